@@ -1,0 +1,428 @@
+//! What a platform hands over in one invocation → the events in it, envelopes taken off.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value};
+
+use crate::event::{self, EventError, Notice, type_name};
+
+/// Most bytes of one invocation's payload that are read. AWS Lambda passes at most 6 MB.
+pub const MAX_EVENT_BYTES: usize = 8 << 20;
+
+/// Deepest nesting met: EventBridge in SNS in SQS, in a function URL's request at the worst.
+const MAX_ENVELOPES: usize = 8;
+
+/// The events of one invocation, and how their sender wants to be answered.
+#[derive(Debug)]
+pub struct Delivery {
+    /// In the order they came.
+    pub messages: Vec<Message>,
+    /// The form of the answer.
+    pub reply: ReplyForm,
+}
+
+/// What succeeds or fails as one: an SQS message, or the whole payload.
+#[derive(Debug)]
+pub struct Message {
+    /// `messageId` of an SQS message.
+    pub sqs_message_id: Option<String>,
+    /// Each event in it, or why it cannot be understood.
+    pub notices: Vec<Result<Notice, EventError>>,
+}
+
+/// How the sender learns what became of its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyForm {
+    /// The outcome of the one event; a failure is the invocation's failure.
+    One,
+    /// An array of outcomes; a failure is the invocation's failure.
+    Many,
+    /// `batchItemFailures`, so that only failed messages come again.
+    SqsBatch,
+    /// A response with a status code, as a function URL and HTTP APIs send it on.
+    Http,
+}
+
+impl Delivery {
+    /// Reads a payload. Never fails as a whole: what cannot be understood stands in its place
+    /// among the messages, so that its neighbours are still served.
+    pub fn parse(payload: &[u8]) -> Self {
+        if payload.len() > MAX_EVENT_BYTES {
+            return Self::unreadable(EventError::TooLarge {
+                bytes: payload.len(),
+            });
+        }
+        match serde_json::from_slice(payload) {
+            Ok(value) => Self::from_json(&value),
+            Err(error) => Self::unreadable(EventError::NotJson(error.to_string())),
+        }
+    }
+
+    fn unreadable(error: EventError) -> Self {
+        let message = Message {
+            sqs_message_id: None,
+            notices: vec![Err(error)],
+        };
+        Self {
+            messages: vec![message],
+            reply: ReplyForm::One,
+        }
+    }
+
+    fn from_json(payload: &Value) -> Self {
+        if let Some(records) = sqs_records(payload) {
+            let messages = records.iter().map(sqs_message).collect();
+            return Self {
+                messages,
+                reply: ReplyForm::SqsBatch,
+            };
+        }
+        let reply = match payload {
+            Value::Array(_) => ReplyForm::Many,
+            Value::Object(object) if http_body(object).is_some() => ReplyForm::Http,
+            Value::Object(object) if object.contains_key("Records") => ReplyForm::Many,
+            _ => ReplyForm::One,
+        };
+        let mut notices = Vec::new();
+        unwrap_into(payload, 0, &mut notices);
+        Self {
+            messages: vec![Message {
+                sqs_message_id: None,
+                notices,
+            }],
+            reply,
+        }
+    }
+}
+
+fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {
+    let records = payload.get("Records")?.as_array()?;
+    let from_sqs =
+        |record: &Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
+    (!records.is_empty() && records.iter().all(from_sqs)).then_some(records)
+}
+
+fn sqs_message(record: &Value) -> Message {
+    let mut notices = Vec::new();
+    match record.get("body").and_then(Value::as_str) {
+        Some(body) => unwrap_text(body, 1, &mut notices),
+        None => notices.push(Err(EventError::UnknownForm)),
+    }
+    let sqs_message_id = record
+        .get("messageId")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    Message {
+        sqs_message_id,
+        notices,
+    }
+}
+
+type Notices = Vec<Result<Notice, EventError>>;
+
+/// Takes envelopes off `value` until events are left, and adds those to `notices`.
+fn unwrap_into(value: &Value, depth: usize, notices: &mut Notices) {
+    if depth > MAX_ENVELOPES {
+        return notices.push(Err(EventError::TooDeep(MAX_ENVELOPES)));
+    }
+    let object = match value {
+        Value::Object(object) => object,
+        Value::Array(items) => {
+            return items
+                .iter()
+                .for_each(|item| unwrap_into(item, depth + 1, notices));
+        }
+        // An element of an EventBridge batch may be the event's JSON as text.
+        Value::String(json) if depth > 0 => return unwrap_text(json, depth + 1, notices),
+        other => return notices.push(Err(EventError::NotAnObject(type_name(other)))),
+    };
+    if let Some(body) = http_body(object) {
+        return match body {
+            Ok(body) => unwrap_text(&body, depth + 1, notices),
+            Err(error) => notices.push(Err(error)),
+        };
+    }
+    if let Some(text) = message_text(object) {
+        return unwrap_text(text, depth + 1, notices);
+    }
+    if let Some(Value::Array(records)) = object.get("Records") {
+        return records
+            .iter()
+            .for_each(|record| unwrap_into(record, depth + 1, notices));
+    }
+    match object.get("detail") {
+        Some(detail) if object.contains_key("detail-type") => {
+            unwrap_into(detail, depth + 1, notices);
+        }
+        _ => notices.push(event::parse(object)),
+    }
+}
+
+fn unwrap_text(json: &str, depth: usize, notices: &mut Notices) {
+    match serde_json::from_str(json) {
+        Ok(value) => unwrap_into(&value, depth, notices),
+        Err(error) => notices.push(Err(EventError::NotJson(error.to_string()))),
+    }
+}
+
+/// The event's text in a queue's or topic's envelope: an SQS or SNS record, an SNS notification,
+/// or a Message Service (MNS) topic's.
+fn message_text(object: &Map<String, Value>) -> Option<&str> {
+    let member = |name: &str| object.get(name).and_then(Value::as_str);
+    let sns_record = || object.get("Sns")?.get("Message")?.as_str();
+    match (member("eventSource"), member("EventSource")) {
+        (Some("aws:sqs"), _) => member("body"),
+        (_, Some("aws:sns")) => sns_record(),
+        _ if member("Type") == Some("Notification") => member("Message"),
+        _ if object.contains_key("TopicOwner") => member("Message"),
+        _ => None,
+    }
+}
+
+/// The body of an HTTP request as a function URL, an HTTP API (payload 2.0) or a REST API passes
+/// it on; `None` for anything else.
+fn http_body(object: &Map<String, Value>) -> Option<Result<String, EventError>> {
+    let context = object.get("requestContext")?.as_object()?;
+    if !context.contains_key("http") && !object.contains_key("httpMethod") {
+        return None;
+    }
+    let body = object
+        .get("body")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if object.get("isBase64Encoded") != Some(&Value::Bool(true)) {
+        return Some(Ok(body.to_owned()));
+    }
+    let decoded = BASE64_STANDARD
+        .decode(body)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    Some(decoded.ok_or(EventError::InvalidBase64("HTTP")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event() -> Value {
+        json!({"resourceId": "i-a1", "state": "Stopping"})
+    }
+
+    #[track_caller]
+    fn check(payload: &Value, reply: ReplyForm, events: usize) {
+        let delivery = Delivery::parse(payload.to_string().as_bytes());
+        assert_eq!(delivery.reply, reply, "{payload}");
+        let notices: Vec<_> = delivery.messages.iter().flat_map(|m| &m.notices).collect();
+        assert_eq!(notices.len(), events, "{payload}");
+        for notice in notices {
+            let Ok(Notice::Instance(event)) = notice else {
+                panic!("{payload}: {notice:?}")
+            };
+            assert_eq!(event.instance_id.as_str(), "i-a1");
+        }
+    }
+
+    #[test]
+    fn bare_events_and_arrays_need_no_envelope() {
+        check(&event(), ReplyForm::One, 1);
+        check(&json!([event(), event()]), ReplyForm::Many, 2);
+        check(&json!([event().to_string(), event()]), ReplyForm::Many, 2);
+        check(&json!([]), ReplyForm::Many, 0);
+    }
+
+    #[test]
+    fn every_envelope_is_taken_off() {
+        let text = event().to_string();
+        let sns = json!({"Type": "Notification", "Message": text, "TopicArn": "arn"});
+        let sqs = |body: String| json!({"eventSource": "aws:sqs", "messageId": "m1", "body": body});
+        let aws = json!({"version": "0", "detail-type": "x", "source": "y", "detail": event()});
+        check(&sns, ReplyForm::One, 1);
+        check(&aws, ReplyForm::One, 1);
+        check(
+            &json!({"TopicOwner": "1", "Message": text}),
+            ReplyForm::One,
+            1,
+        );
+        check(
+            &json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": text}}]}),
+            ReplyForm::Many,
+            1,
+        );
+        check(
+            &json!({"Records": [sqs(text.clone())]}),
+            ReplyForm::SqsBatch,
+            1,
+        );
+        check(
+            &json!({"Records": [sqs(sns.to_string())]}),
+            ReplyForm::SqsBatch,
+            1,
+        );
+        check(
+            &json!({"Records": [sqs(aws.to_string())]}),
+            ReplyForm::SqsBatch,
+            1,
+        );
+        check(
+            &json!({"Records": [sqs(json!([event(), event()]).to_string())]}),
+            ReplyForm::SqsBatch,
+            2,
+        );
+    }
+
+    #[test]
+    fn an_http_body_is_read_plain_and_in_base64() {
+        let context = json!({"http": {"method": "POST"}});
+        let text = event().to_string();
+        check(
+            &json!({"version": "2.0", "requestContext": context, "body": text, "isBase64Encoded": false}),
+            ReplyForm::Http,
+            1,
+        );
+        let body = BASE64_STANDARD.encode(&text);
+        check(
+            &json!({"version": "2.0", "requestContext": context, "body": body, "isBase64Encoded": true}),
+            ReplyForm::Http,
+            1,
+        );
+        check(
+            &json!({"httpMethod": "POST", "requestContext": {}, "body": text}),
+            ReplyForm::Http,
+            1,
+        );
+    }
+
+    #[test]
+    fn a_bad_message_leaves_its_neighbours_alone() {
+        let record =
+            |id: &str, body: &str| json!({"eventSource": "aws:sqs", "messageId": id, "body": body});
+        let records = [
+            record("good", &event().to_string()),
+            record("bad", "{"),
+            json!({"eventSource": "aws:sqs"}),
+        ];
+        let delivery = Delivery::parse(json!({"Records": records}).to_string().as_bytes());
+        let results: Vec<_> = delivery
+            .messages
+            .iter()
+            .map(|m| m.notices[0].is_ok())
+            .collect();
+        assert_eq!(results, [true, false, false]);
+        assert_eq!(delivery.messages[1].sqs_message_id.as_deref(), Some("bad"));
+    }
+
+    #[test]
+    fn payloads_that_are_no_events_say_why() {
+        for (payload, message) in [
+            ("", "not JSON"),
+            ("{", "not JSON"),
+            ("5", "a number, not a JSON object"),
+            ("\"{}\"", "text, not a JSON object"),
+            ("null", "null, not a JSON object"),
+            (
+                r#"{"requestContext":{"http":{}},"body":"*","isBase64Encoded":true}"#,
+                "not Base64",
+            ),
+            (r#"{"requestContext":{"http":{}}}"#, "not JSON"),
+            ("[[[[[[[[[[[[{}]]]]]]]]]]]]", "more than 8 envelopes"),
+        ] {
+            let mut delivery = Delivery::parse(payload.as_bytes());
+            let error = delivery
+                .messages
+                .remove(0)
+                .notices
+                .remove(0)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(message), "{payload}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_ten_megabytes_is_refused_unread() {
+        let payload = format!("\"{}\"", "a".repeat(10 << 20));
+        let delivery = Delivery::parse(payload.as_bytes());
+        assert!(matches!(
+            delivery.messages[0].notices[0],
+            Err(EventError::TooLarge { .. })
+        ));
+    }
+
+    fn json_values() -> impl proptest::strategy::Strategy<Value = Value> {
+        use proptest::prelude::*;
+        let member = prop_oneof![
+            "[a-z]{0,3}",
+            proptest::sample::select(vec![
+                "Records",
+                "body",
+                "Message",
+                "Type",
+                "detail",
+                "detail-type",
+                "data",
+                "content",
+                "type",
+                "name",
+                "source",
+                "product",
+                "resourceId",
+                "instanceId",
+                "instance_id",
+                "region_id",
+                "requestContext",
+                "http",
+                "isBase64Encoded",
+                "eventSource",
+                "Sns",
+                "subject",
+                "state",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let text = prop_oneof![
+            ".*",
+            proptest::sample::select(vec![
+                "aws:sqs",
+                "acs.ecs",
+                "ecs:Instance:StateChange",
+                "i-a1",
+                "Stopping",
+                "{}",
+                "[",
+                "acs:ecs:cn-a:1:instance/i-a1",
+                "Notification",
+                ":",
+                "ecs:",
+                "{\"state\":1}",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 64, 8, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                proptest::collection::vec((member.clone(), inner), 0..8)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_json_never_panics(value in json_values()) {
+            let _ = Delivery::parse(value.to_string().as_bytes());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(payload: Vec<u8>) {
+            let _ = Delivery::parse(&payload);
+        }
+    }
+}

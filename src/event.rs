@@ -1,0 +1,515 @@
+//! One event as JSON → [`Notice`]: an [`InstanceEvent`], or why it is none of ours.
+//!
+//! Three families reach us (CloudEvents from EventBridge, CloudMonitor notifications, and the
+//! manual form), sometimes one inside the other, sometimes only their inner part. They are told
+//! apart by what they contain, never by where they came from.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::ids::{InstanceId, InvalidId, RegionId};
+
+/// Something happened to an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceEvent {
+    /// The instance it happened to.
+    pub instance_id: InstanceId,
+    /// The instance's region, where the event names it.
+    pub region_id: Option<RegionId>,
+    /// What happened.
+    pub cause: Cause,
+    /// The sender's ID of the event, equal at each delivery of it; at most [`MAX_TEXT_CHARS`].
+    pub event_id: Option<String>,
+}
+
+/// What made the event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The instance entered this state: `Starting`, `Running`, `Stopping`, `Stopped` and so on.
+    StateChange(String),
+    /// A system event such as `SystemFailure.Reboot`, with its status such as `Executing`.
+    SystemEvent {
+        /// Type without the `Instance:` before it.
+        event_type: String,
+        /// Status, where the event says one.
+        status: Option<String>,
+    },
+    /// A person or a program asked for it.
+    Manual,
+}
+
+/// What one event turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// An instance's event.
+    Instance(InstanceEvent),
+    /// A well-formed event about something else.
+    Other(Unrelated),
+}
+
+/// Why a well-formed event is not about an instance's console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unrelated {
+    /// Another product's event; its name.
+    Product(String),
+    /// Another kind of resource; its name.
+    Resource(String),
+}
+
+/// An event that cannot be understood. It is reported, never dropped: the sender or the
+/// configuration needs a look.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// The bytes are not JSON.
+    #[error("the event is not JSON: {0}")]
+    NotJson(String),
+    /// Longer than any sender's limit.
+    #[error("the event has {bytes} bytes; at most {max} are read", max = crate::delivery::MAX_EVENT_BYTES)]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Envelopes within envelopes, deeper than any sender nests them.
+    #[error("the event is wrapped in more than {0} envelopes")]
+    TooDeep(usize),
+    /// JSON, but neither an object nor, where one may stand, an array.
+    #[error("the event is {0}, not a JSON object")]
+    NotAnObject(&'static str),
+    /// An object in no form known here.
+    #[error(
+        "the event is in no known form: expected a CloudEvent from acs.ecs, a CloudMonitor \
+         notification, or {{\"instance_id\": \"i-…\", \"region_id\": \"…\"}}"
+    )]
+    UnknownForm,
+    /// The manual form with a member it does not have, most likely a misspelt one.
+    #[error("the manual event has an unknown member {0:?}: it takes instance_id and region_id")]
+    UnknownMember(String),
+    /// A member that must be text is something else.
+    #[error("{member} in the event is {found}, not text")]
+    WrongType {
+        /// Its name.
+        member: &'static str,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// The event names no instance.
+    #[error("the event names no instance")]
+    NoInstance,
+    /// The event's instance or region is not a possible one.
+    #[error("the event is refused: {0}")]
+    InvalidId(#[from] InvalidId),
+    /// An encoded body inside an envelope cannot be decoded.
+    #[error("the body in the {0} envelope is not Base64")]
+    InvalidBase64(&'static str),
+}
+
+/// Longest text taken over from an event into outcomes, logs and metadata, in characters.
+pub const MAX_TEXT_CHARS: usize = 128;
+
+/// A JSON object.
+type Object = Map<String, Value>;
+
+/// Reads one event, without any envelope.
+///
+/// # Errors
+/// [`EventError`] says which part of the event is wrong.
+pub fn parse(event: &Object) -> Result<Notice, EventError> {
+    if event.contains_key("instance_id") {
+        return manual(event).map(Notice::Instance);
+    }
+    let layers = layers(event);
+    if let Some(unrelated) = other_product(&layers)? {
+        return Ok(Notice::Other(unrelated));
+    }
+    let cause = match cause(&layers)? {
+        Ok(cause) => cause,
+        Err(unrelated) => return Ok(Notice::Other(unrelated)),
+    };
+    Ok(Notice::Instance(InstanceEvent {
+        instance_id: instance_id(&layers)?,
+        region_id: region_id(&layers)?,
+        cause,
+        event_id: text(event, "id")?.map(excerpt),
+    }))
+}
+
+/// The objects an event's members are looked for in, outermost first.
+///
+/// EventBridge puts the payload in `data`; a handler in the field reads `data.content` first, so
+/// whole CloudMonitor notifications have been met in `data`. A CloudEvent's `data` may be text.
+struct Layers<'a> {
+    /// The event itself, then `data`, then the notification's `content`.
+    objects: Vec<Cow<'a, Object>>,
+}
+
+impl Layers<'_> {
+    /// The first text of that name, looked for in the order of `objects`.
+    fn outermost(&self, member: &'static str) -> Result<Option<&str>, EventError> {
+        first(self.objects.iter().map(AsRef::as_ref), member)
+    }
+
+    /// The first text of that name, looked for from the innermost object.
+    fn innermost(&self, member: &'static str) -> Result<Option<&str>, EventError> {
+        first(self.objects.iter().rev().map(AsRef::as_ref), member)
+    }
+}
+
+fn layers(event: &Object) -> Layers<'_> {
+    let data = event.get("data").and_then(as_object);
+    let content = match &data {
+        Some(data) => data
+            .get("content")
+            .and_then(as_object)
+            .map(|c| Cow::Owned(c.into_owned())),
+        None => event.get("content").and_then(as_object),
+    };
+    Layers {
+        objects: [Some(Cow::Borrowed(event)), data, content]
+            .into_iter()
+            .flatten()
+            .collect(),
+    }
+}
+
+fn as_object(value: &Value) -> Option<Cow<'_, Object>> {
+    match value {
+        Value::Object(object) => Some(Cow::Borrowed(object)),
+        Value::String(json) => serde_json::from_str(json).ok().map(Cow::Owned),
+        _ => None,
+    }
+}
+
+fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
+    // A misspelt `region_id` would send the request to the default region without a word.
+    if let Some(unknown) = event
+        .keys()
+        .find(|k| !matches!(k.as_str(), "instance_id" | "region_id"))
+    {
+        return Err(EventError::UnknownMember(excerpt(unknown)));
+    }
+    Ok(InstanceEvent {
+        instance_id: InstanceId::parse(text(event, "instance_id")?.ok_or(EventError::NoInstance)?)?,
+        region_id: text(event, "region_id")?.map(RegionId::parse).transpose()?,
+        cause: Cause::Manual,
+        event_id: None,
+    })
+}
+
+/// `product` of a notification says more than `source` of what carries it.
+fn other_product(layers: &Layers) -> Result<Option<Unrelated>, EventError> {
+    let named = match layers.innermost("product")? {
+        Some(product) => Some(product),
+        None => layers.outermost("source")?,
+    };
+    let Some(named) = named else { return Ok(None) };
+    // Sources have been seen as `acs.x` and as `acs:x`.
+    let product = named
+        .strip_prefix("acs.")
+        .or(named.strip_prefix("acs:"))
+        .unwrap_or(named);
+    let ours = product.eq_ignore_ascii_case("ecs");
+    Ok((!ours).then(|| Unrelated::Product(excerpt(named))))
+}
+
+/// `Ok(Err(_))` is an event that is understood and about something else.
+fn cause(layers: &Layers) -> Result<Result<Cause, Unrelated>, EventError> {
+    if let Some(resource) = layers.innermost("resourceType")?
+        && !resource.eq_ignore_ascii_case("ALIYUN::ECS::Instance")
+    {
+        return Ok(Err(Unrelated::Resource(excerpt(resource))));
+    }
+    let state = layers.innermost("state")?;
+    let inner_type = layers.innermost("eventType")?;
+    let inner_status = layers.innermost("eventStatus")?;
+    let system_event = |event_type: &str, status: Option<&str>| Cause::SystemEvent {
+        event_type: excerpt(event_type),
+        // The documents' own sample of an avoided reboot still has `:Scheduled` in its name, so
+        // the content is believed before the name.
+        status: inner_status.or(status).map(excerpt),
+    };
+    let name = match layers.innermost("name")? {
+        Some(name) => Some(name),
+        None => layers.outermost("type")?,
+    };
+    let Some(name) = name else {
+        // Only the payload was sent on, as a rule target with the `RawData` schema does.
+        return match (state, inner_type) {
+            (Some(state), _) => Ok(Ok(Cause::StateChange(excerpt(state)))),
+            (None, Some(event_type)) => Ok(Ok(system_event(event_type, None))),
+            (None, None) => Err(EventError::UnknownForm),
+        };
+    };
+    let mut words = name.strip_prefix("ecs:").unwrap_or(name).split(':');
+    match (words.next(), words.next(), words.next()) {
+        (Some("Instance"), Some("StateChange"), _) => match state {
+            Some(state) => Ok(Ok(Cause::StateChange(excerpt(state)))),
+            None => Err(EventError::UnknownForm),
+        },
+        (Some("Instance"), Some(event_type), status) => Ok(Ok(system_event(event_type, status))),
+        (Some(resource), Some(_), _) => Ok(Err(Unrelated::Resource(excerpt(resource)))),
+        _ => Err(EventError::UnknownForm),
+    }
+}
+
+fn instance_id(layers: &Layers) -> Result<InstanceId, EventError> {
+    for object in layers.objects.iter().rev() {
+        for member in ["resourceId", "instanceId"] {
+            if let Some(id) = text(object, member)? {
+                return Ok(InstanceId::parse(instance_in_arn(id).unwrap_or(id))?);
+            }
+        }
+    }
+    match layers.outermost("subject")?.and_then(instance_in_arn) {
+        Some(id) => Ok(InstanceId::parse(id)?),
+        None => Err(EventError::NoInstance),
+    }
+}
+
+fn region_id(layers: &Layers) -> Result<Option<RegionId>, EventError> {
+    let arn_region = |arn: &str| {
+        arn.split(':')
+            .nth(2)
+            .map(str::to_owned)
+            .filter(|r| !r.is_empty())
+    };
+    let mut region = None;
+    for member in ["aliyunregionid", "regionId"] {
+        region = region.or(layers.outermost(member)?.map(str::to_owned));
+    }
+    for member in ["resourceId", "subject"] {
+        let arn = layers
+            .outermost(member)?
+            .filter(|arn| instance_in_arn(arn).is_some());
+        region = region.or(arn.and_then(arn_region));
+    }
+    Ok(region.as_deref().map(RegionId::parse).transpose()?)
+}
+
+/// The last segment of `acs:ecs:{region}:{account}:instance/{instance}`.
+fn instance_in_arn(arn: &str) -> Option<&str> {
+    arn.starts_with("acs:ecs:")
+        .then_some(arn)?
+        .split_once(":instance/")
+        .map(|(_, id)| id)
+}
+
+fn first<'a>(
+    mut objects: impl Iterator<Item = &'a Object>,
+    member: &'static str,
+) -> Result<Option<&'a str>, EventError> {
+    objects
+        .find_map(|object| text(object, member).transpose())
+        .transpose()
+}
+
+/// A member that is text; absent, null and empty are the same.
+fn text<'a>(object: &'a Object, member: &'static str) -> Result<Option<&'a str>, EventError> {
+    match object.get(member) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+        Some(other) => Err(EventError::WrongType {
+            member,
+            found: type_name(other),
+        }),
+    }
+}
+
+/// What a JSON value is, for messages.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(MAX_TEXT_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(event: Value) -> Result<Notice, EventError> {
+        super::parse(event.as_object().unwrap())
+    }
+
+    #[track_caller]
+    fn check(event: Value, instance_id: &str, region_id: Option<&str>, cause: Cause) {
+        let Ok(Notice::Instance(parsed)) = parse(event.clone()) else {
+            panic!("{event} gave {:?}", parse(event.clone()));
+        };
+        assert_eq!(parsed.instance_id.as_str(), instance_id);
+        assert_eq!(parsed.region_id.as_ref().map(RegionId::as_str), region_id);
+        assert_eq!(parsed.cause, cause);
+    }
+
+    fn stopping() -> Cause {
+        Cause::StateChange("Stopping".into())
+    }
+
+    fn reboot(event_type: &str, status: Option<&str>) -> Cause {
+        Cause::SystemEvent {
+            event_type: event_type.into(),
+            status: status.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_notification_nested_in_a_cloud_event_is_read() {
+        let nested = json!({
+            "source": "acs.ecs", "type": "ecs:Instance:StateChange", "id": "1",
+            "data": {"product": "ECS", "name": "Instance:StateChange", "regionId": "cn-beijing",
+                     "content": {"resourceId": "i-a1", "state": "Stopping"}},
+        });
+        check(nested, "i-a1", Some("cn-beijing"), stopping());
+    }
+
+    #[test]
+    fn data_sent_as_text_is_read() {
+        let event = json!({
+            "source": "acs:ecs", "type": "ecs:Instance:StateChange",
+            "data": r#"{"resourceId":"i-a1","state":"Stopping"}"#,
+        });
+        check(event, "i-a1", None, stopping());
+    }
+
+    #[test]
+    fn a_bare_payload_is_read() {
+        check(
+            json!({"resourceId": "i-a1", "state": "Stopping"}),
+            "i-a1",
+            None,
+            stopping(),
+        );
+        check(
+            json!({"instanceId": "i-a1", "eventType": "SystemFailure.Reboot", "eventStatus": "Executing"}),
+            "i-a1",
+            None,
+            reboot("SystemFailure.Reboot", Some("Executing")),
+        );
+    }
+
+    #[test]
+    fn instance_and_region_are_found_in_the_resource_name_when_nothing_else_says_them() {
+        let event = json!({
+            "source": "acs.ecs", "type": "ecs:Instance:StateChange",
+            "subject": "acs:ecs:cn-hangzhou:169070:instance/i-a1", "data": {"state": "Stopping"},
+        });
+        check(event, "i-a1", Some("cn-hangzhou"), stopping());
+    }
+
+    #[test]
+    fn the_status_in_the_content_is_believed_before_the_name() {
+        let event = json!({
+            "product": "ECS", "name": "Instance:SystemMaintenance.Reboot:Scheduled",
+            "content": {"instanceId": "i-a1", "eventStatus": "Avoided"},
+        });
+        check(
+            event,
+            "i-a1",
+            None,
+            reboot("SystemMaintenance.Reboot", Some("Avoided")),
+        );
+    }
+
+    #[test]
+    fn cloud_event_types_are_read_with_and_without_a_status() {
+        for (name, status) in [("", None), (":Executed", Some("Executed"))] {
+            let event = json!({
+                "source": "acs.ecs", "type": format!("ecs:Instance:InstanceFailure.Reboot{name}"),
+                "data": {"instanceId": "i-a1"},
+            });
+            check(
+                event,
+                "i-a1",
+                None,
+                reboot("InstanceFailure.Reboot", status),
+            );
+        }
+    }
+
+    #[test]
+    fn times_that_do_not_parse_are_no_obstacle() {
+        let event = json!({
+            "source": "acs.ecs", "type": "ecs:Instance:StateChange", "time": 12, "aliyunpublishtime": "PRC",
+            "data": {"resourceId": "i-a1", "state": "Stopping"},
+        });
+        check(event, "i-a1", None, stopping());
+    }
+
+    #[test]
+    fn other_products_and_resources_are_told_apart_from_errors() {
+        let other = |event| match parse(event) {
+            Ok(Notice::Other(unrelated)) => unrelated,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            other(json!({"source": "acs.oss", "type": "oss:ObjectCreated:PutObject", "data": {}})),
+            Unrelated::Product("acs.oss".into())
+        );
+        assert_eq!(
+            other(
+                json!({"source": "acs.ecs", "type": "ecs:Disk:DiskOperationCompleted", "data": {}})
+            ),
+            Unrelated::Resource("Disk".into())
+        );
+        assert_eq!(
+            other(json!({"product": "RDS", "name": "Instance:StateChange", "content": {}})),
+            Unrelated::Product("RDS".into())
+        );
+        assert_eq!(
+            other(
+                json!({"resourceType": "ALIYUN::ECS::Disk", "resourceId": "d-1", "state": "In_use"})
+            ),
+            Unrelated::Resource("ALIYUN::ECS::Disk".into())
+        );
+    }
+
+    #[test]
+    fn wrong_events_say_what_is_wrong() {
+        for (event, message) in [
+            (json!({}), "no known form"),
+            (json!({"source": "acs.ecs"}), "no known form"),
+            (
+                json!({"instance_id": 5}),
+                "instance_id in the event is a number",
+            ),
+            (json!({"instance_id": null}), "names no instance"),
+            (
+                json!({"instance_id": "i-a1", "regoin_id": "cn-beijing"}),
+                "unknown member \"regoin_id\"",
+            ),
+            (
+                json!({"instance_id": "../etc"}),
+                "\"../etc\" is not an instance ID",
+            ),
+            (
+                json!({"instance_id": "i-a1", "region_id": "a@evil.example"}),
+                "not a region ID",
+            ),
+            (
+                json!({"resourceId": "i-a1\n", "state": "Stopping"}),
+                "\"i-a1\\n\" is not an instance ID",
+            ),
+            (
+                json!({"resourceId": ["i-a1"], "state": "Stopping"}),
+                "resourceId in the event is an array",
+            ),
+            (
+                json!({"product": "ECS", "name": "Instance:StateChange", "content": {"state": "Running"}}),
+                "names no instance",
+            ),
+        ] {
+            let error = parse(event.clone()).unwrap_err().to_string();
+            assert!(error.contains(message), "{event}: {error}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Identifiers from events, checked before they get near a host name, a query or a key.
+
+use std::fmt;
+
+/// ID of an ECS instance, such as `i-bp1c1xhsrac2coiw0001`.
+///
+/// Holding one means the text is `i-` and 1 to 40 ASCII letters or digits, so it is safe as a path
+/// segment and as a query value. IDs of the form `AY14…` belong to instances made before
+/// 2015; ECS keeps no console output for them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct InstanceId(String);
+
+/// ID of an Alibaba Cloud region, such as `cn-hangzhou`.
+///
+/// Holding one means the text is at most 40 lower-case ASCII letters, digits and single inner
+/// hyphens, at least two words, so it can be one label of a host name and nothing else.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct RegionId(String);
+
+/// A text that is not an ID of the named kind.
+///
+/// The message quotes at most 64 characters of it, escaped, because the text comes from outside.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{quoted} is not {kind}: expected {expected}")]
+pub struct InvalidId {
+    kind: &'static str,
+    expected: &'static str,
+    quoted: String,
+}
+
+impl InvalidId {
+    fn new(kind: &'static str, expected: &'static str, text: &str) -> Self {
+        let head: String = text.chars().take(64).collect();
+        let more = if head.len() < text.len() { "…" } else { "" };
+        Self {
+            kind,
+            expected,
+            quoted: format!("{head:?}{more}"),
+        }
+    }
+}
+
+impl InstanceId {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for anything but `i-` and 1 to 40 ASCII letters or digits.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let valid = text.strip_prefix("i-").is_some_and(|rest| {
+            (1..=40).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidId::new(
+                "an instance ID",
+                "\"i-\" and 1 to 40 letters or digits",
+                text,
+            ))
+        }
+    }
+
+    /// The ID as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RegionId {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for anything but hyphenated lower-case words.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let word = |w: &str| {
+            !w.is_empty()
+                && w.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        let valid = text.len() <= 40
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.contains('-')
+            && text.split('-').all(word);
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidId::new(
+                "a region ID",
+                "lower-case words such as \"cn-hangzhou\"",
+                text,
+            ))
+        }
+    }
+
+    /// The ID as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for RegionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RegionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instance_ids_seen_in_documents_are_accepted() {
+        for id in [
+            "i-bp1c1xhsrac2coiw0001",
+            "i-j5e42sbbthlokka11eci",
+            "i-rj99xc6cptkk64ml",
+        ] {
+            assert_eq!(InstanceId::parse(id).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn hostile_and_masked_instance_ids_are_refused() {
+        let long = format!("i-{}", "a".repeat(41));
+        for id in [
+            "",
+            "i-",
+            "i-../../etc",
+            "i-a/b",
+            "i-a@evil.example",
+            "i-a\nb",
+            "i-bp1ecr********5go2go",
+            "d-bp1abc",
+            "i-é",
+            "I-abc",
+            " i-abc",
+            "i-abc ",
+            "i-a%2e",
+            "i-a\0",
+            &long,
+        ] {
+            assert!(InstanceId::parse(id).is_err(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn region_ids_in_use_are_accepted() {
+        for id in [
+            "cn-hangzhou",
+            "us-west-1",
+            "cn-north-2-gov-1",
+            "ap-southeast-1",
+            "cn-wuhan-lr",
+        ] {
+            assert_eq!(RegionId::parse(id).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn text_that_could_change_a_host_name_is_refused_as_a_region() {
+        let long = format!("cn-{}", "a".repeat(40));
+        for id in [
+            "",
+            "cn",
+            "cn-",
+            "-cn",
+            "cn--a",
+            "cn-hangzhou.evil.example",
+            "cn-a/",
+            "cn-a@b",
+            "cn-a:80",
+            "cn-a\r\nHost: x",
+            "CN-HANGZHOU",
+            "cn-a#",
+            "cn-a?x",
+            "1-a",
+            "cn-hängzhou",
+            &long,
+        ] {
+            assert!(RegionId::parse(id).is_err(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn the_message_quotes_a_bounded_escaped_head() {
+        let message = InstanceId::parse(&format!("\x1b[2J{}", "a".repeat(9000)))
+            .unwrap_err()
+            .to_string();
+        assert!(message.starts_with(r#""\u{1b}[2Jaaaa"#), "{message}");
+        assert!(message.len() < 200, "{message}");
+    }
+}

@@ -1,0 +1,217 @@
+//! [`RecordKey`] ⇄ object key. The only file that knows the layout.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::InstanceId;
+use crate::update_time::UpdateTime;
+
+/// How the file name of every archived console ends.
+pub const LOG_SUFFIX: &str = ".log.gz";
+
+/// Stands where the time would, when ECS reported none that can be read. It sorts after every
+/// time, and it is constant: a capture time in its place would store a redelivered event twice.
+const UNDATED: &str = "undated";
+
+/// SHA-256 of the console bytes, before compression.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ConsoleDigest([u8; 32]);
+
+impl ConsoleDigest {
+    /// The digest of these console bytes.
+    pub fn of(plain: &[u8]) -> Self {
+        Self(Sha256::digest(plain).into())
+    }
+
+    /// The first 12 hexadecimal digits (48 bits), as in a key. Two different consoles of one
+    /// instance and one update time share them with a chance of one in 2.8 × 10¹⁴.
+    pub fn short(&self) -> ShortDigest {
+        let mut hex = self.to_string();
+        hex.truncate(ShortDigest::LEN);
+        ShortDigest(hex)
+    }
+}
+
+impl fmt::Display for ConsoleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ConsoleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The first 12 lower-case hexadecimal digits of a [`ConsoleDigest`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShortDigest(String);
+
+impl ShortDigest {
+    const LEN: usize = 12;
+
+    fn parse(text: &str) -> Option<Self> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (text.len() == Self::LEN && text.bytes().all(hex)).then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ShortDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where one console output is kept: `{instance_id}/{last_update_time}-{digest}.log.gz`, below
+/// the prefix of the archive.
+///
+/// One update time can come with growing bytes, so the digest is part of the key: the same
+/// console is always the same object and different bytes never meet, with no conditional write
+/// to rely on. Keys of one instance sort by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordKey {
+    /// The instance whose console it is.
+    pub instance_id: InstanceId,
+    /// `LastUpdateTime` as reported; `None` when it was missing or unreadable.
+    pub last_update_time: Option<UpdateTime>,
+    /// Of the console bytes.
+    pub digest: ShortDigest,
+}
+
+impl RecordKey {
+    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key: an archive
+    /// may hold objects this version does not know.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let (instance_id, name) = object_key.split_once('/')?;
+        let (time, digest) = name.strip_suffix(LOG_SUFFIX)?.rsplit_once('-')?;
+        let last_update_time = match time {
+            UNDATED => None,
+            _ => Some(UpdateTime::parse(time).ok()?),
+        };
+        let key = Self {
+            instance_id: InstanceId::parse(instance_id).ok()?,
+            last_update_time,
+            digest: ShortDigest::parse(digest)?,
+        };
+        (key.to_string() == object_key).then_some(key)
+    }
+
+    /// What the keys of all records of one instance start with.
+    pub fn instance_prefix(instance_id: &InstanceId) -> String {
+        format!("{instance_id}/")
+    }
+
+    /// The part that tells the records of one instance apart: `20180322T100457-0123456789ab`.
+    pub fn name(&self) -> String {
+        match self.last_update_time {
+            Some(time) => format!("{time}-{}", self.digest),
+            None => format!("{UNDATED}-{}", self.digest),
+        }
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}{LOG_SUFFIX}", self.instance_id, self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(instance_id: &str, reported: &str, plain: &[u8]) -> RecordKey {
+        RecordKey {
+            instance_id: InstanceId::parse(instance_id).unwrap(),
+            last_update_time: UpdateTime::parse(reported).ok(),
+            digest: ConsoleDigest::of(plain).short(),
+        }
+    }
+
+    #[track_caller]
+    fn check(reported: &str, object_key: &str) {
+        assert_eq!(
+            key("i-bp1abc", reported, b"hello\n").to_string(),
+            object_key
+        );
+    }
+
+    // `printf 'hello\n' | sha256sum` begins with 5891b5b522d5.
+    #[test]
+    fn spellings_of_one_second_give_one_key() {
+        check(
+            "2018-03-22 10:04:57",
+            "i-bp1abc/20180322T100457-5891b5b522d5.log.gz",
+        );
+        check(
+            "2018-03-22T10:04:57Z",
+            "i-bp1abc/20180322T100457-5891b5b522d5.log.gz",
+        );
+    }
+
+    #[test]
+    fn a_missing_or_unreadable_time_gives_one_key_per_console() {
+        check("", "i-bp1abc/undated-5891b5b522d5.log.gz");
+        check("last Tuesday", "i-bp1abc/undated-5891b5b522d5.log.gz");
+    }
+
+    #[test]
+    fn other_object_keys_are_not_records() {
+        for other in [
+            "",
+            "i-bp1abc",
+            "i-bp1abc/",
+            "i-bp1abc/20180322T100457-5891b5b522d5.log.gz.json",
+            "i-bp1abc/2018-03-22T10:04:57-5891b5b522d5.log.gz",
+            "i-bp1abc/20180322T100457-5891B5B522D5.log.gz",
+            "i-bp1abc/-5891b5b522d5.log.gz",
+            "x/i-bp1abc/20180322T100457-5891b5b522d5.log.gz",
+            "i-bp1abc/20180322T100457-5891b5b522d.log.gz",
+            "../20180322T100457-5891b5b522d5.log.gz",
+        ] {
+            assert_eq!(RecordKey::parse(other), None, "{other:?}");
+        }
+    }
+
+    fn keys() -> impl Strategy<Value = RecordKey> {
+        let time =
+            proptest::option::of((1970..2100i16, 1..=12i8, 1..=28i8, 0..24i8, 0..60i8, 0..60i8));
+        ("i-[a-z0-9]{1,22}", time, any::<Vec<u8>>()).prop_map(|(id, time, plain)| {
+            let reported = time.map_or(String::new(), |(y, mo, d, h, mi, s)| {
+                format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02}")
+            });
+            key(&id, &reported, &plain)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_reads_back_as_itself(key in keys()) {
+            prop_assert_eq!(RecordKey::parse(&key.to_string()), Some(key));
+        }
+
+        #[test]
+        fn different_records_have_different_keys(a in keys(), b in keys()) {
+            prop_assert_eq!(a == b, a.to_string() == b.to_string());
+        }
+
+        #[test]
+        fn a_key_is_safe_in_paths_and_addresses(key in keys()) {
+            let text = key.to_string();
+            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-./".contains(&b)));
+            prop_assert_eq!(text.matches('/').count(), 1);
+            prop_assert!(!text.contains(".."));
+        }
+
+        #[test]
+        fn any_object_key_parses_or_is_none(text in ".*") {
+            if let Some(key) = RecordKey::parse(&text) {
+                prop_assert_eq!(key.to_string(), text);
+            }
+        }
+    }
+}
