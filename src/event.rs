@@ -5,6 +5,7 @@
 //! apart by what they contain, never by where they came from.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -37,6 +38,26 @@ pub enum Cause {
     },
     /// A person or a program asked for it.
     Manual,
+}
+
+/// `Stopping`, `SystemFailure.Reboot:Executing` or `manual`: the words `TRIGGER_STATES` takes.
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StateChange(state) => f.write_str(state),
+            Self::SystemEvent {
+                event_type,
+                status: Some(status),
+            } => {
+                write!(f, "{event_type}:{status}")
+            }
+            Self::SystemEvent {
+                event_type,
+                status: None,
+            } => f.write_str(event_type),
+            Self::Manual => f.write_str("manual"),
+        }
+    }
 }
 
 /// What one event turned out to be.

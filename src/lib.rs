@@ -1,8 +1,22 @@
 //! Keeps every console output of every Alibaba Cloud ECS instance.
 //!
-//! The modules in the order data flows through them.
-pub mod delivery;
-pub mod event;
-pub mod ids;
-pub mod key;
-pub mod update_time;
+//! Start reading at [`capture`]. The modules, in the order data flows through them:
+
+pub mod lambda; // runtime request → payload
+pub mod handler; // payload → events → outcomes → answer
+pub mod delivery; // payload → events, envelopes taken off (pure)
+pub mod event; // event JSON → Notice (pure)
+pub mod ids; // instance and region IDs, checked (pure)
+pub mod triggers; // which events lead to a capture (pure)
+pub mod capture; // one event in, one Outcome out
+pub mod ecs; // GetInstanceConsoleOutput, signed
+pub mod update_time; // LastUpdateTime → digits (pure)
+pub mod key; // RecordKey ⇄ object key (pure)
+pub mod record; // console bytes ⇄ gzip, metadata (pure)
+pub mod store; // bucket or folder
+pub mod outcome; // what became of an event (pure)
+
+pub mod config; // environment → Config; the only file that reads it
+pub mod credentials; // access keys that never show their secret
+pub mod http; // the one HTTP client
+pub mod log; // log lines

@@ -1,1 +1,25 @@
-fn main() {}
+//! The function: settings → clients → invocations.
+
+use std::process::ExitCode;
+
+use ecs_console_archiver::config::{Config, Environment, LogConfig};
+use ecs_console_archiver::{lambda, log};
+
+// One thread: a Lambda sandbox has one invocation at a time, and starting more costs time.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let environment = Environment::of_process();
+    log::init(&LogConfig::from_environment(&environment));
+    match serve(&environment).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
+    let archiver = Config::from_environment(environment)?.archiver()?;
+    lambda::run(&archiver).await
+}

@@ -1,0 +1,455 @@
+//! Environment → [`Config`]. The only file that reads environment variables.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use url::Url;
+
+use crate::capture::Archiver;
+use crate::credentials::{Credentials, Secret};
+use crate::ecs::EcsClient;
+use crate::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
+use crate::ecs::signature::SignatureVersion;
+use crate::http::HttpSetupError;
+use crate::ids::RegionId;
+use crate::store::ArchiveStore;
+use crate::store::bucket::{BucketConfig, BucketStore, CreateOnly};
+use crate::store::directory::DirectoryStore;
+use crate::triggers::Triggers;
+
+/// Every variable that is read. The settings table of the README has a row for each.
+pub const SETTINGS: [&str; 19] = [
+    "ARCHIVE_URL",
+    "ECS_ENDPOINT_URL",
+    "ECS_SIGNATURE_VERSION",
+    "ALIBABA_CLOUD_ACCESS_KEY_ID",
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+    "ALIBABA_CLOUD_SECURITY_TOKEN",
+    "ALIBABA_CLOUD_REGION_ID",
+    "TRIGGER_STATES",
+    "FOLLOW_SECONDS",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "AWS_LAMBDA_LOG_LEVEL",
+    "AWS_LAMBDA_LOG_FORMAT",
+    "RUST_LOG",
+];
+
+/// The variables as they are set; an empty one counts as not set.
+#[derive(Clone)]
+pub struct Environment(BTreeMap<&'static str, String>);
+
+/// All that is wrong with the settings, each by name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(Vec<String>);
+
+/// What the program was told to do. `Debug` shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where records are kept.
+    pub archive: Archive,
+    /// How ECS is asked.
+    pub ecs: EcsConfig,
+    /// Which events lead to a capture.
+    pub triggers: Triggers,
+}
+
+/// How ECS is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EcsConfig {
+    /// Where.
+    pub endpoint: EcsEndpoint,
+    /// Signed how.
+    pub signature_version: SignatureVersion,
+    /// Signed with what.
+    pub credentials: Credentials,
+    /// The region of events that name none.
+    pub default_region: Option<RegionId>,
+}
+
+/// Where records are kept, from `ARCHIVE_URL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Archive {
+    /// `s3://bucket/prefix` or `oss://bucket/prefix`.
+    Bucket(BucketConfig),
+    /// `file:///dir`.
+    Directory(PathBuf),
+}
+
+/// Level and form of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Least level that is written.
+    pub level: tracing::Level,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+impl Environment {
+    /// The process's own.
+    pub fn of_process() -> Self {
+        Self::new(|name| std::env::var(name).ok())
+    }
+
+    /// From any look-up.
+    pub fn new(lookup: impl Fn(&'static str) -> Option<String>) -> Self {
+        let set = |name| Some((name, lookup(name).filter(|value| !value.is_empty())?));
+        Self(SETTINGS.into_iter().filter_map(set).collect())
+    }
+
+    /// With `value`, where there is one, in place of what is set: a flag of the command line.
+    pub fn with(mut self, name: &'static str, value: Option<String>) -> Self {
+        if let Some(value) = value {
+            self.0.insert(name, value);
+        }
+        self
+    }
+
+    fn get(&self, name: &'static str) -> Option<&str> {
+        debug_assert!(SETTINGS.contains(&name), "{name} is not among the settings");
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+/// Collects what is wrong, so that one start names all of it.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn note<T>(&mut self, name: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.0.push(format!("{name}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn required(
+        &mut self,
+        environment: &Environment,
+        name: &'static str,
+        hint: &str,
+    ) -> Option<String> {
+        self.note(
+            name,
+            environment
+                .get(name)
+                .map(str::to_owned)
+                .ok_or(format!("not set; {hint}")),
+        )
+    }
+}
+
+impl Config {
+    /// Reads and checks all settings of a capture.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is missing or wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let archive = archive(environment, &mut problems);
+        let ecs = ecs(environment, &mut problems);
+        let triggers = match environment.get("TRIGGER_STATES") {
+            Some(list) => problems.note("TRIGGER_STATES", Triggers::parse(list)),
+            None => Some(Triggers::default()),
+        };
+        if let Some(seconds) = environment.get("FOLLOW_SECONDS") {
+            let known = if seconds == "0" {
+                Ok(())
+            } else {
+                Err("only 0 is possible yet: one capture an event")
+            };
+            problems.note("FOLLOW_SECONDS", known);
+        }
+        match (archive, ecs, triggers) {
+            (Some(archive), Some(ecs), Some(triggers)) if problems.0.is_empty() => Ok(Self {
+                archive,
+                ecs,
+                triggers,
+            }),
+            _ => Err(ConfigError(problems.0)),
+        }
+    }
+
+    /// Makes what serves events.
+    ///
+    /// # Errors
+    /// [`HttpSetupError`] when there is no TLS.
+    pub fn archiver(self) -> Result<Archiver<EcsClient, ArchiveStore>, HttpSetupError> {
+        let http = crate::http::client()?;
+        let EcsConfig {
+            endpoint,
+            signature_version,
+            credentials,
+            default_region,
+        } = self.ecs;
+        Ok(Archiver {
+            store: self.archive.store(http.clone()),
+            source: EcsClient {
+                http,
+                endpoint,
+                signature_version,
+                credentials,
+            },
+            triggers: self.triggers,
+            default_region,
+        })
+    }
+}
+
+impl Archive {
+    /// Reads and checks only what reading the archive needs.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is missing or wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        match archive(environment, &mut problems) {
+            Some(archive) if problems.0.is_empty() => Ok(archive),
+            _ => Err(ConfigError(problems.0)),
+        }
+    }
+
+    /// Makes the store.
+    pub fn store(self, http: reqwest::Client) -> ArchiveStore {
+        match self {
+            Self::Bucket(config) => ArchiveStore::Bucket(BucketStore::new(config, http)),
+            Self::Directory(root) => ArchiveStore::Directory(DirectoryStore::new(root)),
+        }
+    }
+}
+
+impl LogConfig {
+    /// Reads level and form; a word that is no level counts as `info`, for a log must not be lost
+    /// over its own setting.
+    pub fn from_environment(environment: &Environment) -> Self {
+        let level = environment
+            .get("AWS_LAMBDA_LOG_LEVEL")
+            .or(environment.get("RUST_LOG"));
+        Self {
+            level: level
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(tracing::Level::INFO),
+            json: environment
+                .get("AWS_LAMBDA_LOG_FORMAT")
+                .is_some_and(|format| format.eq_ignore_ascii_case("json")),
+        }
+    }
+}
+
+const ARCHIVE_FORMS: &str = "expected s3://bucket/prefix, oss://bucket/prefix or file:///folder";
+
+fn archive(environment: &Environment, problems: &mut Problems) -> Option<Archive> {
+    let text = problems.required(environment, "ARCHIVE_URL", ARCHIVE_FORMS)?;
+    let url = problems.note(
+        "ARCHIVE_URL",
+        Url::parse(&text).map_err(|e| format!("{e}; {ARCHIVE_FORMS}")),
+    )?;
+    match url.scheme() {
+        "file" => {
+            let plain = url.query().is_none() && url.fragment().is_none();
+            let path = url.to_file_path().ok().filter(|_| plain);
+            let why = format!("{text:?} names no folder on this machine; write file:///folder");
+            Some(Archive::Directory(
+                problems.note("ARCHIVE_URL", path.ok_or(why))?,
+            ))
+        }
+        "s3" => s3(&url, environment, problems).map(Archive::Bucket),
+        "oss" => oss(&url, environment, problems).map(Archive::Bucket),
+        other => {
+            problems.note::<()>(
+                "ARCHIVE_URL",
+                Err(format!("{other}:// is unknown; {ARCHIVE_FORMS}")),
+            );
+            None
+        }
+    }
+}
+
+fn s3(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<BucketConfig> {
+    let location = problems.note("ARCHIVE_URL", bucket_and_prefix(url, &[]));
+    let endpoint_url = endpoint_url(environment, problems);
+    let hint = "the key that signs requests to the bucket; on AWS Lambda the role sets it";
+    let access_key_id = problems.required(environment, "AWS_ACCESS_KEY_ID", hint);
+    let secret = problems.required(
+        environment,
+        "AWS_SECRET_ACCESS_KEY",
+        "the secret of AWS_ACCESS_KEY_ID",
+    );
+    let region = environment
+        .get("AWS_REGION")
+        .or(environment.get("AWS_DEFAULT_REGION"));
+    let region = problems.note(
+        "AWS_REGION",
+        region.ok_or("not set; the region of the bucket"),
+    );
+    let (bucket, prefix) = location?;
+    let endpoint_url = endpoint_url?;
+    Some(BucketConfig {
+        scheme: "s3",
+        // AWS serves every bucket under its own host name; others often have no such names.
+        path_style: endpoint_url.is_some() || bucket.contains('.'),
+        bucket,
+        prefix,
+        region: region?.to_owned(),
+        endpoint_url,
+        create_only: CreateOnly::IfNoneMatch,
+        credentials: Credentials {
+            access_key_id: access_key_id?,
+            access_key_secret: Secret::new(secret?),
+            security_token: environment.get("AWS_SESSION_TOKEN").map(Secret::new),
+        },
+    })
+}
+
+/// OSS takes the account's own keys, and only host names that begin with the bucket's.
+fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<BucketConfig> {
+    let location = problems.note("ARCHIVE_URL", bucket_and_prefix(url, &["region"]));
+    let endpoint_url = endpoint_url(environment, problems);
+    let in_url = url
+        .query_pairs()
+        .find(|(name, _)| name == "region")
+        .map(|(_, value)| value);
+    let region = match in_url
+        .as_deref()
+        .or(environment.get("ALIBABA_CLOUD_REGION_ID"))
+    {
+        Some(region) => problems.note("ARCHIVE_URL", RegionId::parse(region)),
+        None => problems.note(
+            "ARCHIVE_URL",
+            Err(
+                "the bucket's region is not known; write oss://bucket/prefix?region=cn-hangzhou or \
+                 set ALIBABA_CLOUD_REGION_ID",
+            ),
+        ),
+    };
+    let credentials = alibaba_credentials(environment, &mut Problems::default());
+    if credentials.is_none() && environment.get("ALIBABA_CLOUD_ACCESS_KEY_ID").is_none() {
+        alibaba_credentials(environment, problems);
+    }
+    let (bucket, prefix) = location?;
+    if bucket.contains('.') {
+        problems.note::<()>("ARCHIVE_URL", Err("OSS needs a bucket name without dots"));
+    }
+    let region = region?;
+    let public = format!("https://s3.oss-{region}.aliyuncs.com");
+    Some(BucketConfig {
+        scheme: "oss",
+        path_style: false,
+        bucket,
+        prefix,
+        region: region.to_string(),
+        endpoint_url: Some(endpoint_url?.unwrap_or(public)),
+        create_only: CreateOnly::OssForbidOverwrite,
+        credentials: credentials?,
+    })
+}
+
+fn bucket_and_prefix(url: &Url, parameters: &[&str]) -> Result<(String, String), String> {
+    let bucket = url.host_str().unwrap_or_default();
+    let named = (3..=63).contains(&bucket.len())
+        && bucket
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b));
+    if !named {
+        return Err(format!(
+            "{bucket:?} is not the name of a bucket; {ARCHIVE_FORMS}"
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.port().is_some() {
+        return Err(format!(
+            "a bucket has neither user nor port; {ARCHIVE_FORMS}"
+        ));
+    }
+    if let Some((unknown, _)) = url
+        .query_pairs()
+        .find(|(name, _)| !parameters.contains(&&**name))
+    {
+        return Err(format!("the parameter {unknown:?} is unknown"));
+    }
+    let path = percent_encoding::percent_decode_str(url.path())
+        .decode_utf8()
+        .map_err(|e| e.to_string())?;
+    let prefix = path.trim_matches('/');
+    if prefix
+        .split('/')
+        .any(|segment| segment.is_empty() && !prefix.is_empty())
+    {
+        return Err("the prefix has an empty segment".to_owned());
+    }
+    let prefix = if prefix.is_empty() {
+        String::new()
+    } else {
+        format!("{prefix}/")
+    };
+    Ok((bucket.to_owned(), prefix))
+}
+
+/// `None` is a wrong setting, `Some(None)` one that is not set.
+fn endpoint_url(environment: &Environment, problems: &mut Problems) -> Option<Option<String>> {
+    let set = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
+        .into_iter()
+        .find_map(|name| environment.get(name).map(|value| (name, value)));
+    let Some((name, value)) = set else {
+        return Some(None);
+    };
+    let usable = Url::parse(value).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none()
+    });
+    let why = "expected an address such as https://s3.example.com";
+    problems.note(name, usable.then(|| Some(value.to_owned())).ok_or(why))
+}
+
+fn ecs(environment: &Environment, problems: &mut Problems) -> Option<EcsConfig> {
+    let credentials = alibaba_credentials(environment, problems);
+    let endpoint = match environment.get("ECS_ENDPOINT_URL") {
+        Some(text) => problems
+            .note("ECS_ENDPOINT_URL", EndpointTemplate::parse(text))
+            .map(EcsEndpoint::Template),
+        None => Some(EcsEndpoint::Public),
+    };
+    let signature_version = match environment.get("ECS_SIGNATURE_VERSION") {
+        None | Some("ACS3-HMAC-SHA256") => Some(SignatureVersion::Acs3),
+        Some("1.0") => Some(SignatureVersion::V1),
+        Some(other) => problems.note(
+            "ECS_SIGNATURE_VERSION",
+            Err(format!(
+                "{other:?} is unknown; expected ACS3-HMAC-SHA256 (the default) or 1.0"
+            )),
+        ),
+    };
+    let default_region = match environment.get("ALIBABA_CLOUD_REGION_ID") {
+        Some(text) => problems
+            .note("ALIBABA_CLOUD_REGION_ID", RegionId::parse(text))
+            .map(Some),
+        None => Some(None),
+    };
+    Some(EcsConfig {
+        endpoint: endpoint?,
+        signature_version: signature_version?,
+        credentials: credentials?,
+        default_region: default_region?,
+    })
+}
+
+fn alibaba_credentials(environment: &Environment, problems: &mut Problems) -> Option<Credentials> {
+    let hint = "the access key that may call ecs:GetInstanceConsoleOutput";
+    let access_key_id = problems.required(environment, "ALIBABA_CLOUD_ACCESS_KEY_ID", hint);
+    let hint = "the secret of ALIBABA_CLOUD_ACCESS_KEY_ID";
+    let secret = problems.required(environment, "ALIBABA_CLOUD_ACCESS_KEY_SECRET", hint);
+    Some(Credentials {
+        access_key_id: access_key_id?,
+        access_key_secret: Secret::new(secret?),
+        security_token: environment
+            .get("ALIBABA_CLOUD_SECURITY_TOKEN")
+            .map(Secret::new),
+    })
+}

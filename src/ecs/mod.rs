@@ -1,0 +1,126 @@
+//! The ECS API. This file sends; its modules compute.
+
+use jiff::Timestamp;
+
+pub mod endpoint;
+pub mod request;
+pub mod response;
+pub mod signature;
+
+use crate::credentials::Credentials;
+use crate::ids::{InstanceId, RegionId};
+use endpoint::EcsEndpoint;
+use request::{RpcCall, Stamp};
+use response::{AnswerHead, ConsoleOutput, EcsError};
+use signature::SignatureVersion;
+
+/// Most bytes of an answer that are read. The API's own bound on a console is not documented;
+/// other clouds keep 64 KiB to 1 MiB.
+pub const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+/// Where console outputs come from.
+pub trait ConsoleSource {
+    /// What ECS has cached for the instance now.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn console_output(
+        &self,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+    ) -> impl Future<Output = Result<ConsoleOutput, EcsError>> + Send;
+}
+
+/// Speaks the ECS API over HTTP.
+#[derive(Debug, Clone)]
+pub struct EcsClient {
+    /// Sends the requests.
+    pub http: reqwest::Client,
+    /// Where to.
+    pub endpoint: EcsEndpoint,
+    /// Signed how.
+    pub signature_version: SignatureVersion,
+    /// Signed with what.
+    pub credentials: Credentials,
+}
+
+impl ConsoleSource for EcsClient {
+    async fn console_output(
+        &self,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+    ) -> Result<ConsoleOutput, EcsError> {
+        let call = RpcCall::get_instance_console_output(region_id, instance_id);
+        let (head, body) = self.send(&call, region_id).await?;
+        response::console_output(head, &body)
+    }
+}
+
+impl EcsClient {
+    /// One attempt, with a time and a nonce of its own.
+    async fn send(
+        &self,
+        call: &RpcCall,
+        region_id: &RegionId,
+    ) -> Result<(AnswerHead, Vec<u8>), EcsError> {
+        let endpoint = self
+            .endpoint
+            .url(region_id)
+            .map_err(|error| EcsError::Transport(error.to_string()))?;
+        let stamp = Stamp {
+            now: Timestamp::now(),
+            nonce: nonce()?,
+        };
+        let signed = request::sign(
+            call,
+            &endpoint,
+            self.signature_version,
+            &self.credentials,
+            &stamp,
+        );
+        let mut request = self.http.post(signed.url).header("content-length", "0");
+        for (name, value) in signed.headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.send().await.map_err(transport)?;
+        let retry_after = response.headers().get("x-acs-retry-after");
+        let head = AnswerHead {
+            status: response.status().as_u16(),
+            retry_after_ms: retry_after.and_then(|v| v.to_str().ok()?.parse().ok()),
+        };
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(transport)? {
+            if body.len() + piece.len() > MAX_ANSWER_BYTES {
+                let reason = format!("it is longer than {MAX_ANSWER_BYTES} bytes");
+                return Err(EcsError::Unreadable {
+                    status: head.status,
+                    reason,
+                });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok((head, body))
+    }
+}
+
+/// The innermost cause says what happened; the address is left out, since it may carry a token.
+fn transport(error: reqwest::Error) -> EcsError {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let kind = if error.is_timeout() {
+        "timed out: "
+    } else {
+        ""
+    };
+    EcsError::Transport(format!("{kind}{cause}"))
+}
+
+fn nonce() -> Result<String, EcsError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| EcsError::Transport(format!("no random bytes for a nonce: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,115 @@
+//! The one HTTP client of the process, for ECS and, through an adapter, for the AWS SDK: one
+//! connection pool, one TLS provider, one set of trusted certificates.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::{ClientConfig, RootCertStore};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two pieces of an answer, not for the whole of it.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What can go wrong before the first request.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up: {0}")]
+pub struct HttpSetupError(String);
+
+/// Makes the client.
+///
+/// Trust comes from the Mozilla roots built into the program: reading the system's store costs
+/// milliseconds of every cold start.
+///
+/// # Errors
+/// [`HttpSetupError`] when TLS cannot be set up; it is a defect of the build.
+pub fn client() -> Result<reqwest::Client, HttpSetupError> {
+    let failed = |error: &dyn std::fmt::Display| HttpSetupError(error.to_string());
+    let roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let tls =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| failed(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none()) // A signature is good for one host only.
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .timeout(ATTEMPT_TIMEOUT)
+        .user_agent(concat!(
+            env!("CARGO_PKG_NAME"),
+            "/",
+            env!("CARGO_PKG_VERSION")
+        ))
+        .dns_resolver(Arc::new(Resolver))
+        .build()
+        .map_err(|error| failed(&error))
+}
+
+/// The same client, as the AWS SDK wants it.
+pub fn sdk_client(client: reqwest::Client) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(SdkConnector(client));
+    http_client_fn(move |_settings, _components| connector.clone())
+}
+
+#[derive(Debug)]
+struct SdkConnector(reqwest::Client);
+
+impl HttpConnector for SdkConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request
+                .try_into_http1x()
+                .map_err(|error| ConnectorError::user(error.into()))?
+                .map(reqwest::Body::wrap);
+            let request = reqwest::Request::try_from(request)
+                .map_err(|error| ConnectorError::user(error.into()))?;
+            let response = client.execute(request).await.map_err(connector_error)?;
+            let response = http::Response::from(response).map(SdkBody::from_body_1_x);
+            HttpResponse::try_from(response)
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+fn connector_error(error: reqwest::Error) -> ConnectorError {
+    let error = error.without_url();
+    if error.is_timeout() {
+        ConnectorError::timeout(error.into())
+    } else {
+        ConnectorError::io(error.into())
+    }
+}
+
+/// Looks names up as the system does, but for `localhost` and names below it: RFC 6761 §6.3 gives
+/// those to loopback, and not every system's library does. An S3-compatible server on the same
+/// machine can then be addressed in virtual-hosted style.
+struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let host = name.as_str();
+            if host == "localhost" || host.ends_with(".localhost") {
+                let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+                return Ok(Box::new(std::iter::once(loopback)) as Addrs);
+            }
+            // Port 0: the client puts in the address's own.
+            let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! Console bytes ⇄ gzip, and what is written beside them.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+
+use flate2::read::MultiGzDecoder;
+use flate2::{Compression, GzBuilder};
+use jiff::Timestamp;
+
+use crate::ecs::response::ConsoleOutput;
+use crate::event::InstanceEvent;
+use crate::ids::{InstanceId, RegionId};
+use crate::key::{ConsoleDigest, RecordKey};
+use crate::store::Object;
+use crate::update_time::UpdateTime;
+
+/// Most bytes [`unpack`] inflates. A console of [`crate::ecs::MAX_ANSWER_BYTES`] is smaller; what
+/// is larger was not written by this program.
+pub const MAX_PLAIN_BYTES: usize = 64 << 20;
+
+/// Media type of a record. There is no content encoding: the object is a gzip file everywhere,
+/// and no reader unpacks it behind its user's back.
+pub const CONTENT_TYPE: &str = "application/gzip";
+
+// Level 9 makes a serial console less than 1 % smaller and takes more than twice as long.
+const LEVEL: Compression = Compression::new(6);
+/// RFC 1952's "unknown", so that the header does not tell one build from another.
+const OS_UNKNOWN: u8 = 255;
+
+/// Longest metadata value, in bytes as stored; S3 allows 2 KB for all of them.
+const MAX_METADATA_VALUE_BYTES: usize = 256;
+
+/// A console output ready to be stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where it goes.
+    pub key: RecordKey,
+    /// What is stored there.
+    pub object: Object,
+    /// Length of the console before compression, in bytes.
+    pub plain_bytes: usize,
+}
+
+/// Why a stored object cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// Damaged, cut short, or not gzip.
+    #[error("it is not a whole gzip file: {0}")]
+    Damaged(std::io::Error),
+    /// It inflates to more than any console has.
+    #[error("it inflates to more than {MAX_PLAIN_BYTES} bytes, which no console has")]
+    TooLarge,
+}
+
+impl Record {
+    /// Packs a console output, with all that is known about it as metadata.
+    pub fn new(
+        event: &InstanceEvent,
+        region_id: &RegionId,
+        console: &ConsoleOutput,
+        captured_at: Timestamp,
+    ) -> std::io::Result<Self> {
+        let digest = ConsoleDigest::of(&console.plain);
+        let gzip = pack(&console.plain)?;
+        let key = record_key(&event.instance_id, console, digest);
+        let mut metadata = BTreeMap::new();
+        let mut note = |name: &str, value: &str| {
+            if !value.is_empty() {
+                metadata.insert(name.to_owned(), metadata_value(value));
+            }
+        };
+        note(
+            "captured-at",
+            &captured_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        );
+        note("console-bytes", &console.plain.len().to_string());
+        note("console-sha256", &digest.to_string());
+        note("event-cause", &event.cause.to_string());
+        note("event-id", event.event_id.as_deref().unwrap_or_default());
+        note("gzip-bytes", &gzip.len().to_string());
+        note("last-update-time", &console.last_update_time);
+        note("region-id", region_id.as_str());
+        note("request-id", &console.request_id);
+        let plain_bytes = console.plain.len();
+        let object = Object {
+            body: gzip,
+            content_type: CONTENT_TYPE.to_owned(),
+            metadata,
+        };
+        Ok(Self {
+            key,
+            object,
+            plain_bytes,
+        })
+    }
+}
+
+fn record_key(id: &InstanceId, console: &ConsoleOutput, digest: ConsoleDigest) -> RecordKey {
+    RecordKey {
+        instance_id: id.clone(),
+        last_update_time: UpdateTime::parse(&console.last_update_time).ok(),
+        digest: digest.short(),
+    }
+}
+
+/// Compresses. The same bytes give the same bytes, on every machine: no time, no name, no
+/// operating system in the header.
+pub fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .operating_system(OS_UNKNOWN)
+        .write(Vec::new(), LEVEL);
+    encoder.write_all(plain)?;
+    encoder.finish()
+}
+
+/// Decompresses, and checks length and checksum.
+///
+/// # Errors
+/// [`UnpackError`] when the object is damaged or inflates beyond [`MAX_PLAIN_BYTES`].
+pub fn unpack(gzip: &[u8]) -> Result<Vec<u8>, UnpackError> {
+    let mut plain = Vec::new();
+    let mut bounded = MultiGzDecoder::new(gzip).take(MAX_PLAIN_BYTES as u64 + 1);
+    bounded
+        .read_to_end(&mut plain)
+        .map_err(UnpackError::Damaged)?;
+    if plain.len() > MAX_PLAIN_BYTES {
+        Err(UnpackError::TooLarge)
+    } else {
+        Ok(plain)
+    }
+}
+
+/// A text as header values allow it: printable ASCII stays, the rest and `%` are percent-encoded.
+fn metadata_value(text: &str) -> String {
+    let mut value = String::new();
+    for byte in text.bytes() {
+        if value.len() + 3 > MAX_METADATA_VALUE_BYTES {
+            break;
+        }
+        match byte {
+            b'!'..=b'~' if byte != b'%' => value.push(char::from(byte)),
+            b' ' if !value.is_empty() => value.push(' '),
+            _ => value.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Cause;
+
+    fn record(plain: &[u8], last_update_time: &str, event_id: &str) -> Record {
+        let event = InstanceEvent {
+            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+            region_id: None,
+            cause: Cause::Manual,
+            event_id: Some(event_id.to_owned()),
+        };
+        let console = ConsoleOutput {
+            plain: plain.to_vec(),
+            last_update_time: last_update_time.to_owned(),
+            request_id: "R-1".to_owned(),
+            reported_instance_id: None,
+        };
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        Record::new(
+            &event,
+            &region_id,
+            &console,
+            "2024-01-02T03:04:05.6Z".parse().unwrap(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn everything_known_is_in_the_metadata() {
+        let record = record(b"hello\n", "2018-03-22 10:04:57", "E 1\n");
+        let metadata: Vec<_> = record
+            .object
+            .metadata
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            metadata,
+            [
+                ("captured-at", "2024-01-02T03:04:05Z"),
+                ("console-bytes", "6"),
+                (
+                    "console-sha256",
+                    "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+                ),
+                ("event-cause", "manual"),
+                ("event-id", "E 1%0A"),
+                ("gzip-bytes", "26"),
+                ("last-update-time", "2018-03-22 10:04:57"),
+                ("region-id", "cn-hangzhou"),
+                ("request-id", "R-1"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unreadable_time_loses_no_log() {
+        let record = record(b"hello\n", "vor einer Stunde, früh", "");
+        assert_eq!(
+            record.key.to_string(),
+            "i-bp1abc/undated-5891b5b522d5.log.gz"
+        );
+        assert_eq!(
+            record.object.metadata["last-update-time"],
+            "vor einer Stunde, fr%C3%BCh"
+        );
+        assert_eq!(unpack(&record.object.body).unwrap(), b"hello\n");
+    }
+
+    // A change of the compressor that changes these would store every console a second time on
+    // stores that cannot refuse an overwrite, so it must not go unnoticed.
+    #[test]
+    fn the_same_console_gives_the_same_object_bytes_in_every_version() {
+        for (plain, sha256) in [
+            (
+                &b""[..],
+                "ac73670af3abed54ac6fb4695131f4099be9fbe39d6076c5d0264a6bbdae9d83",
+            ),
+            (
+                include_bytes!("../tests/fixtures/consoles/i-bp1panicnoroot00001.log"),
+                "d788c8d0f41b94f18f1557a659aad41b8a9c3a1cacef077283b4a93e0b351183",
+            ),
+            (
+                include_bytes!("../tests/fixtures/consoles/i-bp1cloudinit0000001.log"),
+                "441019dde09d14e55b901cca2cefdf62214ae952d44680b4b9230ac9f0b249db",
+            ),
+        ] {
+            assert_eq!(ConsoleDigest::of(&pack(plain).unwrap()).to_string(), sha256);
+        }
+    }
+
+    #[test]
+    fn a_damaged_or_cut_object_is_refused() {
+        let gzip = pack(b"hello\n").unwrap();
+        let mut flipped = gzip.clone();
+        flipped[14] ^= 1;
+        for bytes in [&gzip[..gzip.len() - 1], &flipped, b"plain text", b""] {
+            assert!(matches!(unpack(bytes), Err(UnpackError::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn a_gzip_bomb_is_refused() {
+        let bomb = pack(&vec![0; MAX_PLAIN_BYTES + 1]).unwrap();
+        assert!(bomb.len() < 100_000);
+        assert!(matches!(unpack(&bomb), Err(UnpackError::TooLarge)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_come_back(plain: Vec<u8>) {
+            proptest::prop_assert_eq!(unpack(&pack(&plain).unwrap()).unwrap(), plain);
+        }
+
+        #[test]
+        fn metadata_is_bounded_printable_ascii(text in ".*") {
+            let value = metadata_value(&text);
+            proptest::prop_assert!(value.len() <= MAX_METADATA_VALUE_BYTES);
+            proptest::prop_assert!(value.bytes().all(|b| (b' '..=b'~').contains(&b)));
+            proptest::prop_assert!(!value.starts_with(' '));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic_the_reader(gzip: Vec<u8>) {
+            let _ = unpack(&gzip);
+        }
+    }
+}

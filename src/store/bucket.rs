@@ -1,0 +1,238 @@
+//! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores, and OSS.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use jiff::Timestamp;
+
+use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
+use crate::credentials::Credentials;
+
+/// How a store is asked to create and never to replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateOnly {
+    /// `If-None-Match: *`: AWS S3 answers 412 where an object is. Stores that do not know it
+    /// overwrite, with the same bytes.
+    IfNoneMatch,
+    /// `x-oss-forbid-overwrite: true`: OSS answers 409 `FileAlreadyExists`, and 501 to
+    /// `If-None-Match`. In a versioned bucket it has no effect, and a repetition makes a version.
+    OssForbidOverwrite,
+}
+
+/// Which bucket, where, and how to speak to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketConfig {
+    /// Scheme of the archive's URL, for addresses shown to users.
+    pub scheme: &'static str,
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Put before every key; empty, or ends in `/`.
+    pub prefix: String,
+    /// Region, as the signature names it.
+    pub region: String,
+    /// Address of the service, where it is not AWS's own for the region.
+    pub endpoint_url: Option<String>,
+    /// Whether the bucket's name goes into the path and not into the host's name.
+    pub path_style: bool,
+    /// How to create and never to replace.
+    pub create_only: CreateOnly,
+    /// Signs the requests.
+    pub credentials: Credentials,
+}
+
+/// Records as objects in a bucket.
+#[derive(Debug, Clone)]
+pub struct BucketStore {
+    client: Client,
+    scheme: &'static str,
+    bucket: String,
+    prefix: String,
+    create_only: CreateOnly,
+}
+
+impl BucketStore {
+    /// Builds the client straight from the configuration. The SDK's own discovery chains would
+    /// read files and call metadata services at every cold start.
+    pub fn new(config: BucketConfig, http: reqwest::Client) -> Self {
+        let credentials = aws_credential_types::Credentials::new(
+            config.credentials.access_key_id,
+            config.credentials.access_key_secret.expose(),
+            config
+                .credentials
+                .security_token
+                .map(|token| token.expose().to_owned()),
+            None,
+            "environment",
+        );
+        let mut builder = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.region))
+            .credentials_provider(credentials)
+            .http_client(crate::http::sdk_client(http))
+            .force_path_style(config.path_style)
+            .retry_config(RetryConfig::standard())
+            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
+            // The checksums that the SDK adds by default come in an encoding OSS refuses. The
+            // signature covers the body's SHA-256 anyway.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        builder.set_endpoint_url(config.endpoint_url);
+        Self {
+            client: Client::from_conf(builder.build()),
+            scheme: config.scheme,
+            bucket: config.bucket,
+            prefix: config.prefix,
+            create_only: config.create_only,
+        }
+    }
+
+    fn object_key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}
+
+impl Store for BucketStore {
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(self.object_key(key))
+            .body(ByteStream::from(object.body.clone())) // In memory, so it is sent in one piece.
+            .content_type(&object.content_type)
+            .set_metadata(Some(object.metadata.clone().into_iter().collect()));
+        if self.create_only == CreateOnly::IfNoneMatch {
+            request = request.if_none_match("*");
+        }
+        let mut request = request.customize();
+        if self.create_only == CreateOnly::OssForbidOverwrite {
+            // Before signing, so the header is signed.
+            request = request.mutate_request(|request| {
+                request
+                    .headers_mut()
+                    .insert("x-oss-forbid-overwrite", "true");
+            });
+        }
+        match request.send().await {
+            Ok(_) => Ok(PutOutcome::Created),
+            Err(error) => match (status(&error), error.code()) {
+                (Some(412), _) | (Some(409), Some("FileAlreadyExists")) => Ok(PutOutcome::Exists),
+                _ => Err(self.error("PutObject", &error)),
+            },
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(self.object_key(key));
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            Err(error) => return Err(self.error("GetObject", &error)),
+        };
+        let content_type = answer.content_type.unwrap_or_default();
+        let metadata = answer.metadata.unwrap_or_default().into_iter().collect();
+        let body = answer.body.collect().await.map_err(|error| {
+            StoreError::Unavailable(format!("the object was cut short: {error}"))
+        })?;
+        Ok(Some(Object {
+            body: body.to_vec(),
+            content_type,
+            metadata,
+        }))
+    }
+
+    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
+        let answer = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(self.object_key(prefix))
+            .set_continuation_token(next.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| self.error("ListObjectsV2", &error))?;
+        let entry = |object: &aws_sdk_s3::types::Object| {
+            let seconds = object.last_modified().map_or(0, |time| time.secs());
+            Some(Entry {
+                key: object.key()?.strip_prefix(&self.prefix)?.to_owned(),
+                bytes: object
+                    .size()
+                    .unwrap_or_default()
+                    .try_into()
+                    .unwrap_or_default(),
+                stored_at: Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH),
+            })
+        };
+        let entries = answer.contents().iter().filter_map(entry).collect();
+        let next = answer
+            .next_continuation_token
+            .filter(|_| answer.is_truncated == Some(true));
+        Ok(Page { entries, next })
+    }
+
+    fn url(&self, key: &str) -> String {
+        format!("{}://{}/{}", self.scheme, self.bucket, self.object_key(key))
+    }
+}
+
+impl BucketStore {
+    /// Names the operation, the bucket and the service's own words for what is wrong. OSS says in
+    /// `x-oss-ec` which of many meanings a code has.
+    fn error<E>(&self, operation: &str, error: &SdkError<E, HttpResponse>) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let Some(status) = status(error) else {
+            let cause = innermost(error);
+            return StoreError::Unavailable(format!("{operation} got no answer: {cause}"));
+        };
+        let code = error.code().unwrap_or("no code");
+        let mut text = format!(
+            "{operation} on bucket {:?} gave {status} {code}",
+            self.bucket
+        );
+        if let Some(ec) = error
+            .raw_response()
+            .and_then(|r| r.headers().get("x-oss-ec"))
+        {
+            text.push_str(&format!(" (EC {ec})"));
+        }
+        if let Some(message) = error.message() {
+            text.push_str(&format!(": {}", message.escape_debug()));
+        }
+        match (status, code) {
+            (429 | 500.., _) if status != 501 => StoreError::Unavailable(text),
+            (409, "ConditionalRequestConflict" | "OperationAborted")
+            | (_, "SlowDown" | "Throttling" | "RequestTimeout" | "RequestTimeTooSkewed") => {
+                StoreError::Unavailable(text)
+            }
+            (401 | 403, _) | (_, "NoSuchBucket") => StoreError::Denied(text),
+            (200..300, _) => StoreError::Unavailable(text), // The answer was cut or is no XML.
+            _ => StoreError::Rejected(text),
+        }
+    }
+}
+
+fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error
+        .raw_response()
+        .map(|response| response.status().as_u16())
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
