@@ -20,3 +20,11 @@ pub mod config; // environment → Config; the only file that reads it
 pub mod credentials; // access keys that never show their secret
 pub mod http; // the one HTTP client
 pub mod log; // log lines
+
+// Only with the feature `cli`: reading back, and the simulator.
+#[cfg(feature = "cli")]
+pub mod archive; // list, find, open
+#[cfg(feature = "cli")]
+pub mod simulator; // an ECS API on loopback
+#[cfg(feature = "cli")]
+pub mod terminal; // guest-written bytes, safe to show (pure)

@@ -1,0 +1,124 @@
+//! What can be asked on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ecs_console_archiver::archive::At;
+use ecs_console_archiver::ids::{InstanceId, RegionId};
+use ecs_console_archiver::simulator::FaultPlan;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: the service or the archive is out of reach, refuses, or has a damaged object
+  2  wrong on this side: an argument, a setting, an event
+  3  there is nothing: no such record, no console output";
+
+const EXAMPLES: &str = "\
+Try it with no cloud at all, in two terminals:
+  console-archive simulate --consoles tests/fixtures/consoles
+  console-archive capture i-bp1panicnoroot00001   # with the settings that simulate prints";
+
+/// Keeps and reads back the console outputs of Alibaba Cloud ECS instances.
+#[derive(Debug, Parser)]
+#[command(name = "console-archive", version, max_term_width = 100)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// The archive: s3://BUCKET/PREFIX, oss://BUCKET/PREFIX or file:///FOLDER [env: ARCHIVE_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub archive_url: Option<String>,
+    /// Text for people or JSON for programs
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub output: Output,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve events from files, as the function does
+    ///
+    /// Each file holds one payload in any form the function takes; `-` is standard input.
+    Invoke {
+        /// Files with events
+        #[arg(required = true, value_name = "FILE")]
+        events: Vec<PathBuf>,
+        #[command(flatten)]
+        ecs: Ecs,
+    },
+    /// Keep an instance's console output now
+    Capture {
+        /// The instance
+        #[arg(value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        #[command(flatten)]
+        ecs: Ecs,
+    },
+    /// List the records of an instance, or of all
+    List {
+        /// The instance; all without it
+        #[arg(value_parser = InstanceId::parse)]
+        instance_id: Option<InstanceId>,
+    },
+    /// Print a console output
+    ///
+    /// On a terminal, escape sequences are left out and other control characters spelled out, for
+    /// they come from the guest. Into a file or a pipe go the bytes as the guest wrote them.
+    Get {
+        /// The instance
+        #[arg(value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// The newest not after this time, or the record of this name; the latest without it
+        ///
+        /// Times are compared as ECS reported them: 2018-03-22, 2018-03-22T10:04 or
+        /// "2018-03-22 10:04:57". A record's name is as `list` shows it.
+        #[arg(long, value_name = "TIME", value_parser = At::parse)]
+        at: Option<At>,
+        /// Print the bytes as the guest wrote them, on a terminal, too
+        #[arg(long, conflicts_with = "output")]
+        raw: bool,
+    },
+    /// Run an ECS API on this machine that serves consoles from a folder
+    ///
+    /// It verifies signatures, times and nonces as ECS does. The settings to use with it are
+    /// printed; it runs until it is interrupted.
+    Simulate {
+        /// Folder with a file INSTANCE_ID.log for each console, or INSTANCE_ID.error with a status
+        /// and a code such as "405 NotSupported"
+        #[arg(long, value_name = "FOLDER")]
+        consoles: PathBuf,
+        /// Address to listen on
+        #[arg(long, default_value = "127.0.0.1:8580", value_name = "ADDRESS")]
+        listen: SocketAddr,
+        /// Fail the next requests, in this order: throttle, fail, stall, truncate, garbage,
+        /// bad-base64, reset or broken-json, with a count as in throttle*3
+        #[arg(long = "fault", value_name = "FAULT[*COUNT]")]
+        faults: Vec<FaultPlan>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Ecs {
+    /// Region of the instance, where the event names none [env: ALIBABA_CLOUD_REGION_ID]
+    #[arg(long, value_name = "REGION_ID", value_parser = RegionId::parse)]
+    pub region: Option<RegionId>,
+    /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
+    #[arg(long, value_name = "URL")]
+    pub ecs_endpoint_url: Option<String>,
+}

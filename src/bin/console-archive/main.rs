@@ -1,0 +1,237 @@
+//! The command line: arguments → the library's use cases → text or JSON, and an exit code.
+
+mod arguments;
+mod show;
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use ecs_console_archiver::archive::{self, At};
+use ecs_console_archiver::capture::{Archiver, CaptureError};
+use ecs_console_archiver::config::{Archive, Config, ConfigError, Environment, LogConfig};
+use ecs_console_archiver::credentials::{Credentials, Secret};
+use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
+use ecs_console_archiver::ecs::EcsClient;
+use ecs_console_archiver::event::{Cause, InstanceEvent};
+use ecs_console_archiver::handler::InvocationError;
+use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::outcome::Outcome;
+use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
+use ecs_console_archiver::store::ArchiveStore;
+use ecs_console_archiver::{http, log};
+
+use arguments::{Arguments, Command, Common, Ecs, Output};
+
+/// How a command ended that did not fail for another reason; the exit codes of `--help`.
+enum End {
+    Done,
+    Failed,
+    Wrong,
+    Nothing,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments).await {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Failed) => ExitCode::FAILURE,
+        Ok(End::Wrong) => ExitCode::from(2),
+        Ok(End::Nothing) => ExitCode::from(3),
+        // Whoever reads the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("console-archive: {error:#}");
+            let wrong = error.is::<ConfigError>() || error.is::<WrongInput>();
+            if wrong {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// A file that cannot be read, or a folder that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongInput(String);
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<std::io::Error>().is_some_and(broken)
+}
+
+async fn run(arguments: Arguments) -> Result<End> {
+    let Arguments { command, common } = arguments;
+    let environment = Environment::of_process().with("ARCHIVE_URL", common.archive_url.clone());
+    match command {
+        Command::Invoke { events, ecs } => {
+            log::init(&LogConfig::from_environment(&environment));
+            invoke(&archiver(environment, ecs)?, &events, common.output).await
+        }
+        Command::Capture { instance_id, ecs } => {
+            capture(&archiver(environment, ecs)?, instance_id, common.output).await
+        }
+        Command::List { instance_id } => {
+            let store = store(&environment)?;
+            let records = archive::list(&store, instance_id.as_ref()).await?;
+            show::records(&store, &records, common.output)?;
+            if records.is_empty() {
+                eprintln!("console-archive: no records");
+                return Ok(End::Nothing);
+            }
+            Ok(End::Done)
+        }
+        Command::Get {
+            instance_id,
+            at,
+            raw,
+        } => {
+            get(
+                &store(&environment)?,
+                &instance_id,
+                at.unwrap_or(At::Latest),
+                raw,
+                &common,
+            )
+            .await
+        }
+        Command::Simulate {
+            consoles,
+            listen,
+            faults,
+        } => {
+            log::init(&LogConfig::from_environment(&environment));
+            simulate(consoles, listen, &faults).await
+        }
+    }
+}
+
+type CliArchiver = Archiver<EcsClient, ArchiveStore>;
+
+fn archiver(environment: Environment, ecs: Ecs) -> Result<CliArchiver> {
+    let environment = environment
+        .with(
+            "ALIBABA_CLOUD_REGION_ID",
+            ecs.region.map(|region| region.to_string()),
+        )
+        .with("ECS_ENDPOINT_URL", ecs.ecs_endpoint_url);
+    Ok(Config::from_environment(&environment)?.archiver()?)
+}
+
+fn store(environment: &Environment) -> Result<ArchiveStore> {
+    Ok(Archive::from_environment(environment)?.store(http::client()?))
+}
+
+async fn invoke(archiver: &CliArchiver, events: &[PathBuf], output: Output) -> Result<End> {
+    let mut end = End::Done;
+    for path in events {
+        let payload = read_payload(path)?;
+        let reply = archiver.handle(&payload).await;
+        match &reply {
+            Err(InvocationError {
+                error_type: "InvalidEvent",
+                ..
+            }) => end = End::Wrong,
+            Err(_) if !matches!(end, End::Wrong) => end = End::Failed,
+            Ok(reply) if show::reports_failure(reply) => end = End::Failed,
+            _ => {}
+        }
+        show::reply(path, &reply, output)?;
+    }
+    Ok(end)
+}
+
+/// At most a byte more than any event may have, so that an endless input ends.
+fn read_payload(path: &Path) -> Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    let limit = MAX_EVENT_BYTES as u64 + 1;
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(limit).read_to_end(&mut payload)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut payload))
+    };
+    read.map_err(|error| WrongInput(format!("{}: {error}", path.display())))?;
+    Ok(payload)
+}
+
+async fn capture(archiver: &CliArchiver, instance_id: InstanceId, output: Output) -> Result<End> {
+    let event = InstanceEvent {
+        instance_id,
+        region_id: None,
+        cause: Cause::Manual,
+        event_id: None,
+    };
+    let outcome = match archiver.capture(&event).await {
+        Ok(outcome) => outcome,
+        Err(CaptureError::NoRegion) => {
+            return Err(WrongInput(
+                "no region: give --region or set ALIBABA_CLOUD_REGION_ID".into(),
+            )
+            .into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    show::outcome(&serde_json::to_value(&outcome)?, output)?;
+    Ok(if matches!(outcome, Outcome::NoConsole { .. }) {
+        End::Nothing
+    } else {
+        End::Done
+    })
+}
+
+async fn get(
+    store: &ArchiveStore,
+    instance_id: &InstanceId,
+    at: At,
+    raw: bool,
+    common: &Common,
+) -> Result<End> {
+    let Some(listed) = archive::find(store, instance_id, &at).await? else {
+        let which = if at == At::Latest {
+            ""
+        } else {
+            " of that time"
+        };
+        eprintln!("console-archive: there is no record{which} of {instance_id}");
+        return Ok(End::Nothing);
+    };
+    let opened = archive::open(store, &listed.key).await?;
+    if common.output == Output::Text && std::io::stdout().is_terminal() {
+        eprintln!("# {}", listed.key.name());
+    }
+    show::console(&listed, &opened, raw, common.output)?;
+    Ok(End::Done)
+}
+
+async fn simulate(
+    consoles: PathBuf,
+    listen: std::net::SocketAddr,
+    faults: &[FaultPlan],
+) -> Result<End> {
+    if !consoles.is_dir() {
+        return Err(WrongInput(format!("{} is not a folder", consoles.display())).into());
+    }
+    // Known to everyone, and good for nothing but this.
+    let credentials = Credentials {
+        access_key_id: "simulator".into(),
+        access_key_secret: Secret::new("simulator-secret"),
+        security_token: None,
+    };
+    let config = SimulatorConfig {
+        listen,
+        consoles: Some(consoles),
+        credentials: credentials.clone(),
+    };
+    let simulator = Simulator::start(config)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    faults.iter().for_each(|plan| simulator.plan_faults(plan));
+    show::simulator_settings(&simulator.endpoint_url(), &credentials)?;
+    tokio::signal::ctrl_c().await?;
+    Ok(End::Done)
+}

@@ -1,0 +1,158 @@
+//! Results → text for people or JSON for programs, on standard output.
+
+use std::io::{IsTerminal as _, Write as _, stdout};
+use std::path::Path;
+
+use anyhow::Result;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use ecs_console_archiver::archive::{Listed, Opened};
+use ecs_console_archiver::credentials::Credentials;
+use ecs_console_archiver::handler::InvocationError;
+use ecs_console_archiver::store::{ArchiveStore, Store as _};
+use ecs_console_archiver::terminal::printable;
+use serde_json::{Value, json};
+
+use crate::arguments::Output;
+
+pub fn records(store: &ArchiveStore, records: &[Listed], output: Output) -> Result<()> {
+    if output == Output::Json {
+        let record = |record: &Listed| {
+            let key = record.key.to_string();
+            json!({
+                "instance_id": record.key.instance_id,
+                "last_update_time": record.key.last_update_time.map(|time| time.to_string()),
+                "name": record.key.name(),
+                "gzip_bytes": record.gzip_bytes,
+                "stored_at": record.stored_at.to_string(),
+                "url": store.url(&key),
+                "key": key,
+            })
+        };
+        writeln!(
+            stdout(),
+            "{:#}",
+            json!(records.iter().map(record).collect::<Vec<_>>())
+        )?;
+        return Ok(());
+    }
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["INSTANCE", "RECORD", "BYTES", "STORED (UTC)"]);
+    for record in records {
+        table.add_row([
+            record.key.instance_id.to_string(),
+            record.key.name(),
+            record.gzip_bytes.to_string(),
+            record.stored_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        ]);
+    }
+    if let Some(bytes) = table.column_mut(2) {
+        bytes.set_cell_alignment(CellAlignment::Right);
+    }
+    writeln!(stdout(), "{}", table.trim_fmt())?;
+    Ok(())
+}
+
+pub fn reply(path: &Path, reply: &Result<Value, InvocationError>, output: Output) -> Result<()> {
+    let path = path.display().to_string();
+    match (reply, output) {
+        (Ok(reply), Output::Json) => writeln!(stdout(), "{reply}")?,
+        (Err(error), Output::Json) => {
+            // As AWS Lambda reports it.
+            let error = json!({"errorType": error.error_type, "errorMessage": error.message});
+            writeln!(stdout(), "{error}")?;
+        }
+        (Ok(Value::Array(outcomes)), Output::Text) => {
+            writeln!(stdout(), "{path}")?;
+            outcomes.iter().try_for_each(|one| outcome(one, output))?;
+        }
+        (Ok(reply), Output::Text) => {
+            writeln!(stdout(), "{path}")?;
+            outcome(reply, output)?;
+        }
+        (Err(error), Output::Text) => {
+            let message = printable(error.message.as_bytes());
+            writeln!(stdout(), "{path}\n  {}: {message}", error.error_type)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a reply that is not an error of the invocation tells its sender of a failure.
+pub fn reports_failure(reply: &Value) -> bool {
+    let failed_messages = reply["batchItemFailures"]
+        .as_array()
+        .is_some_and(|items| !items.is_empty());
+    failed_messages
+        || reply["statusCode"]
+            .as_u64()
+            .is_some_and(|status| status >= 400)
+}
+
+pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
+    if output == Output::Json {
+        writeln!(stdout(), "{outcome:#}")?;
+        return Ok(());
+    }
+    let text = |member: &str| printable(outcome[member].as_str().unwrap_or_default().as_bytes());
+    let line = match outcome["outcome"].as_str() {
+        Some("stored") => format!(
+            "stored {}, {} bytes as {}",
+            text("url"),
+            outcome["console_bytes"],
+            outcome["gzip_bytes"]
+        ),
+        Some("already_stored") => format!("already stored {}", text("url")),
+        Some("no_console") => format!("no console of {}: {}", text("instance_id"), text("message")),
+        Some("ignored") => format!("ignored: {}", text("message")),
+        _ => outcome.to_string(), // The reply to an SQS batch or an HTTP request.
+    };
+    writeln!(stdout(), "  {line}")?;
+    Ok(())
+}
+
+pub fn console(listed: &Listed, opened: &Opened, raw: bool, output: Output) -> Result<()> {
+    let mut stdout = stdout();
+    if output == Output::Json {
+        let text = String::from_utf8_lossy(&opened.plain);
+        let json = json!({
+            "instance_id": listed.key.instance_id,
+            "name": listed.key.name(),
+            "metadata": opened.object.metadata,
+            "is_utf8": std::str::from_utf8(&opened.plain).is_ok(),
+            "console": text,
+        });
+        writeln!(stdout, "{json:#}")?;
+    } else if raw || !stdout.is_terminal() {
+        stdout.write_all(&opened.plain)?;
+    } else {
+        let text = printable(&opened.plain);
+        stdout.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            writeln!(stdout)?;
+        }
+    }
+    stdout.flush()?;
+    Ok(())
+}
+
+pub fn simulator_settings(endpoint_url: &str, credentials: &Credentials) -> Result<()> {
+    let mut stdout = stdout();
+    writeln!(
+        stdout,
+        "# The simulator is up. In another terminal:\n\
+         export ECS_ENDPOINT_URL={endpoint_url}\n\
+         export ALIBABA_CLOUD_ACCESS_KEY_ID={}\n\
+         export ALIBABA_CLOUD_ACCESS_KEY_SECRET={}\n\
+         export ALIBABA_CLOUD_REGION_ID=cn-hangzhou\n\
+         export ARCHIVE_URL=file://$PWD/archive",
+        credentials.access_key_id,
+        credentials.access_key_secret.expose(),
+    )?;
+    stdout.flush()?;
+    Ok(())
+}

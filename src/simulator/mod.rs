@@ -1,0 +1,371 @@
+//! An ECS API on loopback: it verifies signatures, times and nonces, serves consoles from a
+//! folder, and fails as it is told to. For trying the product with no account, and for its tests.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::info;
+
+mod fault;
+mod verify;
+
+pub use fault::{Fault, FaultPlan, InvalidFault};
+use verify::{ApiCall, Format, Refusal};
+
+use crate::credentials::Credentials;
+use crate::ids::InstanceId;
+
+/// What the simulator serves, and to whom.
+#[derive(Debug, Clone)]
+pub struct SimulatorConfig {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// A folder with a file `{instance_id}.log` for each console, whose modification time becomes
+    /// its `LastUpdateTime`; or `{instance_id}.error` with a status and a code, such as
+    /// `405 NotSupported`.
+    pub consoles: Option<PathBuf>,
+    /// The one key that is known. With a token, requests must carry it.
+    pub credentials: Credentials,
+}
+
+/// What is cached for an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Console {
+    /// An output.
+    Output {
+        /// The bytes.
+        plain: Vec<u8>,
+        /// `LastUpdateTime`; `None` leaves it out of the answer.
+        last_update_time: Option<String>,
+    },
+    /// An error of the API.
+    Error {
+        /// HTTP status.
+        status: u16,
+        /// Error code.
+        code: String,
+    },
+}
+
+/// A simulator that runs until it is dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: SimulatorConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    consoles: BTreeMap<InstanceId, Console>,
+    faults: VecDeque<Fault>,
+    nonces: HashSet<String>,
+    answered: Vec<Answered>,
+}
+
+/// A request that was answered, or left without an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The instance it asked for; empty where it named none.
+    pub instance_id: String,
+    /// The status, the error code or the fault.
+    pub answer: String,
+}
+
+impl Simulator {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn start(config: SimulatorConfig) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            config,
+            state: Mutex::default(),
+        });
+        let server = tokio::spawn(serve(listener, shared.clone()));
+        Ok(Self {
+            address,
+            shared,
+            server,
+        })
+    }
+
+    /// What `ECS_ENDPOINT_URL` is set to.
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Caches this for an instance, in place of what the folder has.
+    pub fn set_console(&self, instance_id: &InstanceId, console: Console) {
+        self.shared
+            .state()
+            .consoles
+            .insert(instance_id.clone(), console);
+    }
+
+    /// Adds faults; each request meets one, in this order.
+    pub fn plan_faults(&self, plan: &FaultPlan) {
+        self.shared.state().faults.extend(plan.faults());
+    }
+
+    /// What was answered, in order.
+    pub fn answered(&self) -> Vec<Answered> {
+        self.shared.state().answered.clone()
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new(); // Ends its connections when the server ends.
+    while let Ok((stream, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        connections.spawn(serve_connection(stream, shared.clone()));
+    }
+}
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    // A second handle on the socket, so that a fault can make its closing a reset.
+    let Ok((stream, socket)) = stream.into_std().and_then(|stream| {
+        let socket = socket2::Socket::from(stream.try_clone()?);
+        Ok((TcpStream::from_std(stream)?, Arc::new(socket)))
+    }) else {
+        return;
+    };
+    let service = service_fn(move |request| {
+        let (shared, socket) = (shared.clone(), socket.clone());
+        async move { shared.answer(&request, &socket).await }
+    });
+    // A client that goes away, and every fault that breaks the connection, ends here.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+type Body = BoxBody<Bytes, Broken>;
+
+/// Ends a connection without a whole answer.
+#[derive(Debug, thiserror::Error)]
+#[error("broken off as told")]
+struct Broken;
+
+impl Shared {
+    async fn answer(
+        &self,
+        request: &Request<Incoming>,
+        socket: &socket2::Socket,
+    ) -> Result<Response<Body>, Broken> {
+        let call = verify::call(request, &self.config.credentials, Timestamp::now());
+        let fault = self.state().faults.pop_front();
+        let answer = match (&call, fault) {
+            (Ok(call), Some(fault)) => {
+                self.log(&call.instance_id, fault.to_string());
+                return fault.answer(self.console(call), socket).await;
+            }
+            (Ok(call), None) => self.console(call),
+            (Err(refusal), _) => refusal.answer(),
+        };
+        let instance_id = call.map_or(String::new(), |call| call.instance_id);
+        self.log(&instance_id, answer.summary());
+        Ok(answer.into_response())
+    }
+
+    fn log(&self, instance_id: &str, answer: String) {
+        info!(
+            "GetInstanceConsoleOutput {} -> {answer}",
+            instance_id.escape_debug()
+        );
+        let instance_id = instance_id.to_owned();
+        self.state().answered.push(Answered {
+            instance_id,
+            answer,
+        });
+    }
+
+    fn console(&self, call: &ApiCall) -> Answer {
+        if !self.state().nonces.insert(call.nonce.clone()) {
+            return Refusal::new(400, "SignatureNonceUsed", call.format).answer();
+        }
+        let Ok(instance_id) = InstanceId::parse(&call.instance_id) else {
+            return Refusal::new(404, "InvalidParameter", call.format).answer();
+        };
+        let cached = self.state().consoles.get(&instance_id).cloned();
+        match cached.or_else(|| self.console_in_folder(&instance_id)) {
+            None => Refusal::new(404, "InvalidInstanceId.NotFound", call.format).answer(),
+            Some(Console::Error { status, code }) => {
+                Refusal::new(status, &code, call.format).answer()
+            }
+            Some(Console::Output {
+                plain,
+                last_update_time,
+            }) => Answer::console(
+                &instance_id,
+                &plain,
+                last_update_time.as_deref(),
+                call.format,
+            ),
+        }
+    }
+
+    fn console_in_folder(&self, instance_id: &InstanceId) -> Option<Console> {
+        let folder = self.config.consoles.as_ref()?;
+        let path = folder.join(format!("{instance_id}.log"));
+        if let Ok(plain) = std::fs::read(&path) {
+            let modified = std::fs::metadata(&path)
+                .and_then(|metadata| metadata.modified())
+                .ok();
+            return Some(Console::Output {
+                plain,
+                last_update_time: modified.map(beijing_time),
+            });
+        }
+        let error = std::fs::read_to_string(folder.join(format!("{instance_id}.error"))).ok()?;
+        let (status, code) = error.trim().split_once(' ')?;
+        Some(Console::Error {
+            status: status.parse().ok()?,
+            code: code.to_owned(),
+        })
+    }
+}
+
+/// As the newest sources describe `LastUpdateTime`: UTC+8 and no word of it.
+fn beijing_time(time: std::time::SystemTime) -> String {
+    let time = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
+    Offset::constant(8)
+        .to_datetime(time)
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}
+
+/// An answer of the API, whole.
+struct Answer {
+    status: u16,
+    code: String,
+    content_type: &'static str,
+    retry_after_ms: Option<u64>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn console(id: &InstanceId, plain: &[u8], time: Option<&str>, format: Format) -> Self {
+        let base64 = BASE64_STANDARD.encode(plain);
+        let request_id = request_id();
+        let body = match format {
+            Format::Json => {
+                let mut answer = json!({
+                    "RequestId": request_id, "InstanceId": id, "ConsoleOutput": base64,
+                });
+                if let Some(time) = time {
+                    answer["LastUpdateTime"] = time.into();
+                }
+                answer.to_string()
+            }
+            Format::Xml => {
+                let time = time.map(|time| format!("<LastUpdateTime>{time}</LastUpdateTime>"));
+                format!(
+                    "<?xml version='1.0' encoding='UTF-8'?><GetInstanceConsoleOutputResponse>\
+                     <RequestId>{request_id}</RequestId><InstanceId>{id}</InstanceId>{}\
+                     <ConsoleOutput>{base64}</ConsoleOutput></GetInstanceConsoleOutputResponse>",
+                    time.unwrap_or_default()
+                )
+            }
+        };
+        Self {
+            status: 200,
+            code: String::new(),
+            content_type: format.content_type(),
+            retry_after_ms: None,
+            body: body.into_bytes(),
+        }
+    }
+
+    fn summary(&self) -> String {
+        format!("{} {}", self.status, self.code)
+            .trim_end()
+            .to_owned()
+    }
+
+    fn head(&self) -> hyper::http::response::Builder {
+        let builder = Response::builder()
+            .status(self.status)
+            .header("content-type", self.content_type);
+        match self.retry_after_ms {
+            Some(ms) => builder.header("x-acs-retry-after", ms),
+            None => builder,
+        }
+    }
+
+    fn into_response(self) -> Response<Body> {
+        let head = self.head();
+        let body = Full::new(self.body.into()).map_err(|never: Infallible| match never {});
+        head.body(body.boxed()).unwrap_or_default_body()
+    }
+
+    /// The head promises the whole body; only half of it comes.
+    fn into_half_response(self) -> Response<Body> {
+        let head = self.head().header("content-length", self.body.len());
+        let half = Bytes::copy_from_slice(&self.body[..self.body.len() / 2]);
+        let pieces = futures_util::stream::iter([Ok(Frame::data(half)), Err(Broken)]);
+        head.body(BodyExt::boxed(StreamBody::new(pieces)))
+            .unwrap_or_default_body()
+    }
+}
+
+/// A response whose parts are all valid here, whatever the types can express.
+trait OrDefaultBody {
+    fn unwrap_or_default_body(self) -> Response<Body>;
+}
+
+impl OrDefaultBody for hyper::http::Result<Response<Body>> {
+    fn unwrap_or_default_body(self) -> Response<Body> {
+        self.unwrap_or_else(|_| {
+            Response::new(
+                Full::default()
+                    .map_err(|never: Infallible| match never {})
+                    .boxed(),
+            )
+        })
+    }
+}
+
+fn request_id() -> String {
+    let mut bytes = [0; 16];
+    // An ID in an answer for people to look at: zeros would do, too.
+    let _ = getrandom::fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}

@@ -1,0 +1,392 @@
+//! A request as it came over the wire → a verified call, or the refusal ECS would send.
+//!
+//! All that is verified is read from the request itself: its query, the headers it says are
+//! signed, the host it was sent to.
+
+use hyper::Request;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{Answer, request_id};
+use crate::credentials::Credentials;
+use crate::ecs::request::API_VERSION;
+use crate::ecs::signature::{Parameter, acs3, canonical_query, sha256_hex, v1};
+
+/// Most that a request's time may differ from the simulator's.
+const MAX_SKEW: SignedDuration = SignedDuration::from_mins(15);
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Xml,
+}
+
+impl Format {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json;charset=utf-8",
+            Self::Xml => "text/xml;charset=utf-8",
+        }
+    }
+}
+
+/// A call whose signature and time are good.
+#[derive(Debug, Clone)]
+pub(super) struct ApiCall {
+    pub(super) instance_id: String,
+    pub(super) nonce: String,
+    pub(super) format: Format,
+}
+
+/// An error of the API.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    status: u16,
+    code: String,
+    format: Format,
+}
+
+impl Refusal {
+    pub(super) fn new(status: u16, code: &str, format: Format) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            format,
+        }
+    }
+
+    pub(super) fn answer(&self) -> Answer {
+        let (code, request_id) = (&self.code, request_id());
+        let body = match self.format {
+            Format::Json => json!({
+                "RequestId": request_id, "HostId": "simulator", "Code": code,
+                "Message": "The simulator refused the request.",
+            })
+            .to_string(),
+            Format::Xml => format!(
+                "<?xml version='1.0' encoding='UTF-8'?><Error><RequestId>{request_id}</RequestId>\
+                 <Code>{code}</Code><Message>The simulator refused the request.</Message></Error>"
+            ),
+        };
+        Answer {
+            status: self.status,
+            code: code.clone(),
+            content_type: self.format.content_type(),
+            retry_after_ms: None,
+            body: body.into_bytes(),
+        }
+    }
+}
+
+/// What both schemes sign, wherever they put it.
+struct Claims {
+    action: String,
+    version: String,
+    access_key_id: String,
+    security_token: Option<String>,
+    time: String,
+    nonce: String,
+    signature_is_good: bool,
+    format: Format,
+}
+
+/// Verifies everything but the nonce's being new.
+pub(super) fn call<B>(
+    request: &Request<B>,
+    credentials: &Credentials,
+    now: Timestamp,
+) -> Result<ApiCall, Refusal> {
+    let query: Vec<Parameter> =
+        url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
+    let claims = match header(request, "authorization") {
+        Some(authorization) => acs3_claims(request, &query, authorization, credentials)?,
+        None => v1_claims(request, &query, credentials)?,
+    };
+    let refuse = |status, code| Err(Refusal::new(status, code, claims.format));
+    if claims.action != "GetInstanceConsoleOutput" {
+        return refuse(404, "InvalidAction.NotFound");
+    }
+    if claims.version != API_VERSION {
+        return refuse(400, "InvalidVersion");
+    }
+    if claims.access_key_id != credentials.access_key_id {
+        return refuse(404, "InvalidAccessKeyId.NotFound");
+    }
+    let Ok(time) = claims.time.parse::<Timestamp>() else {
+        return refuse(400, "InvalidTimeStamp.Format");
+    };
+    if time.duration_since(now).abs() > MAX_SKEW {
+        return refuse(400, "InvalidTimeStamp.Expired");
+    }
+    if claims.security_token.as_deref() != credentials.security_token.as_ref().map(|t| t.expose()) {
+        return refuse(400, "InvalidSecurityToken.MismatchWithAccessKey");
+    }
+    if !claims.signature_is_good {
+        return refuse(400, "SignatureDoesNotMatch");
+    }
+    let (Some(instance_id), Some(_)) = (find(&query, "InstanceId"), find(&query, "RegionId"))
+    else {
+        return refuse(400, "MissingParameter");
+    };
+    Ok(ApiCall {
+        instance_id,
+        nonce: claims.nonce,
+        format: claims.format,
+    })
+}
+
+fn acs3_claims<B>(
+    request: &Request<B>,
+    query: &[Parameter],
+    authorization: &str,
+    credentials: &Credentials,
+) -> Result<Claims, Refusal> {
+    let incomplete = || Refusal::new(400, "IncompleteSignature", Format::Json);
+    let fields = authorization
+        .strip_prefix(acs3::ALGORITHM)
+        .ok_or_else(incomplete)?;
+    let field = |name: &str| {
+        let mut fields = fields.trim_start().split(',');
+        fields
+            .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+            .map(str::to_owned)
+    };
+    let access_key_id = field("Credential").ok_or_else(incomplete)?;
+    let names = field("SignedHeaders").ok_or_else(incomplete)?;
+    let signature = field("Signature").ok_or_else(incomplete)?;
+    let signed: Vec<Parameter> = names
+        .split(';')
+        .map(|name| Some((name.to_owned(), header(request, name)?.to_owned())))
+        .collect::<Option<_>>()
+        .ok_or_else(incomplete)?;
+    // Host, content type and every header of the service must be among the signed.
+    let must = |name: &str| name == "host" || name == "content-type" || name.starts_with("x-acs-");
+    let all_signed = request.headers().keys().all(|name| {
+        !must(name.as_str()) || signed.iter().any(|(signed, _)| signed == name.as_str())
+    });
+    let value = |name: &str| find(&signed, name).ok_or_else(incomplete);
+    let payload_sha256 = value("x-acs-content-sha256")?;
+    let canonical_request = acs3::canonical_request(
+        request.method().as_str(),
+        &canonical_query(query),
+        &signed,
+        &payload_sha256,
+    );
+    let expected = acs3::signature(
+        &credentials.access_key_secret,
+        &acs3::string_to_sign(&canonical_request),
+    );
+    Ok(Claims {
+        action: value("x-acs-action")?,
+        version: value("x-acs-version")?,
+        access_key_id,
+        security_token: find(&signed, "x-acs-security-token"),
+        time: value("x-acs-date")?,
+        nonce: value("x-acs-signature-nonce")?,
+        signature_is_good: expected == signature
+            && all_signed
+            && payload_sha256 == sha256_hex(b"")
+            && names == acs3::signed_headers(&signed),
+        format: Format::Json,
+    })
+}
+
+fn v1_claims<B>(
+    request: &Request<B>,
+    query: &[Parameter],
+    credentials: &Credentials,
+) -> Result<Claims, Refusal> {
+    let format = match find(query, "Format") {
+        Some(format) if format.eq_ignore_ascii_case("json") => Format::Json,
+        _ => Format::Xml, // The API's default.
+    };
+    let value = |name: &str| find(query, name).ok_or(Refusal::new(400, "MissingParameter", format));
+    let unsigned: Vec<_> = query
+        .iter()
+        .filter(|(name, _)| name != "Signature")
+        .cloned()
+        .collect();
+    let string_to_sign = v1::string_to_sign(request.method().as_str(), &canonical_query(&unsigned));
+    if value("SignatureMethod")? != "HMAC-SHA1" || value("SignatureVersion")? != "1.0" {
+        return Err(Refusal::new(400, "InvalidSignatureMethod", format));
+    }
+    Ok(Claims {
+        action: value("Action")?,
+        version: value("Version")?,
+        access_key_id: value("AccessKeyId")?,
+        security_token: find(query, "SecurityToken"),
+        time: value("Timestamp")?,
+        nonce: value("SignatureNonce")?,
+        signature_is_good: v1::signature(&credentials.access_key_secret, &string_to_sign)
+            == value("Signature")?,
+        format,
+    })
+}
+
+fn header<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+fn find(parameters: &[Parameter], name: &str) -> Option<String> {
+    parameters
+        .iter()
+        .find(|(n, _)| n == name)
+        .map(|(_, value)| value.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::Secret;
+    use crate::ecs::request::{RpcCall, Stamp, host_header, sign};
+    use crate::ecs::signature::SignatureVersion;
+    use crate::ids::{InstanceId, RegionId};
+
+    const NOW: &str = "2023-10-26T10:22:32Z";
+
+    fn credentials(secret: &str, token: Option<&str>) -> Credentials {
+        Credentials {
+            access_key_id: "testid".into(),
+            access_key_secret: Secret::new(secret),
+            security_token: token.map(Secret::new),
+        }
+    }
+
+    fn request(version: SignatureVersion, with: &Credentials) -> Request<()> {
+        let call = RpcCall::get_instance_console_output(
+            &RegionId::parse("cn-hangzhou").unwrap(),
+            &InstanceId::parse("i-a1").unwrap(),
+        );
+        let endpoint = url::Url::parse("http://127.0.0.1:8580").unwrap();
+        let stamp = Stamp {
+            now: NOW.parse().unwrap(),
+            nonce: "n".into(),
+        };
+        let signed = sign(&call, &endpoint, version, with, &stamp);
+        let mut request = Request::post(signed.url.as_str()).header("host", host_header(&endpoint));
+        for (name, value) in signed.headers {
+            request = request.header(name, value);
+        }
+        request.body(()).unwrap()
+    }
+
+    const VERSIONS: [SignatureVersion; 2] = [SignatureVersion::Acs3, SignatureVersion::V1];
+
+    #[track_caller]
+    fn check(request: &Request<()>, known: &Credentials, now: &str, code: &str) {
+        let code_given = call(request, known, now.parse().unwrap())
+            .err()
+            .map(|r| r.code);
+        assert_eq!(code_given.as_deref().unwrap_or("good"), code);
+    }
+
+    #[test]
+    fn what_the_client_signs_is_good() {
+        for version in VERSIONS {
+            for token in [None, Some("CAIS+/tok en==~*")] {
+                let known = credentials("testsecret", token);
+                check(&request(version, &known), &known, NOW, "good");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_secret_key_or_token_is_refused() {
+        for version in VERSIONS {
+            let known = credentials("testsecret", None);
+            check(
+                &request(version, &credentials("other", None)),
+                &known,
+                NOW,
+                "SignatureDoesNotMatch",
+            );
+            let stranger = Credentials {
+                access_key_id: "other".into(),
+                ..known.clone()
+            };
+            check(
+                &request(version, &stranger),
+                &known,
+                NOW,
+                "InvalidAccessKeyId.NotFound",
+            );
+            let with_token = credentials("testsecret", Some("t"));
+            let code = "InvalidSecurityToken.MismatchWithAccessKey";
+            check(&request(version, &with_token), &known, NOW, code);
+            check(&request(version, &known), &with_token, NOW, code);
+        }
+    }
+
+    #[test]
+    fn a_time_more_than_fifteen_minutes_off_is_refused() {
+        for version in VERSIONS {
+            let known = credentials("testsecret", None);
+            let request = request(version, &known);
+            check(&request, &known, "2023-10-26T10:37:32Z", "good");
+            check(
+                &request,
+                &known,
+                "2023-10-26T10:37:33Z",
+                "InvalidTimeStamp.Expired",
+            );
+            check(
+                &request,
+                &known,
+                "2023-10-26T10:07:31Z",
+                "InvalidTimeStamp.Expired",
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_query_method_or_host_is_refused() {
+        let known = credentials("testsecret", None);
+        for version in VERSIONS {
+            let mut changed = request(version, &known);
+            *changed.uri_mut() = changed
+                .uri()
+                .to_string()
+                .replace("i-a1", "i-a2")
+                .parse()
+                .unwrap();
+            check(&changed, &known, NOW, "SignatureDoesNotMatch");
+            let mut changed = request(version, &known);
+            *changed.method_mut() = hyper::Method::GET;
+            check(&changed, &known, NOW, "SignatureDoesNotMatch");
+        }
+        let mut moved = request(SignatureVersion::Acs3, &known);
+        moved
+            .headers_mut()
+            .insert("host", "evil.example".parse().unwrap());
+        check(&moved, &known, NOW, "SignatureDoesNotMatch");
+    }
+
+    #[test]
+    fn a_service_header_that_is_not_signed_is_refused() {
+        let known = credentials("testsecret", None);
+        let mut request = request(SignatureVersion::Acs3, &known);
+        request
+            .headers_mut()
+            .insert("x-acs-extra", "1".parse().unwrap());
+        check(&request, &known, NOW, "SignatureDoesNotMatch");
+    }
+
+    #[test]
+    fn a_request_without_a_signature_is_refused() {
+        let known = credentials("testsecret", None);
+        check(
+            &Request::post("/").body(()).unwrap(),
+            &known,
+            NOW,
+            "MissingParameter",
+        );
+        let bare = Request::post("/")
+            .header("authorization", "Basic x")
+            .body(())
+            .unwrap();
+        check(&bare, &known, NOW, "IncompleteSignature");
+    }
+}
