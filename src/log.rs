@@ -1,23 +1,34 @@
 //! Where log lines go and what they look like.
 
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt, registry};
+
 use crate::config::LogConfig;
 
 /// Sends log lines to standard error, without a time: the platform's log has one for each line.
+///
+/// The level is for this program's own lines. Libraries show warnings only: on finer levels they
+/// write requests with their tokens.
 pub fn init(config: &LogConfig) {
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(config.level)
+    let targets = Targets::new()
+        .with_default(LevelFilter::WARN.min(LevelFilter::from_level(config.level)))
+        .with_target(env!("CARGO_CRATE_NAME"), config.level);
+    let layer = fmt::layer()
         .with_target(false)
         .with_ansi(false)
         .without_time()
         .with_writer(std::io::stderr);
     if config.json {
-        builder
+        let layer = layer
             .json()
             .flatten_event(true)
             .with_current_span(false)
-            .with_span_list(false)
-            .init();
+            .with_span_list(false);
+        registry().with(layer.with_filter(targets)).init();
     } else {
-        builder.init();
+        registry().with(layer.with_filter(targets)).init();
     }
 }

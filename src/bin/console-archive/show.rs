@@ -50,6 +50,9 @@ pub fn records(store: &ArchiveStore, records: &[Listed], output: Output) -> Resu
             record.stored_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         ]);
     }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     if let Some(bytes) = table.column_mut(2) {
         bytes.set_cell_alignment(CellAlignment::Right);
     }

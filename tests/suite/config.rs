@@ -1,0 +1,186 @@
+//! Wrong and missing settings are reported by name, all of them at once.
+
+use ecs_console_archiver::config::{Archive, Config, Environment};
+
+const GOOD: [(&str, &str); 6] = [
+    ("ARCHIVE_URL", "s3://bucket/a/b/"),
+    ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
+    ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush-secret"),
+    ("AWS_ACCESS_KEY_ID", "aws-id"),
+    ("AWS_SECRET_ACCESS_KEY", "hush-aws"),
+    ("AWS_REGION", "us-east-1"),
+];
+
+fn environment(changes: &[(&str, &str)]) -> Environment {
+    Environment::new(|name| {
+        let find = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        find(changes).or_else(|| find(&GOOD))
+    })
+}
+
+#[track_caller]
+fn check_wrong(changes: &[(&str, &str)], starts: &[&str]) {
+    let error = Config::from_environment(&environment(changes))
+        .unwrap_err()
+        .to_string();
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines.len(), starts.len(), "{error}");
+    for start in starts {
+        assert!(
+            lines.iter().any(|line| line.starts_with(start)),
+            "{start:?} in {error}"
+        );
+    }
+    assert!(!error.contains("hush"), "{error}");
+}
+
+fn bucket(changes: &[(&str, &str)]) -> ecs_console_archiver::store::bucket::BucketConfig {
+    match Config::from_environment(&environment(changes))
+        .unwrap()
+        .archive
+    {
+        Archive::Bucket(bucket) => bucket,
+        Archive::Directory(path) => panic!("{path:?}"),
+    }
+}
+
+#[test]
+fn a_prefix_ends_in_one_slash_or_is_empty() {
+    for (url, prefix) in [
+        ("s3://bucket", ""),
+        ("s3://bucket/", ""),
+        ("s3://bucket/a", "a/"),
+        ("s3://bucket/a/b/", "a/b/"),
+    ] {
+        assert_eq!(bucket(&[("ARCHIVE_URL", url)]).prefix, prefix, "{url}");
+    }
+}
+
+#[test]
+fn everything_that_is_missing_is_named_at_once() {
+    let nothing = Environment::new(|_| None);
+    let error = Config::from_environment(&nothing).unwrap_err().to_string();
+    for name in [
+        "ARCHIVE_URL: not set",
+        "ALIBABA_CLOUD_ACCESS_KEY_ID: not set",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET: not set",
+    ] {
+        assert!(error.contains(name), "{error}");
+    }
+    check_wrong(
+        &[
+            ("AWS_ACCESS_KEY_ID", ""),
+            ("AWS_SECRET_ACCESS_KEY", ""),
+            ("AWS_REGION", ""),
+        ],
+        &[
+            "AWS_ACCESS_KEY_ID: not set",
+            "AWS_SECRET_ACCESS_KEY: not set",
+            "AWS_REGION: not set",
+        ],
+    );
+}
+
+#[test]
+fn wrong_settings_are_named_with_what_is_expected() {
+    for (name, values) in [
+        (
+            "ARCHIVE_URL",
+            &[
+                "bucket",
+                "s3://",
+                "s3://UPPER/x",
+                "s3://b",
+                "http://bucket/x",
+                "s3://bucket/a//b",
+                "s3://user:pass@bucket/x",
+                "s3://bucket/x?region=a",
+                "file://relative/x",
+                "file:///x?y=1",
+                "oss://bucket/x",
+                "oss://bucket/x?region=..",
+                "oss://bucket/x?zone=a",
+            ][..],
+        ),
+        (
+            "ECS_ENDPOINT_URL",
+            &["ecs.aliyuncs.com", "https://h/path", "ftp://h"],
+        ),
+        ("ECS_SIGNATURE_VERSION", &["v3", "2.0"]),
+        (
+            "ALIBABA_CLOUD_REGION_ID",
+            &["hangzhou", "cn-a.evil.example"],
+        ),
+        ("TRIGGER_STATES", &["running", "Running,,Stopping"]),
+        ("FOLLOW_SECONDS", &["60", "-1", "soon"]),
+        ("AWS_ENDPOINT_URL_S3", &["s3.example.com", "https://h?x"]),
+    ] {
+        for value in values {
+            let error = Config::from_environment(&environment(&[(name, value)]))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error
+                    .lines()
+                    .all(|line| line.starts_with(&format!("{name}: "))),
+                "{value}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn oss_takes_the_accounts_keys_and_its_own_host() {
+    let config = bucket(&[
+        ("ARCHIVE_URL", "oss://bucket/x?region=cn-beijing"),
+        ("AWS_REGION", ""),
+    ]);
+    assert_eq!(
+        config.endpoint_url.as_deref(),
+        Some("https://s3.oss-cn-beijing.aliyuncs.com")
+    );
+    assert_eq!(config.credentials.access_key_id, "id");
+    assert!(!config.path_style);
+    let inside = "https://s3.oss-cn-beijing-internal.aliyuncs.com";
+    let config = bucket(&[
+        ("ARCHIVE_URL", "oss://bucket/x"),
+        ("ALIBABA_CLOUD_REGION_ID", "cn-beijing"),
+        ("AWS_ENDPOINT_URL_S3", inside),
+    ]);
+    assert_eq!(config.endpoint_url.as_deref(), Some(inside));
+    let error = Config::from_environment(&environment(&[(
+        "ARCHIVE_URL",
+        "oss://my.bucket/x?region=cn-a",
+    )]));
+    assert!(error.unwrap_err().to_string().contains("without dots"));
+}
+
+#[test]
+fn reading_needs_only_what_the_archive_needs() {
+    let only = Environment::new(|name| (name == "ARCHIVE_URL").then(|| "file:///tmp/x".to_owned()));
+    assert_eq!(
+        Archive::from_environment(&only),
+        Ok(Archive::Directory("/tmp/x".into()))
+    );
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let config = Config::from_environment(&environment(&[
+        ("ALIBABA_CLOUD_SECURITY_TOKEN", "hush-token"),
+        ("AWS_SESSION_TOKEN", "hush-session"),
+    ]))
+    .unwrap();
+    let shown = format!("{config:?}");
+    assert!(
+        shown.contains("aws-id") && !shown.contains("hush"),
+        "{shown}"
+    );
+    let archiver = format!("{:?}", config.archiver().unwrap());
+    assert!(!archiver.contains("hush"), "{archiver}");
+}

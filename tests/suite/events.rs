@@ -1,0 +1,41 @@
+//! The files under `events/` are what their names say.
+
+use ecs_console_archiver::delivery::Delivery;
+use ecs_console_archiver::event::Notice;
+use ecs_console_archiver::triggers::Triggers;
+
+use crate::support::{names_in, root};
+
+#[test]
+fn every_event_file_is_understood_and_ignored_only_where_its_name_says_so() {
+    let folder = root().join("events");
+    let names = names_in(&folder, ".json");
+    assert!(names.len() >= 18, "{names:?}");
+    for name in names {
+        let payload = std::fs::read(folder.join(format!("{name}.json"))).unwrap();
+        let delivery = Delivery::parse(&payload);
+        let notices: Vec<_> = delivery
+            .messages
+            .into_iter()
+            .flat_map(|m| m.notices)
+            .collect();
+        assert!(!notices.is_empty(), "{name}");
+        for notice in notices {
+            let captured = match notice {
+                Ok(Notice::Instance(event)) => Triggers::default().include(&event.cause),
+                Ok(Notice::Other(_)) => false,
+                Err(error) => panic!("{name}: {error}"),
+            };
+            assert_eq!(captured, !name.ends_with("-ignored"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn event_files_have_no_stray_neighbours() {
+    let folder = root().join("events");
+    assert_eq!(
+        names_in(&folder, "").len(),
+        names_in(&folder, ".json").len()
+    );
+}

@@ -1,0 +1,481 @@
+//! The real `bootstrap` between a Lambda Runtime API, the simulator and an S3 server.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use ecs_console_archiver::simulator::Fault;
+use serde_json::{Value, json};
+
+use crate::support::runtime_api::Function;
+use crate::support::s3_server::{self, Profile, SECRET_ACCESS_KEY};
+use crate::support::*;
+
+const ID: &str = "i-bp1panicnoroot00001";
+
+const PROFILES: [Profile; 4] = [
+    Profile::Aws,
+    Profile::Oss { versioned: false },
+    Profile::Oss { versioned: true },
+    Profile::IgnoresConditions,
+];
+
+fn manual(instance_id: &str) -> Vec<u8> {
+    json!({"instance_id": instance_id, "region_id": "cn-hangzhou"})
+        .to_string()
+        .into_bytes()
+}
+
+fn events() -> Vec<(String, Vec<u8>)> {
+    let folder = root().join("events");
+    let read = |name: String| {
+        let payload = std::fs::read(folder.join(format!("{name}.json"))).unwrap();
+        (name, payload)
+    };
+    names_in(&folder, ".json").into_iter().map(read).collect()
+}
+
+async fn every_event_twice_keeps_each_console_once(profile: Profile) {
+    let bucket = Bucket::start(profile).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    for (name, payload) in events().into_iter().chain(events()) {
+        let reply = function.result_of(&payload).await;
+        assert!(
+            reply["statusCode"]
+                .as_u64()
+                .is_none_or(|status| status == 200),
+            "{name}: {reply}"
+        );
+        assert!(
+            reply["batchItemFailures"]
+                .as_array()
+                .is_none_or(Vec::is_empty),
+            "{name}: {reply}"
+        );
+    }
+    let objects = bucket.server.objects();
+    let kept: BTreeMap<_, _> = objects
+        .iter()
+        .map(|(key, object)| {
+            let instance_id = key
+                .strip_prefix("kept/here/")
+                .unwrap()
+                .split('/')
+                .next()
+                .unwrap();
+            assert_eq!(object.content_type.as_deref(), Some("application/gzip"));
+            assert_eq!(object.content_encoding, None);
+            assert_eq!(object.metadata["region-id"], "cn-hangzhou");
+            (instance_id.to_owned(), gunzip(&object.body))
+        })
+        .collect();
+    let expected: BTreeMap<_, _> = instances()
+        .into_iter()
+        .map(|id| (id.clone(), fixture(&id)))
+        .collect();
+    assert_eq!(objects.len(), expected.len());
+    assert!(kept == expected, "consoles differ from the fixtures");
+    bucket.server.assert_nothing_was_overwritten();
+    if matches!(profile, Profile::Aws | Profile::Oss { versioned: false }) {
+        assert!(objects.keys().all(|key| bucket.server.writes(key) == 1));
+    }
+}
+
+#[tokio::test]
+async fn on_s3_every_event_twice_keeps_each_console_once() {
+    every_event_twice_keeps_each_console_once(Profile::Aws).await;
+}
+
+#[tokio::test]
+async fn on_oss_every_event_twice_keeps_each_console_once() {
+    every_event_twice_keeps_each_console_once(Profile::Oss { versioned: false }).await;
+}
+
+#[tokio::test]
+async fn on_versioned_oss_every_event_twice_keeps_each_console_once() {
+    every_event_twice_keeps_each_console_once(Profile::Oss { versioned: true }).await;
+}
+
+#[tokio::test]
+async fn where_conditions_are_ignored_every_event_twice_keeps_each_console_once() {
+    every_event_twice_keeps_each_console_once(Profile::IgnoresConditions).await;
+}
+
+#[tokio::test]
+async fn in_a_folder_the_stored_file_is_the_console_gzipped() {
+    let simulator = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = ecs_settings(&simulator);
+    settings.extend(folder_settings(folder.path()));
+    let function = Function::start(&settings, Stdio::null()).await;
+    let reply = function.result_of(&manual(ID)).await;
+    assert_eq!(reply["outcome"], "stored");
+    let path = folder.path().join(reply["key"].as_str().unwrap());
+    assert!(gunzip(&std::fs::read(&path).unwrap()) == fixture(ID));
+    assert_eq!(
+        function.result_of(&manual(ID)).await["outcome"],
+        "already_stored"
+    );
+    assert_eq!(
+        std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+        2
+    ); // and its metadata
+}
+
+#[tokio::test]
+async fn the_metadata_says_where_a_record_comes_from() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    set_console(&bucket.simulator, ID, b"hello\n", "2018-03-22T10:04:57Z");
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let event = json!({
+        "id": "E-1", "source": "acs.ecs", "type": "ecs:Instance:InstanceFailure.Reboot",
+        "aliyunregionid": "cn-beijing", "data": {"instanceId": ID, "eventStatus": "Executing"},
+    });
+    let reply = function.result_of(event.to_string().as_bytes()).await;
+    let key = format!("{ID}/20180322T100457-5891b5b522d5.log.gz");
+    assert_eq!(reply["key"], key.as_str());
+    assert_eq!(reply["url"], format!("s3://consoles/kept/here/{key}"));
+    let object = &bucket.server.objects()[&format!("kept/here/{key}")];
+    let metadata = |name: &str| object.metadata[name].as_str();
+    assert_eq!(metadata("last-update-time"), "2018-03-22T10:04:57Z");
+    assert_eq!(metadata("event-id"), "E-1");
+    assert_eq!(metadata("event-cause"), "InstanceFailure.Reboot:Executing");
+    assert_eq!(metadata("region-id"), "cn-beijing");
+    assert_eq!(metadata("console-bytes"), "6");
+    assert_eq!(metadata("gzip-bytes"), object.body.len().to_string());
+    assert_eq!(metadata("console-sha256").len(), 64);
+    assert_eq!(metadata("request-id").len(), 32);
+    assert!(metadata("captured-at").parse::<jiff::Timestamp>().is_ok());
+}
+
+#[tokio::test]
+async fn one_update_time_with_growing_bytes_keeps_both() {
+    for profile in PROFILES {
+        let bucket = Bucket::start(profile).await;
+        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        for plain in [&b"one\n"[..], b"one\ntwo\n", b"one\n"] {
+            set_console(&bucket.simulator, ID, plain, "2018-03-22 10:04:57");
+            function.result_of(&manual(ID)).await;
+        }
+        let plain: Vec<_> = bucket
+            .server
+            .objects()
+            .values()
+            .map(|o| gunzip(&o.body))
+            .collect();
+        assert_eq!(plain.len(), 2);
+        assert!(plain.contains(&b"one\n".to_vec()) && plain.contains(&b"one\ntwo\n".to_vec()));
+        bucket.server.assert_nothing_was_overwritten();
+    }
+}
+
+#[tokio::test]
+async fn both_signature_versions_are_accepted() {
+    for version in ["ACS3-HMAC-SHA256", "1.0"] {
+        let mut bucket = Bucket::start(Profile::Aws).await;
+        bucket
+            .settings
+            .extend(settings(&[("ECS_SIGNATURE_VERSION", version)]));
+        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        assert_eq!(
+            function.result_of(&manual(ID)).await["outcome"],
+            "stored",
+            "{version}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failing_ecs_is_a_failure_that_another_delivery_mends() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    for (fault, error_type, message) in [
+        (Fault::Throttle, "EcsThrottled", "Throttling"),
+        (Fault::Fail, "EcsUnavailable", "ServiceUnavailable"),
+        (Fault::BrokenJson, "EcsUnavailable", "ServiceUnavailable"),
+        (Fault::Truncate, "EcsUnavailable", "no whole answer"),
+        (Fault::Reset, "EcsUnavailable", "no whole answer"),
+        (Fault::Garbage, "EcsUnavailable", "cannot be read"),
+        (Fault::BadBase64, "EcsUnavailable", "not Base64"),
+    ] {
+        bucket.simulator.plan_faults(&fault.into());
+        let (given, text) = function.failure_of(&manual(ID)).await;
+        assert_eq!(given, error_type, "{fault}: {text}");
+        assert!(text.contains(message), "{fault}: {text}");
+        assert!(bucket.server.objects().is_empty(), "{fault}");
+    }
+    assert_eq!(function.result_of(&manual(ID)).await["outcome"], "stored");
+}
+
+#[tokio::test]
+async fn a_console_of_fifty_megabytes_is_refused_and_the_next_event_is_served() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    set_console(
+        &bucket.simulator,
+        "i-huge",
+        &vec![b'x'; 50 << 20],
+        "2018-03-22 10:04:57",
+    );
+    let (error_type, message) = function.failure_of(&manual("i-huge")).await;
+    assert_eq!(error_type, "EcsUnavailable");
+    assert!(message.contains("longer than 8388608 bytes"), "{message}");
+    assert_eq!(function.result_of(&manual(ID)).await["outcome"], "stored");
+}
+
+#[tokio::test]
+async fn answers_without_a_console_are_outcomes_with_their_reason() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    set_console(&bucket.simulator, "i-empty", b"", "2018-03-22 10:04:57");
+    for (id, reason) in [
+        ("i-empty", "empty"),
+        ("i-bp1windows000000001", "not_supported"),
+        ("i-bp1unheardof", "not_found"),
+    ] {
+        let reply = function.result_of(&manual(id)).await;
+        assert_eq!(reply["outcome"], "no_console", "{reply}");
+        assert_eq!(reply["reason"], reason);
+    }
+    assert!(bucket.server.objects().is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_or_unreadable_time_loses_no_log() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    for time in [
+        "",
+        "yesterday",
+        "2018-13-45 99:99:99",
+        "../../x",
+        "a\r\nb: c",
+        "早上",
+    ] {
+        set_console(&bucket.simulator, ID, b"hello\n", time);
+        let reply = function.result_of(&manual(ID)).await;
+        assert_eq!(
+            reply["key"],
+            format!("{ID}/undated-5891b5b522d5.log.gz"),
+            "{time:?}"
+        );
+    }
+    assert_eq!(bucket.server.objects().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failing_store_is_a_failure_that_another_delivery_mends() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    for (code, status, error_type) in [
+        ("ConditionalRequestConflict", 409, "ArchiveUnavailable"),
+        ("AccessDenied", 403, "ArchiveDenied"),
+        ("NotImplemented", 501, "ArchiveRejected"),
+    ] {
+        bucket
+            .server
+            .fault_next_put(s3_server::Fault::Status(status, code));
+        let (given, text) = function.failure_of(&manual(ID)).await;
+        assert_eq!(given, error_type, "{text}");
+        assert!(text.contains(code) && text.contains("PutObject"), "{text}");
+    }
+    // Within one delivery, what may pass is tried again.
+    bucket
+        .server
+        .fault_next_put(s3_server::Fault::Status(503, "SlowDown"));
+    bucket.server.fault_next_put(s3_server::Fault::Drop);
+    assert_eq!(function.result_of(&manual(ID)).await["outcome"], "stored");
+}
+
+#[tokio::test]
+async fn a_lost_reply_of_the_store_leaves_one_object() {
+    for profile in PROFILES {
+        let bucket = Bucket::start(profile).await;
+        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        bucket.server.fault_next_put(s3_server::Fault::LoseReply);
+        let reply = function.result_of(&manual(ID)).await;
+        assert!(
+            matches!(reply["outcome"].as_str(), Some("stored" | "already_stored")),
+            "{reply}"
+        );
+        assert_eq!(bucket.server.objects().len(), 1);
+        bucket.server.assert_nothing_was_overwritten();
+    }
+}
+
+#[tokio::test]
+async fn wrong_keys_are_named() {
+    let change = |settings: &Settings, name: &str| -> Settings {
+        let wrong = |(n, v): &(String, String)| {
+            (
+                n.clone(),
+                if n == name { "wrong".into() } else { v.clone() },
+            )
+        };
+        settings.iter().map(wrong).collect()
+    };
+    let bucket = Bucket::start(Profile::Aws).await;
+    for (name, error_type, hint) in [
+        (
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+            "EcsDenied",
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+        ),
+        (
+            "ALIBABA_CLOUD_ACCESS_KEY_ID",
+            "EcsDenied",
+            "ALIBABA_CLOUD_ACCESS_KEY_ID",
+        ),
+        (
+            "ALIBABA_CLOUD_SECURITY_TOKEN",
+            "EcsDenied",
+            "ALIBABA_CLOUD_SECURITY_TOKEN",
+        ),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "ArchiveDenied",
+            "SignatureDoesNotMatch",
+        ),
+    ] {
+        let function = Function::start(&change(&bucket.settings, name), Stdio::null()).await;
+        let (given, message) = function.failure_of(&manual(ID)).await;
+        assert_eq!(given, error_type, "{message}");
+        assert!(message.contains(hint), "{message}");
+    }
+    assert!(bucket.server.objects().is_empty());
+}
+
+#[tokio::test]
+async fn of_an_sqs_batch_only_what_failed_comes_again() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let record = |message_id: &str, body: Vec<u8>| json!({"eventSource": "aws:sqs", "messageId": message_id, "body": text(&body)});
+    let batch = json!({"Records": [
+        record("good", manual(ID)),
+        record("broken", b"{".to_vec()),
+        record("ignored", br#"{"source":"acs.rds","type":"x"}"#.to_vec()),
+        record("hostile", br#"{"instance_id":"../../etc"}"#.to_vec()),
+    ]});
+    let reply = function.result_of(batch.to_string().as_bytes()).await;
+    let failed =
+        json!({"batchItemFailures": [{"itemIdentifier": "broken"}, {"itemIdentifier": "hostile"}]});
+    assert_eq!(reply, failed);
+    assert_eq!(bucket.server.objects().len(), 1);
+}
+
+#[tokio::test]
+async fn over_http_the_status_tells_the_sender_what_to_do() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let request = |body: &str| {
+        json!({"version": "2.0", "requestContext": {"http": {"method": "POST"}}, "body": body})
+            .to_string()
+    };
+    bucket.simulator.plan_faults(&Fault::Throttle.into());
+    for (body, status) in [
+        (text(&manual(ID)), 503),
+        (text(&manual(ID)), 200),
+        ("{".to_owned(), 400),
+        (text(&manual("i-../")), 400),
+        (format!("[{}, {{}}]", text(&manual(ID))), 400),
+    ] {
+        let reply = function.result_of(request(&body).as_bytes()).await;
+        assert_eq!(reply["statusCode"], status, "{body}: {reply}");
+        assert!(serde_json::from_str::<Value>(reply["body"].as_str().unwrap()).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn bad_input_is_a_clear_error_before_any_request() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    for (payload, message) in [
+        ("[[{}]]".to_owned(), "no known form"),
+        ("5".to_owned(), "a number"),
+        (
+            r#"{"instance_id": 5}"#.to_owned(),
+            "instance_id in the event is a number",
+        ),
+        (
+            r#"{"instance_id": "i-a/../b"}"#.to_owned(),
+            "not an instance ID",
+        ),
+        (
+            r#"{"instance_id": "i-a\nX-Header: 1"}"#.to_owned(),
+            "not an instance ID",
+        ),
+        (
+            r#"{"instance_id": "i-a", "region_id": "evil.example/@x"}"#.to_owned(),
+            "not a region ID",
+        ),
+        (
+            format!("\"{}\"", "a".repeat(10 << 20)),
+            "at most 8388608 are read",
+        ),
+    ] {
+        let (error_type, text) = function.failure_of(payload.as_bytes()).await;
+        assert_eq!(error_type, "InvalidEvent", "{text}");
+        assert!(text.contains(message), "{text}");
+    }
+    // What is no JSON at all never reaches the program: the runtime itself answers.
+    let (_, text) = function.failure_of(b"{").await;
+    assert!(text.contains("failed to deserialize"), "{text}");
+    assert!(bucket.simulator.answered().is_empty());
+    assert_eq!(function.result_of(&manual(ID)).await["outcome"], "stored");
+}
+
+#[tokio::test]
+async fn nothing_secret_is_logged_or_answered_on_any_level() {
+    for version in ["ACS3-HMAC-SHA256", "1.0"] {
+        let mut bucket = Bucket::start(Profile::Aws).await;
+        bucket.settings.extend(settings(&[
+            ("AWS_LAMBDA_LOG_LEVEL", "TRACE"),
+            ("AWS_SESSION_TOKEN", "aws-token-that-must-not-show"),
+            ("ECS_SIGNATURE_VERSION", version),
+        ]));
+        let function = Function::start(&bucket.settings, Stdio::piped()).await;
+        let mut shown = String::new();
+        for fault in [Fault::Reset, Fault::Truncate, Fault::Garbage] {
+            bucket.simulator.plan_faults(&fault.into());
+            shown += &function.failure_of(&manual(ID)).await.1;
+        }
+        bucket
+            .server
+            .fault_next_put(s3_server::Fault::Status(403, "AccessDenied"));
+        shown += &function.failure_of(&manual(ID)).await.1;
+        shown += &function.result_of(&manual(ID)).await.to_string();
+        shown += &function.stop();
+        assert!(shown.contains("stored s3://"), "{shown}");
+        for secret in [
+            ECS_SECRET,
+            ECS_TOKEN,
+            SECRET_ACCESS_KEY,
+            "aws-token-that-must-not-show",
+            "ecs%2Btoken",
+        ] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_log_can_be_json() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket
+        .settings
+        .extend(settings(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]));
+    let function = Function::start(&bucket.settings, Stdio::piped()).await;
+    function.result_of(&manual(ID)).await;
+    let log = function.stop();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 1, "one line an event: {log}");
+    assert!(
+        lines[0]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("stored s3://consoles/kept/here/")
+    );
+    assert_eq!(lines[0]["cause"], "manual");
+}

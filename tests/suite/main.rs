@@ -1,0 +1,12 @@
+//! The real program over real sockets: one binary, so that it is linked once.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+mod cli;
+mod config;
+mod events;
+mod function;
+mod layout;
+mod readme;
+mod simulator;

@@ -1,0 +1,201 @@
+//! What the tests run the real program against.
+
+pub mod runtime_api;
+pub mod s3_server;
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use ecs_console_archiver::credentials::{Credentials, Secret};
+use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::simulator::{Console, Simulator, SimulatorConfig};
+
+use s3_server::{ACCESS_KEY_ID, BUCKET, Profile, S3Server, SECRET_ACCESS_KEY};
+
+pub const ECS_SECRET: &str = "ecs-secret-that-must-not-show";
+pub const ECS_TOKEN: &str = "ecs+token/that must=not~show*";
+
+pub type Settings = Vec<(String, String)>;
+
+/// The repository.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn consoles() -> PathBuf {
+    root().join("tests/fixtures/consoles")
+}
+
+pub fn fixture(instance_id: &str) -> Vec<u8> {
+    std::fs::read(consoles().join(format!("{instance_id}.log"))).unwrap()
+}
+
+pub fn instances() -> Vec<String> {
+    names_in(&consoles(), ".log")
+}
+
+/// Names of files without this ending, sorted.
+pub fn names_in(folder: &Path, ending: &str) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| {
+            Some(
+                entry
+                    .unwrap()
+                    .file_name()
+                    .to_str()?
+                    .strip_suffix(ending)?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+pub fn ecs_credentials() -> Credentials {
+    Credentials {
+        access_key_id: "ecs-key".into(),
+        access_key_secret: Secret::new(ECS_SECRET),
+        security_token: Some(Secret::new(ECS_TOKEN)),
+    }
+}
+
+/// A simulator over the fixtures that asks for a token.
+pub async fn simulator() -> Simulator {
+    simulator_for(ecs_credentials()).await
+}
+
+pub async fn simulator_for(credentials: Credentials) -> Simulator {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config = SimulatorConfig {
+        listen,
+        consoles: Some(consoles()),
+        credentials,
+    };
+    Simulator::start(config).await.unwrap()
+}
+
+pub fn set_console(simulator: &Simulator, instance_id: &str, plain: &[u8], time: &str) {
+    let console = Console::Output {
+        plain: plain.to_vec(),
+        last_update_time: Some(time.to_owned()),
+    };
+    simulator.set_console(&InstanceId::parse(instance_id).unwrap(), console);
+}
+
+pub fn ecs_settings(simulator: &Simulator) -> Settings {
+    settings(&[
+        ("ECS_ENDPOINT_URL", &simulator.endpoint_url()),
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ecs-key"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ECS_SECRET),
+        ("ALIBABA_CLOUD_SECURITY_TOKEN", ECS_TOKEN),
+        ("ALIBABA_CLOUD_REGION_ID", "cn-hangzhou"),
+    ])
+}
+
+pub fn folder_settings(folder: &Path) -> Settings {
+    settings(&[(
+        "ARCHIVE_URL",
+        url::Url::from_file_path(folder).unwrap().as_str(),
+    )])
+}
+
+/// A bucket with a simulator, and the settings for both.
+pub struct Bucket {
+    pub server: S3Server,
+    pub simulator: Simulator,
+    pub settings: Settings,
+}
+
+impl Bucket {
+    pub async fn start(profile: Profile) -> Self {
+        let server = S3Server::start(profile).await;
+        let endpoint = server.endpoint_url();
+        if matches!(profile, Profile::Oss { .. }) {
+            // OSS and ECS know the same key.
+            let simulator = simulator_for(Credentials {
+                access_key_id: ACCESS_KEY_ID.into(),
+                access_key_secret: Secret::new(SECRET_ACCESS_KEY),
+                security_token: None,
+            })
+            .await;
+            let settings = settings(&[
+                (
+                    "ARCHIVE_URL",
+                    &format!("oss://{BUCKET}/kept/here?region=cn-hangzhou"),
+                ),
+                ("AWS_ENDPOINT_URL_S3", &endpoint),
+                ("ECS_ENDPOINT_URL", &simulator.endpoint_url()),
+                ("ALIBABA_CLOUD_ACCESS_KEY_ID", ACCESS_KEY_ID),
+                ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET_ACCESS_KEY),
+            ]);
+            return Self {
+                server,
+                simulator,
+                settings,
+            };
+        }
+        let simulator = simulator().await;
+        let mut settings = settings(&[
+            ("ARCHIVE_URL", &format!("s3://{BUCKET}/kept/here")),
+            ("AWS_ENDPOINT_URL_S3", &endpoint),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+            ("AWS_REGION", "us-east-1"),
+        ]);
+        settings.extend(ecs_settings(&simulator));
+        Self {
+            server,
+            simulator,
+            settings,
+        }
+    }
+}
+
+pub fn settings(pairs: &[(&str, &str)]) -> Settings {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+/// Runs the CLI with these settings and no others, away from the test's own threads.
+pub async fn cli(settings: &Settings, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_console-archive"));
+    command
+        .env_clear()
+        .envs(settings.iter().cloned())
+        .args(arguments)
+        .current_dir(root());
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Unpacked by the system's gzip, which knows nothing of this program.
+pub fn gunzip(gzip: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("gzip")
+        .arg("-dc")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdin, gzip) = (child.stdin.take().unwrap(), gzip.to_vec());
+    let writer = std::thread::spawn(move || stdin.write_all(&gzip).unwrap());
+    let mut plain = Vec::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_end(&mut plain)
+        .unwrap();
+    writer.join().unwrap();
+    assert!(child.wait().unwrap().success());
+    plain
+}

@@ -1,0 +1,184 @@
+//! A Lambda Runtime API on loopback: it hands events to the real `bootstrap` and takes its answers.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// What the function answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// An invocation's result.
+    Response(Value),
+    /// An invocation's failure: `errorType` and `errorMessage`.
+    Error {
+        error_type: String,
+        error_message: String,
+    },
+}
+
+/// A running `bootstrap`, as on AWS Lambda.
+pub struct Function {
+    process: Child,
+    invocations: mpsc::UnboundedSender<(Vec<u8>, oneshot::Sender<Answer>)>,
+    server: JoinHandle<()>,
+}
+
+struct RuntimeApi {
+    next: Mutex<mpsc::UnboundedReceiver<(Vec<u8>, oneshot::Sender<Answer>)>>,
+    current: Mutex<Option<oneshot::Sender<Answer>>>,
+}
+
+impl Function {
+    /// Starts the binary with these settings and no others.
+    pub async fn start(settings: &[(String, String)], stderr: Stdio) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (invocations, next) = mpsc::unbounded_channel();
+        let api = Arc::new(RuntimeApi {
+            next: Mutex::new(next),
+            current: Mutex::default(),
+        });
+        let server = tokio::spawn(serve(listener, api));
+        let process = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+            .env_clear()
+            .envs(settings.iter().cloned())
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "console-archiver")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        Self {
+            process,
+            invocations,
+            server,
+        }
+    }
+
+    /// Delivers a payload and waits for the answer.
+    pub async fn invoke(&self, payload: &[u8]) -> Answer {
+        let (sender, answer) = oneshot::channel();
+        self.invocations.send((payload.to_vec(), sender)).unwrap();
+        answer.await.expect("the function ended without an answer")
+    }
+
+    /// The same, where the answer must be a result.
+    pub async fn result_of(&self, payload: &[u8]) -> Value {
+        match self.invoke(payload).await {
+            Answer::Response(value) => value,
+            Answer::Error {
+                error_type,
+                error_message,
+            } => panic!("{error_type}: {error_message}"),
+        }
+    }
+
+    /// The same, where the answer must be a failure; its type and its message.
+    pub async fn failure_of(&self, payload: &[u8]) -> (String, String) {
+        match self.invoke(payload).await {
+            Answer::Error {
+                error_type,
+                error_message,
+            } => (error_type, error_message),
+            Answer::Response(value) => panic!("the invocation succeeded: {value}"),
+        }
+    }
+
+    /// Ends the process; what it wrote to standard error, if that was piped.
+    pub fn stop(mut self) -> String {
+        let _ = self.process.kill();
+        let mut log = String::new();
+        if let Some(mut stderr) = self.process.stderr.take() {
+            std::io::Read::read_to_string(&mut stderr, &mut log).unwrap();
+        }
+        log
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, api: Arc<RuntimeApi>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let api = api.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let api = api.clone();
+                async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
+            });
+            let io = TokioIo::new(stream);
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(io, service)
+                .await;
+        });
+    }
+}
+
+impl RuntimeApi {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        let (is_get, is_error) = (request.method() == Method::GET, path.ends_with("/error"));
+        if is_get && path == "/2018-06-01/runtime/invocation/next" {
+            let Some((payload, sender)) = self.next.lock().await.recv().await else {
+                return std::future::pending().await; // The test is over.
+            };
+            *self.current.lock().await = Some(sender);
+            let deadline = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+            let deadline = deadline
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap()
+                .as_millis();
+            return Response::builder()
+                .header(
+                    "lambda-runtime-aws-request-id",
+                    "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+                )
+                .header("lambda-runtime-deadline-ms", deadline.to_string())
+                .header(
+                    "lambda-runtime-invoked-function-arn",
+                    "arn:aws:lambda:us-east-1:1:function:a",
+                )
+                .header(
+                    "lambda-runtime-trace-id",
+                    "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
+                )
+                .body(Full::from(payload))
+                .unwrap();
+        }
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let answer = if is_error {
+            let text = |member: &str| value[member].as_str().unwrap_or_default().to_owned();
+            Answer::Error {
+                error_type: text("errorType"),
+                error_message: text("errorMessage"),
+            }
+        } else {
+            Answer::Response(value)
+        };
+        if let Some(sender) = self.current.lock().await.take() {
+            let _ = sender.send(answer);
+        }
+        Response::builder()
+            .status(202)
+            .body(Full::default())
+            .unwrap()
+    }
+}

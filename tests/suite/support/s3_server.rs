@@ -1,0 +1,360 @@
+//! An S3 server in the test's process: signatures verified by s3s, objects in a map behind one
+//! lock, and the quirks of the services the archive meets.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::TokioIo;
+use s3s::auth::SimpleAuth;
+use s3s::dto::*;
+use s3s::host::SingleDomain;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub const ACCESS_KEY_ID: &str = "AKIATESTTESTTESTTEST";
+pub const SECRET_ACCESS_KEY: &str = "s3-secret-that-must-not-show";
+pub const BUCKET: &str = "consoles";
+
+/// Objects in one page of a listing, so that a handful of them needs several.
+const PAGE: usize = 3;
+
+/// Which service it behaves as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// `If-None-Match: *` gives 412 where an object is.
+    Aws,
+    /// Virtual-hosted style only; 501 to `If-None-Match`; `x-oss-forbid-overwrite` gives 409
+    /// `FileAlreadyExists`, but not in a versioned bucket; no `aws-chunked` bodies.
+    Oss { versioned: bool },
+    /// Conditions are ignored: 200, and the object is overwritten, as Garage does it.
+    IgnoresConditions,
+}
+
+/// What happens to the next PUT in its place.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// An answer with this status and code; nothing is stored.
+    Status(u16, &'static str),
+    /// The object is stored and the connection ends without an answer.
+    LoseReply,
+    /// The connection ends before anything is stored.
+    Drop,
+}
+
+#[derive(Clone)]
+pub struct StoredObject {
+    pub body: Vec<u8>,
+    pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    stored_at: SystemTime,
+}
+
+pub struct S3Server {
+    port: u16,
+    profile: Profile,
+    state: Arc<Mutex<State>>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, StoredObject>,
+    /// Every body ever accepted, by key.
+    writes: BTreeMap<String, Vec<Vec<u8>>>,
+    faults: VecDeque<Fault>,
+}
+
+struct Objects {
+    profile: Profile,
+    state: Arc<Mutex<State>>,
+}
+
+impl S3Server {
+    pub async fn start(profile: Profile) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State::default()));
+        let mut builder = S3ServiceBuilder::new(Objects {
+            profile,
+            state: state.clone(),
+        });
+        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+        if matches!(profile, Profile::Oss { .. }) {
+            builder.set_host(SingleDomain::new(&format!("localhost:{port}")).unwrap());
+        }
+        let front = Arc::new(Front {
+            profile,
+            state: state.clone(),
+            service: builder.build(),
+        });
+        let server = tokio::spawn(serve(listener, front));
+        Self {
+            port,
+            profile,
+            state,
+            server,
+        }
+    }
+
+    /// What `AWS_ENDPOINT_URL_S3` is set to.
+    pub fn endpoint_url(&self) -> String {
+        match self.profile {
+            Profile::Oss { .. } => format!("http://localhost:{}", self.port),
+            _ => format!("http://127.0.0.1:{}", self.port),
+        }
+    }
+
+    pub fn objects(&self) -> BTreeMap<String, StoredObject> {
+        self.state.lock().unwrap().objects.clone()
+    }
+
+    /// How often a body was accepted under a key.
+    pub fn writes(&self, key: &str) -> usize {
+        self.state
+            .lock()
+            .unwrap()
+            .writes
+            .get(key)
+            .map_or(0, Vec::len)
+    }
+
+    pub fn fault_next_put(&self, fault: Fault) {
+        self.state.lock().unwrap().faults.push_back(fault);
+    }
+
+    /// Panics if anything was ever replaced by other bytes.
+    pub fn assert_nothing_was_overwritten(&self) {
+        for (key, bodies) in &self.state.lock().unwrap().writes {
+            assert!(
+                bodies.windows(2).all(|pair| pair[0] == pair[1]),
+                "{key} was overwritten"
+            );
+        }
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, front: Arc<Front>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let front = front.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let front = front.clone();
+                async move { front.answer(request).await }
+            });
+            let io = TokioIo::new(stream);
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(io, service)
+                .await;
+        });
+    }
+}
+
+/// What stands before s3s: faults, and the refusals of OSS that s3s does not know.
+struct Front {
+    profile: Profile,
+    state: Arc<Mutex<State>>,
+    service: S3Service,
+}
+
+type Answer = Response<http_body_util::combinators::BoxBody<Bytes, std::io::Error>>;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the connection ends here")]
+struct ConnectionEnds;
+
+impl Front {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, ConnectionEnds> {
+        if let Some((status, code, ec)) = self.refusal(&request) {
+            return Ok(error(status, code, ec));
+        }
+        let is_put = request.method() == hyper::Method::PUT;
+        let fault = is_put
+            .then(|| self.state.lock().unwrap().faults.pop_front())
+            .flatten();
+        match fault {
+            Some(Fault::Status(status, code)) => return Ok(error(status, code, None)),
+            Some(Fault::Drop) => return Err(ConnectionEnds),
+            Some(Fault::LoseReply) | None => {}
+        }
+        let answer = self.service.call(request.map(Body::from)).await;
+        if matches!(fault, Some(Fault::LoseReply)) {
+            return Err(ConnectionEnds);
+        }
+        let answer = answer.unwrap_or_else(|error| panic!("s3s failed: {error:?}"));
+        Ok(answer.map(|body| body.map_err(std::io::Error::other).boxed()))
+    }
+
+    fn refusal(
+        &self,
+        request: &Request<Incoming>,
+    ) -> Option<(u16, &'static str, Option<&'static str>)> {
+        if !matches!(self.profile, Profile::Oss { .. }) {
+            return None;
+        }
+        let headers = request.headers();
+        let header = |name: &str| headers.get(name).map(|v| v.to_str().unwrap());
+        if !header("host")?.starts_with(&format!("{BUCKET}.")) {
+            return Some((403, "SecondLevelDomainForbidden", Some("0003-00001401")));
+        }
+        if header("if-none-match").is_some()
+            || header("if-match").is_some()
+            || header("x-amz-tagging").is_some()
+        {
+            return Some((501, "NotImplemented", None));
+        }
+        let chunked = header("content-encoding").is_some_and(|v| v.contains("aws-chunked"));
+        if chunked || header("x-amz-content-sha256").is_some_and(|v| v.starts_with("STREAMING-")) {
+            return Some((400, "InvalidArgument", Some("0017-00000804")));
+        }
+        let forbids = header("x-oss-forbid-overwrite").is_some();
+        let signed = header("authorization")?.contains("x-oss-forbid-overwrite");
+        (forbids && !signed).then_some((403, "SignatureDoesNotMatch", None))
+    }
+}
+
+fn error(status: u16, code: &str, ec: Option<&str>) -> Answer {
+    let xml = format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>as told</Message></Error>"
+    );
+    let mut builder = Response::builder()
+        .status(status)
+        .header("content-type", "application/xml");
+    if let Some(ec) = ec {
+        builder = builder.header("x-oss-ec", ec);
+    }
+    let body = Full::new(Bytes::from(xml)).map_err(|never| match never {});
+    builder.body(body.boxed()).unwrap()
+}
+
+#[async_trait::async_trait]
+impl S3 for Objects {
+    async fn put_object(
+        &self,
+        request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let S3Request { input, headers, .. } = request;
+        check_bucket(&input.bucket)?;
+        let mut body = Vec::new();
+        let mut pieces = input.body.ok_or_else(|| s3_error!(IncompleteBody))?;
+        while let Some(piece) = pieces.next().await {
+            body.extend_from_slice(&piece.map_err(|_| s3_error!(IncompleteBody))?);
+        }
+        let mut state = self.state.lock().unwrap();
+        if state.objects.contains_key(&input.key) {
+            match self.profile {
+                Profile::Aws if input.if_none_match.is_some() => {
+                    return Err(s3_error!(PreconditionFailed));
+                }
+                Profile::Oss { versioned: false }
+                    if headers.contains_key("x-oss-forbid-overwrite") =>
+                {
+                    return Err(file_already_exists());
+                }
+                _ => {}
+            }
+        }
+        state
+            .writes
+            .entry(input.key.clone())
+            .or_default()
+            .push(body.clone());
+        let object = StoredObject {
+            body,
+            content_type: input.content_type.map(|t| t.to_string()),
+            content_encoding: input.content_encoding,
+            metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+            stored_at: SystemTime::now(),
+        };
+        state.objects.insert(input.key, object);
+        Ok(S3Response::new(PutObjectOutput::default()))
+    }
+
+    async fn get_object(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        check_bucket(&request.input.bucket)?;
+        let state = self.state.lock().unwrap();
+        let object = state
+            .objects
+            .get(&request.input.key)
+            .ok_or_else(|| s3_error!(NoSuchKey))?
+            .clone();
+        Ok(S3Response::new(GetObjectOutput {
+            content_length: Some(object.body.len() as i64),
+            content_type: object.content_type,
+            metadata: Some(object.metadata.into_iter().collect()),
+            last_modified: Some(object.stored_at.into()),
+            body: Some(StreamingBlob::from(Body::from(object.body))),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        check_bucket(&input.bucket)?;
+        let prefix = input.prefix.unwrap_or_default();
+        let after = input.continuation_token.unwrap_or_default();
+        let state = self.state.lock().unwrap();
+        let rest: Vec<_> = state
+            .objects
+            .iter()
+            .filter(|(key, _)| key.starts_with(&prefix) && **key > after)
+            .collect();
+        let object = |(key, object): &(&String, &StoredObject)| Object {
+            key: Some((*key).clone()),
+            size: Some(object.body.len() as i64),
+            last_modified: Some(object.stored_at.into()),
+            ..Default::default()
+        };
+        let contents: Vec<_> = rest.iter().take(PAGE).map(object).collect();
+        let is_truncated = rest.len() > PAGE;
+        Ok(S3Response::new(ListObjectsV2Output {
+            next_continuation_token: contents
+                .last()
+                .filter(|_| is_truncated)
+                .and_then(|o| o.key.clone()),
+            contents: Some(contents),
+            is_truncated: Some(is_truncated),
+            ..Default::default()
+        }))
+    }
+}
+
+fn check_bucket(bucket: &str) -> S3Result<()> {
+    if bucket == BUCKET {
+        Ok(())
+    } else {
+        Err(s3_error!(NoSuchBucket))
+    }
+}
+
+fn file_already_exists() -> S3Error {
+    let mut error = S3Error::new(S3ErrorCode::Custom("FileAlreadyExists".into()));
+    error.set_status_code(hyper::StatusCode::CONFLICT);
+    error.set_headers(HeaderMap::from_iter([(
+        hyper::header::HeaderName::from_static("x-oss-ec"),
+        hyper::header::HeaderValue::from_static("0026-00000002"),
+    )]));
+    error
+}
