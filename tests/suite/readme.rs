@@ -1,1 +1,143 @@
+//! Every command of the README does what it says, in the order it stands there.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::support::*;
+
+/// The fenced blocks of this language, with their first line's number.
+fn blocks(language: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let opening = format!("```{language}\n");
+    readme
+        .split(&opening)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+fn path_with_programs() -> String {
+    let programs = Path::new(env!("CARGO_BIN_EXE_console-archive"))
+        .parent()
+        .unwrap();
+    format!("{}:{}", programs.display(), std::env::var("PATH").unwrap())
+}
+
+fn bash(script: &str, folder: &Path) -> Command {
+    let mut command = Command::new("bash");
+    command
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(folder);
+    command
+        .env("PATH", path_with_programs())
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(script: &str, folder: &Path) -> String {
+    let output = bash(script, folder).output().unwrap();
+    let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{script}\n{shown}");
+    shown
+}
+
+/// Ended with the test.
+struct Background(Child);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Blocks marked `sh` need no cloud and are run as a reader runs them: the first, the simulator,
+/// in a terminal of its own, the others in one shell. Those marked `shell` build, deploy, or are
+/// run by `tests/cargo-lambda.sh`.
+#[test]
+fn the_commands_that_need_no_cloud_work_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["events", "tests"] {
+        std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
+    }
+    let mut blocks = blocks("sh");
+    let simulate = format!("exec {}", blocks.remove(0));
+    let mut simulator = bash(&simulate, folder.path());
+    simulator.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut simulator = Background(simulator.spawn().unwrap());
+    let printed = BufReader::new(simulator.0.stdout.take().unwrap());
+    for line in printed
+        .lines()
+        .map(Result::unwrap)
+        .filter(|line| line.starts_with("export "))
+    {
+        assert!(
+            blocks[0].contains(&line),
+            "{line:?} is printed, and not in the README"
+        );
+        if line.starts_with("export ARCHIVE_URL") {
+            break;
+        }
+    }
+    let script = blocks.join("\n");
+    for command in ["invoke", "capture", "list", "get"] {
+        assert!(
+            script.contains(&format!("console-archive {command}")),
+            "{command} is not shown"
+        );
+    }
+    let shown = run(&script, folder.path());
+    assert!(shown.contains("Kernel panic"), "{shown}");
+    assert!(
+        std::fs::read(folder.path().join("console.log")).unwrap()
+            == fixture("i-bp1oomkill000000001")
+    );
+}
+
+#[test]
+fn the_demonstration_keeps_and_prints_consoles() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = format!(
+        "{}/tests/demo.sh {} {}",
+        root().display(),
+        env!("CARGO_BIN_EXE_console-archive"),
+        folder.path().display()
+    );
+    let shown = run(&demo, folder.path());
+    assert!(
+        shown.contains("Kernel panic") || shown.contains("Rebooting in 2 seconds"),
+        "{shown}"
+    );
+    for id in instances() {
+        assert!(
+            shown.contains(&format!("/{id}/")),
+            "{id} was not kept: {shown}"
+        );
+    }
+}
+
+#[test]
+fn every_target_the_readme_names_is_in_the_makefile() {
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let targets: Vec<_> = readme
+        .split("make ")
+        .skip(1)
+        .map(|rest| {
+            rest.split(|c: char| !c.is_ascii_lowercase() && c != '-')
+                .next()
+                .unwrap()
+        })
+        .filter(|word| {
+            readme.contains(&format!("`make {word}`")) || readme.contains(&format!("\nmake {word}"))
+        })
+        .collect();
+    assert!(
+        targets.contains(&"run") && targets.contains(&"test"),
+        "{targets:?}"
+    );
+    for target in targets {
+        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    }
+}

@@ -1,0 +1,61 @@
+# `make run` tries the product with no cloud, `make test` is everything that must pass.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools that take minutes to build are kept here, outside the checkout.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
+CARGO_DENY_VERSION := 0.20.2
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# Where `make run` keeps consoles.
+ARCHIVE ?= $(CURDIR)/archive
+
+.PHONY: help
+help: ## This list.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: ## Do the main job on a folder and the simulator: capture, list, print back.
+	cargo build --profile quick --bins
+	@tests/demo.sh $(TARGET)/quick/console-archive $(ARCHIVE)
+
+.PHONY: test
+test: ## Everything that must pass.
+	cargo test --locked
+
+.PHONY: check
+check: ## Format, lints, and the function built without the CLI.
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features --lib --bin bootstrap -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
+
+.PHONY: deny
+deny: $(TOOLS)/bin/cargo-deny ## Licences, sources and unwanted crates.
+	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+
+$(TOOLS)/bin/cargo-deny:
+	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
+
+.PHONY: build
+build: ## The function as it ships.
+	cargo build --locked --release --no-default-features --bin bootstrap
+
+.PHONY: install
+install: ## The CLI, into cargo's folder of programs.
+	cargo install --locked --path . --bin console-archive
+
+.PHONY: bench
+bench: build ## Cold start, peak memory and size of the function, on this machine.
+	mkdir -p $(TARGET)/function
+	cp $(TARGET)/release/bootstrap $(TARGET)/function/bootstrap
+	cargo bench --locked --profile quick --bench cold_start -- $(abspath $(TARGET))/function/bootstrap
+
+.PHONY: deploy
+deploy: build ## The function, its bucket and its role on AWS, with the SAM CLI.
+	mkdir -p $(TARGET)/function
+	cp $(TARGET)/release/bootstrap $(TARGET)/function/bootstrap
+	sam deploy --template-file infra/aws/template.yaml --guided --capabilities CAPABILITY_IAM
