@@ -7,6 +7,7 @@ SHELL := bash
 # Tools that take minutes to build are kept here, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
 CARGO_DENY_VERSION := 0.20.2
+PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -15,7 +16,7 @@ ARCHIVE ?= $(CURDIR)/archive
 
 .PHONY: help
 help: ## This list.
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 .PHONY: run
 run: ## Do the main job on a folder and the simulator: capture, list, print back.
@@ -25,6 +26,15 @@ run: ## Do the main job on a folder and the simulator: capture, list, print back
 .PHONY: test
 test: ## Everything that must pass.
 	cargo test --locked
+
+.PHONY: test-cargo-lambda
+test-cargo-lambda: $(TOOLS)/python/installed ## The function under cargo-lambda and the AWS CLI.
+	cargo build --locked --bins
+	tests/cargo-lambda.sh $(TOOLS)/python $(TARGET)/debug/console-archive
+
+.PHONY: test-infra
+test-infra: $(TOOLS)/python/installed ## The templates under infra/, by their own tools.
+	$(TOOLS)/python/bin/cfn-lint infra/aws/template.yaml
 
 .PHONY: check
 check: ## Format, lints, and the function built without the CLI.
@@ -39,6 +49,11 @@ deny: $(TOOLS)/bin/cargo-deny ## Licences, sources and unwanted crates.
 
 $(TOOLS)/bin/cargo-deny:
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
+
+$(TOOLS)/python/installed: Makefile
+	python3 -m venv --clear $(TOOLS)/python
+	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check $(PYTHON_TOOLS)
+	touch $@
 
 .PHONY: build
 build: ## The function as it ships.
