@@ -10,14 +10,7 @@ cd "$(dirname "$0")/.."
 export PATH="$venv/bin:$PATH"
 folder=$(mktemp -d)
 
-exec 3< <(exec "$console_archive" simulate --listen 127.0.0.1:0 --consoles tests/fixtures/consoles 2>/dev/null)
-simulator=$!
-while read -r line <&3; do
-    case $line in
-    'export ARCHIVE_URL='*) break ;;
-    'export '*) export "${line#export }" ;;
-    esac
-done
+. tests/simulator.sh
 export ARCHIVE_URL="file://$folder/archive"
 
 # In a session of its own, so that the function it starts ends with it.

@@ -3,20 +3,11 @@
 # usage: tests/demo.sh CONSOLE_ARCHIVE FOLDER
 set -euo pipefail
 
-console_archive=$1
+console_archive=$(realpath "$1")
 folder=$(mkdir -p "$2" && cd "$2" && pwd)
 cd "$(dirname "$0")/.."
 
-# The simulator prints the settings to use with it once it listens.
-exec 3< <(exec "$console_archive" simulate --listen 127.0.0.1:0 --consoles tests/fixtures/consoles 2>/dev/null)
-simulator=$!
-trap 'kill "$simulator"' EXIT
-while read -r line <&3; do
-    case $line in
-    'export ARCHIVE_URL='*) break ;;
-    'export '*) export "${line#export }" ;;
-    esac
-done
+. tests/simulator.sh
 export ARCHIVE_URL="file://$folder"
 
 step() {
