@@ -443,7 +443,7 @@ async fn nothing_secret_is_logged_or_answered_on_any_level() {
             .fault_next_put(s3_server::Fault::Status(403, "AccessDenied"));
         shown += &function.failure_of(&manual(ID)).await.1;
         shown += &function.result_of(&manual(ID)).await.to_string();
-        shown += &function.stop();
+        shown += &function.stop().await;
         assert!(shown.contains("stored s3://"), "{shown}");
         for secret in [
             ECS_SECRET,
@@ -465,7 +465,7 @@ async fn the_log_can_be_json() {
         .extend(settings(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]));
     let function = Function::start(&bucket.settings, Stdio::piped()).await;
     function.result_of(&manual(ID)).await;
-    let log = function.stop();
+    let log = function.stop().await;
     let lines: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())

@@ -1,6 +1,6 @@
 //! A Lambda Runtime API on loopback: it hands events to the real `bootstrap` and takes its answers.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -28,7 +30,7 @@ pub enum Answer {
 
 /// A running `bootstrap`, as on AWS Lambda.
 pub struct Function {
-    process: Child,
+    process: Mutex<Child>,
     invocations: mpsc::UnboundedSender<(Vec<u8>, oneshot::Sender<Answer>)>,
     server: JoinHandle<()>,
 }
@@ -57,10 +59,11 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .stderr(stderr)
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
         Self {
-            process,
+            process: Mutex::new(process),
             invocations,
             server,
         }
@@ -70,7 +73,11 @@ impl Function {
     pub async fn invoke(&self, payload: &[u8]) -> Answer {
         let (sender, answer) = oneshot::channel();
         self.invocations.send((payload.to_vec(), sender)).unwrap();
-        answer.await.expect("the function ended without an answer")
+        let mut process = self.process.lock().await;
+        tokio::select! {
+            answer = answer => answer.expect("the function took the event and never answered"),
+            status = process.wait() => panic!("the function ended: {}", status.unwrap()),
+        }
     }
 
     /// The same, where the answer must be a result.
@@ -96,11 +103,12 @@ impl Function {
     }
 
     /// Ends the process; what it wrote to standard error, if that was piped.
-    pub fn stop(mut self) -> String {
-        let _ = self.process.kill();
+    pub async fn stop(self) -> String {
+        let mut process = self.process.lock().await;
+        process.kill().await.unwrap();
         let mut log = String::new();
-        if let Some(mut stderr) = self.process.stderr.take() {
-            std::io::Read::read_to_string(&mut stderr, &mut log).unwrap();
+        if let Some(mut stderr) = process.stderr.take() {
+            stderr.read_to_string(&mut log).await.unwrap();
         }
         log
     }
@@ -108,8 +116,6 @@ impl Function {
 
 impl Drop for Function {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
         self.server.abort();
     }
 }
