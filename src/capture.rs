@@ -9,6 +9,7 @@ use crate::event::{EventError, InstanceEvent, Notice, Unrelated};
 use crate::ids::RegionId;
 use crate::outcome::{Outcome, StoredRecord};
 use crate::record::Record;
+use crate::retry::{Deadline, Retrying};
 use crate::store::{PutOutcome, Store, StoreError};
 use crate::triggers::Triggers;
 use crate::update_time::UpdateTime;
@@ -63,7 +64,9 @@ impl CaptureError {
             Self::NoRegion => "NoRegion",
             Self::Ecs(EcsError::Throttled { .. }) => "EcsThrottled",
             Self::Ecs(EcsError::Denied { .. }) => "EcsDenied",
-            Self::Ecs(EcsError::Rejected { .. } | EcsError::NoConsole { .. }) => "EcsRejected",
+            Self::Ecs(
+                EcsError::Rejected { .. } | EcsError::NoConsole { .. } | EcsError::TooLong,
+            ) => "EcsRejected",
             Self::Ecs(_) => "EcsUnavailable",
             Self::Store(StoreError::Denied(_)) => "ArchiveDenied",
             Self::Store(StoreError::Rejected(_)) => "ArchiveRejected",
@@ -73,12 +76,16 @@ impl CaptureError {
     }
 }
 
-impl<C: ConsoleSource, S: Store> Archiver<C, S> {
-    /// Does what an event asks for.
+impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
+    /// Does what an event asks for, and tries again what may pass until the deadline.
     ///
     /// # Errors
     /// [`CaptureError`] when the event must come again.
-    pub async fn serve(&self, notice: &Notice) -> Result<Outcome, CaptureError> {
+    pub async fn serve(
+        &self,
+        notice: &Notice,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
         let event = match notice {
             Notice::Instance(event) if self.triggers.include(&event.cause) => event,
             Notice::Instance(event) => {
@@ -103,21 +110,27 @@ impl<C: ConsoleSource, S: Store> Archiver<C, S> {
                 });
             }
         };
-        self.capture(event).await
+        self.capture(event, deadline).await
     }
 
     /// Keeps the console output ECS has cached now.
     ///
     /// # Errors
     /// [`CaptureError`] when nothing was kept and nothing settles that there is nothing to keep.
-    pub async fn capture(&self, event: &InstanceEvent) -> Result<Outcome, CaptureError> {
+    pub async fn capture(
+        &self,
+        event: &InstanceEvent,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let source = Retrying::new(&self.source, deadline);
+        let store = Retrying::new(&self.store, deadline);
         let instance_id = &event.instance_id;
         let region_id = event
             .region_id
             .as_ref()
             .or(self.default_region.as_ref())
             .ok_or(CaptureError::NoRegion)?;
-        let console = match self.source.console_output(region_id, instance_id).await {
+        let console = match source.console_output(region_id, instance_id).await {
             Ok(console) if console.plain.is_empty() => {
                 return Ok(Outcome::no_console(
                     instance_id.clone(),
@@ -141,7 +154,7 @@ impl<C: ConsoleSource, S: Store> Archiver<C, S> {
         let record = Record::new(event, region_id, &console, Timestamp::now())
             .map_err(CaptureError::Pack)?;
         let key = record.key.to_string();
-        let put = self.store.put_if_absent(&key, &record.object).await?;
+        let put = store.put_if_absent(&key, &record.object).await?;
         let stored = StoredRecord {
             instance_id: instance_id.clone(),
             url: self.store.url(&key),

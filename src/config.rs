@@ -7,9 +7,9 @@ use url::Url;
 
 use crate::capture::Archiver;
 use crate::credentials::{Credentials, Secret};
-use crate::ecs::EcsClient;
 use crate::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::ecs::signature::SignatureVersion;
+use crate::ecs::{Clock, EcsClient};
 use crate::http::HttpSetupError;
 use crate::ids::RegionId;
 use crate::store::ArchiveStore;
@@ -198,6 +198,7 @@ impl Config {
                 endpoint,
                 signature_version,
                 credentials,
+                clock: Clock::default(),
             },
             triggers: self.triggers,
             default_region,

@@ -10,6 +10,7 @@ use crate::delivery::{Delivery, Message, ReplyForm};
 use crate::ecs::ConsoleSource;
 use crate::event::{EventError, Notice};
 use crate::outcome::Outcome;
+use crate::retry::Deadline;
 use crate::store::Store;
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
@@ -30,16 +31,21 @@ pub struct InvocationError {
 type Served = Result<Outcome, CaptureError>;
 
 impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
-    /// Serves every event in a payload and answers in the form its sender expects.
+    /// Serves every event in a payload and answers in the form its sender expects, before
+    /// the deadline.
     ///
     /// # Errors
     /// [`InvocationError`] when an event must come again and the sender knows no finer answer
     /// than a failed invocation. What the others stored stays, and is found at the next delivery.
-    pub async fn handle(&self, payload: &[u8]) -> Result<Value, InvocationError> {
+    pub async fn handle(
+        &self,
+        payload: &[u8],
+        deadline: Deadline,
+    ) -> Result<Value, InvocationError> {
         let Delivery { messages, reply } = Delivery::parse(payload);
         let mut served = Vec::new();
         for message in messages {
-            served.push(self.serve_message(message).await);
+            served.push(self.serve_message(message, deadline).await);
         }
         match reply {
             ReplyForm::SqsBatch => Ok(sqs_reply(&served)),
@@ -49,9 +55,9 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
         }
     }
 
-    async fn serve_message(&self, message: Message) -> ServedMessage {
+    async fn serve_message(&self, message: Message, deadline: Deadline) -> ServedMessage {
         let events = stream::iter(message.notices)
-            .map(|notice| self.serve_and_log(notice))
+            .map(|notice| self.serve_and_log(notice, deadline))
             .buffered(CONCURRENCY)
             .collect()
             .await;
@@ -61,7 +67,11 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
         }
     }
 
-    async fn serve_and_log(&self, notice: Result<Notice, EventError>) -> Served {
+    async fn serve_and_log(
+        &self,
+        notice: Result<Notice, EventError>,
+        deadline: Deadline,
+    ) -> Served {
         let (event_id, cause) = match &notice {
             Ok(Notice::Instance(event)) => (
                 event.event_id.clone().unwrap_or_default(),
@@ -70,7 +80,7 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
             _ => Default::default(),
         };
         let served = match notice {
-            Ok(notice) => self.serve(&notice).await,
+            Ok(notice) => self.serve(&notice, deadline).await,
             Err(error) => Err(error.into()),
         };
         // Texts from outside are escaped, so that one event is one line.

@@ -9,6 +9,7 @@ pub mod event; // event JSON → Notice (pure)
 pub mod ids; // instance and region IDs, checked (pure)
 pub mod triggers; // which events lead to a capture (pure)
 pub mod capture; // one event in, one Outcome out
+pub mod retry; // when to try again, and when to stop
 pub mod ecs; // GetInstanceConsoleOutput, signed
 pub mod update_time; // LastUpdateTime → digits (pure)
 pub mod key; // RecordKey ⇄ object key (pure)

@@ -1,6 +1,9 @@
 //! The ECS API. This file sends; its modules compute.
 
-use jiff::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
 
 pub mod endpoint;
 pub mod request;
@@ -11,7 +14,7 @@ use crate::credentials::Credentials;
 use crate::ids::{InstanceId, RegionId};
 use endpoint::EcsEndpoint;
 use request::{RpcCall, Stamp};
-use response::{AnswerHead, ConsoleOutput, EcsError};
+use response::{AnswerHead, ConsoleOutput, EcsError, TIME_EXPIRED};
 use signature::SignatureVersion;
 
 /// Most bytes of an answer that are read. The API's own bound on a console is not documented;
@@ -42,6 +45,27 @@ pub struct EcsClient {
     pub signature_version: SignatureVersion,
     /// Signed with what.
     pub credentials: Credentials,
+    /// Signed when.
+    pub clock: Clock,
+}
+
+/// ECS's clock, as far as it is known: this machine's, until ECS refuses a time of it.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    seconds_ahead: Arc<AtomicI64>,
+}
+
+impl Clock {
+    fn now(&self) -> Timestamp {
+        let ahead = SignedDuration::from_secs(self.seconds_ahead.load(Ordering::Relaxed));
+        let now = Timestamp::now();
+        now.checked_add(ahead).unwrap_or(now)
+    }
+
+    fn set(&self, date: Timestamp) {
+        let ahead = date.duration_since(Timestamp::now()).as_secs();
+        self.seconds_ahead.store(ahead, Ordering::Relaxed);
+    }
 }
 
 impl ConsoleSource for EcsClient {
@@ -52,7 +76,13 @@ impl ConsoleSource for EcsClient {
     ) -> Result<ConsoleOutput, EcsError> {
         let call = RpcCall::get_instance_console_output(region_id, instance_id);
         let (head, body) = self.send(&call, region_id).await?;
-        response::console_output(head, &body)
+        let console = response::console_output(head, &body);
+        if let (Err(EcsError::StaleSignature { code, .. }), Some(date)) = (&console, head.date)
+            && code == TIME_EXPIRED
+        {
+            self.clock.set(date); // The next attempt is signed by ECS's own clock.
+        }
+        console
     }
 }
 
@@ -68,7 +98,7 @@ impl EcsClient {
             .url(region_id)
             .map_err(|error| EcsError::Transport(error.to_string()))?;
         let stamp = Stamp {
-            now: Timestamp::now(),
+            now: self.clock.now(),
             nonce: nonce()?,
         };
         let signed = request::sign(
@@ -83,24 +113,28 @@ impl EcsClient {
             request = request.header(name, value);
         }
         let mut response = request.send().await.map_err(transport)?;
-        let retry_after = response.headers().get("x-acs-retry-after");
+        let header = |name| response.headers().get(name)?.to_str().ok();
         let head = AnswerHead {
             status: response.status().as_u16(),
-            retry_after_ms: retry_after.and_then(|v| v.to_str().ok()?.parse().ok()),
+            retry_after_ms: header("x-acs-retry-after").and_then(|ms| ms.parse().ok()),
+            date: header("date").and_then(http_date),
         };
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(transport)? {
             if body.len() + piece.len() > MAX_ANSWER_BYTES {
-                let reason = format!("it is longer than {MAX_ANSWER_BYTES} bytes");
-                return Err(EcsError::Unreadable {
-                    status: head.status,
-                    reason,
-                });
+                return Err(EcsError::TooLong);
             }
             body.extend_from_slice(&piece);
         }
         Ok((head, body))
     }
+}
+
+/// `Tue, 24 Nov 2026 08:49:37 GMT`, the form of RFC 9110 §5.6.7 that servers must send.
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text)
+        .ok()
+        .map(|date| date.timestamp())
 }
 
 /// The innermost cause says what happened; the address is left out, since it may carry a token.

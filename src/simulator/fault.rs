@@ -28,9 +28,11 @@ pub enum Fault {
     Reset,
     /// The API reference's own error sample, which is broken JSON, with 503.
     BrokenJson,
+    /// 403 `InvalidSecurityToken.Expired`.
+    ExpireToken,
 }
 
-const NAMES: [(&str, Fault); 8] = [
+const NAMES: [(&str, Fault); 9] = [
     ("throttle", Fault::Throttle),
     ("fail", Fault::Fail),
     ("stall", Fault::Stall),
@@ -39,6 +41,7 @@ const NAMES: [(&str, Fault); 8] = [
     ("bad-base64", Fault::BadBase64),
     ("reset", Fault::Reset),
     ("broken-json", Fault::BrokenJson),
+    ("expire-token", Fault::ExpireToken),
 ];
 
 /// A fault and how often: `throttle` or `throttle*3`.
@@ -109,6 +112,9 @@ impl Fault {
             Self::Throttle => {
                 whole = Refusal::new(429, "Throttling", Format::Json).answer();
                 whole.retry_after_ms = Some(1000);
+            }
+            Self::ExpireToken => {
+                whole = Refusal::new(403, "InvalidSecurityToken.Expired", Format::Json).answer();
             }
             Self::Fail => whole = Refusal::new(503, "ServiceUnavailable", Format::Json).answer(),
             Self::Stall => std::future::pending().await,

@@ -16,8 +16,9 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -84,6 +85,7 @@ struct State {
     faults: VecDeque<Fault>,
     nonces: HashSet<String>,
     answered: Vec<Answered>,
+    clock_ahead: SignedDuration,
 }
 
 /// A request that was answered, or left without an answer.
@@ -131,6 +133,16 @@ impl Simulator {
     /// Adds faults; each request meets one, in this order.
     pub fn plan_faults(&self, plan: &FaultPlan) {
         self.shared.state().faults.extend(plan.faults());
+    }
+
+    /// Forgets the faults that were not met yet.
+    pub fn clear_faults(&self) {
+        self.shared.state().faults.clear();
+    }
+
+    /// Sets the simulator's clock so much ahead of this machine's.
+    pub fn set_clock_ahead(&self, ahead: SignedDuration) {
+        self.shared.state().clock_ahead = ahead;
     }
 
     /// What was answered, in order.
@@ -190,7 +202,22 @@ impl Shared {
         request: &Request<Incoming>,
         socket: &socket2::Socket,
     ) -> Result<Response<Body>, Broken> {
-        let call = verify::call(request, &self.config.credentials, Timestamp::now());
+        let now = Timestamp::now() + self.state().clock_ahead;
+        let mut response = self.answer_at(now, request, socket).await?;
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+        if let Some(date) = date.ok().and_then(|date| date.parse().ok()) {
+            response.headers_mut().insert("date", date);
+        }
+        Ok(response)
+    }
+
+    async fn answer_at(
+        &self,
+        now: Timestamp,
+        request: &Request<Incoming>,
+        socket: &socket2::Socket,
+    ) -> Result<Response<Body>, Broken> {
+        let call = verify::call(request, &self.config.credentials, now);
         let fault = self.state().faults.pop_front();
         let answer = match (&call, fault) {
             (Ok(call), Some(fault)) => {

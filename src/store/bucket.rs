@@ -76,7 +76,7 @@ impl BucketStore {
             .credentials_provider(credentials)
             .http_client(crate::http::sdk_client(http))
             .force_path_style(config.path_style)
-            .retry_config(RetryConfig::standard())
+            .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
             // The checksums that the SDK adds by default come in an encoding OSS refuses. The
             // signature covers the body's SHA-256 anyway.

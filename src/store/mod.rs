@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::retry::{Remediable, Remedy};
+
 pub mod bucket;
 pub mod directory;
 
@@ -110,7 +112,20 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed a little later, with nobody mending anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        self.remedy() != Remedy::GiveUp
+    }
+}
+
+impl Remediable for StoreError {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unavailable(_) => Remedy::Wait,
+            Self::Denied(_) | Self::Rejected(_) | Self::Io { .. } => Remedy::GiveUp,
+        }
+    }
+
+    fn out_of_time() -> Self {
+        Self::Unavailable("the time for this invocation is over".into())
     }
 }
 

@@ -187,14 +187,22 @@ async fn invoke_answers_as_the_function_does() {
     );
     world.simulator.plan_faults(&Fault::Throttle.into());
     check(
-        &cli(&world.settings, &["invoke", "events/manual.json"]).await,
+        &cli(
+            &world.settings,
+            &["invoke", "--timeout", "1", "events/manual.json"],
+        )
+        .await,
         1,
         "EcsThrottled",
         "",
     );
     world.simulator.plan_faults(&Fault::Throttle.into());
     check(
-        &cli(&world.settings, &["invoke", "events/aws-function-url.json"]).await,
+        &cli(
+            &world.settings,
+            &["invoke", "--timeout", "1", "events/aws-function-url.json"],
+        )
+        .await,
         1,
         "503",
         "",
@@ -263,9 +271,9 @@ async fn exit_codes_are_those_of_the_help() {
         "",
         "ALIBABA_CLOUD_ACCESS_KEY_ID: not set",
     );
-    world.simulator.plan_faults(&Fault::Fail.into());
+    world.simulator.plan_faults(&"fail*1000".parse().unwrap());
     check(
-        &cli(&world.settings, &["capture", ID]).await,
+        &cli(&world.settings, &["capture", ID, "--timeout", "1"]).await,
         1,
         "",
         "ServiceUnavailable",

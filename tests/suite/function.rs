@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use ecs_console_archiver::simulator::Fault;
+use ecs_console_archiver::simulator::{Fault, FaultPlan};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::runtime_api::Function;
+use crate::support::runtime_api::{Answer, Function, SHORT_TIMEOUT, TIMEOUT};
 use crate::support::s3_server::{self, Profile, SECRET_ACCESS_KEY};
 use crate::support::*;
 
@@ -184,6 +185,75 @@ async fn both_signature_versions_are_accepted() {
     }
 }
 
+fn always(fault: Fault) -> FaultPlan {
+    format!("{fault}*1000").parse().unwrap()
+}
+
+fn times(fault: Fault, count: usize) -> FaultPlan {
+    format!("{fault}*{count}").parse().unwrap()
+}
+
+#[tokio::test]
+async fn within_one_delivery_what_may_pass_is_tried_again() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    for (fault, count) in [
+        (Fault::Fail, 3),
+        (Fault::Throttle, 1),
+        (Fault::Truncate, 2),
+        (Fault::Reset, 2),
+        (Fault::Garbage, 2),
+        (Fault::ExpireToken, 1),
+    ] {
+        let before = bucket.simulator.answered().len();
+        bucket.simulator.plan_faults(&times(fault, count));
+        let reply = function.result_of(&manual(ID)).await;
+        assert!(
+            matches!(reply["outcome"].as_str(), Some("stored" | "already_stored")),
+            "{fault}: {reply}"
+        );
+        let answered = &bucket.simulator.answered()[before..];
+        // The simulator takes a nonce once, so each attempt had its own.
+        assert_eq!(answered.len(), count + 1, "{fault}: {answered:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_stays_expired_is_tried_twice() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    bucket.simulator.plan_faults(&always(Fault::ExpireToken));
+    let (_, message) = function.failure_of(&manual(ID)).await;
+    assert!(
+        message.contains("InvalidSecurityToken.Expired"),
+        "{message}"
+    );
+    assert_eq!(bucket.simulator.answered().len(), 2);
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_set_by_that_of_ecs() {
+    for version in ["ACS3-HMAC-SHA256", "1.0"] {
+        for hours in [-20, 1] {
+            let mut bucket = Bucket::start(Profile::Aws).await;
+            bucket
+                .settings
+                .extend(settings(&[("ECS_SIGNATURE_VERSION", version)]));
+            bucket
+                .simulator
+                .set_clock_ahead(SignedDuration::from_hours(hours));
+            let function = Function::start(&bucket.settings, Stdio::null()).await;
+            for outcome in ["stored", "already_stored"] {
+                let reply = function.result_of(&manual(ID)).await;
+                assert_eq!(reply["outcome"], outcome);
+            }
+            let answers: Vec<_> = bucket.simulator.answered();
+            let answers: Vec<_> = answers.iter().map(|a| a.answer.as_str()).collect();
+            assert_eq!(answers, ["400 InvalidTimeStamp.Expired", "200", "200"]);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_failing_ecs_is_a_failure_that_another_delivery_mends() {
     let bucket = Bucket::start(Profile::Aws).await;
@@ -197,10 +267,11 @@ async fn a_failing_ecs_is_a_failure_that_another_delivery_mends() {
         (Fault::Garbage, "EcsUnavailable", "cannot be read"),
         (Fault::BadBase64, "EcsUnavailable", "not Base64"),
     ] {
-        bucket.simulator.plan_faults(&fault.into());
+        bucket.simulator.plan_faults(&always(fault));
         let (given, text) = function.failure_of(&manual(ID)).await;
         assert_eq!(given, error_type, "{fault}: {text}");
         assert!(text.contains(message), "{fault}: {text}");
+        bucket.simulator.clear_faults();
         assert!(bucket.server.objects().is_empty(), "{fault}");
     }
     assert_eq!(function.result_of(&manual(ID)).await["outcome"], "stored");
@@ -216,8 +287,15 @@ async fn a_console_of_fifty_megabytes_is_refused_and_the_next_event_is_served() 
         &vec![b'x'; 50 << 20],
         "2018-03-22 10:04:57",
     );
-    let (error_type, message) = function.failure_of(&manual("i-huge")).await;
-    assert_eq!(error_type, "EcsUnavailable");
+    let Answer::Error {
+        error_type,
+        error_message: message,
+    } = function.invoke(&manual("i-huge"), TIMEOUT).await
+    else {
+        panic!("the console was taken");
+    };
+    assert_eq!(error_type, "EcsRejected");
+    assert_eq!(bucket.simulator.answered().len(), 1);
     assert!(message.contains("longer than 8388608 bytes"), "{message}");
     assert_eq!(function.result_of(&manual(ID)).await["outcome"], "stored");
 }
@@ -267,7 +345,6 @@ async fn a_failing_store_is_a_failure_that_another_delivery_mends() {
     let bucket = Bucket::start(Profile::Aws).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
     for (code, status, error_type) in [
-        ("ConditionalRequestConflict", 409, "ArchiveUnavailable"),
         ("AccessDenied", 403, "ArchiveDenied"),
         ("NotImplemented", 501, "ArchiveRejected"),
     ] {
@@ -278,10 +355,19 @@ async fn a_failing_store_is_a_failure_that_another_delivery_mends() {
         assert_eq!(given, error_type, "{text}");
         assert!(text.contains(code) && text.contains("PutObject"), "{text}");
     }
+    for _ in 0..1000 {
+        let conflict = s3_server::Fault::Status(409, "ConditionalRequestConflict");
+        bucket.server.fault_next_put(conflict);
+    }
+    let (given, text) = function.failure_of(&manual(ID)).await;
+    assert_eq!(given, "ArchiveUnavailable", "{text}");
+    bucket.server.clear_faults();
     // Within one delivery, what may pass is tried again.
-    bucket
-        .server
-        .fault_next_put(s3_server::Fault::Status(503, "SlowDown"));
+    for (status, code) in [(409, "ConditionalRequestConflict"), (503, "SlowDown")] {
+        bucket
+            .server
+            .fault_next_put(s3_server::Fault::Status(status, code));
+    }
     bucket.server.fault_next_put(s3_server::Fault::Drop);
     assert_eq!(function.result_of(&manual(ID)).await["outcome"], "stored");
 }
@@ -370,7 +456,7 @@ async fn over_http_the_status_tells_the_sender_what_to_do() {
         json!({"version": "2.0", "requestContext": {"http": {"method": "POST"}}, "body": body})
             .to_string()
     };
-    bucket.simulator.plan_faults(&Fault::Throttle.into());
+    bucket.simulator.plan_faults(&always(Fault::Throttle));
     for (body, status) in [
         (text(&manual(ID)), 503),
         (text(&manual(ID)), 200),
@@ -378,7 +464,16 @@ async fn over_http_the_status_tells_the_sender_what_to_do() {
         (text(&manual("i-../")), 400),
         (format!("[{}, {{}}]", text(&manual(ID))), 400),
     ] {
-        let reply = function.result_of(request(&body).as_bytes()).await;
+        let timeout = if status == 503 {
+            SHORT_TIMEOUT
+        } else {
+            TIMEOUT
+        };
+        let answer = function.invoke(request(&body).as_bytes(), timeout).await;
+        let Answer::Response(reply) = answer else {
+            panic!("{answer:?}");
+        };
+        bucket.simulator.clear_faults();
         assert_eq!(reply["statusCode"], status, "{body}: {reply}");
         assert!(serde_json::from_str::<Value>(reply["body"].as_str().unwrap()).is_ok());
     }
@@ -435,8 +530,9 @@ async fn nothing_secret_is_logged_or_answered_on_any_level() {
         let function = Function::start(&bucket.settings, Stdio::piped()).await;
         let mut shown = String::new();
         for fault in [Fault::Reset, Fault::Truncate, Fault::Garbage] {
-            bucket.simulator.plan_faults(&fault.into());
+            bucket.simulator.plan_faults(&always(fault));
             shown += &function.failure_of(&manual(ID)).await.1;
+            bucket.simulator.clear_faults();
         }
         bucket
             .server

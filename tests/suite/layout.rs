@@ -74,7 +74,13 @@ fn only_the_edges_read_a_clock_or_random_bytes() {
             "Instant::now",
             "getrandom::"
         ]),
-        ["capture.rs", "ecs/mod.rs", "simulator/mod.rs"]
+        [
+            "capture.rs",
+            "ecs/mod.rs",
+            "lambda.rs",
+            "retry.rs",
+            "simulator/mod.rs"
+        ]
     );
 }
 

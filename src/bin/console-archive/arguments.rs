@@ -41,6 +41,10 @@ pub struct Common {
     /// Text for people or JSON for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: Output,
+    /// Try again what may pass for so long: for each event, or for the whole of another command
+    #[arg(long, global = true, default_value_t = 60, value_name = "SECONDS")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -107,7 +111,7 @@ pub enum Command {
         #[arg(long, default_value = "127.0.0.1:8580", value_name = "ADDRESS")]
         listen: SocketAddr,
         /// Fail the next requests, in this order: throttle, fail, stall, truncate, garbage,
-        /// bad-base64, reset or broken-json, with a count as in throttle*3
+        /// bad-base64, reset, broken-json or expire-token, with a count as in throttle*3
         #[arg(long = "fault", value_name = "FAULT[*COUNT]")]
         faults: Vec<FaultPlan>,
     },

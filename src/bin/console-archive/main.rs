@@ -6,6 +6,7 @@ mod show;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -19,6 +20,7 @@ use ecs_console_archiver::event::{Cause, InstanceEvent};
 use ecs_console_archiver::handler::InvocationError;
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::outcome::Outcome;
+use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
 use ecs_console_archiver::store::ArchiveStore;
 use ecs_console_archiver::{http, log};
@@ -68,16 +70,24 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 async fn run(arguments: Arguments) -> Result<End> {
     let Arguments { command, common } = arguments;
     let environment = Environment::of_process().with("ARCHIVE_URL", common.archive_url.clone());
+    let time = Duration::from_secs(common.timeout);
     match command {
         Command::Invoke { events, ecs } => {
             log::init(&LogConfig::from_environment(&environment));
-            invoke(&archiver(environment, ecs)?, &events, common.output).await
+            invoke(&archiver(environment, ecs)?, &events, time, common.output).await
         }
         Command::Capture { instance_id, ecs } => {
-            capture(&archiver(environment, ecs)?, instance_id, common.output).await
+            capture(
+                &archiver(environment, ecs)?,
+                instance_id,
+                time,
+                common.output,
+            )
+            .await
         }
         Command::List { instance_id } => {
             let store = store(&environment)?;
+            let store = Retrying::new(&store, Deadline::after(time));
             let records = archive::list(&store, instance_id.as_ref()).await?;
             show::records(&store, &records, common.output)?;
             if records.is_empty() {
@@ -127,11 +137,16 @@ fn store(environment: &Environment) -> Result<ArchiveStore> {
     Ok(Archive::from_environment(environment)?.store(http::client()?))
 }
 
-async fn invoke(archiver: &CliArchiver, events: &[PathBuf], output: Output) -> Result<End> {
+async fn invoke(
+    archiver: &CliArchiver,
+    events: &[PathBuf],
+    time: Duration,
+    output: Output,
+) -> Result<End> {
     let mut end = End::Done;
     for path in events {
         let payload = read_payload(path)?;
-        let reply = archiver.handle(&payload).await;
+        let reply = archiver.handle(&payload, Deadline::after(time)).await;
         match &reply {
             Err(InvocationError {
                 error_type: "InvalidEvent",
@@ -159,14 +174,19 @@ fn read_payload(path: &Path) -> Result<Vec<u8>> {
     Ok(payload)
 }
 
-async fn capture(archiver: &CliArchiver, instance_id: InstanceId, output: Output) -> Result<End> {
+async fn capture(
+    archiver: &CliArchiver,
+    instance_id: InstanceId,
+    time: Duration,
+    output: Output,
+) -> Result<End> {
     let event = InstanceEvent {
         instance_id,
         region_id: None,
         cause: Cause::Manual,
         event_id: None,
     };
-    let outcome = match archiver.capture(&event).await {
+    let outcome = match archiver.capture(&event, Deadline::after(time)).await {
         Ok(outcome) => outcome,
         Err(CaptureError::NoRegion) => {
             return Err(WrongInput(
@@ -191,6 +211,8 @@ async fn get(
     raw: bool,
     common: &Common,
 ) -> Result<End> {
+    let time = Duration::from_secs(common.timeout);
+    let store = &Retrying::new(store, Deadline::after(time));
     let Some(listed) = archive::find(store, instance_id, &at).await? else {
         let which = if at == At::Latest {
             ""

@@ -9,13 +9,13 @@ use comfy_table::{CellAlignment, Table};
 use ecs_console_archiver::archive::{Listed, Opened};
 use ecs_console_archiver::credentials::Credentials;
 use ecs_console_archiver::handler::InvocationError;
-use ecs_console_archiver::store::{ArchiveStore, Store as _};
+use ecs_console_archiver::store::Store;
 use ecs_console_archiver::terminal::printable;
 use serde_json::{Value, json};
 
 use crate::arguments::Output;
 
-pub fn records(store: &ArchiveStore, records: &[Listed], output: Output) -> Result<()> {
+pub fn records(store: &impl Store, records: &[Listed], output: Output) -> Result<()> {
     if output == Output::Json {
         let record = |record: &Listed| {
             let key = record.key.to_string();

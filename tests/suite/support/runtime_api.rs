@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -15,6 +16,17 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+
+/// What an invocation has, as configured for the function.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+/// Too short for many tries, for what is to fail.
+pub const SHORT_TIMEOUT: Duration = Duration::from_millis(1500);
+
+struct Invocation {
+    payload: Vec<u8>,
+    timeout: Duration,
+    answer: oneshot::Sender<Answer>,
+}
 
 /// What the function answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,12 +43,12 @@ pub enum Answer {
 /// A running `bootstrap`, as on AWS Lambda.
 pub struct Function {
     process: Mutex<Child>,
-    invocations: mpsc::UnboundedSender<(Vec<u8>, oneshot::Sender<Answer>)>,
+    invocations: mpsc::UnboundedSender<Invocation>,
     server: JoinHandle<()>,
 }
 
 struct RuntimeApi {
-    next: Mutex<mpsc::UnboundedReceiver<(Vec<u8>, oneshot::Sender<Answer>)>>,
+    next: Mutex<mpsc::UnboundedReceiver<Invocation>>,
     current: Mutex<Option<oneshot::Sender<Answer>>>,
 }
 
@@ -70,9 +82,14 @@ impl Function {
     }
 
     /// Delivers a payload and waits for the answer.
-    pub async fn invoke(&self, payload: &[u8]) -> Answer {
+    pub async fn invoke(&self, payload: &[u8], timeout: Duration) -> Answer {
         let (sender, answer) = oneshot::channel();
-        self.invocations.send((payload.to_vec(), sender)).unwrap();
+        let invocation = Invocation {
+            payload: payload.to_vec(),
+            timeout,
+            answer: sender,
+        };
+        self.invocations.send(invocation).unwrap();
         let mut process = self.process.lock().await;
         tokio::select! {
             answer = answer => answer.expect("the function took the event and never answered"),
@@ -82,7 +99,7 @@ impl Function {
 
     /// The same, where the answer must be a result.
     pub async fn result_of(&self, payload: &[u8]) -> Value {
-        match self.invoke(payload).await {
+        match self.invoke(payload, TIMEOUT).await {
             Answer::Response(value) => value,
             Answer::Error {
                 error_type,
@@ -91,9 +108,9 @@ impl Function {
         }
     }
 
-    /// The same, where the answer must be a failure; its type and its message.
+    /// The same, where the answer must be a failure after a short time; its type and its message.
     pub async fn failure_of(&self, payload: &[u8]) -> (String, String) {
-        match self.invoke(payload).await {
+        match self.invoke(payload, SHORT_TIMEOUT).await {
             Answer::Error {
                 error_type,
                 error_message,
@@ -142,15 +159,12 @@ impl RuntimeApi {
         let path = request.uri().path().to_owned();
         let (is_get, is_error) = (request.method() == Method::GET, path.ends_with("/error"));
         if is_get && path == "/2018-06-01/runtime/invocation/next" {
-            let Some((payload, sender)) = self.next.lock().await.recv().await else {
+            let Some(invocation) = self.next.lock().await.recv().await else {
                 return std::future::pending().await; // The test is over.
             };
-            *self.current.lock().await = Some(sender);
-            let deadline = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
-            let deadline = deadline
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap()
-                .as_millis();
+            *self.current.lock().await = Some(invocation.answer);
+            let deadline = SystemTime::now() + invocation.timeout;
+            let deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis();
             return Response::builder()
                 .header(
                     "lambda-runtime-aws-request-id",
@@ -165,7 +179,7 @@ impl RuntimeApi {
                     "lambda-runtime-trace-id",
                     "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
                 )
-                .body(Full::from(payload))
+                .body(Full::from(invocation.payload))
                 .unwrap();
         }
         let body = request.into_body().collect().await.unwrap().to_bytes();

@@ -132,6 +132,10 @@ impl S3Server {
         self.state.lock().unwrap().faults.push_back(fault);
     }
 
+    pub fn clear_faults(&self) {
+        self.state.lock().unwrap().faults.clear();
+    }
+
     /// Panics if anything was ever replaced by other bytes.
     pub fn assert_nothing_was_overwritten(&self) {
         for (key, bodies) in &self.state.lock().unwrap().writes {

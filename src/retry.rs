@@ -1,0 +1,253 @@
+//! When to try again and when to stop: the one policy for ECS and the archive.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use tokio::time::Instant;
+
+use crate::ecs::ConsoleSource;
+use crate::ecs::response::{ConsoleOutput, EcsError};
+use crate::ids::{InstanceId, RegionId};
+use crate::store::{Object, Page, PutOutcome, Store, StoreError};
+
+/// The first pause is at most this long; each next may be twice as long.
+const FIRST_CEILING: Duration = Duration::from_millis(200);
+const LAST_CEILING: Duration = Duration::from_secs(20);
+/// Tries of one call, the first included. Their pauses add up to 25 s at most, 13 s on average.
+const MAX_ATTEMPTS: usize = 8;
+/// Who is throttled in one minute may not call before the next, so pauses are that much longer.
+const THROTTLED_FACTOR: u32 = 4;
+
+/// What an error asks its caller to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Try again after a pause.
+    Wait,
+    /// Try again after a long pause, and not before this much time where the service says it.
+    WaitThrottled(Option<Duration>),
+    /// Try again once: the next request is signed with a fresh time, nonce and token.
+    SignAgain,
+    /// Trying again changes nothing.
+    GiveUp,
+}
+
+/// An error that knows its remedy.
+pub trait Remediable {
+    /// What to do about it.
+    fn remedy(&self) -> Remedy;
+
+    /// The error of an attempt that was cut off because the time is over.
+    fn out_of_time() -> Self;
+}
+
+/// The moment an answer must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// So much time from now.
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// So much earlier, to have the rest for something else.
+    pub fn earlier_by(self, time: Duration) -> Self {
+        Self(self.0.checked_sub(time).unwrap_or(self.0))
+    }
+
+    /// The earlier of both.
+    pub fn or_earlier(self, other: Self) -> Self {
+        Self(self.0.min(other.0))
+    }
+
+    /// What is left; zero when it is past.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Calls until it succeeds, its error has no remedy, or a pause would not end in time.
+///
+/// # Errors
+/// The last attempt's.
+pub async fn retry<T, E, F>(deadline: Deadline, mut attempt: impl FnMut() -> F) -> Result<T, E>
+where
+    E: Remediable,
+    F: Future<Output = Result<T, E>>,
+{
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(FIRST_CEILING)
+        .with_max_delay(LAST_CEILING)
+        .with_max_times(MAX_ATTEMPTS - 1);
+    let mut signed_again = false;
+    let attempt = || {
+        let attempt = attempt();
+        async move {
+            let outcome = tokio::time::timeout_at(deadline.0, attempt).await;
+            outcome.unwrap_or_else(|_| Err(E::out_of_time()))
+        }
+    };
+    attempt
+        .retry(pauses)
+        .adjust(|error: &E, ceiling| {
+            let remedy = error.remedy();
+            if remedy == Remedy::SignAgain && std::mem::replace(&mut signed_again, true) {
+                return None;
+            }
+            pause(remedy, ceiling?, fastrand::f64()).filter(|pause| *pause < deadline.remaining())
+        })
+        .await
+}
+
+/// Full jitter: callers that failed together do not come back together. `jitter` is 0 to 1.
+fn pause(remedy: Remedy, ceiling: Duration, jitter: f64) -> Option<Duration> {
+    match remedy {
+        Remedy::Wait | Remedy::SignAgain => Some(ceiling.mul_f64(jitter)),
+        Remedy::WaitThrottled(None) => Some((ceiling * THROTTLED_FACTOR).mul_f64(jitter)),
+        Remedy::WaitThrottled(Some(at_least)) => at_least.checked_add(ceiling.mul_f64(jitter)),
+        Remedy::GiveUp => None,
+    }
+}
+
+/// A source or a store whose calls are tried again until a deadline.
+#[derive(Debug, Clone, Copy)]
+pub struct Retrying<'a, T> {
+    inner: &'a T,
+    deadline: Deadline,
+}
+
+impl<'a, T> Retrying<'a, T> {
+    /// Wraps what makes one attempt a call.
+    pub fn new(inner: &'a T, deadline: Deadline) -> Self {
+        Self { inner, deadline }
+    }
+}
+
+impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
+    async fn console_output(
+        &self,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+    ) -> Result<ConsoleOutput, EcsError> {
+        retry(self.deadline, || {
+            self.inner.console_output(region_id, instance_id)
+        })
+        .await
+    }
+}
+
+impl<S: Store> Store for Retrying<'_, S> {
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        retry(self.deadline, || self.inner.put_if_absent(key, object)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        retry(self.deadline, || self.inner.get(key)).await
+    }
+
+    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
+        retry(self.deadline, || self.inner.list(prefix, next)).await
+    }
+
+    fn url(&self, key: &str) -> String {
+        self.inner.url(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Failure(Remedy);
+
+    impl Remediable for Failure {
+        fn remedy(&self) -> Remedy {
+            self.0
+        }
+
+        fn out_of_time() -> Self {
+            Self(Remedy::GiveUp)
+        }
+    }
+
+    /// Fails in this way each time; how often it was called, and for how long.
+    async fn fail_always(remedy: Remedy, time: Duration) -> (usize, Duration) {
+        let (started, calls) = (Instant::now(), RefCell::new(0));
+        let outcome: Result<(), _> = retry(Deadline::after(time), async || {
+            *calls.borrow_mut() += 1;
+            Err(Failure(remedy))
+        })
+        .await;
+        assert_eq!(outcome, Err(Failure(remedy)));
+        (calls.into_inner(), started.elapsed())
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn each_remedy_has_its_number_of_attempts() {
+        assert_eq!(fail_always(Remedy::Wait, HOUR).await.0, MAX_ATTEMPTS);
+        assert_eq!(
+            fail_always(Remedy::WaitThrottled(None), HOUR).await.0,
+            MAX_ATTEMPTS
+        );
+        assert_eq!(fail_always(Remedy::SignAgain, HOUR).await.0, 2);
+        assert_eq!(fail_always(Remedy::GiveUp, HOUR).await.0, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_service_asks_to_wait_is_waited() {
+        let at_least = Duration::from_secs(7);
+        let (calls, time) = fail_always(Remedy::WaitThrottled(Some(at_least)), HOUR).await;
+        assert!(time >= at_least * (calls as u32 - 1), "{calls} {time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_pause_goes_beyond_the_deadline() {
+        for remedy in [Remedy::Wait, Remedy::WaitThrottled(None)] {
+            let budget = Duration::from_secs(3);
+            let (_, time) = fail_always(remedy, budget).await;
+            assert!(time < budget, "{time:?}");
+        }
+        let next_minute = Remedy::WaitThrottled(Some(Duration::from_secs(60)));
+        assert_eq!(fail_always(next_minute, Duration::from_secs(30)).await.0, 1);
+        let for_ever = Remedy::WaitThrottled(Some(Duration::MAX));
+        assert_eq!(fail_always(for_ever, HOUR).await.0, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_hangs_is_cut_off_at_the_deadline() {
+        let started = Instant::now();
+        let hang = || std::future::pending::<Result<(), Failure>>();
+        let outcome = retry(Deadline::after(Duration::from_secs(9)), hang).await;
+        assert_eq!(outcome, Err(Failure::out_of_time()));
+        assert_eq!(started.elapsed(), Duration::from_secs(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_after_failures_is_a_success() {
+        let failures = RefCell::new(vec![Remedy::Wait, Remedy::SignAgain, Remedy::Wait]);
+        let outcome = retry(Deadline::after(HOUR), async || {
+            match failures.borrow_mut().pop() {
+                Some(remedy) => Err(Failure(remedy)),
+                None => Ok(5),
+            }
+        })
+        .await;
+        assert_eq!(outcome, Ok(5));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_pause_is_between_nothing_and_its_ceiling(jitter in 0.0..1.0_f64, millis in 0..20_000_u64) {
+            let ceiling = Duration::from_millis(millis);
+            let waited = pause(Remedy::Wait, ceiling, jitter).unwrap();
+            proptest::prop_assert!(waited <= ceiling);
+            let throttled = pause(Remedy::WaitThrottled(None), ceiling, jitter).unwrap();
+            proptest::prop_assert!(throttled <= ceiling * THROTTLED_FACTOR);
+        }
+    }
+}
