@@ -1,18 +1,25 @@
 //! The use case: one event in, one [`Outcome`] out. Start reading here.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tracing::warn;
 
 use crate::ecs::ConsoleSource;
-use crate::ecs::response::{EcsError, NoConsole};
+use crate::ecs::response::{ConsoleOutput, EcsError, NoConsole};
 use crate::event::{EventError, InstanceEvent, Notice, Unrelated};
+use crate::follow::{Absent, Change, Follow, Freshness, Kept};
 use crate::ids::RegionId;
-use crate::outcome::{Outcome, StoredRecord};
-use crate::record::Record;
-use crate::retry::{Deadline, Retrying};
+use crate::outcome::{Outcome, Stored, StoredRecord};
+use crate::queue::{Queue, QueueError};
+use crate::record::{Marker, Record};
+use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
 use crate::store::{PutOutcome, Store, StoreError};
 use crate::triggers::Triggers;
 use crate::update_time::UpdateTime;
+
+/// Kept of an invocation's time for the last poll and for storing what it brings.
+const POLL_RESERVE: Duration = Duration::from_secs(5);
 
 /// Keeps consoles: asks a source, writes to a store.
 #[derive(Debug, Clone)]
@@ -25,6 +32,40 @@ pub struct Archiver<C, S> {
     pub triggers: Triggers,
     /// The region of events that name none.
     pub default_region: Option<RegionId>,
+    /// How long a console is followed from its event on. Zero: what ECS has is kept, and no more.
+    pub follow_budget: Duration,
+    /// Brings an event back to be followed further. Without it the process waits.
+    pub follow_queue: Option<Queue>,
+}
+
+/// What became of an event so far.
+#[derive(Debug)]
+pub enum Progress {
+    /// It is done with.
+    Done(Outcome),
+    /// What ECS had is stored, and the console is to be asked for again in this process.
+    Following(Box<Following>),
+}
+
+/// An event between two polls. Only [`Archiver::finish`] ends it without loss.
+#[derive(Debug)]
+pub struct Following {
+    follow: Follow,
+    /// The console that came last, where it extends what is stored.
+    held: Option<Held>,
+    pause: Duration,
+}
+
+/// A console that is in memory only.
+struct Held {
+    console: ConsoleOutput,
+    freshness: Option<Freshness>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.console.plain.len())
+    }
 }
 
 /// An event that is not done with. It must come again, or end where someone looks at it.
@@ -42,6 +83,9 @@ pub enum CaptureError {
     /// The archive did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The follow queue did not take it.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// Compressing failed.
     #[error("the console cannot be compressed: {0}")]
     Pack(std::io::Error),
@@ -53,6 +97,7 @@ impl CaptureError {
         match self {
             Self::Ecs(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
+            Self::Queue(error) => error.remedy() != Remedy::GiveUp,
             Self::Event(_) | Self::NoRegion | Self::Pack(_) => false,
         }
     }
@@ -71,79 +116,209 @@ impl CaptureError {
             Self::Store(StoreError::Denied(_)) => "ArchiveDenied",
             Self::Store(StoreError::Rejected(_)) => "ArchiveRejected",
             Self::Store(_) => "ArchiveUnavailable",
+            Self::Queue(QueueError::Refused(_)) => "QueueRefused",
+            Self::Queue(_) => "QueueUnavailable",
             Self::Pack(_) => "Internal",
         }
     }
 }
 
 impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
-    /// Does what an event asks for, and tries again what may pass until the deadline.
+    /// Does what an event asks for, up to the first wait, and tries again what may pass until the
+    /// deadline.
     ///
     /// # Errors
     /// [`CaptureError`] when the event must come again.
     pub async fn serve(
         &self,
-        notice: &Notice,
+        notice: Notice,
         deadline: Deadline,
-    ) -> Result<Outcome, CaptureError> {
-        let event = match notice {
-            Notice::Instance(event) if self.triggers.include(&event.cause) => event,
-            Notice::Instance(event) => {
-                let message = format!("{} is not in TRIGGER_STATES", event.cause);
-                return Ok(Outcome::Ignored {
-                    reason: "not_a_trigger",
-                    message,
-                });
+    ) -> Result<Progress, CaptureError> {
+        let ignored = |reason, message| Ok(Progress::Done(Outcome::Ignored { reason, message }));
+        match notice {
+            Notice::Instance(event) if self.triggers.include(&event.cause) => {
+                let follow = Follow::begin(event, Timestamp::now());
+                self.poll(follow, None, deadline).await
             }
-            Notice::Other(Unrelated::Product(product)) => {
-                let message = format!("the event comes from {product}, not from ECS");
-                return Ok(Outcome::Ignored {
-                    reason: "other_product",
-                    message,
-                });
-            }
-            Notice::Other(Unrelated::Resource(resource)) => {
-                let message = format!("the event is about {resource}, not an ECS instance");
-                return Ok(Outcome::Ignored {
-                    reason: "other_resource",
-                    message,
-                });
-            }
-        };
-        self.capture(event, deadline).await
+            Notice::Follow(follow) => self.poll(*follow, None, deadline).await,
+            Notice::Instance(event) => ignored(
+                "not_a_trigger",
+                format!("{} is not in TRIGGER_STATES", event.cause),
+            ),
+            Notice::Other(Unrelated::Product(product)) => ignored(
+                "other_product",
+                format!("the event comes from {product}, not from ECS"),
+            ),
+            Notice::Other(Unrelated::Resource(resource)) => ignored(
+                "other_resource",
+                format!("the event is about {resource}, not an ECS instance"),
+            ),
+        }
     }
 
-    /// Keeps the console output ECS has cached now.
+    /// Keeps the console output ECS has cached now, and follows it as the event asks.
     ///
     /// # Errors
-    /// [`CaptureError`] when nothing was kept and nothing settles that there is nothing to keep.
+    /// [`CaptureError`] when the event must come again.
     pub async fn capture(
         &self,
-        event: &InstanceEvent,
+        event: InstanceEvent,
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
+        let follow = Follow::begin(event, Timestamp::now());
+        match self.poll(follow, None, deadline).await? {
+            Progress::Done(outcome) => Ok(outcome),
+            Progress::Following(following) => self.finish(following, deadline).await,
+        }
+    }
+
+    /// Follows an event to its end: until its console has settled, or there is no time left.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn finish(
+        &self,
+        mut following: Box<Following>,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        loop {
+            let Following {
+                follow,
+                held,
+                pause,
+            } = *following;
+            let left = deadline.remaining().saturating_sub(POLL_RESERVE);
+            if left < pause / 4 {
+                return self.settle(follow, held, deadline).await;
+            }
+            tokio::time::sleep(pause.min(left)).await;
+            match self.poll(follow, held, deadline).await? {
+                Progress::Done(outcome) => return Ok(outcome),
+                Progress::Following(next) => following = next,
+            }
+        }
+    }
+
+    /// What can be answered before an event is followed. Who is answered does not deliver it
+    /// again, so that it had no console yet is kept, too.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn answer_first(
+        &self,
+        following: &Following,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let Following { follow, pause, .. } = following;
+        if let (true, Some(absent)) = (follow.kept.is_empty(), &follow.absent) {
+            self.keep_marker(follow, absent, deadline).await?;
+        }
+        Ok(following_outcome(follow, *pause))
+    }
+
+    /// Asks ECS once, and stores what must not be lost before the next time.
+    async fn poll(
+        &self,
+        mut follow: Follow,
+        mut held: Option<Held>,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
         let source = Retrying::new(&self.source, deadline);
-        let store = Retrying::new(&self.store, deadline);
-        let instance_id = &event.instance_id;
-        let region_id = event
-            .region_id
-            .as_ref()
-            .or(self.default_region.as_ref())
-            .ok_or(CaptureError::NoRegion)?;
-        let console = match source.console_output(region_id, instance_id).await {
+        let (region_id, instance_id) = (self.region_id(&follow.event)?, &follow.event.instance_id);
+        let answer = source.console_output(region_id, instance_id).await;
+        let now = Timestamp::now();
+        match answer {
             Ok(console) if console.plain.is_empty() => {
-                return Ok(Outcome::no_console(
-                    instance_id.clone(),
-                    NoConsole::Empty,
-                    String::new(),
-                ));
+                follow.see_none(NoConsole::Empty, String::new());
             }
-            Ok(console) => console,
-            Err(EcsError::NoConsole { code, reason, .. }) => {
-                return Ok(Outcome::no_console(instance_id.clone(), reason, code));
+            Err(EcsError::NoConsole { code, reason, .. }) => follow.see_none(reason, code),
+            Ok(console) => {
+                let change = follow.see(&console, now);
+                if change == Change::Replaced {
+                    self.keep(&mut follow, held.take(), deadline).await?;
+                }
+                let freshness = follow.freshness();
+                let latest = Held { console, freshness };
+                match change {
+                    Change::Unchanged => held = held.map(|_| latest),
+                    Change::Extended | Change::Replaced if self.follow_queue.is_none() => {
+                        held = Some(latest);
+                    }
+                    // The first is kept at once: it may be the last words of a crash. And a
+                    // message cannot carry a console to the next invocation.
+                    _ => self.keep(&mut follow, Some(latest), deadline).await?,
+                }
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                self.keep(&mut follow, held, deadline).await?;
+                return Err(error.into());
+            }
+        }
+        let Some(pause) = follow.next_pause(self.follow_budget, now, fastrand::f64()) else {
+            let outcome = self.settle(follow, held, deadline).await?;
+            return Ok(Progress::Done(outcome));
         };
+        if let Some(queue) = &self.follow_queue {
+            let message = serde_json::json!({ "follow": follow }).to_string();
+            retry(deadline, || queue.send(&message, pause)).await?;
+            return Ok(Progress::Done(following_outcome(&follow, pause)));
+        }
+        Ok(Progress::Following(Box::new(Following {
+            follow,
+            held,
+            pause,
+        })))
+    }
+
+    /// Stores what is left, and says what became of the event.
+    async fn settle(
+        &self,
+        mut follow: Follow,
+        held: Option<Held>,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        self.keep(&mut follow, held, deadline).await?;
+        let freshness = follow.freshness();
+        if let Some(Kept { record, .. }) = follow.kept.last() {
+            let earlier = &follow.kept[..follow.kept.len() - 1];
+            let stored = Stored {
+                record: record.clone(),
+                freshness,
+                earlier: earlier.iter().map(|kept| kept.record.url.clone()).collect(),
+            };
+            // Events are delivered at least once, and a console need not change between two.
+            return Ok(if follow.kept.iter().any(|kept| kept.created) {
+                Outcome::Stored(stored)
+            } else {
+                Outcome::AlreadyStored(stored)
+            });
+        }
+        // Nothing was kept, so the last poll brought nothing; the reason is there.
+        let absent = follow.absent.clone().unwrap_or(Absent {
+            reason: NoConsole::Empty,
+            code: String::new(),
+        });
+        let marker_url = self.keep_marker(&follow, &absent, deadline).await?;
+        Ok(Outcome::NoConsole {
+            instance_id: follow.event.instance_id,
+            message: absent.reason.message(),
+            reason: absent.reason,
+            code: absent.code,
+            marker_url,
+        })
+    }
+
+    async fn keep(
+        &self,
+        follow: &mut Follow,
+        held: Option<Held>,
+        deadline: Deadline,
+    ) -> Result<(), CaptureError> {
+        let Some(Held { console, freshness }) = held else {
+            return Ok(());
+        };
+        let event = &follow.event;
+        let (region_id, instance_id) = (self.region_id(event)?, &event.instance_id);
         if console.names_another_than(instance_id) {
             warn!(%instance_id, "ECS answered for another instance ID; kept under the one asked for");
         }
@@ -151,11 +326,12 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
             let last_update_time = console.last_update_time.escape_debug().to_string();
             warn!(%instance_id, last_update_time, "LastUpdateTime is unreadable; kept as undated");
         }
-        let record = Record::new(event, region_id, &console, Timestamp::now())
+        let record = Record::new(event, region_id, &console, Timestamp::now(), freshness)
             .map_err(CaptureError::Pack)?;
         let key = record.key.to_string();
+        let store = Retrying::new(&self.store, deadline);
         let put = store.put_if_absent(&key, &record.object).await?;
-        let stored = StoredRecord {
+        let record = StoredRecord {
             instance_id: instance_id.clone(),
             url: self.store.url(&key),
             key,
@@ -163,10 +339,47 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
             console_bytes: record.plain_bytes,
             gzip_bytes: record.object.body.len(),
         };
-        Ok(match put {
-            PutOutcome::Created => Outcome::Stored(stored),
-            // Events are delivered at least once, and a console need not change between two.
-            PutOutcome::Exists => Outcome::AlreadyStored(stored),
-        })
+        let created = put == PutOutcome::Created;
+        follow.kept.retain(|kept| kept.record.key != record.key);
+        follow.kept.push(Kept { record, created });
+        Ok(())
+    }
+
+    /// The address of the marker.
+    async fn keep_marker(
+        &self,
+        follow: &Follow,
+        absent: &Absent,
+        deadline: Deadline,
+    ) -> Result<String, CaptureError> {
+        let Follow {
+            event, began_at, ..
+        } = follow;
+        let region_id = self.region_id(event)?;
+        let marker = Marker::new(event, region_id, absent.reason, &absent.code, *began_at);
+        let key = marker.key.to_string();
+        let store = Retrying::new(&self.store, deadline);
+        store.put_if_absent(&key, &marker.object).await?;
+        Ok(self.store.url(&key))
+    }
+
+    fn region_id<'a>(&'a self, event: &'a InstanceEvent) -> Result<&'a RegionId, CaptureError> {
+        event
+            .region_id
+            .as_ref()
+            .or(self.default_region.as_ref())
+            .ok_or(CaptureError::NoRegion)
+    }
+}
+
+fn following_outcome(follow: &Follow, pause: Duration) -> Outcome {
+    Outcome::Following {
+        instance_id: follow.event.instance_id.clone(),
+        follow_in_seconds: pause.as_secs_f64().ceil() as u64,
+        urls: follow
+            .kept
+            .iter()
+            .map(|kept| kept.record.url.clone())
+            .collect(),
     }
 }

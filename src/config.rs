@@ -2,23 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use url::Url;
 
 use crate::capture::Archiver;
+use crate::clock::Clock;
 use crate::credentials::{Credentials, Secret};
+use crate::ecs::EcsClient;
 use crate::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::ecs::signature::SignatureVersion;
-use crate::ecs::{Clock, EcsClient};
 use crate::http::HttpSetupError;
 use crate::ids::RegionId;
+use crate::queue::{Queue, QueueConfig};
 use crate::store::ArchiveStore;
-use crate::store::bucket::{BucketConfig, BucketStore, CreateOnly};
+use crate::store::bucket::{BucketConfig, BucketStore, Profile};
 use crate::store::directory::DirectoryStore;
 use crate::triggers::Triggers;
 
 /// Every variable that is read. The settings table of the README has a row for each.
-pub const SETTINGS: [&str; 19] = [
+pub const SETTINGS: [&str; 21] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -28,6 +31,8 @@ pub const SETTINGS: [&str; 19] = [
     "ALIBABA_CLOUD_REGION_ID",
     "TRIGGER_STATES",
     "FOLLOW_SECONDS",
+    "FOLLOW_QUEUE_URL",
+    "ARCHIVE_PROFILE",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -58,6 +63,10 @@ pub struct Config {
     pub ecs: EcsConfig,
     /// Which events lead to a capture.
     pub triggers: Triggers,
+    /// How long a console is followed.
+    pub follow_budget: Duration,
+    /// What brings events back to be followed.
+    pub follow_queue: Option<QueueConfig>,
 }
 
 /// How ECS is asked.
@@ -126,7 +135,11 @@ impl Problems {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                self.0.push(format!("{name}: {error}"));
+                let problem = format!("{name}: {error}");
+                // Bucket and queue may miss the same key.
+                if !self.0.contains(&problem) {
+                    self.0.push(problem);
+                }
                 None
             }
         }
@@ -161,20 +174,26 @@ impl Config {
             Some(list) => problems.note("TRIGGER_STATES", Triggers::parse(list)),
             None => Some(Triggers::default()),
         };
-        if let Some(seconds) = environment.get("FOLLOW_SECONDS") {
-            let known = if seconds == "0" {
-                Ok(())
-            } else {
-                Err("only 0 is possible yet: one capture an event")
-            };
-            problems.note("FOLLOW_SECONDS", known);
-        }
-        match (archive, ecs, triggers) {
-            (Some(archive), Some(ecs), Some(triggers)) if problems.0.is_empty() => Ok(Self {
-                archive,
-                ecs,
-                triggers,
-            }),
+        let follow_budget = match environment.get("FOLLOW_SECONDS") {
+            Some(text) => problems.note("FOLLOW_SECONDS", follow_budget(text)),
+            None => Some(Duration::ZERO),
+        };
+        let follow_queue = match environment.get("FOLLOW_QUEUE_URL") {
+            Some(text) => follow_queue(text, environment, &mut problems).map(Some),
+            None => Some(None),
+        };
+        match (archive, ecs, triggers, follow_budget, follow_queue) {
+            (Some(archive), Some(ecs), Some(triggers), Some(follow_budget), Some(follow_queue))
+                if problems.0.is_empty() =>
+            {
+                Ok(Self {
+                    archive,
+                    ecs,
+                    triggers,
+                    follow_budget,
+                    follow_queue,
+                })
+            }
             _ => Err(ConfigError(problems.0)),
         }
     }
@@ -193,6 +212,10 @@ impl Config {
         } = self.ecs;
         Ok(Archiver {
             store: self.archive.store(http.clone()),
+            follow_budget: self.follow_budget,
+            follow_queue: self
+                .follow_queue
+                .map(|config| Queue::new(config, http.clone())),
             source: EcsClient {
                 http,
                 endpoint,
@@ -246,6 +269,72 @@ impl LogConfig {
     }
 }
 
+/// Longest time a console is followed, in seconds.
+const MAX_FOLLOW_SECONDS: u64 = 3600;
+
+fn follow_budget(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if seconds <= MAX_FOLLOW_SECONDS => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!(
+            "{text:?} is not a number of seconds from 0 to {MAX_FOLLOW_SECONDS}"
+        )),
+    }
+}
+
+fn follow_queue(
+    text: &str,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<QueueConfig> {
+    let queue = sqs_queue("FOLLOW_QUEUE_URL", text, environment, problems);
+    if environment.get("FOLLOW_SECONDS").is_none_or(|s| s == "0") {
+        problems.note::<()>(
+            "FOLLOW_QUEUE_URL",
+            Err("nothing is followed; set FOLLOW_SECONDS, too"),
+        );
+    }
+    queue
+}
+
+/// The address of an SQS queue. `name` is the setting or the flag it came from.
+fn sqs_queue(
+    name: &str,
+    text: &str,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<QueueConfig> {
+    let usable = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.path().len() > 1
+            && url.username().is_empty()
+            && url.query().is_none()
+    };
+    let url = Url::parse(text).ok().filter(usable);
+    let why = "expected an SQS queue's address such as \
+               https://sqs.us-east-1.amazonaws.com/123456789012/follow";
+    let url = problems.note(name, url.ok_or(why));
+    let credentials = aws_credentials(environment, problems);
+    let url = url?;
+    // The address says the region; an endpoint of another form does not.
+    let in_host = url.host_str().and_then(|host| {
+        let labels: Vec<_> = host.split('.').collect();
+        match labels[..] {
+            ["sqs", region, "amazonaws", "com", ..] => Some(region.to_owned()),
+            _ => None,
+        }
+    });
+    let region = match in_host {
+        Some(region) => Some(region),
+        None => aws_region(environment, problems),
+    };
+    Some(QueueConfig {
+        url,
+        region: region?,
+        credentials: credentials?,
+    })
+}
+
 const ARCHIVE_FORMS: &str = "expected s3://bucket/prefix, oss://bucket/prefix or file:///folder";
 
 fn archive(environment: &Environment, problems: &mut Problems) -> Option<Archive> {
@@ -278,37 +367,71 @@ fn archive(environment: &Environment, problems: &mut Problems) -> Option<Archive
 fn s3(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<BucketConfig> {
     let location = problems.note("ARCHIVE_URL", bucket_and_prefix(url, &[]));
     let endpoint_url = endpoint_url(environment, problems);
-    let hint = "the key that signs requests to the bucket; on AWS Lambda the role sets it";
-    let access_key_id = problems.required(environment, "AWS_ACCESS_KEY_ID", hint);
-    let secret = problems.required(
-        environment,
-        "AWS_SECRET_ACCESS_KEY",
-        "the secret of AWS_ACCESS_KEY_ID",
-    );
-    let region = environment
-        .get("AWS_REGION")
-        .or(environment.get("AWS_DEFAULT_REGION"));
-    let region = problems.note(
-        "AWS_REGION",
-        region.ok_or("not set; the region of the bucket"),
-    );
+    let credentials = aws_credentials(environment, problems);
+    let region = aws_region(environment, problems);
+    let profile = profile(environment, problems);
     let (bucket, prefix) = location?;
     let endpoint_url = endpoint_url?;
+    let host = endpoint_url.as_deref().and_then(host_of);
+    // Whatever answers at another address may not know conditions.
+    let by_host = match host.as_deref() {
+        None => Profile::Aws,
+        Some(host) if is_below(host, "amazonaws.com") => Profile::Aws,
+        Some(host) if is_below(host, "aliyuncs.com") => Profile::Oss,
+        Some(_) => Profile::Basic,
+    };
+    let profile = profile?.unwrap_or(by_host);
     Some(BucketConfig {
         scheme: "s3",
-        // AWS serves every bucket under its own host name; others often have no such names.
-        path_style: endpoint_url.is_some() || bucket.contains('.'),
+        // AWS and OSS serve every bucket under its own host name; others often have no such names.
+        path_style: by_host == Profile::Basic || bucket.contains('.'),
         bucket,
         prefix,
-        region: region?.to_owned(),
+        region: region?,
         endpoint_url,
-        create_only: CreateOnly::IfNoneMatch,
-        credentials: Credentials {
-            access_key_id: access_key_id?,
-            access_key_secret: Secret::new(secret?),
-            security_token: environment.get("AWS_SESSION_TOKEN").map(Secret::new),
-        },
+        profile,
+        credentials: credentials?,
     })
+}
+
+fn host_of(endpoint_url: &str) -> Option<String> {
+    Some(Url::parse(endpoint_url).ok()?.host_str()?.to_owned())
+}
+
+fn is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain)
+        .is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// `None` is a wrong setting, `Some(None)` one that is not set.
+fn profile(environment: &Environment, problems: &mut Problems) -> Option<Option<Profile>> {
+    let Some(word) = environment.get("ARCHIVE_PROFILE") else {
+        return Some(None);
+    };
+    let why = format!("{word:?} is unknown; expected aws, oss or basic");
+    let profile = Profile::from_word(word).map(Some);
+    problems.note("ARCHIVE_PROFILE", profile.ok_or(why))
+}
+
+fn aws_credentials(environment: &Environment, problems: &mut Problems) -> Option<Credentials> {
+    let hint = "the key that signs requests to AWS; on AWS Lambda the role sets it";
+    let access_key_id = problems.required(environment, "AWS_ACCESS_KEY_ID", hint);
+    let hint = "the secret of AWS_ACCESS_KEY_ID";
+    let secret = problems.required(environment, "AWS_SECRET_ACCESS_KEY", hint);
+    Some(Credentials {
+        access_key_id: access_key_id?,
+        access_key_secret: Secret::new(secret?),
+        security_token: environment.get("AWS_SESSION_TOKEN").map(Secret::new),
+    })
+}
+
+fn aws_region(environment: &Environment, problems: &mut Problems) -> Option<String> {
+    let region = environment
+        .get("AWS_REGION")
+        .or(environment.get("AWS_DEFAULT_REGION"))
+        .map(str::to_owned);
+    let hint = "not set; the region of the bucket or queue";
+    problems.note("AWS_REGION", region.ok_or(hint))
 }
 
 /// OSS takes the account's own keys, and only host names that begin with the bucket's.
@@ -340,6 +463,7 @@ fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<
     if bucket.contains('.') {
         problems.note::<()>("ARCHIVE_URL", Err("OSS needs a bucket name without dots"));
     }
+    let profile = profile(environment, problems);
     let region = region?;
     let public = format!("https://s3.oss-{region}.aliyuncs.com");
     Some(BucketConfig {
@@ -349,7 +473,7 @@ fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<
         prefix,
         region: region.to_string(),
         endpoint_url: Some(endpoint_url?.unwrap_or(public)),
-        create_only: CreateOnly::OssForbidOverwrite,
+        profile: profile?.unwrap_or(Profile::Oss),
         credentials: credentials?,
     })
 }

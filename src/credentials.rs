@@ -35,6 +35,20 @@ pub struct Credentials {
     pub security_token: Option<Secret>,
 }
 
+impl Credentials {
+    /// The same, as the AWS SDK wants it.
+    pub fn for_aws(&self) -> aws_credential_types::Credentials {
+        let token = self.security_token.as_ref();
+        aws_credential_types::Credentials::new(
+            &self.access_key_id,
+            self.access_key_secret.expose(),
+            token.map(|token| token.expose().to_owned()),
+            None,
+            "environment",
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,12 +7,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::follow::Follow;
 
 use crate::ids::{InstanceId, InvalidId, RegionId};
 
 /// Something happened to an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceEvent {
     /// The instance it happened to.
     pub instance_id: InstanceId,
@@ -22,10 +26,13 @@ pub struct InstanceEvent {
     pub cause: Cause,
     /// The sender's ID of the event, equal at each delivery of it; at most [`MAX_TEXT_CHARS`].
     pub event_id: Option<String>,
+    /// When it happened, where the event says it in a form that is understood.
+    pub occurred_at: Option<Timestamp>,
 }
 
 /// What made the event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The instance entered this state: `Starting`, `Running`, `Stopping`, `Stopped` and so on.
     StateChange(String),
@@ -38,9 +45,11 @@ pub enum Cause {
     },
     /// A person or a program asked for it.
     Manual,
+    /// It was the instance's turn in a sweep over a fleet.
+    Sweep,
 }
 
-/// `Stopping`, `SystemFailure.Reboot:Executing` or `manual`: the words `TRIGGER_STATES` takes.
+/// `Stopping`, `SystemFailure.Reboot:Executing`, `manual` or `sweep`: the first two are the words `TRIGGER_STATES` takes.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,6 +65,7 @@ impl fmt::Display for Cause {
                 status: None,
             } => f.write_str(event_type),
             Self::Manual => f.write_str("manual"),
+            Self::Sweep => f.write_str("sweep"),
         }
     }
 }
@@ -65,6 +75,8 @@ impl fmt::Display for Cause {
 pub enum Notice {
     /// An instance's event.
     Instance(InstanceEvent),
+    /// An event that was served before and is to be followed further.
+    Follow(Box<Follow>),
     /// A well-formed event about something else.
     Other(Unrelated),
 }
@@ -106,6 +118,9 @@ pub enum EventError {
     /// The manual form with a member it does not have, most likely a misspelt one.
     #[error("the manual event has an unknown member {0:?}: it takes instance_id and region_id")]
     UnknownMember(String),
+    /// A message this program sent to itself and cannot read.
+    #[error("the follow message cannot be read: {0}")]
+    BadFollow(String),
     /// A member that must be text is something else.
     #[error("{member} in the event is {found}, not text")]
     WrongType {
@@ -136,6 +151,11 @@ type Object = Map<String, Value>;
 /// # Errors
 /// [`EventError`] says which part of the event is wrong.
 pub fn parse(event: &Object) -> Result<Notice, EventError> {
+    if let Some(follow) = event.get("follow") {
+        let follow = Follow::deserialize(follow);
+        let unreadable = |error: serde_json::Error| EventError::BadFollow(error.to_string());
+        return follow.map(Box::new).map(Notice::Follow).map_err(unreadable);
+    }
     if event.contains_key("instance_id") {
         return manual(event).map(Notice::Instance);
     }
@@ -152,6 +172,7 @@ pub fn parse(event: &Object) -> Result<Notice, EventError> {
         region_id: region_id(&layers)?,
         cause,
         event_id: text(event, "id")?.map(excerpt),
+        occurred_at: occurred_at(&layers),
     }))
 }
 
@@ -214,6 +235,7 @@ fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
         region_id: text(event, "region_id")?.map(RegionId::parse).transpose()?,
         cause: Cause::Manual,
         event_id: None,
+        occurred_at: None,
     })
 }
 
@@ -307,6 +329,25 @@ fn region_id(layers: &Layers) -> Result<Option<RegionId>, EventError> {
     Ok(region.as_deref().map(RegionId::parse).transpose()?)
 }
 
+/// `time` of a CloudEvent, `eventTime` of a notification, else `publishTime` of a system event. A
+/// time that is missing or unreadable is no reason to fail an event.
+fn occurred_at(layers: &Layers) -> Option<Timestamp> {
+    ["time", "eventTime", "publishTime"]
+        .into_iter()
+        .flat_map(|member| layers.objects.iter().map(move |object| object.get(member)))
+        .find_map(|value| moment(value?.as_str()?))
+}
+
+/// A moment with its zone, in the forms senders use: `2020-11-19T21:04:41+08:00`,
+/// `20181226T220114.058+0800`, `2019-04-09T04:18:26Z`, `2020-11-19T21:04:42.179PRC`.
+fn moment(text: &str) -> Option<Timestamp> {
+    let text = match text.strip_suffix("PRC") {
+        Some(local) => Cow::Owned(format!("{local}+08:00")),
+        None => Cow::Borrowed(text),
+    };
+    text.parse().ok()
+}
+
 /// The last segment of `acs:ecs:{region}:{account}:instance/{instance}`.
 fn instance_in_arn(arn: &str) -> Option<&str> {
     arn.starts_with("acs:ecs:")
@@ -380,6 +421,48 @@ mod tests {
         Cause::SystemEvent {
             event_type: event_type.into(),
             status: status.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_time_of_an_event_is_read_in_every_form_and_fails_none() {
+        for (event, time) in [
+            (
+                json!({"time": "2020-11-19T21:04:41+08:00"}),
+                "2020-11-19T13:04:41Z",
+            ),
+            (
+                json!({"time": "2020-11-19T21:04:42.179PRC"}),
+                "2020-11-19T13:04:42.179Z",
+            ),
+            (
+                json!({"eventTime": "20181226T220114.058+0800"}),
+                "2018-12-26T14:01:14.058Z",
+            ),
+            (
+                json!({"data": {"publishTime": "2019-04-09T04:18:26Z"}}),
+                "2019-04-09T04:18:26Z",
+            ),
+            (
+                json!({"time": "soon", "eventTime": "2019-04-09T04:18:26Z"}),
+                "2019-04-09T04:18:26Z",
+            ),
+            (json!({"time": 5}), ""),
+            (json!({"time": "2019-04-09 04:18:26"}), ""),
+            (json!({}), ""),
+        ] {
+            let mut whole = json!({"resourceId": "i-a1", "state": "Stopping"});
+            whole
+                .as_object_mut()
+                .unwrap()
+                .extend(event.as_object().unwrap().clone());
+            let Ok(Notice::Instance(parsed)) = parse(whole) else {
+                panic!("{event}");
+            };
+            let given = parsed
+                .occurred_at
+                .map_or(String::new(), |time| time.to_string());
+            assert_eq!(given, time, "{event}");
         }
     }
 

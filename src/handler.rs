@@ -1,20 +1,24 @@
 //! One invocation: payload → events → outcomes → the answer its sender expects.
 
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
-use crate::capture::{Archiver, CaptureError};
-use crate::delivery::{Delivery, Message, ReplyForm};
+use crate::capture::{Archiver, CaptureError, Following, Progress};
+use crate::delivery::{Delivery, ReplyForm};
 use crate::ecs::ConsoleSource;
 use crate::event::{EventError, Notice};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Stored};
 use crate::retry::Deadline;
 use crate::store::Store;
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
 const CONCURRENCY: usize = 4;
+/// Events followed at once: they wait most of the time, and each may hold a console in memory.
+const FOLLOWED_AT_ONCE: usize = 32;
 
 /// An invocation that failed as a whole, so that the platform delivers it again.
 #[derive(Debug, thiserror::Error)]
@@ -30,74 +34,193 @@ pub struct InvocationError {
 
 type Served = Result<Outcome, CaptureError>;
 
-impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
-    /// Serves every event in a payload and answers in the form its sender expects, before
-    /// the deadline.
-    ///
-    /// # Errors
-    /// [`InvocationError`] when an event must come again and the sender knows no finer answer
-    /// than a failed invocation. What the others stored stays, and is found at the next delivery.
-    pub async fn handle(
-        &self,
-        payload: &[u8],
-        deadline: Deadline,
-    ) -> Result<Value, InvocationError> {
-        let Delivery { messages, reply } = Delivery::parse(payload);
-        let mut served = Vec::new();
-        for message in messages {
-            served.push(self.serve_message(message, deadline).await);
-        }
-        match reply {
-            ReplyForm::SqsBatch => Ok(sqs_reply(&served)),
-            ReplyForm::Http => Ok(http_reply(served)),
-            ReplyForm::Many => direct_reply(served).map(Value::Array),
-            ReplyForm::One => Ok(direct_reply(served)?.pop().unwrap_or_default()),
+/// What is to be done about an invocation: answer, then finish.
+#[derive(Debug)]
+pub struct Handled {
+    /// The answer, in the form the sender expects. A failed invocation is one whose sender knows
+    /// no finer answer, so that the platform delivers it again; what its other events stored
+    /// stays, and is found then.
+    pub reply: Result<Value, InvocationError>,
+    /// What goes on after the answer: an HTTP request's events, whose sender waits only briefly.
+    pub rest: Vec<Rest>,
+}
+
+/// An event that goes on after the answer.
+#[derive(Debug)]
+pub struct Rest {
+    label: Label,
+    following: Box<Following>,
+}
+
+/// What names an event in the log. Texts from outside are escaped, so that one event is one line.
+#[derive(Debug, Clone, Default)]
+struct Label {
+    event_id: String,
+    cause: String,
+}
+
+impl Label {
+    fn of(notice: &Result<Notice, EventError>) -> Self {
+        let event = match notice {
+            Ok(Notice::Instance(event)) => event,
+            Ok(Notice::Follow(follow)) => &follow.event,
+            _ => return Self::default(),
+        };
+        let event_id = event.event_id.as_deref().unwrap_or_default();
+        Self {
+            event_id: event_id.escape_debug().to_string(),
+            cause: event.cause.to_string().escape_debug().to_string(),
         }
     }
+}
 
-    async fn serve_message(&self, message: Message, deadline: Deadline) -> ServedMessage {
-        let events = stream::iter(message.notices)
-            .map(|notice| self.serve_and_log(notice, deadline))
+/// An event of one message, served up to its first wait.
+struct Begun {
+    message: usize,
+    label: Label,
+    progress: Result<Progress, CaptureError>,
+}
+
+impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
+    /// Serves every event in a payload, and answers before the deadline. Every one is served once
+    /// before any is followed, so that none waits while its console is overwritten.
+    pub async fn handle(&self, payload: &[u8], deadline: Deadline) -> Handled {
+        let Delivery { messages, reply } = Delivery::parse(payload);
+        let sqs_message_ids: Vec<_> = messages.iter().map(|m| m.sqs_message_id.clone()).collect();
+        let notices = messages
+            .into_iter()
+            .enumerate()
+            .flat_map(|(index, message)| {
+                message
+                    .notices
+                    .into_iter()
+                    .map(move |notice| (index, notice))
+            });
+        let begun: Vec<Begun> = stream::iter(notices)
+            .map(|(message, notice)| self.begin(message, notice, deadline))
             .buffered(CONCURRENCY)
             .collect()
             .await;
-        ServedMessage {
-            sqs_message_id: message.sqs_message_id,
-            events,
+        let (mut served, mut rest) = (Vec::new(), Vec::new());
+        if reply == ReplyForm::Http {
+            for Begun {
+                message,
+                label,
+                progress,
+            } in begun
+            {
+                let (outcome, goes_on) = self.promise(progress, deadline).await;
+                label.log(&outcome);
+                served.push((message, outcome));
+                rest.extend(goes_on.map(|following| Rest { label, following }));
+            }
+        } else {
+            let finish = |Begun {
+                              message,
+                              label,
+                              progress,
+                          }: Begun| async move {
+                let outcome = match progress {
+                    Ok(Progress::Done(outcome)) => Ok(outcome),
+                    Ok(Progress::Following(next)) => self.finish(next, deadline).await,
+                    Err(error) => Err(error),
+                };
+                label.log(&outcome);
+                (message, outcome)
+            };
+            let finished = stream::iter(begun).map(finish).buffered(FOLLOWED_AT_ONCE);
+            served = finished.collect().await;
+        }
+        let reply = match reply {
+            ReplyForm::SqsBatch => Ok(sqs_reply(&sqs_message_ids, &served)),
+            ReplyForm::Http => Ok(http_reply(served)),
+            ReplyForm::Many => direct_reply(served).map(Value::Array),
+            ReplyForm::One => direct_reply(served).map(|mut one| one.pop().unwrap_or_default()),
+        };
+        Handled { reply, rest }
+    }
+
+    /// Follows what goes on after the answer. Failures are in the log only; what was kept before
+    /// the answer stays.
+    pub async fn finish_rest(&self, rest: Vec<Rest>, deadline: Deadline) {
+        let finish = |Rest { label, following }: Rest| async move {
+            label.log(&self.finish(following, deadline).await);
+        };
+        stream::iter(rest)
+            .for_each_concurrent(FOLLOWED_AT_ONCE, finish)
+            .await;
+    }
+
+    async fn begin(
+        &self,
+        message: usize,
+        notice: Result<Notice, EventError>,
+        deadline: Deadline,
+    ) -> Begun {
+        let label = Label::of(&notice);
+        let progress = match notice {
+            Ok(notice) => self.serve(notice, deadline).await,
+            Err(error) => Err(error.into()),
+        };
+        Begun {
+            message,
+            label,
+            progress,
         }
     }
 
-    async fn serve_and_log(
+    /// What is answered now, and what goes on after the answer.
+    async fn promise(
         &self,
-        notice: Result<Notice, EventError>,
+        progress: Result<Progress, CaptureError>,
         deadline: Deadline,
-    ) -> Served {
-        let (event_id, cause) = match &notice {
-            Ok(Notice::Instance(event)) => (
-                event.event_id.clone().unwrap_or_default(),
-                event.cause.to_string(),
-            ),
-            _ => Default::default(),
-        };
-        let served = match notice {
-            Ok(notice) => self.serve(&notice, deadline).await,
-            Err(error) => Err(error.into()),
-        };
-        // Texts from outside are escaped, so that one event is one line.
-        let (event_id, cause) = (event_id.escape_debug(), cause.escape_debug());
-        match &served {
-            Ok(Outcome::Stored(record)) => {
-                info!(%event_id, %cause, gzip_bytes = record.gzip_bytes, "stored {}", record.url);
+    ) -> (Served, Option<Box<Following>>) {
+        match progress {
+            Ok(Progress::Done(outcome)) => (Ok(outcome), None),
+            Ok(Progress::Following(following)) => {
+                match self.answer_first(&following, deadline).await {
+                    Ok(outcome) => (Ok(outcome), Some(following)),
+                    Err(error) => (Err(error), None),
+                }
             }
-            Ok(Outcome::AlreadyStored(record)) => {
-                info!(%event_id, %cause, "already stored {}", record.url);
+            Err(error) => (Err(error), None),
+        }
+    }
+}
+
+impl Label {
+    /// One line an event, once its outcome is known.
+    fn log(&self, served: &Served) {
+        let Self { event_id, cause } = self;
+        match served {
+            Ok(Outcome::Stored(Stored {
+                record, freshness, ..
+            })) => {
+                let freshness = freshness.map(|freshness| freshness.to_string());
+                info!(%event_id, %cause, freshness, gzip_bytes = record.gzip_bytes, "stored {}", record.url);
+            }
+            Ok(Outcome::AlreadyStored(Stored {
+                record, freshness, ..
+            })) => {
+                let freshness = freshness.map(|freshness| freshness.to_string());
+                info!(%event_id, %cause, freshness, "already stored {}", record.url);
+            }
+            Ok(Outcome::Following {
+                instance_id,
+                follow_in_seconds,
+                urls,
+            }) => {
+                let stored = urls.join(" ");
+                info!(%event_id, %cause, stored, "asking for {instance_id} again in {follow_in_seconds} s");
             }
             Ok(Outcome::NoConsole {
                 instance_id,
                 reason,
                 code,
                 message,
+                ..
             }) => {
+                let reason = reason.word();
                 info!(%event_id, %cause, reason, code, "no console of {instance_id}: {message}");
             }
             Ok(Outcome::Ignored { reason, message }) => {
@@ -108,27 +231,23 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
                 error!(%event_id, %cause, error_type, "failed: {}", display(failure));
             }
         }
-        served
     }
 }
 
-struct ServedMessage {
-    sqs_message_id: Option<String>,
-    events: Vec<Served>,
-}
-
 /// AWS deletes the messages that are not named.
-fn sqs_reply(served: &[ServedMessage]) -> Value {
-    let failed = served
+fn sqs_reply(sqs_message_ids: &[Option<String>], served: &[(usize, Served)]) -> Value {
+    let failed: BTreeSet<_> = served
         .iter()
-        .filter(|message| message.events.iter().any(Result::is_err));
+        .filter(|(_, outcome)| outcome.is_err())
+        .map(|(message, _)| message)
+        .collect();
     // An empty identifier makes Lambda deliver the whole batch again: right for a record without
     // an ID, which could not be named.
-    let item = |message: &ServedMessage| json!({"itemIdentifier": message.sqs_message_id.as_deref().unwrap_or_default()});
-    json!({"batchItemFailures": failed.map(item).collect::<Vec<_>>()})
+    let item = |message: &usize| json!({"itemIdentifier": sqs_message_ids[*message].as_deref().unwrap_or_default()});
+    json!({"batchItemFailures": failed.into_iter().map(item).collect::<Vec<_>>()})
 }
 
-fn http_reply(served: Vec<ServedMessage>) -> Value {
+fn http_reply(served: Vec<(usize, Served)>) -> Value {
     let (status, body) = match direct_reply(served) {
         Ok(mut outcomes) if outcomes.len() == 1 => (200, outcomes.remove(0)),
         Ok(outcomes) => (200, Value::Array(outcomes)),
@@ -152,9 +271,9 @@ fn http_reply(served: Vec<ServedMessage>) -> Value {
     })
 }
 
-fn direct_reply(served: Vec<ServedMessage>) -> Result<Vec<Value>, InvocationError> {
+fn direct_reply(served: Vec<(usize, Served)>) -> Result<Vec<Value>, InvocationError> {
     let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
-    for served in served.into_iter().flat_map(|message| message.events) {
+    for (_, served) in served {
         match served {
             Ok(outcome) => outcomes.push(json!(outcome)),
             Err(failure) => failures.push(failure),

@@ -113,3 +113,12 @@ impl Resolve for Resolver {
         })
     }
 }
+
+/// The innermost cause of an error says what happened.
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

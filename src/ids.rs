@@ -7,16 +7,16 @@ use std::fmt;
 /// Holding one means the text is `i-` and 1 to 40 ASCII letters or digits, so it is safe as a path
 /// segment and as a query value. IDs of the form `AY14…` belong to instances made before
 /// 2015; ECS keeps no console output for them.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct InstanceId(String);
 
 /// ID of an Alibaba Cloud region, such as `cn-hangzhou`.
 ///
 /// Holding one means the text is at most 40 lower-case ASCII letters, digits and single inner
 /// hyphens, at least two words, so it can be one label of a host name and nothing else.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct RegionId(String);
 
 /// A text that is not an ID of the named kind.
@@ -97,6 +97,34 @@ impl RegionId {
     /// The ID as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<InstanceId> for String {
+    fn from(id: InstanceId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for InstanceId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<RegionId> for String {
+    fn from(id: RegionId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for RegionId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::ecs::response::NoConsole;
 use crate::ids::InstanceId;
 use crate::update_time::UpdateTime;
 
@@ -14,9 +17,44 @@ pub const LOG_SUFFIX: &str = ".log.gz";
 /// time, and it is constant: a capture time in its place would store a redelivered event twice.
 const UNDATED: &str = "undated";
 
-/// SHA-256 of the console bytes, before compression.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How the file name of every marker ends.
+const MARKER_SUFFIX: &str = ".none.json";
+
+/// SHA-256 of the console bytes, before compression; or of a marker's.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ConsoleDigest([u8; 32]);
+
+/// A text that is no SHA-256 in hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("expected the 64 hexadecimal digits of a SHA-256")]
+pub struct InvalidDigest;
+
+impl From<ConsoleDigest> for String {
+    fn from(digest: ConsoleDigest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for ConsoleDigest {
+    type Error = InvalidDigest;
+
+    fn try_from(hex: String) -> Result<Self, InvalidDigest> {
+        let mut bytes = [0; 32];
+        if hex.len() != 64 || !hex.bytes().all(is_lower_hex) {
+            return Err(InvalidDigest);
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let digits = &hex[2 * index..2 * index + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidDigest)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
+}
 
 impl ConsoleDigest {
     /// The digest of these console bytes.
@@ -53,8 +91,7 @@ impl ShortDigest {
     const LEN: usize = 12;
 
     fn parse(text: &str) -> Option<Self> {
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        (text.len() == Self::LEN && text.bytes().all(hex)).then(|| Self(text.to_owned()))
+        (text.len() == Self::LEN && text.bytes().all(is_lower_hex)).then(|| Self(text.to_owned()))
     }
 }
 
@@ -115,6 +152,51 @@ impl RecordKey {
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}{LOG_SUFFIX}", self.instance_id, self.name())
+    }
+}
+
+/// Where it is kept that an instance had no console output:
+/// `{instance_id}/{time}-{reason}-{digest}.none.json`.
+///
+/// The time is the event's, in UTC and marked so; records carry the wall clock of ECS. The digest
+/// is the marker's own, so that the same event leaves the same marker at each delivery, and
+/// different markers never meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkerKey {
+    /// The instance that had none.
+    pub instance_id: InstanceId,
+    /// When, to the second.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: NoConsole,
+    /// Of the marker's bytes.
+    pub digest: ShortDigest,
+}
+
+impl MarkerKey {
+    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let (instance_id, name) = object_key.split_once('/')?;
+        let mut parts = name.strip_suffix(MARKER_SUFFIX)?.split('-');
+        let key = Self {
+            instance_id: InstanceId::parse(instance_id).ok()?,
+            time: parts.next()?.parse().ok()?,
+            reason: NoConsole::from_word(parts.next()?)?,
+            digest: ShortDigest::parse(parts.next()?)?,
+        };
+        (key.to_string() == object_key).then_some(key)
+    }
+
+    /// The part that tells the markers of one instance apart.
+    pub fn name(&self) -> String {
+        let time = self.time.strftime("%Y%m%dT%H%M%SZ");
+        format!("{time}-{}-{}", self.reason.word(), self.digest)
+    }
+}
+
+impl fmt::Display for MarkerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}{MARKER_SUFFIX}", self.instance_id, self.name())
     }
 }
 
@@ -186,6 +268,40 @@ mod tests {
             });
             key(&id, &reported, &plain)
         })
+    }
+
+    #[test]
+    fn a_marker_reads_back_and_is_no_record() {
+        let key = MarkerKey {
+            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+            time: "2024-03-22T02:01:14.058Z".parse().unwrap(),
+            reason: NoConsole::NotSupported,
+            digest: ConsoleDigest::of(b"hello\n").short(),
+        };
+        let text = "i-bp1abc/20240322T020114Z-not_supported-5891b5b522d5.none.json";
+        assert_eq!(key.to_string(), text);
+        assert_eq!(RecordKey::parse(text), None);
+        let read = MarkerKey::parse(text).unwrap();
+        assert_eq!(read.time, "2024-03-22T02:01:14Z".parse().unwrap());
+        assert_eq!(
+            MarkerKey::parse("i-bp1abc/20240322T020114Z-gone-5891b5b522d5.none.json"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_digest_is_read_back_or_refused() {
+        let digest = ConsoleDigest::of(b"hello\n");
+        assert_eq!(
+            ConsoleDigest::try_from(digest.to_string()).ok(),
+            Some(digest)
+        );
+        for text in ["", "58", &"g".repeat(64), &"é".repeat(32), &"A".repeat(64)] {
+            assert!(
+                ConsoleDigest::try_from((*text).to_owned()).is_err(),
+                "{text}"
+            );
+        }
     }
 
     proptest! {

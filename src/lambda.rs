@@ -2,12 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use lambda_extension::Extension;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::capture::Archiver;
 use crate::ecs::ConsoleSource;
-use crate::handler::InvocationError;
+use crate::handler::{Handled, InvocationError, Rest};
 use crate::retry::Deadline;
 use crate::store::Store;
 
@@ -32,12 +34,54 @@ where
     C: ConsoleSource + Sync,
     S: Store,
 {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        let left = event.context.deadline().duration_since(SystemTime::now());
-        let deadline = Deadline::after(left.unwrap_or_default()).earlier_by(ANSWER_RESERVE);
-        archiver
-            .handle(event.payload.get().as_bytes(), deadline)
-            .await
-    }))
-    .await
+    let follows_here = !archiver.follow_budget.is_zero() && archiver.follow_queue.is_none();
+    let (after_answer, rests) = mpsc::unbounded_channel();
+    let serve = |event: LambdaEvent<Box<RawValue>>| {
+        let after_answer = after_answer.clone();
+        async move {
+            let left = event.context.deadline().duration_since(SystemTime::now());
+            let deadline = Deadline::after(left.unwrap_or_default()).earlier_by(ANSWER_RESERVE);
+            let payload = event.payload.get().as_bytes();
+            let Handled { reply, rest } = archiver.handle(payload, deadline).await;
+            // Without an extension nobody listens, and there is no rest.
+            let _ = after_answer.send((rest, deadline));
+            reply
+        }
+    };
+    let runtime = lambda_runtime::run(service_fn(serve));
+    if !follows_here {
+        return runtime.await;
+    }
+    let rests = Mutex::new(rests);
+    let extension = follow_after_answers(archiver, &rests).await?;
+    tokio::try_join!(runtime, extension).map(|_| ())
+}
+
+type Rests = mpsc::UnboundedReceiver<(Vec<Rest>, Deadline)>;
+
+/// An internal extension: Lambda sends an answer on as soon as it is there, and freezes the process
+/// only when every extension asks for the next event, too.
+async fn follow_after_answers<'a, C, S>(
+    archiver: &'a Archiver<C, S>,
+    rests: &'a Mutex<Rests>,
+) -> Result<impl Future<Output = Result<(), Error>> + 'a, Error>
+where
+    C: ConsoleSource + Sync,
+    S: Store,
+{
+    let follow = move |event: lambda_extension::LambdaEvent| async move {
+        if event.next.is_invoke()
+            && let Some((rest, deadline)) = rests.lock().await.recv().await
+        {
+            archiver.finish_rest(rest, deadline).await;
+        }
+        Ok::<_, Error>(())
+    };
+    let extension = Extension::new()
+        .with_events(&["INVOKE"])
+        .with_extension_name("follow")
+        .with_events_processor(lambda_extension::service_fn(follow))
+        .register()
+        .await?;
+    Ok(extension.run())
 }

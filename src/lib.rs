@@ -9,6 +9,8 @@ pub mod event; // event JSON → Notice (pure)
 pub mod ids; // instance and region IDs, checked (pure)
 pub mod triggers; // which events lead to a capture (pure)
 pub mod capture; // one event in, one Outcome out
+pub mod follow; // what was seen of a console, and when to look again (pure)
+pub mod queue; // messages to a later invocation
 pub mod retry; // when to try again, and when to stop
 pub mod ecs; // GetInstanceConsoleOutput, signed
 pub mod update_time; // LastUpdateTime → digits (pure)
@@ -18,6 +20,7 @@ pub mod store; // bucket or folder
 pub mod outcome; // what became of an event (pure)
 
 pub mod config; // environment → Config; the only file that reads it
+pub mod clock; // a service's clock, as far as it is known
 pub mod credentials; // access keys that never show their secret
 pub mod http; // the one HTTP client
 pub mod log; // log lines

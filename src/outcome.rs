@@ -1,8 +1,9 @@
 //! What became of an event: the answer to its sender and the line in the log.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ecs::response::NoConsole;
+use crate::follow::Freshness;
 use crate::ids::InstanceId;
 
 /// An event that is done with. It need not be delivered again.
@@ -10,20 +11,32 @@ use crate::ids::InstanceId;
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// A console that was not in the archive is now.
-    Stored(StoredRecord),
+    Stored(Stored),
     /// The archive had this very console: the event came again, or nothing was printed since.
-    AlreadyStored(StoredRecord),
+    AlreadyStored(Stored),
+    /// What ECS had is stored, and the console is asked for again later: after the answer, or
+    /// through the follow queue.
+    Following {
+        /// The instance.
+        instance_id: InstanceId,
+        /// When, in seconds from now.
+        follow_in_seconds: u64,
+        /// Where what ECS had is kept; none where it had nothing yet.
+        urls: Vec<String>,
+    },
     /// The instance has no console output to keep.
     NoConsole {
         /// The instance.
         instance_id: InstanceId,
         /// Why, as a word that stays the same between versions.
-        reason: &'static str,
+        reason: NoConsole,
         /// ECS's error code, where it gave one.
-        #[serde(skip_serializing_if = "str::is_empty")]
+        #[serde(skip_serializing_if = "String::is_empty")]
         code: String,
         /// The same for a person.
         message: &'static str,
+        /// Where that is kept.
+        marker_url: String,
     },
     /// The event asks for nothing.
     Ignored {
@@ -34,8 +47,23 @@ pub enum Outcome {
     },
 }
 
-/// Where a console output is kept.
+/// What is kept of an event: the console that came last, and those before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// The console that came last.
+    #[serde(flatten)]
+    pub record: StoredRecord,
+    /// What it shows of the event; `None` where it was captured for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<Freshness>,
+    /// Addresses of the consoles that were kept before it, as the ring rolled or the instance
+    /// started anew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
+}
+
+/// Where a console output is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRecord {
     /// The instance.
     pub instance_id: InstanceId,
@@ -51,41 +79,23 @@ pub struct StoredRecord {
     pub gzip_bytes: usize,
 }
 
-impl Outcome {
-    /// An instance's answer that holds no console.
-    pub fn no_console(instance_id: InstanceId, reason: NoConsole, code: String) -> Self {
-        let (reason, message) = match reason {
-            NoConsole::NotRunning => ("not_running", "the instance is not running now"),
-            NoConsole::NotSupported => (
-                "not_supported",
-                "ECS keeps no console output for this type of instance",
-            ),
-            NoConsole::NotFound => ("not_found", "there is no such instance in this region"),
-            NoConsole::Empty => (
-                "empty",
-                "the console is empty: a guest writes to it with console=ttyS0",
-            ),
-        };
-        Self::NoConsole {
-            instance_id,
-            reason,
-            code,
-            message,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_answer_begins_with_the_outcome() {
-        let id = InstanceId::parse("i-a1").unwrap();
-        let outcome = Outcome::no_console(id, NoConsole::NotSupported, "NotSupported".into());
+        let reason = NoConsole::NotSupported;
+        let outcome = Outcome::NoConsole {
+            instance_id: InstanceId::parse("i-a1").unwrap(),
+            reason,
+            code: "NotSupported".into(),
+            message: reason.message(),
+            marker_url: "file:///a".into(),
+        };
         assert_eq!(
             serde_json::to_string(&outcome).unwrap(),
-            r#"{"outcome":"no_console","instance_id":"i-a1","reason":"not_supported","code":"NotSupported","message":"ECS keeps no console output for this type of instance"}"#
+            r#"{"outcome":"no_console","instance_id":"i-a1","reason":"not_supported","code":"NotSupported","message":"ECS keeps no console output for this type of instance","marker_url":"file:///a"}"#
         );
     }
 }

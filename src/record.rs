@@ -1,4 +1,4 @@
-//! Console bytes ⇄ gzip, and what is written beside them.
+//! Console bytes ⇄ gzip, and what is written beside them; markers where there are none.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -7,10 +7,11 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use jiff::Timestamp;
 
-use crate::ecs::response::ConsoleOutput;
-use crate::event::InstanceEvent;
+use crate::ecs::response::{ConsoleOutput, NoConsole};
+use crate::event::{Cause, InstanceEvent};
+use crate::follow::Freshness;
 use crate::ids::{InstanceId, RegionId};
-use crate::key::{ConsoleDigest, RecordKey};
+use crate::key::{ConsoleDigest, MarkerKey, RecordKey};
 use crate::store::Object;
 use crate::update_time::UpdateTime;
 
@@ -59,6 +60,7 @@ impl Record {
         region_id: &RegionId,
         console: &ConsoleOutput,
         captured_at: Timestamp,
+        freshness: Option<Freshness>,
     ) -> std::io::Result<Self> {
         let digest = ConsoleDigest::of(&console.plain);
         let gzip = pack(&console.plain)?;
@@ -69,14 +71,19 @@ impl Record {
                 metadata.insert(name.to_owned(), metadata_value(value));
             }
         };
-        note(
-            "captured-at",
-            &captured_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        );
+        note("captured-at", &iso_second(captured_at));
         note("console-bytes", &console.plain.len().to_string());
         note("console-sha256", &digest.to_string());
         note("event-cause", &event.cause.to_string());
         note("event-id", event.event_id.as_deref().unwrap_or_default());
+        note(
+            "event-time",
+            &event.occurred_at.map(iso_second).unwrap_or_default(),
+        );
+        note(
+            "freshness",
+            &freshness.map(|f| f.to_string()).unwrap_or_default(),
+        );
         note("gzip-bytes", &gzip.len().to_string());
         note("last-update-time", &console.last_update_time);
         note("region-id", region_id.as_str());
@@ -93,6 +100,67 @@ impl Record {
             plain_bytes,
         })
     }
+}
+
+/// A small object that says why an instance had no console output, so that "none" is told apart
+/// from "never tried". Guests' bytes are never in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Marker {
+    /// Where it goes.
+    pub key: MarkerKey,
+    /// What is stored there.
+    pub object: Object,
+}
+
+impl Marker {
+    /// Says that there was none for this event, and why. The same event gives the same bytes at
+    /// each delivery; `now` counts only where the event has no time.
+    pub fn new(
+        event: &InstanceEvent,
+        region_id: &RegionId,
+        reason: NoConsole,
+        code: &str,
+        now: Timestamp,
+    ) -> Self {
+        let time = match (event.occurred_at, &event.cause) {
+            (Some(time), _) => time,
+            // A sweep comes by often, and one marker a day says it.
+            (None, Cause::Sweep) => start_of_day(now),
+            (None, _) => now,
+        };
+        let json = serde_json::json!({
+            "instance_id": event.instance_id,
+            "region_id": region_id,
+            "reason": reason,
+            "message": reason.message(),
+            "code": code,
+            "event_cause": event.cause.to_string(),
+            "event_id": event.event_id,
+            "event_time": iso_second(time),
+        });
+        let body = format!("{json:#}\n").into_bytes();
+        let key = MarkerKey {
+            instance_id: event.instance_id.clone(),
+            time,
+            reason,
+            digest: ConsoleDigest::of(&body).short(),
+        };
+        let object = Object {
+            body,
+            content_type: "application/json".to_owned(),
+            metadata: BTreeMap::new(),
+        };
+        Self { key, object }
+    }
+}
+
+fn iso_second(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn start_of_day(time: Timestamp) -> Timestamp {
+    let seconds = time.as_second();
+    Timestamp::from_second(seconds - seconds.rem_euclid(86_400)).unwrap_or(time)
 }
 
 fn record_key(id: &InstanceId, console: &ConsoleOutput, digest: ConsoleDigest) -> RecordKey {
@@ -158,6 +226,7 @@ mod tests {
             region_id: None,
             cause: Cause::Manual,
             event_id: Some(event_id.to_owned()),
+            occurred_at: Some("2024-01-02T03:00:00.1Z".parse().unwrap()),
         };
         let console = ConsoleOutput {
             plain: plain.to_vec(),
@@ -171,6 +240,7 @@ mod tests {
             &region_id,
             &console,
             "2024-01-02T03:04:05.6Z".parse().unwrap(),
+            Some(Freshness::Stale),
         )
         .unwrap()
     }
@@ -195,6 +265,8 @@ mod tests {
                 ),
                 ("event-cause", "manual"),
                 ("event-id", "E 1%0A"),
+                ("event-time", "2024-01-02T03:00:00Z"),
+                ("freshness", "stale"),
                 ("gzip-bytes", "26"),
                 ("last-update-time", "2018-03-22 10:04:57"),
                 ("region-id", "cn-hangzhou"),
@@ -215,6 +287,50 @@ mod tests {
             "vor einer Stunde, fr%C3%BCh"
         );
         assert_eq!(unpack(&record.object.body).unwrap(), b"hello\n");
+    }
+
+    #[test]
+    fn one_event_leaves_one_marker_and_a_sweep_one_a_day() {
+        let marker = |occurred_at: Option<&str>, cause: Cause, now: &str| {
+            let event = InstanceEvent {
+                instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+                region_id: None,
+                cause,
+                event_id: None,
+                occurred_at: occurred_at.map(|time| time.parse().unwrap()),
+            };
+            let region_id = RegionId::parse("cn-hangzhou").unwrap();
+            let reason = NoConsole::NotSupported;
+            Marker::new(
+                &event,
+                &region_id,
+                reason,
+                "NotSupported",
+                now.parse().unwrap(),
+            )
+        };
+        let (morning, evening) = ("2024-01-02T03:04:05Z", "2024-01-02T20:00:00Z");
+        let event_time = Some("2024-01-02T03:00:00Z");
+        let stopping = || Cause::StateChange("Stopping".into());
+        let first = marker(event_time, stopping(), morning);
+        assert!(first == marker(event_time, stopping(), evening));
+        assert!(marker(None, Cause::Sweep, morning) == marker(None, Cause::Sweep, evening));
+        let by_hand = marker(None, Cause::Manual, morning);
+        assert!(by_hand.key != marker(None, Cause::Manual, evening).key);
+        assert_eq!(
+            String::from_utf8(first.object.body).unwrap(),
+            r#"{
+  "code": "NotSupported",
+  "event_cause": "Stopping",
+  "event_id": null,
+  "event_time": "2024-01-02T03:00:00Z",
+  "instance_id": "i-bp1abc",
+  "message": "ECS keeps no console output for this type of instance",
+  "reason": "not_supported",
+  "region_id": "cn-hangzhou"
+}
+"#
+        );
     }
 
     // A change of the compressor that changes these would store every console a second time on

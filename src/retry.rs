@@ -145,6 +145,10 @@ impl<S: Store> Store for Retrying<'_, S> {
         retry(self.deadline, || self.inner.get(key)).await
     }
 
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        retry(self.deadline, || self.inner.delete(key)).await
+    }
+
     async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
         retry(self.deadline, || self.inner.list(prefix, next)).await
     }

@@ -85,11 +85,11 @@ impl Triggers {
             .map(Self)
     }
 
-    /// Whether an event of this cause leads to a capture. A manual one always does.
+    /// Whether an event of this cause leads to a capture. What was asked for always does.
     pub fn include(&self, cause: &Cause) -> bool {
         let listed = |word: &str| self.0.iter().any(|listed| listed == word);
         match cause {
-            Cause::Manual => true,
+            Cause::Manual | Cause::Sweep => true,
             Cause::StateChange(state) => listed(state),
             Cause::SystemEvent { event_type, .. } => {
                 listed(event_type) || listed(&cause.to_string())

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use jiff::civil::DateTime;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 
 /// Second (or minute) at which ECS says the console output it caches was last updated.
 ///
@@ -29,15 +31,18 @@ impl UpdateTime {
     /// # Errors
     /// [`InvalidTime`] for other text and for days and times no calendar has.
     pub fn parse(text: &str) -> Result<Self, InvalidTime> {
+        Self::parse_with_zone(text).map(|(time, _)| time)
+    }
+
+    /// The time and what stands behind it: nothing, or a zone.
+    fn parse_with_zone(text: &str) -> Result<(Self, &str), InvalidTime> {
         let text = text.trim();
         let (date, rest) = text.split_once(['T', ' ']).ok_or(InvalidTime)?;
         let clock_end = rest
             .find(|c: char| !c.is_ascii_digit() && c != ':')
             .unwrap_or(rest.len());
         let (clock, tail) = rest.split_at(clock_end);
-        if !is_fraction_and_zone(tail) {
-            return Err(InvalidTime);
-        }
+        let zone = zone(tail).ok_or(InvalidTime)?;
         let date = digits(date, &[4, 2, 2], '-')?;
         let (clock, has_seconds) = match digits(clock, &[2, 2, 2], ':') {
             Ok(clock) => (clock, true),
@@ -55,12 +60,42 @@ impl UpdateTime {
             0,
         )
         .map_err(|_| InvalidTime)?;
-        Ok(Self {
+        let time = Self {
             wall_clock,
             has_seconds,
-        })
+        };
+        Ok((time, zone))
+    }
+
+    /// Whether a console that was updated at `text` can show what happened at `event`; `None` for
+    /// a text that cannot be read. `now` is when it was received.
+    ///
+    /// The newest documents read a time without a zone as UTC+8, older ones as UTC, and one of them
+    /// calls a time that ends in `Z` one of UTC+8. UTC+8 is believed; UTC is where the console was
+    /// updated soon after the event then, and not in the future.
+    pub fn can_show(text: &str, event: Timestamp, now: Timestamp) -> Option<bool> {
+        let (time, zone) = Self::parse_with_zone(text).ok()?;
+        // A time is rounded down to its second or minute, so its last moment counts.
+        let rounded = SignedDuration::from_secs(if time.has_seconds { 1 } else { 60 });
+        let read = |offset: Offset| Some(offset.to_timestamp(time.wall_clock).ok()? + rounded);
+        let beijing = Offset::constant(8);
+        let said = match zone {
+            "" | "Z" | "PRC" => beijing,
+            _ => offset(zone)?,
+        };
+        let is_utc = matches!(zone, "" | "Z")
+            && read(Offset::UTC).is_some_and(|end| {
+                let soonest = (event + MAX_FOLLOW).min(now);
+                end > event && end <= soonest + MAX_CLOCK_SKEW
+            });
+        Some(is_utc || read(said).is_some_and(|end| end > event))
     }
 }
+
+/// Longest that a console is waited for.
+const MAX_FOLLOW: SignedDuration = SignedDuration::from_hours(1);
+/// What the clocks of ECS and of this machine may differ by, and still a time is not in the future.
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
 
 /// The compact form used in keys: `20180322T100457`, or `20180322T1004` where no seconds came.
 impl fmt::Display for UpdateTime {
@@ -93,23 +128,39 @@ fn digits(text: &str, widths: &[usize], separator: char) -> Result<String, Inval
     }
 }
 
-fn is_fraction_and_zone(tail: &str) -> bool {
+/// The zone in what follows the time of day: nothing, a fraction, a zone, or both.
+fn zone(tail: &str) -> Option<&str> {
     let zone = match tail.strip_prefix('.') {
         Some(fraction) => {
             let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
             if zone.len() == fraction.len() {
-                return false;
+                return None;
             }
             zone
         }
         None => tail,
     };
-    match zone {
+    let known = match zone {
         "" | "Z" | "PRC" => true,
         _ => zone
             .strip_prefix(['+', '-'])
             .is_some_and(|offset| digits(offset, &[2, 2], ':').is_ok()),
-    }
+    };
+    known.then_some(zone)
+}
+
+/// `+08:00` or `+0800`.
+fn offset(zone: &str) -> Option<Offset> {
+    let digits = digits(zone.get(1..)?, &[2, 2], ':').ok()?;
+    let hours: i32 = digits[..2].parse().ok()?;
+    let minutes: i32 = digits[2..].parse().ok()?;
+    let seconds = hours * 3600 + minutes * 60;
+    Offset::from_seconds(if zone.starts_with('-') {
+        -seconds
+    } else {
+        seconds
+    })
+    .ok()
 }
 
 #[cfg(test)]
@@ -150,6 +201,56 @@ mod tests {
         assert!("20180322T1004-" < "20180322T100400-");
     }
 
+    #[track_caller]
+    fn check_shows(reported: &str, event: &str, shows: Option<bool>) {
+        let now = "2018-03-22T02:20:00Z".parse().unwrap();
+        let given = UpdateTime::can_show(reported, event.parse().unwrap(), now);
+        assert_eq!(given, shows, "{reported} {event}");
+    }
+
+    #[test]
+    fn a_console_shows_what_happened_before_it_was_updated() {
+        let event = "2018-03-22T02:04:57.9Z";
+        for reported in [
+            "2018-03-22 10:04:57",
+            "2018-03-22 10:05:00",
+            "2018-03-22T10:04:57Z",
+            "2018-03-22T10:04Z",
+            "2018-03-22T02:05:00Z",
+            "2018-03-22 02:05:00",
+            "2018-03-22T10:05:00PRC",
+            "2018-03-22T10:05:00.5+08:00",
+            "2018-03-21T21:05:00-0500",
+        ] {
+            check_shows(reported, event, Some(true));
+        }
+        for reported in [
+            "2018-03-22 10:04:56",
+            "2018-03-22T10:03Z",
+            "2018-03-22T02:04:56Z",
+            "2018-03-22T02:05:00PRC",
+            "2018-03-22T02:05:00+08:00",
+        ] {
+            check_shows(reported, event, Some(false));
+        }
+        check_shows("", event, None);
+        check_shows("yesterday", event, None);
+    }
+
+    #[test]
+    fn a_reading_in_the_future_does_not_count() {
+        // In UTC it is 7 hours ahead of now; in UTC+8 it is before the event.
+        check_shows("2018-03-22 09:20:00", "2018-03-22T01:30:00Z", Some(false));
+        check_shows("2018-03-22 09:40:00", "2018-03-22T01:30:00Z", Some(true));
+    }
+
+    #[test]
+    fn of_an_event_long_past_a_reading_in_utc_does_not_count() {
+        check_shows("2018-03-21 20:00:00", "2018-03-21T12:10:00Z", Some(false));
+        check_shows("2018-03-21 20:20:00", "2018-03-21T12:10:00Z", Some(true));
+        check_shows("2018-03-21 12:20:00", "2018-03-21T12:10:00Z", Some(true));
+    }
+
     #[test]
     fn text_that_is_no_time_is_refused() {
         for text in [
@@ -183,6 +284,8 @@ mod tests {
                     shown.bytes().all(|b| b.is_ascii_digit() || b == b'T'), "{shown}"
                 );
                 proptest::prop_assert_eq!(UpdateTime::parse(&shown), Ok(time));
+                let now = Timestamp::UNIX_EPOCH;
+                proptest::prop_assert!(UpdateTime::can_show(&text, now, now).is_some());
             }
         }
     }

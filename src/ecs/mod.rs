@@ -1,15 +1,11 @@
 //! The ECS API. This file sends; its modules compute.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-use jiff::{SignedDuration, Timestamp};
-
 pub mod endpoint;
 pub mod request;
 pub mod response;
 pub mod signature;
 
+use crate::clock::{Clock, http_date};
 use crate::credentials::Credentials;
 use crate::ids::{InstanceId, RegionId};
 use endpoint::EcsEndpoint;
@@ -49,25 +45,6 @@ pub struct EcsClient {
     pub clock: Clock,
 }
 
-/// ECS's clock, as far as it is known: this machine's, until ECS refuses a time of it.
-#[derive(Debug, Clone, Default)]
-pub struct Clock {
-    seconds_ahead: Arc<AtomicI64>,
-}
-
-impl Clock {
-    fn now(&self) -> Timestamp {
-        let ahead = SignedDuration::from_secs(self.seconds_ahead.load(Ordering::Relaxed));
-        let now = Timestamp::now();
-        now.checked_add(ahead).unwrap_or(now)
-    }
-
-    fn set(&self, date: Timestamp) {
-        let ahead = date.duration_since(Timestamp::now()).as_secs();
-        self.seconds_ahead.store(ahead, Ordering::Relaxed);
-    }
-}
-
 impl ConsoleSource for EcsClient {
     async fn console_output(
         &self,
@@ -75,18 +52,28 @@ impl ConsoleSource for EcsClient {
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
         let call = RpcCall::get_instance_console_output(region_id, instance_id);
-        let (head, body) = self.send(&call, region_id).await?;
-        let console = response::console_output(head, &body);
-        if let (Err(EcsError::StaleSignature { code, .. }), Some(date)) = (&console, head.date)
-            && code == TIME_EXPIRED
-        {
-            self.clock.set(date); // The next attempt is signed by ECS's own clock.
-        }
-        console
+        self.call(&call, region_id, response::console_output).await
     }
 }
 
 impl EcsClient {
+    /// One attempt and its answer, read.
+    async fn call<T>(
+        &self,
+        call: &RpcCall,
+        region_id: &RegionId,
+        read: fn(AnswerHead, &[u8]) -> Result<T, EcsError>,
+    ) -> Result<T, EcsError> {
+        let (head, body) = self.send(call, region_id).await?;
+        let answer = read(head, &body);
+        if let (Err(EcsError::StaleSignature { code, .. }), Some(date)) = (&answer, head.date)
+            && code == TIME_EXPIRED
+        {
+            self.clock.set(date); // The next attempt is signed by ECS's own clock.
+        }
+        answer
+    }
+
     /// One attempt, with a time and a nonce of its own.
     async fn send(
         &self,
@@ -130,20 +117,10 @@ impl EcsClient {
     }
 }
 
-/// `Tue, 24 Nov 2026 08:49:37 GMT`, the form of RFC 9110 §5.6.7 that servers must send.
-fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(text)
-        .ok()
-        .map(|date| date.timestamp())
-}
-
-/// The innermost cause says what happened; the address is left out, since it may carry a token.
+/// The address is left out, since it may carry a token.
 fn transport(error: reqwest::Error) -> EcsError {
     let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
+    let cause = crate::http::innermost(&error);
     let kind = if error.is_timeout() {
         "timed out: "
     } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::InstanceId;
 use crate::retry::{Remediable, Remedy};
@@ -102,7 +102,8 @@ pub enum EcsError {
 }
 
 /// Why an instance has no console output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NoConsole {
     /// The instance is stopped, starting or being released.
     NotRunning,
@@ -112,6 +113,45 @@ pub enum NoConsole {
     NotFound,
     /// ECS answered, with nothing in it.
     Empty,
+}
+
+impl NoConsole {
+    const ALL: [Self; 4] = [
+        Self::NotRunning,
+        Self::NotSupported,
+        Self::NotFound,
+        Self::Empty,
+    ];
+
+    /// A word that stays the same between versions.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotRunning => "not_running",
+            Self::NotSupported => "not_supported",
+            Self::NotFound => "not_found",
+            Self::Empty => "empty",
+        }
+    }
+
+    /// Reads back what [`word`](Self::word) gives.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+
+    /// The same for a person.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NotRunning => "the instance is not running now",
+            Self::NotSupported => "ECS keeps no console output for this type of instance",
+            Self::NotFound => "there is no such instance in this region",
+            Self::Empty => "the console is empty: a guest writes to it with console=ttyS0",
+        }
+    }
+
+    /// Whether a console may still come, when the instance starts or the guest begins to write.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::NotRunning | Self::Empty)
+    }
 }
 
 impl EcsError {

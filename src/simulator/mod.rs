@@ -81,11 +81,22 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    consoles: BTreeMap<InstanceId, Console>,
+    consoles: BTreeMap<InstanceId, VecDeque<Console>>,
     faults: VecDeque<Fault>,
     nonces: HashSet<String>,
     answered: Vec<Answered>,
     clock_ahead: SignedDuration,
+}
+
+impl State {
+    fn console(&mut self, instance_id: &InstanceId, takes: bool) -> Option<Console> {
+        let consoles = self.consoles.get_mut(instance_id)?;
+        if takes && consoles.len() > 1 {
+            consoles.pop_front()
+        } else {
+            consoles.front().cloned()
+        }
+    }
 }
 
 /// A request that was answered, or left without an answer.
@@ -124,10 +135,18 @@ impl Simulator {
 
     /// Caches this for an instance, in place of what the folder has.
     pub fn set_console(&self, instance_id: &InstanceId, console: Console) {
-        self.shared
-            .state()
-            .consoles
-            .insert(instance_id.clone(), console);
+        self.set_consoles(instance_id, [console]);
+    }
+
+    /// The same, one after the other: each answer takes the next, and the last one stays.
+    pub fn set_consoles(
+        &self,
+        instance_id: &InstanceId,
+        consoles: impl IntoIterator<Item = Console>,
+    ) {
+        let consoles = consoles.into_iter().collect();
+        let mut state = self.shared.state();
+        state.consoles.insert(instance_id.clone(), consoles);
     }
 
     /// Adds faults; each request meets one, in this order.
@@ -222,9 +241,9 @@ impl Shared {
         let answer = match (&call, fault) {
             (Ok(call), Some(fault)) => {
                 self.log(&call.instance_id, fault.to_string());
-                return fault.answer(self.console(call), socket).await;
+                return fault.answer(self.console(call, false), socket).await;
             }
-            (Ok(call), None) => self.console(call),
+            (Ok(call), None) => self.console(call, true),
             (Err(refusal), _) => refusal.answer(),
         };
         let instance_id = call.map_or(String::new(), |call| call.instance_id);
@@ -244,14 +263,15 @@ impl Shared {
         });
     }
 
-    fn console(&self, call: &ApiCall) -> Answer {
+    /// `takes`: of consoles one after the other, this one is done with.
+    fn console(&self, call: &ApiCall, takes: bool) -> Answer {
         if !self.state().nonces.insert(call.nonce.clone()) {
             return Refusal::new(400, "SignatureNonceUsed", call.format).answer();
         }
         let Ok(instance_id) = InstanceId::parse(&call.instance_id) else {
             return Refusal::new(404, "InvalidParameter", call.format).answer();
         };
-        let cached = self.state().consoles.get(&instance_id).cloned();
+        let cached = self.state().console(&instance_id, takes);
         match cached.or_else(|| self.console_in_folder(&instance_id)) {
             None => Refusal::new(404, "InvalidInstanceId.NotFound", call.format).answer(),
             Some(Console::Error { status, code }) => {

@@ -12,17 +12,45 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use jiff::Timestamp;
 
 use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
+use crate::clock::{Clock, http_date};
 use crate::credentials::Credentials;
 
-/// How a store is asked to create and never to replace.
+/// What a store can do: how it is asked to create and never to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CreateOnly {
-    /// `If-None-Match: *`: AWS S3 answers 412 where an object is. Stores that do not know it
-    /// overwrite, with the same bytes.
-    IfNoneMatch,
+pub enum Profile {
+    /// `If-None-Match: *`: AWS S3 answers 412 where an object is, and 409 to one of two writers at
+    /// once.
+    Aws,
     /// `x-oss-forbid-overwrite: true`: OSS answers 409 `FileAlreadyExists`, and 501 to
     /// `If-None-Match`. In a versioned bucket it has no effect, and a repetition makes a version.
-    OssForbidOverwrite,
+    Oss,
+    /// For stores that may ignore conditions, such as Garage: the object is looked for first. Of
+    /// two writers at once both may write then, the same bytes. Who writes must be allowed to
+    /// look (`s3:GetObject`).
+    Basic,
+}
+
+impl Profile {
+    const WORDS: [(&str, Self); 3] = [
+        ("aws", Self::Aws),
+        ("oss", Self::Oss),
+        ("basic", Self::Basic),
+    ];
+
+    /// Reads `aws`, `oss` or `basic`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let known = Self::WORDS.into_iter().find(|(name, _)| *name == word);
+        known.map(|(_, profile)| profile)
+    }
+
+    /// Reads back as itself.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Oss => "oss",
+            Self::Basic => "basic",
+        }
+    }
 }
 
 /// Which bucket, where, and how to speak to it.
@@ -40,8 +68,8 @@ pub struct BucketConfig {
     pub endpoint_url: Option<String>,
     /// Whether the bucket's name goes into the path and not into the host's name.
     pub path_style: bool,
-    /// How to create and never to replace.
-    pub create_only: CreateOnly,
+    /// What it can do.
+    pub profile: Profile,
     /// Signs the requests.
     pub credentials: Credentials,
 }
@@ -53,27 +81,20 @@ pub struct BucketStore {
     scheme: &'static str,
     bucket: String,
     prefix: String,
-    create_only: CreateOnly,
+    profile: Profile,
+    clock: Clock,
 }
 
 impl BucketStore {
     /// Builds the client straight from the configuration. The SDK's own discovery chains would
     /// read files and call metadata services at every cold start.
     pub fn new(config: BucketConfig, http: reqwest::Client) -> Self {
-        let credentials = aws_credential_types::Credentials::new(
-            config.credentials.access_key_id,
-            config.credentials.access_key_secret.expose(),
-            config
-                .credentials
-                .security_token
-                .map(|token| token.expose().to_owned()),
-            None,
-            "environment",
-        );
+        let clock = Clock::default();
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region))
-            .credentials_provider(credentials)
+            .credentials_provider(config.credentials.for_aws())
+            .time_source(clock.clone())
             .http_client(crate::http::sdk_client(http))
             .force_path_style(config.path_style)
             .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.
@@ -88,17 +109,35 @@ impl BucketStore {
             scheme: config.scheme,
             bucket: config.bucket,
             prefix: config.prefix,
-            create_only: config.create_only,
+            profile: config.profile,
+            clock,
         }
+    }
+
+    /// What it can do, as configured.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
     fn object_key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
+
+    async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+        let request = self.client.head_object().bucket(&self.bucket);
+        match request.key(self.object_key(key)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(self.error("HeadObject", &error)),
+        }
+    }
 }
 
 impl Store for BucketStore {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        if self.profile == Profile::Basic && self.exists(key).await? {
+            return Ok(PutOutcome::Exists);
+        }
         let mut request = self
             .client
             .put_object()
@@ -107,11 +146,11 @@ impl Store for BucketStore {
             .body(ByteStream::from(object.body.clone())) // In memory, so it is sent in one piece.
             .content_type(&object.content_type)
             .set_metadata(Some(object.metadata.clone().into_iter().collect()));
-        if self.create_only == CreateOnly::IfNoneMatch {
+        if self.profile != Profile::Oss {
             request = request.if_none_match("*");
         }
         let mut request = request.customize();
-        if self.create_only == CreateOnly::OssForbidOverwrite {
+        if self.profile == Profile::Oss {
             // Before signing, so the header is signed.
             request = request.mutate_request(|request| {
                 request
@@ -149,6 +188,14 @@ impl Store for BucketStore {
             content_type,
             metadata,
         }))
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let request = self.client.delete_object().bucket(&self.bucket);
+        match request.key(self.object_key(key)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.error("DeleteObject", &error)),
+        }
     }
 
     async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
@@ -193,7 +240,7 @@ impl BucketStore {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let Some(status) = status(error) else {
-            let cause = innermost(error);
+            let cause = crate::http::innermost(error);
             return StoreError::Unavailable(format!("{operation} got no answer: {cause}"));
         };
         let code = error.code().unwrap_or("no code");
@@ -210,12 +257,21 @@ impl BucketStore {
         if let Some(message) = error.message() {
             text.push_str(&format!(": {}", message.escape_debug()));
         }
+        if status == 501 {
+            text.push_str("; set ARCHIVE_PROFILE to what the store can do");
+        }
+        let date = error
+            .raw_response()
+            .and_then(|r| r.headers().get("date"))
+            .and_then(http_date);
         match (status, code) {
+            (403, "RequestTimeTooSkewed") if self.clock.is_off(date) => {
+                StoreError::StaleSignature(text)
+            }
+            (_, "ExpiredToken" | "SecurityTokenExpired") => StoreError::StaleSignature(text),
             (429 | 500.., _) if status != 501 => StoreError::Unavailable(text),
             (409, "ConditionalRequestConflict" | "OperationAborted")
-            | (_, "SlowDown" | "Throttling" | "RequestTimeout" | "RequestTimeTooSkewed") => {
-                StoreError::Unavailable(text)
-            }
+            | (_, "SlowDown" | "Throttling" | "RequestTimeout") => StoreError::Unavailable(text),
             (401 | 403, _) | (_, "NoSuchBucket") => StoreError::Denied(text),
             (200..300, _) => StoreError::Unavailable(text), // The answer was cut or is no XML.
             _ => StoreError::Rejected(text),
@@ -227,12 +283,4 @@ fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error
         .raw_response()
         .map(|response| response.status().as_u16())
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -57,6 +57,11 @@ impl Store for DirectoryStore {
         blocking(move || get(&path)).await
     }
 
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        blocking(move || delete(&path)).await
+    }
+
     async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
         debug_assert!(next.is_none(), "a folder is listed in one page");
         let (root, prefix) = (self.root.clone(), prefix.to_owned());
@@ -155,6 +160,19 @@ fn get(path: &Path) -> Result<Option<Object>, StoreError> {
         content_type,
         metadata,
     }))
+}
+
+/// The object first: without its metadata it would be damaged, the other way round it is gone.
+fn delete(path: &Path) -> Result<(), StoreError> {
+    for path in [path.to_owned(), metadata_path(path)] {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(at(&path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn list(root: &Path, prefix: &str) -> Result<Page, StoreError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 
 use crate::retry::{Remediable, Remedy};
@@ -72,6 +73,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError`] when the store cannot tell.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, StoreError>> + Send;
 
+    /// Removes an object; one that is not there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the object may or may not be there then.
+    fn delete(&self, key: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// The keys that start with `prefix`, from `next` of the page before on.
     ///
     /// # Errors
@@ -92,6 +99,9 @@ pub enum StoreError {
     /// Throttled, failing or out of reach. Try again.
     #[error("the archive is out of reach: {0}")]
     Unavailable(String),
+    /// The signature's time or token is no longer good. Try again with fresh ones.
+    #[error("the archive asks for a fresh signature: {0}")]
+    StaleSignature(String),
     /// Keys, permissions or the bucket's name are wrong. Someone must mend them.
     #[error("the archive refused access: {0}")]
     Denied(String),
@@ -120,6 +130,7 @@ impl Remediable for StoreError {
     fn remedy(&self) -> Remedy {
         match self {
             Self::Unavailable(_) => Remedy::Wait,
+            Self::StaleSignature(_) => Remedy::SignAgain,
             Self::Denied(_) | Self::Rejected(_) | Self::Io { .. } => Remedy::GiveUp,
         }
     }
@@ -138,24 +149,33 @@ pub enum ArchiveStore {
     Directory(DirectoryStore),
 }
 
+// A bucket's futures are boxed: the SDK's are nested too deep for the compiler to follow them
+// through every caller.
 impl Store for ArchiveStore {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
         match self {
-            Self::Bucket(store) => store.put_if_absent(key, object).await,
+            Self::Bucket(store) => store.put_if_absent(key, object).boxed().await,
             Self::Directory(store) => store.put_if_absent(key, object).await,
         }
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         match self {
-            Self::Bucket(store) => store.get(key).await,
+            Self::Bucket(store) => store.get(key).boxed().await,
             Self::Directory(store) => store.get(key).await,
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Bucket(store) => store.delete(key).boxed().await,
+            Self::Directory(store) => store.delete(key).await,
         }
     }
 
     async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
         match self {
-            Self::Bucket(store) => store.list(prefix, next).await,
+            Self::Bucket(store) => store.list(prefix, next).boxed().await,
             Self::Directory(store) => store.list(prefix, next).await,
         }
     }

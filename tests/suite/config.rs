@@ -117,7 +117,12 @@ fn wrong_settings_are_named_with_what_is_expected() {
             &["hangzhou", "cn-a.evil.example"],
         ),
         ("TRIGGER_STATES", &["running", "Running,,Stopping"]),
-        ("FOLLOW_SECONDS", &["60", "-1", "soon"]),
+        ("FOLLOW_SECONDS", &["3601", "-1", "soon"]),
+        ("ARCHIVE_PROFILE", &["garage", "AWS"]),
+        (
+            "FOLLOW_QUEUE_URL",
+            &["queue", "https://sqs.us-east-1.amazonaws.com", "sqs://a/b"][..],
+        ),
         ("AWS_ENDPOINT_URL_S3", &["s3.example.com", "https://h?x"]),
     ] {
         for value in values {

@@ -53,7 +53,7 @@ async fn every_event_twice_keeps_each_console_once(profile: Profile) {
             "{name}: {reply}"
         );
     }
-    let objects = bucket.server.objects();
+    let objects = bucket.server.records();
     let kept: BTreeMap<_, _> = objects
         .iter()
         .map(|(key, object)| {
@@ -76,7 +76,7 @@ async fn every_event_twice_keeps_each_console_once(profile: Profile) {
     assert_eq!(objects.len(), expected.len());
     assert!(kept == expected, "consoles differ from the fixtures");
     bucket.server.assert_nothing_was_overwritten();
-    if matches!(profile, Profile::Aws | Profile::Oss { versioned: false }) {
+    if profile != (Profile::Oss { versioned: true }) {
         assert!(objects.keys().all(|key| bucket.server.writes(key) == 1));
     }
 }
@@ -314,7 +314,30 @@ async fn answers_without_a_console_are_outcomes_with_their_reason() {
         assert_eq!(reply["outcome"], "no_console", "{reply}");
         assert_eq!(reply["reason"], reason);
     }
-    assert!(bucket.server.objects().is_empty());
+    assert!(bucket.server.records().is_empty());
+}
+
+#[tokio::test]
+async fn that_there_was_no_console_is_kept_once_an_event() {
+    for profile in PROFILES {
+        let bucket = Bucket::start(profile).await;
+        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let event = std::fs::read(root().join("events/eventbridge-windows-no-console.json"));
+        for _ in 0..2 {
+            let reply = function.result_of(event.as_ref().unwrap()).await;
+            let url = reply["marker_url"].as_str().unwrap();
+            let markers = bucket.server.markers();
+            let [(key, marker)] = &markers.iter().collect::<Vec<_>>()[..] else {
+                panic!("{markers:?}");
+            };
+            assert!(url.ends_with(*key), "{url} {key}");
+            assert_eq!(marker["reason"], "not_supported");
+            assert_eq!(marker["code"], "NotSupported");
+            assert!(key.contains("-not_supported-"), "{key}");
+            assert!(marker["event_id"].is_string() && marker["event_time"].is_string());
+        }
+        bucket.server.assert_nothing_was_overwritten();
+    }
 }
 
 #[tokio::test]

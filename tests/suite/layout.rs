@@ -60,7 +60,13 @@ fn only_the_configuration_reads_the_environment() {
 fn only_these_files_call_out_or_listen() {
     assert_eq!(
         files_with(&["reqwest::Client"]),
-        ["config.rs", "ecs/mod.rs", "http.rs", "store/bucket.rs"]
+        [
+            "config.rs",
+            "ecs/mod.rs",
+            "http.rs",
+            "queue.rs",
+            "store/bucket.rs"
+        ]
     );
     assert_eq!(files_with(&["TcpListener"]), ["simulator/mod.rs"]);
 }
@@ -76,6 +82,7 @@ fn only_the_edges_read_a_clock_or_random_bytes() {
         ]),
         [
             "capture.rs",
+            "clock.rs",
             "ecs/mod.rs",
             "lambda.rs",
             "retry.rs",

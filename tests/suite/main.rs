@@ -6,6 +6,7 @@ mod support;
 mod cli;
 mod config;
 mod events;
+mod follow;
 mod function;
 mod layout;
 mod readme;

@@ -17,7 +17,7 @@ use ecs_console_archiver::credentials::{Credentials, Secret};
 use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
 use ecs_console_archiver::ecs::EcsClient;
 use ecs_console_archiver::event::{Cause, InstanceEvent};
-use ecs_console_archiver::handler::InvocationError;
+use ecs_console_archiver::handler::{Handled, InvocationError};
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::outcome::Outcome;
 use ecs_console_archiver::retry::{Deadline, Retrying};
@@ -146,7 +146,8 @@ async fn invoke(
     let mut end = End::Done;
     for path in events {
         let payload = read_payload(path)?;
-        let reply = archiver.handle(&payload, Deadline::after(time)).await;
+        let deadline = Deadline::after(time);
+        let Handled { reply, rest } = archiver.handle(&payload, deadline).await;
         match &reply {
             Err(InvocationError {
                 error_type: "InvalidEvent",
@@ -157,6 +158,7 @@ async fn invoke(
             _ => {}
         }
         show::reply(path, &reply, output)?;
+        archiver.finish_rest(rest, deadline).await;
     }
     Ok(end)
 }
@@ -185,8 +187,9 @@ async fn capture(
         region_id: None,
         cause: Cause::Manual,
         event_id: None,
+        occurred_at: None,
     };
-    let outcome = match archiver.capture(&event, Deadline::after(time)).await {
+    let outcome = match archiver.capture(event, Deadline::after(time)).await {
         Ok(outcome) => outcome,
         Err(CaptureError::NoRegion) => {
             return Err(WrongInput(

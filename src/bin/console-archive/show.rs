@@ -102,14 +102,23 @@ pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
         return Ok(());
     }
     let text = |member: &str| printable(outcome[member].as_str().unwrap_or_default().as_bytes());
+    let freshness = match outcome["freshness"].as_str() {
+        Some(word) => format!(" ({})", printable(word.as_bytes())),
+        None => String::new(),
+    };
     let line = match outcome["outcome"].as_str() {
         Some("stored") => format!(
-            "stored {}, {} bytes as {}",
+            "stored {}, {} bytes as {}{freshness}",
             text("url"),
             outcome["console_bytes"],
             outcome["gzip_bytes"]
         ),
-        Some("already_stored") => format!("already stored {}", text("url")),
+        Some("already_stored") => format!("already stored {}{freshness}", text("url")),
+        Some("following") => format!(
+            "asking for {} again in {} s",
+            text("instance_id"),
+            outcome["follow_in_seconds"]
+        ),
         Some("no_console") => format!("no console of {}: {}", text("instance_id"), text("message")),
         Some("ignored") => format!("ignored: {}", text("message")),
         _ => outcome.to_string(), // The reply to an SQS batch or an HTTP request.

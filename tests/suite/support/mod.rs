@@ -2,6 +2,7 @@
 
 pub mod runtime_api;
 pub mod s3_server;
+pub mod sqs_server;
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -78,11 +79,15 @@ pub async fn simulator_for(credentials: Credentials) -> Simulator {
 }
 
 pub fn set_console(simulator: &Simulator, instance_id: &str, plain: &[u8], time: &str) {
-    let console = Console::Output {
+    let instance_id = InstanceId::parse(instance_id).unwrap();
+    simulator.set_console(&instance_id, output(plain, time));
+}
+
+pub fn output(plain: &[u8], time: &str) -> Console {
+    Console::Output {
         plain: plain.to_vec(),
         last_update_time: Some(time.to_owned()),
-    };
-    simulator.set_console(&InstanceId::parse(instance_id).unwrap(), console);
+    }
 }
 
 pub fn ecs_settings(simulator: &Simulator) -> Settings {
@@ -145,6 +150,9 @@ impl Bucket {
             ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
             ("AWS_REGION", "us-east-1"),
         ]);
+        if profile == Profile::Aws {
+            settings.push(("ARCHIVE_PROFILE".into(), "aws".into())); // Its address is not AWS's.
+        }
         settings.extend(ecs_settings(&simulator));
         Self {
             server,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What an invocation has, as configured for the function.
@@ -50,6 +50,16 @@ pub struct Function {
 struct RuntimeApi {
     next: Mutex<mpsc::UnboundedReceiver<Invocation>>,
     current: Mutex<Option<oneshot::Sender<Answer>>>,
+    /// As on Lambda, the next invocation is delivered only when a registered extension asks, too.
+    extension: watch::Sender<Extension>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extension {
+    NotRegistered,
+    Busy,
+    /// It asks for the next event.
+    Waiting,
 }
 
 impl Function {
@@ -61,6 +71,7 @@ impl Function {
         let api = Arc::new(RuntimeApi {
             next: Mutex::new(next),
             current: Mutex::default(),
+            extension: watch::Sender::new(Extension::NotRegistered),
         });
         let server = tokio::spawn(serve(listener, api));
         let process = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
@@ -162,6 +173,16 @@ impl RuntimeApi {
             let Some(invocation) = self.next.lock().await.recv().await else {
                 return std::future::pending().await; // The test is over.
             };
+            let mut extension = self.extension.subscribe();
+            let idle = extension.wait_for(|state| *state != Extension::Busy);
+            drop(idle.await.unwrap());
+            self.extension.send_if_modified(|state| {
+                let invoked = *state == Extension::Waiting;
+                if invoked {
+                    *state = Extension::Busy;
+                }
+                invoked
+            });
             *self.current.lock().await = Some(invocation.answer);
             let deadline = SystemTime::now() + invocation.timeout;
             let deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis();
@@ -181,6 +202,23 @@ impl RuntimeApi {
                 )
                 .body(Full::from(invocation.payload))
                 .unwrap();
+        }
+        if path == "/2020-01-01/extension/register" {
+            self.extension.send_replace(Extension::Busy);
+            return Response::builder()
+                .header("lambda-extension-identifier", "extension-1")
+                .body(Full::from(
+                    r#"{"functionName":"f","functionVersion":"1","handler":"bootstrap"}"#,
+                ))
+                .unwrap();
+        }
+        if path == "/2020-01-01/extension/event/next" {
+            let mut extension = self.extension.subscribe();
+            self.extension.send_replace(Extension::Waiting);
+            let invoked = extension.wait_for(|state| *state == Extension::Busy);
+            drop(invoked.await.unwrap());
+            let event = r#"{"eventType":"INVOKE","deadlineMs":0,"requestId":"r","invokedFunctionArn":"a","tracing":{"type":"X-Amzn-Trace-Id","value":"v"}}"#;
+            return Response::new(Full::from(event));
         }
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let value: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -56,7 +56,7 @@ pub struct StoredObject {
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
     pub metadata: BTreeMap<String, String>,
-    stored_at: SystemTime,
+    pub stored_at: SystemTime,
 }
 
 pub struct S3Server {
@@ -116,6 +116,22 @@ impl S3Server {
 
     pub fn objects(&self) -> BTreeMap<String, StoredObject> {
         self.state.lock().unwrap().objects.clone()
+    }
+
+    /// The objects that are consoles.
+    pub fn records(&self) -> BTreeMap<String, StoredObject> {
+        let mut objects = self.objects();
+        objects.retain(|key, _| key.ends_with(".log.gz"));
+        objects
+    }
+
+    /// The objects that say why there is no console, read.
+    pub fn markers(&self) -> BTreeMap<String, serde_json::Value> {
+        let objects = self.objects().into_iter();
+        objects
+            .filter(|(key, _)| key.ends_with(".none.json"))
+            .map(|(key, object)| (key, serde_json::from_slice(&object.body).unwrap()))
+            .collect()
     }
 
     /// How often a body was accepted under a key.
@@ -309,6 +325,34 @@ impl S3 for Objects {
             body: Some(StreamingBlob::from(Body::from(object.body))),
             ..Default::default()
         }))
+    }
+
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        check_bucket(&request.input.bucket)?;
+        let state = self.state.lock().unwrap();
+        let object = state.objects.get(&request.input.key);
+        let object = object.ok_or_else(|| s3_error!(NoSuchKey))?;
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: Some(object.body.len() as i64),
+            last_modified: Some(object.stored_at.into()),
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        check_bucket(&request.input.bucket)?;
+        self.state
+            .lock()
+            .unwrap()
+            .objects
+            .remove(&request.input.key);
+        Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
     async fn list_objects_v2(

@@ -1,0 +1,170 @@
+//! Messages to a later invocation of the function: an SQS queue that delivers them after a delay.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{BehaviorVersion, Region};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::clock::{Clock, http_date};
+use crate::credentials::Credentials;
+use crate::retry::{Remediable, Remedy};
+
+/// SQS delays a message by at most 15 minutes.
+pub const MAX_DELAY: Duration = Duration::from_secs(900);
+
+/// Which queue, and how to speak to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// `https://sqs.{region}.amazonaws.com/{account}/{name}`. Its scheme and host are where
+    /// requests go.
+    pub url: url::Url,
+    /// Region, as the signature names it.
+    pub region: String,
+    /// Signs the requests.
+    pub credentials: Credentials,
+}
+
+/// A queue.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: Client,
+    url: String,
+    clock: Clock,
+}
+
+/// A message that was received and stays invisible for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// What was sent.
+    pub body: String,
+    /// What deletes it.
+    pub receipt_handle: String,
+}
+
+/// Why a queue could not do as asked; the variants are what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// Throttled, failing or out of reach. Try again.
+    #[error("the queue is out of reach: {0}")]
+    Unavailable(String),
+    /// The signature's time or token is no longer good. Try again with fresh ones.
+    #[error("the queue asks for a fresh signature: {0}")]
+    StaleSignature(String),
+    /// Keys, permissions or the address are wrong. Someone must mend them.
+    #[error("the queue refused the request: {0}")]
+    Refused(String),
+}
+
+impl Remediable for QueueError {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unavailable(_) => Remedy::Wait,
+            Self::StaleSignature(_) => Remedy::SignAgain,
+            Self::Refused(_) => Remedy::GiveUp,
+        }
+    }
+
+    fn out_of_time() -> Self {
+        Self::Unavailable("the time for this invocation is over".into())
+    }
+}
+
+impl Queue {
+    /// Builds the client straight from the configuration, as the archive's.
+    pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
+        let clock = Clock::default();
+        let client = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.region))
+            .credentials_provider(config.credentials.for_aws())
+            .endpoint_url(config.url.origin().ascii_serialization())
+            .http_client(crate::http::sdk_client(http))
+            .retry_config(RetryConfig::disabled()) // `retry` has them, with the deadline.
+            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
+            .time_source(clock.clone())
+            .build();
+        Self {
+            client: Client::from_conf(client),
+            url: config.url.into(),
+            clock,
+        }
+    }
+
+    /// Sends a message that is delivered after `delay`, at most [`MAX_DELAY`], rounded up to whole
+    /// seconds.
+    ///
+    /// # Errors
+    /// [`QueueError`]; the message may or may not have been sent then.
+    pub async fn send(&self, body: &str, delay: Duration) -> Result<(), QueueError> {
+        let seconds = delay.min(MAX_DELAY).as_secs_f64().ceil() as i32;
+        let request = self.client.send_message().queue_url(&self.url);
+        let sent = request.message_body(body).delay_seconds(seconds).send();
+        let sent = sent.await.map(drop);
+        sent.map_err(|error| self.error("SendMessage", &error))
+    }
+
+    /// Up to ten messages; none where the queue has none now.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn receive(&self) -> Result<Vec<Received>, QueueError> {
+        let request = self.client.receive_message().queue_url(&self.url);
+        let answer = request.max_number_of_messages(10).send().await;
+        let answer = answer.map_err(|error| self.error("ReceiveMessage", &error))?;
+        let received = |message: aws_sdk_sqs::types::Message| {
+            Some(Received {
+                body: message.body?,
+                receipt_handle: message.receipt_handle?,
+            })
+        };
+        Ok(answer
+            .messages
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(received)
+            .collect())
+    }
+
+    /// Deletes a message that was received.
+    ///
+    /// # Errors
+    /// [`QueueError`]; it is delivered once more then.
+    pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
+        let request = self.client.delete_message().queue_url(&self.url);
+        let request = request.receipt_handle(&message.receipt_handle);
+        let deleted = request.send().await.map(drop);
+        deleted.map_err(|error| self.error("DeleteMessage", &error))
+    }
+
+    fn error<E>(&self, operation: &str, error: &SdkError<E, HttpResponse>) -> QueueError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let Some(response) = error.raw_response() else {
+            let cause = crate::http::innermost(error);
+            return QueueError::Unavailable(format!("{operation} got no answer: {cause}"));
+        };
+        let status = response.status().as_u16();
+        let code = error.code().unwrap_or("no code");
+        let mut text = format!("{operation} on {} gave {status} {code}", self.url);
+        if let Some(message) = error.message() {
+            text.push_str(&format!(": {}", message.escape_debug()));
+        }
+        let date = response.headers().get("date").and_then(http_date);
+        match (status, code) {
+            (_, "RequestExpired" | "SignatureDoesNotMatch") if self.clock.is_off(date) => {
+                QueueError::StaleSignature(text)
+            }
+            (_, "ExpiredToken" | "ExpiredTokenException") => QueueError::StaleSignature(text),
+            (429 | 500.., _) | (_, "RequestThrottled" | "ThrottlingException" | "OverLimit") => {
+                QueueError::Unavailable(text)
+            }
+            (200..300, _) => QueueError::Unavailable(text), // The answer was cut.
+            _ => QueueError::Refused(text),
+        }
+    }
+}

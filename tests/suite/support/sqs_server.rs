@@ -1,0 +1,217 @@
+//! An SQS server in the test's process: it verifies SigV4 itself, and keeps what is sent for the
+//! test to deliver.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::s3_server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
+
+/// A message that was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    pub body: String,
+    pub delay_seconds: u64,
+}
+
+pub struct SqsServer {
+    port: u16,
+    state: Arc<Mutex<State>>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    sent: VecDeque<Sent>,
+    /// What a receiver gets: receipt handle and body.
+    waiting: VecDeque<(String, String)>,
+    /// Received and not deleted.
+    in_flight: Vec<(String, String)>,
+    faults: VecDeque<(u16, &'static str)>,
+}
+
+impl SqsServer {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State::default()));
+        let server = tokio::spawn(serve(listener, state.clone()));
+        Self {
+            port,
+            state,
+            server,
+        }
+    }
+
+    pub fn queue_url(&self) -> String {
+        format!("http://127.0.0.1:{}/123456789012/follow", self.port)
+    }
+
+    /// Takes the oldest message that was sent.
+    pub fn take_sent(&self) -> Option<Sent> {
+        self.state.lock().unwrap().sent.pop_front()
+    }
+
+    /// Puts a message where receivers find it.
+    pub fn put(&self, body: &str) {
+        let mut state = self.state.lock().unwrap();
+        let handle = format!("handle-{}", state.waiting.len());
+        state.waiting.push_back((handle, body.to_owned()));
+    }
+
+    /// What is neither received nor deleted, and what is received and not deleted.
+    pub fn left(&self) -> (usize, usize) {
+        let state = self.state.lock().unwrap();
+        (state.waiting.len(), state.in_flight.len())
+    }
+
+    pub fn fault_next(&self, status: u16, code: &'static str) {
+        self.state.lock().unwrap().faults.push_back((status, code));
+    }
+}
+
+impl Drop for SqsServer {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = state.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let state = state.clone();
+                async move { Ok::<_, std::convert::Infallible>(answer(request, &state).await) }
+            });
+            let io = TokioIo::new(stream);
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(io, service)
+                .await;
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    if !signature_is_good(&head.headers, head.uri.path(), &body) {
+        return error(403, "SignatureDoesNotMatch");
+    }
+    let mut state = state.lock().unwrap();
+    if let Some((status, code)) = state.faults.pop_front() {
+        return error(status, code);
+    }
+    let input: Value = serde_json::from_slice(&body).unwrap();
+    let text = |member: &str| input[member].as_str().unwrap().to_owned();
+    assert!(text("QueueUrl").ends_with("/123456789012/follow"));
+    let output = match head.headers["x-amz-target"].to_str().unwrap() {
+        "AmazonSQS.SendMessage" => {
+            let body = text("MessageBody");
+            let delay_seconds = input["DelaySeconds"].as_u64().unwrap();
+            assert!(delay_seconds <= 900 && body.len() <= 256 << 10);
+            let md5 = input["MessageBody"].as_str().map(md5_of).unwrap();
+            state.sent.push_back(Sent {
+                body,
+                delay_seconds,
+            });
+            json!({"MessageId": "m", "MD5OfMessageBody": md5})
+        }
+        "AmazonSQS.ReceiveMessage" => {
+            let count = input["MaxNumberOfMessages"].as_u64().unwrap() as usize;
+            let count = count.min(state.waiting.len());
+            let received: Vec<_> = state.waiting.drain(..count).collect();
+            let message = |(handle, body): &(String, String)| json!({"MessageId": "m", "ReceiptHandle": handle, "Body": body, "MD5OfBody": md5_of(body)});
+            let messages: Vec<_> = received.iter().map(message).collect();
+            state.in_flight.extend(received);
+            json!({ "Messages": messages })
+        }
+        "AmazonSQS.DeleteMessage" => {
+            let handle = text("ReceiptHandle");
+            state.in_flight.retain(|(known, _)| *known != handle);
+            json!({})
+        }
+        other => panic!("{other}"),
+    };
+    json_answer(200, &output)
+}
+
+/// The SDK does not compare it; the member must be there.
+fn md5_of(_: &str) -> String {
+    "0".repeat(32)
+}
+
+fn error(status: u16, code: &str) -> Response<Full<Bytes>> {
+    json_answer(
+        status,
+        &json!({"__type": format!("com.amazonaws.sqs#{code}"), "message": "as told"}),
+    )
+}
+
+fn json_answer(status: u16, body: &Value) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(Full::from(body.to_string()))
+        .unwrap()
+}
+
+/// Signature Version 4, as the AWS documents describe it.
+fn signature_is_good(headers: &HeaderMap, path: &str, body: &[u8]) -> bool {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(authorization) = header("authorization") else {
+        return false;
+    };
+    let part = |name: &str| {
+        let rest = authorization.split(&format!("{name}=")).nth(1)?;
+        rest.split(',').next()
+    };
+    let (Some(credential), Some(names), Some(signature)) =
+        (part("Credential"), part("SignedHeaders"), part("Signature"))
+    else {
+        return false;
+    };
+    let Some((access_key_id, scope)) = credential.split_once('/') else {
+        return false;
+    };
+    let canonical_headers: String = names
+        .split(';')
+        .map(|name| format!("{name}:{}\n", header(name).unwrap_or_default().trim()))
+        .collect();
+    let payload = hex(&Sha256::digest(body));
+    let canonical = format!("POST\n{path}\n\n{canonical_headers}\n{names}\n{payload}");
+    let time = header("x-amz-date").unwrap_or_default();
+    let hash = hex(&Sha256::digest(canonical.as_bytes()));
+    let string_to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
+    let mut key = format!("AWS4{SECRET_ACCESS_KEY}").into_bytes();
+    for word in scope.split('/') {
+        key = hmac(&key, word);
+    }
+    let signs_host = names.split(';').any(|name| name == "host");
+    access_key_id == ACCESS_KEY_ID
+        && signs_host
+        && scope.ends_with("/us-east-1/sqs/aws4_request")
+        && hex(&hmac(&key, &string_to_sign)) == signature
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
