@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use crate::ids::InstanceId;
-use crate::key::RecordKey;
+use crate::key::{MarkerKey, RecordKey};
 use crate::record::{self, UnpackError};
-use crate::store::{Object, Store, StoreError};
+use crate::store::{Entry, Object, Store, StoreError};
 
 /// A record as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,24 @@ pub struct Listed {
     pub gzip_bytes: u64,
     /// When it was stored, by the store's clock.
     pub stored_at: Timestamp,
+}
+
+/// A marker as a listing shows it: there was no console output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedMarker {
+    /// Its key.
+    pub key: MarkerKey,
+    /// When it was stored, by the store's clock.
+    pub stored_at: Timestamp,
+}
+
+/// What the archive has of one instance or of all, in the order of the keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Consoles.
+    pub records: Vec<Listed>,
+    /// Where there were none.
+    pub markers: Vec<ListedMarker>,
 }
 
 /// A record, read back.
@@ -111,45 +129,58 @@ impl At {
     }
 }
 
-/// The records of one instance or of all, in the order of their keys: by instance, then by time.
+/// What there is of one instance or of all, in the order of the keys: by instance, then by time.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be listed.
 pub async fn list(
     store: &impl Store,
     instance_id: Option<&InstanceId>,
-) -> Result<Vec<Listed>, StoreError> {
+) -> Result<Listing, StoreError> {
     let prefix = instance_id
         .map(RecordKey::instance_prefix)
         .unwrap_or_default();
-    let (mut records, mut next) = (Vec::new(), None);
-    loop {
-        let page = store.list(&prefix, next.as_deref()).await?;
-        records.extend(page.entries.into_iter().filter_map(|entry| {
-            let key = RecordKey::parse(&entry.key)?;
-            Some(Listed {
+    let mut listing = Listing::default();
+    for Entry {
+        key,
+        bytes,
+        stored_at,
+    } in entries(store, &prefix).await?
+    {
+        if let Some(key) = RecordKey::parse(&key) {
+            listing.records.push(Listed {
                 key,
-                gzip_bytes: entry.bytes,
-                stored_at: entry.stored_at,
-            })
-        }));
+                gzip_bytes: bytes,
+                stored_at,
+            });
+        } else if let Some(key) = MarkerKey::parse(&key) {
+            listing.markers.push(ListedMarker { key, stored_at });
+        }
+    }
+    Ok(listing)
+}
+
+/// Every entry below a prefix.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be listed.
+pub async fn entries(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+    let (mut entries, mut next) = (Vec::new(), None);
+    loop {
+        let page = store.list(prefix, next.as_deref()).await?;
+        entries.extend(page.entries);
         next = page.next;
         if next.is_none() {
-            return Ok(records);
+            return Ok(entries);
         }
     }
 }
 
-/// The record of an instance that is meant, if there is one.
-///
-/// # Errors
-/// [`StoreError`] when the store cannot be listed.
-pub async fn find(
-    store: &impl Store,
-    instance_id: &InstanceId,
-    at: &At,
-) -> Result<Option<Listed>, StoreError> {
-    Ok(at.choose(list(store, Some(instance_id)).await?))
+impl Listing {
+    /// The record that is meant, if there is one.
+    pub fn find(self, at: &At) -> Option<Listed> {
+        at.choose(self.records)
+    }
 }
 
 /// Reads a record back and checks it.

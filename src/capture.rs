@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::ecs::ConsoleSource;
 use crate::ecs::response::{ConsoleOutput, EcsError, NoConsole};
+use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{EventError, InstanceEvent, Notice, Unrelated};
 use crate::follow::{Absent, Change, Follow, Freshness, Kept};
 use crate::ids::RegionId;
@@ -15,6 +15,7 @@ use crate::queue::{Queue, QueueError};
 use crate::record::{Marker, Record};
 use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
 use crate::store::{PutOutcome, Store, StoreError};
+use crate::sweep::Swept;
 use crate::triggers::Triggers;
 use crate::update_time::UpdateTime;
 
@@ -36,6 +37,17 @@ pub struct Archiver<C, S> {
     pub follow_budget: Duration,
     /// Brings an event back to be followed further. Without it the process waits.
     pub follow_queue: Option<Queue>,
+    /// Who keeps events that fail for good.
+    pub failed_events: FailedEvents,
+}
+
+/// Who keeps events that fail for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedEvents {
+    /// The platform: a dead-letter queue, or another destination for failures.
+    Platform,
+    /// The archive, below `failed/`.
+    Archive,
 }
 
 /// What became of an event so far.
@@ -123,7 +135,7 @@ impl CaptureError {
     }
 }
 
-impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
+impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// Does what an event asks for, up to the first wait, and tries again what may pass until the
     /// deadline.
     ///
@@ -141,6 +153,10 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
                 self.poll(follow, None, deadline).await
             }
             Notice::Follow(follow) => self.poll(*follow, None, deadline).await,
+            Notice::Sweep(sweep) => {
+                let swept = self.sweep(*sweep, deadline, &|_| {}).await?;
+                self.go_on(swept, deadline).await.map(Progress::Done)
+            }
             Notice::Instance(event) => ignored(
                 "not_a_trigger",
                 format!("{} is not in TRIGGER_STATES", event.cause),
@@ -154,6 +170,28 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
                 format!("the event is about {resource}, not an ECS instance"),
             ),
         }
+    }
+
+    /// What is left of a sweep goes to the queue, or back to the sender.
+    async fn go_on(&self, swept: Swept, deadline: Deadline) -> Result<Outcome, CaptureError> {
+        let sweep = match swept {
+            Swept::Whole(done) => return Ok(Outcome::Swept { done, resume: None }),
+            Swept::Unfinished(sweep) => sweep,
+        };
+        let event = serde_json::json!({ "sweep": sweep });
+        match &self.follow_queue {
+            Some(queue) => {
+                let message = event.to_string();
+                retry(deadline, || queue.send(&message, Duration::ZERO)).await?;
+            }
+            None => warn!(
+                "the sweep is not finished: give the function more time, or set FOLLOW_QUEUE_URL"
+            ),
+        }
+        Ok(Outcome::Swept {
+            done: sweep.done,
+            resume: Some(event),
+        })
     }
 
     /// Keeps the console output ECS has cached now, and follows it as the event asks.

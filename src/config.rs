@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::capture::Archiver;
+use crate::capture::{Archiver, FailedEvents};
 use crate::clock::Clock;
 use crate::credentials::{Credentials, Secret};
 use crate::ecs::EcsClient;
@@ -21,7 +21,7 @@ use crate::store::directory::DirectoryStore;
 use crate::triggers::Triggers;
 
 /// Every variable that is read. The settings table of the README has a row for each.
-pub const SETTINGS: [&str; 21] = [
+pub const SETTINGS: [&str; 23] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -33,6 +33,8 @@ pub const SETTINGS: [&str; 21] = [
     "FOLLOW_SECONDS",
     "FOLLOW_QUEUE_URL",
     "ARCHIVE_PROFILE",
+    "FAILED_EVENTS",
+    "AWS_LAMBDA_RUNTIME_API",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -67,6 +69,8 @@ pub struct Config {
     pub follow_budget: Duration,
     /// What brings events back to be followed.
     pub follow_queue: Option<QueueConfig>,
+    /// Who keeps events that fail for good.
+    pub failed_events: FailedEvents,
 }
 
 /// How ECS is asked.
@@ -182,18 +186,19 @@ impl Config {
             Some(text) => follow_queue(text, environment, &mut problems).map(Some),
             None => Some(None),
         };
-        match (archive, ecs, triggers, follow_budget, follow_queue) {
-            (Some(archive), Some(ecs), Some(triggers), Some(follow_budget), Some(follow_queue))
-                if problems.0.is_empty() =>
-            {
-                Ok(Self {
-                    archive,
-                    ecs,
-                    triggers,
-                    follow_budget,
-                    follow_queue,
-                })
-            }
+        let failed_events = failed_events(environment, &mut problems);
+        let read = || {
+            Some(Self {
+                archive: archive?,
+                ecs: ecs?,
+                triggers: triggers?,
+                follow_budget: follow_budget?,
+                follow_queue: follow_queue?,
+                failed_events: failed_events?,
+            })
+        };
+        match read() {
+            Some(config) if problems.0.is_empty() => Ok(config),
             _ => Err(ConfigError(problems.0)),
         }
     }
@@ -213,6 +218,7 @@ impl Config {
         Ok(Archiver {
             store: self.archive.store(http.clone()),
             follow_budget: self.follow_budget,
+            failed_events: self.failed_events,
             follow_queue: self
                 .follow_queue
                 .map(|config| Queue::new(config, http.clone())),
@@ -226,6 +232,20 @@ impl Config {
             triggers: self.triggers,
             default_region,
         })
+    }
+}
+
+impl QueueConfig {
+    /// Reads and checks only what a queue at this address needs.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is missing or wrong.
+    pub fn from_environment(url: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        match sqs_queue("--queue-url", url, environment, &mut problems) {
+            Some(queue) if problems.0.is_empty() => Ok(queue),
+            _ => Err(ConfigError(problems.0)),
+        }
     }
 }
 
@@ -266,6 +286,20 @@ impl LogConfig {
                 .get("AWS_LAMBDA_LOG_FORMAT")
                 .is_some_and(|format| format.eq_ignore_ascii_case("json")),
         }
+    }
+}
+
+fn failed_events(environment: &Environment, problems: &mut Problems) -> Option<FailedEvents> {
+    let on_lambda = environment.get("AWS_LAMBDA_RUNTIME_API").is_some();
+    match environment.get("FAILED_EVENTS") {
+        Some("archive") => Some(FailedEvents::Archive),
+        Some("platform") => Some(FailedEvents::Platform),
+        Some(other) => {
+            let why = format!("{other:?} is unknown; expected archive or platform");
+            problems.note("FAILED_EVENTS", Err(why))
+        }
+        None if on_lambda => Some(FailedEvents::Platform),
+        None => Some(FailedEvents::Archive),
     }
 }
 

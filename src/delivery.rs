@@ -28,6 +28,9 @@ pub struct Message {
     pub sqs_message_id: Option<String>,
     /// Each event in it, or why it cannot be understood.
     pub notices: Vec<Result<Notice, EventError>>,
+    /// What is kept of it when it fails for good, and is then served again: its text without what
+    /// a queue or an HTTP request wraps around it, for headers may carry secrets.
+    pub text: String,
 }
 
 /// How the sender learns what became of its events.
@@ -48,20 +51,24 @@ impl Delivery {
     /// among the messages, so that its neighbours are still served.
     pub fn parse(payload: &[u8]) -> Self {
         if payload.len() > MAX_EVENT_BYTES {
-            return Self::unreadable(EventError::TooLarge {
+            let error = EventError::TooLarge {
                 bytes: payload.len(),
-            });
+            };
+            // Whoever sent it has it; an archive need not have it, too.
+            let head = payload.get(..1024).unwrap_or(payload);
+            return Self::unreadable(error, head);
         }
         match serde_json::from_slice(payload) {
             Ok(value) => Self::from_json(&value),
-            Err(error) => Self::unreadable(EventError::NotJson(error.to_string())),
+            Err(error) => Self::unreadable(EventError::NotJson(error.to_string()), payload),
         }
     }
 
-    fn unreadable(error: EventError) -> Self {
+    fn unreadable(error: EventError, payload: &[u8]) -> Self {
         let message = Message {
             sqs_message_id: None,
             notices: vec![Err(error)],
+            text: String::from_utf8_lossy(payload).into_owned(),
         };
         Self {
             messages: vec![message],
@@ -85,10 +92,16 @@ impl Delivery {
         };
         let mut notices = Vec::new();
         unwrap_into(payload, 0, &mut notices);
+        let body = payload.as_object().and_then(http_body);
+        let text = match body {
+            Some(body) => body.unwrap_or_default(),
+            None => payload.to_string(),
+        };
         Self {
             messages: vec![Message {
                 sqs_message_id: None,
                 notices,
+                text,
             }],
             reply,
         }
@@ -104,7 +117,8 @@ fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {
 
 fn sqs_message(record: &Value) -> Message {
     let mut notices = Vec::new();
-    match record.get("body").and_then(Value::as_str) {
+    let body = record.get("body").and_then(Value::as_str);
+    match body {
         Some(body) => unwrap_text(body, 1, &mut notices),
         None => notices.push(Err(EventError::UnknownForm)),
     }
@@ -115,6 +129,7 @@ fn sqs_message(record: &Value) -> Message {
     Message {
         sqs_message_id,
         notices,
+        text: body.map_or_else(|| record.to_string(), str::to_owned),
     }
 }
 
@@ -150,6 +165,13 @@ fn unwrap_into(value: &Value, depth: usize, notices: &mut Notices) {
             .iter()
             .for_each(|record| unwrap_into(record, depth + 1, notices));
     }
+    // What AWS Lambda sends to a destination when an invocation has failed for good.
+    if let (Some(payload), true) = (
+        object.get("requestPayload"),
+        object.contains_key("requestContext"),
+    ) {
+        return unwrap_into(payload, depth + 1, notices);
+    }
     match object.get("detail") {
         Some(detail) if object.contains_key("detail-type") => {
             unwrap_into(detail, depth + 1, notices);
@@ -165,8 +187,8 @@ fn unwrap_text(json: &str, depth: usize, notices: &mut Notices) {
     }
 }
 
-/// The event's text in a queue's or topic's envelope: an SQS or SNS record, an SNS notification,
-/// or a Message Service (MNS) topic's.
+/// The event's text in a queue's, topic's or timer's envelope: an SQS or SNS record, an SNS
+/// notification, a Message Service (MNS) topic's, or a Function Compute timer's.
 fn message_text(object: &Map<String, Value>) -> Option<&str> {
     let member = |name: &str| object.get(name).and_then(Value::as_str);
     let sns_record = || object.get("Sns")?.get("Message")?.as_str();
@@ -175,6 +197,7 @@ fn message_text(object: &Map<String, Value>) -> Option<&str> {
         (_, Some("aws:sns")) => sns_record(),
         _ if member("Type") == Some("Notification") => member("Message"),
         _ if object.contains_key("TopicOwner") => member("Message"),
+        _ if object.contains_key("triggerName") => member("payload"),
         _ => None,
     }
 }
@@ -246,6 +269,17 @@ mod tests {
             1,
         );
         check(
+            &json!({"triggerTime": "2024-03-22T02:04:41Z", "triggerName": "t", "payload": text}),
+            ReplyForm::One,
+            1,
+        );
+        check(
+            &json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
+                    "requestPayload": event(), "responsePayload": {"errorType": "x"}}),
+            ReplyForm::One,
+            1,
+        );
+        check(
             &json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": text}}]}),
             ReplyForm::Many,
             1,
@@ -311,6 +345,20 @@ mod tests {
             .collect();
         assert_eq!(results, [true, false, false]);
         assert_eq!(delivery.messages[1].sqs_message_id.as_deref(), Some("bad"));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_message_is_its_event_without_envelope_and_headers() {
+        let text = event().to_string();
+        let http = json!({"version": "2.0", "requestContext": {"http": {}}, "body": text,
+            "headers": {"x-eventbridge-signature-token": "hush"}});
+        let sqs = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": text}]});
+        for payload in [event().to_string(), http.to_string(), sqs.to_string()] {
+            let delivery = Delivery::parse(payload.as_bytes());
+            assert_eq!(delivery.messages[0].text, text, "{payload}");
+        }
+        let huge = Delivery::parse(&vec![b'a'; MAX_EVENT_BYTES + 1]);
+        assert_eq!(huge.messages[0].text.len(), 1024);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::follow::Follow;
 
 use crate::ids::{InstanceId, InvalidId, RegionId};
+use crate::sweep::Sweep;
 
 /// Something happened to an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +78,8 @@ pub enum Notice {
     Instance(InstanceEvent),
     /// An event that was served before and is to be followed further.
     Follow(Box<Follow>),
+    /// A whole fleet is to be captured.
+    Sweep(Box<Sweep>),
     /// A well-formed event about something else.
     Other(Unrelated),
 }
@@ -112,7 +115,8 @@ pub enum EventError {
     /// An object in no form known here.
     #[error(
         "the event is in no known form: expected a CloudEvent from acs.ecs, a CloudMonitor \
-         notification, or {{\"instance_id\": \"i-…\", \"region_id\": \"…\"}}"
+         notification, {{\"instance_id\": \"i-…\", \"region_id\": \"…\"}}, or \
+         {{\"sweep\": {{\"regions\": [\"…\"]}}}}"
     )]
     UnknownForm,
     /// The manual form with a member it does not have, most likely a misspelt one.
@@ -121,6 +125,9 @@ pub enum EventError {
     /// A message this program sent to itself and cannot read.
     #[error("the follow message cannot be read: {0}")]
     BadFollow(String),
+    /// A sweep with a wrong member.
+    #[error("the sweep cannot be read: {0}")]
+    BadSweep(String),
     /// A member that must be text is something else.
     #[error("{member} in the event is {found}, not text")]
     WrongType {
@@ -155,6 +162,11 @@ pub fn parse(event: &Object) -> Result<Notice, EventError> {
         let follow = Follow::deserialize(follow);
         let unreadable = |error: serde_json::Error| EventError::BadFollow(error.to_string());
         return follow.map(Box::new).map(Notice::Follow).map_err(unreadable);
+    }
+    if let Some(sweep) = event.get("sweep") {
+        let sweep = Sweep::deserialize(sweep);
+        let unreadable = |error: serde_json::Error| EventError::BadSweep(error.to_string());
+        return sweep.map(Box::new).map(Notice::Sweep).map_err(unreadable);
     }
     if event.contains_key("instance_id") {
         return manual(event).map(Notice::Instance);

@@ -4,16 +4,19 @@ use std::collections::BTreeSet;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
-use crate::capture::{Archiver, CaptureError, Following, Progress};
+use crate::capture::{Archiver, CaptureError, FailedEvents, Following, Progress};
 use crate::delivery::{Delivery, ReplyForm};
-use crate::ecs::ConsoleSource;
+use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{EventError, Notice};
 use crate::outcome::{Outcome, Stored};
-use crate::retry::Deadline;
+use crate::record::FailedEvent;
+use crate::retry::{Deadline, Retrying};
 use crate::store::Store;
+use crate::sweep::Tally;
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
 const CONCURRENCY: usize = 4;
@@ -50,6 +53,7 @@ pub struct Handled {
 pub struct Rest {
     label: Label,
     following: Box<Following>,
+    text: String,
 }
 
 /// What names an event in the log. Texts from outside are escaped, so that one event is one line.
@@ -81,12 +85,13 @@ struct Begun {
     progress: Result<Progress, CaptureError>,
 }
 
-impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
+impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// Serves every event in a payload, and answers before the deadline. Every one is served once
     /// before any is followed, so that none waits while its console is overwritten.
     pub async fn handle(&self, payload: &[u8], deadline: Deadline) -> Handled {
         let Delivery { messages, reply } = Delivery::parse(payload);
         let sqs_message_ids: Vec<_> = messages.iter().map(|m| m.sqs_message_id.clone()).collect();
+        let texts: Vec<_> = messages.iter().map(|m| m.text.clone()).collect();
         let notices = messages
             .into_iter()
             .enumerate()
@@ -112,7 +117,11 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
                 let (outcome, goes_on) = self.promise(progress, deadline).await;
                 label.log(&outcome);
                 served.push((message, outcome));
-                rest.extend(goes_on.map(|following| Rest { label, following }));
+                rest.extend(goes_on.map(|following| Rest {
+                    label,
+                    following,
+                    text: texts[message].clone(),
+                }));
             }
         } else {
             let finish = |Begun {
@@ -131,6 +140,7 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
             let finished = stream::iter(begun).map(finish).buffered(FOLLOWED_AT_ONCE);
             served = finished.collect().await;
         }
+        self.keep_failed(&texts, &served, deadline).await;
         let reply = match reply {
             ReplyForm::SqsBatch => Ok(sqs_reply(&sqs_message_ids, &served)),
             ReplyForm::Http => Ok(http_reply(served)),
@@ -140,15 +150,57 @@ impl<C: ConsoleSource + Sync, S: Store> Archiver<C, S> {
         Handled { reply, rest }
     }
 
-    /// Follows what goes on after the answer. Failures are in the log only; what was kept before
-    /// the answer stays.
+    /// Follows what goes on after the answer. What was kept before the answer stays, whatever
+    /// happens.
     pub async fn finish_rest(&self, rest: Vec<Rest>, deadline: Deadline) {
-        let finish = |Rest { label, following }: Rest| async move {
-            label.log(&self.finish(following, deadline).await);
+        let finish = async |Rest {
+                                label,
+                                following,
+                                text,
+                            }: Rest| {
+            let served = self.finish(following, deadline).await;
+            label.log(&served);
+            if let Err(failure) = &served {
+                self.keep_failed_event(&text, failure, deadline).await;
+            }
         };
         stream::iter(rest)
             .for_each_concurrent(FOLLOWED_AT_ONCE, finish)
             .await;
+    }
+
+    /// Keeps the messages that failed, each once.
+    async fn keep_failed(&self, texts: &[String], served: &[(usize, Served)], deadline: Deadline) {
+        let mut last = None;
+        for (message, outcome) in served {
+            if let Err(failure) = outcome
+                && last.replace(message) != Some(message)
+            {
+                self.keep_failed_event(&texts[*message], failure, deadline)
+                    .await;
+            }
+        }
+    }
+
+    /// Keeps an event that failed, where no dead-letter queue does. When that fails, too, the
+    /// sender still learns of the failure itself.
+    async fn keep_failed_event(&self, text: &str, failure: &CaptureError, deadline: Deadline) {
+        if self.failed_events != FailedEvents::Archive {
+            return;
+        }
+        let event = match FailedEvent::new(text, failure.error_type(), Timestamp::now()) {
+            Ok(event) => event,
+            Err(error) => return error!("the failed event could not be kept: {error}"),
+        };
+        let key = event.key.to_string();
+        let store = Retrying::new(&self.store, deadline);
+        match store.put_if_absent(&key, &event.object).await {
+            Ok(_) => {
+                let url = self.store.url(&key);
+                info!("kept the failed event as {url}; console-archive redrive serves it again");
+            }
+            Err(error) => error!("the failed event could not be kept: {}", display(&error)),
+        }
     }
 
     async fn begin(
@@ -222,6 +274,25 @@ impl Label {
             }) => {
                 let reason = reason.word();
                 info!(%event_id, %cause, reason, code, "no console of {instance_id}: {message}");
+            }
+            Ok(Outcome::Swept { done, resume }) => {
+                let Tally {
+                    regions,
+                    instances,
+                    stored,
+                    already_stored,
+                    no_console,
+                    failed,
+                    ..
+                } = done;
+                let is_whole = resume.is_none();
+                info!(
+                    regions,
+                    instances, stored, already_stored, no_console, failed, is_whole, "swept"
+                );
+                for failure in &done.failures {
+                    error!("failed in the sweep: {}", failure.escape_debug());
+                }
             }
             Ok(Outcome::Ignored { reason, message }) => {
                 info!(%event_id, %cause, reason, "ignored: {}", message.escape_debug());

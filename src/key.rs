@@ -200,6 +200,38 @@ impl fmt::Display for MarkerKey {
     }
 }
 
+/// What the keys of all failed events start with. No instance has that name.
+pub const FAILED_PREFIX: &str = "failed/";
+
+/// Where an event is kept that failed for good: `failed/{error_type}-{digest}.json`. The digest is
+/// the object's own, so that an event that fails again in the same way is kept once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedKey {
+    /// As alarms see it.
+    pub error_type: String,
+    /// Of the object's bytes.
+    pub digest: ShortDigest,
+}
+
+impl FailedKey {
+    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let name = object_key.strip_prefix(FAILED_PREFIX)?;
+        let (error_type, digest) = name.strip_suffix(".json")?.split_once('-')?;
+        let is_word = !error_type.is_empty() && error_type.bytes().all(|b| b.is_ascii_alphabetic());
+        Some(Self {
+            error_type: is_word.then(|| error_type.to_owned())?,
+            digest: ShortDigest::parse(digest)?,
+        })
+    }
+}
+
+impl fmt::Display for FailedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{FAILED_PREFIX}{}-{}.json", self.error_type, self.digest)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -287,6 +319,24 @@ mod tests {
             MarkerKey::parse("i-bp1abc/20240322T020114Z-gone-5891b5b522d5.none.json"),
             None
         );
+    }
+
+    #[test]
+    fn a_failed_event_reads_back_and_is_neither_record_nor_marker() {
+        let text = "failed/EcsDenied-5891b5b522d5.json";
+        let key = FailedKey::parse(text).unwrap();
+        assert_eq!(key.to_string(), text);
+        assert_eq!(
+            (RecordKey::parse(text), MarkerKey::parse(text)),
+            (None, None)
+        );
+        for other in [
+            "failed/-5891b5b522d5.json",
+            "failed/../x-5891b5b522d5.json",
+            "failed/x.json",
+        ] {
+            assert_eq!(FailedKey::parse(other), None, "{other}");
+        }
     }
 
     #[test]

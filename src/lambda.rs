@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::capture::Archiver;
-use crate::ecs::ConsoleSource;
+use crate::ecs::{ConsoleSource, Fleet};
 use crate::handler::{Handled, InvocationError, Rest};
 use crate::retry::Deadline;
 use crate::store::Store;
@@ -31,7 +31,7 @@ impl From<InvocationError> for Diagnostic {
 /// When the Runtime API cannot be reached.
 pub async fn run<C, S>(archiver: &Archiver<C, S>) -> Result<(), Error>
 where
-    C: ConsoleSource + Sync,
+    C: ConsoleSource + Fleet + Sync,
     S: Store,
 {
     let follows_here = !archiver.follow_budget.is_zero() && archiver.follow_queue.is_none();
@@ -66,7 +66,7 @@ async fn follow_after_answers<'a, C, S>(
     rests: &'a Mutex<Rests>,
 ) -> Result<impl Future<Output = Result<(), Error>> + 'a, Error>
 where
-    C: ConsoleSource + Sync,
+    C: ConsoleSource + Fleet + Sync,
     S: Store,
 {
     let follow = move |event: lambda_extension::LambdaEvent| async move {

@@ -9,6 +9,7 @@ pub mod event; // event JSON → Notice (pure)
 pub mod ids; // instance and region IDs, checked (pure)
 pub mod triggers; // which events lead to a capture (pure)
 pub mod capture; // one event in, one Outcome out
+pub mod sweep; // the same for every instance of whole regions
 pub mod follow; // what was seen of a console, and when to look again (pure)
 pub mod queue; // messages to a later invocation
 pub mod retry; // when to try again, and when to stop
@@ -28,6 +29,8 @@ pub mod log; // log lines
 // Only with the feature `cli`: reading back, and the simulator.
 #[cfg(feature = "cli")]
 pub mod archive; // list, find, open
+#[cfg(feature = "cli")]
+pub mod redrive; // failed events, served again
 #[cfg(feature = "cli")]
 pub mod simulator; // an ECS API on loopback
 #[cfg(feature = "cli")]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ecs::response::NoConsole;
 use crate::follow::Freshness;
 use crate::ids::InstanceId;
+use crate::sweep::Tally;
 
 /// An event that is done with. It need not be delivered again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,6 +38,16 @@ pub enum Outcome {
         message: &'static str,
         /// Where that is kept.
         marker_url: String,
+    },
+    /// A fleet was swept, or a part of it.
+    Swept {
+        /// What was done, with what was done before it.
+        #[serde(flatten)]
+        done: Tally,
+        /// The event that does what is left: sent to the follow queue where there is one, else
+        /// for the sender to send.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resume: Option<serde_json::Value>,
     },
     /// The event asks for nothing.
     Ignored {

@@ -6,12 +6,13 @@ use std::io::{Read as _, Write as _};
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::ecs::response::{ConsoleOutput, NoConsole};
 use crate::event::{Cause, InstanceEvent};
 use crate::follow::Freshness;
 use crate::ids::{InstanceId, RegionId};
-use crate::key::{ConsoleDigest, MarkerKey, RecordKey};
+use crate::key::{ConsoleDigest, FailedKey, MarkerKey, RecordKey};
 use crate::store::Object;
 use crate::update_time::UpdateTime;
 
@@ -151,6 +152,51 @@ impl Marker {
             metadata: BTreeMap::new(),
         };
         Self { key, object }
+    }
+}
+
+/// An event that failed for good, kept to be served again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FailedEvent {
+    /// Where it goes.
+    pub key: FailedKey,
+    /// What is stored there.
+    pub object: Object,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FailedJson {
+    error_type: String,
+    event: String,
+}
+
+impl FailedEvent {
+    /// Keeps an event's text and how it failed.
+    pub fn new(event: &str, error_type: &str, failed_at: Timestamp) -> serde_json::Result<Self> {
+        let mut body = serde_json::to_vec_pretty(&FailedJson {
+            error_type: error_type.to_owned(),
+            event: event.to_owned(),
+        })?;
+        body.push(b'\n');
+        let key = FailedKey {
+            error_type: error_type.to_owned(),
+            digest: ConsoleDigest::of(&body).short(),
+        };
+        let metadata = BTreeMap::from([("failed-at".to_owned(), iso_second(failed_at))]);
+        let object = Object {
+            body,
+            content_type: "application/json".to_owned(),
+            metadata,
+        };
+        Ok(Self { key, object })
+    }
+
+    /// The event's text in an object's body.
+    ///
+    /// # Errors
+    /// When the body was not written by [`new`](Self::new).
+    pub fn read(body: &[u8]) -> serde_json::Result<String> {
+        serde_json::from_slice(body).map(|FailedJson { event, .. }| event)
     }
 }
 
@@ -331,6 +377,16 @@ mod tests {
 }
 "#
         );
+    }
+
+    #[test]
+    fn a_failed_event_is_read_back_and_kept_once_however_often_it_fails() {
+        let text = "{\"a\": \"ü\\n\"}";
+        let kept = |at: &str| FailedEvent::new(text, "EcsDenied", at.parse().unwrap()).unwrap();
+        let (first, second) = (kept("2024-01-02T03:04:05Z"), kept("2025-01-02T03:04:05Z"));
+        assert!(first.key == second.key && first.object.body == second.object.body);
+        assert_eq!(FailedEvent::read(&first.object.body).unwrap(), text);
+        assert!(FailedEvent::read(b"{}").is_err());
     }
 
     // A change of the compressor that changes these would store every console a second time on

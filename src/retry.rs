@@ -5,8 +5,8 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable as _};
 use tokio::time::Instant;
 
-use crate::ecs::ConsoleSource;
-use crate::ecs::response::{ConsoleOutput, EcsError};
+use crate::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
+use crate::ecs::{ConsoleSource, Fleet};
 use crate::ids::{InstanceId, RegionId};
 use crate::store::{Object, Page, PutOutcome, Store, StoreError};
 
@@ -131,6 +131,23 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
     ) -> Result<ConsoleOutput, EcsError> {
         retry(self.deadline, || {
             self.inner.console_output(region_id, instance_id)
+        })
+        .await
+    }
+}
+
+impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
+    async fn regions(&self, asked_in: &RegionId) -> Result<Vec<RegionId>, EcsError> {
+        retry(self.deadline, || self.inner.regions(asked_in)).await
+    }
+
+    async fn instances(
+        &self,
+        region_id: &RegionId,
+        next_token: Option<&str>,
+    ) -> Result<InstancesPage, EcsError> {
+        retry(self.deadline, || {
+            self.inner.instances(region_id, next_token)
         })
         .await
     }

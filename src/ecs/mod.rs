@@ -10,7 +10,7 @@ use crate::credentials::Credentials;
 use crate::ids::{InstanceId, RegionId};
 use endpoint::EcsEndpoint;
 use request::{RpcCall, Stamp};
-use response::{AnswerHead, ConsoleOutput, EcsError, TIME_EXPIRED};
+use response::{AnswerHead, ConsoleOutput, EcsError, InstancesPage, TIME_EXPIRED};
 use signature::SignatureVersion;
 
 /// Most bytes of an answer that are read. The API's own bound on a console is not documented;
@@ -28,6 +28,28 @@ pub trait ConsoleSource {
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> impl Future<Output = Result<ConsoleOutput, EcsError>> + Send;
+}
+
+/// Which instances there are.
+pub trait Fleet {
+    /// The regions the account can use.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn regions(
+        &self,
+        asked_in: &RegionId,
+    ) -> impl Future<Output = Result<Vec<RegionId>, EcsError>> + Send;
+
+    /// The instances of a region, from `next_token` of the page before on.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn instances(
+        &self,
+        region_id: &RegionId,
+        next_token: Option<&str>,
+    ) -> impl Future<Output = Result<InstancesPage, EcsError>> + Send;
 }
 
 /// Speaks the ECS API over HTTP.
@@ -53,6 +75,22 @@ impl ConsoleSource for EcsClient {
     ) -> Result<ConsoleOutput, EcsError> {
         let call = RpcCall::get_instance_console_output(region_id, instance_id);
         self.call(&call, region_id, response::console_output).await
+    }
+}
+
+impl Fleet for EcsClient {
+    async fn regions(&self, asked_in: &RegionId) -> Result<Vec<RegionId>, EcsError> {
+        let call = RpcCall::describe_regions();
+        self.call(&call, asked_in, response::regions).await
+    }
+
+    async fn instances(
+        &self,
+        region_id: &RegionId,
+        next_token: Option<&str>,
+    ) -> Result<InstancesPage, EcsError> {
+        let call = RpcCall::describe_instances(region_id, next_token);
+        self.call(&call, region_id, response::instances).await
     }
 }
 

@@ -37,6 +37,36 @@ impl RpcCall {
     }
 }
 
+/// Most instances in one page of `DescribeInstances`; the API's own limit.
+const PAGE_INSTANCES: &str = "100";
+
+impl RpcCall {
+    /// Lists the instances of a region, from `next_token` of the page before on.
+    pub fn describe_instances(region_id: &RegionId, next_token: Option<&str>) -> Self {
+        let mut parameters: Vec<Parameter> = vec![
+            ("MaxResults".into(), PAGE_INSTANCES.into()),
+            ("RegionId".into(), region_id.to_string()),
+        ];
+        if let Some(token) = next_token {
+            parameters.push(("NextToken".into(), token.to_owned()));
+        }
+        Self {
+            action: "DescribeInstances",
+            version: API_VERSION,
+            parameters,
+        }
+    }
+
+    /// Lists the regions the account can use.
+    pub fn describe_regions() -> Self {
+        Self {
+            action: "DescribeRegions",
+            version: API_VERSION,
+            parameters: Vec::new(),
+        }
+    }
+}
+
 /// What one attempt is signed with. Each attempt needs a new nonce, or ECS refuses it.
 #[derive(Debug, Clone)]
 pub struct Stamp {

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, RegionId};
 use crate::retry::{Remediable, Remedy};
 
 /// The console output ECS has cached for an instance.
@@ -262,6 +262,94 @@ impl ConsoleOutput {
     }
 }
 
+/// A page of a region's instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstancesPage {
+    /// Their IDs.
+    pub instance_ids: Vec<InstanceId>,
+    /// Where the next page begins; `None` at the end.
+    pub next_token: Option<String>,
+    /// How many the region has, where ECS says it.
+    pub total: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InstancesAnswer {
+    instances: InstanceList,
+    next_token: Option<String>,
+    total_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct InstanceList {
+    #[serde(rename = "Instance", default)]
+    instance: Vec<InstanceItem>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InstanceItem {
+    instance_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RegionsAnswer {
+    regions: RegionList,
+}
+
+#[derive(Deserialize)]
+struct RegionList {
+    #[serde(rename = "Region", default)]
+    region: Vec<RegionItem>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RegionItem {
+    region_id: String,
+}
+
+/// Reads the answer to `DescribeInstances`. IDs that no event could name (those of instances made
+/// before 2015, which have no console output) are left out.
+///
+/// # Errors
+/// [`EcsError`] by what to do next.
+pub fn instances(head: AnswerHead, body: &[u8]) -> Result<InstancesPage, EcsError> {
+    let answer: InstancesAnswer = listing(head, body)?;
+    let ids = answer.instances.instance.into_iter();
+    Ok(InstancesPage {
+        instance_ids: ids
+            .filter_map(|item| InstanceId::parse(&item.instance_id).ok())
+            .collect(),
+        next_token: answer.next_token.filter(|token| !token.is_empty()),
+        total: answer.total_count,
+    })
+}
+
+/// Reads the answer to `DescribeRegions`.
+///
+/// # Errors
+/// [`EcsError`] by what to do next.
+pub fn regions(head: AnswerHead, body: &[u8]) -> Result<Vec<RegionId>, EcsError> {
+    let answer: RegionsAnswer = listing(head, body)?;
+    let ids = answer.regions.region.into_iter();
+    Ok(ids
+        .filter_map(|item| RegionId::parse(&item.region_id).ok())
+        .collect())
+}
+
+fn listing<T: for<'de> Deserialize<'de>>(head: AnswerHead, body: &[u8]) -> Result<T, EcsError> {
+    if head.status != 200 {
+        return Err(error(head, body));
+    }
+    from_json_or_xml(body).ok_or(EcsError::Unreadable {
+        status: head.status,
+        reason: "it is neither the JSON nor the XML of this operation".into(),
+    })
+}
+
 /// Vendor code → variant. Sources: the operation's page, the ECS common error table, the gateway's
 /// table; statuses differ between them, so codes decide and the status only where no code is known.
 fn error(head: AnswerHead, body: &[u8]) -> EcsError {
@@ -310,9 +398,10 @@ fn error(head: AnswerHead, body: &[u8]) -> EcsError {
         c if c.starts_with("InvalidSecurityToken") => {
             denied("check ALIBABA_CLOUD_SECURITY_TOKEN: it does not belong to this key")
         }
-        "Forbidden.RAM" | "NoPermission" | "Forbidden" => {
-            denied("the RAM policy must allow ecs:GetInstanceConsoleOutput on this instance")
-        }
+        "Forbidden.RAM" | "NoPermission" | "Forbidden" => denied(
+            "the RAM policy must allow ecs:GetInstanceConsoleOutput on this instance, and for a \
+             sweep ecs:DescribeInstances and ecs:DescribeRegions",
+        ),
         "Forbidden.RiskControl" => denied("the account is restricted by risk control"),
         _ if status == 429 => EcsError::Throttled {
             code,
@@ -337,6 +426,14 @@ fn error(head: AnswerHead, body: &[u8]) -> EcsError {
     }
 }
 
+/// Root elements of XML answers.
+const ROOTS: [&str; 4] = [
+    "GetInstanceConsoleOutputResponse",
+    "DescribeInstancesResponse",
+    "DescribeRegionsResponse",
+    "Error",
+];
+
 fn from_json_or_xml<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Option<T> {
     if let Ok(answer) = serde_json::from_slice(body) {
         return Some(answer);
@@ -351,7 +448,8 @@ fn from_json_or_xml<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Option<T> {
         .and_then(|t| t.split_once("?>"))
         .map_or(text, |(_, t)| t);
     let root = element.trim_start().strip_prefix('<')?;
-    if !(root.starts_with("GetInstanceConsoleOutputResponse") || root.starts_with("Error")) {
+    let is_answer = ROOTS.iter().any(|name| root.starts_with(name));
+    if !is_answer {
         return None;
     }
     quick_xml::de::from_str(text).ok()
@@ -416,6 +514,36 @@ mod tests {
             assert_eq!(output.plain, b"Hello");
             assert_eq!(output.last_update_time, "2018-03-22 10:04:57");
             assert_eq!(output.request_id, "R");
+        }
+    }
+
+    #[test]
+    fn pages_of_instances_and_regions_are_read_in_both_forms() {
+        let head = AnswerHead {
+            status: 200,
+            retry_after_ms: None,
+            date: None,
+        };
+        let json = r#"{"RequestId":"R","NextToken":"t1","TotalCount":3,"PageSize":100,"Instances":
+            {"Instance":[{"InstanceId":"i-a1","Status":"Running"},{"InstanceId":"AY14"},
+            {"InstanceId":"i-../x"}]}}"#;
+        let xml = "<DescribeInstancesResponse><TotalCount>3</TotalCount><NextToken>t1</NextToken>\
+            <Instances><Instance><InstanceId>i-a1</InstanceId></Instance></Instances>\
+            </DescribeInstancesResponse>";
+        for body in [json, xml] {
+            let page = instances(head, body.as_bytes()).unwrap();
+            assert_eq!(page.instance_ids, [InstanceId::parse("i-a1").unwrap()]);
+            assert_eq!(page.next_token.as_deref(), Some("t1"));
+            assert_eq!(page.total, Some(3));
+        }
+        let last = r#"{"NextToken":"","Instances":{"Instance":[]}}"#;
+        assert_eq!(instances(head, last.as_bytes()).unwrap().next_token, None);
+        let json = r#"{"Regions":{"Region":[{"RegionId":"cn-beijing","LocalName":"x"},{"RegionId":"/"}]}}"#;
+        let beijing = RegionId::parse("cn-beijing").unwrap();
+        assert_eq!(regions(head, json.as_bytes()).unwrap(), [beijing]);
+        for body in ["{}", "[]", "<html/>", ""] {
+            assert!(instances(head, body.as_bytes()).unwrap_err().is_transient());
+            assert!(regions(head, body.as_bytes()).unwrap_err().is_transient());
         }
     }
 

@@ -12,6 +12,8 @@ use crate::simulator::verify::Format;
 /// One way to fail one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// None: this request is answered, and the next fault is for a later one.
+    None,
     /// 429 `Throttling`, with `x-acs-retry-after`.
     Throttle,
     /// 503 `ServiceUnavailable`.
@@ -32,7 +34,8 @@ pub enum Fault {
     ExpireToken,
 }
 
-const NAMES: [(&str, Fault); 9] = [
+const NAMES: [(&str, Fault); 10] = [
+    ("none", Fault::None),
     ("throttle", Fault::Throttle),
     ("fail", Fault::Fail),
     ("stall", Fault::Stall),
@@ -109,6 +112,7 @@ impl Fault {
         socket: &socket2::Socket,
     ) -> Result<Response<Body>, Broken> {
         match self {
+            Self::None => {}
             Self::Throttle => {
                 whole = Refusal::new(429, "Throttling", Format::Json).answer();
                 whole.retry_after_ms = Some(1000);

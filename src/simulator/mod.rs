@@ -1,7 +1,7 @@
 //! An ECS API on loopback: it verifies signatures, times and nonces, serves consoles from a
 //! folder, and fails as it is told to. For trying the product with no account, and for its tests.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,10 +28,10 @@ mod fault;
 mod verify;
 
 pub use fault::{Fault, FaultPlan, InvalidFault};
-use verify::{ApiCall, Format, Refusal};
+use verify::{Action, ApiCall, Format, Refusal};
 
 use crate::credentials::Credentials;
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, RegionId};
 
 /// What the simulator serves, and to whom.
 #[derive(Debug, Clone)]
@@ -65,6 +65,9 @@ pub enum Console {
     },
 }
 
+/// The region of instances that were given no other.
+const REGION: &str = "cn-hangzhou";
+
 /// A simulator that runs until it is dropped.
 #[derive(Debug)]
 pub struct Simulator {
@@ -82,6 +85,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     consoles: BTreeMap<InstanceId, VecDeque<Console>>,
+    /// Of instances that are not in [`REGION`].
+    regions: BTreeMap<InstanceId, RegionId>,
+    /// Most instances in a page of a listing, where that is less than a request asks for.
+    page_size: Option<usize>,
     faults: VecDeque<Fault>,
     nonces: HashSet<String>,
     answered: Vec<Answered>,
@@ -102,6 +109,8 @@ impl State {
 /// A request that was answered, or left without an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
+    /// What it called; empty where that could not be verified.
+    pub action: String,
     /// The instance it asked for; empty where it named none.
     pub instance_id: String,
     /// The status, the error code or the fault.
@@ -147,6 +156,17 @@ impl Simulator {
         let consoles = consoles.into_iter().collect();
         let mut state = self.shared.state();
         state.consoles.insert(instance_id.clone(), consoles);
+    }
+
+    /// Moves an instance to another region. Its console is given out in every region.
+    pub fn set_region(&self, instance_id: &InstanceId, region_id: &RegionId) {
+        let mut state = self.shared.state();
+        state.regions.insert(instance_id.clone(), region_id.clone());
+    }
+
+    /// Lists at most so many instances in a page.
+    pub fn set_page_size(&self, instances: usize) {
+        self.shared.state().page_size = Some(instances);
     }
 
     /// Adds faults; each request meets one, in this order.
@@ -238,55 +258,112 @@ impl Shared {
     ) -> Result<Response<Body>, Broken> {
         let call = verify::call(request, &self.config.credentials, now);
         let fault = self.state().faults.pop_front();
-        let answer = match (&call, fault) {
+        let answer = match (&call, fault.filter(|fault| *fault != Fault::None)) {
             (Ok(call), Some(fault)) => {
-                self.log(&call.instance_id, fault.to_string());
-                return fault.answer(self.console(call, false), socket).await;
+                self.log(Some(call), fault.to_string());
+                return fault.answer(self.whole(call, false), socket).await;
             }
-            (Ok(call), None) => self.console(call, true),
+            (Ok(call), None) => self.whole(call, true),
             (Err(refusal), _) => refusal.answer(),
         };
-        let instance_id = call.map_or(String::new(), |call| call.instance_id);
-        self.log(&instance_id, answer.summary());
+        self.log(call.as_ref().ok(), answer.summary());
         Ok(answer.into_response())
     }
 
-    fn log(&self, instance_id: &str, answer: String) {
-        info!(
-            "GetInstanceConsoleOutput {} -> {answer}",
-            instance_id.escape_debug()
-        );
-        let instance_id = instance_id.to_owned();
+    fn log(&self, call: Option<&ApiCall>, answer: String) {
+        let action = call.map_or("", |call| call.action.name());
+        let instance_id = call.map_or("", |call| call.action.instance_id());
+        info!("{action} {} -> {answer}", instance_id.escape_debug());
         self.state().answered.push(Answered {
-            instance_id,
+            action: action.to_owned(),
+            instance_id: instance_id.to_owned(),
             answer,
         });
     }
 
     /// `takes`: of consoles one after the other, this one is done with.
-    fn console(&self, call: &ApiCall, takes: bool) -> Answer {
+    fn whole(&self, call: &ApiCall, takes: bool) -> Answer {
         if !self.state().nonces.insert(call.nonce.clone()) {
             return Refusal::new(400, "SignatureNonceUsed", call.format).answer();
         }
-        let Ok(instance_id) = InstanceId::parse(&call.instance_id) else {
-            return Refusal::new(404, "InvalidParameter", call.format).answer();
+        match (&call.action, call.format) {
+            (Action::GetInstanceConsoleOutput { instance_id }, format) => {
+                self.console(instance_id, format, takes)
+            }
+            (_, Format::Xml) => Refusal::new(400, "InvalidParameter.Format", Format::Xml).answer(),
+            (Action::DescribeRegions, _) => self.regions(),
+            (
+                Action::DescribeInstances {
+                    region_id,
+                    max_results,
+                    next_token,
+                },
+                _,
+            ) => self.instances(region_id, *max_results, next_token),
+        }
+    }
+
+    fn console(&self, instance_id: &str, format: Format, takes: bool) -> Answer {
+        let Ok(instance_id) = InstanceId::parse(instance_id) else {
+            return Refusal::new(404, "InvalidParameter", format).answer();
         };
         let cached = self.state().console(&instance_id, takes);
         match cached.or_else(|| self.console_in_folder(&instance_id)) {
-            None => Refusal::new(404, "InvalidInstanceId.NotFound", call.format).answer(),
-            Some(Console::Error { status, code }) => {
-                Refusal::new(status, &code, call.format).answer()
-            }
+            None => Refusal::new(404, "InvalidInstanceId.NotFound", format).answer(),
+            Some(Console::Error { status, code }) => Refusal::new(status, &code, format).answer(),
             Some(Console::Output {
                 plain,
                 last_update_time,
-            }) => Answer::console(
-                &instance_id,
-                &plain,
-                last_update_time.as_deref(),
-                call.format,
-            ),
+            }) => Answer::console(&instance_id, &plain, last_update_time.as_deref(), format),
         }
+    }
+
+    fn regions(&self) -> Answer {
+        let state = self.state();
+        let others = state.regions.values().map(RegionId::as_str);
+        let all: BTreeSet<_> = others.chain([REGION]).collect();
+        let region = |id: &&str| json!({"RegionId": id});
+        let regions: Vec<_> = all.iter().map(region).collect();
+        Answer::json(&json!({"RequestId": request_id(), "Regions": {"Region": regions}}))
+    }
+
+    fn instances(&self, region_id: &str, max_results: usize, next_token: &str) -> Answer {
+        let in_folder = self.instances_in_folder();
+        let state = self.state();
+        let is_here =
+            |id: &&InstanceId| state.regions.get(id).map_or(REGION, RegionId::as_str) == region_id;
+        let all: BTreeSet<_> = state.consoles.keys().chain(&in_folder).collect();
+        let here: Vec<_> = all.into_iter().filter(is_here).collect();
+        let page_size = max_results
+            .min(state.page_size.unwrap_or(usize::MAX))
+            .max(1);
+        let rest = here.iter().filter(|id| id.as_str() > next_token);
+        let page: Vec<_> = rest.clone().take(page_size).collect();
+        let next_token = match page.last() {
+            Some(last) if rest.count() > page.len() => last.as_str(),
+            _ => "",
+        };
+        let instance = |id: &&&InstanceId| json!({"InstanceId": id, "RegionId": region_id});
+        let instances: Vec<_> = page.iter().map(instance).collect();
+        Answer::json(&json!({
+            "RequestId": request_id(), "TotalCount": here.len(), "NextToken": next_token,
+            "Instances": {"Instance": instances},
+        }))
+    }
+
+    fn instances_in_folder(&self) -> Vec<InstanceId> {
+        let folder = self.config.consoles.as_ref();
+        let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
+        let instance_id = |entry: std::io::Result<std::fs::DirEntry>| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let id = name.strip_suffix(".log").or(name.strip_suffix(".error"))?;
+            InstanceId::parse(id).ok()
+        };
+        entries
+            .into_iter()
+            .flatten()
+            .filter_map(instance_id)
+            .collect()
     }
 
     fn console_in_folder(&self, instance_id: &InstanceId) -> Option<Console> {
@@ -358,6 +435,16 @@ impl Answer {
             content_type: format.content_type(),
             retry_after_ms: None,
             body: body.into_bytes(),
+        }
+    }
+
+    fn json(body: &serde_json::Value) -> Self {
+        Self {
+            status: 200,
+            code: String::new(),
+            content_type: Format::Json.content_type(),
+            retry_after_ms: None,
+            body: body.to_string().into_bytes(),
         }
     }
 

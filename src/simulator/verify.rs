@@ -34,9 +34,62 @@ impl Format {
 /// A call whose signature and time are good.
 #[derive(Debug, Clone)]
 pub(super) struct ApiCall {
-    pub(super) instance_id: String,
+    pub(super) action: Action,
     pub(super) nonce: String,
     pub(super) format: Format,
+}
+
+/// What is called, with its parameters.
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    GetInstanceConsoleOutput {
+        instance_id: String,
+    },
+    DescribeInstances {
+        region_id: String,
+        max_results: usize,
+        next_token: String,
+    },
+    DescribeRegions,
+}
+
+impl Action {
+    fn read(name: &str, query: &[Parameter]) -> Result<Self, (u16, &'static str)> {
+        let value = |name| find(query, name).ok_or((400, "MissingParameter"));
+        match name {
+            "GetInstanceConsoleOutput" => {
+                value("RegionId")?;
+                let instance_id = value("InstanceId")?;
+                Ok(Self::GetInstanceConsoleOutput { instance_id })
+            }
+            "DescribeInstances" => {
+                let max_results = value("MaxResults")?.parse();
+                Ok(Self::DescribeInstances {
+                    region_id: value("RegionId")?,
+                    max_results: max_results.map_err(|_| (400, "InvalidParameter"))?,
+                    next_token: find(query, "NextToken").unwrap_or_default(),
+                })
+            }
+            "DescribeRegions" => Ok(Self::DescribeRegions),
+            _ => Err((404, "InvalidAction.NotFound")),
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::GetInstanceConsoleOutput { .. } => "GetInstanceConsoleOutput",
+            Self::DescribeInstances { .. } => "DescribeInstances",
+            Self::DescribeRegions => "DescribeRegions",
+        }
+    }
+
+    /// The instance that is asked for; empty where none is.
+    pub(super) fn instance_id(&self) -> &str {
+        match self {
+            Self::GetInstanceConsoleOutput { instance_id } => instance_id,
+            _ => "",
+        }
+    }
 }
 
 /// An error of the API.
@@ -106,9 +159,6 @@ pub(super) fn call<B>(
         None => v1_claims(request, &query, credentials)?,
     };
     let refuse = |status, code| Err(Refusal::new(status, code, claims.format));
-    if claims.action != "GetInstanceConsoleOutput" {
-        return refuse(404, "InvalidAction.NotFound");
-    }
     if claims.version != API_VERSION {
         return refuse(400, "InvalidVersion");
     }
@@ -127,15 +177,14 @@ pub(super) fn call<B>(
     if !claims.signature_is_good {
         return refuse(400, "SignatureDoesNotMatch");
     }
-    let (Some(instance_id), Some(_)) = (find(&query, "InstanceId"), find(&query, "RegionId"))
-    else {
-        return refuse(400, "MissingParameter");
-    };
-    Ok(ApiCall {
-        instance_id,
-        nonce: claims.nonce,
-        format: claims.format,
-    })
+    match Action::read(&claims.action, &query) {
+        Ok(action) => Ok(ApiCall {
+            action,
+            nonce: claims.nonce,
+            format: claims.format,
+        }),
+        Err((status, code)) => refuse(status, code),
+    }
 }
 
 fn acs3_claims<B>(

@@ -23,7 +23,7 @@ fn every_event_file_is_understood_and_ignored_only_where_its_name_says_so() {
         for notice in notices {
             let captured = match notice {
                 Ok(Notice::Instance(event)) => Triggers::default().include(&event.cause),
-                Ok(Notice::Follow(_)) => true,
+                Ok(Notice::Follow(_) | Notice::Sweep(_)) => true,
                 Ok(Notice::Other(_)) => false,
                 Err(error) => panic!("{name}: {error}"),
             };

@@ -84,6 +84,7 @@ fn only_the_edges_read_a_clock_or_random_bytes() {
             "capture.rs",
             "clock.rs",
             "ecs/mod.rs",
+            "handler.rs",
             "lambda.rs",
             "retry.rs",
             "simulator/mod.rs"

@@ -10,4 +10,6 @@ mod follow;
 mod function;
 mod layout;
 mod readme;
+mod redrive;
 mod simulator;
+mod sweep;

@@ -74,7 +74,7 @@ pub enum Command {
         #[command(flatten)]
         ecs: Ecs,
     },
-    /// List the records of an instance, or of all
+    /// List the records of an instance, or of all, and where there was no console output
     List {
         /// The instance; all without it
         #[arg(value_parser = InstanceId::parse)]
@@ -98,6 +98,47 @@ pub enum Command {
         #[arg(long, conflicts_with = "output")]
         raw: bool,
     },
+    /// Keep the console output of every instance of whole regions now
+    ///
+    /// It also keeps what a missed event left out. Failures of single instances do not end it: they
+    /// are told at the end, and the exit code is 1.
+    Sweep {
+        /// Regions to sweep
+        #[arg(long = "region", value_name = "REGION_ID", value_parser = RegionId::parse)]
+        #[arg(required_unless_present_any = ["all_regions"], conflicts_with = "all_regions")]
+        regions: Vec<RegionId>,
+        /// Sweep every region the account can use
+        #[arg(long)]
+        all_regions: bool,
+        /// Instances captured at once
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
+        concurrency: Option<u8>,
+        /// Instances begun in a second, at most: ECS throttles by account and region
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        per_second: Option<u16>,
+        /// Write after each page what is left to this file, and go on from it where it exists
+        ///
+        /// It is an event, and is removed at the end of the sweep.
+        #[arg(long, value_name = "FILE")]
+        resume: Option<PathBuf>,
+        /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
+        #[arg(long, value_name = "URL")]
+        ecs_endpoint_url: Option<String>,
+    },
+    /// Serve events again that failed for good
+    ///
+    /// Without a queue those that the archive keeps; each is removed when it succeeds. With one,
+    /// the messages of a dead-letter queue.
+    Redrive {
+        /// A dead-letter queue: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME
+        #[arg(long, value_name = "URL", conflicts_with = "dry_run")]
+        queue_url: Option<String>,
+        /// List the events that the archive keeps, and serve none
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        ecs: Ecs,
+    },
     /// Run an ECS API on this machine that serves consoles from a folder
     ///
     /// It verifies signatures, times and nonces as ECS does. The settings to use with it are
@@ -111,7 +152,7 @@ pub enum Command {
         #[arg(long, default_value = "127.0.0.1:8580", value_name = "ADDRESS")]
         listen: SocketAddr,
         /// Fail the next requests, in this order: throttle, fail, stall, truncate, garbage,
-        /// bad-base64, reset, broken-json or expire-token, with a count as in throttle*3
+        /// bad-base64, reset, broken-json, expire-token or none, with a count as in throttle*3
         #[arg(long = "fault", value_name = "FAULT[*COUNT]")]
         faults: Vec<FaultPlan>,
     },

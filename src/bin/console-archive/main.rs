@@ -1,7 +1,9 @@
 //! The command line: arguments → the library's use cases → text or JSON, and an exit code.
 
 mod arguments;
+mod redrive;
 mod show;
+mod sweep;
 
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
@@ -10,8 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use ecs_console_archiver::archive::{self, At};
-use ecs_console_archiver::capture::{Archiver, CaptureError};
+use ecs_console_archiver::archive::{self, At, ListedMarker};
+use ecs_console_archiver::capture::{Archiver, CaptureError, FailedEvents};
 use ecs_console_archiver::config::{Archive, Config, ConfigError, Environment, LogConfig};
 use ecs_console_archiver::credentials::{Credentials, Secret};
 use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
@@ -20,9 +22,11 @@ use ecs_console_archiver::event::{Cause, InstanceEvent};
 use ecs_console_archiver::handler::{Handled, InvocationError};
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::outcome::Outcome;
+use ecs_console_archiver::queue::{Queue, QueueConfig};
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
 use ecs_console_archiver::store::ArchiveStore;
+use ecs_console_archiver::sweep::Sweep;
 use ecs_console_archiver::{http, log};
 
 use arguments::{Arguments, Command, Common, Ecs, Output};
@@ -88,9 +92,9 @@ async fn run(arguments: Arguments) -> Result<End> {
         Command::List { instance_id } => {
             let store = store(&environment)?;
             let store = Retrying::new(&store, Deadline::after(time));
-            let records = archive::list(&store, instance_id.as_ref()).await?;
-            show::records(&store, &records, common.output)?;
-            if records.is_empty() {
+            let listing = archive::list(&store, instance_id.as_ref()).await?;
+            show::listing(&store, &listing, common.output)?;
+            if listing.records.is_empty() {
                 eprintln!("console-archive: no records");
                 return Ok(End::Nothing);
             }
@@ -109,6 +113,45 @@ async fn run(arguments: Arguments) -> Result<End> {
                 &common,
             )
             .await
+        }
+        Command::Sweep {
+            regions,
+            all_regions,
+            concurrency,
+            per_second,
+            resume,
+            ecs_endpoint_url,
+        } => {
+            let ecs = Ecs {
+                region: None,
+                ecs_endpoint_url,
+            };
+            let new = Sweep::new(regions.into_iter().collect(), all_regions);
+            let mut whole = sweep::resumed(resume.as_deref(), new)?;
+            whole.concurrency = concurrency.unwrap_or(whole.concurrency);
+            whole.per_second = per_second.unwrap_or(whole.per_second);
+            let archiver = archiver(environment, ecs)?;
+            sweep::run(&archiver, whole, resume.as_deref(), common.output).await
+        }
+        Command::Redrive {
+            queue_url,
+            dry_run,
+            ecs,
+        } => {
+            log::init(&LogConfig::from_environment(&environment));
+            let queue = queue_url
+                .map(|url| QueueConfig::from_environment(&url, &environment))
+                .transpose()?;
+            let mut archiver = archiver(environment, ecs)?;
+            archiver.failed_events = FailedEvents::Platform; // They are kept where they are.
+            match queue {
+                Some(config) => {
+                    let queue = Queue::new(config, http::client()?);
+                    redrive::queue(&archiver, &queue, time, common.output).await
+                }
+                None if dry_run => redrive::list(&archiver, time, common.output).await,
+                None => redrive::archive(&archiver, time, common.output).await,
+            }
         }
         Command::Simulate {
             consoles,
@@ -216,13 +259,19 @@ async fn get(
 ) -> Result<End> {
     let time = Duration::from_secs(common.timeout);
     let store = &Retrying::new(store, Deadline::after(time));
-    let Some(listed) = archive::find(store, instance_id, &at).await? else {
+    let listing = archive::list(store, Some(instance_id)).await?;
+    let last_marker = listing.markers.last().cloned();
+    let Some(listed) = listing.find(&at) else {
         let which = if at == At::Latest {
             ""
         } else {
             " of that time"
         };
         eprintln!("console-archive: there is no record{which} of {instance_id}");
+        if let Some(ListedMarker { key, .. }) = last_marker {
+            let (time, why) = (key.time, key.reason.message());
+            eprintln!("console-archive: ECS was asked for it, at last for {time}: {why}");
+        }
         return Ok(End::Nothing);
     };
     let opened = archive::open(store, &listed.key).await?;

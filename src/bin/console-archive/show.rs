@@ -6,16 +6,24 @@ use std::path::Path;
 use anyhow::Result;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use ecs_console_archiver::archive::{Listed, Opened};
+use ecs_console_archiver::archive::{Listed, ListedMarker, Listing, Opened};
 use ecs_console_archiver::credentials::Credentials;
 use ecs_console_archiver::handler::InvocationError;
 use ecs_console_archiver::store::Store;
 use ecs_console_archiver::terminal::printable;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::arguments::Output;
 
-pub fn records(store: &impl Store, records: &[Listed], output: Output) -> Result<()> {
+pub fn json(value: &Value) -> Result<()> {
+    writeln!(stdout(), "{value:#}")?;
+    Ok(())
+}
+
+/// Records and, between them, where there was no console, by instance and time.
+pub fn listing(store: &impl Store, listing: &Listing, output: Output) -> Result<()> {
+    let Listing { records, markers } = listing;
     if output == Output::Json {
         let record = |record: &Listed| {
             let key = record.key.to_string();
@@ -29,27 +37,47 @@ pub fn records(store: &impl Store, records: &[Listed], output: Output) -> Result
                 "key": key,
             })
         };
-        writeln!(
-            stdout(),
-            "{:#}",
-            json!(records.iter().map(record).collect::<Vec<_>>())
-        )?;
+        let marker = |marker: &ListedMarker| {
+            let key = marker.key.to_string();
+            json!({
+                "instance_id": marker.key.instance_id,
+                "none": marker.key.reason,
+                "event_time": marker.key.time.to_string(),
+                "stored_at": marker.stored_at.to_string(),
+                "url": store.url(&key),
+                "key": key,
+            })
+        };
+        let all = records.iter().map(record).chain(markers.iter().map(marker));
+        return json(&all.collect());
+    }
+    if records.is_empty() && markers.is_empty() {
         return Ok(());
     }
-    if records.is_empty() {
-        return Ok(());
-    }
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(["INSTANCE", "RECORD", "BYTES", "STORED (UTC)"]);
-    for record in records {
-        table.add_row([
+    let time = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let record = |record: &Listed| {
+        [
             record.key.instance_id.to_string(),
             record.key.name(),
             record.gzip_bytes.to_string(),
-            record.stored_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        ]);
-    }
+            time(record.stored_at),
+        ]
+    };
+    let marker = |marker: &ListedMarker| {
+        [
+            marker.key.instance_id.to_string(),
+            format!("none: {}", marker.key.reason.word()),
+            "-".to_owned(),
+            time(marker.stored_at),
+        ]
+    };
+    let mut rows: Vec<_> = records.iter().map(record).collect();
+    rows.extend(markers.iter().map(marker));
+    rows.sort_by(|a, b| (&a[0], &a[3]).cmp(&(&b[0], &b[3])));
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["INSTANCE", "RECORD", "BYTES", "STORED (UTC)"]);
+    table.add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -120,6 +148,19 @@ pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
             outcome["follow_in_seconds"]
         ),
         Some("no_console") => format!("no console of {}: {}", text("instance_id"), text("message")),
+        Some("swept") => format!(
+            "swept {} instances: {} stored, {} already stored, {} without a console, {} failed{}",
+            outcome["instances"],
+            outcome["stored"],
+            outcome["already_stored"],
+            outcome["no_console"],
+            outcome["failed"],
+            if outcome["resume"].is_null() {
+                ""
+            } else {
+                "; more is left"
+            }
+        ),
         Some("ignored") => format!("ignored: {}", text("message")),
         _ => outcome.to_string(), // The reply to an SQS batch or an HTTP request.
     };

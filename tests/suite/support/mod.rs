@@ -83,6 +83,16 @@ pub fn set_console(simulator: &Simulator, instance_id: &str, plain: &[u8], time:
     simulator.set_console(&instance_id, output(plain, time));
 }
 
+/// A simulator that has only what a test gives it.
+pub async fn bare_simulator(credentials: Credentials) -> Simulator {
+    let config = SimulatorConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        consoles: None,
+        credentials,
+    };
+    Simulator::start(config).await.unwrap()
+}
+
 pub fn output(plain: &[u8], time: &str) -> Console {
     Console::Output {
         plain: plain.to_vec(),

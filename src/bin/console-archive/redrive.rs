@@ -1,0 +1,91 @@
+//! `console-archive redrive`: failed events, served again.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use ecs_console_archiver::queue::Queue;
+use ecs_console_archiver::redrive::{RedriveError, failed_events};
+use ecs_console_archiver::retry::{Deadline, Retrying, retry};
+use ecs_console_archiver::store::Store as _;
+use serde_json::{Value, json};
+
+use crate::arguments::Output;
+use crate::{CliArchiver, End, show};
+
+/// Lists what the archive keeps, and serves nothing.
+pub async fn list(archiver: &CliArchiver, time: Duration, output: Output) -> Result<End> {
+    let store = Retrying::new(&archiver.store, Deadline::after(time));
+    let keys = failed_events(&store).await?;
+    let urls: Vec<_> = keys.iter().map(|key| store.url(&key.to_string())).collect();
+    if output == Output::Json {
+        show::json(&json!(urls))?;
+    } else {
+        for url in &urls {
+            writeln!(std::io::stdout(), "{url}")?;
+        }
+    }
+    Ok(end(urls.len(), 0))
+}
+
+pub async fn archive(archiver: &CliArchiver, time: Duration, output: Output) -> Result<End> {
+    let store = Retrying::new(&archiver.store, Deadline::after(time));
+    let keys = failed_events(&store).await?;
+    let (events, mut failed) = (keys.len(), 0);
+    for key in keys {
+        let served = archiver.redrive(&key, Deadline::after(time)).await;
+        failed += usize::from(served.is_err());
+        tell(&key.to_string(), &served, output)?;
+    }
+    Ok(end(events, failed))
+}
+
+/// Until the queue has none left; those that fail again are invisible for a while.
+pub async fn queue(
+    archiver: &CliArchiver,
+    queue: &Queue,
+    time: Duration,
+    output: Output,
+) -> Result<End> {
+    let (mut events, mut failed) = (0, 0);
+    loop {
+        let messages = retry(Deadline::after(time), || queue.receive()).await?;
+        if messages.is_empty() {
+            return Ok(end(events, failed));
+        }
+        for message in messages {
+            let deadline = Deadline::after(time);
+            let served = archiver.redrive_message(queue, &message, deadline).await;
+            events += 1;
+            failed += usize::from(served.is_err());
+            tell(&format!("message {events}"), &served, output)?;
+        }
+    }
+}
+
+fn tell(what: &str, served: &Result<Value, RedriveError>, output: Output) -> Result<()> {
+    if output == Output::Text {
+        writeln!(std::io::stdout(), "{what}")?;
+    }
+    match served {
+        Ok(Value::Array(outcomes)) => outcomes
+            .iter()
+            .try_for_each(|one| show::outcome(one, output)),
+        Ok(outcome) => show::outcome(outcome, output),
+        Err(error) => {
+            eprintln!("console-archive: {what} stays: {error}");
+            Ok(())
+        }
+    }
+}
+
+fn end(events: usize, failed: usize) -> End {
+    if events == 0 {
+        eprintln!("console-archive: no failed events");
+        End::Nothing
+    } else if failed > 0 {
+        End::Failed
+    } else {
+        End::Done
+    }
+}

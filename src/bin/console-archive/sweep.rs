@@ -1,0 +1,124 @@
+//! `console-archive sweep`: progress on a terminal, a file to go on from, a summary.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use ecs_console_archiver::retry::Deadline;
+use ecs_console_archiver::sweep::{News, Sweep, Swept, Tally};
+use ecs_console_archiver::terminal::printable;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::arguments::Output;
+use crate::{CliArchiver, End, WrongInput, show};
+
+/// A sweep by hand ends when it is done.
+const NO_END: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The sweep that was interrupted, if the file has one; else `new`.
+pub fn resumed(file: Option<&Path>, new: Sweep) -> Result<Sweep> {
+    let Some(file) = file.filter(|file| file.exists()) else {
+        return Ok(new);
+    };
+    let wrong = |error: &dyn std::fmt::Display| WrongInput(format!("{}: {error}", file.display()));
+    let text = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let mut event: Value = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+    let sweep: Sweep =
+        serde_json::from_value(event["sweep"].take()).map_err(|error| wrong(&error))?;
+    if (&sweep.regions, sweep.all_regions) == (&new.regions, new.all_regions) {
+        Ok(sweep)
+    } else {
+        let why = "it is of a sweep over other regions; remove it to begin anew";
+        Err(wrong(&why).into())
+    }
+}
+
+pub async fn run(
+    archiver: &CliArchiver,
+    sweep: Sweep,
+    file: Option<&Path>,
+    output: Output,
+) -> Result<End> {
+    // It shows itself on a terminal only.
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{prefix} [{bar:30}] {pos}/{len} instances, {eta} left {msg}",
+    )?);
+    let news = |news: News<'_>| match news {
+        News::Region(region_id, total) => {
+            bar.reset();
+            bar.set_length(total.unwrap_or_default());
+            bar.set_prefix(region_id.to_string());
+        }
+        News::Instance(instance_id, served) => {
+            bar.inc(1);
+            if let Err(error) = served {
+                bar.suspend(|| eprintln!("console-archive: {instance_id}: {error}"));
+            }
+        }
+        News::Page(left) => {
+            if let Some(file) = file
+                && let Err(error) = write(file, left)
+            {
+                bar.suspend(|| eprintln!("console-archive: {error:#}"));
+            }
+        }
+    };
+    let swept = archiver.sweep(sweep, Deadline::after(NO_END), &news).await;
+    bar.finish_and_clear();
+    match swept? {
+        Swept::Whole(done) => {
+            if let Some(file) = file.filter(|file| file.exists()) {
+                std::fs::remove_file(file).with_context(|| file.display().to_string())?;
+            }
+            summary(&done, output)?;
+            Ok(if done.failed == 0 {
+                End::Done
+            } else {
+                End::Failed
+            })
+        }
+        Swept::Unfinished(left) => {
+            summary(&left.done, output)?;
+            Ok(End::Failed)
+        }
+    }
+}
+
+/// Whole or not at all: an interrupted write must not lose the place.
+fn write(file: &Path, left: &Sweep) -> Result<()> {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    let write = || -> std::io::Result<()> {
+        let mut new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        writeln!(new, "{:#}", json!({ "sweep": left }))?;
+        new.persist(file)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn summary(done: &Tally, output: Output) -> Result<()> {
+    if output == Output::Json {
+        return show::json(&json!(done));
+    }
+    let Tally {
+        regions,
+        instances,
+        stored,
+        already_stored,
+        no_console,
+        failed,
+        failures,
+    } = done;
+    let mut stdout = std::io::stdout();
+    writeln!(
+        stdout,
+        "swept {instances} instances in {regions} regions: {stored} stored, {already_stored} \
+         already stored, {no_console} without a console, {failed} failed"
+    )?;
+    for failure in failures {
+        writeln!(stdout, "  failed: {}", printable(failure.as_bytes()))?;
+    }
+    Ok(())
+}
