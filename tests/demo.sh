@@ -8,6 +8,7 @@ folder=$(mkdir -p "$2" && cd "$2" && pwd)
 cd "$(dirname "$0")/.."
 
 . tests/simulator.sh
+trap 'kill "$simulator"' EXIT
 export ARCHIVE_URL="file://$folder"
 
 step() {
