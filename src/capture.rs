@@ -22,6 +22,9 @@ use crate::update_time::UpdateTime;
 /// Kept of an invocation's time for the last poll and for storing what it brings.
 const POLL_RESERVE: Duration = Duration::from_secs(5);
 
+/// Until an event that could not be captured at once is served again.
+const HAND_OVER_PAUSE: Duration = Duration::from_secs(5);
+
 /// Keeps consoles: asks a source, writes to a store.
 #[derive(Debug, Clone)]
 pub struct Archiver<C, S> {
@@ -254,6 +257,37 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(following_outcome(follow, *pause))
     }
 
+    /// An event whose sender cannot wait, and that could not be captured: the queue brings it back
+    /// where there is one.
+    ///
+    /// # Errors
+    /// `error`, why it could not be captured, or [`CaptureError`] of the queue.
+    pub async fn hand_over(
+        &self,
+        event: InstanceEvent,
+        error: CaptureError,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let Some(queue) = &self.follow_queue else {
+            return Err(error);
+        };
+        warn!(instance_id = %event.instance_id, "goes to the follow queue, for now: {error}");
+        let follow = Follow::begin(event, Timestamp::now());
+        self.send(queue, &follow, HAND_OVER_PAUSE, deadline).await?;
+        Ok(following_outcome(&follow, HAND_OVER_PAUSE))
+    }
+
+    async fn send(
+        &self,
+        queue: &Queue,
+        follow: &Follow,
+        pause: Duration,
+        deadline: Deadline,
+    ) -> Result<(), CaptureError> {
+        let message = serde_json::json!({ "follow": follow }).to_string();
+        Ok(retry(deadline, || queue.send(&message, pause)).await?)
+    }
+
     /// Asks ECS once, and stores what must not be lost before the next time.
     async fn poll(
         &self,
@@ -297,8 +331,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             return Ok(Progress::Done(outcome));
         };
         if let Some(queue) = &self.follow_queue {
-            let message = serde_json::json!({ "follow": follow }).to_string();
-            retry(deadline, || queue.send(&message, pause)).await?;
+            self.send(queue, &follow, pause, deadline).await?;
             return Ok(Progress::Done(following_outcome(&follow, pause)));
         }
         Ok(Progress::Following(Box::new(Following {

@@ -2,13 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::SystemTime;
 
-use aws_smithy_async::time::TimeSource;
 use jiff::{SignedDuration, Timestamp};
-
-/// What a time may be off and never be refused for it.
-const SERVICE_SKEW: SignedDuration = SignedDuration::from_mins(4);
 
 /// What signatures are dated by. Copies share what one of them learns.
 #[derive(Debug, Clone, Default)]
@@ -28,19 +23,6 @@ impl Clock {
     pub fn set(&self, date: Timestamp) {
         let ahead = date.duration_since(Timestamp::now()).as_secs();
         self.seconds_ahead.store(ahead, Ordering::Relaxed);
-    }
-
-    /// Whether a refused request was dated wrongly, by the `Date` of the refusal; the clock is set
-    /// by that then. AWS takes times that are at most 5 to 15 minutes off, by service.
-    pub fn is_off(&self, date: Option<Timestamp>) -> bool {
-        let off = |date: &Timestamp| date.duration_since(self.now()).abs() > SERVICE_SKEW;
-        date.filter(off).map(|date| self.set(date)).is_some()
-    }
-}
-
-impl TimeSource for Clock {
-    fn now(&self) -> SystemTime {
-        SystemTime::try_from(Clock::now(self)).unwrap_or_else(|_| SystemTime::now())
     }
 }
 

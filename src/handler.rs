@@ -1,6 +1,7 @@
 //! One invocation: payload → events → outcomes → the answer its sender expects.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -11,7 +12,7 @@ use tracing::{error, info};
 use crate::capture::{Archiver, CaptureError, FailedEvents, Following, Progress};
 use crate::delivery::{Delivery, ReplyForm};
 use crate::ecs::{ConsoleSource, Fleet};
-use crate::event::{EventError, Notice};
+use crate::event::{EventError, InstanceEvent, Notice};
 use crate::outcome::{Outcome, Stored};
 use crate::record::FailedEvent;
 use crate::retry::{Deadline, Retrying};
@@ -22,6 +23,10 @@ use crate::sweep::Tally;
 const CONCURRENCY: usize = 4;
 /// Events followed at once: they wait most of the time, and each may hold a console in memory.
 const FOLLOWED_AT_ONCE: usize = 32;
+
+/// Who sends an HTTP request waits 2 s at the least of them, CloudMonitor 5 s. What is not captured
+/// by then goes to the follow queue, or is for the sender to send again.
+const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
 
 /// An invocation that failed as a whole, so that the platform delivers it again.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +88,8 @@ struct Begun {
     message: usize,
     label: Label,
     progress: Result<Progress, CaptureError>,
+    /// What was served, where it can be served again from the queue.
+    event: Option<InstanceEvent>,
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
@@ -101,20 +108,27 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     .into_iter()
                     .map(move |notice| (index, notice))
             });
+        let is_http = reply == ReplyForm::Http;
+        let first = if is_http {
+            deadline.or_earlier(Deadline::after(HTTP_CAPTURE_TIME))
+        } else {
+            deadline
+        };
         let begun: Vec<Begun> = stream::iter(notices)
-            .map(|(message, notice)| self.begin(message, notice, deadline))
+            .map(|(message, notice)| self.begin(message, notice, first))
             .buffered(CONCURRENCY)
             .collect()
             .await;
         let (mut served, mut rest) = (Vec::new(), Vec::new());
-        if reply == ReplyForm::Http {
+        if is_http {
             for Begun {
                 message,
                 label,
                 progress,
+                event,
             } in begun
             {
-                let (outcome, goes_on) = self.promise(progress, deadline).await;
+                let (outcome, goes_on) = self.promise(progress, event, deadline).await;
                 label.log(&outcome);
                 served.push((message, outcome));
                 rest.extend(goes_on.map(|following| Rest {
@@ -128,6 +142,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                               message,
                               label,
                               progress,
+                              ..
                           }: Begun| async move {
                 let outcome = match progress {
                     Ok(Progress::Done(outcome)) => Ok(outcome),
@@ -210,6 +225,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Begun {
         let label = Label::of(&notice);
+        let event = match &notice {
+            Ok(Notice::Instance(event)) => Some(event.clone()),
+            _ => None,
+        };
         let progress = match notice {
             Ok(notice) => self.serve(notice, deadline).await,
             Err(error) => Err(error.into()),
@@ -218,6 +237,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             message,
             label,
             progress,
+            event,
         }
     }
 
@@ -225,9 +245,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     async fn promise(
         &self,
         progress: Result<Progress, CaptureError>,
+        event: Option<InstanceEvent>,
         deadline: Deadline,
     ) -> (Served, Option<Box<Following>>) {
         match progress {
+            Err(error) if error.is_transient() => match event {
+                Some(event) => (self.hand_over(event, error, deadline).await, None),
+                None => (Err(error), None),
+            },
             Ok(Progress::Done(outcome)) => (Ok(outcome), None),
             Ok(Progress::Following(following)) => {
                 match self.answer_first(&following, deadline).await {

@@ -8,8 +8,8 @@ use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use futures_util::FutureExt as _;
 
-use crate::clock::{Clock, http_date};
 use crate::credentials::Credentials;
 use crate::retry::{Remediable, Remedy};
 
@@ -29,11 +29,13 @@ pub struct QueueConfig {
 }
 
 /// A queue.
+///
+/// Its futures are boxed: the SDK's are nested too deep for the compiler to follow them through
+/// every caller.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
     url: String,
-    clock: Clock,
 }
 
 /// A message that was received and stays invisible for a while.
@@ -76,7 +78,6 @@ impl Remediable for QueueError {
 impl Queue {
     /// Builds the client straight from the configuration, as the archive's.
     pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
-        let clock = Clock::default();
         let client = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region))
@@ -85,12 +86,10 @@ impl Queue {
             .http_client(crate::http::sdk_client(http))
             .retry_config(RetryConfig::disabled()) // `retry` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
-            .time_source(clock.clone())
             .build();
         Self {
             client: Client::from_conf(client),
             url: config.url.into(),
-            clock,
         }
     }
 
@@ -103,7 +102,7 @@ impl Queue {
         let seconds = delay.min(MAX_DELAY).as_secs_f64().ceil() as i32;
         let request = self.client.send_message().queue_url(&self.url);
         let sent = request.message_body(body).delay_seconds(seconds).send();
-        let sent = sent.await.map(drop);
+        let sent = sent.boxed().await.map(drop);
         sent.map_err(|error| self.error("SendMessage", &error))
     }
 
@@ -113,7 +112,7 @@ impl Queue {
     /// [`QueueError`].
     pub async fn receive(&self) -> Result<Vec<Received>, QueueError> {
         let request = self.client.receive_message().queue_url(&self.url);
-        let answer = request.max_number_of_messages(10).send().await;
+        let answer = request.max_number_of_messages(10).send().boxed().await;
         let answer = answer.map_err(|error| self.error("ReceiveMessage", &error))?;
         let received = |message: aws_sdk_sqs::types::Message| {
             Some(Received {
@@ -136,7 +135,7 @@ impl Queue {
     pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
         let request = self.client.delete_message().queue_url(&self.url);
         let request = request.receipt_handle(&message.receipt_handle);
-        let deleted = request.send().await.map(drop);
+        let deleted = request.send().boxed().await.map(drop);
         deleted.map_err(|error| self.error("DeleteMessage", &error))
     }
 
@@ -154,12 +153,11 @@ impl Queue {
         if let Some(message) = error.message() {
             text.push_str(&format!(": {}", message.escape_debug()));
         }
-        let date = response.headers().get("date").and_then(http_date);
         match (status, code) {
-            (_, "RequestExpired" | "SignatureDoesNotMatch") if self.clock.is_off(date) => {
+            // The SDK has set its clock by the Date of this very answer.
+            (_, "RequestExpired" | "ExpiredToken" | "ExpiredTokenException") => {
                 QueueError::StaleSignature(text)
             }
-            (_, "ExpiredToken" | "ExpiredTokenException") => QueueError::StaleSignature(text),
             (429 | 500.., _) | (_, "RequestThrottled" | "ThrottlingException" | "OverLimit") => {
                 QueueError::Unavailable(text)
             }

@@ -12,7 +12,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use jiff::Timestamp;
 
 use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
-use crate::clock::{Clock, http_date};
 use crate::credentials::Credentials;
 
 /// What a store can do: how it is asked to create and never to replace.
@@ -82,19 +81,16 @@ pub struct BucketStore {
     bucket: String,
     prefix: String,
     profile: Profile,
-    clock: Clock,
 }
 
 impl BucketStore {
     /// Builds the client straight from the configuration. The SDK's own discovery chains would
     /// read files and call metadata services at every cold start.
     pub fn new(config: BucketConfig, http: reqwest::Client) -> Self {
-        let clock = Clock::default();
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region))
             .credentials_provider(config.credentials.for_aws())
-            .time_source(clock.clone())
             .http_client(crate::http::sdk_client(http))
             .force_path_style(config.path_style)
             .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.
@@ -110,7 +106,6 @@ impl BucketStore {
             bucket: config.bucket,
             prefix: config.prefix,
             profile: config.profile,
-            clock,
         }
     }
 
@@ -260,15 +255,11 @@ impl BucketStore {
         if status == 501 {
             text.push_str("; set ARCHIVE_PROFILE to what the store can do");
         }
-        let date = error
-            .raw_response()
-            .and_then(|r| r.headers().get("date"))
-            .and_then(http_date);
         match (status, code) {
-            (403, "RequestTimeTooSkewed") if self.clock.is_off(date) => {
+            // The SDK has set its clock by the Date of this very answer.
+            (_, "RequestTimeTooSkewed" | "ExpiredToken" | "SecurityTokenExpired") => {
                 StoreError::StaleSignature(text)
             }
-            (_, "ExpiredToken" | "SecurityTokenExpired") => StoreError::StaleSignature(text),
             (429 | 500.., _) if status != 501 => StoreError::Unavailable(text),
             (409, "ConditionalRequestConflict" | "OperationAborted")
             | (_, "SlowDown" | "Throttling" | "RequestTimeout") => StoreError::Unavailable(text),

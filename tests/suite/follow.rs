@@ -269,6 +269,29 @@ async fn through_a_queue_it_is_followed_without_waiting() {
     assert!(last.contains("E-1") && last.contains("Starting"), "{log}");
 }
 
+/// As a function URL does not wait for what ECS does not give: nothing is acknowledged that is
+/// neither kept nor queued.
+#[tokio::test]
+async fn over_http_what_cannot_be_captured_at_once_is_queued_or_refused() {
+    let stall = "stall".parse().unwrap();
+    let (queued, sqs) = queued("60", vec![output(b"boot\nhost login: ", NEWER)]).await;
+    let function = Function::start(&queued.settings, Stdio::null()).await;
+    queued.simulator.plan_faults(&stall);
+    let reply = body(&function.result_of(&over_http(&starting())).await);
+    assert_eq!(reply["outcome"], "following", "{reply}");
+    assert!(queued.server.objects().is_empty());
+    let sent = sqs.take_sent().unwrap();
+    function.result_of(&delivered(&sent)).await;
+    let all = [("boot\nhost login: ", "fresh")];
+    assert_eq!(kept(&queued), expected(&all));
+
+    let alone = bucket("60", vec![output(b"boot\n", NEWER)]).await;
+    let function = Function::start(&alone.settings, Stdio::null()).await;
+    alone.simulator.plan_faults(&stall);
+    let reply = function.result_of(&over_http(&starting())).await;
+    assert_eq!(reply["statusCode"], 503, "{reply}");
+}
+
 #[tokio::test]
 async fn a_follow_message_that_comes_twice_stores_nothing_twice() {
     let (bucket, sqs) = queued("3600", reboot()).await;

@@ -255,6 +255,21 @@ async fn a_wrong_clock_is_set_by_that_of_ecs() {
 }
 
 #[tokio::test]
+async fn a_wrong_clock_is_set_by_that_of_the_bucket() {
+    for hours in [-20, 1] {
+        let bucket = Bucket::start(Profile::Aws).await;
+        bucket
+            .server
+            .set_clock_ahead(SignedDuration::from_hours(hours));
+        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        for outcome in ["stored", "already_stored"] {
+            let reply = function.result_of(&manual(ID)).await;
+            assert_eq!(reply["outcome"], outcome);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_failing_ecs_is_a_failure_that_another_delivery_mends() {
     let bucket = Bucket::start(Profile::Aws).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;

@@ -12,7 +12,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::{SignedDuration, Timestamp};
 use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
 use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -72,6 +75,7 @@ struct State {
     /// Every body ever accepted, by key.
     writes: BTreeMap<String, Vec<Vec<u8>>>,
     faults: VecDeque<Fault>,
+    clock_ahead: SignedDuration,
 }
 
 struct Objects {
@@ -88,6 +92,10 @@ impl S3Server {
             profile,
             state: state.clone(),
         });
+        // The front looks at dates, by a clock of its own.
+        let mut config = S3Config::default();
+        config.presigned_url_max_skew_time_secs = u32::MAX;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
         if matches!(profile, Profile::Oss { .. }) {
             builder.set_host(SingleDomain::new(&format!("localhost:{port}")).unwrap());
@@ -142,6 +150,11 @@ impl S3Server {
             .writes
             .get(key)
             .map_or(0, Vec::len)
+    }
+
+    /// Sets its clock so much ahead of this machine's.
+    pub fn set_clock_ahead(&self, ahead: SignedDuration) {
+        self.state.lock().unwrap().clock_ahead = ahead;
     }
 
     pub fn fault_next_put(&self, fault: Fault) {
@@ -204,6 +217,14 @@ impl Front {
         if let Some((status, code, ec)) = self.refusal(&request) {
             return Ok(error(status, code, ec));
         }
+        let now = Timestamp::now() + self.state.lock().unwrap().clock_ahead;
+        if is_skewed(&request, now) {
+            let mut refusal = error(403, "RequestTimeTooSkewed", None);
+            let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+            let date = date.unwrap().parse().unwrap();
+            refusal.headers_mut().insert("date", date);
+            return Ok(refusal);
+        }
         let is_put = request.method() == hyper::Method::PUT;
         let fault = is_put
             .then(|| self.state.lock().unwrap().faults.pop_front())
@@ -247,6 +268,13 @@ impl Front {
         let signed = header("authorization")?.contains("x-oss-forbid-overwrite");
         (forbids && !signed).then_some((403, "SignatureDoesNotMatch", None))
     }
+}
+
+/// Whether a request is dated more than 15 minutes from `now`.
+fn is_skewed(request: &Request<Incoming>, now: Timestamp) -> bool {
+    let date = &request.headers()["x-amz-date"];
+    let date: Timestamp = date.to_str().unwrap().parse().unwrap();
+    date.duration_since(now).abs() > SignedDuration::from_mins(15)
 }
 
 fn error(status: u16, code: &str, ec: Option<&str>) -> Answer {
