@@ -5,6 +5,7 @@ mod support;
 
 mod cli;
 mod config;
+mod crash_points;
 mod events;
 mod follow;
 mod function;

@@ -60,6 +60,9 @@ pub struct StoredObject {
 }
 
 pub struct S3Server {
+    /// Where it listens.
+    pub own_port: u16,
+    /// In its address.
     port: u16,
     profile: Profile,
     state: Arc<Mutex<State>>,
@@ -80,9 +83,11 @@ struct Objects {
 }
 
 impl S3Server {
-    pub async fn start(profile: Profile) -> Self {
+    /// `public_port` is in its address in place of its own: that of a proxy that keeps `Host`.
+    pub async fn start(profile: Profile, public_port: Option<u16>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let own_port = listener.local_addr().unwrap().port();
+        let port = public_port.unwrap_or(own_port);
         let state = Arc::new(Mutex::new(State::default()));
         let mut builder = S3ServiceBuilder::new(Objects {
             profile,
@@ -99,6 +104,7 @@ impl S3Server {
         });
         let server = tokio::spawn(serve(listener, front));
         Self {
+            own_port,
             port,
             profile,
             state,
