@@ -9,6 +9,7 @@ mod crash_points;
 mod events;
 mod follow;
 mod function;
+mod interleavings;
 mod layout;
 mod readme;
 mod redrive;
