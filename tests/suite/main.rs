@@ -15,3 +15,4 @@ mod readme;
 mod redrive;
 mod simulator;
 mod sweep;
+mod wire_faults;

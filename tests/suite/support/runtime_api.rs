@@ -52,6 +52,8 @@ pub struct Function {
 /// The function's process, for whoever is to kill it.
 #[derive(Clone)]
 pub struct Process {
+    /// As under `/proc`.
+    pub id: u32,
     kill: Arc<Notify>,
     ended: watch::Receiver<Option<ExitStatus>>,
 }
@@ -123,6 +125,7 @@ impl Function {
         let stderr = Mutex::new(child.stderr.take());
         let (ends, ended) = watch::channel(None);
         let process = Process {
+            id: child.id().unwrap(),
             kill: Arc::default(),
             ended,
         };
