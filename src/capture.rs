@@ -25,6 +25,10 @@ const POLL_RESERVE: Duration = Duration::from_secs(5);
 /// Until an event that could not be captured at once is served again.
 const HAND_OVER_PAUSE: Duration = Duration::from_secs(5);
 
+/// Kept of an invocation's time for storing what is in memory, and an event that failed, when ECS
+/// never answers.
+const KEEP_RESERVE: Duration = Duration::from_secs(2);
+
 /// Keeps consoles: asks a source, writes to a store.
 #[derive(Debug, Clone)]
 pub struct Archiver<C, S> {
@@ -295,7 +299,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         mut held: Option<Held>,
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
-        let source = Retrying::new(&self.source, deadline);
+        let source = Retrying::new(&self.source, deadline.with_reserve(KEEP_RESERVE));
         let (region_id, instance_id) = (self.region_id(&follow.event)?, &follow.event.instance_id);
         let answer = source.console_output(region_id, instance_id).await;
         let now = Timestamp::now();

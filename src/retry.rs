@@ -55,6 +55,11 @@ impl Deadline {
         Self(self.0.checked_sub(time).unwrap_or(self.0))
     }
 
+    /// Earlier by `most`, or by a quarter of what is left where that is less.
+    pub fn with_reserve(self, most: Duration) -> Self {
+        self.earlier_by(most.min(self.remaining() / 4))
+    }
+
     /// The earlier of both.
     pub fn or_earlier(self, other: Self) -> Self {
         Self(self.0.min(other.0))
@@ -246,6 +251,15 @@ mod tests {
         let outcome = retry(Deadline::after(Duration::from_secs(9)), hang).await;
         assert_eq!(outcome, Err(Failure::out_of_time()));
         assert_eq!(started.elapsed(), Duration::from_secs(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reserve_is_never_more_than_a_quarter_of_what_is_left() {
+        for (left, most, kept) in [(60, 2, 2), (4, 2, 1), (0, 2, 0)] {
+            let [left, most, kept] = [left, most, kept].map(Duration::from_secs);
+            let deadline = Deadline::after(left).with_reserve(most);
+            assert_eq!(deadline.remaining(), left - kept);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,9 +32,13 @@ pub enum Fault {
     BrokenJson,
     /// 403 `InvalidSecurityToken.Expired`.
     ExpireToken,
+    /// The right answer, in many small pieces.
+    SlowBody,
+    /// The right answer, said to be a web page.
+    WrongContentType,
 }
 
-const NAMES: [(&str, Fault); 10] = [
+const NAMES: [(&str, Fault); 12] = [
     ("none", Fault::None),
     ("throttle", Fault::Throttle),
     ("fail", Fault::Fail),
@@ -45,6 +49,8 @@ const NAMES: [(&str, Fault); 10] = [
     ("reset", Fault::Reset),
     ("broken-json", Fault::BrokenJson),
     ("expire-token", Fault::ExpireToken),
+    ("slow-body", Fault::SlowBody),
+    ("wrong-content-type", Fault::WrongContentType),
 ];
 
 /// A fault and how often: `throttle` or `throttle*3`.
@@ -105,6 +111,11 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
+    /// Whether the whole answer comes all the same.
+    pub(super) fn is_harmless(self) -> bool {
+        matches!(self, Self::None | Self::SlowBody | Self::WrongContentType)
+    }
+
     /// Fails a request that would have had `whole` as its answer.
     pub(super) async fn answer(
         self,
@@ -123,6 +134,8 @@ impl Fault {
             Self::Fail => whole = Refusal::new(503, "ServiceUnavailable", Format::Json).answer(),
             Self::Stall => std::future::pending().await,
             Self::Truncate => return Ok(whole.into_half_response()),
+            Self::SlowBody => return Ok(whole.into_slow_response()),
+            Self::WrongContentType => whole.content_type = "text/html",
             Self::Garbage => {
                 whole.content_type = "text/html";
                 whole.body = b"<html><body><h1>It works!</h1></body></html>".to_vec();

@@ -6,10 +6,12 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -64,6 +66,10 @@ pub enum Console {
         code: String,
     },
 }
+
+/// Of a slow answer: its pieces, and the pause before each.
+const SLOW_PIECES: usize = 50;
+const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
 /// The region of instances that were given no other.
 const REGION: &str = "cn-hangzhou";
@@ -261,7 +267,8 @@ impl Shared {
         let answer = match (&call, fault.filter(|fault| *fault != Fault::None)) {
             (Ok(call), Some(fault)) => {
                 self.log(Some(call), fault.to_string());
-                return fault.answer(self.whole(call, false), socket).await;
+                let whole = self.whole(call, fault.is_harmless());
+                return fault.answer(whole, socket).await;
             }
             (Ok(call), None) => self.whole(call, true),
             (Err(refusal), _) => refusal.answer(),
@@ -468,6 +475,23 @@ impl Answer {
         let head = self.head();
         let body = Full::new(self.body.into()).map_err(|never: Infallible| match never {});
         head.body(body.boxed()).unwrap_or_default_body()
+    }
+
+    /// The whole body, in pieces with a pause before each.
+    fn into_slow_response(self) -> Response<Body> {
+        let head = self.head().header("content-length", self.body.len());
+        let piece_bytes = self.body.len().div_ceil(SLOW_PIECES).max(1);
+        let mut rest = Bytes::from(self.body);
+        let pieces = std::iter::from_fn(move || {
+            let piece = rest.split_to(piece_bytes.min(rest.len()));
+            (!piece.is_empty()).then_some(piece)
+        });
+        let pieces = futures_util::stream::iter(pieces).then(|piece| async {
+            tokio::time::sleep(SLOW_PAUSE).await;
+            Ok(Frame::data(piece))
+        });
+        head.body(BodyExt::boxed(StreamBody::new(pieces)))
+            .unwrap_or_default_body()
     }
 
     /// The head promises the whole body; only half of it comes.

@@ -5,11 +5,14 @@ mod support;
 
 mod cli;
 mod config;
+mod crash_points;
 mod events;
 mod follow;
 mod function;
+mod interleavings;
 mod layout;
 mod readme;
 mod redrive;
 mod simulator;
 mod sweep;
+mod wire_faults;

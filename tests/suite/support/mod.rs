@@ -1,5 +1,6 @@
 //! What the tests run the real program against.
 
+pub mod gate;
 pub mod runtime_api;
 pub mod s3_server;
 pub mod sqs_server;
@@ -126,7 +127,12 @@ pub struct Bucket {
 
 impl Bucket {
     pub async fn start(profile: Profile) -> Self {
-        let server = S3Server::start(profile).await;
+        Self::start_behind(profile, None).await
+    }
+
+    /// The same, with the bucket addressed by a proxy's port.
+    pub async fn start_behind(profile: Profile, public_port: Option<u16>) -> Self {
+        let server = S3Server::start(profile, public_port).await;
         let endpoint = server.endpoint_url();
         if matches!(profile, Profile::Oss { .. }) {
             // OSS and ECS know the same key.

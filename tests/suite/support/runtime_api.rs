@@ -1,6 +1,6 @@
 //! A Lambda Runtime API on loopback: it hands events to the real `bootstrap` and takes its answers.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What an invocation has, as configured for the function.
@@ -42,9 +42,46 @@ pub enum Answer {
 
 /// A running `bootstrap`, as on AWS Lambda.
 pub struct Function {
-    process: Mutex<Child>,
+    process: Process,
+    stderr: Mutex<Option<ChildStderr>>,
     invocations: mpsc::UnboundedSender<Invocation>,
     server: JoinHandle<()>,
+    owner: JoinHandle<()>,
+}
+
+/// The function's process, for whoever is to kill it.
+#[derive(Clone)]
+pub struct Process {
+    /// As under `/proc`.
+    pub id: u32,
+    kill: Arc<Notify>,
+    ended: watch::Receiver<Option<ExitStatus>>,
+}
+
+impl Process {
+    /// Ends it with SIGKILL, and returns when it is gone.
+    pub async fn kill(&self) {
+        self.kill.notify_one();
+        self.ended().await;
+    }
+
+    async fn ended(&self) -> ExitStatus {
+        let mut ended = self.ended.clone();
+        let status = ended.wait_for(Option::is_some).await.unwrap();
+        status.unwrap()
+    }
+}
+
+/// Waits for the process, and kills it when told to or with the task.
+async fn own(mut child: Child, kill: Arc<Notify>, ended: watch::Sender<Option<ExitStatus>>) {
+    let status = tokio::select! {
+        status = child.wait() => status,
+        () = kill.notified() => {
+            child.start_kill().unwrap();
+            child.wait().await
+        }
+    };
+    ended.send_replace(Some(status.unwrap()));
 }
 
 struct RuntimeApi {
@@ -74,7 +111,7 @@ impl Function {
             extension: watch::Sender::new(Extension::NotRegistered),
         });
         let server = tokio::spawn(serve(listener, api));
-        let process = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
             .env_clear()
             .envs(settings.iter().cloned())
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -85,15 +122,40 @@ impl Function {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
+        let stderr = Mutex::new(child.stderr.take());
+        let (ends, ended) = watch::channel(None);
+        let process = Process {
+            id: child.id().unwrap(),
+            kill: Arc::default(),
+            ended,
+        };
+        let owner = tokio::spawn(own(child, process.kill.clone(), ends));
         Self {
-            process: Mutex::new(process),
+            process,
+            stderr,
             invocations,
             server,
+            owner,
         }
+    }
+
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Delivers a payload and waits for the answer.
     pub async fn invoke(&self, payload: &[u8], timeout: Duration) -> Answer {
+        let answer = self.try_invoke(payload, timeout).await;
+        answer.unwrap_or_else(|status| panic!("the function ended: {status}"))
+    }
+
+    /// The same, where the process may end before it answers.
+    pub async fn try_invoke(
+        &self,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Answer, ExitStatus> {
         let (sender, answer) = oneshot::channel();
         let invocation = Invocation {
             payload: payload.to_vec(),
@@ -101,10 +163,10 @@ impl Function {
             answer: sender,
         };
         self.invocations.send(invocation).unwrap();
-        let mut process = self.process.lock().await;
         tokio::select! {
-            answer = answer => answer.expect("the function took the event and never answered"),
-            status = process.wait() => panic!("the function ended: {}", status.unwrap()),
+            biased; // What was answered before the end is an answer.
+            answer = answer => Ok(answer.expect("the function took the event and never answered")),
+            status = self.process.ended() => Err(status),
         }
     }
 
@@ -132,10 +194,9 @@ impl Function {
 
     /// Ends the process; what it wrote to standard error, if that was piped.
     pub async fn stop(self) -> String {
-        let mut process = self.process.lock().await;
-        process.kill().await.unwrap();
+        self.process.kill().await;
         let mut log = String::new();
-        if let Some(mut stderr) = process.stderr.take() {
+        if let Some(mut stderr) = self.stderr.lock().await.take() {
             stderr.read_to_string(&mut log).await.unwrap();
         }
         log
@@ -145,6 +206,7 @@ impl Function {
 impl Drop for Function {
     fn drop(&mut self) {
         self.server.abort();
+        self.owner.abort();
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use futures_util::{StreamExt as _, stream};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -20,7 +20,7 @@ use s3s::dto::*;
 use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 pub const ACCESS_KEY_ID: &str = "AKIATESTTESTTESTTEST";
@@ -43,14 +43,28 @@ pub enum Profile {
 }
 
 /// What happens to the next PUT in its place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// Nothing: this PUT is answered, and the next fault is for a later one.
+    None,
     /// An answer with this status and code; nothing is stored.
     Status(u16, &'static str),
     /// The object is stored and the connection ends without an answer.
     LoseReply,
     /// The connection ends before anything is stored.
     Drop,
+    /// The connection is reset before anything is stored.
+    Reset,
+    /// Nothing is stored and nothing answered; the connection stays open.
+    Stall,
+    /// Half of an error, then the connection ends.
+    HalfError,
+    /// An error in many small pieces.
+    SlowError,
+    /// A gateway's web page in place of an error.
+    ErrorPage,
+    /// The object is stored, and the answer is said to be a web page.
+    WrongContentType,
 }
 
 #[derive(Clone)]
@@ -63,6 +77,9 @@ pub struct StoredObject {
 }
 
 pub struct S3Server {
+    /// Where it listens.
+    pub own_port: u16,
+    /// In its address.
     port: u16,
     profile: Profile,
     state: Arc<Mutex<State>>,
@@ -84,9 +101,11 @@ struct Objects {
 }
 
 impl S3Server {
-    pub async fn start(profile: Profile) -> Self {
+    /// `public_port` is in its address in place of its own: that of a proxy that keeps `Host`.
+    pub async fn start(profile: Profile, public_port: Option<u16>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let own_port = listener.local_addr().unwrap().port();
+        let port = public_port.unwrap_or(own_port);
         let state = Arc::new(Mutex::new(State::default()));
         let mut builder = S3ServiceBuilder::new(Objects {
             profile,
@@ -107,6 +126,7 @@ impl S3Server {
         });
         let server = tokio::spawn(serve(listener, front));
         Self {
+            own_port,
             port,
             profile,
             state,
@@ -161,6 +181,15 @@ impl S3Server {
         self.state.lock().unwrap().faults.push_back(fault);
     }
 
+    /// Faults that no PUT has met yet.
+    pub fn faults_left(&self) -> usize {
+        self.state.lock().unwrap().faults.len()
+    }
+
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
     pub fn clear_faults(&self) {
         self.state.lock().unwrap().faults.clear();
     }
@@ -186,10 +215,14 @@ async fn serve(listener: TcpListener, front: Arc<Front>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let front = front.clone();
+        // A second handle on the socket, so that a fault can make its closing a reset.
+        let stream = stream.into_std().unwrap();
+        let socket = Arc::new(socket2::Socket::from(stream.try_clone().unwrap()));
+        let stream = TcpStream::from_std(stream).unwrap();
         connections.spawn(async move {
             let service = service_fn(move |request| {
-                let front = front.clone();
-                async move { front.answer(request).await }
+                let (front, socket) = (front.clone(), socket.clone());
+                async move { front.answer(request, &socket).await }
             });
             let io = TokioIo::new(stream);
             let _ = hyper::server::conn::http1::Builder::new()
@@ -213,7 +246,11 @@ type Answer = Response<http_body_util::combinators::BoxBody<Bytes, std::io::Erro
 struct ConnectionEnds;
 
 impl Front {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, ConnectionEnds> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        socket: &socket2::Socket,
+    ) -> Result<Answer, ConnectionEnds> {
         if let Some((status, code, ec)) = self.refusal(&request) {
             return Ok(error(status, code, ec));
         }
@@ -232,14 +269,27 @@ impl Front {
         match fault {
             Some(Fault::Status(status, code)) => return Ok(error(status, code, None)),
             Some(Fault::Drop) => return Err(ConnectionEnds),
-            Some(Fault::LoseReply) | None => {}
+            Some(Fault::Reset) => {
+                socket.set_linger(Some(Duration::ZERO)).unwrap();
+                return Err(ConnectionEnds);
+            }
+            Some(Fault::Stall) => std::future::pending().await,
+            Some(Fault::HalfError) => return Ok(error_in_pieces(Some(1))),
+            Some(Fault::SlowError) => return Ok(error_in_pieces(None)),
+            Some(Fault::ErrorPage) => return Ok(error_page()),
+            Some(Fault::LoseReply | Fault::WrongContentType | Fault::None) | None => {}
         }
         let answer = self.service.call(request.map(Body::from)).await;
         if matches!(fault, Some(Fault::LoseReply)) {
             return Err(ConnectionEnds);
         }
         let answer = answer.unwrap_or_else(|error| panic!("s3s failed: {error:?}"));
-        Ok(answer.map(|body| body.map_err(std::io::Error::other).boxed()))
+        let mut answer = answer.map(|body| body.map_err(std::io::Error::other).boxed());
+        if fault == Some(Fault::WrongContentType) {
+            let html = hyper::header::HeaderValue::from_static("text/html");
+            answer.headers_mut().insert("content-type", html);
+        }
+        Ok(answer)
     }
 
     fn refusal(
@@ -289,6 +339,38 @@ fn error(status: u16, code: &str, ec: Option<&str>) -> Answer {
     }
     let body = Full::new(Bytes::from(xml)).map_err(|never| match never {});
     builder.body(body.boxed()).unwrap()
+}
+
+/// 503 in pieces of which so many come; where not all do, the connection ends.
+fn error_in_pieces(come: Option<usize>) -> Answer {
+    let xml =
+        "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>as told</Message></Error>";
+    let all = xml.as_bytes().chunks(xml.len().div_ceil(8));
+    let come = come.unwrap_or(all.len());
+    let ends = (come < all.len()).then(|| Err(std::io::Error::other("as told")));
+    let pieces = all
+        .take(come)
+        .map(|piece| Ok(Frame::data(Bytes::from_static(piece))));
+    // Yielding flushes what is there, so each piece is sent by itself.
+    let pieces = stream::iter(pieces.chain(ends)).then(async |piece| {
+        tokio::task::yield_now().await;
+        piece
+    });
+    Response::builder()
+        .status(503)
+        .header("content-type", "application/xml")
+        .header("content-length", xml.len())
+        .body(BodyExt::boxed(StreamBody::new(Box::pin(pieces))))
+        .unwrap()
+}
+
+fn error_page() -> Answer {
+    let page = Full::new(Bytes::from_static(b"<html><h1>Bad Gateway</h1></html>"));
+    Response::builder()
+        .status(502)
+        .header("content-type", "text/html")
+        .body(page.map_err(|never| match never {}).boxed())
+        .unwrap()
 }
 
 #[async_trait::async_trait]

@@ -1,0 +1,374 @@
+//! Every call of a capture fails, loses its answer, or is the last thing the function does. Then
+//! the event comes again, as platforms deliver it, until it is acknowledged.
+//!
+//! The cases are generated: a run without faults counts its calls, and each of them meets each
+//! fault, on every kind of store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::record::unpack;
+use ecs_console_archiver::simulator::Console;
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use crate::support::gate::{Calls, Fault, Gate, Service};
+use crate::support::runtime_api::{Answer, Function, TIMEOUT};
+use crate::support::s3_server::Profile;
+use crate::support::sqs_server::SqsServer;
+use crate::support::*;
+
+const ID: &str = "i-bp1panicnoroot00001";
+const OLDER: &str = "2024-03-22 10:00:00";
+const NEWER: &str = "2024-03-22 10:04:57";
+
+/// Cases that run at once: most of their time they wait for pauses and processes.
+const AT_ONCE: usize = 10;
+/// A case has one fault, so no event needs more deliveries than this.
+const MAX_DELIVERIES: usize = 3;
+
+const PROFILES: [Profile; 4] = [
+    Profile::Aws,
+    Profile::Oss { versioned: false },
+    Profile::Oss { versioned: true },
+    Profile::IgnoresConditions,
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scenario {
+    /// What ECS has is kept, and no more.
+    Plain,
+    /// A reboot that is followed within the invocation.
+    Followed,
+    /// A reboot that is followed through the queue.
+    Queued,
+    /// An instance that has no console, ever.
+    NoConsole,
+}
+
+impl Scenario {
+    const ALL: [Self; 4] = [Self::Plain, Self::Followed, Self::Queued, Self::NoConsole];
+
+    fn consoles(self) -> Vec<Console> {
+        match self {
+            Self::Plain => vec![output(b"last words\n", OLDER)],
+            Self::Followed => vec![
+                output(b"last words\n", OLDER),
+                output(b"boot\n", NEWER),
+                output(b"boot\nmore\n", NEWER),
+                output(b"more\nhost login: ", NEWER), // The ring has rolled.
+            ],
+            Self::Queued => vec![
+                output(b"last words\n", OLDER),
+                output(b"boot\n", NEWER),
+                output(b"boot\nhost login: ", NEWER),
+            ],
+            Self::NoConsole => vec![Console::Error {
+                status: 403,
+                code: "NotSupported".into(),
+            }],
+        }
+    }
+
+    fn follow_seconds(self) -> &'static str {
+        match self {
+            Self::Plain | Self::NoConsole => "0",
+            // Three pauses take a third of it, so the budget never ends it.
+            Self::Followed => "3",
+            Self::Queued => "3600",
+        }
+    }
+
+    /// Calls to ECS, objects stored and messages sent where nothing fails. The enumeration itself
+    /// counts; this is here so that an enumeration that misses calls is noticed.
+    fn calls(self) -> [usize; 3] {
+        match self {
+            Self::Plain | Self::NoConsole => [1, 1, 0],
+            Self::Followed => [4, 3, 0], // What only grows is stored once.
+            Self::Queued => [3, 3, 2],   // No message carries a console, so each is stored.
+        }
+    }
+}
+
+/// A store that ignores conditions is looked into before each object.
+fn calls_expected(scenario: Scenario, profile: Profile) -> usize {
+    let [asked, stored, sent] = scenario.calls();
+    let looks_first = profile == Profile::IgnoresConditions;
+    asked + stored * if looks_first { 2 } else { 1 } + sent
+}
+
+/// An event of 2024-03-22T10:04:41+08:00.
+fn event() -> Vec<u8> {
+    json!({
+        "id": "E-1", "source": "acs.ecs", "type": "ecs:Instance:StateChange",
+        "time": "2024-03-22T10:04:41+08:00", "aliyunregionid": "cn-hangzhou",
+        "data": {"resourceId": ID, "state": "Starting"},
+    })
+    .to_string()
+    .into_bytes()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    scenario: Scenario,
+    profile: Profile,
+    fault: Option<(usize, Fault)>,
+}
+
+/// One function between gated services, and what it owes.
+struct World {
+    case: Case,
+    bucket: Bucket,
+    sqs: SqsServer,
+    calls: Arc<Calls>,
+    _gates: [Gate; 3],
+    function: Function,
+    /// Consoles that came in deliveries which must have kept them.
+    owed: BTreeSet<Vec<u8>>,
+    deliveries: usize,
+}
+
+impl World {
+    async fn start(case: Case) -> Self {
+        let [mut ecs, mut store, mut queue] =
+            [Gate::shut().await, Gate::shut().await, Gate::shut().await];
+        let mut bucket = Bucket::start_behind(case.profile, Some(store.port)).await;
+        let instance_id = InstanceId::parse(ID).unwrap();
+        let consoles = case.scenario.consoles();
+        bucket.simulator.set_consoles(&instance_id, consoles);
+        let sqs = SqsServer::start().await;
+        let calls = Arc::new(Calls::default());
+        ecs.open(
+            Service::Ecs,
+            port_of(&bucket.simulator.endpoint_url()),
+            calls.clone(),
+        );
+        store.open(Service::Store, bucket.server.own_port, calls.clone());
+        queue.open(Service::Queue, port_of(&sqs.queue_url()), calls.clone());
+        let ecs_url = format!("http://127.0.0.1:{}", ecs.port);
+        bucket.settings.extend(settings(&[
+            ("ECS_ENDPOINT_URL", &ecs_url), // The later one counts.
+            ("FOLLOW_SECONDS", case.scenario.follow_seconds()),
+        ]));
+        if case.scenario == Scenario::Queued {
+            let queue_url = format!("http://127.0.0.1:{}/123456789012/follow", queue.port);
+            bucket.settings.extend(settings(&[
+                ("FOLLOW_QUEUE_URL", &queue_url),
+                ("AWS_ACCESS_KEY_ID", s3_server::ACCESS_KEY_ID),
+                ("AWS_SECRET_ACCESS_KEY", s3_server::SECRET_ACCESS_KEY),
+                ("AWS_REGION", "us-east-1"),
+            ]));
+        }
+        if let Some((number, fault)) = case.fault {
+            calls.fault_at(number, fault);
+        }
+        let function = start(&bucket, &calls).await;
+        Self {
+            case,
+            bucket,
+            sqs,
+            calls,
+            _gates: [ecs, store, queue],
+            function,
+            owed: BTreeSet::new(),
+            deliveries: 0,
+        }
+    }
+
+    /// Delivers until it is acknowledged, each time to a function that runs.
+    async fn deliver(&mut self, payload: &[u8]) {
+        for _ in 0..MAX_DELIVERIES {
+            self.deliveries += 1;
+            let before = self.calls.count();
+            let answer = self.function.try_invoke(payload, TIMEOUT).await;
+            let received = self.calls.since(before);
+            let received = received
+                .iter()
+                .filter_map(|call| console(call.answer.as_ref()?));
+            match answer {
+                Err(_) => self.function = start(&self.bucket, &self.calls).await,
+                Ok(answer) if is_acknowledged(&answer) => {
+                    self.owed.extend(received);
+                    return;
+                }
+                // What came before ECS or the queue failed is kept, too. What the store refused
+                // is not there to be kept.
+                Ok(_) if self.calls.faulted() != Some(Service::Store) => {
+                    self.owed.extend(received);
+                }
+                Ok(_) => {}
+            }
+        }
+        panic!("{:?} is never acknowledged", self.case);
+    }
+
+    /// Delivers the event and what it sends to the queue, until nothing is left to deliver.
+    async fn deliver_all(&mut self) {
+        self.deliver(&event()).await;
+        while let Some(sent) = self.sqs.take_sent() {
+            let records = json!([{"eventSource": "aws:sqs", "messageId": "m1", "body": sent.body}]);
+            let payload = json!({ "Records": records }).to_string();
+            self.deliver(payload.as_bytes()).await;
+        }
+    }
+
+    fn assert_promise(&self) {
+        let case = self.case;
+        let server = &self.bucket.server;
+        server.assert_nothing_was_overwritten();
+        let (records, markers) = (server.records(), server.markers());
+        let mut stored: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
+        for (key, record) in &records {
+            let twice = stored.insert(unpack(&record.body).unwrap(), key);
+            assert_eq!(twice, None, "{case:?}: a console is stored under two keys");
+        }
+        let given: BTreeMap<_, _> = (case.scenario.consoles().into_iter())
+            .filter_map(|console| match console {
+                Console::Output { plain, .. } => Some((plain, ())),
+                Console::Error { .. } => None,
+            })
+            .collect();
+        for console in stored.keys() {
+            assert!(
+                given.contains_key(console),
+                "{case:?}: {console:?} never was"
+            );
+        }
+        for console in &self.owed {
+            assert!(
+                stored.keys().any(|stored| stored.starts_with(console)),
+                "{case:?}: {:?} is lost; there is {:?}",
+                String::from_utf8_lossy(console),
+                stored.values(),
+            );
+        }
+        if case.scenario == Scenario::NoConsole {
+            assert_eq!((records.len(), markers.len()), (0, 1), "{case:?}");
+        } else {
+            assert!(markers.is_empty(), "{case:?}: {markers:?}");
+            let Some(Console::Output { plain: last, .. }) = case.scenario.consoles().pop() else {
+                panic!("{case:?} ends without a console");
+            };
+            assert!(
+                stored.contains_key(&last),
+                "{case:?}: the last is not there"
+            );
+        }
+        for key in records.keys().chain(markers.keys()) {
+            // Nothing forbids a version in a versioned bucket: a delivery makes one each time, and
+            // an answer that is lost one more.
+            let most = match case.profile {
+                Profile::Oss { versioned: true } => self.deliveries + 1,
+                _ => 1,
+            };
+            let writes = server.writes(key);
+            assert!((1..=most).contains(&writes), "{case:?}: {writes} × {key}");
+        }
+    }
+}
+
+async fn start(bucket: &Bucket, calls: &Calls) -> Function {
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    calls.set_process(function.process());
+    function
+}
+
+fn port_of(url: &str) -> u16 {
+    url::Url::parse(url).unwrap().port().unwrap()
+}
+
+fn is_acknowledged(answer: &Answer) -> bool {
+    match answer {
+        Answer::Response(reply) => {
+            let failed = reply["batchItemFailures"].as_array();
+            failed.is_none_or(Vec::is_empty)
+        }
+        Answer::Error { .. } => false,
+    }
+}
+
+/// The console in an answer of ECS.
+fn console(answer: &bytes::Bytes) -> Option<Vec<u8>> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    let base64 = answer["ConsoleOutput"].as_str()?;
+    Some(BASE64_STANDARD.decode(base64).unwrap())
+}
+
+/// Runs a case to its end; how many calls it took until all was acknowledged, and how many
+/// deliveries.
+async fn run(case: Case) -> (usize, usize) {
+    let mut world = World::start(case).await;
+    world.deliver_all().await;
+    let (calls, deliveries) = (world.calls.count(), world.deliveries);
+    if let Some((number, _)) = case.fault {
+        assert!(calls >= number, "{case:?} never met its fault");
+    }
+    world.assert_promise();
+    // An event that was acknowledged may come once more all the same.
+    let before: Vec<_> = world.bucket.server.objects().into_keys().collect();
+    world.deliver_all().await;
+    let after: Vec<_> = world.bucket.server.objects().into_keys().collect();
+    assert_eq!(before, after, "{case:?}: one delivery more stored more");
+    world.assert_promise();
+    (calls, deliveries)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wherever_a_capture_is_cut_short_the_next_delivery_completes_it() {
+    let mut cases = Vec::new();
+    let mut expected = 0;
+    for scenario in Scenario::ALL {
+        for profile in PROFILES {
+            let undisturbed = Case {
+                scenario,
+                profile,
+                fault: None,
+            };
+            let (calls, _) = run(undisturbed).await;
+            assert_eq!(calls, calls_expected(scenario, profile), "{undisturbed:?}");
+            expected += calls_expected(scenario, profile) * Fault::ALL.len();
+            for number in 1..=calls {
+                cases.extend(Fault::ALL.map(|fault| Case {
+                    fault: Some((number, fault)),
+                    ..undisturbed
+                }));
+            }
+        }
+    }
+    let outcomes: Vec<(Case, usize)> = stream::iter(cases)
+        .map(|case| async move {
+            let ran = tokio::spawn(run(case)).await;
+            (
+                case,
+                ran.unwrap_or_else(|error| panic!("{case:?}: {error}")).1,
+            )
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    assert_eq!(outcomes.len(), expected);
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (case, deliveries) in &outcomes {
+        let (_, fault) = case.fault.unwrap();
+        // A fault that ends a delivery really did, and one that passes did not.
+        let ends_it = matches!(fault, Fault::Deny | Fault::KillBefore | Fault::KillAfter);
+        if case.scenario != Scenario::Queued {
+            assert_eq!(*deliveries, if ends_it { 2 } else { 1 }, "{case:?}");
+        }
+        for name in [
+            format!("fault    {fault:?}"),
+            format!("profile  {:?}", case.profile),
+            format!("scenario {:?}", case.scenario),
+        ] {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    println!("crash points: {} cases", outcomes.len());
+    for (name, count) in counts {
+        println!("{count:>5}  {name}");
+    }
+}

@@ -1,0 +1,242 @@
+//! A gate before a service: every request passes it, is counted, and can meet a fault there. Gates
+//! that share their [`Calls`] count through, so that "the fifth call" is one of a whole capture.
+//!
+//! What passes is not changed: signatures cover the host, the path and the body as they were sent.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::runtime_api::Process;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    Ecs,
+    Store,
+    Queue,
+}
+
+/// What happens to one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The connection ends, and nothing is done. It passes.
+    Drop,
+    /// 503, and nothing is done. It passes.
+    Unavailable,
+    /// 403, and nothing is done. Trying again is no use, so the delivery fails.
+    Deny,
+    /// The function is killed before the call has an effect.
+    KillBefore,
+    /// The call has its effect, and the function is killed before it learns so.
+    KillAfter,
+    /// The call has its effect, and the connection ends without an answer.
+    LoseAnswer,
+}
+
+impl Fault {
+    pub const ALL: [Self; 6] = [
+        Self::Drop,
+        Self::Unavailable,
+        Self::Deny,
+        Self::KillBefore,
+        Self::KillAfter,
+        Self::LoseAnswer,
+    ];
+
+    /// The answer in place of the service's.
+    fn refusal(self, service: Service) -> Option<Response<Full<Bytes>>> {
+        let (status, code) = match (self, service) {
+            (Self::Unavailable, _) => (503, "ServiceUnavailable"),
+            (Self::Deny, Service::Ecs) => (403, "Forbidden.RAM"),
+            (Self::Deny, _) => (403, "AccessDenied"),
+            _ => return None,
+        };
+        let body = match service {
+            Service::Ecs => format!(r#"{{"RequestId":"R","Code":"{code}","Message":"as told"}}"#),
+            Service::Store => format!("<Error><Code>{code}</Code></Error>"),
+            Service::Queue => format!(r#"{{"__type":"com.amazonaws.sqs#{code}"}}"#),
+        };
+        let response = Response::builder().status(status);
+        Some(response.body(Full::from(body)).unwrap())
+    }
+}
+
+/// What passed the gates, and the one fault that waits there.
+#[derive(Default)]
+pub struct Calls(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    /// Number of a call, from 1 on.
+    fault: Option<(usize, Fault)>,
+    process: Option<Process>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub service: Service,
+    /// What the function received as the answer's body, if anything.
+    pub answer: Option<Bytes>,
+}
+
+impl Calls {
+    /// The `number`-th call, counted from 1 on, meets this fault.
+    pub fn fault_at(&self, number: usize, fault: Fault) {
+        self.0.lock().unwrap().fault = Some((number, fault));
+    }
+
+    /// Which process a fault kills.
+    pub fn set_process(&self, process: &Process) {
+        self.0.lock().unwrap().process = Some(process.clone());
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().calls.len()
+    }
+
+    /// The calls from this many on.
+    pub fn since(&self, count: usize) -> Vec<Call> {
+        self.0.lock().unwrap().calls[count..].to_vec()
+    }
+
+    /// Where the fault was met. Panics if it was not, so that no case passes without its fault.
+    pub fn faulted(&self) -> Option<Service> {
+        let state = self.0.lock().unwrap();
+        let (number, _) = state.fault?;
+        Some(state.calls[number - 1].service)
+    }
+
+    fn arrive(&self, service: Service) -> (usize, Option<Fault>) {
+        let mut state = self.0.lock().unwrap();
+        let answer = None;
+        state.calls.push(Call { service, answer });
+        let number = state.calls.len();
+        let fault = state.fault.filter(|(at, _)| *at == number);
+        (number, fault.map(|(_, fault)| fault))
+    }
+
+    fn answered(&self, number: usize, answer: &Bytes) {
+        self.0.lock().unwrap().calls[number - 1].answer = Some(answer.clone());
+    }
+
+    async fn kill(&self) {
+        let process = self.0.lock().unwrap().process.clone();
+        process.unwrap().kill().await;
+    }
+}
+
+pub struct Gate {
+    pub port: u16,
+    listener: Option<TcpListener>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Gate {
+    /// A gate that is shut: its address is known, and what is behind it may be started with that.
+    pub async fn shut() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            port: listener.local_addr().unwrap().port(),
+            listener: Some(listener),
+            server: None,
+        }
+    }
+
+    pub fn open(&mut self, service: Service, upstream: u16, calls: Arc<Calls>) {
+        let way = Arc::new(Way {
+            service,
+            upstream,
+            calls,
+        });
+        self.server = Some(tokio::spawn(serve(self.listener.take().unwrap(), way)));
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if let Some(server) = &self.server {
+            server.abort();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, way: Arc<Way>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let way = way.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let way = way.clone();
+                async move { way.pass(request).await }
+            });
+            let io = TokioIo::new(stream);
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(io, service)
+                .await;
+        });
+    }
+}
+
+struct Way {
+    service: Service,
+    upstream: u16,
+    calls: Arc<Calls>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the connection ends here")]
+struct ConnectionEnds;
+
+impl Way {
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, ConnectionEnds> {
+        let (head, body) = request.into_parts();
+        // A call counts when it is there as a whole, and could have its effect.
+        let body = body.collect().await.map_err(|_| ConnectionEnds)?.to_bytes();
+        let (number, fault) = self.calls.arrive(self.service);
+        match fault {
+            Some(Fault::Drop) => return Err(ConnectionEnds),
+            Some(Fault::KillBefore) => {
+                self.calls.kill().await;
+                return Err(ConnectionEnds);
+            }
+            _ => {}
+        }
+        if let Some(refusal) = fault.and_then(|fault| fault.refusal(self.service)) {
+            return Ok(refusal);
+        }
+        let (head, body) = self
+            .forward(Request::from_parts(head, Full::from(body)))
+            .await
+            .into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        match fault {
+            Some(Fault::LoseAnswer) => return Err(ConnectionEnds),
+            Some(Fault::KillAfter) => {
+                self.calls.kill().await;
+                return Err(ConnectionEnds);
+            }
+            _ => {}
+        }
+        self.calls.answered(number, &body);
+        Ok(Response::from_parts(head, Full::from(body)))
+    }
+
+    async fn forward(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        let stream = TcpStream::connect(("127.0.0.1", self.upstream)).await;
+        let io = TokioIo::new(stream.unwrap());
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    }
+}
