@@ -25,6 +25,7 @@ pub mod clock; // a service's clock, as far as it is known
 pub mod credentials; // access keys that never show their secret
 pub mod http; // the one HTTP client
 pub mod log; // log lines
+pub mod refusal; // a service's no
 
 // Only with the feature `cli`: reading back, and the simulator.
 #[cfg(feature = "cli")]

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::clock::{Clock, http_date};
 use crate::credentials::Credentials;
+use crate::refusal::Refusal;
 use crate::retry::{Remediable, Remedy};
 
 /// SQS delays a message by at most 15 minutes.
@@ -56,7 +57,7 @@ pub enum QueueError {
     StaleSignature(String),
     /// Keys, permissions or the address are wrong. Someone must mend them.
     #[error("the queue refused the request: {0}")]
-    Refused(String),
+    Refused(Refusal),
 }
 
 impl Remediable for QueueError {
@@ -82,7 +83,7 @@ impl Queue {
             .region(Region::new(config.region))
             .credentials_provider(config.credentials.for_aws())
             .endpoint_url(config.url.origin().ascii_serialization())
-            .http_client(crate::http::sdk_client(http))
+            .http_client(crate::http::sdk_client(http, clock.clone()))
             .retry_config(RetryConfig::disabled()) // `retry` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
             .time_source(clock.clone())
@@ -164,7 +165,11 @@ impl Queue {
                 QueueError::Unavailable(text)
             }
             (200..300, _) => QueueError::Unavailable(text), // The answer was cut.
-            _ => QueueError::Refused(text),
+            _ => QueueError::Refused(Refusal {
+                status,
+                code: error.code().unwrap_or_default().to_owned(),
+                account: text,
+            }),
         }
     }
 }

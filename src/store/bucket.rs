@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
 use crate::clock::{Clock, http_date};
 use crate::credentials::Credentials;
+use crate::refusal::Refusal;
 
 /// What a store can do: how it is asked to create and never to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl BucketStore {
             .region(Region::new(config.region))
             .credentials_provider(config.credentials.for_aws())
             .time_source(clock.clone())
-            .http_client(crate::http::sdk_client(http))
+            .http_client(crate::http::sdk_client(http, clock.clone()))
             .force_path_style(config.path_style)
             .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
@@ -117,6 +118,11 @@ impl BucketStore {
     /// What it can do, as configured.
     pub fn profile(&self) -> Profile {
         self.profile
+    }
+
+    /// The clock its requests are dated by, which knows the service's.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     fn object_key(&self, key: &str) -> String {
@@ -264,6 +270,11 @@ impl BucketStore {
             .raw_response()
             .and_then(|r| r.headers().get("date"))
             .and_then(http_date);
+        let refusal = |account| Refusal {
+            status,
+            code: error.code().unwrap_or_default().to_owned(),
+            account,
+        };
         match (status, code) {
             (403, "RequestTimeTooSkewed") if self.clock.is_off(date) => {
                 StoreError::StaleSignature(text)
@@ -272,9 +283,9 @@ impl BucketStore {
             (429 | 500.., _) if status != 501 => StoreError::Unavailable(text),
             (409, "ConditionalRequestConflict" | "OperationAborted")
             | (_, "SlowDown" | "Throttling" | "RequestTimeout") => StoreError::Unavailable(text),
-            (401 | 403, _) | (_, "NoSuchBucket") => StoreError::Denied(text),
+            (401 | 403, _) | (_, "NoSuchBucket") => StoreError::Denied(refusal(text)),
             (200..300, _) => StoreError::Unavailable(text), // The answer was cut or is no XML.
-            _ => StoreError::Rejected(text),
+            _ => StoreError::Rejected(refusal(text)),
         }
     }
 }
