@@ -27,9 +27,11 @@ pub mod http; // the one HTTP client
 pub mod log; // log lines
 pub mod refusal; // a service's no
 
-// Only with the feature `cli`: reading back, and the simulator.
+// Only with the feature `cli`: reading back, checks, and the simulator.
 #[cfg(feature = "cli")]
 pub mod archive; // list, find, open
+#[cfg(feature = "cli")]
+pub mod doctor; // checks of the whole set-up
 #[cfg(feature = "cli")]
 pub mod redrive; // failed events, served again
 #[cfg(feature = "cli")]
