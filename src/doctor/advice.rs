@@ -131,8 +131,12 @@ fn refused(refusal: &Refusal, operation: Operation, bucket: &BucketConfig, at_os
     let for_keys = |oss: &str, s3: &str| (if own_keys { oss } else { s3 }).to_owned();
     match (refusal.status, refusal.code.as_str()) {
         (501, _) => format!(
-            "set ARCHIVE_PROFILE={}: the store does not know the condition of {}",
-            if at_oss { "aws" } else { "oss" },
+            "set ARCHIVE_PROFILE={}: the store does not know the condition of the profile {}",
+            if bucket.profile == Profile::Oss {
+                "aws"
+            } else {
+                "oss"
+            },
             bucket.profile.word()
         ),
         (_, "NoSuchBucket" | "InvalidBucketName") => format!(

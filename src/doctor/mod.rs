@@ -205,15 +205,20 @@ fn skipped(names: &[&'static str]) -> Vec<Check> {
     names.iter().map(skipped).collect()
 }
 
-/// One check for each problem; they name their settings themselves.
+/// One check for each problem, which names its setting and, mostly, says what is expected.
 fn settings(problems: Result<(), ConfigError>, lacks_region: bool) -> Vec<Check> {
     let wrong = |found: &str| Check::new(SETTINGS, Verdict::Failed, found);
     let mut checks = Vec::new();
     if let Err(error) = problems {
-        checks.extend(error.problems().iter().map(|problem| {
-            let name = problem.split(':').next().unwrap_or_default();
-            wrong(problem).advise(format!("set {name} as it says"))
-        }));
+        checks.extend(
+            error
+                .problems()
+                .iter()
+                .map(|problem| match problem.split_once("; ") {
+                    Some((found, advice)) => wrong(found).advise(advice),
+                    None => wrong(problem).advise("correct it"),
+                }),
+        );
     }
     if lacks_region {
         // The function can do without where its events name one; these checks cannot.
