@@ -5,6 +5,7 @@ mod support;
 
 mod cli;
 mod config;
+mod doctor;
 mod events;
 mod follow;
 mod function;

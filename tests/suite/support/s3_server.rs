@@ -9,9 +9,12 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::{SignedDuration, Timestamp};
 use s3s::auth::SimpleAuth;
 use s3s::dto::*;
 use s3s::host::SingleDomain;
@@ -50,6 +53,15 @@ pub enum Fault {
     Drop,
 }
 
+/// What the key may not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    Put,
+    /// GET and HEAD of objects.
+    Get,
+    List,
+}
+
 #[derive(Clone)]
 pub struct StoredObject {
     pub body: Vec<u8>,
@@ -72,6 +84,8 @@ struct State {
     /// Every body ever accepted, by key.
     writes: BTreeMap<String, Vec<Vec<u8>>>,
     faults: VecDeque<Fault>,
+    denied: Vec<Denied>,
+    clock_ahead: SignedDuration,
 }
 
 struct Objects {
@@ -144,6 +158,16 @@ impl S3Server {
             .map_or(0, Vec::len)
     }
 
+    /// Answers 403 `AccessDenied` to these from now on.
+    pub fn deny(&self, denied: &[Denied]) {
+        self.state.lock().unwrap().denied.extend(denied);
+    }
+
+    /// Dates answers so much ahead of this machine's clock. Times of requests are not judged by it.
+    pub fn set_clock_ahead(&self, ahead: SignedDuration) {
+        self.state.lock().unwrap().clock_ahead = ahead;
+    }
+
     pub fn fault_next_put(&self, fault: Fault) {
         self.state.lock().unwrap().faults.push_back(fault);
     }
@@ -176,7 +200,11 @@ async fn serve(listener: TcpListener, front: Arc<Front>) {
         connections.spawn(async move {
             let service = service_fn(move |request| {
                 let front = front.clone();
-                async move { front.answer(request).await }
+                async move {
+                    let mut answer = front.answer(request).await?;
+                    answer.headers_mut().insert("date", front.date());
+                    Ok::<_, ConnectionEnds>(answer)
+                }
             });
             let io = TokioIo::new(stream);
             let _ = hyper::server::conn::http1::Builder::new()
@@ -201,6 +229,9 @@ struct ConnectionEnds;
 
 impl Front {
     async fn answer(&self, request: Request<Incoming>) -> Result<Answer, ConnectionEnds> {
+        if self.is_denied(&request) {
+            return Ok(error(403, "AccessDenied", None));
+        }
         if let Some((status, code, ec)) = self.refusal(&request) {
             return Ok(error(status, code, ec));
         }
@@ -219,6 +250,26 @@ impl Front {
         }
         let answer = answer.unwrap_or_else(|error| panic!("s3s failed: {error:?}"));
         Ok(answer.map(|body| body.map_err(std::io::Error::other).boxed()))
+    }
+
+    fn date(&self) -> HeaderValue {
+        let now = Timestamp::now() + self.state.lock().unwrap().clock_ahead;
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+        date.unwrap().parse().unwrap()
+    }
+
+    fn is_denied(&self, request: &Request<Incoming>) -> bool {
+        let lists = request
+            .uri()
+            .query()
+            .is_some_and(|q| q.contains("list-type"));
+        let asks = match request.method().as_str() {
+            "PUT" => Denied::Put,
+            "GET" if lists => Denied::List,
+            "GET" | "HEAD" => Denied::Get,
+            _ => return false,
+        };
+        self.state.lock().unwrap().denied.contains(&asks)
     }
 
     fn refusal(
