@@ -569,6 +569,25 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_sweep_need_not_list_instances() {
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        for (code, verdict) in [
+            ("Forbidden.RAM", Verdict::Warning),
+            ("NoPermission", Verdict::Warning),
+            ("SignatureDoesNotMatch", Verdict::Failed),
+        ] {
+            let denied = EcsError::Denied {
+                code: code.into(),
+                request_id: "r".into(),
+                advice: "the advice",
+            };
+            let check = ecs_instances(Err(denied), &EcsEndpoint::Public, &region_id);
+            assert_eq!(check.verdict, verdict, "{check:?}");
+            assert!(!check.found.contains("the advice"), "{check:?}");
+        }
+    }
+
+    #[test]
     fn a_clock_is_judged_in_both_directions() {
         for (seconds, verdict) in [
             (0, Verdict::Ok),
