@@ -1,7 +1,7 @@
 //! A service's clock, as far as it is known: this machine's, until the service refuses a time of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     seconds_ahead: Arc<AtomicI64>,
+    service_ahead: Arc<Mutex<Option<SignedDuration>>>,
 }
 
 impl Clock {
@@ -23,6 +24,26 @@ impl Clock {
     pub fn set(&self, date: Timestamp) {
         let ahead = date.duration_since(Timestamp::now()).as_secs();
         self.seconds_ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// Keeps what the `Date` of an answer says of the service's clock; signatures are dated as
+    /// before.
+    pub fn note(&self, date: Option<Timestamp>) {
+        if let Some(date) = date {
+            let ahead = date.duration_since(Timestamp::now());
+            *self.service_ahead() = Some(ahead);
+        }
+    }
+
+    /// How far the service's clock is ahead of this machine's, by the last answer that had a
+    /// `Date`; that is in whole seconds. `None` before the first.
+    pub fn last_seen_ahead(&self) -> Option<SignedDuration> {
+        *self.service_ahead()
+    }
+
+    fn service_ahead(&self) -> std::sync::MutexGuard<'_, Option<SignedDuration>> {
+        let kept = self.service_ahead.lock();
+        kept.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -44,6 +65,19 @@ mod tests {
         assert_eq!(date, "2056-11-24T08:49:37Z".parse().unwrap());
         clock.clone().set(date);
         assert!(clock.now().duration_since(date).abs() < SignedDuration::from_secs(60));
+    }
+
+    #[test]
+    fn what_is_noted_dates_no_signature() {
+        let clock = Clock::default();
+        assert_eq!(clock.last_seen_ahead(), None);
+        clock
+            .clone()
+            .note(http_date("Fri, 24 Nov 2056 08:49:37 GMT"));
+        clock.note(None);
+        assert!(clock.last_seen_ahead() > Some(SignedDuration::from_hours(24)));
+        let now = clock.now().duration_since(Timestamp::now());
+        assert!(now.abs() < SignedDuration::from_secs(60));
     }
 
     #[test]

@@ -56,6 +56,13 @@ pub struct Environment(BTreeMap<&'static str, String>);
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(Vec<String>);
 
+impl ConfigError {
+    /// One for each problem; each begins with the name of the setting and a colon.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
 /// What the program was told to do. `Debug` shows no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -71,6 +78,19 @@ pub struct Config {
     pub follow_queue: Option<QueueConfig>,
     /// Who keeps events that fail for good.
     pub failed_events: FailedEvents,
+}
+
+/// The parts of a set-up that can be tried, each as far as its own settings are right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// Where records are kept; `None` where its settings are wrong.
+    pub archive: Option<Archive>,
+    /// How ECS is asked; `None` where its settings are wrong.
+    pub ecs: Option<EcsConfig>,
+    /// What brings events back to be followed; `None` where its settings are wrong, too.
+    pub follow_queue: Option<QueueConfig>,
+    /// What is wrong with these and all other settings.
+    pub problems: Result<(), ConfigError>,
 }
 
 /// How ECS is asked.
@@ -140,7 +160,7 @@ impl Problems {
             Ok(value) => Some(value),
             Err(error) => {
                 let problem = format!("{name}: {error}");
-                // Bucket and queue may miss the same key.
+                // Archive, queue and ECS may miss the same key.
                 if !self.0.contains(&problem) {
                     self.0.push(problem);
                 }
@@ -209,12 +229,7 @@ impl Config {
     /// [`HttpSetupError`] when there is no TLS.
     pub fn archiver(self) -> Result<Archiver<EcsClient, ArchiveStore>, HttpSetupError> {
         let http = crate::http::client()?;
-        let EcsConfig {
-            endpoint,
-            signature_version,
-            credentials,
-            default_region,
-        } = self.ecs;
+        let default_region = self.ecs.default_region.clone();
         Ok(Archiver {
             store: self.archive.store(http.clone()),
             follow_budget: self.follow_budget,
@@ -222,16 +237,39 @@ impl Config {
             follow_queue: self
                 .follow_queue
                 .map(|config| Queue::new(config, http.clone())),
-            source: EcsClient {
-                http,
-                endpoint,
-                signature_version,
-                credentials,
-                clock: Clock::default(),
-            },
+            source: self.ecs.client(http),
             triggers: self.triggers,
             default_region,
         })
+    }
+}
+
+impl EcsConfig {
+    /// Makes what asks.
+    pub fn client(self, http: reqwest::Client) -> EcsClient {
+        EcsClient {
+            http,
+            endpoint: self.endpoint,
+            signature_version: self.signature_version,
+            credentials: self.credentials,
+            clock: Clock::default(),
+        }
+    }
+}
+
+impl Parts {
+    /// Reads and checks all settings.
+    pub fn from_environment(environment: &Environment) -> Self {
+        // The reading of the whole names what is wrong with the parts.
+        let problems = Config::from_environment(environment).map(drop);
+        let mut named = Problems::default();
+        let queue = |url| follow_queue(url, environment, &mut named);
+        Self {
+            follow_queue: environment.get("FOLLOW_QUEUE_URL").and_then(queue),
+            archive: archive(environment, &mut named),
+            ecs: ecs(environment, &mut named),
+            problems,
+        }
     }
 }
 
@@ -489,10 +527,7 @@ fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<
             ),
         ),
     };
-    let credentials = alibaba_credentials(environment, &mut Problems::default());
-    if credentials.is_none() && environment.get("ALIBABA_CLOUD_ACCESS_KEY_ID").is_none() {
-        alibaba_credentials(environment, problems);
-    }
+    let credentials = alibaba_credentials(environment, problems);
     let (bucket, prefix) = location?;
     if bucket.contains('.') {
         problems.note::<()>("ARCHIVE_URL", Err("OSS needs a bucket name without dots"));

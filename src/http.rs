@@ -14,6 +14,8 @@ use aws_smithy_types::body::SdkBody;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::clock::{Clock, http_date};
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two pieces of an answer, not for the whole of it.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -58,18 +60,21 @@ pub fn client() -> Result<reqwest::Client, HttpSetupError> {
         .map_err(|error| failed(&error))
 }
 
-/// The same client, as the AWS SDK wants it.
-pub fn sdk_client(client: reqwest::Client) -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(SdkConnector(client));
+/// The same client, as the AWS SDK wants it. `clock` learns the time of each answer.
+pub fn sdk_client(client: reqwest::Client, clock: Clock) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(SdkConnector { client, clock });
     http_client_fn(move |_settings, _components| connector.clone())
 }
 
-#[derive(Debug)]
-struct SdkConnector(reqwest::Client);
+#[derive(Debug, Clone)]
+struct SdkConnector {
+    client: reqwest::Client,
+    clock: Clock,
+}
 
 impl HttpConnector for SdkConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
+        let Self { client, clock } = self.clone();
         HttpConnectorFuture::new(async move {
             let request = request
                 .try_into_http1x()
@@ -78,6 +83,8 @@ impl HttpConnector for SdkConnector {
             let request = reqwest::Request::try_from(request)
                 .map_err(|error| ConnectorError::user(error.into()))?;
             let response = client.execute(request).await.map_err(connector_error)?;
+            let date = response.headers().get("date");
+            clock.note(date.and_then(|date| http_date(date.to_str().ok()?)));
             let response = http::Response::from(response).map(SdkBody::from_body_1_x);
             HttpResponse::try_from(response)
                 .map_err(|error| ConnectorError::other(error.into(), None))

@@ -25,10 +25,13 @@ pub mod clock; // a service's clock, as far as it is known
 pub mod credentials; // access keys that never show their secret
 pub mod http; // the one HTTP client
 pub mod log; // log lines
+pub mod refusal; // a service's no
 
-// Only with the feature `cli`: reading back, and the simulator.
+// Only with the feature `cli`: reading back, checks, and the simulator.
 #[cfg(feature = "cli")]
 pub mod archive; // list, find, open
+#[cfg(feature = "cli")]
+pub mod doctor; // checks of the whole set-up
 #[cfg(feature = "cli")]
 pub mod redrive; // failed events, served again
 #[cfg(feature = "cli")]

@@ -10,7 +10,9 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures_util::FutureExt as _;
 
+use crate::clock::Clock;
 use crate::credentials::Credentials;
+use crate::refusal::Refusal;
 use crate::retry::{Remediable, Remedy};
 
 /// SQS delays a message by at most 15 minutes.
@@ -58,7 +60,7 @@ pub enum QueueError {
     StaleSignature(String),
     /// Keys, permissions or the address are wrong. Someone must mend them.
     #[error("the queue refused the request: {0}")]
-    Refused(String),
+    Refused(Refusal),
 }
 
 impl Remediable for QueueError {
@@ -83,7 +85,7 @@ impl Queue {
             .region(Region::new(config.region))
             .credentials_provider(config.credentials.for_aws())
             .endpoint_url(config.url.origin().ascii_serialization())
-            .http_client(crate::http::sdk_client(http))
+            .http_client(crate::http::sdk_client(http, Clock::default()))
             .retry_config(RetryConfig::disabled()) // `retry` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
             .build();
@@ -162,7 +164,11 @@ impl Queue {
                 QueueError::Unavailable(text)
             }
             (200..300, _) => QueueError::Unavailable(text), // The answer was cut.
-            _ => QueueError::Refused(text),
+            _ => QueueError::Refused(Refusal {
+                status,
+                code: error.code().unwrap_or_default().to_owned(),
+                account: text,
+            }),
         }
     }
 }

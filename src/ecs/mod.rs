@@ -144,6 +144,7 @@ impl EcsClient {
             retry_after_ms: header("x-acs-retry-after").and_then(|ms| ms.parse().ok()),
             date: header("date").and_then(http_date),
         };
+        self.clock.note(head.date);
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(transport)? {
             if body.len() + piece.len() > MAX_ANSWER_BYTES {

@@ -12,7 +12,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use jiff::Timestamp;
 
 use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
+use crate::clock::Clock;
 use crate::credentials::Credentials;
+use crate::refusal::Refusal;
 
 /// What a store can do: how it is asked to create and never to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,17 +83,19 @@ pub struct BucketStore {
     bucket: String,
     prefix: String,
     profile: Profile,
+    clock: Clock,
 }
 
 impl BucketStore {
     /// Builds the client straight from the configuration. The SDK's own discovery chains would
     /// read files and call metadata services at every cold start.
     pub fn new(config: BucketConfig, http: reqwest::Client) -> Self {
+        let clock = Clock::default();
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region))
             .credentials_provider(config.credentials.for_aws())
-            .http_client(crate::http::sdk_client(http))
+            .http_client(crate::http::sdk_client(http, clock.clone()))
             .force_path_style(config.path_style)
             .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
@@ -106,12 +110,18 @@ impl BucketStore {
             bucket: config.bucket,
             prefix: config.prefix,
             profile: config.profile,
+            clock,
         }
     }
 
     /// What it can do, as configured.
     pub fn profile(&self) -> Profile {
         self.profile
+    }
+
+    /// What the answers say of the service's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     fn object_key(&self, key: &str) -> String {
@@ -255,6 +265,11 @@ impl BucketStore {
         if status == 501 {
             text.push_str("; set ARCHIVE_PROFILE to what the store can do");
         }
+        let refusal = |account| Refusal {
+            status,
+            code: error.code().unwrap_or_default().to_owned(),
+            account,
+        };
         match (status, code) {
             // The SDK has set its clock by the Date of this very answer.
             (_, "RequestTimeTooSkewed" | "ExpiredToken" | "SecurityTokenExpired") => {
@@ -263,9 +278,9 @@ impl BucketStore {
             (429 | 500.., _) if status != 501 => StoreError::Unavailable(text),
             (409, "ConditionalRequestConflict" | "OperationAborted")
             | (_, "SlowDown" | "Throttling" | "RequestTimeout") => StoreError::Unavailable(text),
-            (401 | 403, _) | (_, "NoSuchBucket") => StoreError::Denied(text),
+            (401 | 403, _) | (_, "NoSuchBucket") => StoreError::Denied(refusal(text)),
             (200..300, _) => StoreError::Unavailable(text), // The answer was cut or is no XML.
-            _ => StoreError::Rejected(text),
+            _ => StoreError::Rejected(refusal(text)),
         }
     }
 }

@@ -38,7 +38,7 @@ impl DirectoryStore {
         if key.split('/').all(plain) {
             Ok(self.root.join(key))
         } else {
-            Err(StoreError::Rejected(format!(
+            Err(StoreError::rejected(format!(
                 "{key:?} is no key of an object in a folder"
             )))
         }
@@ -101,7 +101,7 @@ fn put_if_absent(path: &Path, object: &Object) -> Result<PutOutcome, StoreError>
         metadata: object.metadata.clone(),
     };
     let json = serde_json::to_vec_pretty(&metadata)
-        .map_err(|error| StoreError::Rejected(error.to_string()))?;
+        .map_err(|error| StoreError::rejected(error.to_string()))?;
     // Two writers of one object may both come here; either's metadata is true, and it is whole.
     written(folder, &json)?
         .persist(metadata_path(path))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 
+use crate::refusal::Refusal;
 use crate::retry::{Remediable, Remedy};
 
 pub mod bucket;
@@ -104,10 +105,10 @@ pub enum StoreError {
     StaleSignature(String),
     /// Keys, permissions or the bucket's name are wrong. Someone must mend them.
     #[error("the archive refused access: {0}")]
-    Denied(String),
+    Denied(Refusal),
     /// The store does not accept the request, and trying again would not change that.
     #[error("the archive rejected the request: {0}")]
-    Rejected(String),
+    Rejected(Refusal),
     /// The folder cannot be written or read.
     #[error("the archive's folder fails at {path}")]
     Io {
@@ -120,6 +121,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What this side of the store does not accept.
+    fn rejected(account: String) -> Self {
+        Self::Rejected(Refusal {
+            status: 0,
+            code: String::new(),
+            account,
+        })
+    }
+
     /// Whether the same call may succeed a little later, with nobody mending anything.
     pub fn is_transient(&self) -> bool {
         self.remedy() != Remedy::GiveUp

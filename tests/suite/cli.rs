@@ -280,7 +280,7 @@ async fn exit_codes_are_those_of_the_help() {
     );
     let help = cli(&Settings::new(), &["--help"]).await;
     check(&help, 0, "Exit codes:", "");
-    for command in ["invoke", "capture", "list", "get", "simulate"] {
+    for command in ["invoke", "capture", "list", "get", "doctor", "simulate"] {
         check(&help, 0, command, "");
         check(
             &cli(&Settings::new(), &[command, "--help"]).await,

@@ -1,6 +1,6 @@
 //! Wrong and missing settings are reported by name, all of them at once.
 
-use ecs_console_archiver::config::{Archive, Config, Environment};
+use ecs_console_archiver::config::{Archive, Config, Environment, Parts};
 
 const GOOD: [(&str, &str); 6] = [
     ("ARCHIVE_URL", "s3://bucket/a/b/"),
@@ -172,6 +172,31 @@ fn reading_needs_only_what_the_archive_needs() {
         Archive::from_environment(&only),
         Ok(Archive::Directory("/tmp/x".into()))
     );
+}
+
+#[test]
+fn the_secret_of_an_oss_archive_is_named_when_only_that_is_read() {
+    let error = Archive::from_environment(&environment(&[
+        ("ARCHIVE_URL", "oss://bucket/x?region=cn-beijing"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ""),
+    ]));
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error.problems(), [one] if one.starts_with("ALIBABA_CLOUD_ACCESS_KEY_SECRET: ")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_part_can_be_tried_when_another_ones_settings_are_wrong() {
+    let parts = |changes: &[_]| Parts::from_environment(&environment(changes));
+    let no_ecs = parts(&[("ECS_ENDPOINT_URL", "ecs"), ("FOLLOW_SECONDS", "soon")]);
+    assert!(no_ecs.archive.is_some() && no_ecs.ecs.is_none());
+    assert_eq!(no_ecs.problems.unwrap_err().problems().len(), 2);
+    let no_archive = parts(&[("AWS_REGION", "")]);
+    assert!(no_archive.archive.is_none() && no_archive.ecs.is_some());
+    assert!(no_archive.follow_queue.is_none());
+    assert_eq!(parts(&[]).problems, Ok(()));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use ecs_console_archiver::ecs::{ConsoleSource, Fleet};
 use ecs_console_archiver::ids::{InstanceId, RegionId};
 use ecs_console_archiver::key::RecordKey;
 use ecs_console_archiver::record::unpack;
+use ecs_console_archiver::refusal::Refusal;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
 use ecs_console_archiver::triggers::Triggers;
@@ -78,7 +79,13 @@ impl AtomicStore {
         let unavailable = |text: &str| Err(StoreError::Unavailable(text.to_owned()));
         match habit {
             Habit::Conflicts => return unavailable("409 ConditionalRequestConflict"),
-            Habit::Refuses => return Err(StoreError::Denied("403 AccessDenied".to_owned())),
+            Habit::Refuses => {
+                return Err(StoreError::Denied(Refusal {
+                    status: 403,
+                    code: "AccessDenied".to_owned(),
+                    account: "403 AccessDenied".to_owned(),
+                }));
+            }
             Habit::Honours | Habit::LosesAnswer => {}
         }
         let exists = {

@@ -15,6 +15,12 @@ Exit codes:
   2  wrong on this side: an argument, a setting, an event
   3  there is nothing: no such record, no console output";
 
+const DOCTOR_EXIT_CODES: &str = "\
+Exit codes:
+  0  all is in order, or there are warnings only
+  1  something failed
+  2  a setting is wrong or missing; the rest was checked as far as it goes";
+
 const EXAMPLES: &str = "\
 Try it with no cloud at all, in two terminals:
   console-archive simulate --consoles tests/fixtures/consoles
@@ -136,6 +142,19 @@ pub enum Command {
         /// List the events that the archive keeps, and serve none
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        ecs: Ecs,
+    },
+    /// Check the whole set-up, and say what to do about what is wrong
+    ///
+    /// It asks ECS for one console and one page of instances, stores one small object in the
+    /// archive, always the same, reads it back, and sends the queue of FOLLOW_QUEUE_URL one message
+    /// that the function ignores. Each of these takes 10 s at most.
+    #[command(after_help = DOCTOR_EXIT_CODES)]
+    Doctor {
+        /// Ask for this instance's console, and not for that of an instance that cannot exist
+        #[arg(long, value_name = "INSTANCE_ID", value_parser = InstanceId::parse)]
+        instance_id: Option<InstanceId>,
         #[command(flatten)]
         ecs: Ecs,
     },

@@ -1,6 +1,7 @@
 //! The command line: arguments → the library's use cases → text or JSON, and an exit code.
 
 mod arguments;
+mod doctor;
 mod redrive;
 mod show;
 mod sweep;
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use ecs_console_archiver::archive::{self, At, ListedMarker};
 use ecs_console_archiver::capture::{Archiver, CaptureError, FailedEvents};
-use ecs_console_archiver::config::{Archive, Config, ConfigError, Environment, LogConfig};
+use ecs_console_archiver::config::{Archive, Config, ConfigError, Environment, LogConfig, Parts};
 use ecs_console_archiver::credentials::{Credentials, Secret};
 use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
 use ecs_console_archiver::ecs::EcsClient;
@@ -153,6 +154,10 @@ async fn run(arguments: Arguments) -> Result<End> {
                 None => redrive::archive(&archiver, time, common.output).await,
             }
         }
+        Command::Doctor { instance_id, ecs } => {
+            let parts = Parts::from_environment(&with_flags(environment, ecs));
+            doctor::run(parts, instance_id, time, common.output).await
+        }
         Command::Simulate {
             consoles,
             listen,
@@ -166,13 +171,17 @@ async fn run(arguments: Arguments) -> Result<End> {
 
 type CliArchiver = Archiver<EcsClient, ArchiveStore>;
 
-fn archiver(environment: Environment, ecs: Ecs) -> Result<CliArchiver> {
-    let environment = environment
+fn with_flags(environment: Environment, ecs: Ecs) -> Environment {
+    environment
         .with(
             "ALIBABA_CLOUD_REGION_ID",
             ecs.region.map(|region| region.to_string()),
         )
-        .with("ECS_ENDPOINT_URL", ecs.ecs_endpoint_url);
+        .with("ECS_ENDPOINT_URL", ecs.ecs_endpoint_url)
+}
+
+fn archiver(environment: Environment, ecs: Ecs) -> Result<CliArchiver> {
+    let environment = with_flags(environment, ecs);
     Ok(Config::from_environment(&environment)?.archiver()?)
 }
 

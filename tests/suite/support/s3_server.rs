@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -67,6 +68,15 @@ pub enum Fault {
     WrongContentType,
 }
 
+/// What the key may not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    Put,
+    /// GET and HEAD of objects.
+    Get,
+    List,
+}
+
 #[derive(Clone)]
 pub struct StoredObject {
     pub body: Vec<u8>,
@@ -92,6 +102,7 @@ struct State {
     /// Every body ever accepted, by key.
     writes: BTreeMap<String, Vec<Vec<u8>>>,
     faults: VecDeque<Fault>,
+    denied: Vec<Denied>,
     clock_ahead: SignedDuration,
 }
 
@@ -172,6 +183,11 @@ impl S3Server {
             .map_or(0, Vec::len)
     }
 
+    /// Answers 403 `AccessDenied` to these from now on.
+    pub fn deny(&self, denied: &[Denied]) {
+        self.state.lock().unwrap().denied.extend(denied);
+    }
+
     /// Sets its clock so much ahead of this machine's.
     pub fn set_clock_ahead(&self, ahead: SignedDuration) {
         self.state.lock().unwrap().clock_ahead = ahead;
@@ -222,7 +238,11 @@ async fn serve(listener: TcpListener, front: Arc<Front>) {
         connections.spawn(async move {
             let service = service_fn(move |request| {
                 let (front, socket) = (front.clone(), socket.clone());
-                async move { front.answer(request, &socket).await }
+                async move {
+                    let mut answer = front.answer(request, &socket).await?;
+                    answer.headers_mut().insert("date", front.date());
+                    Ok::<_, ConnectionEnds>(answer)
+                }
             });
             let io = TokioIo::new(stream);
             let _ = hyper::server::conn::http1::Builder::new()
@@ -251,16 +271,15 @@ impl Front {
         request: Request<Incoming>,
         socket: &socket2::Socket,
     ) -> Result<Answer, ConnectionEnds> {
+        if self.is_denied(&request) {
+            return Ok(error(403, "AccessDenied", None));
+        }
         if let Some((status, code, ec)) = self.refusal(&request) {
             return Ok(error(status, code, ec));
         }
         let now = Timestamp::now() + self.state.lock().unwrap().clock_ahead;
         if is_skewed(&request, now) {
-            let mut refusal = error(403, "RequestTimeTooSkewed", None);
-            let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
-            let date = date.unwrap().parse().unwrap();
-            refusal.headers_mut().insert("date", date);
-            return Ok(refusal);
+            return Ok(error(403, "RequestTimeTooSkewed", None));
         }
         let is_put = request.method() == hyper::Method::PUT;
         let fault = is_put
@@ -290,6 +309,26 @@ impl Front {
             answer.headers_mut().insert("content-type", html);
         }
         Ok(answer)
+    }
+
+    fn date(&self) -> HeaderValue {
+        let now = Timestamp::now() + self.state.lock().unwrap().clock_ahead;
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+        date.unwrap().parse().unwrap()
+    }
+
+    fn is_denied(&self, request: &Request<Incoming>) -> bool {
+        let lists = request
+            .uri()
+            .query()
+            .is_some_and(|q| q.contains("list-type"));
+        let asks = match request.method().as_str() {
+            "PUT" => Denied::Put,
+            "GET" if lists => Denied::List,
+            "GET" | "HEAD" => Denied::Get,
+            _ => return false,
+        };
+        self.state.lock().unwrap().denied.contains(&asks)
     }
 
     fn refusal(

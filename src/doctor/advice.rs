@@ -1,0 +1,457 @@
+//! What to do about an error of each service, with the name of the setting. Pure.
+
+use url::Url;
+
+use crate::ecs::endpoint::EcsEndpoint;
+use crate::ecs::response::EcsError;
+use crate::ids::RegionId;
+use crate::queue::QueueError;
+use crate::refusal::Refusal;
+use crate::store::StoreError;
+use crate::store::bucket::{BucketConfig, Profile};
+
+/// What the archive was asked to do, for the permission it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// To store an object.
+    Write,
+    /// To give an object out.
+    Read,
+    /// To list objects.
+    List,
+}
+
+/// What to do about an error of ECS.
+pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> String {
+    let is_set = *endpoint != EcsEndpoint::Public;
+    let host = endpoint.url(region_id).ok().and_then(|url| host_of(&url));
+    let host = host.unwrap_or_default();
+    let another = || {
+        let where_to = if is_set {
+            "check ECS_ENDPOINT_URL"
+        } else {
+            "check ALIBABA_CLOUD_REGION_ID, and proxies"
+        };
+        format!("something else than ECS answers at {host}: {where_to}")
+    };
+    match error {
+        EcsError::Denied { advice, .. } => (*advice).to_owned(),
+        EcsError::Transport(cause) if is_set => unreachable("ECS_ENDPOINT_URL", &host, cause),
+        EcsError::Transport(cause) => unreachable(
+            "ALIBABA_CLOUD_REGION_ID (or set ECS_ENDPOINT_URL to another address of ECS)",
+            &host,
+            cause,
+        ),
+        EcsError::Unreadable { .. } | EcsError::TooLong => another(),
+        EcsError::Unavailable { code, .. } | EcsError::Rejected { code, .. } if code.is_empty() => {
+            another()
+        }
+        EcsError::Unavailable { .. } => "ECS fails on its side: try again later".to_owned(),
+        EcsError::Throttled { .. } => {
+            "the account calls too often in this minute: try again later".to_owned()
+        }
+        EcsError::StaleSignature { code, .. } if code.starts_with("InvalidSecurityToken") => {
+            "renew ALIBABA_CLOUD_SECURITY_TOKEN and the key it came with".to_owned()
+        }
+        EcsError::StaleSignature { .. } => "set this machine's clock".to_owned(),
+        EcsError::Rejected { code, .. } => match code.as_str() {
+            c if c.contains("RegionId") => {
+                format!("check ALIBABA_CLOUD_REGION_ID: ECS does not know {region_id}")
+            }
+            c if c.contains("Signature") => "check ECS_SIGNATURE_VERSION".to_owned(),
+            c if c.starts_with("InvalidAction") || c.starts_with("InvalidApi") => another(),
+            _ => look_up(code, "ECS API"),
+        },
+        EcsError::NoConsole { reason, .. } => reason.message().to_owned(),
+    }
+}
+
+/// Whether it is a permission that ECS misses, and not a key.
+pub fn lacks_ecs_permission(error: &EcsError) -> bool {
+    matches!(error, EcsError::Denied { code, .. }
+        if code == "NoPermission" || code == "Forbidden" || code == "Forbidden.RAM")
+}
+
+/// What to do about an error of a bucket.
+pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -> String {
+    let at_oss = speaks_to_oss(bucket);
+    match error {
+        StoreError::Unavailable(cause) => {
+            let endpoint = bucket.endpoint_url.as_deref();
+            let host = endpoint.and_then(|url| host_of(&Url::parse(url).ok()?));
+            let host = host.unwrap_or(format!("s3.{}.amazonaws.com", bucket.region));
+            let setting = match (bucket.scheme, endpoint) {
+                ("oss", _) => "the region in ARCHIVE_URL, or AWS_ENDPOINT_URL_S3 where it is set",
+                (_, Some(_)) => "AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL)",
+                (_, None) => "AWS_REGION",
+            };
+            unreachable(setting, &host, cause)
+        }
+        StoreError::StaleSignature(account) if account.contains("RequestTimeTooSkewed") => {
+            "set this machine's clock".to_owned()
+        }
+        StoreError::StaleSignature(_) => expired(bucket),
+        StoreError::Denied(refusal) | StoreError::Rejected(refusal) => {
+            refused(refusal, operation, bucket, at_oss)
+        }
+        StoreError::Io { .. } => folder().to_owned(),
+    }
+}
+
+/// What to do about an error of a folder.
+pub fn folder() -> &'static str {
+    "check the folder in ARCHIVE_URL, and let this user read and write there"
+}
+
+/// Whether it is a permission that the bucket misses, and not a key or an address.
+pub fn lacks_bucket_permission(error: &StoreError) -> bool {
+    matches!(error, StoreError::Denied(refusal)
+        if refusal.code == "AccessDenied" && !names_another_endpoint(refusal))
+}
+
+/// OSS says so under `AccessDenied` when the bucket is in another region.
+fn names_another_endpoint(refusal: &Refusal) -> bool {
+    refusal.account.contains("specified endpoint")
+}
+
+fn speaks_to_oss(bucket: &BucketConfig) -> bool {
+    bucket.scheme == "oss" || bucket.profile == Profile::Oss
+}
+
+fn expired(bucket: &BucketConfig) -> String {
+    match bucket.scheme {
+        "oss" => "renew ALIBABA_CLOUD_SECURITY_TOKEN and the key it came with",
+        _ => "renew AWS_SESSION_TOKEN and the key it came with",
+    }
+    .to_owned()
+}
+
+fn refused(refusal: &Refusal, operation: Operation, bucket: &BucketConfig, at_oss: bool) -> String {
+    let own_keys = bucket.scheme == "oss";
+    let for_keys = |oss: &str, s3: &str| (if own_keys { oss } else { s3 }).to_owned();
+    match (refusal.status, refusal.code.as_str()) {
+        (501, _) => format!(
+            "set ARCHIVE_PROFILE={}: the store does not know the condition of the profile {}",
+            if bucket.profile == Profile::Oss {
+                "aws"
+            } else {
+                "oss"
+            },
+            bucket.profile.word()
+        ),
+        (_, "NoSuchBucket" | "InvalidBucketName") => format!(
+            "check ARCHIVE_URL: there is no bucket {:?} here",
+            bucket.bucket
+        ),
+        (_, "SecondLevelDomainForbidden") => {
+            "OSS takes the bucket's name in the host's name only: write ARCHIVE_URL as \
+             oss://bucket/prefix?region=REGION, or AWS_ENDPOINT_URL_S3 as \
+             https://s3.oss-REGION.aliyuncs.com"
+                .to_owned()
+        }
+        (_, "InvalidAccessKeyId" | "NotSignedUp") => for_keys(
+            "check ALIBABA_CLOUD_ACCESS_KEY_ID: the key does not exist or is disabled",
+            "check AWS_ACCESS_KEY_ID: the key does not exist or is disabled",
+        ),
+        (_, "SignatureDoesNotMatch") => for_keys(
+            "check ALIBABA_CLOUD_ACCESS_KEY_SECRET: it is not this key's secret",
+            "check AWS_SECRET_ACCESS_KEY: it is not this key's secret",
+        ),
+        (_, "InvalidToken" | "InvalidSecurityToken") => for_keys(
+            "check ALIBABA_CLOUD_SECURITY_TOKEN: it does not belong to this key",
+            "check AWS_SESSION_TOKEN: it does not belong to this key",
+        ),
+        (301 | 307, _)
+        | (
+            _,
+            "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException",
+        ) => another_region(bucket),
+        _ if names_another_endpoint(refusal) => another_region(bucket),
+        (_, "AccessDenied") => permission(operation, bucket, at_oss),
+        (_, "") => "something else than an object store answers: check AWS_ENDPOINT_URL_S3".into(),
+        (_, code) => look_up(code, if at_oss { "OSS" } else { "S3 API" }),
+    }
+}
+
+fn another_region(bucket: &BucketConfig) -> String {
+    let region = &bucket.region;
+    match (bucket.scheme, &bucket.endpoint_url) {
+        ("oss", _) => format!(
+            "the bucket is not in {region}: write its region into ARCHIVE_URL, as in \
+             oss://bucket/prefix?region=REGION, and check AWS_ENDPOINT_URL_S3 where it is set"
+        ),
+        (_, Some(_)) => format!(
+            "the bucket is not in {region}: set AWS_REGION, and AWS_ENDPOINT_URL_S3 to its region's \
+             address"
+        ),
+        (_, None) => format!("the bucket is not in {region}: set AWS_REGION to its region"),
+    }
+}
+
+fn permission(operation: Operation, bucket: &BucketConfig, at_oss: bool) -> String {
+    let BucketConfig { bucket, prefix, .. } = bucket;
+    let objects = format!("{bucket}/{prefix}*");
+    let (action, resource) = match operation {
+        Operation::Write => ("PutObject", &objects),
+        Operation::Read => ("GetObject", &objects),
+        Operation::List if at_oss => ("ListObjects", bucket),
+        Operation::List => ("ListBucket", bucket),
+    };
+    if at_oss {
+        format!("allow this key oss:{action} on acs:oss:*:*:{resource}")
+    } else {
+        format!("allow this key s3:{action} on arn:aws:s3:::{resource}")
+    }
+}
+
+/// What to do about an error of the queue in `FOLLOW_QUEUE_URL`.
+pub fn follow_queue(error: &QueueError, url: &Url) -> String {
+    let host = host_of(url).unwrap_or_default();
+    let refusal = match error {
+        QueueError::Unavailable(cause) => return unreachable("FOLLOW_QUEUE_URL", &host, cause),
+        QueueError::StaleSignature(account) if account.contains("ExpiredToken") => {
+            return "renew AWS_SESSION_TOKEN and the key it came with".to_owned();
+        }
+        QueueError::StaleSignature(_) => return "set this machine's clock".to_owned(),
+        QueueError::Refused(refusal) => refusal,
+    };
+    match refusal.code.as_str() {
+        c if c.ends_with("NonExistentQueue") || c == "QueueDoesNotExist" => {
+            "check FOLLOW_QUEUE_URL: there is no such queue".to_owned()
+        }
+        "InvalidAddress" | "" => format!("check FOLLOW_QUEUE_URL: {host} has no such queue"),
+        c if c.to_ascii_lowercase().contains("kms") => {
+            "allow this key kms:GenerateDataKey and kms:Decrypt on the key of the queue".to_owned()
+        }
+        "AccessDenied" | "AccessDeniedException" => {
+            "allow this key sqs:SendMessage on the queue in FOLLOW_QUEUE_URL".to_owned()
+        }
+        "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidAccessKeyId" => {
+            "check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN: the key does not exist or is disabled"
+                .to_owned()
+        }
+        "SignatureDoesNotMatch" | "InvalidSignatureException" => {
+            "check AWS_SECRET_ACCESS_KEY: it is not this key's secret; and the queue's region, \
+             which is AWS_REGION where FOLLOW_QUEUE_URL does not say it"
+                .to_owned()
+        }
+        code => look_up(code, "SQS API"),
+    }
+}
+
+/// Host and port alone: an address may carry a password.
+fn host_of(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
+}
+
+/// `cause` is whatever the network said, or the service in place of an answer.
+fn unreachable(setting: &str, host: &str, cause: &str) -> String {
+    if cause.contains("certificate") {
+        return format!("check {setting}: {host} has no certificate that this program trusts");
+    }
+    format!("check {setting}: {host} must answer to this machine (name, port, proxy, firewall)")
+}
+
+fn look_up(code: &str, of: &str) -> String {
+    format!("look {code} up among the error codes of the {of}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::{Credentials, Secret};
+    use crate::ecs::endpoint::EndpointTemplate;
+
+    fn config(scheme: &'static str) -> BucketConfig {
+        BucketConfig {
+            scheme,
+            bucket: "consoles".into(),
+            prefix: "kept/".into(),
+            region: "here-1".into(),
+            endpoint_url: None,
+            path_style: false,
+            profile: if scheme == "oss" {
+                Profile::Oss
+            } else {
+                Profile::Aws
+            },
+            credentials: Credentials {
+                access_key_id: "id".into(),
+                access_key_secret: Secret::new("hush"),
+                security_token: None,
+            },
+        }
+    }
+
+    fn refusal(status: u16, code: &str) -> StoreError {
+        StoreError::Denied(Refusal {
+            status,
+            code: code.into(),
+            account: format!("PutObject gave {status} {code}"),
+        })
+    }
+
+    #[track_caller]
+    fn check(error: &StoreError, s3: &str, oss: &str) {
+        for (scheme, expected) in [("s3", s3), ("oss", oss)] {
+            let advice = bucket(error, Operation::Write, &config(scheme));
+            assert!(advice.contains(expected), "{scheme}: {advice}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_a_bucket_names_the_setting_of_its_scheme() {
+        for (status, code, s3, oss) in [
+            (404, "NoSuchBucket", "ARCHIVE_URL", "ARCHIVE_URL"),
+            (301, "PermanentRedirect", "set AWS_REGION", "?region="),
+            (301, "", "set AWS_REGION", "?region="),
+            (
+                400,
+                "AuthorizationHeaderMalformed",
+                "set AWS_REGION",
+                "?region=",
+            ),
+            (
+                400,
+                "IllegalLocationConstraintException",
+                "set AWS_REGION",
+                "?region=",
+            ),
+            (
+                403,
+                "InvalidAccessKeyId",
+                "AWS_ACCESS_KEY_ID",
+                "CLOUD_ACCESS_KEY_ID",
+            ),
+            (
+                403,
+                "SignatureDoesNotMatch",
+                "AWS_SECRET_ACCESS_KEY",
+                "CLOUD_ACCESS_KEY_SECRET",
+            ),
+            (
+                400,
+                "InvalidToken",
+                "AWS_SESSION_TOKEN",
+                "CLOUD_SECURITY_TOKEN",
+            ),
+            (
+                403,
+                "AccessDenied",
+                "s3:PutObject on arn:aws:s3:::consoles/kept/*",
+                "oss:PutObject",
+            ),
+            (403, "SecondLevelDomainForbidden", "oss://", "oss://"),
+            (
+                501,
+                "NotImplemented",
+                "ARCHIVE_PROFILE=oss",
+                "ARCHIVE_PROFILE=aws",
+            ),
+            (404, "", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_S3"),
+            (418, "Odd", "look Odd up", "look Odd up"),
+        ] {
+            check(&refusal(status, code), s3, oss);
+        }
+    }
+
+    #[test]
+    fn another_region_of_oss_is_no_missing_permission() {
+        let error = StoreError::Denied(Refusal {
+            status: 403,
+            code: "AccessDenied".into(),
+            account: "must be addressed using the specified endpoint".into(),
+        });
+        assert!(!lacks_bucket_permission(&error));
+        check(&error, "set AWS_REGION", "?region=");
+        assert!(lacks_bucket_permission(&refusal(403, "AccessDenied")));
+        assert!(!lacks_bucket_permission(&refusal(
+            403,
+            "InvalidAccessKeyId"
+        )));
+    }
+
+    #[test]
+    fn no_answer_names_the_setting_of_the_address_and_no_password() {
+        let error = StoreError::Unavailable("refused".into());
+        check(&error, "AWS_REGION", "ARCHIVE_URL");
+        let mut at_another = config("s3");
+        at_another.endpoint_url = Some("https://user:hush@s3.example.com:9000".into());
+        let advice = bucket(&error, Operation::Read, &at_another);
+        assert!(advice.contains("AWS_ENDPOINT_URL_S3") && advice.contains("s3.example.com:9000"));
+        assert!(!advice.contains("hush"), "{advice}");
+        let untrusted = StoreError::Unavailable("invalid peer certificate: UnknownIssuer".into());
+        let advice = bucket(&untrusted, Operation::Read, &at_another);
+        assert!(advice.contains("trusts"), "{advice}");
+    }
+
+    #[test]
+    fn each_error_of_ecs_names_its_setting() {
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        let template = EndpointTemplate::parse("http://127.0.0.1:1").unwrap();
+        let template = EcsEndpoint::Template(template);
+        let rejected = |code: &str| EcsError::Rejected {
+            status: 404,
+            code: code.into(),
+            request_id: String::new(),
+        };
+        let no_answer = || EcsError::Transport("refused".into());
+        for (error, endpoint, expected) in [
+            (no_answer(), &template, "ECS_ENDPOINT_URL: 127.0.0.1:1"),
+            (
+                no_answer(),
+                &EcsEndpoint::Public,
+                "ecs-cn-hangzhou.aliyuncs.com",
+            ),
+            (rejected(""), &template, "ECS_ENDPOINT_URL"),
+            (
+                rejected("InvalidRegionId.NotFound"),
+                &EcsEndpoint::Public,
+                "ALIBABA_CLOUD_REGION_ID",
+            ),
+            (
+                rejected("InvalidSignatureMethod"),
+                &EcsEndpoint::Public,
+                "ECS_SIGNATURE_VERSION",
+            ),
+            (rejected("Odd"), &EcsEndpoint::Public, "look Odd up"),
+        ] {
+            let advice = ecs(&error, endpoint, &region_id);
+            assert!(advice.contains(expected), "{advice}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_the_queue_names_its_setting() {
+        let url = Url::parse("https://sqs.us-east-1.amazonaws.com/1/q").unwrap();
+        for (code, expected) in [
+            ("AccessDenied", "sqs:SendMessage"),
+            (
+                "AWS.SimpleQueueService.NonExistentQueue",
+                "FOLLOW_QUEUE_URL",
+            ),
+            ("QueueDoesNotExist", "FOLLOW_QUEUE_URL"),
+            ("KmsAccessDenied", "kms:"),
+            ("InvalidClientTokenId", "AWS_ACCESS_KEY_ID"),
+            ("SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
+            ("Odd", "look Odd up"),
+        ] {
+            let error = QueueError::Refused(Refusal {
+                status: 400,
+                code: code.into(),
+                account: String::new(),
+            });
+            let advice = follow_queue(&error, &url);
+            assert!(advice.contains(expected), "{code}: {advice}");
+        }
+        let advice = follow_queue(&QueueError::Unavailable("refused".into()), &url);
+        assert!(advice.contains("FOLLOW_QUEUE_URL"), "{advice}");
+    }
+}

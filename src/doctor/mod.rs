@@ -1,0 +1,619 @@
+//! Checks of the whole set-up, against the services themselves: what is in order, what is not, and
+//! what to do about it.
+//!
+//! Each check stands alone, so that one failure does not hide the others. This file asks;
+//! [`advice`] knows what to do.
+
+pub mod advice;
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::config::{Archive, ConfigError, Parts};
+use crate::ecs::endpoint::EcsEndpoint;
+use crate::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
+use crate::ecs::{ConsoleSource as _, EcsClient, Fleet as _};
+use crate::http::HttpSetupError;
+use crate::ids::{InstanceId, RegionId};
+use crate::queue::Queue;
+use crate::retry::{Deadline, Retrying, retry};
+use crate::store::bucket::{BucketConfig, Profile};
+use crate::store::{ArchiveStore, Object, PutOutcome, Store as _, StoreError};
+use advice::Operation;
+
+/// Longest time of one request with its repetitions, however much the caller has.
+pub const MAX_CHECK_TIME: Duration = Duration::from_secs(10);
+
+/// Key of the one object that is stored to see that it can be. Its bytes are always the same, so
+/// nothing is ever replaced by other bytes.
+pub const PROBE_KEY: &str = "doctor/probe.txt";
+
+const PROBE: &str = "Stored by console-archive doctor. It can be removed.\n";
+
+/// A key under which nothing is ever stored.
+const ABSENT_KEY: &str = "doctor/absent.txt";
+
+/// A message the function takes for another product's event, and ignores.
+pub const QUEUE_PROBE: &str = r#"{"source":"ecs-console-archiver","type":"doctor"}"#;
+
+/// Of the form of an instance's ID, and of none that ECS makes.
+const NO_INSTANCE: &str = "i-doctor0000000000000";
+
+/// From here on a clock is reported, though no service minds yet.
+const SKEW_TO_MEND: SignedDuration = SignedDuration::from_secs(60);
+/// ECS and S3 refuse times that are further off.
+const SKEW_REFUSED: SignedDuration = SignedDuration::from_mins(15);
+
+/// What a check came to, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// In order.
+    Ok,
+    /// Not tried, because something else is wrong, which has a check of its own.
+    Skipped,
+    /// What most set-ups need is there, and something does not work.
+    Warning,
+    /// Consoles are not kept as they should be.
+    Failed,
+}
+
+/// A check and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was checked; the same words in each version.
+    pub name: &'static str,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// What was found. It may quote a service.
+    pub found: String,
+    /// What to do; `None` where there is nothing to do.
+    pub advice: Option<String>,
+}
+
+impl Check {
+    fn new(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict,
+            found: found.into(),
+            advice: None,
+        }
+    }
+
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(name, Verdict::Ok, found)
+    }
+
+    fn skipped(name: &'static str, found: &str) -> Self {
+        Self::new(name, Verdict::Skipped, found)
+    }
+
+    fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+}
+
+/// All checks, in the order of a capture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// The worst of the verdicts.
+    pub verdict: Verdict,
+    /// Each check.
+    pub checks: Vec<Check>,
+}
+
+impl Diagnosis {
+    fn of(checks: Vec<Check>) -> Self {
+        let tried = checks.iter().map(|check| check.verdict);
+        let worst = tried.filter(|verdict| *verdict != Verdict::Skipped).max();
+        Self {
+            verdict: worst.unwrap_or(Verdict::Ok),
+            checks,
+        }
+    }
+
+    /// Whether settings are wrong by themselves, whatever the services say.
+    pub fn settings_are_wrong(&self) -> bool {
+        let mut checks = self.checks.iter();
+        checks.any(|check| check.name == SETTINGS && check.verdict == Verdict::Failed)
+    }
+}
+
+const SETTINGS: &str = "settings";
+const ECS_CONSOLE: &str = "ecs: console";
+const ECS_INSTANCES: &str = "ecs: instances";
+const ECS_CLOCK: &str = "ecs: clock";
+const ARCHIVE_WRITE: &str = "archive: write";
+const ARCHIVE_CREATE_ONLY: &str = "archive: create only";
+const ARCHIVE_READ: &str = "archive: read";
+const ARCHIVE_LIST: &str = "archive: list";
+const ARCHIVE_CLOCK: &str = "archive: clock";
+const FOLLOW_QUEUE: &str = "follow queue";
+
+const SETTINGS_WRONG: &str = "not tried: its settings are wrong";
+
+/// Checks everything; what does not depend on each other, at once. `instance_id` is the instance
+/// whose console is asked for, or one that cannot exist. A request with its repetitions takes
+/// `time`, and at most [`MAX_CHECK_TIME`].
+///
+/// # Errors
+/// [`HttpSetupError`] when there is no TLS.
+pub async fn examine(
+    parts: Parts,
+    instance_id: Option<InstanceId>,
+    time: Duration,
+) -> Result<Diagnosis, HttpSetupError> {
+    let http = crate::http::client()?;
+    let time = time.min(MAX_CHECK_TIME);
+    let Parts {
+        archive,
+        ecs,
+        follow_queue,
+        problems,
+    } = parts;
+    let region_id = ecs.as_ref().map(|ecs| ecs.default_region.clone());
+    let lacks_region = region_id == Some(None);
+    let ecs_checks = async {
+        match (ecs, region_id.flatten()) {
+            (Some(ecs), Some(region_id)) => {
+                let client = ecs.client(http.clone());
+                examine_ecs(&client, &region_id, instance_id, time).await
+            }
+            _ => skipped(&[ECS_CONSOLE, ECS_INSTANCES, ECS_CLOCK]),
+        }
+    };
+    let archive_checks = async {
+        match archive {
+            Some(archive) => {
+                let store = probed_as_it_is(archive.clone()).store(http.clone());
+                examine_archive(&archive, &store, time).await
+            }
+            None => skipped(&[
+                ARCHIVE_WRITE,
+                ARCHIVE_CREATE_ONLY,
+                ARCHIVE_READ,
+                ARCHIVE_LIST,
+            ]),
+        }
+    };
+    let queue_checks = async {
+        match follow_queue {
+            Some(config) => {
+                let url = config.url.clone();
+                let queue = Queue::new(config, http.clone());
+                vec![examine_queue(&queue, &url, time).await]
+            }
+            None => Vec::new(),
+        }
+    };
+    let (ecs_checks, archive_checks, queue_checks) =
+        tokio::join!(ecs_checks, archive_checks, queue_checks);
+    let mut checks = settings(problems, lacks_region);
+    checks.extend(ecs_checks);
+    checks.extend(archive_checks);
+    checks.extend(queue_checks);
+    Ok(Diagnosis::of(checks))
+}
+
+fn skipped(names: &[&'static str]) -> Vec<Check> {
+    let skipped = |name: &&'static str| Check::skipped(name, SETTINGS_WRONG);
+    names.iter().map(skipped).collect()
+}
+
+/// One check for each problem, which names its setting and, mostly, says what is expected.
+fn settings(problems: Result<(), ConfigError>, lacks_region: bool) -> Vec<Check> {
+    let wrong = |found: &str| Check::new(SETTINGS, Verdict::Failed, found);
+    let mut checks = Vec::new();
+    if let Err(error) = problems {
+        checks.extend(
+            error
+                .problems()
+                .iter()
+                .map(|problem| match problem.split_once("; ") {
+                    Some((found, advice)) => wrong(found).advise(advice),
+                    None => wrong(problem).advise("correct it"),
+                }),
+        );
+    }
+    if lacks_region {
+        // The function can do without where its events name one; these checks cannot.
+        checks.push(wrong("ALIBABA_CLOUD_REGION_ID: not set").advise(
+            "give --region or set ALIBABA_CLOUD_REGION_ID, so that ECS can be asked, and events \
+             that name no region can be served",
+        ));
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok(SETTINGS, "complete and well-formed"));
+    }
+    checks
+}
+
+async fn examine_ecs(
+    client: &EcsClient,
+    region_id: &RegionId,
+    instance_id: Option<InstanceId>,
+    time: Duration,
+) -> Vec<Check> {
+    let is_named = instance_id.is_some();
+    let instance_id = instance_id.or(InstanceId::parse(NO_INSTANCE).ok());
+    let console = async {
+        let asked = Retrying::new(client, Deadline::after(time));
+        match &instance_id {
+            Some(id) => ecs_console(
+                asked.console_output(region_id, id).await,
+                id,
+                is_named,
+                &client.endpoint,
+                region_id,
+            ),
+            None => Check::skipped(ECS_CONSOLE, "not tried: no instance to ask for"),
+        }
+    };
+    let instances = async {
+        let asked = Retrying::new(client, Deadline::after(time));
+        let page = asked.instances(region_id, None).await;
+        ecs_instances(page, &client.endpoint, region_id)
+    };
+    let (console, instances) = tokio::join!(console, instances);
+    vec![console, instances, clock(ECS_CLOCK, "ECS", &client.clock)]
+}
+
+fn ecs_console(
+    answer: Result<ConsoleOutput, EcsError>,
+    instance_id: &InstanceId,
+    is_named: bool,
+    endpoint: &EcsEndpoint,
+    region_id: &RegionId,
+) -> Check {
+    match answer {
+        Ok(output) => {
+            let bytes = output.plain.len();
+            Check::ok(ECS_CONSOLE, format!("{bytes} bytes of {instance_id}"))
+        }
+        // ECS looks at the key, the signature and the permission before the instance.
+        Err(EcsError::NoConsole { code, reason, .. }) => {
+            let found = format!("ECS takes the key and the signature, and answers {code}");
+            let check = Check::ok(ECS_CONSOLE, found);
+            if is_named {
+                check.advise(reason.message())
+            } else {
+                check
+            }
+        }
+        Err(error) => ecs_failed(ECS_CONSOLE, &error, endpoint, region_id),
+    }
+}
+
+fn ecs_instances(
+    answer: Result<InstancesPage, EcsError>,
+    endpoint: &EcsEndpoint,
+    region_id: &RegionId,
+) -> Check {
+    match answer {
+        Ok(page) => {
+            let count = page.total.unwrap_or(page.instance_ids.len() as u64);
+            Check::ok(ECS_INSTANCES, format!("{count} in {region_id}"))
+        }
+        Err(error) if advice::lacks_ecs_permission(&error) => {
+            Check::new(ECS_INSTANCES, Verdict::Warning, account_of(&error)).advise(
+                "only sweep needs it: allow ecs:DescribeInstances and ecs:DescribeRegions for it",
+            )
+        }
+        Err(error) => ecs_failed(ECS_INSTANCES, &error, endpoint, region_id),
+    }
+}
+
+fn ecs_failed(
+    name: &'static str,
+    error: &EcsError,
+    endpoint: &EcsEndpoint,
+    region_id: &RegionId,
+) -> Check {
+    let advice = advice::ecs(error, endpoint, region_id);
+    Check::new(name, Verdict::Failed, account_of(error)).advise(advice)
+}
+
+/// The error without the advice in it.
+fn account_of(error: &EcsError) -> String {
+    match error {
+        EcsError::Denied {
+            code, request_id, ..
+        } => format!("ECS refused access ({code}, request {request_id})"),
+        other => other.to_string(),
+    }
+}
+
+/// The same archive, asked for what its store really does: `basic` looks first, and would not
+/// learn of it.
+fn probed_as_it_is(archive: Archive) -> Archive {
+    match archive {
+        Archive::Bucket(config) if config.profile == Profile::Basic => {
+            Archive::Bucket(BucketConfig {
+                profile: Profile::Aws,
+                ..config
+            })
+        }
+        other => other,
+    }
+}
+
+fn probe() -> Object {
+    Object {
+        body: PROBE.into(),
+        content_type: "text/plain".into(),
+        metadata: Default::default(),
+    }
+}
+
+async fn examine_archive(archive: &Archive, store: &ArchiveStore, time: Duration) -> Vec<Check> {
+    let asked = || Retrying::new(store, Deadline::after(time));
+    // A folder is not written to where the file is there, so it would tell nothing.
+    let room = match archive {
+        Archive::Directory(_) => asked().delete(PROBE_KEY).await,
+        Archive::Bucket(_) => Ok(()),
+    };
+    let put = match room {
+        Ok(()) => asked().put_if_absent(PROBE_KEY, &probe()).await,
+        Err(error) => Err(error),
+    };
+    let is_written = put.is_ok();
+    let create_only = match put {
+        // Of an earlier time, so this was the repetition.
+        Ok(PutOutcome::Exists) => create_only(archive, Ok(PutOutcome::Exists)),
+        Ok(PutOutcome::Created) => {
+            let again = asked().put_if_absent(PROBE_KEY, &probe()).await;
+            create_only(archive, again)
+        }
+        Err(_) => Check::skipped(ARCHIVE_CREATE_ONLY, "not tried: nothing can be written"),
+    };
+    let write = match put {
+        Ok(_) => Check::ok(ARCHIVE_WRITE, store.url(PROBE_KEY)),
+        Err(error) => archive_failed(ARCHIVE_WRITE, &error, Operation::Write, archive),
+    };
+    let read = async {
+        let probe = asked().get(PROBE_KEY).await;
+        match (probe, archive) {
+            // It looks for what is not there, which some stores refuse to who may not list.
+            (Ok(probe), Archive::Bucket(config)) if config.profile == Profile::Basic => {
+                asked().get(ABSENT_KEY).await.map(|_| probe)
+            }
+            (probe, _) => probe,
+        }
+    };
+    let list = async { asked().list("doctor/", None).await };
+    let (read, list) = tokio::join!(read, list);
+    let mut checks = vec![
+        write,
+        create_only,
+        archive_read(archive, store, is_written, read),
+        match list {
+            Ok(_) => Check::ok(ARCHIVE_LIST, "can be listed"),
+            Err(error) => not_reading(ARCHIVE_LIST, &error, Operation::List, archive),
+        },
+    ];
+    if let ArchiveStore::Bucket(bucket) = store {
+        checks.push(clock(ARCHIVE_CLOCK, "the store", bucket.clock()));
+    }
+    checks
+}
+
+/// What the store said to a repetition, against what is configured.
+fn create_only(archive: &Archive, again: Result<PutOutcome, StoreError>) -> Check {
+    let name = ARCHIVE_CREATE_ONLY;
+    let again = match again {
+        Ok(again) => again,
+        Err(error) => return archive_failed(name, &error, Operation::Write, archive),
+    };
+    let profile = match archive {
+        Archive::Bucket(config) => config.profile,
+        Archive::Directory(_) => return Check::ok(name, "a file that is there is left alone"),
+    };
+    match (profile, again) {
+        (Profile::Aws, PutOutcome::Exists) => Check::ok(name, "If-None-Match is honoured"),
+        (Profile::Aws, PutOutcome::Created) => {
+            Check::new(name, Verdict::Failed, "the store ignores If-None-Match")
+                .advise("set ARCHIVE_PROFILE=basic, which looks before it writes")
+        }
+        (Profile::Oss, PutOutcome::Exists) => Check::ok(name, "x-oss-forbid-overwrite is honoured"),
+        // `basic` is no way out: OSS knows no `If-None-Match`.
+        (Profile::Oss, PutOutcome::Created) => {
+            let found = "x-oss-forbid-overwrite has no effect: the bucket is versioned, or not OSS";
+            Check::new(name, Verdict::Warning, found).advise(
+                "on OSS take a bucket without versioning, or each repetition makes a version with \
+                 the same bytes; elsewhere set ARCHIVE_PROFILE=aws or basic",
+            )
+        }
+        (Profile::Basic, PutOutcome::Exists) => Check::ok(name, "If-None-Match is honoured")
+            .advise("set ARCHIVE_PROFILE=aws: it saves a request for each console"),
+        (Profile::Basic, PutOutcome::Created) => Check::ok(
+            name,
+            "the store ignores If-None-Match, so basic looks before it writes",
+        ),
+    }
+}
+
+fn archive_read(
+    archive: &Archive,
+    store: &ArchiveStore,
+    is_written: bool,
+    answer: Result<Option<Object>, StoreError>,
+) -> Check {
+    let (name, url) = (ARCHIVE_READ, store.url(PROBE_KEY));
+    match answer {
+        Ok(Some(object)) if object.body == PROBE.as_bytes() => {
+            Check::ok(name, "what was written is read back")
+        }
+        Ok(Some(_)) => Check::new(name, Verdict::Failed, format!("{url} has other bytes"))
+            .advise("something changes objects: look for who writes there, and for a proxy"),
+        Ok(None) if is_written => Check::new(
+            name,
+            Verdict::Failed,
+            format!("{url} is gone after it was written"),
+        )
+        .advise("something removes objects: look for who does, and for a lifecycle rule"),
+        Ok(None) => Check::ok(name, "can be read"),
+        Err(error) => not_reading(name, &error, Operation::Read, archive),
+    }
+}
+
+/// Who only writes need not read; with profile `basic` it must.
+fn not_reading(
+    name: &'static str,
+    error: &StoreError,
+    operation: Operation,
+    archive: &Archive,
+) -> Check {
+    let failed = archive_failed(name, error, operation, archive);
+    if !advice::lacks_bucket_permission(error) {
+        return failed;
+    }
+    let permission = failed.advice.clone().unwrap_or_default();
+    let is_basic = matches!(archive, Archive::Bucket(config) if config.profile == Profile::Basic);
+    match (operation, is_basic) {
+        (Operation::List, _) => Check {
+            verdict: Verdict::Warning,
+            ..failed
+        }
+        .advise(format!("only list, get and redrive need it: {permission}")),
+        (_, true) => failed.advise(format!(
+            "the profile basic looks before it writes: {permission}"
+        )),
+        (_, false) => Check {
+            verdict: Verdict::Warning,
+            ..failed
+        }
+        .advise(format!("only get and redrive need it: {permission}")),
+    }
+}
+
+fn archive_failed(
+    name: &'static str,
+    error: &StoreError,
+    operation: Operation,
+    archive: &Archive,
+) -> Check {
+    let found = match error {
+        StoreError::Io { source, .. } => format!("{error}: {source}"),
+        other => other.to_string(),
+    };
+    let advice = match archive {
+        Archive::Bucket(config) => advice::bucket(error, operation, config),
+        Archive::Directory(_) => advice::folder().to_owned(),
+    };
+    Check::new(name, Verdict::Failed, found).advise(advice)
+}
+
+async fn examine_queue(queue: &Queue, url: &url::Url, time: Duration) -> Check {
+    let send = || queue.send(QUEUE_PROBE, Duration::ZERO);
+    match retry(Deadline::after(time), send).await {
+        Ok(()) => Check::ok(FOLLOW_QUEUE, "a message that the function ignores was sent"),
+        Err(error) => Check::new(FOLLOW_QUEUE, Verdict::Failed, error.to_string())
+            .advise(advice::follow_queue(&error, url)),
+    }
+}
+
+/// Requests are signed anew by the service's clock, so this machine's is reported and no more.
+fn clock(name: &'static str, service: &str, clock: &Clock) -> Check {
+    let Some(ahead) = clock.last_seen_ahead() else {
+        return Check::skipped(name, "not known: no answer told the time");
+    };
+    let off = SignedDuration::from_secs(ahead.abs().as_secs());
+    let which = if ahead.is_negative() {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    let found = format!("this machine's is {off:#} {which} that of {service}");
+    if off > SKEW_REFUSED {
+        Check::new(name, Verdict::Failed, found).advise(format!(
+            "set this machine's clock: {service} refuses its times, and each process must first \
+             learn the right one"
+        ))
+    } else if off > SKEW_TO_MEND {
+        Check::new(name, Verdict::Warning, found).advise(
+            "set this machine's clock: times that are 15 min off are refused, by some \
+                     services from 5 min on",
+        )
+    } else {
+        Check::ok(
+            name,
+            format!("this machine's agrees with that of {service}"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::delivery::Delivery;
+    use crate::event::{Notice, Unrelated};
+
+    #[test]
+    fn the_message_to_the_queue_is_one_that_the_function_ignores() {
+        let delivery = Delivery::parse(QUEUE_PROBE.as_bytes());
+        let notices: Vec<_> = delivery.messages.iter().flat_map(|m| &m.notices).collect();
+        let product = Unrelated::Product("ecs-console-archiver".into());
+        assert_eq!(notices, [&Ok(Notice::Other(product))]);
+    }
+
+    #[test]
+    fn the_instance_that_cannot_exist_is_well_formed() {
+        assert!(InstanceId::parse(NO_INSTANCE).is_ok());
+    }
+
+    #[test]
+    fn who_does_not_sweep_need_not_list_instances() {
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        for (code, verdict) in [
+            ("Forbidden.RAM", Verdict::Warning),
+            ("NoPermission", Verdict::Warning),
+            ("SignatureDoesNotMatch", Verdict::Failed),
+        ] {
+            let denied = EcsError::Denied {
+                code: code.into(),
+                request_id: "r".into(),
+                advice: "the advice",
+            };
+            let check = ecs_instances(Err(denied), &EcsEndpoint::Public, &region_id);
+            assert_eq!(check.verdict, verdict, "{check:?}");
+            assert!(!check.found.contains("the advice"), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_judged_in_both_directions() {
+        for (seconds, verdict) in [
+            (0, Verdict::Ok),
+            (59, Verdict::Ok),
+            (-59, Verdict::Ok),
+            (90, Verdict::Warning),
+            (-90, Verdict::Warning),
+            (20 * 60, Verdict::Failed),
+            (-20 * 60, Verdict::Failed),
+        ] {
+            let service = Clock::default();
+            service.note(Some(Timestamp::now() + SignedDuration::from_secs(seconds)));
+            let check = clock(ECS_CLOCK, "ECS", &service);
+            assert_eq!(check.verdict, verdict, "{seconds}: {check:?}");
+        }
+        assert_eq!(
+            clock(ECS_CLOCK, "ECS", &Clock::default()).verdict,
+            Verdict::Skipped
+        );
+    }
+
+    #[test]
+    fn what_was_skipped_makes_nothing_worse() {
+        let skipped = Check::skipped(ECS_CLOCK, "no time");
+        let fine = Diagnosis::of(vec![Check::ok(SETTINGS, "fine"), skipped]);
+        assert_eq!(fine.verdict, Verdict::Ok);
+        assert!(!fine.settings_are_wrong());
+    }
+}
