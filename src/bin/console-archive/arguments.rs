@@ -136,7 +136,7 @@ pub enum Command {
     /// Without a queue those that the archive keeps; each is removed when it succeeds. With one,
     /// the messages of a dead-letter queue.
     Redrive {
-        /// A dead-letter queue: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME
+        /// Address of a dead-letter queue in SQS
         #[arg(long, value_name = "URL", conflicts_with = "dry_run")]
         queue_url: Option<String>,
         /// List the events that the archive keeps, and serve none

@@ -112,13 +112,19 @@ fn summary(done: &Tally, output: Output) -> Result<()> {
         failures,
     } = done;
     let mut stdout = std::io::stdout();
+    let (instances, regions) = (counted(*instances, "instance"), counted(*regions, "region"));
     writeln!(
         stdout,
-        "swept {instances} instances in {regions} regions: {stored} stored, {already_stored} \
-         already stored, {no_console} without a console, {failed} failed"
+        "swept {instances} in {regions}: {stored} stored, {already_stored} already stored, \
+         {no_console} without a console, {failed} failed"
     )?;
     for failure in failures {
         writeln!(stdout, "  failed: {}", printable(failure.as_bytes()))?;
     }
     Ok(())
+}
+
+fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
