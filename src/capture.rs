@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::warn;
 
+use crate::credentials::CredentialsError;
 use crate::ecs::response::{ConsoleOutput, EcsError, NoConsole};
 use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{EventError, InstanceEvent, Notice, Unrelated};
@@ -131,6 +132,8 @@ impl CaptureError {
             Self::Ecs(
                 EcsError::Rejected { .. } | EcsError::NoConsole { .. } | EcsError::TooLong,
             ) => "EcsRejected",
+            Self::Ecs(EcsError::Credentials(CredentialsError::Refused(_))) => "CredentialsRefused",
+            Self::Ecs(EcsError::Credentials(_)) => "CredentialsUnavailable",
             Self::Ecs(_) => "EcsUnavailable",
             Self::Store(StoreError::Denied(_)) => "ArchiveDenied",
             Self::Store(StoreError::Rejected(_)) => "ArchiveRejected",

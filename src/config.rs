@@ -1,5 +1,7 @@
 //! Environment → [`Config`]. The only file that reads environment variables.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +10,8 @@ use url::Url;
 
 use crate::capture::{Archiver, FailedEvents};
 use crate::clock::Clock;
-use crate::credentials::{Credentials, Secret};
+use crate::credentials::source::Source;
+use crate::credentials::{Credentials, CredentialsProvider, Secret};
 use crate::ecs::EcsClient;
 use crate::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::ecs::signature::SignatureVersion;
@@ -21,13 +24,35 @@ use crate::store::directory::DirectoryStore;
 use crate::triggers::Triggers;
 
 /// Every variable that is read. The settings table of the README has a row for each.
-pub const SETTINGS: [&str; 23] = [
+pub const SETTINGS: [&str; 45] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
     "ALIBABA_CLOUD_ACCESS_KEY_ID",
     "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
     "ALIBABA_CLOUD_SECURITY_TOKEN",
+    "ALIBABA_CLOUD_ROLE_ARN",
+    "ALIBABA_CLOUD_ROLE_SESSION_NAME",
+    "ALIBABA_CLOUD_ROLE_SESSION_POLICY",
+    "ALIBABA_CLOUD_ROLE_EXTERNAL_ID",
+    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+    "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
+    "ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE",
+    "ALIBABA_CLOUD_PROFILE",
+    "ALIBABA_CLOUD_CLI_PROFILE_DISABLED",
+    "ALIBABA_CLOUD_CREDENTIALS_FILE",
+    "ALIBABA_CLOUD_ECS_METADATA",
+    "ALIBABA_CLOUD_ECS_METADATA_DISABLED",
+    "ALIBABA_CLOUD_IMDSV1_DISABLED",
+    "ALIBABA_CLOUD_CREDENTIALS_URI",
+    "ALIBABA_CLOUD_STS_REGION",
+    "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED",
+    "STS_ENDPOINT_URL",
+    "ECS_METADATA_ENDPOINT_URL",
+    "HOME",
+    "AWS_ENDPOINT_URL_STS",
+    "FC_FUNCTION_NAME",
+    "FC_CUSTOM_LISTEN_PORT",
     "ALIBABA_CLOUD_REGION_ID",
     "TRIGGER_STATES",
     "FOLLOW_SECONDS",
@@ -100,8 +125,8 @@ pub struct EcsConfig {
     pub endpoint: EcsEndpoint,
     /// Signed how.
     pub signature_version: SignatureVersion,
-    /// Signed with what.
-    pub credentials: Credentials,
+    /// Where the credentials come from that requests are signed with.
+    pub credentials: Source,
     /// The region of events that name none.
     pub default_region: Option<RegionId>,
 }
@@ -110,7 +135,7 @@ pub struct EcsConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Archive {
     /// `s3://bucket/prefix` or `oss://bucket/prefix`.
-    Bucket(BucketConfig),
+    Bucket(Box<BucketConfig>),
     /// `file:///dir`.
     Directory(PathBuf),
 }
@@ -142,6 +167,17 @@ impl Environment {
             self.0.insert(name, value);
         }
         self
+    }
+
+    /// Whether this runs on a function host, AWS Lambda or Function Compute.
+    fn is_function(&self) -> bool {
+        [
+            "AWS_LAMBDA_RUNTIME_API",
+            "FC_FUNCTION_NAME",
+            "FC_CUSTOM_LISTEN_PORT",
+        ]
+        .into_iter()
+        .any(|name| self.get(name).is_some())
     }
 
     fn get(&self, name: &'static str) -> Option<&str> {
@@ -230,14 +266,15 @@ impl Config {
     pub fn archiver(self) -> Result<Archiver<EcsClient, ArchiveStore>, HttpSetupError> {
         let http = crate::http::client()?;
         let default_region = self.ecs.default_region.clone();
+        let credentials = CredentialsProvider::new(self.ecs.credentials.clone(), http.clone());
         Ok(Archiver {
-            store: self.archive.store(http.clone()),
+            store: self.archive.store_with(http.clone(), Some(&credentials)),
             follow_budget: self.follow_budget,
             failed_events: self.failed_events,
             follow_queue: self
                 .follow_queue
                 .map(|config| Queue::new(config, http.clone())),
-            source: self.ecs.client(http),
+            source: self.ecs.client_with(http, credentials),
             triggers: self.triggers,
             default_region,
         })
@@ -247,11 +284,16 @@ impl Config {
 impl EcsConfig {
     /// Makes what asks.
     pub fn client(self, http: reqwest::Client) -> EcsClient {
+        let credentials = CredentialsProvider::new(self.credentials.clone(), http.clone());
+        self.client_with(http, credentials)
+    }
+
+    fn client_with(self, http: reqwest::Client, credentials: CredentialsProvider) -> EcsClient {
         EcsClient {
             http,
             endpoint: self.endpoint,
             signature_version: self.signature_version,
-            credentials: self.credentials,
+            credentials,
             clock: Clock::default(),
         }
     }
@@ -302,8 +344,22 @@ impl Archive {
 
     /// Makes the store.
     pub fn store(self, http: reqwest::Client) -> ArchiveStore {
+        self.store_with(http, None)
+    }
+
+    /// The same; credentials that ECS is asked with, too, are fetched once for both.
+    fn store_with(
+        self,
+        http: reqwest::Client,
+        shared: Option<&CredentialsProvider>,
+    ) -> ArchiveStore {
         match self {
-            Self::Bucket(config) => ArchiveStore::Bucket(BucketStore::new(config, http)),
+            Self::Bucket(config) => {
+                let shared = shared.filter(|shared| *shared.source() == config.credentials);
+                let own = || CredentialsProvider::new(config.credentials.clone(), http.clone());
+                let credentials = shared.cloned().unwrap_or_else(own);
+                ArchiveStore::Bucket(BucketStore::new(*config, http, credentials))
+            }
             Self::Directory(root) => ArchiveStore::Directory(DirectoryStore::new(root)),
         }
     }
@@ -424,8 +480,8 @@ fn archive(environment: &Environment, problems: &mut Problems) -> Option<Archive
                 problems.note("ARCHIVE_URL", path.ok_or(why))?,
             ))
         }
-        "s3" => s3(&url, environment, problems).map(Archive::Bucket),
-        "oss" => oss(&url, environment, problems).map(Archive::Bucket),
+        "s3" => s3(&url, environment, problems).map(Box::new).map(Archive::Bucket),
+        "oss" => oss(&url, environment, problems).map(Box::new).map(Archive::Bucket),
         other => {
             problems.note::<()>(
                 "ARCHIVE_URL",
@@ -462,7 +518,7 @@ fn s3(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<B
         region: region?,
         endpoint_url,
         profile,
-        credentials: credentials?,
+        credentials: Source::Static(credentials?),
     })
 }
 
@@ -527,7 +583,7 @@ fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<
             ),
         ),
     };
-    let credentials = alibaba_credentials(environment, problems);
+    let credentials = keys::alibaba(environment, problems);
     let (bucket, prefix) = location?;
     if bucket.contains('.') {
         problems.note::<()>("ARCHIVE_URL", Err("OSS needs a bucket name without dots"));
@@ -603,7 +659,7 @@ fn endpoint_url(environment: &Environment, problems: &mut Problems) -> Option<Op
 }
 
 fn ecs(environment: &Environment, problems: &mut Problems) -> Option<EcsConfig> {
-    let credentials = alibaba_credentials(environment, problems);
+    let credentials = keys::alibaba(environment, problems);
     let endpoint = match environment.get("ECS_ENDPOINT_URL") {
         Some(text) => problems
             .note("ECS_ENDPOINT_URL", EndpointTemplate::parse(text))
@@ -631,19 +687,5 @@ fn ecs(environment: &Environment, problems: &mut Problems) -> Option<EcsConfig> 
         signature_version: signature_version?,
         credentials: credentials?,
         default_region: default_region?,
-    })
-}
-
-fn alibaba_credentials(environment: &Environment, problems: &mut Problems) -> Option<Credentials> {
-    let hint = "the access key that may call ecs:GetInstanceConsoleOutput";
-    let access_key_id = problems.required(environment, "ALIBABA_CLOUD_ACCESS_KEY_ID", hint);
-    let hint = "the secret of ALIBABA_CLOUD_ACCESS_KEY_ID";
-    let secret = problems.required(environment, "ALIBABA_CLOUD_ACCESS_KEY_SECRET", hint);
-    Some(Credentials {
-        access_key_id: access_key_id?,
-        access_key_secret: Secret::new(secret?),
-        security_token: environment
-            .get("ALIBABA_CLOUD_SECURITY_TOKEN")
-            .map(Secret::new),
     })
 }

@@ -5,6 +5,7 @@
 pub mod lambda; // runtime request → payload
 pub mod handler; // payload → events → outcomes → answer
 pub mod delivery; // payload → events, envelopes taken off (pure)
+pub mod webhook; // who may push events over HTTP (pure)
 pub mod event; // event JSON → Notice (pure)
 pub mod ids; // instance and region IDs, checked (pure)
 pub mod triggers; // which events lead to a capture (pure)

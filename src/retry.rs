@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
 use crate::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
@@ -74,34 +74,38 @@ impl Deadline {
 /// Calls until it succeeds, its error has no remedy, or a pause would not end in time.
 ///
 /// # Errors
-/// The last attempt's.
+/// The last attempt's; of one that was cut off at the deadline, the attempt's before it, which says
+/// more.
 pub async fn retry<T, E, F>(deadline: Deadline, mut attempt: impl FnMut() -> F) -> Result<T, E>
 where
     E: Remediable,
     F: Future<Output = Result<T, E>>,
 {
-    let pauses = ExponentialBuilder::new()
+    let mut ceilings = ExponentialBuilder::new()
         .with_min_delay(FIRST_CEILING)
         .with_max_delay(LAST_CEILING)
-        .with_max_times(MAX_ATTEMPTS - 1);
-    let mut signed_again = false;
-    let attempt = || {
-        let attempt = attempt();
-        async move {
-            let outcome = tokio::time::timeout_at(deadline.0, attempt).await;
-            outcome.unwrap_or_else(|_| Err(E::out_of_time()))
+        .with_max_times(MAX_ATTEMPTS - 1)
+        .build();
+    let (mut last, mut signed_again) = (None, false);
+    loop {
+        let error = match tokio::time::timeout_at(deadline.0, attempt()).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(last.unwrap_or_else(E::out_of_time)),
+        };
+        let remedy = error.remedy();
+        let is_over = remedy == Remedy::SignAgain && std::mem::replace(&mut signed_again, true);
+        let pause = ceilings
+            .next()
+            .filter(|_| !is_over)
+            .and_then(|ceiling| pause(remedy, ceiling, fastrand::f64()))
+            .filter(|pause| *pause < deadline.remaining());
+        match pause {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(error),
         }
-    };
-    attempt
-        .retry(pauses)
-        .adjust(|error: &E, ceiling| {
-            let remedy = error.remedy();
-            if remedy == Remedy::SignAgain && std::mem::replace(&mut signed_again, true) {
-                return None;
-            }
-            pause(remedy, ceiling?, fastrand::f64()).filter(|pause| *pause < deadline.remaining())
-        })
-        .await
+        last = Some(error);
+    }
 }
 
 /// Full jitter: callers that failed together do not come back together. `jitter` is 0 to 1.
@@ -260,6 +264,20 @@ mod tests {
             let deadline = Deadline::after(left).with_reserve(most);
             assert_eq!(deadline.remaining(), left - kept);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_before_says_more_than_being_cut_off() {
+        let calls = RefCell::new(0);
+        let outcome: Result<(), _> = retry(Deadline::after(HOUR), async || {
+            *calls.borrow_mut() += 1;
+            if *calls.borrow() == 1 {
+                return Err(Failure(Remedy::Wait));
+            }
+            std::future::pending().await
+        })
+        .await;
+        assert_eq!(outcome, Err(Failure(Remedy::Wait)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,6 +36,11 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
     };
     match error {
         EcsError::Denied { advice, .. } => (*advice).to_owned(),
+        EcsError::Credentials(_) => {
+            "check the settings that credentials come from: ALIBABA_CLOUD_ACCESS_KEY_ID, \
+             ALIBABA_CLOUD_ROLE_ARN and what belongs to them"
+                .to_owned()
+        }
         EcsError::Transport(cause) if is_set => unreachable("ECS_ENDPOINT_URL", &host, cause),
         EcsError::Transport(cause) => unreachable(
             "ALIBABA_CLOUD_REGION_ID (or set ECS_ENDPOINT_URL to another address of ECS)",
@@ -266,6 +271,7 @@ fn look_up(code: &str, of: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::source::Source;
     use crate::credentials::{Credentials, Secret};
     use crate::ecs::endpoint::EndpointTemplate;
 
@@ -282,11 +288,11 @@ mod tests {
             } else {
                 Profile::Aws
             },
-            credentials: Credentials {
+            credentials: Source::Static(Credentials {
                 access_key_id: "id".into(),
                 access_key_secret: Secret::new("hush"),
                 security_token: None,
-            },
+            }),
         }
     }
 

@@ -333,10 +333,10 @@ fn account_of(error: &EcsError) -> String {
 fn probed_as_it_is(archive: Archive) -> Archive {
     match archive {
         Archive::Bucket(config) if config.profile == Profile::Basic => {
-            Archive::Bucket(BucketConfig {
+            Archive::Bucket(Box::new(BucketConfig {
                 profile: Profile::Aws,
-                ..config
-            })
+                ..*config
+            }))
         }
         other => other,
     }

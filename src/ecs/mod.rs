@@ -6,11 +6,11 @@ pub mod response;
 pub mod signature;
 
 use crate::clock::{Clock, http_date};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, CredentialsProvider};
 use crate::ids::{InstanceId, RegionId};
 use endpoint::EcsEndpoint;
 use request::{RpcCall, Stamp};
-use response::{AnswerHead, ConsoleOutput, EcsError, InstancesPage, TIME_EXPIRED};
+use response::{AnswerHead, ConsoleOutput, EcsError, InstancesPage, TIME_EXPIRED, TOKEN_EXPIRED};
 use signature::SignatureVersion;
 
 /// Most bytes of an answer that are read. The API's own bound on a console is not documented;
@@ -62,7 +62,7 @@ pub struct EcsClient {
     /// Signed how.
     pub signature_version: SignatureVersion,
     /// Signed with what.
-    pub credentials: Credentials,
+    pub credentials: CredentialsProvider,
     /// Signed when.
     pub clock: Clock,
 }
@@ -102,12 +102,16 @@ impl EcsClient {
         region_id: &RegionId,
         read: fn(AnswerHead, &[u8]) -> Result<T, EcsError>,
     ) -> Result<T, EcsError> {
-        let (head, body) = self.send(call, region_id).await?;
+        let credentials = self.credentials.get().await?;
+        let (head, body) = self.send(call, region_id, &credentials).await?;
         let answer = read(head, &body);
-        if let (Err(EcsError::StaleSignature { code, .. }), Some(date)) = (&answer, head.date)
-            && code == TIME_EXPIRED
-        {
-            self.clock.set(date); // The next attempt is signed by ECS's own clock.
+        if let Err(EcsError::StaleSignature { code, .. }) = &answer {
+            // The next attempt is signed by ECS's own clock, or with fresh credentials.
+            match (code.as_str(), head.date) {
+                (TIME_EXPIRED, Some(date)) => self.clock.set(date),
+                (TOKEN_EXPIRED, _) => self.credentials.forget(&credentials).await,
+                _ => {}
+            }
         }
         answer
     }
@@ -117,6 +121,7 @@ impl EcsClient {
         &self,
         call: &RpcCall,
         region_id: &RegionId,
+        credentials: &Credentials,
     ) -> Result<(AnswerHead, Vec<u8>), EcsError> {
         let endpoint = self
             .endpoint
@@ -126,13 +131,7 @@ impl EcsClient {
             now: self.clock.now(),
             nonce: nonce()?,
         };
-        let signed = request::sign(
-            call,
-            &endpoint,
-            self.signature_version,
-            &self.credentials,
-            &stamp,
-        );
+        let signed = request::sign(call, &endpoint, self.signature_version, credentials, &stamp);
         let mut request = self.http.post(signed.url).header("content-length", "0");
         for (name, value) in signed.headers {
             request = request.header(name, value);
@@ -168,7 +167,8 @@ fn transport(error: reqwest::Error) -> EcsError {
     EcsError::Transport(format!("{kind}{cause}"))
 }
 
-fn nonce() -> Result<String, EcsError> {
+/// 128 random bits: unique to an attempt.
+pub(crate) fn nonce() -> Result<String, EcsError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| EcsError::Transport(format!("no random bytes for a nonce: {error}")))?;

@@ -188,7 +188,8 @@ fn with_query(endpoint: &Url, canonical_query: &str) -> Url {
     url
 }
 
-fn iso_second(time: Timestamp) -> String {
+/// `2023-10-26T10:22:32Z`.
+pub(crate) fn iso_second(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::CredentialsError;
 use crate::ids::{InstanceId, RegionId};
 use crate::retry::{Remediable, Remedy};
 
@@ -47,6 +48,9 @@ pub enum EcsError {
         /// ECS's ID of the request.
         request_id: String,
     },
+    /// There are no credentials to ask with.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// No whole answer came. Try again.
     #[error("no whole answer came from ECS: {0}")]
     Transport(String),
@@ -170,10 +174,14 @@ impl Remediable for EcsError {
             // Each request has a nonce of its own, so the next one's is good.
             Self::StaleSignature { code, .. } if code == NONCE_USED => Remedy::Wait,
             Self::StaleSignature { .. } => Remedy::SignAgain,
-            Self::Unavailable { .. } | Self::Transport(_) | Self::Unreadable { .. } => Remedy::Wait,
+            Self::Unavailable { .. }
+            | Self::Transport(_)
+            | Self::Unreadable { .. }
+            | Self::Credentials(CredentialsError::Unavailable(_)) => Remedy::Wait,
             Self::NoConsole { .. }
             | Self::Denied { .. }
             | Self::Rejected { .. }
+            | Self::Credentials(CredentialsError::Refused(_))
             | Self::TooLong => Remedy::GiveUp,
         }
     }
@@ -184,6 +192,7 @@ impl Remediable for EcsError {
 }
 
 const NONCE_USED: &str = "SignatureNonceUsed";
+pub(super) const TOKEN_EXPIRED: &str = "InvalidSecurityToken.Expired";
 /// ECS takes times that are at most 15 minutes off.
 pub(super) const TIME_EXPIRED: &str = "InvalidTimeStamp.Expired";
 
@@ -381,9 +390,7 @@ fn error(head: AnswerHead, body: &[u8]) -> EcsError {
             code,
             request_id,
         },
-        TIME_EXPIRED | NONCE_USED | "InvalidSecurityToken.Expired" => {
-            EcsError::StaleSignature { code, request_id }
-        }
+        TIME_EXPIRED | NONCE_USED | TOKEN_EXPIRED => EcsError::StaleSignature { code, request_id },
         "IncorrectInstanceStatus" => no_console(NoConsole::NotRunning),
         "NotSupported" => no_console(NoConsole::NotSupported),
         "InvalidInstanceId.NotFound" => no_console(NoConsole::NotFound),

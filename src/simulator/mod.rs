@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -32,7 +32,7 @@ mod verify;
 pub use fault::{Fault, FaultPlan, InvalidFault};
 use verify::{Action, ApiCall, Format, Refusal};
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Expiring, Secret};
 use crate::ids::{InstanceId, RegionId};
 
 /// What the simulator serves, and to whom.
@@ -71,6 +71,9 @@ pub enum Console {
 const SLOW_PIECES: usize = 50;
 const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
+/// Longest body of a request: a form with a token.
+const MAX_BODY_BYTES: usize = 64 << 10;
+
 /// The region of instances that were given no other.
 const REGION: &str = "cn-hangzhou";
 
@@ -95,6 +98,10 @@ struct State {
     regions: BTreeMap<InstanceId, RegionId>,
     /// Most instances in a page of a listing, where that is less than a request asks for.
     page_size: Option<usize>,
+    /// Keys that were given out for a while.
+    sessions: Vec<Expiring>,
+    /// OIDC tokens that are taken for a role.
+    oidc_tokens: HashSet<String>,
     faults: VecDeque<Fault>,
     nonces: HashSet<String>,
     answered: Vec<Answered>,
@@ -175,6 +182,23 @@ impl Simulator {
         self.shared.state().page_size = Some(instances);
     }
 
+    /// Gives out keys that are good for `life`, as a role's; they are known from then on.
+    pub fn open_session(&self, life: SignedDuration) -> Expiring {
+        self.shared.open_session(life)
+    }
+
+    /// Ends every session that is open.
+    pub fn end_sessions(&self) {
+        for session in &mut self.shared.state().sessions {
+            session.expires_at = Some(Timestamp::UNIX_EPOCH);
+        }
+    }
+
+    /// Takes this OIDC token for any role from now on.
+    pub fn trust_oidc_token(&self, token: &str) {
+        self.shared.state().oidc_tokens.insert(token.to_owned());
+    }
+
     /// Adds faults; each request meets one, in this order.
     pub fn plan_faults(&self, plan: &FaultPlan) {
         self.shared.state().faults.extend(plan.faults());
@@ -208,6 +232,61 @@ impl Shared {
     }
 }
 
+/// How long a role's keys are good.
+const SESSION_LIFE: SignedDuration = SignedDuration::from_hours(1);
+
+impl Shared {
+    fn open_session(&self, life: SignedDuration) -> Expiring {
+        let session = Expiring {
+            credentials: Credentials {
+                access_key_id: format!("STS.{}", request_id()),
+                access_key_secret: Secret::new(format!("session-secret-{}", request_id())),
+                security_token: Some(Secret::new(format!("session+token/{}=~*", request_id()))),
+            },
+            expires_at: Some(Timestamp::now() + life),
+        };
+        self.state().sessions.push(session.clone());
+        session
+    }
+
+    /// STS takes an OIDC token without any signature.
+    fn assume_role_with_oidc(&self, form: &[u8]) -> Answer {
+        let form: BTreeMap<String, String> =
+            url::form_urlencoded::parse(form).into_owned().collect();
+        let has = |name: &str| form.get(name).is_some_and(|value| !value.is_empty());
+        let needed = ["RoleArn", "OIDCProviderArn", "RoleSessionName", "OIDCToken"];
+        if !needed.into_iter().all(has) {
+            return Refusal::new(400, "MissingParameter", Format::Json).answer();
+        }
+        if !self.state().oidc_tokens.contains(&form["OIDCToken"]) {
+            return Refusal::new(400, "AuthenticationFail.OIDCToken.Invalid", Format::Json)
+                .answer();
+        }
+        self.role_session(&form["RoleArn"])
+    }
+
+    fn role_session(&self, role_arn: &str) -> Answer {
+        if role_arn.ends_with("/unknown") {
+            return Refusal::new(404, "EntityNotExist.Role", Format::Json).answer();
+        }
+        let Expiring {
+            credentials,
+            expires_at,
+        } = self.open_session(SESSION_LIFE);
+        let token = credentials.security_token.as_ref();
+        Answer::json(&json!({
+            "RequestId": request_id(),
+            "AssumedRoleUser": {"Arn": role_arn, "AssumedRoleId": "1:session"},
+            "Credentials": {
+                "AccessKeyId": credentials.access_key_id,
+                "AccessKeySecret": credentials.access_key_secret.expose(),
+                "SecurityToken": token.map(|token| token.expose()),
+                "Expiration": expires_at.map(|end| end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            },
+        }))
+    }
+}
+
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new(); // Ends its connections when the server ends.
     while let Ok((stream, _)) = listener.accept().await {
@@ -226,7 +305,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
     };
     let service = service_fn(move |request| {
         let (shared, socket) = (shared.clone(), socket.clone());
-        async move { shared.answer(&request, &socket).await }
+        async move { shared.answer(request, &socket).await }
     });
     // A client that goes away, and every fault that breaks the connection, ends here.
     let _ = hyper::server::conn::http1::Builder::new()
@@ -244,11 +323,14 @@ struct Broken;
 impl Shared {
     async fn answer(
         &self,
-        request: &Request<Incoming>,
+        request: Request<Incoming>,
         socket: &socket2::Socket,
     ) -> Result<Response<Body>, Broken> {
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
+        let request = Request::from_parts(head, body.map_err(|_| Broken)?.to_bytes());
         let now = Timestamp::now() + self.state().clock_ahead;
-        let mut response = self.answer_at(now, request, socket).await?;
+        let mut response = self.answer_at(now, &request, socket).await?;
         let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
         if let Some(date) = date.ok().and_then(|date| date.parse().ok()) {
             response.headers_mut().insert("date", date);
@@ -259,10 +341,24 @@ impl Shared {
     async fn answer_at(
         &self,
         now: Timestamp,
-        request: &Request<Incoming>,
+        request: &Request<Bytes>,
         socket: &socket2::Socket,
     ) -> Result<Response<Body>, Broken> {
-        let call = verify::call(request, &self.config.credentials, now);
+        let query = request.uri().query().unwrap_or_default();
+        if query
+            .split('&')
+            .any(|pair| pair == "Action=AssumeRoleWithOIDC")
+        {
+            let answer = self.assume_role_with_oidc(request.body());
+            info!("AssumeRoleWithOIDC -> {}", answer.summary());
+            return Ok(answer.into_response());
+        }
+        let mut known = vec![Expiring {
+            credentials: self.config.credentials.clone(),
+            expires_at: None,
+        }];
+        known.extend(self.state().sessions.iter().cloned());
+        let call = verify::call(request, &known, now);
         let fault = self.state().faults.pop_front();
         let answer = match (&call, fault.filter(|fault| *fault != Fault::None)) {
             (Ok(call), Some(fault)) => {
@@ -299,6 +395,13 @@ impl Shared {
             }
             (_, Format::Xml) => Refusal::new(400, "InvalidParameter.Format", Format::Xml).answer(),
             (Action::DescribeRegions, _) => self.regions(),
+            (
+                Action::AssumeRole {
+                    has_policy: false, ..
+                },
+                _,
+            ) => Refusal::new(400, "MissingParameter", Format::Json).answer(),
+            (Action::AssumeRole { role_arn, .. }, _) => self.role_session(role_arn),
             (
                 Action::DescribeInstances {
                     region_id,

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Answer, request_id};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Expiring};
 use crate::ecs::request::API_VERSION;
 use crate::ecs::signature::{Parameter, acs3, canonical_query, sha256_hex, v1};
 
@@ -51,7 +51,14 @@ pub(super) enum Action {
         next_token: String,
     },
     DescribeRegions,
+    AssumeRole {
+        role_arn: String,
+        has_policy: bool,
+    },
 }
+
+/// Version of the STS API.
+const STS_VERSION: &str = "2015-04-01";
 
 impl Action {
     fn read(name: &str, query: &[Parameter]) -> Result<Self, (u16, &'static str)> {
@@ -71,6 +78,13 @@ impl Action {
                 })
             }
             "DescribeRegions" => Ok(Self::DescribeRegions),
+            "AssumeRole" => {
+                value("RoleSessionName")?;
+                Ok(Self::AssumeRole {
+                    role_arn: value("RoleArn")?,
+                    has_policy: find(query, "Policy").is_some(),
+                })
+            }
             _ => Err((404, "InvalidAction.NotFound")),
         }
     }
@@ -80,6 +94,14 @@ impl Action {
             Self::GetInstanceConsoleOutput { .. } => "GetInstanceConsoleOutput",
             Self::DescribeInstances { .. } => "DescribeInstances",
             Self::DescribeRegions => "DescribeRegions",
+            Self::AssumeRole { .. } => "AssumeRole",
+        }
+    }
+
+    fn version(&self) -> &'static str {
+        match self {
+            Self::AssumeRole { .. } => STS_VERSION,
+            _ => API_VERSION,
         }
     }
 
@@ -144,24 +166,41 @@ struct Claims {
     format: Format,
 }
 
-/// Verifies everything but the nonce's being new.
+/// Verifies everything but the nonce's being new. `known` are the keys that are known, those of
+/// sessions with their end.
 pub(super) fn call<B>(
     request: &Request<B>,
-    credentials: &Credentials,
+    known: &[Expiring],
     now: Timestamp,
 ) -> Result<ApiCall, Refusal> {
     let query: Vec<Parameter> =
         url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
-    let claims = match header(request, "authorization") {
+    let authorization = header(request, "authorization");
+    let is_named = |key: &&Expiring| {
+        let id = key.credentials.access_key_id.as_str();
+        let in_header = authorization.is_some_and(|text| text.contains(&format!("={id},")));
+        in_header || find(&query, "AccessKeyId").as_deref() == Some(id)
+    };
+    // Of an unknown key the first one's signature is as wrong as any.
+    let named = known.iter().find(is_named).or(known.first());
+    let Some(Expiring {
+        credentials,
+        expires_at,
+    }) = named
+    else {
+        return Err(Refusal::new(
+            404,
+            "InvalidAccessKeyId.NotFound",
+            Format::Json,
+        ));
+    };
+    let claims = match authorization {
         Some(authorization) => acs3_claims(request, &query, authorization, credentials)?,
         None => v1_claims(request, &query, credentials)?,
     };
     let refuse = |status, code| Err(Refusal::new(status, code, claims.format));
-    if claims.version != API_VERSION {
-        return refuse(400, "InvalidVersion");
-    }
     if claims.access_key_id != credentials.access_key_id {
         return refuse(404, "InvalidAccessKeyId.NotFound");
     }
@@ -177,7 +216,11 @@ pub(super) fn call<B>(
     if !claims.signature_is_good {
         return refuse(400, "SignatureDoesNotMatch");
     }
+    if expires_at.is_some_and(|end| end <= now) {
+        return refuse(403, "InvalidSecurityToken.Expired");
+    }
     match Action::read(&claims.action, &query) {
+        Ok(action) if action.version() != claims.version => refuse(400, "InvalidVersion"),
         Ok(action) => Ok(ApiCall {
             action,
             nonce: claims.nonce,
@@ -326,7 +369,11 @@ mod tests {
 
     #[track_caller]
     fn check(request: &Request<()>, known: &Credentials, now: &str, code: &str) {
-        let code_given = call(request, known, now.parse().unwrap())
+        let known = Expiring {
+            credentials: known.clone(),
+            expires_at: None,
+        };
+        let code_given = call(request, &[known], now.parse().unwrap())
             .err()
             .map(|r| r.code);
         assert_eq!(code_given.as_deref().unwrap_or("good"), code);

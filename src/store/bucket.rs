@@ -4,7 +4,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
@@ -13,7 +13,8 @@ use jiff::Timestamp;
 
 use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
 use crate::clock::Clock;
-use crate::credentials::Credentials;
+use crate::credentials::CredentialsProvider;
+use crate::credentials::source::Source;
 use crate::refusal::Refusal;
 
 /// What a store can do: how it is asked to create and never to replace.
@@ -71,8 +72,8 @@ pub struct BucketConfig {
     pub path_style: bool,
     /// What it can do.
     pub profile: Profile,
-    /// Signs the requests.
-    pub credentials: Credentials,
+    /// Where the credentials come from that requests are signed with.
+    pub credentials: Source,
 }
 
 /// Records as objects in a bucket.
@@ -89,12 +90,17 @@ pub struct BucketStore {
 impl BucketStore {
     /// Builds the client straight from the configuration. The SDK's own discovery chains would
     /// read files and call metadata services at every cold start.
-    pub fn new(config: BucketConfig, http: reqwest::Client) -> Self {
+    pub fn new(
+        config: BucketConfig,
+        http: reqwest::Client,
+        credentials: CredentialsProvider,
+    ) -> Self {
         let clock = Clock::default();
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region))
-            .credentials_provider(config.credentials.for_aws())
+            .credentials_provider(credentials)
+            .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
             .http_client(crate::http::sdk_client(http, clock.clone()))
             .force_path_style(config.path_style)
             .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.

@@ -266,7 +266,7 @@ async fn exit_codes_are_those_of_the_help() {
         "ARCHIVE_URL: not set",
     );
     check(
-        &cli(&Settings::new(), &["capture", ID]).await,
+        &cli(&no_instance(), &["capture", ID]).await,
         2,
         "",
         "ALIBABA_CLOUD_ACCESS_KEY_ID: not set",

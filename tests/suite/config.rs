@@ -1,6 +1,7 @@
 //! Wrong and missing settings are reported by name, all of them at once.
 
 use ecs_console_archiver::config::{Archive, Config, Environment, Parts};
+use ecs_console_archiver::credentials::source::Source;
 
 const GOOD: [(&str, &str); 6] = [
     ("ARCHIVE_URL", "s3://bucket/a/b/"),
@@ -44,7 +45,7 @@ fn bucket(changes: &[(&str, &str)]) -> ecs_console_archiver::store::bucket::Buck
         .unwrap()
         .archive
     {
-        Archive::Bucket(bucket) => bucket,
+        Archive::Bucket(bucket) => *bucket,
         Archive::Directory(path) => panic!("{path:?}"),
     }
 }
@@ -63,7 +64,9 @@ fn a_prefix_ends_in_one_slash_or_is_empty() {
 
 #[test]
 fn everything_that_is_missing_is_named_at_once() {
-    let nothing = Environment::new(|_| None);
+    // On a function host there is no instance whose role could be used.
+    let on_lambda = |name| (name == "AWS_LAMBDA_RUNTIME_API").then(|| "127.0.0.1:1".to_owned());
+    let nothing = Environment::new(on_lambda);
     let error = Config::from_environment(&nothing).unwrap_err().to_string();
     for name in [
         "ARCHIVE_URL: not set",
@@ -149,7 +152,10 @@ fn oss_takes_the_accounts_keys_and_its_own_host() {
         config.endpoint_url.as_deref(),
         Some("https://s3.oss-cn-beijing.aliyuncs.com")
     );
-    assert_eq!(config.credentials.access_key_id, "id");
+    let Source::Static(credentials) = &config.credentials else {
+        panic!("{:?}", config.credentials);
+    };
+    assert_eq!(credentials.access_key_id, "id");
     assert!(!config.path_style);
     let inside = "https://s3.oss-cn-beijing-internal.aliyuncs.com";
     let config = bucket(&[

@@ -160,7 +160,7 @@ async fn people_get_a_table() {
 
 #[tokio::test]
 async fn wrong_settings_are_named_and_the_rest_is_tried() {
-    let seen = doctor(&Settings::new(), &[]).await;
+    let seen = doctor(&no_instance(), &[]).await;
     seen.ends_with(2, "failed");
     for name in [
         "ARCHIVE_URL",

@@ -6,6 +6,7 @@ mod support;
 mod cli;
 mod config;
 mod crash_points;
+mod credentials;
 mod doctor;
 mod events;
 mod follow;

@@ -3,7 +3,9 @@
 pub mod gate;
 pub mod runtime_api;
 pub mod s3_server;
+pub mod sigv4;
 pub mod sqs_server;
+pub mod token_server;
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -176,6 +178,11 @@ impl Bucket {
             settings,
         }
     }
+}
+
+/// No settings, and no wait for the metadata of an ECS instance that this machine is not.
+pub fn no_instance() -> Settings {
+    settings(&[("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")])
 }
 
 pub fn settings(pairs: &[(&str, &str)]) -> Settings {

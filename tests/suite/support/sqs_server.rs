@@ -5,18 +5,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::s3_server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
+use super::sigv4;
 
 /// A message that was sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,7 +105,7 @@ async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
 async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    if !signature_is_good(&head.headers, head.uri.path(), &body) {
+    if !sigv4::is_good("sqs", &head.headers, head.uri.path(), &body) {
         return error(403, "SignatureDoesNotMatch");
     }
     let mut state = state.lock().unwrap();
@@ -166,52 +164,4 @@ fn json_answer(status: u16, body: &Value) -> Response<Full<Bytes>> {
         .header("content-type", "application/x-amz-json-1.0")
         .body(Full::from(body.to_string()))
         .unwrap()
-}
-
-/// Signature Version 4, as the AWS documents describe it.
-fn signature_is_good(headers: &HeaderMap, path: &str, body: &[u8]) -> bool {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(authorization) = header("authorization") else {
-        return false;
-    };
-    let part = |name: &str| {
-        let rest = authorization.split(&format!("{name}=")).nth(1)?;
-        rest.split(',').next()
-    };
-    let (Some(credential), Some(names), Some(signature)) =
-        (part("Credential"), part("SignedHeaders"), part("Signature"))
-    else {
-        return false;
-    };
-    let Some((access_key_id, scope)) = credential.split_once('/') else {
-        return false;
-    };
-    let canonical_headers: String = names
-        .split(';')
-        .map(|name| format!("{name}:{}\n", header(name).unwrap_or_default().trim()))
-        .collect();
-    let payload = hex(&Sha256::digest(body));
-    let canonical = format!("POST\n{path}\n\n{canonical_headers}\n{names}\n{payload}");
-    let time = header("x-amz-date").unwrap_or_default();
-    let hash = hex(&Sha256::digest(canonical.as_bytes()));
-    let string_to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
-    let mut key = format!("AWS4{SECRET_ACCESS_KEY}").into_bytes();
-    for word in scope.split('/') {
-        key = hmac(&key, word);
-    }
-    let signs_host = names.split(';').any(|name| name == "host");
-    access_key_id == ACCESS_KEY_ID
-        && signs_host
-        && scope.ends_with("/us-east-1/sqs/aws4_request")
-        && hex(&hmac(&key, &string_to_sign)) == signature
-}
-
-fn hmac(key: &[u8], text: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    mac.update(text.as_bytes());
-    mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

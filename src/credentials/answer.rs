@@ -1,0 +1,178 @@
+//! Answers of token services → credentials.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Credentials, CredentialsError, Expiring, Secret};
+
+/// `AssumeRole` and `AssumeRoleWithOIDC`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RoleAnswer {
+    credentials: KeyAnswer,
+}
+
+/// The members both kinds of services use. `Code` is the metadata service's.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct KeyAnswer {
+    access_key_id: String,
+    access_key_secret: String,
+    security_token: String,
+    expiration: Timestamp,
+    #[serde(default)]
+    code: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct ErrorAnswer {
+    code: String,
+    message: String,
+    request_id: String,
+}
+
+/// Reads the answer of STS.
+///
+/// # Errors
+/// [`CredentialsError`] by what to do next.
+pub fn role(status: u16, body: &[u8]) -> Result<Expiring, CredentialsError> {
+    if status != 200 {
+        return Err(refusal("STS", status, body));
+    }
+    let answer: RoleAnswer = serde_json::from_slice(body)
+        .map_err(|_| CredentialsError::Unavailable("the answer of STS is not readable".into()))?;
+    Ok(keys(answer.credentials))
+}
+
+/// Reads the answer of the metadata service, or of a credentials URI. `from` names it.
+///
+/// # Errors
+/// [`CredentialsError`] by what to do next.
+pub fn metadata(from: &str, status: u16, body: &[u8]) -> Result<Expiring, CredentialsError> {
+    if status != 200 {
+        return Err(refusal(from, status, body));
+    }
+    let answer: KeyAnswer = serde_json::from_slice(body).map_err(|_| {
+        CredentialsError::Unavailable(format!("the answer of {from} has no whole set of keys"))
+    })?;
+    match answer.code.as_deref() {
+        None | Some("Success") => Ok(keys(answer)),
+        Some(code) => {
+            let text = format!("{from} answered {}", printable(code));
+            Err(CredentialsError::Refused(text))
+        }
+    }
+}
+
+fn keys(answer: KeyAnswer) -> Expiring {
+    Expiring {
+        credentials: Credentials {
+            access_key_id: answer.access_key_id,
+            access_key_secret: Secret::new(answer.access_key_secret),
+            security_token: Some(Secret::new(answer.security_token)),
+        },
+        expires_at: Some(answer.expiration),
+    }
+}
+
+fn refusal(from: &str, status: u16, body: &[u8]) -> CredentialsError {
+    let answer: ErrorAnswer = serde_json::from_slice(body).unwrap_or_default();
+    let mut text = format!("{from} gave {status}");
+    for part in [&answer.code, &answer.message, &answer.request_id] {
+        if !part.is_empty() {
+            text.push_str(&format!(" {}", printable(part)));
+        }
+    }
+    if status >= 500 || status == 429 || answer.code.starts_with("Throttling") {
+        CredentialsError::Unavailable(text)
+    } else {
+        CredentialsError::Refused(text)
+    }
+}
+
+/// At most 200 characters, escaped: it comes from outside.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(200)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: &str = r#""AccessKeyId":"STS.a","AccessKeySecret":"hush-s","SecurityToken":"hush-t",
+        "Expiration":"2023-10-26T16:22:32Z""#;
+
+    #[test]
+    fn keys_and_their_end_are_read() {
+        let sts = format!(r#"{{"RequestId":"R","AssumedRoleUser":{{}},"Credentials":{{{KEYS}}}}}"#);
+        let imds = format!(r#"{{{KEYS},"LastUpdated":"x","Code":"Success"}}"#);
+        let uri = format!("{{{KEYS}}}");
+        for read in [
+            role(200, sts.as_bytes()),
+            metadata("m", 200, imds.as_bytes()),
+            metadata("m", 200, uri.as_bytes()),
+        ] {
+            let read = read.unwrap();
+            assert_eq!(read.credentials.access_key_id, "STS.a");
+            assert_eq!(read.credentials.access_key_secret.expose(), "hush-s");
+            assert_eq!(read.credentials.security_token.unwrap().expose(), "hush-t");
+            assert_eq!(read.expires_at, "2023-10-26T16:22:32Z".parse().ok());
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_the_service_says_and_whether_to_try_again() {
+        let body =
+            br#"{"RequestId":"R-1","Code":"EntityNotExist.Role","Message":"no such\u001b role"}"#;
+        let error = role(404, body).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, CredentialsError::Refused(_)), "{text}");
+        assert!(
+            text.contains("EntityNotExist.Role no such\\u{1b} role R-1"),
+            "{text}"
+        );
+        for (status, body) in [
+            (503, ""),
+            (429, "{}"),
+            (400, r#"{"Code":"Throttling.User"}"#),
+        ] {
+            let error = role(status, body.as_bytes()).unwrap_err();
+            assert!(matches!(error, CredentialsError::Unavailable(_)), "{error}");
+        }
+        let failed = br#"{"Code":"Failed","AccessKeyId":"","AccessKeySecret":"","SecurityToken":"","Expiration":"2023-10-26T16:22:32Z"}"#;
+        assert!(matches!(
+            metadata("m", 200, failed),
+            Err(CredentialsError::Refused(_))
+        ));
+    }
+
+    #[test]
+    fn partial_answers_are_not_taken_and_never_quoted() {
+        for body in [
+            "",
+            "{}",
+            r#"{"AccessKeyId":"STS.a","AccessKeySecret":"hush"}"#,
+            "<html/>",
+        ] {
+            for error in [
+                role(200, body.as_bytes()),
+                metadata("m", 200, body.as_bytes()),
+            ] {
+                let error = error.unwrap_err();
+                assert!(matches!(error, CredentialsError::Unavailable(_)), "{error}");
+                assert!(!error.to_string().contains("hush"), "{error}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_answers_never_panic(status in 100u16..600, body: Vec<u8>) {
+            let _ = (role(status, &body), metadata("m", status, &body));
+        }
+    }
+}
