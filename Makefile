@@ -7,6 +7,7 @@ SHELL := bash
 # Tools that take minutes to build are kept here, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
 CARGO_DENY_VERSION := 0.20.2
+GARAGE_VERSION := 2.5.0
 PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -26,6 +27,10 @@ run: ## Do the main job on a folder and the simulator: capture, list, print back
 .PHONY: test
 test: ## Everything that must pass.
 	cargo test --locked
+
+.PHONY: test-garage
+test-garage: $(TOOLS)/bin/garage ## The archive on a real S3 server, under kills of both sides.
+	GARAGE=$(TOOLS)/bin/garage cargo test --locked --test garage -- --nocapture
 
 .PHONY: test-cargo-lambda
 test-cargo-lambda: $(TOOLS)/python/installed ## The function under cargo-lambda and the AWS CLI.
@@ -49,6 +54,15 @@ deny: $(TOOLS)/bin/cargo-deny ## Licences, sources and unwanted crates.
 
 $(TOOLS)/bin/cargo-deny:
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
+
+# Minutes with full optimization on two cores, and no test here needs that.
+$(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_LTO := off
+$(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_OPT_LEVEL := 1
+$(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS := 16
+$(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_DEBUG := 0
+$(TOOLS)/bin/garage:
+	cargo install --quiet --locked --root $(TOOLS) garage@$(GARAGE_VERSION) \
+		--no-default-features --features bundled-libs,sqlite
 
 $(TOOLS)/python/installed: Makefile
 	python3 -m venv --clear $(TOOLS)/python

@@ -1,6 +1,6 @@
 //! A Lambda Runtime API on loopback: it hands events to the real `bootstrap` and takes its answers.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -94,6 +94,21 @@ impl Function {
 
     /// Delivers a payload and waits for the answer.
     pub async fn invoke(&self, payload: &[u8], timeout: Duration) -> Answer {
+        let never = std::future::pending();
+        match self.invoke_until(payload, timeout, never).await {
+            Ok(answer) => answer,
+            Err(status) => panic!("the function ended: {status}"),
+        }
+    }
+
+    /// The same, where the function may end without an answer; and it is killed when `moment`
+    /// comes before its answer. It takes no more payloads then.
+    pub async fn invoke_until(
+        &self,
+        payload: &[u8],
+        timeout: Duration,
+        moment: impl Future<Output = ()>,
+    ) -> Result<Answer, ExitStatus> {
         let (sender, answer) = oneshot::channel();
         let invocation = Invocation {
             payload: payload.to_vec(),
@@ -103,8 +118,12 @@ impl Function {
         self.invocations.send(invocation).unwrap();
         let mut process = self.process.lock().await;
         tokio::select! {
-            answer = answer => answer.expect("the function took the event and never answered"),
-            status = process.wait() => panic!("the function ended: {}", status.unwrap()),
+            answer = answer => Ok(answer.expect("the function took the event and never answered")),
+            status = process.wait() => Err(status.unwrap()),
+            () = moment => {
+                process.start_kill().unwrap();
+                Err(process.wait().await.unwrap())
+            }
         }
     }
 
