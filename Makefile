@@ -7,6 +7,8 @@ SHELL := bash
 # Tools that take minutes to build are kept here, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+GARAGE_VERSION := 2.5.0
 PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -27,6 +29,36 @@ run: ## Do the main job on a folder and the simulator: capture, list, print back
 test: ## Everything that must pass.
 	cargo test --locked
 
+.PHONY: test-garage
+test-garage: $(TOOLS)/bin/garage ## The archive on a real S3 server, under kills of both sides.
+	GARAGE=$(TOOLS)/bin/garage cargo test --locked --test garage -- --nocapture
+
+# Seconds that `make fuzz` runs each target.
+SECONDS ?= 20
+FUZZ_TARGETS := events ecs_answer update_time reader
+# More seeds than those under fuzz/seeds: what the other tests have, too.
+SEEDS_events := events
+SEEDS_reader := tests/fixtures/consoles
+
+# On the stable compiler, whose coverage instrumentation needs to be let in. No sanitizer: there is
+# no unsafe code here, and the assertions of the targets are what is looked for.
+CARGO_FUZZ := RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(abspath $(TARGET))/fuzz $(TOOLS)/bin/cargo-fuzz
+FUZZ_BUILD := --fuzz-dir fuzz --sanitizer none --codegen-units 16
+FUZZ_LIMITS := -max_len=8192 -timeout=20 -rss_limit_mb=1024
+
+.PHONY: fuzz
+fuzz: $(addprefix fuzz-,$(FUZZ_TARGETS)) ## Each fuzz target for SECONDS (20); fails on a crash.
+
+.PHONY: $(addprefix fuzz-,$(FUZZ_TARGETS))
+$(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%: $(TOOLS)/bin/cargo-fuzz
+	@mkdir -p fuzz/corpus/$*
+	$(CARGO_FUZZ) build $(FUZZ_BUILD) $*
+	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
+	if ! $(CARGO_FUZZ) run $(FUZZ_BUILD) $* fuzz/corpus/$* fuzz/seeds/$* $(SEEDS_$*) -- \
+		-max_total_time=$(SECONDS) -dict=fuzz/words/$* $(FUZZ_LIMITS) 2> $$log; \
+	then tail -n 60 $$log; exit 1; fi; \
+	sed -n 's/^Done \(.*\) second(s)$$/fuzz $*: \1 s, no crash/p' $$log
+
 .PHONY: test-cargo-lambda
 test-cargo-lambda: $(TOOLS)/python/installed ## The function under cargo-lambda and the AWS CLI.
 	cargo build --locked --bins
@@ -39,7 +71,9 @@ test-infra: $(TOOLS)/python/installed ## The templates under infra/, by their ow
 .PHONY: check
 check: ## Format, lints, and the function built without the CLI.
 	cargo fmt --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test garage -- -D warnings
 	cargo clippy --locked --no-default-features --lib --bin bootstrap -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 
@@ -49,6 +83,18 @@ deny: $(TOOLS)/bin/cargo-deny ## Licences, sources and unwanted crates.
 
 $(TOOLS)/bin/cargo-deny:
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
+
+$(TOOLS)/bin/cargo-fuzz:
+	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+
+# Minutes with full optimization on two cores, and no test here needs that.
+$(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_LTO := off
+$(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_OPT_LEVEL := 1
+$(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS := 16
+$(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_DEBUG := 0
+$(TOOLS)/bin/garage:
+	cargo install --quiet --locked --root $(TOOLS) garage@$(GARAGE_VERSION) \
+		--no-default-features --features bundled-libs,sqlite
 
 $(TOOLS)/python/installed: Makefile
 	python3 -m venv --clear $(TOOLS)/python

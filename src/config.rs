@@ -480,8 +480,12 @@ fn archive(environment: &Environment, problems: &mut Problems) -> Option<Archive
                 problems.note("ARCHIVE_URL", path.ok_or(why))?,
             ))
         }
-        "s3" => s3(&url, environment, problems).map(Box::new).map(Archive::Bucket),
-        "oss" => oss(&url, environment, problems).map(Box::new).map(Archive::Bucket),
+        "s3" => s3(&url, environment, problems)
+            .map(Box::new)
+            .map(Archive::Bucket),
+        "oss" => oss(&url, environment, problems)
+            .map(Box::new)
+            .map(Archive::Bucket),
         other => {
             problems.note::<()>(
                 "ARCHIVE_URL",

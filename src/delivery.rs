@@ -59,6 +59,9 @@ impl Delivery {
             return Self::unreadable(error, head);
         }
         match serde_json::from_slice(payload) {
+            // The event's JSON as text. A queue's message may be that, and is delivered bare when
+            // it failed and is served again.
+            Ok(Value::String(json)) => Self::parse(json.as_bytes()),
             Ok(value) => Self::from_json(&value),
             Err(error) => Self::unreadable(EventError::NotJson(error.to_string()), payload),
         }
@@ -120,7 +123,7 @@ fn sqs_message(record: &Value) -> Message {
     let body = record.get("body").and_then(Value::as_str);
     match body {
         Some(body) => unwrap_text(body, 1, &mut notices),
-        None => notices.push(Err(EventError::UnknownForm)),
+        None => unwrap_into(record, 1, &mut notices), // It may be an event itself.
     }
     let sqs_message_id = record
         .get("messageId")
@@ -148,7 +151,7 @@ fn unwrap_into(value: &Value, depth: usize, notices: &mut Notices) {
                 .for_each(|item| unwrap_into(item, depth + 1, notices));
         }
         // An element of an EventBridge batch may be the event's JSON as text.
-        Value::String(json) if depth > 0 => return unwrap_text(json, depth + 1, notices),
+        Value::String(json) => return unwrap_text(json, depth + 1, notices),
         other => return notices.push(Err(EventError::NotAnObject(type_name(other)))),
     };
     if let Some(body) = http_body(object) {
@@ -362,12 +365,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_of_a_message_holds_the_same_events() {
+        let text = Value::from(event().to_string()).to_string();
+        let bare = json!({"eventSource": "aws:sqs", "resourceId": "i-a1", "state": "Stopping"});
+        for (payload, events) in [
+            (json!({"requestContext": {"http": {}}, "body": text}), 1),
+            (
+                json!({"Records": [{"eventSource": "aws:sqs", "body": text}]}),
+                1,
+            ),
+            (json!({"Records": [bare]}), 1),
+            (
+                json!({"requestContext": {"http": {}}, "body": format!("[{text},{text}]")}),
+                2,
+            ),
+        ] {
+            let messages = Delivery::parse(payload.to_string().as_bytes()).messages;
+            let again = Delivery::parse(messages[0].text.as_bytes()).messages;
+            assert_eq!(messages[0].notices.len(), events, "{payload}");
+            assert!(messages[0].notices.iter().all(Result::is_ok), "{payload}");
+            assert_eq!(messages[0].notices, again[0].notices, "{payload}");
+        }
+    }
+
+    #[test]
     fn payloads_that_are_no_events_say_why() {
         for (payload, message) in [
             ("", "not JSON"),
             ("{", "not JSON"),
             ("5", "a number, not a JSON object"),
-            ("\"{}\"", "text, not a JSON object"),
+            ("\"{}\"", "no known form"),
+            ("\"5\"", "a number, not a JSON object"),
             ("null", "null, not a JSON object"),
             (
                 r#"{"requestContext":{"http":{}},"body":"*","isBase64Encoded":true}"#,

@@ -124,7 +124,8 @@ impl Marker {
         now: Timestamp,
     ) -> Self {
         let time = match (event.occurred_at, &event.cause) {
-            (Some(time), _) => time,
+            // A key's time has no sign, and what an event says may be any.
+            (Some(time), _) => time.max(Timestamp::UNIX_EPOCH),
             // A sweep comes by often, and one marker a day says it.
             (None, Cause::Sweep) => start_of_day(now),
             (None, _) => now,
@@ -363,6 +364,10 @@ mod tests {
         assert!(marker(None, Cause::Sweep, morning) == marker(None, Cause::Sweep, evening));
         let by_hand = marker(None, Cause::Manual, morning);
         assert!(by_hand.key != marker(None, Cause::Manual, evening).key);
+        for hostile in ["-000100-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
+            let key = marker(Some(hostile), stopping(), morning).key.to_string();
+            assert!(MarkerKey::parse(&key).is_some(), "{key}");
+        }
         assert_eq!(
             String::from_utf8(first.object.body).unwrap(),
             r#"{

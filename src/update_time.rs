@@ -77,7 +77,10 @@ impl UpdateTime {
         let (time, zone) = Self::parse_with_zone(text).ok()?;
         // A time is rounded down to its second or minute, so its last moment counts.
         let rounded = SignedDuration::from_secs(if time.has_seconds { 1 } else { 60 });
-        let read = |offset: Offset| Some(offset.to_timestamp(time.wall_clock).ok()? + rounded);
+        let read = |offset: Offset| {
+            let start = offset.to_timestamp(time.wall_clock).ok()?;
+            Some(later(start, rounded))
+        };
         let beijing = Offset::constant(8);
         let said = match zone {
             "" | "Z" | "PRC" => beijing,
@@ -85,8 +88,8 @@ impl UpdateTime {
         };
         let is_utc = matches!(zone, "" | "Z")
             && read(Offset::UTC).is_some_and(|end| {
-                let soonest = (event + MAX_FOLLOW).min(now);
-                end > event && end <= soonest + MAX_CLOCK_SKEW
+                let soonest = later(event, MAX_FOLLOW).min(now);
+                end > event && end <= later(soonest, MAX_CLOCK_SKEW)
             });
         Some(is_utc || read(said).is_some_and(|end| end > event))
     }
@@ -96,6 +99,11 @@ impl UpdateTime {
 const MAX_FOLLOW: SignedDuration = SignedDuration::from_hours(1);
 /// What the clocks of ECS and of this machine may differ by, and still a time is not in the future.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
+
+/// A sum that stops at the end of time, which an event or an answer may name.
+fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
 
 /// The compact form used in keys: `20180322T100457`, or `20180322T1004` where no seconds came.
 impl fmt::Display for UpdateTime {
@@ -249,6 +257,16 @@ mod tests {
         check_shows("2018-03-21 20:00:00", "2018-03-21T12:10:00Z", Some(false));
         check_shows("2018-03-21 20:20:00", "2018-03-21T12:10:00Z", Some(true));
         check_shows("2018-03-21 12:20:00", "2018-03-21T12:10:00Z", Some(true));
+    }
+
+    #[test]
+    fn the_end_of_time_is_a_time_like_any_other() {
+        let end = &Timestamp::MAX.to_string();
+        check_shows("2018-03-22 10:04:57", end, Some(false));
+        check_shows("9999-12-30 22:00:00", end, Some(false));
+        check_shows("9999-12-31T06:00:00", end, Some(false));
+        check_shows("9999-12-31T05:59:59", "2018-03-22T02:04:57Z", Some(true));
+        check_shows("9999-12-31T06:00+08:00", "2018-03-22T02:04:57Z", Some(true));
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! Whatever a platform delivers, what is read of it is safe in host names, queries and keys, and
+//! what is kept of it reads back.
+#![no_main]
+
+use ecs_console_archiver::delivery::{Delivery, Message};
+use ecs_console_archiver::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
+use ecs_console_archiver::ecs::response::{ConsoleOutput, NoConsole};
+use ecs_console_archiver::event::{InstanceEvent, MAX_TEXT_CHARS, Notice};
+use ecs_console_archiver::follow::Follow;
+use ecs_console_archiver::ids::{InstanceId, RegionId};
+use ecs_console_archiver::key::{MarkerKey, RecordKey};
+use ecs_console_archiver::record::{FailedEvent, Marker, Record};
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use serde_json::json;
+
+fuzz_target!(|payload: &[u8]| {
+    let delivery = Delivery::parse(payload);
+    for message in &delivery.messages {
+        for notice in message.notices.iter().flatten() {
+            match notice {
+                Notice::Instance(event) => check_event(event),
+                Notice::Follow(follow) => {
+                    check_event(&follow.event);
+                    assert!(same_again(&json!({ "follow": follow }), notice));
+                }
+                Notice::Sweep(sweep) => {
+                    sweep.regions.iter().for_each(check_region);
+                    if let Some(cursor) = &sweep.resume {
+                        check_region(&cursor.region_id);
+                    }
+                    assert!(same_again(&json!({ "sweep": sweep }), notice));
+                }
+                Notice::Other(_) => {}
+            }
+        }
+        check_failed(message);
+    }
+});
+
+fn check_instance(id: &InstanceId) {
+    let rest = id.as_str().strip_prefix("i-").unwrap();
+    assert!((1..=40).contains(&rest.len()));
+    assert!(rest.bytes().all(|b| b.is_ascii_alphanumeric()));
+}
+
+fn check_region(id: &RegionId) {
+    let template = EndpointTemplate::parse("https://ecs-vpc.{region}.aliyuncs.com").unwrap();
+    let url = EcsEndpoint::Template(template).url(id).unwrap();
+    let host = format!("ecs-vpc.{id}.aliyuncs.com");
+    assert_eq!(url.host_str(), Some(host.as_str()));
+    assert!(url.username().is_empty() && url.port().is_none() && url.path() == "/");
+}
+
+fn check_event(event: &InstanceEvent) {
+    check_instance(&event.instance_id);
+    let asked_in = event.region_id.clone();
+    let region_id = asked_in.unwrap_or_else(|| RegionId::parse("cn-hangzhou").unwrap());
+    check_region(&region_id);
+    // Of a follow message it is this program's own, and as long as that sent it.
+    let cause = event.cause.to_string();
+    let console = ConsoleOutput {
+        plain: cause.clone().into_bytes(),
+        last_update_time: event.event_id.clone().unwrap_or_default(),
+        request_id: cause,
+        reported_instance_id: None,
+    };
+    let now = Timestamp::UNIX_EPOCH;
+    let record = Record::new(event, &region_id, &console, now, None).unwrap();
+    let key = record.key.to_string();
+    assert_eq!(key.matches('/').count(), 1);
+    assert!(!key.contains(".."));
+    assert_eq!(RecordKey::parse(&key), Some(record.key));
+    for value in record.object.metadata.values() {
+        assert!(value.len() <= 256 && value.bytes().all(|b| matches!(b, b' '..=b'~')));
+    }
+    let marker = Marker::new(event, &region_id, NoConsole::Empty, "", now);
+    let key = marker.key.to_string();
+    let read = MarkerKey::parse(&key);
+    assert!(read.is_some_and(|read| read.to_string() == key), "{key}");
+    // What is followed comes back as it was sent.
+    let follow = Follow::begin(event.clone(), now);
+    let notice = Notice::Follow(Box::new(follow.clone()));
+    assert!(same_again(&json!({ "follow": follow }), &notice));
+}
+
+/// Whether a message of this program reads back as what it was made from.
+fn same_again(message: &serde_json::Value, notice: &Notice) -> bool {
+    let delivery = Delivery::parse(message.to_string().as_bytes());
+    let notices: Vec<_> = delivery.messages.iter().flat_map(|m| &m.notices).collect();
+    matches!(notices[..], [Ok(read)] if read == notice)
+}
+
+/// An event that is kept when it fails is, served again, the same event.
+fn check_failed(message: &Message) {
+    let failed = FailedEvent::new(&message.text, "Internal", Timestamp::UNIX_EPOCH).unwrap();
+    let text = FailedEvent::read(&failed.object.body).unwrap();
+    assert_eq!(text, message.text);
+    let again = Delivery::parse(text.as_bytes());
+    let mut again = again.messages.iter().flat_map(|m| &m.notices).flatten();
+    for notice in message.notices.iter().flatten() {
+        assert!(again.any(|read| read == notice), "{notice:?} is lost");
+        if let Notice::Instance(event) = notice {
+            let id = event.event_id.as_deref().unwrap_or_default();
+            assert!(id.chars().count() <= MAX_TEXT_CHARS);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The real program on a real S3 server, Garage, which the environment names in `GARAGE`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+#[allow(dead_code)] // The suite uses the rest.
+#[path = "../suite/support/mod.rs"]
+mod support;
+
+mod contract;
+mod kills;
+mod relay;
+mod server;
