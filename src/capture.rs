@@ -19,6 +19,7 @@ use crate::store::{PutOutcome, Store, StoreError};
 use crate::sweep::Swept;
 use crate::triggers::Triggers;
 use crate::update_time::UpdateTime;
+use crate::webhook::gate::Gate;
 
 /// Kept of an invocation's time for the last poll and for storing what it brings.
 const POLL_RESERVE: Duration = Duration::from_secs(5);
@@ -47,6 +48,8 @@ pub struct Archiver<C, S> {
     pub follow_queue: Option<Queue>,
     /// Who keeps events that fail for good.
     pub failed_events: FailedEvents,
+    /// Lets HTTP requests in; without it, whoever calls is trusted.
+    pub gate: Option<Gate>,
 }
 
 /// Who keeps events that fail for good.

@@ -15,6 +15,7 @@ use crate::credentials::{Credentials, CredentialsProvider, Secret};
 use crate::ecs::EcsClient;
 use crate::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::ecs::signature::SignatureVersion;
+use crate::host::Host;
 use crate::http::HttpSetupError;
 use crate::ids::RegionId;
 use crate::queue::{Queue, QueueConfig};
@@ -22,9 +23,11 @@ use crate::store::ArchiveStore;
 use crate::store::bucket::{BucketConfig, BucketStore, Profile};
 use crate::store::directory::DirectoryStore;
 use crate::triggers::Triggers;
+use crate::webhook::WebhookPolicy;
+use crate::webhook::gate::Gate;
 
 /// Every variable that is read. The settings table of the README has a row for each.
-pub const SETTINGS: [&str; 45] = [
+pub const SETTINGS: [&str; 50] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -53,6 +56,11 @@ pub const SETTINGS: [&str; 45] = [
     "AWS_ENDPOINT_URL_STS",
     "FC_FUNCTION_NAME",
     "FC_CUSTOM_LISTEN_PORT",
+    "FC_SERVER_PORT",
+    "LISTEN_ADDR",
+    "WEBHOOK_TOKEN",
+    "WEBHOOK_URL",
+    "WEBHOOK_ALLOW_UNSIGNED",
     "ALIBABA_CLOUD_REGION_ID",
     "TRIGGER_STATES",
     "FOLLOW_SECONDS",
@@ -103,6 +111,8 @@ pub struct Config {
     pub follow_queue: Option<QueueConfig>,
     /// Who keeps events that fail for good.
     pub failed_events: FailedEvents,
+    /// Whose HTTP requests are served.
+    pub webhook: WebhookPolicy,
 }
 
 /// The parts of a set-up that can be tried, each as far as its own settings are right.
@@ -243,6 +253,7 @@ impl Config {
             None => Some(None),
         };
         let failed_events = failed_events(environment, &mut problems);
+        let webhook = webhook(environment, &mut problems);
         let read = || {
             Some(Self {
                 archive: archive?,
@@ -251,6 +262,7 @@ impl Config {
                 follow_budget: follow_budget?,
                 follow_queue: follow_queue?,
                 failed_events: failed_events?,
+                webhook: webhook?,
             })
         };
         match read() {
@@ -271,6 +283,7 @@ impl Config {
             store: self.archive.store_with(http.clone(), Some(&credentials)),
             follow_budget: self.follow_budget,
             failed_events: self.failed_events,
+            gate: Some(Gate::new(self.webhook, http.clone())),
             follow_queue: self
                 .follow_queue
                 .map(|config| Queue::new(config, http.clone())),
@@ -396,6 +409,65 @@ fn failed_events(environment: &Environment, problems: &mut Problems) -> Option<F
         None => Some(FailedEvents::Archive),
     }
 }
+
+fn webhook(environment: &Environment, problems: &mut Problems) -> Option<WebhookPolicy> {
+    let url = environment.get("WEBHOOK_URL");
+    let is_address = |text: &str| {
+        Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    };
+    if let Some(text) = url {
+        let why = "expected the address EventBridge is configured with, letter by letter";
+        problems.note("WEBHOOK_URL", is_address(text).then_some(()).ok_or(why))?;
+    }
+    let allows_unsigned = match environment.get("WEBHOOK_ALLOW_UNSIGNED") {
+        None | Some("false") => Some(false),
+        Some("true") => Some(true),
+        Some(_) => problems.note("WEBHOOK_ALLOW_UNSIGNED", Err("expected true or false")),
+    };
+    Some(WebhookPolicy {
+        token: environment.get("WEBHOOK_TOKEN").map(Secret::new),
+        url: url.map(str::to_owned),
+        allows_unsigned: allows_unsigned?,
+    })
+}
+
+impl Host {
+    /// Which host this is, by what it sets.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where it is none of those known.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        if environment.get("AWS_LAMBDA_RUNTIME_API").is_some() {
+            return Ok(Self::Lambda);
+        }
+        let host = if let Some(text) = environment.get("LISTEN_ADDR") {
+            let why = format!("{text:?} is no address and port such as 0.0.0.0:8080");
+            let listen = problems.note("LISTEN_ADDR", text.parse().map_err(|_| why));
+            listen.map(|listen| Self::Webhook { listen })
+        } else if environment.is_function() {
+            let port = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT"]
+                .into_iter()
+                .find_map(|name| environment.get(name).map(|text| (name, text)));
+            let port = match port {
+                None => Some(FC_PORT),
+                Some((name, text)) => {
+                    let why = format!("{text:?} is no port");
+                    problems.note(name, text.parse().map_err(|_| why))
+                }
+            };
+            port.map(|port| Self::FunctionCompute { port })
+        } else {
+            let why = "not set; this is neither AWS Lambda nor Function Compute: set the address \
+                       to receive webhooks on, such as 0.0.0.0:8080";
+            problems.note("LISTEN_ADDR", Err(why))
+        };
+        host.ok_or(ConfigError(problems.0))
+    }
+}
+
+/// What Function Compute takes where it says nothing else.
+const FC_PORT: u16 = 9000;
 
 /// Longest time a console is followed, in seconds.
 const MAX_FOLLOW_SECONDS: u64 = 3600;

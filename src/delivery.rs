@@ -1,5 +1,7 @@
 //! What a platform hands over in one invocation → the events in it, envelopes taken off.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
@@ -19,6 +21,19 @@ pub struct Delivery {
     pub messages: Vec<Message>,
     /// The form of the answer.
     pub reply: ReplyForm,
+    /// The HTTP request it came as, where it did.
+    pub request: Option<HttpRequest>,
+}
+
+/// An HTTP request as a function URL or an API passes it on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// As it was sent.
+    pub body: Vec<u8>,
+    /// Whether the platform has authenticated the sender: by IAM, or by an API's authorizer.
+    pub is_authenticated: bool,
 }
 
 /// What succeeds or fails as one: an SQS message, or the whole payload.
@@ -76,6 +91,7 @@ impl Delivery {
         Self {
             messages: vec![message],
             reply: ReplyForm::One,
+            request: None,
         }
     }
 
@@ -85,6 +101,7 @@ impl Delivery {
             return Self {
                 messages,
                 reply: ReplyForm::SqsBatch,
+                request: None,
             };
         }
         let reply = match payload {
@@ -107,8 +124,24 @@ impl Delivery {
                 text,
             }],
             reply,
+            request: payload.as_object().and_then(http_request),
         }
     }
+}
+
+fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
+    // A body that cannot be decoded has no good signature, either.
+    let body = http_body(object)?.unwrap_or_default().into_bytes();
+    let headers = object.get("headers").and_then(Value::as_object);
+    let header = |(name, value): (&String, &Value)| {
+        Some((name.to_ascii_lowercase(), value.as_str()?.to_owned()))
+    };
+    let authorizer = object.get("requestContext")?.get("authorizer");
+    Some(HttpRequest {
+        headers: headers.into_iter().flatten().filter_map(header).collect(),
+        body,
+        is_authenticated: authorizer.is_some_and(|authorizer| !authorizer.is_null()),
+    })
 }
 
 fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {

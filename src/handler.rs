@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::capture::{Archiver, CaptureError, FailedEvents, Following, Progress};
-use crate::delivery::{Delivery, ReplyForm};
+use crate::delivery::{Delivery, Message, ReplyForm};
 use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{EventError, InstanceEvent, Notice};
 use crate::outcome::{Outcome, Stored};
@@ -18,6 +19,8 @@ use crate::record::FailedEvent;
 use crate::retry::{Deadline, Retrying};
 use crate::store::Store;
 use crate::sweep::Tally;
+use crate::webhook::Push;
+use crate::webhook::gate::GateError;
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
 const CONCURRENCY: usize = 4;
@@ -50,6 +53,17 @@ pub struct Handled {
     /// stays, and is found then.
     pub reply: Result<Value, InvocationError>,
     /// What goes on after the answer: an HTTP request's events, whose sender waits only briefly.
+    pub rest: Vec<Rest>,
+}
+
+/// The answer to an HTTP request.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    /// What its sender does next.
+    pub status: StatusCode,
+    /// The outcome, or the outcomes, or an error.
+    pub body: Value,
+    /// What goes on after the answer.
     pub rest: Vec<Rest>,
 }
 
@@ -96,8 +110,84 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// Serves every event in a payload, and answers before the deadline. Every one is served once
     /// before any is followed, so that none waits while its console is overwritten.
     pub async fn handle(&self, payload: &[u8], deadline: Deadline) -> Handled {
-        let Delivery { messages, reply } = Delivery::parse(payload);
+        let Delivery {
+            messages,
+            reply,
+            request,
+        } = Delivery::parse(payload);
+        if let Some(request) = request {
+            let push = Push {
+                headers: &request.headers,
+                body: &request.body,
+                is_authenticated: request.is_authenticated,
+            };
+            let refused = self.keep_out(&push).await;
+            let HttpAnswer { status, body, rest } = match refused {
+                Some(refused) => refused,
+                None => self.answer_push(messages, deadline).await,
+            };
+            let reply = json!({
+                "statusCode": status.as_u16(),
+                "headers": {"content-type": "application/json"},
+                "isBase64Encoded": false,
+                "body": body.to_string(),
+            });
+            return Handled {
+                reply: Ok(reply),
+                rest,
+            };
+        }
         let sqs_message_ids: Vec<_> = messages.iter().map(|m| m.sqs_message_id.clone()).collect();
+        let (served, rest) = self.serve_messages(messages, false, deadline).await;
+        let reply = match reply {
+            ReplyForm::SqsBatch => Ok(sqs_reply(&sqs_message_ids, &served)),
+            ReplyForm::Http | ReplyForm::Many => direct_reply(served).map(Value::Array),
+            ReplyForm::One => direct_reply(served).map(|mut one| one.pop().unwrap_or_default()),
+        };
+        Handled { reply, rest }
+    }
+
+    /// Serves the events in the body of an HTTP request, if its sender is let in.
+    pub async fn handle_push(&self, push: &Push<'_>, deadline: Deadline) -> HttpAnswer {
+        match self.keep_out(push).await {
+            Some(refused) => refused,
+            None => {
+                let messages = Delivery::parse(push.body).messages;
+                self.answer_push(messages, deadline).await
+            }
+        }
+    }
+
+    /// The answer to a push whose sender is not let in. Nothing of it is kept.
+    async fn keep_out(&self, push: &Push<'_>) -> Option<HttpAnswer> {
+        let error = self.gate.as_ref()?.check(push).await.err()?;
+        warn!("kept out: {error}");
+        let (status, error_type) = match error {
+            GateError::Refused(_) => (StatusCode::UNAUTHORIZED, "Unauthenticated"),
+            GateError::NoCertificate(_) => (StatusCode::SERVICE_UNAVAILABLE, "NoCertificate"),
+        };
+        Some(HttpAnswer {
+            status,
+            // What is wrong is the operator's to know, in the log.
+            body: json!({"errorType": error_type, "errorMessage": "the sender is not let in"}),
+            rest: Vec::new(),
+        })
+    }
+
+    async fn answer_push(&self, messages: Vec<Message>, deadline: Deadline) -> HttpAnswer {
+        let (served, rest) = self.serve_messages(messages, true, deadline).await;
+        let (status, body) = http_answer(served);
+        HttpAnswer { status, body, rest }
+    }
+
+    /// Serves every event of every message once, and follows them, too, unless the answer comes
+    /// first.
+    async fn serve_messages(
+        &self,
+        messages: Vec<Message>,
+        is_http: bool,
+        deadline: Deadline,
+    ) -> (Vec<(usize, Served)>, Vec<Rest>) {
         let texts: Vec<_> = messages.iter().map(|m| m.text.clone()).collect();
         let notices = messages
             .into_iter()
@@ -108,7 +198,6 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     .into_iter()
                     .map(move |notice| (index, notice))
             });
-        let is_http = reply == ReplyForm::Http;
         let first = if is_http {
             deadline.or_earlier(Deadline::after(HTTP_CAPTURE_TIME))
         } else {
@@ -156,13 +245,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             served = finished.collect().await;
         }
         self.keep_failed(&texts, &served, deadline).await;
-        let reply = match reply {
-            ReplyForm::SqsBatch => Ok(sqs_reply(&sqs_message_ids, &served)),
-            ReplyForm::Http => Ok(http_reply(served)),
-            ReplyForm::Many => direct_reply(served).map(Value::Array),
-            ReplyForm::One => direct_reply(served).map(|mut one| one.pop().unwrap_or_default()),
-        };
-        Handled { reply, rest }
+        (served, rest)
     }
 
     /// Follows what goes on after the answer. What was kept before the answer stays, whatever
@@ -343,28 +426,20 @@ fn sqs_reply(sqs_message_ids: &[Option<String>], served: &[(usize, Served)]) -> 
     json!({"batchItemFailures": failed.into_iter().map(item).collect::<Vec<_>>()})
 }
 
-fn http_reply(served: Vec<(usize, Served)>) -> Value {
-    let (status, body) = match direct_reply(served) {
-        Ok(mut outcomes) if outcomes.len() == 1 => (200, outcomes.remove(0)),
-        Ok(outcomes) => (200, Value::Array(outcomes)),
+fn http_answer(served: Vec<(usize, Served)>) -> (StatusCode, Value) {
+    match direct_reply(served) {
+        Ok(mut outcomes) if outcomes.len() == 1 => (StatusCode::OK, outcomes.remove(0)),
+        Ok(outcomes) => (StatusCode::OK, Value::Array(outcomes)),
         Err(error) => {
             let status = match error.error_type {
-                "InvalidEvent" => 400,
-                _ if error.is_transient => 503,
-                _ => 500,
+                "InvalidEvent" => StatusCode::BAD_REQUEST,
+                _ if error.is_transient => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            (
-                status,
-                json!({"errorType": error.error_type, "errorMessage": error.message}),
-            )
+            let body = json!({"errorType": error.error_type, "errorMessage": error.message});
+            (status, body)
         }
-    };
-    json!({
-        "statusCode": status,
-        "headers": {"content-type": "application/json"},
-        "isBase64Encoded": false,
-        "body": body.to_string(),
-    })
+    }
 }
 
 fn direct_reply(served: Vec<(usize, Served)>) -> Result<Vec<Value>, InvocationError> {

@@ -3,6 +3,7 @@
 //! Start reading at [`capture`]. The modules, in the order data flows through them:
 
 pub mod lambda; // runtime request → payload
+pub mod host; // HTTP server: Function Compute, or plain webhooks
 pub mod handler; // payload → events → outcomes → answer
 pub mod delivery; // payload → events, envelopes taken off (pure)
 pub mod webhook; // who may push events over HTTP (pure)

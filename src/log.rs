@@ -8,6 +8,13 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 
 use crate::config::LogConfig;
 
+/// Writes a line that a platform's log service reads, to standard output.
+pub fn line(text: &str) {
+    use std::io::Write as _;
+    // Nobody to read it is no reason to fail.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// Sends log lines to standard error, without a time: the platform's log has one for each line.
 ///
 /// The level is for this program's own lines. Libraries show warnings only: on finer levels they

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use ecs_console_archiver::config::{Config, Environment, LogConfig};
+use ecs_console_archiver::host::{self, Host};
 use ecs_console_archiver::{lambda, log};
 
 // One thread: a Lambda sandbox has one invocation at a time, and starting more costs time.
@@ -20,6 +21,13 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
+    let host = Host::from_environment(environment)?;
     let archiver = Config::from_environment(environment)?.archiver()?;
-    lambda::run(&archiver).await
+    match host {
+        Host::Lambda => lambda::run(&archiver).await,
+        host => {
+            let credentials = archiver.source.credentials.clone();
+            Ok(host::serve(archiver, credentials, host).await?)
+        }
+    }
 }

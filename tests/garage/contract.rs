@@ -168,6 +168,7 @@ async fn every_event_twice_keeps_each_console_once() {
     let simulator = simulator().await;
     let mut settings = garage.settings();
     settings.extend(ecs_settings(&simulator));
+    settings.push(("WEBHOOK_TOKEN".into(), "example-token".into()));
     let function = Function::start(&settings, Stdio::null()).await;
     let names = names_in(&root().join("events"), ".json");
     for name in names.iter().chain(&names) {

@@ -36,7 +36,9 @@ fn events() -> Vec<(String, Vec<u8>)> {
 }
 
 async fn every_event_twice_keeps_each_console_once(profile: Profile) {
-    let bucket = Bucket::start(profile).await;
+    let mut bucket = Bucket::start(profile).await;
+    let token = settings(&[("WEBHOOK_TOKEN", "example-token")]);
+    bucket.settings.extend(token);
     let function = Function::start(&bucket.settings, Stdio::null()).await;
     for (name, payload) in events().into_iter().chain(events()) {
         let reply = function.result_of(&payload).await;
@@ -491,8 +493,9 @@ async fn over_http_the_status_tells_the_sender_what_to_do() {
     let bucket = Bucket::start(Profile::Aws).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
     let request = |body: &str| {
-        json!({"version": "2.0", "requestContext": {"http": {"method": "POST"}}, "body": body})
-            .to_string()
+        json!({"version": "2.0", "body": body,
+               "requestContext": {"http": {"method": "POST"}, "authorizer": {"iam": {}}}})
+        .to_string()
     };
     bucket.simulator.plan_faults(&always(Fault::Throttle));
     for (body, status) in [
@@ -514,6 +517,34 @@ async fn over_http_the_status_tells_the_sender_what_to_do() {
         bucket.simulator.clear_faults();
         assert_eq!(reply["statusCode"], status, "{body}: {reply}");
         assert!(serde_json::from_str::<Value>(reply["body"].as_str().unwrap()).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn over_http_only_known_senders_are_served() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let push = |token: &str, context: Value| {
+        json!({"version": "2.0", "body": text(&manual(ID)), "requestContext": context,
+               "headers": {"X-EventBridge-Signature-Token": token}})
+        .to_string()
+    };
+    let anyone = || json!({"http": {"method": "POST"}});
+    let signed = || json!({"http": {"method": "POST"}, "authorizer": {"iam": {"userId": "x"}}});
+    for (setting, token, context, status) in [
+        ("", "", anyone(), 401),
+        ("", "", signed(), 200),
+        ("shared", "", anyone(), 401),
+        ("shared", "other", anyone(), 401),
+        ("shared", "shared", anyone(), 200),
+    ] {
+        let mut all = bucket.settings.clone();
+        all.extend(settings(&[("WEBHOOK_TOKEN", setting)]));
+        let function = Function::start(&all, Stdio::null()).await;
+        let asked = bucket.simulator.answered().len();
+        let reply = function.result_of(push(token, context).as_bytes()).await;
+        assert_eq!(reply["statusCode"], status, "{setting} {token}: {reply}");
+        let asks = bucket.simulator.answered().len() - asked;
+        assert_eq!(asks, usize::from(status == 200));
     }
 }
 

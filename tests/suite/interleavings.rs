@@ -359,6 +359,7 @@ fn archiver(source: Asked, store: Used<'_>, follows: bool) -> Archiver<Asked, Us
         },
         follow_queue: None,
         failed_events: FailedEvents::Platform,
+        gate: None,
     }
 }
 

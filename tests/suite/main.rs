@@ -11,6 +11,7 @@ mod doctor;
 mod events;
 mod follow;
 mod function;
+mod host;
 mod interleavings;
 mod layout;
 mod readme;

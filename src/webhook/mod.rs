@@ -5,6 +5,8 @@
 //! EventBridge's private key), and EventBridge's documents on HTTP targets (version 2: an RSA
 //! signature).
 
+pub mod gate; // lets pushes in or keeps them out; fetches certificates
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -80,7 +82,7 @@ pub enum Refused {
 pub enum Verdict {
     /// Serve it.
     Served,
-    /// Serve it if [`verify`] finds its signature good with the certificate at this address.
+    /// Serve it if [`WebhookPolicy::verify`] finds its signature good with the certificate at this address.
     NeedsCertificate(Url),
 }
 
@@ -272,12 +274,12 @@ mod tests {
         x509_public_certificate_2021012101.pem";
 
     fn private_key() -> rsa::PrivateKey {
-        let pem = include_str!("../tests/fixtures/webhook/private-key.pem");
+        let pem = include_str!("../../tests/fixtures/webhook/private-key.pem");
         rsa::PrivateKey::from_pkcs8_pem(pem).unwrap()
     }
 
     fn certificate() -> PublicKey {
-        let pem = include_bytes!("../tests/fixtures/webhook/certificate.pem");
+        let pem = include_bytes!("../../tests/fixtures/webhook/certificate.pem");
         PublicKey::from_certificate(pem).unwrap()
     }
 
@@ -479,7 +481,7 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_is_refused() {
-        let key = include_bytes!("../tests/fixtures/webhook/private-key.pem");
+        let key = include_bytes!("../../tests/fixtures/webhook/private-key.pem");
         for pem in [&b""[..], b"-----BEGIN CERTIFICATE-----", key, &[0xff; 100]] {
             assert_eq!(PublicKey::from_certificate(pem), Err(InvalidCertificate));
         }

@@ -1,0 +1,425 @@
+//! The real `bootstrap` as an HTTP server: driven as Function Compute drives it, and as senders of
+//! webhooks do.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::simulator::{Console, Simulator};
+use jiff::SignedDuration;
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+
+use crate::support::*;
+
+const ID: &str = "i-bp1panicnoroot00001";
+const OLDER: &str = "2024-03-22 10:00:00";
+const NEWER: &str = "2024-03-22 10:04:57";
+
+struct Server {
+    process: Child,
+    address: String,
+    log: Lines<BufReader<ChildStderr>>,
+    stdout: ChildStdout,
+    http: reqwest::Client,
+    simulator: Arc<Simulator>,
+    folder: tempfile::TempDir,
+}
+
+/// Starts it on a folder and the simulator. `own` come after the usual settings.
+async fn start(own: &[(&str, &str)]) -> Server {
+    let simulator = Arc::new(simulator().await);
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = ecs_settings(&simulator);
+    all.extend(folder_settings(folder.path()));
+    all.extend(settings(own));
+    let mut process = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+        .env_clear()
+        .envs(all)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+    let line = log.next_line().await.unwrap().expect("it ended at once");
+    let address = line.split("listening on ").nth(1);
+    let port = address
+        .unwrap_or_else(|| panic!("{line}"))
+        .rsplit(':')
+        .next()
+        .unwrap();
+    Server {
+        address: format!("127.0.0.1:{port}"),
+        stdout: process.stdout.take().unwrap(),
+        process,
+        log,
+        http: ecs_console_archiver::http::client().unwrap(),
+        simulator,
+        folder,
+    }
+}
+
+async fn function_compute(own: &[(&str, &str)]) -> Server {
+    let mut all = vec![
+        ("FC_CUSTOM_LISTEN_PORT", "0"),
+        ("FC_FUNCTION_NAME", "archiver"),
+    ];
+    all.extend(own);
+    start(&all).await
+}
+
+async fn webhook(own: &[(&str, &str)]) -> Server {
+    let mut all = vec![("LISTEN_ADDR", "127.0.0.1:0")];
+    all.extend(own);
+    start(&all).await
+}
+
+impl Server {
+    fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.http
+            .post(format!("http://{}{path}", self.address))
+            .body(body)
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("http://{}{path}", self.address))
+    }
+
+    /// An event as Function Compute hands it over.
+    fn invoke(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.post("/invoke", body)
+            .header("x-fc-control-path", "/invoke")
+            .header("x-fc-request-id", "1-67a59f35-150c1267-f381ba1c085c")
+            .header("x-fc-function-timeout", "60")
+            .header("x-fc-access-key-id", "")
+            .header("x-fc-access-key-secret", "")
+            .header("x-fc-security-token", "")
+    }
+
+    fn set(&self, consoles: Vec<Console>) {
+        let id = InstanceId::parse(ID).unwrap();
+        self.simulator.set_consoles(&id, consoles);
+    }
+
+    /// The consoles that are kept.
+    fn kept(&self) -> Vec<String> {
+        let folder = self.folder.path().join(ID);
+        if !folder.exists() {
+            return Vec::new();
+        }
+        let names = names_in(&folder, ".log.gz");
+        let path = |name: String| folder.join(format!("{name}.log.gz"));
+        let console = |name| text(&gunzip(&std::fs::read(path(name)).unwrap()));
+        names.into_iter().map(console).collect()
+    }
+
+    /// Tells it to end, and waits until it has; whether it ended well, and its log.
+    async fn terminate(mut self) -> (bool, String) {
+        let id = self.process.id().unwrap().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(told.await.unwrap().success());
+        let status = self.process.wait().await.unwrap();
+        let mut log = String::new();
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            log += &line;
+            log.push('\n');
+        }
+        self.stdout.read_to_string(&mut log).await.unwrap();
+        (status.success(), log)
+    }
+}
+
+async fn json_of(response: Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
+fn manual() -> String {
+    json!({"instance_id": ID}).to_string()
+}
+
+fn starting() -> String {
+    json!({
+        "id": "E-1", "source": "acs.ecs", "type": "ecs:Instance:StateChange",
+        "time": "2024-03-22T10:04:41+08:00", "aliyunregionid": "cn-hangzhou",
+        "data": {"resourceId": ID, "state": "Starting"},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn on_function_compute_an_event_is_captured_and_answered() {
+    let server = function_compute(&[]).await;
+    let initialized = server.post("/initialize", "").send().await.unwrap();
+    assert_eq!(initialized.status(), 200);
+    for outcome in ["stored", "already_stored"] {
+        let answer = server.invoke(manual()).send().await.unwrap();
+        assert_eq!(
+            (answer.status(), answer.headers().get("x-fc-status")),
+            (200.try_into().unwrap(), None)
+        );
+        assert_eq!(json_of(answer).await["outcome"], outcome);
+    }
+    for hook in ["/pre-freeze", "/pre-stop"] {
+        assert_eq!(server.get(hook).send().await.unwrap().status(), 200);
+    }
+    let (is_good, log) = server.terminate().await;
+    assert!(is_good, "{log}");
+    let id = "1-67a59f35-150c1267-f381ba1c085c";
+    assert!(
+        log.contains(&format!("FC Invoke Start RequestId: {id}\n")),
+        "{log}"
+    );
+    assert!(
+        log.contains(&format!("FC Invoke End RequestId: {id}\n")),
+        "{log}"
+    );
+    assert!(log.contains("FC Initialize End"), "{log}");
+}
+
+#[tokio::test]
+async fn a_failed_invocation_says_so_in_the_header_that_counts() {
+    let server = function_compute(&[]).await;
+    for (event, error_type) in [
+        (json!({"instance_id": "../etc"}), "InvalidEvent"),
+        (json!({"instance_id": ID}), "EcsDenied"),
+    ] {
+        server.set(vec![Console::Error {
+            status: 403,
+            code: "Forbidden.RAM".into(),
+        }]);
+        let answer = server.invoke(event.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 404);
+        assert_eq!(answer.headers()["x-fc-status"], "404");
+        assert_eq!(json_of(answer).await["errorType"], error_type);
+    }
+    // Where no dead-letter queue does, the archive keeps what failed.
+    let kept = names_in(&server.folder.path().join("failed"), ".json");
+    assert_eq!(
+        kept.iter().filter(|name| !name.ends_with(".meta")).count(),
+        2
+    );
+    let (_, log) = server.terminate().await;
+    assert!(
+        log.contains("f381ba1c085c, Error: Handled function error"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn the_roles_fresh_credentials_come_with_each_request() {
+    // Those of the environment have ended; they are from the instance's start.
+    let server = function_compute(&[("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ended")]).await;
+    let invoke = |life: SignedDuration| {
+        let keys = server.simulator.open_session(life).credentials;
+        server
+            .post("/invoke", manual())
+            .header("x-fc-control-path", "/invoke")
+            .header("x-fc-access-key-id", keys.access_key_id)
+            .header("x-fc-access-key-secret", keys.access_key_secret.expose())
+            .header("x-fc-security-token", keys.security_token.unwrap().expose())
+    };
+    let hour = SignedDuration::from_hours(1);
+    assert_eq!(invoke(hour).send().await.unwrap().status(), 200);
+    server.simulator.end_sessions();
+    assert_eq!(invoke(hour).send().await.unwrap().status(), 200);
+    // Without a role the headers are empty, and the settings' own are used.
+    server.simulator.end_sessions();
+    let answer = server.invoke(manual()).send().await.unwrap();
+    assert_eq!(json_of(answer).await["errorType"], "EcsDenied");
+    let (_, log) = server.terminate().await;
+    assert!(
+        !log.contains("session-secret") && !log.contains("session+token"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn invocations_at_once_are_served_at_once() {
+    let server = function_compute(&[]).await;
+    let events = instances().into_iter().chain(instances());
+    let invoke = |id: String| server.invoke(json!({"instance_id": id}).to_string()).send();
+    let answers = futures_util::future::join_all(events.map(invoke)).await;
+    for answer in answers {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+    for id in instances() {
+        let folder = server.folder.path().join(&id);
+        assert_eq!(names_in(&folder, ".log.gz").len(), 1, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn function_computes_http_trigger_is_a_webhook() {
+    let server = function_compute(&[("WEBHOOK_TOKEN", "shared")]).await;
+    let push = || {
+        server
+            .post("/any/path", manual())
+            .header("x-fc-control-path", "/http-invoke")
+    };
+    assert_eq!(push().send().await.unwrap().status(), 401);
+    let good = push().header("x-eventbridge-signature-token", "shared");
+    assert_eq!(
+        json_of(good.send().await.unwrap()).await["outcome"],
+        "stored"
+    );
+}
+
+#[tokio::test]
+async fn a_webhook_is_captured_where_its_sender_is_known() {
+    let server = webhook(&[("WEBHOOK_TOKEN", "shared-token-that-must-not-show")]).await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.get(path).send().await.unwrap().status(), 200);
+    }
+    let push = |token: &'static str| {
+        server
+            .post("/events", manual())
+            .header("X-EventBridge-Signature-Token", token)
+    };
+    for token in ["", "wrong"] {
+        assert_eq!(push(token).send().await.unwrap().status(), 401);
+    }
+    assert_eq!(
+        server.post("/", manual()).send().await.unwrap().status(),
+        401
+    );
+    assert!(server.kept().is_empty() && server.simulator.answered().is_empty());
+    let answer = push("shared-token-that-must-not-show")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(json_of(answer).await["outcome"], "stored");
+    assert_eq!(server.get("/").send().await.unwrap().status(), 405);
+    let (is_good, log) = server.terminate().await;
+    assert!(is_good && !log.contains("must-not-show"), "{log}");
+}
+
+#[tokio::test]
+async fn unsigned_webhooks_are_refused_unless_allowed() {
+    for (own, status) in [
+        (&[][..], 401),
+        (&[("WEBHOOK_ALLOW_UNSIGNED", "true")], 200),
+        (&[("WEBHOOK_URL", "https://archiver.example/")], 401),
+    ] {
+        let server = webhook(own).await;
+        let answer = server.post("/", manual()).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{own:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_request_goes_where_a_signature_points() {
+    let server = webhook(&[("WEBHOOK_URL", "https://archiver.example/")]).await;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis();
+    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/x.pem", elsewhere.local_addr().unwrap());
+    let answer = server
+        .post("/", manual())
+        .header("x-eventbridge-signature-timestamp", now.to_string())
+        .header("x-eventbridge-signature-url", address)
+        .header("x-eventbridge-signature-v2", "AAAA")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+    tokio::select! {
+        biased;
+        _ = elsewhere.accept() => panic!("it was fetched"),
+        () = std::future::ready(()) => {}
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_webhook_is_its_status() {
+    let server = webhook(&[("WEBHOOK_ALLOW_UNSIGNED", "true")]).await;
+    let huge = "a".repeat((8 << 20) + 1);
+    for (body, status) in [
+        ("{".to_owned(), 400),
+        (json!({"instance_id": "i-../"}).to_string(), 400),
+        (huge, 413),
+        (json!({"source": "acs.rds", "type": "x"}).to_string(), 200),
+    ] {
+        let answer = server.post("/", body).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+    }
+    // A head that is too long is cut off.
+    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    let head = format!("POST / HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(20 << 10));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert_eq!(server.get("/healthz").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_webhook_is_answered_before_its_console_is_followed_and_followed_to_its_end() {
+    let server = webhook(&[("WEBHOOK_ALLOW_UNSIGNED", "true"), ("FOLLOW_SECONDS", "2")]).await;
+    server.set(vec![
+        output(b"last words\n", OLDER),
+        output(b"boot\n", NEWER),
+        output(b"boot\nhost login: ", NEWER),
+    ]);
+    let answer = server.post("/", starting()).send().await.unwrap();
+    assert_eq!(json_of(answer).await["outcome"], "following");
+    assert_eq!(server.kept(), ["last words\n"]);
+    // It is told to end in the middle, and finishes what it acknowledged.
+    let folder = server.folder.path().to_owned();
+    let kept = || names_in(&folder.join(ID), ".log.gz").len();
+    let id = server.process.id().unwrap().to_string();
+    let mut server = server;
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    assert!(server.process.wait().await.unwrap().success());
+    assert_eq!(kept(), 2);
+    assert!(server.kept().contains(&"boot\nhost login: ".to_owned()));
+}
+
+#[tokio::test]
+async fn a_host_that_is_none_is_told_what_to_set() {
+    let simulator = simulator().await;
+    let mut settings = ecs_settings(&simulator);
+    settings.extend(folder_settings(std::path::Path::new("/tmp/never")));
+    for (own, message) in [
+        (&[][..], "LISTEN_ADDR: not set"),
+        (
+            &[("LISTEN_ADDR", "8080")][..],
+            "LISTEN_ADDR: \"8080\" is no address",
+        ),
+        (
+            &[("FC_CUSTOM_LISTEN_PORT", "x")][..],
+            "FC_CUSTOM_LISTEN_PORT: \"x\" is no port",
+        ),
+        (
+            &[("LISTEN_ADDR", "127.0.0.1:0"), ("WEBHOOK_URL", "here")][..],
+            "WEBHOOK_URL: expected the address",
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+            .env_clear()
+            .envs(settings.iter().cloned())
+            .envs(own.iter().copied())
+            .output()
+            .await
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            text(&output.stderr).contains(message),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+}
