@@ -9,6 +9,8 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 GARAGE_VERSION := 2.5.0
+PACKAGE_sam := aws-sam-cli==1.170.0
+PACKAGE_checkov := checkov==3.3.30
 PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -65,8 +67,10 @@ test-cargo-lambda: $(TOOLS)/python/installed ## The function under cargo-lambda 
 	tests/cargo-lambda.sh $(TOOLS)/python $(TARGET)/debug/console-archive
 
 .PHONY: test-infra
-test-infra: $(TOOLS)/python/installed ## The templates under infra/, by their own tools.
+test-infra: $(TOOLS)/python/installed $(TOOLS)/sam/installed $(TOOLS)/checkov/installed ## The templates under infra/, by their own tools.
 	$(TOOLS)/python/bin/cfn-lint infra/aws/template.yaml
+	SAM_CLI_TELEMETRY=0 $(TOOLS)/sam/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
+	$(TOOLS)/checkov/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
 
 .PHONY: check
 check: ## Format, lints, and the function built without the CLI.
@@ -99,6 +103,12 @@ $(TOOLS)/bin/garage:
 $(TOOLS)/python/installed: Makefile
 	python3 -m venv --clear $(TOOLS)/python
 	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check $(PYTHON_TOOLS)
+	touch $@
+
+# Each in an environment of its own: they ask for other versions of the same libraries.
+$(TOOLS)/sam/installed $(TOOLS)/checkov/installed: $(TOOLS)/%/installed: Makefile
+	python3 -m venv --clear $(TOOLS)/$*
+	$(TOOLS)/$*/bin/pip install --quiet --disable-pip-version-check $(PACKAGE_$*)
 	touch $@
 
 .PHONY: build

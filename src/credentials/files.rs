@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use configparser::ini::{Ini, IniDefault};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -136,17 +137,18 @@ pub fn credentials_file(
     defaults: &Defaults,
 ) -> Result<Source, String> {
     let name = profile.unwrap_or("default");
-    let file = ini::Ini::load_from_str(ini)
-        .map_err(|error| format!("line {} cannot be read", error.line))?;
-    let section = file
-        .section(Some(name))
-        .ok_or_else(|| format!("it has no section [{name}]"))?;
-    let text = |key: &str| {
-        section
-            .get(key)
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
-    };
+    let mut settings = IniDefault::default();
+    settings.case_sensitive = true;
+    settings.delimiters = vec!['='];
+    settings.inline_comment_symbols = Some(Vec::new()); // A secret may have any sign in it.
+    let mut file = Ini::new_from_defaults(settings);
+    // The parser's words quote lines, and lines have secrets.
+    file.read(ini.to_owned())
+        .map_err(|_| "it is no INI file".to_owned())?;
+    if !file.sections().iter().any(|section| section == name) {
+        return Err(format!("it has no section [{name}]"));
+    }
+    let text = |key: &str| file.get(name, key).filter(|text| !text.is_empty());
     let required = |key: &str| text(key).ok_or_else(|| format!("section [{name}] has no {key}"));
     let role = || {
         Ok::<_, String>(Role {

@@ -194,3 +194,24 @@ fn every_environment_variable_in_infra_is_a_setting() {
         assert!(SETTINGS.contains(&name), "{name}");
     }
 }
+
+/// In permissions and principals; a comment of at most eight lines before says why.
+#[test]
+fn every_wildcard_in_infra_is_argued() {
+    let template = std::fs::read_to_string(root().join("infra/aws/template.yaml")).unwrap();
+    let lines: Vec<_> = template.lines().collect();
+    let wildcards = lines.iter().enumerate().filter(|(_, line)| {
+        let value = line.split(": ").last().unwrap_or_default();
+        value == "\"*\"" || value.ends_with(":*")
+    });
+    let mut found = 0;
+    for (index, line) in wildcards {
+        let before = &lines[index.saturating_sub(8)..index];
+        let is_argued = before
+            .iter()
+            .any(|line| line.trim_start().starts_with("# "));
+        assert!(is_argued, "line {}: {line}", index + 1);
+        found += 1;
+    }
+    assert!(found >= 4, "{found}");
+}
