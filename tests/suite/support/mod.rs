@@ -1,6 +1,7 @@
 //! What the tests run the real program against.
 
 pub mod gate;
+pub mod http;
 pub mod runtime_api;
 pub mod s3_server;
 pub mod sigv4;

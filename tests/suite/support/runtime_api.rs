@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
+
+use super::http::serve;
 
 /// What an invocation has, as configured for the function.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -110,7 +110,10 @@ impl Function {
             current: Mutex::default(),
             extension: watch::Sender::new(Extension::NotRegistered),
         });
-        let server = tokio::spawn(serve(listener, api));
+        let server = serve(listener, move |request| {
+            let api = api.clone();
+            async move { api.answer(request).await }
+        });
         let mut child = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
             .env_clear()
             .envs(settings.iter().cloned())
@@ -207,23 +210,6 @@ impl Drop for Function {
     fn drop(&mut self) {
         self.server.abort();
         self.owner.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, api: Arc<RuntimeApi>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let api = api.clone();
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let api = api.clone();
-                async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
-            });
-            let io = TokioIo::new(stream);
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(io, service)
-                .await;
-        });
     }
 }
 

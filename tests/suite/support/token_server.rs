@@ -8,14 +8,13 @@ use bytes::Bytes;
 use ecs_console_archiver::simulator::Simulator;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
+use super::http::serve;
 use super::sigv4;
 
 /// What AWS STS tells the OIDC provider.
@@ -64,7 +63,11 @@ impl TokenServer {
             behaviour,
             asked: Mutex::default(),
         });
-        let server = tokio::spawn(serve(listener, shared.clone()));
+        let serving = shared.clone();
+        let server = serve(listener, move |request| {
+            let shared = serving.clone();
+            async move { shared.answer(request).await }
+        });
         Self {
             port,
             shared,
@@ -85,23 +88,6 @@ impl TokenServer {
 impl Drop for TokenServer {
     fn drop(&mut self) {
         self.server.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = shared.clone();
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let shared = shared.clone();
-                async move { Ok::<_, std::convert::Infallible>(shared.answer(request).await) }
-            });
-            let io = TokioIo::new(stream);
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(io, service)
-                .await;
-        });
     }
 }
 
