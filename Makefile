@@ -67,10 +67,12 @@ test-cargo-lambda: $(TOOLS)/python/installed ## The function under cargo-lambda 
 	tests/cargo-lambda.sh $(TOOLS)/python $(TARGET)/debug/console-archive
 
 .PHONY: test-infra
-test-infra: $(TOOLS)/python/installed $(TOOLS)/sam/installed $(TOOLS)/checkov/installed ## The templates under infra/, by their own tools.
+test-infra: $(TOOLS)/python/installed $(TOOLS)/sam/installed $(TOOLS)/checkov/installed $(TOOLS)/terraform/installed ## The templates under infra/, by their own tools.
 	$(TOOLS)/python/bin/cfn-lint infra/aws/template.yaml
 	SAM_CLI_TELEMETRY=0 $(TOOLS)/sam/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
 	$(TOOLS)/checkov/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
+	$(TOOLS)/terraform/bin/python tests/infra/terraform.py \
+		$(TOOLS)/terraform/lib/python3*/site-packages/pulumi_alicloud infra/alibaba/main.tf
 
 .PHONY: check
 check: ## Format, lints, and the function built without the CLI.
@@ -111,9 +113,22 @@ $(TOOLS)/sam/installed $(TOOLS)/checkov/installed: $(TOOLS)/%/installed: Makefil
 	$(TOOLS)/$*/bin/pip install --quiet --disable-pip-version-check $(PACKAGE_$*)
 	touch $@
 
+# The binding is read, not run, so it needs nothing of its own.
+$(TOOLS)/terraform/installed: Makefile
+	python3 -m venv --clear $(TOOLS)/terraform
+	$(TOOLS)/terraform/bin/pip install --quiet --disable-pip-version-check python-hcl2==8.1.4
+	$(TOOLS)/terraform/bin/pip install --quiet --disable-pip-version-check --no-deps pulumi-alicloud==4.0.0
+	touch $@
+
 .PHONY: build
 build: ## The function as it ships.
 	cargo build --locked --release --no-default-features --bin bootstrap
+
+.PHONY: package
+package: build ## The function as a zip file, for Function Compute.
+	mkdir -p $(TARGET)/function
+	cp $(TARGET)/release/bootstrap $(TARGET)/function/bootstrap
+	python3 -m zipfile -c $(TARGET)/function.zip $(TARGET)/function/bootstrap
 
 .PHONY: install
 install: ## The CLI, into cargo's folder of programs.

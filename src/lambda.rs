@@ -16,6 +16,10 @@ use crate::store::Store;
 /// Kept of an invocation's time for its answer; past its deadline the sandbox is frozen.
 const ANSWER_RESERVE: Duration = Duration::from_millis(500);
 
+/// What an invocation has whose deadline is past when it comes: on a developer's machine, where
+/// cargo-lambda counts from before it builds the function. The platform itself never does that.
+const UNKNOWN_TIME: Duration = Duration::from_secs(60);
+
 impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {
         Self {
@@ -40,7 +44,8 @@ where
         let after_answer = after_answer.clone();
         async move {
             let left = event.context.deadline().duration_since(SystemTime::now());
-            let deadline = Deadline::after(left.unwrap_or_default()).earlier_by(ANSWER_RESERVE);
+            let left = left.unwrap_or(UNKNOWN_TIME);
+            let deadline = Deadline::after(left).earlier_by(ANSWER_RESERVE);
             let payload = event.payload.get().as_bytes();
             let Handled { reply, rest } = archiver.handle(payload, deadline).await;
             // Without an extension nobody listens, and there is no rest.

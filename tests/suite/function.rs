@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
+use std::time::Duration;
 
 use ecs_console_archiver::simulator::{Fault, FaultPlan};
 use jiff::SignedDuration;
@@ -218,6 +219,18 @@ async fn within_one_delivery_what_may_pass_is_tried_again() {
         // The simulator takes a nonce once, so each attempt had its own.
         assert_eq!(answered.len(), count + 1, "{fault}: {answered:?}");
     }
+}
+
+/// As cargo-lambda delivers an event that waited for its build.
+#[tokio::test]
+async fn a_deadline_that_is_past_is_none() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let answer = function.invoke(&manual(ID), Duration::ZERO).await;
+    let Answer::Response(reply) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(reply["outcome"], "stored");
 }
 
 #[tokio::test]

@@ -181,17 +181,22 @@ fn every_file_the_readme_names_exists() {
 
 #[test]
 fn every_environment_variable_in_infra_is_a_setting() {
-    let template = std::fs::read_to_string(root().join("infra/aws/template.yaml")).unwrap();
-    let variables = template.split("Variables:").nth(1).unwrap();
-    let names: Vec<_> = variables
-        .lines()
-        .skip(1)
-        .take_while(|line| line.starts_with("          "))
-        .filter_map(|line| line.trim().split_once(':').map(|(name, _)| name))
-        .collect();
-    assert!(names.contains(&"ARCHIVE_URL"), "{names:?}");
-    for name in names {
-        assert!(SETTINGS.contains(&name), "{name}");
+    for (file, opening, indent) in [
+        ("infra/aws/template.yaml", "Variables:", 10),
+        ("infra/alibaba/main.tf", "environment_variables = {", 4),
+    ] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let variables = text.split(opening).nth(1).unwrap();
+        let names: Vec<_> = variables
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with(&" ".repeat(indent)))
+            .filter_map(|line| line.trim().split([':', ' ']).next())
+            .collect();
+        assert!(names.contains(&"ARCHIVE_URL"), "{file}: {names:?}");
+        for name in names {
+            assert!(SETTINGS.contains(&name), "{file}: {name}");
+        }
     }
 }
 
