@@ -182,10 +182,14 @@ impl Environment {
 
     /// Whether this runs on a function host, AWS Lambda or Function Compute.
     fn is_function(&self) -> bool {
+        self.get("AWS_LAMBDA_RUNTIME_API").is_some() || self.is_function_compute()
+    }
+
+    fn is_function_compute(&self) -> bool {
         [
-            "AWS_LAMBDA_RUNTIME_API",
             "FC_FUNCTION_NAME",
             "FC_CUSTOM_LISTEN_PORT",
+            "FC_SERVER_PORT",
         ]
         .into_iter()
         .any(|name| self.get(name).is_some())

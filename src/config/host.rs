@@ -42,7 +42,7 @@ impl Host {
             let why = format!("{text:?} is no address and port such as 0.0.0.0:8080");
             let listen = problems.note("LISTEN_ADDR", text.parse().map_err(|_| why));
             listen.map(|listen| Self::Webhook { listen })
-        } else if environment.is_function() {
+        } else if environment.is_function_compute() {
             let port = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT"]
                 .into_iter()
                 .find_map(|name| environment.get(name).map(|text| (name, text)));

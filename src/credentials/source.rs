@@ -160,6 +160,10 @@ impl Source {
 }
 
 async fn first(http: &reqwest::Client, sources: &[Source]) -> Result<Expiring, CredentialsError> {
+    if sources.is_empty() {
+        let text = "the host hands over none: give the function a role";
+        return Err(CredentialsError::Refused(text.to_owned()));
+    }
     let mut errors = Vec::new();
     let mut may_pass = false;
     for source in sources {

@@ -239,6 +239,33 @@ async fn the_roles_fresh_credentials_come_with_each_request() {
 }
 
 #[tokio::test]
+async fn credentials_may_come_with_requests_and_in_no_other_way() {
+    let none = ["ID", "SECRET"].map(|part| format!("ALIBABA_CLOUD_ACCESS_KEY_{part}"));
+    let unset = [(none[0].as_str(), ""), (none[1].as_str(), "")];
+    let server = function_compute(&unset).await;
+    let answer = server.invoke(manual()).send().await.unwrap();
+    let failure = json_of(answer).await;
+    assert_eq!(failure["errorType"], "CredentialsRefused");
+    assert!(
+        failure["errorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("give the function a role")
+    );
+    let session = server.simulator.open_session(SignedDuration::from_hours(1));
+    let keys = session.credentials;
+    let answer = server
+        .post("/invoke", manual())
+        .header("x-fc-access-key-id", keys.access_key_id)
+        .header("x-fc-access-key-secret", keys.access_key_secret.expose())
+        .header("x-fc-security-token", keys.security_token.unwrap().expose());
+    assert_eq!(
+        json_of(answer.send().await.unwrap()).await["outcome"],
+        "stored"
+    );
+}
+
+#[tokio::test]
 async fn invocations_at_once_are_served_at_once() {
     let server = function_compute(&[]).await;
     let events = instances().into_iter().chain(instances());
