@@ -66,7 +66,11 @@ pub fn listing(store: &impl Store, listing: &Listing, output: Output) -> Result<
     let marker = |marker: &ListedMarker| {
         [
             marker.key.instance_id.to_string(),
-            format!("none: {}", marker.key.reason.word()),
+            format!(
+                "{}  none: {}",
+                marker.key.time.strftime("%Y%m%dT%H%M%SZ"),
+                marker.key.reason.word()
+            ),
             "-".to_owned(),
             time(marker.stored_at),
         ]
