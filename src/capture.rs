@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::credentials::CredentialsError;
@@ -191,12 +192,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             Swept::Whole(done) => return Ok(Outcome::Swept { done, resume: None }),
             Swept::Unfinished(sweep) => sweep,
         };
-        let event = serde_json::json!({ "sweep": sweep });
+        let event = json!({ "sweep": sweep });
         match &self.follow_queue {
-            Some(queue) => {
-                let message = event.to_string();
-                retry(deadline, || queue.send(&message, Duration::ZERO)).await?;
-            }
+            Some(queue) => send(queue, &event, Duration::ZERO, deadline).await?,
             None => warn!(
                 "the sweep is not finished: give the function more time, or set FOLLOW_QUEUE_URL"
             ),
@@ -283,19 +281,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         };
         warn!(instance_id = %event.instance_id, "goes to the follow queue, for now: {error}");
         let follow = Follow::begin(event, Timestamp::now());
-        self.send(queue, &follow, HAND_OVER_PAUSE, deadline).await?;
+        send(queue, &message_of(&follow), HAND_OVER_PAUSE, deadline).await?;
         Ok(following_outcome(&follow, HAND_OVER_PAUSE))
-    }
-
-    async fn send(
-        &self,
-        queue: &Queue,
-        follow: &Follow,
-        pause: Duration,
-        deadline: Deadline,
-    ) -> Result<(), CaptureError> {
-        let message = serde_json::json!({ "follow": follow }).to_string();
-        Ok(retry(deadline, || queue.send(&message, pause)).await?)
     }
 
     /// Asks ECS once, and stores what must not be lost before the next time.
@@ -341,7 +328,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             return Ok(Progress::Done(outcome));
         };
         if let Some(queue) = &self.follow_queue {
-            self.send(queue, &follow, pause, deadline).await?;
+            send(queue, &message_of(&follow), pause, deadline).await?;
             return Ok(Progress::Done(following_outcome(&follow, pause)));
         }
         Ok(Progress::Following(Box::new(Following {
@@ -451,6 +438,21 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             .or(self.default_region.as_ref())
             .ok_or(CaptureError::NoRegion)
     }
+}
+
+/// What brings an event back to be followed further.
+fn message_of(follow: &Follow) -> Value {
+    json!({ "follow": follow })
+}
+
+async fn send(
+    queue: &Queue,
+    message: &Value,
+    pause: Duration,
+    deadline: Deadline,
+) -> Result<(), QueueError> {
+    let message = message.to_string();
+    retry(deadline, || queue.send(&message, pause)).await
 }
 
 fn following_outcome(follow: &Follow, pause: Duration) -> Outcome {

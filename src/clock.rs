@@ -47,6 +47,11 @@ impl Clock {
     }
 }
 
+/// `2023-10-26T10:22:32Z`: whole seconds of UTC.
+pub fn iso_second(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// `Tue, 24 Nov 2026 08:49:37 GMT`, the form of RFC 9110 §5.6.7 that servers must send.
 pub fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text)

@@ -188,16 +188,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         is_http: bool,
         deadline: Deadline,
     ) -> (Vec<(usize, Served)>, Vec<Rest>) {
-        let texts: Vec<_> = messages.iter().map(|m| m.text.clone()).collect();
-        let notices = messages
-            .into_iter()
-            .enumerate()
-            .flat_map(|(index, message)| {
-                message
-                    .notices
-                    .into_iter()
-                    .map(move |notice| (index, notice))
-            });
+        let (mut texts, mut notices) = (Vec::new(), Vec::new());
+        for (index, message) in messages.into_iter().enumerate() {
+            texts.push(message.text);
+            notices.extend(message.notices.into_iter().map(|notice| (index, notice)));
+        }
         let first = if is_http {
             deadline.or_earlier(Deadline::after(HTTP_CAPTURE_TIME))
         } else {

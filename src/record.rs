@@ -8,6 +8,7 @@ use flate2::{Compression, GzBuilder};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::iso_second;
 use crate::ecs::response::{ConsoleOutput, NoConsole};
 use crate::event::{Cause, InstanceEvent};
 use crate::follow::Freshness;
@@ -199,10 +200,6 @@ impl FailedEvent {
     pub fn read(body: &[u8]) -> serde_json::Result<String> {
         serde_json::from_slice(body).map(|FailedJson { event, .. }| event)
     }
-}
-
-fn iso_second(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn start_of_day(time: Timestamp) -> Timestamp {

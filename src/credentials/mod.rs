@@ -109,7 +109,22 @@ impl CredentialsProvider {
     /// # Errors
     /// [`CredentialsError`] when there are none.
     pub async fn get(&self) -> Result<Credentials, CredentialsError> {
-        self.get_expiring().await.map(|kept| kept.credentials)
+        let mut kept = self.0.kept.lock().await;
+        let now = Timestamp::now();
+        let lasts = |kept: &Expiring, spare| kept.expires_at.is_none_or(|end| end > now + spare);
+        if let Some(kept) = kept.as_ref().filter(|kept| lasts(kept, RENEWAL)) {
+            return Ok(kept.credentials.clone());
+        }
+        match self.0.source.fetch(&self.0.http).await {
+            Ok(fresh) => Ok(kept.insert(fresh).credentials.clone()),
+            Err(error) => match kept.as_ref().filter(|kept| lasts(kept, SPARE)) {
+                Some(kept) => {
+                    warn!("credentials that end soon are used once more: {error}");
+                    Ok(kept.credentials.clone())
+                }
+                None => Err(error),
+            },
+        }
     }
 
     /// Puts credentials in place of those that are kept: a host hands over fresh ones.
@@ -129,25 +144,6 @@ impl CredentialsProvider {
             .is_some_and(|kept| kept.credentials == *refused)
         {
             *kept = None;
-        }
-    }
-
-    async fn get_expiring(&self) -> Result<Expiring, CredentialsError> {
-        let mut kept = self.0.kept.lock().await;
-        let now = Timestamp::now();
-        let lasts = |kept: &Expiring, spare| kept.expires_at.is_none_or(|end| end > now + spare);
-        if let Some(kept) = kept.as_ref().filter(|kept| lasts(kept, RENEWAL)) {
-            return Ok(kept.clone());
-        }
-        match self.0.source.fetch(&self.0.http).await {
-            Ok(fresh) => Ok(kept.insert(fresh).clone()),
-            Err(error) => match kept.as_ref().filter(|kept| lasts(kept, SPARE)) {
-                Some(kept) => {
-                    warn!("credentials that end soon are used once more: {error}");
-                    Ok(kept.clone())
-                }
-                None => Err(error),
-            },
         }
     }
 }

@@ -16,9 +16,9 @@ use reqwest::Method;
 use url::Url;
 
 use super::{Credentials, CredentialsError, Expiring, Secret, answer};
-use crate::clock::Clock;
+use crate::clock::{Clock, iso_second};
 use crate::ecs::nonce;
-use crate::ecs::request::{RpcCall, Stamp, iso_second, sign};
+use crate::ecs::request::{RpcCall, Stamp, sign};
 use crate::ecs::signature::SignatureVersion;
 
 /// Version of the STS API.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use url::Url;
 
+use crate::clock::iso_second;
 use crate::credentials::Credentials;
 use crate::ecs::signature::{Parameter, SignatureVersion, acs3, canonical_query, sha256_hex, v1};
 use crate::ids::{InstanceId, RegionId};
@@ -186,11 +187,6 @@ fn with_query(endpoint: &Url, canonical_query: &str) -> Url {
     let mut url = endpoint.clone();
     url.set_query(Some(canonical_query));
     url
-}
-
-/// `2023-10-26T10:22:32Z`.
-pub(crate) fn iso_second(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

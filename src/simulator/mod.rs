@@ -32,6 +32,7 @@ mod verify;
 pub use fault::{Fault, FaultPlan, InvalidFault};
 use verify::{Action, ApiCall, Format, Refusal};
 
+use crate::clock::iso_second;
 use crate::credentials::{Credentials, Expiring, Secret};
 use crate::ids::{InstanceId, RegionId};
 
@@ -281,7 +282,7 @@ impl Shared {
                 "AccessKeyId": credentials.access_key_id,
                 "AccessKeySecret": credentials.access_key_secret.expose(),
                 "SecurityToken": token.map(|token| token.expose()),
-                "Expiration": expires_at.map(|end| end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+                "Expiration": expires_at.map(iso_second),
             },
         }))
     }

@@ -33,25 +33,20 @@ pub enum Profile {
 }
 
 impl Profile {
-    const WORDS: [(&str, Self); 3] = [
-        ("aws", Self::Aws),
-        ("oss", Self::Oss),
-        ("basic", Self::Basic),
-    ];
+    const ALL: [Self; 3] = [Self::Aws, Self::Oss, Self::Basic];
 
-    /// Reads `aws`, `oss` or `basic`.
-    pub fn from_word(word: &str) -> Option<Self> {
-        let known = Self::WORDS.into_iter().find(|(name, _)| *name == word);
-        known.map(|(_, profile)| profile)
-    }
-
-    /// Reads back as itself.
+    /// `aws`, `oss` or `basic`: the words `ARCHIVE_PROFILE` takes.
     pub fn word(self) -> &'static str {
         match self {
             Self::Aws => "aws",
             Self::Oss => "oss",
             Self::Basic => "basic",
         }
+    }
+
+    /// Reads back what [`word`](Self::word) gives.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.word() == word)
     }
 }
 

@@ -101,15 +101,8 @@ fn calls_expected(scenario: Scenario, profile: Profile) -> usize {
     asked + stored * if looks_first { 2 } else { 1 } + sent
 }
 
-/// An event of 2024-03-22T10:04:41+08:00.
 fn event() -> Vec<u8> {
-    json!({
-        "id": "E-1", "source": "acs.ecs", "type": "ecs:Instance:StateChange",
-        "time": "2024-03-22T10:04:41+08:00", "aliyunregionid": "cn-hangzhou",
-        "data": {"resourceId": ID, "state": "Starting"},
-    })
-    .to_string()
-    .into_bytes()
+    starting(ID).into_bytes()
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -17,15 +17,8 @@ const ID: &str = "i-bp1panicnoroot00001";
 const OLDER: &str = "2024-03-22 10:00:00";
 const NEWER: &str = "2024-03-22 10:04:57";
 
-/// An event of 2024-03-22T10:04:41+08:00.
-fn starting() -> Vec<u8> {
-    json!({
-        "id": "E-1", "source": "acs.ecs", "type": "ecs:Instance:StateChange",
-        "time": "2024-03-22T10:04:41+08:00", "aliyunregionid": "cn-hangzhou",
-        "data": {"resourceId": ID, "state": "Starting"},
-    })
-    .to_string()
-    .into_bytes()
+fn event() -> Vec<u8> {
+    starting(ID).into_bytes()
 }
 
 fn not_running() -> Console {
@@ -76,7 +69,7 @@ fn reboot() -> Vec<Console> {
 async fn a_reboot_is_followed_until_the_new_console_has_settled() {
     let bucket = bucket("3", reboot()).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let reply = function.result_of(&starting()).await;
+    let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "stored", "{reply}");
     assert_eq!(reply["freshness"], "fresh", "{reply}");
     assert_eq!(reply["earlier"].as_array().unwrap().len(), 1, "{reply}");
@@ -96,7 +89,7 @@ async fn what_a_rolling_ring_would_lose_is_stored() {
     ];
     let bucket = bucket("2", consoles).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let reply = function.result_of(&starting()).await;
+    let reply = function.result_of(&event()).await;
     assert_eq!(reply["freshness"], "fresh", "{reply}");
     let all = [
         ("one\n", "partial"),
@@ -110,7 +103,7 @@ async fn what_a_rolling_ring_would_lose_is_stored() {
 async fn a_login_prompt_ends_it_at_once() {
     let bucket = bucket("3600", vec![output(b"boot\nhost login: ", NEWER)]).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let reply = function.result_of(&starting()).await;
+    let reply = function.result_of(&event()).await;
     assert_eq!(reply["freshness"], "fresh", "{reply}");
     assert_eq!(bucket.simulator.answered().len(), 1);
 }
@@ -119,7 +112,7 @@ async fn a_login_prompt_ends_it_at_once() {
 async fn the_budget_ends_it_and_what_is_stored_says_so() {
     let bucket = bucket("1", vec![output(b"last words\n", OLDER)]).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let reply = function.result_of(&starting()).await;
+    let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "stored", "{reply}");
     assert_eq!(reply["freshness"], "stale", "{reply}");
     assert!(bucket.simulator.answered().len() >= 4);
@@ -130,7 +123,7 @@ async fn the_budget_ends_it_and_what_is_stored_says_so() {
 async fn a_deadline_that_nears_ends_it() {
     let bucket = bucket("3600", vec![output(b"boot\n", NEWER)]).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let answer = function.invoke(&starting(), Duration::from_secs(6)).await;
+    let answer = function.invoke(&event(), Duration::from_secs(6)).await;
     let Answer::Response(reply) = answer else {
         panic!("{answer:?}");
     };
@@ -142,7 +135,7 @@ async fn a_deadline_that_nears_ends_it() {
 async fn an_instance_that_never_starts_leaves_a_marker() {
     let bucket = bucket("1", vec![not_running()]).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let reply = function.result_of(&starting()).await;
+    let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "no_console", "{reply}");
     assert_eq!(reply["reason"], "not_running");
     assert!(bucket.simulator.answered().len() >= 4);
@@ -161,7 +154,7 @@ async fn an_ecs_that_fails_on_the_way_loses_nothing_it_gave_before() {
     ];
     let bucket = bucket("2", consoles).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let answer = function.invoke(&starting(), TIMEOUT).await;
+    let answer = function.invoke(&event(), TIMEOUT).await;
     let Answer::Error { error_type, .. } = answer else {
         panic!("{answer:?}");
     };
@@ -177,7 +170,7 @@ async fn every_event_of_a_batch_is_captured_before_any_is_followed() {
     let stale = output(b"other\n", OLDER);
     bucket.simulator.set_consoles(&other, [stale]);
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let first = text(&starting());
+    let first = text(&event());
     let batch = format!("[{first},{}]", first.replace(ID, "i-other"));
     function.result_of(batch.as_bytes()).await;
     let asked: Vec<_> = bucket.simulator.answered();
@@ -202,7 +195,7 @@ fn body(reply: &Value) -> Value {
 async fn over_http_the_answer_comes_before_the_console_is_followed() {
     let bucket = bucket("2", reboot()).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let reply = body(&function.result_of(&over_http(&starting())).await);
+    let reply = body(&function.result_of(&over_http(&event())).await);
     assert_eq!(reply["outcome"], "following", "{reply}");
     assert_eq!(reply["urls"].as_array().unwrap().len(), 1, "{reply}");
     // As on Lambda, the next event is delivered when what follows the answer is done.
@@ -215,7 +208,7 @@ async fn over_http_the_answer_comes_before_the_console_is_followed() {
 async fn over_http_that_there_is_no_console_yet_is_kept_before_the_answer() {
     let bucket = bucket("1", vec![not_running()]).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    let reply = body(&function.result_of(&over_http(&starting())).await);
+    let reply = body(&function.result_of(&over_http(&event())).await);
     assert_eq!(reply["outcome"], "following", "{reply}");
     assert_eq!(bucket.server.markers().len(), 1);
     function.result_of(br#"{"source":"acs.rds"}"#).await;
@@ -241,7 +234,7 @@ async fn queued(follow_seconds: &str, consoles: Vec<Console>) -> (Bucket, SqsSer
 async fn through_a_queue_it_is_followed_without_waiting() {
     let (bucket, sqs) = queued("3600", reboot()).await;
     let function = Function::start(&bucket.settings, Stdio::piped()).await;
-    let reply = function.result_of(&starting()).await;
+    let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "following", "{reply}");
     let mut delays = Vec::new();
     while let Some(sent) = sqs.take_sent() {
@@ -278,7 +271,7 @@ async fn over_http_what_cannot_be_captured_at_once_is_queued_or_refused() {
     let (queued, sqs) = queued("60", vec![output(b"boot\nhost login: ", NEWER)]).await;
     let function = Function::start(&queued.settings, Stdio::null()).await;
     queued.simulator.plan_faults(&stall);
-    let reply = body(&function.result_of(&over_http(&starting())).await);
+    let reply = body(&function.result_of(&over_http(&event())).await);
     assert_eq!(reply["outcome"], "following", "{reply}");
     assert!(queued.server.objects().is_empty());
     let sent = sqs.take_sent().unwrap();
@@ -289,7 +282,7 @@ async fn over_http_what_cannot_be_captured_at_once_is_queued_or_refused() {
     let alone = bucket("60", vec![output(b"boot\n", NEWER)]).await;
     let function = Function::start(&alone.settings, Stdio::null()).await;
     alone.simulator.plan_faults(&stall);
-    let reply = function.result_of(&over_http(&starting())).await;
+    let reply = function.result_of(&over_http(&event())).await;
     assert_eq!(reply["statusCode"], 503, "{reply}");
 }
 
@@ -297,7 +290,7 @@ async fn over_http_what_cannot_be_captured_at_once_is_queued_or_refused() {
 async fn a_follow_message_that_comes_twice_stores_nothing_twice() {
     let (bucket, sqs) = queued("3600", reboot()).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    function.result_of(&starting()).await;
+    function.result_of(&event()).await;
     let sent = sqs.take_sent().unwrap();
     for _ in 0..3 {
         function.result_of(&delivered(&sent)).await;
@@ -311,12 +304,12 @@ async fn a_queue_that_fails_is_a_failure_that_another_delivery_mends() {
     let (bucket, sqs) = queued("60", vec![output(b"boot\n", NEWER)]).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
     sqs.fault_next(403, "AccessDenied");
-    let (error_type, message) = function.failure_of(&starting()).await;
+    let (error_type, message) = function.failure_of(&event()).await;
     assert_eq!(error_type, "QueueRefused", "{message}");
     assert!(message.contains("AccessDenied"), "{message}");
     assert_eq!(kept(&bucket).len(), 1);
     sqs.fault_next(503, "ServiceUnavailable");
-    let reply = function.result_of(&starting()).await;
+    let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "following", "{reply}");
     assert!(sqs.take_sent().is_some());
 }
@@ -325,7 +318,7 @@ async fn a_queue_that_fails_is_a_failure_that_another_delivery_mends() {
 async fn a_hostile_follow_message_is_refused_before_any_request() {
     let (bucket, sqs) = queued("60", vec![output(b"boot\n", NEWER)]).await;
     let function = Function::start(&bucket.settings, Stdio::null()).await;
-    function.result_of(&starting()).await;
+    function.result_of(&event()).await;
     let sent = sqs.take_sent().unwrap();
     let asked = bucket.simulator.answered().len();
     for (from, to) in [
@@ -355,7 +348,7 @@ async fn a_storm_on_the_way_is_ridden_out() {
             .server
             .fault_next_put(s3_server::Fault::Status(503, "SlowDown"));
     }
-    let answer = function.invoke(&starting(), TIMEOUT).await;
+    let answer = function.invoke(&event(), TIMEOUT).await;
     let Answer::Response(reply) = answer else {
         panic!("{answer:?}");
     };

@@ -142,15 +142,6 @@ fn manual() -> String {
     json!({"instance_id": ID}).to_string()
 }
 
-fn starting() -> String {
-    json!({
-        "id": "E-1", "source": "acs.ecs", "type": "ecs:Instance:StateChange",
-        "time": "2024-03-22T10:04:41+08:00", "aliyunregionid": "cn-hangzhou",
-        "data": {"resourceId": ID, "state": "Starting"},
-    })
-    .to_string()
-}
-
 #[tokio::test]
 async fn on_function_compute_an_event_is_captured_and_answered() {
     let server = function_compute(&[]).await;
@@ -394,7 +385,7 @@ async fn a_webhook_is_answered_before_its_console_is_followed_and_followed_to_it
         output(b"boot\n", NEWER),
         output(b"boot\nhost login: ", NEWER),
     ]);
-    let answer = server.post("/", starting()).send().await.unwrap();
+    let answer = server.post("/", starting(ID)).send().await.unwrap();
     assert_eq!(json_of(answer).await["outcome"], "following");
     assert_eq!(server.kept(), ["last words\n"]);
     // It is told to end in the middle, and finishes what it acknowledged.

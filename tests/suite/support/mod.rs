@@ -97,6 +97,16 @@ pub async fn bare_simulator(credentials: Credentials) -> Simulator {
     Simulator::start(config).await.unwrap()
 }
 
+/// An event of 2024-03-22T10:04:41+08:00, with an ID.
+pub fn starting(instance_id: &str) -> String {
+    serde_json::json!({
+        "id": "E-1", "source": "acs.ecs", "type": "ecs:Instance:StateChange",
+        "time": "2024-03-22T10:04:41+08:00", "aliyunregionid": "cn-hangzhou",
+        "data": {"resourceId": instance_id, "state": "Starting"},
+    })
+    .to_string()
+}
+
 pub fn output(plain: &[u8], time: &str) -> Console {
     Console::Output {
         plain: plain.to_vec(),
