@@ -1,7 +1,6 @@
 //! What the archive asks of a store, asked of Garage.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Stdio;
 
 use ecs_console_archiver::archive;
 use ecs_console_archiver::store::bucket::Profile;
@@ -169,7 +168,7 @@ async fn every_event_twice_keeps_each_console_once() {
     let mut settings = garage.settings();
     settings.extend(ecs_settings(&simulator));
     settings.push(("WEBHOOK_TOKEN".into(), "example-token".into()));
-    let function = Function::start(&settings, Stdio::null()).await;
+    let function = Function::start(&settings).await;
     let names = names_in(&root().join("events"), ".json");
     for name in names.iter().chain(&names) {
         let payload = std::fs::read(root().join(format!("events/{name}.json"))).unwrap();

@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use ecs_console_archiver::archive;
@@ -86,7 +85,7 @@ impl Load {
             }
             let running = match function.take() {
                 Some(running) => running,
-                None => Function::start(&settings, Stdio::null()).await,
+                None => Function::start(&settings).await,
             };
             let kill = kills.plan();
             let moment = async {

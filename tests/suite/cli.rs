@@ -3,6 +3,7 @@
 use ecs_console_archiver::simulator::Fault;
 use serde_json::Value;
 
+use crate::support::printed::checked;
 use crate::support::s3_server::Profile;
 use crate::support::*;
 
@@ -348,10 +349,8 @@ async fn on_a_terminal_escape_sequences_of_the_guest_are_left_out() {
     script
         .env("PATH", std::env::var("PATH").unwrap())
         .stdin(std::process::Stdio::null());
-    let shown = tokio::task::spawn_blocking(move || script.output().unwrap())
-        .await
-        .unwrap();
-    let shown = text(&shown.stdout);
+    let shown = tokio::task::spawn_blocking(move || script.output().unwrap()).await;
+    let shown = text(&checked(shown.unwrap()).stdout);
     assert!(
         shown.contains("red") && !shown.contains('\x1b') && !shown.contains("owned"),
         "{shown:?}"

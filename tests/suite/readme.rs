@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::support::printed::checked;
 use crate::support::*;
 
 /// The fenced blocks of this language, with their first line's number.
@@ -36,7 +37,7 @@ fn bash(script: &str, folder: &Path) -> Command {
 }
 
 fn run(script: &str, folder: &Path) -> String {
-    let output = bash(script, folder).output().unwrap();
+    let output = checked(bash(script, folder).output().unwrap());
     let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{script}\n{shown}");
     shown

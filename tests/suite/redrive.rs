@@ -1,7 +1,5 @@
 //! Events that failed for good, kept and served again.
 
-use std::process::Stdio;
-
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::simulator::Console;
 use serde_json::json;
@@ -87,7 +85,7 @@ async fn on_lambda_the_platform_keeps_them_unless_told_otherwise() {
             .settings
             .extend(settings(&[("FAILED_EVENTS", setting)]));
         denied(&bucket);
-        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let function = Function::start(&bucket.settings).await;
         let event = std::fs::read(root().join(EVENT)).unwrap();
         function.failure_of(&event).await;
         assert_eq!(failed(&bucket.server).len(), kept, "{setting:?}");

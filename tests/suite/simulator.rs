@@ -3,23 +3,27 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::printed::Printed;
 use crate::support::*;
 
 struct Simulate {
     process: Child,
     settings: Settings,
+    /// Checked with the test's end.
+    _printed: Printed,
 }
 
 impl Simulate {
     /// Starts it and takes the settings it prints, as a person copies them.
     fn start(arguments: &[&str]) -> Self {
+        let printed = Printed::new();
         let mut process = Command::new(env!("CARGO_BIN_EXE_console-archive"))
             .env_clear()
             .args(["simulate", "--listen", "127.0.0.1:0", "--consoles"])
             .arg(consoles())
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(printed.stdio())
             .spawn()
             .unwrap();
         let mut settings = Settings::new();
@@ -35,7 +39,11 @@ impl Simulate {
                 }
             }
         }
-        Self { process, settings }
+        Self {
+            process,
+            settings,
+            _printed: printed,
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! Whole fleets: by the command line, and by an event to the function.
 
-use std::process::Stdio;
-
 use ecs_console_archiver::ids::{InstanceId, RegionId};
 use ecs_console_archiver::simulator::{Answered, Console, Simulator};
 use serde_json::{Value, json};
 
+use crate::support::printed::Printed;
 use crate::support::runtime_api::{Answer, Function};
 use crate::support::s3_server::Profile;
 use crate::support::sqs_server::SqsServer;
@@ -164,6 +163,7 @@ async fn after_each_page_the_file_says_what_is_left() {
         fleet.simulator.plan_faults(&plan.parse().unwrap());
     }
     let file = fleet.folder.path().join("left.json");
+    let printed = Printed::new();
     let mut sweep = tokio::process::Command::new(env!("CARGO_BIN_EXE_console-archive"))
         .env_clear()
         .envs(fleet.settings.iter().cloned())
@@ -176,6 +176,8 @@ async fn after_each_page_the_file_says_what_is_left() {
             "--resume",
         ])
         .arg(&file)
+        .stdout(printed.stdio())
+        .stderr(printed.stdio())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
@@ -222,7 +224,7 @@ fn event(sweep: &Value) -> Vec<u8> {
 #[tokio::test]
 async fn a_scheduled_event_sweeps_from_the_function() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let request = json!({"regions": ["cn-hangzhou"], "per_second": 1000});
     let reply = function.result_of(&event(&request)).await;
     assert_eq!(reply["outcome"], "swept", "{reply}");
@@ -240,7 +242,7 @@ async fn a_sweep_that_runs_out_of_time_goes_on_through_the_queue() {
         ("FOLLOW_QUEUE_URL", &sqs.queue_url()),
     ];
     bucket.settings.extend(settings(&queue));
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     // Less than a page is given.
     let short = std::time::Duration::from_secs(10);
     let request = event(&json!({"regions": ["cn-hangzhou"], "per_second": 1000}));
@@ -264,7 +266,7 @@ async fn a_sweep_that_runs_out_of_time_goes_on_through_the_queue() {
 #[tokio::test]
 async fn a_wrong_sweep_is_a_clear_error_before_any_request() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     for (request, message) in [
         (json!({"regions": ["evil.example/"]}), "not a region ID"),
         (json!({"region": "cn-hangzhou"}), "unknown field"),

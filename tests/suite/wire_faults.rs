@@ -2,7 +2,6 @@
 //! of events through a mix of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use ecs_console_archiver::ids::InstanceId;
@@ -99,7 +98,7 @@ fn console(instance_id: &str, state: usize) -> String {
 #[tokio::test]
 async fn every_fault_of_ecs_ends_in_a_stored_console() {
     let bucket = Bucket::start(Profile::Aws).await;
-    let function = Function::start(&bucket.settings, Stdio::null()).await;
+    let function = Function::start(&bucket.settings).await;
     let storms = ["fail*5", "throttle*2", "reset*3"].map(str::to_owned);
     let faults: Vec<_> = ecs_faults().into_iter().chain(storms).collect();
     for (number, fault) in faults.iter().enumerate() {
@@ -122,7 +121,7 @@ async fn every_fault_of_ecs_ends_in_a_stored_console() {
 async fn every_fault_of_a_store_ends_in_a_stored_console() {
     let on = async |profile| {
         let bucket = Bucket::start(profile).await;
-        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let function = Function::start(&bucket.settings).await;
         for (number, faults) in store_faults().into_iter().enumerate() {
             let id = format!("i-store{number}");
             set_console(&bucket.simulator, &id, console(&id, 0).as_bytes(), TIME);
@@ -300,7 +299,7 @@ async fn of_thousands_of_events_none_is_lost_and_none_stored_twice() {
         batches: Mutex::new(batches),
     });
     let serve = async |_| {
-        let function = Function::start(&bucket.settings, Stdio::null()).await;
+        let function = Function::start(&bucket.settings).await;
         let served = deliveries.serve(&function).await;
         (served, peak_kib(function.process().id))
     };

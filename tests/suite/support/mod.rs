@@ -2,6 +2,7 @@
 
 pub mod gate;
 pub mod http;
+pub mod printed;
 pub mod runtime_api;
 pub mod s3_server;
 pub mod sigv4;
@@ -16,10 +17,11 @@ use ecs_console_archiver::credentials::{Credentials, Secret};
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::simulator::{Console, Simulator, SimulatorConfig};
 
+use printed::checked;
 use s3_server::{ACCESS_KEY_ID, BUCKET, Profile, S3Server, SECRET_ACCESS_KEY};
 
 pub const ECS_SECRET: &str = "ecs-secret-that-must-not-show";
-pub const ECS_TOKEN: &str = "ecs+token/that must=not~show*";
+pub const ECS_TOKEN: &str = "ecs+token/=~* that-must-not-show";
 
 pub type Settings = Vec<(String, String)>;
 
@@ -211,9 +213,8 @@ pub async fn cli(settings: &Settings, arguments: &[&str]) -> Output {
         .envs(settings.iter().cloned())
         .args(arguments)
         .current_dir(root());
-    tokio::task::spawn_blocking(move || command.output().unwrap())
-        .await
-        .unwrap()
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await;
+    checked(output.unwrap())
 }
 
 pub fn text(bytes: &[u8]) -> String {

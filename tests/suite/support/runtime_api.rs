@@ -1,6 +1,6 @@
 //! A Lambda Runtime API on loopback: it hands events to the real `bootstrap` and takes its answers.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,13 +9,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::http::serve;
+use super::printed::{Printed, assert_no_secret};
 
 /// What an invocation has, as configured for the function.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ pub enum Answer {
 /// A running `bootstrap`, as on AWS Lambda.
 pub struct Function {
     process: Process,
-    stderr: Mutex<Option<ChildStderr>>,
+    printed: Printed,
     invocations: mpsc::UnboundedSender<Invocation>,
     server: JoinHandle<()>,
     owner: JoinHandle<()>,
@@ -100,8 +100,8 @@ enum Extension {
 }
 
 impl Function {
-    /// Starts the binary with these settings and no others.
-    pub async fn start(settings: &[(String, String)], stderr: Stdio) -> Self {
+    /// Starts the binary with these settings and no others, but for the log's level: the finest.
+    pub async fn start(settings: &[(String, String)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (invocations, next) = mpsc::unbounded_channel();
@@ -114,18 +114,20 @@ impl Function {
             let api = api.clone();
             async move { api.answer(request).await }
         });
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+        let printed = Printed::new();
+        let child = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
             .env_clear()
+            .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
             .envs(settings.iter().cloned())
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "console-archiver")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .stderr(stderr)
+            .stdout(printed.stdio())
+            .stderr(printed.stdio())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let stderr = Mutex::new(child.stderr.take());
         let (ends, ended) = watch::channel(None);
         let process = Process {
             id: child.id().unwrap(),
@@ -135,7 +137,7 @@ impl Function {
         let owner = tokio::spawn(own(child, process.kill.clone(), ends));
         Self {
             process,
-            stderr,
+            printed,
             invocations,
             server,
             owner,
@@ -168,7 +170,11 @@ impl Function {
         self.invocations.send(invocation).unwrap();
         tokio::select! {
             biased; // What was answered before the end is an answer.
-            answer = answer => Ok(answer.expect("the function took the event and never answered")),
+            answer = answer => {
+                let answer = answer.expect("the function took the event and never answered");
+                assert_no_secret(format!("{answer:?}").as_bytes());
+                Ok(answer)
+            }
             status = self.process.ended() => Err(status),
         }
     }
@@ -195,14 +201,10 @@ impl Function {
         }
     }
 
-    /// Ends the process; what it wrote to standard error, if that was piped.
+    /// Ends the process; its log.
     pub async fn stop(self) -> String {
         self.process.kill().await;
-        let mut log = String::new();
-        if let Some(mut stderr) = self.stderr.lock().await.take() {
-            stderr.read_to_string(&mut log).await.unwrap();
-        }
-        log
+        self.printed.text()
     }
 }
 
