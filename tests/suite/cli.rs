@@ -340,7 +340,7 @@ async fn on_a_terminal_escape_sequences_of_the_guest_are_left_out() {
         piped.stdout.starts_with(b"\x1b[2J"),
         "a pipe gets what the guest wrote"
     );
-    let command = format!("{} get i-a1", env!("CARGO_BIN_EXE_console-archive"));
+    let command = format!("{} get i-a1", program("console-archive").display());
     let mut script = std::process::Command::new("script");
     script
         .args(["-qec", &command, "/dev/null"])

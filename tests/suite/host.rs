@@ -40,7 +40,7 @@ async fn start(own: &[(&str, &str)]) -> Server {
     all.extend(folder_settings(folder.path()));
     all.extend(settings(own));
     let printed = Printed::new();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+    let mut process = Command::new(program("bootstrap"))
         .env_clear()
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         .envs(all)
@@ -435,7 +435,7 @@ async fn a_host_that_is_none_is_told_what_to_set() {
             "WEBHOOK_URL: expected the address",
         ),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+        let output = Command::new(program("bootstrap"))
             .env_clear()
             .envs(settings.iter().cloned())
             .envs(own.iter().copied())

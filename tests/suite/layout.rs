@@ -112,7 +112,7 @@ fn only_the_configuration_knows_the_names_of_settings_that_hold_secrets() {
 fn whatever_a_program_prints_in_the_suite_is_searched_for_secrets() {
     let mut starts_programs = 0;
     for (name, code) in files_below("tests/suite") {
-        if code.contains("env!(\"CARGO_BIN_EXE_") {
+        if code.contains("program(\"") {
             assert!(code.contains("printed::"), "{name}");
             starts_programs += 1;
         }

@@ -19,10 +19,9 @@ fn blocks(language: &str) -> Vec<String> {
 }
 
 fn path_with_programs() -> String {
-    let programs = Path::new(env!("CARGO_BIN_EXE_console-archive"))
-        .parent()
-        .unwrap();
-    format!("{}:{}", programs.display(), std::env::var("PATH").unwrap())
+    let program = program("console-archive");
+    let programs = program.parent().unwrap().display();
+    format!("{programs}:{}", std::env::var("PATH").unwrap())
 }
 
 fn bash(script: &str, folder: &Path) -> Command {
@@ -102,7 +101,7 @@ fn the_demonstration_keeps_and_prints_consoles() {
     let demo = format!(
         "{}/tests/demo.sh {} {}",
         root().display(),
-        env!("CARGO_BIN_EXE_console-archive"),
+        program("console-archive").display(),
         folder.path().display()
     );
     let shown = run(&demo, folder.path());

@@ -17,7 +17,7 @@ impl Simulate {
     /// Starts it and takes the settings it prints, as a person copies them.
     fn start(arguments: &[&str]) -> Self {
         let printed = Printed::new();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_console-archive"))
+        let mut process = Command::new(program("console-archive"))
             .env_clear()
             .args(["simulate", "--listen", "127.0.0.1:0", "--consoles"])
             .arg(consoles())

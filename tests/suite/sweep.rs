@@ -164,7 +164,7 @@ async fn after_each_page_the_file_says_what_is_left() {
     }
     let file = fleet.folder.path().join("left.json");
     let printed = Printed::new();
-    let mut sweep = tokio::process::Command::new(env!("CARGO_BIN_EXE_console-archive"))
+    let mut sweep = tokio::process::Command::new(program("console-archive"))
         .env_clear()
         .envs(fleet.settings.iter().cloned())
         .args([

@@ -30,6 +30,20 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// One of the programs under test: as built with the tests, or from the folder `PROGRAMS`, where what
+/// ships is tested.
+pub fn program(name: &str) -> PathBuf {
+    let built = match name {
+        "bootstrap" => env!("CARGO_BIN_EXE_bootstrap"),
+        "console-archive" => env!("CARGO_BIN_EXE_console-archive"),
+        _ => panic!("there is no program {name}"),
+    };
+    match std::env::var("PROGRAMS") {
+        Ok(folder) => Path::new(&folder).join(name),
+        Err(_) => built.into(),
+    }
+}
+
 pub fn consoles() -> PathBuf {
     root().join("tests/fixtures/consoles")
 }
@@ -207,7 +221,7 @@ pub fn settings(pairs: &[(&str, &str)]) -> Settings {
 
 /// Runs the CLI with these settings and no others, away from the test's own threads.
 pub async fn cli(settings: &Settings, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_console-archive"));
+    let mut command = Command::new(program("console-archive"));
     command
         .env_clear()
         .envs(settings.iter().cloned())

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::http::serve;
 use super::printed::{Printed, assert_no_secret};
+use super::program;
 
 /// What an invocation has, as configured for the function.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -115,7 +116,7 @@ impl Function {
             async move { api.answer(request).await }
         });
         let printed = Printed::new();
-        let child = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+        let child = Command::new(program("bootstrap"))
             .env_clear()
             .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
             .envs(settings.iter().cloned())

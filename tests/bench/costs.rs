@@ -1,0 +1,243 @@
+//! What a million reboots cost: requests counted by running the real policy of following through a
+//! reboot, by a clock of its own, and multiplied by list prices.
+//!
+//! usage: cargo bench --bench costs
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ecs_console_archiver::ecs::response::ConsoleOutput;
+use ecs_console_archiver::event::{Cause, InstanceEvent};
+use ecs_console_archiver::follow::{Change, Follow};
+use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::record::pack;
+use jiff::{SignedDuration, Timestamp};
+
+const REBOOTS: u32 = 10_000;
+const FOLLOW: Duration = Duration::from_secs(180);
+/// The events of a reboot, by seconds since the first.
+const EVENTS: [(&str, i64); 3] = [("Stopping", 0), ("Starting", 25), ("Running", 40)];
+/// ECS shows the console of the boot before until here, then a new one that grows every 20 s, and
+/// from here on one that ends with a login prompt. Its cache lags a minute behind.
+const NEW_FROM: i64 = 100;
+const SETTLED_FROM: i64 = 160;
+/// What one poll takes of the function's time, with the requests it makes: an assumption.
+const POLL_SECONDS: f64 = 0.3;
+/// Log lines of an invocation, with those of the platform.
+const LOG_BYTES: f64 = 1000.0;
+/// How long a record is kept, as the templates have it.
+const MONTHS: f64 = 12.0;
+
+// List prices in US dollars. AWS: us-east-1.
+const LAMBDA_INVOCATION: f64 = 0.20e-6;
+const LAMBDA_GB_SECOND: f64 = 16.6667e-6;
+const LAMBDA_GB: f64 = 0.25;
+const S3_PUT: f64 = 5e-6;
+const S3_GB_MONTH: f64 = 0.023;
+const SQS_REQUEST: f64 = 0.40e-6;
+const LOGS_GB: f64 = 0.50;
+// Alibaba Cloud: Function Compute counts in CU, whose factors its price page gives.
+const CU: f64 = 20e-6;
+const CU_INVOCATION: f64 = 75.0 / 10_000.0;
+/// 0.1 vCPU, 0.125 GB of memory and 0.5 GB of disk, as the templates have it.
+const CU_SECOND: f64 = 0.1 * 1.0 + 0.125 * 0.15 + 0.5 * 0.05;
+const OSS_GB_MONTH: f64 = 0.0173;
+
+#[derive(Default)]
+struct Counts {
+    polls: u64,
+    /// In a queue's messages no console is carried, so each that changed is stored.
+    puts_with_queue: u64,
+    /// In memory one is, so what the next one extends is not stored.
+    puts_in_memory: u64,
+    records_with_queue: u64,
+    records_in_memory: u64,
+    waited_seconds: f64,
+}
+
+fn main() {
+    let gzip_bytes = mean_gzip_bytes();
+    let mut counts = Counts::default();
+    for _ in 0..REBOOTS {
+        reboot(&mut counts);
+    }
+    let mean = |count: u64| count as f64 / f64::from(REBOOTS);
+    let (polls, events) = (mean(counts.polls), EVENTS.len() as f64);
+    let waited = counts.waited_seconds / f64::from(REBOOTS);
+    println!(
+        "A reboot is {} events; {REBOOTS} of them, followed for {} s at the most, made on average:\n",
+        EVENTS.len(),
+        FOLLOW.as_secs()
+    );
+    println!("| A reboot | on AWS, with the queue | on Function Compute | FOLLOW_SECONDS=0 |");
+    println!("|---|---|---|---|");
+    let row = |name: &str, values: [f64; 3]| {
+        println!(
+            "| {name} | {:.1} | {:.1} | {:.1} |",
+            values[0], values[1], values[2]
+        );
+    };
+    row("invocations", [polls, events, events]);
+    row("requests to ECS", [polls, polls, events]);
+    row(
+        "objects put",
+        [
+            mean(counts.puts_with_queue),
+            mean(counts.puts_in_memory),
+            events,
+        ],
+    );
+    let records = [
+        mean(counts.records_with_queue),
+        mean(counts.records_in_memory),
+        1.0,
+    ];
+    row("of them new", records);
+    let seconds = [
+        polls * POLL_SECONDS,
+        waited + polls * POLL_SECONDS,
+        events * POLL_SECONDS,
+    ];
+    row("seconds of the function", seconds);
+
+    let million = |dollars: f64| dollars * 1e6;
+    let gb = gzip_bytes / 1e9;
+    let aws = |invocations: f64, seconds: f64, puts: f64, records: f64, messages: f64| {
+        [
+            million(invocations * LAMBDA_INVOCATION + seconds * LAMBDA_GB * LAMBDA_GB_SECOND),
+            // A message is sent, received and deleted; so is the event itself.
+            million((messages + EVENTS.len() as f64) * 3.0 * SQS_REQUEST),
+            million(puts * S3_PUT),
+            million(records * gb * S3_GB_MONTH * MONTHS),
+            million(invocations * LOG_BYTES / 1e9 * LOGS_GB),
+        ]
+    };
+    let function_compute = |invocations: f64, seconds: f64, records: f64| {
+        [
+            million((invocations * CU_INVOCATION + seconds * CU_SECOND) * CU),
+            0.0,
+            0.0,
+            million(records * gb * OSS_GB_MONTH * MONTHS),
+            0.0,
+        ]
+    };
+    let columns = [
+        aws(
+            polls,
+            seconds[0],
+            mean(counts.puts_with_queue),
+            records[0],
+            polls - events,
+        ),
+        aws(events, seconds[2], events, records[2], 0.0),
+        function_compute(events, seconds[1], records[1]),
+        function_compute(events, seconds[2], records[2]),
+    ];
+    println!(
+        "\nA million reboots, in US dollars; a record is {gzip_bytes:.0} bytes, the mean of tests/fixtures/consoles:\n"
+    );
+    println!(
+        "| A million reboots | AWS | AWS, FOLLOW_SECONDS=0 | Function Compute | Function Compute, FOLLOW_SECONDS=0 |"
+    );
+    println!("|---|---|---|---|---|");
+    let parts = [
+        "function",
+        "queues",
+        "objects put",
+        "a year of storage",
+        "logs",
+    ];
+    let line = |name: &str, values: [f64; 4]| {
+        let cells = values.map(|value| format!("{value:.2}"));
+        println!("| {name} | {} |", cells.join(" | "));
+    };
+    for (index, part) in parts.iter().enumerate() {
+        line(part, columns.map(|column| column[index]));
+    }
+    line("together", columns.map(|column| column.iter().sum()));
+}
+
+/// Three events, each followed by itself, as separate invocations are.
+fn reboot(counts: &mut Counts) {
+    let began: Timestamp = "2024-03-22T02:00:00Z".parse().unwrap();
+    let at = |seconds: f64| began + SignedDuration::from_secs_f64(seconds);
+    let (mut with_queue, mut in_memory) = (BTreeSet::new(), BTreeSet::new());
+    for (state, second) in EVENTS {
+        let mut now = second as f64;
+        let event = InstanceEvent {
+            instance_id: InstanceId::parse("i-bp1panicnoroot00001").unwrap(),
+            region_id: None,
+            cause: Cause::StateChange(state.to_owned()),
+            event_id: None,
+            occurred_at: Some(at(now)),
+        };
+        let mut follow = Follow::begin(event, at(now));
+        let mut held = None;
+        loop {
+            let console = console_at(now, began);
+            counts.polls += 1;
+            match follow.see(&console, at(now)) {
+                Change::Unchanged => {}
+                change => {
+                    counts.puts_with_queue += 1;
+                    with_queue.insert(console.plain.clone());
+                    if change == Change::Replaced
+                        && let Some(before) = held.take()
+                    {
+                        counts.puts_in_memory += 1;
+                        in_memory.insert(before);
+                    }
+                    if change == Change::First {
+                        counts.puts_in_memory += 1;
+                        in_memory.insert(console.plain);
+                    } else {
+                        held = Some(console.plain);
+                    }
+                }
+            }
+            let Some(pause) = follow.next_pause(FOLLOW, at(now), fastrand::f64()) else {
+                break;
+            };
+            now += pause.as_secs_f64();
+        }
+        if let Some(last) = held {
+            counts.puts_in_memory += 1;
+            in_memory.insert(last);
+        }
+        counts.waited_seconds += now - second as f64;
+    }
+    counts.records_with_queue += with_queue.len() as u64;
+    counts.records_in_memory += in_memory.len() as u64;
+}
+
+/// What ECS shows so many seconds after a reboot's first event.
+fn console_at(second: f64, began: Timestamp) -> ConsoleOutput {
+    let second = second as i64;
+    let (text, updated) = match second {
+        ..NEW_FROM => ("the boot before\n".to_owned(), -3600),
+        NEW_FROM..SETTLED_FROM => (
+            "line\n".repeat(1 + (second - NEW_FROM) as usize / 20),
+            NEW_FROM,
+        ),
+        _ => ("line\n".repeat(5) + "host login: ", SETTLED_FROM),
+    };
+    // As ECS writes it, UTC+8.
+    let updated = began + SignedDuration::from_secs(updated) + SignedDuration::from_hours(8);
+    ConsoleOutput {
+        plain: text.into_bytes(),
+        last_update_time: updated.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        request_id: String::new(),
+        reported_instance_id: None,
+    }
+}
+
+fn mean_gzip_bytes() -> f64 {
+    let files = std::fs::read_dir("tests/fixtures/consoles").unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let sizes: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "log"))
+        .map(|path| pack(&std::fs::read(path).unwrap()).unwrap().len())
+        .collect();
+    sizes.iter().sum::<usize>() as f64 / sizes.len() as f64
+}

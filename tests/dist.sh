@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# What ships: whole, for old systems, the same when built again elsewhere, and it passes the tests.
+# usage: tests/dist.sh DIST GLIBC
+set -euo pipefail
+
+dist=$1 glibc=$2
+cd "$(dirname "$0")/.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+(cd "$dist" && sha256sum --quiet --check SHA256SUMS-*)
+programs=$folder/programs
+mkdir "$programs"
+python3 -m zipfile -l "$dist"/*-function-*.zip
+unzip -q "$dist"/*-function-*.zip -d "$programs"
+tar -xzf "$dist"/console-archive-*.tar.gz -C "$programs"
+
+for program in bootstrap console-archive; do
+    [ "$(stat -c %a "$programs/$program")" = 755 ] || fail "$program cannot be run as it is packed"
+    newest=$(readelf --version-info "$programs/$program" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)
+    [ "$(printf '%s\n' "GLIBC_$glibc" "$newest" | sort -V | tail -n 1)" = "GLIBC_$glibc" ] ||
+        fail "$program needs $newest"
+    echo "$program needs $newest at the most"
+    ! grep -q -a -F -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" "$programs/$program" ||
+        fail "$program has paths of the machine it was built on"
+done
+
+python3 - "$dist" <<'PYTHON'
+import glob, json, sys
+
+def crates(pattern):
+    (file,) = glob.glob(f"{sys.argv[1]}/{pattern}.cdx.json")
+    bill = json.load(open(file))
+    assert bill["bomFormat"] == "CycloneDX" and "file:///#" in bill["metadata"]["component"]["bom-ref"]
+    assert all(c.get("licenses") and c.get("hashes") for c in bill["components"])
+    return {c["name"] for c in bill["components"]}
+
+function, cli = crates("*-function-*"), crates("console-archive-*")
+assert {"ring", "aws-sdk-s3", "lambda_runtime"} <= function & cli
+assert "clap" in cli and "clap" not in function
+print(f"{len(function)} crates are in the function, {len(cli)} in the command-line tool")
+PYTHON
+
+# Other folders, and nothing compiled before.
+git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$(mkdir -p "$folder/again" && echo "$folder/again")"
+(unset MAKEFLAGS MAKELEVEL && CARGO_TARGET_DIR=$folder/target make -C "$folder/again" dist)
+diff -r "$dist" "$folder/target/dist" || fail "built again, it is not the same"
+echo "built again elsewhere, every file is the same:"
+cat "$dist"/SHA256SUMS-*
+
+PROGRAMS=$programs cargo test --locked --test suite
