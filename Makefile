@@ -19,12 +19,15 @@ CHECKOV_TOOLS := checkov==3.3.30
 # The provider's binding is read, not run, so it needs nothing of its own.
 TERRAFORM_TOOLS := python-hcl2==8.1.4
 TERRAFORM_BINDING := pulumi-alicloud==4.0.0
+# Likewise: what the kit of Alibaba Cloud's templates and its API's client say of names and types.
+ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3 oss ram sls))
 environment = $(TOOLS)/$(1)-$(firstword $(shell echo '$(2)' | cksum))
 PYTHON := $(call environment,python,$(PYTHON_TOOLS))
 BUILD := $(call environment,build,$(BUILD_TOOLS))
 SAM := $(call environment,sam,$(SAM_TOOLS))
 CHECKOV := $(call environment,checkov,$(CHECKOV_TOOLS))
 TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS) $(TERRAFORM_BINDING))
+ALIBABA := $(call environment,alibaba,$(ALIBABA_TOOLS))
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -80,12 +83,13 @@ test-cargo-lambda: $(PYTHON)/installed ## The function under cargo-lambda and th
 	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
 
 .PHONY: test-infra
-test-infra: $(PYTHON)/installed $(SAM)/installed $(CHECKOV)/installed $(TERRAFORM)/installed ## The templates under infra/, by their own tools.
+test-infra: $(PYTHON)/installed $(SAM)/installed $(CHECKOV)/installed $(TERRAFORM)/installed $(ALIBABA)/installed ## The templates under infra/, by their own tools.
 	$(PYTHON)/bin/cfn-lint infra/aws/template.yaml
 	SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
 	$(TERRAFORM)/bin/python tests/infra/terraform.py \
 		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud infra/alibaba/main.tf
+	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml
 	$(PYTHON)/bin/hadolint infra/webhook/Dockerfile
 	# The program is where the unit says only on a machine it is installed on.
 	sed 's|^ExecStart=.*|ExecStart=/bin/true|' infra/webhook/ecs-console-archiver.service \
@@ -148,6 +152,10 @@ $(CHECKOV)/installed:
 $(TERRAFORM)/installed:
 	$(call install,$(TERRAFORM),$(TERRAFORM_TOOLS))
 	$(TERRAFORM)/bin/pip install --quiet --disable-pip-version-check --no-deps $(TERRAFORM_BINDING)
+	touch $@
+
+$(ALIBABA)/installed:
+	$(call install,$(ALIBABA),--no-deps $(ALIBABA_TOOLS))
 	touch $@
 
 # What ships runs on Linux with this C library or a newer one: Debian 10 to 13, Amazon Linux 2023.
