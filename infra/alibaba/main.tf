@@ -1,58 +1,31 @@
 # Keeps every console output of every ECS instance in an OSS bucket, on Alibaba Cloud alone: the
 # function on Function Compute 3, called by EventBridge, with a RAM role and no key.
+#
+# The region is the provider's (ALIBABA_CLOUD_REGION, where this folder is applied by itself).
+# Function Compute, EventBridge and Simple Log Service must be activated in the account, and
+# EventBridge's role for Function Compute created, which its console asks for once.
 
 terraform {
   required_version = ">= 1.3"
   required_providers {
     alicloud = {
       source  = "aliyun/alicloud"
-      version = ">= 1.228.0"
+      version = ">= 1.252.0"
     }
   }
 }
 
-variable "region" {
-  description = "Region of the function, its bucket and the instances whose events name none"
-  type        = string
-  default     = "cn-hangzhou"
-}
-
-variable "bucket" {
-  description = "Name of the bucket to create"
-  type        = string
-}
-
-variable "package" {
-  description = "Zip file with the program, bootstrap, at its root"
-  type        = string
-  default     = "../../target/function.zip"
-}
-
-variable "retention_days" {
-  description = "Days after which records are removed"
-  type        = number
-  default     = 365
-}
-
-variable "follow_seconds" {
-  description = "How long a console is followed from its event on"
-  type        = number
-  default     = 180
-}
-
-variable "sweep_regions" {
-  description = "Regions to sweep once a day, for what missed events left out"
-  type        = list(string)
-  default     = []
-}
-
-provider "alicloud" {
-  region = var.region
-}
-
 data "alicloud_account" "current" {}
 
+data "alicloud_regions" "current" {
+  current = true
+}
+
 locals {
+  account = data.alicloud_account.current.id
+  region  = data.alicloud_regions.current.regions[0].id
+  package = coalesce(var.package, "${path.module}/../../target/function.zip")
+
   event_trigger = {
     triggerEnable       = true
     asyncInvocationType = true
@@ -70,8 +43,12 @@ locals {
 
 # Without versioning: OSS honours x-oss-forbid-overwrite in such a bucket only.
 resource "alicloud_oss_bucket" "archive" {
+  #checkov:skip=CKV_ALI_10: A versioned bucket ignores the header by which nothing is ever replaced
+  #checkov:skip=CKV_ALI_6: Encrypted with OSS's own key; a key of the account's own would be its to choose
+  #checkov:skip=CKV_ALI_11: The function is in the bucket's region, and acceleration is a public endpoint
+  #checkov:skip=CKV_ALI_12: Who reads objects is ActionTrail's to log; a second bucket would be the account's to choose
   bucket          = var.bucket
-  redundancy_type = "ZRS"
+  redundancy_type = var.redundancy
 
   server_side_encryption_rule {
     sse_algorithm = "AES256"
@@ -92,8 +69,50 @@ resource "alicloud_oss_bucket_public_access_block" "archive" {
   block_public_access = true
 }
 
+resource "alicloud_oss_bucket_policy" "archive" {
+  bucket = alicloud_oss_bucket.archive.bucket
+  policy = jsonencode({
+    Version = "1"
+    Statement = [{
+      # Every action of everyone is denied where it is not encrypted on the way.
+      Effect    = "Deny"
+      Principal = ["*"]
+      Action    = ["oss:*"]
+      Resource = [
+        "acs:oss:*:${local.account}:${var.bucket}",
+        "acs:oss:*:${local.account}:${var.bucket}/*",
+      ]
+      Condition = { Bool = { "acs:SecureTransport" = ["false"] } }
+    }]
+  })
+}
+
+# Names of projects are shared by all accounts of a region.
+resource "alicloud_log_project" "archiver" {
+  project_name = "${var.name}-${local.account}"
+  description  = "Logs of the function that archives consoles"
+}
+
+resource "alicloud_log_store" "archiver" {
+  project_name     = alicloud_log_project.archiver.project_name
+  logstore_name    = "function"
+  retention_period = var.log_retention_days
+  shard_count      = 1
+}
+
+# Without an index, lines are kept but not found.
+resource "alicloud_log_store_index" "archiver" {
+  project  = alicloud_log_project.archiver.project_name
+  logstore = alicloud_log_store.archiver.logstore_name
+
+  full_text {
+    case_sensitive = false
+    token          = " #$^*\r\n\t,:;'\"()[]{}<>=?/\\@&"
+  }
+}
+
 resource "alicloud_ram_role" "archiver" {
-  role_name   = "ecs-console-archiver"
+  role_name   = var.name
   description = "Reads console outputs and writes them to the archive"
   assume_role_policy_document = jsonencode({
     Version = "1"
@@ -106,15 +125,16 @@ resource "alicloud_ram_role" "archiver" {
 }
 
 resource "alicloud_ram_policy" "archiver" {
-  policy_name = "ecs-console-archiver"
+  policy_name = var.name
+  description = "What the function does: reads consoles, writes records and its own log"
   policy_document = jsonencode({
     Version = "1"
     Statement = [
       {
         Effect = "Allow"
         Action = "ecs:GetInstanceConsoleOutput"
-        # Every instance of the account: that is what the product is for.
-        Resource = "acs:ecs:*:${data.alicloud_account.current.id}:instance/*"
+        # Every instance of the account, in every region: that is what the product is for.
+        Resource = "acs:ecs:*:${local.account}:instance/*"
       },
       {
         Effect = "Allow"
@@ -125,8 +145,15 @@ resource "alicloud_ram_policy" "archiver" {
       {
         Effect = "Allow"
         Action = "oss:PutObject"
-        # It writes below its prefix; reading is for the people who run console-archive.
-        Resource = "acs:oss:*:${data.alicloud_account.current.id}:${var.bucket}/console/*"
+        # It writes below its prefix; reading is for the people who run console-archive. A bucket's
+        # region is not part of its name, so it stays open.
+        Resource = "acs:oss:*:${local.account}:${var.bucket}/console/*"
+      },
+      {
+        # Function Compute writes the function's log as the function's role.
+        Effect   = "Allow"
+        Action   = "log:PostLogStoreLogs"
+        Resource = "acs:log:${local.region}:${local.account}:project/${alicloud_log_project.archiver.project_name}/logstore/${alicloud_log_store.archiver.logstore_name}"
       },
     ]
   })
@@ -138,8 +165,48 @@ resource "alicloud_ram_role_policy_attachment" "archiver" {
   policy_type = "Custom"
 }
 
+# For the people who run console-archive: attach it to their user or role.
+resource "alicloud_ram_policy" "reader" {
+  policy_name = "${var.name}-reader"
+  description = "Lists and reads the archive"
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [
+      {
+        Effect = "Allow"
+        Action = "oss:ListObjects"
+        # A bucket's region is not part of its name, so it stays open; of the bucket, only what is
+        # below the prefix is listed.
+        Resource  = "acs:oss:*:${local.account}:${var.bucket}"
+        Condition = { StringLike = { "oss:Prefix" = ["console/*"] } }
+      },
+      {
+        Effect = "Allow"
+        Action = "oss:GetObject"
+        # Every record, marker and failed event, whatever its name.
+        Resource = "acs:oss:*:${local.account}:${var.bucket}/console/*"
+      },
+    ]
+  })
+}
+
+# Redriving serves an event as the function does, so it takes that policy and the reader's, too.
+resource "alicloud_ram_policy" "redrive" {
+  policy_name = "${var.name}-redrive"
+  description = "Removes failed events that were served again"
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [{
+      Effect = "Allow"
+      Action = "oss:DeleteObject"
+      # Failed events only, whatever their names; records are removed by the bucket alone.
+      Resource = "acs:oss:*:${local.account}:${var.bucket}/console/failed/*"
+    }]
+  })
+}
+
 resource "alicloud_fcv3_function" "archiver" {
-  function_name = "ecs-console-archiver"
+  function_name = var.name
   description   = "Keeps console outputs of ECS instances"
   runtime       = "custom.debian12"
   handler       = "bootstrap"
@@ -153,7 +220,7 @@ resource "alicloud_fcv3_function" "archiver" {
   role                 = alicloud_ram_role.archiver.arn
 
   code {
-    zip_file = filebase64(var.package)
+    zip_file = filebase64(local.package)
   }
 
   custom_runtime_config {
@@ -161,14 +228,29 @@ resource "alicloud_fcv3_function" "archiver" {
     port    = 9000
   }
 
+  log_config {
+    project  = alicloud_log_project.archiver.project_name
+    logstore = alicloud_log_store.archiver.logstore_name
+    # A line is an entry: none of them begins with a date to split at.
+    log_begin_rule          = "None"
+    enable_request_metrics  = true
+    enable_instance_metrics = false
+  }
+
   environment_variables = {
-    ARCHIVE_URL             = "oss://${alicloud_oss_bucket.archive.bucket}/console?region=${var.region}"
-    AWS_ENDPOINT_URL_S3     = "https://s3.oss-${var.region}-internal.aliyuncs.com"
-    ALIBABA_CLOUD_REGION_ID = var.region
+    ARCHIVE_URL             = "oss://${alicloud_oss_bucket.archive.bucket}/console?region=${local.region}"
+    AWS_ENDPOINT_URL_S3     = "https://s3.oss-${local.region}-internal.aliyuncs.com"
+    ALIBABA_CLOUD_REGION_ID = local.region
     FOLLOW_SECONDS          = tostring(var.follow_seconds)
   }
+
+  # The role must be able to write the log before anything is logged.
+  depends_on = [alicloud_ram_role_policy_attachment.archiver]
 }
 
+# There is no destination for failures: the function itself keeps events that fail below failed/,
+# where console-archive redrive finds them, and nothing here reads a queue. What fails before it
+# can keep anything is told by the alarms and mended by a sweep.
 resource "alicloud_fcv3_async_invoke_config" "archiver" {
   function_name                  = alicloud_fcv3_function.archiver.function_name
   max_async_retry_attempts       = 3
@@ -220,11 +302,45 @@ resource "alicloud_fcv3_trigger" "sweep" {
   })
 }
 
-output "function_name" {
-  value = alicloud_fcv3_function.archiver.function_name
+# Invocations fail; the log says which error type.
+resource "alicloud_cms_alarm" "errors" {
+  count   = var.alarm_contact_group == "" ? 0 : 1
+  name    = "${var.name}-errors"
+  project = "acs_fc"
+  metric  = "FunctionFunctionErrors"
+  metric_dimensions = jsonencode([{
+    region       = local.region
+    functionName = alicloud_fcv3_function.archiver.function_name
+  }])
+  # Function Compute's metrics come once a minute.
+  period         = 60
+  contact_groups = [var.alarm_contact_group]
+
+  escalations_critical {
+    statistics          = "Average"
+    comparison_operator = ">"
+    threshold           = "0"
+    times               = 3
+  }
 }
 
-output "archive_url" {
-  description = "What console-archive takes as ARCHIVE_URL"
-  value       = "oss://${alicloud_oss_bucket.archive.bucket}/console?region=${var.region}"
+# Events waited for longer than they may and were dropped; a sweep finds what is left.
+resource "alicloud_cms_alarm" "dropped" {
+  count   = var.alarm_contact_group == "" ? 0 : 1
+  name    = "${var.name}-dropped"
+  project = "acs_fc"
+  metric  = "FunctionAsyncEventExpiredDropped"
+  metric_dimensions = jsonencode([{
+    region       = local.region
+    functionName = alicloud_fcv3_function.archiver.function_name
+  }])
+  period         = 60
+  contact_groups = [var.alarm_contact_group]
+
+  escalations_critical {
+    statistics          = "Average"
+    comparison_operator = ">"
+    threshold           = "0"
+    times               = 1
+  }
 }
