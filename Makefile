@@ -20,7 +20,8 @@ CHECKOV_TOOLS := checkov==3.3.30
 TERRAFORM_TOOLS := python-hcl2==8.1.4
 TERRAFORM_BINDING := pulumi-alicloud==4.0.0
 # Likewise: what the kit of Alibaba Cloud's templates and its API's client say of names and types.
-ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3 oss ram sls))
+ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3 oss ram sls)) \
+	alibabacloud-fc20230330==4.8.3
 environment = $(TOOLS)/$(1)-$(firstword $(shell echo '$(2)' | cksum))
 PYTHON := $(call environment,python,$(PYTHON_TOOLS))
 BUILD := $(call environment,build,$(BUILD_TOOLS))
@@ -90,6 +91,8 @@ test-infra: $(PYTHON)/installed $(SAM)/installed $(CHECKOV)/installed $(TERRAFOR
 	$(TERRAFORM)/bin/python tests/infra/terraform.py \
 		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud infra/alibaba/main.tf
 	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml
+	$(ALIBABA)/bin/python tests/infra/serverless_devs.py \
+		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 infra/alibaba/s.yaml
 	$(PYTHON)/bin/hadolint infra/webhook/Dockerfile
 	# The program is where the unit says only on a machine it is installed on.
 	sed 's|^ExecStart=.*|ExecStart=/bin/true|' infra/webhook/ecs-console-archiver.service \

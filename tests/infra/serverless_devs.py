@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Holds a Serverless Devs file to the names and types of Function Compute's own API.
+
+usage: serverless_devs.py CLIENT FILE
+
+CLIENT is the folder of the API's client for Python, alibabacloud_fc20230330: a class for each
+structure, with its fields, their names on the wire, and which the service requires. It is read, not
+run. The component fc3 passes those structures on; its own schema is in no package. What it adds is
+in the table below.
+"""
+
+import ast
+import functools
+import pathlib
+import re
+import sys
+
+import yaml
+
+# What Serverless Devs and its component fc3 take besides the API's fields, or in their place.
+ADDED = {
+    # The component's region, the zip file or folder it uploads, and what it creates after the
+    # function; `auto` has it create the log's project and logstore, too.
+    "CreateFunctionInput": {
+        "region": "str",
+        "code": "str | InputCodeLocation",
+        "logConfig": "auto | LogConfig",
+        "asyncInvokeConfig": "PutAsyncInvokeConfigInput",
+        "triggers": "List[CreateTriggerInput]",
+    },
+    # A map here, text in the API: which one, the trigger's type says.
+    "CreateTriggerInput": {"triggerConfig": "TRIGGER"},
+    # In the component's and Terraform's own examples, and not in the client.
+    "DeliveryOption": {"mode": "str"},
+}
+REQUIRED = {
+    "CreateFunctionInput": {"region", "code"},
+    "CreateTriggerInput": {"triggerName", "triggerType", "triggerConfig"},
+    "EventBridgeTriggerConfig": {"eventRuleFilterPattern", "eventSourceConfig"},
+    # Asked for by the component's schema for every source.
+    "EventSourceConfig": {"eventSourceType", "eventSourceParameters"},
+    "TimerTriggerConfig": {"cronExpression", "enable"},
+}
+TRIGGERS = {"eventbridge": "EventBridgeTriggerConfig", "timer": "TimerTriggerConfig"}
+SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
+TOP = {"edition", "name", "access", "vars", "resources"}
+RESOURCE = {"component", "props"}
+
+
+class Client:
+    def __init__(self, folder):
+        self.sources = {}
+        for path in pathlib.Path(folder, "models").glob("_*.py"):
+            text = path.read_text()
+            for name in re.findall(r"^class (\w+)\(DaraModel\)", text, re.M):
+                self.sources[name] = text
+
+    @functools.cache
+    def fields(self, name):
+        """Name on the wire → type; and the names that the service requires."""
+        text = self.sources[name]
+        [class_] = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+        [init] = [f for f in class_.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"]
+        types = {a.arg: ast.unparse(a.annotation) for a in init.args.args[1:]}
+        wire = {field: key for key, field in re.findall(r"result\['(\w+)'\] = self\.(\w+)", text)}
+        # Lists of structures are filled in a loop.
+        wire |= {field: key for key, field in re.findall(
+            r"result\['(\w+)'\] = \[\]\s+if self\.(\w+)", text)}
+        required = re.findall(r"# This parameter is required\.\s+self\.(\w+) =", text)
+        fields = {wire[f]: t.replace("main_models.", "") for f, t in types.items() if f in wire}
+        fields |= ADDED.get(name, {})
+        return fields, {wire[field] for field in required} | REQUIRED.get(name, set())
+
+
+class Check:
+    def __init__(self, client):
+        self.client, self.problems, self.checked = client, [], 0
+
+    def say(self, where, what):
+        self.problems.append(f"{where} {what}")
+
+    def structure(self, where, value, name):
+        if not isinstance(value, dict):
+            return self.say(where, f"is no {name}")
+        fields, required = self.client.fields(name)
+        for key in required - value.keys():
+            self.say(where, f"needs {key}")
+        for key, item in value.items():
+            kind = fields.get(key)
+            if kind == "TRIGGER":
+                kind = TRIGGERS.get(value.get("triggerType"))
+            if kind is None:
+                self.say(where, f"has no {key}")
+            else:
+                self.checked += 1
+                self.value(f"{where}.{key}", item, kind)
+
+    def value(self, where, value, kind):
+        choices = kind.split(" | ")
+        if len(choices) == 2:
+            [simple, kind] = choices
+            if isinstance(value, str):
+                if simple != "str" and value != simple:
+                    self.say(where, f"is neither {simple} nor a {kind}")
+                return
+        outer = re.fullmatch(r"(List|Dict)\[(?:str, )?(.*)\]", kind)
+        if outer:
+            if not isinstance(value, list if outer[1] == "List" else dict):
+                return self.say(where, f"is no {kind}")
+            for item in value if isinstance(value, list) else value.values():
+                self.value(f"{where}[]", item, outer[2])
+        elif kind in SCALARS:
+            if not isinstance(value, SCALARS[kind]) or isinstance(value, bool) and kind != "bool":
+                self.say(where, f"is no {kind}")
+        else:
+            self.structure(where, value, kind)
+
+
+def main():
+    client, file = sys.argv[1:]
+    text = pathlib.Path(file).read_text()
+    document = yaml.safe_load(text)
+    check = Check(Client(client))
+    for key in document.keys() - TOP:
+        check.say(file, f"has no {key}")
+    for name, resource in document["resources"].items():
+        if resource.keys() != RESOURCE or resource["component"] != "fc3":
+            check.say(name, "is no resource of the component fc3 alone")
+        check.structure(name, resource.get("props"), "CreateFunctionInput")
+    variables = re.findall(r"\$\{vars\.(\w+)\}", text)
+    for name in set(variables) ^ document["vars"].keys():
+        check.say(name, "is in one only of vars and what refers to them")
+    for problem in check.problems:
+        print(f"{file}: {problem}", file=sys.stderr)
+    if check.problems or not check.checked:
+        sys.exit(1)
+    print(f"{check.checked} properties are as Function Compute has them")
+
+
+main()
