@@ -88,6 +88,8 @@ test-infra: $(PYTHON)/installed $(SAM)/installed $(CHECKOV)/installed $(TERRAFOR
 	$(PYTHON)/bin/cfn-lint infra/aws/template.yaml
 	SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
+	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform \
+		--directory infra/alibaba --directory infra/push
 	$(TERRAFORM)/bin/python tests/infra/terraform.py \
 		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud infra/alibaba/main.tf
 	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml

@@ -1,7 +1,8 @@
 # Keeps every console output of every ECS instance in an OSS bucket, on Alibaba Cloud alone: the
 # function on Function Compute 3, called by EventBridge, with a RAM role and no key.
 #
-# The region is the provider's (ALIBABA_CLOUD_REGION, where this folder is applied by itself).
+# The region is the provider's (ALIBABA_CLOUD_REGION, where this folder is applied by itself). A bus
+# has the events of its own region only; instances elsewhere are reached by a sweep.
 # Function Compute, EventBridge and Simple Log Service must be activated in the account, and
 # EventBridge's role for Function Compute created, which its console asks for once.
 

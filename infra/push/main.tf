@@ -1,0 +1,168 @@
+# The Alibaba Cloud half of a deployment on AWS, or of any receiver of webhooks: rules that push
+# instance events to its address, and for AWS a role that its function takes on without a key.
+#
+# A bus has the events of its own region, so this is applied once for each region that has
+# instances; the role is needed once for the account, so name the issuer in one of them only. The
+# region is the provider's (ALIBABA_CLOUD_REGION, where this folder is applied by itself).
+# EventBridge must be activated in the account.
+
+terraform {
+  required_version = ">= 1.3"
+  required_providers {
+    alicloud = {
+      source  = "aliyun/alicloud"
+      version = ">= 1.252.0"
+    }
+  }
+}
+
+data "alicloud_account" "current" {}
+
+locals {
+  account = data.alicloud_account.current.id
+  for_aws = var.aws_issuer_url == "" ? 0 : 1
+
+  # Two rules: a pattern with data.state would drop the system events, which have none.
+  rules = {
+    state-changes = {
+      source = ["acs.ecs"]
+      type   = ["ecs:Instance:StateChange"]
+      data   = { state = ["Stopping", "Starting", "Running"] }
+    }
+    system-events = {
+      source = ["acs.ecs"]
+      type = [
+        "ecs:Instance:InstanceFailure.Reboot",
+        "ecs:Instance:SystemFailure.Reboot",
+        "ecs:Instance:SystemMaintenance.Reboot",
+      ]
+    }
+  }
+
+  # Composed, because not every version of the provider tells it.
+  provider_arns = [
+    for provider in alicloud_ims_oidc_provider.aws :
+    "acs:ram::${local.account}:oidc-provider/${provider.oidc_provider_name}"
+  ]
+}
+
+resource "alicloud_event_bridge_rule" "push" {
+  for_each       = local.rules
+  event_bus_name = "default"
+  rule_name      = "${var.name}-${each.key}"
+  description    = "Pushes instance events to the archiver of console outputs"
+  filter_pattern = jsonencode(each.value)
+
+  targets {
+    target_id = "archiver"
+    type      = "https"
+    endpoint  = var.url
+    # For a day, with pauses up to 512 s: the receiver answers 503 to what it cannot take yet.
+    push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"
+
+    dynamic "dead_letter_queue" {
+      for_each = var.dead_letter_queue_arn == "" ? [] : [var.dead_letter_queue_arn]
+      content {
+        arn = dead_letter_queue.value
+      }
+    }
+
+    # The whole event: without its envelope, its type and region would be lost.
+    param_list {
+      resource_key = "Body"
+      form         = "ORIGINAL"
+    }
+
+    # The address that signatures are made for, letter by letter.
+    param_list {
+      resource_key = "url"
+      form         = "CONSTANT"
+      value        = var.url
+    }
+
+    param_list {
+      resource_key = "Network"
+      form         = "CONSTANT"
+      value        = "PublicNetwork"
+    }
+
+    # Sent as x-eventbridge-signature-token. The key is taken over from the parameters of HTTPS
+    # sinks, because the documents of rules have no example with a token; if pushes come without
+    # it, set the token of the target in EventBridge's console.
+    param_list {
+      resource_key = "Token"
+      form         = "CONSTANT"
+      value        = var.token
+    }
+  }
+}
+
+resource "alicloud_ims_oidc_provider" "aws" {
+  count              = local.for_aws
+  oidc_provider_name = var.name
+  description        = "Tokens that an AWS account issues about its own roles"
+  issuer_url         = var.aws_issuer_url
+  client_ids         = [var.aws_audience]
+  fingerprints       = var.aws_issuer_fingerprints
+  # In hours, and the least there is: the function's tokens are good for minutes.
+  issuance_limit_time = 1
+
+  lifecycle {
+    precondition {
+      condition     = length(var.aws_issuer_fingerprints) > 0 && var.aws_role_arn != ""
+      error_message = "With aws_issuer_url, aws_issuer_fingerprints and aws_role_arn must be set, too."
+    }
+  }
+}
+
+resource "alicloud_ram_role" "aws" {
+  count       = local.for_aws
+  role_name   = "${var.name}-aws"
+  description = "What the function on AWS becomes to read console outputs"
+  assume_role_policy_document = jsonencode({
+    Version = "1"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Federated = local.provider_arns }
+      # One role of one AWS account, and tokens that were issued for this use.
+      Condition = {
+        StringEquals = {
+          "oidc:iss" = var.aws_issuer_url
+          "oidc:aud" = var.aws_audience
+          "oidc:sub" = var.aws_role_arn
+        }
+      }
+    }]
+  })
+}
+
+resource "alicloud_ram_policy" "aws" {
+  count       = local.for_aws
+  policy_name = "${var.name}-aws"
+  description = "Reads console outputs; the archive is on AWS"
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [
+      {
+        Effect = "Allow"
+        Action = "ecs:GetInstanceConsoleOutput"
+        # Every instance of the account, in every region: that is what the product is for.
+        Resource = "acs:ecs:*:${local.account}:instance/*"
+      },
+      {
+        Effect = "Allow"
+        Action = ["ecs:DescribeInstances", "ecs:DescribeRegions"]
+        # Listings have no narrower resource; only a sweep asks for them.
+        Resource = "*"
+      },
+    ]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "aws" {
+  count       = local.for_aws
+  role_name   = alicloud_ram_role.aws[0].role_name
+  policy_name = alicloud_ram_policy.aws[0].policy_name
+  policy_type = "Custom"
+}
