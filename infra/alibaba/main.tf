@@ -313,7 +313,7 @@ resource "alicloud_cms_alarm" "errors" {
     region       = local.region
     functionName = alicloud_fcv3_function.archiver.function_name
   }])
-  # Function Compute's metrics come once a minute.
+  # Function Compute's metrics have one value a minute, which is its own average.
   period         = 60
   contact_groups = [var.alarm_contact_group]
 
