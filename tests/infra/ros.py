@@ -9,6 +9,7 @@ it must be there, of which type and in which bounds, and which attributes there 
 run. The bundle's .jsii says the same of types, but calls some properties by other names.
 """
 
+import json
 import pathlib
 import re
 import sys
@@ -58,7 +59,8 @@ class Kit:
     def read(self, script):
         for kind, name, text in re.findall(r"^(function|class) (\w+)(.*?)^}", script, re.M | re.S):
             self.parts[name] = text
-        for name, resource in re.findall(r'^(\w+)\.ROS_RESOURCE_TYPE_NAME = "([^"]+)"', script, re.M):
+        type_name = r'^(\w+)\.ROS_RESOURCE_TYPE_NAME = "([^"]+)"'
+        for name, resource in re.findall(type_name, script, re.M):
             self.resources[resource] = name
 
     def attributes(self, name):
@@ -68,7 +70,8 @@ class Kit:
         """Name in a template → the checks of that property."""
         writer = validator.replace("_", "").replace("Validator", "ToRosTemplate")
         writer = self.parts[writer[0].lower() + writer[1:]]
-        names = {field: name for name, field in re.findall(r"'(\w+)': .*\(properties\.(\w+)\)", writer)}
+        line = r"'(\w+)': .*\(properties\.(\w+)\)"
+        names = {field: name for name, field in re.findall(line, writer)}
         found = {name: [] for name in names.values()}
         check = r"propertyValidator\('(\w+)', (.*?)\)\((?:properties\.\w+|\{(.*?)\})\)\);"
         for field, kind, bounds in re.findall(check, self.parts[validator], re.S):
@@ -166,7 +169,9 @@ class Template:
             self.references(where, item)
             if key.startswith("Fn::") and key not in FUNCTIONS:
                 self.say(where, f"uses {key}, which this script does not know")
-            if key == "Ref":
+            if key == "eventRuleFilterPattern":
+                self.pattern(where, item)
+            elif key == "Ref":
                 self.name(where, item)
             elif key == "Fn::GetAtt":
                 self.attribute(where, *item)
@@ -181,6 +186,14 @@ class Template:
                         self.attribute(where, *name.split(".", 1))
                     else:
                         self.name(where, name)
+
+    def pattern(self, where, text):
+        """A pattern of events: JSON as text, which ROS does not look into."""
+        try:
+            if "source" not in json.loads(text):
+                self.say(where, "has a pattern for events of no source")
+        except ValueError as error:
+            self.say(where, f"has a pattern that is no JSON: {error}")
 
     def name(self, where, name):
         self.used.add(name)
@@ -260,7 +273,8 @@ class Template:
         elif kind in ("validateRange", "validateLength"):
             size = len(value) if kind == "validateLength" else value
             least, most = re.search(r"min: (\S+),\s*max: (\S+),", bounds).groups()
-            if least != "undefined" and size < float(least) or most != "undefined" and size > float(most):
+            is_less = least != "undefined" and size < float(least)
+            if is_less or most != "undefined" and size > float(most):
                 self.say(where, f"is not from {least} to {most}")
         else:
             self.say(where, f"has a check that this script does not know: {kind}")
@@ -294,7 +308,8 @@ def main():
         print(f"{file}: {problem}", file=sys.stderr)
     if template.problems or not template.checked:
         sys.exit(1)
-    print(f"{len(template.resources)} resources with {template.checked} properties are as ROS has them")
+    resources, properties = len(template.resources), template.checked
+    print(f"{resources} resources with {properties} properties are as ROS has them")
 
 
 main()
