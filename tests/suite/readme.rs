@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::layout::pages;
 use crate::support::printed::checked;
 use crate::support::*;
 
@@ -118,26 +119,24 @@ fn the_demonstration_keeps_and_prints_consoles() {
 }
 
 #[test]
-fn every_target_the_readme_names_is_in_the_makefile() {
+fn every_target_the_pages_name_is_in_the_makefile() {
     let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let targets: Vec<_> = readme
-        .split("make ")
-        .skip(1)
-        .map(|rest| {
-            rest.split(|c: char| !c.is_ascii_lowercase() && c != '-')
-                .next()
-                .unwrap()
-        })
-        .filter(|word| {
-            readme.contains(&format!("`make {word}`")) || readme.contains(&format!("\nmake {word}"))
-        })
-        .collect();
-    assert!(
-        targets.contains(&"run") && targets.contains(&"test"),
-        "{targets:?}"
-    );
-    for target in targets {
-        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    let mut found = Vec::new();
+    for (page, text) in pages() {
+        for before in ["`make ", "\nmake "] {
+            for rest in text.split(before).skip(1) {
+                let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-');
+                let target = rest[..end.unwrap_or(rest.len())].to_owned();
+                let is_there = makefile.contains(&format!("\n{target}:"));
+                assert!(is_there, "{page}: make {target}");
+                found.push(target);
+            }
+        }
+    }
+    for target in ["run", "test", "dist", "deploy", "package"] {
+        assert!(
+            found.iter().any(|name| name == target),
+            "{target}: {found:?}"
+        );
     }
 }
