@@ -387,6 +387,29 @@ async fn what_is_wrong_with_a_webhook_is_its_status() {
 }
 
 #[tokio::test]
+async fn senders_that_dawdle_are_cut_off() {
+    let server = webhook(&[("WEBHOOK_ALLOW_UNSIGNED", "true")]).await;
+    let answer_to = async |sent: &str| {
+        let mut stream = TcpStream::connect(&server.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    // The rest never comes, of a head and of a body.
+    let (head, body) = tokio::join!(
+        answer_to("POST / HTTP/1.1\r\nhost: x\r\n"),
+        answer_to("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\n{"),
+    );
+    assert!(
+        head.is_empty() || head.starts_with("HTTP/1.1 408"),
+        "{head}"
+    );
+    assert!(body.starts_with("HTTP/1.1 408"), "{body}");
+    assert_eq!(server.get("/healthz").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn a_webhook_is_answered_before_its_console_is_followed_and_followed_to_its_end() {
     let server = webhook(&[("WEBHOOK_ALLOW_UNSIGNED", "true"), ("FOLLOW_SECONDS", "2")]).await;
     server.set(vec![
