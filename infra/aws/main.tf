@@ -462,7 +462,7 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
 # For the people who run console-archive: attach it to their role.
 resource "aws_iam_policy" "reader" {
   name        = "${var.name}-reader"
-  description = "Reads and lists the archive, and serves failed events again"
+  description = "Reads and lists the archive"
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -479,10 +479,27 @@ resource "aws_iam_policy" "reader" {
         Action   = "s3:GetObject"
         Resource = "${aws_s3_bucket.archive.arn}/console/*"
       },
+    ]
+  })
+}
+
+# For the people who run console-archive redrive: it serves an event as the function does.
+resource "aws_iam_policy" "redrive" {
+  name        = "${var.name}-redrive"
+  description = "Serves failed events again"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
       {
         Effect   = "Allow"
         Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
         Resource = aws_sqs_queue.failed_events.arn
+      },
+      {
+        # A record of any instance, below the archive's prefix.
+        Effect   = "Allow"
+        Action   = "s3:PutObject"
+        Resource = "${aws_s3_bucket.archive.arn}/console/*"
       },
     ]
   })

@@ -28,6 +28,11 @@ output "reader_policy_arn" {
   value       = aws_iam_policy.reader.arn
 }
 
+output "redrive_policy_arn" {
+  description = "Policy for those who serve failed events again"
+  value       = aws_iam_policy.redrive.arn
+}
+
 output "webhook_url" {
   description = "HTTPS target of the EventBridge rules; null without a token"
   value       = one(aws_lambda_function_url.archiver[*].function_url)

@@ -1,5 +1,6 @@
 //! What the README promises of the code, and what the parts must agree on.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -260,6 +261,18 @@ fn every_environment_variable_in_infra_is_a_setting() {
             assert!(SETTINGS.contains(&name), "{file}: {name}");
         }
     }
+}
+
+#[test]
+fn the_templates_of_one_cloud_set_the_same_variables() {
+    let files = infra();
+    let variables = |name: &str| {
+        let (_, text) = files.iter().find(|(file, _)| file == name).unwrap();
+        text.lines().filter_map(variable).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(variables("aws/template.yaml"), variables("aws/main.tf"));
+    assert_eq!(variables("alibaba/main.tf"), variables("alibaba/ros.yaml"));
+    assert_eq!(variables("alibaba/main.tf"), variables("alibaba/s.yaml"));
 }
 
 /// Why a setting is in no file under infra. Every other one is.
