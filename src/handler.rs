@@ -327,7 +327,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> (Served, Option<Box<Following>>) {
         match progress {
-            Err(error) if error.is_transient() => match event {
+            // Whatever the reason: told to the sender alone, a failure would be in no dead-letter
+            // queue, and no alarm would count it.
+            Err(error) => match event {
                 Some(event) => (self.hand_over(event, error, deadline).await, None),
                 None => (Err(error), None),
             },
@@ -338,7 +340,6 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     Err(error) => (Err(error), None),
                 }
             }
-            Err(error) => (Err(error), None),
         }
     }
 }

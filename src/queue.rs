@@ -17,6 +17,12 @@ use crate::retry::{Remediable, Remedy};
 
 /// SQS delays a message by at most 15 minutes.
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
+/// Most messages that SQS gives at once.
+const MAX_RECEIVED: i32 = 10;
+/// Longest that a message is invisible, by SQS.
+const MAX_INVISIBLE: Duration = Duration::from_secs(12 * 3600);
+/// How long SQS waits for a message, within the time an answer may take.
+const WAIT_SECONDS: i32 = 5;
 
 /// Which queue, and how to speak to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub struct Queue {
 /// A message that was received and stays invisible for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
+    /// SQS's ID of it, the same each time it is received.
+    pub id: String,
     /// What was sent.
     pub body: String,
     /// What deletes it.
@@ -108,16 +116,24 @@ impl Queue {
         sent.map_err(|error| self.error("SendMessage", &error))
     }
 
-    /// Up to ten messages; none where the queue has none now.
+    /// Up to ten messages, which nobody else receives for as long as `serving` each; none where
+    /// the queue has none.
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn receive(&self) -> Result<Vec<Received>, QueueError> {
+    pub async fn receive(&self, serving: Duration) -> Result<Vec<Received>, QueueError> {
+        let invisible = (serving * MAX_RECEIVED as u32).min(MAX_INVISIBLE).as_secs();
         let request = self.client.receive_message().queue_url(&self.url);
-        let answer = request.max_number_of_messages(10).send().boxed().await;
+        let request = request
+            .max_number_of_messages(MAX_RECEIVED)
+            .visibility_timeout(invisible as i32)
+            // Without a wait SQS asks a part of its servers, and may answer none where there are.
+            .wait_time_seconds(WAIT_SECONDS);
+        let answer = request.send().boxed().await;
         let answer = answer.map_err(|error| self.error("ReceiveMessage", &error))?;
         let received = |message: aws_sdk_sqs::types::Message| {
             Some(Received {
+                id: message.message_id.unwrap_or_default(),
                 body: message.body?,
                 receipt_handle: message.receipt_handle?,
             })

@@ -9,7 +9,9 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
 use crate::clock::Clock;
@@ -154,6 +156,11 @@ impl Store for BucketStore {
             .set_metadata(Some(object.metadata.clone().into_iter().collect()));
         if self.profile != Profile::Oss {
             request = request.if_none_match("*");
+        }
+        if self.profile == Profile::Aws {
+            // A bucket with Object Lock takes nothing without it, whatever the signature covers.
+            let sha256 = Sha256::digest(&object.body);
+            request = request.checksum_sha256(BASE64_STANDARD.encode(sha256));
         }
         let mut request = request.customize();
         if self.profile == Profile::Oss {

@@ -278,6 +278,21 @@ async fn over_http_what_cannot_be_captured_at_once_is_queued_or_refused() {
     let all = [("boot\nhost login: ", "fresh")];
     assert_eq!(kept(&queued), expected(&all));
 
+    // So is what trying again does not mend: the queue has dead letters, and an alarm for them.
+    queued.simulator.set_consoles(
+        &InstanceId::parse(ID).unwrap(),
+        vec![Console::Error {
+            status: 403,
+            code: "Forbidden.RAM".into(),
+        }],
+    );
+    let reply = body(&function.result_of(&over_http(&event())).await);
+    assert_eq!(reply["outcome"], "following", "{reply}");
+    let reply = function
+        .result_of(&delivered(&sqs.take_sent().unwrap()))
+        .await;
+    assert_eq!(reply["batchItemFailures"].as_array().unwrap().len(), 1);
+
     let alone = bucket("60", vec![output(b"boot\n", NEWER)]).await;
     let function = Function::start(&alone.settings).await;
     alone.simulator.plan_faults(&stall);

@@ -141,6 +141,24 @@ async fn a_dead_letter_queue_is_emptied_of_what_succeeds() {
 }
 
 #[tokio::test]
+async fn a_queue_whose_failures_come_back_is_left_at_last() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let sqs = SqsServer::start().await;
+    sqs.give_again();
+    sqs.put("{ no event");
+    sqs.put(&std::fs::read_to_string(root().join(EVENT)).unwrap());
+    let arguments = ["redrive", "--queue-url", &sqs.queue_url()];
+    let output = cli(&bucket.settings, &arguments).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert_eq!(
+        sqs.left(),
+        (1, 2),
+        "the broken one stays, and was seen twice"
+    );
+    assert_eq!(bucket.server.records().len(), 1);
+}
+
+#[tokio::test]
 async fn a_wrong_queue_is_named() {
     let bucket = Bucket::start(Profile::Aws).await;
     let output = cli(&bucket.settings, &["redrive", "--queue-url", "sqs://x"]).await;

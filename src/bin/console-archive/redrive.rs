@@ -1,5 +1,6 @@
 //! `console-archive redrive`: failed events, served again.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::arguments::Output;
 use crate::{CliArchiver, End, show};
+
+/// What serving a message takes besides the time it is given: the requests about the message.
+const SERVING_RESERVE: Duration = Duration::from_secs(30);
 
 /// Lists what the archive keeps, and serves nothing.
 pub async fn list(archiver: &CliArchiver, time: Duration, output: Output) -> Result<End> {
@@ -40,7 +44,7 @@ pub async fn archive(archiver: &CliArchiver, time: Duration, output: Output) -> 
     Ok(end(events, failed))
 }
 
-/// Until the queue has none left; those that fail again are invisible for a while.
+/// Until the queue has none left but those that failed again.
 pub async fn queue(
     archiver: &CliArchiver,
     queue: &Queue,
@@ -48,12 +52,18 @@ pub async fn queue(
     output: Output,
 ) -> Result<End> {
     let (mut events, mut failed) = (0, 0);
+    let mut seen = BTreeSet::new();
+    let serving = time + SERVING_RESERVE;
     loop {
-        let messages = retry(Deadline::after(time), || queue.receive()).await?;
-        if messages.is_empty() {
+        let messages = retry(Deadline::after(time), || queue.receive(serving)).await?;
+        // One that comes back is one that failed, and its time of invisibility is over.
+        if messages.iter().all(|message| seen.contains(&message.id)) {
             return Ok(end(events, failed));
         }
         for message in messages {
+            if !seen.insert(message.id.clone()) {
+                continue;
+            }
             let deadline = Deadline::after(time);
             let served = archiver.redrive_message(queue, &message, deadline).await;
             events += 1;

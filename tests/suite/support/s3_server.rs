@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -21,6 +22,7 @@ use s3s::dto::*;
 use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -424,6 +426,11 @@ impl S3 for Objects {
         let mut pieces = input.body.ok_or_else(|| s3_error!(IncompleteBody))?;
         while let Some(piece) = pieces.next().await {
             body.extend_from_slice(&piece.map_err(|_| s3_error!(IncompleteBody))?);
+        }
+        // As in a bucket with Object Lock, which takes nothing without it.
+        let sha256 = BASE64_STANDARD.encode(Sha256::digest(&body));
+        if self.profile == Profile::Aws && input.checksum_sha256 != Some(sha256) {
+            return Err(s3_error!(InvalidRequest));
         }
         let mut state = self.state.lock().unwrap();
         if state.objects.contains_key(&input.key) {

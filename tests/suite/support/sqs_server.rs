@@ -36,6 +36,8 @@ struct State {
     /// Received and not deleted.
     in_flight: Vec<(String, String)>,
     faults: VecDeque<(u16, &'static str)>,
+    /// What is received is given out again, as when serving it takes long.
+    gives_again: bool,
 }
 
 impl SqsServer {
@@ -69,6 +71,11 @@ impl SqsServer {
         let mut state = self.state.lock().unwrap();
         let handle = format!("handle-{}", state.waiting.len());
         state.waiting.push_back((handle, body.to_owned()));
+    }
+
+    /// From now on what is received and not deleted comes again at once.
+    pub fn give_again(&self) {
+        self.state.lock().unwrap().gives_again = true;
     }
 
     /// What is neither received nor deleted, and what is received and not deleted.
@@ -114,17 +121,24 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Fu
             json!({"MessageId": "m", "MD5OfMessageBody": md5})
         }
         "AmazonSQS.ReceiveMessage" => {
+            // Or SQS may say that there is none, and give one out while it is being served.
+            assert!(input["WaitTimeSeconds"].as_u64().unwrap() > 0);
+            assert!(input["VisibilityTimeout"].as_u64().unwrap() > 300);
             let count = input["MaxNumberOfMessages"].as_u64().unwrap() as usize;
             let count = count.min(state.waiting.len());
             let received: Vec<_> = state.waiting.drain(..count).collect();
-            let message = |(handle, body): &(String, String)| json!({"MessageId": "m", "ReceiptHandle": handle, "Body": body, "MD5OfBody": md5_of(body)});
+            let message = |(handle, body): &(String, String)| json!({"MessageId": format!("id-{handle}"), "ReceiptHandle": handle, "Body": body, "MD5OfBody": md5_of(body)});
             let messages: Vec<_> = received.iter().map(message).collect();
+            if state.gives_again {
+                state.waiting.extend(received.iter().cloned());
+            }
             state.in_flight.extend(received);
             json!({ "Messages": messages })
         }
         "AmazonSQS.DeleteMessage" => {
             let handle = text("ReceiptHandle");
             state.in_flight.retain(|(known, _)| *known != handle);
+            state.waiting.retain(|(known, _)| *known != handle);
             json!({})
         }
         other => panic!("{other}"),
