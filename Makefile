@@ -174,7 +174,7 @@ $(ALIBABA)/installed:
 
 # What ships runs on Linux with this C library or a newer one: Debian 10 to 13, Amazon Linux 2023.
 # Other architectures than this machine's need their Rust target: `rustup target add`.
-ARCH ?= $(shell uname -m)
+ARCH ?= $(patsubst arm64,aarch64,$(shell uname -m))
 TRIPLE := $(ARCH)-unknown-linux-gnu
 GLIBC := 2.28
 SHIPPED := $(TARGET)/$(TRIPLE)/release
@@ -228,6 +228,11 @@ costs: ## What a million reboots cost, by list prices.
 version: ## The version that a release of this would have.
 	@echo $(VERSION)
 
+# The stack, and its parameters as in `make deploy PARAMETERS="Name=value Name=value"`; an update
+# keeps those that it does not name.
+STACK ?= ecs-console-archiver
+
 .PHONY: deploy
-deploy: build ## The function, its bucket and its role on AWS, with the SAM CLI.
-	sam deploy --template-file infra/aws/template.yaml --guided --capabilities CAPABILITY_IAM
+deploy: build ## The function on AWS with all it needs, by the SAM CLI; parameters in PARAMETERS.
+	@sam deploy --template-file infra/aws/template.yaml --stack-name $(STACK) --resolve-s3 \
+		--capabilities CAPABILITY_IAM $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))

@@ -1,5 +1,5 @@
 output "function_name" {
-  description = "What `aliyun fc InvokeFunction --functionName` takes"
+  description = "The function to invoke"
   value       = alicloud_fcv3_function.archiver.function_name
 }
 

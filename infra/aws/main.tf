@@ -8,7 +8,7 @@ terraform {
     aws = {
       source = "hashicorp/aws"
       # The first whose permissions can be for function URLs only.
-      version = ">= 6.28.0"
+      version = ">= 6.29.0"
     }
   }
 }
@@ -108,6 +108,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
     }
   }
 
+  # What is left where the last version of an object is gone.
+  rule {
+    id     = "DeleteMarkers"
+    status = "Enabled"
+
+    filter {
+      prefix = "console/"
+    }
+
+    expiration {
+      expired_object_delete_marker = true
+    }
+  }
+
   rule {
     id     = "Leftovers"
     status = "Enabled"
@@ -170,6 +184,9 @@ resource "aws_sqs_queue" "failed_events" {
   name                      = "${var.name}-failed-events"
   sqs_managed_sse_enabled   = true
   message_retention_seconds = 1209600
+  # Somebody may serve ten of them one after the other.
+  visibility_timeout_seconds = 900
+  receive_wait_time_seconds  = 5
 }
 
 resource "aws_cloudwatch_log_group" "archiver" {
@@ -255,7 +272,7 @@ resource "aws_lambda_function" "archiver" {
   architectures    = [var.architecture]
   memory_size      = 256
   timeout          = 60
-  # ECS throttles by account and region; more at once would only wait. For AWS Lambda, -1 is no limit.
+  # None by default: accounts that are new have none to reserve. For AWS Lambda, -1 is no limit.
   reserved_concurrent_executions = var.max_concurrency > 0 ? var.max_concurrency : -1
 
   logging_config {
@@ -321,6 +338,11 @@ resource "aws_lambda_event_source_mapping" "events" {
   function_name           = aws_lambda_function.archiver.arn
   batch_size              = 10
   function_response_types = ["ReportBatchItemFailures"]
+
+  # ECS throttles by account and region; more at once would only wait.
+  scaling_config {
+    maximum_concurrency = 5
+  }
 }
 
 resource "aws_lambda_event_source_mapping" "follow" {
@@ -328,6 +350,10 @@ resource "aws_lambda_event_source_mapping" "follow" {
   function_name           = aws_lambda_function.archiver.arn
   batch_size              = 10
   function_response_types = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = 5
+  }
 }
 
 resource "aws_lambda_function_url" "archiver" {
@@ -439,6 +465,38 @@ resource "aws_cloudwatch_metric_alarm" "waiting_events" {
   period              = 300
   evaluation_periods  = 1
   threshold           = 600
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+}
+
+resource "aws_cloudwatch_metric_alarm" "waiting_follows" {
+  alarm_name          = "${var.name}-waiting-follows"
+  alarm_description   = "Consoles that are followed wait for more than ten minutes and may be overwritten"
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateAgeOfOldestMessage"
+  dimensions          = { QueueName = aws_sqs_queue.follow.name }
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 1
+  threshold           = 600
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+}
+
+# Not counted among the function's errors, because the invocation succeeds.
+resource "aws_cloudwatch_metric_alarm" "pushes" {
+  count               = local.has_webhook ? 1 : 0
+  alarm_name          = "${var.name}-pushes"
+  alarm_description   = "Pushes are answered with an error; the log says which error type"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Url5xxCount"
+  dimensions          = { FunctionName = aws_lambda_function.archiver.function_name }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  threshold           = 0
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions

@@ -120,7 +120,7 @@ variable "follow_seconds" {
 }
 
 variable "retention_days" {
-  description = "Days after which records are removed"
+  description = "Days after which records expire; they are removed 30 days later"
   type        = number
   default     = 365
 
@@ -131,7 +131,7 @@ variable "retention_days" {
 }
 
 variable "object_lock_days" {
-  description = "Days for which nobody can remove a record, in governance mode; 0 for none. Only at creation"
+  description = "Days for which nobody can remove a record, in governance mode; 0 for none. Only at creation: with another value later Terraform would replace the bucket, and fails because it is not empty"
   type        = number
   default     = 0
 
@@ -161,7 +161,7 @@ variable "alarm_topic_arn" {
 variable "max_concurrency" {
   description = "Invocations at once, taken from the account's own limit; 0 for no limit of its own"
   type        = number
-  default     = 10
+  default     = 0
 
   validation {
     condition     = var.max_concurrency >= 0

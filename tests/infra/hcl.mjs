@@ -30,7 +30,11 @@ async function references(file, value) {
 const parsed = [];
 for (const file of files) {
   const text = readFileSync(file, "utf8");
-  const document = await parse(file, text);
+  const document = await parse(file, text).catch((error) => {
+    console.error(error.message);
+    console.log("[]");
+    process.exit(1);
+  });
   const lines = text.split("\n");
   const formatted = (await format(text)).split("\n");
   const line = lines.findIndex((written, index) => written !== formatted[index]);

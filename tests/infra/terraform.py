@@ -136,11 +136,13 @@ def blocks(value):
 
 
 def check_literal(where, value, kind):
-    wanted = next((LITERALS[name] for name in LITERALS if re.search(rf"\b{name}\b", kind)), None)
-    if wanted is None or isinstance(value, str) and "${" in value:
+    name = next((name for name in LITERALS if re.search(rf"\b{name}\b", kind)), None)
+    if name is None or isinstance(value, str) and "${" in value:
         return []
-    is_right = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
-    return [] if is_right else [f"{where} is no {kind}"]
+    is_right = isinstance(value, LITERALS[name])
+    if name != "bool" and isinstance(value, bool):
+        is_right = False
+    return [] if is_right else [f"{where} is no {name}"]
 
 
 def check_arguments(where, kind, body, known, inputs, source):
