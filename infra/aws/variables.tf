@@ -92,8 +92,8 @@ variable "webhook_token" {
   sensitive   = true
 
   validation {
-    condition     = var.webhook_token == null || can(regex("^[A-Za-z0-9_-]{32,128}$", var.webhook_token))
-    error_message = "The token has 32 to 128 letters, digits, hyphens and underscores."
+    condition     = var.webhook_token == null || can(regex("^[A-Za-z0-9_-]{32,128}(,[A-Za-z0-9_-]{32,128})?$", var.webhook_token))
+    error_message = "The token has 32 to 128 letters, digits, hyphens and underscores; two of them have a comma between."
   }
 }
 

@@ -21,8 +21,16 @@ pub(super) fn webhook(environment: &Environment, problems: &mut Problems) -> Opt
         Some("true") => Some(true),
         Some(_) => problems.note("WEBHOOK_ALLOW_UNSIGNED", Err("expected true or false")),
     };
+    let tokens: Vec<_> = (environment.get("WEBHOOK_TOKEN").into_iter())
+        .flat_map(|text| text.split(','))
+        .collect();
+    if tokens.contains(&"") {
+        // Whoever sends none would be let in.
+        let why = "a token is empty; expected one, or two with a comma between them";
+        problems.note::<()>("WEBHOOK_TOKEN", Err(why))?;
+    }
     Some(WebhookPolicy {
-        token: environment.get("WEBHOOK_TOKEN").map(Secret::new),
+        tokens: tokens.into_iter().map(Secret::new).collect(),
         url: url.map(str::to_owned),
         allows_unsigned: allows_unsigned?,
     })

@@ -22,7 +22,7 @@ use rsa::signature::Verifier as _;
 use rsa::traits::PublicKeyParts as _;
 use sha1::Sha1;
 use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 use url::Url;
 use x509_cert::Certificate;
 use x509_cert::der::{DecodePem as _, Encode as _};
@@ -35,8 +35,9 @@ const MAX_SKEW: SignedDuration = SignedDuration::from_secs(60);
 /// Which pushes are served.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhookPolicy {
-    /// `x-eventbridge-signature-token` must be this.
-    pub token: Option<Secret>,
+    /// `x-eventbridge-signature-token` must be one of these, where there is one: two while a token
+    /// is replaced by another.
+    pub tokens: Vec<Secret>,
     /// Signatures are verified, for pushes to this address, letter by letter as EventBridge is
     /// configured with it.
     pub url: Option<String>,
@@ -106,18 +107,21 @@ impl WebhookPolicy {
             return Ok(Verdict::Served);
         }
         let header = |name: &str| push.headers.get(name).map(String::as_str);
-        if let Some(token) = &self.token {
-            let given = header(TOKEN).ok_or(Refused::Unsigned)?;
-            // Digests: neither content nor length shows in how long it takes.
-            let is_equal = hash(given.as_bytes()).ct_eq(&hash(token.expose().as_bytes()));
+        if !self.tokens.is_empty() {
+            let given = hash(header(TOKEN).ok_or(Refused::Unsigned)?.as_bytes());
+            // Digests, and each token compared: neither content nor length nor which one shows in
+            // how long it takes.
+            let is_equal = self.tokens.iter().fold(Choice::from(0), |found, token| {
+                found | given.ct_eq(&hash(token.expose().as_bytes()))
+            });
             if !bool::from(is_equal) {
                 return Err(Refused::WrongToken);
             }
         }
-        match (&self.url, &self.token) {
-            (None, Some(_)) => Ok(Verdict::Served),
-            (None, None) => Err(Refused::Unsigned),
-            (Some(_), _) => {
+        match &self.url {
+            None if self.tokens.is_empty() => Err(Refused::Unsigned),
+            None => Ok(Verdict::Served),
+            Some(_) => {
                 if header(SIGNATURE_1).or(header(SIGNATURE_2)).is_none() {
                     return Err(Refused::Unsigned);
                 }
@@ -292,7 +296,7 @@ mod tests {
 
     fn policy(token: Option<&str>, url: Option<&str>) -> WebhookPolicy {
         WebhookPolicy {
-            token: token.map(Secret::new),
+            tokens: token.map(Secret::new).into_iter().collect(),
             url: url.map(str::to_owned),
             allows_unsigned: false,
         }
@@ -456,6 +460,22 @@ mod tests {
         );
         let both = policy(Some("shared"), Some(URL));
         assert_eq!(both.judge(&push(&good, BODY), now), Err(Refused::Unsigned));
+    }
+
+    #[test]
+    fn while_a_token_is_replaced_both_are_good() {
+        let now = NOW.parse().unwrap();
+        let mut both = policy(Some("new"), None);
+        both.tokens.push(Secret::new("old"));
+        for (given, verdict) in [
+            ("new", Ok(Verdict::Served)),
+            ("old", Ok(Verdict::Served)),
+            ("new,old", Err(Refused::WrongToken)),
+            ("", Err(Refused::WrongToken)),
+        ] {
+            let headers = headers(&[(TOKEN, given)]);
+            assert_eq!(both.judge(&push(&headers, BODY), now), verdict, "{given}");
+        }
     }
 
     #[test]

@@ -454,6 +454,10 @@ async fn a_host_that_is_none_is_told_what_to_set() {
             "FC_CUSTOM_LISTEN_PORT: \"x\" is no port",
         ),
         (
+            &[("LISTEN_ADDR", "127.0.0.1:0"), ("WEBHOOK_TOKEN", "t,")][..],
+            "WEBHOOK_TOKEN: a token is empty",
+        ),
+        (
             &[("LISTEN_ADDR", "127.0.0.1:0"), ("WEBHOOK_URL", "here")][..],
             "WEBHOOK_URL: expected the address",
         ),
