@@ -27,17 +27,20 @@ locals {
   region  = data.alicloud_regions.current.regions[0].id
   package = coalesce(var.package, "${path.module}/../../target/function.zip")
 
-  event_trigger = {
-    triggerEnable       = true
-    asyncInvocationType = true
-    eventSourceConfig   = { eventSourceType = "Default" }
-    eventSinkConfig = {
-      deliveryOption = { mode = "event-driven", eventSchema = "CloudEvents" }
+  # Two rules: a pattern with data.state would drop the system events, which have none.
+  rules = {
+    state-changes = {
+      source = ["acs.ecs"]
+      type   = ["ecs:Instance:StateChange"]
+      data   = { state = ["Stopping", "Starting", "Running"] }
     }
-    runOptions = {
-      mode            = "event-driven"
-      errorsTolerance = "ALL"
-      retryStrategy   = { PushRetryStrategy = "EXPONENTIAL_DECAY_RETRY" }
+    system-events = {
+      source = ["acs.ecs"]
+      type = [
+        "ecs:Instance:InstanceFailure.Reboot",
+        "ecs:Instance:SystemFailure.Reboot",
+        "ecs:Instance:SystemMaintenance.Reboot",
+      ]
     }
   }
 }
@@ -258,36 +261,26 @@ resource "alicloud_fcv3_async_invoke_config" "archiver" {
   max_async_event_age_in_seconds = 3600
 }
 
-# Two rules: a pattern with data.state would drop the system events, which have none.
-resource "alicloud_fcv3_trigger" "state_changes" {
+resource "alicloud_fcv3_trigger" "events" {
+  for_each      = local.rules
   function_name = alicloud_fcv3_function.archiver.function_name
-  trigger_name  = "state-changes"
+  trigger_name  = each.key
   trigger_type  = "eventbridge"
   qualifier     = "LATEST"
-  trigger_config = jsonencode(merge(local.event_trigger, {
-    eventRuleFilterPattern = jsonencode({
-      source = ["acs.ecs"]
-      type   = ["ecs:Instance:StateChange"]
-      data   = { state = ["Stopping", "Starting", "Running"] }
-    })
-  }))
-}
-
-resource "alicloud_fcv3_trigger" "system_events" {
-  function_name = alicloud_fcv3_function.archiver.function_name
-  trigger_name  = "system-events"
-  trigger_type  = "eventbridge"
-  qualifier     = "LATEST"
-  trigger_config = jsonencode(merge(local.event_trigger, {
-    eventRuleFilterPattern = jsonencode({
-      source = ["acs.ecs"]
-      type = [
-        "ecs:Instance:InstanceFailure.Reboot",
-        "ecs:Instance:SystemFailure.Reboot",
-        "ecs:Instance:SystemMaintenance.Reboot",
-      ]
-    })
-  }))
+  trigger_config = jsonencode({
+    triggerEnable          = true
+    asyncInvocationType    = true
+    eventRuleFilterPattern = jsonencode(each.value)
+    eventSourceConfig      = { eventSourceType = "Default" }
+    eventSinkConfig = {
+      deliveryOption = { mode = "event-driven", eventSchema = "CloudEvents" }
+    }
+    runOptions = {
+      mode            = "event-driven"
+      errorsTolerance = "ALL"
+      retryStrategy   = { PushRetryStrategy = "EXPONENTIAL_DECAY_RETRY" }
+    }
+  })
 }
 
 resource "alicloud_fcv3_trigger" "sweep" {
@@ -303,12 +296,20 @@ resource "alicloud_fcv3_trigger" "sweep" {
   })
 }
 
-# Invocations fail; the log says which error type.
-resource "alicloud_cms_alarm" "errors" {
-  count   = var.alarm_contact_group == "" ? 0 : 1
-  name    = "${var.name}-errors"
-  project = "acs_fc"
-  metric  = "FunctionFunctionErrors"
+locals {
+  alarms = {
+    # Invocations fail; the log says which error type.
+    errors = { metric = "FunctionFunctionErrors", times = 3 }
+    # Events waited for longer than they may and were dropped; a sweep finds what is left.
+    dropped = { metric = "FunctionAsyncEventExpiredDropped", times = 1 }
+  }
+}
+
+resource "alicloud_cms_alarm" "archiver" {
+  for_each = { for name, alarm in local.alarms : name => alarm if var.alarm_contact_group != "" }
+  name     = "${var.name}-${each.key}"
+  project  = "acs_fc"
+  metric   = each.value.metric
   metric_dimensions = jsonencode([{
     region       = local.region
     functionName = alicloud_fcv3_function.archiver.function_name
@@ -321,27 +322,6 @@ resource "alicloud_cms_alarm" "errors" {
     statistics          = "Average"
     comparison_operator = ">"
     threshold           = "0"
-    times               = 3
-  }
-}
-
-# Events waited for longer than they may and were dropped; a sweep finds what is left.
-resource "alicloud_cms_alarm" "dropped" {
-  count   = var.alarm_contact_group == "" ? 0 : 1
-  name    = "${var.name}-dropped"
-  project = "acs_fc"
-  metric  = "FunctionAsyncEventExpiredDropped"
-  metric_dimensions = jsonencode([{
-    region       = local.region
-    functionName = alicloud_fcv3_function.archiver.function_name
-  }])
-  period         = 60
-  contact_groups = [var.alarm_contact_group]
-
-  escalations_critical {
-    statistics          = "Average"
-    comparison_operator = ">"
-    threshold           = "0"
-    times               = 1
+    times               = each.value.times
   }
 }

@@ -24,8 +24,6 @@ locals {
   has_secret  = nonsensitive(var.alibaba_access_key_secret != null)
   has_webhook = nonsensitive(var.webhook_token != null)
   has_role    = var.alibaba_role_arn != null
-
-  alarm_actions = compact([var.alarm_topic_arn])
 }
 
 resource "aws_s3_bucket" "archive" {
@@ -333,24 +331,17 @@ resource "aws_lambda_function_event_invoke_config" "archiver" {
   }
 }
 
-resource "aws_lambda_event_source_mapping" "events" {
-  event_source_arn        = aws_sqs_queue.events.arn
+resource "aws_lambda_event_source_mapping" "queues" {
+  for_each = {
+    events = aws_sqs_queue.events.arn
+    follow = aws_sqs_queue.follow.arn
+  }
+  event_source_arn        = each.value
   function_name           = aws_lambda_function.archiver.arn
   batch_size              = 10
   function_response_types = ["ReportBatchItemFailures"]
 
   # ECS throttles by account and region; more at once would only wait.
-  scaling_config {
-    maximum_concurrency = 5
-  }
-}
-
-resource "aws_lambda_event_source_mapping" "follow" {
-  event_source_arn        = aws_sqs_queue.follow.arn
-  function_name           = aws_lambda_function.archiver.arn
-  batch_size              = 10
-  function_response_types = ["ReportBatchItemFailures"]
-
   scaling_config {
     maximum_concurrency = 5
   }
@@ -440,81 +431,71 @@ resource "aws_scheduler_schedule" "sweep" {
   depends_on = [aws_iam_role_policy.sweep]
 }
 
-resource "aws_cloudwatch_metric_alarm" "failed_events" {
-  alarm_name          = "${var.name}-failed-events"
-  alarm_description   = "Events failed for good; mend the cause, then run console-archive redrive"
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateNumberOfMessagesVisible"
-  dimensions          = { QueueName = aws_sqs_queue.failed_events.name }
-  statistic           = "Maximum"
-  period              = 300
-  evaluation_periods  = 1
-  threshold           = 0
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = local.alarm_actions
+locals {
+  alarms = {
+    failed-events = {
+      description = "Events failed for good; mend the cause, then run console-archive redrive"
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateNumberOfMessagesVisible"
+      dimensions  = { QueueName = aws_sqs_queue.failed_events.name }
+      statistic   = "Maximum"
+      periods     = 1
+      threshold   = 0
+    }
+    waiting-events = {
+      description = "Events wait for more than ten minutes; their consoles may be overwritten"
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateAgeOfOldestMessage"
+      dimensions  = { QueueName = aws_sqs_queue.events.name }
+      statistic   = "Maximum"
+      periods     = 1
+      threshold   = 600
+    }
+    waiting-follows = {
+      description = "Consoles that are followed wait for more than ten minutes and may be overwritten"
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateAgeOfOldestMessage"
+      dimensions  = { QueueName = aws_sqs_queue.follow.name }
+      statistic   = "Maximum"
+      periods     = 1
+      threshold   = 600
+    }
+    # Not counted among the function's errors, because the invocation succeeds.
+    pushes = {
+      description = "Pushes are answered with an error; the log says which error type"
+      namespace   = "AWS/Lambda"
+      metric      = "Url5xxCount"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      periods     = 1
+      threshold   = 0
+    }
+    errors = {
+      description = "Invocations fail; the log says which error type"
+      namespace   = "AWS/Lambda"
+      metric      = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      periods     = 3
+      threshold   = 0
+    }
+  }
 }
 
-resource "aws_cloudwatch_metric_alarm" "waiting_events" {
-  alarm_name          = "${var.name}-waiting-events"
-  alarm_description   = "Events wait for more than ten minutes; their consoles may be overwritten"
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateAgeOfOldestMessage"
-  dimensions          = { QueueName = aws_sqs_queue.events.name }
-  statistic           = "Maximum"
+resource "aws_cloudwatch_metric_alarm" "archiver" {
+  for_each            = { for name, alarm in local.alarms : name => alarm if name != "pushes" || local.has_webhook }
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = each.value.statistic
   period              = 300
-  evaluation_periods  = 1
-  threshold           = 600
+  evaluation_periods  = each.value.periods
+  threshold           = each.value.threshold
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
-  alarm_actions       = local.alarm_actions
-}
-
-resource "aws_cloudwatch_metric_alarm" "waiting_follows" {
-  alarm_name          = "${var.name}-waiting-follows"
-  alarm_description   = "Consoles that are followed wait for more than ten minutes and may be overwritten"
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateAgeOfOldestMessage"
-  dimensions          = { QueueName = aws_sqs_queue.follow.name }
-  statistic           = "Maximum"
-  period              = 300
-  evaluation_periods  = 1
-  threshold           = 600
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = local.alarm_actions
-}
-
-# Not counted among the function's errors, because the invocation succeeds.
-resource "aws_cloudwatch_metric_alarm" "pushes" {
-  count               = local.has_webhook ? 1 : 0
-  alarm_name          = "${var.name}-pushes"
-  alarm_description   = "Pushes are answered with an error; the log says which error type"
-  namespace           = "AWS/Lambda"
-  metric_name         = "Url5xxCount"
-  dimensions          = { FunctionName = aws_lambda_function.archiver.function_name }
-  statistic           = "Sum"
-  period              = 300
-  evaluation_periods  = 1
-  threshold           = 0
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = local.alarm_actions
-}
-
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  alarm_name          = "${var.name}-errors"
-  alarm_description   = "Invocations fail; the log says which error type"
-  namespace           = "AWS/Lambda"
-  metric_name         = "Errors"
-  dimensions          = { FunctionName = aws_lambda_function.archiver.function_name }
-  statistic           = "Sum"
-  period              = 300
-  evaluation_periods  = 3
-  threshold           = 0
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = local.alarm_actions
+  alarm_actions       = compact([var.alarm_topic_arn])
 }
 
 # For the people who run console-archive: attach it to their role.

@@ -228,8 +228,36 @@ def merged(files, section):
     }
 
 
+EACH = r"each\.value\.(\w+)"
+
+
+def is_map_of_maps(value):
+    return isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values())
+
+
+def filled(value, element):
+    """A part of a resource, with an element's attributes in place of each.value's."""
+    if isinstance(value, dict):
+        return {name: filled(inner, element) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [filled(inner, element) for inner in value]
+    if not isinstance(value, str):
+        return value
+    whole = re.fullmatch(rf"\$\{{{EACH}\}}", value)
+    if whole and whole[1] in element:
+        return element[whole[1]]
+    return re.sub(EACH, lambda found: str(element.get(found[1], found[0])), value)
+
+
+def instances(body, maps):
+    """A resource as it is for each element of the local map of objects it is made for, if any."""
+    named = re.findall(r"\blocal\.(\w+)", str(body.get("for_each")))
+    elements = [element for name in named for element in maps.get(name, {}).values()]
+    return [filled(body, element) for element in elements] or [body]
+
+
 def check_module(folder, files, packages):
-    problems, declared, bodies = [], {}, {}
+    problems, declared, bodies, maps = [], {}, {}, {}
     for file in files:
         for section, prefix in (("resource", ""), ("data", "data.")):
             for kind, named in file["document"].get(section, {}).items():
@@ -238,6 +266,7 @@ def check_module(folder, files, packages):
                     bodies[f"{prefix}{kind}.{name}"] = f"{prefix}{kind}", body
         for locals_ in file["document"].get("locals", []):
             declared.update((f"local.{name}", {}) for name in locals_)
+            maps.update((name, value) for name, value in locals_.items() if is_map_of_maps(value))
     bodies.update((f"provider.{name}", (f"provider.{name}", body))
                   for name, body in merged(files, "provider").items())
 
@@ -262,10 +291,12 @@ def check_module(folder, files, packages):
         path = packages / f"pulumi_{KINDS[kind]}"
         labels = r'"\s+"'.join(re.sub(r"^(data|provider)\.", "", address).split("."))
         source = re.search(rf'^\w+\s+"{labels}"\s+{{(.*?\n)?}}$', text, re.DOTALL | re.MULTILINE)[1]
-        own = {name: value for name, value in body.items() if name not in META}
-        problems += check_arguments(
-            where, kind, own, arguments_of(path), path.parent / "_inputs.py", source or ""
-        )
+        known, inputs = arguments_of(path), path.parent / "_inputs.py"
+        for instance in instances(body, maps):
+            missing = re.findall(EACH, str(instance))
+            problems += [f"{where} is for something without {name}" for name in missing]
+            own = {name: value for name, value in instance.items() if name not in META}
+            problems += check_arguments(where, kind, own, known, inputs, source or "")
 
     for name, body in merged(files, "variable").items():
         declared[f"var.{name}"] = {}
