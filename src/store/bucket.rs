@@ -146,7 +146,7 @@ impl Store for BucketStore {
         if self.profile == Profile::Basic && self.exists(key).await? {
             return Ok(PutOutcome::Exists);
         }
-        let mut request = self
+        let request = self
             .client
             .put_object()
             .bucket(&self.bucket)
@@ -154,23 +154,21 @@ impl Store for BucketStore {
             .body(ByteStream::from(object.body.clone())) // In memory, so it is sent in one piece.
             .content_type(&object.content_type)
             .set_metadata(Some(object.metadata.clone().into_iter().collect()));
-        if self.profile != Profile::Oss {
-            request = request.if_none_match("*");
-        }
-        if self.profile == Profile::Aws {
-            // A bucket with Object Lock takes nothing without it, whatever the signature covers.
-            let sha256 = Sha256::digest(&object.body);
-            request = request.checksum_sha256(BASE64_STANDARD.encode(sha256));
-        }
-        let mut request = request.customize();
-        if self.profile == Profile::Oss {
+        let request = match self.profile {
+            Profile::Aws => {
+                // A bucket with Object Lock takes nothing without it, whatever the signature covers.
+                let sha256 = BASE64_STANDARD.encode(Sha256::digest(&object.body));
+                let request = request.if_none_match("*").checksum_sha256(sha256);
+                request.customize()
+            }
+            Profile::Basic => request.if_none_match("*").customize(),
             // Before signing, so the header is signed.
-            request = request.mutate_request(|request| {
+            Profile::Oss => request.customize().mutate_request(|request| {
                 request
                     .headers_mut()
                     .insert("x-oss-forbid-overwrite", "true");
-            });
-        }
+            }),
+        };
         match request.send().await {
             Ok(_) => Ok(PutOutcome::Created),
             Err(error) => match (status(&error), error.code()) {

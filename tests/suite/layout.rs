@@ -183,6 +183,12 @@ pub fn pages() -> Vec<(String, String)> {
     pages
 }
 
+/// Where a page's links go.
+fn links(page: &str) -> impl Iterator<Item = &str> {
+    let rests = page.split("](").skip(1);
+    rests.map(|rest| rest.split(')').next().unwrap())
+}
+
 #[test]
 fn every_file_the_pages_name_exists() {
     let mut found = 0;
@@ -197,8 +203,7 @@ fn every_file_the_pages_name_exists() {
             found += 1;
         }
         let folder = root().join(&page).parent().unwrap().to_owned();
-        let links = text.split("](").skip(1);
-        for link in links.map(|rest| rest.split(')').next().unwrap()) {
+        for link in links(&text) {
             let path = link.split('#').next().unwrap();
             let is_there = path.is_empty() || folder.join(path).exists();
             assert!(link.starts_with("https://") || is_there, "{page}: {link}");
@@ -217,8 +222,7 @@ fn every_chapter_the_pages_link_to_exists() {
     };
     let anchors: Vec<_> = titles.map(anchor).collect();
     for (page, text) in pages() {
-        let links = text.split("](").skip(1);
-        for link in links.map(|rest| rest.split(')').next().unwrap()) {
+        for link in links(&text) {
             if link.starts_with("../../README.md#") || link.starts_with('#') {
                 let chapter = link.split('#').nth(1).unwrap();
                 assert!(anchors.iter().any(|a| a == chapter), "{page}: {link}");
