@@ -9,12 +9,12 @@ it must be there, of which type and in which bounds, and which attributes there 
 run. The bundle's .jsii says the same of types, but calls some properties by other names.
 """
 
-import json
 import pathlib
 import re
 import sys
 import tarfile
 
+import patterns
 import yaml
 
 PSEUDO = {"ALIYUN::" + name for name in (
@@ -169,8 +169,8 @@ class Template:
             self.references(where, item)
             if key.startswith("Fn::") and key not in FUNCTIONS:
                 self.say(where, f"uses {key}, which this script does not know")
-            if key == "eventRuleFilterPattern":
-                self.pattern(where, item)
+            if key == "eventRuleFilterPattern" and (wrong := patterns.problem(item)):
+                self.say(where, wrong)
             elif key == "Ref":
                 self.name(where, item)
             elif key == "Fn::GetAtt":
@@ -186,14 +186,6 @@ class Template:
                         self.attribute(where, *name.split(".", 1))
                     else:
                         self.name(where, name)
-
-    def pattern(self, where, text):
-        """A pattern of events: JSON as text, which ROS does not look into."""
-        try:
-            if "source" not in json.loads(text):
-                self.say(where, "has a pattern for events of no source")
-        except ValueError as error:
-            self.say(where, f"has a pattern that is no JSON: {error}")
 
     def name(self, where, name):
         self.used.add(name)

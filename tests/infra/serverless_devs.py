@@ -11,11 +11,11 @@ in the table below.
 
 import ast
 import functools
-import json
 import pathlib
 import re
 import sys
 
+import patterns
 import yaml
 
 # What Serverless Devs and its component fc3 take besides the API's fields, or in their place.
@@ -88,8 +88,8 @@ class Check:
             self.say(where, f"needs {key}")
         for key, item in value.items():
             kind = fields.get(key)
-            if key == "eventRuleFilterPattern":
-                self.pattern(where, item)
+            if key == "eventRuleFilterPattern" and (wrong := patterns.problem(item)):
+                self.say(where, wrong)
             if kind == "TRIGGER":
                 kind = TRIGGERS.get(value.get("triggerType"))
             if kind is None:
@@ -97,14 +97,6 @@ class Check:
             else:
                 self.checked += 1
                 self.value(f"{where}.{key}", item, kind)
-
-    def pattern(self, where, text):
-        """A pattern of events: JSON as text, which the API does not look into."""
-        try:
-            if "source" not in json.loads(text):
-                self.say(where, "has a pattern for events of no source")
-        except (TypeError, ValueError) as error:
-            self.say(where, f"has a pattern that is no JSON: {error}")
 
     def value(self, where, value, kind):
         choices = kind.split(" | ")
