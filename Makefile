@@ -138,38 +138,20 @@ $(TOOLS)/bin/garage:
 	cargo install --quiet --locked --root $(TOOLS) garage@$(GARAGE_VERSION) \
 		--no-default-features --features bundled-libs,sqlite
 
-# $(call install,FOLDER,PACKAGES)
-define install
-	python3 -m venv --clear $(1)
-	$(1)/bin/pip install --quiet --disable-pip-version-check $(2)
-endef
+$(PYTHON)/installed: PACKAGES = $(PYTHON_TOOLS)
+$(BUILD)/installed: PACKAGES = $(BUILD_TOOLS)
+$(SAM)/installed: PACKAGES = $(SAM_TOOLS)
+$(CHECKOV)/installed: PACKAGES = $(CHECKOV_TOOLS)
+$(TERRAFORM)/installed: PACKAGES = --no-deps $(TERRAFORM_TOOLS)
+$(ALIBABA)/installed: PACKAGES = --no-deps $(ALIBABA_TOOLS)
 
-$(PYTHON)/installed:
-	$(call install,$(PYTHON),$(PYTHON_TOOLS))
-	touch $@
-
-$(BUILD)/installed:
-	$(call install,$(BUILD),$(BUILD_TOOLS))
-	touch $@
-
-$(SAM)/installed:
-	$(call install,$(SAM),$(SAM_TOOLS))
-	touch $@
-
-$(CHECKOV)/installed:
-	$(call install,$(CHECKOV),$(CHECKOV_TOOLS))
-	touch $@
-
-$(TERRAFORM)/installed:
-	$(call install,$(TERRAFORM),--no-deps $(TERRAFORM_TOOLS))
+$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(TERRAFORM) $(ALIBABA)):
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check $(PACKAGES)
 	touch $@
 
 $(NODE)/installed:
-	npm install --silent --no-audit --no-fund --prefix $(NODE) $(NODE_TOOLS)
-	touch $@
-
-$(ALIBABA)/installed:
-	$(call install,$(ALIBABA),--no-deps $(ALIBABA_TOOLS))
+	npm install --silent --no-audit --no-fund --prefix $(@D) $(NODE_TOOLS)
 	touch $@
 
 # What ships runs on Linux with this C library or a newer one: Debian 10 to 13, Amazon Linux 2023.
@@ -178,12 +160,11 @@ ARCH ?= $(patsubst arm64,aarch64,$(shell uname -m))
 TRIPLE := $(ARCH)-unknown-linux-gnu
 GLIBC := 2.28
 SHIPPED := $(TARGET)/$(TRIPLE)/release
-FUNCTION := --no-default-features --bin bootstrap
 zigbuild := PATH=$(BUILD)/bin:$$PATH infra/dist/build.sh $(TRIPLE).$(GLIBC)
 
 .PHONY: build
 build: $(BUILD)/installed ## The function as it ships, under target/function.
-	$(zigbuild) $(FUNCTION)
+	$(zigbuild) --no-default-features --bin bootstrap
 	mkdir -p $(TARGET)/function
 	cp $(SHIPPED)/bootstrap $(TARGET)/function/bootstrap
 
@@ -197,9 +178,9 @@ DIST_FUNCTION := ecs-console-archiver-$(VERSION)-function-$(ARCH)
 DIST_CLI := console-archive-$(VERSION)-$(TRIPLE)
 
 .PHONY: dist
-dist: build $(TOOLS)/bin/cargo-cyclonedx ## Everything a release has, under target/dist: the same bytes each time.
+dist: package $(TOOLS)/bin/cargo-cyclonedx ## Everything a release has, under target/dist: the same bytes each time.
 	rm -rf $(DIST) && mkdir -p $(DIST)
-	infra/dist/pack.py $(DIST)/$(DIST_FUNCTION).zip bootstrap=$(SHIPPED)/bootstrap
+	cp $(TARGET)/function.zip $(DIST)/$(DIST_FUNCTION).zip
 	$(zigbuild) --bin console-archive
 	infra/dist/pack.py $(DIST)/$(DIST_CLI).tar.gz console-archive=$(SHIPPED)/console-archive \
 		README.md=README.md CHANGELOG.md=CHANGELOG.md LICENSE=LICENSE

@@ -52,7 +52,8 @@ print(f"{len(function)} crates are in the function, {len(cli)} in the command-li
 PYTHON
 
 # Other folders, and nothing compiled before.
-git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$(mkdir -p "$folder/again" && echo "$folder/again")"
+mkdir "$folder/again"
+git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$folder/again"
 (unset MAKEFLAGS MAKELEVEL && CARGO_TARGET_DIR=$folder/target make -C "$folder/again" dist)
 diff -r "$dist" "$folder/target/dist" || fail "built again, it is not the same"
 echo "built again elsewhere, every file is the same:"
