@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::follow::Follow;
-
-use crate::ids::{InstanceId, InvalidId, RegionId};
+use crate::ids::{AccountId, InstanceId, InvalidId, RegionId};
 use crate::sweep::Sweep;
 
 /// Something happened to an instance.
@@ -23,6 +22,9 @@ pub struct InstanceEvent {
     pub instance_id: InstanceId,
     /// The instance's region, where the event names it.
     pub region_id: Option<RegionId>,
+    /// The account that owns the instance, where the event names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<AccountId>,
     /// What happened.
     pub cause: Cause,
     /// The sender's ID of the event, equal at each delivery of it; at most [`MAX_TEXT_CHARS`].
@@ -120,7 +122,9 @@ pub enum EventError {
     )]
     UnknownForm,
     /// The manual form with a member it does not have, most likely a misspelt one.
-    #[error("the manual event has an unknown member {0:?}: it takes instance_id and region_id")]
+    #[error(
+        "the manual event has an unknown member {0:?}: it takes instance_id, region_id and account_id"
+    )]
     UnknownMember(String),
     /// A message this program sent to itself and cannot read.
     #[error("the follow message cannot be read: {0}")]
@@ -182,6 +186,7 @@ pub fn parse(event: &Object) -> Result<Notice, EventError> {
     Ok(Notice::Instance(InstanceEvent {
         instance_id: instance_id(&layers)?,
         region_id: region_id(&layers)?,
+        account_id: account_id(&layers),
         cause,
         event_id: text(event, "id")?.map(excerpt),
         occurred_at: occurred_at(&layers),
@@ -238,13 +243,19 @@ fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
     // A misspelt `region_id` would send the request to the default region without a word.
     if let Some(unknown) = event
         .keys()
-        .find(|k| !matches!(k.as_str(), "instance_id" | "region_id"))
+        .find(|k| !matches!(k.as_str(), "instance_id" | "region_id" | "account_id"))
     {
         return Err(EventError::UnknownMember(excerpt(unknown)));
     }
     Ok(InstanceEvent {
         instance_id: InstanceId::parse(text(event, "instance_id")?.ok_or(EventError::NoInstance)?)?,
         region_id: text(event, "region_id")?.map(RegionId::parse).transpose()?,
+        account_id: match event.get("account_id") {
+            Some(Value::Number(number)) => Some(AccountId::parse(&number.to_string())?),
+            _ => text(event, "account_id")?
+                .map(AccountId::parse)
+                .transpose()?,
+        },
         cause: Cause::Manual,
         event_id: None,
         occurred_at: None,
@@ -339,6 +350,46 @@ fn region_id(layers: &Layers) -> Result<Option<RegionId>, EventError> {
         region = region.or(arn.and_then(arn_region));
     }
     Ok(region.as_deref().map(RegionId::parse).transpose()?)
+}
+
+/// The account that owns the instance. Documents mask accounts, and what is no account is as good
+/// as absent.
+///
+/// `aliyunoriginalaccountid` goes first, because an event that was routed to another account's bus
+/// keeps its source there ("Route events across Alibaba Cloud accounts"), while `aliyunaccountid`
+/// may then be the receiver's. A resource's name has its owner's account by definition, so it goes
+/// before `userId`, which is who subscribed to the notification.
+fn account_id(layers: &Layers) -> Option<AccountId> {
+    let member = |name: &str| {
+        let mut values = layers.objects.iter().filter_map(|object| object.get(name));
+        values.find_map(account)
+    };
+    let owner = || {
+        let arns = ["subject", "resourceId", "arn"]
+            .into_iter()
+            .flat_map(|name| {
+                let values = layers
+                    .objects
+                    .iter()
+                    .filter_map(move |object| object.get(name));
+                values.filter_map(Value::as_str)
+            });
+        arns.filter(|arn| instance_in_arn(arn).is_some())
+            .find_map(|arn| AccountId::parse(arn.split(':').nth(3)?).ok())
+    };
+    member("aliyunoriginalaccountid")
+        .or_else(owner)
+        .or_else(|| member("aliyunaccountid"))
+        .or_else(|| member("userId"))
+}
+
+/// Accounts have been sent as text and as numbers.
+fn account(value: &Value) -> Option<AccountId> {
+    match value {
+        Value::String(text) => AccountId::parse(text).ok(),
+        Value::Number(number) => AccountId::parse(&number.to_string()).ok(),
+        _ => None,
+    }
 }
 
 /// `time` of a CloudEvent, `eventTime` of a notification, else `publishTime` of a system event. A
@@ -479,6 +530,68 @@ mod tests {
     }
 
     #[test]
+    fn the_account_is_the_owner_of_the_instance() {
+        let arn = "acs:ecs:cn-hangzhou:3:instance/i-a1";
+        for (event, account_id) in [
+            (
+                json!({"aliyunoriginalaccountid": "1", "aliyunaccountid": "2", "subject": arn}),
+                Some("1"),
+            ),
+            (json!({"aliyunaccountid": "2", "subject": arn}), Some("3")),
+            (json!({"aliyunaccountid": "2"}), Some("2")),
+            (
+                json!({"aliyunaccountid": 1690700000000030_i64}),
+                Some("1690700000000030"),
+            ),
+            (json!({"userId": "4", "resourceId": arn}), Some("3")),
+            (json!({"userId": 4}), Some("4")),
+            (
+                json!({"data": {"userId": "4", "instanceId": "i-a1"}}),
+                Some("4"),
+            ),
+            (
+                json!({"aliyunaccountid": "123456789098****", "userId": "169070********30",
+                       "subject": "acs:ecs:cn-hangzhou:169070********30:instance/i-a1"}),
+                None,
+            ),
+            (
+                json!({"aliyunaccountid": ["1"], "userId": 1.5, "subject": "acs:ecs:x"}),
+                None,
+            ),
+            (
+                json!({"userId": "1:role/other", "subject": "acs:oss:a:5:instance/x"}),
+                None,
+            ),
+            (json!({}), None),
+        ] {
+            let mut whole = json!({"resourceId": "i-a1", "state": "Stopping"});
+            let members = event.as_object().unwrap().clone();
+            whole.as_object_mut().unwrap().extend(members);
+            let Ok(Notice::Instance(parsed)) = parse(whole) else {
+                panic!("{event}");
+            };
+            let found = parsed.account_id.as_ref().map(AccountId::as_str);
+            assert_eq!(found, account_id, "{event}");
+        }
+    }
+
+    #[test]
+    fn an_account_goes_with_its_event_and_older_messages_have_none() {
+        let event = json!({"instance_id": "i-a1", "account_id": 1690700000000030_i64});
+        let Ok(Notice::Instance(event)) = parse(event) else {
+            panic!()
+        };
+        let mut message = serde_json::to_value(&event).unwrap();
+        assert_eq!(message["account_id"], "1690700000000030");
+        assert_eq!(InstanceEvent::deserialize(&message).unwrap(), event);
+        message.as_object_mut().unwrap().remove("account_id");
+        let older = InstanceEvent::deserialize(&message).unwrap();
+        assert_eq!(older.account_id, None);
+        let again = serde_json::to_value(&older).unwrap();
+        assert!(again.get("account_id").is_none());
+    }
+
+    #[test]
     fn a_notification_nested_in_a_cloud_event_is_read() {
         let nested = json!({
             "source": "acs.ecs", "type": "ecs:Instance:StateChange", "id": "1",
@@ -606,6 +719,10 @@ mod tests {
             (
                 json!({"instance_id": "../etc"}),
                 "\"../etc\" is not an instance ID",
+            ),
+            (
+                json!({"instance_id": "i-a1", "account_id": "mine"}),
+                "\"mine\" is not an account ID",
             ),
             (
                 json!({"instance_id": "i-a1", "region_id": "a@evil.example"}),

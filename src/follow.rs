@@ -252,6 +252,7 @@ mod tests {
         let event = InstanceEvent {
             instance_id: InstanceId::parse("i-a1").unwrap(),
             region_id: None,
+            account_id: None,
             cause,
             event_id: None,
             occurred_at: Some(at(0)),

@@ -19,6 +19,14 @@ pub struct InstanceId(String);
 #[serde(into = "String", try_from = "String")]
 pub struct RegionId(String);
 
+/// ID of an Alibaba Cloud account, such as `1690700000000030`.
+///
+/// Holding one means the text is 1 to 20 ASCII digits, so it can stand in the name of a role or a
+/// resource and change nothing else of it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct AccountId(String);
+
 /// A text that is not an ID of the named kind.
 ///
 /// The message quotes at most 64 characters of it, escaped, because the text comes from outside.
@@ -97,6 +105,51 @@ impl RegionId {
     /// The ID as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl AccountId {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for anything but 1 to 20 ASCII digits.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        if (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidId::new("an account ID", "1 to 20 digits", text))
+        }
+    }
+
+    /// The ID as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<AccountId> for String {
+    fn from(id: AccountId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for AccountId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -226,6 +279,25 @@ mod tests {
             &long,
         ] {
             assert!(RegionId::parse(id).is_err(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn account_ids_are_digits_and_nothing_else() {
+        for id in ["1", "1690700000000030", "18446744073709551615"] {
+            assert_eq!(AccountId::parse(id).unwrap().as_str(), id);
+        }
+        for id in [
+            "",
+            "169070********30",
+            "184467440737095516150",
+            "1:role/x",
+            "-1",
+            "1.0",
+            " 1",
+            "１",
+        ] {
+            assert!(AccountId::parse(id).is_err(), "{id:?}");
         }
     }
 

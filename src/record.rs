@@ -12,7 +12,7 @@ use crate::clock::iso_second;
 use crate::ecs::response::{ConsoleOutput, NoConsole};
 use crate::event::{Cause, InstanceEvent};
 use crate::follow::Freshness;
-use crate::ids::{InstanceId, RegionId};
+use crate::ids::{AccountId, InstanceId, RegionId};
 use crate::key::{ConsoleDigest, FailedKey, MarkerKey, RecordKey};
 use crate::store::Object;
 use crate::update_time::UpdateTime;
@@ -73,6 +73,8 @@ impl Record {
                 metadata.insert(name.to_owned(), metadata_value(value));
             }
         };
+        let account_id = event.account_id.as_ref().map(AccountId::as_str);
+        note("account-id", account_id.unwrap_or_default());
         note("captured-at", &iso_second(captured_at));
         note("console-bytes", &console.plain.len().to_string());
         note("console-sha256", &digest.to_string());
@@ -131,7 +133,7 @@ impl Marker {
             (None, Cause::Sweep) => start_of_day(now),
             (None, _) => now,
         };
-        let json = serde_json::json!({
+        let mut json = serde_json::json!({
             "instance_id": event.instance_id,
             "region_id": region_id,
             "reason": reason,
@@ -141,6 +143,9 @@ impl Marker {
             "event_id": event.event_id,
             "event_time": iso_second(time),
         });
+        if let Some(account_id) = &event.account_id {
+            json["account_id"] = account_id.as_str().into();
+        }
         let body = format!("{json:#}\n").into_bytes();
         let key = MarkerKey {
             instance_id: event.instance_id.clone(),
@@ -268,6 +273,7 @@ mod tests {
         let event = InstanceEvent {
             instance_id: InstanceId::parse("i-bp1abc").unwrap(),
             region_id: None,
+            account_id: Some(AccountId::parse("1690700000000030").unwrap()),
             cause: Cause::Manual,
             event_id: Some(event_id.to_owned()),
             occurred_at: Some("2024-01-02T03:00:00.1Z".parse().unwrap()),
@@ -301,6 +307,7 @@ mod tests {
         assert_eq!(
             metadata,
             [
+                ("account-id", "1690700000000030"),
                 ("captured-at", "2024-01-02T03:04:05Z"),
                 ("console-bytes", "6"),
                 (
@@ -339,6 +346,7 @@ mod tests {
             let event = InstanceEvent {
                 instance_id: InstanceId::parse("i-bp1abc").unwrap(),
                 region_id: None,
+                account_id: None,
                 cause,
                 event_id: None,
                 occurred_at: occurred_at.map(|time| time.parse().unwrap()),
@@ -361,6 +369,24 @@ mod tests {
         assert!(marker(None, Cause::Sweep, morning) == marker(None, Cause::Sweep, evening));
         let by_hand = marker(None, Cause::Manual, morning);
         assert!(by_hand.key != marker(None, Cause::Manual, evening).key);
+        for (account_id, is_named) in [(None, false), (Some("1690700000000030"), true)] {
+            let event = InstanceEvent {
+                instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+                region_id: None,
+                account_id: account_id.map(|id| AccountId::parse(id).unwrap()),
+                cause: stopping(),
+                event_id: None,
+                occurred_at: None,
+            };
+            let region_id = RegionId::parse("cn-hangzhou").unwrap();
+            let now = morning.parse().unwrap();
+            let marker = Marker::new(&event, &region_id, NoConsole::NotSupported, "", now);
+            let body = String::from_utf8(marker.object.body).unwrap();
+            assert_eq!(
+                body.contains(r#""account_id": "1690700000000030""#),
+                is_named
+            );
+        }
         for hostile in ["-000100-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
             let key = marker(Some(hostile), stopping(), morning).key.to_string();
             assert!(MarkerKey::parse(&key).is_some(), "{key}");

@@ -257,6 +257,7 @@ fn swept(instance_id: InstanceId, region_id: RegionId) -> InstanceEvent {
     InstanceEvent {
         instance_id,
         region_id: Some(region_id),
+        account_id: None,
         cause: Cause::Sweep,
         event_id: None,
         occurred_at: None::<Timestamp>,

@@ -169,6 +169,7 @@ fn reboot(counts: &mut Counts) {
         let event = InstanceEvent {
             instance_id: InstanceId::parse("i-bp1panicnoroot00001").unwrap(),
             region_id: None,
+            account_id: None,
             cause: Cause::StateChange(state.to_owned()),
             event_id: None,
             occurred_at: Some(at(now)),

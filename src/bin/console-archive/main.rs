@@ -242,6 +242,7 @@ async fn capture(
     let event = InstanceEvent {
         instance_id,
         region_id: None,
+        account_id: None,
         cause: Cause::Manual,
         event_id: None,
         occurred_at: None,
