@@ -28,7 +28,7 @@ use crate::webhook::WebhookPolicy;
 use crate::webhook::gate::Gate;
 
 /// Every variable that is read. The settings table of the README has a row for each.
-pub const SETTINGS: [&str; 50] = [
+pub const SETTINGS: [&str; 52] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -58,9 +58,11 @@ pub const SETTINGS: [&str; 50] = [
     "FC_FUNCTION_NAME",
     "FC_CUSTOM_LISTEN_PORT",
     "FC_SERVER_PORT",
+    "FC_ACCOUNT_ID",
     "LISTEN_ADDR",
     "WEBHOOK_TOKEN",
     "WEBHOOK_URL",
+    "WEBHOOK_ACCOUNTS",
     "WEBHOOK_ALLOW_UNSIGNED",
     "ALIBABA_CLOUD_REGION_ID",
     "TRIGGER_STATES",
@@ -183,6 +185,11 @@ impl Environment {
     /// Whether this runs on a function host, AWS Lambda or Function Compute.
     fn is_function(&self) -> bool {
         self.get("AWS_LAMBDA_RUNTIME_API").is_some() || self.is_function_compute()
+    }
+
+    /// Whether this receives webhooks itself, with no function host in front.
+    fn is_receiver(&self) -> bool {
+        self.get("LISTEN_ADDR").is_some() && self.get("AWS_LAMBDA_RUNTIME_API").is_none()
     }
 
     fn is_function_compute(&self) -> bool {

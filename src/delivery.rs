@@ -1,12 +1,11 @@
 //! What a platform hands over in one invocation → the events in it, envelopes taken off.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
 use crate::event::{self, EventError, Notice, type_name};
+use crate::webhook::{Headers, authorizer};
 
 /// Most bytes of one invocation's payload that are read. AWS Lambda passes at most 6 MB.
 pub const MAX_EVENT_BYTES: usize = 8 << 20;
@@ -28,12 +27,27 @@ pub struct Delivery {
 /// An HTTP request as a function URL or an API passes it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// Names in lower case.
-    pub headers: BTreeMap<String, String>,
+    /// As they were sent.
+    pub headers: Headers,
     /// As it was sent.
     pub body: Vec<u8>,
-    /// Whether the platform has authenticated the sender: by IAM, or by an API's authorizer.
+    /// Whether the platform has authenticated the sender and names it: by IAM, or by an API's
+    /// authorizer.
     pub is_authenticated: bool,
+    /// `GET`, `POST`, …; `None` where the platform does not say.
+    pub method: Option<String>,
+    /// How the platform wants to be answered.
+    pub answer: AnswerForm,
+}
+
+/// What a platform reads of the answer to an HTTP request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerForm {
+    /// It reads `multiValueHeaders` and ignores `headers`: a load balancer that sends multi-value
+    /// headers.
+    pub has_multi_value_headers: bool,
+    /// It shows `statusDescription` to the client: a load balancer.
+    pub has_status_description: bool,
 }
 
 /// What succeeds or fails as one: an SQS message, or the whole payload.
@@ -129,19 +143,46 @@ impl Delivery {
     }
 }
 
+/// Sources: "Create AWS Lambda proxy integrations for HTTP APIs" (payloads 1.0 and 2.0), "Lambda
+/// functions as targets of Application Load Balancers".
 fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
     // A body that cannot be decoded has no good signature, either.
     let body = http_body(object)?.unwrap_or_default().into_bytes();
-    let headers = object.get("headers").and_then(Value::as_object);
-    let header = |(name, value): (&String, &Value)| {
-        Some((name.to_ascii_lowercase(), value.as_str()?.to_owned()))
-    };
-    let authorizer = object.get("requestContext")?.get("authorizer");
+    let context = object.get("requestContext")?.as_object()?;
+    let method = context.get("http").and_then(|http| http.get("method"));
+    let method = method.or(object.get("httpMethod")).and_then(Value::as_str);
+    let has = |name: &str| object.get(name).is_some_and(Value::is_object);
     Some(HttpRequest {
-        headers: headers.into_iter().flatten().filter_map(header).collect(),
+        headers: http_headers(object),
         body,
-        is_authenticated: authorizer.is_some_and(|authorizer| !authorizer.is_null()),
+        is_authenticated: authorizer::names_sender(context),
+        method: method.map(str::to_ascii_uppercase),
+        answer: AnswerForm {
+            has_multi_value_headers: has("multiValueHeaders") && !has("headers"),
+            has_status_description: context.contains_key("elb"),
+        },
     })
+}
+
+/// `multiValueHeaders` has each value that was sent, `headers` the last of each name; a load
+/// balancer sends one of both, an API both.
+fn http_headers(object: &Map<String, Value>) -> Headers {
+    let member = |name: &str| object.get(name).and_then(Value::as_object);
+    let mut headers = Headers::default();
+    for (name, values) in member("multiValueHeaders").into_iter().flatten() {
+        let values = values.as_array().into_iter().flatten();
+        for value in values.filter_map(Value::as_str) {
+            headers.add(name, value);
+        }
+    }
+    let mut single = Headers::default();
+    for (name, value) in member("headers").into_iter().flatten() {
+        if let Some(value) = value.as_str() {
+            single.add(name, value);
+        }
+    }
+    headers.add_absent(single);
+    headers
 }
 
 fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {

@@ -165,6 +165,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let (status, error_type) = match error {
             GateError::Refused(_) => (StatusCode::UNAUTHORIZED, "Unauthenticated"),
             GateError::NoCertificate(_) => (StatusCode::SERVICE_UNAVAILABLE, "NoCertificate"),
+            GateError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "InvalidEvent"),
         };
         Some(HttpAnswer {
             status,

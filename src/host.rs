@@ -1,7 +1,6 @@
 //! The function as an HTTP server: Function Compute's custom runtime, or a plain receiver of
 //! webhooks. Besides the simulator, only this file listens.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,7 +28,7 @@ use crate::ecs::{ConsoleSource, Fleet};
 use crate::handler::{Handled, HttpAnswer};
 use crate::retry::Deadline;
 use crate::store::Store;
-use crate::webhook::Push;
+use crate::webhook::{Headers, Push};
 
 /// Requests served at once; more are told to come back.
 const MAX_REQUESTS: usize = 64;
@@ -198,7 +197,7 @@ where
 
     /// `follows`: the process goes on after the answer.
     async fn push(self: Arc<Self>, request: Request<Incoming>, follows: bool) -> Answer {
-        let headers = lower_case(request.headers());
+        let headers = headers_of(request.headers());
         let body = match body(request).await {
             Ok(body) => body,
             Err(refused) => return refused,
@@ -350,12 +349,12 @@ async fn body(request: Request<Incoming>) -> Result<Bytes, Answer> {
     }
 }
 
-fn lower_case(headers: &HeaderMap) -> BTreeMap<String, String> {
+fn headers_of(headers: &HeaderMap) -> Headers {
     let text =
         |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     headers
         .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+        .map(|(name, value)| (name.as_str(), text(value)))
         .collect()
 }
 

@@ -1,39 +1,141 @@
 //! Settings → which host this is, and whose HTTP requests it serves.
 
+use std::collections::BTreeSet;
+
 use url::Url;
 
 use super::{ConfigError, Environment, Problems};
 use crate::credentials::Secret;
 use crate::host::Host;
+use crate::ids::RegionId;
 use crate::webhook::WebhookPolicy;
 
 pub(super) fn webhook(environment: &Environment, problems: &mut Problems) -> Option<WebhookPolicy> {
-    let url = environment.get("WEBHOOK_URL");
-    let is_address = |text: &str| {
-        Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    let url = match environment.get("WEBHOOK_URL") {
+        Some(text) => problems.note("WEBHOOK_URL", webhook_url(text)).map(Some),
+        None => Some(None),
     };
-    if let Some(text) = url {
-        let why = "expected the address EventBridge is configured with, letter by letter";
-        problems.note("WEBHOOK_URL", is_address(text).then_some(()).ok_or(why))?;
-    }
+    let tokens = match environment.get("WEBHOOK_TOKEN") {
+        Some(text) => problems.note("WEBHOOK_TOKEN", webhook_tokens(text)),
+        None => Some(Vec::new()),
+    };
+    let accounts = match environment.get("WEBHOOK_ACCOUNTS") {
+        Some(text) => problems.note("WEBHOOK_ACCOUNTS", account_list(text)),
+        None => Some(own_accounts(environment)),
+    };
     let allows_unsigned = match environment.get("WEBHOOK_ALLOW_UNSIGNED") {
         None | Some("false") => Some(false),
         Some("true") => Some(true),
         Some(_) => problems.note("WEBHOOK_ALLOW_UNSIGNED", Err("expected true or false")),
     };
-    let tokens: Vec<_> = (environment.get("WEBHOOK_TOKEN").into_iter())
-        .flat_map(|text| text.split(','))
-        .collect();
-    if tokens.contains(&"") {
-        // Whoever sends none would be let in.
-        let why = "a token is empty; expected one, or two with a comma between them";
-        problems.note::<()>("WEBHOOK_TOKEN", Err(why))?;
-    }
-    Some(WebhookPolicy {
-        tokens: tokens.into_iter().map(Secret::new).collect(),
-        url: url.map(str::to_owned),
+    let region = environment.get("ALIBABA_CLOUD_REGION_ID");
+    let policy = WebhookPolicy {
+        tokens: tokens?,
+        url: url?,
+        accounts: accounts?,
+        region: region.and_then(|text| RegionId::parse(text).ok()),
         allows_unsigned: allows_unsigned?,
-    })
+    };
+    contradictions(policy, environment, problems)
+}
+
+/// What is wrong with the settings together, each right by itself.
+fn contradictions(
+    mut policy: WebhookPolicy,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<WebhookPolicy> {
+    let (has_token, has_url) = (!policy.tokens.is_empty(), policy.url.is_some());
+    let names_accounts = environment.get("WEBHOOK_ACCOUNTS").is_some();
+    if policy.allows_unsigned && (has_token || has_url) {
+        let other = if has_token {
+            "WEBHOOK_TOKEN"
+        } else {
+            "WEBHOOK_URL"
+        };
+        let why =
+            format!("true lets anybody push, and {other} asks for a proof; unset one of them");
+        return problems.note("WEBHOOK_ALLOW_UNSIGNED", Err(why));
+    }
+    if names_accounts && !has_url {
+        let why =
+            "only signed pushes say for sure which account they are from; set WEBHOOK_URL, too";
+        return problems.note("WEBHOOK_ACCOUNTS", Err(why));
+    }
+    if has_url && !has_token && policy.accounts.is_empty() {
+        let why = "not set; EventBridge signs for every customer: set the IDs of the accounts whose \
+                   events are expected, or WEBHOOK_TOKEN as well";
+        return problems.note("WEBHOOK_ACCOUNTS", Err(why));
+    }
+    // A token says whose rule pushes. Accounts that nobody named must not keep out the events of
+    // others that it sends.
+    if has_token && !names_accounts {
+        policy.accounts.clear();
+    }
+    let authorizes_nobody = !has_token && !has_url && !policy.allows_unsigned;
+    if authorizes_nobody && environment.is_receiver() {
+        let why = "not set, so every push would be unauthorized: set it to the token that \
+                   EventBridge is configured with, or set WEBHOOK_URL, or \
+                   WEBHOOK_ALLOW_UNSIGNED=true where a proxy in front authenticates senders";
+        return problems.note("WEBHOOK_TOKEN", Err(why));
+    }
+    Some(policy)
+}
+
+fn webhook_url(text: &str) -> Result<String, &'static str> {
+    let is_address = Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    is_address
+        .then(|| text.to_owned())
+        .ok_or("expected the address EventBridge is configured with, letter by letter")
+}
+
+fn webhook_tokens(text: &str) -> Result<Vec<Secret>, &'static str> {
+    let tokens: Vec<_> = text.split(',').collect();
+    if tokens.contains(&"") {
+        // A sender without a token would be authorized.
+        return Err("a token is empty; expected one, or two with a comma between them");
+    }
+    // HTTP takes white space off both ends of a value, and carries no line end within it.
+    if tokens
+        .iter()
+        .any(|token| token.trim() != *token || token.chars().any(char::is_control))
+    {
+        return Err(
+            "a token has white space around it or a control character in it, so no \
+                    header can have it",
+        );
+    }
+    Ok(tokens.into_iter().map(Secret::new).collect())
+}
+
+fn account_list(text: &str) -> Result<BTreeSet<String>, String> {
+    let is_account =
+        |id: &str| (1..=32).contains(&id.len()) && id.bytes().all(|digit| digit.is_ascii_digit());
+    let mut accounts = BTreeSet::new();
+    for id in text.split(',').map(str::trim) {
+        if !is_account(id) {
+            return Err(format!(
+                "{id:?} is not the ID of an account; expected digits, with commas between accounts"
+            ));
+        }
+        accounts.insert(id.to_owned());
+    }
+    Ok(accounts)
+}
+
+/// The account of the role that is assumed, and that of Function Compute.
+fn own_accounts(environment: &Environment) -> BTreeSet<String> {
+    let of_role = |arn: &str| {
+        arn.strip_prefix("acs:ram::")?
+            .split(':')
+            .next()
+            .map(str::to_owned)
+    };
+    let role = environment.get("ALIBABA_CLOUD_ROLE_ARN").and_then(of_role);
+    let host = environment.get("FC_ACCOUNT_ID").map(str::to_owned);
+    let ids = role.into_iter().chain(host);
+    ids.filter(|id| account_list(id).is_ok()).collect()
 }
 
 impl Host {

@@ -1,36 +1,37 @@
-//! Who may push events over HTTP: EventBridge's signature, a shared token, or a host that has
-//! already checked. Time and certificates are passed in.
+//! Who may push events over HTTP: EventBridge's signature, a shared token, or a platform that has
+//! already authenticated the sender. Time and certificates are passed in.
 //!
 //! Sources: aliyun/alibabacloud-eventbridge-sdk (version 1: an HMAC whose key comes encrypted with
 //! EventBridge's private key), and EventBridge's documents on HTTP targets (version 2: an RSA
 //! signature).
 
-pub mod gate; // lets pushes in or keeps them out; fetches certificates
+mod accounts; // whose events a body has
+pub mod authorizer; // whom a platform names as the sender
+mod certificate; // EventBridge's certificates, and what their keys have signed
+mod certificates; // certificates that were fetched, and failures to fetch them
+pub mod gate; // authorizes pushes; fetches certificates
+mod headers; // names in any case, values as often as they were sent
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
-use rsa::BoxedUint;
-use rsa::hazmat::rsa_encrypt;
-use rsa::pkcs1v15::{Signature, VerifyingKey};
-use rsa::pkcs8::DecodePublicKey as _;
-use rsa::signature::Verifier as _;
-use rsa::traits::PublicKeyParts as _;
-use sha1::Sha1;
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
-use url::Url;
-use x509_cert::Certificate;
-use x509_cert::der::{DecodePem as _, Encode as _};
+
+pub use certificate::{Certificate, CertificateUrl, InvalidCertificate};
+pub use headers::Headers;
 
 use crate::credentials::Secret;
+use crate::ids::RegionId;
 
 /// EventBridge's own bound: what is older or newer may be a recording.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// Longest body of a push, in bytes. An event of EventBridge has 64 KB at most, and anybody may
+/// send, so this bounds what strangers can make the receiver hold.
+pub const MAX_PUSH_BYTES: usize = 1 << 20;
 
 /// Which pushes are served.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,32 +42,40 @@ pub struct WebhookPolicy {
     /// Signatures are verified, for pushes to this address, letter by letter as EventBridge is
     /// configured with it.
     pub url: Option<String>,
-    /// Pushes with neither are served, too.
+    /// Accounts whose events a signature is good for; any account's where this is empty, which
+    /// the settings allow only beside a token.
+    pub accounts: BTreeSet<String>,
+    /// A region of EventBridge besides those that are known.
+    pub region: Option<RegionId>,
+    /// Pushes with neither token nor signature are served, where neither is configured.
     pub allows_unsigned: bool,
 }
 
 /// An HTTP request, as far as it matters.
 pub struct Push<'a> {
-    /// Names in lower case.
-    pub headers: &'a BTreeMap<String, String>,
+    /// As they were sent.
+    pub headers: &'a Headers,
     /// As it was sent.
     pub body: &'a [u8],
-    /// Whether the host has authenticated the sender.
+    /// Whether the platform has authenticated the sender, and names it.
     pub is_authenticated: bool,
 }
 
-/// Why a push is not served. The sender learns no more than that.
+/// Why a push is unauthorized. The log says it; the sender learns only that it is so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Nothing says who sent it.
     #[error(
-        "the request is not signed: set WEBHOOK_TOKEN or WEBHOOK_URL to what EventBridge is \
-         configured with, or WEBHOOK_ALLOW_UNSIGNED=true where something in front authenticates"
+        "the request has neither the token nor a signature: set WEBHOOK_TOKEN or WEBHOOK_URL to \
+         what EventBridge is configured with"
     )]
     Unsigned,
     /// The token is another.
     #[error("x-eventbridge-signature-token is not WEBHOOK_TOKEN")]
     WrongToken,
+    /// Two values for one header of the signature.
+    #[error("{0} was sent more than once")]
+    Repeated(&'static str),
     /// The signature does not match, or a part of it is missing.
     #[error("the signature is not good: {0}")]
     BadSignature(&'static str),
@@ -76,15 +85,19 @@ pub enum Refused {
     /// The certificate is not from where EventBridge keeps its own.
     #[error("the signature's certificate is not at an address of EventBridge")]
     ForeignCertificate,
+    /// EventBridge signs for every customer, and this is not an expected one.
+    #[error("{0} is not among WEBHOOK_ACCOUNTS")]
+    ForeignAccount(String),
 }
 
-/// What is left to be done about a push.
+/// What is left to be done about a push once its headers are known.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Serve it.
-    Served,
-    /// Serve it if [`WebhookPolicy::verify`] finds its signature good with the certificate at this address.
-    NeedsCertificate(Url),
+    Authorized,
+    /// Serve it if [`WebhookPolicy::expects`] its body, and if [`WebhookPolicy::verify`] finds its
+    /// signature good with the certificate at this address.
+    NeedsSignature(CertificateUrl),
 }
 
 const TIMESTAMP: &str = "x-eventbridge-signature-timestamp";
@@ -97,165 +110,146 @@ const SECRET: &str = "x-eventbridge-signature-secret";
 const SIGNATURE_1: &str = "x-eventbridge-signature";
 const SIGNATURE_2: &str = "x-eventbridge-signature-v2";
 
+/// Lengths of RSA signatures by keys of 1024 to 4096 bits, in bytes.
+const RSA_BYTES: std::ops::RangeInclusive<usize> = 128..=512;
+const SHA1_BYTES: usize = 20;
+
 impl WebhookPolicy {
-    /// All that can be said without a certificate.
+    /// All that the headers say. A token or a signature that is configured is asked for always,
+    /// also where the platform has authenticated the sender: it may know more senders than this
+    /// receiver is for.
     ///
     /// # Errors
-    /// [`Refused`] when it is not to be served.
-    pub fn judge(&self, push: &Push<'_>, now: Timestamp) -> Result<Verdict, Refused> {
-        if push.is_authenticated || self.allows_unsigned {
-            return Ok(Verdict::Served);
-        }
-        let header = |name: &str| push.headers.get(name).map(String::as_str);
+    /// [`Refused`] when the push must not be served.
+    pub fn judge(
+        &self,
+        headers: &Headers,
+        is_authenticated: bool,
+        now: Timestamp,
+    ) -> Result<Verdict, Refused> {
         if !self.tokens.is_empty() {
-            let given = hash(header(TOKEN).ok_or(Refused::Unsigned)?.as_bytes());
-            // Digests, and each token compared: neither content nor length nor which one shows in
-            // how long it takes.
-            let is_equal = self.tokens.iter().fold(Choice::from(0), |found, token| {
-                found | given.ct_eq(&hash(token.expose().as_bytes()))
-            });
-            if !bool::from(is_equal) {
-                return Err(Refused::WrongToken);
-            }
+            self.check_token(headers)?;
         }
-        match &self.url {
-            None if self.tokens.is_empty() => Err(Refused::Unsigned),
-            None => Ok(Verdict::Served),
-            Some(_) => {
-                if header(SIGNATURE_1).or(header(SIGNATURE_2)).is_none() {
-                    return Err(Refused::Unsigned);
-                }
-                let millis = header(TIMESTAMP).and_then(|text| text.parse().ok());
-                let time = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
-                let time = time.ok_or(Refused::BadSignature("it has no readable time"))?;
-                if time.duration_since(now).abs() > MAX_SKEW {
-                    return Err(Refused::Stale);
-                }
-                let url = header(CERTIFICATE).and_then(|text| Url::parse(text).ok());
-                let url = url
-                    .filter(is_eventbridges)
-                    .ok_or(Refused::ForeignCertificate)?;
-                Ok(Verdict::NeedsCertificate(url))
-            }
+        if self.url.is_some() {
+            return self
+                .judge_signature(headers, now)
+                .map(Verdict::NeedsSignature);
         }
+        if !self.tokens.is_empty() || is_authenticated || self.allows_unsigned {
+            return Ok(Verdict::Authorized);
+        }
+        Err(Refused::Unsigned)
+    }
+
+    fn check_token(&self, headers: &Headers) -> Result<(), Refused> {
+        let given = one(headers, TOKEN)?.ok_or(Refused::Unsigned)?;
+        let given = hash(given.as_bytes());
+        // Digests, and each token compared: neither content nor length nor which one shows in
+        // how long it takes.
+        let is_equal = self.tokens.iter().fold(Choice::from(0), |found, token| {
+            found | given.ct_eq(&hash(token.expose().as_bytes()))
+        });
+        if bool::from(is_equal) {
+            Ok(())
+        } else {
+            Err(Refused::WrongToken)
+        }
+    }
+
+    /// The address of the certificate, once all else about the signature is in order: nothing is
+    /// fetched for what cannot be good.
+    fn judge_signature(
+        &self,
+        headers: &Headers,
+        now: Timestamp,
+    ) -> Result<CertificateUrl, Refused> {
+        for name in [TIMESTAMP, METHOD, HASH_METHOD, VERSION, TOKEN] {
+            one(headers, name)?;
+        }
+        let v1 = one(headers, SIGNATURE_1)?;
+        let v2 = one(headers, SIGNATURE_2)?;
+        let secret = one(headers, SECRET)?;
+        let bytes = |text: &str| BASE64_STANDARD.decode(text).unwrap_or_default().len();
+        let is_rsa = |text: &str| RSA_BYTES.contains(&bytes(text));
+        let has_form = match (v2, v1) {
+            (Some(signature), _) => is_rsa(signature),
+            (None, Some(hmac)) => bytes(hmac) == SHA1_BYTES && secret.is_some_and(is_rsa),
+            (None, None) => return Err(Refused::Unsigned),
+        };
+        if !has_form {
+            return Err(Refused::BadSignature("it has another form"));
+        }
+        let millis = one(headers, TIMESTAMP)?.and_then(|text| text.parse().ok());
+        let time = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let time = time.ok_or(Refused::BadSignature("it has no readable time"))?;
+        if time.duration_since(now).abs() > MAX_SKEW {
+            return Err(Refused::Stale);
+        }
+        one(headers, CERTIFICATE)?
+            .and_then(|text| CertificateUrl::parse(text, self.region.as_ref()))
+            .ok_or(Refused::ForeignCertificate)
+    }
+
+    /// Whether every event in the body names an account whose events are expected.
+    ///
+    /// # Errors
+    /// [`Refused::ForeignAccount`] when one does not.
+    pub fn expects(&self, body: &[u8]) -> Result<(), Refused> {
+        if self.accounts.is_empty() {
+            return Ok(());
+        }
+        accounts::check(body, &self.accounts).map_err(Refused::ForeignAccount)
     }
 
     /// Whether the signature is good, by the certificate at the address that
     /// [`judge`](Self::judge) gave.
     ///
     /// # Errors
-    /// [`Refused`] when it is not to be served.
-    pub fn verify(&self, push: &Push<'_>, certificate: &PublicKey) -> Result<(), Refused> {
+    /// [`Refused`] when the push must not be served.
+    pub fn verify(
+        &self,
+        headers: &Headers,
+        body: &[u8],
+        certificate: &Certificate,
+        now: Timestamp,
+    ) -> Result<(), Refused> {
         let url = self.url.as_ref().ok_or(Refused::Unsigned)?;
-        let header = |name: &str| push.headers.get(name).map(String::as_str);
-        if let Some(signature) = header(SIGNATURE_2) {
+        if !certificate.is_valid_at(now) {
+            return Err(Refused::BadSignature("its certificate is not valid now"));
+        }
+        if let Some(signature) = one(headers, SIGNATURE_2)? {
             let names = [TIMESTAMP, HASH_METHOD, VERSION, CERTIFICATE, TOKEN];
-            let text = string_to_sign(url, push, &names);
+            let text = string_to_sign(url, headers, body, &names)?;
             return certificate.verify_v2(&text, signature);
         }
         let names = [TIMESTAMP, METHOD, VERSION, CERTIFICATE, TOKEN];
-        let text = string_to_sign(url, push, &names);
-        let secret = header(SECRET).ok_or(Refused::BadSignature("it has no secret"))?;
-        let signature = header(SIGNATURE_1).ok_or(Refused::Unsigned)?;
+        let text = string_to_sign(url, headers, body, &names)?;
+        let secret = one(headers, SECRET)?.ok_or(Refused::BadSignature("it has no secret"))?;
+        let signature = one(headers, SIGNATURE_1)?.ok_or(Refused::Unsigned)?;
         certificate.verify_v1(&text, secret, signature)
     }
 }
 
+fn one<'a>(headers: &'a Headers, name: &'static str) -> Result<Option<&'a str>, Refused> {
+    headers.one(name).map_err(|_| Refused::Repeated(name))
+}
+
 /// Address, headers and body, a line each. The last line's end is part of version 1.
-fn string_to_sign(url: &str, push: &Push<'_>, names: &[&str]) -> Vec<u8> {
+fn string_to_sign(
+    url: &str,
+    headers: &Headers,
+    body: &[u8],
+    names: &[&'static str],
+) -> Result<Vec<u8>, Refused> {
     let mut text = format!("{url}\n").into_bytes();
     for name in names {
-        if let Some(value) = push.headers.get(*name) {
+        if let Some(value) = one(headers, name)? {
             text.extend_from_slice(format!("{name}: {value}\n").as_bytes());
         }
     }
-    text.extend_from_slice(push.body);
+    text.extend_from_slice(body);
     text.push(b'\n');
-    text
-}
-
-/// `https://{region}-eventbridge.oss-cn-hangzhou.aliyuncs.com/…` or its accelerated twin: a
-/// certificate from anywhere else would be the sender's own.
-fn is_eventbridges(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let bucket = ["oss-cn-hangzhou", "oss-accelerate"]
-        .iter()
-        .find_map(|oss| host.strip_suffix(&format!("-eventbridge.{oss}.aliyuncs.com")));
-    let is_word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    url.scheme() == "https"
-        && url.port().is_none()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && bucket.is_some_and(|bucket| !bucket.is_empty() && bucket.bytes().all(is_word))
-}
-
-/// The key in EventBridge's certificate.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PublicKey(rsa::PublicKey);
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RSA, {} bits", self.0.n().bit_width())
-    }
-}
-
-/// What is no certificate with an RSA key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it is no X.509 certificate with an RSA key")]
-pub struct InvalidCertificate;
-
-impl PublicKey {
-    /// Reads a certificate in PEM. Whose it is, its address says.
-    ///
-    /// # Errors
-    /// [`InvalidCertificate`].
-    pub fn from_certificate(pem: &[u8]) -> Result<Self, InvalidCertificate> {
-        let certificate = Certificate::from_pem(pem).map_err(|_| InvalidCertificate)?;
-        let info = certificate.tbs_certificate().subject_public_key_info();
-        let der = info.to_der().map_err(|_| InvalidCertificate)?;
-        let key = rsa::PublicKey::from_public_key_der(&der).map_err(|_| InvalidCertificate)?;
-        Ok(Self(key))
-    }
-
-    fn verify_v2(&self, text: &[u8], signature: &str) -> Result<(), Refused> {
-        let bad = Refused::BadSignature("it does not match");
-        let signature = BASE64_STANDARD.decode(signature).map_err(|_| bad.clone())?;
-        let signature = Signature::try_from(&signature[..]).map_err(|_| bad.clone())?;
-        let key = VerifyingKey::<Sha256>::new(self.0.clone());
-        // Implementations in the field leave the last line's end out; the documents show it.
-        let without_end = &text[..text.len() - 1];
-        let is_good = [without_end, text]
-            .iter()
-            .any(|text| key.verify(text, &signature).is_ok());
-        if is_good { Ok(()) } else { Err(bad) }
-    }
-
-    fn verify_v1(&self, text: &[u8], secret: &str, signature: &str) -> Result<(), Refused> {
-        let bad = |why| Refused::BadSignature(why);
-        let signature = BASE64_STANDARD
-            .decode(signature)
-            .map_err(|_| bad("it is not Base64"))?;
-        let key = self
-            .open_secret(secret)
-            .ok_or(bad("its secret is not EventBridge's"))?;
-        let mut hmac = Hmac::<Sha1>::new_from_slice(&key).map_err(|_| bad("it has no key"))?;
-        hmac.update(text);
-        hmac.verify_slice(&signature)
-            .map_err(|_| bad("it does not match"))
-    }
-
-    /// What was encrypted with the private key: PKCS #1 v1.5, block type 1.
-    fn open_secret(&self, secret: &str) -> Option<Vec<u8>> {
-        let encrypted = BASE64_STANDARD.decode(secret).ok()?;
-        let bits = self.0.n().bits_precision();
-        let number = BoxedUint::from_be_slice(&encrypted, bits).ok()?;
-        let opened = rsa_encrypt(&self.0, &number).ok()?.to_be_bytes();
-        let size = self.0.size();
-        let block = opened.get(opened.len().checked_sub(size)?..)?;
-        let padded = block.strip_prefix(&[0, 1])?;
-        let end = padded.iter().position(|byte| *byte != 0xff)?;
-        (end >= 8 && padded[end] == 0).then(|| padded[end + 1..].to_vec())
-    }
+    Ok(text)
 }
 
 fn hash(bytes: &[u8]) -> [u8; 32] {
@@ -265,15 +259,19 @@ fn hash(bytes: &[u8]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
     use rsa::pkcs1v15::{Pkcs1v15Sign, SigningKey};
     use rsa::pkcs8::DecodePrivateKey as _;
     use rsa::signature::{SignatureEncoding as _, Signer as _};
+    use sha1::Sha1;
 
     use super::*;
 
-    const NOW: &str = "2021-02-01T08:19:06Z";
-    const URL: &str = "http://127.0.0.1:8080/cloudevents";
-    const BODY: &[u8] = b"Data is data1, constant is Please deal with it timely.";
+    const MILLIS: &str = "1798761600000";
+    const NOW: &str = "2027-01-01T00:00:00Z";
+    pub(super) const URL: &str = "http://127.0.0.1:8080/cloudevents";
+    pub(super) const ACCOUNT: &str = "1000000000000001";
+    pub(super) const BODY: &[u8] = br#"{"aliyunaccountid":"1000000000000001","type":"t"}"#;
     const PEM_ADDRESS: &str = "https://cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com/\
         x509_public_certificate_2021012101.pem";
 
@@ -282,81 +280,101 @@ mod tests {
         rsa::PrivateKey::from_pkcs8_pem(pem).unwrap()
     }
 
-    fn certificate() -> PublicKey {
+    fn certificate() -> Certificate {
         let pem = include_bytes!("../../tests/fixtures/webhook/certificate.pem");
-        PublicKey::from_certificate(pem).unwrap()
+        Certificate::from_pem(pem).unwrap()
     }
 
-    type Headers = BTreeMap<String, String>;
+    fn now() -> Timestamp {
+        NOW.parse().unwrap()
+    }
 
     fn headers(pairs: &[(&str, &str)]) -> Headers {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        pairs.iter().map(owned).collect()
+        pairs.iter().copied().collect()
+    }
+
+    /// The same headers, with one replaced.
+    fn with(headers: &Headers, name: &str, value: &str) -> Headers {
+        let mut changed: Headers = [(name, value)].into_iter().collect();
+        for other in headers.names().filter(|other| *other != name) {
+            changed.add(other, headers.one(other).unwrap().unwrap());
+        }
+        changed
     }
 
     fn policy(token: Option<&str>, url: Option<&str>) -> WebhookPolicy {
         WebhookPolicy {
             tokens: token.map(Secret::new).into_iter().collect(),
             url: url.map(str::to_owned),
-            allows_unsigned: false,
-        }
-    }
-
-    fn push<'a>(headers: &'a Headers, body: &'a [u8]) -> Push<'a> {
-        Push {
-            headers,
-            body,
-            is_authenticated: false,
+            ..WebhookPolicy::default()
         }
     }
 
     /// As EventBridge signs it, with the double's key.
     fn signed_v1(token: &[(&str, &str)]) -> Headers {
         let mut headers = headers(&[
-            (TIMESTAMP, "1612167546574"),
+            (TIMESTAMP, MILLIS),
             (METHOD, "HMAC-SHA1"),
             (VERSION, "1.0"),
             (CERTIFICATE, PEM_ADDRESS),
         ]);
-        headers.extend(self::headers(token));
+        for (name, value) in token {
+            headers.add(name, *value);
+        }
         let names = [TIMESTAMP, METHOD, VERSION, CERTIFICATE, TOKEN];
-        let text = string_to_sign(URL, &push(&headers, BODY), &names);
+        let text = string_to_sign(URL, &headers, BODY, &names).unwrap();
         let mut hmac = Hmac::<Sha1>::new_from_slice(b"one-time secret").unwrap();
         hmac.update(&text);
         let signature = BASE64_STANDARD.encode(hmac.finalize().into_bytes());
         let secret = private_key().sign(Pkcs1v15Sign::new_unprefixed(), b"one-time secret");
-        headers.insert(SECRET.into(), BASE64_STANDARD.encode(secret.unwrap()));
-        headers.insert(SIGNATURE_1.into(), signature);
+        headers.add(SECRET, BASE64_STANDARD.encode(secret.unwrap()));
+        headers.add(SIGNATURE_1, signature);
         headers
     }
 
-    fn signed_v2(last_line_end: bool) -> Headers {
+    fn signed_v2_at(millis: &str, body: &[u8], last_line_end: bool) -> Headers {
         let mut headers = headers(&[
-            (TIMESTAMP, "1612167546574"),
+            (TIMESTAMP, millis),
             (HASH_METHOD, "SHA256"),
             (VERSION, "2.0"),
             (CERTIFICATE, PEM_ADDRESS),
             (TOKEN, "t"),
         ]);
         let names = [TIMESTAMP, HASH_METHOD, VERSION, CERTIFICATE, TOKEN];
-        let mut text = string_to_sign(URL, &push(&headers, BODY), &names);
+        let mut text = string_to_sign(URL, &headers, body, &names).unwrap();
         if !last_line_end {
             text.pop();
         }
         let signature = SigningKey::<Sha256>::new(private_key()).sign(&text);
-        headers.insert(
-            SIGNATURE_2.into(),
-            BASE64_STANDARD.encode(signature.to_bytes()),
-        );
+        headers.add(SIGNATURE_2, BASE64_STANDARD.encode(signature.to_bytes()));
         headers
+    }
+
+    fn signed_v2(last_line_end: bool) -> Headers {
+        signed_v2_at(MILLIS, BODY, last_line_end)
+    }
+
+    pub(super) fn signed_now(body: &[u8]) -> Headers {
+        let millis = Timestamp::now().as_millisecond().to_string();
+        signed_v2_at(&millis, body, false)
+    }
+
+    fn judge(policy: &WebhookPolicy, headers: &Headers) -> Result<Verdict, Refused> {
+        policy.judge(headers, false, now())
     }
 
     /// The test vector of the official SDK; its certificate is not at hand, its text is.
     #[test]
     fn the_text_of_version_1_is_the_official_one() {
-        let headers = signed_v1(&[]);
+        let headers = headers(&[
+            (TIMESTAMP, "1612167546574"),
+            (METHOD, "HMAC-SHA1"),
+            (VERSION, "1.0"),
+            (CERTIFICATE, PEM_ADDRESS),
+        ]);
         let names = [TIMESTAMP, METHOD, VERSION, CERTIFICATE, TOKEN];
-        let text = string_to_sign(URL, &push(&headers, BODY), &names);
+        let body = b"Data is data1, constant is Please deal with it timely.";
+        let text = string_to_sign(URL, &headers, body, &names).unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             format!(
@@ -369,17 +387,18 @@ mod tests {
 
     #[test]
     fn good_signatures_of_both_versions_are_served() {
-        let address = Url::parse(PEM_ADDRESS).unwrap();
+        let address = CertificateUrl::parse(PEM_ADDRESS, None).unwrap();
         for headers in [
             signed_v1(&[]),
             signed_v1(&[(TOKEN, "t")]),
             signed_v2(true),
             signed_v2(false),
         ] {
-            let (policy, push) = (policy(None, Some(URL)), push(&headers, BODY));
-            let verdict = policy.judge(&push, NOW.parse().unwrap());
-            assert_eq!(verdict, Ok(Verdict::NeedsCertificate(address.clone())));
-            assert_eq!(policy.verify(&push, &certificate()), Ok(()));
+            let policy = policy(None, Some(URL));
+            let verdict = judge(&policy, &headers);
+            assert_eq!(verdict, Ok(Verdict::NeedsSignature(address.clone())));
+            let verified = policy.verify(&headers, BODY, &certificate(), now());
+            assert_eq!(verified, Ok(()));
         }
     }
 
@@ -389,16 +408,15 @@ mod tests {
             let signed = policy(None, Some(URL));
             let elsewhere = policy(None, Some("http://127.0.0.1:8080/other"));
             let bad = |policy: &WebhookPolicy, headers: &Headers, body: &[u8]| {
-                let verdict = policy.verify(&push(headers, body), &certificate());
+                let verdict = policy.verify(headers, body, &certificate(), now());
                 matches!(verdict, Err(Refused::BadSignature(_)))
             };
             assert!(!bad(&signed, &original, BODY));
             assert!(bad(&elsewhere, &original, BODY), "the address");
             assert!(bad(&signed, &original, b"other"), "the body");
-            for (name, value) in &original {
-                let mut changed = original.clone();
-                let other = format!("A{}", &value[1..]);
-                changed.insert(name.clone(), other);
+            for name in original.names() {
+                let value = original.one(name).unwrap().unwrap();
+                let changed = with(&original, name, &format!("A{}", &value[1..]));
                 assert!(bad(&signed, &changed, BODY), "{name}");
             }
         }
@@ -408,102 +426,149 @@ mod tests {
     fn a_recording_is_refused() {
         let (headers, policy) = (signed_v2(false), policy(None, Some(URL)));
         for (now, is_served) in [
-            ("2021-02-01T08:20:06Z", true),
-            ("2021-02-01T08:20:07Z", false),
-            ("2021-02-01T08:18:07Z", true),
-            ("2021-02-01T08:18:06Z", false),
+            ("2027-01-01T00:01:00Z", true),
+            ("2027-01-01T00:01:01Z", false),
+            ("2026-12-31T23:59:00Z", true),
+            ("2026-12-31T23:58:59Z", false),
         ] {
-            let verdict = policy.judge(&push(&headers, BODY), now.parse().unwrap());
+            let verdict = policy.judge(&headers, false, now.parse().unwrap());
             assert_eq!(verdict.is_ok(), is_served, "{now}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused() {
+        let policy = policy(None, Some(URL));
+        for (time, refused) in [
+            ("", None),
+            ("now", None),
+            ("1798761600000.5", None),
+            ("NaN", None),
+            ("9223372036854775807", None),
+            ("-9223372036854775808", None),
+            ("99999999999999999999999999", None),
+            ("0", Some(Refused::Stale)),
+            ("-1", Some(Refused::Stale)),
+            ("1798761600", Some(Refused::Stale)),
+            ("253402207199999", Some(Refused::Stale)),
+        ] {
+            let unreadable = Refused::BadSignature("it has no readable time");
+            let verdict = judge(&policy, &with(&signed_v2(false), TIMESTAMP, time));
+            assert_eq!(verdict, Err(refused.unwrap_or(unreadable)), "{time}");
         }
     }
 
     #[test]
     fn certificates_of_others_are_not_fetched() {
         for address in [
-            "http://cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com/x.pem",
-            "https://evil.example/x.pem",
-            "https://evil.example/cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com",
-            "https://a-eventbridge.oss-cn-hangzhou.aliyuncs.com.evil.example/x.pem",
-            "https://a-eventbridge.oss-cn-hangzhou.aliyuncs.com@evil.example/x.pem",
-            "https://a-eventbridge.oss-cn-hangzhou.aliyuncs.com:8443/x.pem",
-            "https://evil.example#-eventbridge.oss-cn-hangzhou.aliyuncs.com",
-            "https://x.evil-eventbridge.oss-cn-hangzhou.aliyuncs.com/x.pem",
-            "https://-eventbridge.oss-cn-beijing.aliyuncs.com/x.pem",
-            "file:///etc/passwd",
+            "https://anybody-eventbridge.oss-cn-hangzhou.aliyuncs.com/own.pem",
+            "https://evil.example/x509_public_certificate_1.pem",
             "",
         ] {
-            let mut headers = signed_v2(false);
-            headers.insert(CERTIFICATE.into(), address.into());
-            let verdict =
-                policy(None, Some(URL)).judge(&push(&headers, BODY), NOW.parse().unwrap());
+            let headers = with(&signed_v2(false), CERTIFICATE, address);
+            let verdict = judge(&policy(None, Some(URL)), &headers);
             assert_eq!(verdict, Err(Refused::ForeignCertificate), "{address}");
         }
     }
 
     #[test]
+    fn a_certificate_that_is_not_valid_now_is_refused() {
+        let (headers, policy) = (signed_v2(false), policy(None, Some(URL)));
+        for now in ["2020-01-01T00:00:00Z", "2200-01-01T00:00:00Z"] {
+            let verified = policy.verify(&headers, BODY, &certificate(), now.parse().unwrap());
+            let why = "its certificate is not valid now";
+            assert_eq!(verified, Err(Refused::BadSignature(why)), "{now}");
+        }
+    }
+
+    #[test]
+    fn events_of_other_customers_are_refused_although_eventbridge_signed_them() {
+        let mut policy = policy(None, Some(URL));
+        let foreign = br#"{"aliyunaccountid":"9","type":"t"}"#;
+        assert_eq!(policy.expects(foreign), Ok(()));
+        policy.accounts.insert(ACCOUNT.to_owned());
+        assert_eq!(policy.expects(BODY), Ok(()));
+        let why = Refused::ForeignAccount("account 9".to_owned());
+        assert_eq!(policy.expects(foreign), Err(why));
+    }
+
+    #[test]
     fn a_token_is_enough_where_only_a_token_is_set() {
-        let now = NOW.parse().unwrap();
         let good = headers(&[(TOKEN, "shared")]);
         let token = policy(Some("shared"), None);
-        assert_eq!(token.judge(&push(&good, BODY), now), Ok(Verdict::Served));
-        for wrong in ["", "Shared", "shared ", "share"] {
+        assert_eq!(judge(&token, &good), Ok(Verdict::Authorized));
+        for wrong in ["", "Shared", "shared ", "share", "shared,shared", "sharedd"] {
             let headers = headers(&[(TOKEN, wrong)]);
-            assert_eq!(
-                token.judge(&push(&headers, BODY), now),
-                Err(Refused::WrongToken)
-            );
+            assert_eq!(judge(&token, &headers), Err(Refused::WrongToken));
         }
-        assert_eq!(
-            token.judge(&push(&headers(&[]), BODY), now),
-            Err(Refused::Unsigned)
-        );
+        assert_eq!(judge(&token, &headers(&[])), Err(Refused::Unsigned));
         let both = policy(Some("shared"), Some(URL));
-        assert_eq!(both.judge(&push(&good, BODY), now), Err(Refused::Unsigned));
+        assert_eq!(judge(&both, &good), Err(Refused::Unsigned));
+    }
+
+    #[test]
+    fn a_header_that_was_sent_twice_is_refused_whichever_value_is_good() {
+        let token = policy(Some("shared"), None);
+        for pair in [
+            ["shared", "wrong"],
+            ["wrong", "shared"],
+            ["shared", "shared"],
+        ] {
+            let twice: Headers = pair.map(|value| (TOKEN, value)).into_iter().collect();
+            assert_eq!(judge(&token, &twice), Err(Refused::Repeated(TOKEN)));
+        }
+        let signed = policy(None, Some(URL));
+        for original in [signed_v1(&[(TOKEN, "t")]), signed_v2(false)] {
+            let names: Vec<_> = original.names().map(str::to_owned).collect();
+            for name in names {
+                let mut twice = original.clone();
+                twice.add(&name, "0");
+                let verdict = judge(&signed, &twice);
+                assert!(matches!(verdict, Err(Refused::Repeated(_))), "{name}");
+            }
+        }
     }
 
     #[test]
     fn while_a_token_is_replaced_both_are_good() {
-        let now = NOW.parse().unwrap();
         let mut both = policy(Some("new"), None);
         both.tokens.push(Secret::new("old"));
         for (given, verdict) in [
-            ("new", Ok(Verdict::Served)),
-            ("old", Ok(Verdict::Served)),
+            ("new", Ok(Verdict::Authorized)),
+            ("old", Ok(Verdict::Authorized)),
             ("new,old", Err(Refused::WrongToken)),
             ("", Err(Refused::WrongToken)),
         ] {
             let headers = headers(&[(TOKEN, given)]);
-            assert_eq!(both.judge(&push(&headers, BODY), now), verdict, "{given}");
+            assert_eq!(judge(&both, &headers), verdict, "{given}");
         }
     }
 
     #[test]
     fn unsigned_pushes_are_refused_unless_allowed_or_authenticated_before() {
-        let now = NOW.parse().unwrap();
         let none = headers(&[]);
         let nothing = policy(None, None);
-        assert_eq!(
-            nothing.judge(&push(&none, BODY), now),
-            Err(Refused::Unsigned)
-        );
-        let authenticated = Push {
-            is_authenticated: true,
-            ..push(&none, BODY)
-        };
-        assert_eq!(nothing.judge(&authenticated, now), Ok(Verdict::Served));
+        assert_eq!(judge(&nothing, &none), Err(Refused::Unsigned));
+        let authenticated = nothing.judge(&none, true, now());
+        assert_eq!(authenticated, Ok(Verdict::Authorized));
         let open = WebhookPolicy {
             allows_unsigned: true,
             ..nothing
         };
-        assert_eq!(open.judge(&push(&none, BODY), now), Ok(Verdict::Served));
+        assert_eq!(judge(&open, &none), Ok(Verdict::Authorized));
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
-        let key = include_bytes!("../../tests/fixtures/webhook/private-key.pem");
-        for pem in [&b""[..], b"-----BEGIN CERTIFICATE-----", key, &[0xff; 100]] {
-            assert_eq!(PublicKey::from_certificate(pem), Err(InvalidCertificate));
+    fn what_is_configured_is_asked_for_also_where_the_platform_authenticated_the_sender() {
+        for policy in [policy(Some("shared"), None), policy(None, Some(URL))] {
+            let open = WebhookPolicy {
+                allows_unsigned: true,
+                ..policy.clone()
+            };
+            for policy in [policy, open] {
+                let verdict = policy.judge(&headers(&[]), true, now());
+                assert_eq!(verdict, Err(Refused::Unsigned));
+            }
         }
     }
 
@@ -511,13 +576,12 @@ mod tests {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
         #[test]
         fn arbitrary_secrets_and_signatures_never_panic(secret: Vec<u8>, signature: Vec<u8>) {
-            let mut headers = signed_v1(&[]);
-            headers.insert(SECRET.into(), BASE64_STANDARD.encode(secret));
-            headers.insert(SIGNATURE_1.into(), BASE64_STANDARD.encode(&signature));
+            let headers = with(&signed_v1(&[]), SECRET, &BASE64_STANDARD.encode(secret));
+            let headers = with(&headers, SIGNATURE_1, &BASE64_STANDARD.encode(&signature));
             let policy = policy(None, Some(URL));
-            assert!(policy.verify(&push(&headers, BODY), &certificate()).is_err());
-            headers.insert(SIGNATURE_2.into(), BASE64_STANDARD.encode(signature));
-            assert!(policy.verify(&push(&headers, BODY), &certificate()).is_err());
+            assert!(policy.verify(&headers, BODY, &certificate(), now()).is_err());
+            let headers = with(&headers, SIGNATURE_2, &BASE64_STANDARD.encode(signature));
+            assert!(policy.verify(&headers, BODY, &certificate(), now()).is_err());
         }
     }
 }

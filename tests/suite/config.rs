@@ -127,6 +127,16 @@ fn wrong_settings_are_named_with_what_is_expected() {
             &["queue", "https://sqs.us-east-1.amazonaws.com", "sqs://a/b"][..],
         ),
         ("AWS_ENDPOINT_URL_S3", &["s3.example.com", "https://h?x"]),
+        (
+            "WEBHOOK_TOKEN",
+            &[",", "a,", " ", " a", "a ", "a\n", "a, b"],
+        ),
+        ("WEBHOOK_URL", &["archiver.example", "ftp://a", "https://"]),
+        (
+            "WEBHOOK_ACCOUNTS",
+            &["a", ",", "1,", "-1", "1.5", "+1", "*"],
+        ),
+        ("WEBHOOK_ALLOW_UNSIGNED", &["yes", "TRUE", "1"]),
     ] {
         for value in values {
             let error = Config::from_environment(&environment(&[(name, value)]))
@@ -139,6 +149,110 @@ fn wrong_settings_are_named_with_what_is_expected() {
                 "{value}: {error}"
             );
         }
+    }
+}
+
+#[test]
+fn settings_of_webhooks_that_contradict_each_other_are_named_with_advice() {
+    let url = ("WEBHOOK_URL", "https://archiver.example/");
+    let token = ("WEBHOOK_TOKEN", "hush-token");
+    let open = ("WEBHOOK_ALLOW_UNSIGNED", "true");
+    let listen = ("LISTEN_ADDR", "127.0.0.1:0");
+    let unsigned = "WEBHOOK_ALLOW_UNSIGNED: true lets anybody push, and WEBHOOK_";
+    for (changes, starts) in [
+        (&[open, token][..], unsigned),
+        (&[open, url], unsigned),
+        (&[open, token, url, listen], unsigned),
+        (
+            &[url],
+            "WEBHOOK_ACCOUNTS: not set; EventBridge signs for every customer",
+        ),
+        (&[url, listen], "WEBHOOK_ACCOUNTS: not set; "),
+        (
+            &[url, ("FC_FUNCTION_NAME", "f")],
+            "WEBHOOK_ACCOUNTS: not set; ",
+        ),
+        (
+            &[url, ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::{account}:role/r")],
+            "WEBHOOK_ACCOUNTS: not set; ",
+        ),
+        (
+            &[("WEBHOOK_ACCOUNTS", "1")],
+            "WEBHOOK_ACCOUNTS: only signed pushes",
+        ),
+        (
+            &[("WEBHOOK_ACCOUNTS", "1"), token],
+            "WEBHOOK_ACCOUNTS: only signed pushes",
+        ),
+        (
+            &[listen],
+            "WEBHOOK_TOKEN: not set, so every push would be unauthorized",
+        ),
+        (
+            &[listen, ("WEBHOOK_ALLOW_UNSIGNED", "false")],
+            "WEBHOOK_TOKEN: not set, so every push would be unauthorized",
+        ),
+    ] {
+        check_wrong(changes, &[starts]);
+    }
+}
+
+#[test]
+fn a_signature_is_good_for_the_accounts_that_are_named_or_for_the_functions_own() {
+    let url = ("WEBHOOK_URL", "https://archiver.example/");
+    let role = (
+        "ALIBABA_CLOUD_ROLE_ARN",
+        "acs:ram::1000000000000001:role/archiver",
+    );
+    let host = ("FC_ACCOUNT_ID", "1000000000000002");
+    let named = ("WEBHOOK_ACCOUNTS", "1000000000000003, 1000000000000004");
+    let token = ("WEBHOOK_TOKEN", "hush-token");
+    for (changes, accounts) in [
+        (&[url, role][..], &["1000000000000001"][..]),
+        (&[url, host], &["1000000000000002"]),
+        (
+            &[url, role, host],
+            &["1000000000000001", "1000000000000002"],
+        ),
+        (
+            &[url, role, named],
+            &["1000000000000003", "1000000000000004"],
+        ),
+        (
+            &[url, token, named],
+            &["1000000000000003", "1000000000000004"],
+        ),
+        // A token says whose rule pushes, and one deployment may serve many accounts.
+        (&[url, token, role], &[]),
+        (&[token, role], &[]),
+    ] {
+        let policy = Config::from_environment(&environment(changes))
+            .unwrap()
+            .webhook;
+        let found: Vec<_> = policy.accounts.iter().map(String::as_str).collect();
+        assert_eq!(found, accounts, "{changes:?}");
+    }
+}
+
+#[test]
+fn functions_that_nobody_pushes_to_need_no_proof_of_senders() {
+    let lambda = ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1");
+    for changes in [
+        &[lambda][..],
+        &[lambda, ("LISTEN_ADDR", "127.0.0.1:0")],
+        &[("FC_FUNCTION_NAME", "archiver")],
+        &[],
+        &[
+            ("LISTEN_ADDR", "127.0.0.1:0"),
+            ("WEBHOOK_ALLOW_UNSIGNED", "true"),
+        ],
+        &[
+            ("LISTEN_ADDR", "127.0.0.1:0"),
+            ("WEBHOOK_TOKEN", "hush-token"),
+        ],
+    ] {
+        let config = Config::from_environment(&environment(changes));
+        assert!(config.is_ok(), "{changes:?}: {config:?}");
     }
 }
 

@@ -180,7 +180,7 @@ async fn every_event_of_a_batch_is_captured_before_any_is_followed() {
 
 fn over_http(body: &[u8]) -> Vec<u8> {
     json!({"version": "2.0", "body": text(body),
-           "requestContext": {"http": {"method": "POST"}, "authorizer": {"iam": {}}}})
+           "requestContext": {"http": {"method": "POST"}, "authorizer": {"iam": {"userId": "pusher"}}}})
     .to_string()
     .into_bytes()
 }

@@ -22,6 +22,12 @@ const ID: &str = "i-bp1panicnoroot00001";
 const OLDER: &str = "2024-03-22 10:00:00";
 const NEWER: &str = "2024-03-22 10:04:57";
 
+/// Settings of a receiver that asks for a signature.
+const SIGNED: [(&str, &str); 2] = [
+    ("WEBHOOK_URL", "https://archiver.example/"),
+    ("WEBHOOK_ACCOUNTS", "1000000000000001"),
+];
+
 struct Server {
     process: Child,
     address: String,
@@ -328,9 +334,9 @@ async fn a_webhook_is_captured_where_its_sender_is_known() {
 #[tokio::test]
 async fn unsigned_webhooks_are_refused_unless_allowed() {
     for (own, status) in [
-        (&[][..], 401),
+        (&[("WEBHOOK_TOKEN", "example-token")][..], 401),
         (&[("WEBHOOK_ALLOW_UNSIGNED", "true")], 200),
-        (&[("WEBHOOK_URL", "https://archiver.example/")], 401),
+        (&SIGNED, 401),
     ] {
         let server = webhook(own).await;
         let answer = server.post("/", manual()).send().await.unwrap();
@@ -340,7 +346,7 @@ async fn unsigned_webhooks_are_refused_unless_allowed() {
 
 #[tokio::test]
 async fn no_request_goes_where_a_signature_points() {
-    let server = webhook(&[("WEBHOOK_URL", "https://archiver.example/")]).await;
+    let server = webhook(&SIGNED).await;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
@@ -460,6 +466,25 @@ async fn a_host_that_is_none_is_told_what_to_set() {
         (
             &[("LISTEN_ADDR", "127.0.0.1:0"), ("WEBHOOK_URL", "here")][..],
             "WEBHOOK_URL: expected the address",
+        ),
+        (
+            &[("LISTEN_ADDR", "127.0.0.1:0")][..],
+            "WEBHOOK_TOKEN: not set, so every push would be unauthorized",
+        ),
+        (
+            &[
+                ("LISTEN_ADDR", "127.0.0.1:0"),
+                ("WEBHOOK_URL", "https://archiver.example/"),
+            ][..],
+            "WEBHOOK_ACCOUNTS: not set; EventBridge signs for every customer",
+        ),
+        (
+            &[
+                ("LISTEN_ADDR", "127.0.0.1:0"),
+                ("WEBHOOK_TOKEN", "example-token"),
+                ("WEBHOOK_ALLOW_UNSIGNED", "true"),
+            ][..],
+            "WEBHOOK_ALLOW_UNSIGNED: true lets anybody push",
         ),
     ] {
         let output = Command::new(program("bootstrap"))

@@ -295,6 +295,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 5] = [
             "FC_FUNCTION_NAME",
             "FC_CUSTOM_LISTEN_PORT",
             "FC_SERVER_PORT",
+            "FC_ACCOUNT_ID",
             "ALIBABA_CLOUD_SECURITY_TOKEN",
             "HOME",
         ],
@@ -334,7 +335,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 5] = [
     ),
     (
         "a token does the same, and an address is known only after the deployment",
-        &["WEBHOOK_URL"],
+        &["WEBHOOK_URL", "WEBHOOK_ACCOUNTS"],
     ),
     ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
 ];

@@ -1,0 +1,244 @@
+//! Whom a platform names as the sender of an HTTP request.
+//!
+//! API Gateway sends an `authorizer` also where a route has none (`{"claims":null,"scopes":null}`),
+//! and an authorizer of one's own may let through whom it does not know. So the presence of an
+//! `authorizer` proves nothing: it has to name somebody.
+//!
+//! Sources: AWS, "Create AWS Lambda proxy integrations for HTTP APIs" (payloads 1.0 and 2.0),
+//! "Input format of a Lambda function for proxy integration" (REST APIs), "Lambda function URLs".
+
+use serde_json::{Map, Value};
+
+/// Claims of a token that name its subject, or the client it was issued to.
+const NAMING_CLAIMS: [&str; 9] = [
+    "sub",
+    "client_id",
+    "azp",
+    "appid",
+    "cid",
+    "oid",
+    "username",
+    "cognito:username",
+    "email",
+];
+
+/// Members that API Gateway itself adds, or that say that somebody was authorized and not who.
+const BOOKKEEPING: [&str; 8] = [
+    "integrationLatency",
+    "integrationStatus",
+    "isAuthorized",
+    "requestId",
+    "latency",
+    "status",
+    "scope",
+    "scopes",
+];
+
+/// Members that have a rule of their own.
+const KNOWN: [&str; 5] = ["principalId", "claims", "jwt", "iam", "lambda"];
+
+/// What authorizers write for a sender they do not know, and what templates leave of an empty value.
+const NOBODY: [&str; 12] = [
+    "anonymous",
+    "anon",
+    "guest",
+    "nil",
+    "nobody",
+    "none",
+    "null",
+    "public",
+    "unauthenticated",
+    "undefined",
+    "unknown",
+    "unauthorized",
+];
+
+/// CloudFront signs with this role for every viewer (origin access control), so it names
+/// CloudFront and not the sender.
+const CLOUDFRONT_ROLE: &str = ":assumed-role/OriginAccessControlRole/";
+
+/// Whether the `requestContext` of an HTTP request names the sender: by an authorizer, or by IAM.
+pub fn names_sender(context: &Map<String, Value>) -> bool {
+    let member = |name| context.get(name).and_then(Value::as_object);
+    member("authorizer").is_some_and(authorizer_names) || member("identity").is_some_and(iam_v1)
+}
+
+fn authorizer_names(authorizer: &Map<String, Value>) -> bool {
+    let object = |name| authorizer.get(name).and_then(Value::as_object);
+    let jwt = object("jwt").and_then(|jwt| jwt.get("claims")?.as_object());
+    authorizer.get("principalId").is_some_and(is_name)
+        || object("claims").is_some_and(claims_name)
+        || jwt.is_some_and(claims_name)
+        || object("iam").is_some_and(iam_v2)
+        || object("lambda").is_some_and(context_names)
+        // The context of a Lambda authorizer in payload 1.0, which has no principal there.
+        || (!KNOWN.iter().any(|known| authorizer.contains_key(*known))
+            && context_names(authorizer))
+}
+
+fn claims_name(claims: &Map<String, Value>) -> bool {
+    NAMING_CLAIMS
+        .iter()
+        .any(|claim| claims.get(*claim).is_some_and(is_name))
+}
+
+/// What a Lambda authorizer says of the sender; the names of its members are its own.
+fn context_names(context: &Map<String, Value>) -> bool {
+    context
+        .iter()
+        .any(|(name, value)| !BOOKKEEPING.contains(&name.as_str()) && is_name(value))
+}
+
+/// `authorizer.iam` of function URLs and HTTP APIs.
+fn iam_v2(iam: &Map<String, Value>) -> bool {
+    let cognito = iam.get("cognitoIdentity").and_then(|id| id.get("amr"));
+    let is_unknown = cognito.and_then(Value::as_array).is_some_and(|methods| {
+        let says = |method: &Value| method.as_str() == Some("unauthenticated");
+        methods.iter().any(says)
+    });
+    let names = |member: &str| iam.get(member).is_some_and(is_name);
+    !is_unknown
+        && match iam.get("userArn") {
+            Some(Value::String(arn)) => is_principal(arn),
+            _ => names("userId") || names("callerId"),
+        }
+}
+
+/// `identity` of REST APIs and payload 1.0: `userArn` is set where IAM has checked a signature.
+fn iam_v1(identity: &Map<String, Value>) -> bool {
+    let kind = identity.get("cognitoAuthenticationType");
+    kind.and_then(Value::as_str) != Some("unauthenticated")
+        && (identity.get("userArn").and_then(Value::as_str)).is_some_and(is_principal)
+}
+
+fn is_principal(arn: &str) -> bool {
+    arn.starts_with("arn:") && !arn.contains(CLOUDFRONT_ROLE)
+}
+
+fn is_name(value: &Value) -> bool {
+    match value {
+        Value::String(text) => {
+            let text = text.trim().to_lowercase();
+            text.chars().any(char::is_alphanumeric) && !NOBODY.contains(&text.as_str())
+        }
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(context: &Value, names_somebody: bool) {
+        let context_object = context.as_object().unwrap();
+        assert_eq!(names_sender(context_object), names_somebody, "{context}");
+    }
+
+    #[test]
+    fn an_authorizer_that_names_nobody_proves_nothing() {
+        for authorizer in [
+            json!(null),
+            json!({}),
+            json!(true),
+            json!("user"),
+            json!(["user"]),
+            json!({"claims": null, "scopes": null}),
+            json!({"claims": {}, "scopes": []}),
+            json!({"claims": {"sub": ""}, "scopes": ["a"]}),
+            json!({"claims": {"sub": null}}),
+            json!({"claims": {"iss": "https://issuer", "aud": "api", "exp": "1"}}),
+            json!({"claims": "sub"}),
+            json!({"claims": null, "stage": "prod"}),
+            json!({"principalId": ""}),
+            json!({"principalId": "  "}),
+            json!({"principalId": "\u{200b}"}),
+            json!({"principalId": null}),
+            json!({"principalId": "", "integrationLatency": 5}),
+            json!({"principalId": "", "stage": "prod"}),
+            json!({"principalId": "anonymous", "integrationLatency": 5}),
+            json!({"principalId": "undefined"}),
+            json!({"principalId": "*"}),
+            json!({"principalId": false}),
+            json!({"integrationLatency": 5}),
+            json!({"integrationLatency": "5", "scopes": "a b"}),
+            json!({"isAuthorized": true}),
+            json!({"jwt": null}),
+            json!({"jwt": {}}),
+            json!({"jwt": {"claims": null}}),
+            json!({"jwt": {"claims": null, "scopes": ["push"]}}),
+            json!({"jwt": {"claims": {}, "scopes": null}}),
+            json!({"jwt": {"claims": {"sub": ""}}}),
+            json!({"jwt": {"claims": [{"sub": "a"}]}}),
+            json!({"iam": null}),
+            json!({"iam": {}}),
+            json!({"iam": {"accessKey": "", "accountId": "", "userArn": "", "userId": ""}}),
+            json!({"iam": {"accessKey": null, "userArn": null, "cognitoIdentity": null}}),
+            json!({"iam": {"userArn": "user", "userId": "user"}}),
+            json!({"iam": {"userId": "", "callerId": null, "accountId": "111122223333"}}),
+            json!({"iam": {"userArn": "arn:aws:sts::1:assumed-role/Visitor/CognitoIdentityCredentials",
+                "cognitoIdentity": {"amr": ["unauthenticated"], "identityId": "i"}}}),
+            json!({"iam": {"userArn": "arn:aws:sts::1:assumed-role/OriginAccessControlRole/\
+                EdgeCredentialsProxy+EdgeHostAuthenticationClient-NRT12-P2"}}),
+            json!({"lambda": null}),
+            json!({"lambda": {}}),
+            json!({"lambda": {"user": ""}}),
+            json!({"lambda": {"user": null, "isAuthorized": true}}),
+            json!({"lambda": {"isAuthorized": "true", "integrationLatency": 7}}),
+            json!({"lambda": {"user": {}, "groups": []}}),
+            json!({"lambda": null, "user": "a"}),
+            json!({"lambda": {"user": "guest"}}),
+        ] {
+            check(&json!({"authorizer": authorizer}), false);
+            check(&json!({"authorizer": authorizer, "identity": null}), false);
+        }
+        check(&json!({}), false);
+        check(&json!({"elb": {"targetGroupArn": "arn"}}), false);
+    }
+
+    #[test]
+    fn an_authorizer_that_names_somebody_is_a_proof() {
+        for authorizer in [
+            // A REST API with a user pool, and payload 1.0 with a JWT authorizer.
+            json!({"claims": {"sub": "0b1c", "token_use": "id", "email": "a@example.com"}}),
+            json!({"claims": {"client_id": "machine", "scope": "push"}, "scopes": null}),
+            // A REST API with a Lambda authorizer.
+            json!({"principalId": "user", "integrationLatency": 1200}),
+            json!({"principalId": "user|a1b2c3d4", "stringKey": "value", "booleanKey": "true"}),
+            // Payload 1.0 with a Lambda authorizer of simple answers.
+            json!({"key": "value", "integrationLatency": 3}),
+            // Payload 2.0.
+            json!({"jwt": {"claims": {"sub": "0b1c", "iss": "https://issuer"}, "scopes": ["push"]}}),
+            json!({"lambda": {"key": "value"}}),
+            json!({"lambda": {"userId": 42}}),
+            json!({"iam": {"accessKey": "ASIAEXAMPLE", "accountId": "111122223333",
+                "callerId": "AROAEXAMPLE:session", "cognitoIdentity": null, "principalOrgId": null,
+                "userArn": "arn:aws:sts::111122223333:assumed-role/pusher/session",
+                "userId": "AROAEXAMPLE:session"}}),
+            json!({"iam": {"userId": "AIDAEXAMPLE"}}),
+            json!({"iam": {"userArn": "arn:aws:sts::111122223333:assumed-role/user/x",
+                "cognitoIdentity": {"amr": ["authenticated", "provider"], "identityId": "i"}}}),
+        ] {
+            check(&json!({"authorizer": authorizer}), true);
+        }
+    }
+
+    /// A REST API with `AWS_IAM` has no authorizer, and names the caller in `identity`.
+    #[test]
+    fn a_rest_api_with_iam_names_the_caller_in_its_identity() {
+        let identity = |arn: Value, kind: Value| {
+            json!({"identity": {"userArn": arn, "cognitoAuthenticationType": kind,
+                "sourceIp": "203.0.113.9", "user": "AIDAEXAMPLE", "apiKey": "key"}})
+        };
+        let arn = json!("arn:aws:iam::111122223333:user/pusher");
+        check(&identity(arn.clone(), Value::Null), true);
+        check(&identity(arn.clone(), json!("authenticated")), true);
+        check(&identity(arn, json!("unauthenticated")), false);
+        // An API key says which plan is billed, and is no proof; `user` alone is never sent.
+        check(&identity(Value::Null, Value::Null), false);
+        check(&identity(json!(""), Value::Null), false);
+    }
+}
