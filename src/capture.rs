@@ -12,7 +12,7 @@ use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{EventError, InstanceEvent, Notice, Unrelated};
 use crate::follow::{Absent, Change, Follow, Freshness, Kept};
 use crate::ids::RegionId;
-use crate::outcome::{Outcome, Stored, StoredRecord};
+use crate::outcome::{ErrorType, Outcome, Stored, StoredRecord};
 use crate::queue::{Queue, QueueError};
 use crate::record::{Marker, Record};
 use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
@@ -26,7 +26,7 @@ use crate::webhook::gate::Gate;
 const POLL_RESERVE: Duration = Duration::from_secs(5);
 
 /// Until an event that could not be captured at once is served again.
-const HAND_OVER_PAUSE: Duration = Duration::from_secs(5);
+const DEFER_PAUSE: Duration = Duration::from_secs(5);
 
 /// Kept of an invocation's time for storing what is in memory, and an event that failed, when ECS
 /// never answers.
@@ -127,24 +127,26 @@ impl CaptureError {
     }
 
     /// A name that stays the same between versions, for alarms.
-    pub fn error_type(&self) -> &'static str {
+    pub fn error_type(&self) -> ErrorType {
         match self {
-            Self::Event(_) => "InvalidEvent",
-            Self::NoRegion => "NoRegion",
-            Self::Ecs(EcsError::Throttled { .. }) => "EcsThrottled",
-            Self::Ecs(EcsError::Denied { .. }) => "EcsDenied",
+            Self::Event(_) => ErrorType::InvalidEvent,
+            Self::NoRegion => ErrorType::NoRegion,
+            Self::Ecs(EcsError::Throttled { .. }) => ErrorType::EcsThrottled,
+            Self::Ecs(EcsError::Denied { .. }) => ErrorType::EcsDenied,
             Self::Ecs(
                 EcsError::Rejected { .. } | EcsError::NoConsole { .. } | EcsError::TooLong,
-            ) => "EcsRejected",
-            Self::Ecs(EcsError::Credentials(CredentialsError::Refused(_))) => "CredentialsRefused",
-            Self::Ecs(EcsError::Credentials(_)) => "CredentialsUnavailable",
-            Self::Ecs(_) => "EcsUnavailable",
-            Self::Store(StoreError::Denied(_)) => "ArchiveDenied",
-            Self::Store(StoreError::Rejected(_)) => "ArchiveRejected",
-            Self::Store(_) => "ArchiveUnavailable",
-            Self::Queue(QueueError::Refused(_)) => "QueueRefused",
-            Self::Queue(_) => "QueueUnavailable",
-            Self::Pack(_) => "Internal",
+            ) => ErrorType::EcsRejected,
+            Self::Ecs(EcsError::Credentials(CredentialsError::Refused(_))) => {
+                ErrorType::CredentialsRefused
+            }
+            Self::Ecs(EcsError::Credentials(_)) => ErrorType::CredentialsUnavailable,
+            Self::Ecs(_) => ErrorType::EcsUnavailable,
+            Self::Store(StoreError::Denied(_)) => ErrorType::ArchiveDenied,
+            Self::Store(StoreError::Rejected(_)) => ErrorType::ArchiveRejected,
+            Self::Store(_) => ErrorType::ArchiveUnavailable,
+            Self::Queue(QueueError::Refused(_)) => ErrorType::QueueRefused,
+            Self::Queue(_) => ErrorType::QueueUnavailable,
+            Self::Pack(_) => ErrorType::Internal,
         }
     }
 }
@@ -270,7 +272,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     ///
     /// # Errors
     /// `error`, why it could not be captured, or [`CaptureError`] of the queue.
-    pub async fn hand_over(
+    pub async fn defer_to_queue(
         &self,
         event: InstanceEvent,
         error: CaptureError,
@@ -281,8 +283,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         };
         warn!(instance_id = %event.instance_id, "goes to the follow queue, for now: {error}");
         let follow = Follow::begin(event, Timestamp::now());
-        send(queue, &message_of(&follow), HAND_OVER_PAUSE, deadline).await?;
-        Ok(following_outcome(&follow, HAND_OVER_PAUSE))
+        send(queue, &message_of(&follow), DEFER_PAUSE, deadline).await?;
+        Ok(following_outcome(&follow, DEFER_PAUSE))
     }
 
     /// Asks ECS once, and stores what must not be lost before the next time.

@@ -1,5 +1,7 @@
 //! What a platform hands over in one invocation → the events in it, envelopes taken off.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
@@ -58,8 +60,9 @@ pub struct Message {
     /// Each event in it, or why it cannot be understood.
     pub notices: Vec<Result<Notice, EventError>>,
     /// What is kept of it when it fails for good, and is then served again: its text without what
-    /// a queue or an HTTP request wraps around it, for headers may carry secrets.
-    pub text: String,
+    /// a queue or an HTTP request wraps around it, for headers may carry secrets. Shared, because
+    /// each of its events that is deferred holds it.
+    pub text: Arc<str>,
 }
 
 /// How the sender learns what became of its events.
@@ -100,7 +103,7 @@ impl Delivery {
         let message = Message {
             sqs_message_id: None,
             notices: vec![Err(error)],
-            text: String::from_utf8_lossy(payload).into_owned(),
+            text: String::from_utf8_lossy(payload).into(),
         };
         Self {
             messages: vec![message],
@@ -135,7 +138,7 @@ impl Delivery {
             messages: vec![Message {
                 sqs_message_id: None,
                 notices,
-                text,
+                text: text.into(),
             }],
             reply,
             request: payload.as_object().and_then(http_request),
@@ -206,7 +209,7 @@ fn sqs_message(record: &Value) -> Message {
     Message {
         sqs_message_id,
         notices,
-        text: body.map_or_else(|| record.to_string(), str::to_owned),
+        text: body.map_or_else(|| record.to_string().into(), Arc::from),
     }
 }
 
@@ -432,7 +435,7 @@ mod tests {
         let sqs = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": text}]});
         for payload in [event().to_string(), http.to_string(), sqs.to_string()] {
             let delivery = Delivery::parse(payload.as_bytes());
-            assert_eq!(delivery.messages[0].text, text, "{payload}");
+            assert_eq!(*delivery.messages[0].text, *text, "{payload}");
         }
         let huge = Delivery::parse(&vec![b'a'; MAX_EVENT_BYTES + 1]);
         assert_eq!(huge.messages[0].text.len(), 1024);

@@ -1,13 +1,11 @@
-//! One invocation: payload → events → outcomes → the answer its sender expects.
+//! The one door: a payload in, by whichever way it came, and a typed [`Reply`] out.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use http::StatusCode;
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use crate::capture::{Archiver, CaptureError, FailedEvents, Following, Progress};
@@ -16,6 +14,7 @@ use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{EventError, InstanceEvent, Notice};
 use crate::outcome::{Outcome, Stored};
 use crate::record::FailedEvent;
+use crate::reply::{MessageReply, Rejection, Reply, Served, on_one_line};
 use crate::retry::{Deadline, Retrying};
 use crate::store::Store;
 use crate::sweep::Tally;
@@ -31,48 +30,24 @@ const FOLLOWED_AT_ONCE: usize = 32;
 /// by then goes to the follow queue, or is for the sender to send again.
 const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
 
-/// An invocation that failed as a whole, so that the platform delivers it again.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct InvocationError {
-    /// A name that stays the same between versions, for alarms.
-    pub error_type: &'static str,
-    /// What failed, for a person.
-    pub message: String,
-    /// Whether the same invocation may succeed a little later.
-    pub is_transient: bool,
-}
-
-type Served = Result<Outcome, CaptureError>;
-
-/// What is to be done about an invocation: answer, then finish.
-#[derive(Debug)]
-pub struct Handled {
-    /// The answer, in the form the sender expects. A failed invocation is one whose sender knows
-    /// no finer answer, so that the platform delivers it again; what its other events stored
-    /// stays, and is found then.
-    pub reply: Result<Value, InvocationError>,
-    /// What goes on after the answer: an HTTP request's events, whose sender waits only briefly.
-    pub rest: Vec<Rest>,
-}
-
-/// The answer to an HTTP request.
-#[derive(Debug)]
-pub struct HttpAnswer {
-    /// What its sender does next.
-    pub status: StatusCode,
-    /// The outcome, or the outcomes, or an error.
-    pub body: Value,
-    /// What goes on after the answer.
-    pub rest: Vec<Rest>,
+/// One payload, by the way it came.
+pub enum Payload<'a> {
+    /// What a function platform hands over. It may be an HTTP request in an envelope.
+    Invocation(&'a [u8]),
+    /// An HTTP request that this process received itself.
+    Http(&'a Push<'a>),
+    /// What failed before, from where it is kept. Nobody waits for an HTTP answer to it, whatever
+    /// its envelope: it is served to its end, and its sender was authorized when it came.
+    Replay(&'a [u8]),
 }
 
 /// An event that goes on after the answer.
 #[derive(Debug)]
-pub struct Rest {
+pub struct Deferred {
     label: Label,
     following: Box<Following>,
-    text: String,
+    /// The whole message's, shared by all its events.
+    text: Arc<str>,
 }
 
 /// What names an event in the log. Texts from outside are escaped, so that one event is one line.
@@ -106,79 +81,71 @@ struct Begun {
     event: Option<InstanceEvent>,
 }
 
+/// An event of one message, as it is answered.
+struct Ended {
+    message: usize,
+    served: Served,
+    deferred: Option<Deferred>,
+}
+
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// Serves every event in a payload, and answers before the deadline. Every one is served once
     /// before any is followed, so that none waits while its console is overwritten.
-    pub async fn handle(&self, payload: &[u8], deadline: Deadline) -> Handled {
+    ///
+    /// The reply is typed. Its edges make the answer from it: [`Reply::to_json`] for a function
+    /// platform, [`Reply::to_http`] for an HTTP server.
+    pub async fn dispatch(&self, incoming: Payload<'_>, deadline: Deadline) -> Reply {
+        let payload = match &incoming {
+            Payload::Http(push) => {
+                if let Err(rejection) = self.authorize(push).await {
+                    return Reply::rejected(rejection);
+                }
+                push.body
+            }
+            Payload::Invocation(payload) | Payload::Replay(payload) => payload,
+        };
         let Delivery {
             messages,
             reply,
             request,
         } = Delivery::parse(payload);
-        if let Some(request) = request {
+        if let (Some(request), Payload::Invocation(_)) = (request, &incoming) {
             let push = Push {
                 headers: &request.headers,
                 body: &request.body,
                 is_authenticated: request.is_authenticated,
             };
-            let refused = self.keep_out(&push).await;
-            let HttpAnswer { status, body, rest } = match refused {
-                Some(refused) => refused,
-                None => self.answer_push(messages, deadline).await,
-            };
-            let reply = json!({
-                "statusCode": status.as_u16(),
-                "headers": {"content-type": "application/json"},
-                "isBase64Encoded": false,
-                "body": body.to_string(),
-            });
-            return Handled {
-                reply: Ok(reply),
-                rest,
-            };
-        }
-        let sqs_message_ids: Vec<_> = messages.iter().map(|m| m.sqs_message_id.clone()).collect();
-        let (served, rest) = self.serve_messages(messages, false, deadline).await;
-        let reply = match reply {
-            ReplyForm::SqsBatch => Ok(sqs_reply(&sqs_message_ids, &served)),
-            ReplyForm::Http | ReplyForm::Many => direct_reply(served).map(Value::Array),
-            ReplyForm::One => direct_reply(served).map(|mut one| one.pop().unwrap_or_default()),
-        };
-        Handled { reply, rest }
-    }
-
-    /// Serves the events in the body of an HTTP request, if its sender is let in.
-    pub async fn handle_push(&self, push: &Push<'_>, deadline: Deadline) -> HttpAnswer {
-        match self.keep_out(push).await {
-            Some(refused) => refused,
-            None => {
-                let messages = Delivery::parse(push.body).messages;
-                self.answer_push(messages, deadline).await
+            if let Err(rejection) = self.authorize(&push).await {
+                return Reply::rejected(rejection);
             }
         }
-    }
-
-    /// The answer to a push whose sender is not let in. Nothing of it is kept.
-    async fn keep_out(&self, push: &Push<'_>) -> Option<HttpAnswer> {
-        let error = self.gate.as_ref()?.check(push).await.err()?;
-        warn!("kept out: {error}");
-        let (status, error_type) = match error {
-            GateError::Refused(_) => (StatusCode::UNAUTHORIZED, "Unauthenticated"),
-            GateError::NoCertificate(_) => (StatusCode::SERVICE_UNAVAILABLE, "NoCertificate"),
-            GateError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "InvalidEvent"),
+        let form = match incoming {
+            Payload::Http(_) => ReplyForm::Http,
+            Payload::Invocation(_) | Payload::Replay(_) => reply,
         };
-        Some(HttpAnswer {
-            status,
-            // What is wrong is the operator's to know, in the log.
-            body: json!({"errorType": error_type, "errorMessage": "the sender is not let in"}),
-            rest: Vec::new(),
-        })
+        let answers_first = form == ReplyForm::Http && !matches!(incoming, Payload::Replay(_));
+        let (messages, deferred) = self.serve_messages(messages, answers_first, deadline).await;
+        Reply {
+            form,
+            messages,
+            rejection: None,
+            deferred,
+        }
     }
 
-    async fn answer_push(&self, messages: Vec<Message>, deadline: Deadline) -> HttpAnswer {
-        let (served, rest) = self.serve_messages(messages, true, deadline).await;
-        let (status, body) = http_answer(served);
-        HttpAnswer { status, body, rest }
+    /// Whether an HTTP request may be served. Nothing of a rejected one is kept.
+    async fn authorize(&self, push: &Push<'_>) -> Result<(), Rejection> {
+        let Some(gate) = &self.gate else {
+            return Ok(());
+        };
+        gate.check(push).await.map_err(|error| {
+            warn!("kept out: {error}");
+            match error {
+                GateError::Refused(_) => Rejection::Unauthenticated,
+                GateError::NoCertificate(_) => Rejection::NoCertificate,
+                GateError::TooLarge => Rejection::TooLarge,
+            }
+        })
     }
 
     /// Serves every event of every message once, and follows them, too, unless the answer comes
@@ -186,15 +153,19 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     async fn serve_messages(
         &self,
         messages: Vec<Message>,
-        is_http: bool,
+        answers_first: bool,
         deadline: Deadline,
-    ) -> (Vec<(usize, Served)>, Vec<Rest>) {
-        let (mut texts, mut notices) = (Vec::new(), Vec::new());
+    ) -> (Vec<MessageReply>, Vec<Deferred>) {
+        let (mut texts, mut replies, mut notices) = (Vec::new(), Vec::new(), Vec::new());
         for (index, message) in messages.into_iter().enumerate() {
-            texts.push(message.text);
             notices.extend(message.notices.into_iter().map(|notice| (index, notice)));
+            texts.push(message.text);
+            replies.push(MessageReply {
+                sqs_message_id: message.sqs_message_id,
+                events: Vec::new(),
+            });
         }
-        let first = if is_http {
+        let first = if answers_first {
             deadline.or_earlier(Deadline::after(HTTP_CAPTURE_TIME))
         } else {
             deadline
@@ -204,74 +175,64 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             .buffered(CONCURRENCY)
             .collect()
             .await;
-        let (mut served, mut rest) = (Vec::new(), Vec::new());
-        if is_http {
-            for Begun {
-                message,
-                label,
-                progress,
-                event,
-            } in begun
-            {
-                let (outcome, goes_on) = self.promise(progress, event, deadline).await;
-                label.log(&outcome);
-                served.push((message, outcome));
-                rest.extend(goes_on.map(|following| Rest {
-                    label,
-                    following,
-                    text: texts[message].clone(),
-                }));
-            }
-        } else {
-            let finish = |Begun {
-                              message,
-                              label,
-                              progress,
-                              ..
-                          }: Begun| async move {
-                let outcome = match progress {
-                    Ok(Progress::Done(outcome)) => Ok(outcome),
-                    Ok(Progress::Following(next)) => self.finish(next, deadline).await,
-                    Err(error) => Err(error),
-                };
-                label.log(&outcome);
-                (message, outcome)
+        let ended: Vec<Ended> = if answers_first {
+            let acknowledge = |begun: Begun| {
+                let text = texts[begun.message].clone();
+                self.acknowledge(begun, text, deadline)
             };
-            let finished = stream::iter(begun).map(finish).buffered(FOLLOWED_AT_ONCE);
-            served = finished.collect().await;
+            let ended = stream::iter(begun).map(acknowledge).buffered(CONCURRENCY);
+            ended.collect().await
+        } else {
+            let end = |begun| self.end(begun, deadline);
+            let ended = stream::iter(begun).map(end).buffered(FOLLOWED_AT_ONCE);
+            ended.collect().await
+        };
+        let mut all_deferred = Vec::new();
+        for Ended {
+            message,
+            served,
+            deferred,
+        } in ended
+        {
+            replies[message].events.push(served);
+            all_deferred.extend(deferred);
         }
-        self.keep_failed(&texts, &served, deadline).await;
-        (served, rest)
+        self.keep_failed(&texts, &replies, deadline).await;
+        (replies, all_deferred)
     }
 
-    /// Follows what goes on after the answer. What was kept before the answer stays, whatever
-    /// happens.
-    pub async fn finish_rest(&self, rest: Vec<Rest>, deadline: Deadline) {
-        let finish = async |Rest {
-                                label,
-                                following,
-                                text,
-                            }: Rest| {
+    /// Follows what goes on after the answer, and says how each of it ended. What was kept before
+    /// the answer stays, whatever happens.
+    pub async fn finish_deferred(
+        &self,
+        deferred: Vec<Deferred>,
+        deadline: Deadline,
+    ) -> Vec<Served> {
+        let finish = |deferred: Deferred| async move {
+            let Deferred {
+                label,
+                following,
+                text,
+            } = deferred;
             let served = self.finish(following, deadline).await;
             label.log(&served);
             if let Err(failure) = &served {
                 self.keep_failed_event(&text, failure, deadline).await;
             }
+            served
         };
-        stream::iter(rest)
-            .for_each_concurrent(FOLLOWED_AT_ONCE, finish)
-            .await;
+        stream::iter(deferred)
+            .map(finish)
+            .buffer_unordered(FOLLOWED_AT_ONCE)
+            .collect()
+            .await
     }
 
     /// Keeps the messages that failed, each once.
-    async fn keep_failed(&self, texts: &[String], served: &[(usize, Served)], deadline: Deadline) {
-        let mut last = None;
-        for (message, outcome) in served {
-            if let Err(failure) = outcome
-                && last.replace(message) != Some(message)
-            {
-                self.keep_failed_event(&texts[*message], failure, deadline)
-                    .await;
+    async fn keep_failed(&self, texts: &[Arc<str>], replies: &[MessageReply], deadline: Deadline) {
+        for (text, reply) in texts.iter().zip(replies) {
+            if let Some(failure) = reply.events.iter().find_map(|served| served.as_ref().err()) {
+                self.keep_failed_event(text, failure, deadline).await;
             }
         }
     }
@@ -282,7 +243,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         if self.failed_events != FailedEvents::Archive {
             return;
         }
-        let event = match FailedEvent::new(text, failure.error_type(), Timestamp::now()) {
+        let error_type = failure.error_type().as_str();
+        let event = match FailedEvent::new(text, error_type, Timestamp::now()) {
             Ok(event) => event,
             Err(error) => return error!("the failed event could not be kept: {error}"),
         };
@@ -293,7 +255,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 let url = self.store.url(&key);
                 info!("kept the failed event as {url}; console-archive redrive serves it again");
             }
-            Err(error) => error!("the failed event could not be kept: {}", display(&error)),
+            Err(error) => error!(
+                "the failed event could not be kept: {}",
+                on_one_line(&error)
+            ),
         }
     }
 
@@ -320,27 +285,52 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
     }
 
-    /// What is answered now, and what goes on after the answer.
-    async fn promise(
-        &self,
-        progress: Result<Progress, CaptureError>,
-        event: Option<InstanceEvent>,
-        deadline: Deadline,
-    ) -> (Served, Option<Box<Following>>) {
-        match progress {
+    /// Follows an event to its end.
+    async fn end(&self, begun: Begun, deadline: Deadline) -> Ended {
+        let served = match begun.progress {
+            Ok(Progress::Done(outcome)) => Ok(outcome),
+            Ok(Progress::Following(next)) => self.finish(next, deadline).await,
+            Err(error) => Err(error),
+        };
+        begun.label.log(&served);
+        Ended {
+            message: begun.message,
+            served,
+            deferred: None,
+        }
+    }
+
+    /// Makes of an event what can be answered now, and what goes on after the answer.
+    async fn acknowledge(&self, begun: Begun, text: Arc<str>, deadline: Deadline) -> Ended {
+        let Begun {
+            message,
+            label,
+            progress,
+            event,
+        } = begun;
+        let (served, following) = match (progress, event) {
             // Whatever the reason: told to the sender alone, a failure would be in no dead-letter
             // queue, and no alarm would count it.
-            Err(error) => match event {
-                Some(event) => (self.hand_over(event, error, deadline).await, None),
-                None => (Err(error), None),
-            },
-            Ok(Progress::Done(outcome)) => (Ok(outcome), None),
-            Ok(Progress::Following(following)) => {
+            (Err(error), Some(event)) => (self.defer_to_queue(event, error, deadline).await, None),
+            (Err(error), None) => (Err(error), None),
+            (Ok(Progress::Done(outcome)), _) => (Ok(outcome), None),
+            (Ok(Progress::Following(following)), _) => {
                 match self.answer_first(&following, deadline).await {
                     Ok(outcome) => (Ok(outcome), Some(following)),
                     Err(error) => (Err(error), None),
                 }
             }
+        };
+        label.log(&served);
+        let deferred = following.map(|following| Deferred {
+            label,
+            following,
+            text,
+        });
+        Ended {
+            message,
+            served,
+            deferred,
         }
     }
 }
@@ -403,77 +393,9 @@ impl Label {
                 info!(%event_id, %cause, reason, "ignored: {}", message.escape_debug());
             }
             Err(failure) => {
-                let error_type = failure.error_type();
-                error!(%event_id, %cause, error_type, "failed: {}", display(failure));
+                let error_type = failure.error_type().as_str();
+                error!(%event_id, %cause, error_type, "failed: {}", on_one_line(failure));
             }
         }
     }
-}
-
-/// AWS deletes the messages that are not named.
-fn sqs_reply(sqs_message_ids: &[Option<String>], served: &[(usize, Served)]) -> Value {
-    let failed: BTreeSet<_> = served
-        .iter()
-        .filter(|(_, outcome)| outcome.is_err())
-        .map(|(message, _)| message)
-        .collect();
-    // An empty identifier makes Lambda deliver the whole batch again: right for a record without
-    // an ID, which could not be named.
-    let item = |message: &usize| json!({"itemIdentifier": sqs_message_ids[*message].as_deref().unwrap_or_default()});
-    json!({"batchItemFailures": failed.into_iter().map(item).collect::<Vec<_>>()})
-}
-
-fn http_answer(served: Vec<(usize, Served)>) -> (StatusCode, Value) {
-    match direct_reply(served) {
-        Ok(mut outcomes) if outcomes.len() == 1 => (StatusCode::OK, outcomes.remove(0)),
-        Ok(outcomes) => (StatusCode::OK, Value::Array(outcomes)),
-        Err(error) => {
-            let status = match error.error_type {
-                "InvalidEvent" => StatusCode::BAD_REQUEST,
-                _ if error.is_transient => StatusCode::SERVICE_UNAVAILABLE,
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            let body = json!({"errorType": error.error_type, "errorMessage": error.message});
-            (status, body)
-        }
-    }
-}
-
-fn direct_reply(served: Vec<(usize, Served)>) -> Result<Vec<Value>, InvocationError> {
-    let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
-    for (_, served) in served {
-        match served {
-            Ok(outcome) => outcomes.push(json!(outcome)),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    // A transient failure is named first: it is what another delivery is for.
-    failures.sort_by_key(|failure| !failure.is_transient());
-    let Some(worst) = failures.first() else {
-        return Ok(outcomes);
-    };
-    let message = match failures.len() + outcomes.len() {
-        1 => display(worst),
-        events => format!(
-            "{} of {events} events failed, such as: {}",
-            failures.len(),
-            display(worst)
-        ),
-    };
-    Err(InvocationError {
-        error_type: worst.error_type(),
-        message,
-        is_transient: worst.is_transient(),
-    })
-}
-
-/// The error and its causes, on one line.
-fn display(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(&format!(": {source}"));
-        cause = source.source();
-    }
-    text
 }

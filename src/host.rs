@@ -25,7 +25,7 @@ use crate::capture::Archiver;
 use crate::credentials::{Credentials, CredentialsProvider, Secret};
 use crate::delivery::MAX_EVENT_BYTES;
 use crate::ecs::{ConsoleSource, Fleet};
-use crate::handler::{Handled, HttpAnswer};
+use crate::handler::Payload;
 use crate::retry::Deadline;
 use crate::store::Store;
 use crate::webhook::{Headers, Push};
@@ -213,13 +213,16 @@ where
             &self.unfollowed
         };
         let deadline = Deadline::after(REQUEST_TIME);
-        let HttpAnswer { status, body, rest } = archiver.handle_push(&push, deadline).await;
-        if !rest.is_empty() {
+        let mut reply = archiver.dispatch(Payload::Http(&push), deadline).await;
+        let deferred = std::mem::take(&mut reply.deferred);
+        if !deferred.is_empty() {
             let server = self.clone();
             let deadline = Deadline::after(self.archiver.follow_budget + REQUEST_TIME);
-            self.after_answers
-                .spawn(async move { server.archiver.finish_rest(rest, deadline).await });
+            self.after_answers.spawn(async move {
+                server.archiver.finish_deferred(deferred, deadline).await;
+            });
         }
+        let (status, body) = reply.to_http();
         answer(status, &body)
     }
 
@@ -277,15 +280,13 @@ where
             Ok(body) => body,
             Err(refused) => return failed_invocation(refused),
         };
-        let Handled { reply, rest } = self.archiver.handle(&payload, deadline).await;
-        self.archiver.finish_rest(rest, deadline).await;
-        match reply {
+        let payload = Payload::Invocation(&payload);
+        let mut reply = self.archiver.dispatch(payload, deadline).await;
+        let deferred = std::mem::take(&mut reply.deferred);
+        self.archiver.finish_deferred(deferred, deadline).await;
+        match reply.to_json() {
             Ok(reply) => answer(StatusCode::OK, &reply),
-            Err(failure) => failed_invocation(error(
-                StatusCode::NOT_FOUND,
-                failure.error_type,
-                &failure.message,
-            )),
+            Err(failure) => failed_invocation(answer(StatusCode::NOT_FOUND, &failure.to_json())),
         }
     }
 }

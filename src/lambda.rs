@@ -1,4 +1,4 @@
-//! The function on AWS Lambda: the Runtime API's invocations → [`Archiver::handle`].
+//! The function on AWS Lambda: the Runtime API's invocations → [`Archiver::dispatch`].
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,8 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::capture::Archiver;
 use crate::ecs::{ConsoleSource, Fleet};
-use crate::handler::{Handled, InvocationError, Rest};
+use crate::handler::{Deferred, Payload};
+use crate::reply::InvocationError;
 use crate::retry::Deadline;
 use crate::store::Store;
 
@@ -23,7 +24,7 @@ const UNKNOWN_TIME: Duration = Duration::from_secs(60);
 impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {
         Self {
-            error_type: error.error_type.to_owned(),
+            error_type: error.error_type.as_str().to_owned(),
             error_message: error.message,
         }
     }
@@ -39,7 +40,7 @@ where
     S: Store,
 {
     let follows_here = !archiver.follow_budget.is_zero() && archiver.follow_queue.is_none();
-    let (after_answer, rests) = mpsc::unbounded_channel();
+    let (after_answer, after_answers) = mpsc::unbounded_channel();
     let serve = |event: LambdaEvent<Box<RawValue>>| {
         let after_answer = after_answer.clone();
         async move {
@@ -47,28 +48,29 @@ where
             let left = left.unwrap_or(UNKNOWN_TIME);
             let deadline = Deadline::after(left).earlier_by(ANSWER_RESERVE);
             let payload = event.payload.get().as_bytes();
-            let Handled { reply, rest } = archiver.handle(payload, deadline).await;
-            // Without an extension nobody listens, and there is no rest.
-            let _ = after_answer.send((rest, deadline));
-            reply
+            let payload = Payload::Invocation(payload);
+            let mut reply = archiver.dispatch(payload, deadline).await;
+            // Without an extension nobody listens, and nothing is deferred.
+            let _ = after_answer.send((std::mem::take(&mut reply.deferred), deadline));
+            reply.to_json()
         }
     };
     let runtime = lambda_runtime::run(service_fn(serve));
     if !follows_here {
         return runtime.await;
     }
-    let rests = Mutex::new(rests);
-    let extension = follow_after_answers(archiver, &rests).await?;
+    let after_answers = Mutex::new(after_answers);
+    let extension = follow_after_answers(archiver, &after_answers).await?;
     tokio::try_join!(runtime, extension).map(|_| ())
 }
 
-type Rests = mpsc::UnboundedReceiver<(Vec<Rest>, Deadline)>;
+type AfterAnswers = mpsc::UnboundedReceiver<(Vec<Deferred>, Deadline)>;
 
 /// An internal extension: Lambda sends an answer on as soon as it is there, and freezes the process
 /// only when every extension asks for the next event, too.
 async fn follow_after_answers<'a, C, S>(
     archiver: &'a Archiver<C, S>,
-    rests: &'a Mutex<Rests>,
+    after_answers: &'a Mutex<AfterAnswers>,
 ) -> Result<impl Future<Output = Result<(), Error>> + 'a, Error>
 where
     C: ConsoleSource + Fleet + Sync,
@@ -76,9 +78,9 @@ where
 {
     let follow = move |event: lambda_extension::LambdaEvent| async move {
         if event.next.is_invoke()
-            && let Some((rest, deadline)) = rests.lock().await.recv().await
+            && let Some((deferred, deadline)) = after_answers.lock().await.recv().await
         {
-            archiver.finish_rest(rest, deadline).await;
+            archiver.finish_deferred(deferred, deadline).await;
         }
         Ok::<_, Error>(())
     };

@@ -4,7 +4,8 @@
 
 pub mod lambda; // runtime request → payload
 pub mod host; // HTTP server: Function Compute, or plain webhooks
-pub mod handler; // payload → events → outcomes → answer
+pub mod handler; // one payload in, one typed Reply out: the only door
+pub mod reply; // what became of a payload → the answer its sender expects (pure)
 pub mod delivery; // payload → events, envelopes taken off (pure)
 pub mod webhook; // who may push events over HTTP (pure)
 pub mod event; // event JSON → Notice (pure)

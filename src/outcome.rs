@@ -1,5 +1,7 @@
 //! What became of an event: the answer to its sender and the line in the log.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ecs::response::NoConsole;
@@ -56,6 +58,68 @@ pub enum Outcome {
         /// The same for a person.
         message: String,
     },
+}
+
+/// How an event failed, as a word that stays the same between versions: alarms and the names of
+/// kept events are made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorType {
+    /// The event cannot be understood. Delivering it again changes nothing.
+    InvalidEvent,
+    /// The event names no region and none is configured.
+    NoRegion,
+    /// ECS throttled.
+    EcsThrottled,
+    /// ECS did not answer, or not in a form that can be read.
+    EcsUnavailable,
+    /// ECS refused access.
+    EcsDenied,
+    /// ECS refused the request.
+    EcsRejected,
+    /// The archive did not answer.
+    ArchiveUnavailable,
+    /// The archive refused access.
+    ArchiveDenied,
+    /// The archive refused the request.
+    ArchiveRejected,
+    /// The follow queue did not answer.
+    QueueUnavailable,
+    /// The follow queue refused the message.
+    QueueRefused,
+    /// The source of the credentials did not answer.
+    CredentialsUnavailable,
+    /// There are no credentials, or they were refused.
+    CredentialsRefused,
+    /// A fault of this program or its machine.
+    Internal,
+}
+
+impl ErrorType {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidEvent => "InvalidEvent",
+            Self::NoRegion => "NoRegion",
+            Self::EcsThrottled => "EcsThrottled",
+            Self::EcsUnavailable => "EcsUnavailable",
+            Self::EcsDenied => "EcsDenied",
+            Self::EcsRejected => "EcsRejected",
+            Self::ArchiveUnavailable => "ArchiveUnavailable",
+            Self::ArchiveDenied => "ArchiveDenied",
+            Self::ArchiveRejected => "ArchiveRejected",
+            Self::QueueUnavailable => "QueueUnavailable",
+            Self::QueueRefused => "QueueRefused",
+            Self::CredentialsUnavailable => "CredentialsUnavailable",
+            Self::CredentialsRefused => "CredentialsRefused",
+            Self::Internal => "Internal",
+        }
+    }
+}
+
+impl fmt::Display for ErrorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What is kept of an event: the console that came last, and those before it.

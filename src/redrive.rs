@@ -5,10 +5,11 @@ use serde_json::Value;
 use crate::archive;
 use crate::capture::Archiver;
 use crate::ecs::{ConsoleSource, Fleet};
-use crate::handler::{Handled, InvocationError};
+use crate::handler::Payload;
 use crate::key::{FAILED_PREFIX, FailedKey};
 use crate::queue::{Queue, QueueError, Received};
 use crate::record::FailedEvent;
+use crate::reply::InvocationError;
 use crate::retry::{Deadline, Retrying, retry};
 use crate::store::{Store, StoreError};
 
@@ -78,17 +79,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(reply)
     }
 
+    /// The answer to an event of which everything succeeded.
     async fn serve_again(&self, event: &str, deadline: Deadline) -> Result<Value, RedriveError> {
-        let Handled { reply, rest } = self.handle(event.as_bytes(), deadline).await;
-        self.finish_rest(rest, deadline).await;
-        let reply = reply.map_err(RedriveError::Failed)?;
-        match reply["batchItemFailures"].as_array() {
-            Some(failures) if !failures.is_empty() => Err(RedriveError::Failed(InvocationError {
-                error_type: "Internal",
-                message: format!("{} of the messages in it failed", failures.len()),
-                is_transient: true,
-            })),
-            _ => Ok(reply),
+        let reply = self
+            .dispatch(Payload::Replay(event.as_bytes()), deadline)
+            .await;
+        match reply.failure() {
+            Some(failure) => Err(RedriveError::Failed(failure)),
+            None => reply.to_json().map_err(RedriveError::Failed),
         }
     }
 }

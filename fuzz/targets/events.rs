@@ -95,7 +95,7 @@ fn same_again(message: &serde_json::Value, notice: &Notice) -> bool {
 fn check_failed(message: &Message) {
     let failed = FailedEvent::new(&message.text, "Internal", Timestamp::UNIX_EPOCH).unwrap();
     let text = FailedEvent::read(&failed.object.body).unwrap();
-    assert_eq!(text, message.text);
+    assert_eq!(*text, *message.text);
     let again = Delivery::parse(text.as_bytes());
     let mut again = again.messages.iter().flat_map(|m| &m.notices).flatten();
     for notice in message.notices.iter().flatten() {

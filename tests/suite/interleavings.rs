@@ -13,8 +13,10 @@ use std::time::Duration;
 use ecs_console_archiver::capture::{Archiver, FailedEvents};
 use ecs_console_archiver::ecs::response::{ConsoleOutput, EcsError, InstancesPage, NoConsole};
 use ecs_console_archiver::ecs::{ConsoleSource, Fleet};
+use ecs_console_archiver::handler::Payload;
 use ecs_console_archiver::ids::{InstanceId, RegionId};
 use ecs_console_archiver::key::RecordKey;
+use ecs_console_archiver::outcome::ErrorType;
 use ecs_console_archiver::record::unpack;
 use ecs_console_archiver::refusal::Refusal;
 use ecs_console_archiver::retry::Deadline;
@@ -380,7 +382,7 @@ struct Delivered {
     instance: String,
     given: Vec<Console>,
     /// `None` when it is acknowledged.
-    error_type: Option<&'static str>,
+    error_type: Option<ErrorType>,
     store_failed: bool,
 }
 
@@ -460,8 +462,10 @@ impl Script {
                 };
                 let archiver = archiver(source, used.clone(), self.follows);
                 let deadline = Deadline::after(TIMEOUT);
-                let reply = archiver.handle(&event(&instance), deadline).await.reply;
-                let error_type = reply.err().map(|error| error.error_type);
+                let reply = archiver
+                    .dispatch(Payload::Invocation(&event(&instance)), deadline)
+                    .await;
+                let error_type = reply.failure().map(|error| error.error_type);
                 delivered.push(Delivered {
                     instance: instance.clone(),
                     given: given.lock().unwrap().clone(),
@@ -668,14 +672,16 @@ fn once(steps: &[Step], failed_events: FailedEvents) -> (Delivered, AtomicStore)
     };
     let payload = event(&instance(0));
     let runtime = paused_runtime();
-    let handled = runtime.block_on(async {
+    let reply = runtime.block_on(async {
         let deadline = Deadline::after(TIMEOUT);
-        archiver.handle(&payload, deadline).await
+        archiver
+            .dispatch(Payload::Invocation(&payload), deadline)
+            .await
     });
     let delivered = Delivered {
         instance: instance(0),
         given: given.lock().unwrap().clone(),
-        error_type: handled.reply.err().map(|error| error.error_type),
+        error_type: reply.failure().map(|error| error.error_type),
         store_failed: false,
     };
     drop(archiver);
@@ -688,7 +694,7 @@ fn an_ecs_that_hangs_until_the_deadline_loses_nothing_it_gave_before() {
         &[Step::Stays, Step::Grows, Step::Hangs],
         FailedEvents::Platform,
     );
-    assert_eq!(delivered.error_type, Some("EcsUnavailable"));
+    assert_eq!(delivered.error_type, Some(ErrorType::EcsUnavailable));
     assert_eq!(delivered.given.len(), 2);
     assert_eq!(
         store.consoles().into_keys().collect::<BTreeSet<_>>(),
@@ -699,7 +705,7 @@ fn an_ecs_that_hangs_until_the_deadline_loses_nothing_it_gave_before() {
 #[test]
 fn an_ecs_that_hangs_until_the_deadline_leaves_time_to_keep_the_event() {
     let (delivered, store) = once(&[Step::Hangs], FailedEvents::Archive);
-    assert_eq!(delivered.error_type, Some("EcsUnavailable"));
+    assert_eq!(delivered.error_type, Some(ErrorType::EcsUnavailable));
     let objects = store.objects.lock().unwrap();
     let keys: Vec<_> = objects.keys().collect();
     assert!(

@@ -1,6 +1,9 @@
 //! Events that failed for good, kept and served again.
 
+use std::path::{Path, PathBuf};
+
 use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::record::FailedEvent;
 use ecs_console_archiver::simulator::Console;
 use serde_json::json;
 
@@ -27,6 +30,21 @@ fn denied(bucket: &Bucket) {
 
 fn mended(bucket: &Bucket) {
     set_console(&bucket.simulator, ID, b"hello\n", "2024-03-22 10:04:57");
+}
+
+/// Writes a failed event as the archive in a folder keeps it; its file.
+fn keep(archive: &Path, error_type: &str, event: &str) -> PathBuf {
+    let failed = FailedEvent::new(event, error_type, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let file = archive.join(failed.key.to_string());
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, &failed.object.body).unwrap();
+    let metadata = json!({"content_type": failed.object.content_type, "metadata": {}});
+    std::fs::write(
+        format!("{}.meta.json", file.display()),
+        metadata.to_string(),
+    )
+    .unwrap();
+    file
 }
 
 const EVENT: &str = "events/eventbridge-instance-failure-reboot.json";
@@ -156,6 +174,69 @@ async fn a_queue_whose_failures_come_back_is_left_at_last() {
         "the broken one stays, and was seen twice"
     );
     assert_eq!(bucket.server.records().len(), 1);
+}
+
+/// An HTTP request as a function URL passes it on, of an asynchronous invocation.
+fn in_http_envelope(event: &str) -> String {
+    json!({"version": "2.0", "requestContext": {"http": {"method": "POST"}}, "headers": {},
+           "isBase64Encoded": false, "body": event})
+    .to_string()
+}
+
+#[tokio::test]
+async fn an_event_that_fails_again_inside_any_envelope_stays() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let event = std::fs::read_to_string(root().join(EVENT)).unwrap();
+    let unrelated = json!({"source": "acs.rds", "type": "x"}).to_string();
+    let sqs_batch = |bodies: &[&str]| {
+        let record =
+            |body: &&str| json!({"eventSource": "aws:sqs", "messageId": "m", "body": body});
+        json!({"Records": bodies.iter().map(record).collect::<Vec<_>>()}).to_string()
+    };
+    let envelopes = [
+        event.clone(),
+        in_http_envelope(&event),
+        in_http_envelope(&in_http_envelope(&event)),
+        in_http_envelope(&format!("[{unrelated},{event}]")),
+        sqs_batch(&[&unrelated, &event]),
+        sqs_batch(&[&in_http_envelope(&event)]),
+        json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
+               "requestPayload": {"requestContext": {"http": {}}, "body": event}})
+        .to_string(),
+    ];
+    let redrive = async |envelope: &str| {
+        let sqs = SqsServer::start().await;
+        sqs.put(envelope);
+        let arguments = ["redrive", "--queue-url", &sqs.queue_url()];
+        let output = cli(&bucket.settings, &arguments).await;
+        (output.status.code(), sqs.left(), text(&output.stderr))
+    };
+    for envelope in &envelopes {
+        denied(&bucket);
+        let (code, left, told) = redrive(envelope).await;
+        assert_eq!((code, left), (Some(1), (0, 1)), "{envelope}");
+        assert!(told.contains("stays"), "{envelope}: {told}");
+        mended(&bucket);
+        let (code, left, told) = redrive(envelope).await;
+        assert_eq!((code, left), (Some(0), (0, 0)), "{envelope}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_the_archive_that_fails_again_inside_an_http_envelope_stays() {
+    let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
+    let mut settings = ecs_settings(&simulator);
+    settings.extend(folder_settings(folder.path()));
+    let id = InstanceId::parse(ID).unwrap();
+    let code = "Forbidden.RAM".to_owned();
+    simulator.set_console(&id, Console::Error { status: 403, code });
+    let event = std::fs::read_to_string(root().join(EVENT)).unwrap();
+    let file = keep(folder.path(), "EcsDenied", &in_http_envelope(&event));
+    assert_eq!(cli(&settings, &["redrive"]).await.status.code(), Some(1));
+    assert!(file.exists());
+    set_console(&simulator, ID, b"hello\n", "2024-03-22 10:04:57");
+    assert_eq!(cli(&settings, &["redrive"]).await.status.code(), Some(0));
+    assert!(!file.exists());
 }
 
 #[tokio::test]

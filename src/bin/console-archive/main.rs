@@ -20,9 +20,9 @@ use ecs_console_archiver::credentials::{Credentials, Secret};
 use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
 use ecs_console_archiver::ecs::EcsClient;
 use ecs_console_archiver::event::{Cause, InstanceEvent};
-use ecs_console_archiver::handler::{Handled, InvocationError};
+use ecs_console_archiver::handler::Payload;
 use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::outcome::Outcome;
+use ecs_console_archiver::outcome::{ErrorType, Outcome};
 use ecs_console_archiver::queue::{Queue, QueueConfig};
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
@@ -204,18 +204,19 @@ async fn invoke(
     for path in events {
         let payload = read_payload(path)?;
         let deadline = Deadline::after(time);
-        let Handled { reply, rest } = archiver.handle(&payload, deadline).await;
-        match &reply {
-            Err(InvocationError {
-                error_type: "InvalidEvent",
-                ..
-            }) => end = End::Wrong,
-            Err(_) if !matches!(end, End::Wrong) => end = End::Failed,
-            Ok(reply) if show::reports_failure(reply) => end = End::Failed,
-            _ => {}
-        }
-        show::reply(path, &reply, output)?;
-        archiver.finish_rest(rest, deadline).await;
+        let payload = Payload::Invocation(&payload);
+        let mut reply = archiver.dispatch(payload, deadline).await;
+        let deferred = std::mem::take(&mut reply.deferred);
+        let answer = reply.to_json();
+        let is_wrong = matches!(&answer, Err(error) if error.error_type == ErrorType::InvalidEvent);
+        show::reply(path, &answer, output)?;
+        let ended = archiver.finish_deferred(deferred, deadline).await;
+        let is_done = reply.is_success() && ended.iter().all(Result::is_ok);
+        end = match end {
+            _ if is_wrong => End::Wrong,
+            End::Done if !is_done => End::Failed,
+            earlier => earlier,
+        };
     }
     Ok(end)
 }

@@ -8,7 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use ecs_console_archiver::archive::{Listed, ListedMarker, Listing, Opened};
 use ecs_console_archiver::credentials::Credentials;
-use ecs_console_archiver::handler::InvocationError;
+use ecs_console_archiver::reply::InvocationError;
 use ecs_console_archiver::store::Store;
 use ecs_console_archiver::terminal::printable;
 use jiff::Timestamp;
@@ -97,9 +97,7 @@ pub fn reply(path: &Path, reply: &Result<Value, InvocationError>, output: Output
     match (reply, output) {
         (Ok(reply), Output::Json) => writeln!(stdout(), "{reply}")?,
         (Err(error), Output::Json) => {
-            // As AWS Lambda reports it.
-            let error = json!({"errorType": error.error_type, "errorMessage": error.message});
-            writeln!(stdout(), "{error}")?;
+            writeln!(stdout(), "{}", error.to_json())?;
         }
         (Ok(Value::Array(outcomes)), Output::Text) => {
             writeln!(stdout(), "{path}")?;
@@ -115,17 +113,6 @@ pub fn reply(path: &Path, reply: &Result<Value, InvocationError>, output: Output
         }
     }
     Ok(())
-}
-
-/// Whether a reply that is not an error of the invocation tells its sender of a failure.
-pub fn reports_failure(reply: &Value) -> bool {
-    let failed_messages = reply["batchItemFailures"]
-        .as_array()
-        .is_some_and(|items| !items.is_empty());
-    failed_messages
-        || reply["statusCode"]
-            .as_u64()
-            .is_some_and(|status| status >= 400)
 }
 
 pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
