@@ -296,7 +296,16 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     ) -> Result<Progress, CaptureError> {
         let source = Retrying::new(&self.source, deadline.with_reserve(KEEP_RESERVE));
         let (region_id, instance_id) = (self.region_id(&follow.event)?, &follow.event.instance_id);
-        let answer = source.console_output(region_id, instance_id).await;
+        let answer = if instance_id.is_first_generation() {
+            // ECS keeps none of theirs, so it need not be asked.
+            Err(EcsError::NoConsole {
+                code: String::new(),
+                reason: NoConsole::NotSupported,
+                request_id: String::new(),
+            })
+        } else {
+            source.console_output(region_id, instance_id).await
+        };
         let now = Timestamp::now();
         match answer {
             Ok(console) if console.plain.is_empty() => {

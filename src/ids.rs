@@ -1,12 +1,16 @@
 //! Identifiers from events, checked before they get near a host name, a query or a key.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+
+/// Begins the IDs of the first generation.
+const FIRST_GENERATION: &str = "AY";
 
 /// ID of an ECS instance, such as `i-bp1c1xhsrac2coiw0001`.
 ///
-/// Holding one means the text is `i-` and 1 to 40 ASCII letters or digits, so it is safe as a path
-/// segment and as a query value. IDs of the form `AY14…` belong to instances made before
-/// 2015; ECS keeps no console output for them.
+/// Holding one means the text is `i-` and 1 to 40 ASCII letters or digits, or of the
+/// [first generation](Self::is_first_generation), so it is safe as a path segment and as a query
+/// value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct InstanceId(String);
@@ -54,20 +58,36 @@ impl InstanceId {
     /// Checks `text`.
     ///
     /// # Errors
-    /// [`InvalidId`] for anything but `i-` and 1 to 40 ASCII letters or digits.
+    /// [`InvalidId`] for anything but `i-` and 1 to 40 ASCII letters or digits, or `AY`, a day of
+    /// six digits and 1 to 34 letters or digits.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        let valid = text.strip_prefix("i-").is_some_and(|rest| {
-            (1..=40).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric())
-        });
-        if valid {
+        let is_one = |rest: &str, bytes: RangeInclusive<usize>| {
+            bytes.contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+        };
+        let is_valid = match (text.strip_prefix("i-"), text.strip_prefix(FIRST_GENERATION)) {
+            (Some(rest), _) => is_one(rest, 1..=40),
+            (_, Some(rest)) => {
+                let day = rest.bytes().take_while(u8::is_ascii_digit).count();
+                day >= 6 && is_one(rest, 7..=40)
+            }
+            _ => false,
+        };
+        if is_valid {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidId::new(
                 "an instance ID",
-                "\"i-\" and 1 to 40 letters or digits",
+                "\"i-\" and 1 to 40 letters or digits, or one like AY121018033933eae8689",
                 text,
             ))
         }
+    }
+
+    /// Whether the instance is one of those that were made before 2015 and that ECS keeps no
+    /// console output for. Their IDs are `AY` and the second they were made at, then some letters
+    /// and digits, such as `AY121018033933eae8689` in the samples of `DescribeInstanceVncUrl`.
+    pub fn is_first_generation(&self) -> bool {
+        self.0.starts_with(FIRST_GENERATION)
     }
 
     /// The ID as text.
@@ -215,8 +235,25 @@ mod tests {
             "i-bp1c1xhsrac2coiw0001",
             "i-j5e42sbbthlokka11eci",
             "i-rj99xc6cptkk64ml",
+            "i-23wbbs57o",
         ] {
-            assert_eq!(InstanceId::parse(id).unwrap().as_str(), id);
+            let parsed = InstanceId::parse(id).unwrap();
+            assert!(parsed.as_str() == id && !parsed.is_first_generation());
+        }
+    }
+
+    // From the samples of DescribeInstanceVncUrl and AttachNetworkInterface, and from what a
+    // monitoring tool printed of an account of 2013.
+    #[test]
+    fn instance_ids_of_the_first_generation_are_accepted_and_known() {
+        for id in [
+            "AY121018033933eae8689",
+            "AY121018033933eaxxxxxxx",
+            "AY1309251503212494ed",
+            "AY140611160231Z",
+        ] {
+            let parsed = InstanceId::parse(id).unwrap();
+            assert!(parsed.as_str() == id && parsed.is_first_generation());
         }
     }
 
@@ -238,6 +275,15 @@ mod tests {
             "i-abc ",
             "i-a%2e",
             "i-a\0",
+            "AY",
+            "AY121018",
+            "AY12101x033933ea",
+            "AYAYAYAYAYAYAYAY",
+            "ay121018033933ea",
+            "AY121018033933ea*****",
+            "AY121018033933/../x",
+            "AY121018033933ea.log",
+            &format!("AY121018{}", "a".repeat(35)),
             &long,
         ] {
             assert!(InstanceId::parse(id).is_err(), "{id:?}");

@@ -39,7 +39,10 @@ fuzz_target!(|payload: &[u8]| {
 });
 
 fn check_instance(id: &InstanceId) {
-    let rest = id.as_str().strip_prefix("i-").unwrap();
+    let rest = match id.is_first_generation() {
+        true => id.as_str().strip_prefix("AY").unwrap(),
+        false => id.as_str().strip_prefix("i-").unwrap(),
+    };
     assert!((1..=40).contains(&rest.len()));
     assert!(rest.bytes().all(|b| b.is_ascii_alphanumeric()));
 }

@@ -38,8 +38,11 @@ locals {
       source = ["acs.ecs"]
       type = [
         "ecs:Instance:InstanceFailure.Reboot",
+        "ecs:Instance:PreemptibleInstanceInterruption",
         "ecs:Instance:SystemFailure.Reboot",
         "ecs:Instance:SystemMaintenance.Reboot",
+        "ecs:Instance:SystemMaintenance.RebootAndIsolateErrorDisk",
+        "ecs:Instance:SystemMaintenance.RebootAndReInitErrorDisk",
       ]
     }
   }

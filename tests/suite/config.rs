@@ -119,7 +119,10 @@ fn wrong_settings_are_named_with_what_is_expected() {
             "ALIBABA_CLOUD_REGION_ID",
             &["hangzhou", "cn-a.evil.example"],
         ),
-        ("TRIGGER_STATES", &["running", "Running,,Stopping"]),
+        (
+            "TRIGGER_STATES",
+            &["running", "Running,,Stopping", "Runing"],
+        ),
         ("FOLLOW_SECONDS", &["3601", "-1", "soon"]),
         ("ARCHIVE_PROFILE", &["garage", "AWS"]),
         (

@@ -2,7 +2,9 @@
 
 use ecs_console_archiver::delivery::Delivery;
 use ecs_console_archiver::event::Notice;
-use ecs_console_archiver::triggers::Triggers;
+use std::collections::BTreeSet;
+
+use ecs_console_archiver::triggers::{DEFAULT_SYSTEM_EVENTS, Triggers};
 
 use crate::support::{names_in, root};
 
@@ -39,4 +41,27 @@ fn event_files_have_no_stray_neighbours() {
         names_in(&folder, "").len(),
         names_in(&folder, ".json").len()
     );
+}
+
+/// The types of events that a file names, in whatever language it is.
+fn event_types(file: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join(file)).unwrap();
+    let words = text.split('"').filter(|word| word.starts_with("ecs:Instance:"));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_rules_in_infra_let_through_what_leads_to_a_capture_by_default() {
+    let system_events = DEFAULT_SYSTEM_EVENTS.map(|event| format!("ecs:Instance:{event}"));
+    let mut types = BTreeSet::from(system_events);
+    types.insert("ecs:Instance:StateChange".into());
+    for file in [
+        "infra/alibaba/main.tf",
+        "infra/alibaba/ros.yaml",
+        "infra/alibaba/s.yaml",
+        "infra/push/main.tf",
+        "README.md",
+    ] {
+        assert_eq!(event_types(file), types, "{file}");
+    }
 }

@@ -370,6 +370,25 @@ async fn that_there_was_no_console_is_kept_once_an_event() {
 }
 
 #[tokio::test]
+async fn an_instance_of_the_first_generation_gets_its_marker_without_asking_ecs() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    let file = root().join("events/eventbridge-first-generation-no-console.json");
+    let event = std::fs::read(file).unwrap();
+    for _ in 0..2 {
+        let reply = function.result_of(&event).await;
+        assert_eq!(reply["outcome"], "no_console", "{reply}");
+        assert_eq!(reply["reason"], "not_supported");
+        let markers = bucket.server.markers();
+        let [(_, marker)] = &markers.iter().collect::<Vec<_>>()[..] else {
+            panic!("{markers:?}");
+        };
+        assert_eq!(marker["instance_id"], "AY121018033933eae8689");
+    }
+    assert!(bucket.simulator.answered().is_empty());
+}
+
+#[tokio::test]
 async fn a_missing_or_unreadable_time_loses_no_log() {
     let bucket = Bucket::start(Profile::Aws).await;
     let function = Function::start(&bucket.settings).await;
