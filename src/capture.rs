@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::credentials::CredentialsError;
 use crate::ecs::response::{ConsoleOutput, EcsError, NoConsole};
 use crate::ecs::{ConsoleSource, Fleet};
-use crate::event::{EventError, InstanceEvent, Notice, Unrelated};
+use crate::event::{EventError, InstanceEvent, Notice};
 use crate::follow::{Absent, Change, Follow, Freshness, Kept};
 use crate::ids::RegionId;
 use crate::outcome::{ErrorType, Outcome, Stored, StoredRecord};
@@ -177,14 +177,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 "not_a_trigger",
                 format!("{} is not in TRIGGER_STATES", event.cause),
             ),
-            Notice::Other(Unrelated::Product(product)) => ignored(
-                "other_product",
-                format!("the event comes from {product}, not from ECS"),
-            ),
-            Notice::Other(Unrelated::Resource(resource)) => ignored(
-                "other_resource",
-                format!("the event is about {resource}, not an ECS instance"),
-            ),
+            Notice::Other(unrelated) => ignored(unrelated.reason(), unrelated.to_string()),
         }
     }
 

@@ -1,19 +1,29 @@
 //! What a platform hands over in one invocation → the events in it, envelopes taken off.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use crate::event::{self, EventError, Notice, type_name};
+use crate::envelope::{Notices, unwrap_text, unwrap_value};
+use crate::event::{EventError, Notice};
+use crate::json_text::{base64_bytes, read, text_of};
 use crate::webhook::{Headers, authorizer};
 
 /// Most bytes of one invocation's payload that are read. AWS Lambda passes at most 6 MB.
 pub const MAX_EVENT_BYTES: usize = 8 << 20;
 
-/// Deepest nesting met: EventBridge in SNS in SQS, in a function URL's request at the worst.
-const MAX_ENVELOPES: usize = 8;
+/// Most events of one payload. SQS hands over at most 10 000 messages at once, and so do the
+/// batches of EventBridge's streams and of Function Compute's triggers.
+pub const MAX_EVENTS: usize = 10_000;
+
+/// Most events of one HTTP request. EventBridge and CloudMonitor push one event, or a batch, and
+/// wait 2 to 5 s for the answer; a thousand are read in a fraction of that.
+pub const MAX_PUSH_EVENTS: usize = 1_000;
+
+/// Deepest nesting of text in text that is read before any envelope.
+const MAX_TEXTS: usize = 8;
 
 /// The events of one invocation, and how their sender wants to be answered.
 #[derive(Debug)]
@@ -90,12 +100,30 @@ impl Delivery {
             let head = payload.get(..1024).unwrap_or(payload);
             return Self::unreadable(error, head);
         }
-        match serde_json::from_slice(payload) {
+        match text_of(payload) {
+            Ok(text) => Self::from_text(&text, MAX_EVENTS, 0),
+            Err(error) => Self::unreadable(error, payload),
+        }
+    }
+
+    /// Reads the body of an HTTP request that came as one, with a CloudEvent's attributes where its
+    /// headers have them.
+    pub fn of_push(headers: &Headers, body: &[u8]) -> Self {
+        match pushed_event(headers, body) {
+            Ok(text) => Self::from_text(&text, MAX_PUSH_EVENTS, 0),
+            Err(error) => Self::unreadable(error, body),
+        }
+    }
+
+    fn from_text(text: &str, max_events: usize, depth: usize) -> Self {
+        match read(text, max_events) {
             // The event's JSON as text. A queue's message may be that, and is delivered bare when
             // it failed and is served again.
-            Ok(Value::String(json)) => Self::parse(json.as_bytes()),
-            Ok(value) => Self::from_json(&value),
-            Err(error) => Self::unreadable(EventError::NotJson(error.to_string()), payload),
+            Ok(Value::String(json)) if depth < MAX_TEXTS => {
+                Self::from_text(&json, max_events, depth + 1)
+            }
+            Ok(value) => Self::from_json(&value, max_events),
+            Err(error) => Self::unreadable(error, text.as_bytes()),
         }
     }
 
@@ -112,57 +140,61 @@ impl Delivery {
         }
     }
 
-    fn from_json(payload: &Value) -> Self {
+    fn from_json(payload: &Value, max_events: usize) -> Self {
         if let Some(records) = sqs_records(payload) {
-            let messages = records.iter().map(sqs_message).collect();
             return Self {
-                messages,
+                messages: sqs_messages(records, max_events),
                 reply: ReplyForm::SqsBatch,
                 request: None,
             };
         }
-        let reply = match payload {
-            Value::Array(_) => ReplyForm::Many,
-            Value::Object(object) if http_body(object).is_some() => ReplyForm::Http,
-            Value::Object(object) if object.contains_key("Records") => ReplyForm::Many,
+        let object = payload.as_object();
+        let event = object.and_then(http_event);
+        let reply = match object {
+            _ if event.is_some() => ReplyForm::Http,
+            _ if payload.is_array() => ReplyForm::Many,
+            Some(object) if object.contains_key("Records") => ReplyForm::Many,
             _ => ReplyForm::One,
         };
-        let mut notices = Vec::new();
-        unwrap_into(payload, 0, &mut notices);
-        let body = payload.as_object().and_then(http_body);
-        let text = match body {
-            Some(body) => body.unwrap_or_default(),
+        let max_events = match reply {
+            ReplyForm::Http => MAX_PUSH_EVENTS,
+            _ => max_events,
+        };
+        let text = match event {
+            Some(event) => event.unwrap_or_default(),
             None => payload.to_string(),
         };
         Self {
             messages: vec![Message {
                 sqs_message_id: None,
-                notices,
+                notices: unwrap_value(payload, max_events),
                 text: text.into(),
             }],
             reply,
-            request: payload.as_object().and_then(http_request),
+            request: object.and_then(http_request),
         }
     }
 }
 
 /// Sources: "Create AWS Lambda proxy integrations for HTTP APIs" (payloads 1.0 and 2.0), "Lambda
-/// functions as targets of Application Load Balancers".
+/// functions as targets of Application Load Balancers"; "Event formats of triggers" for Alibaba
+/// Cloud's API gateway, which sends no context.
 fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
     // A body that cannot be decoded has no good signature, either.
-    let body = http_body(object)?.unwrap_or_default().into_bytes();
-    let context = object.get("requestContext")?.as_object()?;
-    let method = context.get("http").and_then(|http| http.get("method"));
+    let body = http_body(object)?.unwrap_or_default();
+    let context = object.get("requestContext").and_then(Value::as_object);
+    let http = context.and_then(|context| context.get("http"));
+    let method = http.and_then(|http| http.get("method"));
     let method = method.or(object.get("httpMethod")).and_then(Value::as_str);
     let has = |name: &str| object.get(name).is_some_and(Value::is_object);
     Some(HttpRequest {
         headers: http_headers(object),
         body,
-        is_authenticated: authorizer::names_sender(context),
+        is_authenticated: context.is_some_and(authorizer::names_sender),
         method: method.map(str::to_ascii_uppercase),
         answer: AnswerForm {
             has_multi_value_headers: has("multiValueHeaders") && !has("headers"),
-            has_status_description: context.contains_key("elb"),
+            has_status_description: context.is_some_and(|context| context.contains_key("elb")),
         },
     })
 }
@@ -195,13 +227,25 @@ fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {
     (!records.is_empty() && records.iter().all(from_sqs)).then_some(records)
 }
 
-fn sqs_message(record: &Value) -> Message {
-    let mut notices = Vec::new();
+/// Each message by itself, at most `max_events` in all of them. What is beyond comes again, with
+/// fewer beside it.
+fn sqs_messages(records: &[Value], max_events: usize) -> Vec<Message> {
+    let mut left = max_events;
+    let message = |record: &Value| {
+        let message = sqs_message(record, left);
+        left = left.saturating_sub(message.notices.len());
+        message
+    };
+    records.iter().map(message).collect()
+}
+
+fn sqs_message(record: &Value, max_events: usize) -> Message {
     let body = record.get("body").and_then(Value::as_str);
-    match body {
-        Some(body) => unwrap_text(body, 1, &mut notices),
-        None => unwrap_into(record, 1, &mut notices), // It may be an event itself.
-    }
+    let notices: Notices = match body {
+        _ if max_events == 0 => vec![Err(EventError::TooMany(MAX_EVENTS))],
+        Some(body) => unwrap_text(body, max_events),
+        None => unwrap_value(record, max_events), // It may be an event itself.
+    };
     let sqs_message_id = record
         .get("messageId")
         .and_then(Value::as_str)
@@ -213,98 +257,70 @@ fn sqs_message(record: &Value) -> Message {
     }
 }
 
-type Notices = Vec<Result<Notice, EventError>>;
+/// The text of the event in an HTTP request that a platform passes on; `None` for anything else.
+pub(crate) fn http_event(object: &Map<String, Value>) -> Option<Result<String, EventError>> {
+    let body = http_body(object)?;
+    Some(body.and_then(|body| pushed_event(&http_headers(object), &body)))
+}
 
-/// Takes envelopes off `value` until events are left, and adds those to `notices`.
-fn unwrap_into(value: &Value, depth: usize, notices: &mut Notices) {
-    if depth > MAX_ENVELOPES {
-        return notices.push(Err(EventError::TooDeep(MAX_ENVELOPES)));
-    }
-    let object = match value {
-        Value::Object(object) => object,
-        Value::Array(items) => {
-            return items
-                .iter()
-                .for_each(|item| unwrap_into(item, depth + 1, notices));
-        }
-        // An element of an EventBridge batch may be the event's JSON as text.
-        Value::String(json) => return unwrap_text(json, depth + 1, notices),
-        other => return notices.push(Err(EventError::NotAnObject(type_name(other)))),
+/// The body of an HTTP request as a function URL, an API or a load balancer passes it on; `None`
+/// for anything else.
+fn http_body(object: &Map<String, Value>) -> Option<Result<Vec<u8>, EventError>> {
+    let has = |name: &str| object.contains_key(name);
+    let is_http = match object.get("requestContext") {
+        Some(context) => context.get("http").is_some() || has("httpMethod") && context.is_object(),
+        None => has("httpMethod") && has("path") && has("headers"),
     };
-    if let Some(body) = http_body(object) {
-        return match body {
-            Ok(body) => unwrap_text(&body, depth + 1, notices),
-            Err(error) => notices.push(Err(error)),
-        };
-    }
-    if let Some(text) = message_text(object) {
-        return unwrap_text(text, depth + 1, notices);
-    }
-    if let Some(Value::Array(records)) = object.get("Records") {
-        return records
-            .iter()
-            .for_each(|record| unwrap_into(record, depth + 1, notices));
-    }
-    // What AWS Lambda sends to a destination when an invocation has failed for good.
-    if let (Some(payload), true) = (
-        object.get("requestPayload"),
-        object.contains_key("requestContext"),
-    ) {
-        return unwrap_into(payload, depth + 1, notices);
-    }
-    match object.get("detail") {
-        Some(detail) if object.contains_key("detail-type") => {
-            unwrap_into(detail, depth + 1, notices);
-        }
-        _ => notices.push(event::parse(object)),
-    }
-}
-
-fn unwrap_text(json: &str, depth: usize, notices: &mut Notices) {
-    match serde_json::from_str(json) {
-        Ok(value) => unwrap_into(&value, depth, notices),
-        Err(error) => notices.push(Err(EventError::NotJson(error.to_string()))),
-    }
-}
-
-/// The event's text in a queue's, topic's or timer's envelope: an SQS or SNS record, an SNS
-/// notification, a Message Service (MNS) topic's, or a Function Compute timer's.
-fn message_text(object: &Map<String, Value>) -> Option<&str> {
-    let member = |name: &str| object.get(name).and_then(Value::as_str);
-    let sns_record = || object.get("Sns")?.get("Message")?.as_str();
-    match (member("eventSource"), member("EventSource")) {
-        (Some("aws:sqs"), _) => member("body"),
-        (_, Some("aws:sns")) => sns_record(),
-        _ if member("Type") == Some("Notification") => member("Message"),
-        _ if object.contains_key("TopicOwner") => member("Message"),
-        _ if object.contains_key("triggerName") => member("payload"),
-        _ => None,
-    }
-}
-
-/// The body of an HTTP request as a function URL, an HTTP API (payload 2.0) or a REST API passes
-/// it on; `None` for anything else.
-fn http_body(object: &Map<String, Value>) -> Option<Result<String, EventError>> {
-    let context = object.get("requestContext")?.as_object()?;
-    if !context.contains_key("http") && !object.contains_key("httpMethod") {
+    if !is_http {
         return None;
     }
-    let body = object
-        .get("body")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if object.get("isBase64Encoded") != Some(&Value::Bool(true)) {
-        return Some(Ok(body.to_owned()));
+    let body = object.get("body").and_then(Value::as_str);
+    let body = body.unwrap_or_default();
+    let is_encoded = match object.get("isBase64Encoded") {
+        Some(Value::String(word)) => word.eq_ignore_ascii_case("true"),
+        Some(Value::Bool(is_encoded)) => *is_encoded,
+        _ => false,
+    };
+    Some(match is_encoded {
+        true => base64_bytes(body).ok_or(EventError::InvalidBase64),
+        false => Ok(body.as_bytes().to_vec()),
+    })
+}
+
+/// The text of the event that a push has, with the attributes that a CloudEvent in binary mode has
+/// in its headers.
+fn pushed_event(headers: &Headers, body: &[u8]) -> Result<String, EventError> {
+    let text = text_of(body)?;
+    if text.trim().is_empty() {
+        return Err(EventError::Empty);
     }
-    let decoded = BASE64_STANDARD
-        .decode(body)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    Some(decoded.ok_or(EventError::InvalidBase64("HTTP")))
+    let Some(mut event) = cloud_event_of(headers) else {
+        return Ok(text.into_owned());
+    };
+    event.insert("data".to_owned(), Value::String(text.into_owned()));
+    Ok(Value::Object(event).to_string())
+}
+
+/// The attributes in the headers, by CloudEvents' HTTP binding in binary mode.
+fn cloud_event_of(headers: &Headers) -> Option<Map<String, Value>> {
+    let attribute = |header: &str| {
+        let name = header.strip_prefix("ce-")?;
+        let value = headers.one(header).ok()??;
+        let value: Cow<'_, str> = percent_decode_str(value).decode_utf8().ok()?;
+        Some((name.to_owned(), Value::from(value)))
+    };
+    let event: Map<_, _> = headers.names().filter_map(attribute).collect();
+    let is_whole = |name: &&str| event.contains_key(*name);
+    ["specversion", "type", "source"]
+        .iter()
+        .all(is_whole)
+        .then_some(event)
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
     use serde_json::json;
 
     use super::*;
@@ -409,6 +425,154 @@ mod tests {
     }
 
     #[test]
+    fn every_gateway_is_answered_as_an_http_request() {
+        let (text, body) = (
+            event().to_string(),
+            BASE64_STANDARD.encode(event().to_string()),
+        );
+        let alibaba = |body: &str, is_encoded: Value| {
+            json!({"path": "/", "httpMethod": "POST", "headers": {"X-A": "b"}, "body": body,
+                   "queryParameters": {}, "pathParameters": {}, "isBase64Encoded": is_encoded})
+        };
+        for payload in [
+            alibaba(&text, json!(false)),
+            alibaba(&text, json!("false")),
+            alibaba(&body, json!(true)),
+            alibaba(&body, json!("true")),
+            json!({"requestContext": {"elb": {}}, "httpMethod": "POST", "path": "/", "body": text}),
+        ] {
+            check(&payload, ReplyForm::Http, 1);
+            let delivery = Delivery::parse(payload.to_string().as_bytes());
+            let request = delivery.request.unwrap();
+            assert_eq!(request.body, text.as_bytes());
+            assert!(!request.is_authenticated);
+            assert_eq!(*delivery.messages[0].text, *text);
+        }
+    }
+
+    #[test]
+    fn forms_base64_and_marks_are_read_at_every_level() {
+        let text = event().to_string();
+        let encoded = BASE64_STANDARD.encode(&text);
+        let form: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("data", &text)
+            .finish();
+        let utf_16: Vec<u8> = format!("\u{feff}{text}")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let marked = format!("\u{feff}{text}\r\n");
+        for payload in [
+            text.as_bytes(),
+            encoded.as_bytes(),
+            form.as_bytes(),
+            &utf_16,
+            marked.as_bytes(),
+        ] {
+            let of_push = Delivery::of_push(&Headers::default(), payload);
+            for delivery in [Delivery::parse(payload), of_push] {
+                assert!(delivery.messages[0].notices[0].is_ok(), "{delivery:?}");
+                assert_eq!(delivery.reply, ReplyForm::One);
+            }
+            let body = BASE64_STANDARD.encode(payload);
+            check(
+                &json!({"requestContext": {"http": {}}, "body": body, "isBase64Encoded": true}),
+                ReplyForm::Http,
+                1,
+            );
+        }
+        for text in [encoded, form, marked] {
+            let sqs = json!({"Records": [{"eventSource": "aws:sqs", "body": text}]});
+            check(&sqs, ReplyForm::SqsBatch, 1);
+        }
+    }
+
+    #[test]
+    fn a_cloud_event_in_binary_mode_is_read_with_its_attributes_and_no_other_header() {
+        let headers: Headers = [
+            ("CE-SpecVersion", "1.0"),
+            ("ce-type", "ecs:Instance:StateChange"),
+            ("ce-source", "acs.ecs"),
+            ("ce-id", "a%20b"),
+            ("x-eventbridge-signature-token", "hush"),
+        ]
+        .into_iter()
+        .collect();
+        let body = event().to_string();
+        let message = Delivery::of_push(&headers, body.as_bytes())
+            .messages
+            .remove(0);
+        let Ok(Notice::Instance(read)) = &message.notices[0] else {
+            panic!("{message:?}");
+        };
+        assert_eq!(read.event_id.as_deref(), Some("a b"));
+        assert!(!message.text.contains("hush"), "{}", message.text);
+        let again = Delivery::parse(message.text.as_bytes()).messages.remove(0);
+        assert_eq!(again.notices, message.notices);
+    }
+
+    #[test]
+    fn more_events_than_platforms_send_are_one_error() {
+        let many = |count: usize| json!(vec![json!({"instance_id": "i-a1"}); count]).to_string();
+        let only_error = |delivery: Delivery| {
+            let [message] = &delivery.messages[..] else {
+                panic!("{} messages", delivery.messages.len());
+            };
+            let [Err(error)] = &message.notices[..] else {
+                panic!("{} notices", message.notices.len());
+            };
+            error.to_string()
+        };
+        let of_push = |text: &str| Delivery::of_push(&Headers::default(), text.as_bytes());
+        assert_eq!(
+            of_push(&many(MAX_PUSH_EVENTS)).messages[0].notices.len(),
+            MAX_PUSH_EVENTS
+        );
+        let http = |text: String| json!({"requestContext": {"http": {}}, "body": text}).to_string();
+        for (delivery, most) in [
+            (of_push(&many(60_000)), "1000 events"),
+            (of_push(&many(MAX_PUSH_EVENTS + 1)), "1000 events"),
+            (
+                Delivery::parse(http(many(60_000)).as_bytes()),
+                "1000 events",
+            ),
+            (Delivery::parse(many(60_000).as_bytes()), "10000 events"),
+        ] {
+            let error = only_error(delivery);
+            assert!(
+                error.contains(most) && error.contains("send fewer"),
+                "{error}"
+            );
+        }
+        assert_eq!(
+            Delivery::parse(many(MAX_EVENTS).as_bytes()).messages[0]
+                .notices
+                .len(),
+            MAX_EVENTS
+        );
+    }
+
+    #[test]
+    fn a_batch_that_holds_too_many_events_fails_only_where_it_is_too_many() {
+        let record = |count: usize| {
+            let body = json!(vec![json!({"instance_id": "i-a1"}); count]).to_string();
+            json!({"eventSource": "aws:sqs", "messageId": count.to_string(), "body": body})
+        };
+        let records = [
+            record(MAX_EVENTS + 1),
+            record(9_000),
+            record(1_001),
+            record(2),
+        ];
+        let delivery = Delivery::parse(json!({"Records": records}).to_string().as_bytes());
+        let results = delivery
+            .messages
+            .iter()
+            .map(|message| message.notices[0].is_ok());
+        assert_eq!(results.collect::<Vec<_>>(), [false, true, false, true]);
+    }
+
+    #[test]
     fn a_bad_message_leaves_its_neighbours_alone() {
         let record =
             |id: &str, body: &str| json!({"eventSource": "aws:sqs", "messageId": id, "body": body});
@@ -476,9 +640,12 @@ mod tests {
             ("null", "null, not a JSON object"),
             (
                 r#"{"requestContext":{"http":{}},"body":"*","isBase64Encoded":true}"#,
-                "not Base64",
+                "it is not Base64 (in the body of the HTTP request)",
             ),
-            (r#"{"requestContext":{"http":{}}}"#, "not JSON"),
+            (
+                r#"{"requestContext":{"http":{}}}"#,
+                "it is empty (in the body of the HTTP request)",
+            ),
             ("[[[[[[[[[[[[{}]]]]]]]]]]]]", "more than 8 envelopes"),
         ] {
             let mut delivery = Delivery::parse(payload.as_bytes());

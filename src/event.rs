@@ -4,6 +4,9 @@
 //! manual form), sometimes one inside the other, sometimes only their inner part. They are told
 //! apart by what they contain, never by where they came from.
 
+mod layers; // the objects an event is made of
+mod unrelated; // what is about something else
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -14,6 +17,11 @@ use serde_json::{Map, Value};
 use crate::follow::Follow;
 use crate::ids::{AccountId, InstanceId, InvalidId, RegionId};
 use crate::sweep::Sweep;
+
+use layers::{Layers, text};
+pub use unrelated::Unrelated;
+use unrelated::{alibaba_product, is_ecs, other_type, recognize};
+pub(crate) use unrelated::{is_carrier, is_of_aws, is_of_tablestore};
 
 /// Something happened to an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,31 +94,42 @@ pub enum Notice {
     Other(Unrelated),
 }
 
-/// Why a well-formed event is not about an instance's console.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unrelated {
-    /// Another product's event; its name.
-    Product(String),
-    /// Another kind of resource; its name.
-    Resource(String),
-}
-
 /// An event that cannot be understood. It is reported, never dropped: the sender or the
 /// configuration needs a look.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// The bytes are not JSON.
+    /// The bytes are neither UTF-8 nor UTF-16.
+    #[error("the event is not text in UTF-8")]
+    NotText,
+    /// The text is not JSON.
     #[error("the event is not JSON: {0}")]
     NotJson(String),
+    /// There is nothing inside an envelope.
+    #[error("there is no event: it is empty")]
+    Empty,
     /// Longer than any sender's limit.
     #[error("the event has {bytes} bytes; at most {max} are read", max = crate::delivery::MAX_EVENT_BYTES)]
     TooLarge {
         /// Its length.
         bytes: usize,
     },
+    /// More events than any sender hands over at once.
+    #[error("there are more than {0} events in one delivery: send fewer at once")]
+    TooMany(usize),
+    /// More than any batch of events is made of.
+    #[error("the event has more than {0} JSON values")]
+    TooManyValues(usize),
     /// Envelopes within envelopes, deeper than any sender nests them.
     #[error("the event is wrapped in more than {0} envelopes")]
     TooDeep(usize),
+    /// What is wrong inside an envelope.
+    #[error("{error} (in {place})")]
+    Inside {
+        /// Which member of which envelopes, from the inside out.
+        place: String,
+        /// What is wrong.
+        error: Box<EventError>,
+    },
     /// JSON, but neither an object nor, where one may stand, an array.
     #[error("the event is {0}, not a JSON object")]
     NotAnObject(&'static str),
@@ -118,9 +137,19 @@ pub enum EventError {
     #[error(
         "the event is in no known form: expected a CloudEvent from acs.ecs, a CloudMonitor \
          notification, {{\"instance_id\": \"i-…\", \"region_id\": \"…\"}}, or \
-         {{\"sweep\": {{\"regions\": [\"…\"]}}}}"
+         {{\"sweep\": {{\"regions\": [\"…\"]}}}}; {0}"
     )]
-    UnknownForm,
+    UnknownForm(String),
+    /// A change of state that does not say to which.
+    #[error("the event is a change of an instance's state and has no member state")]
+    NoState,
+    /// SNS asks whether the subscription is wanted. The address it is confirmed at is a secret.
+    #[error(
+        "this is not an event: SNS asks to confirm a subscription. Confirm it with \
+         aws sns confirm-subscription and the message's Token, or subscribe the function or its \
+         queue in place of an HTTP address"
+    )]
+    SubscriptionUnconfirmed,
     /// The manual form with a member it does not have, most likely a misspelt one.
     #[error(
         "the manual event has an unknown member {0:?}: it takes instance_id, region_id and account_id"
@@ -146,9 +175,9 @@ pub enum EventError {
     /// The event's instance or region is not a possible one.
     #[error("the event is refused: {0}")]
     InvalidId(#[from] InvalidId),
-    /// An encoded body inside an envelope cannot be decoded.
-    #[error("the body in the {0} envelope is not Base64")]
-    InvalidBase64(&'static str),
+    /// What should be Base64 cannot be decoded.
+    #[error("it is not Base64")]
+    InvalidBase64,
 }
 
 /// Longest text taken over from an event into outcomes, logs and metadata, in characters.
@@ -175,7 +204,10 @@ pub fn parse(event: &Object) -> Result<Notice, EventError> {
     if event.contains_key("instance_id") {
         return manual(event).map(Notice::Instance);
     }
-    let layers = layers(event);
+    if let Some(unrelated) = recognize(event) {
+        return Ok(Notice::Other(unrelated));
+    }
+    let layers = Layers::of(event);
     if let Some(unrelated) = other_product(&layers)? {
         return Ok(Notice::Other(unrelated));
     }
@@ -188,55 +220,9 @@ pub fn parse(event: &Object) -> Result<Notice, EventError> {
         region_id: region_id(&layers)?,
         account_id: account_id(&layers),
         cause,
-        event_id: text(event, "id")?.map(excerpt),
+        event_id: layers.event_id().as_deref().map(excerpt),
         occurred_at: occurred_at(&layers),
     }))
-}
-
-/// The objects an event's members are looked for in, outermost first.
-///
-/// EventBridge puts the payload in `data`; a handler in the field reads `data.content` first, so
-/// whole CloudMonitor notifications have been met in `data`. A CloudEvent's `data` may be text.
-struct Layers<'a> {
-    /// The event itself, then `data`, then the notification's `content`.
-    objects: Vec<Cow<'a, Object>>,
-}
-
-impl Layers<'_> {
-    /// The first text of that name, looked for in the order of `objects`.
-    fn outermost(&self, member: &'static str) -> Result<Option<&str>, EventError> {
-        first(self.objects.iter().map(AsRef::as_ref), member)
-    }
-
-    /// The first text of that name, looked for from the innermost object.
-    fn innermost(&self, member: &'static str) -> Result<Option<&str>, EventError> {
-        first(self.objects.iter().rev().map(AsRef::as_ref), member)
-    }
-}
-
-fn layers(event: &Object) -> Layers<'_> {
-    let data = event.get("data").and_then(as_object);
-    let content = match &data {
-        Some(data) => data
-            .get("content")
-            .and_then(as_object)
-            .map(|c| Cow::Owned(c.into_owned())),
-        None => event.get("content").and_then(as_object),
-    };
-    Layers {
-        objects: [Some(Cow::Borrowed(event)), data, content]
-            .into_iter()
-            .flatten()
-            .collect(),
-    }
-}
-
-fn as_object(value: &Value) -> Option<Cow<'_, Object>> {
-    match value {
-        Value::Object(object) => Some(Cow::Borrowed(object)),
-        Value::String(json) => serde_json::from_str(json).ok().map(Cow::Owned),
-        _ => None,
-    }
 }
 
 fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
@@ -262,31 +248,51 @@ fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
     })
 }
 
-/// `product` of a notification says more than `source` of what carries it.
-fn other_product(layers: &Layers) -> Result<Option<Unrelated>, EventError> {
-    let named = match layers.innermost("product")? {
-        Some(product) => Some(product),
-        None => layers.outermost("source")?,
-    };
-    let Some(named) = named else { return Ok(None) };
-    // Sources have been seen as `acs.x` and as `acs:x`.
-    let product = named
-        .strip_prefix("acs.")
-        .or(named.strip_prefix("acs:"))
-        .unwrap_or(named);
-    let ours = product.eq_ignore_ascii_case("ecs");
-    Ok((!ours).then(|| Unrelated::Product(excerpt(named))))
+/// `product` of a notification says more than the type and the `source` of what carries it. A
+/// source that is not known is an error: it may be one of the user's own, with an event of ECS.
+fn other_product(layers: &Layers<'_>) -> Result<Option<Unrelated>, EventError> {
+    let name = layers.name()?;
+    let other = |name: &str| Ok(Some(Unrelated::Product(excerpt(name))));
+    if let (Some(product), Some(_)) = (layers.innermost("product")?, name) {
+        return if is_ecs(product) {
+            Ok(None)
+        } else {
+            other(product)
+        };
+    }
+    if name.is_some_and(|name| name.starts_with("ecs:")) {
+        return Ok(None);
+    }
+    match layers.outermost("source")? {
+        None => Ok(None),
+        Some(source) if is_ecs(source) => Ok(None),
+        Some(source) if alibaba_product(source).is_some() => other(source),
+        Some(_) => match name.and_then(other_type) {
+            Some(product) => other(product),
+            None => Err(unknown_form(layers)),
+        },
+    }
 }
 
+/// ECS's resources that have events of their own.
+const OTHER_RESOURCES: [&str; 8] = [
+    "DedicatedHost",
+    "Disk",
+    "ENI",
+    "Image",
+    "NetworkInterface",
+    "ReservedInstance",
+    "SecurityGroup",
+    "Snapshot",
+];
+
 /// `Ok(Err(_))` is an event that is understood and about something else.
-fn cause(layers: &Layers) -> Result<Result<Cause, Unrelated>, EventError> {
+fn cause(layers: &Layers<'_>) -> Result<Result<Cause, Unrelated>, EventError> {
     if let Some(resource) = layers.innermost("resourceType")?
-        && !resource.eq_ignore_ascii_case("ALIYUN::ECS::Instance")
+        && !is_instance_type(resource)
     {
         return Ok(Err(Unrelated::Resource(excerpt(resource))));
     }
-    let state = layers.innermost("state")?;
-    let inner_type = layers.innermost("eventType")?;
     let inner_status = layers.innermost("eventStatus")?;
     let system_event = |event_type: &str, status: Option<&str>| Cause::SystemEvent {
         event_type: excerpt(event_type),
@@ -294,31 +300,72 @@ fn cause(layers: &Layers) -> Result<Result<Cause, Unrelated>, EventError> {
         // the content is believed before the name.
         status: inner_status.or(status).map(excerpt),
     };
-    let name = match layers.innermost("name")? {
-        Some(name) => Some(name),
-        None => layers.outermost("type")?,
-    };
-    let Some(name) = name else {
-        // Only the payload was sent on, as a rule target with the `RawData` schema does.
-        return match (state, inner_type) {
-            (Some(state), _) => Ok(Ok(Cause::StateChange(excerpt(state)))),
-            (None, Some(event_type)) => Ok(Ok(system_event(event_type, None))),
-            (None, None) => Err(EventError::UnknownForm),
-        };
+    let Some(name) = layers.name()? else {
+        return bare_cause(layers, system_event).map(Ok);
     };
     let mut words = name.strip_prefix("ecs:").unwrap_or(name).split(':');
     match (words.next(), words.next(), words.next()) {
-        (Some("Instance"), Some("StateChange"), _) => match state {
+        (Some("Instance"), Some("StateChange"), _) => match layers.innermost("state")? {
             Some(state) => Ok(Ok(Cause::StateChange(excerpt(state)))),
-            None => Err(EventError::UnknownForm),
+            None => Err(EventError::NoState),
         },
         (Some("Instance"), Some(event_type), status) => Ok(Ok(system_event(event_type, status))),
+        // `CloudAssistant:FirstHeartbeat` and `InstanceRestart:StartedDueToInstanceError` are about
+        // the instance they name.
+        (Some(event_type), Some(status), None)
+            if !OTHER_RESOURCES.contains(&event_type) && instance_id(layers).is_ok() =>
+        {
+            Ok(Ok(system_event(event_type, Some(status))))
+        }
         (Some(resource), Some(_), _) => Ok(Err(Unrelated::Resource(excerpt(resource)))),
-        _ => Err(EventError::UnknownForm),
+        _ => Err(unknown_form(layers)),
     }
 }
 
-fn instance_id(layers: &Layers) -> Result<InstanceId, EventError> {
+/// Only the payload was sent on, as a rule's target with the `RawData` schema does.
+fn bare_cause(
+    layers: &Layers<'_>,
+    system_event: impl Fn(&str, Option<&str>) -> Cause,
+) -> Result<Cause, EventError> {
+    let (state, event_type) = (layers.innermost("state")?, layers.innermost("eventType")?);
+    match (state, event_type) {
+        (Some(state), _) => Ok(Cause::StateChange(excerpt(state))),
+        (None, Some(event_type)) => Ok(system_event(event_type, None)),
+        // The payload of a spot instance's interruption has nothing else.
+        (None, None) if layers.innermost("action")? == Some("delete") => {
+            Ok(system_event("PreemptibleInstanceInterruption", None))
+        }
+        (None, None) => Err(unknown_form(layers)),
+    }
+}
+
+/// CloudMonitor says `ALIYUN::ECS::Instance`, ActionTrail and Config say `ACS::ECS::Instance`.
+fn is_instance_type(resource: &str) -> bool {
+    ["ALIYUN::ECS::Instance", "ACS::ECS::Instance"]
+        .iter()
+        .any(|known| resource.eq_ignore_ascii_case(known))
+}
+
+/// Most members that an error names.
+const MAX_MEMBERS: usize = 8;
+
+fn unknown_form(layers: &Layers<'_>) -> EventError {
+    let Some(event) = layers.objects.first().filter(|event| !event.is_empty()) else {
+        return EventError::UnknownForm("it has no members".to_owned());
+    };
+    let members = event.keys().take(MAX_MEMBERS);
+    let members: Vec<_> = members.map(|name| format!("{:?}", excerpt(name))).collect();
+    let more = if event.len() > MAX_MEMBERS {
+        " and more"
+    } else {
+        ""
+    };
+    let source = event.get("source").and_then(Value::as_str);
+    let source = source.map_or(String::new(), |source| format!(" of {:?}", excerpt(source)));
+    EventError::UnknownForm(format!("this{source} has {}{more}", members.join(", ")))
+}
+
+fn instance_id(layers: &Layers<'_>) -> Result<InstanceId, EventError> {
     for object in layers.objects.iter().rev() {
         for member in ["resourceId", "instanceId"] {
             if let Some(id) = text(object, member)? {
@@ -326,13 +373,15 @@ fn instance_id(layers: &Layers) -> Result<InstanceId, EventError> {
             }
         }
     }
-    match layers.outermost("subject")?.and_then(instance_in_arn) {
-        Some(id) => Ok(InstanceId::parse(id)?),
-        None => Err(EventError::NoInstance),
+    for member in ["subject", "arn"] {
+        if let Some(id) = layers.outermost(member)?.and_then(instance_in_arn) {
+            return Ok(InstanceId::parse(id)?);
+        }
     }
+    Err(EventError::NoInstance)
 }
 
-fn region_id(layers: &Layers) -> Result<Option<RegionId>, EventError> {
+fn region_id(layers: &Layers<'_>) -> Result<Option<RegionId>, EventError> {
     let arn_region = |arn: &str| {
         arn.split(':')
             .nth(2)
@@ -343,7 +392,7 @@ fn region_id(layers: &Layers) -> Result<Option<RegionId>, EventError> {
     for member in ["aliyunregionid", "regionId"] {
         region = region.or(layers.outermost(member)?.map(str::to_owned));
     }
-    for member in ["resourceId", "subject"] {
+    for member in ["resourceId", "subject", "arn"] {
         let arn = layers
             .outermost(member)?
             .filter(|arn| instance_in_arn(arn).is_some());
@@ -359,7 +408,7 @@ fn region_id(layers: &Layers) -> Result<Option<RegionId>, EventError> {
 /// keeps its source there ("Route events across Alibaba Cloud accounts"), while `aliyunaccountid`
 /// may then be the receiver's. A resource's name has its owner's account by definition, so it goes
 /// before `userId`, which is who subscribed to the notification.
-fn account_id(layers: &Layers) -> Option<AccountId> {
+fn account_id(layers: &Layers<'_>) -> Option<AccountId> {
     let member = |name: &str| {
         let mut values = layers.objects.iter().filter_map(|object| object.get(name));
         values.find_map(account)
@@ -392,23 +441,42 @@ fn account(value: &Value) -> Option<AccountId> {
     }
 }
 
-/// `time` of a CloudEvent, `eventTime` of a notification, else `publishTime` of a system event. A
-/// time that is missing or unreadable is no reason to fail an event.
-fn occurred_at(layers: &Layers) -> Option<Timestamp> {
-    ["time", "eventTime", "publishTime"]
+/// `time` of a CloudEvent, `eventTime` of a notification, else `publishTime` of a system event or
+/// `timestamp` of a subscription. A time that is missing or unreadable is no reason to fail an
+/// event.
+fn occurred_at(layers: &Layers<'_>) -> Option<Timestamp> {
+    ["time", "eventTime", "publishTime", "timestamp"]
         .into_iter()
         .flat_map(|member| layers.objects.iter().map(move |object| object.get(member)))
-        .find_map(|value| moment(value?.as_str()?))
+        .find_map(|value| match value? {
+            Value::String(text) => moment(text),
+            Value::Number(number) => unix_moment(number.as_i64()?),
+            _ => None,
+        })
 }
 
 /// A moment with its zone, in the forms senders use: `2020-11-19T21:04:41+08:00`,
-/// `20181226T220114.058+0800`, `2019-04-09T04:18:26Z`, `2020-11-19T21:04:42.179PRC`.
+/// `20181226T220114.058+0800`, `2019-04-09T04:18:26Z`, `2020-11-19T21:04:42.179PRC`,
+/// `1704780333000`.
 fn moment(text: &str) -> Option<Timestamp> {
+    if let Ok(number) = text.parse() {
+        return unix_moment(number);
+    }
     let text = match text.strip_suffix("PRC") {
         Some(local) => Cow::Owned(format!("{local}+08:00")),
         None => Cow::Borrowed(text),
     };
     text.parse().ok()
+}
+
+/// Seconds or milliseconds since 1970, of the years 2001 to 5138. What is less or more is no time
+/// of an event.
+fn unix_moment(number: i64) -> Option<Timestamp> {
+    match number {
+        1_000_000_000..100_000_000_000 => Timestamp::from_second(number).ok(),
+        1_000_000_000_000..100_000_000_000_000 => Timestamp::from_millisecond(number).ok(),
+        _ => None,
+    }
 }
 
 /// The last segment of `acs:ecs:{region}:{account}:instance/{instance}`.
@@ -417,27 +485,6 @@ fn instance_in_arn(arn: &str) -> Option<&str> {
         .then_some(arn)?
         .split_once(":instance/")
         .map(|(_, id)| id)
-}
-
-fn first<'a>(
-    mut objects: impl Iterator<Item = &'a Object>,
-    member: &'static str,
-) -> Result<Option<&'a str>, EventError> {
-    objects
-        .find_map(|object| text(object, member).transpose())
-        .transpose()
-}
-
-/// A member that is text; absent, null and empty are the same.
-fn text<'a>(object: &'a Object, member: &'static str) -> Result<Option<&'a str>, EventError> {
-    match object.get(member) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(other) => Err(EventError::WrongType {
-            member,
-            found: type_name(other),
-        }),
-    }
 }
 
 /// What a JSON value is, for messages.
@@ -452,7 +499,7 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     text.chars().take(MAX_TEXT_CHARS).collect()
 }
 
@@ -511,6 +558,18 @@ mod tests {
                 "2019-04-09T04:18:26Z",
             ),
             (json!({"time": 5}), ""),
+            (json!({"time": 1704780333000_i64}), "2024-01-09T06:05:33Z"),
+            (json!({"time": 1704780333}), "2024-01-09T06:05:33Z"),
+            (
+                json!({"eventTime": "1704780333000"}),
+                "2024-01-09T06:05:33Z",
+            ),
+            (
+                json!({"timestamp": 1704780333000_i64}),
+                "2024-01-09T06:05:33Z",
+            ),
+            (json!({"time": i64::MAX}), ""),
+            (json!({"time": 1704780333.5}), ""),
             (json!({"time": "2019-04-09 04:18:26"}), ""),
             (json!({}), ""),
         ] {
@@ -706,7 +765,21 @@ mod tests {
     fn wrong_events_say_what_is_wrong() {
         for (event, message) in [
             (json!({}), "no known form"),
+            (json!({}), "it has no members"),
             (json!({"source": "acs.ecs"}), "no known form"),
+            (
+                json!({"source": "my.app", "type": "order:paid", "id": "1"}),
+                "this of \"my.app\" has \"id\", \"source\", \"type\"",
+            ),
+            (
+                json!({"source": "acs.ecs", "type": "ecs:Instance:StateChange",
+                       "data": {"resourceId": "i-a1"}}),
+                "has no member state",
+            ),
+            (
+                json!({"alert": {"product": "ECS", "source": "SYS_EVENT"}}),
+                "no known form",
+            ),
             (
                 json!({"instance_id": 5}),
                 "instance_id in the event is a number",

@@ -95,20 +95,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// The reply is typed. Its edges make the answer from it: [`Reply::to_json`] for a function
     /// platform, [`Reply::to_http`] for an HTTP server.
     pub async fn dispatch(&self, incoming: Payload<'_>, deadline: Deadline) -> Reply {
-        let payload = match &incoming {
+        let delivery = match &incoming {
             Payload::Http(push) => {
                 if let Err(rejection) = self.authorize(push).await {
                     return Reply::rejected(rejection);
                 }
-                push.body
+                Delivery::of_push(push.headers, push.body)
             }
-            Payload::Invocation(payload) | Payload::Replay(payload) => payload,
+            Payload::Invocation(payload) | Payload::Replay(payload) => Delivery::parse(payload),
         };
         let Delivery {
             messages,
             reply,
             request,
-        } = Delivery::parse(payload);
+        } = delivery;
         if let (Some(request), Payload::Invocation(_)) = (request, &incoming) {
             let push = Push {
                 headers: &request.headers,

@@ -8,6 +8,8 @@ pub mod handler; // one payload in, one typed Reply out: the only door
 pub mod reply; // what became of a payload → the answer its sender expects (pure)
 pub mod delivery; // payload → events, envelopes taken off (pure)
 pub mod webhook; // who may push events over HTTP (pure)
+mod envelope; // what platforms wrap around events (pure)
+mod json_text; // bytes → text → JSON, bounded (pure)
 pub mod event; // event JSON → Notice (pure)
 pub mod ids; // instance and region IDs, checked (pure)
 pub mod triggers; // which events lead to a capture (pure)

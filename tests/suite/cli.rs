@@ -168,6 +168,28 @@ async fn json_output_has_the_text_and_its_metadata() {
 }
 
 #[tokio::test]
+async fn a_file_with_a_byte_order_mark_is_invoked_as_the_event_that_it_is() {
+    let world = folder().await;
+    for (name, outcome) in [
+        ("powershell-utf-8", "stored"),
+        ("powershell-utf-16", "already_stored"),
+    ] {
+        let file = format!("tests/fixtures/payloads/{name}.json");
+        let output = cli(&world.settings, &["invoke", &file, "--output", "json"]).await;
+        assert_eq!(json(&output.stdout)["outcome"], outcome, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_to_confirm_is_an_error_that_says_how() {
+    let world = folder().await;
+    let file = "tests/fixtures/payloads/sns-subscription-confirmation.json";
+    let output = cli(&world.settings, &["invoke", file]).await;
+    check(&output, 2, "", "aws sns confirm-subscription");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("2336412f37fb"));
+}
+
+#[tokio::test]
 async fn invoke_answers_as_the_function_does() {
     let world = folder().await;
     let output = cli(

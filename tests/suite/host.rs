@@ -502,3 +502,68 @@ async fn a_host_that_is_none_is_told_what_to_set() {
         );
     }
 }
+
+fn event_file(name: &str) -> Value {
+    let file = root().join(format!("events/{name}.json"));
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn cloudmonitor_pushes_its_subscriptions_as_json_and_as_a_form() {
+    let server = webhook(&[("WEBHOOK_TOKEN", "example-token")]).await;
+    let post = |body: String, content_type: &str| {
+        let request = server.post("/", body);
+        let request = request.header("x-eventbridge-signature-token", "example-token");
+        request.header("content-type", content_type).send()
+    };
+    let subscription = event_file("cloudmonitor-subscription-stopping");
+    let answer = post(subscription.to_string(), "application/json").await;
+    assert_eq!(json_of(answer.unwrap()).await["outcome"], "stored");
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in subscription.as_object().unwrap() {
+        match value {
+            Value::String(text) => form.append_pair(name, text),
+            value => form.append_pair(name, &value.to_string()),
+        };
+    }
+    let answer = post(form.finish(), "application/x-www-form-urlencoded").await;
+    assert_eq!(json_of(answer.unwrap()).await["outcome"], "already_stored");
+}
+
+#[tokio::test]
+async fn a_cloud_event_in_binary_mode_is_captured() {
+    let server = webhook(&[("WEBHOOK_TOKEN", "example-token")]).await;
+    let envelope = event_file("cloudevents-binary-mode");
+    let mut request = server.post("/", envelope["body"].as_str().unwrap().to_owned());
+    for (name, value) in envelope["headers"].as_object().unwrap() {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    let answer = json_of(request.send().await.unwrap()).await;
+    assert_eq!(answer["outcome"], "stored", "{answer}");
+}
+
+#[tokio::test]
+async fn tens_of_thousands_of_events_in_one_push_are_one_error() {
+    let server = webhook(&[("WEBHOOK_TOKEN", "example-token")]).await;
+    let event = json!({"instance_id": "i-a"}).to_string();
+    let body = format!("[{}]", vec![event; 40_000].join(",")); // As many as a push may be long.
+    let request = server.post("/", body);
+    let request = request.header("x-eventbridge-signature-token", "example-token");
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    let text = json_of(answer).await.to_string();
+    assert!(text.contains("more than 1000 events"), "{text}");
+    assert!(server.simulator.answered().is_empty());
+}
+
+#[tokio::test]
+async fn what_alibabas_api_gateway_passes_on_needs_the_token_as_every_push_does() {
+    let server = function_compute(&[("WEBHOOK_TOKEN", "example-token")]).await;
+    let mut request = event_file("function-compute-api-gateway");
+    for (token, status) in [("wrong", 401), ("example-token", 200)] {
+        request["headers"]["X-EventBridge-Signature-Token"] = token.into();
+        let answer = server.invoke(request.to_string()).send().await.unwrap();
+        let answer = json_of(answer).await;
+        assert_eq!(answer["statusCode"], status, "{answer}");
+    }
+}

@@ -1,0 +1,201 @@
+//! What positively is about something else than an instance. Only that is ignored: what is not
+//! understood is an error.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::excerpt;
+
+type Object = Map<String, Value>;
+
+/// Why a well-formed event is not about an instance's console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unrelated {
+    /// Another product's event; its name.
+    Product(String),
+    /// Another kind of resource; its name.
+    Resource(String),
+    /// An alarm about a metric; its name.
+    Alarm(String),
+    /// ActionTrail's record of who called which API; the API's name.
+    AuditRecord(String),
+}
+
+impl Unrelated {
+    /// A word that stays the same between versions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Product(_) => "other_product",
+            Self::Resource(_) => "other_resource",
+            Self::Alarm(_) => "alarm",
+            Self::AuditRecord(_) => "audit_record",
+        }
+    }
+}
+
+/// The same for a person.
+impl fmt::Display for Unrelated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Product(product) => write!(f, "the event comes from {product}, not from ECS"),
+            Self::Resource(resource) => {
+                write!(f, "the event is about {resource}, not an ECS instance")
+            }
+            Self::Alarm(name) => write!(
+                f,
+                "{name} is an alarm about a metric, not an instance event: subscribe to system \
+                 events of ECS"
+            ),
+            Self::AuditRecord(name) => write!(
+                f,
+                "the event is an audit record of the API call {name}, not an instance event, \
+                 which comes by itself"
+            ),
+        }
+    }
+}
+
+/// Alibaba Cloud's products whose events have a message as data.
+const CARRIERS: [&str; 9] = [
+    "alikafka",
+    "amqp",
+    "eventbridge",
+    "fc",
+    "kafka",
+    "mns",
+    "mq",
+    "mqtt",
+    "rocketmq",
+];
+
+/// Products that send under a name of the user's choice, by the first word of their types.
+const OTHER_PRODUCTS: [&str; 5] = ["cdn", "dts", "oss", "ots", "sls"];
+
+/// Types of ActionTrail's records.
+const AUDIT_TYPES: [&str; 5] = [
+    "AliyunServiceEvent",
+    "ApiCall",
+    "ConsoleOperation",
+    "ConsoleSignin",
+    "ConsoleSignout",
+];
+
+/// The product in a source such as `acs.ecs`; `acs:ecs` has been seen, too.
+pub(super) fn alibaba_product(source: &str) -> Option<&str> {
+    source
+        .strip_prefix("acs.")
+        .or_else(|| source.strip_prefix("acs:"))
+}
+
+/// Whether a CloudEvent of this source and type carries a message that may be an event of ECS.
+/// Queues and relays have names of the user's choice.
+pub(crate) fn is_carrier(source: &str, event_type: Option<&str>) -> bool {
+    let product = event_type.and_then(|name| name.split_once(':'));
+    let product = product.map(|(product, _)| product);
+    if product == Some("ecs") || is_ecs(source) {
+        return false;
+    }
+    match alibaba_product(source) {
+        Some(product) => CARRIERS.contains(&product),
+        None => !product.is_some_and(|product| OTHER_PRODUCTS.contains(&product)),
+    }
+}
+
+/// Whether a product's or a source's name is that of ECS.
+pub(super) fn is_ecs(name: &str) -> bool {
+    alibaba_product(name)
+        .unwrap_or(name)
+        .eq_ignore_ascii_case("ecs")
+}
+
+/// Rows of Tablestore ("Event formats of triggers": `Version` is `Sync-v1`).
+pub(crate) fn is_of_tablestore(object: &Object) -> bool {
+    text(object, "Version").is_some_and(|version| version.starts_with("Sync-"))
+}
+
+/// An event of AWS's own services; partners' begin with `aws.partner/`, and a schedule passes on
+/// what it was given.
+pub(crate) fn is_of_aws(object: &Object) -> bool {
+    text(object, "source").is_some_and(|source| {
+        source.starts_with("aws.")
+            && !source.starts_with("aws.partner/")
+            && !["aws.events", "aws.scheduler"].contains(&source)
+    })
+}
+
+/// An event of another product in that product's own form.
+pub(super) fn recognize(object: &Object) -> Option<Unrelated> {
+    alarm(object)
+        .map(Unrelated::Alarm)
+        .or_else(|| audit_record(object).map(Unrelated::AuditRecord))
+        .or_else(|| product(object).map(Unrelated::Product))
+}
+
+/// CloudMonitor's alarms by their old and new members, and CloudWatch's.
+fn alarm(object: &Object) -> Option<String> {
+    if let Some(alert) = object.get("alert").and_then(Value::as_object) {
+        let source = text(alert, "source")?;
+        let name = text(alert, "eventName").or_else(|| text(alert, "ruleName"));
+        return (source != "SYS_EVENT").then(|| excerpt(name.unwrap_or(source)));
+    }
+    let is_cloudwatchs = object.contains_key("NewStateValue");
+    let is_cloudmonitors = object.contains_key("alertState") && object.contains_key("expression");
+    let name = text(object, "alertName").or_else(|| text(object, "AlarmName"));
+    let name = name.or_else(|| text(object, "metricName"));
+    (is_cloudwatchs || is_cloudmonitors).then(|| excerpt(name.unwrap_or("this")))
+}
+
+/// The name of the API, of a record with or without the CloudEvent around it.
+fn audit_record(object: &Object) -> Option<String> {
+    let data = object.get("data").and_then(Value::as_object);
+    let record = data.unwrap_or(object);
+    let is_named_so = text(object, "type").is_some_and(|name| name.contains(":ActionTrail:"));
+    let has_its_form = text(record, "eventType").is_some_and(|name| AUDIT_TYPES.contains(&name))
+        && record.contains_key("eventSource")
+        && record.contains_key("userIdentity");
+    let name = text(record, "eventName").unwrap_or("an API");
+    (is_named_so || has_its_form).then(|| excerpt(name))
+}
+
+/// What `doctor` sends to the follow queue, to see whether it takes messages.
+const DOCTOR: &str = "ecs-console-archiver";
+
+/// What Function Compute's triggers for OSS, CDN, Log Service and Tablestore hand over, and AWS's
+/// own services.
+fn product(object: &Object) -> Option<String> {
+    let event = object.get("events").and_then(|events| events.get(0));
+    if let Some(source) = event.and_then(|event| text(event.as_object()?, "eventSource"))
+        && (source == "cdn" || alibaba_product(source).is_some_and(|product| product != "ecs"))
+    {
+        return Some(excerpt(source));
+    }
+    let log = object.get("source").and_then(Value::as_object);
+    if log.is_some_and(|log| log.contains_key("logstoreName")) {
+        return Some("Log Service".to_owned());
+    }
+    if text(object, "source") == Some(DOCTOR) {
+        return Some(DOCTOR.to_owned());
+    }
+    if is_of_tablestore(object) {
+        return Some("Tablestore".to_owned());
+    }
+    if object.contains_key("detail-type") && is_of_aws(object) {
+        return text(object, "source").map(excerpt);
+    }
+    let record = text(object, "eventSource").filter(|source| source.starts_with("aws:"));
+    record
+        .filter(|_| object.contains_key("awsRegion") && object.contains_key("eventName"))
+        .map(excerpt)
+}
+
+/// The product of an event of ECS's form, where it is another than ECS: `dts` of
+/// `dts:ConsumeMessage`.
+pub(super) fn other_type(event_type: &str) -> Option<&str> {
+    let (product, _) = event_type.split_once(':')?;
+    OTHER_PRODUCTS.contains(&product).then_some(product)
+}
+
+fn text<'a>(object: &'a Object, member: &str) -> Option<&'a str> {
+    object.get(member).and_then(Value::as_str)
+}
