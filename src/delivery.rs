@@ -52,8 +52,30 @@ pub struct HttpRequest {
     pub answer: AnswerForm,
 }
 
-/// What a platform reads of the answer to an HTTP request.
+/// What an HTTP request is for, by its method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Events.
+    Push,
+    /// Whether this answers: a load balancer's health check, and probes of an API.
+    Probe,
+    /// Something that is not done here.
+    Other,
+}
+
+impl HttpRequest {
+    /// What it is for. Health checks are `GET` without a body, and carry no token.
+    pub fn purpose(&self) -> Purpose {
+        match self.method.as_deref() {
+            None | Some("POST") => Purpose::Push,
+            Some("GET" | "HEAD") if self.body.is_empty() => Purpose::Probe,
+            Some(_) => Purpose::Other,
+        }
+    }
+}
+
+/// What a platform reads of the answer to an HTTP request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AnswerForm {
     /// It reads `multiValueHeaders` and ignores `headers`: a load balancer that sends multi-value
     /// headers.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tracing::{error, info, warn};
 
 use crate::capture::{Archiver, CaptureError, FailedEvents, Following, Progress};
-use crate::delivery::{Delivery, Message, ReplyForm};
+use crate::delivery::{AnswerForm, Delivery, Message, Purpose, ReplyForm};
 use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{EventError, InstanceEvent, Notice};
 use crate::outcome::{Outcome, Stored};
@@ -18,8 +18,8 @@ use crate::reply::{MessageReply, Rejection, Reply, Served, on_one_line};
 use crate::retry::{Deadline, Retrying};
 use crate::store::Store;
 use crate::sweep::Tally;
-use crate::webhook::Push;
 use crate::webhook::gate::GateError;
+use crate::webhook::{Headers, Push};
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
 const CONCURRENCY: usize = 4;
@@ -98,7 +98,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let delivery = match &incoming {
             Payload::Http(push) => {
                 if let Err(rejection) = self.authorize(push).await {
-                    return Reply::rejected(rejection);
+                    return Reply::rejected(rejection, AnswerForm::default());
                 }
                 Delivery::of_push(push.headers, push.body)
             }
@@ -109,14 +109,21 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             reply,
             request,
         } = delivery;
+        let mut answer = AnswerForm::default();
         if let (Some(request), Payload::Invocation(_)) = (request, &incoming) {
+            answer = request.answer;
+            match request.purpose() {
+                Purpose::Push => {}
+                Purpose::Probe => return Reply::to_probe(answer),
+                Purpose::Other => return Reply::rejected(Rejection::MethodNotAllowed, answer),
+            }
             let push = Push {
                 headers: &request.headers,
                 body: &request.body,
                 is_authenticated: request.is_authenticated,
             };
             if let Err(rejection) = self.authorize(&push).await {
-                return Reply::rejected(rejection);
+                return Reply::rejected(rejection, answer);
             }
         }
         let form = match incoming {
@@ -127,6 +134,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let (messages, deferred) = self.serve_messages(messages, answers_first, deadline).await;
         Reply {
             form,
+            answer,
             messages,
             rejection: None,
             deferred,
@@ -135,17 +143,23 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
 
     /// Whether an HTTP request may be served. Nothing of a rejected one is kept.
     async fn authorize(&self, push: &Push<'_>) -> Result<(), Rejection> {
-        let Some(gate) = &self.gate else {
-            return Ok(());
-        };
-        gate.check(push).await.map_err(|error| {
-            warn!("kept out: {error}");
-            match error {
-                GateError::Refused(_) => Rejection::Unauthenticated,
-                GateError::NoCertificate(_) => Rejection::NoCertificate,
-                GateError::TooLarge => Rejection::TooLarge,
-            }
-        })
+        match &self.gate {
+            Some(gate) => gate.check(push).await.map_err(|error| reject(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the headers of an HTTP request that this process received are in order, before its
+    /// body is read. [`dispatch`](Self::dispatch) judges the whole request.
+    ///
+    /// # Errors
+    /// The reply to a request that is not served, whatever its body is.
+    pub fn admit(&self, headers: &Headers) -> Result<(), Reply> {
+        match &self.gate {
+            Some(gate) => (gate.admit(headers, false).map(drop))
+                .map_err(|error| Reply::rejected(reject(&error), AnswerForm::default())),
+            None => Ok(()),
+        }
     }
 
     /// Serves every event of every message once, and follows them, too, unless the answer comes
@@ -397,5 +411,14 @@ impl Label {
                 error!(%event_id, %cause, error_type, "failed: {}", on_one_line(failure));
             }
         }
+    }
+}
+/// What a sender is told. What is wrong is for the operator to know, in the log.
+fn reject(error: &GateError) -> Rejection {
+    warn!("unauthorized: {error}");
+    match error {
+        GateError::Refused(_) => Rejection::Unauthenticated,
+        GateError::NoCertificate(_) => Rejection::NoCertificate,
+        GateError::TooLarge => Rejection::TooLarge,
     }
 }

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::capture::CaptureError;
-use crate::delivery::ReplyForm;
+use crate::delivery::{AnswerForm, ReplyForm};
 use crate::handler::Deferred;
 use crate::outcome::{ErrorType, Outcome};
 
@@ -17,6 +17,8 @@ pub type Served = Result<Outcome, CaptureError>;
 pub struct Reply {
     /// The form its sender expects.
     pub form: ReplyForm,
+    /// How a platform wants the answer to an HTTP request.
+    pub answer: AnswerForm,
     /// What became of its messages, in the order they came; none of a rejected request.
     pub messages: Vec<MessageReply>,
     /// Why nothing of it was served: the sender is not authorized.
@@ -44,6 +46,8 @@ pub enum Rejection {
     NoCertificate,
     /// It must send less at once.
     TooLarge,
+    /// It must send events with POST.
+    MethodNotAllowed,
 }
 
 /// An invocation that failed as a whole, so that the platform delivers it again.
@@ -66,11 +70,20 @@ impl MessageReply {
 }
 
 impl Reply {
-    pub(crate) fn rejected(rejection: Rejection) -> Self {
+    pub(crate) fn rejected(rejection: Rejection, answer: AnswerForm) -> Self {
+        Self {
+            rejection: Some(rejection),
+            ..Self::to_probe(answer)
+        }
+    }
+
+    /// The reply to an HTTP request that has no events and asks only whether this answers.
+    pub(crate) fn to_probe(answer: AnswerForm) -> Self {
         Self {
             form: ReplyForm::Http,
+            answer,
             messages: Vec::new(),
-            rejection: Some(rejection),
+            rejection: None,
             deferred: Vec::new(),
         }
     }
@@ -120,15 +133,7 @@ impl Reply {
     pub fn to_json(&self) -> Result<Value, InvocationError> {
         match self.form {
             ReplyForm::SqsBatch => Ok(self.batch_item_failures()),
-            ReplyForm::Http => {
-                let (status, body) = self.to_http();
-                Ok(json!({
-                    "statusCode": status.as_u16(),
-                    "headers": {"content-type": "application/json"},
-                    "isBase64Encoded": false,
-                    "body": body.to_string(),
-                }))
-            }
+            ReplyForm::Http => Ok(self.to_platform_http()),
             ReplyForm::Many => self.outcomes().map(Value::Array),
             ReplyForm::One => self.outcomes().map(|mut outcomes| match outcomes.len() {
                 0 | 1 => outcomes.pop().unwrap_or_default(),
@@ -138,11 +143,32 @@ impl Reply {
         }
     }
 
+    /// The answer to an HTTP request that a platform passed on.
+    fn to_platform_http(&self) -> Value {
+        let (status, body) = self.to_http();
+        let mut answer = json!({
+            "statusCode": status.as_u16(),
+            "isBase64Encoded": false,
+            "body": body.to_string(),
+        });
+        if self.answer.has_multi_value_headers {
+            answer["multiValueHeaders"] = json!({"content-type": ["application/json"]});
+        } else {
+            answer["headers"] = json!({"content-type": "application/json"});
+        }
+        if self.answer.has_status_description {
+            let reason = status.canonical_reason().unwrap_or_default();
+            answer["statusDescription"] = json!(format!("{} {reason}", status.as_u16()));
+        }
+        answer
+    }
+
     /// The answer to an HTTP request: what its sender does next, and the body.
     pub fn to_http(&self) -> (StatusCode, Value) {
         if let Some(rejection) = self.rejection {
             // What is wrong is for the operator to know, in the log.
-            let body = json!({"errorType": rejection.as_str(), "errorMessage": "the sender is not let in"});
+            let body =
+                json!({"errorType": rejection.as_str(), "errorMessage": rejection.message()});
             return (rejection.status(), body);
         }
         match self.outcomes() {
@@ -185,11 +211,21 @@ impl InvocationError {
 }
 
 impl Rejection {
+    fn message(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthorized",
+            Self::NoCertificate => "the signature cannot be verified now, send it again later",
+            Self::TooLarge => "the body is too long",
+            Self::MethodNotAllowed => "events are sent with POST",
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Unauthenticated => "Unauthenticated",
             Self::NoCertificate => "NoCertificate",
             Self::TooLarge => "InvalidEvent",
+            Self::MethodNotAllowed => "MethodNotAllowed",
         }
     }
 
@@ -198,6 +234,7 @@ impl Rejection {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::NoCertificate => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 }
@@ -231,6 +268,7 @@ mod tests {
         };
         Reply {
             form,
+            answer: AnswerForm::default(),
             messages: messages.into_iter().enumerate().map(message).collect(),
             rejection: None,
             deferred: Vec::new(),
@@ -267,8 +305,9 @@ mod tests {
                 assert!(!reply(form, messages).is_success(), "{form:?}");
             }
         }
-        assert!(!Reply::rejected(Rejection::Unauthenticated).is_success());
-        assert!(!Reply::rejected(Rejection::NoCertificate).is_success());
+        for rejection in [Rejection::Unauthenticated, Rejection::NoCertificate] {
+            assert!(!Reply::rejected(rejection, AnswerForm::default()).is_success());
+        }
     }
 
     #[test]

@@ -166,6 +166,12 @@ impl WebhookPolicy {
         for name in [TIMESTAMP, METHOD, HASH_METHOD, VERSION, TOKEN] {
             one(headers, name)?;
         }
+        // A signature covers no header but its own, and these would say what the event is.
+        if self.tokens.is_empty() && headers.names().any(|name| name.starts_with("ce-")) {
+            return Err(Refused::BadSignature(
+                "it does not cover the headers of a CloudEvent",
+            ));
+        }
         let v1 = one(headers, SIGNATURE_1)?;
         let v2 = one(headers, SIGNATURE_2)?;
         let secret = one(headers, SECRET)?;
@@ -527,6 +533,18 @@ mod tests {
                 assert!(matches!(verdict, Err(Refused::Repeated(_))), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_signature_alone_is_not_good_for_an_event_in_headers_it_does_not_cover() {
+        let mut headers = signed_v2(false);
+        headers.add("ce-aliyunaccountid", "9");
+        let verdict = judge(&policy(None, Some(URL)), &headers);
+        assert!(
+            matches!(verdict, Err(Refused::BadSignature(_))),
+            "{verdict:?}"
+        );
+        assert!(judge(&policy(Some("t"), Some(URL)), &headers).is_ok());
     }
 
     #[test]

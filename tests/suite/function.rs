@@ -587,6 +587,131 @@ async fn over_http_only_known_senders_are_served() {
     }
 }
 
+/// As API Gateway and load balancers send them; see `tests/fixtures/http/README.md`.
+#[tokio::test]
+async fn over_http_each_platforms_request_is_answered_as_it_reads_answers() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    let token = settings(&[("WEBHOOK_TOKEN", "example-token")]);
+    bucket.settings.extend(token);
+    let function = Function::start(&bucket.settings).await;
+    let single = json!({"content-type": "application/json"});
+    let multi = json!({"content-type": ["application/json"]});
+    for (name, status, asks, headers, multi_value_headers, description) in [
+        (
+            "http-api-1.0-without-authorizer",
+            401,
+            0,
+            &single,
+            &Value::Null,
+            Value::Null,
+        ),
+        (
+            "http-api-1.0-with-token",
+            200,
+            1,
+            &single,
+            &Value::Null,
+            Value::Null,
+        ),
+        (
+            "http-api-2.0-get-probe",
+            200,
+            0,
+            &single,
+            &Value::Null,
+            Value::Null,
+        ),
+        (
+            "rest-api-get-probe",
+            200,
+            0,
+            &single,
+            &Value::Null,
+            Value::Null,
+        ),
+        (
+            "rest-api-options",
+            405,
+            0,
+            &single,
+            &Value::Null,
+            Value::Null,
+        ),
+        (
+            "load-balancer-health-check",
+            200,
+            0,
+            &single,
+            &Value::Null,
+            json!("200 OK"),
+        ),
+        (
+            "load-balancer-health-check-multi-value",
+            200,
+            0,
+            &Value::Null,
+            &multi,
+            json!("200 OK"),
+        ),
+        (
+            "load-balancer-push-multi-value",
+            200,
+            1,
+            &Value::Null,
+            &multi,
+            json!("200 OK"),
+        ),
+        (
+            "load-balancer-push-two-tokens",
+            401,
+            0,
+            &Value::Null,
+            &multi,
+            json!("401 Unauthorized"),
+        ),
+        (
+            "load-balancer-push-oidc-headers",
+            401,
+            0,
+            &single,
+            &Value::Null,
+            json!("401 Unauthorized"),
+        ),
+    ] {
+        let path = root().join(format!("tests/fixtures/http/{name}.json"));
+        let asked = bucket.simulator.answered().len();
+        let reply = function.result_of(&std::fs::read(path).unwrap()).await;
+        assert_eq!(reply["statusCode"], status, "{name}: {reply}");
+        assert_eq!(bucket.simulator.answered().len() - asked, asks, "{name}");
+        assert_eq!(&reply["headers"], headers, "{name}: {reply}");
+        assert_eq!(
+            &reply["multiValueHeaders"], multi_value_headers,
+            "{name}: {reply}"
+        );
+        assert_eq!(reply["statusDescription"], description, "{name}: {reply}");
+        assert!(serde_json::from_str::<Value>(reply["body"].as_str().unwrap()).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn over_http_a_body_of_more_than_a_mebibyte_is_refused() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    let push = |bytes: usize| {
+        let body = format!(
+            "{}{}",
+            text(&manual(ID)),
+            " ".repeat(bytes - manual(ID).len())
+        );
+        let context = json!({"http": {"method": "POST"}, "authorizer": {"lambda": {"user": "a"}}});
+        json!({"version": "2.0", "body": body, "requestContext": context}).to_string()
+    };
+    for (bytes, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
+        let reply = function.result_of(push(bytes).as_bytes()).await;
+        assert_eq!(reply["statusCode"], status, "{reply}");
+    }
+}
+
 #[tokio::test]
 async fn bad_input_is_a_clear_error_before_any_request() {
     let bucket = Bucket::start(Profile::Aws).await;

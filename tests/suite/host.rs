@@ -111,6 +111,29 @@ impl Server {
             .header("x-fc-security-token", "")
     }
 
+    /// What else Function Compute asks for.
+    fn control(&self, path: &str) -> RequestBuilder {
+        self.post(path, "").header("x-fc-control-path", path)
+    }
+
+    /// What comes back for these bytes, until the server closes the connection.
+    async fn raw(&self, sent: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        text(&answer)
+    }
+
+    /// The most memory it has had, in KiB.
+    fn peak_memory(&self) -> u64 {
+        let id = self.process.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM"));
+        let number = line.unwrap().split_whitespace().nth(1).unwrap();
+        number.parse().unwrap()
+    }
+
     fn set(&self, consoles: Vec<Console>) {
         let id = InstanceId::parse(ID).unwrap();
         self.simulator.set_consoles(&id, consoles);
@@ -162,7 +185,7 @@ fn manual() -> String {
 #[tokio::test]
 async fn on_function_compute_an_event_is_captured_and_answered() {
     let server = function_compute(&[]).await;
-    let initialized = server.post("/initialize", "").send().await.unwrap();
+    let initialized = server.control("/initialize").send().await.unwrap();
     assert_eq!(initialized.status(), 200);
     for outcome in ["stored", "already_stored"] {
         let answer = server.invoke(manual()).send().await.unwrap();
@@ -173,7 +196,7 @@ async fn on_function_compute_an_event_is_captured_and_answered() {
         assert_eq!(json_of(answer).await["outcome"], outcome);
     }
     for hook in ["/pre-freeze", "/pre-stop"] {
-        assert_eq!(server.get(hook).send().await.unwrap().status(), 200);
+        assert_eq!(server.control(hook).send().await.unwrap().status(), 200);
     }
     let (is_good, log) = server.terminate().await;
     assert!(is_good, "{log}");
@@ -259,6 +282,7 @@ async fn credentials_may_come_with_requests_and_in_no_other_way() {
     let keys = session.credentials;
     let answer = server
         .post("/invoke", manual())
+        .header("x-fc-control-path", "/invoke")
         .header("x-fc-access-key-id", keys.access_key_id)
         .header("x-fc-access-key-secret", keys.access_key_secret.expose())
         .header("x-fc-security-token", keys.security_token.unwrap().expose());
@@ -302,6 +326,76 @@ async fn function_computes_http_trigger_is_a_webhook() {
     );
 }
 
+/// Whoever sends to an HTTP trigger chooses the path of the address, and every header but those
+/// that the platform sets.
+#[tokio::test]
+async fn a_request_without_a_control_path_is_a_strangers_whatever_its_path_is() {
+    let server = function_compute(&[("WEBHOOK_TOKEN", "shared-token-that-must-not-show")]).await;
+    let with_keys = |request: RequestBuilder| {
+        request
+            .header("x-fc-access-key-id", "mallory")
+            .header("x-fc-access-key-secret", "mallorys")
+    };
+    for path in ["/invoke", "/initialize", "/pre-stop", "/"] {
+        for control in [None, Some("/http-invoke")] {
+            let mut request = with_keys(server.post(path, manual()));
+            if let Some(control) = control {
+                request = request.header("x-fc-control-path", control);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 401, "{path} {control:?}");
+        }
+    }
+    let unknown = with_keys(server.post("/", manual())).header("x-fc-control-path", "/other");
+    assert_eq!(unknown.send().await.unwrap().status(), 404);
+    let doubled = with_keys(server.invoke(manual())).header("x-fc-control-path", "/http-invoke");
+    assert_eq!(doubled.send().await.unwrap().status(), 401);
+    assert!(server.simulator.answered().is_empty());
+    // None of those keys was taken.
+    let answer = server.invoke(manual()).send().await.unwrap();
+    assert_eq!(json_of(answer).await["outcome"], "stored");
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.get(path).send().await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn the_credentials_of_initialize_are_good_for_invocations() {
+    let none = ["ID", "SECRET"].map(|part| format!("ALIBABA_CLOUD_ACCESS_KEY_{part}"));
+    let server = function_compute(&[(&none[0], ""), (&none[1], "")]).await;
+    let session = server.simulator.open_session(SignedDuration::from_hours(1));
+    let keys = session.credentials;
+    let initialize = server
+        .control("/initialize")
+        .header("x-fc-access-key-id", keys.access_key_id)
+        .header("x-fc-access-key-secret", keys.access_key_secret.expose())
+        .header("x-fc-security-token", keys.security_token.unwrap().expose());
+    assert_eq!(initialize.send().await.unwrap().status(), 200);
+    let answer = server.invoke(manual()).send().await.unwrap();
+    assert_eq!(json_of(answer).await["outcome"], "stored");
+}
+
+#[tokio::test]
+async fn a_time_out_that_is_none_does_not_end_the_function() {
+    let server = function_compute(&[]).await;
+    for timeout in [
+        "",
+        "0",
+        "-1",
+        "18446744073709551615",
+        "99999999999999999999999999",
+        "NaN",
+        "60.5",
+        "86400",
+    ] {
+        let request = server
+            .post("/invoke", manual())
+            .header("x-fc-control-path", "/invoke")
+            .header("x-fc-function-timeout", timeout);
+        assert_eq!(request.send().await.unwrap().status(), 200, "{timeout}");
+    }
+}
+
 #[tokio::test]
 async fn a_webhook_is_captured_where_its_sender_is_known() {
     let server = webhook(&[("WEBHOOK_TOKEN", "shared-token-that-must-not-show")]).await;
@@ -326,7 +420,13 @@ async fn a_webhook_is_captured_where_its_sender_is_known() {
         .await
         .unwrap();
     assert_eq!(json_of(answer).await["outcome"], "stored");
-    assert_eq!(server.get("/").send().await.unwrap().status(), 405);
+    for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let url = format!("http://{}/", server.address);
+        let answer = server.http.request(method, url).send().await.unwrap();
+        assert_eq!(answer.status(), 405);
+        assert_eq!(answer.headers()["allow"], "POST");
+    }
     let (is_good, log) = server.terminate().await;
     assert!(is_good && !log.contains("must-not-show"), "{log}");
 }
@@ -390,6 +490,213 @@ async fn what_is_wrong_with_a_webhook_is_its_status() {
     let _ = stream.read_to_string(&mut answer).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_eq!(server.get("/healthz").send().await.unwrap().status(), 200);
+}
+
+const HEAD: &str = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+
+/// An answer means that it was not waited for the body, which never comes.
+#[tokio::test]
+async fn a_stranger_is_refused_before_its_body_is_read() {
+    let server = webhook(&[("WEBHOOK_TOKEN", "shared-token-that-must-not-show")]).await;
+    let rests = [
+        "content-length: 8388608\r\n\r\n",
+        "content-length: 10\r\n\r\n{",
+        "content-length: 1099511627776\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\n",
+        "content-length: 9\r\nexpect: 100-continue\r\n\r\n",
+        "content-length: 9\r\nx-eventbridge-signature-token: wrong\r\n\r\n",
+        "content-length: 9\r\nx-eventbridge-signature-token: shared-token-that-must-not-show\r\n\
+         X-EventBridge-Signature-Token: shared-token-that-must-not-show\r\n\r\n",
+    ];
+    let ask = async |rest: &str| server.raw(&format!("{HEAD}{rest}")).await;
+    let answers = futures_util::future::join_all(rests.map(ask)).await;
+    for (rest, answer) in rests.iter().zip(answers) {
+        assert!(answer.starts_with("HTTP/1.1 401"), "{rest}: {answer}");
+    }
+    let token = "x-eventbridge-signature-token: shared-token-that-must-not-show\r\n";
+    let long = format!("{token}content-length: 1048577\r\n\r\n");
+    let gzip = format!("{token}content-encoding: gzip\r\ncontent-length: 9\r\n\r\n");
+    let (long, gzip) = tokio::join!(ask(&long), ask(&gzip));
+    assert!(long.starts_with("HTTP/1.1 413"), "{long}");
+    assert!(gzip.starts_with("HTTP/1.1 415"), "{gzip}");
+    assert!(server.simulator.answered().is_empty());
+}
+
+#[tokio::test]
+async fn requests_of_odd_forms_are_answered_as_http_has_it() {
+    let server = webhook(&[("WEBHOOK_ALLOW_UNSIGNED", "true")]).await;
+    let body = manual();
+    let length = body.len();
+    let push = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
+    let last = format!("{HEAD}content-length: {length}\r\n\r\n{body}");
+    let long = "a".repeat(1 << 20);
+    for (sent, statuses) in [
+        (last.clone(), &["HTTP/1.1 200"][..]),
+        (
+            format!("POST / HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{body}"),
+            &["HTTP/1.0 200"],
+        ),
+        // Two at once on one connection.
+        (format!("{push}{last}"), &["HTTP/1.1 200", "HTTP/1.1 200"]),
+        (
+            format!("{HEAD}transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"),
+            &["HTTP/1.1 200"],
+        ),
+        (
+            format!(
+                "{HEAD}transfer-encoding: chunked\r\n\r\n100000\r\n{long}\r\n1\r\na\r\n0\r\n\r\n"
+            ),
+            &["HTTP/1.1 413"],
+        ),
+        (
+            format!("{HEAD}transfer-encoding: chunked\r\n\r\nno length\r\n"),
+            &["HTTP/1.1 400"],
+        ),
+        // What a shorter length leaves over is no event of its own.
+        (
+            format!("{HEAD}content-length: 1\r\n\r\n{body}"),
+            &["HTTP/1.1 400"],
+        ),
+        (
+            format!("{HEAD}content-length: -1\r\n\r\n{body}"),
+            &["HTTP/1.1 400"],
+        ),
+        (
+            format!("{HEAD}content-length: 1\r\ncontent-length: {length}\r\n\r\n{body}"),
+            &["HTTP/1.1 400"],
+        ),
+        (
+            format!("{HEAD}content-length: 0\r\n\r\n"),
+            &["HTTP/1.1 400"],
+        ),
+        (HEAD.to_owned() + "\r\n", &["HTTP/1.1 400"]),
+        (
+            "GET /healthz HTTP/1.0\r\n\r\n".to_owned(),
+            &["HTTP/1.0 200"],
+        ),
+        ("nonsense\r\n\r\n".to_owned(), &["HTTP/1.1 400"]),
+    ] {
+        let answer = server.raw(&sent).await;
+        let found: Vec<_> = (answer.match_indices("HTTP/1."))
+            .map(|(at, _)| &answer[at..at + 12])
+            .collect();
+        assert_eq!(found, statuses, "{:.200}", sent);
+    }
+    // Who waits to be told to go on is told.
+    let expects = format!("{HEAD}expect: 100-continue\r\ncontent-length: {length}\r\n\r\n{body}");
+    let answer = server.raw(&expects).await;
+    assert!(answer.starts_with("HTTP/1.1 100"), "{answer}");
+    assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+}
+
+/// Sixty-four senders, each with all of a body but its end; and then more connections than there
+/// are places, each with the beginning of a head.
+#[tokio::test]
+async fn slow_senders_take_no_place_from_good_ones() {
+    let server = webhook(&[("WEBHOOK_ALLOW_UNSIGNED", "true")]).await;
+    let mut slow = Vec::new();
+    let piece = "a".repeat(1 << 10);
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(&server.address).await.unwrap();
+        let head = format!("{HEAD}content-length: 1048576\r\n\r\n{piece}");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let is_served = async || {
+        let length = manual().len();
+        let push = format!("{HEAD}content-length: {length}\r\n\r\n{}", manual());
+        let healthy = "GET /healthz HTTP/1.0\r\n\r\n".to_owned();
+        for request in [healthy, push] {
+            let answer = server.raw(&request).await;
+            assert!(answer.contains(" 200 OK"), "{answer}");
+        }
+    };
+    is_served().await;
+    for _ in 0..560 {
+        let mut stream = TcpStream::connect(&server.address).await.unwrap();
+        let _ = stream.write_all(b"POST / HTTP/1.1\r\nhost").await;
+        slow.push(stream);
+    }
+    is_served().await;
+    // The first of those with half a head was cut off for the last ones.
+    let mut rest = Vec::new();
+    let _ = slow[64].read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn sixty_four_strangers_with_eight_megabytes_each_cost_a_bounded_memory() {
+    for own in [
+        ("WEBHOOK_ALLOW_UNSIGNED", "true"),
+        ("WEBHOOK_TOKEN", "example-token"),
+    ] {
+        let server = webhook(&[own]).await;
+        assert_eq!(server.get("/healthz").send().await.unwrap().status(), 200);
+        let before = server.peak_memory();
+        // Lengths that are not told in advance, so that the bodies are begun to be read.
+        let send = || async {
+            let mut stream = TcpStream::connect(&server.address).await.unwrap();
+            let head = format!("{HEAD}transfer-encoding: chunked\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes()).await;
+            let chunk = format!("10000\r\n{}\r\n", "a".repeat(0x10000));
+            for _ in 0..128 {
+                if stream.write_all(chunk.as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+        };
+        futures_util::future::join_all((0..64).map(|_| send())).await;
+        assert_eq!(server.get("/healthz").send().await.unwrap().status(), 200);
+        let grown = server.peak_memory() - before;
+        assert!(grown < 48 << 10, "{own:?}: {grown} KiB");
+    }
+}
+
+/// A proxy stands for the way to EventBridge's buckets: it counts who is asked for.
+#[tokio::test]
+async fn forty_anonymous_pushes_lead_to_one_look_up_for_a_certificate() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let counted = asked.clone();
+    let counting = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = proxy.accept().await {
+            let mut head = [0; 1024];
+            let length = stream.read(&mut head).await.unwrap();
+            counted.lock().unwrap().push(text(&head[..length]));
+            let _ = stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
+        }
+    });
+    let server = webhook(&[SIGNED[0], SIGNED[1], ("HTTPS_PROXY", &address)]).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = now.as_millis().to_string();
+    let push = |host: &str, account: &str| {
+        let certificate = format!("https://{host}/x509_public_certificate_1.pem");
+        server
+            .post("/", json!({"aliyunaccountid": account}).to_string())
+            .header("x-eventbridge-signature-timestamp", &now)
+            .header("x-eventbridge-signature-url", certificate)
+            .header("x-eventbridge-signature-v2", "A".repeat(342) + "==")
+    };
+    let account = SIGNED[1].1;
+    let known = "cn-hangzhou-eventbridge.oss-accelerate.aliyuncs.com";
+    let anybodys = "anybody-eventbridge.oss-cn-hangzhou.aliyuncs.com";
+    for (host, account) in [(anybodys, account), (known, "9")] {
+        let answer = push(host, account).send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+    assert!(asked.lock().unwrap().is_empty());
+    let pushes = (0..40).map(|_| push(known, account).send());
+    for answer in futures_util::future::join_all(pushes).await {
+        assert_eq!(answer.unwrap().status(), 503);
+    }
+    counting.abort();
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(
+        asked[0].starts_with(&format!("CONNECT {known}:443 ")),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test]
