@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use crate::credentials::CredentialsError;
+use crate::credentials::{CredentialsError, Owner};
 use crate::ecs::response::{ConsoleOutput, EcsError, NoConsole};
 use crate::ecs::{ConsoleSource, Fleet};
-use crate::event::{EventError, InstanceEvent, Notice};
+use crate::event::{Cause, EventError, InstanceEvent, Notice};
 use crate::follow::{Absent, Change, Follow, Freshness, Kept};
 use crate::ids::RegionId;
 use crate::outcome::{ErrorType, Outcome, Stored, StoredRecord};
@@ -136,10 +136,15 @@ impl CaptureError {
             Self::Ecs(
                 EcsError::Rejected { .. } | EcsError::NoConsole { .. } | EcsError::TooLong,
             ) => ErrorType::EcsRejected,
-            Self::Ecs(EcsError::Credentials(CredentialsError::Refused(_))) => {
-                ErrorType::CredentialsRefused
+            Self::Ecs(EcsError::OtherAccount { .. } | EcsError::UnknownAccount { .. }) => {
+                ErrorType::OtherAccount
             }
-            Self::Ecs(EcsError::Credentials(_)) => ErrorType::CredentialsUnavailable,
+            Self::Ecs(EcsError::Credentials(error))
+            | Self::Store(StoreError::Credentials(error))
+            | Self::Queue(QueueError::Credentials(error)) => match error {
+                CredentialsError::Refused(_) => ErrorType::CredentialsRefused,
+                CredentialsError::Unavailable(_) => ErrorType::CredentialsUnavailable,
+            },
             Self::Ecs(_) => ErrorType::EcsUnavailable,
             Self::Store(StoreError::Denied(_)) => ErrorType::ArchiveDenied,
             Self::Store(StoreError::Rejected(_)) => ErrorType::ArchiveRejected,
@@ -297,7 +302,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 request_id: String::new(),
             })
         } else {
-            source.console_output(region_id, instance_id).await
+            let owner = owner(&follow.event);
+            source.console_output(owner, region_id, instance_id).await
         };
         let now = Timestamp::now();
         match answer {
@@ -441,6 +447,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             .as_ref()
             .or(self.default_region.as_ref())
             .ok_or(CaptureError::NoRegion)
+    }
+}
+
+/// Whose instance an event is about. Who asks by hand or sweeps means the own account.
+fn owner(event: &InstanceEvent) -> Owner<'_> {
+    match (&event.account_id, &event.cause) {
+        (Some(account_id), _) => Owner::Account(account_id),
+        (None, Cause::Manual | Cause::Sweep) => Owner::Own,
+        (None, _) => Owner::Unknown,
     }
 }
 

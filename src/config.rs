@@ -3,6 +3,7 @@
 mod archive;
 mod host;
 mod keys;
+mod proxies;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,12 +13,14 @@ use url::Url;
 
 use crate::capture::{Archiver, FailedEvents};
 use crate::clock::Clock;
+#[cfg(feature = "cli")]
+use crate::credentials::aws_chain::AwsChain;
 use crate::credentials::source::Source;
-use crate::credentials::{Credentials, CredentialsProvider, Secret};
+use crate::credentials::{Credentials, CredentialsProvider, Identity, Secret};
 use crate::ecs::EcsClient;
 use crate::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::ecs::signature::SignatureVersion;
-use crate::http::HttpSetupError;
+use crate::http::{HttpOptions, HttpSetupError};
 use crate::ids::RegionId;
 use crate::queue::{Queue, QueueConfig};
 use crate::store::ArchiveStore;
@@ -28,7 +31,7 @@ use crate::webhook::WebhookPolicy;
 use crate::webhook::gate::Gate;
 
 /// Every variable that is read. The settings table of the README has a row for each.
-pub const SETTINGS: [&str; 52] = [
+pub const SETTINGS: [&str; 61] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -74,10 +77,19 @@ pub const SETTINGS: [&str; 52] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
     "AWS_LAMBDA_LOG_LEVEL",
     "AWS_LAMBDA_LOG_FORMAT",
     "RUST_LOG",
@@ -85,7 +97,12 @@ pub const SETTINGS: [&str; 52] = [
 
 /// The variables as they are set; an empty one counts as not set.
 #[derive(Clone)]
-pub struct Environment(BTreeMap<&'static str, String>);
+pub struct Environment {
+    set: BTreeMap<&'static str, String>,
+    /// Whether AWS credentials that are not set here are those a person has elsewhere.
+    #[cfg(feature = "cli")]
+    is_command_line: bool,
+}
 
 /// All that is wrong with the settings, each by name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +133,8 @@ pub struct Config {
     pub failed_events: FailedEvents,
     /// Whose HTTP requests are served.
     pub webhook: WebhookPolicy,
+    /// How services are reached.
+    pub http: HttpOptions,
 }
 
 /// The parts of a set-up that can be tried, each as far as its own settings are right.
@@ -127,6 +146,8 @@ pub struct Parts {
     pub ecs: Option<EcsConfig>,
     /// What brings events back to be followed; `None` where its settings are wrong, too.
     pub follow_queue: Option<QueueConfig>,
+    /// How services are reached, as far as it is right.
+    pub http: HttpOptions,
     /// What is wrong with these and all other settings.
     pub problems: Result<(), ConfigError>,
 }
@@ -140,6 +161,8 @@ pub struct EcsConfig {
     pub signature_version: SignatureVersion,
     /// Where the credentials come from that requests are signed with.
     pub credentials: Source,
+    /// How to learn whose they are.
+    pub identity: Identity,
     /// The region of events that name none.
     pub default_region: Option<RegionId>,
 }
@@ -171,13 +194,30 @@ impl Environment {
     /// From any look-up.
     pub fn new(lookup: impl Fn(&'static str) -> Option<String>) -> Self {
         let set = |name| Some((name, lookup(name).filter(|value| !value.is_empty())?));
-        Self(SETTINGS.into_iter().filter_map(set).collect())
+        Self {
+            set: SETTINGS.into_iter().filter_map(set).collect(),
+            #[cfg(feature = "cli")]
+            is_command_line: false,
+        }
+    }
+
+    /// For the command line: AWS credentials and their region may be in profiles, too.
+    #[cfg(feature = "cli")]
+    pub async fn of_command_line() -> Self {
+        let mut environment = Self::of_process();
+        environment.is_command_line = true;
+        let is_set = ["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| environment.get(name));
+        if is_set == [None, None] {
+            let region = crate::credentials::aws_chain::profile_region().await;
+            environment = environment.with("AWS_REGION", region);
+        }
+        environment
     }
 
     /// With `value`, where there is one, in place of what is set: a flag of the command line.
     pub fn with(mut self, name: &'static str, value: Option<String>) -> Self {
         if let Some(value) = value {
-            self.0.insert(name, value);
+            self.set.insert(name, value);
         }
         self
     }
@@ -204,7 +244,7 @@ impl Environment {
 
     fn get(&self, name: &'static str) -> Option<&str> {
         debug_assert!(SETTINGS.contains(&name), "{name} is not among the settings");
-        self.0.get(name).map(String::as_str)
+        self.set.get(name).map(String::as_str)
     }
 }
 
@@ -266,6 +306,7 @@ impl Config {
         };
         let failed_events = failed_events(environment, &mut problems);
         let webhook = host::webhook(environment, &mut problems);
+        let http = http_options(environment, &mut problems);
         let read = || {
             Some(Self {
                 archive: archive?,
@@ -275,6 +316,7 @@ impl Config {
                 follow_queue: follow_queue?,
                 failed_events: failed_events?,
                 webhook: webhook?,
+                http: http?,
             })
         };
         match read() {
@@ -288,9 +330,9 @@ impl Config {
     /// # Errors
     /// [`HttpSetupError`] when there is no TLS.
     pub fn archiver(self) -> Result<Archiver<EcsClient, ArchiveStore>, HttpSetupError> {
-        let http = crate::http::client()?;
+        let http = crate::http::client(&self.http)?;
         let default_region = self.ecs.default_region.clone();
-        let credentials = CredentialsProvider::new(self.ecs.credentials.clone(), http.clone());
+        let credentials = self.ecs.provider(http.clone());
         Ok(Archiver {
             store: self.archive.store_with(http.clone(), Some(&credentials)),
             follow_budget: self.follow_budget,
@@ -309,8 +351,13 @@ impl Config {
 impl EcsConfig {
     /// Makes what asks.
     pub fn client(self, http: reqwest::Client) -> EcsClient {
-        let credentials = CredentialsProvider::new(self.credentials.clone(), http.clone());
+        let credentials = self.provider(http.clone());
         self.client_with(http, credentials)
+    }
+
+    fn provider(&self, http: reqwest::Client) -> CredentialsProvider {
+        let (source, identity) = (self.credentials.clone(), self.identity.clone());
+        CredentialsProvider::with_identity(source, http, identity)
     }
 
     fn client_with(self, http: reqwest::Client, credentials: CredentialsProvider) -> EcsClient {
@@ -335,9 +382,29 @@ impl Parts {
             follow_queue: environment.get("FOLLOW_QUEUE_URL").and_then(queue),
             archive: archive::archive(environment, &mut named),
             ecs: ecs(environment, &mut named),
+            http: http_options(environment, &mut named).unwrap_or_default(),
             problems,
         }
     }
+}
+
+impl HttpOptions {
+    /// Reads and checks how services are reached.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        match http_options(environment, &mut problems) {
+            Some(options) if problems.0.is_empty() => Ok(options),
+            _ => Err(ConfigError(problems.0)),
+        }
+    }
+}
+
+fn http_options(environment: &Environment, problems: &mut Problems) -> Option<HttpOptions> {
+    let proxies = proxies::proxies(environment, problems)?;
+    Some(HttpOptions { proxies })
 }
 
 impl QueueConfig {
@@ -488,16 +555,32 @@ fn sqs_queue(
     })
 }
 
-fn aws_credentials(environment: &Environment, problems: &mut Problems) -> Option<Credentials> {
+/// Where credentials for AWS come from: the variables; on the command line, where people have them.
+fn aws_credentials(environment: &Environment, problems: &mut Problems) -> Option<Source> {
+    #[cfg(feature = "cli")]
+    if environment.is_command_line
+        && ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| environment.get(name))
+            == [None, None]
+    {
+        let region = environment.get("AWS_REGION");
+        let region = region.or(environment.get("AWS_DEFAULT_REGION"));
+        return Some(Source::AwsChain(AwsChain {
+            profile: environment
+                .get("AWS_PROFILE")
+                .unwrap_or("default")
+                .to_owned(),
+            region: region.map(str::to_owned),
+        }));
+    }
     let hint = "the key that signs requests to AWS; on AWS Lambda the role sets it";
     let access_key_id = problems.required(environment, "AWS_ACCESS_KEY_ID", hint);
     let hint = "the secret of AWS_ACCESS_KEY_ID";
     let secret = problems.required(environment, "AWS_SECRET_ACCESS_KEY", hint);
-    Some(Credentials {
+    Some(Source::Static(Credentials {
         access_key_id: access_key_id?,
         access_key_secret: Secret::new(secret?),
         security_token: environment.get("AWS_SESSION_TOKEN").map(Secret::new),
-    })
+    }))
 }
 
 fn aws_region(environment: &Environment, problems: &mut Problems) -> Option<String> {
@@ -527,16 +610,13 @@ fn ecs(environment: &Environment, problems: &mut Problems) -> Option<EcsConfig> 
             )),
         ),
     };
-    let default_region = match environment.get("ALIBABA_CLOUD_REGION_ID") {
-        Some(text) => problems
-            .note("ALIBABA_CLOUD_REGION_ID", RegionId::parse(text))
-            .map(Some),
-        None => Some(None),
-    };
+    let default_region = keys::default_region(environment, problems);
+    let identity = keys::identity(environment, problems);
     Some(EcsConfig {
         endpoint: endpoint?,
         signature_version: signature_version?,
         credentials: credentials?,
+        identity: identity?,
         default_region: default_region?,
     })
 }

@@ -16,6 +16,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::{Clock, http_date};
 
+mod proxies;
+
+pub use proxies::Proxies;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two pieces of an answer, not for the whole of it.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -26,6 +30,13 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 #[error("the HTTP client cannot be set up: {0}")]
 pub struct HttpSetupError(String);
 
+/// How services are reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// What stands between this program and them.
+    pub proxies: Proxies,
+}
+
 /// Makes the client.
 ///
 /// Trust comes from the Mozilla roots built into the program: reading the system's store costs
@@ -33,7 +44,7 @@ pub struct HttpSetupError(String);
 ///
 /// # Errors
 /// [`HttpSetupError`] when TLS cannot be set up; it is a defect of the build.
-pub fn client() -> Result<reqwest::Client, HttpSetupError> {
+pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> {
     let failed = |error: &dyn std::fmt::Display| HttpSetupError(error.to_string());
     let roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
@@ -56,25 +67,41 @@ pub fn client() -> Result<reqwest::Client, HttpSetupError> {
             env!("CARGO_PKG_VERSION")
         ))
         .dns_resolver(Arc::new(Resolver))
+        .no_proxy() // Not by the client's own reading of the environment, …
+        .proxy(options.proxies.clone().into_rule()) // … but by the settings.
         .build()
         .map_err(|error| failed(&error))
 }
 
 /// The same client, as the AWS SDK wants it. `clock` learns the time of each answer.
 pub fn sdk_client(client: reqwest::Client, clock: Clock) -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(SdkConnector { client, clock });
-    http_client_fn(move |_settings, _components| connector.clone())
+    http_client_fn(move |settings, _components| {
+        // The clients of the archive and the queue set neither; what looks for instance metadata
+        // does, because off its cloud nothing answers.
+        let limits = [settings.connect_timeout(), settings.read_timeout()];
+        SharedHttpConnector::new(SdkConnector {
+            client: client.clone(),
+            clock: clock.clone(),
+            limit: limits.into_iter().flatten().reduce(|a, b| a + b),
+        })
+    })
 }
 
 #[derive(Debug, Clone)]
 struct SdkConnector {
     client: reqwest::Client,
     clock: Clock,
+    /// Longest time until an answer begins.
+    limit: Option<Duration>,
 }
 
 impl HttpConnector for SdkConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Self { client, clock } = self.clone();
+        let Self {
+            client,
+            clock,
+            limit,
+        } = self.clone();
         HttpConnectorFuture::new(async move {
             let request = request
                 .try_into_http1x()
@@ -82,7 +109,14 @@ impl HttpConnector for SdkConnector {
                 .map(reqwest::Body::wrap);
             let request = reqwest::Request::try_from(request)
                 .map_err(|error| ConnectorError::user(error.into()))?;
-            let response = client.execute(request).await.map_err(connector_error)?;
+            let answer = client.execute(request);
+            let answer = match limit {
+                Some(limit) => tokio::time::timeout(limit, answer)
+                    .await
+                    .map_err(|error| ConnectorError::timeout(error.into()))?,
+                None => answer.await,
+            };
+            let response = answer.map_err(connector_error)?;
             let date = response.headers().get("date");
             clock.note(date.and_then(|date| http_date(date.to_str().ok()?)));
             let response = http::Response::from(response).map(SdkBody::from_body_1_x);

@@ -28,7 +28,7 @@ pub mod outcome; // what became of an event (pure)
 pub mod config; // environment → Config; the only file that reads it
 pub mod clock; // a service's clock, as far as it is known
 pub mod credentials; // access keys that never show their secret
-pub mod http; // the one HTTP client
+pub mod http; // the one HTTP client, and its proxies
 pub mod log; // log lines
 pub mod refusal; // a service's no
 

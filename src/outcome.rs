@@ -76,6 +76,8 @@ pub enum ErrorType {
     EcsDenied,
     /// ECS refused the request.
     EcsRejected,
+    /// ECS does not find the instance, which may be of another account than the credentials.
+    OtherAccount,
     /// The archive did not answer.
     ArchiveUnavailable,
     /// The archive refused access.
@@ -104,6 +106,7 @@ impl ErrorType {
             Self::EcsUnavailable => "EcsUnavailable",
             Self::EcsDenied => "EcsDenied",
             Self::EcsRejected => "EcsRejected",
+            Self::OtherAccount => "OtherAccount",
             Self::ArchiveUnavailable => "ArchiveUnavailable",
             Self::ArchiveDenied => "ArchiveDenied",
             Self::ArchiveRejected => "ArchiveRejected",

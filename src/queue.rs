@@ -5,13 +5,14 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Region};
+use aws_sdk_sqs::config::{BehaviorVersion, IdentityCache, Region};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures_util::FutureExt as _;
 
 use crate::clock::Clock;
-use crate::credentials::Credentials;
+use crate::credentials::source::Source;
+use crate::credentials::{Credentials, CredentialsError, CredentialsProvider};
 use crate::refusal::Refusal;
 use crate::retry::{Remediable, Remedy};
 
@@ -32,8 +33,8 @@ pub struct QueueConfig {
     pub url: url::Url,
     /// Region, as the signature names it.
     pub region: String,
-    /// Signs the requests.
-    pub credentials: Credentials,
+    /// Where the credentials come from that requests are signed with.
+    pub credentials: Source,
 }
 
 /// A queue.
@@ -43,6 +44,7 @@ pub struct QueueConfig {
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
+    credentials: CredentialsProvider,
     url: String,
 }
 
@@ -66,6 +68,9 @@ pub enum QueueError {
     /// The signature's time or token is no longer good. Try again with fresh ones.
     #[error("the queue asks for a fresh signature: {0}")]
     StaleSignature(String),
+    /// There are no credentials to ask with.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// Keys, permissions or the address are wrong. Someone must mend them.
     #[error("the queue refused the request: {0}")]
     Refused(Refusal),
@@ -74,9 +79,11 @@ pub enum QueueError {
 impl Remediable for QueueError {
     fn remedy(&self) -> Remedy {
         match self {
-            Self::Unavailable(_) => Remedy::Wait,
+            Self::Unavailable(_) | Self::Credentials(CredentialsError::Unavailable(_)) => {
+                Remedy::Wait
+            }
             Self::StaleSignature(_) => Remedy::SignAgain,
-            Self::Refused(_) => Remedy::GiveUp,
+            Self::Credentials(CredentialsError::Refused(_)) | Self::Refused(_) => Remedy::GiveUp,
         }
     }
 
@@ -88,10 +95,12 @@ impl Remediable for QueueError {
 impl Queue {
     /// Builds the client straight from the configuration, as the archive's.
     pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
+        let credentials = CredentialsProvider::new(config.credentials, http.clone());
         let client = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region))
-            .credentials_provider(config.credentials.for_aws())
+            .credentials_provider(credentials.clone())
+            .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
             .endpoint_url(config.url.origin().ascii_serialization())
             .http_client(crate::http::sdk_client(http, Clock::default()))
             .retry_config(RetryConfig::disabled()) // `retry` has them, with the deadline.
@@ -99,6 +108,7 @@ impl Queue {
             .build();
         Self {
             client: Client::from_conf(client),
+            credentials,
             url: config.url.into(),
         }
     }
@@ -111,9 +121,12 @@ impl Queue {
     pub async fn send(&self, body: &str, delay: Duration) -> Result<(), QueueError> {
         let seconds = delay.min(MAX_DELAY).as_secs_f64().ceil() as i32;
         let request = self.client.send_message().queue_url(&self.url);
+        let used = self.credentials.get().await?;
         let sent = request.message_body(body).delay_seconds(seconds).send();
-        let sent = sent.boxed().await.map(drop);
-        sent.map_err(|error| self.error("SendMessage", &error))
+        match sent.boxed().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.error("SendMessage", &error, &used).await),
+        }
     }
 
     /// Up to ten messages, which nobody else receives for as long as `serving` each; none where
@@ -129,8 +142,11 @@ impl Queue {
             .visibility_timeout(invisible as i32)
             // Without a wait SQS asks a part of its servers, and may answer none where there are.
             .wait_time_seconds(WAIT_SECONDS);
-        let answer = request.send().boxed().await;
-        let answer = answer.map_err(|error| self.error("ReceiveMessage", &error))?;
+        let used = self.credentials.get().await?;
+        let answer = match request.send().boxed().await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.error("ReceiveMessage", &error, &used).await),
+        };
         let received = |message: aws_sdk_sqs::types::Message| {
             Some(Received {
                 id: message.message_id.unwrap_or_default(),
@@ -153,11 +169,20 @@ impl Queue {
     pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
         let request = self.client.delete_message().queue_url(&self.url);
         let request = request.receipt_handle(&message.receipt_handle);
-        let deleted = request.send().boxed().await.map(drop);
-        deleted.map_err(|error| self.error("DeleteMessage", &error))
+        let used = self.credentials.get().await?;
+        match request.send().boxed().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.error("DeleteMessage", &error, &used).await),
+        }
     }
 
-    fn error<E>(&self, operation: &str, error: &SdkError<E, HttpResponse>) -> QueueError
+    /// Says what is wrong. Credentials that SQS refuses are replaced where that is possible.
+    async fn error<E>(
+        &self,
+        operation: &str,
+        error: &SdkError<E, HttpResponse>,
+        used: &Credentials,
+    ) -> QueueError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -173,7 +198,14 @@ impl Queue {
         }
         match (status, code) {
             // The SDK has set its clock by the Date of this very answer.
-            (_, "RequestExpired" | "ExpiredToken" | "ExpiredTokenException") => {
+            (_, "RequestExpired") => QueueError::StaleSignature(text),
+            (_, "ExpiredToken" | "ExpiredTokenException") => {
+                self.credentials.replace(used).await;
+                QueueError::StaleSignature(text)
+            }
+            (_, "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidToken")
+                if self.credentials.replace(used).await =>
+            {
                 QueueError::StaleSignature(text)
             }
             (429 | 500.., _) | (_, "RequestThrottled" | "ThrottlingException" | "OverLimit") => {

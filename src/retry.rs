@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
+use crate::credentials::Owner;
 use crate::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
 use crate::ecs::{ConsoleSource, Fleet};
 use crate::ids::{InstanceId, RegionId};
@@ -135,11 +136,12 @@ impl<'a, T> Retrying<'a, T> {
 impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
     async fn console_output(
         &self,
+        owner: Owner<'_>,
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
         retry(self.deadline, || {
-            self.inner.console_output(region_id, instance_id)
+            self.inner.console_output(owner, region_id, instance_id)
         })
         .await
     }

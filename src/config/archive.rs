@@ -3,7 +3,6 @@
 use url::Url;
 
 use super::{Archive, Environment, Problems, aws_credentials, aws_region, keys};
-use crate::credentials::source::Source;
 use crate::ids::RegionId;
 use crate::store::bucket::{BucketConfig, Profile};
 
@@ -66,7 +65,7 @@ fn s3(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<B
         region: region?,
         endpoint_url,
         profile,
-        credentials: Source::Static(credentials?),
+        credentials: credentials?,
     })
 }
 
@@ -97,12 +96,16 @@ fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<
         .query_pairs()
         .find(|(name, _)| name == "region")
         .map(|(_, value)| value);
-    let region = match in_url
-        .as_deref()
-        .or(environment.get("ALIBABA_CLOUD_REGION_ID"))
-    {
-        Some(region) => problems.note("ARCHIVE_URL", RegionId::parse(region)),
-        None => problems.note(
+    let region = match in_url {
+        Some(region) => problems
+            .note("ARCHIVE_URL", RegionId::parse(&region))
+            .map(Some),
+        None => keys::default_region(environment, problems),
+    };
+    let region = match region {
+        Some(Some(region)) => Some(region),
+        None => None,
+        Some(None) => problems.note(
             "ARCHIVE_URL",
             Err(
                 "the bucket's region is not known; write oss://bucket/prefix?region=cn-hangzhou or \

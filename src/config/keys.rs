@@ -1,14 +1,14 @@
 //! Settings → where Alibaba Cloud credentials come from, in the order of the official SDKs: the
 //! environment, OIDC, the CLI's profile, the credentials file, instance metadata, an address.
 
-use std::path::PathBuf;
-
-use url::Url;
+use std::path::{Path, PathBuf};
 
 use super::{Environment, Problems, aws_credentials, aws_region};
-use crate::credentials::files::{Defaults, cli_profile, credentials_file, regional_sts};
-use crate::credentials::source::{AwsIdentity, OidcToken, Role, Source};
-use crate::credentials::{Credentials, Secret};
+use crate::credentials::files::{Defaults, Found, address, credentials_file, regional_sts};
+use crate::credentials::profile::{cli_profile, cli_region};
+use crate::credentials::source::{AwsIdentity, OidcToken, Place, ROLE_SECONDS, Role, Source};
+use crate::credentials::{Credentials, Identity, Secret};
+use crate::ids::{AccountId, RegionId};
 
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
@@ -19,6 +19,10 @@ const OIDC_AUDIENCE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE";
 const SESSION_NAME: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
 const CREDENTIALS_FILE: &str = "ALIBABA_CLOUD_CREDENTIALS_FILE";
 const CREDENTIALS_URI: &str = "ALIBABA_CLOUD_CREDENTIALS_URI";
+const PROFILE: &str = "ALIBABA_CLOUD_PROFILE";
+const REGION: &str = "ALIBABA_CLOUD_REGION_ID";
+const METADATA_ROLE: &str = "ALIBABA_CLOUD_ECS_METADATA";
+const METADATA_ENDPOINT: &str = "ECS_METADATA_ENDPOINT_URL";
 
 /// What an assumed role's session may do here, whatever the role may: never more than the role.
 const SESSION_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ecs:GetInstanceConsoleOutput","ecs:DescribeInstances","ecs:DescribeRegions","oss:PutObject","oss:GetObject","oss:ListObjects","oss:DeleteObject"],"Resource":"*"}]}"#;
@@ -30,47 +34,122 @@ pub(super) fn alibaba(environment: &Environment, problems: &mut Problems) -> Opt
     let has_oidc = [OIDC_PROVIDER, OIDC_FILE, OIDC_AUDIENCE]
         .into_iter()
         .any(set);
-    if set(KEY_ID) || set(KEY_SECRET) {
-        let base = Source::Static(key(environment, problems)?);
-        return match environment.get(ROLE) {
-            Some(arn) if !has_oidc => Some(Source::AssumeRole {
-                base: Box::new(base),
-                role: role(arn, environment, problems, &defaults)?,
-            }),
-            _ => Some(base),
-        };
-    }
-    if has_oidc || set(ROLE) {
+    let base = if set(KEY_ID) || set(KEY_SECRET) {
+        Source::Static(key(environment, "", problems)?)
+    } else if has_oidc {
         return oidc(environment, problems, &defaults);
+    } else {
+        let mut places = Vec::new();
+        match from_files(environment, problems, &defaults, &mut places)? {
+            Some(source) => source,
+            None => elsewhere(environment, problems, &defaults, places)?,
+        }
+    };
+    // What the host hands over is fresh with each request, and its variables are not.
+    let base = match base {
+        base if !environment.is_function_compute() => base,
+        Source::Chain(mut places) => {
+            places.insert(0, Place::Set(Source::Host));
+            Source::Chain(places)
+        }
+        base => Source::Chain(vec![Place::Set(Source::Host), Place::Set(base)]),
+    };
+    match environment.get(ROLE) {
+        Some(arn) if !has_oidc => Some(Source::AssumeRole {
+            base: Box::new(base),
+            role: role(arn, environment, problems, &defaults)?,
+        }),
+        _ => Some(base),
     }
-    if let Some(source) = from_files(environment, problems, &defaults) {
-        return source;
-    }
-    let mut last = Vec::new();
-    // Neither function host has instance metadata, and a wait for it would be in vain.
-    let is_function = environment.is_function();
-    if !is_function && !is_true(environment, "ALIBABA_CLOUD_ECS_METADATA_DISABLED") {
-        last.push(Source::Metadata {
-            endpoint: defaults.metadata,
-            role_name: environment
-                .get("ALIBABA_CLOUD_ECS_METADATA")
-                .map(str::to_owned),
-            allows_v1: !is_true(environment, "ALIBABA_CLOUD_IMDSV1_DISABLED"),
-        });
-    }
-    if let Some(text) = environment.get(CREDENTIALS_URI) {
-        last.push(Source::Uri(address(CREDENTIALS_URI, text, problems)?));
-    }
-    if last.is_empty() && !environment.is_function_compute() {
-        key(environment, problems)?; // Names what is missing.
-    }
-    // Function Compute may hand the role's keys over with each request, and in no other way.
-    Some(Source::Chain(last))
 }
 
-fn key(environment: &Environment, problems: &mut Problems) -> Option<Credentials> {
-    let hint = "the access key that may call ecs:GetInstanceConsoleOutput";
-    let access_key_id = problems.required(environment, KEY_ID, hint);
+/// The region of instances whose events name none: the setting, or else the CLI's profile has it.
+/// `None` is a wrong one, `Some(None)` none.
+pub(super) fn default_region(
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<Option<RegionId>> {
+    if let Some(text) = environment.get(REGION) {
+        return problems.note(REGION, RegionId::parse(text)).map(Some);
+    }
+    let Some(path) = cli_file(environment) else {
+        return Some(None);
+    };
+    // Who has keys elsewhere need not have a good file; who has them there is told about it.
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return Some(None);
+    };
+    let region = cli_region(&text, environment.get(PROFILE));
+    if region.is_err() && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
+        return Some(None);
+    }
+    problems.note(REGION, region.map_err(|error| in_file(&path, &error)))
+}
+
+/// Whose credentials these are, as far as the settings say how to learn it.
+pub(super) fn identity(environment: &Environment, problems: &mut Problems) -> Option<Identity> {
+    let account_id = environment.get("FC_ACCOUNT_ID");
+    Some(Identity {
+        sts: defaults(environment, problems)?.sts,
+        // It is the platform's, so what is not an account is not worth a refusal to start.
+        host_account: account_id.and_then(|text| AccountId::parse(text).ok()),
+    })
+}
+
+/// The places after the files, in their order. `places` has those before.
+fn elsewhere(
+    environment: &Environment,
+    problems: &mut Problems,
+    defaults: &Defaults,
+    mut places: Vec<Place>,
+) -> Option<Source> {
+    let empty = |why: &str| Place::Empty(why.to_owned());
+    let role_name = environment.get(METADATA_ROLE).map(str::to_owned);
+    places.push(match &defaults.metadata {
+        None => empty("ALIBABA_CLOUD_ECS_METADATA_DISABLED is true"),
+        // Neither function host has instance metadata, and a wait for it would be in vain.
+        Some(_) if environment.is_function() => empty("a function has no instance metadata"),
+        Some(endpoint) => {
+            let is_named = role_name.is_some();
+            let source = Source::Metadata {
+                endpoint: endpoint.clone(),
+                role_name,
+                allows_v1: defaults.allows_metadata_v1,
+            };
+            if is_named {
+                Place::Set(source)
+            } else {
+                Place::Guess(source)
+            }
+        }
+    });
+    places.push(match environment.get(CREDENTIALS_URI) {
+        Some(text) => Place::Set(Source::Uri(problems.note(CREDENTIALS_URI, address(text))?)),
+        None => empty("ALIBABA_CLOUD_CREDENTIALS_URI is not set"),
+    });
+    let is_empty = |place: &Place| matches!(place, Place::Empty(_));
+    // Function Compute may hand the role's keys over with each request, and in no other way.
+    if places.iter().all(is_empty) && !environment.is_function_compute() {
+        if environment.get(ROLE).is_some() {
+            // Names what an OIDC token takes, which needs no key.
+            return oidc(environment, problems, defaults);
+        }
+        let whys: Vec<_> = places.iter().filter_map(Place::why).collect();
+        key(
+            environment,
+            &format!("; looked at: {}", whys.join(", ")),
+            problems,
+        )?;
+    }
+    places.insert(0, empty("ALIBABA_CLOUD_ACCESS_KEY_ID is not set"));
+    places.insert(1, empty("ALIBABA_CLOUD_OIDC_PROVIDER_ARN is not set"));
+    Some(Source::Chain(places))
+}
+
+/// `also`: where else keys were looked for.
+fn key(environment: &Environment, also: &str, problems: &mut Problems) -> Option<Credentials> {
+    let hint = format!("the access key that may call ecs:GetInstanceConsoleOutput{also}");
+    let access_key_id = problems.required(environment, KEY_ID, &hint);
     let hint = "the secret of ALIBABA_CLOUD_ACCESS_KEY_ID";
     let secret = problems.required(environment, KEY_SECRET, hint);
     Some(Credentials {
@@ -116,7 +195,7 @@ fn aws_identity(
         .get("AWS_ENDPOINT_URL_STS")
         .or(environment.get("AWS_ENDPOINT_URL"));
     Some(AwsIdentity {
-        credentials: credentials?,
+        credentials: Box::new(credentials?),
         region: region?,
         endpoint_url: endpoint_url.map(str::to_owned),
         audience: audience.to_owned(),
@@ -129,8 +208,17 @@ fn role(
     problems: &mut Problems,
     defaults: &Defaults,
 ) -> Option<Role> {
-    let is_arn = arn.starts_with("acs:ram::") && arn.contains(":role/");
-    let why = "expected acs:ram::ACCOUNT:role/NAME";
+    let parts: Vec<_> = arn.splitn(5, ':').collect();
+    let is_arn = match parts[..] {
+        ["acs", "ram", "", account, resource] => {
+            (account == "{account}" || AccountId::parse(account).is_ok())
+                && resource
+                    .strip_prefix("role/")
+                    .is_some_and(|name| !name.is_empty())
+        }
+        _ => false,
+    };
+    let why = "expected acs:ram::ACCOUNT:role/NAME, with an account ID or {account}";
     problems.note(ROLE, is_arn.then_some(()).ok_or(why))?;
     let policy = environment.get("ALIBABA_CLOUD_ROLE_SESSION_POLICY");
     Some(Role {
@@ -140,39 +228,80 @@ fn role(
         external_id: environment
             .get("ALIBABA_CLOUD_ROLE_EXTERNAL_ID")
             .map(str::to_owned),
+        seconds: ROLE_SECONDS,
         sts: defaults.sts.clone(),
     })
 }
 
-/// `None` where there is no file; `Some(None)` for one that is wrong.
+/// `None` is a file that is wrong, `Some(None)` none with keys; `places` says then what was found.
 fn from_files(
     environment: &Environment,
     problems: &mut Problems,
     defaults: &Defaults,
+    places: &mut Vec<Place>,
 ) -> Option<Option<Source>> {
-    let profile = environment.get("ALIBABA_CLOUD_PROFILE");
-    let home = environment.get("HOME").map(PathBuf::from);
-    let below_home = |path: &str| Some(home.as_ref()?.join(path));
-    let cli_is_off = is_true(environment, "ALIBABA_CLOUD_CLI_PROFILE_DISABLED");
-    let cli = below_home(".aliyun/config.json").filter(|path| !cli_is_off && path.exists());
-    if let Some(path) = cli {
-        let source = read(&path, |text| cli_profile(text, profile, defaults));
-        return Some(problems.note("ALIBABA_CLOUD_PROFILE", source));
+    let profile = environment.get(PROFILE);
+    let mut lacks_profile = Vec::new();
+    let files: [(&str, Option<PathBuf>, &str, Reader); 2] = [
+        (
+            PROFILE,
+            cli_file(environment),
+            "~/.aliyun/config.json",
+            cli_profile,
+        ),
+        (
+            CREDENTIALS_FILE,
+            sdk_file(environment),
+            "~/.alibabacloud/credentials.ini",
+            credentials_file,
+        ),
+    ];
+    for (name, path, usual, reader) in files {
+        let Some(path) = path else {
+            places.push(Place::Empty(format!("there is no {usual}")));
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+        let found = text.and_then(|text| reader(&text, profile, defaults));
+        let found = found.map_err(|error| in_file(&path, &error));
+        let why = match problems.note(name, found)? {
+            Found::Source(source) => return Some(Some(*source)),
+            Found::Nothing(why) => in_file(&path, &why),
+            Found::NoProfile(why) => {
+                lacks_profile.push(in_file(&path, &why));
+                in_file(&path, &why)
+            }
+        };
+        places.push(Place::Empty(why));
     }
-    let named = environment.get(CREDENTIALS_FILE).map(PathBuf::from);
-    let usual = || below_home(".alibabacloud/credentials.ini").filter(|path| path.exists());
-    let path = named.or_else(usual)?;
-    let source = read(&path, |text| credentials_file(text, profile, defaults));
-    Some(problems.note(CREDENTIALS_FILE, source))
+    if profile.is_some() && !lacks_profile.is_empty() {
+        return problems.note(PROFILE, Err(lacks_profile.join("; ")));
+    }
+    Some(None)
 }
 
-fn read(
-    path: &std::path::Path,
-    parse: impl Fn(&str) -> Result<Source, String>,
-) -> Result<Source, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
-    let source = text.and_then(|text| parse(&text));
-    source.map_err(|error| format!("{}: {error}", path.display()))
+type Reader = fn(&str, Option<&str>, &Defaults) -> Result<Found, String>;
+
+fn in_file(path: &Path, what: &str) -> String {
+    format!("{}: {what}", path.display())
+}
+
+fn below_home(environment: &Environment, path: &str) -> Option<PathBuf> {
+    let path = Path::new(environment.get("HOME")?).join(path);
+    path.exists().then_some(path)
+}
+
+fn cli_file(environment: &Environment) -> Option<PathBuf> {
+    let is_off = is_true(environment, "ALIBABA_CLOUD_CLI_PROFILE_DISABLED");
+    below_home(environment, ".aliyun/config.json").filter(|_| !is_off)
+}
+
+/// credentials-go looks for the name without an ending, the other SDKs for the one with it.
+fn sdk_file(environment: &Environment) -> Option<PathBuf> {
+    let named = environment.get(CREDENTIALS_FILE).map(PathBuf::from);
+    named
+        .or_else(|| below_home(environment, ".alibabacloud/credentials.ini"))
+        .or_else(|| below_home(environment, ".alibabacloud/credentials"))
 }
 
 fn defaults(environment: &Environment, problems: &mut Problems) -> Option<Defaults> {
@@ -185,16 +314,17 @@ fn defaults(environment: &Environment, problems: &mut Problems) -> Option<Defaul
         environment.get("STS_ENDPOINT_URL"),
         environment.get("ALIBABA_CLOUD_STS_REGION"),
     ) {
-        (Some(text), _) => address("STS_ENDPOINT_URL", text, problems),
+        (Some(text), _) => problems.note("STS_ENDPOINT_URL", address(text)),
         (None, Some(region)) => {
             problems.note("ALIBABA_CLOUD_STS_REGION", regional_sts(prefix, region))
         }
-        (None, None) => address("STS_ENDPOINT_URL", "https://sts.aliyuncs.com", problems),
+        (None, None) => problems.note("STS_ENDPOINT_URL", address("https://sts.aliyuncs.com")),
     };
     let metadata = environment
-        .get("ECS_METADATA_ENDPOINT_URL")
+        .get(METADATA_ENDPOINT)
         .unwrap_or("http://100.100.100.200");
-    let metadata = address("ECS_METADATA_ENDPOINT_URL", metadata, problems);
+    let metadata = problems.note(METADATA_ENDPOINT, address(metadata));
+    let is_off = is_true(environment, "ALIBABA_CLOUD_ECS_METADATA_DISABLED");
     let session_name = environment
         .get(SESSION_NAME)
         .unwrap_or(env!("CARGO_PKG_NAME"));
@@ -206,16 +336,10 @@ fn defaults(environment: &Environment, problems: &mut Problems) -> Option<Defaul
     problems.note(SESSION_NAME, is_name.then_some(()).ok_or(why))?;
     Some(Defaults {
         sts: sts?,
-        metadata: metadata?,
+        metadata: Some(metadata?).filter(|_| !is_off),
+        allows_metadata_v1: !is_true(environment, "ALIBABA_CLOUD_IMDSV1_DISABLED"),
         session_name: session_name.to_owned(),
     })
-}
-
-fn address(name: &'static str, text: &str, problems: &mut Problems) -> Option<Url> {
-    let url = Url::parse(text).ok();
-    let usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-    let why = "expected an address such as https://sts.aliyuncs.com";
-    problems.note(name, url.filter(usable).ok_or(why))
 }
 
 fn is_true(environment: &Environment, name: &'static str) -> bool {

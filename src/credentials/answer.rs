@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Credentials, CredentialsError, Expiring, Secret};
+use crate::ids::AccountId;
 
 /// `AssumeRole` and `AssumeRoleWithOIDC`.
 #[derive(Deserialize)]
@@ -14,14 +15,32 @@ struct RoleAnswer {
 
 /// The members both kinds of services use. `Code` is the metadata service's.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
 struct KeyAnswer {
     access_key_id: String,
     access_key_secret: String,
     security_token: String,
-    expiration: Timestamp,
-    #[serde(default)]
+    expiration: Option<Timestamp>,
     code: Option<String>,
+}
+
+/// `GetCallerIdentity`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct IdentityAnswer {
+    account_id: AccountId,
+}
+
+/// What a program prints in the mode External, as credentials-go reads it.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Printed {
+    mode: String,
+    access_key_id: String,
+    access_key_secret: String,
+    sts_token: String,
+    expiration: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -42,7 +61,57 @@ pub fn role(status: u16, body: &[u8]) -> Result<Expiring, CredentialsError> {
     }
     let answer: RoleAnswer = serde_json::from_slice(body)
         .map_err(|_| CredentialsError::Unavailable("the answer of STS is not readable".into()))?;
-    Ok(keys(answer.credentials))
+    keys("STS", answer.credentials)
+}
+
+/// Reads whose credentials signed a request, from the answer of STS.
+///
+/// # Errors
+/// [`CredentialsError`] by what to do next.
+pub fn identity(status: u16, body: &[u8]) -> Result<AccountId, CredentialsError> {
+    if status != 200 {
+        return Err(refusal("STS", status, body));
+    }
+    let answer: IdentityAnswer = serde_json::from_slice(body)
+        .map_err(|_| CredentialsError::Unavailable("the answer of STS names no account".into()))?;
+    Ok(answer.account_id)
+}
+
+/// Reads what the program `from` printed. None of it is quoted.
+///
+/// # Errors
+/// [`CredentialsError::Refused`] when it is not one of the modes AK and StsToken.
+pub fn printed(from: &str, text: &[u8]) -> Result<Expiring, CredentialsError> {
+    let refused = |what: &str| {
+        let text = format!("the program {from} printed {what}");
+        CredentialsError::Refused(text)
+    };
+    let printed: Printed = serde_json::from_slice(text)
+        .map_err(|_| refused("no credentials in the form of the mode External"))?;
+    match printed.mode.as_str() {
+        "" | "AK" | "StsToken" => {}
+        mode => {
+            let mode = printable(mode);
+            return Err(refused(&format!("the mode {mode}; print AK or StsToken")));
+        }
+    }
+    let is_temporary = printed.mode == "StsToken";
+    if printed.access_key_id.is_empty()
+        || printed.access_key_secret.is_empty()
+        || is_temporary && printed.sts_token.is_empty()
+    {
+        return Err(refused("no whole set of keys"));
+    }
+    let token = Some(printed.sts_token).filter(|token| !token.is_empty());
+    Ok(Expiring {
+        credentials: Credentials {
+            access_key_id: printed.access_key_id,
+            access_key_secret: Secret::new(printed.access_key_secret),
+            security_token: token.map(Secret::new),
+        },
+        // An end in another form is not known, and the service will tell.
+        expires_at: printed.expiration.parse().ok(),
+    })
 }
 
 /// Reads the answer of the metadata service, or of a credentials URI. `from` names it.
@@ -53,11 +122,9 @@ pub fn metadata(from: &str, status: u16, body: &[u8]) -> Result<Expiring, Creden
     if status != 200 {
         return Err(refusal(from, status, body));
     }
-    let answer: KeyAnswer = serde_json::from_slice(body).map_err(|_| {
-        CredentialsError::Unavailable(format!("the answer of {from} has no whole set of keys"))
-    })?;
+    let answer: KeyAnswer = serde_json::from_slice(body).map_err(|_| not_whole(from))?;
     match answer.code.as_deref() {
-        None | Some("Success") => Ok(keys(answer)),
+        None | Some("" | "Success") => keys(from, answer),
         Some(code) => {
             let text = format!("{from} answered {}", printable(code));
             Err(CredentialsError::Refused(text))
@@ -65,15 +132,28 @@ pub fn metadata(from: &str, status: u16, body: &[u8]) -> Result<Expiring, Creden
     }
 }
 
-fn keys(answer: KeyAnswer) -> Expiring {
-    Expiring {
+fn not_whole(from: &str) -> CredentialsError {
+    CredentialsError::Unavailable(format!("the answer of {from} has no whole set of keys"))
+}
+
+/// An empty member counts as absent.
+fn keys(from: &str, answer: KeyAnswer) -> Result<Expiring, CredentialsError> {
+    let members = [
+        &answer.access_key_id,
+        &answer.access_key_secret,
+        &answer.security_token,
+    ];
+    if members.iter().any(|member| member.is_empty()) || answer.expiration.is_none() {
+        return Err(not_whole(from));
+    }
+    Ok(Expiring {
         credentials: Credentials {
             access_key_id: answer.access_key_id,
             access_key_secret: Secret::new(answer.access_key_secret),
             security_token: Some(Secret::new(answer.security_token)),
         },
-        expires_at: Some(answer.expiration),
-    }
+        expires_at: answer.expiration,
+    })
 }
 
 fn refusal(from: &str, status: u16, body: &[u8]) -> CredentialsError {
@@ -156,6 +236,8 @@ mod tests {
             "",
             "{}",
             r#"{"AccessKeyId":"STS.a","AccessKeySecret":"hush"}"#,
+            r#"{"AccessKeyId":"STS.a","AccessKeySecret":"hush","SecurityToken":"",
+                "Expiration":"2023-10-26T16:22:32Z"}"#,
             "<html/>",
         ] {
             for error in [

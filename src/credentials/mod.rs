@@ -1,21 +1,22 @@
 //! Access keys whose secret parts no log, error or `Debug` can show, and where they come from.
 
 use std::fmt;
-use std::sync::Arc;
 
-use aws_credential_types::provider::{
-    self, ProvideCredentials, error::CredentialsError as AwsError,
-};
-use futures_util::FutureExt as _;
-use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Mutex;
-use tracing::warn;
+use jiff::Timestamp;
 
 pub mod answer; // answers of token services (pure)
-pub mod files; // the CLI's and the SDKs' files (pure)
+mod aws; // AWS STS, about an AWS identity
+#[cfg(feature = "cli")]
+pub mod aws_chain; // AWS keys as people have them
+mod command; // a program that prints keys
+pub mod files; // the SDKs' file (pure)
+mod metadata; // the role of an ECS instance
+pub mod profile; // the CLI's file (pure)
+mod provider; // keeps and renews them
 pub mod source; // where keys come from
+mod sts; // Alibaba Cloud's STS
 
-use source::Source;
+pub use provider::{CredentialsProvider, Identity, Owner};
 
 /// A text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,95 +71,12 @@ pub enum CredentialsError {
     Refused(String),
 }
 
-/// How long before their end credentials are fetched anew.
-const RENEWAL: SignedDuration = SignedDuration::from_mins(5);
-/// What credentials must be good for at the least, when they cannot be renewed.
-const SPARE: SignedDuration = SignedDuration::from_secs(30);
-
-/// Gives credentials that are good now: fetched when they are first needed, kept, and fetched anew
-/// before they end. Copies share what one of them fetched.
-#[derive(Clone)]
-pub struct CredentialsProvider(Arc<Shared>);
-
-struct Shared {
-    source: Source,
-    http: reqwest::Client,
-    kept: Mutex<Option<Expiring>>,
-}
-
-impl fmt::Debug for CredentialsProvider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.source.fmt(f)
-    }
-}
-
-impl CredentialsProvider {
-    /// Credentials from `source`, fetched with `http` where that takes requests.
-    pub fn new(source: Source, http: reqwest::Client) -> Self {
-        let kept = Mutex::default();
-        Self(Arc::new(Shared { source, http, kept }))
-    }
-
-    /// Where they come from.
-    pub fn source(&self) -> &Source {
-        &self.0.source
-    }
-
-    /// Credentials that are good now.
-    ///
-    /// # Errors
-    /// [`CredentialsError`] when there are none.
-    pub async fn get(&self) -> Result<Credentials, CredentialsError> {
-        let mut kept = self.0.kept.lock().await;
-        let now = Timestamp::now();
-        let lasts = |kept: &Expiring, spare| kept.expires_at.is_none_or(|end| end > now + spare);
-        if let Some(kept) = kept.as_ref().filter(|kept| lasts(kept, RENEWAL)) {
-            return Ok(kept.credentials.clone());
+impl CredentialsError {
+    /// Why, without the words that say what for.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unavailable(reason) | Self::Refused(reason) => reason,
         }
-        match self.0.source.fetch(&self.0.http).await {
-            Ok(fresh) => Ok(kept.insert(fresh).credentials.clone()),
-            Err(error) => match kept.as_ref().filter(|kept| lasts(kept, SPARE)) {
-                Some(kept) => {
-                    warn!("credentials that end soon are used once more: {error}");
-                    Ok(kept.credentials.clone())
-                }
-                None => Err(error),
-            },
-        }
-    }
-
-    /// Puts credentials in place of those that are kept: a host hands over fresh ones.
-    pub async fn put(&self, credentials: Credentials) {
-        *self.0.kept.lock().await = Some(Expiring {
-            credentials,
-            expires_at: None,
-        });
-    }
-
-    /// Forgets what a service no longer takes, so that the next request gets fresh ones.
-    pub async fn forget(&self, refused: &Credentials) {
-        let mut kept = self.0.kept.lock().await;
-        // Another request may have fetched fresh ones since.
-        if kept
-            .as_ref()
-            .is_some_and(|kept| kept.credentials == *refused)
-        {
-            *kept = None;
-        }
-    }
-}
-
-/// For the AWS SDK, which signs requests to OSS.
-impl ProvideCredentials for CredentialsProvider {
-    fn provide_credentials<'a>(&'a self) -> provider::future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        let credentials = self.get().map(|credentials| match credentials {
-            Ok(credentials) => Ok(credentials.for_aws()),
-            Err(error) => Err(AwsError::provider_error(error)),
-        });
-        provider::future::ProvideCredentials::new(credentials)
     }
 }
 

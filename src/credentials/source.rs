@@ -7,48 +7,50 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aws_sdk_sts::config::{BehaviorVersion, Region};
-use aws_sdk_sts::error::ProvideErrorMetadata as _;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
-use reqwest::Method;
+use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-use super::{Credentials, CredentialsError, Expiring, Secret, answer};
-use crate::clock::{Clock, iso_second};
-use crate::ecs::nonce;
-use crate::ecs::request::{RpcCall, Stamp, sign};
-use crate::ecs::signature::SignatureVersion;
+pub use super::aws::AwsIdentity;
+pub use super::command::Command;
+use super::{Credentials, CredentialsError, Expiring, Secret, answer, metadata, sts};
+use crate::ids::AccountId;
 
-/// Version of the STS API.
-const STS_VERSION: &str = "2015-04-01";
-/// How long a role's credentials are good, in seconds. Shorter is refused below 900.
-const ROLE_SECONDS: &str = "3600";
+/// How long a role's credentials are good, in seconds, where nothing else is set. STS refuses less
+/// than 900.
+pub const ROLE_SECONDS: u32 = 3600;
 /// As the SDKs wait for STS.
-const STS_TIMEOUT: Duration = Duration::from_secs(10);
-/// The metadata service is on the same machine: what takes longer is not there.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a metadata token is good, in seconds.
-const METADATA_TOKEN_SECONDS: &str = "21600";
+pub(super) const STS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest OIDC token STS takes.
 const MAX_TOKEN_BYTES: usize = 20_000;
 /// Answers are a few kilobytes.
-const MAX_ANSWER_BYTES: usize = 64 << 10;
+pub(super) const MAX_ANSWER_BYTES: usize = 64 << 10;
+/// What credentials must be good for at the least, when they cannot be renewed.
+pub(super) const SPARE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Where credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// These.
     Static(Credentials),
-    /// A role, for whoever has the credentials of `base`: also in another account.
+    /// The host hands them over with each request: Function Compute, those of the function's role.
+    Host,
+    /// Another tool fetched these and keeps them in a file.
+    Cached {
+        /// The keys, and their end.
+        keys: Expiring,
+        /// Whose they are, and how to renew them, for a person.
+        renewal: String,
+    },
+    /// A role that the credentials of `base` may assume, also in another account.
     AssumeRole {
         /// Signs the request.
         base: Box<Source>,
         /// Is assumed.
         role: Role,
     },
-    /// A role, for whoever has a token of an OIDC provider it trusts. No key is needed.
+    /// A role that trusts an OIDC provider, for a token of that provider. No key is needed.
     Oidc {
         /// ARN of the provider.
         provider_arn: String,
@@ -68,8 +70,34 @@ pub enum Source {
     },
     /// An address that answers with credentials.
     Uri(Url),
-    /// The first of these that has any.
-    Chain(Vec<Source>),
+    /// A program that prints credentials.
+    Command(Command),
+    /// The first of these places that has any.
+    Chain(Vec<Place>),
+    /// The AWS credentials of a person.
+    #[cfg(feature = "cli")]
+    AwsChain(super::aws_chain::AwsChain),
+}
+
+/// A place of a chain where credentials are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing is there; its name and why, for a person.
+    Empty(String),
+    /// Something is set there.
+    Set(Source),
+    /// Nobody said that there is something. If it does not answer, there is nothing.
+    Guess(Source),
+}
+
+impl Place {
+    /// Why nothing is there; `None` where something may be.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Empty(why) => Some(why),
+            Self::Set(_) | Self::Guess(_) => None,
+        }
+    }
 }
 
 /// A RAM role to assume.
@@ -83,6 +111,8 @@ pub struct Role {
     pub session_policy: Option<String>,
     /// What the role's owner asks for, so that nobody else's function assumes it.
     pub external_id: Option<String>,
+    /// How long its credentials are good, in seconds.
+    pub seconds: u32,
     /// Where STS is.
     pub sts: Url,
 }
@@ -96,17 +126,12 @@ pub enum OidcToken {
     Aws(AwsIdentity),
 }
 
-/// An AWS identity that can be told to others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsIdentity {
-    /// Signs the request; on AWS Lambda the role's.
-    pub credentials: Credentials,
-    /// Regional endpoints only have the operation.
-    pub region: String,
-    /// Address of AWS STS, where it is not AWS's own.
-    pub endpoint_url: Option<String>,
-    /// Whom the token is for, as the OIDC provider's client ID says it.
-    pub audience: String,
+/// What fetching takes besides the source.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) http: &'a reqwest::Client,
+    /// What the host handed over last.
+    pub(super) handed: Option<&'a Credentials>,
 }
 
 impl Source {
@@ -114,143 +139,192 @@ impl Source {
     ///
     /// # Errors
     /// [`CredentialsError`] by what to do next.
-    pub fn fetch<'a>(
+    pub(super) fn fetch<'a>(
         &'a self,
-        http: &'a reqwest::Client,
+        means: Means<'a>,
     ) -> BoxFuture<'a, Result<Expiring, CredentialsError>> {
+        let lasting = |credentials: &Credentials| Expiring {
+            credentials: credentials.clone(),
+            expires_at: None,
+        };
         async move {
             match self {
-                Self::Static(credentials) => Ok(Expiring {
-                    credentials: credentials.clone(),
-                    expires_at: None,
+                Self::Static(credentials) => Ok(lasting(credentials)),
+                Self::Host => means.handed.map(lasting).ok_or_else(|| {
+                    let text = "the host hands over no credentials: give the function a role";
+                    CredentialsError::Refused(text.to_owned())
                 }),
+                Self::Cached { keys, renewal } => cached(keys, renewal),
                 Self::AssumeRole { base, role } => {
-                    let base = base.fetch(http).await?.credentials;
-                    assume_role(http, role, &base).await
+                    let base = base.fetch(means).await?.credentials;
+                    sts::assume_role(means.http, role, &base).await
                 }
                 Self::Oidc {
                     provider_arn,
                     token,
                     role,
                 } => {
-                    let token = token.fetch(http).await?;
-                    assume_role_with_oidc(http, role, provider_arn, &token).await
+                    let token = token.fetch(means.http).await?;
+                    sts::assume_role_with_oidc(means.http, role, provider_arn, &token).await
                 }
                 Self::Metadata {
                     endpoint,
                     role_name,
                     allows_v1,
-                } => match metadata(http, endpoint, role_name.as_deref(), *allows_v1).await {
-                    // Nobody said that this is an ECS instance, so it most likely is none.
-                    Err(CredentialsError::Unavailable(error)) if role_name.is_none() => {
-                        Err(CredentialsError::Refused(format!("{error}; {NOTHING_SET}")))
-                    }
-                    fetched => fetched,
-                },
+                } => {
+                    let role_name = role_name.as_deref();
+                    metadata::credentials(means.http, endpoint, role_name, *allows_v1).await
+                }
                 Self::Uri(uri) => {
-                    let request = http.get(uri.clone()).timeout(STS_TIMEOUT);
+                    let request = means.http.get(uri.clone()).timeout(STS_TIMEOUT);
                     let (status, body) = answer_of(request, "the credentials URI").await?;
                     answer::metadata("the credentials URI", status, &body)
                 }
-                Self::Chain(sources) => first(http, sources).await,
+                Self::Command(command) => command.run().await,
+                Self::Chain(places) => first(means, places).await,
+                #[cfg(feature = "cli")]
+                Self::AwsChain(chain) => chain.fetch(means.http).await,
             }
         }
         .boxed()
     }
-}
 
-async fn first(http: &reqwest::Client, sources: &[Source]) -> Result<Expiring, CredentialsError> {
-    if sources.is_empty() {
-        let text = "the host hands over none: give the function a role";
-        return Err(CredentialsError::Refused(text.to_owned()));
-    }
-    let mut errors = Vec::new();
-    let mut may_pass = false;
-    for source in sources {
-        match source.fetch(http).await {
-            Ok(fetched) => return Ok(fetched),
-            Err(error) => {
-                may_pass |= matches!(error, CredentialsError::Unavailable(_));
-                errors.push(error.to_string());
+    /// Whether fetching again may give others than those that a service refused.
+    pub(super) fn is_renewable(&self, is_handed: bool) -> bool {
+        match self {
+            // What the host or another tool keeps is theirs to renew.
+            Self::Static(_) | Self::Host | Self::Cached { .. } => false,
+            Self::AssumeRole { .. }
+            | Self::Oidc { .. }
+            | Self::Metadata { .. }
+            | Self::Uri(_)
+            | Self::Command(_) => true,
+            #[cfg(feature = "cli")]
+            Self::AwsChain(_) => true,
+            Self::Chain(places) => {
+                let mut used = places.iter().filter_map(|place| match place {
+                    Place::Empty(_) | Place::Set(Self::Host) if !is_handed => None,
+                    Place::Empty(_) => None,
+                    Place::Set(source) | Place::Guess(source) => Some(source),
+                });
+                used.next()
+                    .is_some_and(|source| source.is_renewable(is_handed))
             }
         }
     }
-    let text = errors.join("; ");
+
+    /// The account of the role that is assumed; `None` where there is none, or one for each account.
+    pub(super) fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::AssumeRole { role, .. } | Self::Oidc { role, .. } => account_of(&role.arn),
+            _ => None,
+        }
+        .or_else(|| match self {
+            // A provider is of the account whose roles trust it.
+            Self::Oidc { provider_arn, .. } => account_of(provider_arn),
+            _ => None,
+        })
+    }
+
+    /// Whether there is a role for each account: its name holds `{account}`.
+    pub fn needs_account(&self) -> bool {
+        match self {
+            Self::AssumeRole { role, .. } | Self::Oidc { role, .. } => role.arn.contains(ACCOUNT),
+            _ => false,
+        }
+    }
+
+    /// The same with the role of this account.
+    pub(super) fn of_account(&self, account_id: &AccountId) -> Self {
+        let mut source = self.clone();
+        match &mut source {
+            Self::AssumeRole { role, .. } => role.arn = filled(&role.arn, account_id),
+            Self::Oidc {
+                role, provider_arn, ..
+            } => {
+                role.arn = filled(&role.arn, account_id);
+                *provider_arn = filled(provider_arn, account_id);
+            }
+            _ => {}
+        }
+        source
+    }
+
+    /// Whether there are credentials besides those the host hands over.
+    pub(super) fn has_more_than_host(&self) -> bool {
+        let is_more = |place: &Place| match place {
+            Place::Empty(_) => false,
+            Place::Set(source) | Place::Guess(source) => *source != Self::Host,
+        };
+        matches!(self, Self::Chain(places) if places.iter().any(is_more))
+    }
+
+    /// Whether what the host hands over is what requests are signed with.
+    pub(super) fn is_handed(&self) -> bool {
+        match self {
+            Self::Host => true,
+            Self::Chain(places) => matches!(places.first(), Some(Place::Set(Self::Host))),
+            _ => false,
+        }
+    }
+}
+
+/// What stands for an event's account in a role's name.
+const ACCOUNT: &str = "{account}";
+
+fn filled(arn: &str, account_id: &AccountId) -> String {
+    arn.replace(ACCOUNT, account_id.as_str())
+}
+
+/// Of `acs:ram::{account}:{resource}`.
+fn account_of(arn: &str) -> Option<AccountId> {
+    AccountId::parse(arn.split(':').nth(3)?).ok()
+}
+
+fn cached(keys: &Expiring, renewal: &str) -> Result<Expiring, CredentialsError> {
+    match keys.expires_at {
+        Some(end) if end <= Timestamp::now() + SPARE => {
+            let end = crate::clock::iso_second(end);
+            Err(CredentialsError::Refused(format!(
+                "{renewal} (it ended at {end})"
+            )))
+        }
+        _ => Ok(keys.clone()),
+    }
+}
+
+/// What to do where nothing is set anywhere.
+pub const NOTHING_SET: &str = "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, \
+                               or another source of credentials";
+
+async fn first(means: Means<'_>, places: &[Place]) -> Result<Expiring, CredentialsError> {
+    let mut looked_at = Vec::new();
+    let mut may_pass = false;
+    for place in places {
+        let (source, is_guess) = match place {
+            Place::Empty(why) => {
+                looked_at.push(why.clone());
+                continue;
+            }
+            Place::Set(source) => (source, false),
+            Place::Guess(source) => (source, true),
+        };
+        match source.fetch(means).await {
+            Ok(fetched) => return Ok(fetched),
+            Err(error) => {
+                may_pass |= matches!(error, CredentialsError::Unavailable(_)) && !is_guess;
+                looked_at.push(error.reason().to_owned());
+            }
+        }
+    }
+    let looked_at = looked_at.iter().zip(1..);
+    let looked_at: Vec<_> = looked_at.map(|(why, n)| format!("({n}) {why}")).collect();
+    let text = format!("looked at {}; {NOTHING_SET}", looked_at.join(", "));
     Err(if may_pass {
         CredentialsError::Unavailable(text)
     } else {
         CredentialsError::Refused(text)
     })
-}
-
-async fn assume_role(
-    http: &reqwest::Client,
-    role: &Role,
-    base: &Credentials,
-) -> Result<Expiring, CredentialsError> {
-    let mut parameters = vec![
-        ("DurationSeconds".to_owned(), ROLE_SECONDS.to_owned()),
-        ("RoleArn".to_owned(), role.arn.clone()),
-        ("RoleSessionName".to_owned(), role.session_name.clone()),
-    ];
-    let optional = [
-        ("Policy", &role.session_policy),
-        ("ExternalId", &role.external_id),
-    ];
-    for (name, value) in optional {
-        parameters.extend(value.clone().map(|value| (name.to_owned(), value)));
-    }
-    let call = RpcCall {
-        action: "AssumeRole",
-        version: STS_VERSION,
-        parameters,
-    };
-    let stamp = Stamp {
-        now: Timestamp::now(),
-        nonce: nonce().map_err(|error| CredentialsError::Unavailable(error.to_string()))?,
-    };
-    let signed = sign(&call, &role.sts, SignatureVersion::Acs3, base, &stamp);
-    let mut request = http.post(signed.url).header("content-length", "0");
-    for (name, value) in signed.headers {
-        request = request.header(name, value);
-    }
-    let (status, body) = answer_of(request.timeout(STS_TIMEOUT), "STS").await?;
-    answer::role(status, &body)
-}
-
-/// Not signed: the token says who asks. It goes into the body, for addresses end up in logs.
-async fn assume_role_with_oidc(
-    http: &reqwest::Client,
-    role: &Role,
-    provider_arn: &str,
-    token: &Secret,
-) -> Result<Expiring, CredentialsError> {
-    let mut url = role.sts.clone();
-    url.query_pairs_mut()
-        .append_pair("Action", "AssumeRoleWithOIDC")
-        .append_pair("Version", STS_VERSION)
-        .append_pair("Format", "JSON")
-        .append_pair("Timestamp", &iso_second(Timestamp::now()));
-    let request = http
-        .post(url)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(oidc_form(role, provider_arn, token))
-        .timeout(STS_TIMEOUT);
-    let (status, body) = answer_of(request, "STS").await?;
-    answer::role(status, &body)
-}
-
-fn oidc_form(role: &Role, provider_arn: &str, token: &Secret) -> String {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("DurationSeconds", ROLE_SECONDS)
-        .append_pair("OIDCProviderArn", provider_arn)
-        .append_pair("OIDCToken", token.expose())
-        .append_pair("RoleArn", &role.arn)
-        .append_pair("RoleSessionName", &role.session_name);
-    if let Some(policy) = &role.session_policy {
-        form.append_pair("Policy", policy);
-    }
-    form.finish()
 }
 
 impl OidcToken {
@@ -259,9 +333,7 @@ impl OidcToken {
             Self::File(path) => {
                 let token = tokio::fs::read_to_string(path).await.map_err(|error| {
                     let path = path.display();
-                    CredentialsError::Refused(format!(
-                        "ALIBABA_CLOUD_OIDC_TOKEN_FILE {path}: {error}"
-                    ))
+                    CredentialsError::Refused(format!("the OIDC token file {path}: {error}"))
                 })?;
                 Secret::new(token.trim())
             }
@@ -275,128 +347,8 @@ impl OidcToken {
     }
 }
 
-impl AwsIdentity {
-    async fn token(&self, http: &reqwest::Client) -> Result<Secret, CredentialsError> {
-        let config = aws_sdk_sts::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(self.credentials.for_aws())
-            .http_client(crate::http::sdk_client(http.clone(), Clock::default()))
-            .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
-            .timeout_config(aws_sdk_sts::config::timeout::TimeoutConfig::disabled());
-        let config = match &self.endpoint_url {
-            Some(url) => config.endpoint_url(url),
-            None => config,
-        };
-        let request = aws_sdk_sts::Client::from_conf(config.build())
-            .get_web_identity_token()
-            .audience(&self.audience)
-            .signing_algorithm("RS256")
-            .duration_seconds(300);
-        match request.send().await {
-            Ok(answer) => match answer.web_identity_token {
-                Some(token) => Ok(Secret::new(token)),
-                None => Err(CredentialsError::Unavailable(
-                    "AWS STS answered without a token".into(),
-                )),
-            },
-            Err(error) => {
-                let Some(response) = error.raw_response() else {
-                    let cause = crate::http::innermost(&error);
-                    return Err(CredentialsError::Unavailable(format!("AWS STS: {cause}")));
-                };
-                let status = response.status().as_u16();
-                let code = error.code().unwrap_or("no code");
-                let advice = match code {
-                    "OutboundWebIdentityFederationDisabled"
-                    | "OutboundWebIdentityFederationDisabledException" => {
-                        "; enable outbound web identity federation in the AWS account"
-                    }
-                    "AccessDenied" => "; the function's role must allow sts:GetWebIdentityToken",
-                    _ => "",
-                };
-                let message = error.message().unwrap_or_default().escape_debug();
-                let text = format!("AWS STS gave {status} {code}: {message}{advice}");
-                if status >= 500 || status == 429 || code.starts_with("Throttling") {
-                    Err(CredentialsError::Unavailable(text))
-                } else {
-                    Err(CredentialsError::Refused(text))
-                }
-            }
-        }
-    }
-}
-
-const NOTHING_SET: &str = "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or \
-                            another source of credentials";
-const METADATA: &str = "the ECS metadata service";
-
-async fn metadata(
-    http: &reqwest::Client,
-    endpoint: &Url,
-    role_name: Option<&str>,
-    allows_v1: bool,
-) -> Result<Expiring, CredentialsError> {
-    let token = metadata_token(http, endpoint).await;
-    let token = match token {
-        Ok(token) => Some(token),
-        Err(_) if allows_v1 => None,
-        Err(error) => return Err(error),
-    };
-    let get = |path: String| {
-        let request = metadata_request(http, endpoint, Method::GET, &path)?;
-        Ok(match &token {
-            Some(token) => request.header("x-aliyun-ecs-metadata-token", token.expose()),
-            None => request,
-        })
-    };
-    let folder = "/latest/meta-data/ram/security-credentials/";
-    let role_name = match role_name {
-        Some(name) => name.to_owned(),
-        None => {
-            let (status, body) = answer_of(get(folder.to_owned())?, METADATA).await?;
-            let name = String::from_utf8_lossy(&body).trim().to_owned();
-            let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            if status != 200 || name.is_empty() || !name.chars().all(is_name) {
-                let text = format!("{METADATA} names no role of this instance (status {status})");
-                return Err(CredentialsError::Refused(text));
-            }
-            name
-        }
-    };
-    let (status, body) = answer_of(get(format!("{folder}{role_name}"))?, METADATA).await?;
-    answer::metadata(METADATA, status, &body)
-}
-
-async fn metadata_token(
-    http: &reqwest::Client,
-    endpoint: &Url,
-) -> Result<Secret, CredentialsError> {
-    let request = metadata_request(http, endpoint, Method::PUT, "/latest/api/token")?.header(
-        "x-aliyun-ecs-metadata-token-ttl-seconds",
-        METADATA_TOKEN_SECONDS,
-    );
-    match answer_of(request, METADATA).await? {
-        (200, body) => Ok(Secret::new(String::from_utf8_lossy(&body).trim())),
-        (status, _) => Err(CredentialsError::Refused(format!(
-            "{METADATA} gives no token (status {status})"
-        ))),
-    }
-}
-
-fn metadata_request(
-    http: &reqwest::Client,
-    endpoint: &Url,
-    method: Method,
-    path: &str,
-) -> Result<reqwest::RequestBuilder, CredentialsError> {
-    let url = endpoint.join(path);
-    let url = url.map_err(|error| CredentialsError::Refused(format!("{METADATA}: {error}")))?;
-    Ok(http.request(method, url).timeout(METADATA_TIMEOUT))
-}
-
 /// Status and body of an answer. The address is in no error: it may carry what must not be shown.
-async fn answer_of(
+pub(super) async fn answer_of(
     request: reqwest::RequestBuilder,
     from: &str,
 ) -> Result<(u16, Vec<u8>), CredentialsError> {

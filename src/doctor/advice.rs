@@ -36,11 +36,10 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
     };
     match error {
         EcsError::Denied { advice, .. } => (*advice).to_owned(),
-        EcsError::Credentials(_) => {
-            "check the settings that credentials come from: ALIBABA_CLOUD_ACCESS_KEY_ID, \
-             ALIBABA_CLOUD_ROLE_ARN and what belongs to them"
-                .to_owned()
+        EcsError::OtherAccount { .. } | EcsError::UnknownAccount { .. } => {
+            "set ALIBABA_CLOUD_ROLE_ARN to a role of the instance's account".to_owned()
         }
+        EcsError::Credentials(_) => credentials(true).to_owned(),
         EcsError::Transport(cause) if is_set => unreachable("ECS_ENDPOINT_URL", &host, cause),
         EcsError::Transport(cause) => unreachable(
             "ALIBABA_CLOUD_REGION_ID (or set ECS_ENDPOINT_URL to another address of ECS)",
@@ -71,6 +70,16 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
     }
 }
 
+/// What to do where there are no credentials: for Alibaba Cloud, or for AWS.
+fn credentials(is_alibaba: bool) -> &'static str {
+    if is_alibaba {
+        "check the settings that credentials come from: ALIBABA_CLOUD_ACCESS_KEY_ID, \
+         ALIBABA_CLOUD_ROLE_ARN and what belongs to them"
+    } else {
+        "check where the AWS credentials come from: AWS_ACCESS_KEY_ID, or AWS_PROFILE"
+    }
+}
+
 /// Whether it is a permission that ECS misses, and not a key.
 pub fn lacks_ecs_permission(error: &EcsError) -> bool {
     matches!(error, EcsError::Denied { code, .. }
@@ -92,6 +101,7 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
             };
             unreachable(setting, &host, cause)
         }
+        StoreError::Credentials(_) => credentials(bucket.scheme == "oss").to_owned(),
         StoreError::StaleSignature(account) if account.contains("RequestTimeTooSkewed") => {
             "set this machine's clock".to_owned()
         }
@@ -221,6 +231,7 @@ pub fn follow_queue(error: &QueueError, url: &Url) -> String {
             return "renew AWS_SESSION_TOKEN and the key it came with".to_owned();
         }
         QueueError::StaleSignature(_) => return "set this machine's clock".to_owned(),
+        QueueError::Credentials(_) => return credentials(false).to_owned(),
         QueueError::Refused(refusal) => refusal,
     };
     match refusal.code.as_str() {

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::{Archive, ConfigError, Parts};
+use crate::credentials::Owner;
 use crate::ecs::endpoint::EcsEndpoint;
 use crate::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
 use crate::ecs::{ConsoleSource as _, EcsClient, Fleet as _};
@@ -148,12 +149,13 @@ pub async fn examine(
     instance_id: Option<InstanceId>,
     time: Duration,
 ) -> Result<Diagnosis, HttpSetupError> {
-    let http = crate::http::client()?;
+    let http = crate::http::client(&parts.http)?;
     let time = time.min(MAX_CHECK_TIME);
     let Parts {
         archive,
         ecs,
         follow_queue,
+        http: _,
         problems,
     } = parts;
     let region_id = ecs.as_ref().map(|ecs| ecs.default_region.clone());
@@ -245,7 +247,7 @@ async fn examine_ecs(
         let asked = Retrying::new(client, Deadline::after(time));
         match &instance_id {
             Some(id) => ecs_console(
-                asked.console_output(region_id, id).await,
+                asked.console_output(Owner::Own, region_id, id).await,
                 id,
                 is_named,
                 &client.endpoint,

@@ -6,8 +6,8 @@ pub mod response;
 pub mod signature;
 
 use crate::clock::{Clock, http_date};
-use crate::credentials::{Credentials, CredentialsProvider};
-use crate::ids::{InstanceId, RegionId};
+use crate::credentials::{Credentials, CredentialsProvider, Owner};
+use crate::ids::{AccountId, InstanceId, RegionId};
 use endpoint::EcsEndpoint;
 use request::{RpcCall, Stamp};
 use response::{AnswerHead, ConsoleOutput, EcsError, InstancesPage, TIME_EXPIRED, TOKEN_EXPIRED};
@@ -19,12 +19,13 @@ pub const MAX_ANSWER_BYTES: usize = 8 << 20;
 
 /// Where console outputs come from.
 pub trait ConsoleSource {
-    /// What ECS has cached for the instance now.
+    /// What ECS has cached for the instance now. `owner` says whose it is.
     ///
     /// # Errors
     /// [`EcsError`], by what to do next.
     fn console_output(
         &self,
+        owner: Owner<'_>,
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> impl Future<Output = Result<ConsoleOutput, EcsError>> + Send;
@@ -70,18 +71,27 @@ pub struct EcsClient {
 impl ConsoleSource for EcsClient {
     async fn console_output(
         &self,
+        owner: Owner<'_>,
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
         let call = RpcCall::get_instance_console_output(region_id, instance_id);
-        self.call(&call, region_id, response::console_output).await
+        let answer = self.call(&call, owner, region_id, response::console_output);
+        match (answer.await, owner) {
+            (Err(error), Owner::Account(account_id)) if error.is_not_found() => {
+                self.check_account(account_id).await?;
+                Err(error)
+            }
+            (answer, _) => answer,
+        }
     }
 }
 
 impl Fleet for EcsClient {
     async fn regions(&self, asked_in: &RegionId) -> Result<Vec<RegionId>, EcsError> {
         let call = RpcCall::describe_regions();
-        self.call(&call, asked_in, response::regions).await
+        self.call(&call, Owner::Own, asked_in, response::regions)
+            .await
     }
 
     async fn instances(
@@ -90,30 +100,66 @@ impl Fleet for EcsClient {
         next_token: Option<&str>,
     ) -> Result<InstancesPage, EcsError> {
         let call = RpcCall::describe_instances(region_id, next_token);
-        self.call(&call, region_id, response::instances).await
+        self.call(&call, Owner::Own, region_id, response::instances)
+            .await
     }
 }
 
 impl EcsClient {
+    /// An instance that ECS does not find may well be there, in another account than that of the
+    /// credentials. Only where it is known to be of this one, it is gone.
+    async fn check_account(&self, account_id: &AccountId) -> Result<(), EcsError> {
+        if self.credentials.source().needs_account() {
+            return Ok(()); // The role was that account's.
+        }
+        match self.credentials.account().await {
+            Ok(own) if own == *account_id => Ok(()),
+            Ok(own) => Err(EcsError::OtherAccount {
+                account_id: account_id.clone(),
+                own,
+            }),
+            Err(cause) => Err(EcsError::UnknownAccount {
+                account_id: account_id.clone(),
+                cause,
+            }),
+        }
+    }
+
     /// One attempt and its answer, read.
     async fn call<T>(
         &self,
         call: &RpcCall,
+        owner: Owner<'_>,
         region_id: &RegionId,
         read: fn(AnswerHead, &[u8]) -> Result<T, EcsError>,
     ) -> Result<T, EcsError> {
-        let credentials = self.credentials.get().await?;
+        let provider = self.credentials.of(owner).await?;
+        let credentials = provider.get().await?;
         let (head, body) = self.send(call, region_id, &credentials).await?;
-        let answer = read(head, &body);
-        if let Err(EcsError::StaleSignature { code, .. }) = &answer {
-            // The next attempt is signed by ECS's own clock, or with fresh credentials.
-            match (code.as_str(), head.date) {
-                (TIME_EXPIRED, Some(date)) => self.clock.set(date),
-                (TOKEN_EXPIRED, _) => self.credentials.forget(&credentials).await,
-                _ => {}
+        let error = match read(head, &body) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // The next attempt is signed by ECS's own clock, or with fresh credentials.
+        Err(match (error, head.date) {
+            (EcsError::StaleSignature { code, request_id }, date) => {
+                match (code.as_str(), date) {
+                    (TIME_EXPIRED, Some(date)) => self.clock.set(date),
+                    (TOKEN_EXPIRED, _) => drop(provider.replace(&credentials).await),
+                    _ => {}
+                }
+                EcsError::StaleSignature { code, request_id }
             }
-        }
-        answer
+            (
+                EcsError::Denied {
+                    code, request_id, ..
+                },
+                _,
+            ) if response::refuses_the_key(&code) && provider.replace(&credentials).await => {
+                EcsError::StaleSignature { code, request_id }
+            }
+            (error, _) => error,
+        })
     }
 
     /// One attempt, with a time and a nonce of its own.

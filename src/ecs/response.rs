@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::CredentialsError;
-use crate::ids::{InstanceId, RegionId};
+use crate::ids::{AccountId, InstanceId, RegionId};
 use crate::retry::{Remediable, Remedy};
 
 /// The console output ECS has cached for an instance.
@@ -82,6 +82,32 @@ pub enum EcsError {
         reason: NoConsole,
         /// ECS's ID of the request.
         request_id: String,
+    },
+    /// ECS does not find the instance, and the event says it is another account's. Someone must
+    /// give the credentials of that account.
+    #[error(
+        "ECS does not find the instance: the event names account {account_id}, and the credentials \
+         are of account {own}; set ALIBABA_CLOUD_ROLE_ARN to a role of account {account_id}, or to \
+         acs:ram::{{account}}:role/NAME for the role NAME of each event's account"
+    )]
+    OtherAccount {
+        /// Of the event.
+        account_id: AccountId,
+        /// Of the credentials.
+        own: AccountId,
+    },
+    /// The same, and nobody says which account the credentials are of. The instance may be there.
+    #[error(
+        "ECS does not find the instance: the event names account {account_id}, and it is not known \
+         whether the credentials are of that account ({}); let STS answer (STS_ENDPOINT_URL), or \
+         set ALIBABA_CLOUD_ROLE_ARN to a role of that account",
+        cause.reason()
+    )]
+    UnknownAccount {
+        /// Of the event.
+        account_id: AccountId,
+        /// Why it is not known.
+        cause: CredentialsError,
     },
     /// Keys or permissions are wrong. Someone must mend them; the event must come again.
     #[error("ECS refused access ({code}, request {request_id}): {advice}")]
@@ -159,6 +185,12 @@ impl NoConsole {
 }
 
 impl EcsError {
+    /// Whether ECS says that there is no such instance.
+    pub(super) fn is_not_found(&self) -> bool {
+        let reason = NoConsole::NotFound;
+        matches!(self, Self::NoConsole { reason: found, .. } if *found == reason)
+    }
+
     /// Whether the same call may succeed a little later, with nobody mending anything.
     pub fn is_transient(&self) -> bool {
         self.remedy() != Remedy::GiveUp
@@ -177,11 +209,17 @@ impl Remediable for EcsError {
             Self::Unavailable { .. }
             | Self::Transport(_)
             | Self::Unreadable { .. }
-            | Self::Credentials(CredentialsError::Unavailable(_)) => Remedy::Wait,
+            | Self::Credentials(CredentialsError::Unavailable(_))
+            | Self::UnknownAccount {
+                cause: CredentialsError::Unavailable(_),
+                ..
+            } => Remedy::Wait,
             Self::NoConsole { .. }
             | Self::Denied { .. }
             | Self::Rejected { .. }
             | Self::Credentials(CredentialsError::Refused(_))
+            | Self::OtherAccount { .. }
+            | Self::UnknownAccount { .. }
             | Self::TooLong => Remedy::GiveUp,
         }
     }
@@ -195,6 +233,11 @@ const NONCE_USED: &str = "SignatureNonceUsed";
 pub(super) const TOKEN_EXPIRED: &str = "InvalidSecurityToken.Expired";
 /// ECS takes times that are at most 15 minutes off.
 pub(super) const TIME_EXPIRED: &str = "InvalidTimeStamp.Expired";
+
+/// Whether it is the key or its token that is refused, so that another may be taken.
+pub(super) fn refuses_the_key(code: &str) -> bool {
+    code.starts_with("InvalidAccessKeyId") || code.starts_with("InvalidSecurityToken")
+}
 
 /// Status line and the headers that matter, of an answer whose body is at hand.
 #[derive(Debug, Clone, Copy)]

@@ -34,7 +34,7 @@ use verify::{Action, ApiCall, Format, Refusal};
 
 use crate::clock::iso_second;
 use crate::credentials::{Credentials, Expiring, Secret};
-use crate::ids::{InstanceId, RegionId};
+use crate::ids::{AccountId, InstanceId, RegionId};
 
 /// What the simulator serves, and to whom.
 #[derive(Debug, Clone)]
@@ -77,6 +77,8 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// The region of instances that were given no other.
 const REGION: &str = "cn-hangzhou";
+/// The account of the key that is known, and of sessions that are no role's.
+pub const ACCOUNT: &str = "1690700000000030";
 
 /// A simulator that runs until it is dropped.
 #[derive(Debug)]
@@ -97,6 +99,12 @@ struct State {
     consoles: BTreeMap<InstanceId, VecDeque<Console>>,
     /// Of instances that are not in [`REGION`].
     regions: BTreeMap<InstanceId, RegionId>,
+    /// The accounts of instances. Those that are not here are in every account.
+    accounts: BTreeMap<InstanceId, AccountId>,
+    /// The accounts of keys that are not of [`ACCOUNT`], by their IDs.
+    key_accounts: BTreeMap<String, AccountId>,
+    /// Roles that were assumed.
+    assumed: Vec<AssumedRole>,
     /// Most instances in a page of a listing, where that is less than a request asks for.
     page_size: Option<usize>,
     /// Keys that were given out for a while.
@@ -118,6 +126,15 @@ impl State {
             consoles.front().cloned()
         }
     }
+}
+
+/// A role that was assumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssumedRole {
+    /// `acs:ram::{account}:role/{name}`.
+    pub arn: String,
+    /// Whether a policy narrows the session.
+    pub has_policy: bool,
 }
 
 /// A request that was answered, or left without an answer.
@@ -178,6 +195,18 @@ impl Simulator {
         state.regions.insert(instance_id.clone(), region_id.clone());
     }
 
+    /// Moves an instance to an account. Keys of others do not find it there.
+    pub fn set_account(&self, instance_id: &InstanceId, account_id: &AccountId) {
+        let mut state = self.shared.state();
+        let moved = (instance_id.clone(), account_id.clone());
+        state.accounts.extend([moved]);
+    }
+
+    /// The roles that were assumed, in order.
+    pub fn assumed_roles(&self) -> Vec<AssumedRole> {
+        self.shared.state().assumed.clone()
+    }
+
     /// Lists at most so many instances in a page.
     pub fn set_page_size(&self, instances: usize) {
         self.shared.state().page_size = Some(instances);
@@ -193,6 +222,11 @@ impl Simulator {
         for session in &mut self.shared.state().sessions {
             session.expires_at = Some(Timestamp::UNIX_EPOCH);
         }
+    }
+
+    /// Forgets every session that is open, as after a change of the role.
+    pub fn revoke_sessions(&self) {
+        self.shared.state().sessions.clear();
     }
 
     /// Takes this OIDC token for any role from now on.
@@ -263,10 +297,30 @@ impl Shared {
             return Refusal::new(400, "AuthenticationFail.OIDCToken.Invalid", Format::Json)
                 .answer();
         }
-        self.role_session(&form["RoleArn"])
+        self.role_session(&form["RoleArn"], has("Policy"))
     }
 
-    fn role_session(&self, role_arn: &str) -> Answer {
+    /// The account a key is of: a role's session of the role's, any other of [`ACCOUNT`].
+    fn account_of(&self, access_key_id: &str) -> String {
+        let state = self.state();
+        let account_id = state.key_accounts.get(access_key_id);
+        account_id.map_or(ACCOUNT, AccountId::as_str).to_owned()
+    }
+
+    /// As "GetCallerIdentity" of STS's reference has it.
+    fn identity(&self, access_key_id: &str) -> Answer {
+        let account_id = self.account_of(access_key_id);
+        Answer::json(&json!({
+            "RequestId": request_id(), "IdentityType": "RAMUser", "AccountId": account_id,
+            "PrincipalId": "1", "UserId": "1", "Arn": format!("acs:ram::{account_id}:user/a"),
+        }))
+    }
+
+    fn role_session(&self, role_arn: &str, has_policy: bool) -> Answer {
+        let account_id = role_arn.split(':').nth(3).map(AccountId::parse);
+        let Some(Ok(account_id)) = account_id else {
+            return Refusal::new(400, "InvalidParameter.RoleArn", Format::Json).answer();
+        };
         if role_arn.ends_with("/unknown") {
             return Refusal::new(404, "EntityNotExist.Role", Format::Json).answer();
         }
@@ -274,6 +328,15 @@ impl Shared {
             credentials,
             expires_at,
         } = self.open_session(SESSION_LIFE);
+        {
+            let mut state = self.state();
+            let key = (credentials.access_key_id.clone(), account_id);
+            state.key_accounts.extend([key]);
+            state.assumed.push(AssumedRole {
+                arn: role_arn.to_owned(),
+                has_policy,
+            });
+        }
         let token = credentials.security_token.as_ref();
         Answer::json(&json!({
             "RequestId": request_id(),
@@ -392,17 +455,19 @@ impl Shared {
         }
         match (&call.action, call.format) {
             (Action::GetInstanceConsoleOutput { instance_id }, format) => {
-                self.console(instance_id, format, takes)
+                let account_id = self.account_of(&call.access_key_id);
+                self.console(&account_id, instance_id, format, takes)
             }
             (_, Format::Xml) => Refusal::new(400, "InvalidParameter.Format", Format::Xml).answer(),
             (Action::DescribeRegions, _) => self.regions(),
+            (Action::GetCallerIdentity, _) => self.identity(&call.access_key_id),
             (
                 Action::AssumeRole {
-                    has_policy: false, ..
+                    role_arn,
+                    has_policy,
                 },
                 _,
-            ) => Refusal::new(400, "MissingParameter", Format::Json).answer(),
-            (Action::AssumeRole { role_arn, .. }, _) => self.role_session(role_arn),
+            ) => self.role_session(role_arn, *has_policy),
             (
                 Action::DescribeInstances {
                     region_id,
@@ -414,10 +479,15 @@ impl Shared {
         }
     }
 
-    fn console(&self, instance_id: &str, format: Format, takes: bool) -> Answer {
+    fn console(&self, account_id: &str, instance_id: &str, format: Format, takes: bool) -> Answer {
         let Ok(instance_id) = InstanceId::parse(instance_id) else {
             return Refusal::new(404, "InvalidParameter", format).answer();
         };
+        // ECS does not say that an instance is another account's.
+        let owner = self.state().accounts.get(&instance_id).cloned();
+        if owner.is_some_and(|owner| owner.as_str() != account_id) {
+            return Refusal::new(404, "InvalidInstanceId.NotFound", format).answer();
+        }
         let cached = self.state().console(&instance_id, takes);
         match cached.or_else(|| self.console_in_folder(&instance_id)) {
             None => Refusal::new(404, "InvalidInstanceId.NotFound", format).answer(),

@@ -35,6 +35,8 @@ impl Format {
 #[derive(Debug, Clone)]
 pub(super) struct ApiCall {
     pub(super) action: Action,
+    /// Of the key that signed it.
+    pub(super) access_key_id: String,
     pub(super) nonce: String,
     pub(super) format: Format,
 }
@@ -51,6 +53,7 @@ pub(super) enum Action {
         next_token: String,
     },
     DescribeRegions,
+    GetCallerIdentity,
     AssumeRole {
         role_arn: String,
         has_policy: bool,
@@ -78,6 +81,7 @@ impl Action {
                 })
             }
             "DescribeRegions" => Ok(Self::DescribeRegions),
+            "GetCallerIdentity" => Ok(Self::GetCallerIdentity),
             "AssumeRole" => {
                 value("RoleSessionName")?;
                 Ok(Self::AssumeRole {
@@ -94,13 +98,14 @@ impl Action {
             Self::GetInstanceConsoleOutput { .. } => "GetInstanceConsoleOutput",
             Self::DescribeInstances { .. } => "DescribeInstances",
             Self::DescribeRegions => "DescribeRegions",
+            Self::GetCallerIdentity => "GetCallerIdentity",
             Self::AssumeRole { .. } => "AssumeRole",
         }
     }
 
     fn version(&self) -> &'static str {
         match self {
-            Self::AssumeRole { .. } => STS_VERSION,
+            Self::AssumeRole { .. } | Self::GetCallerIdentity => STS_VERSION,
             _ => API_VERSION,
         }
     }
@@ -223,6 +228,7 @@ pub(super) fn call<B>(
         Ok(action) if action.version() != claims.version => refuse(400, "InvalidVersion"),
         Ok(action) => Ok(ApiCall {
             action,
+            access_key_id: claims.access_key_id,
             nonce: claims.nonce,
             format: claims.format,
         }),

@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
 use crate::clock::Clock;
-use crate::credentials::CredentialsProvider;
 use crate::credentials::source::Source;
+use crate::credentials::{Credentials, CredentialsProvider};
 use crate::refusal::Refusal;
 
 /// What a store can do: how it is asked to create and never to replace.
@@ -77,6 +77,7 @@ pub struct BucketConfig {
 #[derive(Debug, Clone)]
 pub struct BucketStore {
     client: Client,
+    credentials: CredentialsProvider,
     scheme: &'static str,
     bucket: String,
     prefix: String,
@@ -96,7 +97,7 @@ impl BucketStore {
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region))
-            .credentials_provider(credentials)
+            .credentials_provider(credentials.clone())
             .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
             .http_client(crate::http::sdk_client(http, clock.clone()))
             .force_path_style(config.path_style)
@@ -109,6 +110,7 @@ impl BucketStore {
         builder.set_endpoint_url(config.endpoint_url);
         Self {
             client: Client::from_conf(builder.build()),
+            credentials,
             scheme: config.scheme,
             bucket: config.bucket,
             prefix: config.prefix,
@@ -132,11 +134,12 @@ impl BucketStore {
     }
 
     async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+        let used = self.credentials.get().await?;
         let request = self.client.head_object().bucket(&self.bucket);
         match request.key(self.object_key(key)).send().await {
             Ok(_) => Ok(true),
             Err(error) if status(&error) == Some(404) => Ok(false),
-            Err(error) => Err(self.error("HeadObject", &error)),
+            Err(error) => Err(self.error("HeadObject", &error, &used).await),
         }
     }
 }
@@ -146,6 +149,7 @@ impl Store for BucketStore {
         if self.profile == Profile::Basic && self.exists(key).await? {
             return Ok(PutOutcome::Exists);
         }
+        let used = self.credentials.get().await?;
         let request = self
             .client
             .put_object()
@@ -173,12 +177,13 @@ impl Store for BucketStore {
             Ok(_) => Ok(PutOutcome::Created),
             Err(error) => match (status(&error), error.code()) {
                 (Some(412), _) | (Some(409), Some("FileAlreadyExists")) => Ok(PutOutcome::Exists),
-                _ => Err(self.error("PutObject", &error)),
+                _ => Err(self.error("PutObject", &error, &used).await),
             },
         }
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let used = self.credentials.get().await?;
         let request = self
             .client
             .get_object()
@@ -187,7 +192,7 @@ impl Store for BucketStore {
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
-            Err(error) => return Err(self.error("GetObject", &error)),
+            Err(error) => return Err(self.error("GetObject", &error, &used).await),
         };
         let content_type = answer.content_type.unwrap_or_default();
         let metadata = answer.metadata.unwrap_or_default().into_iter().collect();
@@ -202,23 +207,26 @@ impl Store for BucketStore {
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let used = self.credentials.get().await?;
         let request = self.client.delete_object().bucket(&self.bucket);
         match request.key(self.object_key(key)).send().await {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.error("DeleteObject", &error)),
+            Err(error) => Err(self.error("DeleteObject", &error, &used).await),
         }
     }
 
     async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
-        let answer = self
+        let used = self.credentials.get().await?;
+        let request = self
             .client
             .list_objects_v2()
             .bucket(&self.bucket)
             .prefix(self.object_key(prefix))
-            .set_continuation_token(next.map(str::to_owned))
-            .send()
-            .await
-            .map_err(|error| self.error("ListObjectsV2", &error))?;
+            .set_continuation_token(next.map(str::to_owned));
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.error("ListObjectsV2", &error, &used).await),
+        };
         let entry = |object: &aws_sdk_s3::types::Object| {
             let seconds = object.last_modified().map_or(0, |time| time.secs());
             Some(Entry {
@@ -245,8 +253,14 @@ impl Store for BucketStore {
 
 impl BucketStore {
     /// Names the operation, the bucket and the service's own words for what is wrong. OSS says in
-    /// `x-oss-ec` which of many meanings a code has.
-    fn error<E>(&self, operation: &str, error: &SdkError<E, HttpResponse>) -> StoreError
+    /// `x-oss-ec` which of many meanings a code has. Credentials that the service refuses are
+    /// replaced where that is possible; `used` signed the request.
+    async fn error<E>(
+        &self,
+        operation: &str,
+        error: &SdkError<E, HttpResponse>,
+        used: &Credentials,
+    ) -> StoreError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -278,7 +292,18 @@ impl BucketStore {
         };
         match (status, code) {
             // The SDK has set its clock by the Date of this very answer.
-            (_, "RequestTimeTooSkewed" | "ExpiredToken" | "SecurityTokenExpired") => {
+            (_, "RequestTimeTooSkewed") => StoreError::StaleSignature(text),
+            (_, code) if EXPIRED.contains(&code) => {
+                self.credentials.replace(used).await;
+                StoreError::StaleSignature(text)
+            }
+            // The answer to HEAD has no body, and so no code; AWS gives it for an expired token.
+            (400, "no code")
+                if operation == "HeadObject" && self.credentials.replace(used).await =>
+            {
+                StoreError::StaleSignature(text)
+            }
+            (_, code) if REFUSED_KEYS.contains(&code) && self.credentials.replace(used).await => {
                 StoreError::StaleSignature(text)
             }
             (429 | 500.., _) if status != 501 => StoreError::Unavailable(text),
@@ -290,6 +315,22 @@ impl BucketStore {
         }
     }
 }
+
+/// Codes for a token whose time is over: of S3, and of OSS.
+const EXPIRED: [&str; 3] = [
+    "ExpiredToken",
+    "SecurityTokenExpired",
+    "TokenRefreshRequired",
+];
+/// Codes for a key or a token that is not known, of S3 and of OSS. Those of a role are not, once
+/// the role was changed.
+const REFUSED_KEYS: [&str; 5] = [
+    "InvalidAccessKeyId",
+    "InvalidSecurityToken",
+    "InvalidSecurity",
+    "InvalidToken",
+    "SecurityTokenNotSupported",
+];
 
 fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error

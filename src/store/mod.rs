@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 
+use crate::credentials::CredentialsError;
 use crate::refusal::Refusal;
 use crate::retry::{Remediable, Remedy};
 
@@ -103,6 +104,9 @@ pub enum StoreError {
     /// The signature's time or token is no longer good. Try again with fresh ones.
     #[error("the archive asks for a fresh signature: {0}")]
     StaleSignature(String),
+    /// There are no credentials to ask with.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// Keys, permissions or the bucket's name are wrong. Someone must mend them.
     #[error("the archive refused access: {0}")]
     Denied(Refusal),
@@ -139,9 +143,14 @@ impl StoreError {
 impl Remediable for StoreError {
     fn remedy(&self) -> Remedy {
         match self {
-            Self::Unavailable(_) => Remedy::Wait,
+            Self::Unavailable(_) | Self::Credentials(CredentialsError::Unavailable(_)) => {
+                Remedy::Wait
+            }
             Self::StaleSignature(_) => Remedy::SignAgain,
-            Self::Denied(_) | Self::Rejected(_) | Self::Io { .. } => Remedy::GiveUp,
+            Self::Credentials(CredentialsError::Refused(_))
+            | Self::Denied(_)
+            | Self::Rejected(_)
+            | Self::Io { .. } => Remedy::GiveUp,
         }
     }
 

@@ -369,12 +369,12 @@ mod tests {
             ),
         ] {
             let (url, server) = serve(answer, more).await;
-            let http = crate::http::client().unwrap();
+            let http = crate::http::client(&Default::default()).unwrap();
             assert_eq!(get(http, url).await, Err(why.to_owned()));
             server.await.unwrap();
         }
         let (url, _server) = serve(ok("content-length: 4"), b"").await;
-        let cut_off = get(crate::http::client().unwrap(), url).await;
+        let cut_off = get(crate::http::client(&Default::default()).unwrap(), url).await;
         assert!(cut_off.is_err(), "{cut_off:?}");
         tokio::select! {
             biased;

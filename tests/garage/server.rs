@@ -102,7 +102,7 @@ pub fn store(settings: &Settings) -> ArchiveStore {
         found.map(|(_, value)| value.clone())
     });
     let archive = Archive::from_environment(&environment).unwrap();
-    archive.store(ecs_console_archiver::http::client().unwrap())
+    archive.store(ecs_console_archiver::http::client(&Default::default()).unwrap())
 }
 
 fn garage(folder: &tempfile::TempDir) -> Command {

@@ -13,7 +13,7 @@ use crate::support::token_server::{AWS_TOKEN, Behaviour, TokenServer};
 use crate::support::*;
 
 const ID: &str = "i-bp1panicnoroot00001";
-const ROLE: &str = "acs:ram::1:role/archiver";
+const ROLE: &str = "acs:ram::1690700000000030:role/archiver";
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 struct World {
@@ -242,10 +242,7 @@ async fn the_files_of_the_cli_and_the_sdks_are_read_in_their_order() {
     };
     for mode in ["StsToken", "RamRoleArn"] {
         world.write(".aliyun/config.json", &cli_file(mode));
-        // Its session policy is the file's, which has none.
-        if mode == "StsToken" {
-            check_captures_by_hand(&world.settings(&[])).await;
-        }
+        check_captures_by_hand(&world.settings(&[])).await;
     }
     let off = [("ALIBABA_CLOUD_CLI_PROFILE_DISABLED", "true")];
     let output = cli(
@@ -313,7 +310,10 @@ async fn settings_that_are_only_partly_there_are_named() {
             "ALIBABA_CLOUD_ACCESS_KEY_ID",
         ),
         (
-            &[("ALIBABA_CLOUD_ROLE_ARN", ROLE)],
+            &[
+                ("ALIBABA_CLOUD_ROLE_ARN", ROLE),
+                ("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true"),
+            ],
             "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
         ),
         (
@@ -327,10 +327,7 @@ async fn settings_that_are_only_partly_there_are_named() {
             ],
             "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
         ),
-        (
-            &[("ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE", "a")],
-            "AWS_ACCESS_KEY_ID",
-        ),
+        (&[("ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE", "a")], "AWS_REGION"),
         (
             &[("ALIBABA_CLOUD_CREDENTIALS_URI", "here")],
             "ALIBABA_CLOUD_CREDENTIALS_URI",
@@ -356,4 +353,379 @@ async fn a_role_that_does_not_exist_is_the_services_own_word() {
     let (error_type, message) = function.failure_of(&event()).await;
     assert_eq!(error_type, "CredentialsRefused");
     assert!(message.contains("EntityNotExist.Role"), "{message}");
+}
+
+fn fixture_of(name: &str) -> String {
+    std::fs::read_to_string(root().join("tests/fixtures/credentials").join(name)).unwrap()
+}
+
+/// The SDKs' file with the key that the simulator knows.
+fn sdk_file() -> String {
+    format!(
+        "[default]\ntype = sts\naccess_key_id = ecs-key\naccess_key_secret = {ECS_SECRET}\n\
+         security_token = {ECS_TOKEN}\n"
+    )
+}
+
+#[tokio::test]
+async fn the_chain_goes_on_past_the_empty_profile_the_cli_leaves() {
+    let world = world().await;
+    let empty = fixture_of("empty-cli-profile.json");
+    for empty in [
+        empty.clone(),
+        format!("\u{feff}{empty}"),
+        empty.replace("\"AK\"", "\"StsToken\""),
+        empty.replace("\"AK\"", "\"\""),
+        String::new(),
+        "{}".to_owned(),
+    ] {
+        world.write(".aliyun/config.json", &empty);
+        world.write(".alibabacloud/credentials.ini", &sdk_file());
+        check_captures_by_hand(&world.settings(&[])).await;
+        std::fs::remove_dir_all(world.folder.path().join(".alibabacloud")).unwrap();
+        let server = TokenServer::start(&world.simulator, HOUR, Behaviour::Good).await;
+        let metadata = [("ECS_METADATA_ENDPOINT_URL", &*server.url())];
+        check_captures_by_hand(&world.settings(&metadata)).await;
+        assert_eq!(server.asked().len(), 3, "{empty}");
+    }
+    // The file without an ending, where credentials-go looks.
+    world.write(".alibabacloud/credentials", &sdk_file());
+    check_captures_by_hand(&world.settings(&[])).await;
+}
+
+#[tokio::test]
+async fn the_profiles_region_is_the_default() {
+    let world = world().await;
+    world.write(".aliyun/config.json", &fixture_of("empty-cli-profile.json"));
+    world.write(".alibabacloud/credentials.ini", &sdk_file());
+    let output = cli(&world.settings(&[]), &["capture", ID]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = cli(
+        &world.settings(&[("ALIBABA_CLOUD_CLI_PROFILE_DISABLED", "true")]),
+        &["capture", ID],
+    )
+    .await;
+    assert_eq!(output.status.code(), Some(2), "there is no region then");
+}
+
+#[tokio::test]
+async fn a_profile_that_is_partly_set_or_of_an_unknown_mode_is_named() {
+    let world = world().await;
+    world.write(".alibabacloud/credentials.ini", &sdk_file());
+    let empty = fixture_of("empty-cli-profile.json");
+    for (profile, what) in [
+        (
+            empty.replace("\"access_key_id\": \"\"", "\"access_key_id\": \"a\""),
+            "has no access_key_secret",
+        ),
+        (
+            empty.replace(
+                "\"access_key_secret\": \"\"",
+                "\"access_key_secret\": \"hush\"",
+            ),
+            "has no access_key_id",
+        ),
+        (
+            empty.replace("\"AK\"", "\"RsaKeyPair\""),
+            "the mode \"RsaKeyPair\"",
+        ),
+        (
+            empty.replace("\"AK\"", "\"Telepathy\""),
+            "the mode \"Telepathy\"",
+        ),
+    ] {
+        world.write(".aliyun/config.json", &profile);
+        let output = cli(&world.settings(&[]), &["capture", ID]).await;
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(
+            message.contains(what) && !message.contains("hush"),
+            "{message}"
+        );
+        assert_eq!(message.matches(what).count(), 1, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_or_a_program_that_a_profile_names_gives_credentials() {
+    let world = world().await;
+    let server = TokenServer::start(&world.simulator, HOUR, Behaviour::Good).await;
+    let port = server.url().rsplit(':').next().unwrap().to_owned();
+    let profile = fixture_of("credentials-uri-profile.json").replace("{port}", &port);
+    world.write(
+        ".aliyun/config.json",
+        &profile.replace("/creds", "/credentials"),
+    );
+    check_captures_by_hand(&world.settings(&[])).await;
+    assert_eq!(server.asked(), ["GET /credentials"]);
+
+    let keys = json!({
+        "mode": "StsToken", "access_key_id": "ecs-key", "access_key_secret": ECS_SECRET,
+        "sts_token": ECS_TOKEN,
+    });
+    world.write("my keys.json", &keys.to_string());
+    let file = world.folder.path().join("my keys.json");
+    let external = |command: &str| {
+        let profile = fixture_of("empty-cli-profile.json").replace("\"AK\"", "\"External\"");
+        let command = json!(command).to_string();
+        profile.replace(
+            "\"process_command\": \"\"",
+            &format!("\"process_command\": {command}"),
+        )
+    };
+    let command = format!("cat '{}'", file.display());
+    world.write(".aliyun/config.json", &external(&command));
+    let settings = world.settings(&[("PATH", &std::env::var("PATH").unwrap())]);
+    check_captures_by_hand(&settings).await;
+    let command = "sh -c 'echo secret-that-must-not-show >&2; exit 7'";
+    world.write(".aliyun/config.json", &external(command));
+    let output = cli(&settings, &["capture", ID]).await;
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("\"sh\" failed (exit status: 7)"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_the_cli_keeps_is_used_until_its_end() {
+    let world = world().await;
+    for mode in ["CloudSSO", "OAuth"] {
+        let profile = |end: i64| {
+            json!({"current": "p", "profiles": [{
+                "name": "p", "mode": mode, "access_key_id": "ecs-key",
+                "access_key_secret": ECS_SECRET, "sts_token": ECS_TOKEN, "sts_expiration": end,
+                "region_id": "cn-hangzhou",
+            }]})
+            .to_string()
+        };
+        world.write(".aliyun/config.json", &profile(2_082_758_400));
+        check_captures_by_hand(&world.settings(&[])).await;
+        world.write(".aliyun/config.json", &profile(1_700_000_000));
+        let output = cli(&world.settings(&[]), &["capture", ID]).await;
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        let login = format!("aliyun configure --mode {mode} --profile p");
+        assert!(message.contains(&login), "{message}");
+        assert_eq!(message.matches("credentials").count(), 1, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_instances_role_may_assume_another() {
+    let world = world().await;
+    let server = TokenServer::start(&world.simulator, HOUR, Behaviour::Good).await;
+    let metadata = ("ECS_METADATA_ENDPOINT_URL", &*server.url());
+    let role = ("ALIBABA_CLOUD_ROLE_ARN", ROLE);
+    check_captures_by_hand(&world.settings(&[metadata, role])).await;
+    let named = ("ALIBABA_CLOUD_ECS_METADATA", "archiver-role");
+    check_captures_by_hand(&world.settings(&[metadata, role, named])).await;
+    let profiles = json!({"current": "p", "profiles": [
+        {"name": "p", "mode": "ChainableRamRoleArn", "source_profile": "i", "ram_role_arn": ROLE},
+        {"name": "i", "mode": "EcsRamRole"},
+        {"name": "q", "mode": "RamRoleArnWithRoleName", "ram_role_name": "archiver-role",
+         "ram_role_arn": ROLE},
+    ]});
+    world.write(".aliyun/config.json", &profiles.to_string());
+    for profile in ["p", "q"] {
+        let profile = ("ALIBABA_CLOUD_PROFILE", profile);
+        check_captures_by_hand(&world.settings(&[metadata, profile])).await;
+    }
+    assert_eq!(world.simulator.assumed_roles().len(), 4);
+}
+
+#[tokio::test]
+async fn where_nothing_is_set_the_error_lists_what_was_looked_at_once() {
+    let world = world().await;
+    world.write(".aliyun/config.json", &fixture_of("empty-cli-profile.json"));
+    let server = TokenServer::start(&world.simulator, HOUR, Behaviour::NoRole).await;
+    let output = cli(
+        &world.settings(&[("ECS_METADATA_ENDPOINT_URL", &server.url())]),
+        &["capture", ID],
+    )
+    .await;
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert_eq!(
+        message.matches("there are no credentials").count(),
+        1,
+        "{message}"
+    );
+    let mut rest = &*message;
+    for part in [
+        "(1) ALIBABA_CLOUD_ACCESS_KEY_ID",
+        "(2) ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+        "profile \"default\" is empty",
+        "there is no ~/.alibabacloud/credentials.ini",
+        "the ECS metadata service",
+        "ALIBABA_CLOUD_CREDENTIALS_URI is not set",
+        "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+    ] {
+        let at = rest
+            .find(part)
+            .unwrap_or_else(|| panic!("{part} in {message}"));
+        rest = &rest[at + part.len()..];
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_a_session_that_was_revoked_is_replaced() {
+    let world = world().await;
+    let server = TokenServer::start(&world.simulator, HOUR, Behaviour::Good).await;
+    let uri = format!("{}/credentials", server.url());
+    let function =
+        Function::start(&world.settings(&[("ALIBABA_CLOUD_CREDENTIALS_URI", &uri)])).await;
+    function.result_of(&event()).await;
+    world.simulator.revoke_sessions();
+    function.result_of(&event()).await;
+    assert_eq!(server.asked().len(), 2);
+}
+
+/// An archive in OSS, with credentials from an address.
+async fn oss_by_address(behaviour: Behaviour) -> (Bucket, TokenServer, Settings) {
+    let bucket = Bucket::start(crate::support::s3_server::Profile::Oss { versioned: false }).await;
+    let simulator = Arc::new(simulator().await);
+    let server = TokenServer::start(&simulator, HOUR, behaviour).await;
+    let mut settings = bucket.settings.clone();
+    settings.retain(|(name, _)| !name.starts_with("ALIBABA_CLOUD_ACCESS_KEY"));
+    settings.extend(no_instance());
+    let uri = format!("{}/credentials", server.url());
+    settings.push(("ALIBABA_CLOUD_CREDENTIALS_URI".into(), uri));
+    (bucket, server, settings)
+}
+
+#[tokio::test]
+async fn credentials_that_the_bucket_refuses_are_replaced() {
+    for code in [
+        "InvalidAccessKeyId",
+        "SecurityTokenExpired",
+        "InvalidSecurityToken",
+        "ExpiredToken",
+    ] {
+        let (bucket, server, settings) = oss_by_address(Behaviour::OfTheBucket).await;
+        bucket
+            .server
+            .fault_next_put(crate::support::s3_server::Fault::Status(403, code));
+        let output = cli(&settings, &["doctor", "--output", "json"]).await;
+        let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let checks = shown["checks"].as_array().unwrap();
+        let write = checks
+            .iter()
+            .find(|check| check["name"] == "archive: write");
+        assert_eq!(write.unwrap()["verdict"], "ok", "{code}: {shown}");
+        assert_eq!(server.asked().len(), 2, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_without_credentials_says_so_at_once() {
+    let (_bucket, server, settings) = oss_by_address(Behaviour::Forbidden).await;
+    let output = cli(&settings, &["list"]).await;
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert_eq!(
+        message.matches("there are no credentials").count(),
+        1,
+        "{message}"
+    );
+    assert!(!message.contains("out of reach"), "{message}");
+    assert_eq!(server.asked(), ["GET /credentials"], "asked once");
+}
+
+/// A person's files of AWS, in a folder of their own.
+fn aws_home(world: &World) -> Settings {
+    world.write(
+        ".aws/credentials",
+        &format!(
+            "[work]\naws_access_key_id = {ACCESS_KEY_ID}\naws_secret_access_key = {SECRET_ACCESS_KEY}\n"
+        ),
+    );
+    world.write(".aws/config", "[profile work]\nregion = us-east-1\n");
+    settings(&[
+        ("HOME", world.folder.path().to_str().unwrap()),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ])
+}
+
+#[tokio::test]
+async fn the_command_line_takes_aws_credentials_and_region_from_profiles() {
+    let world = world().await;
+    let bucket = Bucket::start(crate::support::s3_server::Profile::Aws).await;
+    let mut all = bucket.settings.clone();
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
+    all.retain(|(name, _)| !keys.contains(&name.as_str()));
+    all.extend(aws_home(&world));
+    let mut named = all.clone();
+    named.push(("AWS_PROFILE".into(), "work".into()));
+    let output = cli(&named, &["capture", ID]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // Without it, there is no default profile.
+    let mut regional = all.clone();
+    regional.push(("AWS_REGION".into(), "us-east-1".into()));
+    let output = cli(&regional, &["list"]).await;
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert_eq!(
+        message.matches("there are no credentials").count(),
+        1,
+        "{message}"
+    );
+    for part in [
+        "(1) AWS_ACCESS_KEY_ID",
+        "(2) the profile \"default\"",
+        "(5) the role of the EC2 instance",
+        "aws sso login",
+    ] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    let output = cli(&all, &["list"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("AWS_REGION"));
+    // What is set in part is named.
+    regional.push(("AWS_ACCESS_KEY_ID".into(), "a".into()));
+    let output = cli(&regional, &["list"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("AWS_SECRET_ACCESS_KEY: not set"));
+}
+
+#[tokio::test]
+async fn the_function_takes_aws_credentials_from_its_environment_alone() {
+    let world = world().await;
+    let mut all = world.settings(&base_key());
+    all.extend(aws_home(&world));
+    all.extend(settings(&[
+        ("ARCHIVE_URL", "s3://bucket-of-mine"),
+        ("AWS_PROFILE", "work"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("WEBHOOK_TOKEN", "hush"),
+    ]));
+    let mut command = tokio::process::Command::new(program("bootstrap"));
+    command.env_clear().envs(all).kill_on_drop(true);
+    let output = crate::support::printed::checked(command.output().await.unwrap());
+    assert!(!output.status.success());
+    let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(shown.contains("AWS_ACCESS_KEY_ID: not set"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_a_credential_process_writes_to_its_errors_is_not_shown() {
+    let world = world().await;
+    let mut all = aws_home(&world);
+    world.write(
+        ".aws/config",
+        "[profile work]\nregion = us-east-1\n\
+         credential_process = sh -c 'echo secret-that-must-not-show >&2; exit 3'\n",
+    );
+    std::fs::remove_file(world.folder.path().join(".aws/credentials")).unwrap();
+    all.extend(settings(&[
+        ("AWS_PROFILE", "work"),
+        ("ARCHIVE_URL", "s3://bucket-of-mine"),
+        ("PATH", &std::env::var("PATH").unwrap()),
+    ]));
+    let output = cli(&all, &["list", "--timeout", "5"]).await;
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("credential_process failed"), "{message}");
+    assert!(!message.contains("must-not-show"), "{message}");
 }

@@ -68,7 +68,7 @@ async fn start(own: &[(&str, &str)]) -> Server {
         process,
         printed,
         log_reader: Some(log_reader),
-        http: ecs_console_archiver::http::client().unwrap(),
+        http: ecs_console_archiver::http::client(&Default::default()).unwrap(),
         simulator,
         folder,
     }

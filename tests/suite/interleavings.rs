@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ecs_console_archiver::capture::{Archiver, FailedEvents};
+use ecs_console_archiver::credentials::Owner;
 use ecs_console_archiver::ecs::response::{ConsoleOutput, EcsError, InstancesPage, NoConsole};
 use ecs_console_archiver::ecs::{ConsoleSource, Fleet};
 use ecs_console_archiver::handler::Payload;
@@ -281,6 +282,7 @@ struct Asked {
 impl ConsoleSource for Asked {
     async fn console_output(
         &self,
+        _: Owner<'_>,
         _: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {

@@ -60,8 +60,12 @@ fn only_these_files_call_out_or_listen() {
         files_with(&["reqwest::Client"]),
         [
             "config.rs",
-            "credentials/mod.rs",
+            "credentials/aws.rs",
+            "credentials/aws_chain.rs",
+            "credentials/metadata.rs",
+            "credentials/provider.rs",
             "credentials/source.rs",
+            "credentials/sts.rs",
             "ecs/mod.rs",
             "http.rs",
             "queue.rs",
@@ -87,8 +91,9 @@ fn only_the_edges_read_a_clock_or_random_bytes() {
         [
             "capture.rs",
             "clock.rs",
-            "credentials/mod.rs",
+            "credentials/provider.rs",
             "credentials/source.rs",
+            "credentials/sts.rs",
             "ecs/mod.rs",
             "handler.rs",
             "lambda.rs",
@@ -280,7 +285,7 @@ fn the_templates_of_one_cloud_set_the_same_variables() {
 }
 
 /// Why a setting is in no file under infra. Every other one is.
-const NOT_IN_INFRA: [(&str, &[&str]); 5] = [
+const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
     (
         "set by the platform",
         &[
@@ -321,6 +326,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 5] = [
     (
         "credentials of machines and people, where templates use roles",
         &[
+            "AWS_PROFILE",
             "ALIBABA_CLOUD_ROLE_EXTERNAL_ID",
             "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
             "ALIBABA_CLOUD_PROFILE",
@@ -338,6 +344,19 @@ const NOT_IN_INFRA: [(&str, &[&str]); 5] = [
         &["WEBHOOK_URL", "WEBHOOK_ACCOUNTS"],
     ),
     ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
+    (
+        "of the network a machine is in, where templates deploy into none",
+        &[
+            "HTTP_PROXY",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "NO_PROXY",
+            "no_proxy",
+        ],
+    ),
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod accounts;
 mod cli;
 mod config;
 mod crash_points;
@@ -14,6 +15,7 @@ mod function;
 mod host;
 mod interleavings;
 mod layout;
+mod proxies;
 mod readme;
 mod redrive;
 mod simulator;

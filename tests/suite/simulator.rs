@@ -89,7 +89,7 @@ async fn it_fails_as_told_and_then_no_more() {
 #[tokio::test]
 async fn a_nonce_is_good_once() {
     let simulator = simulator().await;
-    let client = ecs_console_archiver::http::client().unwrap();
+    let client = ecs_console_archiver::http::client(&Default::default()).unwrap();
     let call = ecs_console_archiver::ecs::request::RpcCall::get_instance_console_output(
         &ecs_console_archiver::ids::RegionId::parse("cn-hangzhou").unwrap(),
         &ecs_console_archiver::ids::InstanceId::parse("i-bp1oomkill000000001").unwrap(),

@@ -21,6 +21,7 @@ use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
 use ecs_console_archiver::ecs::EcsClient;
 use ecs_console_archiver::event::{Cause, InstanceEvent};
 use ecs_console_archiver::handler::Payload;
+use ecs_console_archiver::http::HttpOptions;
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::outcome::{ErrorType, Outcome};
 use ecs_console_archiver::queue::{Queue, QueueConfig};
@@ -74,7 +75,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 async fn run(arguments: Arguments) -> Result<End> {
     let Arguments { command, common } = arguments;
-    let environment = Environment::of_process().with("ARCHIVE_URL", common.archive_url.clone());
+    let environment = Environment::of_command_line()
+        .await
+        .with("ARCHIVE_URL", common.archive_url.clone());
     let time = Duration::from_secs(common.timeout);
     match command {
         Command::Invoke { events, ecs } => {
@@ -143,11 +146,12 @@ async fn run(arguments: Arguments) -> Result<End> {
             let queue = queue_url
                 .map(|url| QueueConfig::from_environment(&url, &environment))
                 .transpose()?;
-            let mut archiver = archiver(environment, ecs)?;
+            let mut archiver = archiver(environment.clone(), ecs)?;
             archiver.failed_events = FailedEvents::Platform; // They are kept where they are.
             match queue {
                 Some(config) => {
-                    let queue = Queue::new(config, http::client()?);
+                    let options = HttpOptions::from_environment(&environment)?;
+                    let queue = Queue::new(config, http::client(&options)?);
                     redrive::queue(&archiver, &queue, time, common.output).await
                 }
                 None if dry_run => redrive::list(&archiver, time, common.output).await,
@@ -191,7 +195,9 @@ fn archiver(environment: Environment, ecs: Ecs) -> Result<CliArchiver> {
 }
 
 fn store(environment: &Environment) -> Result<ArchiveStore> {
-    Ok(Archive::from_environment(environment)?.store(http::client()?))
+    let archive = Archive::from_environment(environment)?;
+    let options = HttpOptions::from_environment(environment)?;
+    Ok(archive.store(http::client(&options)?))
 }
 
 async fn invoke(

@@ -190,6 +190,7 @@ pub fn simulator_settings(endpoint_url: &str, credentials: &Credentials) -> Resu
         stdout,
         "# The simulator is up. In another terminal:\n\
          export ECS_ENDPOINT_URL={endpoint_url}\n\
+         export STS_ENDPOINT_URL={endpoint_url}\n\
          export ALIBABA_CLOUD_ACCESS_KEY_ID={}\n\
          export ALIBABA_CLOUD_ACCESS_KEY_SECRET={}\n\
          export ALIBABA_CLOUD_REGION_ID=cn-hangzhou\n\

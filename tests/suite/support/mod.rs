@@ -3,6 +3,7 @@
 pub mod gate;
 pub mod http;
 pub mod printed;
+pub mod proxy;
 pub mod runtime_api;
 pub mod s3_server;
 pub mod sigv4;
@@ -133,6 +134,7 @@ pub fn output(plain: &[u8], time: &str) -> Console {
 pub fn ecs_settings(simulator: &Simulator) -> Settings {
     settings(&[
         ("ECS_ENDPOINT_URL", &simulator.endpoint_url()),
+        ("STS_ENDPOINT_URL", &simulator.endpoint_url()),
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ecs-key"),
         ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ECS_SECRET),
         ("ALIBABA_CLOUD_SECURITY_TOKEN", ECS_TOKEN),
@@ -178,6 +180,7 @@ impl Bucket {
                 ),
                 ("AWS_ENDPOINT_URL_S3", &endpoint),
                 ("ECS_ENDPOINT_URL", &simulator.endpoint_url()),
+                ("STS_ENDPOINT_URL", &simulator.endpoint_url()),
                 ("ALIBABA_CLOUD_ACCESS_KEY_ID", ACCESS_KEY_ID),
                 ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET_ACCESS_KEY),
             ]);

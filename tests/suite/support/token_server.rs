@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::http::serve;
+use super::s3_server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use super::sigv4;
 
 /// What AWS STS tells the OIDC provider.
@@ -46,6 +47,10 @@ pub enum Behaviour {
     NoRole,
     /// AWS STS refuses with this code.
     Refuses(&'static str),
+    /// Nobody may have the keys.
+    Forbidden,
+    /// Keys that the bucket knows.
+    OfTheBucket,
 }
 
 impl TokenServer {
@@ -123,6 +128,7 @@ impl Shared {
             "GET /latest/meta-data/ram/security-credentials/archiver-role" if may_ask => {
                 plain(200, &self.keys())
             }
+            "GET /credentials" if self.behaviour == Behaviour::Forbidden => plain(403, "hush"),
             "GET /credentials" => plain(200, &self.keys()),
             "POST /" => self.aws_sts(&head.headers, &body),
             _ if path.starts_with(ROLE_FOLDER) => plain(403, ""),
@@ -131,6 +137,14 @@ impl Shared {
     }
 
     fn keys(&self) -> String {
+        if self.behaviour == Behaviour::OfTheBucket {
+            return json!({
+                "AccessKeyId": ACCESS_KEY_ID, "AccessKeySecret": SECRET_ACCESS_KEY,
+                "SecurityToken": "session-token-that-must-not-show",
+                "Expiration": "2036-10-26T10:27:32Z",
+            })
+            .to_string();
+        }
         let session = self.simulator.open_session(self.life);
         let keys = &session.credentials;
         json!({

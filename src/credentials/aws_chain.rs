@@ -1,0 +1,90 @@
+//! AWS credentials as people have them: profiles, sessions of SSO, web identities, roles of
+//! containers and instances. For the command line only; a function has them in its environment.
+//!
+//! The crate `aws-config` reads the environment and `~/.aws` by itself, as every tool of AWS does.
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::meta::region::ProvideRegion as _;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::provider::error::CredentialsError as AwsError;
+use aws_sdk_sts::config::Region;
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+
+use super::{Credentials, CredentialsError, Expiring, Secret};
+use crate::clock::Clock;
+
+/// The chain of the AWS SDKs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsChain {
+    /// The profile, for a person.
+    pub profile: String,
+    /// The region of the services that give credentials; the profile may name another.
+    pub region: Option<String>,
+}
+
+impl AwsChain {
+    /// The first credentials of the chain.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] by what to do next. It says where they were looked for.
+    pub(super) async fn fetch(&self, http: &reqwest::Client) -> Result<Expiring, CredentialsError> {
+        let region = self.region.clone().map(Region::new);
+        let config = ProviderConfig::without_region()
+            .with_http_client(crate::http::sdk_client(http.clone(), Clock::default()))
+            .with_region(region.clone());
+        let chain = DefaultCredentialsChain::builder()
+            .configure(config)
+            .region(region)
+            .build()
+            .boxed()
+            .await;
+        let found = chain.provide_credentials().boxed().await;
+        let found = found.map_err(|error| self.explained(&error))?;
+        let end = found.expiry().map(Timestamp::try_from);
+        Ok(Expiring {
+            credentials: Credentials {
+                access_key_id: found.access_key_id().to_owned(),
+                access_key_secret: Secret::new(found.secret_access_key()),
+                security_token: found.session_token().map(Secret::new),
+            },
+            expires_at: end.and_then(Result::ok),
+        })
+    }
+
+    fn explained(&self, error: &AwsError) -> CredentialsError {
+        let cause = match error {
+            AwsError::CredentialsNotLoaded(_) => String::new(),
+            other => format!(" ({})", cause_of(other)),
+        };
+        let text = format!(
+            "looked at (1) AWS_ACCESS_KEY_ID, (2) the profile {:?} in ~/.aws/config and \
+             ~/.aws/credentials, (3) AWS_WEB_IDENTITY_TOKEN_FILE, (4) the role of the container, \
+             (5) the role of the EC2 instance{cause}; set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or log in with `aws sso login`",
+            self.profile
+        );
+        match error {
+            AwsError::ProviderTimedOut(_) => CredentialsError::Unavailable(text),
+            _ => CredentialsError::Refused(text),
+        }
+    }
+}
+
+/// What the innermost error says, but for what a program wrote, which may hold secrets.
+fn cause_of(error: &AwsError) -> String {
+    let cause = crate::http::innermost(error);
+    if cause.contains("external process") || cause.to_ascii_lowercase().contains("stderr") {
+        return "the profile's credential_process failed: run it by hand to see why".to_owned();
+    }
+    let cause: String = cause.chars().take(300).collect();
+    cause.escape_debug().to_string()
+}
+
+/// The region of the profile in `~/.aws/config`.
+pub async fn profile_region() -> Option<String> {
+    let region = ProfileFileRegionProvider::new().region().await;
+    region.map(|region| region.to_string())
+}
