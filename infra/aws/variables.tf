@@ -33,8 +33,8 @@ variable "alibaba_role_arn" {
   default     = null
 
   validation {
-    condition     = var.alibaba_role_arn == null || can(regex("^acs:ram::[0-9]+:role/.+$", var.alibaba_role_arn))
-    error_message = "A RAM role's ARN is like acs:ram::123456789012:role/NAME."
+    condition     = var.alibaba_role_arn == null || can(regex("^acs:ram::([0-9]+|\\{account\\}):role/.+$", var.alibaba_role_arn))
+    error_message = "A RAM role's ARN is like acs:ram::123456789012:role/NAME, or acs:ram::{account}:role/NAME for the account of each event."
   }
 }
 
@@ -44,7 +44,7 @@ variable "alibaba_oidc_provider_arn" {
   default     = null
 
   validation {
-    condition     = var.alibaba_oidc_provider_arn == null || can(regex("^acs:ram::[0-9]+:oidc-provider/.+$", var.alibaba_oidc_provider_arn))
+    condition     = var.alibaba_oidc_provider_arn == null || can(regex("^acs:ram::([0-9]+|\\{account\\}):oidc-provider/.+$", var.alibaba_oidc_provider_arn))
     error_message = "An OIDC provider's ARN is like acs:ram::123456789012:oidc-provider/NAME."
   }
 }

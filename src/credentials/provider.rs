@@ -328,7 +328,8 @@ impl CredentialsProvider {
             .as_ref()
             .filter(|_| !self.source().needs_account())
         else {
-            let text = "nothing says which account the credentials are of";
+            let text = "nothing says which account is the own one; name it in \
+                        ALIBABA_CLOUD_OIDC_PROVIDER_ARN, or name the instance's account in the event";
             return Err(CredentialsError::Refused(text.to_owned()));
         };
         let credentials = self.kept_or_fetched().await?;

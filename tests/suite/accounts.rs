@@ -195,6 +195,32 @@ async fn by_hand_and_in_a_sweep_the_own_account_is_meant() {
 }
 
 #[tokio::test]
+async fn an_oidc_token_is_taken_for_the_role_of_each_account() {
+    let world = World::start().await;
+    let token = "eyJ.pod-token-that-must-not-show.x";
+    world.simulator.trust_oidc_token(token);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), token).unwrap();
+    let settings = world.settings(&[
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", ""),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ""),
+        ("ALIBABA_CLOUD_ROLE_ARN", EACH),
+        (
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            "acs:ram::{account}:oidc-provider/p",
+        ),
+        (
+            "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
+            file.path().to_str().unwrap(),
+        ),
+    ]);
+    let function = Function::start(&settings).await;
+    let reply = function.result_of(&event_of(Some(OTHER), OTHER_ID)).await;
+    assert_eq!(reply["outcome"], "stored", "{reply}");
+    assert_eq!(world.assumed(), [format!("acs:ram::{OTHER}:role/archiver")]);
+}
+
+#[tokio::test]
 async fn an_event_of_another_account_than_the_roles_is_an_error_too() {
     let world = World::start().await;
     let role = format!("acs:ram::{ACCOUNT}:role/archiver");

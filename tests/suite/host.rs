@@ -265,6 +265,30 @@ async fn the_roles_fresh_credentials_come_with_each_request() {
 }
 
 #[tokio::test]
+async fn what_comes_with_a_request_assumes_the_role_that_is_set() {
+    let role = "acs:ram::1690700000000030:role/archiver";
+    let server = function_compute(&[
+        ("ALIBABA_CLOUD_ROLE_ARN", role),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ended"),
+    ])
+    .await;
+    let hour = SignedDuration::from_hours(1);
+    for _ in 0..2 {
+        let keys = server.simulator.open_session(hour).credentials;
+        let answer = server
+            .post("/invoke", manual())
+            .header("x-fc-control-path", "/invoke")
+            .header("x-fc-access-key-id", keys.access_key_id)
+            .header("x-fc-access-key-secret", keys.access_key_secret.expose())
+            .header("x-fc-security-token", keys.security_token.unwrap().expose());
+        assert_eq!(answer.send().await.unwrap().status(), 200);
+    }
+    let assumed = server.simulator.assumed_roles();
+    let arns: Vec<_> = assumed.iter().map(|assumed| assumed.arn.as_str()).collect();
+    assert_eq!(arns, [role], "once: its session goes on");
+}
+
+#[tokio::test]
 async fn credentials_may_come_with_requests_and_in_no_other_way() {
     let none = ["ID", "SECRET"].map(|part| format!("ALIBABA_CLOUD_ACCESS_KEY_{part}"));
     let unset = [(none[0].as_str(), ""), (none[1].as_str(), "")];
