@@ -1,9 +1,12 @@
 //! Reading the archive back: which records there are, which one is meant, what it says.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
+use crate::follow::Freshness;
 use crate::ids::InstanceId;
-use crate::key::{MarkerKey, RecordKey};
+use crate::key::{MarkerKey, RecordKey, VerdictKey};
 use crate::record::{self, UnpackError};
 use crate::store::{Entry, Object, Store, StoreError};
 
@@ -16,6 +19,9 @@ pub struct Listed {
     pub gzip_bytes: u64,
     /// When it was stored, by the store's clock.
     pub stored_at: Timestamp,
+    /// What it shows of an event as of the end, where a verdict beside it says so. Its metadata says
+    /// what was known when it was stored.
+    pub verdict: Option<Freshness>,
 }
 
 /// A marker as a listing shows it: there was no console output.
@@ -140,7 +146,7 @@ pub async fn list(
     let prefix = instance_id
         .map(RecordKey::instance_prefix)
         .unwrap_or_default();
-    let mut listing = Listing::default();
+    let (mut listing, mut verdicts) = (Listing::default(), BTreeMap::new());
     for Entry {
         key,
         bytes,
@@ -152,10 +158,22 @@ pub async fn list(
                 key,
                 gzip_bytes: bytes,
                 stored_at,
+                verdict: None,
             });
         } else if let Some(key) = MarkerKey::parse(&key) {
             listing.markers.push(ListedMarker { key, stored_at });
+        } else if let Some(key) = VerdictKey::parse(&key) {
+            // Of several events' the last one counts.
+            let verdict = verdicts
+                .entry(key.record)
+                .or_insert((stored_at, key.freshness));
+            if verdict.0 <= stored_at {
+                *verdict = (stored_at, key.freshness);
+            }
         }
+    }
+    for record in &mut listing.records {
+        record.verdict = verdicts.get(&record.key).map(|(_, freshness)| *freshness);
     }
     Ok(listing)
 }
@@ -211,6 +229,7 @@ mod tests {
             key: RecordKey::parse(&format!("i-a1/{name}.log.gz")).unwrap(),
             gzip_bytes: 1,
             stored_at: Timestamp::from_second(stored_at).unwrap(),
+            verdict: None,
         }
     }
 

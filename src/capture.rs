@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::warn;
 
+use crate::clock::WallClock;
 use crate::credentials::{CredentialsError, Owner};
 use crate::ecs::response::{ConsoleOutput, EcsError, NoConsole};
 use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{Cause, EventError, InstanceEvent, Notice};
-use crate::follow::{Absent, Change, Follow, Freshness, Kept};
+use crate::follow::{Absent, Change, Follow, Freshness, Keeping, Kept, MESSAGE_VERSION};
 use crate::ids::RegionId;
+use crate::key::RecordKey;
 use crate::outcome::{ErrorType, Outcome, Stored, StoredRecord};
 use crate::queue::{Queue, QueueError};
-use crate::record::{Marker, Record};
+use crate::record::{Marker, Record, Verdict};
 use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
 use crate::store::{PutOutcome, Store, StoreError};
 use crate::sweep::Swept;
@@ -47,6 +48,8 @@ pub struct Archiver<C, S> {
     pub follow_budget: Duration,
     /// Brings an event back to be followed further. Without it the process waits.
     pub follow_queue: Option<Queue>,
+    /// The time of day, by which a console is followed.
+    pub clock: WallClock,
     /// Who keeps events that fail for good.
     pub failed_events: FailedEvents,
     /// Lets HTTP requests in; without it, whoever calls is trusted.
@@ -170,7 +173,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let ignored = |reason, message| Ok(Progress::Done(Outcome::Ignored { reason, message }));
         match notice {
             Notice::Instance(event) if self.triggers.include(&event.cause) => {
-                let follow = Follow::begin(event, Timestamp::now());
+                let follow = Follow::begin(event, self.clock.now());
                 self.poll(follow, None, deadline).await
             }
             Notice::Follow(follow) => self.poll(*follow, None, deadline).await,
@@ -214,7 +217,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         event: InstanceEvent,
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
-        let follow = Follow::begin(event, Timestamp::now());
+        let follow = Follow::begin(event, self.clock.now());
         match self.poll(follow, None, deadline).await? {
             Progress::Done(outcome) => Ok(outcome),
             Progress::Following(following) => self.finish(following, deadline).await,
@@ -280,7 +283,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             return Err(error);
         };
         warn!(instance_id = %event.instance_id, "goes to the follow queue, for now: {error}");
-        let follow = Follow::begin(event, Timestamp::now());
+        let follow = Follow::begin(event, self.clock.now());
         send(queue, &message_of(&follow), DEFER_PAUSE, deadline).await?;
         Ok(following_outcome(&follow, DEFER_PAUSE))
     }
@@ -305,7 +308,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let owner = owner(&follow.event);
             source.console_output(owner, region_id, instance_id).await
         };
-        let now = Timestamp::now();
+        let now = self.clock.now();
         match answer {
             Ok(console) if console.plain.is_empty() => {
                 follow.see_none(NoConsole::Empty, String::new());
@@ -318,14 +321,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 }
                 let freshness = follow.freshness();
                 let latest = Held { console, freshness };
-                match change {
-                    Change::Unchanged => held = held.map(|_| latest),
-                    Change::Extended | Change::Replaced if self.follow_queue.is_none() => {
-                        held = Some(latest);
-                    }
-                    // The first is kept at once: it may be the last words of a crash. And a
-                    // message cannot carry a console to the next invocation.
-                    _ => self.keep(&mut follow, Some(latest), deadline).await?,
+                match change.keeping(self.follow_queue.is_none()) {
+                    Keeping::Nothing => held = held.map(|_| latest),
+                    Keeping::InMemory => held = Some(latest),
+                    Keeping::Store => self.keep(&mut follow, Some(latest), deadline).await?,
                 }
             }
             Err(error) => {
@@ -356,6 +355,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
         self.keep(&mut follow, held, deadline).await?;
+        self.keep_verdict(&follow, deadline).await?;
         let freshness = follow.freshness();
         if let Some(Kept { record, .. }) = follow.kept.last() {
             let earlier = &follow.kept[..follow.kept.len() - 1];
@@ -395,6 +395,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let Some(Held { console, freshness }) = held else {
             return Ok(());
         };
+        let instance_id = &follow.event.instance_id;
+        let key = RecordKey::of(instance_id, &console.last_update_time, &console.plain).to_string();
+        if follow.already_kept(&key) {
+            return Ok(());
+        }
         let event = &follow.event;
         let (region_id, instance_id) = (self.region_id(event)?, &event.instance_id);
         if console.names_another_than(instance_id) {
@@ -404,9 +409,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let last_update_time = console.last_update_time.escape_debug().to_string();
             warn!(%instance_id, last_update_time, "LastUpdateTime is unreadable; kept as undated");
         }
-        let record = Record::new(event, region_id, &console, Timestamp::now(), freshness)
+        let record = Record::new(event, region_id, &console, self.clock.now(), freshness)
             .map_err(CaptureError::Pack)?;
-        let key = record.key.to_string();
         let store = Retrying::new(&self.store, deadline);
         let put = store.put_if_absent(&key, &record.object).await?;
         let record = StoredRecord {
@@ -418,8 +422,26 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             gzip_bytes: record.object.body.len(),
         };
         let created = put == PutOutcome::Created;
-        follow.kept.retain(|kept| kept.record.key != record.key);
-        follow.kept.push(Kept { record, created });
+        follow.kept.push(Kept {
+            record,
+            created,
+            freshness: freshness.filter(|_| created),
+        });
+        Ok(())
+    }
+
+    /// Says beside the last record what it shows as of the end, where its metadata does not.
+    async fn keep_verdict(&self, follow: &Follow, deadline: Deadline) -> Result<(), CaptureError> {
+        let (Some(freshness), Some(last)) = (follow.verdict(), follow.kept.last()) else {
+            return Ok(());
+        };
+        let Some(record) = RecordKey::parse(&last.record.key) else {
+            return Ok(()); // A message from outside names what no version stored.
+        };
+        let verdict = Verdict::new(&follow.event, record, freshness);
+        let store = Retrying::new(&self.store, deadline);
+        let key = verdict.key.to_string();
+        store.put_if_absent(&key, &verdict.object).await?;
         Ok(())
     }
 
@@ -461,7 +483,7 @@ fn owner(event: &InstanceEvent) -> Owner<'_> {
 
 /// What brings an event back to be followed further.
 fn message_of(follow: &Follow) -> Value {
-    json!({ "follow": follow })
+    json!({ "version": MESSAGE_VERSION, "follow": follow })
 }
 
 async fn send(

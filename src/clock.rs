@@ -1,9 +1,37 @@
-//! A service's clock, as far as it is known: this machine's, until the service refuses a time of it.
+//! Clocks: this machine's, and a service's, as far as that is known: this machine's, until the
+//! service refuses a time of it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+
+/// The time of day, by which consoles are followed.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum WallClock {
+    /// This machine's.
+    #[default]
+    Machine,
+    /// A time of day that passes as tokio's clock does, which a test can pause.
+    Tokio {
+        /// The time of day at `instant`.
+        time: Timestamp,
+        /// The same moment by tokio's clock.
+        instant: tokio::time::Instant,
+    },
+}
+
+impl WallClock {
+    /// The time by this clock.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::Machine => Timestamp::now(),
+            Self::Tokio { time, instant } => time
+                .checked_add(instant.elapsed())
+                .unwrap_or(Timestamp::MAX),
+        }
+    }
+}
 
 /// What signatures are dated by. Copies share what one of them learns.
 #[derive(Debug, Clone, Default)]

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::capture::{Archiver, FailedEvents};
 use crate::clock::Clock;
+use crate::clock::WallClock;
 #[cfg(feature = "cli")]
 use crate::credentials::aws_chain::AwsChain;
 use crate::credentials::source::Source;
@@ -336,6 +337,7 @@ impl Config {
         Ok(Archiver {
             store: self.archive.store_with(http.clone(), Some(&credentials)),
             follow_budget: self.follow_budget,
+            clock: WallClock::default(),
             failed_events: self.failed_events,
             gate: Some(Gate::new(self.webhook, http.clone())),
             follow_queue: self

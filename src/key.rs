@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::ecs::response::NoConsole;
+use crate::follow::Freshness;
 use crate::ids::InstanceId;
 use crate::update_time::UpdateTime;
 
@@ -19,6 +20,9 @@ const UNDATED: &str = "undated";
 
 /// How the file name of every marker ends.
 const MARKER_SUFFIX: &str = ".none.json";
+
+/// How the file name of every verdict ends.
+const VERDICT_SUFFIX: &str = ".verdict.json";
 
 /// SHA-256 of the console bytes, before compression; or of a marker's.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +122,15 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
+    /// Where a console goes, with `LastUpdateTime` as ECS reported it.
+    pub fn of(instance_id: &InstanceId, last_update_time: &str, plain: &[u8]) -> Self {
+        Self {
+            instance_id: instance_id.clone(),
+            last_update_time: UpdateTime::parse(last_update_time).ok(),
+            digest: ConsoleDigest::of(plain).short(),
+        }
+    }
+
     /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key: an archive
     /// may hold objects this version does not know.
     pub fn parse(object_key: &str) -> Option<Self> {
@@ -197,6 +210,50 @@ impl MarkerKey {
 impl fmt::Display for MarkerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}{MARKER_SUFFIX}", self.instance_id, self.name())
+    }
+}
+
+/// Where it is kept what a record shows of an event as of the end, where the record's metadata does
+/// not say it: `{instance_id}/{record's name}.{freshness}-{digest}.verdict.json`.
+///
+/// A record is never replaced, so what was not known when it was first stored stands beside it.
+/// The key says it, too, so that who lists needs to read nothing. The digest is the verdict's own:
+/// the same event leaves the same verdict at each delivery, and different verdicts never meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictKey {
+    /// The record it is about.
+    pub record: RecordKey,
+    /// What that shows.
+    pub freshness: Freshness,
+    /// Of the verdict's bytes.
+    pub digest: ShortDigest,
+}
+
+impl VerdictKey {
+    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let (record, verdict) = object_key.strip_suffix(VERDICT_SUFFIX)?.rsplit_once('.')?;
+        let (freshness, digest) = verdict.split_once('-')?;
+        Some(Self {
+            record: RecordKey::parse(&format!("{record}{LOG_SUFFIX}"))?,
+            freshness: freshness.parse().ok()?,
+            digest: ShortDigest::parse(digest)?,
+        })
+    }
+}
+
+impl fmt::Display for VerdictKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            record,
+            freshness,
+            digest,
+        } = self;
+        let (instance_id, name) = (&record.instance_id, record.name());
+        write!(
+            f,
+            "{instance_id}/{name}.{freshness}-{digest}{VERDICT_SUFFIX}"
+        )
     }
 }
 
@@ -317,6 +374,31 @@ mod tests {
         assert_eq!(read.time, "2024-03-22T02:01:14Z".parse().unwrap());
         assert_eq!(
             MarkerKey::parse("i-bp1abc/20240322T020114Z-gone-5891b5b522d5.none.json"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_verdict_reads_back_and_is_neither_record_nor_marker() {
+        for name in ["20180322T100457-b4a2cd4d9aed", "undated-b4a2cd4d9aed"] {
+            let text = format!("i-bp1abc/{name}.fresh-5891b5b522d5.verdict.json");
+            let key = VerdictKey::parse(&text).unwrap();
+            assert_eq!(key.to_string(), text);
+            assert_eq!(
+                (key.record.name(), key.freshness),
+                (name.to_owned(), Freshness::Fresh)
+            );
+            assert_eq!(
+                (RecordKey::parse(&text), MarkerKey::parse(&text)),
+                (None, None)
+            );
+            for other in ["good-", "fresh", "Fresh-", ""] {
+                let text = text.replace("fresh-", other);
+                assert_eq!(VerdictKey::parse(&text), None, "{text}");
+            }
+        }
+        assert_eq!(
+            VerdictKey::parse("../x.fresh-5891b5b522d5.verdict.json"),
             None
         );
     }

@@ -12,10 +12,9 @@ use crate::clock::iso_second;
 use crate::ecs::response::{ConsoleOutput, NoConsole};
 use crate::event::{Cause, InstanceEvent};
 use crate::follow::Freshness;
-use crate::ids::{AccountId, InstanceId, RegionId};
-use crate::key::{ConsoleDigest, FailedKey, MarkerKey, RecordKey};
+use crate::ids::{AccountId, RegionId};
+use crate::key::{ConsoleDigest, FailedKey, MarkerKey, RecordKey, VerdictKey};
 use crate::store::Object;
-use crate::update_time::UpdateTime;
 
 /// Most bytes [`unpack`] inflates. A console of [`crate::ecs::MAX_ANSWER_BYTES`] is smaller; what
 /// is larger was not written by this program.
@@ -66,7 +65,11 @@ impl Record {
     ) -> std::io::Result<Self> {
         let digest = ConsoleDigest::of(&console.plain);
         let gzip = pack(&console.plain)?;
-        let key = record_key(&event.instance_id, console, digest);
+        let key = RecordKey::of(
+            &event.instance_id,
+            &console.last_update_time,
+            &console.plain,
+        );
         let mut metadata = BTreeMap::new();
         let mut note = |name: &str, value: &str| {
             if !value.is_empty() {
@@ -162,6 +165,41 @@ impl Marker {
     }
 }
 
+/// A small object that says what a record shows of an event as of the end, where the record's
+/// metadata does not.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Where it goes.
+    pub key: VerdictKey,
+    /// What is stored there.
+    pub object: Object,
+}
+
+impl Verdict {
+    /// Says what `record` shows of the event. The same event gives the same bytes at each delivery.
+    pub fn new(event: &InstanceEvent, record: RecordKey, freshness: Freshness) -> Self {
+        let json = serde_json::json!({
+            "record": record.to_string(),
+            "freshness": freshness,
+            "event_cause": event.cause.to_string(),
+            "event_id": event.event_id,
+            "event_time": event.occurred_at.map(iso_second),
+        });
+        let body = format!("{json:#}\n").into_bytes();
+        let key = VerdictKey {
+            record,
+            freshness,
+            digest: ConsoleDigest::of(&body).short(),
+        };
+        let object = Object {
+            body,
+            content_type: "application/json".to_owned(),
+            metadata: BTreeMap::new(),
+        };
+        Self { key, object }
+    }
+}
+
 /// An event that failed for good, kept to be served again.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FailedEvent {
@@ -212,14 +250,6 @@ fn start_of_day(time: Timestamp) -> Timestamp {
     Timestamp::from_second(seconds - seconds.rem_euclid(86_400)).unwrap_or(time)
 }
 
-fn record_key(id: &InstanceId, console: &ConsoleOutput, digest: ConsoleDigest) -> RecordKey {
-    RecordKey {
-        instance_id: id.clone(),
-        last_update_time: UpdateTime::parse(&console.last_update_time).ok(),
-        digest: digest.short(),
-    }
-}
-
 /// Compresses. The same bytes give the same bytes, on every machine: no time, no name, no
 /// operating system in the header.
 pub fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -268,6 +298,7 @@ fn metadata_value(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::event::Cause;
+    use crate::ids::InstanceId;
 
     fn record(plain: &[u8], last_update_time: &str, event_id: &str) -> Record {
         let event = InstanceEvent {
@@ -402,6 +433,34 @@ mod tests {
   "message": "ECS keeps no console output for this type of instance",
   "reason": "not_supported",
   "region_id": "cn-hangzhou"
+}
+"#
+        );
+    }
+
+    #[test]
+    fn one_event_leaves_one_verdict_beside_a_record() {
+        let event = |event_id: &str| InstanceEvent {
+            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+            region_id: None,
+            account_id: None,
+            cause: Cause::StateChange("Running".into()),
+            event_id: Some(event_id.to_owned()),
+            occurred_at: Some("2024-01-02T03:00:00.1Z".parse().unwrap()),
+        };
+        let key = record(b"hello\n", "2018-03-22 10:04:57", "").key;
+        let verdict = |id| Verdict::new(&event(id), key.clone(), Freshness::Fresh);
+        let first = verdict("E-1");
+        assert!(first == verdict("E-1") && first.key != verdict("E-2").key);
+        assert_eq!(VerdictKey::parse(&first.key.to_string()), Some(first.key));
+        assert_eq!(
+            String::from_utf8(first.object.body).unwrap(),
+            r#"{
+  "event_cause": "Running",
+  "event_id": "E-1",
+  "event_time": "2024-01-02T03:00:00Z",
+  "freshness": "fresh",
+  "record": "i-bp1abc/20180322T100457-5891b5b522d5.log.gz"
 }
 "#
         );

@@ -111,7 +111,7 @@ variable "sweep_regions" {
 variable "follow_seconds" {
   description = "How long a console is followed from its event on"
   type        = number
-  default     = 180
+  default     = 300
 
   validation {
     condition     = var.follow_seconds >= 60 && var.follow_seconds <= 3600 && floor(var.follow_seconds) == var.follow_seconds

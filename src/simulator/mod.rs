@@ -27,9 +27,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::info;
 
 mod fault;
+mod guest;
 mod verify;
 
 pub use fault::{Fault, FaultPlan, InvalidFault};
+pub use guest::{Cache, Guest, Reports};
 use verify::{Action, ApiCall, Format, Refusal};
 
 use crate::clock::iso_second;
@@ -97,6 +99,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     consoles: BTreeMap<InstanceId, VecDeque<Console>>,
+    /// Guests, and when each began.
+    guests: BTreeMap<InstanceId, (Guest, Timestamp)>,
+    /// How long ago guests began, where that is not by this machine's clock.
+    guest_time: Option<Duration>,
     /// Of instances that are not in [`REGION`].
     regions: BTreeMap<InstanceId, RegionId>,
     /// The accounts of instances. Those that are not here are in every account.
@@ -119,6 +125,11 @@ struct State {
 
 impl State {
     fn console(&mut self, instance_id: &InstanceId, takes: bool) -> Option<Console> {
+        if let Some((guest, began_at)) = self.guests.get(instance_id) {
+            let since = Timestamp::now().duration_since(*began_at);
+            let since = since.max(SignedDuration::ZERO).unsigned_abs();
+            return Some(guest.answer(self.guest_time.unwrap_or(since), *began_at));
+        }
         let consoles = self.consoles.get_mut(instance_id)?;
         if takes && consoles.len() > 1 {
             consoles.pop_front()
@@ -178,7 +189,9 @@ impl Simulator {
         self.set_consoles(instance_id, [console]);
     }
 
-    /// The same, one after the other: each answer takes the next, and the last one stays.
+    /// The same, one after the other: each answer takes the next, and the last one stays. That is
+    /// for counting captures; no cache of ECS does so, and [`set_guest`](Self::set_guest) does as it
+    /// does.
     pub fn set_consoles(
         &self,
         instance_id: &InstanceId,
@@ -187,6 +200,22 @@ impl Simulator {
         let consoles = consoles.into_iter().collect();
         let mut state = self.shared.state();
         state.consoles.insert(instance_id.clone(), consoles);
+    }
+
+    /// Runs this guest on an instance from now on, in place of what else there is for it.
+    pub fn set_guest(&self, instance_id: &InstanceId, guest: Guest) {
+        self.set_guest_that_began(instance_id, guest, Timestamp::now());
+    }
+
+    /// The same, where it began at this moment.
+    pub fn set_guest_that_began(&self, id: &InstanceId, guest: Guest, began_at: Timestamp) {
+        let mut state = self.shared.state();
+        state.guests.insert(id.clone(), (guest, began_at));
+    }
+
+    /// Stops the clock of all guests so long after they began.
+    pub fn set_guest_time(&self, since_beginning: Duration) {
+        self.shared.state().guest_time = Some(since_beginning);
     }
 
     /// Moves an instance to another region. Its console is given out in every region.
@@ -513,7 +542,8 @@ impl Shared {
         let state = self.state();
         let is_here =
             |id: &&InstanceId| state.regions.get(id).map_or(REGION, RegionId::as_str) == region_id;
-        let all: BTreeSet<_> = state.consoles.keys().chain(&in_folder).collect();
+        let known = state.consoles.keys().chain(state.guests.keys());
+        let all: BTreeSet<_> = known.chain(&in_folder).collect();
         let here: Vec<_> = all.into_iter().filter(is_here).collect();
         let page_size = max_results
             .min(state.page_size.unwrap_or(usize::MAX))
@@ -556,7 +586,9 @@ impl Shared {
                 .ok();
             return Some(Console::Output {
                 plain,
-                last_update_time: modified.map(beijing_time),
+                last_update_time: modified
+                    .and_then(|time| Timestamp::try_from(time).ok())
+                    .map(beijing_time),
             });
         }
         let error = std::fs::read_to_string(folder.join(format!("{instance_id}.error"))).ok()?;
@@ -569,8 +601,7 @@ impl Shared {
 }
 
 /// As the newest sources describe `LastUpdateTime`: UTC+8 and no word of it.
-fn beijing_time(time: std::time::SystemTime) -> String {
-    let time = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
+fn beijing_time(time: Timestamp) -> String {
     Offset::constant(8)
         .to_datetime(time)
         .strftime("%Y-%m-%d %H:%M:%S")

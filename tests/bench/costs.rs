@@ -1,5 +1,5 @@
-//! What a million reboots cost: requests counted by running the real policy of following through a
-//! reboot, by a clock of its own, and multiplied by list prices.
+//! What a million reboots cost: requests counted by running the real policy of following, and the real
+//! decisions what to store, through a reboot, by a clock of its own, and multiplied by list prices.
 //!
 //! usage: cargo bench --bench costs
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use ecs_console_archiver::ecs::response::ConsoleOutput;
 use ecs_console_archiver::event::{Cause, InstanceEvent};
-use ecs_console_archiver::follow::{Change, Follow};
+use ecs_console_archiver::follow::{Change, Follow, Freshness, Keeping, Kept};
 use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::key::RecordKey;
+use ecs_console_archiver::outcome::StoredRecord;
 use ecs_console_archiver::record::pack;
 use jiff::{SignedDuration, Timestamp};
 
 const REBOOTS: u32 = 10_000;
-const FOLLOW: Duration = Duration::from_secs(180);
+const FOLLOW: Duration = Duration::from_secs(300);
 /// The events of a reboot, by seconds since the first.
 const EVENTS: [(&str, i64); 3] = [("Stopping", 0), ("Starting", 25), ("Running", 40)];
 /// ECS shows the console of the boot before until here, then a new one that grows every 20 s, and
@@ -44,15 +46,13 @@ const CU_INVOCATION: f64 = 75.0 / 10_000.0;
 const CU_SECOND: f64 = 0.1 * 1.0 + 0.125 * 0.15 + 0.5 * 0.05;
 const OSS_GB_MONTH: f64 = 0.0173;
 
+/// What one way of following takes, over all reboots.
 #[derive(Default)]
 struct Counts {
     polls: u64,
-    /// In a queue's messages no console is carried, so each that changed is stored.
-    puts_with_queue: u64,
-    /// In memory one is, so what the next one extends is not stored.
-    puts_in_memory: u64,
-    records_with_queue: u64,
-    records_in_memory: u64,
+    puts: u64,
+    /// Objects that were not there before.
+    created: u64,
     waited_seconds: f64,
 }
 
@@ -66,31 +66,35 @@ struct Reboot {
     records: f64,
     /// That the function is paid for.
     seconds: f64,
+    /// From each event's first look to its last, together.
+    waited_seconds: f64,
 }
 
 fn main() {
-    fastrand::seed(1); // The same table each time.
-    let mut counts = Counts::default();
-    for _ in 0..REBOOTS {
-        reboot(&mut counts);
-    }
+    let events = EVENTS.len() as f64;
     let mean = |count: u64| count as f64 / f64::from(REBOOTS);
-    let (polls, events) = (mean(counts.polls), EVENTS.len() as f64);
+    let counts = reboots(false);
+    let polls = mean(counts.polls);
     let with_queue = Reboot {
         invocations: polls,
         polls,
         messages: polls - events,
-        puts: mean(counts.puts_with_queue),
-        records: mean(counts.records_with_queue),
+        puts: mean(counts.puts),
+        records: mean(counts.created),
         seconds: polls * POLL_SECONDS,
+        waited_seconds: counts.waited_seconds / f64::from(REBOOTS),
     };
+    let counts = reboots(true);
+    let polls = mean(counts.polls);
+    let waited_seconds = counts.waited_seconds / f64::from(REBOOTS);
     let in_memory = Reboot {
         invocations: events,
         polls,
         messages: 0.0,
-        puts: mean(counts.puts_in_memory),
-        records: mean(counts.records_in_memory),
-        seconds: counts.waited_seconds / f64::from(REBOOTS) + polls * POLL_SECONDS,
+        puts: mean(counts.puts),
+        records: mean(counts.created),
+        seconds: waited_seconds + polls * POLL_SECONDS,
+        waited_seconds,
     };
     let not_followed = Reboot {
         invocations: events,
@@ -99,6 +103,7 @@ fn main() {
         puts: events,
         records: 1.0,
         seconds: events * POLL_SECONDS,
+        waited_seconds: 0.0,
     };
     let gzip_bytes = mean_gzip_bytes();
     println!(
@@ -125,6 +130,10 @@ fn table(host: &str, kinds: [&Reboot; 2], dollars: impl Fn(&Reboot) -> Vec<(&'st
     row("requests to ECS", |r| r.polls);
     row("objects put", |r| r.puts);
     row("of them new", |r| r.records);
+    row(
+        "seconds from first to last look, of its events together",
+        |r| r.waited_seconds,
+    );
     row("seconds of the function", |r| r.seconds);
     let costs = kinds.map(&dollars);
     let line = |name: &str, value: [f64; 2]| {
@@ -159,11 +168,21 @@ fn function_compute(r: &Reboot, gzip_bytes: f64) -> Vec<(&'static str, f64)> {
     ]
 }
 
+/// Counts through all reboots. `in_memory`: the function waits, and a console may stay in memory.
+fn reboots(in_memory: bool) -> Counts {
+    fastrand::seed(1); // The same table each time.
+    let mut counts = Counts::default();
+    for _ in 0..REBOOTS {
+        reboot(in_memory, &mut counts);
+    }
+    counts
+}
+
 /// Three events, each followed by itself, as separate invocations are.
-fn reboot(counts: &mut Counts) {
+fn reboot(in_memory: bool, counts: &mut Counts) {
     let began: Timestamp = "2024-03-22T02:00:00Z".parse().unwrap();
     let at = |seconds: f64| began + SignedDuration::from_secs_f64(seconds);
-    let (mut with_queue, mut in_memory) = (BTreeSet::new(), BTreeSet::new());
+    let mut archive = BTreeSet::new();
     for (state, second) in EVENTS {
         let mut now = second as f64;
         let event = InstanceEvent {
@@ -176,41 +195,61 @@ fn reboot(counts: &mut Counts) {
         };
         let mut follow = Follow::begin(event, at(now));
         let mut held = None;
+        let mut keep = |follow: &mut Follow, console: ConsoleOutput, freshness| {
+            let kept = kept(&console, freshness);
+            if !follow.already_kept(&kept.record.key) {
+                counts.puts += 1;
+                let created = archive.insert(kept.record.key.clone());
+                follow.kept.push(Kept { created, ..kept });
+            }
+        };
         loop {
             let console = console_at(now, began);
             counts.polls += 1;
-            match follow.see(&console, at(now)) {
-                Change::Unchanged => {}
-                change => {
-                    counts.puts_with_queue += 1;
-                    with_queue.insert(console.plain.clone());
-                    if change == Change::Replaced
-                        && let Some(before) = held.take()
-                    {
-                        counts.puts_in_memory += 1;
-                        in_memory.insert(before);
-                    }
-                    if change == Change::First {
-                        counts.puts_in_memory += 1;
-                        in_memory.insert(console.plain);
-                    } else {
-                        held = Some(console.plain);
-                    }
-                }
+            let change = follow.see(&console, at(now));
+            let freshness = follow.freshness();
+            if let Some((before, freshness)) = held.take_if(|_| change == Change::Replaced) {
+                keep(&mut follow, before, freshness);
+            }
+            match change.keeping(in_memory) {
+                Keeping::Nothing => held = held.map(|_| (console, freshness)),
+                Keeping::InMemory => held = Some((console, freshness)),
+                Keeping::Store => keep(&mut follow, console, freshness),
             }
             let Some(pause) = follow.next_pause(FOLLOW, at(now), fastrand::f64()) else {
                 break;
             };
             now += pause.as_secs_f64();
         }
-        if let Some(last) = held {
-            counts.puts_in_memory += 1;
-            in_memory.insert(last);
+        if let Some((last, freshness)) = held {
+            keep(&mut follow, last, freshness);
+        }
+        if follow.verdict().is_some() {
+            counts.puts += 1;
+            counts.created += 1;
         }
         counts.waited_seconds += now - second as f64;
     }
-    counts.records_with_queue += with_queue.len() as u64;
-    counts.records_in_memory += in_memory.len() as u64;
+    counts.created += archive.len() as u64;
+}
+
+/// A console as it is stored.
+fn kept(console: &ConsoleOutput, freshness: Option<Freshness>) -> Kept {
+    let instance_id = InstanceId::parse("i-bp1panicnoroot00001").unwrap();
+    let key = RecordKey::of(&instance_id, &console.last_update_time, &console.plain).to_string();
+    let record = StoredRecord {
+        instance_id,
+        url: key.clone(),
+        key,
+        last_update_time: console.last_update_time.clone(),
+        console_bytes: console.plain.len(),
+        gzip_bytes: 0,
+    };
+    Kept {
+        record,
+        created: true,
+        freshness,
+    }
 }
 
 /// What ECS shows so many seconds after a reboot's first event.

@@ -2,16 +2,20 @@
 //! the event comes again, as platforms deliver it, until it is acknowledged.
 //!
 //! The cases are generated: a run without faults counts its calls, and each of them meets each
-//! fault, on every kind of store.
+//! fault, on every kind of store. The real function runs, over sockets; and, to be followed for as
+//! long as a reboot takes, its archiver in the test's process, by a paused clock.
+//!
+//! Guests write by a clock that the test moves, and ECS's cache lags behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::record::unpack;
-use ecs_console_archiver::simulator::Console;
+use ecs_console_archiver::simulator::{Cache, Console, Guest, Reports};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
@@ -19,11 +23,11 @@ use crate::support::gate::{Calls, Fault, Gate, Service};
 use crate::support::runtime_api::{Answer, Function, TIMEOUT};
 use crate::support::s3_server::Profile;
 use crate::support::sqs_server::SqsServer;
-use crate::support::*;
+use crate::support::{memory, *};
 
 const ID: &str = "i-bp1panicnoroot00001";
-const OLDER: &str = "2024-03-22 10:00:00";
-const NEWER: &str = "2024-03-22 10:04:57";
+/// When the event happens, after the guest's beginning.
+const EVENT_AT: Duration = Duration::from_secs(100);
 
 /// Cases that run at once: most of their time they wait for pauses and processes.
 const AT_ONCE: usize = 10;
@@ -52,33 +56,42 @@ enum Scenario {
 impl Scenario {
     const ALL: [Self; 4] = [Self::Plain, Self::Followed, Self::Queued, Self::NoConsole];
 
-    fn consoles(self) -> Vec<Console> {
+    /// Its last words until 100 s, and a boot after that, which ECS shows a minute later. An
+    /// instance without a console has none ever.
+    fn guest(self) -> Option<Guest> {
+        let seconds = Duration::from_secs;
+        // Without a time: where messages are aged, so would it be, and a console has one key.
+        let cache = Cache {
+            reports: Reports::Nothing,
+            ..Cache::lagging(seconds(60))
+        };
+        let guest = Guest::new(cache).writes(seconds(0), "last words\n");
+        let boot = guest.clone().clears(seconds(100));
         match self {
-            Self::Plain => vec![output(b"last words\n", OLDER)],
-            Self::Followed => vec![
-                output(b"last words\n", OLDER),
-                output(b"boot\n", NEWER),
-                output(b"boot\nmore\n", NEWER),
-                output(b"more\nhost login: ", NEWER), // The ring has rolled.
-            ],
-            Self::Queued => vec![
-                output(b"last words\n", OLDER),
-                output(b"boot\n", NEWER),
-                output(b"boot\nhost login: ", NEWER),
-            ],
-            Self::NoConsole => vec![Console::Error {
-                status: 403,
-                code: "NotSupported".into(),
-            }],
+            Self::Plain => Some(guest),
+            // Its end is the end of what it is followed for.
+            Self::Followed => Some(boot.writes(seconds(101), "boot\n")),
+            // It settles in silence, so a verdict is written beside what was stored before.
+            Self::Queued => Some(boot.writes(seconds(101), "boot\n")),
+            Self::NoConsole => None,
+        }
+    }
+
+    /// Every console that ECS gives, the last one last.
+    fn consoles(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => &["last words\n"],
+            Self::Followed | Self::Queued => &["last words\n", "boot\n"],
+            Self::NoConsole => &[],
         }
     }
 
     fn follow_seconds(self) -> &'static str {
         match self {
             Self::Plain | Self::NoConsole => "0",
-            // Three pauses take a third of it, so the budget never ends it.
-            Self::Followed => "3",
-            Self::Queued => "3600",
+            // The looks are at once and at its end.
+            Self::Followed => "1",
+            Self::Queued => "300",
         }
     }
 
@@ -87,8 +100,10 @@ impl Scenario {
     fn calls(self) -> [usize; 3] {
         match self {
             Self::Plain | Self::NoConsole => [1, 1, 0],
-            Self::Followed => [4, 3, 0], // What only grows is stored once.
-            Self::Queued => [3, 3, 2],   // No message carries a console, so each is stored.
+            Self::Followed => [2, 2, 0],
+            // Looks at the beginning, after the lag, and when it was quiet for long enough; the
+            // third object is the verdict.
+            Self::Queued => [3, 3, 2],
         }
     }
 }
@@ -114,8 +129,10 @@ struct Case {
 /// One function between gated services, and what it owes.
 struct World {
     case: Case,
-    bucket: Bucket,
+    bucket: Arc<Bucket>,
     sqs: SqsServer,
+    /// How long ago the guest began.
+    guest_time: Duration,
     calls: Arc<Calls>,
     _gates: [Gate; 3],
     function: Function,
@@ -130,8 +147,11 @@ impl World {
             [Gate::shut().await, Gate::shut().await, Gate::shut().await];
         let mut bucket = Bucket::start_behind(case.profile, Some(store.port)).await;
         let instance_id = InstanceId::parse(ID).unwrap();
-        let consoles = case.scenario.consoles();
-        bucket.simulator.set_consoles(&instance_id, consoles);
+        match case.scenario.guest() {
+            Some(guest) => bucket.simulator.set_guest(&instance_id, guest),
+            None => bucket.simulator.set_console(&instance_id, not_supported()),
+        }
+        bucket.simulator.set_guest_time(EVENT_AT);
         let sqs = SqsServer::start().await;
         let calls = Arc::new(Calls::default());
         ecs.open(
@@ -158,11 +178,22 @@ impl World {
         if let Some((number, fault)) = case.fault {
             calls.fault_at(number, fault);
         }
+        let bucket = Arc::new(bucket);
+        if case.scenario == Scenario::Followed {
+            // Who asks again has stored the first console, and waited until long after the boot.
+            let bucket = bucket.clone();
+            calls.before_ecs(move || {
+                if !bucket.server.records().is_empty() {
+                    bucket.simulator.set_guest_time(EVENT_AT * 4);
+                }
+            });
+        }
         let function = start(&bucket, &calls).await;
         Self {
             case,
             bucket,
             sqs,
+            guest_time: EVENT_AT,
             calls,
             _gates: [ecs, store, queue],
             function,
@@ -211,7 +242,10 @@ impl World {
     async fn deliver_all(&mut self) {
         self.deliver(&event()).await;
         while let Some(sent) = self.sqs.take_sent() {
-            let records = json!([{"eventSource": "aws:sqs", "messageId": "m1", "body": sent.body}]);
+            self.guest_time += Duration::from_secs(sent.delay_seconds);
+            self.bucket.simulator.set_guest_time(self.guest_time);
+            let body = aged(&sent.body, sent.delay_seconds);
+            let records = json!([{"eventSource": "aws:sqs", "messageId": "m1", "body": body}]);
             let payload = json!({ "Records": records }).to_string();
             self.deliver(payload.as_bytes()).await;
         }
@@ -227,17 +261,10 @@ impl World {
             let twice = stored.insert(unpack(&record.body).unwrap(), key);
             assert_eq!(twice, None, "{case:?}: a console is stored under two keys");
         }
-        let given: BTreeMap<_, _> = (case.scenario.consoles().into_iter())
-            .filter_map(|console| match console {
-                Console::Output { plain, .. } => Some((plain, ())),
-                Console::Error { .. } => None,
-            })
-            .collect();
+        let given = case.scenario.consoles();
         for console in stored.keys() {
-            assert!(
-                given.contains_key(console),
-                "{case:?}: {console:?} never was"
-            );
+            let was_given = given.iter().any(|given| given.as_bytes() == console);
+            assert!(was_given, "{case:?}: {console:?} never was");
         }
         for console in &self.owed {
             assert!(
@@ -251,15 +278,13 @@ impl World {
             assert_eq!((records.len(), markers.len()), (0, 1), "{case:?}");
         } else {
             assert!(markers.is_empty(), "{case:?}: {markers:?}");
-            let Some(Console::Output { plain: last, .. }) = case.scenario.consoles().pop() else {
-                panic!("{case:?} ends without a console");
-            };
-            assert!(
-                stored.contains_key(&last),
-                "{case:?}: the last is not there"
-            );
+            let last = given.last().unwrap().as_bytes();
+            assert!(stored.contains_key(last), "{case:?}: the last is not there");
         }
-        for key in records.keys().chain(markers.keys()) {
+        let verdicts = server.verdicts();
+        let expected = usize::from(case.scenario == Scenario::Queued);
+        assert_eq!(verdicts.len(), expected, "{case:?}: {verdicts:?}");
+        for key in records.keys().chain(markers.keys()).chain(&verdicts) {
             // Nothing forbids a version in a versioned bucket: a delivery makes one each time, and
             // an answer that is lost one more.
             let most = match case.profile {
@@ -269,6 +294,13 @@ impl World {
             let writes = server.writes(key);
             assert!((1..=most).contains(&writes), "{case:?}: {writes} × {key}");
         }
+    }
+}
+
+fn not_supported() -> Console {
+    Console::Error {
+        status: 403,
+        code: "NotSupported".into(),
     }
 }
 
@@ -372,4 +404,95 @@ async fn wherever_a_capture_is_cut_short_the_next_delivery_completes_it() {
     for (name, count) in counts {
         println!("{count:>5}  {name}");
     }
+}
+
+/// A reboot as the function follows it in memory, by a paused clock: its ring rolls, and it panics
+/// after a minute of silence.
+fn rebooting() -> Guest {
+    let seconds = Duration::from_secs;
+    let cache = Cache {
+        ring_bytes: 24,
+        ..Cache::lagging(seconds(60))
+    };
+    Guest::new(cache)
+        .writes(seconds(0), "old boot\n")
+        .writes(seconds(105), "last words\n")
+        .clears(seconds(140))
+        .writes(seconds(141), "new boot\n")
+        .writes(seconds(150), "more of it\n")
+        .writes(seconds(168), "and more\n")
+        .writes(seconds(228), "Kernel panic\n")
+}
+
+/// A run of one event with a fault; its deliveries, and how many calls they made.
+fn run_in_memory(state: &str, fault: Option<(usize, Fault)>) -> (Vec<memory::Delivered>, usize) {
+    let store = memory::AtomicStore::default();
+    let calls = memory::Calls::with(fault);
+    fastrand::seed(1); // Each run of a state makes the same calls.
+    let delivered = memory::paused_runtime().block_on(async {
+        let ecs = memory::Guests::begin([(ID.to_owned(), rebooting())]);
+        tokio::time::sleep(EVENT_AT).await;
+        let mut delivered = Vec::new();
+        for _ in 0..MAX_DELIVERIES {
+            let mut source = memory::Asked::new(&ecs);
+            let mut used = memory::Used::new(&store);
+            (source.calls, used.calls) = (calls.clone(), calls.clone());
+            let (given, requests) = (source.given.clone(), source.requests.clone());
+            let archiver = memory::archiver(source, used.clone());
+            let payload = memory::event(ID, state, EVENT_AT);
+            let handled = tokio::select! {
+                handled = memory::deliver(&archiver, &payload, memory::TIMEOUT) => Some(handled),
+                () = calls.killed() => None,
+            };
+            let error_type = match &handled {
+                Some(handled) => handled.as_ref().err().copied(),
+                None => Some("killed"),
+            };
+            delivered.push(memory::Delivered {
+                instance: ID.to_owned(),
+                given: given.lock().unwrap().clone(),
+                error_type,
+                store_failed: used.has_failed.load(std::sync::atomic::Ordering::Relaxed),
+                killed_after: handled.is_none().then(|| *requests.lock().unwrap()),
+            });
+            if error_type.is_none() {
+                return delivered;
+            }
+        }
+        panic!("{state} {fault:?} is never acknowledged");
+    });
+    let stored: BTreeSet<_> = store.consoles().into_keys().collect();
+    for delivery in &delivered {
+        let owed = match delivery.is_bound() {
+            true => delivery.owes(),
+            false => delivery.owes_first().into_iter().collect(),
+        };
+        assert!(
+            owed.is_subset(&stored),
+            "{state} {fault:?} lost {:?}",
+            &owed - &stored
+        );
+    }
+    (delivered, calls.count())
+}
+
+#[test]
+fn wherever_a_reboot_is_cut_short_in_memory_the_next_delivery_completes_it() {
+    let mut cases = 0;
+    for state in ["Stopping", "Starting", "Running", "InstanceFailure.Reboot"] {
+        let (delivered, calls) = run_in_memory(state, None);
+        assert_eq!(delivered.len(), 1);
+        assert!(calls >= 6, "{state}: {calls}");
+        for number in 1..=calls {
+            for fault in Fault::ALL {
+                let (delivered, calls) = run_in_memory(state, Some((number, fault)));
+                assert!(calls >= number, "{state} {number} {fault:?} was never met");
+                let ends_it = matches!(fault, Fault::Deny | Fault::KillBefore | Fault::KillAfter);
+                let deliveries = if ends_it { 2 } else { 1 };
+                assert_eq!(delivered.len(), deliveries, "{state} {number} {fault:?}");
+                cases += 1;
+            }
+        }
+    }
+    println!("crash points in memory: {cases} cases");
 }

@@ -4,10 +4,10 @@
 use std::process::Stdio;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::simulator::{Console, Simulator};
+use ecs_console_archiver::simulator::{Cache, Console, Guest, Simulator};
 use jiff::SignedDuration;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -19,8 +19,6 @@ use crate::support::printed::{Printed, assert_no_secret, checked};
 use crate::support::*;
 
 const ID: &str = "i-bp1panicnoroot00001";
-const OLDER: &str = "2024-03-22 10:00:00";
-const NEWER: &str = "2024-03-22 10:04:57";
 
 /// Settings of a receiver that asks for a signature.
 const SIGNED: [(&str, &str); 2] = [
@@ -134,9 +132,9 @@ impl Server {
         number.parse().unwrap()
     }
 
-    fn set(&self, consoles: Vec<Console>) {
+    fn set(&self, console: Console) {
         let id = InstanceId::parse(ID).unwrap();
-        self.simulator.set_consoles(&id, consoles);
+        self.simulator.set_console(&id, console);
     }
 
     /// The consoles that are kept.
@@ -219,10 +217,10 @@ async fn a_failed_invocation_says_so_in_the_header_that_counts() {
         (json!({"instance_id": "../etc"}), "InvalidEvent"),
         (json!({"instance_id": ID}), "EcsDenied"),
     ] {
-        server.set(vec![Console::Error {
+        server.set(Console::Error {
             status: 403,
             code: "Forbidden.RAM".into(),
-        }]);
+        });
         let answer = server.invoke(event.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 404);
         assert_eq!(answer.headers()["x-fc-status"], "404");
@@ -749,14 +747,18 @@ async fn senders_that_dawdle_are_cut_off() {
 #[tokio::test]
 async fn a_webhook_is_answered_before_its_console_is_followed_and_followed_to_its_end() {
     let server = webhook(&[("WEBHOOK_ALLOW_UNSIGNED", "true"), ("FOLLOW_SECONDS", "2")]).await;
-    server.set(vec![
-        output(b"last words\n", OLDER),
-        output(b"boot\n", NEWER),
-        output(b"boot\nhost login: ", NEWER),
-    ]);
+    let seconds = Duration::from_secs;
+    let guest = Guest::new(Cache::lagging(seconds(60)))
+        .writes(seconds(0), "last words\n")
+        .clears(seconds(100))
+        .writes(seconds(110), "boot\nhost login: ");
+    let id = InstanceId::parse(ID).unwrap();
+    server.simulator.set_guest(&id, guest);
+    server.simulator.set_guest_time(seconds(100));
     let answer = server.post("/", starting(ID)).send().await.unwrap();
     assert_eq!(json_of(answer).await["outcome"], "following");
     assert_eq!(server.kept(), ["last words\n"]);
+    server.simulator.set_guest_time(seconds(200));
     // It is told to end in the middle, and finishes what it acknowledged.
     let folder = server.folder.path().to_owned();
     let kept = || names_in(&folder.join(ID), ".log.gz").len();

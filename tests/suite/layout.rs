@@ -89,7 +89,6 @@ fn only_the_edges_read_a_clock_or_random_bytes() {
             "getrandom::"
         ]),
         [
-            "capture.rs",
             "clock.rs",
             "credentials/provider.rs",
             "credentials/source.rs",

@@ -14,6 +14,7 @@ mod follow;
 mod function;
 mod host;
 mod interleavings;
+mod last_words;
 mod layout;
 mod proxies;
 mod readme;

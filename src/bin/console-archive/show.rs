@@ -27,7 +27,7 @@ pub fn listing(store: &impl Store, listing: &Listing, output: Output) -> Result<
     if output == Output::Json {
         let record = |record: &Listed| {
             let key = record.key.to_string();
-            json!({
+            let mut json = json!({
                 "instance_id": record.key.instance_id,
                 "last_update_time": record.key.last_update_time.map(|time| time.to_string()),
                 "name": record.key.name(),
@@ -35,7 +35,11 @@ pub fn listing(store: &impl Store, listing: &Listing, output: Output) -> Result<
                 "stored_at": record.stored_at.to_string(),
                 "url": store.url(&key),
                 "key": key,
-            })
+            });
+            if let Some(verdict) = record.verdict {
+                json["verdict"] = json!(verdict);
+            }
+            json
         };
         let marker = |marker: &ListedMarker| {
             let key = marker.key.to_string();
@@ -55,16 +59,20 @@ pub fn listing(store: &impl Store, listing: &Listing, output: Output) -> Result<
         return Ok(());
     }
     let time = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    // Most records say it in their metadata, which a listing does not read.
+    let has_verdicts = records.iter().any(|record| record.verdict.is_some());
     let record = |record: &Listed| {
-        [
+        let mut row = vec![
             record.key.instance_id.to_string(),
             record.key.name(),
             record.gzip_bytes.to_string(),
             time(record.stored_at),
-        ]
+        ];
+        row.extend(record.verdict.map(|verdict| verdict.to_string()));
+        row
     };
     let marker = |marker: &ListedMarker| {
-        [
+        vec![
             marker.key.instance_id.to_string(),
             format!(
                 "{}  none: {}",
@@ -80,7 +88,9 @@ pub fn listing(store: &impl Store, listing: &Listing, output: Output) -> Result<
     rows.sort_by(|a, b| (&a[0], &a[3]).cmp(&(&b[0], &b[3])));
     let mut table = Table::new();
     table.load_style(NOTHING);
-    table.set_header(["INSTANCE", "RECORD", "BYTES", "STORED (UTC)"]);
+    let mut header = vec!["INSTANCE", "RECORD", "BYTES", "STORED (UTC)"];
+    header.extend(has_verdicts.then_some("AT THE END"));
+    table.set_header(header);
     table.add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -163,9 +173,11 @@ pub fn console(listed: &Listed, opened: &Opened, raw: bool, output: Output) -> R
     let mut stdout = stdout();
     if output == Output::Json {
         let text = String::from_utf8_lossy(&opened.plain);
+        let stored_as = opened.object.metadata.get("freshness");
         let json = json!({
             "instance_id": listed.key.instance_id,
             "name": listed.key.name(),
+            "freshness": listed.verdict.map_or(stored_as.map(String::as_str), |v| Some(v.as_str())),
             "metadata": opened.object.metadata,
             "is_utf8": std::str::from_utf8(&opened.plain).is_ok(),
             "console": text,

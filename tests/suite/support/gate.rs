@@ -78,6 +78,7 @@ struct State {
     /// Number of a call, from 1 on.
     fault: Option<(usize, Fault)>,
     process: Option<Process>,
+    before_ecs: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,6 +92,11 @@ impl Calls {
     /// The `number`-th call, counted from 1 on, meets this fault.
     pub fn fault_at(&self, number: usize, fault: Fault) {
         self.0.lock().unwrap().fault = Some((number, fault));
+    }
+
+    /// What happens before each call reaches ECS: the test moves the guests' clock.
+    pub fn before_ecs(&self, act: impl Fn() + Send + Sync + 'static) {
+        self.0.lock().unwrap().before_ecs = Some(Arc::new(act));
     }
 
     /// Which process a fault kills.
@@ -121,6 +127,13 @@ impl Calls {
         let number = state.calls.len();
         let fault = state.fault.filter(|(at, _)| *at == number);
         (number, fault.map(|(_, fault)| fault))
+    }
+
+    fn before(&self, service: Service) {
+        let act = self.0.lock().unwrap().before_ecs.clone();
+        if let (Service::Ecs, Some(act)) = (service, act) {
+            act();
+        }
     }
 
     fn answered(&self, number: usize, answer: &Bytes) {
@@ -215,6 +228,7 @@ impl Way {
         if let Some(refusal) = fault.and_then(|fault| fault.refusal(self.service)) {
             return Ok(refusal);
         }
+        self.calls.before(self.service);
         let (head, body) = self
             .forward(Request::from_parts(head, Full::from(body)))
             .await

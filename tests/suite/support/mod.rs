@@ -2,6 +2,7 @@
 
 pub mod gate;
 pub mod http;
+pub mod memory;
 pub mod printed;
 pub mod proxy;
 pub mod runtime_api;
@@ -208,6 +209,20 @@ impl Bucket {
             settings,
         }
     }
+}
+
+/// A follow message so many seconds later: what it says of times lies that much further back. So a
+/// test need not wait for the program's clock.
+pub fn aged(message: &str, seconds: u64) -> String {
+    let mut message: serde_json::Value = serde_json::from_str(message).unwrap();
+    let earlier = jiff::SignedDuration::from_secs(-i64::try_from(seconds).unwrap());
+    for time in ["/follow/began_at", "/follow/seen/same_since"] {
+        if let Some(time) = message.pointer_mut(time) {
+            let moment: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
+            *time = (moment + earlier).to_string().into();
+        }
+    }
+    message.to_string()
 }
 
 /// No settings, and no wait for the metadata of an ECS instance that this machine is not.

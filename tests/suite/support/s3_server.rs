@@ -104,6 +104,8 @@ struct State {
     /// Every body ever accepted, by key.
     writes: BTreeMap<String, Vec<Vec<u8>>>,
     faults: VecDeque<Fault>,
+    /// How many PUTs came.
+    puts: usize,
     denied: Vec<Denied>,
     clock_ahead: SignedDuration,
 }
@@ -173,6 +175,17 @@ impl S3Server {
             .filter(|(key, _)| key.ends_with(".none.json"))
             .map(|(key, object)| (key, serde_json::from_slice(&object.body).unwrap()))
             .collect()
+    }
+
+    /// The keys of what says beside a record what it shows as of the end.
+    pub fn verdicts(&self) -> Vec<String> {
+        let keys = self.objects().into_keys();
+        keys.filter(|key| key.ends_with(".verdict.json")).collect()
+    }
+
+    /// How many PUTs came, whatever became of them.
+    pub fn puts(&self) -> usize {
+        self.state.lock().unwrap().puts
     }
 
     /// How often a body was accepted under a key.
@@ -285,7 +298,11 @@ impl Front {
         }
         let is_put = request.method() == hyper::Method::PUT;
         let fault = is_put
-            .then(|| self.state.lock().unwrap().faults.pop_front())
+            .then(|| {
+                let mut state = self.state.lock().unwrap();
+                state.puts += 1;
+                state.faults.pop_front()
+            })
             .flatten();
         match fault {
             Some(Fault::Status(status, code)) => return Ok(error(status, code, None)),
