@@ -8,7 +8,7 @@ use crate::follow::Freshness;
 use crate::ids::InstanceId;
 use crate::key::{MarkerKey, RecordKey, VerdictKey};
 use crate::record::{self, UnpackError};
-use crate::store::{Entry, Object, Store, StoreError};
+use crate::store::{self, Entry, Object, Store, StoreError};
 
 /// A record as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,15 +183,7 @@ pub async fn list(
 /// # Errors
 /// [`StoreError`] when the store cannot be listed.
 pub async fn entries(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-    let (mut entries, mut next) = (Vec::new(), None);
-    loop {
-        let page = store.list(prefix, next.as_deref()).await?;
-        entries.extend(page.entries);
-        next = page.next;
-        if next.is_none() {
-            return Ok(entries);
-        }
-    }
+    store::list_all(store, prefix).await
 }
 
 impl Listing {

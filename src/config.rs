@@ -1,6 +1,7 @@
 //! Environment → [`Config`]. The only file that reads environment variables.
 
 mod archive;
+mod authorities;
 mod host;
 mod keys;
 mod proxies;
@@ -32,7 +33,7 @@ use crate::webhook::WebhookPolicy;
 use crate::webhook::gate::Gate;
 
 /// Every variable that is read. The settings table of the README has a row for each.
-pub const SETTINGS: [&str; 61] = [
+pub const SETTINGS: [&str; 66] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -91,6 +92,11 @@ pub const SETTINGS: [&str; 61] = [
     "all_proxy",
     "NO_PROXY",
     "no_proxy",
+    "AWS_S3_ADDRESSING_STYLE",
+    "AWS_SERVER_SIDE_ENCRYPTION",
+    "AWS_SSE_KMS_KEY_ID",
+    "AWS_CA_BUNDLE",
+    "SSL_CERT_FILE",
     "AWS_LAMBDA_LOG_LEVEL",
     "AWS_LAMBDA_LOG_FORMAT",
     "RUST_LOG",
@@ -405,8 +411,12 @@ impl HttpOptions {
 }
 
 fn http_options(environment: &Environment, problems: &mut Problems) -> Option<HttpOptions> {
-    let proxies = proxies::proxies(environment, problems)?;
-    Some(HttpOptions { proxies })
+    let proxies = proxies::proxies(environment, problems);
+    let extra_roots = authorities::extra_roots(environment, problems);
+    Some(HttpOptions {
+        proxies: proxies?,
+        extra_roots: extra_roots?,
+    })
 }
 
 impl QueueConfig {

@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::{Clock, http_date};
@@ -35,20 +36,27 @@ pub struct HttpSetupError(String);
 pub struct HttpOptions {
     /// What stands between this program and them.
     pub proxies: Proxies,
+    /// Certificates of authorities that are trusted besides the built-in ones, in DER.
+    pub extra_roots: Vec<CertificateDer<'static>>,
 }
 
 /// Makes the client.
 ///
 /// Trust comes from the Mozilla roots built into the program: reading the system's store costs
-/// milliseconds of every cold start.
+/// milliseconds of every cold start. The roots of `options` come on top, because one process speaks
+/// to a store with a private authority and to ECS with a public one.
 ///
 /// # Errors
-/// [`HttpSetupError`] when TLS cannot be set up; it is a defect of the build.
+/// [`HttpSetupError`] when a certificate cannot be a root, or when TLS cannot be set up, which is a
+/// defect of the build.
 pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> {
     let failed = |error: &dyn std::fmt::Display| HttpSetupError(error.to_string());
-    let roots = RootCertStore {
+    let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
+    for root in &options.extra_roots {
+        roots.add(root.clone()).map_err(|error| failed(&error))?;
+    }
     let tls =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()

@@ -17,11 +17,13 @@ pub fn line(text: &str) {
 
 /// Sends log lines to standard error, without a time: the platform's log has one for each line.
 ///
-/// The level is for this program's own lines. Libraries show warnings only: on finer levels they
+/// The level is for this program's own lines. Libraries show warnings at most: on finer levels they
 /// write requests with their tokens.
 pub fn init(config: &LogConfig) {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(config.level)))
+        // Its warnings quote what a credential process wrote to its errors; ours say what to do.
+        .with_target("aws_config", LevelFilter::OFF)
         .with_target(env!("CARGO_CRATE_NAME"), config.level);
     let layer = fmt::layer()
         .with_target(false)

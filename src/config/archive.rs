@@ -4,7 +4,7 @@ use url::Url;
 
 use super::{Archive, Environment, Problems, aws_credentials, aws_region, keys};
 use crate::ids::RegionId;
-use crate::store::bucket::{BucketConfig, Profile};
+use crate::store::bucket::{Addressing, BucketConfig, Encryption, EncryptionMethod, Profile};
 
 const ARCHIVE_FORMS: &str = "expected s3://bucket/prefix, oss://bucket/prefix or file:///folder";
 
@@ -47,35 +47,180 @@ fn s3(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<B
     let profile = profile(environment, problems);
     let (bucket, prefix) = location?;
     let endpoint_url = endpoint_url?;
-    let host = endpoint_url.as_deref().and_then(host_of);
+    let endpoint = endpoint_url.as_deref().and_then(|url| Url::parse(url).ok());
     // Whatever answers at another address may not know conditions.
-    let by_host = match host.as_deref() {
+    let by_host = match endpoint.as_ref().and_then(Url::host_str) {
         None => Profile::Aws,
-        Some(host) if is_below(host, "amazonaws.com") => Profile::Aws,
+        Some(host) if is_aws(host) => Profile::Aws,
         Some(host) if is_below(host, "aliyuncs.com") => Profile::Oss,
         Some(_) => Profile::Basic,
     };
     let profile = profile?.unwrap_or(by_host);
+    let addressing = addressing(&bucket, endpoint.as_ref(), environment, problems);
+    let encryption = encryption(profile, environment, problems);
     Some(BucketConfig {
         scheme: "s3",
-        // AWS and OSS serve every bucket under its own host name; others often have no such names.
-        path_style: by_host == Profile::Basic || bucket.contains('.'),
+        addressing: addressing?,
         bucket,
         prefix,
         region: region?,
         endpoint_url,
         profile,
+        encryption: encryption?,
         credentials: credentials?,
     })
-}
-
-fn host_of(endpoint_url: &str) -> Option<String> {
-    Some(Url::parse(endpoint_url).ok()?.host_str()?.to_owned())
 }
 
 fn is_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain)
         .is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// The domains of AWS's partitions, as `partitions.json` of its SDKs has them: the world and
+/// GovCloud, China, the isolated ones, the European one; and those of dual-stack addresses.
+const AWS_DOMAINS: [&str; 9] = [
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "c2s.ic.gov",
+    "sc2s.sgov.gov",
+    "cloud.adc-e.uk",
+    "csp.hci.ic.gov",
+    "amazonaws.eu",
+    "api.aws",
+    "api.amazonwebservices.com.cn",
+];
+
+fn is_aws(host: &str) -> bool {
+    AWS_DOMAINS.into_iter().any(|domain| is_below(host, domain))
+}
+
+/// The domains of services that take the bucket before the host's name only, or for new buckets:
+/// OSS, Tencent COS (403 `PathStyleDomainForbidden`), Volcengine TOS (403 `InvalidPathAccess`).
+const VIRTUAL_HOSTED_ONLY: [&str; 5] = [
+    "aliyuncs.com",
+    "myqcloud.com",
+    "tencentcos.cn",
+    "volces.com",
+    "ivolces.com",
+];
+
+/// Where addresses have the bucket: as told, or as the endpoint shows.
+fn addressing(
+    bucket: &str,
+    endpoint: Option<&Url>,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<Addressing> {
+    const NAME: &str = "AWS_S3_ADDRESSING_STYLE";
+    let host = endpoint.and_then(Url::host_str);
+    let has_bucket = endpoint.is_some_and(|endpoint| names_bucket(endpoint, bucket));
+    match environment.get(NAME).unwrap_or("auto") {
+        "auto" => Some(match host {
+            _ if has_bucket => Addressing::OwnDomain,
+            // No certificate is good for a name with a dot before the host's.
+            _ if !is_host_label(bucket) => Addressing::Path,
+            None => Addressing::VirtualHosted,
+            Some(host) if is_aws(host) => Addressing::VirtualHosted,
+            Some(host) if VIRTUAL_HOSTED_ONLY.into_iter().any(|d| is_below(host, d)) => {
+                Addressing::VirtualHosted
+            }
+            // Others often have no such names.
+            Some(_) => Addressing::Path,
+        }),
+        "path" => Some(Addressing::Path),
+        // Some tools ask for this style and for the bucket in the endpoint.
+        "virtual" if has_bucket => Some(Addressing::OwnDomain),
+        "virtual" => {
+            let is_number = endpoint.is_some_and(|url| url.domain().is_none());
+            let why = if is_number {
+                Some("the endpoint's address is a number, which no name can be put before")
+            } else if !is_host_label(bucket) {
+                Some("the bucket's name cannot be part of a host's name; set path")
+            } else {
+                None
+            };
+            problems.note(NAME, why.map_or(Ok(Addressing::VirtualHosted), Err))
+        }
+        "domain" => {
+            let why = "set AWS_ENDPOINT_URL_S3 to the bucket's own domain, too";
+            let told = endpoint.map(|_| Addressing::OwnDomain);
+            problems.note(NAME, told.ok_or(why))
+        }
+        other => {
+            let why = format!("{other:?} is unknown; expected auto, path, virtual or domain");
+            problems.note(NAME, Err(why))
+        }
+    }
+}
+
+/// Whether an endpoint is the bucket's own already: `https://bucket.s3.example.com`, as some
+/// consoles show it, or `https://example.com/bucket`, as that of Cloudflare R2 does.
+fn names_bucket(endpoint: &Url, bucket: &str) -> bool {
+    let host = endpoint.domain().unwrap_or_default();
+    let before = host.strip_prefix(bucket);
+    // The first label of a VPC endpoint is the literal `bucket`, and the name comes before it.
+    let in_host = before.is_some_and(|rest| rest.starts_with('.')) && !host.contains(".vpce.");
+    let mut segments = endpoint.path().trim_end_matches('/').rsplit('/');
+    in_host || segments.next() == Some(bucket)
+}
+
+fn is_host_label(bucket: &str) -> bool {
+    let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    bucket.bytes().all(is_inner) && !bucket.starts_with('-') && !bucket.ends_with('-')
+}
+
+/// `None` is a wrong setting, `Some(None)` one that is not set.
+fn encryption(
+    profile: Profile,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<Option<Encryption>> {
+    const METHOD: &str = "AWS_SERVER_SIDE_ENCRYPTION";
+    const KEY_ID: &str = "AWS_SSE_KMS_KEY_ID";
+    let kms_key_id = environment.get(KEY_ID);
+    let Some(word) = environment.get(METHOD) else {
+        return match kms_key_id {
+            None => Some(None),
+            Some(_) => problems.note(KEY_ID, Err("set AWS_SERVER_SIDE_ENCRYPTION=aws:kms, too")),
+        };
+    };
+    let method = match word {
+        "AES256" => Some(EncryptionMethod::Aes256),
+        "aws:kms" | "KMS" => Some(EncryptionMethod::Kms),
+        "aws:kms:dsse" => Some(EncryptionMethod::KmsDsse),
+        "SM4" => Some(EncryptionMethod::Sm4),
+        _ => None,
+    };
+    let known = if profile == Profile::Oss {
+        "AES256, KMS or SM4"
+    } else {
+        "AES256, aws:kms or aws:kms:dsse"
+    };
+    let method = method.filter(|method| method.header_value(profile).is_some());
+    let method = problems.note(
+        METHOD,
+        method.ok_or(format!(
+            "{word:?} is unknown to the store; expected {known}"
+        )),
+    );
+    let is_kms = matches!(
+        method,
+        Some(EncryptionMethod::Kms | EncryptionMethod::KmsDsse)
+    );
+    if let Some(id) = kms_key_id {
+        if method.is_some() && !is_kms {
+            problems.note::<()>(KEY_ID, Err(format!("{word} takes no KMS key")));
+            return None;
+        }
+        if !id.bytes().all(|b| b.is_ascii_graphic()) {
+            problems.note::<()>(KEY_ID, Err("expected a key's ID or ARN"));
+            return None;
+        }
+    }
+    Some(Some(Encryption {
+        method: method?,
+        kms_key_id: kms_key_id.map(str::to_owned),
+    }))
 }
 
 /// `None` is a wrong setting, `Some(None)` one that is not set.
@@ -118,17 +263,32 @@ fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<
     if bucket.contains('.') {
         problems.note::<()>("ARCHIVE_URL", Err("OSS needs a bucket name without dots"));
     }
-    let profile = profile(environment, problems);
+    let profile = profile(environment, problems)?.unwrap_or(Profile::Oss);
+    let encryption = encryption(profile, environment, problems);
     let region = region?;
     let public = format!("https://s3.oss-{region}.aliyuncs.com");
+    let endpoint_url = endpoint_url?.unwrap_or(public);
+    let endpoint = Url::parse(&endpoint_url).ok();
+    // At every address: a domain of one's own leads to OSS, too.
+    let addressing = match environment.get("AWS_S3_ADDRESSING_STYLE") {
+        None | Some("auto")
+            if !endpoint
+                .as_ref()
+                .is_some_and(|url| names_bucket(url, &bucket)) =>
+        {
+            Some(Addressing::VirtualHosted)
+        }
+        _ => addressing(&bucket, endpoint.as_ref(), environment, problems),
+    };
     Some(BucketConfig {
         scheme: "oss",
-        path_style: false,
+        addressing: addressing?,
         bucket,
         prefix,
         region: region.to_string(),
-        endpoint_url: Some(endpoint_url?.unwrap_or(public)),
-        profile: profile?.unwrap_or(Profile::Oss),
+        endpoint_url: Some(endpoint_url),
+        profile,
+        encryption: encryption?,
         credentials: credentials?,
     })
 }

@@ -7,8 +7,8 @@ use crate::ecs::response::EcsError;
 use crate::ids::RegionId;
 use crate::queue::QueueError;
 use crate::refusal::Refusal;
-use crate::store::StoreError;
 use crate::store::bucket::{BucketConfig, Profile};
+use crate::store::{StoreError, folder_advice};
 
 /// What the archive was asked to do, for the permission it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,9 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
         StoreError::Unavailable(cause) => {
             let endpoint = bucket.endpoint_url.as_deref();
             let host = endpoint.and_then(|url| host_of(&Url::parse(url).ok()?));
-            let host = host.unwrap_or(format!("s3.{}.amazonaws.com", bucket.region));
+            let region = &bucket.region;
+            let domain = if region.starts_with("cn-") { ".cn" } else { "" };
+            let host = host.unwrap_or(format!("s3.{region}.amazonaws.com{domain}"));
             let setting = match (bucket.scheme, endpoint) {
                 ("oss", _) => "the region in ARCHIVE_URL, or AWS_ENDPOINT_URL_S3 where it is set",
                 (_, Some(_)) => "AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL)",
@@ -109,13 +111,71 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
         StoreError::Denied(refusal) | StoreError::Rejected(refusal) => {
             refused(refusal, operation, bucket, at_oss)
         }
-        StoreError::Io { .. } => folder().to_owned(),
+        StoreError::TooLarge { .. } => {
+            "remove that object: something else than this program stored it".to_owned()
+        }
+        StoreError::Listing(_) => "list, get and redrive need whole listings: look for a newer \
+                                   version of the store, and for a proxy before it"
+            .to_owned(),
+        StoreError::NoFolder(_) | StoreError::Io { .. } => folder(error),
     }
 }
 
 /// What to do about an error of a folder.
-pub fn folder() -> &'static str {
-    "check the folder in ARCHIVE_URL, and let this user read and write there"
+pub fn folder(error: &StoreError) -> String {
+    match error {
+        StoreError::Io { cause, .. } => folder_advice(cause).to_owned(),
+        StoreError::TooLarge { .. } => {
+            "remove that file: something else than this program stored it".to_owned()
+        }
+        _ => "check the folder in ARCHIVE_URL".to_owned(),
+    }
+}
+
+/// Whether the key itself is refused, which every request would meet.
+pub fn refuses_key(error: &StoreError) -> bool {
+    match error {
+        StoreError::Denied(refusal) | StoreError::Rejected(refusal) => matches!(
+            refusal.code.as_str(),
+            "InvalidAccessKeyId"
+                | "NotSignedUp"
+                | "SignatureDoesNotMatch"
+                | "InvalidToken"
+                | "InvalidSecurityToken"
+        ),
+        StoreError::StaleSignature(account) => !account.contains("RequestTimeTooSkewed"),
+        _ => false,
+    }
+}
+
+/// Whether the bucket may be found under another address.
+pub fn may_be_the_address(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unavailable(_) => true,
+        StoreError::Denied(refusal) | StoreError::Rejected(refusal) => {
+            matches!(
+                refusal.code.as_str(),
+                "NoSuchBucket"
+                    | "InvalidBucketName"
+                    | "NoSuchKey"
+                    | "PathStyleDomainForbidden"
+                    | "InvalidPathAccess"
+                    | "SecondLevelDomainForbidden"
+                    | "MethodNotAllowed"
+                    | "InvalidURI"
+                    | "InvalidRequest"
+                    | ""
+            ) && !matches!(refusal.status, 301 | 307)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a name can be put before the endpoint's host.
+pub fn has_name(bucket: &BucketConfig) -> bool {
+    let endpoint = bucket.endpoint_url.as_deref().map(Url::parse);
+    let is_number = matches!(&endpoint, Some(Ok(url)) if url.domain().is_none());
+    !is_number && !bucket.bucket.contains(['.', '_'])
 }
 
 /// Whether it is a permission that the bucket misses, and not a key or an address.
@@ -147,17 +207,23 @@ fn refused(refusal: &Refusal, operation: Operation, bucket: &BucketConfig, at_os
     match (refusal.status, refusal.code.as_str()) {
         (501, _) => format!(
             "set ARCHIVE_PROFILE={}: the store does not know the condition of the profile {}",
-            if bucket.profile == Profile::Oss {
-                "aws"
-            } else {
+            if bucket.profile == Profile::Basic {
                 "oss"
+            } else {
+                "basic"
             },
             bucket.profile.word()
         ),
         (_, "NoSuchBucket" | "InvalidBucketName") => format!(
-            "check ARCHIVE_URL: there is no bucket {:?} here",
+            "check ARCHIVE_URL: there is no bucket {:?} here, or AWS_S3_ADDRESSING_STYLE=path, \
+             virtual or domain finds it",
             bucket.bucket
         ),
+        (_, "PathStyleDomainForbidden" | "InvalidPathAccess") => {
+            "set AWS_S3_ADDRESSING_STYLE=virtual: the store takes the bucket's name in the host's \
+             name only"
+                .to_owned()
+        }
         (_, "SecondLevelDomainForbidden") => {
             "OSS takes the bucket's name in the host's name only: write ARCHIVE_URL as \
              oss://bucket/prefix?region=REGION, or AWS_ENDPOINT_URL_S3 as \
@@ -185,6 +251,14 @@ fn refused(refusal: &Refusal, operation: Operation, bucket: &BucketConfig, at_os
             | "IllegalLocationConstraintException",
         ) => another_region(bucket),
         _ if names_another_endpoint(refusal) => another_region(bucket),
+        (_, code) if code.to_ascii_lowercase().contains("kms") => kms(bucket),
+        (_, "AccessDenied") if refusal.account.contains("kms:") => kms(bucket),
+        (_, "AccessDenied") if operation == Operation::Write && bucket.encryption.is_none() => {
+            format!(
+                "{}; where a policy demands encryption, set AWS_SERVER_SIDE_ENCRYPTION",
+                permission(operation, bucket, at_oss)
+            )
+        }
         (_, "AccessDenied") => permission(operation, bucket, at_oss),
         (_, "") => "something else than an object store answers: check AWS_ENDPOINT_URL_S3".into(),
         (_, code) => look_up(code, if at_oss { "OSS" } else { "S3 API" }),
@@ -206,8 +280,25 @@ fn another_region(bucket: &BucketConfig) -> String {
     }
 }
 
-fn permission(operation: Operation, bucket: &BucketConfig, at_oss: bool) -> String {
-    let BucketConfig { bucket, prefix, .. } = bucket;
+fn kms(bucket: &BucketConfig) -> String {
+    let key_id = bucket
+        .encryption
+        .as_ref()
+        .and_then(|e| e.kms_key_id.as_deref());
+    let key = match key_id {
+        Some(id) => format!("the key in AWS_SSE_KMS_KEY_ID, {id}"),
+        None => "the KMS key that the bucket encrypts with".to_owned(),
+    };
+    format!("allow this key kms:GenerateDataKey to write and kms:Decrypt to read, on {key}")
+}
+
+fn permission(operation: Operation, config: &BucketConfig, at_oss: bool) -> String {
+    let BucketConfig {
+        bucket,
+        prefix,
+        region,
+        ..
+    } = config;
     let objects = format!("{bucket}/{prefix}*");
     let (action, resource) = match operation {
         Operation::Write => ("PutObject", &objects),
@@ -218,7 +309,12 @@ fn permission(operation: Operation, bucket: &BucketConfig, at_oss: bool) -> Stri
     if at_oss {
         format!("allow this key oss:{action} on acs:oss:*:*:{resource}")
     } else {
-        format!("allow this key s3:{action} on arn:aws:s3:::{resource}")
+        let partition = match region {
+            region if region.starts_with("cn-") => "aws-cn",
+            region if region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        };
+        format!("allow this key s3:{action} on arn:{partition}:s3:::{resource}")
     }
 }
 
@@ -269,6 +365,12 @@ fn host_of(url: &Url) -> Option<String> {
 
 /// `cause` is whatever the network said, or the service in place of an answer.
 fn unreachable(setting: &str, host: &str, cause: &str) -> String {
+    if cause.contains("UnknownIssuer") {
+        return format!(
+            "set AWS_CA_BUNDLE or SSL_CERT_FILE to a PEM file with the authority that signed the \
+             certificate of {host}: this program trusts public ones only"
+        );
+    }
     if cause.contains("certificate") {
         return format!("check {setting}: {host} has no certificate that this program trusts");
     }
@@ -293,7 +395,8 @@ mod tests {
             prefix: "kept/".into(),
             region: "here-1".into(),
             endpoint_url: None,
-            path_style: false,
+            addressing: crate::store::bucket::Addressing::VirtualHosted,
+            encryption: None,
             profile: if scheme == "oss" {
                 Profile::Oss
             } else {
@@ -369,8 +472,8 @@ mod tests {
             (
                 501,
                 "NotImplemented",
-                "ARCHIVE_PROFILE=oss",
-                "ARCHIVE_PROFILE=aws",
+                "ARCHIVE_PROFILE=basic",
+                "ARCHIVE_PROFILE=basic",
             ),
             (404, "", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_S3"),
             (418, "Odd", "look Odd up", "look Odd up"),

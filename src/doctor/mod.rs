@@ -1,10 +1,11 @@
 //! Checks of the whole set-up, against the services themselves: what is in order, what is not, and
 //! what to do about it.
 //!
-//! Each check stands alone, so that one failure does not hide the others. This file asks;
-//! [`advice`] knows what to do.
+//! Each check stands alone, so that one failure does not hide the others. This file and [`archive`]
+//! ask; [`advice`] knows what to do.
 
 pub mod advice;
+mod archive;
 
 use std::time::Duration;
 
@@ -21,9 +22,6 @@ use crate::http::HttpSetupError;
 use crate::ids::{InstanceId, RegionId};
 use crate::queue::Queue;
 use crate::retry::{Deadline, Retrying, retry};
-use crate::store::bucket::{BucketConfig, Profile};
-use crate::store::{ArchiveStore, Object, PutOutcome, Store as _, StoreError};
-use advice::Operation;
 
 /// Longest time of one request with its repetitions, however much the caller has.
 pub const MAX_CHECK_TIME: Duration = Duration::from_secs(10);
@@ -31,11 +29,6 @@ pub const MAX_CHECK_TIME: Duration = Duration::from_secs(10);
 /// Key of the one object that is stored to see that it can be. Its bytes are always the same, so
 /// nothing is ever replaced by other bytes.
 pub const PROBE_KEY: &str = "doctor/probe.txt";
-
-const PROBE: &str = "Stored by console-archive doctor. It can be removed.\n";
-
-/// A key under which nothing is ever stored.
-const ABSENT_KEY: &str = "doctor/absent.txt";
 
 /// A message the function takes for another product's event, and ignores.
 pub const QUEUE_PROBE: &str = r#"{"source":"ecs-console-archiver","type":"doctor"}"#;
@@ -129,11 +122,6 @@ const SETTINGS: &str = "settings";
 const ECS_CONSOLE: &str = "ecs: console";
 const ECS_INSTANCES: &str = "ecs: instances";
 const ECS_CLOCK: &str = "ecs: clock";
-const ARCHIVE_WRITE: &str = "archive: write";
-const ARCHIVE_CREATE_ONLY: &str = "archive: create only";
-const ARCHIVE_READ: &str = "archive: read";
-const ARCHIVE_LIST: &str = "archive: list";
-const ARCHIVE_CLOCK: &str = "archive: clock";
 const FOLLOW_QUEUE: &str = "follow queue";
 
 const SETTINGS_WRONG: &str = "not tried: its settings are wrong";
@@ -172,15 +160,10 @@ pub async fn examine(
     let archive_checks = async {
         match archive {
             Some(archive) => {
-                let store = probed_as_it_is(archive.clone()).store(http.clone());
-                examine_archive(&archive, &store, time).await
+                let store_of = |archive: Archive| archive.store(http.clone());
+                archive::examine(&archive, &store_of, time).await
             }
-            None => skipped(&[
-                ARCHIVE_WRITE,
-                ARCHIVE_CREATE_ONLY,
-                ARCHIVE_READ,
-                ARCHIVE_LIST,
-            ]),
+            None => skipped(&archive::CHECKS),
         }
     };
     let queue_checks = async {
@@ -328,186 +311,6 @@ fn account_of(error: &EcsError) -> String {
         } => format!("ECS refused access ({code}, request {request_id})"),
         other => other.to_string(),
     }
-}
-
-/// The same archive, asked for what its store really does: `basic` looks first, and would not
-/// learn of it.
-fn probed_as_it_is(archive: Archive) -> Archive {
-    match archive {
-        Archive::Bucket(config) if config.profile == Profile::Basic => {
-            Archive::Bucket(Box::new(BucketConfig {
-                profile: Profile::Aws,
-                ..*config
-            }))
-        }
-        other => other,
-    }
-}
-
-fn probe() -> Object {
-    Object {
-        body: PROBE.into(),
-        content_type: "text/plain".into(),
-        metadata: Default::default(),
-    }
-}
-
-async fn examine_archive(archive: &Archive, store: &ArchiveStore, time: Duration) -> Vec<Check> {
-    let asked = || Retrying::new(store, Deadline::after(time));
-    // A folder is not written to where the file is there, so it would tell nothing.
-    let room = match archive {
-        Archive::Directory(_) => asked().delete(PROBE_KEY).await,
-        Archive::Bucket(_) => Ok(()),
-    };
-    let put = match room {
-        Ok(()) => asked().put_if_absent(PROBE_KEY, &probe()).await,
-        Err(error) => Err(error),
-    };
-    let is_written = put.is_ok();
-    let create_only = match put {
-        // Of an earlier time, so this was the repetition.
-        Ok(PutOutcome::Exists) => create_only(archive, Ok(PutOutcome::Exists)),
-        Ok(PutOutcome::Created) => {
-            let again = asked().put_if_absent(PROBE_KEY, &probe()).await;
-            create_only(archive, again)
-        }
-        Err(_) => Check::skipped(ARCHIVE_CREATE_ONLY, "not tried: nothing can be written"),
-    };
-    let write = match put {
-        Ok(_) => Check::ok(ARCHIVE_WRITE, store.url(PROBE_KEY)),
-        Err(error) => archive_failed(ARCHIVE_WRITE, &error, Operation::Write, archive),
-    };
-    let read = async {
-        let probe = asked().get(PROBE_KEY).await;
-        match (probe, archive) {
-            // It looks for what is not there, which some stores refuse to who may not list.
-            (Ok(probe), Archive::Bucket(config)) if config.profile == Profile::Basic => {
-                asked().get(ABSENT_KEY).await.map(|_| probe)
-            }
-            (probe, _) => probe,
-        }
-    };
-    let list = async { asked().list("doctor/", None).await };
-    let (read, list) = tokio::join!(read, list);
-    let mut checks = vec![
-        write,
-        create_only,
-        archive_read(archive, store, is_written, read),
-        match list {
-            Ok(_) => Check::ok(ARCHIVE_LIST, "can be listed"),
-            Err(error) => not_reading(ARCHIVE_LIST, &error, Operation::List, archive),
-        },
-    ];
-    if let ArchiveStore::Bucket(bucket) = store {
-        checks.push(clock(ARCHIVE_CLOCK, "the store", bucket.clock()));
-    }
-    checks
-}
-
-/// What the store said to a repetition, against what is configured.
-fn create_only(archive: &Archive, again: Result<PutOutcome, StoreError>) -> Check {
-    let name = ARCHIVE_CREATE_ONLY;
-    let again = match again {
-        Ok(again) => again,
-        Err(error) => return archive_failed(name, &error, Operation::Write, archive),
-    };
-    let profile = match archive {
-        Archive::Bucket(config) => config.profile,
-        Archive::Directory(_) => return Check::ok(name, "a file that is there is left alone"),
-    };
-    match (profile, again) {
-        (Profile::Aws, PutOutcome::Exists) => Check::ok(name, "If-None-Match is honoured"),
-        (Profile::Aws, PutOutcome::Created) => {
-            Check::new(name, Verdict::Failed, "the store ignores If-None-Match")
-                .advise("set ARCHIVE_PROFILE=basic, which looks before it writes")
-        }
-        (Profile::Oss, PutOutcome::Exists) => Check::ok(name, "x-oss-forbid-overwrite is honoured"),
-        // `basic` is no way out: OSS knows no `If-None-Match`.
-        (Profile::Oss, PutOutcome::Created) => {
-            let found = "x-oss-forbid-overwrite has no effect: the bucket is versioned, or not OSS";
-            Check::new(name, Verdict::Warning, found).advise(
-                "on OSS take a bucket without versioning, or each repetition makes a version with \
-                 the same bytes; elsewhere set ARCHIVE_PROFILE=aws or basic",
-            )
-        }
-        (Profile::Basic, PutOutcome::Exists) => Check::ok(name, "If-None-Match is honoured")
-            .advise("set ARCHIVE_PROFILE=aws: it saves a request for each console"),
-        (Profile::Basic, PutOutcome::Created) => Check::ok(
-            name,
-            "the store ignores If-None-Match, so basic looks before it writes",
-        ),
-    }
-}
-
-fn archive_read(
-    archive: &Archive,
-    store: &ArchiveStore,
-    is_written: bool,
-    answer: Result<Option<Object>, StoreError>,
-) -> Check {
-    let (name, url) = (ARCHIVE_READ, store.url(PROBE_KEY));
-    match answer {
-        Ok(Some(object)) if object.body == PROBE.as_bytes() => {
-            Check::ok(name, "what was written is read back")
-        }
-        Ok(Some(_)) => Check::new(name, Verdict::Failed, format!("{url} has other bytes"))
-            .advise("something changes objects: look for who writes there, and for a proxy"),
-        Ok(None) if is_written => Check::new(
-            name,
-            Verdict::Failed,
-            format!("{url} is gone after it was written"),
-        )
-        .advise("something removes objects: look for who does, and for a lifecycle rule"),
-        Ok(None) => Check::ok(name, "can be read"),
-        Err(error) => not_reading(name, &error, Operation::Read, archive),
-    }
-}
-
-/// Who only writes need not read; with profile `basic` it must.
-fn not_reading(
-    name: &'static str,
-    error: &StoreError,
-    operation: Operation,
-    archive: &Archive,
-) -> Check {
-    let failed = archive_failed(name, error, operation, archive);
-    if !advice::lacks_bucket_permission(error) {
-        return failed;
-    }
-    let permission = failed.advice.clone().unwrap_or_default();
-    let is_basic = matches!(archive, Archive::Bucket(config) if config.profile == Profile::Basic);
-    match (operation, is_basic) {
-        (Operation::List, _) => Check {
-            verdict: Verdict::Warning,
-            ..failed
-        }
-        .advise(format!("only list, get and redrive need it: {permission}")),
-        (_, true) => failed.advise(format!(
-            "the profile basic looks before it writes: {permission}"
-        )),
-        (_, false) => Check {
-            verdict: Verdict::Warning,
-            ..failed
-        }
-        .advise(format!("only get and redrive need it: {permission}")),
-    }
-}
-
-fn archive_failed(
-    name: &'static str,
-    error: &StoreError,
-    operation: Operation,
-    archive: &Archive,
-) -> Check {
-    let found = match error {
-        StoreError::Io { source, .. } => format!("{error}: {source}"),
-        other => other.to_string(),
-    };
-    let advice = match archive {
-        Archive::Bucket(config) => advice::bucket(error, operation, config),
-        Archive::Directory(_) => advice::folder().to_owned(),
-    };
-    Check::new(name, Verdict::Failed, found).advise(advice)
 }
 
 async fn examine_queue(queue: &Queue, url: &url::Url, time: Duration) -> Check {

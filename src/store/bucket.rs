@@ -1,6 +1,7 @@
 //! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores, and OSS.
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::endpoint::{Endpoint, EndpointFuture, Params, ResolveEndpoint};
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -8,12 +9,14 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::EncodingType;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::endpoint::EndpointAuthScheme;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
+use super::{Entry, MAX_OBJECT_BYTES, Object, Page, PutOutcome, Store, StoreError};
 use crate::clock::Clock;
 use crate::credentials::source::Source;
 use crate::credentials::{Credentials, CredentialsProvider};
@@ -28,9 +31,10 @@ pub enum Profile {
     /// `x-oss-forbid-overwrite: true`: OSS answers 409 `FileAlreadyExists`, and 501 to
     /// `If-None-Match`. In a versioned bucket it has no effect, and a repetition makes a version.
     Oss,
-    /// For stores that may ignore conditions, such as Garage: the object is looked for first. Of
-    /// two writers at once both may write then, the same bytes. Who writes must be allowed to
-    /// look (`s3:GetObject`).
+    /// For stores that ignore conditions, such as Garage, or refuse them: the object is looked for
+    /// first, and written with no condition. This is safe because a key is made of a digest of its
+    /// content: two writers at once, and a writer that may not look, write the same bytes again.
+    /// To look takes `s3:GetObject` and `s3:ListBucket`.
     Basic,
 }
 
@@ -52,6 +56,72 @@ impl Profile {
     }
 }
 
+/// Where an object's address has the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    /// In the path: `https://host/bucket/key`.
+    Path,
+    /// Before the host's name: `https://bucket.host/key`. Some services take nothing else.
+    VirtualHosted,
+    /// In the endpoint already: its host is the bucket's own domain (a CNAME), or its host or path
+    /// names the bucket.
+    OwnDomain,
+}
+
+impl Addressing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Path, Self::VirtualHosted, Self::OwnDomain];
+
+    /// `path`, `virtual` or `domain`: the words `AWS_S3_ADDRESSING_STYLE` takes. The first two are
+    /// those of `s3.addressing_style` in the AWS configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::VirtualHosted => "virtual",
+            Self::OwnDomain => "domain",
+        }
+    }
+}
+
+/// How the store is asked to encrypt what it keeps. A bucket's default encryption needs none of it;
+/// a policy that denies requests without the header does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encryption {
+    /// With which kind of key.
+    pub method: EncryptionMethod,
+    /// The KMS key, where it is not the account's default one.
+    pub kms_key_id: Option<String>,
+}
+
+/// Who keeps the key that the store encrypts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncryptionMethod {
+    /// The store.
+    Aes256,
+    /// The key management service.
+    Kms,
+    /// The same, in two layers. S3 only.
+    KmsDsse,
+    /// OSS, with the cipher SM4.
+    Sm4,
+}
+
+impl EncryptionMethod {
+    /// The value of the request's header: S3's for `x-amz-server-side-encryption`, or OSS's for
+    /// `x-oss-server-side-encryption`; `None` where the service does not know the method.
+    pub fn header_value(self, profile: Profile) -> Option<&'static str> {
+        match (self, profile) {
+            (Self::Aes256, _) => Some("AES256"),
+            (Self::Kms, Profile::Oss) => Some("KMS"),
+            (Self::Kms, _) => Some("aws:kms"),
+            (Self::KmsDsse, Profile::Oss) => None,
+            (Self::KmsDsse, _) => Some("aws:kms:dsse"),
+            (Self::Sm4, Profile::Oss) => Some("SM4"),
+            (Self::Sm4, _) => None,
+        }
+    }
+}
+
 /// Which bucket, where, and how to speak to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketConfig {
@@ -65,10 +135,12 @@ pub struct BucketConfig {
     pub region: String,
     /// Address of the service, where it is not AWS's own for the region.
     pub endpoint_url: Option<String>,
-    /// Whether the bucket's name goes into the path and not into the host's name.
-    pub path_style: bool,
+    /// Where addresses have the bucket.
+    pub addressing: Addressing,
     /// What it can do.
     pub profile: Profile,
+    /// How it is asked to encrypt; `None` leaves that to the bucket.
+    pub encryption: Option<Encryption>,
     /// Where the credentials come from that requests are signed with.
     pub credentials: Source,
 }
@@ -82,7 +154,27 @@ pub struct BucketStore {
     bucket: String,
     prefix: String,
     profile: Profile,
+    encryption: Option<Encryption>,
     clock: Clock,
+}
+
+/// Every request goes to the endpoint as it is configured, with nothing put before or behind it.
+#[derive(Debug)]
+struct AsConfigured {
+    endpoint_url: String,
+    region: String,
+}
+
+impl ResolveEndpoint for AsConfigured {
+    fn resolve_endpoint<'a>(&'a self, _: &'a Params) -> EndpointFuture<'a> {
+        // As the SDK signs for S3 at every other endpoint.
+        let signing = EndpointAuthScheme::with_capacity("sigv4", 3)
+            .put("disableDoubleEncoding", true)
+            .put("signingName", "s3")
+            .put("signingRegion", self.region.clone());
+        let endpoint = Endpoint::builder().url(self.endpoint_url.clone());
+        EndpointFuture::ready(Ok(endpoint.auth_scheme(signing).build()))
+    }
 }
 
 impl BucketStore {
@@ -96,18 +188,29 @@ impl BucketStore {
         let clock = Clock::default();
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(config.region))
+            .region(Region::new(config.region.clone()))
             .credentials_provider(credentials.clone())
             .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
             .http_client(crate::http::sdk_client(http, clock.clone()))
-            .force_path_style(config.path_style)
+            .force_path_style(config.addressing == Addressing::Path)
             .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
             // The checksums that the SDK adds by default come in an encoding OSS refuses. The
             // signature covers the body's SHA-256 anyway.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        builder.set_endpoint_url(config.endpoint_url);
+        match (config.addressing, config.endpoint_url) {
+            (Addressing::OwnDomain, Some(endpoint_url)) => {
+                let region = config.region;
+                builder = builder.endpoint_resolver(AsConfigured {
+                    endpoint_url,
+                    region,
+                });
+            }
+            (_, endpoint_url) => {
+                builder.set_endpoint_url(endpoint_url);
+            }
+        }
         Self {
             client: Client::from_conf(builder.build()),
             credentials,
@@ -115,6 +218,7 @@ impl BucketStore {
             bucket: config.bucket,
             prefix: config.prefix,
             profile: config.profile,
+            encryption: config.encryption,
             clock,
         }
     }
@@ -133,24 +237,40 @@ impl BucketStore {
         format!("{}{key}", self.prefix)
     }
 
-    async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+    /// Whether an object is there; `None` where this key is not told. Without `s3:ListBucket` the
+    /// answer for what is absent is 403, and a HEAD has no body that would say more. The PUT that
+    /// follows does: where the key is refused, so is the PUT.
+    async fn exists(&self, key: &str) -> Result<Option<bool>, StoreError> {
         let used = self.credentials.get().await?;
         let request = self.client.head_object().bucket(&self.bucket);
         match request.key(self.object_key(key)).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if status(&error) == Some(404) => Ok(false),
+            Ok(_) => Ok(Some(true)),
+            Err(error) if status(&error) == Some(404) => Ok(Some(false)),
+            Err(error) if status(&error) == Some(403) => Ok(None),
             Err(error) => Err(self.error("HeadObject", &error, &used).await),
         }
+    }
+
+    /// The headers that OSS has in place of S3's.
+    fn oss_headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![("x-oss-forbid-overwrite", "true".to_owned())];
+        if let Some(encryption) = &self.encryption {
+            let value = encryption.method.header_value(self.profile);
+            headers.extend(value.map(|v| ("x-oss-server-side-encryption", v.to_owned())));
+            let key_id = encryption.kms_key_id.clone();
+            headers.extend(key_id.map(|id| ("x-oss-server-side-encryption-key-id", id)));
+        }
+        headers
     }
 }
 
 impl Store for BucketStore {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        if self.profile == Profile::Basic && self.exists(key).await? {
+        if self.profile == Profile::Basic && self.exists(key).await? == Some(true) {
             return Ok(PutOutcome::Exists);
         }
         let used = self.credentials.get().await?;
-        let request = self
+        let mut request = self
             .client
             .put_object()
             .bucket(&self.bucket)
@@ -158,6 +278,14 @@ impl Store for BucketStore {
             .body(ByteStream::from(object.body.clone())) // In memory, so it is sent in one piece.
             .content_type(&object.content_type)
             .set_metadata(Some(object.metadata.clone().into_iter().collect()));
+        if self.profile != Profile::Oss
+            && let Some(encryption) = &self.encryption
+        {
+            let value = encryption.method.header_value(self.profile);
+            request = request
+                .set_server_side_encryption(value.map(Into::into))
+                .set_ssekms_key_id(encryption.kms_key_id.clone());
+        }
         let request = match self.profile {
             Profile::Aws => {
                 // A bucket with Object Lock takes nothing without it, whatever the signature covers.
@@ -165,18 +293,24 @@ impl Store for BucketStore {
                 let request = request.if_none_match("*").checksum_sha256(sha256);
                 request.customize()
             }
-            Profile::Basic => request.if_none_match("*").customize(),
-            // Before signing, so the header is signed.
-            Profile::Oss => request.customize().mutate_request(|request| {
-                request
-                    .headers_mut()
-                    .insert("x-oss-forbid-overwrite", "true");
-            }),
+            Profile::Basic => request.customize(),
+            // Before signing, so the headers are signed.
+            Profile::Oss => {
+                let headers = self.oss_headers();
+                request.customize().mutate_request(move |request| {
+                    for (name, value) in &headers {
+                        request.headers_mut().insert(*name, value.clone());
+                    }
+                })
+            }
         };
         match request.send().await {
             Ok(_) => Ok(PutOutcome::Created),
+            // RFC 9110 has 412 for a PUT; MinIO once gave 304 (minio#19442).
             Err(error) => match (status(&error), error.code()) {
-                (Some(412), _) | (Some(409), Some("FileAlreadyExists")) => Ok(PutOutcome::Exists),
+                (Some(304 | 412), _) | (Some(409), Some("FileAlreadyExists")) => {
+                    Ok(PutOutcome::Exists)
+                }
                 _ => Err(self.error("PutObject", &error, &used).await),
             },
         }
@@ -189,20 +323,35 @@ impl Store for BucketStore {
             .get_object()
             .bucket(&self.bucket)
             .key(self.object_key(key));
-        let answer = match request.send().await {
+        let mut answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
             Err(error) => return Err(self.error("GetObject", &error, &used).await),
         };
-        let content_type = answer.content_type.unwrap_or_default();
-        let metadata = answer.metadata.unwrap_or_default().into_iter().collect();
-        let body = answer.body.collect().await.map_err(|error| {
-            StoreError::Unavailable(format!("the object was cut short: {error}"))
-        })?;
+        let too_large = |bytes| StoreError::TooLarge {
+            url: self.url(key),
+            bytes,
+        };
+        let length = answer.content_length.unwrap_or_default();
+        let length = u64::try_from(length).unwrap_or_default();
+        if length > MAX_OBJECT_BYTES {
+            return Err(too_large(length));
+        }
+        let mut body = Vec::with_capacity(length as usize);
+        // A service may tell no length, or a wrong one.
+        while let Some(piece) = answer.body.next().await {
+            let piece = piece.map_err(|error| {
+                StoreError::Unavailable(format!("the object was cut short: {error}"))
+            })?;
+            body.extend_from_slice(&piece);
+            if body.len() as u64 > MAX_OBJECT_BYTES {
+                return Err(too_large(body.len() as u64));
+            }
+        }
         Ok(Some(Object {
-            body: body.to_vec(),
-            content_type,
-            metadata,
+            body,
+            content_type: answer.content_type.unwrap_or_default(),
+            metadata: answer.metadata.unwrap_or_default().into_iter().collect(),
         }))
     }
 
@@ -227,10 +376,13 @@ impl Store for BucketStore {
             Ok(answer) => answer,
             Err(error) => return Err(self.error("ListObjectsV2", &error, &used).await),
         };
+        let says_encoded = answer.encoding_type() == Some(&EncodingType::Url);
+        let full_prefix = self.object_key(prefix);
         let entry = |object: &aws_sdk_s3::types::Object| {
             let seconds = object.last_modified().map_or(0, |time| time.secs());
+            let key = plain_key(object.key()?, says_encoded, &full_prefix)?;
             Some(Entry {
-                key: object.key()?.strip_prefix(&self.prefix)?.to_owned(),
+                key: key.strip_prefix(&self.prefix)?.to_owned(),
                 bytes: object
                     .size()
                     .unwrap_or_default()
@@ -239,10 +391,21 @@ impl Store for BucketStore {
                 stored_at: Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH),
             })
         };
-        let entries = answer.contents().iter().filter_map(entry).collect();
-        let next = answer
-            .next_continuation_token
-            .filter(|_| answer.is_truncated == Some(true));
+        let mut entries: Vec<_> = answer.contents().iter().filter_map(entry).collect();
+        // Directory buckets of S3, and some other stores, have no order.
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        let token = answer.next_continuation_token.as_deref();
+        let next = match (answer.is_truncated, token.filter(|token| !token.is_empty())) {
+            (Some(false), _) | (None, None) => None,
+            (Some(true), None) => {
+                return Err(StoreError::Listing(format!(
+                    "bucket {:?} gave a part of its listing and no token to ask for the rest",
+                    self.bucket
+                )));
+            }
+            // Some stores leave the flag out.
+            (Some(true) | None, Some(token)) => Some(token.to_owned()),
+        };
         Ok(Page { entries, next })
     }
 
@@ -268,7 +431,8 @@ impl BucketStore {
             let cause = crate::http::innermost(error);
             return StoreError::Unavailable(format!("{operation} got no answer: {cause}"));
         };
-        let code = error.code().unwrap_or("no code");
+        let code = error.code().filter(|code| !code.is_empty());
+        let code = code.unwrap_or("no code");
         let mut text = format!(
             "{operation} on bucket {:?} gave {status} {code}",
             self.bucket
@@ -282,8 +446,9 @@ impl BucketStore {
         if let Some(message) = error.message() {
             text.push_str(&format!(": {}", message.escape_debug()));
         }
-        if status == 501 {
-            text.push_str("; set ARCHIVE_PROFILE to what the store can do");
+        if let Some(hint) = self.hint(operation, status, code) {
+            text.push_str("; ");
+            text.push_str(hint);
         }
         let refusal = |account| Refusal {
             status,
@@ -332,8 +497,130 @@ const REFUSED_KEYS: [&str; 5] = [
     "SecurityTokenNotSupported",
 ];
 
+impl BucketStore {
+    /// What an answer may mean besides what it says.
+    fn hint(&self, operation: &str, status: u16, code: &str) -> Option<&'static str> {
+        let is_put = operation == "PutObject" && self.profile != Profile::Basic;
+        match (status, code) {
+            _ if is_put && refuses_condition(status, code) => {
+                Some("if the store does not know the condition, set ARCHIVE_PROFILE=basic")
+            }
+            (403, "AccessDenied") if operation == "GetObject" => Some(
+                "without s3:ListBucket a store answers the same for an object that does not exist",
+            ),
+            (
+                _,
+                "PathStyleDomainForbidden" | "InvalidPathAccess" | "SecondLevelDomainForbidden",
+            ) => Some("set AWS_S3_ADDRESSING_STYLE=virtual"),
+            (_, "NoSuchBucket") => {
+                Some("check ARCHIVE_URL, and AWS_S3_ADDRESSING_STYLE (path, virtual or domain)")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a refused PUT may have been refused for its condition.
+pub fn may_refuse_condition(refusal: &Refusal) -> bool {
+    refuses_condition(refusal.status, &refusal.code)
+}
+
+/// Stores that do not know a condition refuse it in any of these ways.
+fn refuses_condition(status: u16, code: &str) -> bool {
+    status == 501
+        || matches!(status, 400 | 405)
+            && matches!(
+                code,
+                "NotImplemented"
+                    | "NotSupported"
+                    | "InvalidRequest"
+                    | "InvalidArgument"
+                    | "MethodNotAllowed"
+                    | "no code"
+                    | ""
+            )
+}
+
+/// A listed key as it is, where it has the prefix. Keys come percent-encoded from stores that say so,
+/// and from some that do not; every key of this program has a `/`.
+fn plain_key(listed: &str, says_encoded: bool, prefix: &str) -> Option<String> {
+    let has_slash = |key: &str| {
+        key.strip_prefix(prefix)
+            .is_some_and(|rest| rest.contains('/'))
+    };
+    let hides_slash = !has_slash(listed) && listed.to_ascii_lowercase().contains("%2f");
+    let key = if says_encoded || hides_slash {
+        let spaced = listed.replace('+', " ");
+        let key = percent_encoding::percent_decode_str(&spaced).decode_utf8();
+        key.ok()?.into_owned()
+    } else {
+        listed.to_owned()
+    };
+    key.starts_with(prefix).then_some(key)
+}
+
 fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error
         .raw_response()
         .map(|response| response.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_key_is_read_as_the_store_spells_it() {
+        for (listed, says_encoded, prefix, key) in [
+            (
+                "kept/i-a/x.log.gz",
+                false,
+                "kept/",
+                Some("kept/i-a/x.log.gz"),
+            ),
+            (
+                "kept%2Fi-a%2Fx.log.gz",
+                true,
+                "kept/",
+                Some("kept/i-a/x.log.gz"),
+            ),
+            (
+                "kept%2Fi-a%2Fx.log.gz",
+                false,
+                "kept/",
+                Some("kept/i-a/x.log.gz"),
+            ),
+            ("i-a%2fx.log.gz", false, "", Some("i-a/x.log.gz")),
+            (
+                "my+own%20kept/i-a/x",
+                true,
+                "my own kept/",
+                Some("my own kept/i-a/x"),
+            ),
+            ("a+b/i-a/x", false, "a+b/", Some("a+b/i-a/x")),
+            ("a%2Bb/i-a/x", true, "a+b/", Some("a+b/i-a/x")),
+            ("100%/i-a/x", false, "100%/", Some("100%/i-a/x")),
+            ("other/i-a/x.log.gz", false, "kept/", None),
+            ("kept-elsewhere/i-a/x", false, "kept/", None),
+            ("%FF%2Fx", false, "", None),
+        ] {
+            let found = plain_key(listed, says_encoded, prefix);
+            assert_eq!(found.as_deref(), key, "{listed}");
+        }
+    }
+
+    #[test]
+    fn each_service_has_its_own_words_for_encryption() {
+        use EncryptionMethod::*;
+        for (method, aws, oss) in [
+            (Aes256, Some("AES256"), Some("AES256")),
+            (Kms, Some("aws:kms"), Some("KMS")),
+            (KmsDsse, Some("aws:kms:dsse"), None),
+            (Sm4, None, Some("SM4")),
+        ] {
+            assert_eq!(method.header_value(Profile::Aws), aws);
+            assert_eq!(method.header_value(Profile::Basic), aws);
+            assert_eq!(method.header_value(Profile::Oss), oss);
+        }
+    }
 }

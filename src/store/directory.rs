@@ -4,21 +4,35 @@
 //! named like the first with [`METADATA_SUFFIX`]. The second is written first, so an object that
 //! is there is complete: it appears under its name by one atomic rename that replaces nothing.
 
-use std::io::Write as _;
+//!
+//! A symbolic link below the archive's folder is not followed: the archive would be written to or
+//! read from a place that `ARCHIVE_URL` does not name. The folder itself may be one.
+
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
-use super::{Entry, Object, Page, PutOutcome, Store, StoreError};
+use super::disk::{self, Disk, SystemDisk, at};
+use super::{Entry, MAX_OBJECT_BYTES, Object, Page, PutOutcome, Store, StoreError};
 
 /// Ends the name of the file that has an object's metadata.
 pub const METADATA_SUFFIX: &str = ".meta.json";
 
 /// Records as files below a folder.
 #[derive(Debug, Clone)]
-pub struct DirectoryStore {
+pub struct DirectoryStore(Arc<Folder>);
+
+#[derive(Debug)]
+struct Folder {
     root: PathBuf,
+    disk: Box<dyn Disk>,
+    /// Whether this process has synced the folders above the root.
+    is_rooted: AtomicBool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -30,103 +44,239 @@ struct Metadata {
 impl DirectoryStore {
     /// Keeps objects below `root`, which is made when the first object is stored.
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self::on(root, Box::new(SystemDisk))
     }
 
-    fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
-        let plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\\');
-        if key.split('/').all(plain) {
-            Ok(self.root.join(key))
-        } else {
-            Err(StoreError::rejected(format!(
-                "{key:?} is no key of an object in a folder"
-            )))
+    fn on(root: PathBuf, disk: Box<dyn Disk>) -> Self {
+        let is_rooted = AtomicBool::new(false);
+        Self(Arc::new(Folder {
+            root,
+            disk,
+            is_rooted,
+        }))
+    }
+
+    /// Does what blocks on another thread.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let folder = self.0.clone();
+        match tokio::task::spawn_blocking(move || work(&folder)).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Unavailable(error.to_string())),
         }
     }
 }
 
 impl Store for DirectoryStore {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        let path = self.path(key)?;
-        let object = object.clone();
-        blocking(move || put_if_absent(&path, &object)).await
+        let (key, object) = (key.to_owned(), object.clone());
+        self.blocking(move |folder| folder.put_if_absent(&key, &object))
+            .await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        let path = self.path(key)?;
-        blocking(move || get(&path)).await
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.get(&key)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let path = self.path(key)?;
-        blocking(move || delete(&path)).await
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.delete(&key)).await
     }
 
     async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
         debug_assert!(next.is_none(), "a folder is listed in one page");
-        let (root, prefix) = (self.root.clone(), prefix.to_owned());
-        blocking(move || list(&root, &prefix)).await
+        let prefix = prefix.to_owned();
+        self.blocking(move |folder| folder.list(&prefix)).await
     }
 
     fn url(&self, key: &str) -> String {
-        let path = self.root.join(key);
+        let path = self.0.root.join(key);
         url::Url::from_file_path(&path).map_or_else(|()| path.display().to_string(), Into::into)
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(StoreError::Unavailable(error.to_string())),
+impl Folder {
+    /// The path of a key, which leads nowhere else than below the root.
+    fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        let is_plain =
+            |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\\');
+        if !key.split('/').all(is_plain) {
+            return Err(StoreError::rejected(format!(
+                "{key:?} is not a key of an object in a folder"
+            )));
+        }
+        let mut path = self.root.clone();
+        for segment in key.split('/') {
+            path.push(segment);
+            if path.is_symlink() {
+                return Err(StoreError::rejected(format!(
+                    "{} is a symbolic link, which the archive does not follow; put a folder or a \
+                     mount in its place",
+                    path.display()
+                )));
+            }
+        }
+        Ok(path)
     }
-}
 
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
-    move |source| StoreError::Io {
-        path: path.to_owned(),
-        source,
+    /// That the root is there. Only who reads asks for it.
+    fn check_root(&self) -> Result<(), StoreError> {
+        match std::fs::metadata(&self.root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(StoreError::NoFolder(self.root.clone()))
+            }
+            Err(error) => Err(at(&self.root)(error)),
+            Ok(_) => Ok(()),
+        }
     }
-}
 
-fn put_if_absent(path: &Path, object: &Object) -> Result<PutOutcome, StoreError> {
-    if path.try_exists().map_err(at(path))? {
-        return Ok(PutOutcome::Exists);
+    fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        let path = self.path(key)?;
+        let outcome = match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => PutOutcome::Exists,
+            Ok(_) => return Err(at(&path)(ErrorKind::AlreadyExists.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.create(&path, object)?,
+            Err(error) => return Err(at(&path)(error)),
+        };
+        // The names must survive a power cut before the event is acknowledged, whoever made them.
+        let folder = path.parent().unwrap_or(&path);
+        disk::sync_up_to(&*self.disk, folder, &self.root)?;
+        if !self.is_rooted.load(Ordering::Relaxed) {
+            disk::sync_all_above(&*self.disk, &self.root)?;
+            self.is_rooted.store(true, Ordering::Relaxed);
+        }
+        if outcome == PutOutcome::Created {
+            disk::sweep_up(folder, &path);
+        }
+        Ok(outcome)
     }
-    let folder = path.parent().unwrap_or(path);
-    std::fs::create_dir_all(folder).map_err(at(folder))?;
-    let metadata = Metadata {
-        content_type: object.content_type.clone(),
-        metadata: object.metadata.clone(),
-    };
-    let json = serde_json::to_vec_pretty(&metadata)
-        .map_err(|error| StoreError::rejected(error.to_string()))?;
-    // Two writers of one object may both come here; either's metadata is true, and it is whole.
-    written(folder, &json)?
-        .persist(metadata_path(path))
-        .map_err(|e| at(path)(e.error))?;
-    let outcome = match written(folder, &object.body)?.persist_noclobber(path) {
-        Ok(_) => PutOutcome::Created,
-        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => PutOutcome::Exists,
-        Err(e) => return Err(at(path)(e.error)),
-    };
-    // The rename itself must survive a power cut before the event is acknowledged.
-    std::fs::File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(at(folder))?;
-    Ok(outcome)
-}
 
-fn written(folder: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, StoreError> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".writing-")
-        .tempfile_in(folder)
-        .map_err(at(folder))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(at(folder))?;
-    Ok(file)
+    fn create(&self, path: &Path, object: &Object) -> Result<PutOutcome, StoreError> {
+        let folder = path.parent().unwrap_or(path);
+        disk::make_folder(&*self.disk, folder)?;
+        let metadata = Metadata {
+            content_type: object.content_type.clone(),
+            metadata: object.metadata.clone(),
+        };
+        let json = serde_json::to_vec_pretty(&metadata)
+            .map_err(|error| StoreError::rejected(error.to_string()))?;
+        // Two writers of one object may both come here; either's metadata is true, and it is whole.
+        let body = disk::written(&*self.disk, folder, &object.body)?;
+        disk::written(&*self.disk, folder, &json)?
+            .persist(metadata_path(path))
+            .map_err(|e| at(path)(e.error))?;
+        match body.persist_noclobber(path) {
+            Ok(_) => Ok(PutOutcome::Created),
+            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(PutOutcome::Exists),
+            Err(e) => Err(at(path)(e.error)),
+        }
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let path = self.path(key)?;
+        let Some(body) = read_if_there(&path)? else {
+            self.check_root()?;
+            return Ok(None);
+        };
+        let metadata_path = metadata_path(&path);
+        let json = read_if_there(&metadata_path)?
+            .ok_or_else(|| at(&metadata_path)(ErrorKind::NotFound.into()))?;
+        let Metadata {
+            content_type,
+            metadata,
+        } = serde_json::from_slice(&json)
+            .map_err(|error| at(&metadata_path)(std::io::Error::other(error)))?;
+        Ok(Some(Object {
+            body,
+            content_type,
+            metadata,
+        }))
+    }
+
+    /// The object first: without its metadata it would be damaged, the other way round it is gone.
+    fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        for path in [path.clone(), metadata_path(&path)] {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(at(&path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, prefix: &str) -> Result<Page, StoreError> {
+        self.check_root()?;
+        // Below the last folder that the prefix names in full.
+        let mut folders = vec![self.root.clone()];
+        if let Some((folder, _)) = prefix.rsplit_once('/') {
+            match self.path(folder) {
+                Ok(path) => folders = vec![path],
+                Err(error) => {
+                    // As in a listing of everything, which comes by it.
+                    warn!("not listed: {error}");
+                    folders.clear();
+                }
+            }
+        }
+        let mut entries = Vec::new();
+        while let Some(folder) = folders.pop() {
+            let children = match std::fs::read_dir(&folder) {
+                Ok(children) => children,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(at(&folder)(error)),
+            };
+            for child in children {
+                let child = child.map_err(at(&folder))?;
+                let path = child.path();
+                let metadata = match child.metadata() {
+                    Ok(metadata) => metadata,
+                    // A writer's temporary file, renamed or removed since.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    Err(error) => return Err(at(&path)(error)),
+                };
+                if metadata.is_dir() {
+                    folders.push(path);
+                } else if metadata.is_symlink() {
+                    warn!("not listed: {} is a symbolic link", path.display());
+                } else if metadata.is_file() {
+                    entries.extend(self.entry(&path, &metadata, prefix)?);
+                }
+            }
+        }
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(Page {
+            entries,
+            next: None,
+        })
+    }
+
+    /// A file as a listing shows it; `None` where it is not an object below the prefix.
+    fn entry(
+        &self,
+        path: &Path,
+        metadata: &std::fs::Metadata,
+        prefix: &str,
+    ) -> Result<Option<Entry>, StoreError> {
+        let Some(key) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) else {
+            return Ok(None);
+        };
+        let name = key.rsplit('/').next().unwrap_or(key);
+        if name.starts_with('.') || key.ends_with(METADATA_SUFFIX) || !key.starts_with(prefix) {
+            return Ok(None);
+        }
+        let modified = metadata.modified().map_err(at(path))?;
+        Ok(Some(Entry {
+            key: key.to_owned(),
+            bytes: metadata.len(),
+            stored_at: Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH),
+        }))
+    }
 }
 
 fn metadata_path(path: &Path) -> PathBuf {
@@ -135,91 +285,296 @@ fn metadata_path(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// A file's bytes. A pipe would never end, and a file that grows ends at the limit.
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(at(path)(error)),
-    }
-}
-
-fn get(path: &Path) -> Result<Option<Object>, StoreError> {
-    let Some(body) = read_if_there(path)? else {
-        return Ok(None);
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path)(error)),
     };
-    let metadata_path = metadata_path(path);
-    let json = read_if_there(&metadata_path)?
-        .ok_or_else(|| at(&metadata_path)(std::io::Error::from(std::io::ErrorKind::NotFound)))?;
-    let Metadata {
-        content_type,
-        metadata,
-    } = serde_json::from_slice(&json)
-        .map_err(|error| at(&metadata_path)(std::io::Error::other(error)))?;
-    Ok(Some(Object {
-        body,
-        content_type,
-        metadata,
-    }))
+    if !found.is_file() {
+        return Err(at(path)(std::io::Error::other("it is not a file")));
+    }
+    let too_large = |bytes| StoreError::TooLarge {
+        url: path.display().to_string(),
+        bytes,
+    };
+    if found.len() > MAX_OBJECT_BYTES {
+        return Err(too_large(found.len()));
+    }
+    let mut bytes = Vec::new();
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path)(error)),
+    };
+    file.take(MAX_OBJECT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(at(path))?;
+    if bytes.len() as u64 > MAX_OBJECT_BYTES {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(Some(bytes))
 }
 
-/// The object first: without its metadata it would be damaged, the other way round it is gone.
-fn delete(path: &Path) -> Result<(), StoreError> {
-    for path in [path.to_owned(), metadata_path(path)] {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(at(&path)(error));
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, FileTimes};
+    use std::sync::Mutex;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::retry::{Remediable as _, Remedy};
+
+    /// A disk that notes what was synced, and fails writes or syncs in this way.
+    #[derive(Debug, Clone, Default)]
+    struct Watched {
+        synced: Arc<Mutex<Vec<PathBuf>>>,
+        write_fails: Option<ErrorKind>,
+        sync_fails: Option<ErrorKind>,
+    }
+
+    impl Disk for Watched {
+        fn write(&self, file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
+            use std::io::Write as _;
+            match self.write_fails {
+                Some(kind) => Err(kind.into()),
+                None => file.write_all(bytes),
             }
-            _ => {}
+        }
+
+        fn sync(&self, path: &Path, _file: &File) -> std::io::Result<()> {
+            self.synced.lock().unwrap().push(path.to_owned());
+            self.sync_fails.map_or(Ok(()), |kind| Err(kind.into()))
         }
     }
-    Ok(())
-}
 
-fn list(root: &Path, prefix: &str) -> Result<Page, StoreError> {
-    // Below the last folder that the prefix names in full.
-    let start = prefix
-        .rsplit_once('/')
-        .map_or(root.to_owned(), |(folder, _)| root.join(folder));
-    let mut entries = Vec::new();
-    let mut folders = vec![start];
-    while let Some(folder) = folders.pop() {
-        let children = match std::fs::read_dir(&folder) {
-            Ok(children) => children,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(at(&folder)(error)),
+    impl Watched {
+        fn store(&self, root: &Path) -> DirectoryStore {
+            DirectoryStore::on(root.to_owned(), Box::new(self.clone()))
+        }
+
+        fn take_synced(&self) -> Vec<PathBuf> {
+            std::mem::take(&mut self.synced.lock().unwrap())
+        }
+    }
+
+    const KEY: &str = "i-a1/20240322T100457-0123456789ab.log.gz";
+
+    fn object() -> Object {
+        Object {
+            body: b"the bytes".to_vec(),
+            content_type: "application/gzip".into(),
+            metadata: [("captured-at".to_owned(), "now".to_owned())].into(),
+        }
+    }
+
+    async fn keys(store: &DirectoryStore, prefix: &str) -> Vec<String> {
+        let page = store.list(prefix, None).await.unwrap();
+        page.entries.into_iter().map(|entry| entry.key).collect()
+    }
+
+    #[tokio::test]
+    async fn every_folder_that_is_made_is_synced_in_the_one_above_it() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+        let root = folder.path().join("kept/here");
+        let put = disk.store(&root).put_if_absent(KEY, &object()).await;
+        assert_eq!(put.unwrap(), PutOutcome::Created);
+        let synced = disk.take_synced();
+        // Where `kept`, `here`, `i-a1` and the record are named.
+        for named_in in [
+            folder.path().to_owned(),
+            folder.path().join("kept"),
+            root.clone(),
+            root.join("i-a1"),
+        ] {
+            assert!(synced.contains(&named_in), "{named_in:?}: {synced:?}");
+        }
+        // The record's own folder after the record was named there, and so last of its files.
+        let last_file = synced.iter().rposition(|path| !path.is_dir()).unwrap();
+        let its_folder = synced.iter().rposition(|path| *path == root.join("i-a1"));
+        assert!(its_folder.unwrap() > last_file, "{synced:?}");
+    }
+
+    #[tokio::test]
+    async fn already_stored_is_said_after_a_sync_of_what_a_killed_writer_named() {
+        let (folder, first, second) = (
+            tempfile::tempdir().unwrap(),
+            Watched::default(),
+            Watched::default(),
+        );
+        let root = folder.path().join("archive");
+        first
+            .store(&root)
+            .put_if_absent(KEY, &object())
+            .await
+            .unwrap();
+        let again = second.store(&root).put_if_absent(KEY, &object()).await;
+        assert_eq!(again.unwrap(), PutOutcome::Exists);
+        let synced = second.take_synced();
+        for named_in in [root.join("i-a1"), root.clone(), folder.path().to_owned()] {
+            assert!(synced.contains(&named_in), "{named_in:?}: {synced:?}");
+        }
+        let fails = Watched {
+            sync_fails: Some(ErrorKind::StorageFull),
+            ..Watched::default()
         };
-        for child in children {
-            let child = child.map_err(at(&folder))?;
-            let path = child.path();
-            let metadata = match child.metadata() {
-                Ok(metadata) => metadata,
-                // A writer's temporary file, renamed or removed since.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(at(&path)(error)),
-            };
-            if metadata.is_dir() {
-                folders.push(path);
-                continue;
+        let again = fails.store(&root).put_if_absent(KEY, &object()).await;
+        assert!(matches!(again, Err(StoreError::Io { .. })), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_system_that_syncs_no_folders_is_written_to() {
+        for kind in [ErrorKind::InvalidInput, ErrorKind::Unsupported] {
+            let folder = tempfile::tempdir().unwrap();
+            #[derive(Debug)]
+            struct NoFolders(ErrorKind);
+            impl Disk for NoFolders {
+                fn sync(&self, path: &Path, _file: &File) -> std::io::Result<()> {
+                    if path.is_dir() {
+                        Err(self.0.into())
+                    } else {
+                        Ok(())
+                    }
+                }
             }
-            let Some(key) = path.strip_prefix(root).ok().and_then(Path::to_str) else {
-                continue;
-            };
-            let hidden = child.file_name().as_encoded_bytes().starts_with(b".");
-            if hidden || key.ends_with(METADATA_SUFFIX) || !key.starts_with(prefix) {
-                continue;
-            }
-            let modified = metadata.modified().map_err(at(&path))?;
-            let stored_at = Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH);
-            entries.push(Entry {
-                key: key.to_owned(),
-                bytes: metadata.len(),
-                stored_at,
-            });
+            let store = DirectoryStore::on(folder.path().to_owned(), Box::new(NoFolders(kind)));
+            let put = store.put_if_absent(KEY, &object()).await;
+            assert_eq!(put.unwrap(), PutOutcome::Created);
         }
     }
-    entries.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(Page {
-        entries,
-        next: None,
-    })
+
+    #[tokio::test]
+    async fn what_a_killed_writer_left_is_removed_and_what_a_living_one_has_is_not() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+        let of_instance = folder.path().join("i-a1");
+        std::fs::create_dir(&of_instance).unwrap();
+        let now = SystemTime::now();
+        let file = |name: &str, age_minutes: u64| {
+            let path = of_instance.join(name);
+            let file = File::create(&path).unwrap();
+            let then = now - Duration::from_secs(60 * age_minutes);
+            file.set_times(FileTimes::new().set_modified(then)).unwrap();
+            path
+        };
+        let (left, living) = (file(".writing-left", 61), file(".writing-living", 59));
+        let (record, hidden) = (file("20200101T000000-0.log.gz", 999), file(".nfs01", 999));
+        disk.store(folder.path())
+            .put_if_absent(KEY, &object())
+            .await
+            .unwrap();
+        assert!(!left.exists());
+        assert!(living.exists() && record.exists() && hidden.exists());
+    }
+
+    #[tokio::test]
+    async fn a_failed_write_leaves_nothing_and_says_what_mends_it() {
+        for (kind, advice) in [
+            (ErrorKind::StorageFull, "free some space"),
+            (ErrorKind::QuotaExceeded, "quota"),
+            (ErrorKind::ReadOnlyFilesystem, "for writing"),
+            (ErrorKind::PermissionDenied, "let the user of this process"),
+            (ErrorKind::Other, "ARCHIVE_URL"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let disk = Watched {
+                write_fails: Some(kind),
+                ..Watched::default()
+            };
+            let store = disk.store(folder.path());
+            let error = store.put_if_absent(KEY, &object()).await.unwrap_err();
+            let shown = error.to_string();
+            let path = folder.path().join("i-a1");
+            assert!(shown.contains(path.to_str().unwrap()), "{shown}");
+            assert!(shown.contains(advice), "{shown}");
+            assert_eq!(error.remedy(), Remedy::GiveUp);
+            assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+            assert_eq!(keys(&store, "").await, [""; 0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_does_not_exist_is_an_error_for_readers_only() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+        let root = folder.path().join("nowhere");
+        let store = disk.store(&root);
+        for error in [
+            store.list("", None).await.unwrap_err(),
+            store.list("i-a1/", None).await.unwrap_err(),
+            store.get(KEY).await.map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(&error, StoreError::NoFolder(path) if *path == root));
+            assert!(error.to_string().contains("nowhere"), "{error}");
+        }
+        store.delete(KEY).await.unwrap();
+        store.put_if_absent(KEY, &object()).await.unwrap();
+        assert_eq!(keys(&store, "i-b2/").await, [""; 0]);
+        assert!(store.get("i-b2/x.log.gz").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_symbolic_link_below_the_folder_leads_nowhere() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, disk) = (folder.path().join("archive"), Watched::default());
+        let outside = disk.store(elsewhere.path());
+        outside.put_if_absent(KEY, &object()).await.unwrap();
+        std::fs::create_dir(&root).unwrap();
+        let link = std::os::unix::fs::symlink::<PathBuf, PathBuf>;
+        link(elsewhere.path().join("i-a1"), root.join("i-a1")).unwrap();
+        link(elsewhere.path().join("absent"), root.join("i-b2")).unwrap();
+        let store = disk.store(&root);
+        let file = "i-c3/20240322T100457-0123456789ab.log.gz";
+        std::fs::create_dir(root.join("i-c3")).unwrap();
+        link(elsewhere.path().join(KEY), root.join(file)).unwrap();
+        for prefix in ["", "i-a1/", "i-b2/", "i-c3/"] {
+            assert_eq!(keys(&store, prefix).await, [""; 0], "{prefix:?}");
+        }
+        for key in [KEY, "i-b2/new.log.gz", file] {
+            for result in [
+                store.get(key).await.map(drop),
+                store.put_if_absent(key, &object()).await.map(drop),
+                store.delete(key).await,
+            ] {
+                let shown = result.unwrap_err().to_string();
+                assert!(shown.contains("symbolic link"), "{shown}");
+            }
+        }
+        assert!(elsewhere.path().join(KEY).exists());
+        assert!(!elsewhere.path().join("absent").exists());
+        // The archive's own folder is where its address says.
+        let by_link = folder.path().join("link");
+        link(elsewhere.path().to_owned(), by_link.clone()).unwrap();
+        assert_eq!(keys(&disk.store(&by_link), "").await, [KEY]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_record_by_its_size_or_kind_is_not_read() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+        let store = disk.store(folder.path());
+        store.put_if_absent(KEY, &object()).await.unwrap();
+        let path = folder.path().join(KEY);
+        let file = File::create(&path).unwrap();
+        file.set_len(2 << 30).unwrap(); // Takes no space.
+        let error = store.get(KEY).await.map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { bytes, .. } if bytes == 2 << 30));
+        std::fs::write(&path, "as before").unwrap();
+        let metadata = File::create(metadata_path(&path)).unwrap();
+        metadata.set_len(2 << 30).unwrap();
+        let error = store.get(KEY).await.map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        for result in [
+            store.get(KEY).await.map(drop),
+            store.put_if_absent(KEY, &object()).await.map(drop),
+        ] {
+            assert!(matches!(result, Err(StoreError::Io { .. })), "{result:?}");
+        }
+        // A pipe that nobody writes to would be waited for without an end.
+        std::fs::remove_dir(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(matches!(store.get(KEY).await, Err(StoreError::Io { .. })));
+        assert_eq!(keys(&store, "").await, [""; 0]);
+    }
 }

@@ -1,6 +1,7 @@
 //! Where records are kept: a bucket or a folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
@@ -11,9 +12,18 @@ use crate::retry::{Remediable, Remedy};
 
 pub mod bucket;
 pub mod directory;
+mod disk;
 
 use bucket::BucketStore;
 use directory::DirectoryStore;
+
+/// Most bytes of an object that is read. A failed event is the largest object of this program: an
+/// event of [`crate::delivery::MAX_EVENT_BYTES`] whose every byte JSON spells with six.
+pub const MAX_OBJECT_BYTES: u64 = 64 << 20;
+
+/// Pages of a listing, one after the other, that may bring nothing new. A versioned bucket gives
+/// pages without objects where many were removed.
+const MAX_FRUITLESS_PAGES: usize = 10_000;
 
 /// What is stored under one key.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,7 +60,7 @@ pub struct Entry {
 /// A part of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In the order of their keys.
+    /// In the order of their keys; of a store that has no order, in that of the page.
     pub entries: Vec<Entry>,
     /// Where the next part begins; `None` at the end.
     pub next: Option<String>,
@@ -72,10 +82,11 @@ pub trait Store: Send + Sync {
     /// The object under a key, if any.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot tell.
+    /// [`StoreError`] when the store cannot tell, and [`StoreError::TooLarge`] for an object of more
+    /// than [`MAX_OBJECT_BYTES`], which is not read.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, StoreError>> + Send;
 
-    /// Removes an object; one that is not there is none.
+    /// Removes an object. Succeeds if it does not exist.
     ///
     /// # Errors
     /// [`StoreError`]; the object may or may not be there then.
@@ -93,6 +104,38 @@ pub trait Store: Send + Sync {
 
     /// The address of an object, as other tools take it.
     fn url(&self, key: &str) -> String;
+}
+
+/// Every entry below a prefix, in the order of their keys.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be listed to its end.
+pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = BTreeMap::new();
+    let mut tokens = BTreeSet::new();
+    let (mut next, mut fruitless) = (None, 0);
+    loop {
+        let page = store.list(prefix, next.as_deref()).await?;
+        let before = entries.len();
+        entries.extend(
+            page.entries
+                .into_iter()
+                .map(|entry| (entry.key.clone(), entry)),
+        );
+        let Some(token) = page.next else {
+            return Ok(entries.into_values().collect());
+        };
+        fruitless = if entries.len() == before {
+            fruitless + 1
+        } else {
+            0
+        };
+        if fruitless > MAX_FRUITLESS_PAGES || !tokens.insert(token.clone()) {
+            let text = format!("it comes to no end after {} objects", entries.len());
+            return Err(StoreError::Listing(text));
+        }
+        next = Some(token);
+    }
 }
 
 /// Why a store could not do as asked; the variants are what the caller does next.
@@ -113,15 +156,47 @@ pub enum StoreError {
     /// The store does not accept the request, and trying again would not change that.
     #[error("the archive rejected the request: {0}")]
     Rejected(Refusal),
+    /// An object that this program did not store. It is not read.
+    #[error("{url} is not read: it has {bytes} bytes or more, and no record has that many")]
+    TooLarge {
+        /// Its address.
+        url: String,
+        /// Its length as told, or how much of it came.
+        bytes: u64,
+    },
+    /// The store lists a part as if it were all, or never comes to an end.
+    #[error("the archive cannot be listed: {0}")]
+    Listing(String),
+    /// The archive's folder does not exist. It is made when the first object is stored.
+    #[error("the archive's folder {} does not exist; check ARCHIVE_URL", .0.display())]
+    NoFolder(PathBuf),
     /// The folder cannot be written or read.
-    #[error("the archive's folder fails at {path}")]
+    #[error("the archive's folder fails at {}: {cause}; {}", path.display(), folder_advice(cause))]
     Io {
         /// The file or folder.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What the system says.
-        #[source]
-        source: std::io::Error,
+        cause: std::io::Error,
     },
+}
+
+/// What mends a folder that cannot be written or read.
+pub fn folder_advice(cause: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match cause.kind() {
+        ErrorKind::StorageFull => "free some space on its disk",
+        ErrorKind::QuotaExceeded => "raise the quota of this process's user, or free some space",
+        ErrorKind::ReadOnlyFilesystem => {
+            "mount its file system for writing, or set ARCHIVE_URL to another folder"
+        }
+        ErrorKind::PermissionDenied => "let the user of this process read and write there",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
+            "check the folder in ARCHIVE_URL: a file and a folder have each other's place"
+        }
+        _ => {
+            "check the folder in ARCHIVE_URL, and let the user of this process read and write there"
+        }
+    }
 }
 
 impl StoreError {
@@ -150,6 +225,9 @@ impl Remediable for StoreError {
             Self::Credentials(CredentialsError::Refused(_))
             | Self::Denied(_)
             | Self::Rejected(_)
+            | Self::TooLarge { .. }
+            | Self::Listing(_)
+            | Self::NoFolder(_)
             | Self::Io { .. } => Remedy::GiveUp,
         }
     }

@@ -256,6 +256,9 @@ async fn invoke_answers_as_the_function_does() {
 #[tokio::test]
 async fn exit_codes_are_those_of_the_help() {
     let world = folder().await;
+    let missing = "does not exist; check ARCHIVE_URL";
+    check(&cli(&world.settings, &["list"]).await, 1, "", missing);
+    std::fs::create_dir(world.folder.path().join("archive")).unwrap();
     check(&cli(&world.settings, &["list"]).await, 3, "", "no records");
     check(
         &cli(&world.settings, &["get", ID]).await,

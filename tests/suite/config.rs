@@ -2,6 +2,7 @@
 
 use ecs_console_archiver::config::{Archive, Config, Environment, Parts};
 use ecs_console_archiver::credentials::source::Source;
+use ecs_console_archiver::store::bucket::{Addressing, Encryption, EncryptionMethod, Profile};
 
 const GOOD: [(&str, &str); 6] = [
     ("ARCHIVE_URL", "s3://bucket/a/b/"),
@@ -115,6 +116,12 @@ fn wrong_settings_are_named_with_what_is_expected() {
             &["ecs.aliyuncs.com", "https://h/path", "ftp://h"],
         ),
         ("ECS_SIGNATURE_VERSION", &["v3", "2.0"]),
+        ("AWS_S3_ADDRESSING_STYLE", &["vhost", "PATH", "domain"]),
+        (
+            "AWS_SERVER_SIDE_ENCRYPTION",
+            &["true", "aes256", "SM4", "sse-c"],
+        ),
+        ("AWS_SSE_KMS_KEY_ID", &["key-1"]),
         (
             "ALIBABA_CLOUD_REGION_ID",
             &["hangzhou", "cn-a.evil.example"],
@@ -273,7 +280,7 @@ fn oss_takes_the_accounts_keys_and_its_own_host() {
         panic!("{:?}", config.credentials);
     };
     assert_eq!(credentials.access_key_id, "id");
-    assert!(!config.path_style);
+    assert_eq!(config.addressing, Addressing::VirtualHosted);
     let inside = "https://s3.oss-cn-beijing-internal.aliyuncs.com";
     let config = bucket(&[
         ("ARCHIVE_URL", "oss://bucket/x"),
@@ -336,4 +343,179 @@ fn debug_shows_no_secret() {
     );
     let archiver = format!("{:?}", config.archiver().unwrap());
     assert!(!archiver.contains("hush"), "{archiver}");
+}
+
+#[test]
+fn where_addresses_have_the_bucket_is_told_by_the_endpoint_or_by_a_setting() {
+    use Addressing::{OwnDomain, Path, VirtualHosted};
+    for (bucket_name, endpoint, style, expected) in [
+        ("bucket", "", "", VirtualHosted),
+        ("my.bucket", "", "", Path),
+        ("my_bucket", "", "", Path),
+        ("bucket", "", "path", Path),
+        (
+            "bucket",
+            "https://s3.us-east-1.amazonaws.com",
+            "",
+            VirtualHosted,
+        ),
+        (
+            "bucket",
+            "https://s3.cn-north-1.amazonaws.com.cn",
+            "",
+            VirtualHosted,
+        ),
+        ("bucket", "https://bucket.s3.amazonaws.com", "", OwnDomain),
+        (
+            "bucket",
+            "https://bucket.vpce-1-2.s3.us-east-1.vpce.amazonaws.com",
+            "",
+            VirtualHosted,
+        ),
+        (
+            "consoles-1250000000",
+            "https://cos.ap-guangzhou.myqcloud.com",
+            "",
+            VirtualHosted,
+        ),
+        (
+            "bucket",
+            "https://cos.ap-guangzhou.tencentcos.cn",
+            "",
+            VirtualHosted,
+        ),
+        (
+            "bucket",
+            "https://tos-s3-cn-beijing.volces.com",
+            "",
+            VirtualHosted,
+        ),
+        (
+            "bucket",
+            "https://bucket.tos-s3-cn-beijing.volces.com",
+            "virtual",
+            OwnDomain,
+        ),
+        (
+            "bucket",
+            "https://oss-cn-beijing.aliyuncs.com",
+            "auto",
+            VirtualHosted,
+        ),
+        ("bucket", "http://127.0.0.1:9000", "", Path),
+        ("bucket", "https://minio.example.com", "", Path),
+        (
+            "bucket",
+            "https://minio.example.com",
+            "virtual",
+            VirtualHosted,
+        ),
+        ("bucket", "https://minio.example.com", "domain", OwnDomain),
+        (
+            "bucket",
+            "https://id.r2.cloudflarestorage.com/bucket",
+            "",
+            OwnDomain,
+        ),
+        (
+            "bucket",
+            "https://id.r2.cloudflarestorage.com/bucket/",
+            "",
+            OwnDomain,
+        ),
+        ("bucket", "https://example.com/s3", "", Path),
+        // By chance.
+        ("minio", "https://minio.example.com", "path", Path),
+        ("minio", "https://minio2.example.com", "", Path),
+    ] {
+        let config = bucket(&[
+            ("ARCHIVE_URL", &format!("s3://{bucket_name}/x")),
+            ("AWS_ENDPOINT_URL_S3", endpoint),
+            ("AWS_S3_ADDRESSING_STYLE", style),
+        ]);
+        assert_eq!(
+            config.addressing, expected,
+            "{bucket_name} {endpoint} {style}"
+        );
+    }
+    for (url, endpoint) in [
+        ("s3://my.bucket", "https://minio.example.com"),
+        ("s3://bucket", "http://127.0.0.1:9000"),
+        ("s3://bucket", "http://[::1]:9000"),
+    ] {
+        check_wrong(
+            &[
+                ("ARCHIVE_URL", url),
+                ("AWS_ENDPOINT_URL_S3", endpoint),
+                ("AWS_S3_ADDRESSING_STYLE", "virtual"),
+            ],
+            &["AWS_S3_ADDRESSING_STYLE: "],
+        );
+    }
+    let own = bucket(&[
+        ("ARCHIVE_URL", "oss://bucket/x?region=cn-beijing"),
+        ("AWS_ENDPOINT_URL_S3", "https://consoles.example.com"),
+        ("AWS_S3_ADDRESSING_STYLE", "domain"),
+    ]);
+    assert_eq!(own.addressing, OwnDomain);
+}
+
+#[test]
+fn every_partition_of_aws_is_aws() {
+    for endpoint in [
+        "https://s3.cn-north-1.amazonaws.com.cn",
+        "https://s3.us-gov-west-1.amazonaws.com",
+        "https://s3.us-iso-east-1.c2s.ic.gov",
+        "https://s3.us-isob-east-1.sc2s.sgov.gov",
+        "https://s3.eusc-de-east-1.amazonaws.eu",
+        "https://s3.dualstack.us-east-1.amazonaws.com",
+        "https://vpce-1-2.s3.us-east-1.vpce.amazonaws.com",
+    ] {
+        let config = bucket(&[("AWS_ENDPOINT_URL_S3", endpoint)]);
+        assert_eq!(config.profile, Profile::Aws, "{endpoint}");
+    }
+    for endpoint in [
+        "https://amazonaws.com.cn.example.com",
+        "https://s3.myamazonaws.com",
+    ] {
+        let config = bucket(&[("AWS_ENDPOINT_URL_S3", endpoint)]);
+        assert_eq!(config.profile, Profile::Basic, "{endpoint}");
+    }
+}
+
+#[test]
+fn encryption_is_in_the_words_of_the_store() {
+    let key_id = Some("key-1".to_owned());
+    let config = bucket(&[
+        ("AWS_SERVER_SIDE_ENCRYPTION", "aws:kms"),
+        ("AWS_SSE_KMS_KEY_ID", "key-1"),
+    ]);
+    let method = EncryptionMethod::Kms;
+    let kms = Some(Encryption {
+        method,
+        kms_key_id: key_id,
+    });
+    assert_eq!(config.encryption, kms);
+    assert_eq!(bucket(&[]).encryption, None);
+    let oss = ("ARCHIVE_URL", "oss://bucket/x?region=cn-beijing");
+    let config = bucket(&[oss, ("AWS_SERVER_SIDE_ENCRYPTION", "SM4")]);
+    assert_eq!(config.encryption.unwrap().method, EncryptionMethod::Sm4);
+    check_wrong(
+        &[
+            ("AWS_SERVER_SIDE_ENCRYPTION", "AES256"),
+            ("AWS_SSE_KMS_KEY_ID", "key-1"),
+        ],
+        &["AWS_SSE_KMS_KEY_ID: AES256 takes no KMS key"],
+    );
+    check_wrong(
+        &[
+            ("AWS_SERVER_SIDE_ENCRYPTION", "aws:kms"),
+            ("AWS_SSE_KMS_KEY_ID", "key 1"),
+        ],
+        &["AWS_SSE_KMS_KEY_ID: expected"],
+    );
+    check_wrong(
+        &[oss, ("AWS_SERVER_SIDE_ENCRYPTION", "aws:kms:dsse")],
+        &["AWS_SERVER_SIDE_ENCRYPTION: "],
+    );
 }

@@ -20,5 +20,6 @@ mod proxies;
 mod readme;
 mod redrive;
 mod simulator;
+mod stores;
 mod sweep;
 mod wire_faults;

@@ -195,6 +195,7 @@ fn archiver(environment: Environment, ecs: Ecs) -> Result<CliArchiver> {
 }
 
 fn store(environment: &Environment) -> Result<ArchiveStore> {
+    log::init(&LogConfig::from_environment(environment)); // For what is there and not listed.
     let archive = Archive::from_environment(environment)?;
     let options = HttpOptions::from_environment(environment)?;
     Ok(archive.store(http::client(&options)?))

@@ -84,6 +84,8 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct Call {
     pub service: Service,
+    /// Whether it was a HEAD, which only looks.
+    pub looks: bool,
     /// What the function received as the answer's body, if anything.
     pub answer: Option<Bytes>,
 }
@@ -120,10 +122,22 @@ impl Calls {
         Some(state.calls[number - 1].service)
     }
 
-    fn arrive(&self, service: Service) -> (usize, Option<Fault>) {
+    /// Whether the fault met a call that only looks.
+    pub fn faulted_a_look(&self) -> bool {
+        let state = self.0.lock().unwrap();
+        let met = state
+            .fault
+            .and_then(|(number, _)| state.calls.get(number - 1));
+        met.is_some_and(|call| call.looks)
+    }
+
+    fn arrive(&self, service: Service, looks: bool) -> (usize, Option<Fault>) {
         let mut state = self.0.lock().unwrap();
-        let answer = None;
-        state.calls.push(Call { service, answer });
+        state.calls.push(Call {
+            service,
+            looks,
+            answer: None,
+        });
         let number = state.calls.len();
         let fault = state.fault.filter(|(at, _)| *at == number);
         (number, fault.map(|(_, fault)| fault))
@@ -216,7 +230,7 @@ impl Way {
         let (head, body) = request.into_parts();
         // A call counts when it is there as a whole, and could have its effect.
         let body = body.collect().await.map_err(|_| ConnectionEnds)?.to_bytes();
-        let (number, fault) = self.calls.arrive(self.service);
+        let (number, fault) = self.calls.arrive(self.service, head.method == "HEAD");
         match fault {
             Some(Fault::Drop) => return Err(ConnectionEnds),
             Some(Fault::KillBefore) => {

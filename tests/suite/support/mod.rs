@@ -164,7 +164,12 @@ impl Bucket {
 
     /// The same, with the bucket addressed by a proxy's port.
     pub async fn start_behind(profile: Profile, public_port: Option<u16>) -> Self {
-        let server = S3Server::start(profile, public_port).await;
+        Self::of(S3Server::start(profile, public_port).await).await
+    }
+
+    /// The same, with a server that runs.
+    pub async fn of(server: S3Server) -> Self {
+        let profile = server.profile();
         let endpoint = server.endpoint_url();
         if matches!(profile, Profile::Oss { .. }) {
             // OSS and ECS know the same key.

@@ -19,12 +19,17 @@ use jiff::{SignedDuration, Timestamp};
 use s3s::auth::SimpleAuth;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
-use s3s::host::SingleDomain;
+use s3s::host::{S3Host, SingleDomain, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 pub const ACCESS_KEY_ID: &str = "AKIATESTTESTTESTTEST";
 pub const SECRET_ACCESS_KEY: &str = "s3-secret-that-must-not-show";
@@ -43,6 +48,54 @@ pub enum Profile {
     Oss { versioned: bool },
     /// Conditions are ignored: 200, and the object is overwritten, as Garage does it.
     IgnoresConditions,
+}
+
+/// Under which addresses it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hosting {
+    /// As the profile does it: OSS under the bucket's host names, the others with the bucket in the
+    /// path.
+    ByProfile,
+    /// Virtual-hosted style only, as Tencent COS since 2024 (gobackup#233) and Volcengine TOS
+    /// (opendal#6549).
+    VirtualOnly,
+    /// Under the bucket's own domain, a CNAME: the whole path is the key.
+    OwnDomain,
+}
+
+/// How a store is unlike AWS S3 with every permission, each as somebody met it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quirk {
+    /// The key has no `s3:ListBucket`: 403 for what is absent (django-storages#1104, s3fs#591), and
+    /// to listings.
+    NoListBucket,
+    /// 304 in place of 412 (minio#19442).
+    NotModified,
+    /// This in answer to `If-None-Match`, as OSS and others that do not know it (walgit#67).
+    RefusesConditions(u16, &'static str),
+    /// A policy denies a PUT without `x-amz-server-side-encryption` (mountpoint-s3#534).
+    DemandsEncryption,
+    /// The same, and for `aws:kms`.
+    DemandsKms,
+    /// Its listings are truncated and have no token (s3ninja#251, versitygw#770).
+    TruncatedWithoutToken,
+    /// Each page of a listing ends with the same token.
+    TokenRepeats,
+    /// Each page of a listing ends with one of two tokens.
+    TokensAlternate,
+    /// A page without objects, and with a token, before each that has some: S3 gives those where
+    /// many versions were removed.
+    EmptyPages,
+    /// Listings leave `IsTruncated` out.
+    NoTruncatedFlag,
+    /// Listings have every object of the bucket.
+    IgnoresPrefix,
+    /// The last key comes first in each page, as in directory buckets.
+    OutOfOrder,
+    /// Keys are percent-encoded, and `EncodingType` says so, though nobody asked.
+    EncodesKeys,
+    /// Keys are percent-encoded, and nothing says so.
+    EncodesKeysSilently,
 }
 
 /// What happens to the next PUT in its place.
@@ -85,6 +138,8 @@ pub struct StoredObject {
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
     pub metadata: BTreeMap<String, String>,
+    /// The headers that ask for encryption, by their names without `x-amz-` or `x-oss-`.
+    pub encryption: BTreeMap<String, String>,
     pub stored_at: SystemTime,
 }
 
@@ -94,6 +149,8 @@ pub struct S3Server {
     /// In its address.
     port: u16,
     profile: Profile,
+    hosting: Hosting,
+    has_tls: bool,
     state: Arc<Mutex<State>>,
     server: JoinHandle<()>,
 }
@@ -107,7 +164,35 @@ struct State {
     /// How many PUTs came.
     puts: usize,
     denied: Vec<Denied>,
+    quirks: Vec<Quirk>,
     clock_ahead: SignedDuration,
+    /// The session token that is good; `None` takes any.
+    token: Option<String>,
+    /// Those that were good before.
+    ended_tokens: Vec<String>,
+    /// Objects of somebody else's, which are sent as zeros: so many, or without an end.
+    foreign: BTreeMap<String, Option<u64>>,
+    /// How many bytes of those were sent.
+    foreign_sent: u64,
+}
+
+impl State {
+    fn has(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
+    }
+}
+
+/// A bucket's own domain; no other name leads to the store.
+struct OwnDomain;
+
+impl S3Host for OwnDomain {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        if host.starts_with("archive.") {
+            Ok(VirtualHost::new(host).with_bucket(BUCKET))
+        } else {
+            Err(s3_error!(NoSuchBucket))
+        }
+    }
 }
 
 struct Objects {
@@ -118,6 +203,17 @@ struct Objects {
 impl S3Server {
     /// `public_port` is in its address in place of its own: that of a proxy that keeps `Host`.
     pub async fn start(profile: Profile, public_port: Option<u16>) -> Self {
+        Self::start_at(profile, public_port, Hosting::ByProfile, false).await
+    }
+
+    /// The same, under other addresses, or over TLS with a certificate of a private authority, whose
+    /// own is `authority()`.
+    pub async fn start_at(
+        profile: Profile,
+        public_port: Option<u16>,
+        hosting: Hosting,
+        has_tls: bool,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own_port = listener.local_addr().unwrap().port();
         let port = public_port.unwrap_or(own_port);
@@ -131,19 +227,27 @@ impl S3Server {
         config.presigned_url_max_skew_time_secs = u32::MAX;
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
-        if matches!(profile, Profile::Oss { .. }) {
-            builder.set_host(SingleDomain::new(&format!("localhost:{port}")).unwrap());
+        match (hosting, profile) {
+            (Hosting::OwnDomain, _) => builder.set_host(OwnDomain),
+            (Hosting::VirtualOnly, _) | (_, Profile::Oss { .. }) => {
+                builder.set_host(SingleDomain::new(&format!("localhost:{port}")).unwrap());
+            }
+            _ => {}
         }
         let front = Arc::new(Front {
             profile,
+            hosting,
             state: state.clone(),
             service: builder.build(),
         });
-        let server = tokio::spawn(serve(listener, front));
+        let tls = has_tls.then(tls_acceptor);
+        let server = tokio::spawn(serve(listener, front, tls));
         Self {
             own_port,
             port,
             profile,
+            hosting,
+            has_tls,
             state,
             server,
         }
@@ -151,10 +255,46 @@ impl S3Server {
 
     /// What `AWS_ENDPOINT_URL_S3` is set to.
     pub fn endpoint_url(&self) -> String {
-        match self.profile {
-            Profile::Oss { .. } => format!("http://localhost:{}", self.port),
-            _ => format!("http://127.0.0.1:{}", self.port),
-        }
+        let scheme = if self.has_tls { "https" } else { "http" };
+        let host = match (self.hosting, self.profile) {
+            (Hosting::OwnDomain, _) => "archive.localhost",
+            (Hosting::VirtualOnly, _) | (_, Profile::Oss { .. }) => "localhost",
+            _ => "127.0.0.1",
+        };
+        format!("{scheme}://{host}:{}", self.port)
+    }
+
+    /// Behaves like this from now on, and no longer as before.
+    pub fn behave(&self, quirks: &[Quirk]) {
+        self.state.lock().unwrap().quirks = quirks.to_vec();
+    }
+
+    /// Takes requests with this session token only; the one before has ended.
+    pub fn expect_token(&self, token: &str) {
+        let mut state = self.state.lock().unwrap();
+        let ended = state.token.replace(token.to_owned());
+        state.ended_tokens.extend(ended);
+    }
+
+    /// Puts somebody else's object there: so many zeros, or zeros without an end and without a
+    /// length.
+    pub fn put_foreign(&self, key: &str, bytes: Option<u64>) {
+        let mut state = self.state.lock().unwrap();
+        state.foreign.insert(key.to_owned(), bytes);
+        let object = StoredObject {
+            body: Vec::new(),
+            content_type: None,
+            content_encoding: None,
+            metadata: BTreeMap::new(),
+            encryption: BTreeMap::new(),
+            stored_at: SystemTime::now(),
+        };
+        state.objects.insert(key.to_owned(), object);
+    }
+
+    /// How many bytes of foreign objects were handed to the network.
+    pub fn foreign_sent(&self) -> u64 {
+        self.state.lock().unwrap().foreign_sent
     }
 
     pub fn objects(&self) -> BTreeMap<String, StoredObject> {
@@ -242,34 +382,69 @@ impl Drop for S3Server {
     }
 }
 
-async fn serve(listener: TcpListener, front: Arc<Front>) {
+/// The certificate of the authority that signed the double's, as a PEM file.
+pub fn authority() -> std::path::PathBuf {
+    super::root().join("tests/fixtures/tls/authority.pem")
+}
+
+fn tls_acceptor() -> TlsAcceptor {
+    let file = |name: &str| super::root().join("tests/fixtures/tls").join(name);
+    let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file("server-key.pem")).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn serve(listener: TcpListener, front: Arc<Front>, tls: Option<TlsAcceptor>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let front = front.clone();
+        let (front, tls) = (front.clone(), tls.clone());
         // A second handle on the socket, so that a fault can make its closing a reset.
         let stream = stream.into_std().unwrap();
         let socket = Arc::new(socket2::Socket::from(stream.try_clone().unwrap()));
         let stream = TcpStream::from_std(stream).unwrap();
         connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let (front, socket) = (front.clone(), socket.clone());
-                async move {
-                    let mut answer = front.answer(request, &socket).await?;
-                    answer.headers_mut().insert("date", front.date());
-                    Ok::<_, ConnectionEnds>(answer)
+            match tls {
+                None => serve_connection(stream, front, socket).await,
+                // A client that does not trust the authority goes away here.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve_connection(stream, front, socket).await;
+                    }
                 }
-            });
-            let io = TokioIo::new(stream);
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(io, service)
-                .await;
+            }
         });
     }
+}
+
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    front: Arc<Front>,
+    socket: Arc<socket2::Socket>,
+) {
+    let service = service_fn(move |request| {
+        let (front, socket) = (front.clone(), socket.clone());
+        async move {
+            let mut answer = front.answer(request, &socket).await?;
+            answer.headers_mut().insert("date", front.date());
+            Ok::<_, ConnectionEnds>(answer)
+        }
+    });
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// What stands before s3s: faults, and the refusals of OSS that s3s does not know.
 struct Front {
     profile: Profile,
+    hosting: Hosting,
     state: Arc<Mutex<State>>,
     service: S3Service,
 }
@@ -286,6 +461,9 @@ impl Front {
         request: Request<Incoming>,
         socket: &socket2::Socket,
     ) -> Result<Answer, ConnectionEnds> {
+        if let Some((status, code)) = self.refuses_token(&request) {
+            return Ok(error(status, code, None));
+        }
         if self.is_denied(&request) {
             return Ok(error(403, "AccessDenied", None));
         }
@@ -297,6 +475,13 @@ impl Front {
             return Ok(error(403, "RequestTimeTooSkewed", None));
         }
         let is_put = request.method() == hyper::Method::PUT;
+        if request.method() == hyper::Method::GET
+            && let Some(answer) = self.foreign(request.uri().path())
+        {
+            return Ok(answer);
+        }
+        let looks = matches!(request.method().as_str(), "GET" | "HEAD");
+        let hides_absent = looks && self.state.lock().unwrap().has(Quirk::NoListBucket);
         let fault = is_put
             .then(|| {
                 let mut state = self.state.lock().unwrap();
@@ -322,6 +507,15 @@ impl Front {
             return Err(ConnectionEnds);
         }
         let answer = answer.unwrap_or_else(|error| panic!("s3s failed: {error:?}"));
+        let status = answer.status().as_u16();
+        if hides_absent && status == 404 {
+            return Ok(error(403, "AccessDenied", None));
+        }
+        if is_put && status == 412 && self.state.lock().unwrap().has(Quirk::NotModified) {
+            let empty = Full::new(Bytes::new()).map_err(|never| match never {});
+            let answer = Response::builder().status(304).body(empty.boxed());
+            return Ok(answer.unwrap());
+        }
         let mut answer = answer.map(|body| body.map_err(std::io::Error::other).boxed());
         if fault == Some(Fault::WrongContentType) {
             let html = hyper::header::HeaderValue::from_static("text/html");
@@ -347,18 +541,80 @@ impl Front {
             "GET" | "HEAD" => Denied::Get,
             _ => return false,
         };
-        self.state.lock().unwrap().denied.contains(&asks)
+        let state = self.state.lock().unwrap();
+        let demanded = match request.headers().get("x-amz-server-side-encryption") {
+            None => state.has(Quirk::DemandsEncryption) || state.has(Quirk::DemandsKms),
+            Some(value) => value != "aws:kms" && state.has(Quirk::DemandsKms),
+        };
+        state.denied.contains(&asks)
+            || (asks == Denied::List && state.has(Quirk::NoListBucket))
+            || (asks == Denied::Put && demanded)
+    }
+
+    /// A token that ended, or that is another key's: AWS answers 400, OSS 403.
+    fn refuses_token(&self, request: &Request<Incoming>) -> Option<(u16, &'static str)> {
+        let state = self.state.lock().unwrap();
+        let good = state.token.as_deref()?;
+        let header = request.headers().get("x-amz-security-token");
+        let sent = header.map_or("", |value| value.to_str().unwrap());
+        let is_oss = matches!(self.profile, Profile::Oss { .. });
+        let has_ended = state.ended_tokens.iter().any(|ended| ended == sent);
+        match (sent == good, has_ended, is_oss) {
+            (true, ..) => None,
+            (_, true, false) => Some((400, "ExpiredToken")),
+            (_, true, true) => Some((403, "SecurityTokenExpired")),
+            (_, false, false) => Some((400, "InvalidToken")),
+            (_, false, true) => Some((403, "InvalidSecurityToken")),
+        }
+    }
+
+    /// Zeros, as many as a foreign object has.
+    fn foreign(&self, path: &str) -> Option<Answer> {
+        let state = self.state.lock().unwrap();
+        let mut objects = state.foreign.iter();
+        let bytes = objects
+            .find(|(key, _)| path.ends_with(key.as_str()))?
+            .1
+            .to_owned();
+        drop(state);
+        const PIECE: usize = 64 << 10;
+        let pieces = bytes.map_or(usize::MAX, |bytes| bytes as usize / PIECE);
+        let counted = self.state.clone();
+        let zeros = stream::repeat(()).take(pieces).then(move |()| {
+            counted.lock().unwrap().foreign_sent += PIECE as u64;
+            async {
+                tokio::task::yield_now().await;
+                Ok(Frame::data(Bytes::from_static(&[0; PIECE])))
+            }
+        });
+        let mut builder = Response::builder().status(200);
+        if let Some(bytes) = bytes {
+            builder = builder.header("content-length", bytes);
+        }
+        let body = BodyExt::boxed(StreamBody::new(Box::pin(zeros)));
+        Some(builder.body(body).unwrap())
     }
 
     fn refusal(
         &self,
         request: &Request<Incoming>,
     ) -> Option<(u16, &'static str, Option<&'static str>)> {
-        if !matches!(self.profile, Profile::Oss { .. }) {
-            return None;
-        }
         let headers = request.headers();
         let header = |name: &str| headers.get(name).map(|v| v.to_str().unwrap());
+        for quirk in &self.state.lock().unwrap().quirks {
+            if let Quirk::RefusesConditions(status, code) = quirk
+                && header("if-none-match").is_some()
+            {
+                return Some((*status, code, None));
+            }
+        }
+        let is_virtual = header("host")?.starts_with(&format!("{BUCKET}."));
+        if self.hosting == Hosting::VirtualOnly && !is_virtual {
+            return Some((403, "PathStyleDomainForbidden", None));
+        }
+        if !matches!(self.profile, Profile::Oss { .. }) || self.hosting == Hosting::OwnDomain {
+            return None;
+        }
         if !header("host")?.starts_with(&format!("{BUCKET}.")) {
             return Some((403, "SecondLevelDomainForbidden", Some("0003-00001401")));
         }
@@ -475,6 +731,7 @@ impl S3 for Objects {
             content_type: input.content_type.map(|t| t.to_string()),
             content_encoding: input.content_encoding,
             metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+            encryption: encryption(&headers),
             stored_at: SystemTime::now(),
         };
         state.objects.insert(input.key, object);
@@ -539,10 +796,22 @@ impl S3 for Objects {
         let prefix = input.prefix.unwrap_or_default();
         let after = input.continuation_token.unwrap_or_default();
         let state = self.state.lock().unwrap();
+        let (has_gap, after) = match after.strip_prefix(AFTER_GAP) {
+            Some(after) => (false, after.to_owned()),
+            None => (state.has(Quirk::EmptyPages), after),
+        };
+        if has_gap {
+            return Ok(S3Response::new(ListObjectsV2Output {
+                next_continuation_token: Some(format!("{AFTER_GAP}{after}")),
+                is_truncated: Some(true),
+                ..Default::default()
+            }));
+        }
+        let everything = state.has(Quirk::IgnoresPrefix);
         let rest: Vec<_> = state
             .objects
             .iter()
-            .filter(|(key, _)| key.starts_with(&prefix) && **key > after)
+            .filter(|(key, _)| (everything || key.starts_with(&prefix)) && **key > after)
             .collect();
         let object = |(key, object): &(&String, &StoredObject)| Object {
             key: Some((*key).clone()),
@@ -550,18 +819,62 @@ impl S3 for Objects {
             last_modified: Some(object.stored_at.into()),
             ..Default::default()
         };
-        let contents: Vec<_> = rest.iter().take(PAGE).map(object).collect();
+        let mut contents: Vec<_> = rest.iter().take(PAGE).map(object).collect();
         let is_truncated = rest.len() > PAGE;
-        Ok(S3Response::new(ListObjectsV2Output {
-            next_continuation_token: contents
-                .last()
-                .filter(|_| is_truncated)
-                .and_then(|o| o.key.clone()),
-            contents: Some(contents),
+        let last = contents.last().and_then(|object| object.key.clone());
+        let mut output = ListObjectsV2Output {
+            next_continuation_token: last.filter(|_| is_truncated),
             is_truncated: Some(is_truncated),
             ..Default::default()
-        }))
+        };
+        if state.has(Quirk::TruncatedWithoutToken) {
+            output.is_truncated = Some(true);
+            output.next_continuation_token = None;
+        }
+        let by_turns = if after == "A" { "B" } else { "A" };
+        for (quirk, token) in [
+            (Quirk::TokenRepeats, "A"),
+            (Quirk::TokensAlternate, by_turns),
+        ] {
+            if state.has(quirk) {
+                output.is_truncated = Some(true);
+                output.next_continuation_token = Some(token.to_owned());
+            }
+        }
+        if state.has(Quirk::NoTruncatedFlag) {
+            output.is_truncated = None;
+        }
+        if state.has(Quirk::OutOfOrder) {
+            contents.reverse();
+        }
+        if state.has(Quirk::EncodesKeys) || state.has(Quirk::EncodesKeysSilently) {
+            for object in &mut contents {
+                object.key = object.key.take().map(|key| key.replace('/', "%2F"));
+            }
+        }
+        if state.has(Quirk::EncodesKeys) {
+            output.encoding_type = Some(EncodingType::from_static(EncodingType::URL));
+        }
+        output.contents = Some(contents);
+        Ok(S3Response::new(output))
     }
+}
+
+/// Begins the token that leads on from a page without objects.
+const AFTER_GAP: &str = "after-gap:";
+
+/// What a PUT says of encryption.
+fn encryption(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let said = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str();
+        let rest = name
+            .strip_prefix("x-amz-")
+            .or(name.strip_prefix("x-oss-"))?;
+        let value = value.to_str().unwrap().to_owned();
+        rest.starts_with("server-side")
+            .then(|| (rest.to_owned(), value))
+    });
+    said.collect()
 }
 
 fn check_bucket(bucket: &str) -> S3Result<()> {
