@@ -86,6 +86,15 @@ pub fn lacks_ecs_permission(error: &EcsError) -> bool {
         if code == "NoPermission" || code == "Forbidden" || code == "Forbidden.RAM")
 }
 
+/// Whether the key itself is refused, or missing, which every request would meet.
+pub fn refuses_ecs_key(error: &EcsError) -> bool {
+    match error {
+        EcsError::Credentials(_) => true,
+        EcsError::Denied { .. } => !lacks_ecs_permission(error),
+        _ => false,
+    }
+}
+
 /// What to do about an error of a bucket.
 pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -> String {
     let at_oss = speaks_to_oss(bucket);
@@ -144,6 +153,7 @@ pub fn refuses_key(error: &StoreError) -> bool {
                 | "InvalidSecurityToken"
         ),
         StoreError::StaleSignature(account) => !account.contains("RequestTimeTooSkewed"),
+        StoreError::Credentials(_) => true,
         _ => false,
     }
 }
@@ -374,7 +384,10 @@ fn unreachable(setting: &str, host: &str, cause: &str) -> String {
     if cause.contains("certificate") {
         return format!("check {setting}: {host} has no certificate that this program trusts");
     }
-    format!("check {setting}: {host} must answer to this machine (name, port, proxy, firewall)")
+    format!(
+        "check {setting}: {host} must answer to this machine (name, port, firewall; HTTPS_PROXY \
+         and NO_PROXY where they are set)"
+    )
 }
 
 fn look_up(code: &str, of: &str) -> String {

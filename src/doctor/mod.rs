@@ -242,9 +242,19 @@ async fn examine_ecs(
     let instances = async {
         let asked = Retrying::new(client, Deadline::after(time));
         let page = asked.instances(region_id, None).await;
-        ecs_instances(page, &client.endpoint, region_id)
+        let is_refused = matches!(&page, Err(error) if advice::refuses_ecs_key(error));
+        (ecs_instances(page, &client.endpoint, region_id), is_refused)
     };
-    let (console, instances) = tokio::join!(console, instances);
+    let (console, (instances, is_refused)) = tokio::join!(console, instances);
+    // Which credentials are refused is said once.
+    let instances = if is_refused && console.verdict == Verdict::Failed {
+        Check::skipped(
+            ECS_INSTANCES,
+            "not known: the key is refused, see ecs: console",
+        )
+    } else {
+        instances
+    };
     vec![console, instances, clock(ECS_CLOCK, "ECS", &client.clock)]
 }
 
