@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::follow::Freshness;
 use crate::ids::InstanceId;
 use crate::key::{MarkerKey, RecordKey, VerdictKey};
-use crate::record::{self, UnpackError};
+use crate::record::{self, Contents, Fault};
 use crate::store::{self, Entry, Object, Store, StoreError};
 
 /// A record as a listing shows it.
@@ -49,6 +49,8 @@ pub struct Opened {
     pub plain: Vec<u8>,
     /// The object it was stored as.
     pub object: Object,
+    /// Metadata that would vouch for it, and is gone.
+    pub missing_metadata: Vec<&'static str>,
 }
 
 /// Why a record cannot be read back.
@@ -60,14 +62,39 @@ pub enum ReadError {
     /// It was there a moment ago.
     #[error("{0} is no longer there")]
     Gone(String),
-    /// What is stored is no record.
-    #[error("{key} is damaged: {source}")]
-    Damaged {
-        /// Its key.
-        key: String,
-        /// In what way.
-        source: UnpackError,
-    },
+    /// What is stored is not the record that its key names.
+    #[error("{0} is damaged: {faults}", faults = .0.told())]
+    Damaged(Box<Damaged>),
+}
+
+/// What stands where a record should.
+pub struct Damaged {
+    /// Its address.
+    pub url: String,
+    /// In what it is wrong; at least one.
+    pub faults: Vec<Fault>,
+    /// What can be read of it. It may be anybody's.
+    pub salvaged: Opened,
+}
+
+impl Damaged {
+    /// The faults, for a person.
+    pub fn told(&self) -> String {
+        let faults: Vec<_> = self.faults.iter().map(Fault::to_string).collect();
+        faults.join("; ")
+    }
+}
+
+impl std::fmt::Display for Damaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+impl std::fmt::Debug for Damaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.url, self.told()) // Not what a guest wrote.
+    }
 }
 
 /// Which record of an instance is meant.
@@ -193,23 +220,34 @@ impl Listing {
     }
 }
 
-/// Reads a record back and checks it.
+/// Reads a record back, and holds it against its key and its metadata.
 ///
 /// # Errors
 /// [`ReadError`] when it is gone, damaged or out of reach.
 pub async fn open(store: &impl Store, key: &RecordKey) -> Result<Opened, ReadError> {
-    let key = key.to_string();
+    let object_key = key.to_string();
     let object = store
-        .get(&key)
+        .get(&object_key)
         .await?
-        .ok_or_else(|| ReadError::Gone(store.url(&key)))?;
-    match record::unpack(&object.body) {
-        Ok(plain) => Ok(Opened { plain, object }),
-        Err(source) => Err(ReadError::Damaged {
-            key: store.url(&key),
-            source,
-        }),
+        .ok_or_else(|| ReadError::Gone(store.url(&object_key)))?;
+    let Contents {
+        plain,
+        faults,
+        missing,
+    } = record::read(key, &object);
+    let opened = Opened {
+        plain,
+        object,
+        missing_metadata: missing,
+    };
+    if faults.is_empty() {
+        return Ok(opened);
     }
+    Err(ReadError::Damaged(Box::new(Damaged {
+        url: store.url(&object_key),
+        faults,
+        salvaged: opened,
+    })))
 }
 
 #[cfg(test)]

@@ -493,7 +493,7 @@ async fn send(
     deadline: Deadline,
 ) -> Result<(), QueueError> {
     let message = message.to_string();
-    retry(deadline, || queue.send(&message, pause)).await
+    retry(deadline, "SendMessage", || queue.send(&message, pause)).await
 }
 
 fn following_outcome(follow: &Follow, pause: Duration) -> Outcome {

@@ -30,6 +30,7 @@ pub mod clock; // a service's clock, as far as it is known
 pub mod credentials; // access keys that never show their secret
 pub mod http; // the one HTTP client, and its proxies
 pub mod log; // log lines
+pub mod printable; // others' text, safe to show (pure)
 pub mod refusal; // a service's no
 
 // Only with the feature `cli`: reading back, checks, and the simulator.
@@ -42,4 +43,4 @@ pub mod redrive; // failed events, served again
 #[cfg(feature = "cli")]
 pub mod simulator; // an ECS API on loopback
 #[cfg(feature = "cli")]
-pub mod terminal; // guest-written bytes, safe to show (pure)
+pub mod terminal; // guests' bytes → readable lines (pure)

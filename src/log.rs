@@ -1,5 +1,8 @@
 //! Where log lines go and what they look like.
 
+use std::io;
+use std::sync::Arc;
+
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -7,12 +10,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
 use crate::config::LogConfig;
+use crate::printable;
 
 /// Writes a line that a platform's log service reads, to standard output.
 pub fn line(text: &str) {
     use std::io::Write as _;
     // Nobody to read it is no reason to fail.
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// Sends log lines to standard error, without a time: the platform's log has one for each line.
@@ -20,16 +24,30 @@ pub fn line(text: &str) {
 /// The level is for this program's own lines. Libraries show warnings at most: on finer levels they
 /// write requests with their tokens.
 pub fn init(config: &LogConfig) {
+    init_to(config, |lines| {
+        use std::io::Write as _;
+        let _ = io::stderr().write_all(lines.as_bytes());
+    });
+}
+
+/// Sends them to `print`, each with its line feed. What guests and events wrote in them neither
+/// acts on a terminal nor reorders text.
+pub fn init_to(config: &LogConfig, print: impl Fn(&str) + Send + Sync + 'static) {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(config.level)))
         // Its warnings quote what a credential process wrote to its errors; ours say what to do.
         .with_target("aws_config", LevelFilter::OFF)
         .with_target(env!("CARGO_CRATE_NAME"), config.level);
+    let (print, json) = (Arc::new(print), config.json);
+    let writer = move || Lines {
+        print: Arc::clone(&print),
+        json,
+    };
     let layer = fmt::layer()
         .with_target(false)
         .with_ansi(false)
         .without_time()
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     if config.json {
         let layer = layer
             .json()
@@ -39,5 +57,50 @@ pub fn init(config: &LogConfig) {
         registry().with(layer.with_filter(targets)).init();
     } else {
         registry().with(layer.with_filter(targets)).init();
+    }
+}
+
+/// Takes a whole log line at a time.
+struct Lines<P> {
+    print: Arc<P>,
+    json: bool,
+}
+
+impl<P: Fn(&str)> io::Write for Lines<P> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        (self.print)(&if self.json {
+            printable::json(&text)
+        } else {
+            printable::lines(&text)
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_log_line_acts_on_a_terminal() {
+        for (json, shown) in [
+            (false, "a\\u{202e}\\u{9b}2J\n"),
+            (true, "a\\u202e\\u009b2J\n"),
+        ] {
+            let printed = Arc::new(Mutex::new(String::new()));
+            let into = Arc::clone(&printed);
+            let print = Arc::new(move |line: &str| into.lock().unwrap().push_str(line));
+            let mut lines = Lines { print, json };
+            lines.write_all("a\u{202e}\u{9b}2J\n".as_bytes()).unwrap();
+            assert_eq!(*printed.lock().unwrap(), shown);
+        }
     }
 }

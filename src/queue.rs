@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::credentials::source::Source;
 use crate::credentials::{Credentials, CredentialsError, CredentialsProvider};
 use crate::refusal::Refusal;
-use crate::retry::{Remediable, Remedy};
+use crate::retry::{self, Remediable, Remedy};
 
 /// SQS delays a message by at most 15 minutes.
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
@@ -87,8 +87,8 @@ impl Remediable for QueueError {
         }
     }
 
-    fn out_of_time() -> Self {
-        Self::Unavailable("the time for this invocation is over".into())
+    fn timed_out(call: &'static str, after: Duration) -> Self {
+        Self::Unavailable(retry::timed_out(call, after))
     }
 }
 

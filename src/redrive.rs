@@ -10,7 +10,7 @@ use crate::key::{FAILED_PREFIX, FailedKey};
 use crate::queue::{Queue, QueueError, Received};
 use crate::record::FailedEvent;
 use crate::reply::InvocationError;
-use crate::retry::{Deadline, Retrying, retry};
+use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
 use crate::store::{Store, StoreError};
 
 /// Why an event could not be served again or taken off its list.
@@ -28,6 +28,18 @@ pub enum RedriveError {
     /// It is no event that was kept here.
     #[error("{0} is no failed event of this program")]
     Damaged(String),
+}
+
+impl RedriveError {
+    /// Whether the same event may succeed a little later, with nobody mending anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Failed(error) => error.is_transient,
+            Self::Store(error) => error.is_transient(),
+            Self::Queue(error) => error.remedy() != Remedy::GiveUp,
+            Self::Damaged(_) => false,
+        }
+    }
 }
 
 /// The failed events an archive keeps, in the order of their keys.
@@ -75,7 +87,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Result<Value, RedriveError> {
         let reply = self.serve_again(&message.body, deadline).await?;
-        retry(deadline, || queue.delete(message)).await?;
+        retry(deadline, "DeleteMessage", || queue.delete(message)).await?;
         Ok(reply)
     }
 

@@ -37,23 +37,31 @@ pub trait Remediable {
     /// What to do about it.
     fn remedy(&self) -> Remedy;
 
-    /// The error of an attempt that was cut off because the time is over.
-    fn out_of_time() -> Self;
+    /// The error of an attempt at this call that was cut off after so much time.
+    fn timed_out(call: &'static str, after: Duration) -> Self;
 }
 
 /// The moment an answer must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadline(Instant);
+pub struct Deadline {
+    at: Instant,
+    began: Instant,
+}
 
 impl Deadline {
     /// So much time from now.
     pub fn after(time: Duration) -> Self {
-        Self(Instant::now() + time)
+        let began = Instant::now();
+        Self {
+            at: began + time,
+            began,
+        }
     }
 
     /// So much earlier, to have the rest for something else.
     pub fn earlier_by(self, time: Duration) -> Self {
-        Self(self.0.checked_sub(time).unwrap_or(self.0))
+        let at = self.at.checked_sub(time).unwrap_or(self.at);
+        Self { at, ..self }
     }
 
     /// Earlier by `most`, or by a quarter of what is left where that is less.
@@ -63,21 +71,30 @@ impl Deadline {
 
     /// The earlier of both.
     pub fn or_earlier(self, other: Self) -> Self {
-        Self(self.0.min(other.0))
+        if other.at < self.at { other } else { self }
     }
 
     /// What is left; zero when it is past.
     pub fn remaining(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// All the time there was.
+    pub fn whole(self) -> Duration {
+        self.at.saturating_duration_since(self.began)
     }
 }
 
-/// Calls until it succeeds, its error has no remedy, or a pause would not end in time.
+/// Makes a call until it succeeds, its error has no remedy, or a pause would not end in time.
 ///
 /// # Errors
 /// The last attempt's; of one that was cut off at the deadline, the attempt's before it, which says
 /// more.
-pub async fn retry<T, E, F>(deadline: Deadline, mut attempt: impl FnMut() -> F) -> Result<T, E>
+pub async fn retry<T, E, F>(
+    deadline: Deadline,
+    call: &'static str,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E>
 where
     E: Remediable,
     F: Future<Output = Result<T, E>>,
@@ -89,10 +106,12 @@ where
         .build();
     let (mut last, mut signed_again) = (None, false);
     loop {
-        let error = match tokio::time::timeout_at(deadline.0, attempt()).await {
+        let error = match tokio::time::timeout_at(deadline.at, attempt()).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => error,
-            Err(_) => return Err(last.unwrap_or_else(E::out_of_time)),
+            Err(_) => {
+                return Err(last.unwrap_or_else(|| E::timed_out(call, deadline.whole())));
+            }
         };
         let remedy = error.remedy();
         let is_over = remedy == Remedy::SignAgain && std::mem::replace(&mut signed_again, true);
@@ -126,6 +145,11 @@ pub struct Retrying<'a, T> {
     deadline: Deadline,
 }
 
+/// "listing timed out after 60 s": what was cut off, for a person.
+pub fn timed_out(call: &str, after: Duration) -> String {
+    format!("{call} timed out after {} s", after.as_secs_f64().ceil())
+}
+
 impl<'a, T> Retrying<'a, T> {
     /// Wraps what makes one attempt a call.
     pub fn new(inner: &'a T, deadline: Deadline) -> Self {
@@ -140,7 +164,7 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
-        retry(self.deadline, || {
+        retry(self.deadline, "GetInstanceConsoleOutput", || {
             self.inner.console_output(owner, region_id, instance_id)
         })
         .await
@@ -149,7 +173,10 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
 
 impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
     async fn regions(&self, asked_in: &RegionId) -> Result<Vec<RegionId>, EcsError> {
-        retry(self.deadline, || self.inner.regions(asked_in)).await
+        retry(self.deadline, "DescribeRegions", || {
+            self.inner.regions(asked_in)
+        })
+        .await
     }
 
     async fn instances(
@@ -157,7 +184,7 @@ impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
         region_id: &RegionId,
         next_token: Option<&str>,
     ) -> Result<InstancesPage, EcsError> {
-        retry(self.deadline, || {
+        retry(self.deadline, "DescribeInstances", || {
             self.inner.instances(region_id, next_token)
         })
         .await
@@ -166,19 +193,25 @@ impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
 
 impl<S: Store> Store for Retrying<'_, S> {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        retry(self.deadline, || self.inner.put_if_absent(key, object)).await
+        retry(self.deadline, "storing an object", || {
+            self.inner.put_if_absent(key, object)
+        })
+        .await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        retry(self.deadline, || self.inner.get(key)).await
+        retry(self.deadline, "reading an object", || self.inner.get(key)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        retry(self.deadline, || self.inner.delete(key)).await
+        retry(self.deadline, "removing an object", || {
+            self.inner.delete(key)
+        })
+        .await
     }
 
     async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
-        retry(self.deadline, || self.inner.list(prefix, next)).await
+        retry(self.deadline, "listing", || self.inner.list(prefix, next)).await
     }
 
     fn url(&self, key: &str) -> String {
@@ -200,7 +233,7 @@ mod tests {
             self.0
         }
 
-        fn out_of_time() -> Self {
+        fn timed_out(_: &'static str, _: Duration) -> Self {
             Self(Remedy::GiveUp)
         }
     }
@@ -208,7 +241,7 @@ mod tests {
     /// Fails in this way each time; how often it was called, and for how long.
     async fn fail_always(remedy: Remedy, time: Duration) -> (usize, Duration) {
         let (started, calls) = (Instant::now(), RefCell::new(0));
-        let outcome: Result<(), _> = retry(Deadline::after(time), async || {
+        let outcome: Result<(), _> = retry(Deadline::after(time), "a call", async || {
             *calls.borrow_mut() += 1;
             Err(Failure(remedy))
         })
@@ -254,8 +287,8 @@ mod tests {
     async fn an_attempt_that_hangs_is_cut_off_at_the_deadline() {
         let started = Instant::now();
         let hang = || std::future::pending::<Result<(), Failure>>();
-        let outcome = retry(Deadline::after(Duration::from_secs(9)), hang).await;
-        assert_eq!(outcome, Err(Failure::out_of_time()));
+        let outcome = retry(Deadline::after(Duration::from_secs(9)), "a call", hang).await;
+        assert_eq!(outcome, Err(Failure(Remedy::GiveUp)));
         assert_eq!(started.elapsed(), Duration::from_secs(9));
     }
 
@@ -271,7 +304,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_failed_before_says_more_than_being_cut_off() {
         let calls = RefCell::new(0);
-        let outcome: Result<(), _> = retry(Deadline::after(HOUR), async || {
+        let outcome: Result<(), _> = retry(Deadline::after(HOUR), "a call", async || {
             *calls.borrow_mut() += 1;
             if *calls.borrow() == 1 {
                 return Err(Failure(Remedy::Wait));
@@ -285,7 +318,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_success_after_failures_is_a_success() {
         let failures = RefCell::new(vec![Remedy::Wait, Remedy::SignAgain, Remedy::Wait]);
-        let outcome = retry(Deadline::after(HOUR), async || {
+        let outcome = retry(Deadline::after(HOUR), "a call", async || {
             match failures.borrow_mut().pop() {
                 Some(remedy) => Err(Failure(remedy)),
                 None => Ok(5),

@@ -1,61 +1,320 @@
-//! Makes guest-written bytes safe to show on a terminal.
+//! A guest's bytes → lines that a person can read, whatever the guest wrote.
+//!
+//! This is not an emulator: those let a sequence that never ends, an erased screen or a carriage
+//! return take a panic out of sight. Here every printable character of the guest ends in a line, or
+//! in one of its [`Rewrite`]s. Memory is bounded by a line, and time is linear in the bytes.
+//!
+//! | A guest writes | It becomes |
+//! |---|---|
+//! | LF, CR LF, LF CR, VT, FF, NEL, IND, RI | the end of a line |
+//! | CR, BS, cursor left, right or to a column, EL, ECH | a line written over: its last state, and its rewrites |
+//! | cursor to another row | the end of a line, unless it is empty |
+//! | SGR | a [`Style`], as far as the text stays legible |
+//! | OSC, DCS, SOS, PM, APC with their ends | nothing |
+//! | a sequence without its end, or that is not known | faint text |
+//! | other controls, C1 as bytes or characters, ill-formed UTF-8, direction marks, tags, characters without a width | spelled out: `\x9b`, `\u{202e}` |
+//! | a run of NULs | `⟨4096 NUL⟩` |
+//! | everything else: erased and alternate screens, scroll regions, repetition, character sets, queries | nothing |
 
-/// The text in `bytes` without escape sequences, and with every other control character spelled
-/// out. A guest must not be able to move the cursor, set a title or type for its reader.
-///
-/// Line feeds and tabs stay; a carriage return before a line feed goes. Bytes that are not UTF-8
-/// become U+FFFD.
-pub fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
-    let mut shown = String::with_capacity(text.len());
-    for piece in anstream::adapter::strip_str(&text) {
-        for c in piece.chars() {
-            match c {
-                '\n' | '\t' => shown.push(c),
-                _ if c.is_control() || is_bidirectional_control(c) => {
-                    shown.extend(c.escape_unicode());
-                }
-                _ => shown.push(c),
-            }
-        }
+mod row;
+mod sequence;
+mod style;
+
+use crate::printable::is_active;
+use row::{MAX_CHARS, Note, Row};
+use sequence::Sequence;
+pub use style::Style;
+
+/// A line of a console, as it was when its end came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Its text, from left to right.
+    pub spans: Vec<Span>,
+    /// What was written on it and is no longer there, in the order in which it was written.
+    pub rewrites: Vec<Rewrite>,
+    /// It was too long to be held: the next line goes on where this one stops.
+    pub continues: bool,
+}
+
+/// A piece of text in one style. It has no control characters but tabs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// What to show.
+    pub text: String,
+    /// How.
+    pub style: Style,
+}
+
+/// Text that was written over or erased, at least in part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The whole of it. It has no control characters but tabs.
+    pub text: String,
+    /// What came in its place looks alike: another state of a progress bar, a spinner, a prompt.
+    pub is_progress: bool,
+}
+
+/// Reads a console line by line.
+pub fn lines(bytes: &[u8]) -> Lines<'_> {
+    Lines {
+        bytes,
+        at: 0,
+        row: Row::default(),
+        row_number: None,
+        style: Style::default(),
+        is_continued: false,
+        faint_until: 0,
     }
+}
+
+/// A console as text for people, without colours; see [`Line::show`].
+pub fn printable(bytes: &[u8]) -> String {
+    let mut shown = String::new();
+    lines(bytes).for_each(|line| line.show(false, &mut shown));
     shown
 }
 
-/// Characters that reorder the text around them.
-fn is_bidirectional_control(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn colours_and_titles_are_left_out() {
-        assert_eq!(
-            printable(b"\x1b[0;32m  OK  \x1b[0m Started\r\n"),
-            "  OK   Started\n"
-        );
-        assert_eq!(printable(b"\x1b]0;owned\x07a\x1b[2Jb\x1b[1;1H"), "ab");
+impl Line {
+    /// Its text alone.
+    pub fn text(&self) -> String {
+        self.spans.iter().map(|span| span.text.as_str()).collect()
     }
 
-    #[test]
-    fn what_could_still_act_is_spelled_out() {
-        assert_eq!(printable("a\u{202e}b".as_bytes()), "a\\u{202e}b");
-        assert_eq!(printable("a\u{9b}2Jb".as_bytes()), "a\\u{9b}2Jb");
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_shown_as_such() {
-        assert_eq!(printable(b"caf\xe9\tx\n"), "caf\u{fffd}\tx\n");
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn nothing_that_controls_a_terminal_is_left(bytes: Vec<u8>) {
-            let shown = printable(&bytes);
-            proptest::prop_assert!(shown.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()));
+    /// Appends it as a terminal shows it, in colours or without.
+    ///
+    /// Text that was written over stands on lines of its own before, marked `⟲`. The states of a
+    /// progress bar are counted behind the last one. Colours end with the line.
+    pub fn show(&self, colours: bool, shown: &mut String) {
+        let mut styled = |style: Style, text: &str| {
+            let sgr = if colours { style.sgr() } else { String::new() };
+            shown.push_str(&sgr);
+            shown.push_str(text);
+            shown.push_str(if sgr.is_empty() { "" } else { "\x1b[0m" });
+        };
+        for rewrite in self.rewrites.iter().filter(|rewrite| !rewrite.is_progress) {
+            styled(Style::FAINT, &format!("⟲ {}", rewrite.text));
+            styled(Style::default(), "\n");
+        }
+        let count = self
+            .rewrites
+            .iter()
+            .filter(|rewrite| rewrite.is_progress)
+            .count();
+        let counted = match count {
+            1 => "⟲ 1 rewrite".to_owned(),
+            count => format!("⟲ {count} rewrites"),
+        };
+        if count > 0 && self.continues {
+            styled(Style::FAINT, &counted);
+            styled(Style::default(), "\n");
+        }
+        for span in &self.spans {
+            styled(span.style, &span.text);
+        }
+        if count > 0 && !self.continues {
+            styled(Style::FAINT, &format!(" {counted}"));
+        }
+        if !self.continues {
+            styled(Style::default(), "\n");
         }
     }
 }
+
+/// The lines of a console; see [`lines`].
+#[derive(Debug)]
+pub struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    row: Row,
+    /// The cursor's row on the guest's screen, from 1 on, where the guest has named one.
+    row_number: Option<u32>,
+    style: Style,
+    /// The next line goes on where the one before stopped.
+    is_continued: bool,
+    /// Text before this index belongs to a sequence that never ended.
+    faint_until: usize,
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Line;
+
+    fn next(&mut self) -> Option<Line> {
+        if let Some(line) = self.plain_line() {
+            return Some(line);
+        }
+        while self.at < self.bytes.len() {
+            let line = self.step();
+            if line.is_some() {
+                return line;
+            }
+            if self.row.is_full() {
+                self.is_continued = self.row.is_at_end();
+                return Some(self.row.take_line(self.is_continued));
+            }
+        }
+        let is_left = std::mem::take(&mut self.is_continued) || !self.row.is_untouched();
+        is_left.then(|| self.row.take_line(false))
+    }
+}
+
+impl Lines<'_> {
+    /// Nearly all lines are ASCII without anything to do.
+    fn plain_line(&mut self) -> Option<Line> {
+        let rest = &self.bytes[self.at..];
+        let is_plain = |b: &&u8| matches!(**b, b' '..=b'~' | b'\t');
+        let length = rest.iter().take(MAX_CHARS).take_while(is_plain).count();
+        let end = match &rest[length..] {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            _ => return None,
+        };
+        let is_faint = self.at < self.faint_until;
+        if is_faint || !self.row.is_untouched() || self.row.column() > 0 {
+            return None;
+        }
+        let mut line = Line::default();
+        if length > 0 {
+            let text = String::from_utf8_lossy(&rest[..length]).into_owned();
+            let style = self.style;
+            line.spans.push(Span { text, style });
+        }
+        self.at += length + end;
+        self.next_row();
+        Some(line)
+    }
+
+    /// Takes one character, control or sequence; the line that it ends.
+    fn step(&mut self) -> Option<Line> {
+        let (rest, style) = (&self.bytes[self.at..], self.style_here());
+        match rest[0] {
+            0x1b => return self.sequence(),
+            byte @ b' '..=b'~' => self.row.put(char::from(byte), style),
+            byte @ 0x80.. => match character(rest) {
+                Some(c) => {
+                    if is_active(c) {
+                        self.row.note(Note::Active(c));
+                    } else {
+                        self.row.put(c, style);
+                    }
+                    self.at += c.len_utf8() - 1;
+                }
+                None => self.row.note(Note::Byte(byte)),
+            },
+            b'\n' | 0x0b | 0x0c => {
+                self.at += 1;
+                return Some(self.end_line());
+            }
+            b'\r' => self.row.go_to(0),
+            0x08 => self.row.go_to(self.row.column().saturating_sub(1)),
+            b'\t' => self.row.tab(style),
+            0 => {
+                let count = rest.iter().take_while(|byte| **byte == 0).count();
+                self.row.note(Note::Nuls(count));
+                self.at += count - 1;
+            }
+            0x07 | 0x0e | 0x0f => {} // The bell, and shifts between character sets.
+            byte => self.row.note(Note::Byte(byte)),
+        }
+        self.at += 1;
+        None
+    }
+
+    fn style_here(&self) -> Style {
+        let faint = self.style.faint || self.at < self.faint_until;
+        Style {
+            faint,
+            ..self.style
+        }
+    }
+
+    fn sequence(&mut self) -> Option<Line> {
+        let sequence = sequence::read(&self.bytes[self.at..]);
+        let end = self.at + sequence.len();
+        if let Sequence::Broken(_) = sequence {
+            self.faint_until = end;
+            self.at += 1;
+            return None;
+        }
+        self.at = end;
+        match sequence {
+            Sequence::Control { parameters, action } => self.control(parameters, action),
+            Sequence::Simple(b'D' | b'E') => Some(self.end_line()),
+            Sequence::Simple(b'M') => self.move_to(self.row_above(1), self.row.column()),
+            Sequence::Simple(b'8') => self.move_to(None, 0), // To a place that was saved.
+            Sequence::Simple(b'c') => {
+                self.style = Style::default();
+                self.move_to(None, 0)
+            }
+            _ => None,
+        }
+    }
+
+    fn control(&mut self, parameters: &[u8], action: u8) -> Option<Line> {
+        let is_public = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b';' | b':');
+        if !parameters.iter().all(is_public) {
+            return None; // Modes, queries, and what terminals have of their own.
+        }
+        let mut numbers = parameters.split(|byte| *byte == b';').map(style::number);
+        let first = numbers.next().unwrap_or_default();
+        let count = first.max(1);
+        let second = numbers.next().unwrap_or_default().max(1);
+        let (column, columns) = (self.row.column(), count as usize);
+        match action {
+            b'm' => self.style.select(parameters),
+            b'K' => self.row.erase(first),
+            b'X' => self.row.erase_chars(columns),
+            b'C' | b'a' => self.row.go_to(column.saturating_add(columns)),
+            b'D' => self.row.go_to(column.saturating_sub(columns)),
+            b'G' | b'`' => self.row.go_to(columns - 1),
+            b'H' | b'f' => return self.move_to(Some(count), second as usize - 1),
+            b'd' => return self.move_to(Some(count), column),
+            b'A' => return self.move_to(self.row_above(count), column),
+            b'F' => return self.move_to(self.row_above(count), 0),
+            b'B' | b'e' => return self.move_to(self.row_below(count), column),
+            b'E' => return self.move_to(self.row_below(count), 0),
+            b'r' => return self.move_to(Some(1), 0), // Scroll regions send the cursor home.
+            b'u' => return self.move_to(None, 0),
+            _ => {}
+        }
+        None
+    }
+
+    fn row_above(&self, count: u32) -> Option<u32> {
+        self.row_number.map(|row| row.saturating_sub(count).max(1))
+    }
+
+    fn row_below(&self, count: u32) -> Option<u32> {
+        self.row_number.map(|row| row.saturating_add(count))
+    }
+
+    /// Moves the cursor. Where it leaves its row, or may leave it, the line is at its end; what the
+    /// row it goes to shows already stands in a line before.
+    fn move_to(&mut self, row_number: Option<u32>, column: usize) -> Option<Line> {
+        let stays = row_number.is_some() && row_number == self.row_number;
+        self.row_number = row_number;
+        let is_left = !stays && (self.is_continued || !self.row.is_untouched());
+        let line = is_left.then(|| self.row.take_line(false));
+        self.is_continued &= line.is_none();
+        self.row.go_to(column);
+        line
+    }
+
+    fn end_line(&mut self) -> Line {
+        self.next_row();
+        self.row.take_line(false)
+    }
+
+    fn next_row(&mut self) {
+        self.is_continued = false;
+        self.row_number = self.row_below(1);
+    }
+}
+
+/// The character that `bytes` begin with, if they are UTF-8.
+fn character(bytes: &[u8]) -> Option<char> {
+    let first = bytes[..bytes.len().min(4)].utf8_chunks().next()?;
+    first.valid().chars().next()
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,37 +4,56 @@
 
 use ecs_console_archiver::archive::{At, Listed, Listing};
 use ecs_console_archiver::key::{FailedKey, MarkerKey, RecordKey};
+use ecs_console_archiver::printable::{self, is_active};
 use ecs_console_archiver::record::{pack, unpack};
-use ecs_console_archiver::terminal::printable;
+use ecs_console_archiver::terminal;
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     check_gzip(bytes);
-    check_printable(bytes);
+    check_terminal(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         check_moment(text);
         check_keys(text);
+        check_printable(text);
     }
 });
 
 fn check_gzip(bytes: &[u8]) {
     let again = |plain: &[u8]| unpack(&pack(plain).unwrap()).unwrap() == plain;
     if let Ok(plain) = unpack(bytes) {
-        check_printable(&plain);
+        check_terminal(&plain);
         assert!(again(&plain));
     }
     assert!(again(bytes));
 }
 
-fn check_printable(bytes: &[u8]) {
-    let shown = printable(bytes);
-    let acts = |c: char| {
-        let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        (c.is_control() && !matches!(c, '\n' | '\t')) || reorders
-    };
-    assert!(!shown.contains(acts), "{shown:?}");
-    assert_eq!(printable(shown.as_bytes()), shown);
+/// A terminal gets text and this program's own colours, and every line end survives.
+fn check_terminal(bytes: &[u8]) {
+    let (mut plain, mut coloured, mut lines) = (String::new(), String::new(), 0);
+    for line in terminal::lines(bytes) {
+        line.show(false, &mut plain);
+        line.show(true, &mut coloured);
+        lines += usize::from(!line.continues);
+    }
+    let acts = |c: char| is_active(c) && !matches!(c, '\n' | '\t');
+    assert!(!plain.contains(acts), "{plain:?}");
+    assert_eq!(terminal::printable(plain.as_bytes()), plain);
+    for piece in coloured.split('\x1b').skip(1) {
+        let (codes, _) = piece[1..].split_once('m').unwrap();
+        assert!(piece.starts_with('[') && codes.bytes().all(|b| b.is_ascii_digit() || b == b';'));
+    }
+    assert!(!coloured.replace('\x1b', "").contains(acts), "{coloured:?}");
+    assert!(lines >= bytes.iter().filter(|byte| **byte == b'\n').count());
+}
+
+fn check_printable(text: &str) {
+    assert!(!printable::one_line(text).contains(is_active));
+    let json = serde_json::to_string(text).unwrap();
+    let shown = printable::json(&json);
+    assert!(!shown.contains(is_active));
+    assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
 }
 
 fn check_moment(text: &str) {

@@ -325,7 +325,7 @@ fn account_of(error: &EcsError) -> String {
 
 async fn examine_queue(queue: &Queue, url: &url::Url, time: Duration) -> Check {
     let send = || queue.send(QUEUE_PROBE, Duration::ZERO);
-    match retry(Deadline::after(time), send).await {
+    match retry(Deadline::after(time), "SendMessage", send).await {
         Ok(()) => Check::ok(FOLLOW_QUEUE, "a message that the function ignores was sent"),
         Err(error) => Check::new(FOLLOW_QUEUE, Verdict::Failed, error.to_string())
             .advise(advice::follow_queue(&error, url)),

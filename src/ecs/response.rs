@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credentials::CredentialsError;
 use crate::ids::{AccountId, InstanceId, RegionId};
-use crate::retry::{Remediable, Remedy};
+use crate::retry::{self, Remediable, Remedy};
 
 /// The console output ECS has cached for an instance.
 #[derive(Clone, PartialEq, Eq)]
@@ -224,8 +224,8 @@ impl Remediable for EcsError {
         }
     }
 
-    fn out_of_time() -> Self {
-        Self::Transport("the time for this invocation is over".into())
+    fn timed_out(call: &'static str, after: Duration) -> Self {
+        Self::Transport(retry::timed_out(call, after))
     }
 }
 

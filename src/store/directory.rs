@@ -35,7 +35,7 @@ struct Folder {
     is_rooted: AtomicBool,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Metadata {
     content_type: String,
     metadata: std::collections::BTreeMap<String, String>,
@@ -181,14 +181,14 @@ impl Folder {
             self.check_root()?;
             return Ok(None);
         };
-        let metadata_path = metadata_path(&path);
-        let json = read_if_there(&metadata_path)?
-            .ok_or_else(|| at(&metadata_path)(ErrorKind::NotFound.into()))?;
+        // An object without its metadata, or with broken ones, is better than none: the reader
+        // tells that they are gone.
         let Metadata {
             content_type,
             metadata,
-        } = serde_json::from_slice(&json)
-            .map_err(|error| at(&metadata_path)(std::io::Error::other(error)))?;
+        } = read_if_there(&metadata_path(&path))?
+            .and_then(|json| serde_json::from_slice(&json).ok())
+            .unwrap_or_default();
         Ok(Some(Object {
             body,
             content_type,

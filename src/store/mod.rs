@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 
 use crate::credentials::CredentialsError;
 use crate::refusal::Refusal;
-use crate::retry::{Remediable, Remedy};
+use crate::retry::{self, Remediable, Remedy};
 
 pub mod bucket;
 pub mod directory;
@@ -232,8 +233,8 @@ impl Remediable for StoreError {
         }
     }
 
-    fn out_of_time() -> Self {
-        Self::Unavailable("the time for this invocation is over".into())
+    fn timed_out(call: &'static str, after: Duration) -> Self {
+        Self::Unavailable(retry::timed_out(call, after))
     }
 }
 

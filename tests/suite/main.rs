@@ -18,6 +18,7 @@ mod last_words;
 mod layout;
 mod proxies;
 mod readme;
+mod reading;
 mod redrive;
 mod simulator;
 mod stores;

@@ -11,9 +11,10 @@ use ecs_console_archiver::simulator::FaultPlan;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed: the service or the archive is out of reach, refuses, or has a damaged object
+  1  failed: the service or the archive is out of reach, refuses, or has a damaged record
+     (with --damaged, too); or it timed out
   2  wrong on this side: an argument, a setting, an event
-  3  there is nothing: no such record, no console output";
+  3  there is nothing: no such record, no console output, no failed event";
 
 const DOCTOR_EXIT_CODES: &str = "\
 Exit codes:
@@ -47,7 +48,8 @@ pub struct Common {
     /// Text for people or JSON for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: Output,
-    /// Try again what may pass for so long: for each event, or for the whole of another command
+    /// Try again what may pass for so long, then time out: for each event, or for the whole of
+    /// another command
     #[arg(long, global = true, default_value_t = 60, value_name = "SECONDS")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
@@ -73,6 +75,8 @@ pub enum Command {
         ecs: Ecs,
     },
     /// Keep an instance's console output now
+    ///
+    /// A record that is there already is read back and verified.
     Capture {
         /// The instance
         #[arg(value_parser = InstanceId::parse)]
@@ -81,6 +85,8 @@ pub enum Command {
         ecs: Ecs,
     },
     /// List the records of an instance, or of all, and where there was no console output
+    ///
+    /// It shows what there is, and reads no record: `get` verifies the one it prints.
     List {
         /// The instance; all without it
         #[arg(value_parser = InstanceId::parse)]
@@ -88,8 +94,13 @@ pub enum Command {
     },
     /// Print a console output
     ///
-    /// On a terminal, escape sequences are left out and other control characters spelled out, for
-    /// they come from the guest. Into a file or a pipe go the bytes as the guest wrote them.
+    /// On a terminal it is shown line by line: colours stay, other escape sequences are left out,
+    /// and control characters are spelled out, for they come from the guest. Text that was written
+    /// over is marked with an arrow, or counted where it is a progress bar's. Into a file or a pipe
+    /// go the bytes as the guest wrote them.
+    ///
+    /// The record is held against its key and its metadata. One that differs is damaged or forged:
+    /// it is not printed without --damaged, and the exit code is 1.
     Get {
         /// The instance
         #[arg(value_parser = InstanceId::parse)]
@@ -103,6 +114,9 @@ pub enum Command {
         /// Print the bytes as the guest wrote them, on a terminal, too
         #[arg(long, conflicts_with = "output")]
         raw: bool,
+        /// Print what can be read of a damaged record; the exit code stays 1
+        #[arg(long)]
+        damaged: bool,
     },
     /// Keep the console output of every instance of whole regions now
     ///

@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table};
 use ecs_console_archiver::config::Parts;
 use ecs_console_archiver::doctor::{Check, Verdict, examine};
 use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::terminal::printable;
+use ecs_console_archiver::printable::lines;
 use serde_json::json;
 
 use crate::arguments::Output;
@@ -39,8 +39,8 @@ fn table(checks: &[Check]) -> Result<()> {
         [
             check.name.to_owned(),
             word(check.verdict).to_owned(),
-            printable(check.found.as_bytes()), // It may quote a service.
-            printable(advice.as_bytes()),
+            lines(&check.found).into_owned(), // It may quote a service.
+            lines(advice).into_owned(),
         ]
     };
     let mut table = Table::new();

@@ -2,18 +2,19 @@
 
 mod arguments;
 mod doctor;
+mod get;
 mod redrive;
 mod show;
 mod sweep;
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use ecs_console_archiver::archive::{self, At, ListedMarker};
+use ecs_console_archiver::archive::{self, At};
 use ecs_console_archiver::capture::{Archiver, CaptureError, FailedEvents};
 use ecs_console_archiver::config::{Archive, Config, ConfigError, Environment, LogConfig, Parts};
 use ecs_console_archiver::credentials::{Credentials, Secret};
@@ -31,7 +32,7 @@ use ecs_console_archiver::store::ArchiveStore;
 use ecs_console_archiver::sweep::Sweep;
 use ecs_console_archiver::{http, log};
 
-use arguments::{Arguments, Command, Common, Ecs, Output};
+use arguments::{Arguments, Command, Ecs, Output};
 
 /// How a command ended that did not fail for another reason; the exit codes of `--help`.
 enum End {
@@ -41,10 +42,27 @@ enum End {
     Nothing,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments).await {
+    let time = Duration::from_secs(arguments.common.timeout);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            show::error(format_args!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(arguments));
+    // A read of a folder that hangs is not waited for.
+    runtime.shutdown_background();
+    exit_code(ended, time)
+}
+
+fn exit_code(ended: Result<End>, time: Duration) -> ExitCode {
+    match ended {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Failed) => ExitCode::FAILURE,
         Ok(End::Wrong) => ExitCode::from(2),
@@ -52,7 +70,8 @@ async fn main() -> ExitCode {
         // Whoever reads the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("console-archive: {error:#}");
+            show::error(format_args!("{error:#}"));
+            show::time_is_over(&error, time);
             let wrong = error.is::<ConfigError>() || error.is::<WrongInput>();
             if wrong {
                 ExitCode::from(2)
@@ -85,6 +104,7 @@ async fn run(arguments: Arguments) -> Result<End> {
             invoke(&archiver(environment, ecs)?, &events, time, common.output).await
         }
         Command::Capture { instance_id, ecs } => {
+            log::init(&warnings(&environment));
             capture(
                 &archiver(environment, ecs)?,
                 instance_id,
@@ -94,29 +114,27 @@ async fn run(arguments: Arguments) -> Result<End> {
             .await
         }
         Command::List { instance_id } => {
+            log::init(&warnings(&environment));
             let store = store(&environment)?;
             let store = Retrying::new(&store, Deadline::after(time));
             let listing = archive::list(&store, instance_id.as_ref()).await?;
             show::listing(&store, &listing, common.output)?;
-            if listing.records.is_empty() {
-                eprintln!("console-archive: no records");
-                return Ok(End::Nothing);
-            }
-            Ok(End::Done)
+            Ok(show::emptiness(&listing, instance_id.as_ref()))
         }
         Command::Get {
             instance_id,
             at,
             raw,
+            damaged,
         } => {
-            get(
-                &store(&environment)?,
-                &instance_id,
-                at.unwrap_or(At::Latest),
+            log::init(&warnings(&environment));
+            let wanted = get::Wanted {
+                instance_id,
+                at: at.unwrap_or(At::Latest),
                 raw,
-                &common,
-            )
-            .await
+                damaged,
+            };
+            get::run(&store(&environment)?, &wanted, time, common.output).await
         }
         Command::Sweep {
             regions,
@@ -134,8 +152,9 @@ async fn run(arguments: Arguments) -> Result<End> {
             let mut whole = sweep::resumed(resume.as_deref(), new)?;
             whole.concurrency = concurrency.unwrap_or(whole.concurrency);
             whole.per_second = per_second.unwrap_or(whole.per_second);
+            let log = warnings(&environment);
             let archiver = archiver(environment, ecs)?;
-            sweep::run(&archiver, whole, resume.as_deref(), common.output).await
+            sweep::run(&archiver, whole, resume.as_deref(), &log, common.output).await
         }
         Command::Redrive {
             queue_url,
@@ -173,6 +192,15 @@ async fn run(arguments: Arguments) -> Result<End> {
     }
 }
 
+/// What commands show of the log that do not serve events: warnings, unless more is asked for.
+fn warnings(environment: &Environment) -> LogConfig {
+    let mut log = LogConfig::from_environment(environment);
+    if log.level == tracing::Level::INFO {
+        log.level = tracing::Level::WARN; // The default of the function.
+    }
+    log
+}
+
 type CliArchiver = Archiver<EcsClient, ArchiveStore>;
 
 fn with_flags(environment: Environment, ecs: Ecs) -> Environment {
@@ -195,7 +223,6 @@ fn archiver(environment: Environment, ecs: Ecs) -> Result<CliArchiver> {
 }
 
 fn store(environment: &Environment) -> Result<ArchiveStore> {
-    log::init(&LogConfig::from_environment(environment)); // For what is there and not listed.
     let archive = Archive::from_environment(environment)?;
     let options = HttpOptions::from_environment(environment)?;
     Ok(archive.store(http::client(&options)?))
@@ -217,6 +244,11 @@ async fn invoke(
         let answer = reply.to_json();
         let is_wrong = matches!(&answer, Err(error) if error.error_type == ErrorType::InvalidEvent);
         show::reply(path, &answer, output)?;
+        if let Err(error) = answer.as_ref()
+            && error.is_transient
+        {
+            show::timed_out(&error.message, time);
+        }
         let ended = archiver.finish_deferred(deferred, deadline).await;
         let is_done = reply.is_success() && ended.iter().all(Result::is_ok);
         end = match end {
@@ -266,43 +298,14 @@ async fn capture(
         Err(error) => return Err(error.into()),
     };
     show::outcome(&serde_json::to_value(&outcome)?, output)?;
-    Ok(if matches!(outcome, Outcome::NoConsole { .. }) {
-        End::Nothing
-    } else {
-        End::Done
-    })
-}
-
-async fn get(
-    store: &ArchiveStore,
-    instance_id: &InstanceId,
-    at: At,
-    raw: bool,
-    common: &Common,
-) -> Result<End> {
-    let time = Duration::from_secs(common.timeout);
-    let store = &Retrying::new(store, Deadline::after(time));
-    let listing = archive::list(store, Some(instance_id)).await?;
-    let last_marker = listing.markers.last().cloned();
-    let Some(listed) = listing.find(&at) else {
-        let which = if at == At::Latest {
-            ""
-        } else {
-            " of that time"
-        };
-        eprintln!("console-archive: there is no record{which} of {instance_id}");
-        if let Some(ListedMarker { key, .. }) = last_marker {
-            let (time, why) = (key.time, key.reason.message());
-            eprintln!("console-archive: ECS was asked for it, at last for {time}: {why}");
+    match &outcome {
+        Outcome::NoConsole { .. } => Ok(End::Nothing),
+        Outcome::AlreadyStored(stored) => {
+            let store = Retrying::new(&archiver.store, Deadline::after(time));
+            Ok(get::verify(&store, &stored.record.key).await)
         }
-        return Ok(End::Nothing);
-    };
-    let opened = archive::open(store, &listed.key).await?;
-    if common.output == Output::Text && std::io::stdout().is_terminal() {
-        eprintln!("# {}", listed.key.name());
+        _ => Ok(End::Done),
     }
-    show::console(&listed, &opened, raw, common.output)?;
-    Ok(End::Done)
 }
 
 async fn simulate(

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
+use ecs_console_archiver::printable;
 use ecs_console_archiver::queue::Queue;
 use ecs_console_archiver::redrive::{RedriveError, failed_events};
 use ecs_console_archiver::retry::{Deadline, Retrying, retry};
@@ -26,7 +27,7 @@ pub async fn list(archiver: &CliArchiver, time: Duration, output: Output) -> Res
         show::json(&json!(urls))?;
     } else {
         for url in &urls {
-            writeln!(std::io::stdout(), "{url}")?;
+            writeln!(std::io::stdout(), "{}", printable::one_line(url))?;
         }
     }
     Ok(end(urls.len(), 0))
@@ -39,7 +40,7 @@ pub async fn archive(archiver: &CliArchiver, time: Duration, output: Output) -> 
     for key in keys {
         let served = archiver.redrive(&key, Deadline::after(time)).await;
         failed += usize::from(served.is_err());
-        tell(&key.to_string(), &served, output)?;
+        tell(&key.to_string(), &served, time, output)?;
     }
     Ok(end(events, failed))
 }
@@ -55,7 +56,10 @@ pub async fn queue(
     let mut seen = BTreeSet::new();
     let serving = time + SERVING_RESERVE;
     loop {
-        let messages = retry(Deadline::after(time), || queue.receive(serving)).await?;
+        let messages = retry(Deadline::after(time), "ReceiveMessage", || {
+            queue.receive(serving)
+        })
+        .await?;
         // One that comes back is one that failed, and its time of invisibility is over.
         if messages.iter().all(|message| seen.contains(&message.id)) {
             return Ok(end(events, failed));
@@ -68,12 +72,17 @@ pub async fn queue(
             let served = archiver.redrive_message(queue, &message, deadline).await;
             events += 1;
             failed += usize::from(served.is_err());
-            tell(&format!("message {events}"), &served, output)?;
+            tell(&format!("message {events}"), &served, time, output)?;
         }
     }
 }
 
-fn tell(what: &str, served: &Result<Value, RedriveError>, output: Output) -> Result<()> {
+fn tell(
+    what: &str,
+    served: &Result<Value, RedriveError>,
+    time: Duration,
+    output: Output,
+) -> Result<()> {
     if output == Output::Text {
         writeln!(std::io::stdout(), "{what}")?;
     }
@@ -83,7 +92,10 @@ fn tell(what: &str, served: &Result<Value, RedriveError>, output: Output) -> Res
             .try_for_each(|one| show::outcome(one, output)),
         Ok(outcome) => show::outcome(outcome, output),
         Err(error) => {
-            eprintln!("console-archive: {what} stays: {error}");
+            show::error(format_args!("{what} stays: {error}"));
+            if error.is_transient() {
+                show::timed_out(&error.to_string(), time);
+            }
             Ok(())
         }
     }
@@ -91,7 +103,7 @@ fn tell(what: &str, served: &Result<Value, RedriveError>, output: Output) -> Res
 
 fn end(events: usize, failed: usize) -> End {
     if events == 0 {
-        eprintln!("console-archive: no failed events");
+        show::error("no failed events");
         End::Nothing
     } else if failed > 0 {
         End::Failed

@@ -1,24 +1,87 @@
 //! Results → text for people or JSON for programs, on standard output.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::fmt::Display;
+use std::io::{BufWriter, IsTerminal as _, Write as _, stderr, stdout};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use ecs_console_archiver::archive::{Listed, ListedMarker, Listing, Opened};
+use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::credentials::Credentials;
+use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::reply::InvocationError;
-use ecs_console_archiver::store::Store;
-use ecs_console_archiver::terminal::printable;
+use ecs_console_archiver::store::{Store, StoreError};
+use ecs_console_archiver::{printable, terminal};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::End;
 use crate::arguments::Output;
 
+/// The only way by which JSON is printed, in lines for people.
 pub fn json(value: &Value) -> Result<()> {
-    writeln!(stdout(), "{value:#}")?;
+    writeln!(stdout(), "{}", printable::json(&format!("{value:#}")))?;
     Ok(())
+}
+
+/// The same on one line, for programs that read a line at a time.
+fn json_line(value: &Value) -> Result<()> {
+    writeln!(stdout(), "{}", printable::json(&value.to_string()))?;
+    Ok(())
+}
+
+/// A line on standard error. It may quote a service, a file or an event.
+pub fn error(what: impl Display) {
+    let text = what.to_string();
+    let _ = writeln!(stderr(), "console-archive: {}", printable::lines(&text));
+}
+
+/// Says that there was no more time to try again in, where that is why a command failed.
+pub fn time_is_over(failure: &anyhow::Error, time: Duration) {
+    let is_transient = match failure.downcast_ref::<CaptureError>() {
+        Some(error) => error.is_transient(),
+        None => failure
+            .downcast_ref::<StoreError>()
+            .is_some_and(StoreError::is_transient),
+    };
+    if is_transient {
+        timed_out(&failure.to_string(), time);
+    }
+}
+
+/// The same of a failure that may pass, where its own text does not say it.
+pub fn timed_out(failure: &str, time: Duration) {
+    if !failure.contains("timed out") {
+        error(format_args!(
+            "timed out after {} s; --timeout gives it longer",
+            time.as_secs()
+        ));
+    }
+}
+
+/// What a listing without consoles means.
+pub fn emptiness(listing: &Listing, instance_id: Option<&InstanceId>) -> End {
+    let of = instance_id.map_or(String::new(), |id| format!(" of {id}"));
+    match (listing.records.len(), listing.markers.len()) {
+        (0, 0) => {
+            error(format_args!("no records{of}"));
+            End::Nothing
+        }
+        (0, 1) => {
+            error(format_args!("no console{of}, and a marker that says why"));
+            End::Done
+        }
+        (0, markers) => {
+            error(format_args!(
+                "no console{of}, and {markers} markers that say why"
+            ));
+            End::Done
+        }
+        _ => End::Done,
+    }
 }
 
 /// Records and, between them, where there was no console, by instance and time.
@@ -104,10 +167,11 @@ pub fn listing(store: &impl Store, listing: &Listing, output: Output) -> Result<
 
 pub fn reply(path: &Path, reply: &Result<Value, InvocationError>, output: Output) -> Result<()> {
     let path = path.display().to_string();
+    let path = printable::one_line(&path);
     match (reply, output) {
-        (Ok(reply), Output::Json) => writeln!(stdout(), "{reply}")?,
+        (Ok(reply), Output::Json) => json_line(reply)?,
         (Err(error), Output::Json) => {
-            writeln!(stdout(), "{}", error.to_json())?;
+            json_line(&error.to_json())?;
         }
         (Ok(Value::Array(outcomes)), Output::Text) => {
             writeln!(stdout(), "{path}")?;
@@ -118,7 +182,7 @@ pub fn reply(path: &Path, reply: &Result<Value, InvocationError>, output: Output
             outcome(reply, output)?;
         }
         (Err(error), Output::Text) => {
-            let message = printable(error.message.as_bytes());
+            let message = printable::lines(&error.message);
             writeln!(stdout(), "{path}\n  {}: {message}", error.error_type)?;
         }
     }
@@ -127,12 +191,11 @@ pub fn reply(path: &Path, reply: &Result<Value, InvocationError>, output: Output
 
 pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
     if output == Output::Json {
-        writeln!(stdout(), "{outcome:#}")?;
-        return Ok(());
+        return json(outcome);
     }
-    let text = |member: &str| printable(outcome[member].as_str().unwrap_or_default().as_bytes());
+    let text = |member: &str| printable::one_line(outcome[member].as_str().unwrap_or_default());
     let freshness = match outcome["freshness"].as_str() {
-        Some(word) => format!(" ({})", printable(word.as_bytes())),
+        Some(word) => format!(" ({})", printable::one_line(word)),
         None => String::new(),
     };
     let line = match outcome["outcome"].as_str() {
@@ -163,18 +226,24 @@ pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
             }
         ),
         Some("ignored") => format!("ignored: {}", text("message")),
-        _ => outcome.to_string(), // The reply to an SQS batch or an HTTP request.
+        _ => printable::json(&outcome.to_string()).into_owned(), // The reply to an SQS batch or an HTTP request.
     };
     writeln!(stdout(), "  {line}")?;
     Ok(())
 }
 
-pub fn console(listed: &Listed, opened: &Opened, raw: bool, output: Output) -> Result<()> {
-    let mut stdout = stdout();
+pub fn console(
+    listed: &Listed,
+    opened: &Opened,
+    faults: &[String],
+    raw: bool,
+    output: Output,
+) -> Result<()> {
+    let is_terminal = stdout().is_terminal();
     if output == Output::Json {
         let text = String::from_utf8_lossy(&opened.plain);
         let stored_as = opened.object.metadata.get("freshness");
-        let json = json!({
+        let mut value = json!({
             "instance_id": listed.key.instance_id,
             "name": listed.key.name(),
             "freshness": listed.verdict.map_or(stored_as.map(String::as_str), |v| Some(v.as_str())),
@@ -182,14 +251,24 @@ pub fn console(listed: &Listed, opened: &Opened, raw: bool, output: Output) -> R
             "is_utf8": std::str::from_utf8(&opened.plain).is_ok(),
             "console": text,
         });
-        writeln!(stdout, "{json:#}")?;
-    } else if raw || !stdout.is_terminal() {
+        if !faults.is_empty() {
+            value["damage"] = json!(faults);
+        }
+        return json(&value);
+    }
+    if is_terminal {
+        let _ = writeln!(stderr(), "# {}", listed.key.name());
+    }
+    let mut stdout = BufWriter::new(stdout().lock());
+    if raw || !is_terminal {
         stdout.write_all(&opened.plain)?;
     } else {
-        let text = printable(&opened.plain);
-        stdout.write_all(text.as_bytes())?;
-        if !text.ends_with('\n') {
-            writeln!(stdout)?;
+        let colours = anstyle_query::term_supports_color() && !anstyle_query::no_color();
+        let mut shown = String::new();
+        for line in terminal::lines(&opened.plain) {
+            line.show(colours, &mut shown);
+            stdout.write_all(shown.as_bytes())?;
+            shown.clear();
         }
     }
     stdout.flush()?;

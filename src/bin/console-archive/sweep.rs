@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ecs_console_archiver::config::LogConfig;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::sweep::{News, Sweep, Swept, Tally};
-use ecs_console_archiver::terminal::printable;
+use ecs_console_archiver::{log, printable};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -39,12 +40,15 @@ pub async fn run(
     archiver: &CliArchiver,
     sweep: Sweep,
     file: Option<&Path>,
+    log: &LogConfig,
     output: Output,
 ) -> Result<End> {
     // It shows itself on a terminal only.
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{prefix} [{bar:30}] {pos}/{len} instances, {eta} left {msg}",
     )?);
+    let above = bar.clone();
+    log::init_to(log, move |lines| above.suspend(|| eprint!("{lines}")));
     let news = |news: News<'_>| match news {
         News::Region(region_id, total) => {
             bar.reset();
@@ -54,14 +58,14 @@ pub async fn run(
         News::Instance(instance_id, served) => {
             bar.inc(1);
             if let Err(error) = served {
-                bar.suspend(|| eprintln!("console-archive: {instance_id}: {error}"));
+                bar.suspend(|| show::error(format_args!("{instance_id}: {error}")));
             }
         }
         News::Page(left) => {
             if let Some(file) = file
                 && let Err(error) = write(file, left)
             {
-                bar.suspend(|| eprintln!("console-archive: {error:#}"));
+                bar.suspend(|| show::error(format_args!("{error:#}")));
             }
         }
     };
@@ -119,7 +123,7 @@ fn summary(done: &Tally, output: Output) -> Result<()> {
          {no_console} without a console, {failed} failed"
     )?;
     for failure in failures {
-        writeln!(stdout, "  failed: {}", printable(failure.as_bytes()))?;
+        writeln!(stdout, "  failed: {}", printable::one_line(failure))?;
     }
     Ok(())
 }

@@ -301,6 +301,11 @@ impl S3Server {
         self.state.lock().unwrap().objects.clone()
     }
 
+    /// Changes an object, as who has other keys to the bucket may.
+    pub fn tamper(&self, key: &str, change: impl FnOnce(&mut StoredObject)) {
+        change(self.state.lock().unwrap().objects.get_mut(key).unwrap());
+    }
+
     /// The objects that are consoles.
     pub fn records(&self) -> BTreeMap<String, StoredObject> {
         let mut objects = self.objects();

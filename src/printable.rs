@@ -1,0 +1,113 @@
+//! Text that guests, events or services wrote, made safe to show in a message, a table, a log line
+//! or JSON.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether a character acts on a terminal, reorders the text around it, or does not show: controls
+/// (C0, DEL and C1), direction marks, line separators, tags, and characters without a width.
+///
+/// Source: `Bidi_Control` and `Default_Ignorable_Code_Point` of Unicode 16's `PropList.txt` and
+/// `DerivedCoreProperties.txt`, without the variation selectors, which follow a visible character.
+pub fn is_active(c: char) -> bool {
+    if c < '\u{7f}' {
+        return c < ' ';
+    }
+    c.is_control()
+        || matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text on one line, with every active character spelled out, as `\u{202e}` or `\n`.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    replaced(text, is_active, |c, shown| match c {
+        '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
+        _ => shown.extend(c.escape_unicode()),
+    })
+}
+
+/// The same text on its own lines: line feeds stay.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    let active = |c| c != '\n' && is_active(c);
+    replaced(text, active, |c, shown| shown.extend(c.escape_unicode()))
+}
+
+/// JSON that says the same with every active character as an escape: `serde_json` writes DEL, C1
+/// controls and direction marks as they are. Line feeds between members stay.
+pub fn json(json: &str) -> Cow<'_, str> {
+    // Outside of its strings, JSON has ASCII only; inside, `serde_json` escapes C0 controls.
+    let active = |c| c != '\n' && is_active(c);
+    replaced(json, active, |c, shown| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(shown, "\\u{unit:04x}"); // Writing to a string does not fail.
+        }
+    })
+}
+
+fn replaced(
+    text: &str,
+    active: impl Fn(char) -> bool,
+    replace: impl Fn(char, &mut String),
+) -> Cow<'_, str> {
+    let Some(first) = text.find(&active) else {
+        return Cow::Borrowed(text);
+    };
+    let mut shown = String::with_capacity(text.len() + 16);
+    shown.push_str(&text[..first]);
+    for c in text[first..].chars() {
+        if active(c) {
+            replace(c, &mut shown);
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_spelled_out() {
+        for (text, shown) in [
+            ("plain, caf\u{e9}, 你好", "plain, café, 你好"),
+            ("a\u{1b}[31mb", "a\\u{1b}[31mb"),
+            ("a\r\nb\tc", "a\\r\\nb\\tc"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("\u{7f}", "\\u{7f}"),
+            ("\u{202e}\u{2066}\u{200f}", "\\u{202e}\\u{2066}\\u{200f}"),
+            ("\u{200b}\u{feff}\u{e0041}", "\\u{200b}\\u{feff}\\u{e0041}"),
+            ("\u{2028}", "\\u{2028}"),
+        ] {
+            assert_eq!(one_line(text), shown);
+        }
+        assert_eq!(lines("a: b\nc\u{1b}"), "a: b\nc\\u{1b}");
+    }
+
+    #[test]
+    fn json_says_the_same_without_anything_that_acts() {
+        let text = "\u{1b}]0;a\u{7}\u{7f}\u{9d}\u{85}\u{202e}\u{2028}\u{e0041}ü</script>";
+        let value = serde_json::json!({ text: [text] });
+        let shown = format!("{value:#}");
+        let shown = json(&shown);
+        assert!(!shown.contains(|c| c != '\n' && is_active(c)), "{shown}");
+        let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read, value);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_keeps_its_visible_characters_and_nothing_that_acts(text in "\\PC*|.*") {
+            let shown = one_line(&text);
+            proptest::prop_assert!(!shown.contains(is_active));
+            let visible: String = text.split(is_active).collect();
+            if visible == text {
+                proptest::prop_assert_eq!(&*shown, &*text);
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! How text looks: a guest's wishes, as far as they leave the text legible.
+
+use std::fmt::Write as _;
+
+/// Attributes of a piece of text. There is no blinking, and nothing conceals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Bold.
+    pub bold: bool,
+    /// Faint. So is text that stands for something else, or belongs to a sequence without an end.
+    pub faint: bool,
+    /// Italic.
+    pub italic: bool,
+    /// Underlined, in any way.
+    pub underline: bool,
+    /// Foreground and background are exchanged.
+    pub inverse: bool,
+    /// Crossed out.
+    pub strike: bool,
+    /// Index of the foreground's colour among xterm's 256; `None` for the reader's own.
+    pub foreground: Option<u8>,
+    /// The same for the background.
+    pub background: Option<u8>,
+}
+
+/// Least distance of two colours that can be told from one another, in units of one of 256 steps.
+const MIN_DISTANCE: i32 = 64;
+const BLACK: u8 = 0;
+const WHITE: u8 = 15;
+
+/// xterm's first sixteen colours.
+const BASE: [[u8; 3]; 16] = [
+    [0, 0, 0],
+    [205, 0, 0],
+    [0, 205, 0],
+    [205, 205, 0],
+    [0, 0, 238],
+    [205, 0, 205],
+    [0, 205, 205],
+    [229, 229, 229],
+    [127, 127, 127],
+    [255, 0, 0],
+    [0, 255, 0],
+    [255, 255, 0],
+    [92, 92, 255],
+    [255, 0, 255],
+    [0, 255, 255],
+    [255, 255, 255],
+];
+/// Steps of red, green and blue in the cube of 216 colours that follow.
+const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+
+impl Style {
+    /// What text has that stands for something else.
+    pub(super) const FAINT: Self = Self {
+        bold: false,
+        faint: true,
+        italic: false,
+        underline: false,
+        inverse: false,
+        strike: false,
+        foreground: None,
+        background: None,
+    };
+
+    /// Applies the parameters of Select Graphic Rendition, `ESC [ parameters m`.
+    ///
+    /// Source: ECMA-48, 8.3.117; ISO 8613-6 for the colours of `38` and `48`, with `;` or `:`.
+    pub(super) fn select(&mut self, parameters: &[u8]) {
+        let mut groups = parameters.split(|b| *b == b';');
+        while let Some(group) = groups.next() {
+            let mut parts = group.split(|b| *b == b':').map(number);
+            let code = parts.next().unwrap_or_default();
+            match code {
+                0 => *self = Self::default(),
+                1 => self.bold = true,
+                2 => self.faint = true,
+                3 => self.italic = true,
+                4 => self.underline = parts.next() != Some(0),
+                7 => self.inverse = true,
+                9 => self.strike = true,
+                21 => self.underline = true,
+                22 => (self.bold, self.faint) = (false, false),
+                23 => self.italic = false,
+                24 => self.underline = false,
+                27 => self.inverse = false,
+                29 => self.strike = false,
+                30..=37 => self.foreground = Some((code - 30) as u8),
+                40..=47 => self.background = Some((code - 40) as u8),
+                90..=97 => self.foreground = Some((code - 90 + 8) as u8),
+                100..=107 => self.background = Some((code - 100 + 8) as u8),
+                39 => self.foreground = None,
+                49 => self.background = None,
+                38 | 48 | 58 => {
+                    let colour = if group.contains(&b':') {
+                        colour(&parts.collect::<Vec<_>>())
+                    } else {
+                        let kind = groups.next().map(number).unwrap_or_default();
+                        let count = if kind == 2 { 3 } else { 1 };
+                        let rest = groups.by_ref().take(count).map(number);
+                        colour(&std::iter::once(kind).chain(rest).collect::<Vec<_>>())
+                    };
+                    match (code, colour) {
+                        (38, Some(colour)) => self.foreground = Some(colour),
+                        (48, Some(colour)) => self.background = Some(colour),
+                        _ => {} // The underline's colour, or no colour.
+                    }
+                }
+                _ => {} // Blinking, concealing, fonts.
+            }
+        }
+    }
+
+    /// The colours to show: where a guest's are alike, or might be the reader's own background,
+    /// they are left out.
+    pub fn legible_colours(&self) -> (Option<u8>, Option<u8>) {
+        match (self.foreground, self.background) {
+            _ if self.inverse => (None, None),
+            (Some(on), Some(below)) if are_alike(on, below) => (None, None),
+            (Some(on), None) if are_alike(on, BLACK) || are_alike(on, WHITE) => (None, None),
+            (None, Some(below)) => {
+                let light: u32 = rgb(below).iter().map(|part| u32::from(*part)).sum();
+                let on = if light > 3 * 127 { BLACK } else { WHITE };
+                (Some(on), Some(below))
+            }
+            both => both,
+        }
+    }
+
+    /// The sequence that makes a terminal show it, from its default on; empty for the default.
+    pub fn sgr(&self) -> String {
+        let (foreground, background) = self.legible_colours();
+        let mut codes = String::new();
+        let mut add = |code: u32| {
+            let _ = write!(codes, ";{code}"); // Writing to a string does not fail.
+        };
+        for (is_set, code) in [
+            (self.bold, 1),
+            (self.faint, 2),
+            (self.italic, 3),
+            (self.underline, 4),
+            (self.inverse, 7),
+            (self.strike, 9),
+        ] {
+            if is_set {
+                add(code);
+            }
+        }
+        for (colour, base) in [(foreground, 30), (background, 40)] {
+            match colour.map(u32::from) {
+                None => {}
+                Some(index @ 0..8) => add(base + index),
+                Some(index @ 8..16) => add(base + 60 + index - 8),
+                Some(index) => [base + 8, 5, index].into_iter().for_each(&mut add),
+            }
+        }
+        match codes.strip_prefix(';') {
+            Some(codes) => format!("\x1b[{codes}m"),
+            None => String::new(),
+        }
+    }
+}
+
+/// A parameter: empty is zero, and what is too large for any meaning stays so.
+pub(super) fn number(digits: &[u8]) -> u32 {
+    digits.iter().fold(0_u32, |number, digit| {
+        let digit = u32::from(digit.wrapping_sub(b'0'));
+        number.saturating_mul(10).saturating_add(digit)
+    })
+}
+
+/// The colour nearest to `5, index` or `2, …, red, green, blue`.
+fn colour(parts: &[u32]) -> Option<u8> {
+    match parts {
+        [5, index, ..] => u8::try_from(*index).ok(),
+        [2, .., red, green, blue] => {
+            let part = |part: &u32| u8::try_from(*part).ok();
+            Some(nearest([part(red)?, part(green)?, part(blue)?]))
+        }
+        _ => None,
+    }
+}
+
+fn nearest(wanted: [u8; 3]) -> u8 {
+    let step = |part: u8| {
+        STEPS
+            .iter()
+            .rposition(|step| *step <= part.saturating_add(20))
+    };
+    let [red, green, blue] = wanted.map(|part| step(part).unwrap_or_default());
+    (16 + 36 * red + 6 * green + blue) as u8
+}
+
+fn rgb(index: u8) -> [u8; 3] {
+    match usize::from(index) {
+        index @ 0..16 => BASE[index],
+        index @ 16..232 => {
+            let index = index - 16;
+            [index / 36, index / 6 % 6, index % 6].map(|part| STEPS[part])
+        }
+        index => [(8 + 10 * (index - 232)) as u8; 3],
+    }
+}
+
+fn are_alike(a: u8, b: u8) -> bool {
+    let parts = rgb(a).into_iter().zip(rgb(b));
+    let squares = parts.map(|(a, b)| (i32::from(a) - i32::from(b)).pow(2));
+    squares.sum::<i32>() < MIN_DISTANCE.pow(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn style(parameters: &str) -> Style {
+        let mut style = Style::default();
+        style.select(parameters.as_bytes());
+        style
+    }
+
+    #[track_caller]
+    fn check(parameters: &str, sgr: &str) {
+        assert_eq!(style(parameters).sgr(), sgr, "{parameters}");
+    }
+
+    #[test]
+    fn what_a_guest_selects_is_shown() {
+        check("0;1;32", "\x1b[1;32m");
+        check("1;2;3;4;7;9", "\x1b[1;2;3;4;7;9m");
+        check("31;41;39;49", "");
+        check("91;104", "\x1b[91;104m");
+        check("38;5;208", "\x1b[38;5;208m");
+        check("38:5:208", "\x1b[38;5;208m");
+        check("38;2;255;135;0;1", "\x1b[1;38;5;208m");
+        check("38:2::255:135:0", "\x1b[38;5;208m");
+        check("1;31;", "");
+        check("4:3", "\x1b[4m");
+        check("4:0", "");
+        check("58;5;9;1", "\x1b[1m");
+    }
+
+    #[test]
+    fn no_colour_hides_text() {
+        for parameters in [
+            "5",
+            "6",
+            "8",
+            "30",
+            "97",
+            "37",
+            "31;41",
+            "38;5;232;48;5;233",
+            "38;2;1;1;1;40",
+            "38;5;16;40",
+            "38;5;999",
+            "38;2;300;0;0",
+            "38",
+            "38;5",
+            "38:2:1",
+            "4294967296",
+            "99",
+        ] {
+            check(parameters, "");
+        }
+        check("8;31;41;7", "\x1b[7m");
+        check("47", "\x1b[30;47m");
+        check("44", "\x1b[97;44m");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn text_is_never_shown_in_its_backgrounds_colour(parameters in "[0-9;:]{0,40}") {
+            let style = style(&parameters);
+            if let (Some(on), Some(below)) = style.legible_colours() {
+                proptest::prop_assert!(!are_alike(on, below), "{:?}", style);
+            }
+        }
+    }
+}
