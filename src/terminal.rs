@@ -21,7 +21,7 @@ mod sequence;
 mod style;
 
 use crate::printable::is_active;
-use row::{MAX_CHARS, Note, Row};
+use row::{MAX_CHARS, Note, Row, Spans};
 use sequence::Sequence;
 pub use style::Style;
 
@@ -100,24 +100,25 @@ impl Line {
             .iter()
             .filter(|rewrite| rewrite.is_progress)
             .count();
-        let counted = match count {
-            1 => "⟲ 1 rewrite".to_owned(),
-            count => format!("⟲ {count} rewrites"),
-        };
         if count > 0 && self.continues {
-            styled(Style::FAINT, &counted);
+            styled(Style::FAINT, &counted(count));
             styled(Style::default(), "\n");
         }
         for span in &self.spans {
             styled(span.style, &span.text);
         }
         if count > 0 && !self.continues {
-            styled(Style::FAINT, &format!(" {counted}"));
+            styled(Style::FAINT, &format!(" {}", counted(count)));
         }
         if !self.continues {
             styled(Style::default(), "\n");
         }
     }
+}
+
+fn counted(rewrites: usize) -> String {
+    let plural = if rewrites == 1 { "" } else { "s" };
+    format!("⟲ {rewrites} rewrite{plural}")
 }
 
 /// The lines of a console; see [`lines`].
@@ -158,29 +159,51 @@ impl Iterator for Lines<'_> {
 }
 
 impl Lines<'_> {
-    /// Nearly all lines are ASCII without anything to do.
+    /// Nearly all lines are ASCII with colours at the most: they need no row.
     fn plain_line(&mut self) -> Option<Line> {
-        let rest = &self.bytes[self.at..];
-        let is_plain = |b: &&u8| matches!(**b, b' '..=b'~' | b'\t');
-        let length = rest.iter().take(MAX_CHARS).take_while(is_plain).count();
-        let end = match &rest[length..] {
-            [b'\n', ..] => 1,
-            [b'\r', b'\n', ..] => 2,
-            _ => return None,
-        };
-        let is_faint = self.at < self.faint_until;
-        if is_faint || !self.row.is_untouched() || self.row.column() > 0 {
+        if self.at < self.faint_until || !self.row.is_untouched() || self.row.column() > 0 {
             return None;
         }
-        let mut line = Line::default();
-        if length > 0 {
-            let text = String::from_utf8_lossy(&rest[..length]).into_owned();
-            let style = self.style;
-            line.spans.push(Span { text, style });
+        let mut rest = &self.bytes[self.at..];
+        rest = &rest[..rest.len().min(MAX_CHARS)];
+        let (mut spans, mut style, mut length) = (Spans::default(), self.style, 0);
+        loop {
+            let is_plain = |b: &u8| matches!(*b, b' '..=b'~' | b'\t');
+            let plain = rest.iter().position(|b| !is_plain(b))?;
+            if plain > 0 {
+                spans
+                    .of(style)
+                    .push_str(str::from_utf8(&rest[..plain]).ok()?);
+            }
+            rest = &rest[plain..];
+            let taken = match rest {
+                [b'\n', ..] => 1,
+                [b'\r', b'\n', ..] => 2,
+                [0x1b, ..] => match sequence::read(rest) {
+                    Sequence::Control {
+                        parameters,
+                        action: b'm',
+                    } if is_public(parameters) => {
+                        style.select(parameters);
+                        parameters.len() + 3
+                    }
+                    _ => return None,
+                },
+                _ => return None,
+            };
+            length += plain + taken;
+            if rest[0] != 0x1b {
+                break;
+            }
+            rest = &rest[taken..];
         }
-        self.at += length + end;
+        self.at += length;
+        self.style = style;
         self.next_row();
-        Some(line)
+        Some(Line {
+            spans: spans.0,
+            ..Line::default()
+        })
     }
 
     /// Takes one character, control or sequence; the line that it ends.
@@ -250,8 +273,7 @@ impl Lines<'_> {
     }
 
     fn control(&mut self, parameters: &[u8], action: u8) -> Option<Line> {
-        let is_public = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b';' | b':');
-        if !parameters.iter().all(is_public) {
+        if !is_public(parameters) {
             return None; // Modes, queries, and what terminals have of their own.
         }
         let mut numbers = parameters.split(|byte| *byte == b';').map(style::number);
@@ -308,6 +330,12 @@ impl Lines<'_> {
         self.is_continued = false;
         self.row_number = self.row_below(1);
     }
+}
+
+/// Whether parameters are those of the standard: no mode, query, or what one terminal has of its own.
+fn is_public(parameters: &[u8]) -> bool {
+    let is_public = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b';' | b':');
+    parameters.iter().all(is_public)
 }
 
 /// The character that `bytes` begin with, if they are UTF-8.

@@ -67,6 +67,7 @@ fn check_moment(text: &str) {
         key: RecordKey::parse(&format!("i-a1/{name}.log.gz")).unwrap(),
         gzip_bytes: 1,
         stored_at: Timestamp::UNIX_EPOCH,
+        verdict: None,
     };
     let records = names.into_iter().map(listed).collect();
     let markers = Vec::new();

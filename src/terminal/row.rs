@@ -351,7 +351,7 @@ fn letters(shown: impl Iterator<Item = char>) -> Vec<char> {
 
 /// Neighbours of one style become one span.
 #[derive(Default)]
-struct Spans(Vec<Span>);
+pub(super) struct Spans(pub Vec<Span>);
 
 impl Spans {
     fn add_notes(&mut self, notes: &[Note]) {
@@ -360,7 +360,7 @@ impl Spans {
         }
     }
 
-    fn of(&mut self, style: Style) -> &mut String {
+    pub fn of(&mut self, style: Style) -> &mut String {
         if self.0.last().is_none_or(|span| span.style != style) {
             let text = String::new();
             self.0.push(Span { text, style });

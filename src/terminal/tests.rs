@@ -404,6 +404,18 @@ proptest! {
         assert_harmless(&shown);
     }
 
+    /// Lines with colours alone take a short way; another one's end must not show.
+    #[test]
+    fn the_short_way_of_plain_lines_ends_where_the_long_one_does(
+        pieces in prop::collection::vec("[ -~\t]{0,9}|\u{1b}\\[[0-9;]{0,9}m", 0..9)
+    ) {
+        let line = pieces.concat();
+        let short: Vec<Line> = lines(format!("{line}\r\nx\n").as_bytes()).collect();
+        // The bell shows nothing, and is not plain.
+        let long: Vec<Line> = lines(format!("{line}\x07\r\nx\x07\n").as_bytes()).collect();
+        prop_assert_eq!(short, long);
+    }
+
     #[test]
     fn plain_text_stays_as_it_is(text in "([ -~\t]{0,40}\n){0,8}") {
         prop_assert_eq!(printable(text.as_bytes()), text);
