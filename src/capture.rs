@@ -405,6 +405,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         if console.names_another_than(instance_id) {
             warn!(%instance_id, "ECS answered for another instance ID; kept under the one asked for");
         }
+        if console.is_undecoded {
+            warn!(%instance_id, "what ECS sent is not Base64; kept as it came");
+        }
         if UpdateTime::parse(&console.last_update_time).is_err() {
             let last_update_time = console.last_update_time.escape_debug().to_string();
             warn!(%instance_id, last_update_time, "LastUpdateTime is unreadable; kept as undated");

@@ -369,6 +369,7 @@ mod tests {
             last_update_time: last_update_time.into(),
             request_id: String::new(),
             reported_instance_id: None,
+            is_undecoded: false,
         }
     }
 

@@ -105,8 +105,12 @@ impl fmt::Display for ShortDigest {
     }
 }
 
+/// Ends the name of a record whose bytes are not the console's: what ECS sent in its place could not
+/// be decoded, and is kept as it came. A console with these very bytes is another record.
+const UNDECODED: &str = "-undecoded";
+
 /// Where one console output is kept: `{instance_id}/{last_update_time}-{digest}.log.gz`, below
-/// the prefix of the archive.
+/// the prefix of the archive; with `-undecoded` behind the digest where it could not be decoded.
 ///
 /// One update time can come with growing bytes, so the digest is part of the key: the same
 /// console is always the same object and different bytes never meet, with no conditional write
@@ -117,8 +121,10 @@ pub struct RecordKey {
     pub instance_id: InstanceId,
     /// `LastUpdateTime` as reported; `None` when it was missing or unreadable.
     pub last_update_time: Option<UpdateTime>,
-    /// Of the console bytes.
+    /// Of the bytes that are kept, before compression.
     pub digest: ShortDigest,
+    /// The bytes are the text that ECS sent, which is not Base64.
+    pub is_undecoded: bool,
 }
 
 impl RecordKey {
@@ -135,7 +141,9 @@ impl RecordKey {
     /// may hold objects this version does not know.
     pub fn parse(object_key: &str) -> Option<Self> {
         let (instance_id, name) = object_key.split_once('/')?;
-        let (time, digest) = name.strip_suffix(LOG_SUFFIX)?.rsplit_once('-')?;
+        let name = name.strip_suffix(LOG_SUFFIX)?;
+        let decoded_name = name.strip_suffix(UNDECODED);
+        let (time, digest) = decoded_name.unwrap_or(name).rsplit_once('-')?;
         let last_update_time = match time {
             UNDATED => None,
             _ => Some(UpdateTime::parse(time).ok()?),
@@ -144,6 +152,7 @@ impl RecordKey {
             instance_id: InstanceId::parse(instance_id).ok()?,
             last_update_time,
             digest: ShortDigest::parse(digest)?,
+            is_undecoded: decoded_name.is_some(),
         };
         (key.to_string() == object_key).then_some(key)
     }
@@ -155,9 +164,10 @@ impl RecordKey {
 
     /// The part that tells the records of one instance apart: `20180322T100457-0123456789ab`.
     pub fn name(&self) -> String {
+        let end = if self.is_undecoded { UNDECODED } else { "" };
         match self.last_update_time {
-            Some(time) => format!("{time}-{}", self.digest),
-            None => format!("{UNDATED}-{}", self.digest),
+            Some(time) => format!("{time}-{}{end}", self.digest),
+            None => format!("{UNDATED}-{}{end}", self.digest),
         }
     }
 }
@@ -300,6 +310,7 @@ mod tests {
             instance_id: InstanceId::parse(instance_id).unwrap(),
             last_update_time: UpdateTime::parse(reported).ok(),
             digest: ConsoleDigest::of(plain).short(),
+            is_undecoded: false,
         }
     }
 
@@ -331,6 +342,19 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_decoded_has_a_key_of_its_own() {
+        let decoded = key("i-bp1abc", "2018-03-22 10:04:57", b"hello\n");
+        let undecoded = RecordKey {
+            is_undecoded: true,
+            ..decoded.clone()
+        };
+        let text = "i-bp1abc/20180322T100457-5891b5b522d5-undecoded.log.gz";
+        assert_eq!(undecoded.to_string(), text);
+        assert_eq!(RecordKey::parse(text), Some(undecoded));
+        assert_ne!(decoded.to_string(), text);
+    }
+
+    #[test]
     fn other_object_keys_are_not_records() {
         for other in [
             "",
@@ -342,6 +366,9 @@ mod tests {
             "i-bp1abc/-5891b5b522d5.log.gz",
             "x/i-bp1abc/20180322T100457-5891b5b522d5.log.gz",
             "i-bp1abc/20180322T100457-5891b5b522d.log.gz",
+            "i-bp1abc/20180322T100457-5891b5b522d5-undecoded-undecoded.log.gz",
+            "i-bp1abc/20180322T100457-5891b5b522d5-decoded.log.gz",
+            "i-bp1abc/20180322T100457-undecoded.log.gz",
             "../20180322T100457-5891b5b522d5.log.gz",
         ] {
             assert_eq!(RecordKey::parse(other), None, "{other:?}");
@@ -351,11 +378,15 @@ mod tests {
     fn keys() -> impl Strategy<Value = RecordKey> {
         let time =
             proptest::option::of((1970..2100i16, 1..=12i8, 1..=28i8, 0..24i8, 0..60i8, 0..60i8));
-        ("i-[a-z0-9]{1,22}", time, any::<Vec<u8>>()).prop_map(|(id, time, plain)| {
+        let parts = ("i-[a-z0-9]{1,22}", time, any::<Vec<u8>>(), any::<bool>());
+        parts.prop_map(|(id, time, plain, is_undecoded)| {
             let reported = time.map_or(String::new(), |(y, mo, d, h, mi, s)| {
                 format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02}")
             });
-            key(&id, &reported, &plain)
+            RecordKey {
+                is_undecoded,
+                ..key(&id, &reported, &plain)
+            }
         })
     }
 

@@ -30,6 +30,9 @@ const OS_UNKNOWN: u8 = 255;
 /// Longest metadata value, in bytes as stored; S3 allows 2 KB for all of them.
 const MAX_METADATA_VALUE_BYTES: usize = 256;
 
+/// Metadata `console-encoding` of a record that is what ECS sent in place of Base64.
+pub const UNDECODED: &str = "base64-undecoded";
+
 /// A console output ready to be stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
@@ -67,6 +70,9 @@ impl Record {
         note("account-id", account_id.unwrap_or_default());
         note("captured-at", &iso_second(captured_at));
         note("console-bytes", &console.plain.len().to_string());
+        if console.is_undecoded {
+            note("console-encoding", UNDECODED);
+        }
         note("console-sha256", &digest.to_string());
         note("event-cause", &event.cause.to_string());
         note("event-id", event.event_id.as_deref().unwrap_or_default());
@@ -284,6 +290,7 @@ mod tests {
             last_update_time: last_update_time.to_owned(),
             request_id: "R-1".to_owned(),
             reported_instance_id: None,
+            is_undecoded: false,
         };
         let region_id = RegionId::parse("cn-hangzhou").unwrap();
         Record::new(
@@ -325,6 +332,39 @@ mod tests {
                 ("request-id", "R-1"),
             ]
         );
+    }
+
+    #[test]
+    fn what_could_not_be_decoded_is_marked_in_key_and_metadata() {
+        let event = InstanceEvent {
+            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+            region_id: None,
+            account_id: None,
+            cause: Cause::Manual,
+            event_id: None,
+            occurred_at: None,
+        };
+        let record = |is_undecoded| {
+            let console = ConsoleOutput {
+                plain: b"hello\n".to_vec(),
+                is_undecoded,
+                last_update_time: "2018-03-22 10:04:57".to_owned(),
+                request_id: String::new(),
+                reported_instance_id: None,
+            };
+            let region_id = RegionId::parse("cn-hangzhou").unwrap();
+            Record::new(&event, &region_id, &console, Timestamp::UNIX_EPOCH, None).unwrap()
+        };
+        let (decoded, undecoded) = (record(false), record(true));
+        assert_eq!(
+            undecoded.key.to_string(),
+            "i-bp1abc/20180322T100457-5891b5b522d5-undecoded.log.gz"
+        );
+        let encoding = |record: &Record| record.object.metadata.get("console-encoding").cloned();
+        assert_eq!(encoding(&undecoded).as_deref(), Some(UNDECODED));
+        assert_eq!(encoding(&decoded), None);
+        assert_eq!(undecoded.object.body, decoded.object.body);
+        assert!(undecoded.key != decoded.key);
     }
 
     #[test]

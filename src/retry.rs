@@ -1,5 +1,6 @@
 //! When to try again and when to stop: the one policy for ECS and the archive.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -138,6 +139,10 @@ fn pause(remedy: Remedy, ceiling: Duration, jitter: f64) -> Option<Duration> {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A source or a store whose calls are tried again until a deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct Retrying<'a, T> {
@@ -164,10 +169,25 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
-        retry(self.deadline, "GetInstanceConsoleOutput", || {
-            self.inner.console_output(owner, region_id, instance_id)
+        // A console that cannot be decoded may be whole the next time. The one that came last is
+        // kept as it came, whatever ended the attempts: it may be all there ever is.
+        let undecoded = Mutex::new(None);
+        let answer = retry(self.deadline, "GetInstanceConsoleOutput", || async {
+            let answer = self
+                .inner
+                .console_output(owner, region_id, instance_id)
+                .await;
+            answer.inspect_err(|error| {
+                if let EcsError::Undecoded(console) = error {
+                    *lock(&undecoded) = Some(Arc::clone(console));
+                }
+            })
         })
-        .await
+        .await;
+        match (answer, lock(&undecoded).take()) {
+            (Err(_), Some(console)) => Ok(Arc::unwrap_or_clone(console)),
+            (answer, _) => answer,
+        }
     }
 }
 
@@ -326,6 +346,78 @@ mod tests {
         })
         .await;
         assert_eq!(outcome, Ok(5));
+    }
+
+    /// Answers one after the other; the last one stays.
+    struct Scripted(Mutex<Vec<fn() -> Result<ConsoleOutput, EcsError>>>);
+
+    impl ConsoleSource for Scripted {
+        async fn console_output(
+            &self,
+            _: &RegionId,
+            _: &InstanceId,
+        ) -> Result<ConsoleOutput, EcsError> {
+            let mut answers = lock(&self.0);
+            let answer = if answers.len() > 1 {
+                answers.remove(0)
+            } else {
+                answers[0]
+            };
+            answer()
+        }
+    }
+
+    fn console(plain: &str, is_undecoded: bool) -> ConsoleOutput {
+        ConsoleOutput {
+            plain: plain.into(),
+            last_update_time: String::new(),
+            request_id: String::new(),
+            reported_instance_id: None,
+            is_undecoded,
+        }
+    }
+
+    fn undecoded(plain: &str) -> Result<ConsoleOutput, EcsError> {
+        Err(EcsError::Undecoded(Arc::new(console(plain, true))))
+    }
+
+    async fn asked(
+        answers: &[fn() -> Result<ConsoleOutput, EcsError>],
+    ) -> Result<String, EcsError> {
+        let source = Scripted(Mutex::new(answers.to_vec()));
+        let asked = Retrying::new(&source, Deadline::after(HOUR));
+        let (region, id) = (
+            RegionId::parse("cn-a").unwrap(),
+            InstanceId::parse("i-a").unwrap(),
+        );
+        let console = asked.console_output(&region, &id).await?;
+        assert_eq!(console.is_undecoded, console.plain.starts_with(b"!"));
+        Ok(String::from_utf8(console.plain).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_consoles_that_cannot_be_decoded_the_last_is_kept_and_a_good_one_before_it() {
+        let first = || undecoded("!first");
+        let last = || undecoded("!last");
+        let good = || Ok(console("good", false));
+        let fails = || Err(EcsError::Transport("reset".into()));
+        assert_eq!(asked(&[first, last]).await.unwrap(), "!last");
+        assert_eq!(asked(&[first, last, good]).await.unwrap(), "good");
+        assert_eq!(asked(&[fails, first, last, fails]).await.unwrap(), "!last");
+        assert!(matches!(asked(&[fails]).await, Err(EcsError::Transport(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_console_that_cannot_be_decoded_is_kept_although_the_instance_is_gone() {
+        let gone = || {
+            Err(EcsError::NoConsole {
+                code: "InvalidInstanceId.NotFound".into(),
+                reason: crate::ecs::response::NoConsole::NotFound,
+                request_id: String::new(),
+            })
+        };
+        let first = || undecoded("!last words");
+        assert_eq!(asked(&[first, gone]).await.unwrap(), "!last words");
     }
 
     proptest::proptest! {

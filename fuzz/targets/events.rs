@@ -67,6 +67,7 @@ fn check_event(event: &InstanceEvent) {
         last_update_time: event.event_id.clone().unwrap_or_default(),
         request_id: cause,
         reported_instance_id: None,
+        is_undecoded: false,
     };
     let now = Timestamp::UNIX_EPOCH;
     let record = Record::new(event, &region_id, &console, now, None).unwrap();

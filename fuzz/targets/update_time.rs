@@ -30,6 +30,7 @@ fuzz_target!(|input: &str| {
         instance_id: InstanceId::parse("i-a1").unwrap(),
         last_update_time: Some(time),
         digest: ConsoleDigest::of(text.as_bytes()).short(),
+        is_undecoded: text.len() % 2 == 1,
     };
     assert_eq!(RecordKey::parse(&key.to_string()), Some(key));
     // In a known zone, what shows an event shows everything before it; and with no zone named, it

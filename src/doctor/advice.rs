@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::ecs::endpoint::EcsEndpoint;
-use crate::ecs::response::EcsError;
+use crate::ecs::response::{EcsError, goes_on_from};
 use crate::ids::RegionId;
 use crate::queue::QueueError;
 use crate::refusal::Refusal;
@@ -46,7 +46,7 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
             &host,
             cause,
         ),
-        EcsError::Unreadable { .. } | EcsError::TooLong => another(),
+        EcsError::Unreadable { .. } | EcsError::Undecoded(_) | EcsError::TooLong => another(),
         EcsError::Unavailable { code, .. } | EcsError::Rejected { code, .. } if code.is_empty() => {
             another()
         }
@@ -82,8 +82,9 @@ fn credentials(is_alibaba: bool) -> &'static str {
 
 /// Whether it is a permission that ECS misses, and not a key.
 pub fn lacks_ecs_permission(error: &EcsError) -> bool {
+    let words = ["NoPermission", "Forbidden", "AccessDenied"];
     matches!(error, EcsError::Denied { code, .. }
-        if code == "NoPermission" || code == "Forbidden" || code == "Forbidden.RAM")
+        if words.iter().any(|word| goes_on_from(code, word)) && !goes_on_from(code, "Forbidden.RiskControl"))
 }
 
 /// Whether the key itself is refused, or missing, which every request would meet.

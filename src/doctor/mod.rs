@@ -266,6 +266,12 @@ fn ecs_console(
     region_id: &RegionId,
 ) -> Check {
     match answer {
+        Ok(output) if output.is_undecoded => Check::new(
+            ECS_CONSOLE,
+            Verdict::Warning,
+            format!("what ECS sends of {instance_id} is not Base64"),
+        )
+        .advise("consoles are kept as ECS sends them: check what stands between this and ECS"),
         Ok(output) => {
             let bytes = output.plain.len();
             Check::ok(ECS_CONSOLE, format!("{bytes} bytes of {instance_id}"))

@@ -1,6 +1,8 @@
 //! The ECS API. This file sends; its modules compute.
 
+mod console_text;
 pub mod endpoint;
+mod members;
 pub mod request;
 pub mod response;
 pub mod signature;
@@ -10,12 +12,17 @@ use crate::credentials::{Credentials, CredentialsProvider, Owner};
 use crate::ids::{AccountId, InstanceId, RegionId};
 use endpoint::EcsEndpoint;
 use request::{RpcCall, Stamp};
-use response::{AnswerHead, ConsoleOutput, EcsError, InstancesPage, TIME_EXPIRED, TOKEN_EXPIRED};
+use response::{
+    AnswerHead, ConsoleOutput, EcsError, InstancesPage, TIME_EXPIRED, TIME_ILLEGAL, TOKEN_EXPIRED,
+};
 use signature::SignatureVersion;
 
 /// Most bytes of an answer that are read. The API's own bound on a console is not documented;
 /// other clouds keep 64 KiB to 1 MiB.
 pub const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+/// Bytes of an error that are read; the rest is left.
+const MAX_ERROR_BYTES: usize = 256 << 10;
 
 /// Where console outputs come from.
 pub trait ConsoleSource {
@@ -144,7 +151,7 @@ impl EcsClient {
         Err(match (error, head.date) {
             (EcsError::StaleSignature { code, request_id }, date) => {
                 match (code.as_str(), date) {
-                    (TIME_EXPIRED, Some(date)) => self.clock.set(date),
+                    (TIME_EXPIRED | TIME_ILLEGAL, Some(date)) => self.clock.set(date),
                     (TOKEN_EXPIRED, _) => drop(provider.replace(&credentials).await),
                     _ => {}
                 }
@@ -192,6 +199,11 @@ impl EcsClient {
         self.clock.note(head.date);
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(transport)? {
+            // What refuses says so at its beginning; a page of any length leaves that to its status.
+            let is_error = head.status != 200;
+            if is_error && body.len() >= MAX_ERROR_BYTES {
+                break;
+            }
             if body.len() + piece.len() > MAX_ANSWER_BYTES {
                 return Err(EcsError::TooLong);
             }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hyper::Response;
+use hyper::header::{HeaderValue, LOCATION};
 
 use super::{Answer, Body, Broken, Refusal};
 use crate::simulator::verify::Format;
@@ -36,9 +37,13 @@ pub enum Fault {
     SlowBody,
     /// The right answer, said to be a web page.
     WrongContentType,
+    /// The head of the right answer and half of its body, in chunks that do not end.
+    CutChunk,
+    /// 307 to another path of this host, as a captive portal answers.
+    Redirect,
 }
 
-const NAMES: [(&str, Fault); 12] = [
+const NAMES: [(&str, Fault); 14] = [
     ("none", Fault::None),
     ("throttle", Fault::Throttle),
     ("fail", Fault::Fail),
@@ -51,6 +56,8 @@ const NAMES: [(&str, Fault); 12] = [
     ("expire-token", Fault::ExpireToken),
     ("slow-body", Fault::SlowBody),
     ("wrong-content-type", Fault::WrongContentType),
+    ("cut-chunk", Fault::CutChunk),
+    ("redirect", Fault::Redirect),
 ];
 
 /// A fault and how often: `throttle` or `throttle*3`.
@@ -133,7 +140,15 @@ impl Fault {
             }
             Self::Fail => whole = Refusal::new(503, "ServiceUnavailable", Format::Json).answer(),
             Self::Stall => std::future::pending().await,
-            Self::Truncate => return Ok(whole.into_half_response()),
+            Self::Truncate => return Ok(whole.into_half_response(true)),
+            Self::CutChunk => return Ok(whole.into_half_response(false)),
+            Self::Redirect => {
+                whole.status = 307;
+                let mut response = whole.into_response();
+                let elsewhere = HeaderValue::from_static("/elsewhere");
+                response.headers_mut().insert(LOCATION, elsewhere);
+                return Ok(response);
+            }
             Self::SlowBody => return Ok(whole.into_slow_response()),
             Self::WrongContentType => whole.content_type = "text/html",
             Self::Garbage => {

@@ -45,7 +45,7 @@ pub struct SimulatorConfig {
     pub listen: SocketAddr,
     /// A folder with a file `{instance_id}.log` for each console, whose modification time becomes
     /// its `LastUpdateTime`; or `{instance_id}.error` with a status and a code, such as
-    /// `405 NotSupported`.
+    /// `405 NotSupported`; or `{instance_id}.answer` with the body of an answer as it is.
     pub consoles: Option<PathBuf>,
     /// The one key that is known. With a token, requests must carry it.
     pub credentials: Credentials,
@@ -67,6 +67,14 @@ pub enum Console {
         status: u16,
         /// Error code.
         code: String,
+    },
+    /// An answer as it is: a console that is not encoded as the documents say, or the page of a
+    /// gateway.
+    Answer {
+        /// HTTP status.
+        status: u16,
+        /// The body.
+        body: Vec<u8>,
     },
 }
 
@@ -520,6 +528,13 @@ impl Shared {
         let cached = self.state().console(&instance_id, takes);
         match cached.or_else(|| self.console_in_folder(&instance_id)) {
             None => Refusal::new(404, "InvalidInstanceId.NotFound", format).answer(),
+            Some(Console::Answer { status, body }) => Answer {
+                status,
+                code: String::new(),
+                content_type: format.content_type(),
+                retry_after_ms: None,
+                body,
+            },
             Some(Console::Error { status, code }) => Refusal::new(status, &code, format).answer(),
             Some(Console::Output {
                 plain,
@@ -567,7 +582,8 @@ impl Shared {
         let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
         let instance_id = |entry: std::io::Result<std::fs::DirEntry>| {
             let name = entry.ok()?.file_name().into_string().ok()?;
-            let id = name.strip_suffix(".log").or(name.strip_suffix(".error"))?;
+            let ends = [".log", ".error", ".answer"];
+            let id = ends.iter().find_map(|end| name.strip_suffix(end))?;
             InstanceId::parse(id).ok()
         };
         entries
@@ -590,6 +606,9 @@ impl Shared {
                     .and_then(|time| Timestamp::try_from(time).ok())
                     .map(beijing_time),
             });
+        }
+        if let Ok(body) = std::fs::read(folder.join(format!("{instance_id}.answer"))) {
+            return Some(Console::Answer { status: 200, body });
         }
         let error = std::fs::read_to_string(folder.join(format!("{instance_id}.error"))).ok()?;
         let (status, code) = error.trim().split_once(' ')?;
@@ -699,9 +718,12 @@ impl Answer {
             .unwrap_or_default_body()
     }
 
-    /// The head promises the whole body; only half of it comes.
-    fn into_half_response(self) -> Response<Body> {
-        let head = self.head().header("content-length", self.body.len());
+    /// Only half of the body comes, although the head promises it all or the chunks go on.
+    fn into_half_response(self, is_promised: bool) -> Response<Body> {
+        let mut head = self.head();
+        if is_promised {
+            head = head.header("content-length", self.body.len());
+        }
         let half = Bytes::copy_from_slice(&self.body[..self.body.len() / 2]);
         let pieces = futures_util::stream::iter([Ok(Frame::data(half)), Err(Broken)]);
         head.body(BodyExt::boxed(StreamBody::new(pieces)))

@@ -270,6 +270,7 @@ fn console_at(second: f64, began: Timestamp) -> ConsoleOutput {
         last_update_time: updated.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         request_id: String::new(),
         reported_instance_id: None,
+        is_undecoded: false,
     }
 }
 

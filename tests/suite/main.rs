@@ -3,6 +3,7 @@
 
 mod support;
 
+mod answers;
 mod accounts;
 mod cli;
 mod config;

@@ -114,7 +114,7 @@ async fn every_fault_of_ecs_ends_in_a_stored_console() {
     }
     bucket.server.assert_nothing_was_overwritten();
     println!("wire faults of ECS, one by one: {}", faults.len());
-    assert_eq!(faults.len(), 15);
+    assert_eq!(faults.len(), 17);
 }
 
 #[tokio::test]
@@ -271,6 +271,8 @@ async fn of_thousands_of_events_none_is_lost_and_none_stored_twice() {
         "expire-token",
         "slow-body",
         "wrong-content-type",
+        "cut-chunk",
+        "redirect",
     ];
     let before = mix(&mut random, &ecs, "none", count / 2);
     let after = mix(&mut random, &ecs, "none", 2 * count);

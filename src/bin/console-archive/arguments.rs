@@ -185,7 +185,8 @@ pub enum Command {
         #[arg(long, default_value = "127.0.0.1:8580", value_name = "ADDRESS")]
         listen: SocketAddr,
         /// Fail the next requests, in this order: throttle, fail, stall, truncate, garbage,
-        /// bad-base64, reset, broken-json, expire-token, slow-body, wrong-content-type or none, with
+        /// bad-base64, reset, broken-json, expire-token, slow-body, wrong-content-type,
+        /// cut-chunk, redirect or none, with
         /// a count as in throttle*3
         #[arg(long = "fault", value_name = "FAULT[*COUNT]")]
         faults: Vec<FaultPlan>,

@@ -94,6 +94,7 @@ pub fn listing(store: &impl Store, listing: &Listing, output: Output) -> Result<
                 "instance_id": record.key.instance_id,
                 "last_update_time": record.key.last_update_time.map(|time| time.to_string()),
                 "name": record.key.name(),
+                "is_undecoded": record.key.is_undecoded,
                 "gzip_bytes": record.gzip_bytes,
                 "stored_at": record.stored_at.to_string(),
                 "url": store.url(&key),
@@ -240,6 +241,9 @@ pub fn console(
     output: Output,
 ) -> Result<()> {
     let is_terminal = stdout().is_terminal();
+    if listed.key.is_undecoded {
+        eprintln!("console-archive: ECS sent this in place of Base64; it is printed as it came");
+    }
     if output == Output::Json {
         let text = String::from_utf8_lossy(&opened.plain);
         let stored_as = opened.object.metadata.get("freshness");
