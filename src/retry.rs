@@ -169,8 +169,9 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
-        // A console that cannot be decoded may be whole the next time. The one that came last is
-        // kept as it came, whatever ended the attempts: it may be all there ever is.
+        // A console that cannot be decoded may be whole the next time, and after an error the event
+        // comes again. It is kept as it came where neither helps: it is what the last attempt
+        // brought, or there is none any more.
         let undecoded = Mutex::new(None);
         let answer = retry(self.deadline, "GetInstanceConsoleOutput", || async {
             let answer = self
@@ -185,7 +186,9 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
         })
         .await;
         match (answer, lock(&undecoded).take()) {
-            (Err(_), Some(console)) => Ok(Arc::unwrap_or_clone(console)),
+            (Err(EcsError::Undecoded(_) | EcsError::NoConsole { .. }), Some(console)) => {
+                Ok(Arc::unwrap_or_clone(console))
+            }
             (answer, _) => answer,
         }
     }
@@ -348,8 +351,10 @@ mod tests {
         assert_eq!(outcome, Ok(5));
     }
 
+    type Scene = fn() -> Result<ConsoleOutput, EcsError>;
+
     /// Answers one after the other; the last one stays.
-    struct Scripted(Mutex<Vec<fn() -> Result<ConsoleOutput, EcsError>>>);
+    struct Scripted(Mutex<Vec<Scene>>);
 
     impl ConsoleSource for Scripted {
         async fn console_output(
@@ -381,9 +386,7 @@ mod tests {
         Err(EcsError::Undecoded(Arc::new(console(plain, true))))
     }
 
-    async fn asked(
-        answers: &[fn() -> Result<ConsoleOutput, EcsError>],
-    ) -> Result<String, EcsError> {
+    async fn asked(answers: &[Scene]) -> Result<String, EcsError> {
         let source = Scripted(Mutex::new(answers.to_vec()));
         let asked = Retrying::new(&source, Deadline::after(HOUR));
         let (region, id) = (
@@ -403,8 +406,11 @@ mod tests {
         let fails = || Err(EcsError::Transport("reset".into()));
         assert_eq!(asked(&[first, last]).await.unwrap(), "!last");
         assert_eq!(asked(&[first, last, good]).await.unwrap(), "good");
-        assert_eq!(asked(&[fails, first, last, fails]).await.unwrap(), "!last");
-        assert!(matches!(asked(&[fails]).await, Err(EcsError::Transport(_))));
+        assert_eq!(asked(&[fails, first, fails, last]).await.unwrap(), "!last");
+        let scenes: [&[Scene]; 2] = [&[fails], &[fails, first, last, fails]];
+        for answers in scenes {
+            assert!(matches!(asked(answers).await, Err(EcsError::Transport(_))));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -81,7 +81,8 @@ resource "alicloud_oss_bucket_policy" "archive" {
   policy = jsonencode({
     Version = "1"
     Statement = [{
-      # Every action of everyone is denied where it is not encrypted on the way.
+      # `oss:*` of `*`, on `acs:oss:*:…:…` and `acs:oss:*:…:…/*` in it: every action of everyone is
+      # denied where it is not encrypted on the way. A bucket's region is not part of its name.
       Effect    = "Deny"
       Principal = ["*"]
       Action    = ["oss:*"]
@@ -140,20 +141,21 @@ resource "alicloud_ram_policy" "archiver" {
       {
         Effect = "Allow"
         Action = "ecs:GetInstanceConsoleOutput"
-        # Every instance of the account, in every region: that is what the product is for.
+        # `acs:ecs:*:…:instance/*`: every instance of the account, in every region, is what the product
+        # is for.
         Resource = "acs:ecs:*:${local.account}:instance/*"
       },
       {
         Effect = "Allow"
         Action = ["ecs:DescribeInstances", "ecs:DescribeRegions"]
-        # Listings have no narrower resource; only a sweep asks for them.
+        # `*`: listings have no narrower resource; only a sweep asks for them.
         Resource = "*"
       },
       {
         Effect = "Allow"
         Action = "oss:PutObject"
-        # It writes below its prefix; reading is for the people who run console-archive. A bucket's
-        # region is not part of its name, so it stays open.
+        # `acs:oss:*:…:…/console/*`: it writes below its prefix; reading is for the people who run
+        # console-archive. A bucket's region is not part of its name, so it stays open.
         Resource = "acs:oss:*:${local.account}:${var.bucket}/console/*"
       },
       {
@@ -182,15 +184,15 @@ resource "alicloud_ram_policy" "reader" {
       {
         Effect = "Allow"
         Action = "oss:ListObjects"
-        # A bucket's region is not part of its name, so it stays open; of the bucket, only what is
-        # below the prefix is listed.
+        # `acs:oss:*:…:…`: a bucket's region is not part of its name, so it stays open; of the bucket,
+        # only `console/*`, what is below the prefix, is listed.
         Resource  = "acs:oss:*:${local.account}:${var.bucket}"
         Condition = { StringLike = { "oss:Prefix" = ["console/*"] } }
       },
       {
         Effect = "Allow"
         Action = "oss:GetObject"
-        # Every record, marker and failed event, whatever its name.
+        # `acs:oss:*:…:…/console/*`: every record, marker and failed event, whatever its name.
         Resource = "acs:oss:*:${local.account}:${var.bucket}/console/*"
       },
     ]
@@ -206,7 +208,8 @@ resource "alicloud_ram_policy" "redrive" {
     Statement = [{
       Effect = "Allow"
       Action = "oss:DeleteObject"
-      # Failed events only, whatever their names; records are removed by the bucket alone.
+      # `acs:oss:*:…:…/console/failed/*`: failed events only, whatever their names; records are
+      # removed by the bucket alone.
       Resource = "acs:oss:*:${local.account}:${var.bucket}/console/failed/*"
     }]
   })

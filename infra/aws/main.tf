@@ -140,7 +140,8 @@ resource "aws_s3_bucket_policy" "archive" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      # Every action of everyone is denied where it is not encrypted on the way.
+      # `s3:*` of `*`, on the bucket and `…/*` in it: every action of everyone is denied where it is
+      # not encrypted on the way.
       Sid       = "OnlyOverTls"
       Effect    = "Deny"
       Principal = "*"
@@ -215,7 +216,8 @@ resource "aws_iam_role_policy" "archiver" {
     Statement = concat(
       [
         {
-          # It writes below its prefix; reading and listing are for the people who run console-archive.
+          # `…/console/*`: it writes below its prefix; reading and listing are for the people who run
+          # console-archive.
           Effect   = "Allow"
           Action   = "s3:PutObject"
           Resource = "${aws_s3_bucket.archive.arn}/console/*"
@@ -232,7 +234,7 @@ resource "aws_iam_role_policy" "archiver" {
           Resource = [aws_sqs_queue.events.arn, aws_sqs_queue.follow.arn]
         },
         {
-          # Every stream of the one log group: AWS Lambda makes up their names.
+          # `…:*`: every stream of the one log group, for AWS Lambda makes up their names.
           Effect   = "Allow"
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
           Resource = "${aws_cloudwatch_log_group.archiver.arn}:*"
@@ -240,7 +242,7 @@ resource "aws_iam_role_policy" "archiver" {
       ],
       local.has_role ? [
         {
-          # The operation is about the caller itself and has no resource.
+          # `*`: the operation is about the caller itself and has no resource.
           Effect   = "Allow"
           Action   = "sts:GetWebIdentityToken"
           Resource = "*"
@@ -362,7 +364,7 @@ resource "aws_lambda_permission" "url" {
   statement_id  = "ArchiverUrl"
   function_name = aws_lambda_function.archiver.function_name
   action        = "lambda:InvokeFunctionUrl"
-  # Anyone, by the URL; the function asks for the token.
+  # `*`: anyone, by the URL; the function asks for the token.
   principal              = "*"
   function_url_auth_type = "NONE"
 }
@@ -373,7 +375,7 @@ resource "aws_lambda_permission" "url_invoke" {
   statement_id  = "ArchiverUrlInvoke"
   function_name = aws_lambda_function.archiver.function_name
   action        = "lambda:InvokeFunction"
-  # Anyone, by the URL and in no other way.
+  # `*`: anyone, by the URL and in no other way.
   principal                = "*"
   invoked_via_function_url = true
 }
@@ -506,14 +508,14 @@ resource "aws_iam_policy" "reader" {
     Version = "2012-10-17"
     Statement = [
       {
-        # Keys below the archive's prefix, and no others.
+        # `console/*`: keys below the archive's prefix, and no others.
         Effect    = "Allow"
         Action    = "s3:ListBucket"
         Resource  = aws_s3_bucket.archive.arn
         Condition = { StringLike = { "s3:prefix" = "console/*" } }
       },
       {
-        # Every record, of every instance.
+        # `…/console/*`: every record, of every instance.
         Effect   = "Allow"
         Action   = "s3:GetObject"
         Resource = "${aws_s3_bucket.archive.arn}/console/*"
@@ -535,7 +537,7 @@ resource "aws_iam_policy" "redrive" {
         Resource = aws_sqs_queue.failed_events.arn
       },
       {
-        # A record of any instance, below the archive's prefix.
+        # `…/console/*`: a record of any instance, below the archive's prefix.
         Effect   = "Allow"
         Action   = "s3:PutObject"
         Resource = "${aws_s3_bucket.archive.arn}/console/*"

@@ -150,13 +150,14 @@ resource "alicloud_ram_policy" "aws" {
       {
         Effect = "Allow"
         Action = "ecs:GetInstanceConsoleOutput"
-        # Every instance of the account, in every region: that is what the product is for.
+        # `acs:ecs:*:…:instance/*`: every instance of the account, in every region, is what the product
+        # is for.
         Resource = "acs:ecs:*:${local.account}:instance/*"
       },
       {
         Effect = "Allow"
         Action = ["ecs:DescribeInstances", "ecs:DescribeRegions"]
-        # Listings have no narrower resource; only a sweep asks for them.
+        # `*`: listings have no narrower resource; only a sweep asks for them.
         Resource = "*"
       },
     ]

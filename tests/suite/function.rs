@@ -294,7 +294,12 @@ async fn a_failing_ecs_is_a_failure_that_another_delivery_mends() {
         (Fault::Truncate, "EcsUnavailable", "no whole answer"),
         (Fault::Reset, "EcsUnavailable", "no whole answer"),
         (Fault::Garbage, "EcsUnavailable", "cannot be read"),
-        (Fault::BadBase64, "EcsUnavailable", "not Base64"),
+        (Fault::CutChunk, "EcsUnavailable", "no whole answer"),
+        (
+            Fault::Redirect,
+            "EcsUnavailable",
+            "points to another address",
+        ),
     ] {
         bucket.simulator.plan_faults(&always(fault));
         let (given, text) = function.failure_of(&manual(ID)).await;
