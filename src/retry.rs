@@ -359,6 +359,7 @@ mod tests {
     impl ConsoleSource for Scripted {
         async fn console_output(
             &self,
+            _: Owner<'_>,
             _: &RegionId,
             _: &InstanceId,
         ) -> Result<ConsoleOutput, EcsError> {
@@ -393,7 +394,7 @@ mod tests {
             RegionId::parse("cn-a").unwrap(),
             InstanceId::parse("i-a").unwrap(),
         );
-        let console = asked.console_output(&region, &id).await?;
+        let console = asked.console_output(Owner::Own, &region, &id).await?;
         assert_eq!(console.is_undecoded, console.plain.starts_with(b"!"));
         Ok(String::from_utf8(console.plain).unwrap())
     }

@@ -251,7 +251,7 @@ pub const MAX_WORD_BYTES: usize = 256;
 
 /// Whether it is the key or its token that is refused, so that another may be taken.
 pub(super) fn refuses_the_key(code: &str) -> bool {
-    code.starts_with("InvalidAccessKeyId") || code.starts_with("InvalidSecurityToken")
+    goes_on_from(code, "InvalidAccessKeyId") || goes_on_from(code, "InvalidSecurityToken")
 }
 
 /// Status line and the headers that matter, of an answer whose body is at hand.
