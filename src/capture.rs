@@ -396,7 +396,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             return Ok(());
         };
         let instance_id = &follow.event.instance_id;
-        let key = RecordKey::of(instance_id, &console.last_update_time, &console.plain).to_string();
+        let key = RecordKey::of(instance_id, &console).to_string();
         if follow.already_kept(&key) {
             return Ok(());
         }

@@ -94,6 +94,9 @@ struct Seen {
     /// It stayed the same for [`QUIET_TIME`].
     #[serde(default)]
     is_quiet: bool,
+    /// It could not be decoded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_undecoded: bool,
 }
 
 /// How a console differs from the one before.
@@ -203,6 +206,7 @@ impl Follow {
         let sha256 = ConsoleDigest::of(&console.plain);
         let change = match &self.seen {
             None => Change::First,
+            Some(seen) if seen.is_undecoded != console.is_undecoded => Change::Replaced,
             Some(seen) if seen.sha256 == sha256 => Change::Unchanged,
             Some(seen) => match console.plain.get(..seen.bytes) {
                 Some(start) if ConsoleDigest::of(start) == seen.sha256 => Change::Extended,
@@ -210,7 +214,10 @@ impl Follow {
             },
         };
         let was_newer = self.seen.as_ref().is_some_and(|seen| seen.is_newer);
-        let has_changed = matches!(change, Change::Extended | Change::Replaced);
+        // What could be decoded this time and not before may be the same console.
+        let is_comparable =
+            (self.seen.as_ref()).is_some_and(|seen| seen.is_undecoded == console.is_undecoded);
+        let has_changed = is_comparable && matches!(change, Change::Extended | Change::Replaced);
         let is_dated_newer =
             UpdateTime::can_show(&console.last_update_time, self.event_at(), now) == Some(true);
         // A change since the first look is a sign of life, whatever the time says.
@@ -228,6 +235,7 @@ impl Follow {
             polls: before.map_or(1, |seen| seen.polls.saturating_add(1)),
             same_since: Some(same_since),
             is_quiet: elapsed(same_since, now) >= QUIET_TIME,
+            is_undecoded: console.is_undecoded,
         });
         change
     }
@@ -460,6 +468,23 @@ mod tests {
                 ],
             );
         }
+    }
+
+    #[test]
+    fn a_console_that_can_be_decoded_at_last_need_not_have_changed() {
+        let mut follow = running();
+        let mut see = |plain: &str, is_undecoded: bool, seconds: i64| {
+            let console = ConsoleOutput {
+                is_undecoded,
+                ..console(plain, OLDER)
+            };
+            let change = follow.see(&console, at(seconds));
+            (change, follow.freshness())
+        };
+        assert_eq!(see("b2xk!", true, 2), (First, Some(Stale)));
+        assert_eq!(see("old", false, 30), (Replaced, Some(Stale)));
+        assert_eq!(see("old", true, 60), (Replaced, Some(Stale)));
+        assert_eq!(see("older", true, 90), (Extended, Some(Partial)));
     }
 
     #[test]

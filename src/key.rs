@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::ecs::response::NoConsole;
+use crate::ecs::response::{ConsoleOutput, NoConsole};
 use crate::follow::Freshness;
 use crate::ids::InstanceId;
 use crate::update_time::UpdateTime;
@@ -128,12 +128,13 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
-    /// Where a console goes, with `LastUpdateTime` as ECS reported it.
-    pub fn of(instance_id: &InstanceId, last_update_time: &str, plain: &[u8]) -> Self {
+    /// Where a console goes.
+    pub fn of(instance_id: &InstanceId, console: &ConsoleOutput) -> Self {
         Self {
             instance_id: instance_id.clone(),
-            last_update_time: UpdateTime::parse(last_update_time).ok(),
-            digest: ConsoleDigest::of(plain).short(),
+            last_update_time: UpdateTime::parse(&console.last_update_time).ok(),
+            digest: ConsoleDigest::of(&console.plain).short(),
+            is_undecoded: console.is_undecoded,
         }
     }
 

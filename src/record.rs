@@ -55,11 +55,7 @@ impl Record {
     ) -> std::io::Result<Self> {
         let digest = ConsoleDigest::of(&console.plain);
         let gzip = pack(&console.plain)?;
-        let key = RecordKey::of(
-            &event.instance_id,
-            &console.last_update_time,
-            &console.plain,
-        );
+        let key = RecordKey::of(&event.instance_id, console);
         let mut metadata = BTreeMap::new();
         let mut note = |name: &str, value: &str| {
             if !value.is_empty() {

@@ -157,7 +157,6 @@ async fn an_instance_that_is_being_made_is_waited_for() {
         "i-a1",
         [
             error(403, "IncorrectInstanceStatus.Initializing"),
-            error(409, "OperationDenied.InstanceCreating"),
             output(b"boot\n", "2024-03-22 10:05:10"),
         ],
     );

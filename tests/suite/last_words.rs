@@ -305,6 +305,7 @@ fn look(follow: &mut Follow, guest: &Guest, now: Duration) -> Keeping {
                 last_update_time: last_update_time.unwrap_or_default(),
                 request_id: String::new(),
                 reported_instance_id: None,
+                is_undecoded: false,
             };
             follow.see(&console, began_at() + now).keeping(false)
         }
@@ -316,6 +317,7 @@ fn look(follow: &mut Follow, guest: &Guest, now: Duration) -> Keeping {
             follow.see_none(NoConsole::NotRunning, code);
             Keeping::Nothing
         }
+        simulator::Console::Answer { .. } => panic!("a guest writes consoles"),
     }
 }
 

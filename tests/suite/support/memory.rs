@@ -443,8 +443,10 @@ impl ConsoleSource for Asked {
                     last_update_time,
                     request_id,
                     reported_instance_id: None,
+                    is_undecoded: false,
                 })
             }
+            simulator::Console::Answer { .. } => panic!("a guest writes consoles"),
         }
     }
 }
