@@ -236,7 +236,7 @@ fn reboot(in_memory: bool, counts: &mut Counts) {
 /// A console as it is stored.
 fn kept(console: &ConsoleOutput, freshness: Option<Freshness>) -> Kept {
     let instance_id = InstanceId::parse("i-bp1panicnoroot00001").unwrap();
-    let key = RecordKey::of(&instance_id, &console).to_string();
+    let key = RecordKey::of(&instance_id, console).to_string();
     let record = StoredRecord {
         instance_id,
         url: key.clone(),
