@@ -18,7 +18,7 @@ use crate::queue::{Queue, QueueError};
 use crate::record::{Marker, Record, Verdict};
 use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
 use crate::store::{PutOutcome, Store, StoreError};
-use crate::sweep::Swept;
+use crate::sweep::NoProgress;
 use crate::triggers::Triggers;
 use crate::update_time::UpdateTime;
 use crate::webhook::gate::Gate;
@@ -113,6 +113,9 @@ pub enum CaptureError {
     /// The follow queue did not take it.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// A sweep made no progress.
+    #[error(transparent)]
+    NoProgress(#[from] NoProgress),
     /// Compressing failed.
     #[error("the console cannot be compressed: {0}")]
     Pack(std::io::Error),
@@ -125,7 +128,7 @@ impl CaptureError {
             Self::Ecs(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Queue(error) => error.remedy() != Remedy::GiveUp,
-            Self::Event(_) | Self::NoRegion | Self::Pack(_) => false,
+            Self::Event(_) | Self::NoRegion | Self::NoProgress(_) | Self::Pack(_) => false,
         }
     }
 
@@ -154,6 +157,7 @@ impl CaptureError {
             Self::Store(_) => ErrorType::ArchiveUnavailable,
             Self::Queue(QueueError::Refused(_)) => ErrorType::QueueRefused,
             Self::Queue(_) => ErrorType::QueueUnavailable,
+            Self::NoProgress(_) => ErrorType::TimeoutTooShort,
             Self::Pack(_) => ErrorType::Internal,
         }
     }
@@ -187,25 +191,6 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             ),
             Notice::Other(unrelated) => ignored(unrelated.reason(), unrelated.to_string()),
         }
-    }
-
-    /// What is left of a sweep goes to the queue, or back to the sender.
-    async fn go_on(&self, swept: Swept, deadline: Deadline) -> Result<Outcome, CaptureError> {
-        let sweep = match swept {
-            Swept::Whole(done) => return Ok(Outcome::Swept { done, resume: None }),
-            Swept::Unfinished(sweep) => sweep,
-        };
-        let event = json!({ "sweep": sweep });
-        match &self.follow_queue {
-            Some(queue) => send(queue, &event, Duration::ZERO, deadline).await?,
-            None => warn!(
-                "the sweep is not finished: give the function more time, or set FOLLOW_QUEUE_URL"
-            ),
-        }
-        Ok(Outcome::Swept {
-            done: sweep.done,
-            resume: Some(event),
-        })
     }
 
     /// Keeps the console output ECS has cached now, and follows it as the event asks.
@@ -489,7 +474,7 @@ fn message_of(follow: &Follow) -> Value {
     json!({ "version": MESSAGE_VERSION, "follow": follow })
 }
 
-async fn send(
+pub(crate) async fn send(
     queue: &Queue,
     message: &Value,
     pause: Duration,

@@ -519,6 +519,15 @@ fn follow_queue(
     problems: &mut Problems,
 ) -> Option<QueueConfig> {
     let queue = sqs_queue("FOLLOW_QUEUE_URL", text, environment, problems);
+    if queue
+        .as_ref()
+        .map_or(text.ends_with(".fifo"), QueueConfig::is_fifo)
+    {
+        // SendMessage: "When you set FifoQueue, you can't set DelaySeconds per message."
+        let why = "it is a FIFO queue, which delays no single message; make a standard queue, \
+                   whose name does not end with .fifo";
+        problems.note::<()>("FOLLOW_QUEUE_URL", Err(why));
+    }
     if environment.get("FOLLOW_SECONDS").is_none_or(|s| s == "0") {
         problems.note::<()>(
             "FOLLOW_QUEUE_URL",

@@ -3,32 +3,42 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
+use serde_json::Value;
 use tracing::{error, info, warn};
 
 use crate::capture::{Archiver, CaptureError, FailedEvents, Following, Progress};
-use crate::delivery::{AnswerForm, Delivery, Message, Purpose, ReplyForm};
+use crate::delivery::{AnswerForm, Delivery, MAX_EVENTS, Message, Purpose, ReplyForm};
+use crate::ecs::response::EcsError;
 use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{EventError, InstanceEvent, Notice};
-use crate::outcome::{Outcome, Stored};
+use crate::json_text::read;
+use crate::outcome::{ErrorType, Outcome, Stored};
 use crate::record::FailedEvent;
+use crate::redact::without_headers;
 use crate::reply::{MessageReply, Rejection, Reply, Served, on_one_line};
-use crate::retry::{Deadline, Retrying};
+use crate::retry::{Deadline, Remediable as _, Retrying};
 use crate::store::Store;
-use crate::sweep::Tally;
+use crate::sweep::{Sweep, Tally};
 use crate::webhook::gate::GateError;
 use crate::webhook::{Headers, Push};
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
 const CONCURRENCY: usize = 4;
-/// Events followed at once: they wait most of the time, and each may hold a console in memory.
+/// Events followed at once: they wait most of the time, and each may hold a console in memory. ECS
+/// keeps 64 KiB or so of a console and no answer over 8 MiB is read, so that a push of
+/// [`MAX_EVENT_BYTES`](crate::delivery::MAX_EVENT_BYTES) and its events take 2 MiB of consoles as
+/// they are known, and 256 MiB at the very worst; its text is held once.
 const FOLLOWED_AT_ONCE: usize = 32;
 
-/// Who sends an HTTP request waits 2 s at the least of them, CloudMonitor 5 s. What is not captured
-/// by then goes to the follow queue, or is for the sender to send again.
-const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
+/// The senders of HTTP requests wait 2 s or more for the answer, CloudMonitor 5 s. What is not
+/// captured by then goes to the follow queue, or the sender is asked to send it again.
+pub(crate) const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
+/// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
+/// neither captured nor in the queue is told as a failure that the sender sends again.
+const HTTP_ANSWER_TIME: Duration = Duration::from_millis(1900);
 
 /// One payload, by the way it came.
 pub enum Payload<'a> {
@@ -36,9 +46,62 @@ pub enum Payload<'a> {
     Invocation(&'a [u8]),
     /// An HTTP request that this process received itself.
     Http(&'a Push<'a>),
+    /// A file that a person gave on the command line.
+    File(&'a [u8]),
     /// What failed before, from where it is kept. Nobody waits for an HTTP answer to it, whatever
     /// its envelope: it is served to its end, and its sender was authorized when it came.
     Replay(&'a [u8]),
+}
+
+/// How a payload is served, by the way it came.
+#[derive(Clone, Copy)]
+struct Terms {
+    /// The sender waits only briefly, so that the answer comes before the following.
+    answers_first: bool,
+    keeps: Keeps,
+}
+
+/// Which messages are kept when they fail, where the archive keeps failed events.
+///
+/// What a person asks for by hand is told to that person and not kept, because nobody mends it
+/// later: the person asks again. By hand is
+/// - on the command line, a file whose event cannot be read, or is in the manual form;
+/// - on every host, the manual form in no envelope of a queue, a topic or a timer: an invocation
+///   from a console or a CLI, or an HTTP request, whose sender reads the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// Events served again: they are kept where they are.
+    Nothing,
+    /// The person who gave the file reads why it is not an event.
+    UnlessByHandOrUnreadable,
+    /// The sender reads the answer.
+    UnlessByHand,
+    /// From a queue: its sender does not read the answer.
+    Everything,
+}
+
+impl Keeps {
+    fn includes(self, text: &str, failure: &CaptureError) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::UnlessByHandOrUnreadable => {
+                failure.error_type() != ErrorType::InvalidEvent && !is_manual(text)
+            }
+            Self::UnlessByHand => !is_manual(text),
+            Self::Everything => true,
+        }
+    }
+}
+
+/// Whether it is the manual form, right or wrong, or an array of it.
+fn is_manual(text: &str) -> bool {
+    let is_one = |value: &Value| value.get("instance_id").is_some();
+    match read(text, MAX_EVENTS) {
+        Ok(Value::String(json)) => is_manual(&json),
+        Ok(Value::Array(all)) => !all.is_empty() && all.iter().all(is_one),
+        Ok(value) => is_one(&value),
+        Err(_) => false,
+    }
 }
 
 /// An event that goes on after the answer.
@@ -55,6 +118,13 @@ pub struct Deferred {
 struct Label {
     event_id: String,
     cause: String,
+}
+
+impl Deferred {
+    /// The text of the message that it is of.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 impl Label {
@@ -78,7 +148,13 @@ struct Begun {
     label: Label,
     progress: Result<Progress, CaptureError>,
     /// What was served, where it can be served again from the queue.
-    event: Option<InstanceEvent>,
+    again: Option<Again>,
+}
+
+/// What the queue can bring back.
+enum Again {
+    Event(InstanceEvent),
+    Sweep(Box<Sweep>),
 }
 
 /// An event of one message, as it is answered.
@@ -102,7 +178,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 }
                 Delivery::of_push(push.headers, push.body)
             }
-            Payload::Invocation(payload) | Payload::Replay(payload) => Delivery::parse(payload),
+            Payload::Invocation(payload) | Payload::File(payload) | Payload::Replay(payload) => {
+                Delivery::parse(payload)
+            }
         };
         let Delivery {
             messages,
@@ -110,7 +188,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             request,
         } = delivery;
         let mut answer = AnswerForm::default();
-        if let (Some(request), Payload::Invocation(_)) = (request, &incoming) {
+        if let (Some(request), Payload::Invocation(_) | Payload::File(_)) = (request, &incoming) {
             answer = request.answer;
             match request.purpose() {
                 Purpose::Push => {}
@@ -128,10 +206,18 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
         let form = match incoming {
             Payload::Http(_) => ReplyForm::Http,
-            Payload::Invocation(_) | Payload::Replay(_) => reply,
+            _ => reply,
         };
-        let answers_first = form == ReplyForm::Http && !matches!(incoming, Payload::Replay(_));
-        let (messages, deferred) = self.serve_messages(messages, answers_first, deadline).await;
+        let terms = Terms {
+            answers_first: form == ReplyForm::Http && !matches!(incoming, Payload::Replay(_)),
+            keeps: match incoming {
+                Payload::Replay(_) => Keeps::Nothing,
+                Payload::File(_) => Keeps::UnlessByHandOrUnreadable,
+                _ if form == ReplyForm::SqsBatch => Keeps::Everything,
+                _ => Keeps::UnlessByHand,
+            },
+        };
+        let (messages, deferred) = self.serve_messages(messages, terms, deadline).await;
         Reply {
             form,
             answer,
@@ -167,7 +253,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     async fn serve_messages(
         &self,
         messages: Vec<Message>,
-        answers_first: bool,
+        Terms {
+            answers_first,
+            keeps,
+        }: Terms,
         deadline: Deadline,
     ) -> (Vec<MessageReply>, Vec<Deferred>) {
         let (mut texts, mut replies, mut notices) = (Vec::new(), Vec::new(), Vec::new());
@@ -179,10 +268,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 events: Vec::new(),
             });
         }
-        let first = if answers_first {
-            deadline.or_earlier(Deadline::after(HTTP_CAPTURE_TIME))
+        let by = |time| deadline.or_earlier(Deadline::after(time));
+        let (first, deadline) = if answers_first {
+            (by(HTTP_CAPTURE_TIME), by(HTTP_ANSWER_TIME))
         } else {
-            deadline
+            (deadline, deadline)
         };
         let begun: Vec<Begun> = stream::iter(notices)
             .map(|(message, notice)| self.begin(message, notice, first))
@@ -194,7 +284,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 let text = texts[begun.message].clone();
                 self.acknowledge(begun, text, deadline)
             };
-            let ended = stream::iter(begun).map(acknowledge).buffered(CONCURRENCY);
+            let ended = stream::iter(begun)
+                .map(acknowledge)
+                .buffered(FOLLOWED_AT_ONCE);
             ended.collect().await
         } else {
             let end = |begun| self.end(begun, deadline);
@@ -211,7 +303,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             replies[message].events.push(served);
             all_deferred.extend(deferred);
         }
-        self.keep_failed(&texts, &replies, deadline).await;
+        self.keep_failed(keeps, &texts, &replies, deadline).await;
         (replies, all_deferred)
     }
 
@@ -243,11 +335,23 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     }
 
     /// Keeps the messages that failed, each once.
-    async fn keep_failed(&self, texts: &[Arc<str>], replies: &[MessageReply], deadline: Deadline) {
-        for (text, reply) in texts.iter().zip(replies) {
-            if let Some(failure) = reply.events.iter().find_map(|served| served.as_ref().err()) {
-                self.keep_failed_event(text, failure, deadline).await;
-            }
+    async fn keep_failed(
+        &self,
+        keeps: Keeps,
+        texts: &[Arc<str>],
+        replies: &[MessageReply],
+        deadline: Deadline,
+    ) {
+        let failed = texts.iter().zip(replies).filter_map(|(text, reply)| {
+            let failure = reply.events.iter().find_map(|one| one.as_ref().err())?;
+            keeps.includes(text, failure).then_some((text, failure))
+        });
+        let failed: Vec<_> = failed.collect();
+        for some in failed.chunks(CONCURRENCY) {
+            let keep = some
+                .iter()
+                .map(|(text, failure)| self.keep_failed_event(text, failure, deadline));
+            join_all(keep).await;
         }
     }
 
@@ -258,7 +362,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             return;
         }
         let error_type = failure.error_type().as_str();
-        let event = match FailedEvent::new(text, error_type, Timestamp::now()) {
+        let event = match FailedEvent::new(&without_headers(text), error_type, Timestamp::now()) {
             Ok(event) => event,
             Err(error) => return error!("the failed event could not be kept: {error}"),
         };
@@ -283,11 +387,17 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Begun {
         let label = Label::of(&notice);
-        let event = match &notice {
-            Ok(Notice::Instance(event)) => Some(event.clone()),
+        let again = match &notice {
+            Ok(Notice::Instance(event)) => Some(Again::Event(event.clone())),
+            Ok(Notice::Sweep(sweep)) => Some(Again::Sweep(sweep.clone())),
             _ => None,
         };
         let progress = match notice {
+            // Nothing is asked that could not be answered: a push may hold a thousand events.
+            Ok(_) if deadline.remaining().is_zero() => {
+                let call = "GetInstanceConsoleOutput";
+                Err(EcsError::timed_out(call, deadline.whole()).into())
+            }
             Ok(notice) => self.serve(notice, deadline).await,
             Err(error) => Err(error.into()),
         };
@@ -295,7 +405,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             message,
             label,
             progress,
-            event,
+            again,
         }
     }
 
@@ -320,12 +430,17 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             message,
             label,
             progress,
-            event,
+            again,
         } = begun;
-        let (served, following) = match (progress, event) {
+        let (served, following) = match (progress, again) {
             // Whatever the reason: told to the sender alone, a failure would be in no dead-letter
             // queue, and no alarm would count it.
-            (Err(error), Some(event)) => (self.defer_to_queue(event, error, deadline).await, None),
+            (Err(error), Some(Again::Event(event))) => {
+                (self.defer_to_queue(event, error, deadline).await, None)
+            }
+            (Err(error), Some(Again::Sweep(sweep))) => {
+                (self.defer_sweep(*sweep, error, deadline).await, None)
+            }
             (Err(error), None) => (Err(error), None),
             (Ok(Progress::Done(outcome)), _) => (Ok(outcome), None),
             (Ok(Progress::Following(following)), _) => {

@@ -20,7 +20,7 @@ const MAX_FORM_MEMBERS: usize = 64;
 /// Longest name of a form's member, in bytes.
 const MAX_FORM_NAME_BYTES: usize = 64;
 
-const BYTE_ORDER_MARK: char = '\u{feff}';
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Bytes → text: UTF-8, or UTF-16 behind its byte order mark, as PowerShell writes it.
 ///

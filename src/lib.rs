@@ -6,6 +6,7 @@ pub mod lambda; // runtime request → payload
 pub mod host; // HTTP server: Function Compute, or plain webhooks
 pub mod handler; // one payload in, one typed Reply out: the only door
 pub mod reply; // what became of a payload → the answer its sender expects (pure)
+pub mod redact; // what is kept of a failed event: no request headers (pure)
 pub mod delivery; // payload → events, envelopes taken off (pure)
 pub mod webhook; // who may push events over HTTP (pure)
 mod envelope; // what platforms wrap around events (pure)
@@ -15,6 +16,7 @@ pub mod ids; // instance and region IDs, checked (pure)
 pub mod triggers; // which events lead to a capture (pure)
 pub mod capture; // one event in, one Outcome out
 pub mod sweep; // the same for every instance of whole regions
+pub mod sweep_message; // what a sweep is to do, and where it goes on (pure)
 pub mod follow; // what was seen of a console, and when to look again (pure)
 pub mod queue; // messages to a later invocation
 pub mod retry; // when to try again, and when to stop

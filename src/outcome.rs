@@ -92,6 +92,8 @@ pub enum ErrorType {
     CredentialsUnavailable,
     /// There are no credentials, or they were refused.
     CredentialsRefused,
+    /// A sweep made no progress in the time of its invocation.
+    TimeoutTooShort,
     /// A fault of this program or its machine.
     Internal,
 }
@@ -114,6 +116,7 @@ impl ErrorType {
             Self::QueueRefused => "QueueRefused",
             Self::CredentialsUnavailable => "CredentialsUnavailable",
             Self::CredentialsRefused => "CredentialsRefused",
+            Self::TimeoutTooShort => "TimeoutTooShort",
             Self::Internal => "Internal",
         }
     }

@@ -37,6 +37,14 @@ pub struct QueueConfig {
     pub credentials: Source,
 }
 
+impl QueueConfig {
+    /// Whether it is a FIFO queue: only their names end so ("Amazon SQS FIFO queue and message
+    /// identifiers").
+    pub fn is_fifo(&self) -> bool {
+        self.url.path().trim_end_matches('/').ends_with(".fifo")
+    }
+}
+
 /// A queue.
 ///
 /// Its futures are boxed: the SDK's are nested too deep for the compiler to follow them through

@@ -3,30 +3,55 @@
 use serde_json::Value;
 
 use crate::archive;
-use crate::capture::Archiver;
+use crate::capture::{Archiver, CaptureError};
 use crate::ecs::{ConsoleSource, Fleet};
 use crate::handler::Payload;
 use crate::key::{FAILED_PREFIX, FailedKey};
+use crate::outcome::ErrorType;
 use crate::queue::{Queue, QueueError, Received};
 use crate::record::FailedEvent;
 use crate::reply::InvocationError;
 use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
 use crate::store::{Store, StoreError};
 
-/// Why an event could not be served again or taken off its list.
+/// What is done about an event that can never succeed: one that is not an event, whatever is
+/// mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidEvents {
+    /// It stays.
+    Keep,
+    /// It is removed.
+    Drop,
+}
+
+/// What became of an event that is no longer on its list.
+#[derive(Debug)]
+pub enum Redriven {
+    /// Everything in it succeeded; the answer.
+    Served(Value),
+    /// It can never succeed, for this reason, and was removed.
+    Dropped(InvocationError),
+    /// Somebody else was faster.
+    Gone,
+}
+
+/// Why an event stays on its list.
 #[derive(Debug, thiserror::Error)]
 pub enum RedriveError {
-    /// It failed again, and stays.
+    /// Something in it failed again.
     #[error("{0}")]
     Failed(InvocationError),
+    /// It can never succeed; everything else in it has succeeded.
+    #[error("it can never succeed: {0}")]
+    Invalid(InvocationError),
     /// It cannot be read or removed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It cannot be removed from its queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// It is no event that was kept here.
-    #[error("{0} is no failed event of this program")]
+    /// It is not an event that was kept here.
+    #[error("{0} is not a failed event of this program")]
     Damaged(String),
 }
 
@@ -37,7 +62,7 @@ impl RedriveError {
             Self::Failed(error) => error.is_transient,
             Self::Store(error) => error.is_transient(),
             Self::Queue(error) => error.remedy() != Remedy::GiveUp,
-            Self::Damaged(_) => false,
+            Self::Invalid(_) | Self::Damaged(_) => false,
         }
     }
 }
@@ -55,28 +80,30 @@ pub async fn failed_events(store: &impl Store) -> Result<Vec<FailedKey>, StoreEr
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
-    /// Serves a failed event of the archive again, and removes it when that succeeds.
+    /// Serves a failed event of the archive again, and removes it when everything in it succeeds.
     ///
     /// # Errors
     /// [`RedriveError`]; the event stays then.
     pub async fn redrive(
         &self,
         key: &FailedKey,
+        invalid: InvalidEvents,
         deadline: Deadline,
-    ) -> Result<Value, RedriveError> {
+    ) -> Result<Redriven, RedriveError> {
         let key = key.to_string();
         let store = Retrying::new(&self.store, deadline);
         let Some(object) = store.get(&key).await? else {
-            return Ok(Value::Null); // Somebody else was faster.
+            return Ok(Redriven::Gone);
         };
         let event = FailedEvent::read(&object.body)
             .map_err(|_| RedriveError::Damaged(self.store.url(&key)))?;
-        let reply = self.serve_again(&event, deadline).await?;
+        let redriven = self.serve_again(&event, invalid, deadline).await?;
         store.delete(&key).await?;
-        Ok(reply)
+        Ok(redriven)
     }
 
-    /// Serves a message of a dead-letter queue again, and deletes it when that succeeds.
+    /// Serves a message of a dead-letter queue again, and deletes it when everything in it
+    /// succeeds.
     ///
     /// # Errors
     /// [`RedriveError`]; the message stays then, and shows up again after its visibility timeout.
@@ -84,21 +111,32 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         &self,
         queue: &Queue,
         message: &Received,
+        invalid: InvalidEvents,
         deadline: Deadline,
-    ) -> Result<Value, RedriveError> {
-        let reply = self.serve_again(&message.body, deadline).await?;
+    ) -> Result<Redriven, RedriveError> {
+        let redriven = self.serve_again(&message.body, invalid, deadline).await?;
         retry(deadline, "DeleteMessage", || queue.delete(message)).await?;
-        Ok(reply)
+        Ok(redriven)
     }
 
-    /// The answer to an event of which everything succeeded.
-    async fn serve_again(&self, event: &str, deadline: Deadline) -> Result<Value, RedriveError> {
-        let reply = self
-            .dispatch(Payload::Replay(event.as_bytes()), deadline)
-            .await;
-        match reply.failure() {
-            Some(failure) => Err(RedriveError::Failed(failure)),
-            None => reply.to_json().map_err(RedriveError::Failed),
+    /// What an event ended in that can be removed.
+    async fn serve_again(
+        &self,
+        event: &str,
+        invalid: InvalidEvents,
+        deadline: Deadline,
+    ) -> Result<Redriven, RedriveError> {
+        let payload = Payload::Replay(event.as_bytes());
+        let reply = self.dispatch(payload, deadline).await;
+        let Some(failure) = reply.failure() else {
+            let answer = reply.to_json().map_err(RedriveError::Failed)?;
+            return Ok(Redriven::Served(answer));
+        };
+        let is_invalid = |failure: &CaptureError| failure.error_type() == ErrorType::InvalidEvent;
+        match invalid {
+            _ if !reply.failures().all(is_invalid) => Err(RedriveError::Failed(failure)),
+            InvalidEvents::Keep => Err(RedriveError::Invalid(failure)),
+            InvalidEvents::Drop => Ok(Redriven::Dropped(failure)),
         }
     }
 }

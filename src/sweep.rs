@@ -1,137 +1,50 @@
 //! A sweep: what the events do for one instance, for every instance of whole regions. It also keeps
 //! what a missed event left out.
+//!
+//! A sweep makes progress in every invocation, within a page where the time is short, or it is an
+//! error that says which time-out to set.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
+use tracing::warn;
 
-use crate::capture::{Archiver, CaptureError};
-use crate::ecs::response::EcsError;
+use crate::capture::{Archiver, CaptureError, send};
+use crate::ecs::response::{EcsError, InstancesPage};
 use crate::ecs::{ConsoleSource, Fleet};
 use crate::event::{Cause, InstanceEvent};
+use crate::handler::HTTP_CAPTURE_TIME;
 use crate::ids::{InstanceId, RegionId};
 use crate::outcome::Outcome;
 use crate::retry::{Deadline, Retrying};
 use crate::store::Store;
+pub use crate::sweep_message::{Cursor, Sweep, Tally};
 
-/// Kept of an invocation's time: no page is begun with less. A page of 100 instances takes 20 s at
-/// five a second, and the last of them some more.
-const PAGE_RESERVE: Duration = Duration::from_secs(30);
+/// Kept of an invocation's time, or a quarter of it where that is less: to send on what is left.
+const END_RESERVE: Duration = Duration::from_secs(5);
+/// So long before that no instance is begun, or for a quarter of the time where that is less: what
+/// is begun is to end by itself and not to be cut off.
+const BEGIN_RESERVE: Duration = Duration::from_secs(2);
 /// Longest one instance is tried.
 const INSTANCE_TIME: Duration = Duration::from_secs(60);
-/// Failures that are told one by one; the others are counted.
-const MAX_FAILURES: usize = 20;
-
-/// What to sweep, how fast, and where to go on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sweep {
-    /// These regions.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub regions: BTreeSet<RegionId>,
-    /// Every region the account can use.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub all_regions: bool,
-    /// Instances captured at once.
-    #[serde(default = "default_concurrency")]
-    pub concurrency: u8,
-    /// Instances begun in a second, at most: ECS throttles by account and region.
-    #[serde(default = "default_per_second")]
-    pub per_second: u16,
-    /// Where an unfinished sweep goes on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resume: Option<Cursor>,
-    /// What it did before that.
-    #[serde(default)]
-    pub done: Tally,
-}
-
-/// The page that comes next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cursor {
-    /// Regions before it are done.
-    pub region_id: RegionId,
-    /// Pages before it are done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_token: Option<String>,
-}
-
-/// What a sweep did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Regions that were listed to their end.
-    pub regions: u64,
-    /// Instances that were asked for.
-    pub instances: u64,
-    /// Consoles that were not in the archive and now are.
-    pub stored: u64,
-    /// Consoles the archive had.
-    pub already_stored: u64,
-    /// Instances without a console.
-    pub no_console: u64,
-    /// Instances and regions that failed.
-    pub failed: u64,
-    /// The first of those.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failures: Vec<String>,
-}
+/// An instance that fails although it had this much time has failed. With less, it is tried again
+/// in the next invocation.
+const FAIR_TIME: Duration = Duration::from_secs(10);
 
 /// What a sweep tells while it goes on.
 #[derive(Debug)]
-pub enum News<'a> {
+pub enum SweepProgress<'a> {
     /// A region is begun; how many instances it has, where ECS says it.
     Region(&'a RegionId, Option<u64>),
     /// An instance is done.
     Instance(&'a InstanceId, &'a Result<Outcome, CaptureError>),
-    /// A page is done; this sweep does what is left.
-    Page(&'a Sweep),
-}
-
-fn default_concurrency() -> u8 {
-    8
-}
-
-fn default_per_second() -> u16 {
-    5
-}
-
-impl Sweep {
-    /// A sweep over these regions, or over all.
-    pub fn new(regions: BTreeSet<RegionId>, all_regions: bool) -> Self {
-        Self {
-            regions,
-            all_regions,
-            concurrency: default_concurrency(),
-            per_second: default_per_second(),
-            resume: None,
-            done: Tally::default(),
-        }
-    }
-}
-
-impl Tally {
-    fn fail(&mut self, what: &str, error: &CaptureError) {
-        self.failed += 1;
-        if self.failures.len() < MAX_FAILURES {
-            self.failures.push(format!("{what}: {error}"));
-        }
-    }
-
-    fn count(&mut self, instance_id: &InstanceId, served: &Result<Outcome, CaptureError>) {
-        self.instances += 1;
-        match served {
-            Ok(Outcome::Stored(_)) => self.stored += 1,
-            Ok(Outcome::AlreadyStored(_)) => self.already_stored += 1,
-            Ok(_) => self.no_console += 1,
-            Err(error) => self.fail(instance_id.as_str(), error),
-        }
-    }
+    /// A page is done, or the time is over; this sweep does what is left.
+    Left(&'a Sweep),
 }
 
 /// How a sweep ended.
@@ -139,8 +52,48 @@ impl Tally {
 pub enum Swept {
     /// Every region was listed to its end.
     Whole(Tally),
-    /// The time is over; this sweep does what is left.
+    /// The time is over; this sweep does what is left. Something was done of it.
     Unfinished(Box<Sweep>),
+}
+
+/// Why a sweep cannot go on: it would come back as it is, again and again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the sweep captured nothing in the {:.1} s it had{}: give the function a time-out of 60 s or \
+     more; over HTTP a sweep has {:.1} s, so send it to the function itself",
+    .time.as_secs_f32(),
+    .cause.as_deref().map(|cause| format!(" ({cause})")).unwrap_or_default(),
+    HTTP_CAPTURE_TIME.as_secs_f32()
+)]
+pub struct NoProgress {
+    /// What it had.
+    pub time: Duration,
+    /// What the last instance failed with, where one was begun.
+    pub cause: Option<String>,
+}
+
+/// One invocation's part of a sweep.
+struct Part<'a> {
+    sweep: Sweep,
+    /// A tick for each instance that may begin.
+    pace: Mutex<Interval>,
+    /// No instance is begun later.
+    begin_by: Deadline,
+    /// Everything is answered by then.
+    end: Deadline,
+    has_progressed: bool,
+    first_failure: Option<CaptureError>,
+    /// Why an instance was left for the next invocation.
+    last_left: Option<String>,
+    tell: &'a (dyn Fn(SweepProgress<'_>) + Sync),
+}
+
+/// How far a region or a page was swept.
+enum Reached {
+    /// To its end.
+    End,
+    /// Here it goes on.
+    OutOfTime(Cursor),
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
@@ -148,86 +101,225 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// and the others still swept.
     ///
     /// # Errors
-    /// [`CaptureError`] when nothing could be swept: no region is known, or all failed.
+    /// [`CaptureError`] when nothing could be swept: no region is known, all failed, or the time
+    /// was too short for one instance.
     pub async fn sweep(
         &self,
-        mut sweep: Sweep,
+        sweep: Sweep,
         deadline: Deadline,
-        news: &(dyn Fn(News<'_>) + Sync),
+        tell: &(dyn Fn(SweepProgress<'_>) + Sync),
     ) -> Result<Swept, CaptureError> {
-        let mut first_failure = None;
-        let regions = self.regions_of(&sweep, deadline).await?;
-        let begun = sweep.resume.as_ref().map(|cursor| &cursor.region_id);
-        let left: Vec<_> = regions.into_iter().filter(|id| Some(id) >= begun).collect();
-        let pace = pace(sweep.per_second);
+        let time = deadline.remaining();
+        let end = deadline.with_reserve(END_RESERVE);
+        let mut part = Part {
+            pace: pace(sweep.per_second),
+            begin_by: end.with_reserve(BEGIN_RESERVE),
+            end,
+            has_progressed: false,
+            first_failure: None,
+            last_left: None,
+            tell,
+            sweep,
+        };
+        let regions = self.regions_of(&part.sweep, end).await?;
+        let mut resume = part.sweep.resume.take();
+        let begun = resume.as_ref().map(|cursor| cursor.region_id.clone());
+        let left = regions.into_iter().filter(|id| Some(id) >= begun.as_ref());
         for region_id in left {
-            let resumed = sweep.resume.take().filter(|c| c.region_id == region_id);
-            let mut next_token = resumed.and_then(|cursor| cursor.next_token);
-            let mut is_first_page = true;
-            loop {
-                if deadline.remaining() < PAGE_RESERVE {
-                    sweep.resume = Some(Cursor {
-                        region_id,
-                        next_token,
-                    });
-                    return Ok(Swept::Unfinished(Box::new(sweep)));
+            let resumed = resume.take().filter(|cursor| cursor.region_id == region_id);
+            let cursor = resumed.unwrap_or_else(|| Cursor::start(region_id));
+            if let Reached::OutOfTime(cursor) = self.sweep_region(&mut part, cursor).await {
+                if !part.has_progressed {
+                    let cause = part.last_left;
+                    return Err(NoProgress { time, cause }.into());
                 }
-                let fleet = Retrying::new(&self.source, deadline);
-                let page = match fleet.instances(&region_id, next_token.as_deref()).await {
-                    Ok(page) => page,
-                    // A token that is too old begins the region anew; what is stored stays.
-                    Err(EcsError::Rejected { .. }) if next_token.is_some() && is_first_page => {
-                        next_token = None;
-                        continue;
-                    }
-                    Err(error) => {
-                        let error = CaptureError::from(error);
-                        sweep.done.fail(region_id.as_str(), &error);
-                        first_failure.get_or_insert(error);
-                        break;
-                    }
-                };
-                if is_first_page {
-                    news(News::Region(&region_id, page.total));
-                    is_first_page = false;
-                }
-                let captures = page.instance_ids.into_iter().map(|instance_id| {
-                    let (pace, region_id) = (&pace, region_id.clone());
-                    async move {
-                        pace.lock().await.tick().await;
-                        let time = deadline.or_earlier(Deadline::after(INSTANCE_TIME));
-                        let event = swept(instance_id.clone(), region_id);
-                        (instance_id, self.capture(event, time).await)
-                    }
-                });
-                let mut captures =
-                    stream::iter(captures).buffer_unordered(usize::from(sweep.concurrency.max(1)));
-                while let Some((instance_id, served)) = captures.next().await {
-                    news(News::Instance(&instance_id, &served));
-                    sweep.done.count(&instance_id, &served);
-                    if let Err(error) = served {
-                        first_failure.get_or_insert(error);
-                    }
-                }
-                drop(captures);
-                next_token = page.next_token;
-                if next_token.is_none() {
-                    sweep.done.regions += 1;
-                    break;
-                }
-                sweep.resume = Some(Cursor {
-                    region_id: region_id.clone(),
-                    next_token: next_token.clone(),
-                });
-                news(News::Page(&sweep));
-                sweep.resume = None;
+                part.sweep.resume = Some(cursor);
+                tell(SweepProgress::Left(&part.sweep));
+                return Ok(Swept::Unfinished(Box::new(part.sweep)));
             }
         }
-        let done = sweep.done;
-        match first_failure {
+        let done = part.sweep.done;
+        match part.first_failure {
             Some(error) if done.stored + done.already_stored + done.no_console == 0 => Err(error),
             _ => Ok(Swept::Whole(done)),
         }
+    }
+
+    async fn sweep_region(&self, part: &mut Part<'_>, mut cursor: Cursor) -> Reached {
+        let mut is_first_page = true;
+        loop {
+            if part.begin_by.remaining().is_zero() {
+                return Reached::OutOfTime(cursor);
+            }
+            let page = match self.page(part, &mut cursor, is_first_page).await {
+                Ok(page) => page,
+                Err(error) if error.is_transient() && part.end.remaining() < FAIR_TIME => {
+                    part.last_left = Some(error.to_string());
+                    return Reached::OutOfTime(cursor);
+                }
+                Err(error) => {
+                    let error = CaptureError::from(error);
+                    part.sweep.done.fail(cursor.region_id.as_str(), &error);
+                    part.first_failure.get_or_insert(error);
+                    part.has_progressed = true;
+                    return Reached::End;
+                }
+            };
+            if is_first_page {
+                (part.tell)(SweepProgress::Region(&cursor.region_id, page.total));
+                is_first_page = false;
+            }
+            cursor = match self.sweep_page(part, cursor, page.instance_ids).await {
+                (cursor, true) => cursor,
+                (cursor, false) => return Reached::OutOfTime(cursor),
+            };
+            part.has_progressed = true;
+            let Some(next_token) = page.next_token else {
+                part.sweep.done.regions += 1;
+                return Reached::End;
+            };
+            cursor.next_token = Some(next_token);
+            cursor.done.clear();
+            part.sweep.resume = Some(cursor.clone());
+            (part.tell)(SweepProgress::Left(&part.sweep));
+            part.sweep.resume = None;
+        }
+    }
+
+    /// The page at the cursor. A token that is too old begins the region anew, once; what is
+    /// stored stays.
+    async fn page(
+        &self,
+        part: &Part<'_>,
+        cursor: &mut Cursor,
+        is_first: bool,
+    ) -> Result<InstancesPage, EcsError> {
+        let fleet = Retrying::new(&self.source, part.end);
+        let token = cursor.next_token.clone();
+        let mut page = fleet.instances(&cursor.region_id, token.as_deref()).await;
+        if let Err(EcsError::Rejected { .. }) = &page
+            && token.is_some()
+            && is_first
+            && !cursor.is_begun_anew
+        {
+            *cursor = Cursor {
+                is_begun_anew: true,
+                ..Cursor::start(cursor.region_id.clone())
+            };
+            page = fleet.instances(&cursor.region_id, None).await;
+        }
+        let page = page?;
+        if page.next_token.is_some() && page.next_token == cursor.next_token {
+            return Err(EcsError::Unreadable {
+                status: 200,
+                reason: "the next page of instances is this page".into(),
+            });
+        }
+        Ok(page)
+    }
+
+    /// Captures what is not done yet of a page; whether that is all of it.
+    async fn sweep_page(
+        &self,
+        part: &mut Part<'_>,
+        mut cursor: Cursor,
+        instance_ids: Vec<InstanceId>,
+    ) -> (Cursor, bool) {
+        let ids = instance_ids.into_iter().collect::<BTreeSet<_>>();
+        let ids: Vec<_> = ids.difference(&cursor.done).cloned().collect();
+        let (all, mut done) = (ids.len(), 0);
+        let Part { end, begin_by, .. } = *part;
+        let captures = ids.into_iter().map(|instance_id| {
+            let (pace, region_id) = (&part.pace, cursor.region_id.clone());
+            async move {
+                if begin_by.remaining().is_zero() {
+                    return None;
+                }
+                let turn = async { pace.lock().await.tick().await };
+                tokio::time::timeout(begin_by.remaining(), turn)
+                    .await
+                    .ok()?;
+                let time = end.or_earlier(Deadline::after(INSTANCE_TIME));
+                let had = time.remaining();
+                let served = self.capture(event(&instance_id, region_id), time).await;
+                Some((instance_id, served, had))
+            }
+        });
+        let captures: Vec<_> = captures.collect();
+        let at_once = usize::from(part.sweep.concurrency.max(1));
+        let mut captures = stream::iter(captures).buffer_unordered(at_once);
+        let mut finished = Vec::new();
+        while let Some(begun) = captures.next().await {
+            let Some((instance_id, served, had)) = begun else {
+                continue; // It is begun in the next invocation.
+            };
+            if let Err(error) = &served
+                && error.is_transient()
+                && had < FAIR_TIME
+            {
+                part.last_left = Some(format!("{instance_id}: {error}"));
+                continue;
+            }
+            (part.tell)(SweepProgress::Instance(&instance_id, &served));
+            part.sweep.done.count(&instance_id, &served);
+            part.has_progressed = true;
+            done += 1;
+            if let Err(error) = served {
+                part.first_failure.get_or_insert(error);
+            }
+            finished.push(instance_id);
+        }
+        drop(captures);
+        cursor.done.extend(finished);
+        (cursor, done == all)
+    }
+
+    /// Sends what is left of a sweep to the queue, or answers it to the sender.
+    pub(crate) async fn go_on(
+        &self,
+        swept: Swept,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let sweep = match swept {
+            Swept::Whole(done) => return Ok(Outcome::Swept { done, resume: None }),
+            Swept::Unfinished(sweep) => sweep,
+        };
+        if self.follow_queue.is_none() {
+            warn!(
+                "the sweep is not finished: give the function more time, set FOLLOW_QUEUE_URL, or \
+                 send what it answers as `resume`"
+            );
+        }
+        self.send_on(*sweep, deadline).await
+    }
+
+    /// A sweep that was sent over HTTP and for which the time of an answer is too short: the queue
+    /// brings it to an invocation that has more.
+    ///
+    /// # Errors
+    /// `error`, why it could not go on, or [`CaptureError`] of the queue.
+    pub(crate) async fn defer_sweep(
+        &self,
+        sweep: Sweep,
+        error: CaptureError,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        if self.follow_queue.is_none() {
+            return Err(error);
+        }
+        warn!("the sweep goes to the follow queue: {error}");
+        self.send_on(sweep, deadline).await
+    }
+
+    async fn send_on(&self, sweep: Sweep, deadline: Deadline) -> Result<Outcome, CaptureError> {
+        let event = json!({ "sweep": sweep });
+        if let Some(queue) = &self.follow_queue {
+            send(queue, &event, Duration::ZERO, deadline).await?;
+        }
+        Ok(Outcome::Swept {
+            done: sweep.done,
+            resume: Some(event),
+        })
     }
 
     async fn regions_of(
@@ -253,9 +345,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     }
 }
 
-fn swept(instance_id: InstanceId, region_id: RegionId) -> InstanceEvent {
+fn event(instance_id: &InstanceId, region_id: RegionId) -> InstanceEvent {
     InstanceEvent {
-        instance_id,
+        instance_id: instance_id.clone(),
         region_id: Some(region_id),
         account_id: None,
         cause: Cause::Sweep,
@@ -269,35 +361,4 @@ fn pace(per_second: u16) -> Mutex<Interval> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / u32::from(per_second.max(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     Mutex::new(ticks)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(json: &str) -> Result<Sweep, serde_json::Error> {
-        serde_json::from_str(json)
-    }
-
-    #[test]
-    fn what_is_left_out_has_its_default() {
-        let sweep = read(r#"{"regions": ["cn-beijing"]}"#).unwrap();
-        let beijing = RegionId::parse("cn-beijing").unwrap();
-        assert_eq!(sweep, Sweep::new(BTreeSet::from([beijing]), false));
-        assert!(read(r#"{"all_regions": true}"#).unwrap().all_regions);
-    }
-
-    #[test]
-    fn wrong_members_are_refused() {
-        for json in [
-            r#"{"regions": ["evil.example/"]}"#,
-            r#"{"regions": "cn-beijing"}"#,
-            r#"{"region": "cn-beijing"}"#,
-            r#"{"per_second": -1}"#,
-            r#"{"concurrency": 10000}"#,
-            "5",
-        ] {
-            assert!(read(json).is_err(), "{json}");
-        }
-    }
 }

@@ -52,6 +52,25 @@ fn bucket(changes: &[(&str, &str)]) -> ecs_console_archiver::store::bucket::Buck
 }
 
 #[test]
+fn a_fifo_queue_to_follow_with_is_refused_with_what_to_make() {
+    let changes = [
+        ("FOLLOW_SECONDS", "180"),
+        (
+            "FOLLOW_QUEUE_URL",
+            "https://sqs.us-east-1.amazonaws.com/123456789012/follow.fifo",
+        ),
+    ];
+    let error = Config::from_environment(&environment(&changes)).unwrap_err();
+    let [problem] = error.problems() else {
+        panic!("{error}");
+    };
+    assert!(problem.contains("FIFO") && problem.contains("standard queue"));
+    let standard = "https://sqs.us-east-1.amazonaws.com/123456789012/follow-fifo";
+    let changes = [("FOLLOW_SECONDS", "180"), ("FOLLOW_QUEUE_URL", standard)];
+    assert!(Config::from_environment(&environment(&changes)).is_ok());
+}
+
+#[test]
 fn a_prefix_ends_in_one_slash_or_is_empty() {
     for (url, prefix) in [
         ("s3://bucket", ""),
@@ -134,7 +153,13 @@ fn wrong_settings_are_named_with_what_is_expected() {
         ("ARCHIVE_PROFILE", &["garage", "AWS"]),
         (
             "FOLLOW_QUEUE_URL",
-            &["queue", "https://sqs.us-east-1.amazonaws.com", "sqs://a/b"][..],
+            &[
+                "queue",
+                "https://sqs.us-east-1.amazonaws.com",
+                "sqs://a/b",
+                "https://sqs.us-east-1.amazonaws.com/123456789012/follow.fifo",
+                "http://127.0.0.1:9324/000000000000/follow.fifo/",
+            ][..],
         ),
         ("AWS_ENDPOINT_URL_S3", &["s3.example.com", "https://h?x"]),
         (

@@ -214,14 +214,17 @@ async fn on_function_compute_an_event_is_captured_and_answered() {
 async fn a_failed_invocation_says_so_in_the_header_that_counts() {
     let server = function_compute(&[]).await;
     for (event, error_type) in [
-        (json!({"instance_id": "../etc"}), "InvalidEvent"),
-        (json!({"instance_id": ID}), "EcsDenied"),
+        // By hand: whoever invoked it reads the answer.
+        (json!({"instance_id": "../etc"}).to_string(), "InvalidEvent"),
+        (json!({"instance_id": ID}).to_string(), "EcsDenied"),
+        ("{ no event".to_owned(), "InvalidEvent"),
+        (starting(ID), "EcsDenied"),
     ] {
         server.set(Console::Error {
             status: 403,
             code: "Forbidden.RAM".into(),
         });
-        let answer = server.invoke(event.to_string()).send().await.unwrap();
+        let answer = server.invoke(event).send().await.unwrap();
         assert_eq!(answer.status(), 404);
         assert_eq!(answer.headers()["x-fc-status"], "404");
         assert_eq!(json_of(answer).await["errorType"], error_type);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::record::FailedEvent;
-use ecs_console_archiver::simulator::Console;
+use ecs_console_archiver::simulator::{Console, Simulator};
 use serde_json::json;
 
 use crate::support::runtime_api::Function;
@@ -20,12 +20,13 @@ fn failed(server: &S3Server) -> Vec<String> {
 }
 
 fn denied(bucket: &Bucket) {
-    let console = Console::Error {
-        status: 403,
-        code: "Forbidden.RAM".into(),
-    };
+    denied_by(&bucket.simulator);
+}
+
+fn denied_by(simulator: &Simulator) {
     let id = InstanceId::parse(ID).unwrap();
-    bucket.simulator.set_console(&id, console);
+    let code = "Forbidden.RAM".to_owned();
+    simulator.set_console(&id, Console::Error { status: 403, code });
 }
 
 fn mended(bucket: &Bucket) {
@@ -110,26 +111,103 @@ async fn on_lambda_the_platform_keeps_them_unless_told_otherwise() {
     }
 }
 
+/// Events that are none, whatever is mended.
+const INVALID: [&str; 6] = [
+    "{ no event",
+    "[]{",
+    r#"{"instance_id": "../etc"}"#,
+    r#"{"eventName": "unheard of", "resources": []}"#,
+    r#"{"source": "acs.ecs", "type": "ecs:Instance:StateChange", "data": {"state": "Starting"}}"#,
+    r#"{"sweep": {"region": "cn-hangzhou"}}"#,
+];
+
 #[tokio::test]
-async fn in_a_folder_they_are_files() {
+async fn in_a_folder_what_can_never_succeed_is_named_and_dropped_when_asked_for() {
     let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
     let mut settings = ecs_settings(&simulator);
     settings.extend(folder_settings(folder.path()));
-    let broken = folder.path().join("broken.json");
-    std::fs::write(&broken, "{ no event").unwrap();
-    let output = cli(&settings, &["invoke", broken.to_str().unwrap()]).await;
-    assert_eq!(output.status.code(), Some(2));
-    let kept = folder.path().join("failed");
-    let names = names_in(&kept, ".json");
-    let name = names.iter().find(|name| !name.ends_with(".meta")).unwrap();
-    let text = std::fs::read_to_string(kept.join(format!("{name}.json"))).unwrap();
-    assert!(
-        text.contains("{ no event") && text.contains("InvalidEvent"),
-        "{text}"
-    );
+    let files = INVALID.map(|event| keep(folder.path(), "InvalidEvent", event));
     // It is listed as no console, and stays until someone removes it.
     assert_eq!(cli(&settings, &["list"]).await.status.code(), Some(3));
-    assert_eq!(cli(&settings, &["redrive"]).await.status.code(), Some(1));
+    for _ in 0..2 {
+        let output = cli(&settings, &["redrive"]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert_eq!(told.matches("can never succeed: ").count(), INVALID.len());
+        assert!(told.contains("6 of the events") && told.contains("--drop-invalid"));
+        assert!(files.iter().all(|file| file.exists()));
+    }
+    // A threshold alarm was kept before it was known; now it asks for nothing.
+    let alarm = r#"{"alertName": "cpu", "alertState": "ALERT", "expression": "$Average>90"}"#;
+    let alarm = keep(folder.path(), "InvalidEvent", alarm);
+    cli(&settings, &["redrive"]).await;
+    assert!(!alarm.exists());
+    // What fails for another reason is not dropped, and is the exit code.
+    denied_by(&simulator);
+    let event = std::fs::read_to_string(root().join(EVENT)).unwrap();
+    let failing = keep(folder.path(), "EcsDenied", &event);
+    let mixed = keep(folder.path(), "EcsDenied", &format!("[{event},{{}}]"));
+    let output = cli(&settings, &["redrive", "--drop-invalid"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("dropped: "));
+    assert!(!files.iter().any(|file| file.exists()));
+    assert!(failing.exists() && mixed.exists());
+    // What is good in it is stored before the rest is dropped.
+    set_console(&simulator, ID, b"hello\n", "2024-03-22 10:04:57");
+    let output = cli(&settings, &["redrive", "--drop-invalid"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!failing.exists() && !mixed.exists());
+    assert_eq!(names_in(&folder.path().join(ID), ".log.gz").len(), 1);
+}
+
+#[tokio::test]
+async fn of_a_queue_what_can_never_succeed_stays_until_it_is_dropped() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let sqs = SqsServer::start().await;
+    sqs.give_again();
+    INVALID.iter().for_each(|event| sqs.put(event));
+    let queue_url = sqs.queue_url();
+    let redrive = ["redrive", "--queue-url", &queue_url];
+    let output = cli(&bucket.settings, &redrive).await;
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert_eq!(sqs.left().0, INVALID.len());
+    let dropping = [&redrive[..], &["--drop-invalid"]].concat();
+    let output = cli(&bucket.settings, &dropping).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(sqs.left().0, 0);
+    let output = cli(
+        &bucket.settings,
+        &["redrive", "--dry-run", "--drop-invalid"],
+    )
+    .await;
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_message_that_comes_twice_is_served_once_and_leaves_nothing() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let sqs = SqsServer::start().await;
+    sqs.put_twice(&std::fs::read_to_string(root().join(EVENT)).unwrap());
+    let arguments = ["redrive", "--queue-url", &sqs.queue_url()];
+    let output = cli(&bucket.settings, &arguments).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).matches("stored ").count(), 1);
+    assert_eq!(sqs.left(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_queue_that_gives_nothing_or_refuses_is_told() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let sqs = SqsServer::start().await;
+    let arguments = ["redrive", "--queue-url", &sqs.queue_url()];
+    let output = cli(&bucket.settings, &arguments).await;
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    sqs.put(&std::fs::read_to_string(root().join(EVENT)).unwrap());
+    sqs.fault_next(403, "AccessDenied");
+    let output = cli(&bucket.settings, &arguments).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("AccessDenied"));
+    assert_eq!(sqs.left(), (1, 0));
 }
 
 #[tokio::test]
@@ -147,7 +225,7 @@ async fn a_dead_letter_queue_is_emptied_of_what_succeeds() {
     sqs.put("{ no event");
     let arguments = ["redrive", "--queue-url", &sqs.queue_url()];
     let output = cli(&bucket.settings, &arguments).await;
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     assert_eq!(sqs.left(), (0, 1), "the broken one stays");
     let id = "i-bp1panicnoroot00001";
     let keys: Vec<_> = bucket.server.records().into_keys().collect();
@@ -167,7 +245,7 @@ async fn a_queue_whose_failures_come_back_is_left_at_last() {
     sqs.put(&std::fs::read_to_string(root().join(EVENT)).unwrap());
     let arguments = ["redrive", "--queue-url", &sqs.queue_url()];
     let output = cli(&bucket.settings, &arguments).await;
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     assert_eq!(
         sqs.left(),
         (1, 2),
@@ -227,9 +305,7 @@ async fn an_event_of_the_archive_that_fails_again_inside_an_http_envelope_stays(
     let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
     let mut settings = ecs_settings(&simulator);
     settings.extend(folder_settings(folder.path()));
-    let id = InstanceId::parse(ID).unwrap();
-    let code = "Forbidden.RAM".to_owned();
-    simulator.set_console(&id, Console::Error { status: 403, code });
+    denied_by(&simulator);
     let event = std::fs::read_to_string(root().join(EVENT)).unwrap();
     let file = keep(folder.path(), "EcsDenied", &in_http_envelope(&event));
     assert_eq!(cli(&settings, &["redrive"]).await.status.code(), Some(1));

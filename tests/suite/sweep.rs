@@ -243,16 +243,15 @@ async fn a_sweep_that_runs_out_of_time_goes_on_through_the_queue() {
     ];
     bucket.settings.extend(settings(&queue));
     let function = Function::start(&bucket.settings).await;
-    // Less than a page is given.
-    let short = std::time::Duration::from_secs(10);
-    let request = event(&json!({"regions": ["cn-hangzhou"], "per_second": 1000}));
+    // Less than the page takes.
+    let short = std::time::Duration::from_secs(2);
+    let request = event(&json!({"regions": ["cn-hangzhou"], "per_second": 2}));
     let Answer::Response(reply) = function.invoke(&request, short).await else {
         panic!("it failed");
     };
-    assert_eq!(
-        (&reply["outcome"], &reply["instances"]),
-        (&json!("swept"), &json!(0))
-    );
+    assert_eq!(reply["outcome"], "swept");
+    let done = reply["instances"].as_u64().unwrap() as usize;
+    assert!((1..instances().len()).contains(&done), "{reply}");
     let sent = sqs.take_sent().unwrap();
     assert_eq!(
         serde_json::from_str::<Value>(&sent.body).unwrap(),
@@ -261,6 +260,70 @@ async fn a_sweep_that_runs_out_of_time_goes_on_through_the_queue() {
     let reply = function.result_of(sent.body.as_bytes()).await;
     assert_eq!(reply["stored"], instances().len());
     assert_eq!(reply.get("resume"), None);
+    assert_eq!(sqs.take_sent(), None);
+}
+
+#[tokio::test]
+async fn a_sweep_that_can_do_nothing_in_its_time_fails_and_sends_itself_nowhere() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    let sqs = SqsServer::start().await;
+    let queue = [
+        ("FOLLOW_SECONDS", "60"),
+        ("FOLLOW_QUEUE_URL", &sqs.queue_url()),
+    ];
+    bucket.settings.extend(settings(&queue));
+    bucket.simulator.plan_faults(&"stall*100".parse().unwrap());
+    let function = Function::start(&bucket.settings).await;
+    let request = event(&json!({"regions": ["cn-hangzhou"]}));
+    let (error_type, message) = function.failure_of(&request).await;
+    assert_eq!(error_type, "TimeoutTooShort", "{message}");
+    assert!(message.contains("time-out of 60 s"), "{message}");
+    assert_eq!(sqs.take_sent(), None);
+}
+
+#[tokio::test]
+async fn a_message_of_the_version_before_is_swept_on() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    let done = json!({"regions": 0, "instances": 3, "stored": 2, "already_stored": 1,
+                      "no_console": 0, "failed": 0});
+    let message = json!({"regions": ["cn-hangzhou"], "concurrency": 8, "per_second": 1000,
+                         "resume": {"region_id": "cn-hangzhou"}, "done": done});
+    let reply = function.result_of(&event(&message)).await;
+    assert_eq!(reply["stored"], 2 + instances().len(), "{reply}");
+}
+
+#[tokio::test]
+async fn on_the_command_line_a_time_out_ends_it_and_the_file_goes_on() {
+    let fleet = fleet(20).await;
+    let file = fleet.folder.path().join("left.json");
+    let file = file.to_str().unwrap();
+    let arguments = ["sweep", "--region", "cn-hangzhou", "--resume", file];
+    let slow = [&arguments[..], &["--per-second", "2", "--timeout", "2"]].concat();
+    let output = cli(&fleet.settings, &slow).await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("timed out after 2 s: go on with --resume"),
+        "{told}"
+    );
+    let first = stored(&fleet).len();
+    assert!((1..20).contains(&first), "{first}");
+    let fast = [&arguments[..], &["--per-second", "1000"]].concat();
+    let output = cli(&fleet.settings, &fast).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("20 stored, 0 already stored"));
+    assert!(!std::path::Path::new(file).exists());
+    // ECS never answers.
+    fleet.simulator.plan_faults(&"stall*100".parse().unwrap());
+    let output = cli(
+        &fleet.settings,
+        &["sweep", "--region", "cn-hangzhou", "--timeout", "1"],
+    )
+    .await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("timed out after 1 s"), "{told}");
 }
 
 #[tokio::test]

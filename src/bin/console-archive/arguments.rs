@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ecs_console_archiver::archive::At;
@@ -49,10 +50,17 @@ pub struct Common {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: Output,
     /// Try again what may pass for so long, then time out: for each event, or for the whole of
-    /// another command
-    #[arg(long, global = true, default_value_t = 60, value_name = "SECONDS")]
+    /// another command [default: 60; a sweep has no end]
+    #[arg(long, global = true, value_name = "SECONDS")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub timeout: u64,
+    pub timeout: Option<u64>,
+}
+
+impl Common {
+    /// What an event, or another command than a sweep, has.
+    pub fn time(&self) -> Duration {
+        Duration::from_secs(self.timeout.unwrap_or(60))
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -121,7 +129,7 @@ pub enum Command {
     /// Keep the console output of every instance of whole regions now
     ///
     /// It also keeps what a missed event left out. Failures of single instances do not end it: they
-    /// are told at the end, and the exit code is 1.
+    /// are told at the end, and the exit code is 1. So it is where --timeout ends the sweep.
     Sweep {
         /// Regions to sweep
         #[arg(long = "region", value_name = "REGION_ID", value_parser = RegionId::parse)]
@@ -136,7 +144,8 @@ pub enum Command {
         /// Instances begun in a second, at most: ECS throttles by account and region
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
         per_second: Option<u16>,
-        /// Write after each page what is left to this file, and go on from it where it exists
+        /// Write what is left to this file, after each page and at a time-out, and go on from it
+        /// where it exists
         ///
         /// It is an event, and is removed at the end of the sweep.
         #[arg(long, value_name = "FILE")]
@@ -147,8 +156,9 @@ pub enum Command {
     },
     /// Serve events again that failed for good
     ///
-    /// Without a queue those that the archive keeps; each is removed when it succeeds. With one,
-    /// the messages of a dead-letter queue.
+    /// Without a queue those that the archive keeps; each is removed when everything in it succeeds.
+    /// With one, the messages of a dead-letter queue. The exit code is 1 when something failed
+    /// again, and 2 when events are left that can never succeed.
     Redrive {
         /// Address of a dead-letter queue in SQS
         #[arg(long, value_name = "URL", conflicts_with = "dry_run")]
@@ -156,6 +166,9 @@ pub enum Command {
         /// List the events that the archive keeps, and serve none
         #[arg(long)]
         dry_run: bool,
+        /// Remove events that can never succeed: not JSON, an unknown form, an invalid ID
+        #[arg(long, conflicts_with = "dry_run")]
+        drop_invalid: bool,
         #[command(flatten)]
         ecs: Ecs,
     },

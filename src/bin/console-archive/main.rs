@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use ecs_console_archiver::archive::{self, At};
-use ecs_console_archiver::capture::{Archiver, CaptureError, FailedEvents};
+use ecs_console_archiver::capture::{Archiver, CaptureError};
 use ecs_console_archiver::config::{Archive, Config, ConfigError, Environment, LogConfig, Parts};
 use ecs_console_archiver::credentials::{Credentials, Secret};
 use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
@@ -26,6 +26,7 @@ use ecs_console_archiver::http::HttpOptions;
 use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::outcome::{ErrorType, Outcome};
 use ecs_console_archiver::queue::{Queue, QueueConfig};
+use ecs_console_archiver::redrive::InvalidEvents;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
 use ecs_console_archiver::store::ArchiveStore;
@@ -44,7 +45,7 @@ enum End {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let time = Duration::from_secs(arguments.common.timeout);
+    let time = arguments.common.time();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -97,7 +98,7 @@ async fn run(arguments: Arguments) -> Result<End> {
     let environment = Environment::of_command_line()
         .await
         .with("ARCHIVE_URL", common.archive_url.clone());
-    let time = Duration::from_secs(common.timeout);
+    let time = common.time();
     match command {
         Command::Invoke { events, ecs } => {
             log::init(&LogConfig::from_environment(&environment));
@@ -154,27 +155,33 @@ async fn run(arguments: Arguments) -> Result<End> {
             whole.per_second = per_second.unwrap_or(whole.per_second);
             let log = warnings(&environment);
             let archiver = archiver(environment, ecs)?;
-            sweep::run(&archiver, whole, resume.as_deref(), &log, common.output).await
+            sweep::run(&archiver, whole, resume.as_deref(), &log, &common).await
         }
         Command::Redrive {
             queue_url,
             dry_run,
+            drop_invalid,
             ecs,
         } => {
             log::init(&LogConfig::from_environment(&environment));
             let queue = queue_url
                 .map(|url| QueueConfig::from_environment(&url, &environment))
                 .transpose()?;
-            let mut archiver = archiver(environment.clone(), ecs)?;
-            archiver.failed_events = FailedEvents::Platform; // They are kept where they are.
+            let archiver = archiver(environment.clone(), ecs)?;
+            let invalid = if drop_invalid {
+                InvalidEvents::Drop
+            } else {
+                InvalidEvents::Keep
+            };
             match queue {
                 Some(config) => {
                     let options = HttpOptions::from_environment(&environment)?;
+                    let is_fifo = config.is_fifo();
                     let queue = Queue::new(config, http::client(&options)?);
-                    redrive::queue(&archiver, &queue, time, common.output).await
+                    redrive::queue(&archiver, &queue, is_fifo, invalid, time, common.output).await
                 }
                 None if dry_run => redrive::list(&archiver, time, common.output).await,
-                None => redrive::archive(&archiver, time, common.output).await,
+                None => redrive::archive(&archiver, invalid, time, common.output).await,
             }
         }
         Command::Doctor { instance_id, ecs } => {
@@ -238,7 +245,7 @@ async fn invoke(
     for path in events {
         let payload = read_payload(path)?;
         let deadline = Deadline::after(time);
-        let payload = Payload::Invocation(&payload);
+        let payload = Payload::File(&payload);
         let mut reply = archiver.dispatch(payload, deadline).await;
         let deferred = std::mem::take(&mut reply.deferred);
         let answer = reply.to_json();

@@ -5,17 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::config::LogConfig;
 use ecs_console_archiver::retry::Deadline;
-use ecs_console_archiver::sweep::{News, Sweep, Swept, Tally};
+use ecs_console_archiver::sweep::{NoProgress, Sweep, SweepProgress, Swept, Tally};
 use ecs_console_archiver::{log, printable};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::arguments::Output;
+use crate::arguments::{Common, Output};
 use crate::{CliArchiver, End, WrongInput, show};
 
-/// A sweep by hand ends when it is done.
+/// A sweep by hand ends when it is done, unless it is given a time.
 const NO_END: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The sweep that was interrupted, if the file has one; else `new`.
@@ -41,27 +42,29 @@ pub async fn run(
     sweep: Sweep,
     file: Option<&Path>,
     log: &LogConfig,
-    output: Output,
+    common: &Common,
 ) -> Result<End> {
+    let output = common.output;
+    let time = common.timeout.map_or(NO_END, Duration::from_secs);
     // It shows itself on a terminal only.
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{prefix} [{bar:30}] {pos}/{len} instances, {eta} left {msg}",
     )?);
     let above = bar.clone();
     log::init_to(log, move |lines| above.suspend(|| eprint!("{lines}")));
-    let news = |news: News<'_>| match news {
-        News::Region(region_id, total) => {
+    let tell = |progress: SweepProgress<'_>| match progress {
+        SweepProgress::Region(region_id, total) => {
             bar.reset();
             bar.set_length(total.unwrap_or_default());
             bar.set_prefix(region_id.to_string());
         }
-        News::Instance(instance_id, served) => {
+        SweepProgress::Instance(instance_id, served) => {
             bar.inc(1);
             if let Err(error) = served {
                 bar.suspend(|| show::error(format_args!("{instance_id}: {error}")));
             }
         }
-        News::Page(left) => {
+        SweepProgress::Left(left) => {
             if let Some(file) = file
                 && let Err(error) = write(file, left)
             {
@@ -69,9 +72,19 @@ pub async fn run(
             }
         }
     };
-    let swept = archiver.sweep(sweep, Deadline::after(NO_END), &news).await;
+    let swept = archiver.sweep(sweep, Deadline::after(time), &tell).await;
     bar.finish_and_clear();
-    match swept? {
+    let swept = match swept {
+        Err(CaptureError::NoProgress(NoProgress { cause, .. })) => {
+            let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+            let time = time.as_secs();
+            anyhow::bail!(
+                "timed out after {time} s, before anything was captured{cause}: give a longer --timeout"
+            );
+        }
+        swept => swept?,
+    };
+    match swept {
         Swept::Whole(done) => {
             if let Some(file) = file.filter(|file| file.exists()) {
                 std::fs::remove_file(file).with_context(|| file.display().to_string())?;
@@ -85,6 +98,12 @@ pub async fn run(
         }
         Swept::Unfinished(left) => {
             summary(&left.done, output)?;
+            let advice = match file {
+                Some(file) => format!("go on with --resume {}", file.display()),
+                None => "give a longer --timeout, or --resume FILE to go on where it is".into(),
+            };
+            let time = time.as_secs();
+            show::error(format_args!("timed out after {time} s: {advice}"));
             Ok(End::Failed)
         }
     }

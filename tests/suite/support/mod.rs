@@ -1,5 +1,6 @@
 //! What the tests run the real program against.
 
+pub mod fakes;
 pub mod gate;
 pub mod http;
 pub mod memory;

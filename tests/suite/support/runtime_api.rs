@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::http::serve;
 use super::printed::{Printed, assert_no_secret};
@@ -22,6 +23,10 @@ use super::program;
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// Too short for many tries, for what is to fail.
 pub const SHORT_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Given besides the time that an invocation is told, because a machine that runs many tests may
+/// take that long for nothing.
+const ALLOWED: Duration = Duration::from_secs(10);
 
 struct Invocation {
     payload: Vec<u8>,
@@ -85,11 +90,15 @@ async fn own(mut child: Child, kill: Arc<Notify>, ended: watch::Sender<Option<Ex
     ended.send_replace(Some(status.unwrap()));
 }
 
+/// "Understanding the Lambda execution environment lifecycle", section "Invoke phase": the phase
+/// ends when the runtime and all extensions ask for the next event; until then no invocation is
+/// delivered. What takes longer than the function's time-out is reset.
 struct RuntimeApi {
     next: Mutex<mpsc::UnboundedReceiver<Invocation>>,
     current: Mutex<Option<oneshot::Sender<Answer>>>,
-    /// As on Lambda, the next invocation is delivered only when a registered extension asks, too.
     extension: watch::Sender<Extension>,
+    /// When the current invocation's time is over.
+    ends_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,6 +119,7 @@ impl Function {
             next: Mutex::new(next),
             current: Mutex::default(),
             extension: watch::Sender::new(Extension::NotRegistered),
+            ends_at: Mutex::default(),
         });
         let server = serve(listener, move |request| {
             let api = api.clone();
@@ -217,6 +227,17 @@ impl Drop for Function {
 }
 
 impl RuntimeApi {
+    /// Waits for a registered extension to ask for the next event, as long as the invocation before
+    /// has time.
+    async fn has_idle_extension(&self) -> bool {
+        let mut extension = self.extension.subscribe();
+        let idle = extension.wait_for(|state| *state != Extension::Busy);
+        match *self.ends_at.lock().await {
+            Some(end) => tokio::time::timeout_at(end, idle).await.is_ok(),
+            None => idle.await.is_ok(), // Its initialization.
+        }
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let (is_get, is_error) = (request.method() == Method::GET, path.ends_with("/error"));
@@ -224,9 +245,15 @@ impl RuntimeApi {
             let Some(invocation) = self.next.lock().await.recv().await else {
                 return std::future::pending().await; // The test is over.
             };
-            let mut extension = self.extension.subscribe();
-            let idle = extension.wait_for(|state| *state != Extension::Busy);
-            drop(idle.await.unwrap());
+            if !self.has_idle_extension().await {
+                // As Lambda reports what it has reset.
+                let _ = invocation.answer.send(Answer::Error {
+                    error_type: "Sandbox.Timedout".into(),
+                    error_message: "Task timed out: an extension did not ask for more".into(),
+                });
+                return std::future::pending().await;
+            }
+            *self.ends_at.lock().await = Some(Instant::now() + invocation.timeout + ALLOWED);
             self.extension.send_if_modified(|state| {
                 let invoked = *state == Extension::Waiting;
                 if invoked {

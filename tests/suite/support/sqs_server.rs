@@ -73,6 +73,16 @@ impl SqsServer {
         state.waiting.push_back((handle, body.to_owned()));
     }
 
+    /// Puts a message that is received twice, with a receipt handle for each time, as SQS promises
+    /// delivery at least once ("Amazon SQS at-least-once delivery").
+    pub fn put_twice(&self, body: &str) {
+        let mut state = self.state.lock().unwrap();
+        for time in ["first", "second"] {
+            let handle = format!("handle-twice#{time}");
+            state.waiting.push_back((handle, body.to_owned()));
+        }
+    }
+
     /// From now on what is received and not deleted comes again at once.
     pub fn give_again(&self) {
         self.state.lock().unwrap().gives_again = true;
@@ -127,7 +137,7 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Fu
             let count = input["MaxNumberOfMessages"].as_u64().unwrap() as usize;
             let count = count.min(state.waiting.len());
             let received: Vec<_> = state.waiting.drain(..count).collect();
-            let message = |(handle, body): &(String, String)| json!({"MessageId": format!("id-{handle}"), "ReceiptHandle": handle, "Body": body, "MD5OfBody": md5_of(body)});
+            let message = |(handle, body): &(String, String)| json!({"MessageId": format!("id-{}", handle.split('#').next().unwrap()), "ReceiptHandle": handle, "Body": body, "MD5OfBody": md5_of(body)});
             let messages: Vec<_> = received.iter().map(message).collect();
             if state.gives_again {
                 state.waiting.extend(received.iter().cloned());

@@ -1,0 +1,198 @@
+//! A fleet and a store in memory, for paused clocks: their calls take a time of the clock, and are
+//! counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ecs_console_archiver::capture::{Archiver, FailedEvents};
+use ecs_console_archiver::clock::WallClock;
+use ecs_console_archiver::credentials::Owner;
+use ecs_console_archiver::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
+use ecs_console_archiver::ecs::{ConsoleSource, Fleet};
+use ecs_console_archiver::ids::{InstanceId, RegionId};
+use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
+use ecs_console_archiver::triggers::Triggers;
+
+/// Instances of one region, in pages.
+#[derive(Clone, Default)]
+pub struct FakeFleet {
+    pub state: Arc<Mutex<FleetState>>,
+}
+
+pub struct FleetState {
+    pub pages: Vec<Vec<InstanceId>>,
+    /// What each call takes.
+    pub call_time: Duration,
+    /// Consoles of these are never answered.
+    pub hanging: BTreeSet<InstanceId>,
+    /// ECS refuses every token of a page, as when it is too old.
+    pub refuses_tokens: bool,
+    /// The token of each page is that of the page itself.
+    pub repeats_token: bool,
+    /// How often each was asked for.
+    pub asked: BTreeMap<InstanceId, usize>,
+    pub listed: usize,
+    /// Calls that go on, and the most of them at once.
+    pub calls: usize,
+    pub most_calls: usize,
+}
+
+impl Default for FleetState {
+    fn default() -> Self {
+        Self {
+            pages: Vec::new(),
+            call_time: Duration::from_millis(50),
+            hanging: BTreeSet::new(),
+            refuses_tokens: false,
+            repeats_token: false,
+            asked: BTreeMap::new(),
+            listed: 0,
+            calls: 0,
+            most_calls: 0,
+        }
+    }
+}
+
+pub fn instance(index: usize) -> InstanceId {
+    InstanceId::parse(&format!("i-fleet{index:05}")).unwrap()
+}
+
+impl FakeFleet {
+    pub fn new(instances: usize, page: usize) -> Self {
+        let all: Vec<_> = (0..instances).map(instance).collect();
+        let fleet = Self::default();
+        fleet.state().pages = all.chunks(page).map(<[_]>::to_vec).collect();
+        fleet
+    }
+
+    pub fn state(&self) -> std::sync::MutexGuard<'_, FleetState> {
+        self.state.lock().unwrap()
+    }
+
+    async fn call(&self) {
+        let time = self.state().call_time;
+        tokio::time::sleep(time).await;
+    }
+}
+
+impl ConsoleSource for FakeFleet {
+    async fn console_output(
+        &self,
+        _: Owner<'_>,
+        _: &RegionId,
+        instance_id: &InstanceId,
+    ) -> Result<ConsoleOutput, EcsError> {
+        let hangs = {
+            let mut state = self.state();
+            *state.asked.entry(instance_id.clone()).or_default() += 1;
+            state.calls += 1;
+            state.most_calls = state.most_calls.max(state.calls);
+            state.hanging.contains(instance_id)
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        self.call().await;
+        self.state().calls -= 1;
+        Ok(ConsoleOutput {
+            plain: format!("console of {instance_id}\n").into_bytes(),
+            last_update_time: "2024-03-22 10:00:00".into(),
+            is_undecoded: false,
+            request_id: String::new(),
+            reported_instance_id: None,
+        })
+    }
+}
+
+impl Fleet for FakeFleet {
+    async fn regions(&self, asked_in: &RegionId) -> Result<Vec<RegionId>, EcsError> {
+        Ok(vec![asked_in.clone()])
+    }
+
+    async fn instances(
+        &self,
+        _: &RegionId,
+        next_token: Option<&str>,
+    ) -> Result<InstancesPage, EcsError> {
+        self.call().await;
+        let mut state = self.state();
+        state.listed += 1;
+        if state.refuses_tokens && next_token.is_some() {
+            return Err(EcsError::Rejected {
+                status: 400,
+                code: "InvalidParameter.NextToken".into(),
+                request_id: String::new(),
+            });
+        }
+        let index: usize = next_token.map_or(0, |token| token.parse().unwrap());
+        let next = (index + 1 < state.pages.len()).then(|| (index + 1).to_string());
+        let next = if state.repeats_token && next_token.is_some() {
+            next_token.map(str::to_owned)
+        } else {
+            next
+        };
+        Ok(InstancesPage {
+            instance_ids: state.pages.get(index).cloned().unwrap_or_default(),
+            next_token: next,
+            total: None,
+        })
+    }
+}
+
+/// Objects by key.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    pub objects: Arc<Mutex<BTreeMap<String, Object>>>,
+    /// Every write hangs.
+    pub hangs: bool,
+}
+
+impl Store for MemoryStore {
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        let mut objects = self.objects.lock().unwrap();
+        if objects.contains_key(key) {
+            return Ok(PutOutcome::Exists);
+        }
+        objects.insert(key.to_owned(), object.clone());
+        Ok(PutOutcome::Created)
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        Ok(self.objects.lock().unwrap().get(key).cloned())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.objects.lock().unwrap().remove(key);
+        Ok(())
+    }
+
+    async fn list(&self, _: &str, _: Option<&str>) -> Result<Page, StoreError> {
+        unreachable!("nothing here lists")
+    }
+
+    fn url(&self, key: &str) -> String {
+        format!("memory:///{key}")
+    }
+}
+
+/// With no queue and no gate; the archive keeps what fails.
+pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, MemoryStore> {
+    Archiver {
+        source: fleet.clone(),
+        store: store.clone(),
+        triggers: Triggers::default(),
+        default_region: RegionId::parse("cn-hangzhou").ok(),
+        follow_budget: Duration::ZERO,
+        follow_queue: None,
+        clock: WallClock::Tokio {
+            time: "2024-03-22T02:04:45Z".parse().unwrap(),
+            instant: tokio::time::Instant::now(),
+        },
+        failed_events: FailedEvents::Archive,
+        gate: None,
+    }
+}
