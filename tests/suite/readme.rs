@@ -140,3 +140,20 @@ fn every_target_the_pages_name_is_in_the_makefile() {
         );
     }
 }
+
+/// A row of the change log is worth what its test is: one that was renamed or removed must not stay.
+#[test]
+fn every_test_the_change_log_names_is_there() {
+    let changes = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    let (_, table) = changes.split_once("| What went wrong | Test |\n").unwrap();
+    let rows: Vec<_> = (table.lines().skip(1))
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 100, "{} rows", rows.len());
+    for row in rows {
+        let test = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let (file, name) = test.trim_matches('`').split_once("`: `").expect(row);
+        let code = std::fs::read_to_string(root().join(file)).expect(row);
+        assert!(code.contains(&format!("fn {name}(")), "{row}");
+    }
+}
