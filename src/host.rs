@@ -2,7 +2,7 @@
 //! webhooks. Besides the simulator, only this file listens.
 //!
 //! Whoever sends is a stranger until its headers prove otherwise: they are judged before the body
-//! is read, and what strangers can make this process hold is bounded by [`body`] and [`line`].
+//! is read, and what strangers can make this process hold is bounded by `body` and `line`.
 
 mod body; // how much of bodies is read and held
 mod function_compute; // control paths, credentials, log lines

@@ -1,7 +1,7 @@
 //! Checks of the whole set-up, against the services themselves: what is in order, what is not, and
 //! what to do about it.
 //!
-//! Each check stands alone, so that one failure does not hide the others. This file and [`archive`]
+//! Each check stands alone, so that one failure does not hide the others. This file and `archive`
 //! ask; [`advice`] knows what to do.
 
 pub mod advice;

@@ -22,7 +22,7 @@ pub struct Contents {
     pub plain: Vec<u8>,
     /// In what the object differs from what its key and metadata say; none in a genuine record.
     pub faults: Vec<Fault>,
-    /// Metadata of [`CHECKED`] that is gone: less vouches for the console then.
+    /// Metadata of `CHECKED` that is gone: less vouches for the console then.
     pub missing: Vec<&'static str>,
 }
 

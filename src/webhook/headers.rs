@@ -28,7 +28,7 @@ impl Headers {
     /// The one value of a name in lower case, if it was sent.
     ///
     /// # Errors
-    /// [`Repeated`] when it was sent several times: whoever takes the first of two values and
+    /// `Repeated` when it was sent several times: whoever takes the first of two values and
     /// whoever takes the last would disagree on what was sent.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
         match self.0.get(name).map(Vec::as_slice) {
