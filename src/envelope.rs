@@ -279,10 +279,18 @@ fn message(object: &Object) -> Option<Envelope<'_>> {
     if let (true, Some(body)) = (BESIDE_BODY.iter().any(has), get("body")) {
         return Some(Envelope::message("body of the message", body));
     }
-    if let (true, Some(value)) = (["offset", "partition"].iter().any(has), get("value")) {
+    if let (true, Some(value)) = (
+        ["offset", "partition", "topic"].iter().any(has),
+        get("value"),
+    ) {
         return Some(Envelope::message("value of the Kafka record", value));
     }
-    None
+    // Nothing else is there that could be meant.
+    match (object.len(), get("body"), get("value")) {
+        (1, Some(body), _) => Some(Envelope::message("body of the message", body)),
+        (1, _, Some(value)) => Some(Envelope::message("value of the record", value)),
+        _ => None,
+    }
 }
 
 /// A CloudEvent that carries an event, or whose data is encoded.
@@ -362,6 +370,9 @@ mod tests {
                 json!({"envelope": {"exchange": ""}, "props": {}, "body": message}),
                 json!({"topic": "t", "partition": 7, "offset": 25, "key": "k", "value": message}),
                 json!({"offset": 25, "value": message}),
+                json!({"topic": "t", "value": message}),
+                json!({"value": message}),
+                json!({"body": message}),
                 json!({"body": message, "attrs": {"Extend": "x"}}),
             ] {
                 check(data.clone(), 1); // As the RawData schema sends it.
