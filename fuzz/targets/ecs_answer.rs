@@ -99,12 +99,12 @@ fn check_error(head: AnswerHead, error: &EcsError) {
     let shown = error.to_string();
     assert!(!shown.contains(char::is_control), "{shown:?}");
     assert!(shown.len() < 1024, "{shown}");
-    // An event is done with only when ECS says so, and never by a page under a good status.
+    // An event fails for good only when ECS says so, and never by a page under a good status.
+    // Gateways exist that answer errors with 200, so there the code decides.
     if head.status < 400 {
         assert!(!matches!(error, EcsError::Rejected { .. }), "{shown}");
     }
-    if head.status == 200 {
-        assert!(matches!(error, EcsError::Unreadable { .. }), "{shown}");
+    if matches!(error, EcsError::Unreadable { .. }) {
         assert!(error.is_transient());
     }
 }
