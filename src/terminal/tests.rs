@@ -421,3 +421,45 @@ proptest! {
         prop_assert_eq!(printable(text.as_bytes()), text);
     }
 }
+
+/// What kernels, inits and `cloud-init` print where they move no cursor: text, colours, and control
+/// strings with their ends.
+fn orderly_piece() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    prop_oneof![
+        "[ -~]{0,40}",
+        "[a-z é早]{0,12}",
+        Just("\r\n".to_owned()),
+        proptest::collection::vec(0_u8..108, 0..4).prop_map(|parameters| {
+            let parameters: Vec<_> = parameters.iter().map(u8::to_string).collect();
+            format!("\x1b[{}m", parameters.join(";"))
+        }),
+        "[ -~&&[^\\\\]]{0,30}".prop_map(|title| format!("\x1b]0;{title}\x07")),
+        "[ -~&&[^\\\\]]{0,30}".prop_map(|link| format!("\x1b]8;;{link}\x1b\\")),
+        "[ -~&&[^\\\\]]{0,30}".prop_map(|data| format!("\x1bP{data}\x1b\\")),
+    ]
+}
+
+proptest::proptest! {
+    /// An emulator is right about all that is orderly; it is the rest where it loses text.
+    #[test]
+    fn what_is_orderly_is_shown_as_an_emulator_shows_it(
+        pieces in proptest::collection::vec(orderly_piece(), 0..30),
+    ) {
+        let console = pieces.concat();
+        let mut emulator = avt::Terminal::new(2000, 40).unwrap();
+        emulator.feed(&*console);
+        let trimmed = |line: String| line.trim_end().to_owned();
+        let visible = emulator.screen().visible_lines();
+        let mut expected: Vec<_> = visible.map(|line| trimmed(line.text())).collect();
+        let mut shown: Vec<_> = lines(console.as_bytes())
+            .map(|line| trimmed(line.text()))
+            .collect();
+        for lines in [&mut expected, &mut shown] {
+            while lines.last().is_some_and(String::is_empty) {
+                lines.pop();
+            }
+        }
+        proptest::prop_assert_eq!(shown, expected);
+    }
+}
