@@ -20,6 +20,8 @@ mod row;
 mod sequence;
 mod style;
 
+use unicode_width::UnicodeWidthChar as _;
+
 use crate::printable::is_active;
 use row::{MAX_CHARS, Note, Row, Spans};
 use sequence::Sequence;
@@ -159,7 +161,7 @@ impl Iterator for Lines<'_> {
 }
 
 impl Lines<'_> {
-    /// Nearly all lines are ASCII with colours at the most: they need no row.
+    /// Nearly all lines are text with colours at the most: they need no row.
     fn plain_line(&mut self) -> Option<Line> {
         if self.at < self.faint_until || !self.row.is_untouched() || self.row.column() > 0 {
             return None;
@@ -176,6 +178,13 @@ impl Lines<'_> {
                     .push_str(str::from_utf8(&rest[..plain]).ok()?);
             }
             rest = &rest[plain..];
+            if rest[0] >= 0x80 {
+                let c = character(rest).filter(|c| takes_columns(*c))?;
+                spans.of(style).push(c);
+                length += plain + c.len_utf8();
+                rest = &rest[c.len_utf8()..];
+                continue;
+            }
             let taken = match rest {
                 [b'\n', ..] => 1,
                 [b'\r', b'\n', ..] => 2,
@@ -336,6 +345,11 @@ impl Lines<'_> {
 fn is_public(parameters: &[u8]) -> bool {
     let is_public = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b';' | b':');
     parameters.iter().all(is_public)
+}
+
+/// Whether a character is text of its own: it neither acts nor goes over another.
+fn takes_columns(c: char) -> bool {
+    !is_active(c) && c.width().is_some_and(|columns| columns > 0)
 }
 
 /// The character that `bytes` begin with, if they are UTF-8.
