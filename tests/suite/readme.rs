@@ -4,7 +4,6 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::layout::pages;
 use crate::support::printed::checked;
 use crate::support::*;
 
@@ -115,45 +114,5 @@ fn the_demonstration_keeps_and_prints_consoles() {
             shown.contains(&format!("/{id}/")),
             "{id} was not kept: {shown}"
         );
-    }
-}
-
-#[test]
-fn every_target_the_pages_name_is_in_the_makefile() {
-    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
-    let mut found = Vec::new();
-    for (page, text) in pages() {
-        for before in ["`make ", "\nmake "] {
-            for rest in text.split(before).skip(1) {
-                let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-');
-                let target = rest[..end.unwrap_or(rest.len())].to_owned();
-                let is_there = makefile.contains(&format!("\n{target}:"));
-                assert!(is_there, "{page}: make {target}");
-                found.push(target);
-            }
-        }
-    }
-    for target in ["run", "test", "dist", "deploy", "package"] {
-        assert!(
-            found.iter().any(|name| name == target),
-            "{target}: {found:?}"
-        );
-    }
-}
-
-/// A row of the change log is worth what its test is: one that was renamed or removed must not stay.
-#[test]
-fn every_test_the_change_log_names_is_there() {
-    let changes = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
-    let (_, table) = changes.split_once("| What went wrong | Test |\n").unwrap();
-    let rows: Vec<_> = (table.lines().skip(1))
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    assert!(rows.len() > 100, "{} rows", rows.len());
-    for row in rows {
-        let test = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
-        let (file, name) = test.trim_matches('`').split_once("`: `").expect(row);
-        let code = std::fs::read_to_string(root().join(file)).expect(row);
-        assert!(code.contains(&format!("fn {name}(")), "{row}");
     }
 }

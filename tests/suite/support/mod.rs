@@ -33,6 +33,28 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Everything below a folder of the repository, by its path from there.
+pub fn files_below(folder: &str) -> Vec<(String, String)> {
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, found)
+            } else {
+                found.push(path)
+            }
+        }
+    }
+    let folder = root().join(folder);
+    let mut found = Vec::new();
+    collect(&folder, &mut found);
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(&folder).unwrap().to_str().unwrap();
+        (name.to_owned(), std::fs::read_to_string(&path).unwrap())
+    };
+    found.into_iter().map(read).collect()
+}
+
 /// One of the programs under test: as built with the tests, or from the folder `PROGRAMS`, where what
 /// ships is tested.
 pub fn program(name: &str) -> PathBuf {

@@ -1,0 +1,258 @@
+//! What the templates under `infra` must agree on.
+
+use std::collections::BTreeSet;
+
+use ecs_console_archiver::config::SETTINGS;
+
+use crate::support::*;
+
+/// What deploys, of the files under `infra`; the rest builds.
+fn infra() -> Vec<(String, String)> {
+    let mut files = files_below("infra");
+    files.retain(|(name, _)| !name.starts_with("dist/"));
+    files
+}
+
+/// What a line of an infrastructure file sets, where that is named like an environment variable:
+/// `NAME: value`, `NAME = value` or `ENV NAME=value`.
+fn variable(line: &str) -> Option<&str> {
+    let line = line.trim().trim_start_matches("ENV ");
+    let end = line.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))?;
+    let (name, rest) = line.split_at(end);
+    (name.contains('_') && rest.trim_start().starts_with([':', '='])).then_some(name)
+}
+
+#[test]
+fn every_environment_variable_in_infra_is_a_setting() {
+    for (file, text) in infra() {
+        let names: Vec<_> = text.lines().filter_map(variable).collect();
+        let deploys = [
+            "template.yaml",
+            "ros.yaml",
+            "s.yaml",
+            "aws/main.tf",
+            "alibaba/main.tf",
+        ];
+        if deploys.iter().any(|ending| file.ends_with(ending)) {
+            assert!(names.contains(&"ARCHIVE_URL"), "{file}: {names:?}");
+        }
+        for name in names {
+            assert!(SETTINGS.contains(&name), "{file}: {name}");
+        }
+    }
+}
+
+#[test]
+fn the_templates_of_one_cloud_set_the_same_variables() {
+    let files = infra();
+    let variables = |name: &str| {
+        let (_, text) = files.iter().find(|(file, _)| file == name).unwrap();
+        text.lines().filter_map(variable).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(variables("aws/template.yaml"), variables("aws/main.tf"));
+    assert_eq!(variables("alibaba/main.tf"), variables("alibaba/ros.yaml"));
+    assert_eq!(variables("alibaba/main.tf"), variables("alibaba/s.yaml"));
+}
+
+/// Why a setting is in no file under infra. Every other one is.
+const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
+    (
+        "set by the platform",
+        &[
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION",
+            "AWS_LAMBDA_RUNTIME_API",
+            "AWS_LAMBDA_LOG_LEVEL",
+            "AWS_LAMBDA_LOG_FORMAT",
+            "FC_FUNCTION_NAME",
+            "FC_CUSTOM_LISTEN_PORT",
+            "FC_SERVER_PORT",
+            "FC_ACCOUNT_ID",
+            "ALIBABA_CLOUD_SECURITY_TOKEN",
+            "HOME",
+        ],
+    ),
+    (
+        "the default is right wherever a template deploys",
+        &[
+            "ARCHIVE_PROFILE",
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_STS",
+            "AWS_S3_ADDRESSING_STYLE",
+            "AWS_SERVER_SIDE_ENCRYPTION",
+            "AWS_SSE_KMS_KEY_ID",
+            "AWS_CA_BUNDLE",
+            "SSL_CERT_FILE",
+            "ECS_ENDPOINT_URL",
+            "ECS_SIGNATURE_VERSION",
+            "FAILED_EVENTS",
+            "RUST_LOG",
+            "TRIGGER_STATES",
+            "ALIBABA_CLOUD_ROLE_SESSION_NAME",
+            "ALIBABA_CLOUD_ROLE_SESSION_POLICY",
+            "ALIBABA_CLOUD_STS_REGION",
+            "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED",
+            "STS_ENDPOINT_URL",
+        ],
+    ),
+    (
+        "credentials of machines and people, where templates use roles",
+        &[
+            "AWS_PROFILE",
+            "ALIBABA_CLOUD_ROLE_EXTERNAL_ID",
+            "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
+            "ALIBABA_CLOUD_PROFILE",
+            "ALIBABA_CLOUD_CLI_PROFILE_DISABLED",
+            "ALIBABA_CLOUD_CREDENTIALS_FILE",
+            "ALIBABA_CLOUD_ECS_METADATA",
+            "ALIBABA_CLOUD_ECS_METADATA_DISABLED",
+            "ALIBABA_CLOUD_IMDSV1_DISABLED",
+            "ALIBABA_CLOUD_CREDENTIALS_URI",
+            "ECS_METADATA_ENDPOINT_URL",
+        ],
+    ),
+    (
+        "a token does the same, and an address is known only after the deployment",
+        &["WEBHOOK_URL", "WEBHOOK_ACCOUNTS"],
+    ),
+    ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
+    (
+        "of the network a machine is in, where templates deploy into none",
+        &[
+            "HTTP_PROXY",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "NO_PROXY",
+            "no_proxy",
+        ],
+    ),
+];
+
+#[test]
+fn every_setting_is_in_infra_or_it_is_said_why_not() {
+    let files = infra();
+    let deployed = |name: &str| {
+        let lines = files.iter().flat_map(|(_, text)| text.lines());
+        lines.filter_map(variable).any(|found| found == name)
+    };
+    let excused = |name: &str| NOT_IN_INFRA.iter().any(|(_, names)| names.contains(&name));
+    for name in SETTINGS {
+        assert!(
+            deployed(name) != excused(name),
+            "{name}: in infra {}, excused {}",
+            deployed(name),
+            excused(name)
+        );
+    }
+    for name in NOT_IN_INFRA.iter().flat_map(|(_, names)| names.iter()) {
+        assert!(SETTINGS.contains(name), "{name} is no setting");
+    }
+}
+
+/// How far above a wildcard the comment that argues for it may begin to be followed by code.
+const LINES_BELOW_ARGUMENT: usize = 8;
+/// An argument has at least so many words beside the wildcards it names.
+const WORDS_OF_ARGUMENT: usize = 5;
+
+/// The wildcards of a line of a policy: words with an asterisk, each interpolation written as `…`.
+fn wildcards(line: &str) -> Vec<String> {
+    let line = line.replace("[*]", ""); // All items of a list of Terraform's.
+    let code = line.trim_start();
+    // Asterisks of patterns and of a log's separators.
+    let other = [
+        "AllowedPattern:",
+        "condition ",
+        "token ",
+        "input.regex",
+        "parameters ",
+    ];
+    if code.starts_with('#') || other.iter().any(|start| code.starts_with(start)) {
+        return Vec::new();
+    }
+    let mut words = String::new();
+    let mut rest = code;
+    while let Some((before, inside)) = rest.split_once("${") {
+        words.push_str(before);
+        words.push('…');
+        rest = inside.split_once('}').map_or("", |(_, after)| after);
+    }
+    words.push_str(rest);
+    let ends = |c: char| c.is_whitespace() || "\"',[](){}".contains(c);
+    let words = words.split(ends).filter(|word| word.contains('*'));
+    words.map(str::to_owned).collect()
+}
+
+/// The wildcards of a file that the comment above them does not argue for: it names each, in
+/// backticks, and says why. What stands between is code without a comment of its own.
+fn unargued(text: &str) -> Vec<String> {
+    let lines: Vec<_> = text.lines().collect();
+    let comment = |line: &str| Some(line.trim_start().strip_prefix("# ")?.trim().to_owned());
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let above = &lines[..index];
+        let below = above
+            .iter()
+            .rev()
+            .take_while(|line| comment(line).is_none());
+        let below = below.count();
+        let block = above[..index - below].iter().rev();
+        let block: Vec<_> = block.map_while(|line| comment(line)).collect();
+        let argument = block.into_iter().rev().collect::<Vec<_>>().join(" ");
+        let own_words = argument.split('`').step_by(2).collect::<String>();
+        let says_why = own_words.split_whitespace().count() >= WORDS_OF_ARGUMENT;
+        let is_near = below <= LINES_BELOW_ARGUMENT;
+        for wildcard in wildcards(line) {
+            if !is_near || !says_why || !argument.contains(&format!("`{wildcard}`")) {
+                found.push(format!("{}: `{wildcard}`", index + 1));
+            }
+        }
+    }
+    found
+}
+
+/// In permissions, principals and resources.
+#[test]
+fn every_wildcard_in_infra_is_argued_for_by_name() {
+    let mut count = 0;
+    for (file, text) in infra() {
+        if [".yaml", ".tf"].iter().any(|ending| file.ends_with(ending)) {
+            assert_eq!(unargued(&text), [""; 0], "infra/{file}");
+            count += text.lines().flat_map(wildcards).count();
+        }
+    }
+    assert!(count >= 40, "{count}");
+}
+
+#[test]
+fn a_comment_that_does_not_name_the_wildcard_or_says_no_why_argues_for_nothing() {
+    let policy = |comment: &str| format!("{comment}\n  Effect = \"Allow\"\n  Action = \"s3:*\"\n");
+    let good = "# `s3:*`: every action is denied where nothing is encrypted.";
+    assert_eq!(unargued(&policy(good)), [""; 0]);
+    for bad in [
+        "",
+        "# ",
+        "# `s3:*`",
+        "# `s3:*`: TODO.",
+        "# It needs every action of everyone on all of it.",
+        "# `oss:*`: every action is denied where nothing is encrypted.",
+        "# `s3:*`: every action is denied where nothing is encrypted.\n# \n# Other.\nx\n# Own.",
+    ] {
+        assert_eq!(unargued(&policy(bad)).len(), 1, "{bad:?}");
+    }
+    let far = format!("{good}\n{}  Action = \"s3:*\"\n", "  x = 1\n".repeat(9));
+    assert_eq!(unargued(&far).len(), 1);
+    assert_eq!(
+        wildcards("  Resource: [!Sub 'acs:oss:*:${A::B}:${C}/*', \"*\"]"),
+        ["acs:oss:*:…:…/*", "*"]
+    );
+    assert_eq!(
+        wildcards("  Action = [\"s3:Get*\", x[*].y] # regex"),
+        ["s3:Get*"]
+    );
+}
