@@ -5,26 +5,72 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
-use ecs_console_archiver::printable;
-use ecs_console_archiver::queue::Queue;
+use clap::Args;
+use ecs_console_archiver::queue::{Queue, QueueConfig};
 use ecs_console_archiver::redrive::{InvalidEvents, RedriveError, Redriven, failed_events};
 use ecs_console_archiver::retry::{Deadline, Retrying, retry};
 use ecs_console_archiver::store::Store as _;
+use ecs_console_archiver::{log, printable};
 use serde_json::{Value, json};
 
-use crate::arguments::Output;
-use crate::{CliArchiver, End, show};
+use super::{CliArchiver, Context, EcsArguments};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+
+/// Serve events again that failed for good
+///
+/// Without a queue those that the archive keeps; each is removed when everything in it succeeds.
+/// With one, the messages of a dead-letter queue. The exit code is 1 when something failed
+/// again, and 2 when events are left that can never succeed.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Address of a dead-letter queue in SQS
+    #[arg(long, value_name = "URL", conflicts_with = "dry_run")]
+    queue_url: Option<String>,
+    /// List the events that the archive keeps, and serve none
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove events that can never succeed: not JSON, an unknown form, an invalid ID
+    #[arg(long, conflicts_with = "dry_run")]
+    drop_invalid: bool,
+    #[command(flatten)]
+    ecs: EcsArguments,
+}
 
 /// What serving a message takes besides the time it is given: the requests about the message.
 const SERVING_RESERVE: Duration = Duration::from_secs(30);
 
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.log());
+    let (time, output) = (context.time(), context.output);
+    let queue = arguments
+        .queue_url
+        .map(|url| QueueConfig::from_environment(&url, &context.environment))
+        .transpose()?;
+    let archiver = context.archiver(arguments.ecs)?;
+    let invalid = if arguments.drop_invalid {
+        InvalidEvents::Drop
+    } else {
+        InvalidEvents::Keep
+    };
+    match queue {
+        Some(config) => {
+            let is_fifo = config.is_fifo();
+            let queue = context.queue(config)?;
+            serve_queue(&archiver, &queue, is_fifo, invalid, time, output).await
+        }
+        None if arguments.dry_run => list(&archiver, time, output).await,
+        None => serve_archive(&archiver, invalid, time, output).await,
+    }
+}
+
 /// Lists what the archive keeps, and serves nothing.
-pub async fn list(archiver: &CliArchiver, time: Duration, output: Output) -> Result<End> {
+async fn list(archiver: &CliArchiver, time: Duration, output: Output) -> Result<Exit> {
     let store = Retrying::new(&archiver.store, Deadline::after(time));
     let keys = failed_events(&store).await?;
     let urls: Vec<_> = keys.iter().map(|key| store.url(&key.to_string())).collect();
     if output == Output::Json {
-        show::json(&json!(urls))?;
+        output::json(&json!(urls))?;
     } else {
         for url in &urls {
             writeln!(std::io::stdout(), "{}", printable::one_line(url))?;
@@ -34,7 +80,7 @@ pub async fn list(archiver: &CliArchiver, time: Duration, output: Output) -> Res
         events: urls.len(),
         ..Count::default()
     };
-    Ok(listed.end())
+    Ok(listed.exit())
 }
 
 /// What was done, and what is left.
@@ -45,30 +91,30 @@ struct Count {
     invalid: usize,
 }
 
-pub async fn archive(
+async fn serve_archive(
     archiver: &CliArchiver,
     invalid: InvalidEvents,
     time: Duration,
     output: Output,
-) -> Result<End> {
+) -> Result<Exit> {
     let store = Retrying::new(&archiver.store, Deadline::after(time));
     let mut count = Count::default();
     for key in failed_events(&store).await? {
         let redriven = archiver.redrive(&key, invalid, Deadline::after(time)).await;
         count.tell(&key.to_string(), &redriven, time, output)?;
     }
-    Ok(count.end())
+    Ok(count.exit())
 }
 
 /// Until the queue has none left but those that failed again.
-pub async fn queue(
+async fn serve_queue(
     archiver: &CliArchiver,
     queue: &Queue,
     is_fifo: bool,
     invalid: InvalidEvents,
     time: Duration,
     output: Output,
-) -> Result<End> {
+) -> Result<Exit> {
     let mut count = Count::default();
     // By their IDs; whether each is done.
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
@@ -103,7 +149,7 @@ pub async fn queue(
             if is_fifo {
                 count.tell_of_fifo();
             }
-            return Ok(count.end());
+            return Ok(count.exit());
         }
     }
 }
@@ -123,11 +169,11 @@ impl Count {
         match redriven {
             Ok(Redriven::Served(Value::Array(outcomes))) => outcomes
                 .iter()
-                .try_for_each(|one| show::outcome(one, output)),
-            Ok(Redriven::Served(outcome)) => show::outcome(outcome, output),
+                .try_for_each(|one| output::outcome(one, output)),
+            Ok(Redriven::Served(outcome)) => output::outcome(outcome, output),
             Ok(Redriven::Gone) => Ok(()),
             Ok(Redriven::Dropped(why)) if output == Output::Json => {
-                show::json(&json!({"dropped": what, "error": why.to_json()}))
+                output::json(&json!({"dropped": what, "error": why.to_json()}))
             }
             Ok(Redriven::Dropped(why)) => {
                 let why = printable::one_line(&why.message);
@@ -138,9 +184,9 @@ impl Count {
                     RedriveError::Invalid(_) => self.invalid += 1,
                     _ => self.failed += 1,
                 }
-                show::error(format_args!("{what} stays: {error}"));
+                output::error(format_args!("{what} stays: {error}"));
                 if error.is_transient() {
-                    show::timed_out(&error.to_string(), time);
+                    output::timed_out(&error.to_string(), time);
                 }
                 Ok(())
             }
@@ -150,29 +196,29 @@ impl Count {
     /// Behind what failed again, a FIFO queue gives nothing of the same message group.
     fn tell_of_fifo(&self) {
         if self.failed + self.invalid > 0 {
-            show::error(
+            output::error(
                 "it is a FIFO queue: messages behind these in their groups come only when these \
                  are gone or visible again; redrive again then",
             );
         }
     }
 
-    fn end(&self) -> End {
+    fn exit(&self) -> Exit {
         if self.events == 0 {
-            show::error("no failed events");
-            return End::Nothing;
+            output::error("no failed events");
+            return Exit::Nothing;
         }
         if self.invalid > 0 {
-            show::error(format_args!(
+            output::error(format_args!(
                 "{} of the events can never succeed; look at them, then remove them with \
                  --drop-invalid",
                 self.invalid
             ));
         }
         match (self.failed, self.invalid) {
-            (0, 0) => End::Done,
-            (0, _) => End::Wrong,
-            _ => End::Failed,
+            (0, 0) => Exit::Done,
+            (0, _) => Exit::Wrong,
+            _ => Exit::Failed,
         }
     }
 }

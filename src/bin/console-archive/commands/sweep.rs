@@ -1,26 +1,58 @@
 //! `console-archive sweep`: progress on a terminal, a file to go on from, a summary.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use ecs_console_archiver::capture::CaptureError;
-use ecs_console_archiver::config::LogConfig;
+use ecs_console_archiver::ids::RegionId;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::sweep::{NoProgress, Sweep, SweepProgress, Swept, Tally};
 use ecs_console_archiver::{log, printable};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::arguments::{Common, Output};
-use crate::{CliArchiver, End, WrongInput, show};
+use super::{Context, EcsArguments};
+use crate::exit::{Exit, WrongInput};
+use crate::output::{self, Output};
+
+/// Keep the console output of every instance of whole regions now
+///
+/// It also keeps what a missed event left out. Failures of single instances do not end it: they
+/// are told at the end, and the exit code is 1. So it is where --timeout ends the sweep.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Regions to sweep
+    #[arg(long = "region", value_name = "REGION_ID", value_parser = RegionId::parse)]
+    #[arg(required_unless_present_any = ["all_regions"], conflicts_with = "all_regions")]
+    regions: Vec<RegionId>,
+    /// Sweep every region the account can use
+    #[arg(long)]
+    all_regions: bool,
+    /// Instances captured at once
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
+    concurrency: Option<u8>,
+    /// Instances begun in a second, at most: ECS throttles by account and region
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    per_second: Option<u16>,
+    /// Write what is left to this file, after each page and at a time-out, and go on from it
+    /// where it exists
+    ///
+    /// It is an event, and is removed at the end of the sweep.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
+    #[arg(long, value_name = "URL")]
+    ecs_endpoint_url: Option<String>,
+}
 
 /// A sweep by hand ends when it is done, unless it is given a time.
 const NO_END: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The sweep that was interrupted, if the file has one; else `new`.
-pub fn resumed(file: Option<&Path>, new: Sweep) -> Result<Sweep> {
+fn resumed(file: Option<&Path>, new: Sweep) -> Result<Sweep> {
     let Some(file) = file.filter(|file| file.exists()) else {
         return Ok(new);
     };
@@ -37,21 +69,29 @@ pub fn resumed(file: Option<&Path>, new: Sweep) -> Result<Sweep> {
     }
 }
 
-pub async fn run(
-    archiver: &CliArchiver,
-    sweep: Sweep,
-    file: Option<&Path>,
-    log: &LogConfig,
-    common: &Common,
-) -> Result<End> {
-    let output = common.output;
-    let time = common.timeout.map_or(NO_END, Duration::from_secs);
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    let file = arguments.resume.as_deref();
+    let new = Sweep::new(
+        arguments.regions.into_iter().collect(),
+        arguments.all_regions,
+    );
+    let mut sweep = resumed(file, new)?;
+    sweep.concurrency = arguments.concurrency.unwrap_or(sweep.concurrency);
+    sweep.per_second = arguments.per_second.unwrap_or(sweep.per_second);
+    let archiver = context.archiver(EcsArguments {
+        region: None,
+        ecs_endpoint_url: arguments.ecs_endpoint_url,
+    })?;
+    let output = context.output;
+    let time = context.timeout.unwrap_or(NO_END);
     // It shows itself on a terminal only.
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{prefix} [{bar:30}] {pos}/{len} instances, {eta} left {msg}",
     )?);
     let above = bar.clone();
-    log::init_to(log, move |lines| above.suspend(|| eprint!("{lines}")));
+    log::init_to(&context.warnings(), move |lines| {
+        above.suspend(|| eprint!("{lines}"))
+    });
     let tell = |progress: SweepProgress<'_>| match progress {
         SweepProgress::Region(region_id, total) => {
             bar.reset();
@@ -61,14 +101,14 @@ pub async fn run(
         SweepProgress::Instance(instance_id, served) => {
             bar.inc(1);
             if let Err(error) = served {
-                bar.suspend(|| show::error(format_args!("{instance_id}: {error}")));
+                bar.suspend(|| output::error(format_args!("{instance_id}: {error}")));
             }
         }
         SweepProgress::Left(left) => {
             if let Some(file) = file
                 && let Err(error) = write(file, left)
             {
-                bar.suspend(|| show::error(format_args!("{error:#}")));
+                bar.suspend(|| output::error(format_args!("{error:#}")));
             }
         }
     };
@@ -91,9 +131,9 @@ pub async fn run(
             }
             summary(&done, output)?;
             Ok(if done.failed == 0 {
-                End::Done
+                Exit::Done
             } else {
-                End::Failed
+                Exit::Failed
             })
         }
         Swept::Unfinished(left) => {
@@ -103,8 +143,8 @@ pub async fn run(
                 None => "give a longer --timeout, or --resume FILE to go on where it is".into(),
             };
             let time = time.as_secs();
-            show::error(format_args!("timed out after {time} s: {advice}"));
-            Ok(End::Failed)
+            output::error(format_args!("timed out after {time} s: {advice}"));
+            Ok(Exit::Failed)
         }
     }
 }
@@ -123,7 +163,7 @@ fn write(file: &Path, left: &Sweep) -> Result<()> {
 
 fn summary(done: &Tally, output: Output) -> Result<()> {
     if output == Output::Json {
-        return show::json(&json!(done));
+        return output::json(&json!(done));
     }
     let Tally {
         regions,

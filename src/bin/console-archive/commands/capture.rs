@@ -1,0 +1,59 @@
+//! `console-archive capture`: one instance's console, without an event.
+
+use anyhow::Result;
+use clap::Args;
+use ecs_console_archiver::capture::CaptureError;
+use ecs_console_archiver::event::{Cause, InstanceEvent};
+use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::log;
+use ecs_console_archiver::outcome::Outcome;
+use ecs_console_archiver::retry::{Deadline, Retrying};
+
+use super::{Context, EcsArguments, get};
+use crate::exit::{Exit, WrongInput};
+use crate::output;
+
+/// Keep an instance's console output now
+///
+/// A record that is there already is read back and verified.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The instance
+    #[arg(value_parser = InstanceId::parse)]
+    instance_id: InstanceId,
+    #[command(flatten)]
+    ecs: EcsArguments,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.warnings());
+    let archiver = context.archiver(arguments.ecs)?;
+    let event = InstanceEvent {
+        instance_id: arguments.instance_id,
+        region_id: None,
+        account_id: None,
+        cause: Cause::Manual,
+        event_id: None,
+        occurred_at: None,
+    };
+    let deadline = Deadline::after(context.time());
+    let outcome = match archiver.capture(event, deadline).await {
+        Ok(outcome) => outcome,
+        Err(CaptureError::NoRegion) => {
+            return Err(WrongInput(
+                "no region: give --region or set ALIBABA_CLOUD_REGION_ID".into(),
+            )
+            .into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    output::outcome(&serde_json::to_value(&outcome)?, context.output)?;
+    match &outcome {
+        Outcome::NoConsole { .. } => Ok(Exit::Nothing),
+        Outcome::AlreadyStored(stored) => {
+            let store = Retrying::new(&archiver.store, Deadline::after(context.time()));
+            Ok(get::verify(&store, &stored.record.key).await)
+        }
+        _ => Ok(Exit::Done),
+    }
+}

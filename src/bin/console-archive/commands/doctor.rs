@@ -1,0 +1,80 @@
+//! `console-archive doctor`: the checks of the set-up as a table or as JSON.
+
+use std::io::{IsTerminal as _, Write as _, stdout};
+
+use anyhow::Result;
+use clap::Args;
+use comfy_table::ContentArrangement;
+use ecs_console_archiver::config::Parts;
+use ecs_console_archiver::doctor::{Check, Verdict, examine};
+use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::printable::lines;
+use serde_json::json;
+
+use super::{Context, EcsArguments};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is in order, or there are warnings only
+  1  something failed
+  2  a setting is wrong or missing; the rest was checked as far as it goes";
+
+/// Check the whole set-up, and say what to do about what is wrong
+///
+/// It asks ECS for one console and one page of instances, stores one small object in the
+/// archive, always the same, reads it back, and sends the queue of FOLLOW_QUEUE_URL one message
+/// that the function ignores. Each of these takes 10 s at most.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// Ask for this instance's console, and not for that of an instance that cannot exist
+    #[arg(long, value_name = "INSTANCE_ID", value_parser = InstanceId::parse)]
+    instance_id: Option<InstanceId>,
+    #[command(flatten)]
+    ecs: EcsArguments,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    let environment = arguments.ecs.over(context.environment.clone());
+    let parts = Parts::from_environment(&environment);
+    let diagnosis = examine(parts, arguments.instance_id, context.time()).await?;
+    match context.output {
+        Output::Json => output::json(&json!(diagnosis))?,
+        Output::Text => print(&diagnosis.checks)?,
+    }
+    Ok(match diagnosis.verdict {
+        _ if diagnosis.settings_are_wrong() => Exit::Wrong,
+        Verdict::Failed => Exit::Failed,
+        Verdict::Ok | Verdict::Skipped | Verdict::Warning => Exit::Done,
+    })
+}
+
+fn print(checks: &[Check]) -> Result<()> {
+    let row = |check: &Check| {
+        let advice = check.advice.as_deref().unwrap_or("-");
+        vec![
+            check.name.to_owned(),
+            word(check.verdict).to_owned(),
+            lines(&check.found).into_owned(), // It may quote a service.
+            lines(advice).into_owned(),
+        ]
+    };
+    let header = vec!["CHECK", "VERDICT", "WHAT WAS FOUND", "WHAT TO DO"];
+    let mut table = output::table(header, checks.iter().map(row).collect());
+    if stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    writeln!(stdout(), "{}", table.trim_fmt())?;
+    Ok(())
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "ok",
+        Verdict::Skipped => "skipped",
+        Verdict::Warning => "warning",
+        Verdict::Failed => "FAILED",
+    }
+}

@@ -1,0 +1,96 @@
+//! `console-archive invoke`: events from files, served as the function serves them.
+
+use std::io::{Read as _, Write as _, stdout};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
+use ecs_console_archiver::handler::Payload;
+use ecs_console_archiver::outcome::ErrorType;
+use ecs_console_archiver::reply::InvocationError;
+use ecs_console_archiver::retry::Deadline;
+use ecs_console_archiver::{log, printable};
+use serde_json::Value;
+
+use super::{Context, EcsArguments};
+use crate::exit::{Exit, WrongInput};
+use crate::output::{self, Output};
+
+/// Serve events from files, as the function does
+///
+/// Each file holds one payload in any form the function takes; `-` is standard input.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Files with events
+    #[arg(required = true, value_name = "FILE")]
+    events: Vec<PathBuf>,
+    #[command(flatten)]
+    ecs: EcsArguments,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.log());
+    let archiver = context.archiver(arguments.ecs)?;
+    let mut exit = Exit::Done;
+    for path in &arguments.events {
+        let payload = read_payload(path)?;
+        let deadline = Deadline::after(context.time());
+        let payload = Payload::File(&payload);
+        let mut reply = archiver.dispatch(payload, deadline).await;
+        let deferred = std::mem::take(&mut reply.deferred);
+        let answer = reply.to_json();
+        let is_wrong = matches!(&answer, Err(error) if error.error_type == ErrorType::InvalidEvent);
+        print(path, &answer, context.output)?;
+        if let Err(error) = answer.as_ref()
+            && error.is_transient
+        {
+            output::timed_out(&error.message, context.time());
+        }
+        let ended = archiver.finish_deferred(deferred, deadline).await;
+        let is_done = reply.is_success() && ended.iter().all(Result::is_ok);
+        exit = match exit {
+            _ if is_wrong => Exit::Wrong,
+            Exit::Done if !is_done => Exit::Failed,
+            earlier => earlier,
+        };
+    }
+    Ok(exit)
+}
+
+/// At most a byte more than any event may have, so that an endless input ends.
+fn read_payload(path: &Path) -> Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    let limit = MAX_EVENT_BYTES as u64 + 1;
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(limit).read_to_end(&mut payload)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut payload))
+    };
+    read.map_err(|error| WrongInput(format!("{}: {error}", path.display())))?;
+    Ok(payload)
+}
+
+fn print(path: &Path, answer: &Result<Value, InvocationError>, output: Output) -> Result<()> {
+    let path = path.display().to_string();
+    let path = printable::one_line(&path);
+    match (answer, output) {
+        (Ok(answer), Output::Json) => output::json_line(answer)?,
+        (Err(error), Output::Json) => output::json_line(&error.to_json())?,
+        (Ok(Value::Array(outcomes)), Output::Text) => {
+            writeln!(stdout(), "{path}")?;
+            outcomes
+                .iter()
+                .try_for_each(|one| output::outcome(one, output))?;
+        }
+        (Ok(answer), Output::Text) => {
+            writeln!(stdout(), "{path}")?;
+            output::outcome(answer, output)?;
+        }
+        (Err(error), Output::Text) => {
+            let message = printable::lines(&error.message);
+            writeln!(stdout(), "{path}\n  {}: {message}", error.error_type)?;
+        }
+    }
+    Ok(())
+}

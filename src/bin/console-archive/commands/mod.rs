@@ -1,0 +1,152 @@
+//! The subcommands, a file each, and what they have in common.
+
+mod capture;
+mod doctor;
+mod get;
+mod invoke;
+mod list;
+mod redrive;
+mod simulate;
+mod sweep;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use ecs_console_archiver::capture::Archiver;
+use ecs_console_archiver::config::{Archive, Config, Environment, LogConfig};
+use ecs_console_archiver::ecs::EcsClient;
+use ecs_console_archiver::http::{self, HttpOptions};
+use ecs_console_archiver::ids::RegionId;
+use ecs_console_archiver::queue::{Queue, QueueConfig};
+use ecs_console_archiver::store::ArchiveStore;
+
+use crate::exit::Exit;
+use crate::output::Output;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Invoke(invoke::Arguments),
+    Capture(capture::Arguments),
+    List(list::Arguments),
+    Get(get::Arguments),
+    Sweep(sweep::Arguments),
+    Redrive(redrive::Arguments),
+    Doctor(doctor::Arguments),
+    Simulate(simulate::Arguments),
+}
+
+impl Command {
+    pub async fn run(self, context: Context) -> Result<Exit> {
+        match self {
+            Self::Invoke(arguments) => invoke::run(arguments, &context).await,
+            Self::Capture(arguments) => capture::run(arguments, &context).await,
+            Self::List(arguments) => list::run(&arguments, &context).await,
+            Self::Get(arguments) => get::run(arguments, &context).await,
+            Self::Sweep(arguments) => sweep::run(arguments, &context).await,
+            Self::Redrive(arguments) => redrive::run(arguments, &context).await,
+            Self::Doctor(arguments) => doctor::run(arguments, &context).await,
+            Self::Simulate(arguments) => simulate::run(arguments, &context).await,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct CommonArguments {
+    /// The archive: s3://BUCKET/PREFIX, oss://BUCKET/PREFIX or file:///FOLDER [env: ARCHIVE_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub archive_url: Option<String>,
+    /// Text for people or JSON for programs
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub output: Output,
+    /// Try again what may pass for so long, then time out: for each event, or for the whole of
+    /// another command [default: 60; a sweep has no end]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: Option<u64>,
+}
+
+/// Of the commands that ask ECS about single instances.
+#[derive(Debug, Args)]
+pub struct EcsArguments {
+    /// Region of the instance, where the event names none [env: ALIBABA_CLOUD_REGION_ID]
+    #[arg(long, value_name = "REGION_ID", value_parser = RegionId::parse)]
+    region: Option<RegionId>,
+    /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
+    #[arg(long, value_name = "URL")]
+    ecs_endpoint_url: Option<String>,
+}
+
+impl EcsArguments {
+    fn over(self, environment: Environment) -> Environment {
+        environment
+            .with(
+                "ALIBABA_CLOUD_REGION_ID",
+                self.region.map(|region| region.to_string()),
+            )
+            .with("ECS_ENDPOINT_URL", self.ecs_endpoint_url)
+    }
+}
+
+pub type CliArchiver = Archiver<EcsClient, ArchiveStore>;
+
+/// What a command runs with: the settings, and the common options.
+pub struct Context {
+    environment: Environment,
+    output: Output,
+    /// None where it was not given.
+    timeout: Option<Duration>,
+}
+
+impl Context {
+    pub async fn new(common: CommonArguments) -> Self {
+        Self {
+            environment: Environment::of_command_line()
+                .await
+                .with("ARCHIVE_URL", common.archive_url),
+            output: common.output,
+            timeout: common.timeout.map(Duration::from_secs),
+        }
+    }
+
+    /// What an event, or another command than a sweep, has.
+    pub fn time(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(60))
+    }
+
+    /// Of commands that serve events: as much as the function logs.
+    fn log(&self) -> LogConfig {
+        LogConfig::from_environment(&self.environment)
+    }
+
+    /// Of the other commands: warnings, unless more is asked for.
+    fn warnings(&self) -> LogConfig {
+        let mut log = self.log();
+        if log.level == tracing::Level::INFO {
+            log.level = tracing::Level::WARN; // The default of the function.
+        }
+        log
+    }
+
+    fn archiver(&self, ecs: EcsArguments) -> Result<CliArchiver> {
+        let environment = ecs.over(self.environment.clone());
+        let archiver = Config::from_environment(&environment)?.archiver()?;
+        // Whoever has the settings is trusted with an HTTP request in a file, too.
+        Ok(CliArchiver {
+            gate: None,
+            ..archiver
+        })
+    }
+
+    fn store(&self) -> Result<ArchiveStore> {
+        let archive = Archive::from_environment(&self.environment)?;
+        let options = HttpOptions::from_environment(&self.environment)?;
+        Ok(archive.store(http::client(&options)?))
+    }
+
+    fn queue(&self, config: QueueConfig) -> Result<Queue> {
+        let options = HttpOptions::from_environment(&self.environment)?;
+        Ok(Queue::new(config, http::client(&options)?))
+    }
+}

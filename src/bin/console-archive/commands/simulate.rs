@@ -1,0 +1,83 @@
+//! `console-archive simulate`: an ECS API on this machine.
+
+use std::io::{Write as _, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use ecs_console_archiver::credentials::{Credentials, Secret};
+use ecs_console_archiver::log;
+use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
+
+use super::Context;
+use crate::exit::{Exit, WrongInput};
+
+/// Run an ECS API on this machine that serves consoles from a folder
+///
+/// It verifies signatures, times and nonces as ECS does. The settings to use with it are
+/// printed; it runs until it is interrupted.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Folder with a file INSTANCE_ID.log for each console, or INSTANCE_ID.error with a status
+    /// and a code such as "405 NotSupported"
+    #[arg(long, value_name = "FOLDER")]
+    consoles: PathBuf,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:8580", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Fail the next requests, in this order: throttle, fail, stall, truncate, garbage,
+    /// bad-base64, reset, broken-json, expire-token, slow-body, wrong-content-type,
+    /// cut-chunk, redirect or none, with
+    /// a count as in throttle*3
+    #[arg(long = "fault", value_name = "FAULT[*COUNT]")]
+    faults: Vec<FaultPlan>,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.log());
+    let Arguments {
+        consoles,
+        listen,
+        faults,
+    } = arguments;
+    if !consoles.is_dir() {
+        return Err(WrongInput(format!("{} is not a folder", consoles.display())).into());
+    }
+    // Known to everyone, and good for nothing but this.
+    let credentials = Credentials {
+        access_key_id: "simulator".into(),
+        access_key_secret: Secret::new("simulator-secret"),
+        security_token: None,
+    };
+    let config = SimulatorConfig {
+        listen,
+        consoles: Some(consoles),
+        credentials: credentials.clone(),
+    };
+    let simulator = Simulator::start(config)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    faults.iter().for_each(|plan| simulator.plan_faults(plan));
+    print_settings(&simulator.endpoint_url(), &credentials)?;
+    tokio::signal::ctrl_c().await?;
+    Ok(Exit::Done)
+}
+
+fn print_settings(endpoint_url: &str, credentials: &Credentials) -> Result<()> {
+    let mut stdout = stdout();
+    writeln!(
+        stdout,
+        "# The simulator is up. In another terminal:\n\
+         export ECS_ENDPOINT_URL={endpoint_url}\n\
+         export STS_ENDPOINT_URL={endpoint_url}\n\
+         export ALIBABA_CLOUD_ACCESS_KEY_ID={}\n\
+         export ALIBABA_CLOUD_ACCESS_KEY_SECRET={}\n\
+         export ALIBABA_CLOUD_REGION_ID=cn-hangzhou\n\
+         export ARCHIVE_URL=file://$PWD/archive",
+        credentials.access_key_id,
+        credentials.access_key_secret.expose(),
+    )?;
+    stdout.flush()?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Results → text for people or JSON for programs: tables, JSON, messages.
+
+use std::fmt::Display;
+use std::io::{Write as _, stderr, stdout};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use ecs_console_archiver::capture::CaptureError;
+use ecs_console_archiver::printable;
+use ecs_console_archiver::store::StoreError;
+use serde_json::Value;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+/// The only way by which JSON is printed, in lines for people.
+pub fn json(value: &Value) -> Result<()> {
+    writeln!(stdout(), "{}", printable::json(&format!("{value:#}")))?;
+    Ok(())
+}
+
+/// The same on one line, for programs that read a line at a time.
+pub fn json_line(value: &Value) -> Result<()> {
+    writeln!(stdout(), "{}", printable::json(&value.to_string()))?;
+    Ok(())
+}
+
+/// A line on standard error. It may quote a service, a file or an event.
+pub fn error(what: impl Display) {
+    let text = what.to_string();
+    let _ = writeln!(stderr(), "console-archive: {}", printable::lines(&text));
+}
+
+/// Says that there was no more time to try again in, where that is why a command failed.
+pub fn time_is_over(failure: &anyhow::Error, time: Duration) {
+    let is_transient = match failure.downcast_ref::<CaptureError>() {
+        Some(error) => error.is_transient(),
+        None => failure
+            .downcast_ref::<StoreError>()
+            .is_some_and(StoreError::is_transient),
+    };
+    if is_transient {
+        timed_out(&failure.to_string(), time);
+    }
+}
+
+/// The same of a failure that may pass, where its own text does not say it.
+pub fn timed_out(failure: &str, time: Duration) {
+    if !failure.contains("timed out") {
+        error(format_args!(
+            "timed out after {} s; --timeout gives it longer",
+            time.as_secs()
+        ));
+    }
+}
+
+pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
+    if output == Output::Json {
+        return json(outcome);
+    }
+    let text = |member: &str| printable::one_line(outcome[member].as_str().unwrap_or_default());
+    let freshness = match outcome["freshness"].as_str() {
+        Some(word) => format!(" ({})", printable::one_line(word)),
+        None => String::new(),
+    };
+    let line = match outcome["outcome"].as_str() {
+        Some("stored") => format!(
+            "stored {}, {} bytes as {}{freshness}",
+            text("url"),
+            outcome["console_bytes"],
+            outcome["gzip_bytes"]
+        ),
+        Some("already_stored") => format!("already stored {}{freshness}", text("url")),
+        Some("following") => format!(
+            "asking for {} again in {} s",
+            text("instance_id"),
+            outcome["follow_in_seconds"]
+        ),
+        Some("no_console") => format!("no console of {}: {}", text("instance_id"), text("message")),
+        Some("swept") => format!(
+            "swept {} instances: {} stored, {} already stored, {} without a console, {} failed{}",
+            outcome["instances"],
+            outcome["stored"],
+            outcome["already_stored"],
+            outcome["no_console"],
+            outcome["failed"],
+            if outcome["resume"].is_null() {
+                ""
+            } else {
+                "; more is left"
+            }
+        ),
+        Some("ignored") => format!("ignored: {}", text("message")),
+        _ => printable::json(&outcome.to_string()).into_owned(), // The reply to an SQS batch or an HTTP request.
+    };
+    writeln!(stdout(), "  {line}")?;
+    Ok(())
+}
+
+/// A table without lines, its columns two spaces apart.
+pub fn table(header: Vec<&str>, rows: Vec<Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
