@@ -528,10 +528,11 @@ fn follow_queue(
                    whose name does not end with .fifo";
         problems.note::<()>("FOLLOW_QUEUE_URL", Err(why));
     }
-    if environment.get("FOLLOW_SECONDS").is_none_or(|s| s == "0") {
+    // With 0 it still carries on sweeps, so only a setting that was forgotten is a problem.
+    if environment.get("FOLLOW_SECONDS").is_none() {
         problems.note::<()>(
             "FOLLOW_QUEUE_URL",
-            Err("nothing is followed; set FOLLOW_SECONDS, too"),
+            Err("nothing is followed; set FOLLOW_SECONDS, too, or 0 for a queue that only sweeps use"),
         );
     }
     queue

@@ -121,7 +121,7 @@ resource "alicloud_log_store_index" "archiver" {
 
 resource "alicloud_ram_role" "archiver" {
   role_name   = var.name
-  description = "Reads console outputs and writes them to the archive"
+  description = "Reads console outputs and stores them in the archive"
   assume_role_policy_document = jsonencode({
     Version = "1"
     Statement = [{
@@ -134,7 +134,7 @@ resource "alicloud_ram_role" "archiver" {
 
 resource "alicloud_ram_policy" "archiver" {
   policy_name = var.name
-  description = "What the function does: reads consoles, writes records and its own log"
+  description = "Lets the function read consoles, store records and write its own log"
   policy_document = jsonencode({
     Version = "1"
     Statement = [
@@ -202,7 +202,7 @@ resource "alicloud_ram_policy" "reader" {
 # Redriving serves an event as the function does, so it takes that policy and the reader's, too.
 resource "alicloud_ram_policy" "redrive" {
   policy_name = "${var.name}-redrive"
-  description = "Removes failed events that were served again"
+  description = "Removes failed events that were replayed"
   policy_document = jsonencode({
     Version = "1"
     Statement = [{
@@ -217,7 +217,7 @@ resource "alicloud_ram_policy" "redrive" {
 
 resource "alicloud_fcv3_function" "archiver" {
   function_name = var.name
-  description   = "Keeps console outputs of ECS instances"
+  description   = "Stores console outputs of ECS instances"
   runtime       = "custom.debian12"
   handler       = "bootstrap"
   cpu           = 0.1

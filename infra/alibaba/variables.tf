@@ -1,11 +1,11 @@
 variable "name" {
-  description = "What the function, its role, its policies and its logs are called"
+  description = "Name of the function, its role, its policies and its logs"
   type        = string
   default     = "ecs-console-archiver"
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,38}[a-z0-9]$", var.name))
-    error_message = "The name must be 3 to 40 lower-case letters, digits and hyphens, with a letter first."
+    error_message = "name must be 3 to 40 lower-case letters, digits and hyphens, and begin with a letter."
   }
 }
 
@@ -15,23 +15,23 @@ variable "bucket" {
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.bucket))
-    error_message = "The bucket's name must be 3 to 63 lower-case letters, digits and hyphens; no dots."
+    error_message = "bucket must be 3 to 63 lower-case letters, digits and hyphens, without dots."
   }
 }
 
 variable "redundancy" {
-  description = "ZRS keeps objects in several zones; LRS is for regions that have no more than one"
+  description = "ZRS stores objects in several zones. LRS is for regions with a single zone"
   type        = string
   default     = "ZRS"
 
   validation {
     condition     = contains(["ZRS", "LRS"], var.redundancy)
-    error_message = "The redundancy must be ZRS or LRS."
+    error_message = "redundancy must be ZRS or LRS."
   }
 }
 
 variable "package" {
-  description = "Zip file with the program, bootstrap, at its root; where null, what make package builds"
+  description = "Zip file with the program, bootstrap, at its root. null takes the one that `make package` builds"
   type        = string
   default     = null
 }
@@ -43,29 +43,29 @@ variable "retention_days" {
 
   validation {
     condition     = var.retention_days >= 30 && floor(var.retention_days) == var.retention_days
-    error_message = "Records must be kept for 30 days or more."
+    error_message = "retention_days must be a whole number of 30 or more."
   }
 }
 
 variable "follow_seconds" {
-  description = "How long a console is followed from its event on"
+  description = "Seconds for which the function asks for a console again after its event. 0 stores what ECS has at the event, and no more"
   type        = number
   default     = 300
 
   validation {
-    condition     = var.follow_seconds >= 60 && var.follow_seconds <= 3600 && floor(var.follow_seconds) == var.follow_seconds
-    error_message = "Consoles must be followed for 60 to 3600 seconds."
+    condition     = var.follow_seconds >= 0 && var.follow_seconds <= 3600 && floor(var.follow_seconds) == var.follow_seconds
+    error_message = "follow_seconds must be a whole number from 0 to 3600."
   }
 }
 
 variable "sweep_regions" {
-  description = "Regions to sweep once a day, for what missed events left out"
+  description = "Regions to sweep once a day, for what missed events left out. Empty for no sweep"
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for region in var.sweep_regions : can(regex("^[a-z0-9-]+$", region))])
-    error_message = "The regions must be names such as cn-hangzhou."
+    error_message = "Regions must be IDs such as cn-hangzhou."
   }
 }
 
@@ -76,12 +76,12 @@ variable "log_retention_days" {
 
   validation {
     condition     = var.log_retention_days >= 1 && var.log_retention_days <= 3650 && floor(var.log_retention_days) == var.log_retention_days
-    error_message = "Log lines must be kept for 1 to 3650 days."
+    error_message = "log_retention_days must be a whole number from 1 to 3650."
   }
 }
 
 variable "alarm_contact_group" {
-  description = "CloudMonitor contact group that alarms go to; without one there are none"
+  description = "CloudMonitor contact group that gets the alarms. Empty means that there are no alarms"
   type        = string
   default     = ""
 }

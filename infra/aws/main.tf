@@ -197,7 +197,7 @@ resource "aws_cloudwatch_log_group" "archiver" {
 
 resource "aws_iam_role" "archiver" {
   name        = var.name
-  description = "Reads console outputs and writes them to the archive"
+  description = "Reads console outputs and stores them in the archive"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -263,7 +263,7 @@ resource "aws_lambda_function" "archiver" {
   #checkov:skip=CKV_AWS_173: Encrypted with the service's own key; with alibaba_role_arn there is no secret in it
   #checkov:skip=CKV_AWS_272: The package is built from source by who deploys it; a signing profile would be the account's to choose
   function_name    = var.name
-  description      = "Keeps console outputs of ECS instances"
+  description      = "Stores console outputs of ECS instances"
   role             = aws_iam_role.archiver.arn
   filename         = local.package
   source_code_hash = filebase64sha256(local.package)
@@ -305,15 +305,15 @@ resource "aws_lambda_function" "archiver" {
   lifecycle {
     precondition {
       condition     = local.has_role == (var.alibaba_oidc_provider_arn != null)
-      error_message = "alibaba_role_arn and alibaba_oidc_provider_arn go together."
+      error_message = "Give alibaba_role_arn and alibaba_oidc_provider_arn together."
     }
     precondition {
       condition     = local.has_key == local.has_secret
-      error_message = "alibaba_access_key_id and alibaba_access_key_secret go together."
+      error_message = "Give alibaba_access_key_id and alibaba_access_key_secret together."
     }
     precondition {
       condition     = local.has_role != local.has_key
-      error_message = "Give either alibaba_role_arn or alibaba_access_key_id: ECS needs one, and the other would go unused."
+      error_message = "Give either alibaba_role_arn or alibaba_access_key_id, and not both."
     }
   }
 
@@ -415,7 +415,7 @@ resource "aws_scheduler_schedule" "sweep" {
   #checkov:skip=CKV_AWS_297: Encrypted with the service's own key; it holds the names of regions
   count               = length(var.sweep_regions) > 0 ? 1 : 0
   name                = "${var.name}-sweep"
-  description         = "Keeps what missed events left out"
+  description         = "Captures what missed events left out"
   schedule_expression = "rate(1 day)"
 
   flexible_time_window {
@@ -436,7 +436,7 @@ resource "aws_scheduler_schedule" "sweep" {
 locals {
   alarms = {
     failed-events = {
-      description = "Events failed for good; mend the cause, then run console-archive redrive"
+      description = "Events failed for good. Read the error in the log, fix its cause, then run console-archive redrive"
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
       dimensions  = { QueueName = aws_sqs_queue.failed_events.name }
@@ -445,7 +445,7 @@ locals {
       threshold   = 0
     }
     waiting-events = {
-      description = "Events wait for more than ten minutes; their consoles may be overwritten"
+      description = "Events have waited for more than ten minutes. ECS may overwrite their consoles. Look for throttling and failing invocations"
       namespace   = "AWS/SQS"
       metric      = "ApproximateAgeOfOldestMessage"
       dimensions  = { QueueName = aws_sqs_queue.events.name }
@@ -454,7 +454,7 @@ locals {
       threshold   = 600
     }
     waiting-follows = {
-      description = "Consoles that are followed wait for more than ten minutes and may be overwritten"
+      description = "Follow messages have waited for more than ten minutes. ECS may overwrite their consoles. Look for throttling and failing invocations"
       namespace   = "AWS/SQS"
       metric      = "ApproximateAgeOfOldestMessage"
       dimensions  = { QueueName = aws_sqs_queue.follow.name }
@@ -464,7 +464,7 @@ locals {
     }
     # Not counted among the function's errors, because the invocation succeeds.
     pushes = {
-      description = "Pushes are answered with an error; the log says which error type"
+      description = "EventBridge gets errors as answers to its events. The log says which errorType"
       namespace   = "AWS/Lambda"
       metric      = "Url5xxCount"
       dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
@@ -473,7 +473,7 @@ locals {
       threshold   = 0
     }
     errors = {
-      description = "Invocations fail; the log says which error type"
+      description = "Invocations fail. The log says which errorType"
       namespace   = "AWS/Lambda"
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
@@ -503,7 +503,7 @@ resource "aws_cloudwatch_metric_alarm" "archiver" {
 # For the people who run console-archive: attach it to their role.
 resource "aws_iam_policy" "reader" {
   name        = "${var.name}-reader"
-  description = "Reads and lists the archive"
+  description = "Lists and reads the archive"
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -527,7 +527,7 @@ resource "aws_iam_policy" "reader" {
 # For the people who run console-archive redrive: it serves an event as the function does.
 resource "aws_iam_policy" "redrive" {
   name        = "${var.name}-redrive"
-  description = "Serves failed events again"
+  description = "Replays failed events"
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [

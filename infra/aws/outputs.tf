@@ -1,44 +1,44 @@
 output "function_name" {
-  description = "What `aws lambda invoke --function-name` takes"
+  description = "Name of the function, for aws lambda invoke --function-name"
   value       = aws_lambda_function.archiver.function_name
 }
 
 output "function_role_arn" {
-  description = "Role of the function, whose tokens the RAM role trusts"
+  description = "Role of the function, for aws_role_arn of infra/push. The RAM role trusts its tokens"
   value       = aws_iam_role.archiver.arn
 }
 
 output "archive_url" {
-  description = "What console-archive takes as ARCHIVE_URL"
+  description = "The archive, for ARCHIVE_URL of console-archive"
   value       = local.archive_url
 }
 
 output "events_url" {
-  description = "Queue to send events to"
+  description = "Queue that other services can send events to"
   value       = aws_sqs_queue.events.url
 }
 
 output "failed_events_url" {
-  description = "What console-archive redrive takes as --queue-url"
+  description = "Queue of failed events, for --queue-url of console-archive redrive"
   value       = aws_sqs_queue.failed_events.url
 }
 
 output "reader_policy_arn" {
-  description = "Policy for those who read the archive"
+  description = "Policy for people who read the archive"
   value       = aws_iam_policy.reader.arn
 }
 
 output "redrive_policy_arn" {
-  description = "Policy for those who serve failed events again"
+  description = "Policy for people who replay failed events"
   value       = aws_iam_policy.redrive.arn
 }
 
 output "webhook_url" {
-  description = "HTTPS target of the EventBridge rules; null without a token"
+  description = "Address of the function, for url of infra/push. EventBridge sends events to it; null without a token"
   value       = one(aws_lambda_function_url.archiver[*].function_url)
 }
 
 output "athena_table" {
-  description = "What queries select from"
+  description = "Table for queries in Athena"
   value       = "${aws_glue_catalog_database.archive.name}.${aws_glue_catalog_table.lines.name}"
 }

@@ -53,7 +53,7 @@ resource "alicloud_event_bridge_rule" "push" {
   for_each       = local.rules
   event_bus_name = "default"
   rule_name      = "${var.name}-${each.key}"
-  description    = "Pushes instance events to the archiver of console outputs"
+  description    = "Sends instance events to the archiver of console outputs"
   filter_pattern = jsonencode(each.value)
 
   targets {
@@ -103,7 +103,7 @@ resource "alicloud_event_bridge_rule" "push" {
 resource "alicloud_ims_oidc_provider" "aws" {
   count              = local.for_aws
   oidc_provider_name = var.name
-  description        = "Tokens that an AWS account issues about its own roles"
+  description        = "Accepts tokens that an AWS account issues about its own roles"
   issuer_url         = var.aws_issuer_url
   client_ids         = [var.aws_audience]
   fingerprints       = var.aws_issuer_fingerprints
@@ -113,7 +113,7 @@ resource "alicloud_ims_oidc_provider" "aws" {
   lifecycle {
     precondition {
       condition     = length(var.aws_issuer_fingerprints) > 0 && var.aws_role_arn != ""
-      error_message = "With aws_issuer_url, aws_issuer_fingerprints and aws_role_arn must be set, too."
+      error_message = "With aws_issuer_url, set aws_issuer_fingerprints and aws_role_arn too."
     }
   }
 }
@@ -121,7 +121,7 @@ resource "alicloud_ims_oidc_provider" "aws" {
 resource "alicloud_ram_role" "aws" {
   count       = local.for_aws
   role_name   = "${var.name}-aws"
-  description = "What the function on AWS becomes to read console outputs"
+  description = "The function on AWS assumes it to read console outputs"
   assume_role_policy_document = jsonencode({
     Version = "1"
     Statement = [{
@@ -143,7 +143,7 @@ resource "alicloud_ram_role" "aws" {
 resource "alicloud_ram_policy" "aws" {
   count       = local.for_aws
   policy_name = "${var.name}-aws"
-  description = "Reads console outputs; the archive is on AWS"
+  description = "Reads console outputs. The archive is on AWS"
   policy_document = jsonencode({
     Version = "1"
     Statement = [

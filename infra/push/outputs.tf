@@ -1,19 +1,19 @@
 output "rule_names" {
-  description = "Rules on the default bus of this region"
+  description = "Names of the rules on the default bus of this region"
   value       = [for rule in alicloud_event_bridge_rule.push : rule.rule_name]
 }
 
 output "role_arn" {
-  description = "What the AWS stack takes as AlibabaRoleArn"
+  description = "The role, for AlibabaRoleArn or alibaba_role_arn of infra/aws"
   value       = one(alicloud_ram_role.aws[*].arn)
 }
 
 output "oidc_provider_arn" {
-  description = "What the AWS stack takes as AlibabaOidcProviderArn"
+  description = "The OIDC provider, for AlibabaOidcProviderArn or alibaba_oidc_provider_arn of infra/aws"
   value       = one(local.provider_arns)
 }
 
 output "oidc_audience" {
-  description = "What the AWS stack takes as AlibabaOidcAudience"
+  description = "The client ID, for AlibabaOidcAudience or alibaba_oidc_audience of infra/aws"
   value       = var.aws_audience
 }

@@ -71,6 +71,17 @@ fn a_fifo_queue_to_follow_with_is_refused_with_what_to_make() {
 }
 
 #[test]
+fn a_follow_queue_goes_with_zero_seconds_for_it_carries_sweeps_but_not_with_none() {
+    let queue = (
+        "FOLLOW_QUEUE_URL",
+        "https://sqs.us-east-1.amazonaws.com/123456789012/follow",
+    );
+    let config = Config::from_environment(&environment(&[queue, ("FOLLOW_SECONDS", "0")])).unwrap();
+    assert!(config.follow_queue.is_some() && config.follow_budget.is_zero());
+    check_wrong(&[queue], &["FOLLOW_QUEUE_URL: nothing is followed"]);
+}
+
+#[test]
 fn a_prefix_ends_in_one_slash_or_is_empty() {
     for (url, prefix) in [
         ("s3://bucket", ""),

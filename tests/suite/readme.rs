@@ -89,6 +89,17 @@ fn the_commands_that_need_no_cloud_work_in_their_order() {
     }
     let shown = run(&script, folder.path());
     assert!(shown.contains("Kernel panic"), "{shown}");
+    // The samples are of such a run: only digits differ, as those of times.
+    let shape = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.join(" ").replace(|c: char| c.is_ascii_digit(), "0")
+    };
+    let shapes: Vec<_> = shown.lines().map(shape).collect();
+    let samples = self::blocks("text").split_off(1).concat();
+    for line in samples.lines().filter(|line| *line != "…") {
+        let is_shown = shapes.contains(&shape(line));
+        assert!(is_shown, "{line:?} is not shown:\n{shown}");
+    }
     assert!(
         std::fs::read(folder.path().join("console.log")).unwrap()
             == fixture("i-bp1oomkill000000001")
