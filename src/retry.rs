@@ -7,9 +7,10 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
 use crate::credentials::Owner;
-use crate::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
-use crate::ecs::{ConsoleSource, Fleet};
-use crate::ids::{InstanceId, RegionId};
+use crate::model::console::ConsoleOutput;
+use crate::model::ids::{InstanceId, RegionId};
+use crate::source::ecs::response::{EcsError, InstancesPage};
+use crate::source::ecs::{ConsoleSource, Fleet};
 use crate::store::{Object, Page, PutOutcome, Store, StoreError};
 
 /// The first pause is at most this long; each next may be twice as long.
@@ -419,7 +420,7 @@ mod tests {
         let gone = || {
             Err(EcsError::NoConsole {
                 code: "InvalidInstanceId.NotFound".into(),
-                reason: crate::ecs::response::NoConsole::NotFound,
+                reason: crate::model::console::NoConsole::NotFound,
                 request_id: String::new(),
             })
         };

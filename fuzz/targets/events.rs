@@ -2,14 +2,15 @@
 //! what is kept of it reads back.
 #![no_main]
 
-use ecs_console_archiver::delivery::{Delivery, Message};
-use ecs_console_archiver::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
-use ecs_console_archiver::ecs::response::{ConsoleOutput, NoConsole};
-use ecs_console_archiver::event::{InstanceEvent, MAX_TEXT_CHARS, Notice};
-use ecs_console_archiver::follow::Follow;
-use ecs_console_archiver::ids::{InstanceId, RegionId};
-use ecs_console_archiver::key::{MarkerKey, RecordKey};
-use ecs_console_archiver::record::{FailedEvent, Marker, Record};
+use ecs_console_archiver::archive::key::{MarkerKey, RecordKey};
+use ecs_console_archiver::archive::record::{FailedEvent, Marker, Record};
+use ecs_console_archiver::capture::follow::Follow;
+use ecs_console_archiver::intake::delivery::{Delivery, Message};
+use ecs_console_archiver::intake::event::{MAX_TEXT_CHARS, Notice};
+use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
+use ecs_console_archiver::model::event::InstanceEvent;
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;

@@ -2,9 +2,9 @@
 //! each. What is read has one spelling in keys, and reads back as itself.
 #![no_main]
 
-use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::key::{ConsoleDigest, RecordKey};
-use ecs_console_archiver::update_time::UpdateTime;
+use ecs_console_archiver::archive::key::{ConsoleDigest, RecordKey};
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::update_time::UpdateTime;
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use ecs_console_archiver::config::{Config, Environment, LogConfig};
-use ecs_console_archiver::host::{self, Host};
-use ecs_console_archiver::{lambda, log};
+use ecs_console_archiver::hosts::lambda;
+use ecs_console_archiver::hosts::server::{self, Host};
+use ecs_console_archiver::log;
 
 // One thread: a Lambda sandbox has one invocation at a time, and starting more costs time.
 #[tokio::main(flavor = "current_thread")]
@@ -27,7 +28,7 @@ async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
         Host::Lambda => lambda::run(&archiver).await,
         host => {
             let credentials = archiver.source.credentials.clone();
-            Ok(host::serve(archiver, credentials, host).await?)
+            Ok(server::serve(archiver, credentials, host).await?)
         }
     }
 }

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{Archive, Environment, Problems, aws_credentials, aws_region, keys};
-use crate::ids::RegionId;
+use crate::model::ids::RegionId;
 use crate::store::bucket::{Addressing, BucketConfig, Encryption, EncryptionMethod, Profile};
 
 const ARCHIVE_FORMS: &str = "expected s3://bucket/prefix, oss://bucket/prefix or file:///folder";

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use url::Url;
 
 use super::{ConfigError, Environment, Problems};
-use crate::credentials::Secret;
-use crate::host::Host;
-use crate::ids::RegionId;
-use crate::webhook::WebhookPolicy;
+use crate::hosts::server::Host;
+use crate::intake::webhook::WebhookPolicy;
+use crate::model::credentials::Secret;
+use crate::model::ids::RegionId;
 
 pub(super) fn webhook(environment: &Environment, problems: &mut Problems) -> Option<WebhookPolicy> {
     let url = match environment.get("WEBHOOK_URL") {

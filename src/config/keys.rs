@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{Environment, Problems, aws_credentials, aws_region};
+use crate::credentials::Identity;
 use crate::credentials::files::{Defaults, Found, address, credentials_file, regional_sts};
 use crate::credentials::profile::{cli_profile, cli_region};
 use crate::credentials::source::{AwsIdentity, OidcToken, Place, ROLE_SECONDS, Role, Source};
-use crate::credentials::{Credentials, Identity, Secret};
-use crate::ids::{AccountId, RegionId};
+use crate::model::credentials::{Credentials, Secret};
+use crate::model::ids::{AccountId, RegionId};
 
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";

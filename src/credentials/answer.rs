@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Credentials, CredentialsError, Expiring, Secret};
-use crate::ids::AccountId;
+use super::{CredentialsError, Expiring};
+use crate::model::credentials::{Credentials, Secret};
+use crate::model::ids::AccountId;
 
 /// `AssumeRole` and `AssumeRoleWithOIDC`.
 #[derive(Deserialize)]

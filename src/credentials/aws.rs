@@ -4,8 +4,9 @@ use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::ProvideErrorMetadata as _;
 
 use super::source::Source;
-use super::{CredentialsError, CredentialsProvider, Secret};
+use super::{CredentialsError, CredentialsProvider, for_aws};
 use crate::clock::Clock;
+use crate::model::credentials::Secret;
 
 /// An AWS identity that can be told to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl AwsIdentity {
         let config = aws_sdk_sts::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
-            .credentials_provider(credentials.for_aws())
+            .credentials_provider(for_aws(&credentials))
             .http_client(crate::http::sdk_client(http.clone(), Clock::default()))
             .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
             .timeout_config(aws_sdk_sts::config::timeout::TimeoutConfig::disabled());

@@ -13,8 +13,9 @@ use aws_sdk_sts::config::Region;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 
-use super::{Credentials, CredentialsError, Expiring, Secret};
+use super::{CredentialsError, Expiring};
 use crate::clock::Clock;
+use crate::model::credentials::{Credentials, Secret};
 
 /// The chain of the AWS SDKs.
 #[derive(Debug, Clone, PartialEq, Eq)]

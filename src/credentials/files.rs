@@ -6,7 +6,7 @@ use configparser::ini::{Ini, IniDefault};
 use url::Url;
 
 use super::source::{OidcToken, ROLE_SECONDS, Role, Source};
-use super::{Credentials, Secret};
+use crate::model::credentials::{Credentials, Secret};
 
 /// What files do not say themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Defaults {
 /// # Errors
 /// When the text cannot be a region.
 pub fn regional_sts(prefix: &str, region: &str) -> Result<Url, String> {
-    let region = crate::ids::RegionId::parse(region).map_err(|error| error.to_string())?;
+    let region = crate::model::ids::RegionId::parse(region).map_err(|error| error.to_string())?;
     Url::parse(&format!("https://{prefix}.{region}.aliyuncs.com"))
         .map_err(|error| error.to_string())
 }

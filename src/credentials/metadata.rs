@@ -6,7 +6,8 @@ use reqwest::Method;
 use url::Url;
 
 use super::source::answer_of;
-use super::{CredentialsError, Expiring, Secret, answer};
+use super::{CredentialsError, Expiring, answer};
+use crate::model::credentials::Secret;
 
 /// The metadata service is on the same machine: what takes longer is not there.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);

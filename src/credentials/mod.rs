@@ -1,7 +1,5 @@
 //! Access keys whose secret parts no log, error or `Debug` can show, and where they come from.
 
-use std::fmt;
-
 use jiff::Timestamp;
 
 pub mod answer; // answers of token services (pure)
@@ -16,40 +14,9 @@ mod provider; // keeps and renews them
 pub mod source; // where keys come from
 mod sts; // Alibaba Cloud's STS
 
+use crate::model::credentials::Credentials;
+
 pub use provider::{CredentialsProvider, Identity, Owner};
-
-/// A text that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text` from being shown.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for signing.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-/// What a request is signed with, for Alibaba Cloud and for AWS alike.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The public part.
-    pub access_key_id: String,
-    /// The key of the HMAC.
-    pub access_key_secret: Secret,
-    /// Comes with temporary keys from a security token service (STS).
-    pub security_token: Option<Secret>,
-}
 
 /// Credentials and when they end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,35 +47,14 @@ impl CredentialsError {
     }
 }
 
-impl Credentials {
-    /// The same, as the AWS SDK wants it.
-    pub fn for_aws(&self) -> aws_credential_types::Credentials {
-        let token = self.security_token.as_ref();
-        aws_credential_types::Credentials::new(
-            &self.access_key_id,
-            self.access_key_secret.expose(),
-            token.map(|token| token.expose().to_owned()),
-            None,
-            "environment",
-        )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn debug_shows_neither_secret_nor_token() {
-        let credentials = Credentials {
-            access_key_id: "testid".into(),
-            access_key_secret: Secret::new("hush-secret"),
-            security_token: Some(Secret::new("hush-token")),
-        };
-        let shown = format!("{credentials:?} {credentials:#?}");
-        assert!(
-            shown.contains("testid") && !shown.contains("hush"),
-            "{shown}"
-        );
-    }
+/// Credentials as the AWS SDK takes them.
+fn for_aws(credentials: &Credentials) -> aws_credential_types::Credentials {
+    let token = credentials.security_token.as_ref();
+    aws_credential_types::Credentials::new(
+        &credentials.access_key_id,
+        credentials.access_key_secret.expose(),
+        token.map(|token| token.expose().to_owned()),
+        None,
+        "environment",
+    )
 }

@@ -6,11 +6,12 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::Expiring;
 use super::command::Command;
 use super::files::{Defaults, Found, address, regional_sts};
 use super::source::{OidcToken, ROLE_SECONDS, Role, Source};
-use super::{Credentials, Expiring, Secret};
-use crate::ids::RegionId;
+use crate::model::credentials::{Credentials, Secret};
+use crate::model::ids::RegionId;
 
 /// Reads the file. `profile` is its current one without it.
 ///

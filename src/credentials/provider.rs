@@ -15,8 +15,9 @@ use tracing::warn;
 use url::Url;
 
 use super::source::{Means, SPARE, Source};
-use super::{Credentials, CredentialsError, Expiring, sts};
-use crate::ids::AccountId;
+use super::{CredentialsError, Expiring, sts};
+use crate::model::credentials::Credentials;
+use crate::model::ids::AccountId;
 
 /// How long before their end credentials are fetched anew.
 const RENEWAL: SignedDuration = SignedDuration::from_mins(5);
@@ -344,7 +345,7 @@ impl ProvideCredentials for CredentialsProvider {
         Self: 'a,
     {
         let credentials = self.get().map(|credentials| match credentials {
-            Ok(credentials) => Ok(credentials.for_aws()),
+            Ok(credentials) => Ok(super::for_aws(&credentials)),
             Err(error) => Err(AwsError::provider_error(error)),
         });
         provider::future::ProvideCredentials::new(credentials)

@@ -14,8 +14,9 @@ use url::Url;
 
 pub use super::aws::AwsIdentity;
 pub use super::command::Command;
-use super::{Credentials, CredentialsError, Expiring, Secret, answer, metadata, sts};
-use crate::ids::AccountId;
+use super::{CredentialsError, Expiring, answer, metadata, sts};
+use crate::model::credentials::{Credentials, Secret};
+use crate::model::ids::AccountId;
 
 /// How long a role's credentials are good, in seconds, where nothing else is set. STS refuses less
 /// than 900.

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::source::{Role, STS_TIMEOUT, answer_of};
-use super::{Credentials, CredentialsError, Expiring, Secret, answer};
+use super::{CredentialsError, Expiring, answer};
+use crate::alibaba::request::{RpcCall, Stamp, sign};
+use crate::alibaba::signature::{Parameter, SignatureVersion};
 use crate::clock::iso_second;
-use crate::ecs::nonce;
-use crate::ecs::request::{RpcCall, Stamp, sign};
-use crate::ecs::signature::{Parameter, SignatureVersion};
-use crate::ids::AccountId;
+use crate::model::credentials::{Credentials, Secret};
+use crate::model::ids::AccountId;
+use crate::source::ecs::nonce;
 
 /// Version of the STS API.
 const STS_VERSION: &str = "2015-04-01";

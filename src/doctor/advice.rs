@@ -2,11 +2,11 @@
 
 use url::Url;
 
-use crate::ecs::endpoint::EcsEndpoint;
-use crate::ecs::response::{EcsError, goes_on_from};
-use crate::ids::RegionId;
-use crate::queue::QueueError;
+use crate::model::ids::RegionId;
+use crate::queue::sqs::QueueError;
 use crate::refusal::Refusal;
+use crate::source::ecs::endpoint::EcsEndpoint;
+use crate::source::ecs::response::{EcsError, goes_on_from};
 use crate::store::bucket::{BucketConfig, Profile};
 use crate::store::{StoreError, folder_advice};
 
@@ -399,8 +399,8 @@ fn look_up(code: &str, of: &str) -> String {
 mod tests {
     use super::*;
     use crate::credentials::source::Source;
-    use crate::credentials::{Credentials, Secret};
-    use crate::ecs::endpoint::EndpointTemplate;
+    use crate::model::credentials::{Credentials, Secret};
+    use crate::source::ecs::endpoint::EndpointTemplate;
 
     fn config(scheme: &'static str) -> BucketConfig {
         BucketConfig {

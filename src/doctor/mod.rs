@@ -15,13 +15,14 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::config::{Archive, ConfigError, Parts};
 use crate::credentials::Owner;
-use crate::ecs::endpoint::EcsEndpoint;
-use crate::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
-use crate::ecs::{ConsoleSource as _, EcsClient, Fleet as _};
 use crate::http::HttpSetupError;
-use crate::ids::{InstanceId, RegionId};
-use crate::queue::Queue;
+use crate::model::console::ConsoleOutput;
+use crate::model::ids::{InstanceId, RegionId};
+use crate::queue::sqs::Queue;
 use crate::retry::{Deadline, Retrying, retry};
+use crate::source::ecs::endpoint::EcsEndpoint;
+use crate::source::ecs::response::{EcsError, InstancesPage};
+use crate::source::ecs::{ConsoleSource as _, EcsClient, Fleet as _};
 
 /// Longest time of one request with its repetitions, however much the caller has.
 pub const MAX_CHECK_TIME: Duration = Duration::from_secs(10);
@@ -373,8 +374,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::delivery::Delivery;
-    use crate::event::{Notice, Unrelated};
+    use crate::intake::delivery::Delivery;
+    use crate::intake::event::{Notice, Unrelated};
 
     #[test]
     fn the_message_to_the_queue_is_one_that_the_function_ignores() {

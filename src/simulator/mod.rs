@@ -35,8 +35,9 @@ pub use guest::{Cache, Guest, Reports};
 use verify::{Action, ApiCall, Format, Refusal};
 
 use crate::clock::iso_second;
-use crate::credentials::{Credentials, Expiring, Secret};
-use crate::ids::{AccountId, InstanceId, RegionId};
+use crate::credentials::Expiring;
+use crate::model::credentials::{Credentials, Secret};
+use crate::model::ids::{AccountId, InstanceId, RegionId};
 
 /// What the simulator serves, and to whom.
 #[derive(Debug, Clone)]

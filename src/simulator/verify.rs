@@ -8,9 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Answer, request_id};
-use crate::credentials::{Credentials, Expiring};
-use crate::ecs::request::API_VERSION;
-use crate::ecs::signature::{Parameter, acs3, canonical_query, sha256_hex, v1};
+use crate::alibaba::request::API_VERSION;
+use crate::alibaba::signature::{Parameter, acs3, canonical_query, sha256_hex, v1};
+use crate::credentials::Expiring;
+use crate::model::credentials::Credentials;
 
 /// Most that a request's time may differ from the simulator's.
 const MAX_SKEW: SignedDuration = SignedDuration::from_mins(15);
@@ -338,10 +339,10 @@ fn find(parameters: &[Parameter], name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::Secret;
-    use crate::ecs::request::{RpcCall, Stamp, host_header, sign};
-    use crate::ecs::signature::SignatureVersion;
-    use crate::ids::{InstanceId, RegionId};
+    use crate::alibaba::request::{RpcCall, Stamp, host_header, sign};
+    use crate::alibaba::signature::SignatureVersion;
+    use crate::model::credentials::Secret;
+    use crate::model::ids::{InstanceId, RegionId};
 
     const NOW: &str = "2023-10-26T10:22:32Z";
 

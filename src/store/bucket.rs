@@ -18,8 +18,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Entry, MAX_OBJECT_BYTES, Object, Page, PutOutcome, Store, StoreError};
 use crate::clock::Clock;
+use crate::credentials::CredentialsProvider;
 use crate::credentials::source::Source;
-use crate::credentials::{Credentials, CredentialsProvider};
+use crate::model::credentials::Credentials;
 use crate::refusal::Refusal;
 
 /// What a store can do: how it is asked to create and never to replace.

@@ -19,7 +19,7 @@ use bucket::BucketStore;
 use directory::DirectoryStore;
 
 /// Most bytes of an object that is read. A failed event is the largest object of this program: an
-/// event of [`crate::delivery::MAX_EVENT_BYTES`] whose every byte JSON spells with six.
+/// event of [`crate::intake::delivery::MAX_EVENT_BYTES`] whose every byte JSON spells with six.
 pub const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
 /// Pages of a listing, one after the other, that may bring nothing new. A versioned bucket gives

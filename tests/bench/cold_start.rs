@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ecs_console_archiver::credentials::{Credentials, Secret};
+use ecs_console_archiver::model::credentials::{Credentials, Secret};
 use ecs_console_archiver::simulator::{Simulator, SimulatorConfig};
 
 const RUNS: usize = 21;

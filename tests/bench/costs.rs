@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ecs_console_archiver::ecs::response::ConsoleOutput;
-use ecs_console_archiver::event::{Cause, InstanceEvent};
-use ecs_console_archiver::follow::{Change, Follow, Freshness, Keeping, Kept};
-use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::key::RecordKey;
-use ecs_console_archiver::outcome::StoredRecord;
-use ecs_console_archiver::record::pack;
+use ecs_console_archiver::archive::key::RecordKey;
+use ecs_console_archiver::archive::record::pack;
+use ecs_console_archiver::capture::follow::{Change, Follow, Keeping, Kept};
+use ecs_console_archiver::model::console::ConsoleOutput;
+use ecs_console_archiver::model::event::{Cause, InstanceEvent};
+use ecs_console_archiver::model::freshness::Freshness;
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::outcome::StoredRecord;
 use jiff::{SignedDuration, Timestamp};
 
 const REBOOTS: u32 = 10_000;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ecs_console_archiver::archive;
+use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::store::bucket::Profile;
 use ecs_console_archiver::store::{ArchiveStore, Object, PutOutcome, Store as _};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};

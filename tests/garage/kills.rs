@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use ecs_console_archiver::archive;
+use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::simulator::Simulator;
 use ecs_console_archiver::store::Store as _;
 use futures_util::future::{self, Either};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ecs_console_archiver::credentials::source::{Place, ROLE_SECONDS, Role, Source};
 use ecs_console_archiver::credentials::{CredentialsProvider, Identity};
-use ecs_console_archiver::ids::{AccountId, InstanceId};
+use ecs_console_archiver::model::ids::{AccountId, InstanceId};
 use ecs_console_archiver::simulator::{ACCOUNT, AssumedRole, Simulator};
 use serde_json::{Value, json};
 

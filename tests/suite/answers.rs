@@ -1,6 +1,6 @@
 //! What ECS and those between send in place of what the documents say, through the real programs.
 
-use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::Console;
 use serde_json::{Value, json};
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::record::unpack;
+use ecs_console_archiver::archive::record::unpack;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::{Cache, Console, Guest, Reports};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};

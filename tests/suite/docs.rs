@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use ecs_console_archiver::config::{Config, ConfigError, Environment, LogConfig, SETTINGS};
-use ecs_console_archiver::host::Host;
+use ecs_console_archiver::hosts::server::Host;
 use ecs_console_archiver::http::HttpOptions;
-use ecs_console_archiver::triggers::Triggers;
+use ecs_console_archiver::intake::triggers::Triggers;
 
 use crate::support::printed::checked;
 use crate::support::*;

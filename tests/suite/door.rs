@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ecs_console_archiver::handler::Payload;
-use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::reply::Reply;
+use ecs_console_archiver::hosts::dispatch::Payload;
+use ecs_console_archiver::hosts::reply::Reply;
+use ecs_console_archiver::intake::webhook::{Headers, Push};
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::Console;
-use ecs_console_archiver::webhook::{Headers, Push};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

@@ -1,10 +1,10 @@
 //! The files under `events/` are what their names say.
 
-use ecs_console_archiver::delivery::Delivery;
-use ecs_console_archiver::event::Notice;
+use ecs_console_archiver::intake::delivery::Delivery;
+use ecs_console_archiver::intake::event::Notice;
 use std::collections::BTreeSet;
 
-use ecs_console_archiver::triggers::{DEFAULT_SYSTEM_EVENTS, Triggers};
+use ecs_console_archiver::intake::triggers::{DEFAULT_SYSTEM_EVENTS, Triggers};
 
 use crate::support::{names_in, root};
 

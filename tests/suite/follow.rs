@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::{Cache, Guest, Reports};
 use serde_json::{Value, json};
 

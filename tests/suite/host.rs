@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::{Cache, Console, Guest, Simulator};
 use jiff::SignedDuration;
 use reqwest::{RequestBuilder, Response};

@@ -9,10 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ecs_console_archiver::delivery::Delivery;
-use ecs_console_archiver::ecs::response::{ConsoleOutput, NoConsole};
-use ecs_console_archiver::event::Notice;
-use ecs_console_archiver::follow::{Follow, Freshness, Keeping, QUIET_TIME};
+use ecs_console_archiver::capture::follow::{Follow, Keeping, QUIET_TIME};
+use ecs_console_archiver::intake::delivery::Delivery;
+use ecs_console_archiver::intake::event::Notice;
+use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
+use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::simulator::{self, Cache, Guest, Reports};
 use futures_util::future::join_all;
 use proptest::prelude::*;

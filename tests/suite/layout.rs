@@ -25,7 +25,7 @@ fn files_with(any_of: &[&str]) -> Vec<String> {
 
 #[test]
 fn only_the_configuration_reads_the_environment() {
-    assert_eq!(files_with(&["std::env::", "env::var"]), ["config.rs"]);
+    assert_eq!(files_with(&["std::env::", "env::var"]), ["config/mod.rs"]);
 }
 
 #[test]
@@ -33,23 +33,23 @@ fn only_these_files_call_out_or_listen() {
     assert_eq!(
         files_with(&["reqwest::Client"]),
         [
-            "config.rs",
+            "config/mod.rs",
             "credentials/aws.rs",
             "credentials/aws_chain.rs",
             "credentials/metadata.rs",
             "credentials/provider.rs",
             "credentials/source.rs",
             "credentials/sts.rs",
-            "ecs/mod.rs",
-            "http.rs",
-            "queue.rs",
-            "store/bucket.rs",
-            "webhook/gate.rs"
+            "http/mod.rs",
+            "intake/webhook/gate.rs",
+            "queue/sqs.rs",
+            "source/ecs/mod.rs",
+            "store/bucket.rs"
         ]
     );
     assert_eq!(
         files_with(&["TcpListener"]),
-        ["host.rs", "simulator/mod.rs"]
+        ["hosts/server.rs", "simulator/mod.rs"]
     );
 }
 
@@ -67,12 +67,12 @@ fn only_the_edges_read_a_clock_or_random_bytes() {
             "credentials/provider.rs",
             "credentials/source.rs",
             "credentials/sts.rs",
-            "ecs/mod.rs",
-            "handler.rs",
-            "lambda.rs",
+            "hosts/dispatch.rs",
+            "hosts/lambda.rs",
+            "intake/webhook/gate.rs",
             "retry.rs",
             "simulator/mod.rs",
-            "webhook/gate.rs"
+            "source/ecs/mod.rs"
         ]
     );
 }
@@ -83,7 +83,7 @@ fn only_the_configuration_knows_the_names_of_settings_that_hold_secrets() {
         "\"ALIBABA_CLOUD_ACCESS_KEY_SECRET\"",
         "\"AWS_SECRET_ACCESS_KEY\"",
     ]);
-    assert_eq!(names, ["config.rs", "config/keys.rs"]);
+    assert_eq!(names, ["config/keys.rs", "config/mod.rs"]);
 }
 
 /// Programs of others, whose output holds nothing of ours.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use ecs_console_archiver::record::pack;
+use ecs_console_archiver::archive::record::pack;
 use serde_json::Value;
 
 use crate::support::printed::checked;

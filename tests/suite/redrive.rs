@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::record::FailedEvent;
+use ecs_console_archiver::archive::record::FailedEvent;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::{Console, Simulator};
 use serde_json::json;
 

@@ -90,17 +90,17 @@ async fn it_fails_as_told_and_then_no_more() {
 async fn a_nonce_is_good_once() {
     let simulator = simulator().await;
     let client = ecs_console_archiver::http::client(&Default::default()).unwrap();
-    let call = ecs_console_archiver::ecs::request::RpcCall::get_instance_console_output(
-        &ecs_console_archiver::ids::RegionId::parse("cn-hangzhou").unwrap(),
-        &ecs_console_archiver::ids::InstanceId::parse("i-bp1oomkill000000001").unwrap(),
+    let call = ecs_console_archiver::alibaba::request::RpcCall::get_instance_console_output(
+        &ecs_console_archiver::model::ids::RegionId::parse("cn-hangzhou").unwrap(),
+        &ecs_console_archiver::model::ids::InstanceId::parse("i-bp1oomkill000000001").unwrap(),
     );
-    let stamp = ecs_console_archiver::ecs::request::Stamp {
+    let stamp = ecs_console_archiver::alibaba::request::Stamp {
         now: jiff::Timestamp::now(),
         nonce: "once".into(),
     };
     let signed = || {
         let endpoint = url::Url::parse(&simulator.endpoint_url()).unwrap();
-        let signed = ecs_console_archiver::ecs::request::sign(
+        let signed = ecs_console_archiver::alibaba::request::sign(
             &call,
             &endpoint,
             Default::default(),

@@ -1,6 +1,6 @@
 //! Whole fleets: by the command line, and by an event to the function.
 
-use ecs_console_archiver::ids::{InstanceId, RegionId};
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::simulator::{Answered, Console, Simulator};
 use serde_json::{Value, json};
 

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ecs_console_archiver::capture::CaptureError;
-use ecs_console_archiver::handler::Payload;
-use ecs_console_archiver::ids::RegionId;
-use ecs_console_archiver::outcome::ErrorType;
+use ecs_console_archiver::capture::sweep::{Sweep, Swept};
+use ecs_console_archiver::hosts::dispatch::Payload;
+use ecs_console_archiver::intake::webhook::{Headers, Push};
+use ecs_console_archiver::model::ids::RegionId;
+use ecs_console_archiver::model::outcome::{ErrorType, Tally};
 use ecs_console_archiver::retry::Deadline;
-use ecs_console_archiver::sweep::{Sweep, Swept, Tally};
-use ecs_console_archiver::webhook::{Headers, Push};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::record::unpack;
+use ecs_console_archiver::archive::record::unpack;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::FaultPlan;
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -8,11 +8,12 @@ use std::time::Duration;
 use ecs_console_archiver::capture::{Archiver, FailedEvents};
 use ecs_console_archiver::clock::WallClock;
 use ecs_console_archiver::credentials::Owner;
-use ecs_console_archiver::ecs::response::{ConsoleOutput, EcsError, InstancesPage};
-use ecs_console_archiver::ecs::{ConsoleSource, Fleet};
-use ecs_console_archiver::ids::{InstanceId, RegionId};
+use ecs_console_archiver::intake::triggers::Triggers;
+use ecs_console_archiver::model::console::ConsoleOutput;
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::source::ecs::response::{EcsError, InstancesPage};
+use ecs_console_archiver::source::ecs::{ConsoleSource, Fleet};
 use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
-use ecs_console_archiver::triggers::Triggers;
 
 /// Instances of one region, in pages.
 #[derive(Clone, Default)]

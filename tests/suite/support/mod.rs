@@ -16,8 +16,8 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use ecs_console_archiver::credentials::{Credentials, Secret};
-use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::model::credentials::{Credentials, Secret};
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::{Console, Simulator, SimulatorConfig};
 
 use printed::checked;

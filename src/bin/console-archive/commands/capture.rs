@@ -3,10 +3,10 @@
 use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::capture::CaptureError;
-use ecs_console_archiver::event::{Cause, InstanceEvent};
-use ecs_console_archiver::ids::InstanceId;
 use ecs_console_archiver::log;
-use ecs_console_archiver::outcome::Outcome;
+use ecs_console_archiver::model::event::{Cause, InstanceEvent};
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::outcome::Outcome;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 
 use super::{Context, EcsArguments, get};

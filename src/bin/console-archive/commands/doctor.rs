@@ -7,7 +7,7 @@ use clap::Args;
 use comfy_table::ContentArrangement;
 use ecs_console_archiver::config::Parts;
 use ecs_console_archiver::doctor::{Check, Verdict, examine};
-use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::printable::lines;
 use serde_json::json;
 

@@ -4,9 +4,9 @@ use std::io::{BufWriter, IsTerminal as _, Write as _, stderr, stdout};
 
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::archive::{self, At, Listed, ListedMarker, Opened, ReadError};
-use ecs_console_archiver::ids::InstanceId;
-use ecs_console_archiver::key::RecordKey;
+use ecs_console_archiver::archive::key::RecordKey;
+use ecs_console_archiver::archive::reader::{self, At, Listed, ListedMarker, Opened, ReadError};
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
 use ecs_console_archiver::{log, terminal};
@@ -50,7 +50,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let at = arguments.at.unwrap_or(At::Latest);
     let store = context.store()?;
     let store = &Retrying::new(&store, Deadline::after(context.time()));
-    let listing = archive::list(store, Some(instance_id)).await?;
+    let listing = reader::list(store, Some(instance_id)).await?;
     let last_marker = listing.markers.last().cloned();
     let Some(listed) = listing.find(&at) else {
         let which = if at == At::Latest {
@@ -67,7 +67,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
         return Ok(Exit::Nothing);
     };
-    let (opened, faults) = match archive::open(store, &listed.key).await {
+    let (opened, faults) = match reader::open(store, &listed.key).await {
         Ok(opened) => (opened, Vec::new()),
         Err(ReadError::Damaged(damaged)) => {
             let faults = damaged.faults.iter().map(ToString::to_string).collect();
@@ -95,7 +95,7 @@ pub async fn verify(store: &impl Store, key: &str) -> Exit {
     let Some(key) = RecordKey::parse(key) else {
         return Exit::Done;
     };
-    match archive::open(store, &key).await {
+    match reader::open(store, &key).await {
         Ok(opened) => {
             tell_missing(&opened);
             Exit::Done

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::delivery::MAX_EVENT_BYTES;
-use ecs_console_archiver::handler::Payload;
-use ecs_console_archiver::outcome::ErrorType;
-use ecs_console_archiver::reply::InvocationError;
+use ecs_console_archiver::hosts::dispatch::Payload;
+use ecs_console_archiver::hosts::reply::InvocationError;
+use ecs_console_archiver::intake::delivery::MAX_EVENT_BYTES;
+use ecs_console_archiver::model::outcome::ErrorType;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::{log, printable};
 use serde_json::Value;

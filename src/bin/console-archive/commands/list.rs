@@ -5,9 +5,9 @@ use std::io::{Write as _, stdout};
 use anyhow::Result;
 use clap::Args;
 use comfy_table::CellAlignment;
-use ecs_console_archiver::archive::{self, Listed, ListedMarker, Listing};
-use ecs_console_archiver::ids::InstanceId;
+use ecs_console_archiver::archive::reader::{self, Listed, ListedMarker, Listing};
 use ecs_console_archiver::log;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
 use jiff::Timestamp;
@@ -32,7 +32,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let instance_id = arguments.instance_id.as_ref();
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.time()));
-    let listing = archive::list(&store, instance_id).await?;
+    let listing = reader::list(&store, instance_id).await?;
     print(&store, &listing, context.output)?;
     Ok(emptiness(&listing, instance_id))
 }

@@ -15,10 +15,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use ecs_console_archiver::capture::Archiver;
 use ecs_console_archiver::config::{Archive, Config, Environment, LogConfig};
-use ecs_console_archiver::ecs::EcsClient;
 use ecs_console_archiver::http::{self, HttpOptions};
-use ecs_console_archiver::ids::RegionId;
-use ecs_console_archiver::queue::{Queue, QueueConfig};
+use ecs_console_archiver::model::ids::RegionId;
+use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
+use ecs_console_archiver::source::ecs::EcsClient;
 use ecs_console_archiver::store::ArchiveStore;
 
 use crate::exit::Exit;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::queue::{Queue, QueueConfig};
-use ecs_console_archiver::redrive::{InvalidEvents, RedriveError, Redriven, failed_events};
+use ecs_console_archiver::hosts::redrive::{InvalidEvents, RedriveError, Redriven, failed_events};
+use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
 use ecs_console_archiver::retry::{Deadline, Retrying, retry};
 use ecs_console_archiver::store::Store as _;
 use ecs_console_archiver::{log, printable};

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use ecs_console_archiver::credentials::{Credentials, Secret};
 use ecs_console_archiver::log;
+use ecs_console_archiver::model::credentials::{Credentials, Secret};
 use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
 
 use super::Context;

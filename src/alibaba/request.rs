@@ -1,0 +1,272 @@
+//! An RPC call and its signature → method, address and headers. Time and nonce are passed in.
+
+use jiff::Timestamp;
+use url::Url;
+
+use crate::alibaba::signature::{
+    Parameter, SignatureVersion, acs3, canonical_query, sha256_hex, v1,
+};
+use crate::clock::iso_second;
+use crate::model::credentials::Credentials;
+use crate::model::ids::{InstanceId, RegionId};
+
+/// Version of the ECS API.
+pub const API_VERSION: &str = "2014-05-26";
+
+/// A call of an RPC-style API, not yet signed.
+#[derive(Debug, Clone)]
+pub struct RpcCall {
+    /// Name of the operation.
+    pub action: &'static str,
+    /// Version of the API it belongs to.
+    pub version: &'static str,
+    /// Its parameters.
+    pub parameters: Vec<Parameter>,
+}
+
+impl RpcCall {
+    /// Asks for the console output ECS has cached for an instance.
+    ///
+    /// `RemoveSymbols` is left out: the archive keeps the bytes the guest wrote.
+    pub fn get_instance_console_output(region_id: &RegionId, instance_id: &InstanceId) -> Self {
+        Self {
+            action: "GetInstanceConsoleOutput",
+            version: API_VERSION,
+            parameters: vec![
+                ("InstanceId".into(), instance_id.to_string()),
+                ("RegionId".into(), region_id.to_string()),
+            ],
+        }
+    }
+}
+
+/// Most instances in one page of `DescribeInstances`; the API's own limit.
+const PAGE_INSTANCES: &str = "100";
+
+impl RpcCall {
+    /// Lists the instances of a region, from `next_token` of the page before on.
+    pub fn describe_instances(region_id: &RegionId, next_token: Option<&str>) -> Self {
+        let mut parameters: Vec<Parameter> = vec![
+            ("MaxResults".into(), PAGE_INSTANCES.into()),
+            ("RegionId".into(), region_id.to_string()),
+        ];
+        if let Some(token) = next_token {
+            parameters.push(("NextToken".into(), token.to_owned()));
+        }
+        Self {
+            action: "DescribeInstances",
+            version: API_VERSION,
+            parameters,
+        }
+    }
+
+    /// Lists the regions the account can use.
+    pub fn describe_regions() -> Self {
+        Self {
+            action: "DescribeRegions",
+            version: API_VERSION,
+            parameters: Vec::new(),
+        }
+    }
+}
+
+/// What one attempt is signed with. Each attempt needs a new nonce, or ECS refuses it.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// Time of signing; ECS accepts 15 minutes either way.
+    pub now: Timestamp,
+    /// Unique to the attempt.
+    pub nonce: String,
+}
+
+/// A signed request, ready to be sent as `POST` with an empty body.
+///
+/// There is no `Debug`: address and headers carry the security token.
+pub struct SignedRequest {
+    /// Endpoint with the canonical query.
+    pub url: Url,
+    /// Lower-case names and their values. `host` is not among them: the HTTP client writes it,
+    /// and it writes what [`host_header`] says.
+    pub headers: Vec<Parameter>,
+}
+
+const METHOD: &str = "POST";
+
+/// Signs a call to `endpoint`.
+pub fn sign(
+    call: &RpcCall,
+    endpoint: &Url,
+    version: SignatureVersion,
+    credentials: &Credentials,
+    stamp: &Stamp,
+) -> SignedRequest {
+    match version {
+        SignatureVersion::Acs3 => sign_acs3(call, endpoint, credentials, stamp),
+        SignatureVersion::V1 => sign_v1(call, endpoint, credentials, stamp),
+    }
+}
+
+fn sign_acs3(
+    call: &RpcCall,
+    endpoint: &Url,
+    credentials: &Credentials,
+    stamp: &Stamp,
+) -> SignedRequest {
+    let payload_sha256 = sha256_hex(b"");
+    let mut headers: Vec<Parameter> = [
+        ("accept", "application/json"),
+        ("host", &host_header(endpoint)),
+        ("x-acs-action", call.action),
+        ("x-acs-content-sha256", &payload_sha256),
+        ("x-acs-date", &iso_second(stamp.now)),
+        ("x-acs-signature-nonce", &stamp.nonce),
+        ("x-acs-version", call.version),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    if let Some(token) = &credentials.security_token {
+        headers.push(("x-acs-security-token".into(), token.expose().to_owned()));
+        headers.push((
+            "x-acs-accesskey-id".into(),
+            credentials.access_key_id.clone(),
+        ));
+    }
+    let query = canonical_query(&call.parameters);
+    let canonical_request = acs3::canonical_request(METHOD, &query, &headers, &payload_sha256);
+    let string_to_sign = acs3::string_to_sign(&canonical_request);
+    let signature = acs3::signature(&credentials.access_key_secret, &string_to_sign);
+    let names = acs3::signed_headers(&headers);
+    let authorization = acs3::authorization(&credentials.access_key_id, &names, &signature);
+    headers.retain(|(name, _)| name != "host");
+    headers.push(("authorization".into(), authorization));
+    SignedRequest {
+        url: with_query(endpoint, &query),
+        headers,
+    }
+}
+
+fn sign_v1(
+    call: &RpcCall,
+    endpoint: &Url,
+    credentials: &Credentials,
+    stamp: &Stamp,
+) -> SignedRequest {
+    let mut parameters = call.parameters.clone();
+    let common = [
+        ("Action", call.action),
+        ("Version", call.version),
+        ("Format", "JSON"), // The default is XML.
+        ("AccessKeyId", &credentials.access_key_id),
+        ("SignatureMethod", "HMAC-SHA1"),
+        ("SignatureVersion", "1.0"),
+        ("SignatureNonce", &stamp.nonce),
+        ("Timestamp", &iso_second(stamp.now)),
+    ];
+    parameters.extend(common.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    if let Some(token) = &credentials.security_token {
+        parameters.push(("SecurityToken".into(), token.expose().to_owned()));
+    }
+    let string_to_sign = v1::string_to_sign(METHOD, &canonical_query(&parameters));
+    let signature = v1::signature(&credentials.access_key_secret, &string_to_sign);
+    parameters.push(("Signature".into(), signature));
+    let headers = vec![("accept".to_owned(), "application/json".to_owned())];
+    SignedRequest {
+        url: with_query(endpoint, &canonical_query(&parameters)),
+        headers,
+    }
+}
+
+/// The `Host` header a client sends for this address: the port only where it is not the scheme's.
+pub fn host_header(endpoint: &Url) -> String {
+    let host = endpoint.host_str().unwrap_or_default();
+    match endpoint.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn with_query(endpoint: &Url, canonical_query: &str) -> Url {
+    let mut url = endpoint.clone();
+    url.set_query(Some(canonical_query));
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::credentials::Secret;
+
+    fn signed(version: SignatureVersion, token: Option<&str>) -> SignedRequest {
+        let call = RpcCall::get_instance_console_output(
+            &RegionId::parse("cn-hangzhou").unwrap(),
+            &InstanceId::parse("i-bp1c1xhsrac2coiw0001").unwrap(),
+        );
+        let credentials = Credentials {
+            access_key_id: "testid".into(),
+            access_key_secret: Secret::new("testsecret"),
+            security_token: token.map(Secret::new),
+        };
+        let stamp = Stamp {
+            now: "2023-10-26T10:22:32.9Z".parse().unwrap(),
+            nonce: "3156853299f313e23d1673dc12e1703d".into(),
+        };
+        let endpoint = Url::parse("http://127.0.0.1:8580").unwrap();
+        sign(&call, &endpoint, version, &credentials, &stamp)
+    }
+
+    #[test]
+    fn acs3_signs_every_header_it_sends_and_the_host() {
+        let request = signed(SignatureVersion::Acs3, Some("CAIS+/tok en==~*"));
+        let authorization = &request
+            .headers
+            .iter()
+            .find(|(n, _)| n == "authorization")
+            .unwrap()
+            .1;
+        let names = authorization
+            .split("SignedHeaders=")
+            .nth(1)
+            .unwrap()
+            .split(',')
+            .next()
+            .unwrap();
+        let sent = request
+            .headers
+            .iter()
+            .map(|(n, _)| n.as_str())
+            .filter(|n| *n != "authorization");
+        let mut expected: Vec<_> = sent.chain(["host"]).collect();
+        expected.sort_unstable();
+        assert_eq!(names.split(';').collect::<Vec<_>>(), expected);
+        assert_eq!(
+            request.url.query(),
+            Some("InstanceId=i-bp1c1xhsrac2coiw0001&RegionId=cn-hangzhou")
+        );
+    }
+
+    #[test]
+    fn v1_sends_everything_in_the_query() {
+        let request = signed(SignatureVersion::V1, Some("CAIS+/tok en==~*"));
+        let query = request.url.query().unwrap();
+        for part in [
+            "Action=GetInstanceConsoleOutput",
+            "Format=JSON",
+            "SecurityToken=CAIS%2B%2Ftok%20en%3D%3D~%2A",
+            "Timestamp=2023-10-26T10%3A22%3A32Z",
+            "&Signature=",
+        ] {
+            assert!(query.contains(part), "{part} in {query}");
+        }
+    }
+
+    #[test]
+    fn the_host_has_a_port_only_where_it_is_not_the_schemes() {
+        for (url, host) in [
+            ("http://127.0.0.1:8580", "127.0.0.1:8580"),
+            ("https://ecs.aliyuncs.com:443", "ecs.aliyuncs.com"),
+            ("http://[::1]:80", "[::1]"),
+        ] {
+            assert_eq!(host_header(&Url::parse(url).unwrap()), host);
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! [`RecordKey`] ⇄ object key. The only file that knows the layout.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::console::{ConsoleOutput, NoConsole};
+use crate::model::freshness::Freshness;
+use crate::model::ids::InstanceId;
+use crate::model::update_time::UpdateTime;
+
+/// How the file name of every archived console ends.
+pub const LOG_SUFFIX: &str = ".log.gz";
+
+/// Stands where the time would, when ECS reported none that can be read. It sorts after every
+/// time, and it is constant: a capture time in its place would store a redelivered event twice.
+const UNDATED: &str = "undated";
+
+/// How the file name of every marker ends.
+const MARKER_SUFFIX: &str = ".none.json";
+
+/// How the file name of every verdict ends.
+const VERDICT_SUFFIX: &str = ".verdict.json";
+
+/// SHA-256 of the console bytes, before compression; or of a marker's.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ConsoleDigest([u8; 32]);
+
+/// A text that is no SHA-256 in hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("expected the 64 hexadecimal digits of a SHA-256")]
+pub struct InvalidDigest;
+
+impl From<ConsoleDigest> for String {
+    fn from(digest: ConsoleDigest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for ConsoleDigest {
+    type Error = InvalidDigest;
+
+    fn try_from(hex: String) -> Result<Self, InvalidDigest> {
+        let mut bytes = [0; 32];
+        if hex.len() != 64 || !hex.bytes().all(is_lower_hex) {
+            return Err(InvalidDigest);
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let digits = &hex[2 * index..2 * index + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidDigest)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
+}
+
+impl ConsoleDigest {
+    /// The digest of these console bytes.
+    pub fn of(plain: &[u8]) -> Self {
+        Self(Sha256::digest(plain).into())
+    }
+
+    /// The first 12 hexadecimal digits (48 bits), as in a key. Two different consoles of one
+    /// instance and one update time share them with a chance of one in 2.8 × 10¹⁴.
+    pub fn short(&self) -> ShortDigest {
+        let mut hex = self.to_string();
+        hex.truncate(ShortDigest::LEN);
+        ShortDigest(hex)
+    }
+}
+
+impl fmt::Display for ConsoleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ConsoleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The first 12 lower-case hexadecimal digits of a [`ConsoleDigest`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShortDigest(String);
+
+impl ShortDigest {
+    const LEN: usize = 12;
+
+    fn parse(text: &str) -> Option<Self> {
+        (text.len() == Self::LEN && text.bytes().all(is_lower_hex)).then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ShortDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Ends the name of a record whose bytes are not the console's: what ECS sent in its place could not
+/// be decoded, and is kept as it came. A console with these very bytes is another record.
+const UNDECODED: &str = "-undecoded";
+
+/// Where one console output is kept: `{instance_id}/{last_update_time}-{digest}.log.gz`, below
+/// the prefix of the archive; with `-undecoded` behind the digest where it could not be decoded.
+///
+/// One update time can come with growing bytes, so the digest is part of the key: the same
+/// console is always the same object and different bytes never meet, with no conditional write
+/// to rely on. Keys of one instance sort by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordKey {
+    /// The instance whose console it is.
+    pub instance_id: InstanceId,
+    /// `LastUpdateTime` as reported; `None` when it was missing or unreadable.
+    pub last_update_time: Option<UpdateTime>,
+    /// Of the bytes that are kept, before compression.
+    pub digest: ShortDigest,
+    /// The bytes are the text that ECS sent, which is not Base64.
+    pub is_undecoded: bool,
+}
+
+impl RecordKey {
+    /// Where a console goes.
+    pub fn of(instance_id: &InstanceId, console: &ConsoleOutput) -> Self {
+        Self {
+            instance_id: instance_id.clone(),
+            last_update_time: UpdateTime::parse(&console.last_update_time).ok(),
+            digest: ConsoleDigest::of(&console.plain).short(),
+            is_undecoded: console.is_undecoded,
+        }
+    }
+
+    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key: an archive
+    /// may hold objects this version does not know.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let (instance_id, name) = object_key.split_once('/')?;
+        let name = name.strip_suffix(LOG_SUFFIX)?;
+        let decoded_name = name.strip_suffix(UNDECODED);
+        let (time, digest) = decoded_name.unwrap_or(name).rsplit_once('-')?;
+        let last_update_time = match time {
+            UNDATED => None,
+            _ => Some(UpdateTime::parse(time).ok()?),
+        };
+        let key = Self {
+            instance_id: InstanceId::parse(instance_id).ok()?,
+            last_update_time,
+            digest: ShortDigest::parse(digest)?,
+            is_undecoded: decoded_name.is_some(),
+        };
+        (key.to_string() == object_key).then_some(key)
+    }
+
+    /// What the keys of all records of one instance start with.
+    pub fn instance_prefix(instance_id: &InstanceId) -> String {
+        format!("{instance_id}/")
+    }
+
+    /// The part that tells the records of one instance apart: `20180322T100457-0123456789ab`.
+    pub fn name(&self) -> String {
+        let end = if self.is_undecoded { UNDECODED } else { "" };
+        match self.last_update_time {
+            Some(time) => format!("{time}-{}{end}", self.digest),
+            None => format!("{UNDATED}-{}{end}", self.digest),
+        }
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}{LOG_SUFFIX}", self.instance_id, self.name())
+    }
+}
+
+/// Where it is kept that an instance had no console output:
+/// `{instance_id}/{time}-{reason}-{digest}.none.json`.
+///
+/// The time is the event's, in UTC and marked so; records carry the wall clock of ECS. The digest
+/// is the marker's own, so that the same event leaves the same marker at each delivery, and
+/// different markers never meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkerKey {
+    /// The instance that had none.
+    pub instance_id: InstanceId,
+    /// When, to the second.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: NoConsole,
+    /// Of the marker's bytes.
+    pub digest: ShortDigest,
+}
+
+impl MarkerKey {
+    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let (instance_id, name) = object_key.split_once('/')?;
+        let mut parts = name.strip_suffix(MARKER_SUFFIX)?.split('-');
+        let key = Self {
+            instance_id: InstanceId::parse(instance_id).ok()?,
+            time: parts.next()?.parse().ok()?,
+            reason: NoConsole::from_word(parts.next()?)?,
+            digest: ShortDigest::parse(parts.next()?)?,
+        };
+        (key.to_string() == object_key).then_some(key)
+    }
+
+    /// The part that tells the markers of one instance apart.
+    pub fn name(&self) -> String {
+        let time = self.time.strftime("%Y%m%dT%H%M%SZ");
+        format!("{time}-{}-{}", self.reason.word(), self.digest)
+    }
+}
+
+impl fmt::Display for MarkerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}{MARKER_SUFFIX}", self.instance_id, self.name())
+    }
+}
+
+/// Where it is kept what a record shows of an event as of the end, where the record's metadata does
+/// not say it: `{instance_id}/{record's name}.{freshness}-{digest}.verdict.json`.
+///
+/// A record is never replaced, so what was not known when it was first stored stands beside it.
+/// The key says it, too, so that who lists needs to read nothing. The digest is the verdict's own:
+/// the same event leaves the same verdict at each delivery, and different verdicts never meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictKey {
+    /// The record it is about.
+    pub record: RecordKey,
+    /// What that shows.
+    pub freshness: Freshness,
+    /// Of the verdict's bytes.
+    pub digest: ShortDigest,
+}
+
+impl VerdictKey {
+    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let (record, verdict) = object_key.strip_suffix(VERDICT_SUFFIX)?.rsplit_once('.')?;
+        let (freshness, digest) = verdict.split_once('-')?;
+        Some(Self {
+            record: RecordKey::parse(&format!("{record}{LOG_SUFFIX}"))?,
+            freshness: freshness.parse().ok()?,
+            digest: ShortDigest::parse(digest)?,
+        })
+    }
+}
+
+impl fmt::Display for VerdictKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            record,
+            freshness,
+            digest,
+        } = self;
+        let (instance_id, name) = (&record.instance_id, record.name());
+        write!(
+            f,
+            "{instance_id}/{name}.{freshness}-{digest}{VERDICT_SUFFIX}"
+        )
+    }
+}
+
+/// What the keys of all failed events start with. No instance has that name.
+pub const FAILED_PREFIX: &str = "failed/";
+
+/// Where an event is kept that failed for good: `failed/{error_type}-{digest}.json`. The digest is
+/// the object's own, so that an event that fails again in the same way is kept once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedKey {
+    /// As alarms see it.
+    pub error_type: String,
+    /// Of the object's bytes.
+    pub digest: ShortDigest,
+}
+
+impl FailedKey {
+    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let name = object_key.strip_prefix(FAILED_PREFIX)?;
+        let (error_type, digest) = name.strip_suffix(".json")?.split_once('-')?;
+        let is_word = !error_type.is_empty() && error_type.bytes().all(|b| b.is_ascii_alphabetic());
+        Some(Self {
+            error_type: is_word.then(|| error_type.to_owned())?,
+            digest: ShortDigest::parse(digest)?,
+        })
+    }
+}
+
+impl fmt::Display for FailedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{FAILED_PREFIX}{}-{}.json", self.error_type, self.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(instance_id: &str, reported: &str, plain: &[u8]) -> RecordKey {
+        RecordKey {
+            instance_id: InstanceId::parse(instance_id).unwrap(),
+            last_update_time: UpdateTime::parse(reported).ok(),
+            digest: ConsoleDigest::of(plain).short(),
+            is_undecoded: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(reported: &str, object_key: &str) {
+        assert_eq!(
+            key("i-bp1abc", reported, b"hello\n").to_string(),
+            object_key
+        );
+    }
+
+    // `printf 'hello\n' | sha256sum` begins with 5891b5b522d5.
+    #[test]
+    fn spellings_of_one_second_give_one_key() {
+        check(
+            "2018-03-22 10:04:57",
+            "i-bp1abc/20180322T100457-5891b5b522d5.log.gz",
+        );
+        check(
+            "2018-03-22T10:04:57Z",
+            "i-bp1abc/20180322T100457-5891b5b522d5.log.gz",
+        );
+    }
+
+    #[test]
+    fn a_missing_or_unreadable_time_gives_one_key_per_console() {
+        check("", "i-bp1abc/undated-5891b5b522d5.log.gz");
+        check("last Tuesday", "i-bp1abc/undated-5891b5b522d5.log.gz");
+    }
+
+    #[test]
+    fn what_could_not_be_decoded_has_a_key_of_its_own() {
+        let decoded = key("i-bp1abc", "2018-03-22 10:04:57", b"hello\n");
+        let undecoded = RecordKey {
+            is_undecoded: true,
+            ..decoded.clone()
+        };
+        let text = "i-bp1abc/20180322T100457-5891b5b522d5-undecoded.log.gz";
+        assert_eq!(undecoded.to_string(), text);
+        assert_eq!(RecordKey::parse(text), Some(undecoded));
+        assert_ne!(decoded.to_string(), text);
+    }
+
+    #[test]
+    fn other_object_keys_are_not_records() {
+        for other in [
+            "",
+            "i-bp1abc",
+            "i-bp1abc/",
+            "i-bp1abc/20180322T100457-5891b5b522d5.log.gz.json",
+            "i-bp1abc/2018-03-22T10:04:57-5891b5b522d5.log.gz",
+            "i-bp1abc/20180322T100457-5891B5B522D5.log.gz",
+            "i-bp1abc/-5891b5b522d5.log.gz",
+            "x/i-bp1abc/20180322T100457-5891b5b522d5.log.gz",
+            "i-bp1abc/20180322T100457-5891b5b522d.log.gz",
+            "i-bp1abc/20180322T100457-5891b5b522d5-undecoded-undecoded.log.gz",
+            "i-bp1abc/20180322T100457-5891b5b522d5-decoded.log.gz",
+            "i-bp1abc/20180322T100457-undecoded.log.gz",
+            "../20180322T100457-5891b5b522d5.log.gz",
+        ] {
+            assert_eq!(RecordKey::parse(other), None, "{other:?}");
+        }
+    }
+
+    fn keys() -> impl Strategy<Value = RecordKey> {
+        let time =
+            proptest::option::of((1970..2100i16, 1..=12i8, 1..=28i8, 0..24i8, 0..60i8, 0..60i8));
+        let parts = ("i-[a-z0-9]{1,22}", time, any::<Vec<u8>>(), any::<bool>());
+        parts.prop_map(|(id, time, plain, is_undecoded)| {
+            let reported = time.map_or(String::new(), |(y, mo, d, h, mi, s)| {
+                format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02}")
+            });
+            RecordKey {
+                is_undecoded,
+                ..key(&id, &reported, &plain)
+            }
+        })
+    }
+
+    #[test]
+    fn a_marker_reads_back_and_is_no_record() {
+        let key = MarkerKey {
+            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+            time: "2024-03-22T02:01:14.058Z".parse().unwrap(),
+            reason: NoConsole::NotSupported,
+            digest: ConsoleDigest::of(b"hello\n").short(),
+        };
+        let text = "i-bp1abc/20240322T020114Z-not_supported-5891b5b522d5.none.json";
+        assert_eq!(key.to_string(), text);
+        assert_eq!(RecordKey::parse(text), None);
+        let read = MarkerKey::parse(text).unwrap();
+        assert_eq!(read.time, "2024-03-22T02:01:14Z".parse().unwrap());
+        assert_eq!(
+            MarkerKey::parse("i-bp1abc/20240322T020114Z-gone-5891b5b522d5.none.json"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_verdict_reads_back_and_is_neither_record_nor_marker() {
+        for name in ["20180322T100457-b4a2cd4d9aed", "undated-b4a2cd4d9aed"] {
+            let text = format!("i-bp1abc/{name}.fresh-5891b5b522d5.verdict.json");
+            let key = VerdictKey::parse(&text).unwrap();
+            assert_eq!(key.to_string(), text);
+            assert_eq!(
+                (key.record.name(), key.freshness),
+                (name.to_owned(), Freshness::Fresh)
+            );
+            assert_eq!(
+                (RecordKey::parse(&text), MarkerKey::parse(&text)),
+                (None, None)
+            );
+            for other in ["good-", "fresh", "Fresh-", ""] {
+                let text = text.replace("fresh-", other);
+                assert_eq!(VerdictKey::parse(&text), None, "{text}");
+            }
+        }
+        assert_eq!(
+            VerdictKey::parse("../x.fresh-5891b5b522d5.verdict.json"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_failed_event_reads_back_and_is_neither_record_nor_marker() {
+        let text = "failed/EcsDenied-5891b5b522d5.json";
+        let key = FailedKey::parse(text).unwrap();
+        assert_eq!(key.to_string(), text);
+        assert_eq!(
+            (RecordKey::parse(text), MarkerKey::parse(text)),
+            (None, None)
+        );
+        for other in [
+            "failed/-5891b5b522d5.json",
+            "failed/../x-5891b5b522d5.json",
+            "failed/x.json",
+        ] {
+            assert_eq!(FailedKey::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_read_back_or_refused() {
+        let digest = ConsoleDigest::of(b"hello\n");
+        assert_eq!(
+            ConsoleDigest::try_from(digest.to_string()).ok(),
+            Some(digest)
+        );
+        for text in ["", "58", &"g".repeat(64), &"é".repeat(32), &"A".repeat(64)] {
+            assert!(
+                ConsoleDigest::try_from((*text).to_owned()).is_err(),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_reads_back_as_itself(key in keys()) {
+            prop_assert_eq!(RecordKey::parse(&key.to_string()), Some(key));
+        }
+
+        #[test]
+        fn different_records_have_different_keys(a in keys(), b in keys()) {
+            prop_assert_eq!(a == b, a.to_string() == b.to_string());
+        }
+
+        #[test]
+        fn a_key_is_safe_in_paths_and_addresses(key in keys()) {
+            let text = key.to_string();
+            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-./".contains(&b)));
+            prop_assert_eq!(text.matches('/').count(), 1);
+            prop_assert!(!text.contains(".."));
+        }
+
+        #[test]
+        fn any_object_key_parses_or_is_none(text in ".*") {
+            if let Some(key) = RecordKey::parse(&text) {
+                prop_assert_eq!(key.to_string(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! Console bytes ⇄ gzip, and what is written beside them; markers where there are none.
+
+mod reading;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use flate2::{Compression, GzBuilder};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::archive::key::{ConsoleDigest, FailedKey, MarkerKey, RecordKey, VerdictKey};
+use crate::clock::iso_second;
+use crate::model::console::{ConsoleOutput, NoConsole};
+use crate::model::event::{Cause, InstanceEvent};
+use crate::model::freshness::Freshness;
+use crate::model::ids::{AccountId, RegionId};
+use crate::store::Object;
+pub use reading::{Contents, Fault, MAX_PLAIN_BYTES, read, unpack};
+
+/// Media type of a record. There is no content encoding: the object is a gzip file everywhere,
+/// and no reader unpacks it behind its user's back.
+pub const CONTENT_TYPE: &str = "application/gzip";
+
+// Level 9 makes a serial console less than 1 % smaller and takes more than twice as long.
+const LEVEL: Compression = Compression::new(6);
+/// RFC 1952's "unknown", so that the header does not tell one build from another.
+const OS_UNKNOWN: u8 = 255;
+
+/// Longest metadata value, in bytes as stored; S3 allows 2 KB for all of them.
+const MAX_METADATA_VALUE_BYTES: usize = 256;
+
+/// Metadata `console-encoding` of a record that is what ECS sent in place of Base64.
+pub const UNDECODED: &str = "base64-undecoded";
+
+/// A console output ready to be stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where it goes.
+    pub key: RecordKey,
+    /// What is stored there.
+    pub object: Object,
+    /// Length of the console before compression, in bytes.
+    pub plain_bytes: usize,
+}
+
+impl Record {
+    /// Packs a console output, with all that is known about it as metadata.
+    pub fn new(
+        event: &InstanceEvent,
+        region_id: &RegionId,
+        console: &ConsoleOutput,
+        captured_at: Timestamp,
+        freshness: Option<Freshness>,
+    ) -> std::io::Result<Self> {
+        let digest = ConsoleDigest::of(&console.plain);
+        let gzip = pack(&console.plain)?;
+        let key = RecordKey::of(&event.instance_id, console);
+        let mut metadata = BTreeMap::new();
+        let mut note = |name: &str, value: &str| {
+            if !value.is_empty() {
+                metadata.insert(name.to_owned(), metadata_value(value));
+            }
+        };
+        let account_id = event.account_id.as_ref().map(AccountId::as_str);
+        note("account-id", account_id.unwrap_or_default());
+        note("captured-at", &iso_second(captured_at));
+        note("console-bytes", &console.plain.len().to_string());
+        if console.is_undecoded {
+            note("console-encoding", UNDECODED);
+        }
+        note("console-sha256", &digest.to_string());
+        note("event-cause", &event.cause.to_string());
+        note("event-id", event.event_id.as_deref().unwrap_or_default());
+        note(
+            "event-time",
+            &event.occurred_at.map(iso_second).unwrap_or_default(),
+        );
+        note(
+            "freshness",
+            &freshness.map(|f| f.to_string()).unwrap_or_default(),
+        );
+        note("gzip-bytes", &gzip.len().to_string());
+        note("last-update-time", &console.last_update_time);
+        note("region-id", region_id.as_str());
+        note("request-id", &console.request_id);
+        let plain_bytes = console.plain.len();
+        let object = Object {
+            body: gzip,
+            content_type: CONTENT_TYPE.to_owned(),
+            metadata,
+        };
+        Ok(Self {
+            key,
+            object,
+            plain_bytes,
+        })
+    }
+}
+
+/// A small object that says why an instance had no console output, so that "none" is told apart
+/// from "never tried". Guests' bytes are never in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Marker {
+    /// Where it goes.
+    pub key: MarkerKey,
+    /// What is stored there.
+    pub object: Object,
+}
+
+impl Marker {
+    /// Says that there was none for this event, and why. The same event gives the same bytes at
+    /// each delivery; `now` counts only where the event has no time.
+    pub fn new(
+        event: &InstanceEvent,
+        region_id: &RegionId,
+        reason: NoConsole,
+        code: &str,
+        now: Timestamp,
+    ) -> Self {
+        let time = match (event.occurred_at, &event.cause) {
+            // A key's time has no sign, and what an event says may be any.
+            (Some(time), _) => time.max(Timestamp::UNIX_EPOCH),
+            // A sweep comes by often, and one marker a day says it.
+            (None, Cause::Sweep) => start_of_day(now),
+            (None, _) => now,
+        };
+        let mut json = serde_json::json!({
+            "instance_id": event.instance_id,
+            "region_id": region_id,
+            "reason": reason,
+            "message": reason.message(),
+            "code": code,
+            "event_cause": event.cause.to_string(),
+            "event_id": event.event_id,
+            "event_time": iso_second(time),
+        });
+        if let Some(account_id) = &event.account_id {
+            json["account_id"] = account_id.as_str().into();
+        }
+        let body = format!("{json:#}\n").into_bytes();
+        let key = MarkerKey {
+            instance_id: event.instance_id.clone(),
+            time,
+            reason,
+            digest: ConsoleDigest::of(&body).short(),
+        };
+        let object = Object {
+            body,
+            content_type: "application/json".to_owned(),
+            metadata: BTreeMap::new(),
+        };
+        Self { key, object }
+    }
+}
+
+/// A small object that says what a record shows of an event as of the end, where the record's
+/// metadata does not.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Where it goes.
+    pub key: VerdictKey,
+    /// What is stored there.
+    pub object: Object,
+}
+
+impl Verdict {
+    /// Says what `record` shows of the event. The same event gives the same bytes at each delivery.
+    pub fn new(event: &InstanceEvent, record: RecordKey, freshness: Freshness) -> Self {
+        let json = serde_json::json!({
+            "record": record.to_string(),
+            "freshness": freshness,
+            "event_cause": event.cause.to_string(),
+            "event_id": event.event_id,
+            "event_time": event.occurred_at.map(iso_second),
+        });
+        let body = format!("{json:#}\n").into_bytes();
+        let key = VerdictKey {
+            record,
+            freshness,
+            digest: ConsoleDigest::of(&body).short(),
+        };
+        let object = Object {
+            body,
+            content_type: "application/json".to_owned(),
+            metadata: BTreeMap::new(),
+        };
+        Self { key, object }
+    }
+}
+
+/// An event that failed for good, kept to be served again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FailedEvent {
+    /// Where it goes.
+    pub key: FailedKey,
+    /// What is stored there.
+    pub object: Object,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FailedJson {
+    error_type: String,
+    event: String,
+}
+
+impl FailedEvent {
+    /// Keeps an event's text and how it failed.
+    pub fn new(event: &str, error_type: &str, failed_at: Timestamp) -> serde_json::Result<Self> {
+        let mut body = serde_json::to_vec_pretty(&FailedJson {
+            error_type: error_type.to_owned(),
+            event: event.to_owned(),
+        })?;
+        body.push(b'\n');
+        let key = FailedKey {
+            error_type: error_type.to_owned(),
+            digest: ConsoleDigest::of(&body).short(),
+        };
+        let metadata = BTreeMap::from([("failed-at".to_owned(), iso_second(failed_at))]);
+        let object = Object {
+            body,
+            content_type: "application/json".to_owned(),
+            metadata,
+        };
+        Ok(Self { key, object })
+    }
+
+    /// The event's text in an object's body.
+    ///
+    /// # Errors
+    /// When the body was not written by [`new`](Self::new).
+    pub fn read(body: &[u8]) -> serde_json::Result<String> {
+        serde_json::from_slice(body).map(|FailedJson { event, .. }| event)
+    }
+}
+
+fn start_of_day(time: Timestamp) -> Timestamp {
+    let seconds = time.as_second();
+    Timestamp::from_second(seconds - seconds.rem_euclid(86_400)).unwrap_or(time)
+}
+
+/// Compresses. The same bytes give the same bytes, on every machine: no time, no name, no
+/// operating system in the header.
+pub fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .operating_system(OS_UNKNOWN)
+        .write(Vec::new(), LEVEL);
+    encoder.write_all(plain)?;
+    encoder.finish()
+}
+
+/// A text as header values allow it: printable ASCII stays, the rest and `%` are percent-encoded.
+fn metadata_value(text: &str) -> String {
+    let mut value = String::new();
+    for byte in text.bytes() {
+        if value.len() + 3 > MAX_METADATA_VALUE_BYTES {
+            break;
+        }
+        match byte {
+            b'!'..=b'~' if byte != b'%' => value.push(char::from(byte)),
+            b' ' if !value.is_empty() => value.push(' '),
+            _ => value.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Cause;
+    use crate::model::ids::InstanceId;
+
+    fn record(plain: &[u8], last_update_time: &str, event_id: &str) -> Record {
+        let event = InstanceEvent {
+            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+            region_id: None,
+            account_id: Some(AccountId::parse("1690700000000030").unwrap()),
+            cause: Cause::Manual,
+            event_id: Some(event_id.to_owned()),
+            occurred_at: Some("2024-01-02T03:00:00.1Z".parse().unwrap()),
+        };
+        let console = ConsoleOutput {
+            plain: plain.to_vec(),
+            last_update_time: last_update_time.to_owned(),
+            request_id: "R-1".to_owned(),
+            reported_instance_id: None,
+            is_undecoded: false,
+        };
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        Record::new(
+            &event,
+            &region_id,
+            &console,
+            "2024-01-02T03:04:05.6Z".parse().unwrap(),
+            Some(Freshness::Stale),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn everything_known_is_in_the_metadata() {
+        let record = record(b"hello\n", "2018-03-22 10:04:57", "E 1\n");
+        let metadata: Vec<_> = record
+            .object
+            .metadata
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            metadata,
+            [
+                ("account-id", "1690700000000030"),
+                ("captured-at", "2024-01-02T03:04:05Z"),
+                ("console-bytes", "6"),
+                (
+                    "console-sha256",
+                    "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+                ),
+                ("event-cause", "manual"),
+                ("event-id", "E 1%0A"),
+                ("event-time", "2024-01-02T03:00:00Z"),
+                ("freshness", "stale"),
+                ("gzip-bytes", "26"),
+                ("last-update-time", "2018-03-22 10:04:57"),
+                ("region-id", "cn-hangzhou"),
+                ("request-id", "R-1"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_decoded_is_marked_in_key_and_metadata() {
+        let event = InstanceEvent {
+            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+            region_id: None,
+            account_id: None,
+            cause: Cause::Manual,
+            event_id: None,
+            occurred_at: None,
+        };
+        let record = |is_undecoded| {
+            let console = ConsoleOutput {
+                plain: b"hello\n".to_vec(),
+                is_undecoded,
+                last_update_time: "2018-03-22 10:04:57".to_owned(),
+                request_id: String::new(),
+                reported_instance_id: None,
+            };
+            let region_id = RegionId::parse("cn-hangzhou").unwrap();
+            Record::new(&event, &region_id, &console, Timestamp::UNIX_EPOCH, None).unwrap()
+        };
+        let (decoded, undecoded) = (record(false), record(true));
+        assert_eq!(
+            undecoded.key.to_string(),
+            "i-bp1abc/20180322T100457-5891b5b522d5-undecoded.log.gz"
+        );
+        let encoding = |record: &Record| record.object.metadata.get("console-encoding").cloned();
+        assert_eq!(encoding(&undecoded).as_deref(), Some(UNDECODED));
+        assert_eq!(encoding(&decoded), None);
+        assert_eq!(undecoded.object.body, decoded.object.body);
+        assert!(undecoded.key != decoded.key);
+    }
+
+    #[test]
+    fn an_unreadable_time_loses_no_log() {
+        let record = record(b"hello\n", "vor einer Stunde, früh", "");
+        assert_eq!(
+            record.key.to_string(),
+            "i-bp1abc/undated-5891b5b522d5.log.gz"
+        );
+        assert_eq!(
+            record.object.metadata["last-update-time"],
+            "vor einer Stunde, fr%C3%BCh"
+        );
+        assert_eq!(unpack(&record.object.body).unwrap(), b"hello\n");
+    }
+
+    #[test]
+    fn one_event_leaves_one_marker_and_a_sweep_one_a_day() {
+        let marker = |occurred_at: Option<&str>, cause: Cause, now: &str| {
+            let event = InstanceEvent {
+                instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+                region_id: None,
+                account_id: None,
+                cause,
+                event_id: None,
+                occurred_at: occurred_at.map(|time| time.parse().unwrap()),
+            };
+            let region_id = RegionId::parse("cn-hangzhou").unwrap();
+            let reason = NoConsole::NotSupported;
+            Marker::new(
+                &event,
+                &region_id,
+                reason,
+                "NotSupported",
+                now.parse().unwrap(),
+            )
+        };
+        let (morning, evening) = ("2024-01-02T03:04:05Z", "2024-01-02T20:00:00Z");
+        let event_time = Some("2024-01-02T03:00:00Z");
+        let stopping = || Cause::StateChange("Stopping".into());
+        let first = marker(event_time, stopping(), morning);
+        assert!(first == marker(event_time, stopping(), evening));
+        assert!(marker(None, Cause::Sweep, morning) == marker(None, Cause::Sweep, evening));
+        let by_hand = marker(None, Cause::Manual, morning);
+        assert!(by_hand.key != marker(None, Cause::Manual, evening).key);
+        for (account_id, is_named) in [(None, false), (Some("1690700000000030"), true)] {
+            let event = InstanceEvent {
+                instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+                region_id: None,
+                account_id: account_id.map(|id| AccountId::parse(id).unwrap()),
+                cause: stopping(),
+                event_id: None,
+                occurred_at: None,
+            };
+            let region_id = RegionId::parse("cn-hangzhou").unwrap();
+            let now = morning.parse().unwrap();
+            let marker = Marker::new(&event, &region_id, NoConsole::NotSupported, "", now);
+            let body = String::from_utf8(marker.object.body).unwrap();
+            assert_eq!(
+                body.contains(r#""account_id": "1690700000000030""#),
+                is_named
+            );
+        }
+        for hostile in ["-000100-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
+            let key = marker(Some(hostile), stopping(), morning).key.to_string();
+            assert!(MarkerKey::parse(&key).is_some(), "{key}");
+        }
+        assert_eq!(
+            String::from_utf8(first.object.body).unwrap(),
+            r#"{
+  "code": "NotSupported",
+  "event_cause": "Stopping",
+  "event_id": null,
+  "event_time": "2024-01-02T03:00:00Z",
+  "instance_id": "i-bp1abc",
+  "message": "ECS keeps no console output for this type of instance",
+  "reason": "not_supported",
+  "region_id": "cn-hangzhou"
+}
+"#
+        );
+    }
+
+    #[test]
+    fn one_event_leaves_one_verdict_beside_a_record() {
+        let event = |event_id: &str| InstanceEvent {
+            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+            region_id: None,
+            account_id: None,
+            cause: Cause::StateChange("Running".into()),
+            event_id: Some(event_id.to_owned()),
+            occurred_at: Some("2024-01-02T03:00:00.1Z".parse().unwrap()),
+        };
+        let key = record(b"hello\n", "2018-03-22 10:04:57", "").key;
+        let verdict = |id| Verdict::new(&event(id), key.clone(), Freshness::Fresh);
+        let first = verdict("E-1");
+        assert!(first == verdict("E-1") && first.key != verdict("E-2").key);
+        assert_eq!(VerdictKey::parse(&first.key.to_string()), Some(first.key));
+        assert_eq!(
+            String::from_utf8(first.object.body).unwrap(),
+            r#"{
+  "event_cause": "Running",
+  "event_id": "E-1",
+  "event_time": "2024-01-02T03:00:00Z",
+  "freshness": "fresh",
+  "record": "i-bp1abc/20180322T100457-5891b5b522d5.log.gz"
+}
+"#
+        );
+    }
+
+    #[test]
+    fn a_failed_event_is_read_back_and_kept_once_however_often_it_fails() {
+        let text = "{\"a\": \"ü\\n\"}";
+        let kept = |at: &str| FailedEvent::new(text, "EcsDenied", at.parse().unwrap()).unwrap();
+        let (first, second) = (kept("2024-01-02T03:04:05Z"), kept("2025-01-02T03:04:05Z"));
+        assert!(first.key == second.key && first.object.body == second.object.body);
+        assert_eq!(FailedEvent::read(&first.object.body).unwrap(), text);
+        assert!(FailedEvent::read(b"{}").is_err());
+    }
+
+    // A change of the compressor that changes these would store every console a second time on
+    // stores that cannot refuse an overwrite, so it must not go unnoticed.
+    #[test]
+    fn the_same_console_gives_the_same_object_bytes_in_every_version() {
+        for (plain, sha256) in [
+            (
+                &b""[..],
+                "ac73670af3abed54ac6fb4695131f4099be9fbe39d6076c5d0264a6bbdae9d83",
+            ),
+            (
+                include_bytes!("../../tests/fixtures/consoles/i-bp1panicnoroot00001.log"),
+                "d788c8d0f41b94f18f1557a659aad41b8a9c3a1cacef077283b4a93e0b351183",
+            ),
+            (
+                include_bytes!("../../tests/fixtures/consoles/i-bp1cloudinit0000001.log"),
+                "441019dde09d14e55b901cca2cefdf62214ae952d44680b4b9230ac9f0b249db",
+            ),
+        ] {
+            assert_eq!(ConsoleDigest::of(&pack(plain).unwrap()).to_string(), sha256);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn metadata_is_bounded_printable_ascii(text in ".*") {
+            let value = metadata_value(&text);
+            proptest::prop_assert!(value.len() <= MAX_METADATA_VALUE_BYTES);
+            proptest::prop_assert!(value.bytes().all(|b| (b' '..=b'~').contains(&b)));
+            proptest::prop_assert!(!value.starts_with(' '));
+        }
+    }
+}

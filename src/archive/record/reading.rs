@@ -1,0 +1,307 @@
+//! A stored object → the console in it, held against its key and metadata. Others write to the same
+//! bucket, and disks and copies fail: nothing is taken for a record because of its name alone.
+
+use std::io::Read as _;
+
+use flate2::bufread::GzDecoder;
+
+use crate::archive::key::{ConsoleDigest, RecordKey};
+use crate::store::Object;
+
+/// Most bytes that are inflated. A console of [`crate::source::ecs::MAX_ANSWER_BYTES`] is smaller; what is
+/// larger was not written by this program.
+pub const MAX_PLAIN_BYTES: usize = 64 << 20;
+
+/// Metadata that says what the bytes are.
+const CHECKED: [&str; 3] = ["console-sha256", "console-bytes", "gzip-bytes"];
+
+/// What a stored object has in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// The console, as far as it can be read.
+    pub plain: Vec<u8>,
+    /// In what the object differs from what its key and metadata say; none in a genuine record.
+    pub faults: Vec<Fault>,
+    /// Metadata of `CHECKED` that is gone: less vouches for the console then.
+    pub missing: Vec<&'static str>,
+}
+
+/// In what a stored object is not the record that its key names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Not gzip at all, damaged, or cut.
+    #[error("it is not a whole gzip file ({reason}); {plain_bytes} bytes of it can be read")]
+    Gzip {
+        /// What the decoder says.
+        reason: String,
+        /// Length of what was read before.
+        plain_bytes: usize,
+    },
+    /// Bytes behind the end of the gzip file, whether they are another one or not.
+    #[error("{0} bytes follow the end of the gzip file")]
+    Trailing(usize),
+    /// It inflates to more than any console has.
+    #[error("it inflates to more than {MAX_PLAIN_BYTES} bytes, which no console has")]
+    TooLarge,
+    /// The console is not the one that the key names.
+    #[error("the SHA-256 of its console begins with {found}, and its key says {said}")]
+    Key {
+        /// In the key.
+        said: String,
+        /// Of the bytes.
+        found: String,
+    },
+    /// The bytes are not those that the metadata describes.
+    #[error("its metadata says {name} {said:?}, and it is {found}")]
+    Metadata {
+        /// Which.
+        name: &'static str,
+        /// In the metadata.
+        said: String,
+        /// Of the bytes.
+        found: String,
+    },
+}
+
+/// Reads a stored object, and holds it against its key and metadata.
+pub fn read(key: &RecordKey, object: &Object) -> Contents {
+    let (plain, mut faults) = inflate(&object.body);
+    let is_whole = !faults
+        .iter()
+        .any(|fault| matches!(fault, Fault::Gzip { .. } | Fault::TooLarge));
+    let digest = ConsoleDigest::of(&plain);
+    if is_whole && digest.short() != key.digest {
+        faults.push(Fault::Key {
+            said: key.digest.to_string(),
+            found: digest.short().to_string(),
+        });
+    }
+    let found = [
+        is_whole.then(|| digest.to_string()),
+        is_whole.then(|| plain.len().to_string()),
+        Some(object.body.len().to_string()),
+    ];
+    let mut missing = Vec::new();
+    for (name, found) in CHECKED.into_iter().zip(found) {
+        match (object.metadata.get(name), found) {
+            (None, _) => missing.push(name),
+            (Some(said), Some(found)) if *said != found => {
+                let said = said.clone();
+                faults.push(Fault::Metadata { name, said, found });
+            }
+            _ => {}
+        }
+    }
+    Contents {
+        plain,
+        faults,
+        missing,
+    }
+}
+
+/// Decompresses a gzip file of one member, and checks its length and checksum.
+///
+/// # Errors
+/// The first [`Fault`] of the file itself.
+pub fn unpack(gzip: &[u8]) -> Result<Vec<u8>, Fault> {
+    let (plain, faults) = inflate(gzip);
+    match faults.into_iter().next() {
+        Some(fault) => Err(fault),
+        None => Ok(plain),
+    }
+}
+
+/// What can be read, and what is wrong with it. This program writes one member a file, so a second
+/// one is not its own.
+fn inflate(gzip: &[u8]) -> (Vec<u8>, Vec<Fault>) {
+    let (mut plain, mut faults) = (Vec::new(), Vec::new());
+    let mut bounded = GzDecoder::new(gzip).take(MAX_PLAIN_BYTES as u64 + 1);
+    // What was read before an error stays.
+    if let Err(error) = bounded.read_to_end(&mut plain) {
+        faults.push(Fault::Gzip {
+            reason: error.to_string(),
+            plain_bytes: plain.len(),
+        });
+    } else if plain.len() > MAX_PLAIN_BYTES {
+        plain.truncate(MAX_PLAIN_BYTES);
+        faults.push(Fault::TooLarge);
+    } else {
+        let trailing = bounded.into_inner().into_inner().len();
+        if trailing > 0 {
+            faults.push(Fault::Trailing(trailing));
+        }
+    }
+    (plain, faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::archive::record::pack;
+
+    const PLAIN: &[u8] = b"[    0.000000] Linux version\r\n[   99.000001] Kernel panic\r\n";
+
+    fn key_of(plain: &[u8]) -> RecordKey {
+        let digest = ConsoleDigest::of(plain).short();
+        RecordKey::parse(&format!("i-a1/20180322T100457-{digest}.log.gz")).unwrap()
+    }
+
+    /// As this program writes it.
+    fn object(plain: &[u8]) -> Object {
+        let body = pack(plain).unwrap();
+        let metadata = BTreeMap::from([
+            (
+                "console-sha256".to_owned(),
+                ConsoleDigest::of(plain).to_string(),
+            ),
+            ("console-bytes".to_owned(), plain.len().to_string()),
+            ("gzip-bytes".to_owned(), body.len().to_string()),
+        ]);
+        Object {
+            body,
+            content_type: String::new(),
+            metadata,
+        }
+    }
+
+    /// The faults of a record after `change`, as people read them, and what can be read of it.
+    fn faults(change: impl FnOnce(&mut Object)) -> (String, Vec<u8>) {
+        let mut object = object(PLAIN);
+        change(&mut object);
+        let contents = read(&key_of(PLAIN), &object);
+        let faults: Vec<_> = contents.faults.iter().map(Fault::to_string).collect();
+        (faults.join("; "), contents.plain)
+    }
+
+    #[test]
+    fn a_genuine_record_has_no_faults() {
+        let contents = read(&key_of(PLAIN), &object(PLAIN));
+        assert_eq!(contents.plain, PLAIN);
+        assert!(contents.faults.is_empty() && contents.missing.is_empty());
+    }
+
+    #[test]
+    fn another_console_under_a_records_key_is_found_out() {
+        let forged = b"all is well\n";
+        let (told, plain) = faults(|object| object.body = pack(forged).unwrap());
+        assert!(told.contains("and its key says"), "{told}");
+        assert!(told.contains("metadata says console-sha256"), "{told}");
+        assert_eq!(plain, forged);
+        // Metadata that fits the forgery does not help it.
+        let mut other = object(forged);
+        let faults = |object: &Object| read(&key_of(PLAIN), object).faults;
+        assert!(matches!(faults(&other)[..], [Fault::Key { .. }]));
+        other.metadata.clear();
+        assert!(matches!(faults(&other)[..], [Fault::Key { .. }]));
+    }
+
+    #[test]
+    fn what_follows_the_gzip_file_is_no_part_of_the_console() {
+        let forged = pack(b"all is well\n").unwrap();
+        for behind in [&forged[..], &pack(b"").unwrap(), b"garbage", b"\0"] {
+            let (told, plain) = faults(|object| object.body.extend(behind));
+            let bytes = format!("{} bytes follow the end of the gzip file", behind.len());
+            assert!(told.starts_with(&bytes), "{told}");
+            assert!(told.contains("metadata says gzip-bytes"), "{told}");
+            assert_eq!(plain, PLAIN);
+        }
+    }
+
+    #[test]
+    fn of_a_cut_record_the_part_that_is_there_can_be_read() {
+        let long: Vec<u8> = (0..100_000_u32)
+            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+            .collect();
+        let mut cut = object(&long);
+        cut.body.truncate(cut.body.len() / 2);
+        let contents = read(&key_of(&long), &cut);
+        assert!(matches!(
+            contents.faults[..],
+            [Fault::Gzip { .. }, Fault::Metadata { .. }]
+        ));
+        assert!(contents.plain.len() > 100_000 && long.starts_with(&contents.plain));
+        for length in [0, 1, 9, 10, 20] {
+            let (told, _) = faults(|object| object.body.truncate(length));
+            assert!(told.contains("not a whole gzip file"), "{length}: {told}");
+        }
+        let (_, plain) = faults(|object| {
+            let length = object.body.len() - 1;
+            object.body.truncate(length);
+        });
+        assert_eq!(plain, PLAIN);
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_found_out() {
+        // Gzip's flag for text, its time and its system say nothing of the console.
+        let length = object(PLAIN).body.len();
+        for index in (0..3).chain(10..length) {
+            let (told, _) = faults(|object| object.body[index] ^= 1);
+            assert!(!told.is_empty(), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn metadata_that_lies_is_found_out() {
+        for (name, lie) in [
+            ("console-sha256", "00"),
+            ("console-bytes", "1"),
+            ("console-bytes", "-1"),
+            ("gzip-bytes", "99999999999999999999"),
+            ("gzip-bytes", ""),
+        ] {
+            let (told, _) = faults(|object| {
+                object.metadata.insert(name.to_owned(), lie.to_owned());
+            });
+            let said = format!("its metadata says {name} {lie:?}, and it is ");
+            assert!(told.starts_with(&said), "{told}");
+        }
+    }
+
+    #[test]
+    fn missing_metadata_is_no_fault_and_named() {
+        let mut stripped = object(PLAIN);
+        stripped.metadata.remove("console-bytes");
+        let contents = read(&key_of(PLAIN), &stripped);
+        assert!(contents.faults.is_empty());
+        assert_eq!(contents.missing, ["console-bytes"]);
+        stripped.metadata.clear();
+        assert_eq!(read(&key_of(PLAIN), &stripped).missing, CHECKED);
+    }
+
+    #[test]
+    fn a_gzip_bomb_is_read_no_further_than_a_console_goes() {
+        let bomb = pack(&vec![0; MAX_PLAIN_BYTES + 1]).unwrap();
+        assert!(bomb.len() < 100_000);
+        assert_eq!(unpack(&bomb), Err(Fault::TooLarge));
+        let (told, plain) = faults(|object| object.body = bomb);
+        assert!(told.starts_with("it inflates to more than"), "{told}");
+        assert_eq!(plain.len(), MAX_PLAIN_BYTES);
+    }
+
+    #[test]
+    fn a_damaged_or_cut_object_is_refused() {
+        let gzip = pack(b"hello\n").unwrap();
+        let mut flipped = gzip.clone();
+        flipped[14] ^= 1;
+        for bytes in [&gzip[..gzip.len() - 1], &flipped, b"plain text", b""] {
+            assert!(matches!(unpack(bytes), Err(Fault::Gzip { .. })));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_come_back(plain: Vec<u8>) {
+            proptest::prop_assert_eq!(unpack(&pack(&plain).unwrap()).unwrap(), plain);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic_the_reader_and_are_no_record(gzip: Vec<u8>) {
+            let mut object = object(PLAIN);
+            object.body = gzip;
+            proptest::prop_assert!(!read(&key_of(PLAIN), &object).faults.is_empty());
+        }
+    }
+}

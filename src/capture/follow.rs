@@ -1,0 +1,711 @@
+//! Following a console until it has settled: what was seen of it, whether that is fresh, and when
+//! to look again. Time and chance are passed in.
+//!
+//! ECS's cache lags the guest by about a minute, and right after a reboot it may still have the
+//! boot before. One look would miss the last words, or the new ones. How often ECS is asked, and
+//! for how long, is in [`Plan`].
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::archive::key::ConsoleDigest;
+use crate::model::console::{ConsoleOutput, NoConsole};
+use crate::model::event::InstanceEvent;
+use crate::model::freshness::Freshness;
+use crate::model::outcome::StoredRecord;
+use crate::model::update_time::UpdateTime;
+
+mod plan;
+
+pub use plan::{CACHE_LAG, Plan, QUIET_TIME};
+
+/// Most polls of one event, whatever a message says.
+const MAX_POLLS: u32 = 60;
+/// Bytes at the end of a console that are searched for a login prompt.
+const PROMPT_BYTES: usize = 512;
+
+/// Which form of follow messages this program writes. It stands beside the [`Follow`] in a message.
+///
+/// While a new version is rolled out, each version reads messages of the other. So members are only
+/// ever added, as optional ones, and never to [`Follow`] itself: version 0, which wrote no number,
+/// refuses a message with members there that it does not know. Within `event`, `seen` and `kept` it
+/// passes over them.
+pub const MESSAGE_VERSION: u32 = 1;
+
+/// An event that is being followed. It is what a follow message carries from one invocation to
+/// the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follow {
+    /// The event.
+    pub event: InstanceEvent,
+    /// When it was first served.
+    pub began_at: Timestamp,
+    /// How often ECS was asked.
+    polls: u32,
+    /// The console that came last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen>,
+    /// Why there was none, at the last poll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<Absent>,
+    /// What is stored, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
+}
+
+/// An answer of ECS without a console.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// Why.
+    pub reason: NoConsole,
+    /// ECS's error code, where it gave one.
+    pub code: String,
+}
+
+/// A record of this event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Where.
+    pub record: StoredRecord,
+    /// Whether it was not there before.
+    pub created: bool,
+    /// What its metadata says, where this event created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<Freshness>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    sha256: ConsoleDigest,
+    bytes: usize,
+    /// It was updated after the event.
+    is_newer: bool,
+    /// It ends at a login prompt that came after the event.
+    has_login_prompt: bool,
+    /// How many polls in a row brought the same. Only messages of version 0 are read by it.
+    polls: u32,
+    /// When it came first. `None` where it came from version 0, and where there was no console in
+    /// between: what was stopped may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    same_since: Option<Timestamp>,
+    /// It stayed the same for [`QUIET_TIME`].
+    #[serde(default)]
+    is_quiet: bool,
+    /// It could not be decoded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_undecoded: bool,
+}
+
+/// How a console differs from the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// There was none before.
+    First,
+    /// It is the same.
+    Unchanged,
+    /// It begins with the one before, so nothing is lost with that.
+    Extended,
+    /// The ring has rolled, or the instance has started anew: bytes of the one before are gone.
+    Replaced,
+}
+
+/// What becomes of a console that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nothing: it is the one before.
+    Nothing,
+    /// It waits in memory, because the next one may extend it.
+    InMemory,
+    /// It is stored before anything else.
+    Store,
+}
+
+impl Change {
+    /// What becomes of a console that differs from the one before in this way. `in_memory`: the
+    /// process waits for the next look itself, and need not store what only grows. A message
+    /// carries no console.
+    ///
+    /// Where it is [`Replaced`](Self::Replaced), the one before that waits in memory is stored first.
+    pub fn keeping(self, in_memory: bool) -> Keeping {
+        match self {
+            // It may be the last words of a crash.
+            Self::First => Keeping::Store,
+            Self::Unchanged => Keeping::Nothing,
+            Self::Extended | Self::Replaced if in_memory => Keeping::InMemory,
+            Self::Extended | Self::Replaced => Keeping::Store,
+        }
+    }
+}
+
+impl Follow {
+    /// An event that is served for the first time.
+    pub fn begin(event: InstanceEvent, now: Timestamp) -> Self {
+        Self {
+            event,
+            began_at: now,
+            polls: 0,
+            seen: None,
+            absent: None,
+            kept: Vec::new(),
+        }
+    }
+
+    /// Takes note of a console that came. It is not empty.
+    pub fn see(&mut self, console: &ConsoleOutput, now: Timestamp) -> Change {
+        self.polls = self.polls.saturating_add(1);
+        self.absent = None;
+        let sha256 = ConsoleDigest::of(&console.plain);
+        let change = match &self.seen {
+            None => Change::First,
+            Some(seen) if seen.is_undecoded != console.is_undecoded => Change::Replaced,
+            Some(seen) if seen.sha256 == sha256 => Change::Unchanged,
+            Some(seen) => match console.plain.get(..seen.bytes) {
+                Some(start) if ConsoleDigest::of(start) == seen.sha256 => Change::Extended,
+                _ => Change::Replaced,
+            },
+        };
+        let was_newer = self.seen.as_ref().is_some_and(|seen| seen.is_newer);
+        // What could be decoded this time and not before may be the same console.
+        let is_comparable =
+            (self.seen.as_ref()).is_some_and(|seen| seen.is_undecoded == console.is_undecoded);
+        let has_changed = is_comparable && matches!(change, Change::Extended | Change::Replaced);
+        let is_dated_newer =
+            UpdateTime::can_show(&console.last_update_time, self.event_at(), now) == Some(true);
+        // A change since the first look is a sign of life, whatever the time says.
+        let is_newer = is_dated_newer || has_changed || was_newer;
+        // Until the cache has caught up with the event, a change may show what came before it.
+        let has_caught_up = elapsed(self.event_at(), now) >= CACHE_LAG;
+        let before = self.seen.as_ref().filter(|_| change == Change::Unchanged);
+        let same_since = before.and_then(|seen| seen.same_since).unwrap_or(now);
+        self.seen = Some(Seen {
+            sha256,
+            bytes: console.plain.len(),
+            is_newer,
+            has_login_prompt: (is_dated_newer || is_newer && has_caught_up)
+                && has_login_prompt(&console.plain),
+            polls: before.map_or(1, |seen| seen.polls.saturating_add(1)),
+            same_since: Some(same_since),
+            is_quiet: elapsed(same_since, now) >= QUIET_TIME,
+            is_undecoded: console.is_undecoded,
+        });
+        change
+    }
+
+    /// Takes note that no console came.
+    pub fn see_none(&mut self, reason: NoConsole, code: String) {
+        self.polls = self.polls.saturating_add(1);
+        self.absent = Some(Absent { reason, code });
+        if let Some(seen) = &mut self.seen {
+            (seen.same_since, seen.is_quiet) = (None, false);
+        }
+    }
+
+    /// What the console that came last shows. `None` for a cause that happened at no moment.
+    pub fn freshness(&self) -> Option<Freshness> {
+        let seen = self.seen.as_ref()?;
+        let plan = Plan::of(&self.event.cause)?;
+        Some(match (seen.is_newer, self.has_settled(plan)) {
+            (false, _) => Freshness::Stale,
+            (true, true) => Freshness::Fresh,
+            (true, false) => Freshness::Partial,
+        })
+    }
+
+    /// How long to wait before the next poll, within `budget` from the first. `None` when there
+    /// is nothing more to wait for. `jitter` is 0 to 1.
+    pub fn next_pause(&self, budget: Duration, now: Timestamp, jitter: f64) -> Option<Duration> {
+        let plan = Plan::of(&self.event.cause)?;
+        let is_final = (self.absent.as_ref()).is_some_and(|absent| !absent.reason.may_pass());
+        if is_final || self.has_settled(plan) || self.polls >= MAX_POLLS {
+            return None;
+        }
+        plan.next_pause(elapsed(self.began_at, now), budget, jitter)
+    }
+
+    /// Whether a record is known to be stored, so that it need not be put again. It is the last of
+    /// [`kept`](Self::kept) from then on, as its console came last.
+    pub fn already_kept(&mut self, key: &str) -> bool {
+        let Some(known) = self.kept.iter().position(|kept| kept.record.key == key) else {
+            return false;
+        };
+        let kept = self.kept.remove(known);
+        self.kept.push(kept);
+        true
+    }
+
+    /// What is to be written beside the record that was kept last, because its metadata does not
+    /// say it: metadata is written when a console is first stored, and never replaced.
+    pub fn verdict(&self) -> Option<Freshness> {
+        let (freshness, last) = (self.freshness()?, self.kept.last()?);
+        let is_said = match last.freshness.filter(|_| last.created) {
+            Some(said) => said == freshness,
+            // Another event stored it, and its metadata cannot be seen from here. Of a console at
+            // a prompt that event said as much.
+            None => freshness != Freshness::Fresh || self.ends_at_prompt(),
+        };
+        (!is_said).then_some(freshness)
+    }
+
+    fn event_at(&self) -> Timestamp {
+        self.event.occurred_at.unwrap_or(self.began_at)
+    }
+
+    /// A prompt of the boot before settles nothing, nor does its silence, so the console must be
+    /// newer in any case.
+    fn has_settled(&self, plan: Plan) -> bool {
+        let is_settled = |seen: &Seen| {
+            seen.is_newer && (seen.is_quiet || plan.ends_at_prompt && seen.has_login_prompt)
+        };
+        self.absent.is_none() && self.seen.as_ref().is_some_and(is_settled)
+    }
+
+    fn ends_at_prompt(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.has_login_prompt)
+    }
+}
+
+/// Zero where clocks disagree on what came first.
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    let elapsed = now.duration_since(since).max(SignedDuration::ZERO);
+    elapsed.unsigned_abs()
+}
+
+/// Whether the last line asks for a login: `hostname login: `, with whatever the terminal was told
+/// behind it.
+fn has_login_prompt(plain: &[u8]) -> bool {
+    let tail = &plain[plain.len().saturating_sub(PROMPT_BYTES)..];
+    let mut text = String::from_utf8_lossy(tail).into_owned();
+    // Escape sequences behind the prompt, such as a colour's end.
+    while let Some(start) = text.rfind('\x1b') {
+        let is_sequence = |c: char| c.is_ascii_digit() || "[;?".contains(c);
+        let sequence = text[start + 1..].trim_start_matches(is_sequence);
+        let rest = sequence.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        if !rest.trim().is_empty() {
+            break;
+        }
+        text.truncate(start);
+    }
+    text.trim_end().ends_with("login:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Cause;
+    use crate::model::ids::InstanceId;
+
+    const EVENT: &str = "2018-03-22T02:04:57Z";
+    const OLDER: &str = "2018-03-22 10:00:00";
+    const NEWER: &str = "2018-03-22 10:05:10";
+
+    fn at(seconds: i64) -> Timestamp {
+        EVENT.parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+    }
+
+    fn follow(cause: Cause) -> Follow {
+        let event = InstanceEvent {
+            instance_id: InstanceId::parse("i-a1").unwrap(),
+            region_id: None,
+            account_id: None,
+            cause,
+            event_id: None,
+            occurred_at: Some(at(0)),
+        };
+        Follow::begin(event, at(1))
+    }
+
+    fn starting() -> Follow {
+        follow(Cause::StateChange("Starting".into()))
+    }
+
+    fn running() -> Follow {
+        follow(Cause::StateChange("Running".into()))
+    }
+
+    fn console(plain: &str, last_update_time: &str) -> ConsoleOutput {
+        ConsoleOutput {
+            plain: plain.into(),
+            last_update_time: last_update_time.into(),
+            request_id: String::new(),
+            reported_instance_id: None,
+            is_undecoded: false,
+        }
+    }
+
+    const BUDGET: Duration = Duration::from_secs(300);
+
+    type Look = (
+        i64,
+        &'static str,
+        &'static str,
+        Change,
+        Option<Freshness>,
+        bool,
+    );
+
+    /// What each look says, by seconds since the event: the change, the freshness, and whether
+    /// another one follows.
+    #[track_caller]
+    fn check(mut follow: Follow, looks: &[Look]) {
+        for (seconds, plain, time, change, freshness, goes_on) in looks {
+            let now = at(*seconds);
+            assert_eq!(
+                follow.see(&console(plain, time), now),
+                *change,
+                "{plain} at {seconds}"
+            );
+            assert_eq!(follow.freshness(), *freshness, "{plain} at {seconds}");
+            let pause = follow.next_pause(BUDGET, now, 0.5);
+            assert_eq!(pause.is_some(), *goes_on, "{plain} at {seconds}");
+        }
+    }
+
+    use Change::*;
+    use Freshness::*;
+
+    #[test]
+    fn the_same_for_the_quiet_time_and_newer_than_the_event_is_settled() {
+        check(
+            running(),
+            &[
+                (2, "boot", NEWER, First, Some(Partial), true),
+                (30, "boot", NEWER, Unchanged, Some(Partial), true),
+                (91, "boot", NEWER, Unchanged, Some(Partial), true),
+                (92, "boot", NEWER, Unchanged, Some(Fresh), false),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_panic_after_a_minute_of_silence_is_waited_for() {
+        check(
+            running(),
+            &[
+                (30, "boot", NEWER, First, Some(Partial), true),
+                (60, "boot", NEWER, Unchanged, Some(Partial), true),
+                (90, "boot", NEWER, Unchanged, Some(Partial), true),
+                (119, "boot panic", NEWER, Extended, Some(Partial), true),
+                (208, "boot panic", NEWER, Unchanged, Some(Partial), true),
+                (209, "boot panic", NEWER, Unchanged, Some(Fresh), false),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_same_and_older_than_the_event_is_waited_out() {
+        check(
+            running(),
+            &[
+                (2, "old", OLDER, First, Some(Stale), true),
+                (150, "old", OLDER, Unchanged, Some(Stale), true),
+                (180, "new", NEWER, Replaced, Some(Partial), true),
+                (190, "new boot", NEWER, Extended, Some(Partial), true),
+                (280, "new boot", NEWER, Unchanged, Some(Fresh), false),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_console_that_changed_is_newer_than_the_event_whatever_its_time_says() {
+        for time in [OLDER, "", "yesterday"] {
+            check(
+                running(),
+                &[
+                    (2, "old", time, First, Some(Stale), true),
+                    (30, "old", time, Unchanged, Some(Stale), true),
+                    (60, "new", time, Replaced, Some(Partial), true),
+                    (100, "new", time, Unchanged, Some(Partial), true),
+                    (150, "new", time, Unchanged, Some(Fresh), false),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn a_console_that_can_be_decoded_at_last_need_not_have_changed() {
+        let mut follow = running();
+        let mut see = |plain: &str, is_undecoded: bool, seconds: i64| {
+            let console = ConsoleOutput {
+                is_undecoded,
+                ..console(plain, OLDER)
+            };
+            let change = follow.see(&console, at(seconds));
+            (change, follow.freshness())
+        };
+        assert_eq!(see("b2xk!", true, 2), (First, Some(Stale)));
+        assert_eq!(see("old", false, 30), (Replaced, Some(Stale)));
+        assert_eq!(see("old", true, 60), (Replaced, Some(Stale)));
+        assert_eq!(see("older", true, 90), (Extended, Some(Partial)));
+    }
+
+    #[test]
+    fn a_login_prompt_settles_a_console_that_is_newer_than_the_event() {
+        let prompt = "Debian 12\r\nhost login: \x1b[0m";
+        check(
+            starting(),
+            &[
+                (2, prompt, OLDER, First, Some(Stale), true),
+                (10, prompt, NEWER, Unchanged, Some(Fresh), false),
+            ],
+        );
+        check(running(), &[(2, prompt, NEWER, First, Some(Fresh), false)]);
+    }
+
+    /// A machine may crash right after its prompt. The cache shows that prompt after the next start.
+    #[test]
+    fn a_prompt_that_the_cache_shows_late_does_not_settle_the_next_boot() {
+        let prompt = "boot\r\nhost login: ";
+        check(
+            running(),
+            &[
+                (2, "boot", OLDER, First, Some(Stale), true),
+                (30, prompt, OLDER, Extended, Some(Partial), true),
+                (59, "new", OLDER, Replaced, Some(Partial), true),
+                (
+                    60,
+                    "new\r\nhost login: ",
+                    OLDER,
+                    Extended,
+                    Some(Fresh),
+                    false,
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_machine_that_stops_at_a_prompt_has_its_last_words_before_it() {
+        let prompt = "boot\r\nhost login: ";
+        let stopping = follow(Cause::StateChange("Stopping".into()));
+        check(
+            stopping,
+            &[
+                (2, prompt, NEWER, First, Some(Partial), true),
+                (
+                    60,
+                    "boot\r\nhost login: bye",
+                    NEWER,
+                    Extended,
+                    Some(Partial),
+                    true,
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_happened_at_no_moment_is_not_followed() {
+        for cause in [Cause::Manual, Cause::Sweep] {
+            check(follow(cause), &[(2, "old", OLDER, First, None, false)]);
+        }
+    }
+
+    #[test]
+    fn an_instance_that_is_not_running_yet_is_waited_for_and_one_without_consoles_is_not() {
+        for (reason, goes_on) in [
+            (NoConsole::NotRunning, true),
+            (NoConsole::Empty, true),
+            (NoConsole::NotSupported, false),
+            (NoConsole::NotFound, false),
+        ] {
+            let mut follow = starting();
+            follow.see_none(reason, String::new());
+            let pause = follow.next_pause(BUDGET, at(2), 0.5);
+            assert_eq!(pause.is_some(), goes_on, "{reason:?}");
+            assert_eq!(follow.freshness(), None);
+        }
+    }
+
+    #[test]
+    fn a_stop_in_between_makes_the_quiet_time_begin_anew() {
+        let mut follow = running();
+        follow.see(&console("boot", NEWER), at(2));
+        follow.see_none(NoConsole::NotRunning, String::new());
+        assert!(follow.next_pause(BUDGET, at(50), 0.5).is_some());
+        follow.see(&console("boot", NEWER), at(100));
+        assert_eq!(follow.freshness(), Some(Partial));
+        follow.see(&console("boot", NEWER), at(190));
+        assert_eq!(follow.freshness(), Some(Fresh));
+    }
+
+    #[test]
+    fn a_message_without_an_end_is_not_followed_for_ever() {
+        let mut follow = running();
+        follow.polls = MAX_POLLS - 1;
+        assert!(follow.next_pause(BUDGET, at(2), 0.5).is_some());
+        follow.see(&console("boot", NEWER), at(2));
+        assert_eq!(follow.next_pause(BUDGET, at(2), 0.5), None);
+    }
+
+    fn kept(follow: &mut Follow, created: bool, freshness: Option<Freshness>) {
+        let record = StoredRecord {
+            instance_id: InstanceId::parse("i-a1").unwrap(),
+            key: "i-a1/undated-000000000000.log.gz".into(),
+            url: String::new(),
+            last_update_time: String::new(),
+            console_bytes: 4,
+            gzip_bytes: 4,
+        };
+        follow.kept = vec![Kept {
+            record,
+            created,
+            freshness,
+        }];
+    }
+
+    #[test]
+    fn a_verdict_is_written_where_the_metadata_says_another() {
+        for (created, said, verdict) in [
+            (true, Some(Partial), Some(Fresh)),
+            (true, Some(Stale), Some(Fresh)),
+            (true, Some(Fresh), None),
+            (false, Some(Fresh), Some(Fresh)), // Another event's.
+            (true, None, Some(Fresh)),         // From version 0.
+        ] {
+            let mut follow = running();
+            follow.see(&console("boot", NEWER), at(2));
+            kept(&mut follow, created, said);
+            let partial = Some(Partial).filter(|_| created && said.is_some_and(|s| s != Partial));
+            assert_eq!(follow.verdict(), partial, "{created} {said:?}");
+            follow.see(&console("boot", NEWER), at(92));
+            assert_eq!(follow.verdict(), verdict, "{created} {said:?}");
+        }
+        // At a prompt, the event that stored it said so.
+        let mut follow = running();
+        follow.see(&console("a login: ", NEWER), at(2));
+        kept(&mut follow, false, Some(Fresh));
+        assert_eq!(follow.verdict(), None);
+    }
+
+    #[test]
+    fn a_message_carries_it_and_hostile_ones_are_refused() {
+        let mut follow = starting();
+        follow.see(&console("boot", NEWER), at(2));
+        let json = serde_json::to_string(&follow).unwrap();
+        assert_eq!(serde_json::from_str::<Follow>(&json).unwrap(), follow);
+        assert!(serde_json::from_str::<Follow>(&json.replace("i-a1", "../a")).is_err());
+    }
+
+    /// As the version before wrote it: no number, and no time of the console that came last.
+    const VERSION_0: &str = r#"{
+        "event": {"instance_id": "i-a1", "region_id": "cn-hangzhou",
+            "cause": {"state_change": "Running"}, "event_id": "E-1",
+            "occurred_at": "2018-03-22T02:04:57Z"},
+        "began_at": "2018-03-22T02:04:58Z", "polls": 2,
+        "seen": {"sha256": "SHA", "bytes": 4, "is_newer": true, "has_login_prompt": false, "polls": 1},
+        "absent": {"reason": "not_running", "code": "IncorrectInstanceStatus"},
+        "kept": [{"record": {"instance_id": "i-a1", "key": "i-a1/20180322T100510-000000000000.log.gz",
+            "url": "s3://b/i-a1/20180322T100510-000000000000.log.gz",
+            "last_update_time": "2018-03-22 10:05:10", "console_bytes": 4, "gzip_bytes": 24},
+            "created": true}]}"#;
+
+    #[test]
+    fn a_message_of_the_version_before_is_followed_to_its_end() {
+        let message = VERSION_0.replace("SHA", &ConsoleDigest::of(b"boot").to_string());
+        let mut follow: Follow = serde_json::from_str(&message).unwrap();
+        assert_eq!(follow.see(&console("boot", NEWER), at(60)), Unchanged);
+        assert_eq!(follow.freshness(), Some(Partial)); // Since when it is the same is not known.
+        assert_eq!(follow.see(&console("boot", NEWER), at(150)), Unchanged);
+        assert_eq!(follow.verdict(), Some(Fresh));
+        assert_eq!(follow.next_pause(BUDGET, at(150), 0.5), None);
+    }
+
+    /// A later version may add members anywhere.
+    #[test]
+    fn members_of_a_later_version_are_passed_over() {
+        let mut follow = running();
+        follow.see(&console("boot", NEWER), at(2));
+        kept(&mut follow, true, Some(Partial));
+        fn add(value: &mut serde_json::Value) {
+            match value {
+                serde_json::Value::Object(object) => {
+                    object.values_mut().for_each(add);
+                    // The cause has one member, which says what it is.
+                    if !object.contains_key("state_change") {
+                        object.insert("of_a_later_version".into(), serde_json::json!({"a": [1]}));
+                    }
+                }
+                serde_json::Value::Array(items) => items.iter_mut().for_each(add),
+                _ => {}
+            }
+        }
+        let mut message = serde_json::to_value(&follow).unwrap();
+        add(&mut message);
+        assert_eq!(serde_json::from_value::<Follow>(message).unwrap(), follow);
+    }
+
+    /// What version 0 read, strict where that was.
+    mod version_0 {
+        use super::super::*;
+        use serde::Deserialize;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Follow {
+            pub event: InstanceEvent,
+            pub began_at: Timestamp,
+            pub polls: u32,
+            #[serde(default)]
+            pub seen: Option<Seen>,
+            #[serde(default)]
+            pub absent: Option<Absent>,
+            #[serde(default)]
+            pub kept: Vec<Kept>,
+        }
+
+        #[derive(Deserialize)]
+        pub struct Seen {
+            pub sha256: ConsoleDigest,
+            pub bytes: usize,
+            pub is_newer: bool,
+            pub has_login_prompt: bool,
+            pub polls: u32,
+        }
+
+        #[derive(Deserialize)]
+        pub struct Kept {
+            pub record: StoredRecord,
+            pub created: bool,
+        }
+    }
+
+    #[test]
+    fn the_version_before_reads_what_this_one_writes() {
+        let mut follow = running();
+        follow.see(&console("boot", NEWER), at(2));
+        follow.see(&console("boot", NEWER), at(20));
+        kept(&mut follow, true, Some(Partial));
+        let json = serde_json::to_string(&follow).unwrap();
+        let read: version_0::Follow = serde_json::from_str(&json).unwrap();
+        let seen = read.seen.unwrap();
+        assert_eq!((read.polls, seen.polls, seen.bytes), (2, 2, 4));
+        assert!(seen.is_newer && !seen.has_login_prompt && read.absent.is_none());
+        assert!(read.kept[0].created && read.kept[0].record.console_bytes == 4);
+        assert_eq!((read.event, read.began_at), (follow.event, follow.began_at));
+        assert_eq!(seen.sha256, ConsoleDigest::of(b"boot"));
+    }
+
+    #[test]
+    fn other_last_lines_are_no_login_prompt() {
+        for plain in [
+            "",
+            "login: root\r\nPassword: ",
+            "login:\r\n[ 9.1] panic",
+            "\x1b[2Jx",
+        ] {
+            assert!(!has_login_prompt(plain.as_bytes()), "{plain:?}");
+        }
+        for plain in ["a login: ", "a login:\r\n", "a login: \x1b[6n\x1b[0m \r\n"] {
+            assert!(has_login_prompt(plain.as_bytes()), "{plain:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_tails_never_panic(plain: Vec<u8>) {
+            has_login_prompt(&plain);
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! The use case: one event in, one [`Outcome`] out. Start reading here.
+
+pub mod follow; // what was seen of a console, and when to look again (pure)
+pub mod sweep; // the same for every instance of whole regions
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tracing::warn;
+
+use crate::archive::key::RecordKey;
+use crate::archive::record::{Marker, Record, Verdict};
+use crate::capture::follow::{Absent, Change, Follow, Keeping, Kept, MESSAGE_VERSION};
+use crate::capture::sweep::NoProgress;
+use crate::clock::WallClock;
+use crate::credentials::{CredentialsError, Owner};
+use crate::intake::event::{EventError, Notice};
+use crate::intake::triggers::Triggers;
+use crate::intake::webhook::gate::Gate;
+use crate::model::console::{ConsoleOutput, NoConsole};
+use crate::model::event::{Cause, InstanceEvent};
+use crate::model::freshness::Freshness;
+use crate::model::ids::RegionId;
+use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
+use crate::model::update_time::UpdateTime;
+use crate::queue::sqs::{Queue, QueueError};
+use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
+use crate::source::ecs::response::EcsError;
+use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::store::{PutOutcome, Store, StoreError};
+
+/// Kept of an invocation's time for the last poll and for storing what it brings.
+const POLL_RESERVE: Duration = Duration::from_secs(5);
+
+/// Until an event that could not be captured at once is served again.
+const DEFER_PAUSE: Duration = Duration::from_secs(5);
+
+/// Kept of an invocation's time for storing what is in memory, and an event that failed, when ECS
+/// never answers.
+const KEEP_RESERVE: Duration = Duration::from_secs(2);
+
+/// Keeps consoles: asks a source, writes to a store.
+#[derive(Debug, Clone)]
+pub struct Archiver<C, S> {
+    /// Where consoles come from.
+    pub source: C,
+    /// Where they go.
+    pub store: S,
+    /// Which events lead to a capture.
+    pub triggers: Triggers,
+    /// The region of events that name none.
+    pub default_region: Option<RegionId>,
+    /// How long a console is followed from its event on. Zero: what ECS has is kept, and no more.
+    pub follow_budget: Duration,
+    /// Brings an event back to be followed further. Without it the process waits.
+    pub follow_queue: Option<Queue>,
+    /// The time of day, by which a console is followed.
+    pub clock: WallClock,
+    /// Who keeps events that fail for good.
+    pub failed_events: FailedEvents,
+    /// Lets HTTP requests in; without it, whoever calls is trusted.
+    pub gate: Option<Gate>,
+}
+
+/// Who keeps events that fail for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedEvents {
+    /// The platform: a dead-letter queue, or another destination for failures.
+    Platform,
+    /// The archive, below `failed/`.
+    Archive,
+}
+
+/// What became of an event so far.
+#[derive(Debug)]
+pub enum Progress {
+    /// It is done with.
+    Done(Outcome),
+    /// What ECS had is stored, and the console is to be asked for again in this process.
+    Following(Box<Following>),
+}
+
+/// An event between two polls. Only [`Archiver::finish`] ends it without loss.
+#[derive(Debug)]
+pub struct Following {
+    follow: Follow,
+    /// The console that came last, where it extends what is stored.
+    held: Option<Held>,
+    pause: Duration,
+}
+
+/// A console that is in memory only.
+struct Held {
+    console: ConsoleOutput,
+    freshness: Option<Freshness>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.console.plain.len())
+    }
+}
+
+/// An event that is not done with. It must come again, or end where someone looks at it.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The event cannot be understood.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The event names no region and none is configured.
+    #[error("the event names no region: set ALIBABA_CLOUD_REGION_ID to the instances' region")]
+    NoRegion,
+    /// ECS gave no console output and no reason that settles it.
+    #[error(transparent)]
+    Ecs(#[from] EcsError),
+    /// The archive did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The follow queue did not take it.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A sweep made no progress.
+    #[error(transparent)]
+    NoProgress(#[from] NoProgress),
+    /// Compressing failed.
+    #[error("the console cannot be compressed: {0}")]
+    Pack(std::io::Error),
+}
+
+impl CaptureError {
+    /// Whether the same event may succeed a little later, with nobody mending anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Ecs(error) => error.is_transient(),
+            Self::Store(error) => error.is_transient(),
+            Self::Queue(error) => error.remedy() != Remedy::GiveUp,
+            Self::Event(_) | Self::NoRegion | Self::NoProgress(_) | Self::Pack(_) => false,
+        }
+    }
+
+    /// A name that stays the same between versions, for alarms.
+    pub fn error_type(&self) -> ErrorType {
+        match self {
+            Self::Event(_) => ErrorType::InvalidEvent,
+            Self::NoRegion => ErrorType::NoRegion,
+            Self::Ecs(EcsError::Throttled { .. }) => ErrorType::EcsThrottled,
+            Self::Ecs(EcsError::Denied { .. }) => ErrorType::EcsDenied,
+            Self::Ecs(
+                EcsError::Rejected { .. } | EcsError::NoConsole { .. } | EcsError::TooLong,
+            ) => ErrorType::EcsRejected,
+            Self::Ecs(EcsError::OtherAccount { .. } | EcsError::UnknownAccount { .. }) => {
+                ErrorType::OtherAccount
+            }
+            Self::Ecs(EcsError::Credentials(error))
+            | Self::Store(StoreError::Credentials(error))
+            | Self::Queue(QueueError::Credentials(error)) => match error {
+                CredentialsError::Refused(_) => ErrorType::CredentialsRefused,
+                CredentialsError::Unavailable(_) => ErrorType::CredentialsUnavailable,
+            },
+            Self::Ecs(_) => ErrorType::EcsUnavailable,
+            Self::Store(StoreError::Denied(_)) => ErrorType::ArchiveDenied,
+            Self::Store(StoreError::Rejected(_)) => ErrorType::ArchiveRejected,
+            Self::Store(_) => ErrorType::ArchiveUnavailable,
+            Self::Queue(QueueError::Refused(_)) => ErrorType::QueueRefused,
+            Self::Queue(_) => ErrorType::QueueUnavailable,
+            Self::NoProgress(_) => ErrorType::TimeoutTooShort,
+            Self::Pack(_) => ErrorType::Internal,
+        }
+    }
+}
+
+impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
+    /// Does what an event asks for, up to the first wait, and tries again what may pass until the
+    /// deadline.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn serve(
+        &self,
+        notice: Notice,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
+        let ignored = |reason, message| Ok(Progress::Done(Outcome::Ignored { reason, message }));
+        match notice {
+            Notice::Instance(event) if self.triggers.include(&event.cause) => {
+                let follow = Follow::begin(event, self.clock.now());
+                self.poll(follow, None, deadline).await
+            }
+            Notice::Follow(follow) => self.poll(*follow, None, deadline).await,
+            Notice::Sweep(sweep) => {
+                let swept = self.sweep(*sweep, deadline, &|_| {}).await?;
+                self.go_on(swept, deadline).await.map(Progress::Done)
+            }
+            Notice::Instance(event) => ignored(
+                "not_a_trigger",
+                format!("{} is not in TRIGGER_STATES", event.cause),
+            ),
+            Notice::Other(unrelated) => ignored(unrelated.reason(), unrelated.to_string()),
+        }
+    }
+
+    /// Keeps the console output ECS has cached now, and follows it as the event asks.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn capture(
+        &self,
+        event: InstanceEvent,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let follow = Follow::begin(event, self.clock.now());
+        match self.poll(follow, None, deadline).await? {
+            Progress::Done(outcome) => Ok(outcome),
+            Progress::Following(following) => self.finish(following, deadline).await,
+        }
+    }
+
+    /// Follows an event to its end: until its console has settled, or there is no time left.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn finish(
+        &self,
+        mut following: Box<Following>,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        loop {
+            let Following {
+                follow,
+                held,
+                pause,
+            } = *following;
+            let left = deadline.remaining().saturating_sub(POLL_RESERVE);
+            if left < pause / 4 {
+                return self.settle(follow, held, deadline).await;
+            }
+            tokio::time::sleep(pause.min(left)).await;
+            match self.poll(follow, held, deadline).await? {
+                Progress::Done(outcome) => return Ok(outcome),
+                Progress::Following(next) => following = next,
+            }
+        }
+    }
+
+    /// What can be answered before an event is followed. Who is answered does not deliver it
+    /// again, so that it had no console yet is kept, too.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn answer_first(
+        &self,
+        following: &Following,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let Following { follow, pause, .. } = following;
+        if let (true, Some(absent)) = (follow.kept.is_empty(), &follow.absent) {
+            self.keep_marker(follow, absent, deadline).await?;
+        }
+        Ok(following_outcome(follow, *pause))
+    }
+
+    /// An event whose sender cannot wait, and that could not be captured: the queue brings it back
+    /// where there is one.
+    ///
+    /// # Errors
+    /// `error`, why it could not be captured, or [`CaptureError`] of the queue.
+    pub async fn defer_to_queue(
+        &self,
+        event: InstanceEvent,
+        error: CaptureError,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let Some(queue) = &self.follow_queue else {
+            return Err(error);
+        };
+        warn!(instance_id = %event.instance_id, "goes to the follow queue, for now: {error}");
+        let follow = Follow::begin(event, self.clock.now());
+        send(queue, &message_of(&follow), DEFER_PAUSE, deadline).await?;
+        Ok(following_outcome(&follow, DEFER_PAUSE))
+    }
+
+    /// Asks ECS once, and stores what must not be lost before the next time.
+    async fn poll(
+        &self,
+        mut follow: Follow,
+        mut held: Option<Held>,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
+        let source = Retrying::new(&self.source, deadline.with_reserve(KEEP_RESERVE));
+        let (region_id, instance_id) = (self.region_id(&follow.event)?, &follow.event.instance_id);
+        let answer = if instance_id.is_first_generation() {
+            // ECS keeps none of theirs, so it need not be asked.
+            Err(EcsError::NoConsole {
+                code: String::new(),
+                reason: NoConsole::NotSupported,
+                request_id: String::new(),
+            })
+        } else {
+            let owner = owner(&follow.event);
+            source.console_output(owner, region_id, instance_id).await
+        };
+        let now = self.clock.now();
+        match answer {
+            Ok(console) if console.plain.is_empty() => {
+                follow.see_none(NoConsole::Empty, String::new());
+            }
+            Err(EcsError::NoConsole { code, reason, .. }) => follow.see_none(reason, code),
+            Ok(console) => {
+                let change = follow.see(&console, now);
+                if change == Change::Replaced {
+                    self.keep(&mut follow, held.take(), deadline).await?;
+                }
+                let freshness = follow.freshness();
+                let latest = Held { console, freshness };
+                match change.keeping(self.follow_queue.is_none()) {
+                    Keeping::Nothing => held = held.map(|_| latest),
+                    Keeping::InMemory => held = Some(latest),
+                    Keeping::Store => self.keep(&mut follow, Some(latest), deadline).await?,
+                }
+            }
+            Err(error) => {
+                self.keep(&mut follow, held, deadline).await?;
+                return Err(error.into());
+            }
+        }
+        let Some(pause) = follow.next_pause(self.follow_budget, now, fastrand::f64()) else {
+            let outcome = self.settle(follow, held, deadline).await?;
+            return Ok(Progress::Done(outcome));
+        };
+        if let Some(queue) = &self.follow_queue {
+            send(queue, &message_of(&follow), pause, deadline).await?;
+            return Ok(Progress::Done(following_outcome(&follow, pause)));
+        }
+        Ok(Progress::Following(Box::new(Following {
+            follow,
+            held,
+            pause,
+        })))
+    }
+
+    /// Stores what is left, and says what became of the event.
+    async fn settle(
+        &self,
+        mut follow: Follow,
+        held: Option<Held>,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        self.keep(&mut follow, held, deadline).await?;
+        self.keep_verdict(&follow, deadline).await?;
+        let freshness = follow.freshness();
+        if let Some(Kept { record, .. }) = follow.kept.last() {
+            let earlier = &follow.kept[..follow.kept.len() - 1];
+            let stored = Stored {
+                record: record.clone(),
+                freshness,
+                earlier: earlier.iter().map(|kept| kept.record.url.clone()).collect(),
+            };
+            // Events are delivered at least once, and a console need not change between two.
+            return Ok(if follow.kept.iter().any(|kept| kept.created) {
+                Outcome::Stored(stored)
+            } else {
+                Outcome::AlreadyStored(stored)
+            });
+        }
+        // Nothing was kept, so the last poll brought nothing; the reason is there.
+        let absent = follow.absent.clone().unwrap_or(Absent {
+            reason: NoConsole::Empty,
+            code: String::new(),
+        });
+        let marker_url = self.keep_marker(&follow, &absent, deadline).await?;
+        Ok(Outcome::NoConsole {
+            instance_id: follow.event.instance_id,
+            message: absent.reason.message(),
+            reason: absent.reason,
+            code: absent.code,
+            marker_url,
+        })
+    }
+
+    async fn keep(
+        &self,
+        follow: &mut Follow,
+        held: Option<Held>,
+        deadline: Deadline,
+    ) -> Result<(), CaptureError> {
+        let Some(Held { console, freshness }) = held else {
+            return Ok(());
+        };
+        let instance_id = &follow.event.instance_id;
+        let key = RecordKey::of(instance_id, &console).to_string();
+        if follow.already_kept(&key) {
+            return Ok(());
+        }
+        let event = &follow.event;
+        let (region_id, instance_id) = (self.region_id(event)?, &event.instance_id);
+        if console.names_another_than(instance_id) {
+            warn!(%instance_id, "ECS answered for another instance ID; kept under the one asked for");
+        }
+        if console.is_undecoded {
+            warn!(%instance_id, "what ECS sent is not Base64; kept as it came");
+        }
+        if UpdateTime::parse(&console.last_update_time).is_err() {
+            let last_update_time = console.last_update_time.escape_debug().to_string();
+            warn!(%instance_id, last_update_time, "LastUpdateTime is unreadable; kept as undated");
+        }
+        let record = Record::new(event, region_id, &console, self.clock.now(), freshness)
+            .map_err(CaptureError::Pack)?;
+        let store = Retrying::new(&self.store, deadline);
+        let put = store.put_if_absent(&key, &record.object).await?;
+        let record = StoredRecord {
+            instance_id: instance_id.clone(),
+            url: self.store.url(&key),
+            key,
+            last_update_time: console.last_update_time,
+            console_bytes: record.plain_bytes,
+            gzip_bytes: record.object.body.len(),
+        };
+        let created = put == PutOutcome::Created;
+        follow.kept.push(Kept {
+            record,
+            created,
+            freshness: freshness.filter(|_| created),
+        });
+        Ok(())
+    }
+
+    /// Says beside the last record what it shows as of the end, where its metadata does not.
+    async fn keep_verdict(&self, follow: &Follow, deadline: Deadline) -> Result<(), CaptureError> {
+        let (Some(freshness), Some(last)) = (follow.verdict(), follow.kept.last()) else {
+            return Ok(());
+        };
+        let Some(record) = RecordKey::parse(&last.record.key) else {
+            return Ok(()); // A message from outside names what no version stored.
+        };
+        let verdict = Verdict::new(&follow.event, record, freshness);
+        let store = Retrying::new(&self.store, deadline);
+        let key = verdict.key.to_string();
+        store.put_if_absent(&key, &verdict.object).await?;
+        Ok(())
+    }
+
+    /// The address of the marker.
+    async fn keep_marker(
+        &self,
+        follow: &Follow,
+        absent: &Absent,
+        deadline: Deadline,
+    ) -> Result<String, CaptureError> {
+        let Follow {
+            event, began_at, ..
+        } = follow;
+        let region_id = self.region_id(event)?;
+        let marker = Marker::new(event, region_id, absent.reason, &absent.code, *began_at);
+        let key = marker.key.to_string();
+        let store = Retrying::new(&self.store, deadline);
+        store.put_if_absent(&key, &marker.object).await?;
+        Ok(self.store.url(&key))
+    }
+
+    fn region_id<'a>(&'a self, event: &'a InstanceEvent) -> Result<&'a RegionId, CaptureError> {
+        event
+            .region_id
+            .as_ref()
+            .or(self.default_region.as_ref())
+            .ok_or(CaptureError::NoRegion)
+    }
+}
+
+/// Whose instance an event is about. Who asks by hand or sweeps means the own account.
+fn owner(event: &InstanceEvent) -> Owner<'_> {
+    match (&event.account_id, &event.cause) {
+        (Some(account_id), _) => Owner::Account(account_id),
+        (None, Cause::Manual | Cause::Sweep) => Owner::Own,
+        (None, _) => Owner::Unknown,
+    }
+}
+
+/// What brings an event back to be followed further.
+fn message_of(follow: &Follow) -> Value {
+    json!({ "version": MESSAGE_VERSION, "follow": follow })
+}
+
+pub(crate) async fn send(
+    queue: &Queue,
+    message: &Value,
+    pause: Duration,
+    deadline: Deadline,
+) -> Result<(), QueueError> {
+    let message = message.to_string();
+    retry(deadline, "SendMessage", || queue.send(&message, pause)).await
+}
+
+fn following_outcome(follow: &Follow, pause: Duration) -> Outcome {
+    Outcome::Following {
+        instance_id: follow.event.instance_id.clone(),
+        follow_in_seconds: pause.as_secs_f64().ceil() as u64,
+        urls: follow
+            .kept
+            .iter()
+            .map(|kept| kept.record.url.clone())
+            .collect(),
+    }
+}

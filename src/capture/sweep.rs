@@ -1,0 +1,367 @@
+//! A sweep: what the events do for one instance, for every instance of whole regions. It also keeps
+//! what a missed event left out.
+//!
+//! A sweep makes progress in every invocation, within a page where the time is short, or it is an
+//! error that says which time-out to set.
+
+mod message; // what is left of a sweep, between two invocations (pure)
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::{Interval, MissedTickBehavior};
+use tracing::warn;
+
+use crate::capture::{Archiver, CaptureError, send};
+use crate::hosts::dispatch::HTTP_CAPTURE_TIME;
+use crate::model::event::{Cause, InstanceEvent};
+use crate::model::ids::{InstanceId, RegionId};
+use crate::model::outcome::Outcome;
+pub use crate::model::outcome::Tally;
+use crate::retry::{Deadline, Retrying};
+use crate::source::ecs::response::{EcsError, InstancesPage};
+use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::store::Store;
+pub use message::{Cursor, Sweep};
+
+/// Kept of an invocation's time, or a quarter of it where that is less: to send on what is left.
+const END_RESERVE: Duration = Duration::from_secs(5);
+/// So long before that no instance is begun, or for a quarter of the time where that is less: what
+/// is begun is to end by itself and not to be cut off.
+const BEGIN_RESERVE: Duration = Duration::from_secs(2);
+/// Longest one instance is tried.
+const INSTANCE_TIME: Duration = Duration::from_secs(60);
+/// An instance that fails although it had this much time has failed. With less, it is tried again
+/// in the next invocation.
+const FAIR_TIME: Duration = Duration::from_secs(10);
+
+/// What a sweep tells while it goes on.
+#[derive(Debug)]
+pub enum SweepProgress<'a> {
+    /// A region is begun; how many instances it has, where ECS says it.
+    Region(&'a RegionId, Option<u64>),
+    /// An instance is done.
+    Instance(&'a InstanceId, &'a Result<Outcome, CaptureError>),
+    /// A page is done, or the time is over; this sweep does what is left.
+    Left(&'a Sweep),
+}
+
+/// How a sweep ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swept {
+    /// Every region was listed to its end.
+    Whole(Tally),
+    /// The time is over; this sweep does what is left. Something was done of it.
+    Unfinished(Box<Sweep>),
+}
+
+/// Why a sweep cannot go on: it would come back as it is, again and again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the sweep captured nothing in the {:.1} s it had{}: give the function a time-out of 60 s or \
+     more; over HTTP a sweep has {:.1} s, so send it to the function itself",
+    .time.as_secs_f32(),
+    .cause.as_deref().map(|cause| format!(" ({cause})")).unwrap_or_default(),
+    HTTP_CAPTURE_TIME.as_secs_f32()
+)]
+pub struct NoProgress {
+    /// What it had.
+    pub time: Duration,
+    /// What the last instance failed with, where one was begun.
+    pub cause: Option<String>,
+}
+
+/// One invocation's part of a sweep.
+struct Part<'a> {
+    sweep: Sweep,
+    /// A tick for each instance that may begin.
+    pace: Mutex<Interval>,
+    /// No instance is begun later.
+    begin_by: Deadline,
+    /// Everything is answered by then.
+    end: Deadline,
+    has_progressed: bool,
+    first_failure: Option<CaptureError>,
+    /// Why an instance was left for the next invocation.
+    last_left: Option<String>,
+    tell: &'a (dyn Fn(SweepProgress<'_>) + Sync),
+}
+
+/// How far a region or a page was swept.
+enum Reached {
+    /// To its end.
+    End,
+    /// Here it goes on.
+    OutOfTime(Cursor),
+}
+
+impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
+    /// Sweeps until it is done or the deadline nears. Instances and regions that fail are counted,
+    /// and the others still swept.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when nothing could be swept: no region is known, all failed, or the time
+    /// was too short for one instance.
+    pub async fn sweep(
+        &self,
+        sweep: Sweep,
+        deadline: Deadline,
+        tell: &(dyn Fn(SweepProgress<'_>) + Sync),
+    ) -> Result<Swept, CaptureError> {
+        let time = deadline.remaining();
+        let end = deadline.with_reserve(END_RESERVE);
+        let mut part = Part {
+            pace: pace(sweep.per_second),
+            begin_by: end.with_reserve(BEGIN_RESERVE),
+            end,
+            has_progressed: false,
+            first_failure: None,
+            last_left: None,
+            tell,
+            sweep,
+        };
+        let regions = self.regions_of(&part.sweep, end).await?;
+        let mut resume = part.sweep.resume.take();
+        let begun = resume.as_ref().map(|cursor| cursor.region_id.clone());
+        let left = regions.into_iter().filter(|id| Some(id) >= begun.as_ref());
+        for region_id in left {
+            let resumed = resume.take().filter(|cursor| cursor.region_id == region_id);
+            let cursor = resumed.unwrap_or_else(|| Cursor::start(region_id));
+            if let Reached::OutOfTime(cursor) = self.sweep_region(&mut part, cursor).await {
+                if !part.has_progressed {
+                    let cause = part.last_left;
+                    return Err(NoProgress { time, cause }.into());
+                }
+                part.sweep.resume = Some(cursor);
+                tell(SweepProgress::Left(&part.sweep));
+                return Ok(Swept::Unfinished(Box::new(part.sweep)));
+            }
+        }
+        let done = part.sweep.done;
+        match part.first_failure {
+            Some(error) if done.stored + done.already_stored + done.no_console == 0 => Err(error),
+            _ => Ok(Swept::Whole(done)),
+        }
+    }
+
+    async fn sweep_region(&self, part: &mut Part<'_>, mut cursor: Cursor) -> Reached {
+        let mut is_first_page = true;
+        loop {
+            if part.begin_by.remaining().is_zero() {
+                return Reached::OutOfTime(cursor);
+            }
+            let page = match self.page(part, &mut cursor, is_first_page).await {
+                Ok(page) => page,
+                Err(error) if error.is_transient() && part.end.remaining() < FAIR_TIME => {
+                    part.last_left = Some(error.to_string());
+                    return Reached::OutOfTime(cursor);
+                }
+                Err(error) => {
+                    let error = CaptureError::from(error);
+                    part.sweep.done.fail(cursor.region_id.as_str(), &error);
+                    part.first_failure.get_or_insert(error);
+                    part.has_progressed = true;
+                    return Reached::End;
+                }
+            };
+            if is_first_page {
+                (part.tell)(SweepProgress::Region(&cursor.region_id, page.total));
+                is_first_page = false;
+            }
+            cursor = match self.sweep_page(part, cursor, page.instance_ids).await {
+                (cursor, true) => cursor,
+                (cursor, false) => return Reached::OutOfTime(cursor),
+            };
+            part.has_progressed = true;
+            let Some(next_token) = page.next_token else {
+                part.sweep.done.regions += 1;
+                return Reached::End;
+            };
+            cursor.next_token = Some(next_token);
+            cursor.done.clear();
+            part.sweep.resume = Some(cursor.clone());
+            (part.tell)(SweepProgress::Left(&part.sweep));
+            part.sweep.resume = None;
+        }
+    }
+
+    /// The page at the cursor. A token that is too old begins the region anew, once; what is
+    /// stored stays.
+    async fn page(
+        &self,
+        part: &Part<'_>,
+        cursor: &mut Cursor,
+        is_first: bool,
+    ) -> Result<InstancesPage, EcsError> {
+        let fleet = Retrying::new(&self.source, part.end);
+        let token = cursor.next_token.clone();
+        let mut page = fleet.instances(&cursor.region_id, token.as_deref()).await;
+        if let Err(EcsError::Rejected { .. }) = &page
+            && token.is_some()
+            && is_first
+            && !cursor.is_begun_anew
+        {
+            *cursor = Cursor {
+                is_begun_anew: true,
+                ..Cursor::start(cursor.region_id.clone())
+            };
+            page = fleet.instances(&cursor.region_id, None).await;
+        }
+        let page = page?;
+        if page.next_token.is_some() && page.next_token == cursor.next_token {
+            return Err(EcsError::Unreadable {
+                status: 200,
+                reason: "the next page of instances is this page".into(),
+            });
+        }
+        Ok(page)
+    }
+
+    /// Captures what is not done yet of a page; whether that is all of it.
+    async fn sweep_page(
+        &self,
+        part: &mut Part<'_>,
+        mut cursor: Cursor,
+        instance_ids: Vec<InstanceId>,
+    ) -> (Cursor, bool) {
+        let ids = instance_ids.into_iter().collect::<BTreeSet<_>>();
+        let ids: Vec<_> = ids.difference(&cursor.done).cloned().collect();
+        let (all, mut done) = (ids.len(), 0);
+        let Part { end, begin_by, .. } = *part;
+        let captures = ids.into_iter().map(|instance_id| {
+            let (pace, region_id) = (&part.pace, cursor.region_id.clone());
+            async move {
+                if begin_by.remaining().is_zero() {
+                    return None;
+                }
+                let turn = async { pace.lock().await.tick().await };
+                tokio::time::timeout(begin_by.remaining(), turn)
+                    .await
+                    .ok()?;
+                let time = end.or_earlier(Deadline::after(INSTANCE_TIME));
+                let had = time.remaining();
+                let served = self.capture(event(&instance_id, region_id), time).await;
+                Some((instance_id, served, had))
+            }
+        });
+        let captures: Vec<_> = captures.collect();
+        let at_once = usize::from(part.sweep.concurrency.max(1));
+        let mut captures = stream::iter(captures).buffer_unordered(at_once);
+        let mut finished = Vec::new();
+        while let Some(begun) = captures.next().await {
+            let Some((instance_id, served, had)) = begun else {
+                continue; // It is begun in the next invocation.
+            };
+            if let Err(error) = &served
+                && error.is_transient()
+                && had < FAIR_TIME
+            {
+                part.last_left = Some(format!("{instance_id}: {error}"));
+                continue;
+            }
+            (part.tell)(SweepProgress::Instance(&instance_id, &served));
+            part.sweep.done.count(&instance_id, &served);
+            part.has_progressed = true;
+            done += 1;
+            if let Err(error) = served {
+                part.first_failure.get_or_insert(error);
+            }
+            finished.push(instance_id);
+        }
+        drop(captures);
+        cursor.done.extend(finished);
+        (cursor, done == all)
+    }
+
+    /// Sends what is left of a sweep to the queue, or answers it to the sender.
+    pub(crate) async fn go_on(
+        &self,
+        swept: Swept,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let sweep = match swept {
+            Swept::Whole(done) => return Ok(Outcome::Swept { done, resume: None }),
+            Swept::Unfinished(sweep) => sweep,
+        };
+        if self.follow_queue.is_none() {
+            warn!(
+                "the sweep is not finished: give the function more time, set FOLLOW_QUEUE_URL, or \
+                 send what it answers as `resume`"
+            );
+        }
+        self.send_on(*sweep, deadline).await
+    }
+
+    /// A sweep that was sent over HTTP and for which the time of an answer is too short: the queue
+    /// brings it to an invocation that has more.
+    ///
+    /// # Errors
+    /// `error`, why it could not go on, or [`CaptureError`] of the queue.
+    pub(crate) async fn defer_sweep(
+        &self,
+        sweep: Sweep,
+        error: CaptureError,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        if self.follow_queue.is_none() {
+            return Err(error);
+        }
+        warn!("the sweep goes to the follow queue: {error}");
+        self.send_on(sweep, deadline).await
+    }
+
+    async fn send_on(&self, sweep: Sweep, deadline: Deadline) -> Result<Outcome, CaptureError> {
+        let event = json!({ "sweep": sweep });
+        if let Some(queue) = &self.follow_queue {
+            send(queue, &event, Duration::ZERO, deadline).await?;
+        }
+        Ok(Outcome::Swept {
+            done: sweep.done,
+            resume: Some(event),
+        })
+    }
+
+    async fn regions_of(
+        &self,
+        sweep: &Sweep,
+        deadline: Deadline,
+    ) -> Result<BTreeSet<RegionId>, CaptureError> {
+        let mut regions = sweep.regions.clone();
+        if sweep.all_regions {
+            // Any region's endpoint lists them all.
+            let hangzhou = RegionId::parse("cn-hangzhou").ok();
+            let asked_in = self.default_region.as_ref().or(hangzhou.as_ref());
+            let fleet = Retrying::new(&self.source, deadline);
+            let asked_in = asked_in.ok_or(CaptureError::NoRegion)?;
+            regions.extend(fleet.regions(asked_in).await?);
+        } else if regions.is_empty() {
+            regions.extend(self.default_region.clone());
+        }
+        if regions.is_empty() {
+            return Err(CaptureError::NoRegion);
+        }
+        Ok(regions)
+    }
+}
+
+fn event(instance_id: &InstanceId, region_id: RegionId) -> InstanceEvent {
+    InstanceEvent {
+        instance_id: instance_id.clone(),
+        region_id: Some(region_id),
+        account_id: None,
+        cause: Cause::Sweep,
+        event_id: None,
+        occurred_at: None::<Timestamp>,
+    }
+}
+
+/// A tick for each instance that may begin.
+fn pace(per_second: u16) -> Mutex<Interval> {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / u32::from(per_second.max(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Mutex::new(ticks)
+}

@@ -1,0 +1,262 @@
+//! What a sweep is to do, where it goes on, and what it did: an event, and a message from one
+//! invocation to the next. Pure.
+
+use std::collections::BTreeSet;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::capture::CaptureError;
+use crate::model::ids::{InstanceId, RegionId};
+use crate::model::outcome::{Outcome, Tally};
+
+/// The version of the messages that are written. A reader passes over members it does not know,
+/// so that a roll-out loses none; a new number is for a change that this does not cover.
+const VERSION: u32 = 1;
+/// Failures that are told one by one; the others are counted.
+const MAX_FAILURES: usize = 20;
+
+/// What to sweep, how fast, and where to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sweep {
+    /// Of the message.
+    version: u32,
+    /// These regions.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub regions: BTreeSet<RegionId>,
+    /// Every region the account can use.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all_regions: bool,
+    /// Instances captured at once.
+    pub concurrency: u8,
+    /// Instances begun in a second, at most: ECS throttles by account and region.
+    pub per_second: u16,
+    /// Where an unfinished sweep goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Cursor>,
+    /// What it did before that.
+    pub done: Tally,
+}
+
+/// Where an unfinished sweep goes on: the region and the page, and what is done of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Regions before it are done.
+    pub region_id: RegionId,
+    /// ECS's token of the page; `None` for the region's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    /// Instances of the page that are done, by their IDs and not by their number: the page may
+    /// hold others when it is listed again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub done: BTreeSet<InstanceId>,
+    /// ECS refused a token of this region before, so that it was begun anew. A second time, the
+    /// region fails, or the sweep would never end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_begun_anew: bool,
+}
+
+/// The members as they are read, of any version.
+#[derive(Deserialize)]
+struct Members {
+    #[serde(default)]
+    regions: BTreeSet<RegionId>,
+    #[serde(default)]
+    all_regions: bool,
+    #[serde(default = "default_concurrency")]
+    concurrency: u8,
+    #[serde(default = "default_per_second")]
+    per_second: u16,
+    #[serde(default)]
+    resume: Option<Cursor>,
+    #[serde(default)]
+    done: Tally,
+}
+
+/// What a person may write. `version` and `done` are written by this program alone.
+const TYPED: [&str; 4] = ["regions", "all_regions", "concurrency", "per_second"];
+/// Each of these is in a message that this program sent, of whichever version, and in no request
+/// that a person types: such a message may have members of a later version.
+const SENT: [&str; 3] = ["version", "done", "resume"];
+
+impl<'de> Deserialize<'de> for Sweep {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let Value::Object(object) = &value else {
+            return Err(D::Error::custom("expected a JSON object"));
+        };
+        let is_sent = SENT.iter().any(|member| object.contains_key(*member));
+        // A misspelt member would sweep other regions, or faster, without a word.
+        let unknown = object.keys().find(|name| !TYPED.contains(&name.as_str()));
+        if let (false, Some(unknown)) = (is_sent, unknown) {
+            return Err(D::Error::unknown_field(unknown, &TYPED));
+        }
+        let Members {
+            regions,
+            all_regions,
+            concurrency,
+            per_second,
+            resume,
+            done,
+        } = Members::deserialize(value).map_err(D::Error::custom)?;
+        Ok(Self {
+            version: VERSION,
+            regions,
+            all_regions,
+            concurrency,
+            per_second,
+            resume,
+            done,
+        })
+    }
+}
+
+fn default_concurrency() -> u8 {
+    8
+}
+
+fn default_per_second() -> u16 {
+    5
+}
+
+impl Sweep {
+    /// A sweep over these regions, or over all.
+    pub fn new(regions: BTreeSet<RegionId>, all_regions: bool) -> Self {
+        Self {
+            version: VERSION,
+            regions,
+            all_regions,
+            concurrency: default_concurrency(),
+            per_second: default_per_second(),
+            resume: None,
+            done: Tally::default(),
+        }
+    }
+}
+
+impl Cursor {
+    /// The begin of a region.
+    pub(crate) fn start(region_id: RegionId) -> Self {
+        Self {
+            region_id,
+            next_token: None,
+            done: BTreeSet::new(),
+            is_begun_anew: false,
+        }
+    }
+}
+
+impl Tally {
+    pub(crate) fn fail(&mut self, what: &str, error: &CaptureError) {
+        self.failed += 1;
+        if self.failures.len() < MAX_FAILURES {
+            self.failures.push(format!("{what}: {error}"));
+        }
+    }
+
+    pub(crate) fn count(
+        &mut self,
+        instance_id: &InstanceId,
+        served: &Result<Outcome, CaptureError>,
+    ) {
+        self.instances += 1;
+        match served {
+            Ok(Outcome::Stored(_)) => self.stored += 1,
+            Ok(Outcome::AlreadyStored(_)) => self.already_stored += 1,
+            Ok(_) => self.no_console += 1,
+            Err(error) => self.fail(instance_id.as_str(), error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(json: &str) -> Result<Sweep, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    fn id(text: &str) -> InstanceId {
+        InstanceId::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let sweep = read(r#"{"regions": ["cn-beijing"]}"#).unwrap();
+        let beijing = RegionId::parse("cn-beijing").unwrap();
+        assert_eq!(sweep, Sweep::new(BTreeSet::from([beijing]), false));
+        assert!(read(r#"{"all_regions": true}"#).unwrap().all_regions);
+    }
+
+    #[test]
+    fn wrong_members_are_refused() {
+        for json in [
+            r#"{"regions": ["evil.example/"]}"#,
+            r#"{"regions": "cn-beijing"}"#,
+            r#"{"region": "cn-beijing"}"#,
+            r#"{"regions": ["cn-beijing"], "per_seconds": 1}"#,
+            r#"{"per_second": -1}"#,
+            r#"{"concurrency": 10000}"#,
+            r#"{"version": 1, "per_second": -1}"#,
+            r#"{"resume": {"region_id": "evil.example/"}}"#,
+            r#"{"resume": {"region_id": "cn-a", "done": ["../x"]}}"#,
+            "5",
+            "[]",
+            "null",
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_message_in_flight_is_read_back_as_it_was_sent() {
+        let region = RegionId::parse("cn-beijing").unwrap();
+        let mut sweep = Sweep::new(BTreeSet::from([region.clone()]), false);
+        sweep.done.stored = 7;
+        sweep.resume = Some(Cursor {
+            next_token: Some("t".into()),
+            done: BTreeSet::from([id("i-a"), id("i-b")]),
+            is_begun_anew: true,
+            ..Cursor::start(region)
+        });
+        let json = serde_json::to_string(&sweep).unwrap();
+        assert!(json.contains(r#""version":1"#), "{json}");
+        assert_eq!(read(&json).unwrap(), sweep);
+    }
+
+    /// As the version without a number wrote it.
+    #[test]
+    fn a_message_of_the_version_before_goes_on_at_its_page() {
+        let message = json!({
+            "regions": ["cn-beijing", "cn-hangzhou"], "concurrency": 8, "per_second": 5,
+            "resume": {"region_id": "cn-beijing", "next_token": "caeba0bbb2be03f84eb48b699f0a4883"},
+            "done": {"regions": 0, "instances": 100, "stored": 90, "already_stored": 6,
+                     "no_console": 3, "failed": 1, "failures": ["i-a: ECS refused access"]},
+        });
+        let sweep = read(&message.to_string()).unwrap();
+        let cursor = sweep.resume.unwrap();
+        assert_eq!(cursor.region_id.as_str(), "cn-beijing");
+        assert!(cursor.next_token.is_some() && cursor.done.is_empty());
+        assert_eq!((sweep.done.instances, sweep.done.failures.len()), (100, 1));
+        // Before its first page was done.
+        let begun = json!({"all_regions": true, "concurrency": 8, "per_second": 5,
+            "resume": {"region_id": "cn-beijing"}, "done": {"regions": 0, "instances": 0,
+            "stored": 0, "already_stored": 0, "no_console": 0, "failed": 0}});
+        assert!(read(&begun.to_string()).unwrap().resume.is_some());
+    }
+
+    #[test]
+    fn members_of_a_later_version_are_passed_over() {
+        let message = json!({
+            "version": 9, "regions": ["cn-beijing"], "priority": "low",
+            "resume": {"region_id": "cn-beijing", "shard": 3}, "done": {"regions": 0,
+            "instances": 1, "stored": 1, "already_stored": 0, "no_console": 0, "failed": 0,
+            "bytes": 12},
+        });
+        assert_eq!(read(&message.to_string()).unwrap().done.instances, 1);
+    }
+}

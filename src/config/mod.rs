@@ -1,0 +1,644 @@
+//! Environment → [`Config`]. The only file that reads environment variables.
+
+mod archive;
+mod authorities;
+mod host;
+mod keys;
+mod proxies;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::alibaba::signature::SignatureVersion;
+use crate::capture::{Archiver, FailedEvents};
+use crate::clock::{Clock, WallClock};
+#[cfg(feature = "cli")]
+use crate::credentials::aws_chain::AwsChain;
+use crate::credentials::source::Source;
+use crate::credentials::{CredentialsProvider, Identity};
+use crate::http::{HttpOptions, HttpSetupError};
+use crate::intake::triggers::Triggers;
+use crate::intake::webhook::WebhookPolicy;
+use crate::intake::webhook::gate::Gate;
+use crate::model::credentials::{Credentials, Secret};
+use crate::model::ids::RegionId;
+use crate::queue::sqs::{Queue, QueueConfig};
+use crate::source::ecs::EcsClient;
+use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
+use crate::store::ArchiveStore;
+use crate::store::bucket::{BucketConfig, BucketStore};
+use crate::store::directory::DirectoryStore;
+
+/// Every variable that is read. The settings table of the README has a row for each.
+pub const SETTINGS: [&str; 66] = [
+    "ARCHIVE_URL",
+    "ECS_ENDPOINT_URL",
+    "ECS_SIGNATURE_VERSION",
+    "ALIBABA_CLOUD_ACCESS_KEY_ID",
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+    "ALIBABA_CLOUD_SECURITY_TOKEN",
+    "ALIBABA_CLOUD_ROLE_ARN",
+    "ALIBABA_CLOUD_ROLE_SESSION_NAME",
+    "ALIBABA_CLOUD_ROLE_SESSION_POLICY",
+    "ALIBABA_CLOUD_ROLE_EXTERNAL_ID",
+    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+    "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
+    "ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE",
+    "ALIBABA_CLOUD_PROFILE",
+    "ALIBABA_CLOUD_CLI_PROFILE_DISABLED",
+    "ALIBABA_CLOUD_CREDENTIALS_FILE",
+    "ALIBABA_CLOUD_ECS_METADATA",
+    "ALIBABA_CLOUD_ECS_METADATA_DISABLED",
+    "ALIBABA_CLOUD_IMDSV1_DISABLED",
+    "ALIBABA_CLOUD_CREDENTIALS_URI",
+    "ALIBABA_CLOUD_STS_REGION",
+    "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED",
+    "STS_ENDPOINT_URL",
+    "ECS_METADATA_ENDPOINT_URL",
+    "HOME",
+    "AWS_ENDPOINT_URL_STS",
+    "FC_FUNCTION_NAME",
+    "FC_CUSTOM_LISTEN_PORT",
+    "FC_SERVER_PORT",
+    "FC_ACCOUNT_ID",
+    "LISTEN_ADDR",
+    "WEBHOOK_TOKEN",
+    "WEBHOOK_URL",
+    "WEBHOOK_ACCOUNTS",
+    "WEBHOOK_ALLOW_UNSIGNED",
+    "ALIBABA_CLOUD_REGION_ID",
+    "TRIGGER_STATES",
+    "FOLLOW_SECONDS",
+    "FOLLOW_QUEUE_URL",
+    "ARCHIVE_PROFILE",
+    "FAILED_EVENTS",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "AWS_S3_ADDRESSING_STYLE",
+    "AWS_SERVER_SIDE_ENCRYPTION",
+    "AWS_SSE_KMS_KEY_ID",
+    "AWS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "AWS_LAMBDA_LOG_LEVEL",
+    "AWS_LAMBDA_LOG_FORMAT",
+    "RUST_LOG",
+];
+
+/// The variables as they are set; an empty one counts as not set.
+#[derive(Clone)]
+pub struct Environment {
+    set: BTreeMap<&'static str, String>,
+    /// Whether AWS credentials that are not set here are those a person has elsewhere.
+    #[cfg(feature = "cli")]
+    is_command_line: bool,
+}
+
+/// All that is wrong with the settings, each by name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(Vec<String>);
+
+impl ConfigError {
+    /// One for each problem; each begins with the name of the setting and a colon.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// What the program was told to do. `Debug` shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where records are kept.
+    pub archive: Archive,
+    /// How ECS is asked.
+    pub ecs: EcsConfig,
+    /// Which events lead to a capture.
+    pub triggers: Triggers,
+    /// How long a console is followed.
+    pub follow_budget: Duration,
+    /// What brings events back to be followed.
+    pub follow_queue: Option<QueueConfig>,
+    /// Who keeps events that fail for good.
+    pub failed_events: FailedEvents,
+    /// Whose HTTP requests are served.
+    pub webhook: WebhookPolicy,
+    /// How services are reached.
+    pub http: HttpOptions,
+}
+
+/// The parts of a set-up that can be tried, each as far as its own settings are right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// Where records are kept; `None` where its settings are wrong.
+    pub archive: Option<Archive>,
+    /// How ECS is asked; `None` where its settings are wrong.
+    pub ecs: Option<EcsConfig>,
+    /// What brings events back to be followed; `None` where its settings are wrong, too.
+    pub follow_queue: Option<QueueConfig>,
+    /// How services are reached, as far as it is right.
+    pub http: HttpOptions,
+    /// What is wrong with these and all other settings.
+    pub problems: Result<(), ConfigError>,
+}
+
+/// How ECS is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EcsConfig {
+    /// Where.
+    pub endpoint: EcsEndpoint,
+    /// Signed how.
+    pub signature_version: SignatureVersion,
+    /// Where the credentials come from that requests are signed with.
+    pub credentials: Source,
+    /// How to learn whose they are.
+    pub identity: Identity,
+    /// The region of events that name none.
+    pub default_region: Option<RegionId>,
+}
+
+/// Where records are kept, from `ARCHIVE_URL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Archive {
+    /// `s3://bucket/prefix` or `oss://bucket/prefix`.
+    Bucket(Box<BucketConfig>),
+    /// `file:///dir`.
+    Directory(PathBuf),
+}
+
+/// Level and form of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Least level that is written.
+    pub level: tracing::Level,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+impl Environment {
+    /// The process's own.
+    pub fn of_process() -> Self {
+        Self::new(|name| std::env::var(name).ok())
+    }
+
+    /// From any look-up.
+    pub fn new(lookup: impl Fn(&'static str) -> Option<String>) -> Self {
+        let set = |name| Some((name, lookup(name).filter(|value| !value.is_empty())?));
+        Self {
+            set: SETTINGS.into_iter().filter_map(set).collect(),
+            #[cfg(feature = "cli")]
+            is_command_line: false,
+        }
+    }
+
+    /// For the command line: AWS credentials and their region may be in profiles, too.
+    #[cfg(feature = "cli")]
+    pub async fn of_command_line() -> Self {
+        let mut environment = Self::of_process();
+        environment.is_command_line = true;
+        let is_set = ["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| environment.get(name));
+        if is_set == [None, None] {
+            let region = crate::credentials::aws_chain::profile_region().await;
+            environment = environment.with("AWS_REGION", region);
+        }
+        environment
+    }
+
+    /// With `value`, where there is one, in place of what is set: a flag of the command line.
+    pub fn with(mut self, name: &'static str, value: Option<String>) -> Self {
+        if let Some(value) = value {
+            self.set.insert(name, value);
+        }
+        self
+    }
+
+    /// Whether this runs on a function host, AWS Lambda or Function Compute.
+    fn is_function(&self) -> bool {
+        self.get("AWS_LAMBDA_RUNTIME_API").is_some() || self.is_function_compute()
+    }
+
+    /// Whether this receives webhooks itself, with no function host in front.
+    fn is_receiver(&self) -> bool {
+        self.get("LISTEN_ADDR").is_some() && self.get("AWS_LAMBDA_RUNTIME_API").is_none()
+    }
+
+    fn is_function_compute(&self) -> bool {
+        [
+            "FC_FUNCTION_NAME",
+            "FC_CUSTOM_LISTEN_PORT",
+            "FC_SERVER_PORT",
+        ]
+        .into_iter()
+        .any(|name| self.get(name).is_some())
+    }
+
+    fn get(&self, name: &'static str) -> Option<&str> {
+        debug_assert!(SETTINGS.contains(&name), "{name} is not among the settings");
+        self.set.get(name).map(String::as_str)
+    }
+}
+
+/// Collects what is wrong, so that one start names all of it.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn note<T>(&mut self, name: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let problem = format!("{name}: {error}");
+                // Archive, queue and ECS may miss the same key.
+                if !self.0.contains(&problem) {
+                    self.0.push(problem);
+                }
+                None
+            }
+        }
+    }
+
+    fn required(
+        &mut self,
+        environment: &Environment,
+        name: &'static str,
+        hint: &str,
+    ) -> Option<String> {
+        self.note(
+            name,
+            environment
+                .get(name)
+                .map(str::to_owned)
+                .ok_or(format!("not set; {hint}")),
+        )
+    }
+}
+
+impl Config {
+    /// Reads and checks all settings of a capture.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is missing or wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let archive = archive::archive(environment, &mut problems);
+        let ecs = ecs(environment, &mut problems);
+        let triggers = match environment.get("TRIGGER_STATES") {
+            Some(list) => problems.note("TRIGGER_STATES", Triggers::parse(list)),
+            None => Some(Triggers::default()),
+        };
+        let follow_budget = match environment.get("FOLLOW_SECONDS") {
+            Some(text) => problems.note("FOLLOW_SECONDS", follow_budget(text)),
+            None => Some(Duration::ZERO),
+        };
+        let follow_queue = match environment.get("FOLLOW_QUEUE_URL") {
+            Some(text) => follow_queue(text, environment, &mut problems).map(Some),
+            None => Some(None),
+        };
+        let failed_events = failed_events(environment, &mut problems);
+        let webhook = host::webhook(environment, &mut problems);
+        let http = http_options(environment, &mut problems);
+        let read = || {
+            Some(Self {
+                archive: archive?,
+                ecs: ecs?,
+                triggers: triggers?,
+                follow_budget: follow_budget?,
+                follow_queue: follow_queue?,
+                failed_events: failed_events?,
+                webhook: webhook?,
+                http: http?,
+            })
+        };
+        match read() {
+            Some(config) if problems.0.is_empty() => Ok(config),
+            _ => Err(ConfigError(problems.0)),
+        }
+    }
+
+    /// Makes what serves events.
+    ///
+    /// # Errors
+    /// [`HttpSetupError`] when there is no TLS.
+    pub fn archiver(self) -> Result<Archiver<EcsClient, ArchiveStore>, HttpSetupError> {
+        let http = crate::http::client(&self.http)?;
+        let default_region = self.ecs.default_region.clone();
+        let credentials = self.ecs.provider(http.clone());
+        Ok(Archiver {
+            store: self.archive.store_with(http.clone(), Some(&credentials)),
+            follow_budget: self.follow_budget,
+            clock: WallClock::default(),
+            failed_events: self.failed_events,
+            gate: Some(Gate::new(self.webhook, http.clone())),
+            follow_queue: self
+                .follow_queue
+                .map(|config| Queue::new(config, http.clone())),
+            source: self.ecs.client_with(http, credentials),
+            triggers: self.triggers,
+            default_region,
+        })
+    }
+}
+
+impl EcsConfig {
+    /// Makes what asks.
+    pub fn client(self, http: reqwest::Client) -> EcsClient {
+        let credentials = self.provider(http.clone());
+        self.client_with(http, credentials)
+    }
+
+    fn provider(&self, http: reqwest::Client) -> CredentialsProvider {
+        let (source, identity) = (self.credentials.clone(), self.identity.clone());
+        CredentialsProvider::with_identity(source, http, identity)
+    }
+
+    fn client_with(self, http: reqwest::Client, credentials: CredentialsProvider) -> EcsClient {
+        EcsClient {
+            http,
+            endpoint: self.endpoint,
+            signature_version: self.signature_version,
+            credentials,
+            clock: Clock::default(),
+        }
+    }
+}
+
+impl Parts {
+    /// Reads and checks all settings.
+    pub fn from_environment(environment: &Environment) -> Self {
+        // The reading of the whole names what is wrong with the parts.
+        let problems = Config::from_environment(environment).map(drop);
+        let mut named = Problems::default();
+        let queue = |url| follow_queue(url, environment, &mut named);
+        Self {
+            follow_queue: environment.get("FOLLOW_QUEUE_URL").and_then(queue),
+            archive: archive::archive(environment, &mut named),
+            ecs: ecs(environment, &mut named),
+            http: http_options(environment, &mut named).unwrap_or_default(),
+            problems,
+        }
+    }
+}
+
+impl HttpOptions {
+    /// Reads and checks how services are reached.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        match http_options(environment, &mut problems) {
+            Some(options) if problems.0.is_empty() => Ok(options),
+            _ => Err(ConfigError(problems.0)),
+        }
+    }
+}
+
+fn http_options(environment: &Environment, problems: &mut Problems) -> Option<HttpOptions> {
+    let proxies = proxies::proxies(environment, problems);
+    let extra_roots = authorities::extra_roots(environment, problems);
+    Some(HttpOptions {
+        proxies: proxies?,
+        extra_roots: extra_roots?,
+    })
+}
+
+impl QueueConfig {
+    /// Reads and checks only what a queue at this address needs.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is missing or wrong.
+    pub fn from_environment(url: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        match sqs_queue("--queue-url", url, environment, &mut problems) {
+            Some(queue) if problems.0.is_empty() => Ok(queue),
+            _ => Err(ConfigError(problems.0)),
+        }
+    }
+}
+
+impl Archive {
+    /// Reads and checks only what reading the archive needs.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is missing or wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        match archive::archive(environment, &mut problems) {
+            Some(archive) if problems.0.is_empty() => Ok(archive),
+            _ => Err(ConfigError(problems.0)),
+        }
+    }
+
+    /// Makes the store.
+    pub fn store(self, http: reqwest::Client) -> ArchiveStore {
+        self.store_with(http, None)
+    }
+
+    /// The same; credentials that ECS is asked with, too, are fetched once for both.
+    fn store_with(
+        self,
+        http: reqwest::Client,
+        shared: Option<&CredentialsProvider>,
+    ) -> ArchiveStore {
+        match self {
+            Self::Bucket(config) => {
+                let shared = shared.filter(|shared| *shared.source() == config.credentials);
+                let own = || CredentialsProvider::new(config.credentials.clone(), http.clone());
+                let credentials = shared.cloned().unwrap_or_else(own);
+                ArchiveStore::Bucket(BucketStore::new(*config, http, credentials))
+            }
+            Self::Directory(root) => ArchiveStore::Directory(DirectoryStore::new(root)),
+        }
+    }
+}
+
+impl LogConfig {
+    /// Reads level and form; a word that is no level counts as `info`, for a log must not be lost
+    /// over its own setting.
+    pub fn from_environment(environment: &Environment) -> Self {
+        let level = environment
+            .get("AWS_LAMBDA_LOG_LEVEL")
+            .or(environment.get("RUST_LOG"));
+        Self {
+            level: level
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(tracing::Level::INFO),
+            json: environment
+                .get("AWS_LAMBDA_LOG_FORMAT")
+                .is_some_and(|format| format.eq_ignore_ascii_case("json")),
+        }
+    }
+}
+
+fn failed_events(environment: &Environment, problems: &mut Problems) -> Option<FailedEvents> {
+    let on_lambda = environment.get("AWS_LAMBDA_RUNTIME_API").is_some();
+    match environment.get("FAILED_EVENTS") {
+        Some("archive") => Some(FailedEvents::Archive),
+        Some("platform") => Some(FailedEvents::Platform),
+        Some(other) => {
+            let why = format!("{other:?} is unknown; expected archive or platform");
+            problems.note("FAILED_EVENTS", Err(why))
+        }
+        None if on_lambda => Some(FailedEvents::Platform),
+        None => Some(FailedEvents::Archive),
+    }
+}
+
+/// Longest time a console is followed, in seconds.
+const MAX_FOLLOW_SECONDS: u64 = 3600;
+
+fn follow_budget(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if seconds <= MAX_FOLLOW_SECONDS => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!(
+            "{text:?} is not a number of seconds from 0 to {MAX_FOLLOW_SECONDS}"
+        )),
+    }
+}
+
+fn follow_queue(
+    text: &str,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<QueueConfig> {
+    let queue = sqs_queue("FOLLOW_QUEUE_URL", text, environment, problems);
+    if queue
+        .as_ref()
+        .map_or(text.ends_with(".fifo"), QueueConfig::is_fifo)
+    {
+        // SendMessage: "When you set FifoQueue, you can't set DelaySeconds per message."
+        let why = "it is a FIFO queue, which delays no single message; make a standard queue, \
+                   whose name does not end with .fifo";
+        problems.note::<()>("FOLLOW_QUEUE_URL", Err(why));
+    }
+    // With 0 it still carries on sweeps, so only a setting that was forgotten is a problem.
+    if environment.get("FOLLOW_SECONDS").is_none() {
+        problems.note::<()>(
+            "FOLLOW_QUEUE_URL",
+            Err("nothing is followed; set FOLLOW_SECONDS, too, or 0 for a queue that only sweeps use"),
+        );
+    }
+    queue
+}
+
+/// The address of an SQS queue. `name` is the setting or the flag it came from.
+fn sqs_queue(
+    name: &str,
+    text: &str,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<QueueConfig> {
+    let usable = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.path().len() > 1
+            && url.username().is_empty()
+            && url.query().is_none()
+    };
+    let url = Url::parse(text).ok().filter(usable);
+    let why = "expected an SQS queue's address such as \
+               https://sqs.us-east-1.amazonaws.com/123456789012/follow";
+    let url = problems.note(name, url.ok_or(why));
+    let credentials = aws_credentials(environment, problems);
+    let url = url?;
+    // The address says the region; an endpoint of another form does not.
+    let in_host = url.host_str().and_then(|host| {
+        let labels: Vec<_> = host.split('.').collect();
+        match labels[..] {
+            ["sqs", region, "amazonaws", "com", ..] => Some(region.to_owned()),
+            _ => None,
+        }
+    });
+    let region = match in_host {
+        Some(region) => Some(region),
+        None => aws_region(environment, problems),
+    };
+    Some(QueueConfig {
+        url,
+        region: region?,
+        credentials: credentials?,
+    })
+}
+
+/// Where credentials for AWS come from: the variables; on the command line, where people have them.
+fn aws_credentials(environment: &Environment, problems: &mut Problems) -> Option<Source> {
+    #[cfg(feature = "cli")]
+    if environment.is_command_line
+        && ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| environment.get(name))
+            == [None, None]
+    {
+        let region = environment.get("AWS_REGION");
+        let region = region.or(environment.get("AWS_DEFAULT_REGION"));
+        return Some(Source::AwsChain(AwsChain {
+            profile: environment
+                .get("AWS_PROFILE")
+                .unwrap_or("default")
+                .to_owned(),
+            region: region.map(str::to_owned),
+        }));
+    }
+    let hint = "the key that signs requests to AWS; on AWS Lambda the role sets it";
+    let access_key_id = problems.required(environment, "AWS_ACCESS_KEY_ID", hint);
+    let hint = "the secret of AWS_ACCESS_KEY_ID";
+    let secret = problems.required(environment, "AWS_SECRET_ACCESS_KEY", hint);
+    Some(Source::Static(Credentials {
+        access_key_id: access_key_id?,
+        access_key_secret: Secret::new(secret?),
+        security_token: environment.get("AWS_SESSION_TOKEN").map(Secret::new),
+    }))
+}
+
+fn aws_region(environment: &Environment, problems: &mut Problems) -> Option<String> {
+    let region = environment
+        .get("AWS_REGION")
+        .or(environment.get("AWS_DEFAULT_REGION"))
+        .map(str::to_owned);
+    let hint = "not set; the region of the bucket or queue";
+    problems.note("AWS_REGION", region.ok_or(hint))
+}
+
+fn ecs(environment: &Environment, problems: &mut Problems) -> Option<EcsConfig> {
+    let credentials = keys::alibaba(environment, problems);
+    let endpoint = match environment.get("ECS_ENDPOINT_URL") {
+        Some(text) => problems
+            .note("ECS_ENDPOINT_URL", EndpointTemplate::parse(text))
+            .map(EcsEndpoint::Template),
+        None => Some(EcsEndpoint::Public),
+    };
+    let signature_version = match environment.get("ECS_SIGNATURE_VERSION") {
+        None | Some("ACS3-HMAC-SHA256") => Some(SignatureVersion::Acs3),
+        Some("1.0") => Some(SignatureVersion::V1),
+        Some(other) => problems.note(
+            "ECS_SIGNATURE_VERSION",
+            Err(format!(
+                "{other:?} is unknown; expected ACS3-HMAC-SHA256 (the default) or 1.0"
+            )),
+        ),
+    };
+    let default_region = keys::default_region(environment, problems);
+    let identity = keys::identity(environment, problems);
+    Some(EcsConfig {
+        endpoint: endpoint?,
+        signature_version: signature_version?,
+        credentials: credentials?,
+        identity: identity?,
+        default_region: default_region?,
+    })
+}

@@ -1,0 +1,540 @@
+//! The one door: a payload in, by whichever way it came, and a typed [`Reply`] out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+use serde_json::Value;
+use tracing::{error, info, warn};
+
+use crate::archive::record::FailedEvent;
+use crate::capture::sweep::Sweep;
+use crate::capture::{Archiver, CaptureError, FailedEvents, Following, Progress};
+use crate::hosts::reply::{MessageReply, Rejection, Reply, Served, on_one_line};
+use crate::intake::delivery::{AnswerForm, Delivery, MAX_EVENTS, Message, Purpose, ReplyForm};
+use crate::intake::event::{EventError, Notice};
+use crate::intake::json_text::read;
+use crate::intake::redact::without_headers;
+use crate::intake::webhook::gate::GateError;
+use crate::intake::webhook::{Headers, Push};
+use crate::model::event::InstanceEvent;
+use crate::model::outcome::{ErrorType, Outcome, Stored, Tally};
+use crate::retry::{Deadline, Remediable as _, Retrying};
+use crate::source::ecs::response::EcsError;
+use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::store::Store;
+
+/// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
+const CONCURRENCY: usize = 4;
+/// Events followed at once: they wait most of the time, and each may hold a console in memory. ECS
+/// keeps 64 KiB or so of a console and no answer over 8 MiB is read, so that a push of
+/// [`MAX_EVENT_BYTES`](crate::intake::delivery::MAX_EVENT_BYTES) and its events take 2 MiB of consoles as
+/// they are known, and 256 MiB at the very worst; its text is held once.
+const FOLLOWED_AT_ONCE: usize = 32;
+
+/// The senders of HTTP requests wait 2 s or more for the answer, CloudMonitor 5 s. What is not
+/// captured by then goes to the follow queue, or the sender is asked to send it again.
+pub(crate) const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
+/// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
+/// neither captured nor in the queue is told as a failure that the sender sends again.
+const HTTP_ANSWER_TIME: Duration = Duration::from_millis(1900);
+
+/// One payload, by the way it came.
+pub enum Payload<'a> {
+    /// What a function platform hands over. It may be an HTTP request in an envelope.
+    Invocation(&'a [u8]),
+    /// An HTTP request that this process received itself.
+    Http(&'a Push<'a>),
+    /// A file that a person gave on the command line.
+    File(&'a [u8]),
+    /// What failed before, from where it is kept. Nobody waits for an HTTP answer to it, whatever
+    /// its envelope: it is served to its end, and its sender was authorized when it came.
+    Replay(&'a [u8]),
+}
+
+/// How a payload is served, by the way it came.
+#[derive(Clone, Copy)]
+struct Terms {
+    /// The sender waits only briefly, so that the answer comes before the following.
+    answers_first: bool,
+    keeps: Keeps,
+}
+
+/// Which messages are kept when they fail, where the archive keeps failed events.
+///
+/// What a person asks for by hand is told to that person and not kept, because nobody mends it
+/// later: the person asks again. By hand is
+/// - on the command line, a file whose event cannot be read, or is in the manual form;
+/// - on every host, the manual form in no envelope of a queue, a topic or a timer: an invocation
+///   from a console or a CLI, or an HTTP request, whose sender reads the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// Events served again: they are kept where they are.
+    Nothing,
+    /// The person who gave the file reads why it is not an event.
+    UnlessByHandOrUnreadable,
+    /// The sender reads the answer.
+    UnlessByHand,
+    /// From a queue: its sender does not read the answer.
+    Everything,
+}
+
+impl Keeps {
+    fn includes(self, text: &str, failure: &CaptureError) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::UnlessByHandOrUnreadable => {
+                failure.error_type() != ErrorType::InvalidEvent && !is_manual(text)
+            }
+            Self::UnlessByHand => !is_manual(text),
+            Self::Everything => true,
+        }
+    }
+}
+
+/// Whether it is the manual form, right or wrong, or an array of it.
+fn is_manual(text: &str) -> bool {
+    let is_one = |value: &Value| value.get("instance_id").is_some();
+    match read(text, MAX_EVENTS) {
+        Ok(Value::String(json)) => is_manual(&json),
+        Ok(Value::Array(all)) => !all.is_empty() && all.iter().all(is_one),
+        Ok(value) => is_one(&value),
+        Err(_) => false,
+    }
+}
+
+/// An event that goes on after the answer.
+#[derive(Debug)]
+pub struct Deferred {
+    label: Label,
+    following: Box<Following>,
+    /// The whole message's, shared by all its events.
+    text: Arc<str>,
+}
+
+/// What names an event in the log. Texts from outside are escaped, so that one event is one line.
+#[derive(Debug, Clone, Default)]
+struct Label {
+    event_id: String,
+    cause: String,
+}
+
+impl Deferred {
+    /// The text of the message that it is of.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Label {
+    fn of(notice: &Result<Notice, EventError>) -> Self {
+        let event = match notice {
+            Ok(Notice::Instance(event)) => event,
+            Ok(Notice::Follow(follow)) => &follow.event,
+            _ => return Self::default(),
+        };
+        let event_id = event.event_id.as_deref().unwrap_or_default();
+        Self {
+            event_id: event_id.escape_debug().to_string(),
+            cause: event.cause.to_string().escape_debug().to_string(),
+        }
+    }
+}
+
+/// An event of one message, served up to its first wait.
+struct Begun {
+    message: usize,
+    label: Label,
+    progress: Result<Progress, CaptureError>,
+    /// What was served, where it can be served again from the queue.
+    again: Option<Again>,
+}
+
+/// What the queue can bring back.
+enum Again {
+    Event(InstanceEvent),
+    Sweep(Box<Sweep>),
+}
+
+/// An event of one message, as it is answered.
+struct Ended {
+    message: usize,
+    served: Served,
+    deferred: Option<Deferred>,
+}
+
+impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
+    /// Serves every event in a payload, and answers before the deadline. Every one is served once
+    /// before any is followed, so that none waits while its console is overwritten.
+    ///
+    /// The reply is typed. Its edges make the answer from it: [`Reply::to_json`] for a function
+    /// platform, [`Reply::to_http`] for an HTTP server.
+    pub async fn dispatch(&self, incoming: Payload<'_>, deadline: Deadline) -> Reply {
+        let delivery = match &incoming {
+            Payload::Http(push) => {
+                if let Err(rejection) = self.authorize(push).await {
+                    return Reply::rejected(rejection, AnswerForm::default());
+                }
+                Delivery::of_push(push.headers, push.body)
+            }
+            Payload::Invocation(payload) | Payload::File(payload) | Payload::Replay(payload) => {
+                Delivery::parse(payload)
+            }
+        };
+        let Delivery {
+            messages,
+            reply,
+            request,
+        } = delivery;
+        let mut answer = AnswerForm::default();
+        if let (Some(request), Payload::Invocation(_) | Payload::File(_)) = (request, &incoming) {
+            answer = request.answer;
+            match request.purpose() {
+                Purpose::Push => {}
+                Purpose::Probe => return Reply::to_probe(answer),
+                Purpose::Other => return Reply::rejected(Rejection::MethodNotAllowed, answer),
+            }
+            let push = Push {
+                headers: &request.headers,
+                body: &request.body,
+                is_authenticated: request.is_authenticated,
+            };
+            if let Err(rejection) = self.authorize(&push).await {
+                return Reply::rejected(rejection, answer);
+            }
+        }
+        let form = match incoming {
+            Payload::Http(_) => ReplyForm::Http,
+            _ => reply,
+        };
+        let terms = Terms {
+            answers_first: form == ReplyForm::Http && !matches!(incoming, Payload::Replay(_)),
+            keeps: match incoming {
+                Payload::Replay(_) => Keeps::Nothing,
+                Payload::File(_) => Keeps::UnlessByHandOrUnreadable,
+                _ if form == ReplyForm::SqsBatch => Keeps::Everything,
+                _ => Keeps::UnlessByHand,
+            },
+        };
+        let (messages, deferred) = self.serve_messages(messages, terms, deadline).await;
+        Reply {
+            form,
+            answer,
+            messages,
+            rejection: None,
+            deferred,
+        }
+    }
+
+    /// Whether an HTTP request may be served. Nothing of a rejected one is kept.
+    async fn authorize(&self, push: &Push<'_>) -> Result<(), Rejection> {
+        match &self.gate {
+            Some(gate) => gate.check(push).await.map_err(|error| reject(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the headers of an HTTP request that this process received are in order, before its
+    /// body is read. [`dispatch`](Self::dispatch) judges the whole request.
+    ///
+    /// # Errors
+    /// The reply to a request that is not served, whatever its body is.
+    pub fn admit(&self, headers: &Headers) -> Result<(), Reply> {
+        match &self.gate {
+            Some(gate) => (gate.admit(headers, false).map(drop))
+                .map_err(|error| Reply::rejected(reject(&error), AnswerForm::default())),
+            None => Ok(()),
+        }
+    }
+
+    /// Serves every event of every message once, and follows them, too, unless the answer comes
+    /// first.
+    async fn serve_messages(
+        &self,
+        messages: Vec<Message>,
+        Terms {
+            answers_first,
+            keeps,
+        }: Terms,
+        deadline: Deadline,
+    ) -> (Vec<MessageReply>, Vec<Deferred>) {
+        let (mut texts, mut replies, mut notices) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, message) in messages.into_iter().enumerate() {
+            notices.extend(message.notices.into_iter().map(|notice| (index, notice)));
+            texts.push(message.text);
+            replies.push(MessageReply {
+                sqs_message_id: message.sqs_message_id,
+                events: Vec::new(),
+            });
+        }
+        let by = |time| deadline.or_earlier(Deadline::after(time));
+        let (first, deadline) = if answers_first {
+            (by(HTTP_CAPTURE_TIME), by(HTTP_ANSWER_TIME))
+        } else {
+            (deadline, deadline)
+        };
+        let begun: Vec<Begun> = stream::iter(notices)
+            .map(|(message, notice)| self.begin(message, notice, first))
+            .buffered(CONCURRENCY)
+            .collect()
+            .await;
+        let ended: Vec<Ended> = if answers_first {
+            let acknowledge = |begun: Begun| {
+                let text = texts[begun.message].clone();
+                self.acknowledge(begun, text, deadline)
+            };
+            let ended = stream::iter(begun)
+                .map(acknowledge)
+                .buffered(FOLLOWED_AT_ONCE);
+            ended.collect().await
+        } else {
+            let end = |begun| self.end(begun, deadline);
+            let ended = stream::iter(begun).map(end).buffered(FOLLOWED_AT_ONCE);
+            ended.collect().await
+        };
+        let mut all_deferred = Vec::new();
+        for Ended {
+            message,
+            served,
+            deferred,
+        } in ended
+        {
+            replies[message].events.push(served);
+            all_deferred.extend(deferred);
+        }
+        self.keep_failed(keeps, &texts, &replies, deadline).await;
+        (replies, all_deferred)
+    }
+
+    /// Follows what goes on after the answer, and says how each of it ended. What was kept before
+    /// the answer stays, whatever happens.
+    pub async fn finish_deferred(
+        &self,
+        deferred: Vec<Deferred>,
+        deadline: Deadline,
+    ) -> Vec<Served> {
+        let finish = |deferred: Deferred| async move {
+            let Deferred {
+                label,
+                following,
+                text,
+            } = deferred;
+            let served = self.finish(following, deadline).await;
+            label.log(&served);
+            if let Err(failure) = &served {
+                self.keep_failed_event(&text, failure, deadline).await;
+            }
+            served
+        };
+        stream::iter(deferred)
+            .map(finish)
+            .buffer_unordered(FOLLOWED_AT_ONCE)
+            .collect()
+            .await
+    }
+
+    /// Keeps the messages that failed, each once.
+    async fn keep_failed(
+        &self,
+        keeps: Keeps,
+        texts: &[Arc<str>],
+        replies: &[MessageReply],
+        deadline: Deadline,
+    ) {
+        let failed = texts.iter().zip(replies).filter_map(|(text, reply)| {
+            let failure = reply.events.iter().find_map(|one| one.as_ref().err())?;
+            keeps.includes(text, failure).then_some((text, failure))
+        });
+        let failed: Vec<_> = failed.collect();
+        for some in failed.chunks(CONCURRENCY) {
+            let keep = some
+                .iter()
+                .map(|(text, failure)| self.keep_failed_event(text, failure, deadline));
+            join_all(keep).await;
+        }
+    }
+
+    /// Keeps an event that failed, where no dead-letter queue does. When that fails, too, the
+    /// sender still learns of the failure itself.
+    async fn keep_failed_event(&self, text: &str, failure: &CaptureError, deadline: Deadline) {
+        if self.failed_events != FailedEvents::Archive {
+            return;
+        }
+        let error_type = failure.error_type().as_str();
+        let event = match FailedEvent::new(&without_headers(text), error_type, Timestamp::now()) {
+            Ok(event) => event,
+            Err(error) => return error!("the failed event could not be kept: {error}"),
+        };
+        let key = event.key.to_string();
+        let store = Retrying::new(&self.store, deadline);
+        match store.put_if_absent(&key, &event.object).await {
+            Ok(_) => {
+                let url = self.store.url(&key);
+                info!("kept the failed event as {url}; console-archive redrive serves it again");
+            }
+            Err(error) => error!(
+                "the failed event could not be kept: {}",
+                on_one_line(&error)
+            ),
+        }
+    }
+
+    async fn begin(
+        &self,
+        message: usize,
+        notice: Result<Notice, EventError>,
+        deadline: Deadline,
+    ) -> Begun {
+        let label = Label::of(&notice);
+        let again = match &notice {
+            Ok(Notice::Instance(event)) => Some(Again::Event(event.clone())),
+            Ok(Notice::Sweep(sweep)) => Some(Again::Sweep(sweep.clone())),
+            _ => None,
+        };
+        let progress = match notice {
+            // Nothing is asked that could not be answered: a push may hold a thousand events.
+            Ok(_) if deadline.remaining().is_zero() => {
+                let call = "GetInstanceConsoleOutput";
+                Err(EcsError::timed_out(call, deadline.whole()).into())
+            }
+            Ok(notice) => self.serve(notice, deadline).await,
+            Err(error) => Err(error.into()),
+        };
+        Begun {
+            message,
+            label,
+            progress,
+            again,
+        }
+    }
+
+    /// Follows an event to its end.
+    async fn end(&self, begun: Begun, deadline: Deadline) -> Ended {
+        let served = match begun.progress {
+            Ok(Progress::Done(outcome)) => Ok(outcome),
+            Ok(Progress::Following(next)) => self.finish(next, deadline).await,
+            Err(error) => Err(error),
+        };
+        begun.label.log(&served);
+        Ended {
+            message: begun.message,
+            served,
+            deferred: None,
+        }
+    }
+
+    /// Makes of an event what can be answered now, and what goes on after the answer.
+    async fn acknowledge(&self, begun: Begun, text: Arc<str>, deadline: Deadline) -> Ended {
+        let Begun {
+            message,
+            label,
+            progress,
+            again,
+        } = begun;
+        let (served, following) = match (progress, again) {
+            // Whatever the reason: told to the sender alone, a failure would be in no dead-letter
+            // queue, and no alarm would count it.
+            (Err(error), Some(Again::Event(event))) => {
+                (self.defer_to_queue(event, error, deadline).await, None)
+            }
+            (Err(error), Some(Again::Sweep(sweep))) => {
+                (self.defer_sweep(*sweep, error, deadline).await, None)
+            }
+            (Err(error), None) => (Err(error), None),
+            (Ok(Progress::Done(outcome)), _) => (Ok(outcome), None),
+            (Ok(Progress::Following(following)), _) => {
+                match self.answer_first(&following, deadline).await {
+                    Ok(outcome) => (Ok(outcome), Some(following)),
+                    Err(error) => (Err(error), None),
+                }
+            }
+        };
+        label.log(&served);
+        let deferred = following.map(|following| Deferred {
+            label,
+            following,
+            text,
+        });
+        Ended {
+            message,
+            served,
+            deferred,
+        }
+    }
+}
+
+impl Label {
+    /// One line an event, once its outcome is known.
+    fn log(&self, served: &Served) {
+        let Self { event_id, cause } = self;
+        match served {
+            Ok(Outcome::Stored(Stored {
+                record, freshness, ..
+            })) => {
+                let freshness = freshness.map(|freshness| freshness.to_string());
+                info!(%event_id, %cause, freshness, gzip_bytes = record.gzip_bytes, "stored {}", record.url);
+            }
+            Ok(Outcome::AlreadyStored(Stored {
+                record, freshness, ..
+            })) => {
+                let freshness = freshness.map(|freshness| freshness.to_string());
+                info!(%event_id, %cause, freshness, "already stored {}", record.url);
+            }
+            Ok(Outcome::Following {
+                instance_id,
+                follow_in_seconds,
+                urls,
+            }) => {
+                let stored = urls.join(" ");
+                info!(%event_id, %cause, stored, "asking for {instance_id} again in {follow_in_seconds} s");
+            }
+            Ok(Outcome::NoConsole {
+                instance_id,
+                reason,
+                code,
+                message,
+                ..
+            }) => {
+                let reason = reason.word();
+                info!(%event_id, %cause, reason, code, "no console of {instance_id}: {message}");
+            }
+            Ok(Outcome::Swept { done, resume }) => {
+                let Tally {
+                    regions,
+                    instances,
+                    stored,
+                    already_stored,
+                    no_console,
+                    failed,
+                    ..
+                } = done;
+                let is_whole = resume.is_none();
+                info!(
+                    regions,
+                    instances, stored, already_stored, no_console, failed, is_whole, "swept"
+                );
+                for failure in &done.failures {
+                    error!("failed in the sweep: {}", failure.escape_debug());
+                }
+            }
+            Ok(Outcome::Ignored { reason, message }) => {
+                info!(%event_id, %cause, reason, "ignored: {}", message.escape_debug());
+            }
+            Err(failure) => {
+                let error_type = failure.error_type().as_str();
+                error!(%event_id, %cause, error_type, "failed: {}", on_one_line(failure));
+            }
+        }
+    }
+}
+/// What a sender is told. What is wrong is for the operator to know, in the log.
+fn reject(error: &GateError) -> Rejection {
+    warn!("unauthorized: {error}");
+    match error {
+        GateError::Refused(_) => Rejection::Unauthenticated,
+        GateError::NoCertificate(_) => Rejection::NoCertificate,
+        GateError::TooLarge => Rejection::TooLarge,
+    }
+}

@@ -1,0 +1,10 @@
+//! Who calls us: function platforms, HTTP senders, and people who replay failed events. Each host
+//! hands its payload to the one door, [`dispatch`].
+
+pub mod dispatch; // one payload in, one typed Reply out: the only door
+mod function_compute; // its control paths, credentials and log lines
+pub mod lambda; // AWS Lambda's Runtime API
+#[cfg(feature = "cli")]
+pub mod redrive; // failed events through the door again
+pub mod reply; // what became of a payload → the answer its sender expects (pure)
+pub mod server; // HTTP: limits, health, shutdown

@@ -1,0 +1,326 @@
+//! What became of one payload, and the answer its sender expects. JSON and HTTP status are made
+//! here, from typed outcomes, and only at the edges. Pure.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::capture::CaptureError;
+use crate::hosts::dispatch::Deferred;
+use crate::intake::delivery::{AnswerForm, ReplyForm};
+use crate::model::outcome::{ErrorType, Outcome};
+
+/// What became of one event.
+pub type Served = Result<Outcome, CaptureError>;
+
+/// What became of one payload.
+#[derive(Debug)]
+pub struct Reply {
+    /// The form its sender expects.
+    pub form: ReplyForm,
+    /// How a platform wants the answer to an HTTP request.
+    pub answer: AnswerForm,
+    /// What became of its messages, in the order they came; none of a rejected request.
+    pub messages: Vec<MessageReply>,
+    /// Why nothing of it was served: the sender is not authorized.
+    pub rejection: Option<Rejection>,
+    /// What goes on after the answer. Only an HTTP request has any, because its sender waits only
+    /// briefly. Give it to [`Archiver::finish_deferred`](crate::capture::Archiver::finish_deferred).
+    pub deferred: Vec<Deferred>,
+}
+
+/// What became of one message: it succeeds or fails as one.
+#[derive(Debug)]
+pub struct MessageReply {
+    /// `messageId` of an SQS message.
+    pub sqs_message_id: Option<String>,
+    /// One for each event in it, in the order they stand there.
+    pub events: Vec<Served>,
+}
+
+/// Why an HTTP request was not served; the variants are what its sender does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// It must not send that again.
+    Unauthenticated,
+    /// It may send that again: EventBridge's certificate could not be fetched.
+    NoCertificate,
+    /// It must send less at once.
+    TooLarge,
+    /// It must send events with POST.
+    MethodNotAllowed,
+}
+
+/// An invocation that failed as a whole, so that the platform delivers it again.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct InvocationError {
+    /// For alarms.
+    pub error_type: ErrorType,
+    /// What failed, for a person.
+    pub message: String,
+    /// Whether the same invocation may succeed a little later.
+    pub is_transient: bool,
+}
+
+impl MessageReply {
+    /// Whether every event in it succeeded.
+    pub fn is_success(&self) -> bool {
+        self.events.iter().all(Result::is_ok)
+    }
+}
+
+impl Reply {
+    pub(crate) fn rejected(rejection: Rejection, answer: AnswerForm) -> Self {
+        Self {
+            rejection: Some(rejection),
+            ..Self::to_probe(answer)
+        }
+    }
+
+    /// The reply to an HTTP request that has no events and asks only whether this answers.
+    pub(crate) fn to_probe(answer: AnswerForm) -> Self {
+        Self {
+            form: ReplyForm::Http,
+            answer,
+            messages: Vec::new(),
+            rejection: None,
+            deferred: Vec::new(),
+        }
+    }
+
+    /// Whether the sender was authorized and every event succeeded, whatever the form. What is
+    /// deferred has not ended yet; [`Archiver::finish_deferred`] says how that ended.
+    ///
+    /// [`Archiver::finish_deferred`]: crate::capture::Archiver::finish_deferred
+    pub fn is_success(&self) -> bool {
+        self.rejection.is_none() && self.messages.iter().all(MessageReply::is_success)
+    }
+
+    /// What became of each event, in the order they came.
+    pub fn events(&self) -> impl Iterator<Item = &Served> {
+        self.messages.iter().flat_map(|message| &message.events)
+    }
+
+    /// Why events failed, in the order they came.
+    pub fn failures(&self) -> impl Iterator<Item = &CaptureError> {
+        self.events().filter_map(|served| served.as_ref().err())
+    }
+
+    /// All failures as one error, by the worst of them; `None` when no event failed.
+    pub fn failure(&self) -> Option<InvocationError> {
+        // A transient failure is named first: it is what another delivery is for.
+        let worst = self.failures().min_by_key(|f| !f.is_transient())?;
+        let message = match self.events().count() {
+            1 => on_one_line(worst),
+            events => format!(
+                "{} of {events} events failed, such as: {}",
+                self.failures().count(),
+                on_one_line(worst)
+            ),
+        };
+        Some(InvocationError {
+            error_type: worst.error_type(),
+            message,
+            is_transient: worst.is_transient(),
+        })
+    }
+
+    /// The answer to a function platform.
+    ///
+    /// # Errors
+    /// [`InvocationError`] where the sender knows no finer answer than the failure of the whole
+    /// invocation, so that the platform delivers it again. What its other events stored stays.
+    pub fn to_json(&self) -> Result<Value, InvocationError> {
+        match self.form {
+            ReplyForm::SqsBatch => Ok(self.batch_item_failures()),
+            ReplyForm::Http => Ok(self.to_platform_http()),
+            ReplyForm::Many => self.outcomes().map(Value::Array),
+            ReplyForm::One => self.outcomes().map(|mut outcomes| match outcomes.len() {
+                0 | 1 => outcomes.pop().unwrap_or_default(),
+                // Its sender has wrapped several events into one envelope.
+                _ => Value::Array(outcomes),
+            }),
+        }
+    }
+
+    /// The answer to an HTTP request that a platform passed on.
+    fn to_platform_http(&self) -> Value {
+        let (status, body) = self.to_http();
+        let mut answer = json!({
+            "statusCode": status.as_u16(),
+            "isBase64Encoded": false,
+            "body": body.to_string(),
+        });
+        if self.answer.has_multi_value_headers {
+            answer["multiValueHeaders"] = json!({"content-type": ["application/json"]});
+        } else {
+            answer["headers"] = json!({"content-type": "application/json"});
+        }
+        if self.answer.has_status_description {
+            let reason = status.canonical_reason().unwrap_or_default();
+            answer["statusDescription"] = json!(format!("{} {reason}", status.as_u16()));
+        }
+        answer
+    }
+
+    /// The answer to an HTTP request: what its sender does next, and the body.
+    pub fn to_http(&self) -> (StatusCode, Value) {
+        if let Some(rejection) = self.rejection {
+            // What is wrong is for the operator to know, in the log.
+            let body =
+                json!({"errorType": rejection.as_str(), "errorMessage": rejection.message()});
+            return (rejection.status(), body);
+        }
+        match self.outcomes() {
+            Ok(mut outcomes) if outcomes.len() == 1 => (StatusCode::OK, outcomes.remove(0)),
+            Ok(outcomes) => (StatusCode::OK, Value::Array(outcomes)),
+            Err(error) => (error.status(), error.to_json()),
+        }
+    }
+
+    fn outcomes(&self) -> Result<Vec<Value>, InvocationError> {
+        match self.failure() {
+            Some(failure) => Err(failure),
+            None => Ok(self.events().flatten().map(|one| json!(one)).collect()),
+        }
+    }
+
+    /// AWS deletes the messages that are not named.
+    fn batch_item_failures(&self) -> Value {
+        let failed = self.messages.iter().filter(|message| !message.is_success());
+        // An empty identifier makes Lambda deliver the whole batch again: right for a record
+        // without an ID, which could not be named.
+        let item = |message: &MessageReply| json!({"itemIdentifier": message.sqs_message_id.as_deref().unwrap_or_default()});
+        json!({"batchItemFailures": failed.map(item).collect::<Vec<_>>()})
+    }
+}
+
+impl InvocationError {
+    /// As AWS Lambda reports it.
+    pub fn to_json(&self) -> Value {
+        json!({"errorType": self.error_type.as_str(), "errorMessage": self.message})
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.error_type {
+            ErrorType::InvalidEvent => StatusCode::BAD_REQUEST,
+            _ if self.is_transient => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl Rejection {
+    fn message(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthorized",
+            Self::NoCertificate => "the signature cannot be verified now, send it again later",
+            Self::TooLarge => "the body is too long",
+            Self::MethodNotAllowed => "events are sent with POST",
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "Unauthenticated",
+            Self::NoCertificate => "NoCertificate",
+            Self::TooLarge => "InvalidEvent",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::NoCertificate => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+}
+
+/// The error and its causes, on one line.
+pub(crate) fn on_one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ignored() -> Served {
+        Ok(Outcome::Ignored {
+            reason: "other_product",
+            message: String::new(),
+        })
+    }
+
+    fn reply(form: ReplyForm, messages: Vec<Vec<Served>>) -> Reply {
+        let message = |(index, events)| MessageReply {
+            sqs_message_id: Some(format!("m{index}")),
+            events,
+        };
+        Reply {
+            form,
+            answer: AnswerForm::default(),
+            messages: messages.into_iter().enumerate().map(message).collect(),
+            rejection: None,
+            deferred: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn one_envelope_of_several_events_is_answered_with_all_their_outcomes() {
+        let outcome = json!({"outcome": "ignored", "reason": "other_product", "message": ""});
+        let answer = |events| reply(ReplyForm::One, vec![events]).to_json().unwrap();
+        assert_eq!(answer(vec![ignored()]), outcome);
+        assert_eq!(
+            answer(vec![ignored(), ignored()]),
+            json!([outcome, outcome])
+        );
+    }
+
+    #[test]
+    fn a_reply_is_a_success_only_when_every_event_in_it_is_whatever_its_form() {
+        let forms = [
+            ReplyForm::One,
+            ReplyForm::Many,
+            ReplyForm::SqsBatch,
+            ReplyForm::Http,
+        ];
+        for form in forms {
+            let failed = || Err(CaptureError::NoRegion);
+            assert!(reply(form, vec![vec![ignored()], vec![ignored()]]).is_success());
+            for messages in [
+                vec![vec![failed()]],
+                vec![vec![ignored(), failed()]],
+                vec![vec![ignored()], vec![failed(), ignored()], vec![ignored()]],
+            ] {
+                assert!(!reply(form, messages).is_success(), "{form:?}");
+            }
+        }
+        for rejection in [Rejection::Unauthenticated, Rejection::NoCertificate] {
+            assert!(!Reply::rejected(rejection, AnswerForm::default()).is_success());
+        }
+    }
+
+    #[test]
+    fn of_a_batch_each_message_with_a_failure_is_named_once() {
+        let failed = || Err(CaptureError::NoRegion);
+        let messages = vec![
+            vec![ignored()],
+            vec![failed(), ignored(), failed()],
+            vec![failed()],
+        ];
+        assert_eq!(
+            reply(ReplyForm::SqsBatch, messages).to_json().unwrap(),
+            json!({"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m2"}]})
+        );
+    }
+}

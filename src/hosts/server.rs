@@ -1,0 +1,456 @@
+//! The function as an HTTP server: Function Compute's custom runtime, or a plain receiver of
+//! webhooks. Besides the simulator, only this file listens.
+//!
+//! Whoever sends is a stranger until its headers prove otherwise: they are judged before the body
+//! is read, and what strangers can make this process hold is bounded by `body` and `line`.
+
+mod body; // how much of bodies is read and held
+mod line; // who waits, and who is cut off
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderValue, RETRY_AFTER};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::capture::Archiver;
+use crate::credentials::CredentialsProvider;
+use crate::hosts::dispatch::Payload;
+use crate::intake::delivery::MAX_EVENT_BYTES;
+use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, Push};
+use crate::retry::Deadline;
+use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::store::Store;
+
+use super::function_compute::{Control, LogLines};
+use body::{Bodies, Held, Unread};
+use line::{Line, Place};
+
+/// Requests served at once, each with its whole body there; more are told to come back.
+const MAX_REQUESTS: usize = 64;
+/// Connections that have not sent a whole request. For more, the oldest are cut off.
+const MAX_WAITING: usize = 512;
+/// A sender that takes longer to send its head or its body is cut off.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest head, in bytes, as Function Compute has it.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+/// What a request has where nothing says it.
+const REQUEST_TIME: Duration = Duration::from_secs(60);
+/// Kept of an invocation's time for its answer.
+const ANSWER_RESERVE: Duration = Duration::from_millis(500);
+/// Connections that are idle or hang are not waited for longer, at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which host this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// AWS Lambda; see [`crate::hosts::lambda`].
+    Lambda,
+    /// Function Compute, which sends its requests to this port.
+    FunctionCompute {
+        /// On every address of the machine.
+        port: u16,
+    },
+    /// Any machine.
+    Webhook {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+}
+
+/// Serves requests until the process is told to end, and finishes what it acknowledged.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve<C, S>(
+    archiver: Archiver<C, S>,
+    credentials: CredentialsProvider,
+    host: Host,
+) -> std::io::Result<()>
+where
+    C: ConsoleSource + Fleet + Clone + Send + Sync + 'static,
+    S: Store + Clone + 'static,
+{
+    let listen = match host {
+        Host::Webhook { listen } => listen,
+        // On loopback alone the platform does not find it.
+        Host::FunctionCompute { port } => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        Host::Lambda => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    };
+    let listener = TcpListener::bind(listen).await?;
+    info!("listening on {}", listener.local_addr()?);
+    let unfollowed = Archiver {
+        follow_budget: Duration::ZERO,
+        ..archiver.clone()
+    };
+    let is_platform = matches!(host, Host::FunctionCompute { .. });
+    let server = Arc::new(Server {
+        archiver,
+        unfollowed,
+        credentials,
+        host,
+        is_ending: AtomicBool::new(false),
+        requests: Semaphore::new(MAX_REQUESTS),
+        // The platform keeps its connections, and is no stranger.
+        waiting: Line::new(if is_platform { usize::MAX } else { MAX_WAITING }),
+        bodies: Bodies::new(),
+        after_answers: TaskTracker::new(),
+    });
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let connections = GracefulShutdown::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Too many open files, or a client that has gone: the next may be better.
+                    warn!("a connection could not be accepted: {error}");
+                    server.waiting.cut_off_oldest();
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        };
+        let cut_off = CancellationToken::new();
+        let connection = Arc::new(Connection::new(&server.waiting, cut_off.clone()));
+        let serving = server.clone();
+        let service = service_fn(move |request| {
+            let (server, connection) = (serving.clone(), connection.clone());
+            async move { Ok::<_, Infallible>(connection.serve(server, request).await) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new()).max_buf_size(MAX_HEAD_BYTES);
+        http.header_read_timeout((!is_platform).then_some(READ_TIMEOUT));
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            tokio::select! {
+                // A client that goes away ends here.
+                _ = connection => {}
+                () = cut_off.cancelled() => debug!("a sender that took its time was cut off"),
+            }
+        });
+    }
+    info!("ending: what was acknowledged is finished first");
+    server.is_ending.store(true, Ordering::Relaxed);
+    drop(listener);
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, connections.shutdown()).await;
+    server.after_answers.close();
+    server.after_answers.wait().await;
+    Ok(())
+}
+
+struct Server<C, S> {
+    archiver: Archiver<C, S>,
+    /// For requests after which the host stops the process's time.
+    unfollowed: Archiver<C, S>,
+    credentials: CredentialsProvider,
+    host: Host,
+    is_ending: AtomicBool,
+    requests: Semaphore,
+    /// Connections that have not sent the head of a request.
+    waiting: Arc<Line>,
+    bodies: Bodies,
+    /// What is followed after its answer.
+    after_answers: TaskTracker,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// One sender's connection. It waits in line until the head of a request is there, and again after
+/// each answer.
+struct Connection {
+    waiting: Arc<Line>,
+    place: Mutex<Option<Place>>,
+    cut_off: CancellationToken,
+}
+
+impl Connection {
+    fn new(waiting: &Arc<Line>, cut_off: CancellationToken) -> Self {
+        Self {
+            place: Mutex::new(Some(waiting.join(&cut_off))),
+            waiting: waiting.clone(),
+            cut_off,
+        }
+    }
+
+    fn set_place(&self, place: Option<Place>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
+    async fn serve<C, S>(&self, server: Arc<Server<C, S>>, request: Request<Incoming>) -> Answer
+    where
+        C: ConsoleSource + Fleet + Clone + Send + Sync + 'static,
+        S: Store + Clone + 'static,
+    {
+        self.set_place(None);
+        let answer = server.answer(request, &self.cut_off).await;
+        self.set_place(Some(self.waiting.join(&self.cut_off)));
+        answer
+    }
+}
+
+impl<C, S> Server<C, S>
+where
+    C: ConsoleSource + Fleet + Clone + Send + Sync + 'static,
+    S: Store + Clone + 'static,
+{
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        cut_off: &CancellationToken,
+    ) -> Answer {
+        if !matches!(self.host, Host::FunctionCompute { .. }) {
+            return self.http(request, true, cut_off).await;
+        }
+        match Control::of(request.headers()) {
+            Control::Invoke => {
+                self.take_credentials(request.headers()).await;
+                let lines = LogLines::start("Invoke", request.headers());
+                let answer = self.invoke(request).await;
+                lines.end(answer.status().is_success());
+                answer
+            }
+            Control::Initialize => {
+                self.take_credentials(request.headers()).await;
+                LogLines::start("Initialize", request.headers()).end(true);
+                answer(StatusCode::OK, &json!("ready"))
+            }
+            Control::Hook => answer(StatusCode::OK, &json!("done")),
+            Control::Http => {
+                let lines = LogLines::start("Invoke", request.headers());
+                // The platform stops the process's time with the answer.
+                let answer = self.http(request, false, cut_off).await;
+                lines.end(!answer.status().is_server_error());
+                answer
+            }
+            Control::Unknown => error(
+                StatusCode::NOT_FOUND,
+                "NotFound",
+                "expected one of Function Compute's control paths",
+            ),
+        }
+    }
+
+    async fn take_credentials(&self, headers: &HeaderMap) {
+        if let Some(fresh) = super::function_compute::credentials(headers) {
+            self.credentials.put(fresh).await;
+        }
+    }
+
+    /// A stranger's request. Whether this process is well is answered before any limit.
+    /// `follows`: the process goes on after the answer.
+    async fn http(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        follows: bool,
+        cut_off: &CancellationToken,
+    ) -> Answer {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/healthz") => answer(StatusCode::OK, &json!("alive")),
+            (&Method::GET | &Method::HEAD, "/readyz") => {
+                if self.is_ending.load(Ordering::Relaxed) {
+                    error(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "Ending",
+                        "this process ends",
+                    )
+                } else {
+                    answer(StatusCode::OK, &json!("ready"))
+                }
+            }
+            (&Method::POST, _) => match self.receive(request, cut_off).await {
+                Ok((headers, body)) => self.push(&headers, &body, follows).await,
+                Err(refused) => refused,
+            },
+            _ => {
+                let mut answer = error(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "MethodNotAllowed",
+                    "events are sent with POST; GET knows /healthz and /readyz",
+                );
+                let methods = HeaderValue::from_static("POST");
+                answer.headers_mut().insert(ALLOW, methods);
+                answer
+            }
+        }
+    }
+
+    /// The headers and the body of a push, once the headers are in order.
+    async fn receive(
+        &self,
+        request: Request<Incoming>,
+        cut_off: &CancellationToken,
+    ) -> Result<(Headers, Held), Answer> {
+        let (head, mut body) = request.into_parts();
+        let headers = headers_of(&head.headers);
+        let refused = match self.refuse_unread(&headers, &head.headers) {
+            Some(refused) => refused,
+            None => {
+                let read = (self.bodies).read(&mut body, MAX_PUSH_BYTES, READ_TIMEOUT, cut_off);
+                match read.await {
+                    Ok(held) => return Ok((headers, held)),
+                    Err(unread) => unread_body(unread, MAX_PUSH_BYTES),
+                }
+            }
+        };
+        // A sender that waits to be told to go on sends no body, and must not be told.
+        if !head.headers.contains_key(EXPECT) {
+            self.bodies.drain(body);
+        }
+        Err(refused)
+    }
+
+    /// Why a request is not served, whatever its body is.
+    fn refuse_unread(&self, headers: &Headers, head: &HeaderMap) -> Option<Answer> {
+        if let Err(rejection) = self.archiver.admit(headers) {
+            let (status, body) = rejection.to_http();
+            return Some(answer(status, &body));
+        }
+        let is_plain = |encoding: &HeaderValue| encoding.as_bytes() == b"identity";
+        let is_encoded = !head.get_all(CONTENT_ENCODING).iter().all(is_plain);
+        is_encoded.then(|| {
+            error(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "InvalidEvent",
+                "the body must be sent without content-encoding",
+            )
+        })
+    }
+
+    async fn push(self: Arc<Self>, headers: &Headers, body: &Held, follows: bool) -> Answer {
+        let Ok(_permit) = self.requests.try_acquire() else {
+            return come_back_later();
+        };
+        let push = Push {
+            headers,
+            body: &body.bytes,
+            is_authenticated: false,
+        };
+        let archiver = if follows {
+            &self.archiver
+        } else {
+            &self.unfollowed
+        };
+        let deadline = Deadline::after(REQUEST_TIME);
+        let mut reply = archiver.dispatch(Payload::Http(&push), deadline).await;
+        let deferred = std::mem::take(&mut reply.deferred);
+        if !deferred.is_empty() {
+            let server = self.clone();
+            let deadline = Deadline::after(self.archiver.follow_budget + REQUEST_TIME);
+            self.after_answers.spawn(async move {
+                server.archiver.finish_deferred(deferred, deadline).await;
+            });
+        }
+        let (status, body) = reply.to_http();
+        answer(status, &body)
+    }
+
+    async fn invoke(&self, request: Request<Incoming>) -> Answer {
+        let time = super::function_compute::timeout(request.headers()).unwrap_or(REQUEST_TIME);
+        let deadline = Deadline::after(time).earlier_by(ANSWER_RESERVE);
+        let body = body::read_trusted(request.into_body(), MAX_EVENT_BYTES, READ_TIMEOUT);
+        let payload = match body.await {
+            Ok(body) => body,
+            Err(unread) => return failed_invocation(unread_body(unread, MAX_EVENT_BYTES)),
+        };
+        // The platform sends no more at once than the function's concurrency, and loses an event
+        // that it is told to send later. So this one waits.
+        let permit = tokio::time::timeout(deadline.remaining(), self.requests.acquire());
+        let Ok(_permit) = permit.await else {
+            return failed_invocation(come_back_later());
+        };
+        let payload = Payload::Invocation(&payload);
+        let mut reply = self.archiver.dispatch(payload, deadline).await;
+        let deferred = std::mem::take(&mut reply.deferred);
+        self.archiver.finish_deferred(deferred, deadline).await;
+        match reply.to_json() {
+            Ok(reply) => answer(StatusCode::OK, &reply),
+            Err(failure) => failed_invocation(answer(StatusCode::NOT_FOUND, &failure.to_json())),
+        }
+    }
+}
+
+/// Without the header, Function Compute takes any answer for a success: no retry, no destination
+/// for failures.
+fn failed_invocation(mut answer: Answer) -> Answer {
+    *answer.status_mut() = StatusCode::NOT_FOUND;
+    let failed = HeaderValue::from_static("404");
+    answer.headers_mut().insert("x-fc-status", failed);
+    answer
+}
+
+fn unread_body(unread: Unread, limit: usize) -> Answer {
+    match unread {
+        Unread::TooLarge => {
+            let text = format!("the body has more than {limit} bytes");
+            error(StatusCode::PAYLOAD_TOO_LARGE, "InvalidEvent", &text)
+        }
+        Unread::TooSlow => error(
+            StatusCode::REQUEST_TIMEOUT,
+            "InvalidEvent",
+            "the body took too long",
+        ),
+        Unread::CutOff => error(
+            StatusCode::BAD_REQUEST,
+            "InvalidEvent",
+            "the body was cut off",
+        ),
+        Unread::NoRoom => come_back_later(),
+    }
+}
+
+fn come_back_later() -> Answer {
+    let mut answer = error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "TooManyRequests",
+        "too many requests at once, send it again later",
+    );
+    let seconds = HeaderValue::from_static("5");
+    answer.headers_mut().insert(RETRY_AFTER, seconds);
+    answer
+}
+
+fn headers_of(headers: &HeaderMap) -> Headers {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), text(value)))
+        .collect()
+}
+
+fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
+    answer(
+        status,
+        &json!({"errorType": error_type, "errorMessage": message}),
+    )
+}
+
+fn answer(status: StatusCode, body: &Value) -> Answer {
+    let mut answer = Response::new(Full::from(body.to_string()));
+    *answer.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
+    answer
+}

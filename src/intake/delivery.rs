@@ -1,0 +1,770 @@
+//! What a platform hands over in one invocation → the events in it, envelopes taken off.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use crate::intake::envelope::{Notices, unwrap_text, unwrap_value};
+use crate::intake::event::{EventError, Notice};
+use crate::intake::json_text::{base64_bytes, read, text_of};
+use crate::intake::webhook::{Headers, authorizer};
+
+/// Most bytes of one invocation's payload that are read. AWS Lambda passes at most 6 MB.
+pub const MAX_EVENT_BYTES: usize = 8 << 20;
+
+/// Most events of one payload. SQS hands over at most 10 000 messages at once, and so do the
+/// batches of EventBridge's streams and of Function Compute's triggers.
+pub const MAX_EVENTS: usize = 10_000;
+
+/// Most events of one HTTP request. EventBridge and CloudMonitor push one event, or a batch, and
+/// wait 2 to 5 s for the answer; a thousand are read in a fraction of that.
+pub const MAX_PUSH_EVENTS: usize = 1_000;
+
+/// Deepest nesting of text in text that is read before any envelope.
+const MAX_TEXTS: usize = 8;
+
+/// The events of one invocation, and how their sender wants to be answered.
+#[derive(Debug)]
+pub struct Delivery {
+    /// In the order they came.
+    pub messages: Vec<Message>,
+    /// The form of the answer.
+    pub reply: ReplyForm,
+    /// The HTTP request it came as, where it did.
+    pub request: Option<HttpRequest>,
+}
+
+/// An HTTP request as a function URL or an API passes it on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// As they were sent.
+    pub headers: Headers,
+    /// As it was sent.
+    pub body: Vec<u8>,
+    /// Whether the platform has authenticated the sender and names it: by IAM, or by an API's
+    /// authorizer.
+    pub is_authenticated: bool,
+    /// `GET`, `POST`, …; `None` where the platform does not say.
+    pub method: Option<String>,
+    /// How the platform wants to be answered.
+    pub answer: AnswerForm,
+}
+
+/// What an HTTP request is for, by its method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Events.
+    Push,
+    /// Whether this answers: a load balancer's health check, and probes of an API.
+    Probe,
+    /// Something that is not done here.
+    Other,
+}
+
+impl HttpRequest {
+    /// What it is for. Health checks are `GET` without a body, and carry no token.
+    pub fn purpose(&self) -> Purpose {
+        match self.method.as_deref() {
+            None | Some("POST") => Purpose::Push,
+            Some("GET" | "HEAD") if self.body.is_empty() => Purpose::Probe,
+            Some(_) => Purpose::Other,
+        }
+    }
+}
+
+/// What a platform reads of the answer to an HTTP request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AnswerForm {
+    /// It reads `multiValueHeaders` and ignores `headers`: a load balancer that sends multi-value
+    /// headers.
+    pub has_multi_value_headers: bool,
+    /// It shows `statusDescription` to the client: a load balancer.
+    pub has_status_description: bool,
+}
+
+/// What succeeds or fails as one: an SQS message, or the whole payload.
+#[derive(Debug)]
+pub struct Message {
+    /// `messageId` of an SQS message.
+    pub sqs_message_id: Option<String>,
+    /// Each event in it, or why it cannot be understood.
+    pub notices: Vec<Result<Notice, EventError>>,
+    /// What is kept of it when it fails for good, and is then served again: its text without what
+    /// a queue or an HTTP request wraps around it, for headers may carry secrets. Shared, because
+    /// each of its events that is deferred holds it.
+    pub text: Arc<str>,
+}
+
+/// How the sender learns what became of its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyForm {
+    /// The outcome of the one event; a failure is the invocation's failure.
+    One,
+    /// An array of outcomes; a failure is the invocation's failure.
+    Many,
+    /// `batchItemFailures`, so that only failed messages come again.
+    SqsBatch,
+    /// A response with a status code, as a function URL and HTTP APIs send it on.
+    Http,
+}
+
+impl Delivery {
+    /// Reads a payload. Never fails as a whole: what cannot be understood stands in its place
+    /// among the messages, so that its neighbours are still served.
+    pub fn parse(payload: &[u8]) -> Self {
+        if payload.len() > MAX_EVENT_BYTES {
+            let error = EventError::TooLarge {
+                bytes: payload.len(),
+            };
+            // Whoever sent it has it; an archive need not have it, too.
+            let head = payload.get(..1024).unwrap_or(payload);
+            return Self::unreadable(error, head);
+        }
+        match text_of(payload) {
+            Ok(text) => Self::from_text(&text, MAX_EVENTS, 0),
+            Err(error) => Self::unreadable(error, payload),
+        }
+    }
+
+    /// Reads the body of an HTTP request that came as one, with a CloudEvent's attributes where its
+    /// headers have them.
+    pub fn of_push(headers: &Headers, body: &[u8]) -> Self {
+        match pushed_event(headers, body) {
+            Ok(text) => Self::from_text(&text, MAX_PUSH_EVENTS, 0),
+            Err(error) => Self::unreadable(error, body),
+        }
+    }
+
+    fn from_text(text: &str, max_events: usize, depth: usize) -> Self {
+        match read(text, max_events) {
+            // The event's JSON as text. A queue's message may be that, and is delivered bare when
+            // it failed and is served again.
+            Ok(Value::String(json)) if depth < MAX_TEXTS => {
+                Self::from_text(&json, max_events, depth + 1)
+            }
+            Ok(value) => Self::from_json(&value, max_events),
+            Err(error) => Self::unreadable(error, text.as_bytes()),
+        }
+    }
+
+    fn unreadable(error: EventError, payload: &[u8]) -> Self {
+        let message = Message {
+            sqs_message_id: None,
+            notices: vec![Err(error)],
+            text: String::from_utf8_lossy(payload).into(),
+        };
+        Self {
+            messages: vec![message],
+            reply: ReplyForm::One,
+            request: None,
+        }
+    }
+
+    fn from_json(payload: &Value, max_events: usize) -> Self {
+        if let Some(records) = sqs_records(payload) {
+            return Self {
+                messages: sqs_messages(records, max_events),
+                reply: ReplyForm::SqsBatch,
+                request: None,
+            };
+        }
+        let object = payload.as_object();
+        let event = object.and_then(http_event);
+        let reply = match object {
+            _ if event.is_some() => ReplyForm::Http,
+            _ if payload.is_array() => ReplyForm::Many,
+            Some(object) if object.contains_key("Records") => ReplyForm::Many,
+            _ => ReplyForm::One,
+        };
+        let max_events = match reply {
+            ReplyForm::Http => MAX_PUSH_EVENTS,
+            _ => max_events,
+        };
+        let text = match event {
+            Some(event) => event.unwrap_or_default(),
+            None => payload.to_string(),
+        };
+        Self {
+            messages: vec![Message {
+                sqs_message_id: None,
+                notices: unwrap_value(payload, max_events),
+                text: text.into(),
+            }],
+            reply,
+            request: object.and_then(http_request),
+        }
+    }
+}
+
+/// Sources: "Create AWS Lambda proxy integrations for HTTP APIs" (payloads 1.0 and 2.0), "Lambda
+/// functions as targets of Application Load Balancers"; "Event formats of triggers" for Alibaba
+/// Cloud's API gateway, which sends no context.
+fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
+    // A body that cannot be decoded has no good signature, either.
+    let body = http_body(object)?.unwrap_or_default();
+    let context = object.get("requestContext").and_then(Value::as_object);
+    let http = context.and_then(|context| context.get("http"));
+    let method = http.and_then(|http| http.get("method"));
+    let method = method.or(object.get("httpMethod")).and_then(Value::as_str);
+    let has = |name: &str| object.get(name).is_some_and(Value::is_object);
+    Some(HttpRequest {
+        headers: http_headers(object),
+        body,
+        is_authenticated: context.is_some_and(authorizer::names_sender),
+        method: method.map(str::to_ascii_uppercase),
+        answer: AnswerForm {
+            has_multi_value_headers: has("multiValueHeaders") && !has("headers"),
+            has_status_description: context.is_some_and(|context| context.contains_key("elb")),
+        },
+    })
+}
+
+/// `multiValueHeaders` has each value that was sent, `headers` the last of each name; a load
+/// balancer sends one of both, an API both.
+fn http_headers(object: &Map<String, Value>) -> Headers {
+    let member = |name: &str| object.get(name).and_then(Value::as_object);
+    let mut headers = Headers::default();
+    for (name, values) in member("multiValueHeaders").into_iter().flatten() {
+        let values = values.as_array().into_iter().flatten();
+        for value in values.filter_map(Value::as_str) {
+            headers.add(name, value);
+        }
+    }
+    let mut single = Headers::default();
+    for (name, value) in member("headers").into_iter().flatten() {
+        if let Some(value) = value.as_str() {
+            single.add(name, value);
+        }
+    }
+    headers.add_absent(single);
+    headers
+}
+
+fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {
+    let records = payload.get("Records")?.as_array()?;
+    let from_sqs =
+        |record: &Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
+    (!records.is_empty() && records.iter().all(from_sqs)).then_some(records)
+}
+
+/// Each message by itself, at most `max_events` in all of them. What is beyond comes again, with
+/// fewer beside it.
+fn sqs_messages(records: &[Value], max_events: usize) -> Vec<Message> {
+    let mut left = max_events;
+    let message = |record: &Value| {
+        let message = sqs_message(record, left);
+        left = left.saturating_sub(message.notices.len());
+        message
+    };
+    records.iter().map(message).collect()
+}
+
+fn sqs_message(record: &Value, max_events: usize) -> Message {
+    let body = record.get("body").and_then(Value::as_str);
+    let notices: Notices = match body {
+        _ if max_events == 0 => vec![Err(EventError::TooMany(MAX_EVENTS))],
+        Some(body) => unwrap_text(body, max_events),
+        None => unwrap_value(record, max_events), // It may be an event itself.
+    };
+    let sqs_message_id = record
+        .get("messageId")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    Message {
+        sqs_message_id,
+        notices,
+        text: body.map_or_else(|| record.to_string().into(), Arc::from),
+    }
+}
+
+/// The text of the event in an HTTP request that a platform passes on; `None` for anything else.
+pub(crate) fn http_event(object: &Map<String, Value>) -> Option<Result<String, EventError>> {
+    let body = http_body(object)?;
+    Some(body.and_then(|body| pushed_event(&http_headers(object), &body)))
+}
+
+/// The body of an HTTP request as a function URL, an API or a load balancer passes it on; `None`
+/// for anything else.
+fn http_body(object: &Map<String, Value>) -> Option<Result<Vec<u8>, EventError>> {
+    let has = |name: &str| object.contains_key(name);
+    let is_http = match object.get("requestContext") {
+        Some(context) => context.get("http").is_some() || has("httpMethod") && context.is_object(),
+        None => has("httpMethod") && has("path") && has("headers"),
+    };
+    if !is_http {
+        return None;
+    }
+    let body = object.get("body").and_then(Value::as_str);
+    let body = body.unwrap_or_default();
+    let is_encoded = match object.get("isBase64Encoded") {
+        Some(Value::String(word)) => word.eq_ignore_ascii_case("true"),
+        Some(Value::Bool(is_encoded)) => *is_encoded,
+        _ => false,
+    };
+    Some(match is_encoded {
+        true => base64_bytes(body).ok_or(EventError::InvalidBase64),
+        false => Ok(body.as_bytes().to_vec()),
+    })
+}
+
+/// The text of the event that a push has, with the attributes that a CloudEvent in binary mode has
+/// in its headers.
+fn pushed_event(headers: &Headers, body: &[u8]) -> Result<String, EventError> {
+    let text = text_of(body)?;
+    if text.trim().is_empty() {
+        return Err(EventError::Empty);
+    }
+    let Some(mut event) = cloud_event_of(headers) else {
+        return Ok(text.into_owned());
+    };
+    event.insert("data".to_owned(), Value::String(text.into_owned()));
+    Ok(Value::Object(event).to_string())
+}
+
+/// The attributes in the headers, by CloudEvents' HTTP binding in binary mode.
+fn cloud_event_of(headers: &Headers) -> Option<Map<String, Value>> {
+    let attribute = |header: &str| {
+        let name = header.strip_prefix("ce-")?;
+        let value = headers.one(header).ok()??;
+        let value: Cow<'_, str> = percent_decode_str(value).decode_utf8().ok()?;
+        Some((name.to_owned(), Value::from(value)))
+    };
+    let event: Map<_, _> = headers.names().filter_map(attribute).collect();
+    let is_whole = |name: &&str| event.contains_key(*name);
+    ["specversion", "type", "source"]
+        .iter()
+        .all(is_whole)
+        .then_some(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use serde_json::json;
+
+    use super::*;
+
+    fn event() -> Value {
+        json!({"resourceId": "i-a1", "state": "Stopping"})
+    }
+
+    #[track_caller]
+    fn check(payload: &Value, reply: ReplyForm, events: usize) {
+        let delivery = Delivery::parse(payload.to_string().as_bytes());
+        assert_eq!(delivery.reply, reply, "{payload}");
+        let notices: Vec<_> = delivery.messages.iter().flat_map(|m| &m.notices).collect();
+        assert_eq!(notices.len(), events, "{payload}");
+        for notice in notices {
+            let Ok(Notice::Instance(event)) = notice else {
+                panic!("{payload}: {notice:?}")
+            };
+            assert_eq!(event.instance_id.as_str(), "i-a1");
+        }
+    }
+
+    #[test]
+    fn bare_events_and_arrays_need_no_envelope() {
+        check(&event(), ReplyForm::One, 1);
+        check(&json!([event(), event()]), ReplyForm::Many, 2);
+        check(&json!([event().to_string(), event()]), ReplyForm::Many, 2);
+        check(&json!([]), ReplyForm::Many, 0);
+    }
+
+    #[test]
+    fn every_envelope_is_taken_off() {
+        let text = event().to_string();
+        let sns = json!({"Type": "Notification", "Message": text, "TopicArn": "arn"});
+        let sqs = |body: String| json!({"eventSource": "aws:sqs", "messageId": "m1", "body": body});
+        let aws = json!({"version": "0", "detail-type": "x", "source": "y", "detail": event()});
+        check(&sns, ReplyForm::One, 1);
+        check(&aws, ReplyForm::One, 1);
+        check(
+            &json!({"TopicOwner": "1", "Message": text}),
+            ReplyForm::One,
+            1,
+        );
+        check(
+            &json!({"triggerTime": "2024-03-22T02:04:41Z", "triggerName": "t", "payload": text}),
+            ReplyForm::One,
+            1,
+        );
+        check(
+            &json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
+                    "requestPayload": event(), "responsePayload": {"errorType": "x"}}),
+            ReplyForm::One,
+            1,
+        );
+        check(
+            &json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": text}}]}),
+            ReplyForm::Many,
+            1,
+        );
+        check(
+            &json!({"Records": [sqs(text.clone())]}),
+            ReplyForm::SqsBatch,
+            1,
+        );
+        check(
+            &json!({"Records": [sqs(sns.to_string())]}),
+            ReplyForm::SqsBatch,
+            1,
+        );
+        check(
+            &json!({"Records": [sqs(aws.to_string())]}),
+            ReplyForm::SqsBatch,
+            1,
+        );
+        check(
+            &json!({"Records": [sqs(json!([event(), event()]).to_string())]}),
+            ReplyForm::SqsBatch,
+            2,
+        );
+    }
+
+    #[test]
+    fn an_http_body_is_read_plain_and_in_base64() {
+        let context = json!({"http": {"method": "POST"}});
+        let text = event().to_string();
+        check(
+            &json!({"version": "2.0", "requestContext": context, "body": text, "isBase64Encoded": false}),
+            ReplyForm::Http,
+            1,
+        );
+        let body = BASE64_STANDARD.encode(&text);
+        check(
+            &json!({"version": "2.0", "requestContext": context, "body": body, "isBase64Encoded": true}),
+            ReplyForm::Http,
+            1,
+        );
+        check(
+            &json!({"httpMethod": "POST", "requestContext": {}, "body": text}),
+            ReplyForm::Http,
+            1,
+        );
+    }
+
+    #[test]
+    fn every_gateway_is_answered_as_an_http_request() {
+        let (text, body) = (
+            event().to_string(),
+            BASE64_STANDARD.encode(event().to_string()),
+        );
+        let alibaba = |body: &str, is_encoded: Value| {
+            json!({"path": "/", "httpMethod": "POST", "headers": {"X-A": "b"}, "body": body,
+                   "queryParameters": {}, "pathParameters": {}, "isBase64Encoded": is_encoded})
+        };
+        for payload in [
+            alibaba(&text, json!(false)),
+            alibaba(&text, json!("false")),
+            alibaba(&body, json!(true)),
+            alibaba(&body, json!("true")),
+            json!({"requestContext": {"elb": {}}, "httpMethod": "POST", "path": "/", "body": text}),
+        ] {
+            check(&payload, ReplyForm::Http, 1);
+            let delivery = Delivery::parse(payload.to_string().as_bytes());
+            let request = delivery.request.unwrap();
+            assert_eq!(request.body, text.as_bytes());
+            assert!(!request.is_authenticated);
+            assert_eq!(*delivery.messages[0].text, *text);
+        }
+    }
+
+    #[test]
+    fn forms_base64_and_marks_are_read_at_every_level() {
+        let text = event().to_string();
+        let encoded = BASE64_STANDARD.encode(&text);
+        let form: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("data", &text)
+            .finish();
+        let utf_16: Vec<u8> = format!("\u{feff}{text}")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let marked = format!("\u{feff}{text}\r\n");
+        for payload in [
+            text.as_bytes(),
+            encoded.as_bytes(),
+            form.as_bytes(),
+            &utf_16,
+            marked.as_bytes(),
+        ] {
+            let of_push = Delivery::of_push(&Headers::default(), payload);
+            for delivery in [Delivery::parse(payload), of_push] {
+                assert!(delivery.messages[0].notices[0].is_ok(), "{delivery:?}");
+                assert_eq!(delivery.reply, ReplyForm::One);
+            }
+            let body = BASE64_STANDARD.encode(payload);
+            check(
+                &json!({"requestContext": {"http": {}}, "body": body, "isBase64Encoded": true}),
+                ReplyForm::Http,
+                1,
+            );
+        }
+        for text in [encoded, form, marked] {
+            let sqs = json!({"Records": [{"eventSource": "aws:sqs", "body": text}]});
+            check(&sqs, ReplyForm::SqsBatch, 1);
+        }
+    }
+
+    #[test]
+    fn a_cloud_event_in_binary_mode_is_read_with_its_attributes_and_no_other_header() {
+        let headers: Headers = [
+            ("CE-SpecVersion", "1.0"),
+            ("ce-type", "ecs:Instance:StateChange"),
+            ("ce-source", "acs.ecs"),
+            ("ce-id", "a%20b"),
+            ("x-eventbridge-signature-token", "hush"),
+        ]
+        .into_iter()
+        .collect();
+        let body = event().to_string();
+        let message = Delivery::of_push(&headers, body.as_bytes())
+            .messages
+            .remove(0);
+        let Ok(Notice::Instance(read)) = &message.notices[0] else {
+            panic!("{message:?}");
+        };
+        assert_eq!(read.event_id.as_deref(), Some("a b"));
+        assert!(!message.text.contains("hush"), "{}", message.text);
+        let again = Delivery::parse(message.text.as_bytes()).messages.remove(0);
+        assert_eq!(again.notices, message.notices);
+    }
+
+    #[test]
+    fn more_events_than_platforms_send_are_one_error() {
+        let many = |count: usize| json!(vec![json!({"instance_id": "i-a1"}); count]).to_string();
+        let only_error = |delivery: Delivery| {
+            let [message] = &delivery.messages[..] else {
+                panic!("{} messages", delivery.messages.len());
+            };
+            let [Err(error)] = &message.notices[..] else {
+                panic!("{} notices", message.notices.len());
+            };
+            error.to_string()
+        };
+        let of_push = |text: &str| Delivery::of_push(&Headers::default(), text.as_bytes());
+        assert_eq!(
+            of_push(&many(MAX_PUSH_EVENTS)).messages[0].notices.len(),
+            MAX_PUSH_EVENTS
+        );
+        let http = |text: String| json!({"requestContext": {"http": {}}, "body": text}).to_string();
+        for (delivery, most) in [
+            (of_push(&many(60_000)), "1000 events"),
+            (of_push(&many(MAX_PUSH_EVENTS + 1)), "1000 events"),
+            (
+                Delivery::parse(http(many(60_000)).as_bytes()),
+                "1000 events",
+            ),
+            (Delivery::parse(many(60_000).as_bytes()), "10000 events"),
+        ] {
+            let error = only_error(delivery);
+            assert!(
+                error.contains(most) && error.contains("send fewer"),
+                "{error}"
+            );
+        }
+        assert_eq!(
+            Delivery::parse(many(MAX_EVENTS).as_bytes()).messages[0]
+                .notices
+                .len(),
+            MAX_EVENTS
+        );
+    }
+
+    #[test]
+    fn a_batch_that_holds_too_many_events_fails_only_where_it_is_too_many() {
+        let record = |count: usize| {
+            let body = json!(vec![json!({"instance_id": "i-a1"}); count]).to_string();
+            json!({"eventSource": "aws:sqs", "messageId": count.to_string(), "body": body})
+        };
+        let records = [
+            record(MAX_EVENTS + 1),
+            record(9_000),
+            record(1_001),
+            record(2),
+        ];
+        let delivery = Delivery::parse(json!({"Records": records}).to_string().as_bytes());
+        let results = delivery
+            .messages
+            .iter()
+            .map(|message| message.notices[0].is_ok());
+        assert_eq!(results.collect::<Vec<_>>(), [false, true, false, true]);
+    }
+
+    #[test]
+    fn a_bad_message_leaves_its_neighbours_alone() {
+        let record =
+            |id: &str, body: &str| json!({"eventSource": "aws:sqs", "messageId": id, "body": body});
+        let records = [
+            record("good", &event().to_string()),
+            record("bad", "{"),
+            json!({"eventSource": "aws:sqs"}),
+        ];
+        let delivery = Delivery::parse(json!({"Records": records}).to_string().as_bytes());
+        let results: Vec<_> = delivery
+            .messages
+            .iter()
+            .map(|m| m.notices[0].is_ok())
+            .collect();
+        assert_eq!(results, [true, false, false]);
+        assert_eq!(delivery.messages[1].sqs_message_id.as_deref(), Some("bad"));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_message_is_its_event_without_envelope_and_headers() {
+        let text = event().to_string();
+        let http = json!({"version": "2.0", "requestContext": {"http": {}}, "body": text,
+            "headers": {"x-eventbridge-signature-token": "hush"}});
+        let sqs = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": text}]});
+        for payload in [event().to_string(), http.to_string(), sqs.to_string()] {
+            let delivery = Delivery::parse(payload.as_bytes());
+            assert_eq!(*delivery.messages[0].text, *text, "{payload}");
+        }
+        let huge = Delivery::parse(&vec![b'a'; MAX_EVENT_BYTES + 1]);
+        assert_eq!(huge.messages[0].text.len(), 1024);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_message_holds_the_same_events() {
+        let text = Value::from(event().to_string()).to_string();
+        let bare = json!({"eventSource": "aws:sqs", "resourceId": "i-a1", "state": "Stopping"});
+        for (payload, events) in [
+            (json!({"requestContext": {"http": {}}, "body": text}), 1),
+            (
+                json!({"Records": [{"eventSource": "aws:sqs", "body": text}]}),
+                1,
+            ),
+            (json!({"Records": [bare]}), 1),
+            (
+                json!({"requestContext": {"http": {}}, "body": format!("[{text},{text}]")}),
+                2,
+            ),
+        ] {
+            let messages = Delivery::parse(payload.to_string().as_bytes()).messages;
+            let again = Delivery::parse(messages[0].text.as_bytes()).messages;
+            assert_eq!(messages[0].notices.len(), events, "{payload}");
+            assert!(messages[0].notices.iter().all(Result::is_ok), "{payload}");
+            assert_eq!(messages[0].notices, again[0].notices, "{payload}");
+        }
+    }
+
+    #[test]
+    fn payloads_that_are_no_events_say_why() {
+        for (payload, message) in [
+            ("", "not JSON"),
+            ("{", "not JSON"),
+            ("5", "a number, not a JSON object"),
+            ("\"{}\"", "no known form"),
+            ("\"5\"", "a number, not a JSON object"),
+            ("null", "null, not a JSON object"),
+            (
+                r#"{"requestContext":{"http":{}},"body":"*","isBase64Encoded":true}"#,
+                "it is not Base64 (in the body of the HTTP request)",
+            ),
+            (
+                r#"{"requestContext":{"http":{}}}"#,
+                "it is empty (in the body of the HTTP request)",
+            ),
+            ("[[[[[[[[[[[[{}]]]]]]]]]]]]", "more than 8 envelopes"),
+        ] {
+            let mut delivery = Delivery::parse(payload.as_bytes());
+            let error = delivery
+                .messages
+                .remove(0)
+                .notices
+                .remove(0)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(message), "{payload}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_ten_megabytes_is_refused_unread() {
+        let payload = format!("\"{}\"", "a".repeat(10 << 20));
+        let delivery = Delivery::parse(payload.as_bytes());
+        assert!(matches!(
+            delivery.messages[0].notices[0],
+            Err(EventError::TooLarge { .. })
+        ));
+    }
+
+    fn json_values() -> impl proptest::strategy::Strategy<Value = Value> {
+        use proptest::prelude::*;
+        let member = prop_oneof![
+            "[a-z]{0,3}",
+            proptest::sample::select(vec![
+                "Records",
+                "body",
+                "Message",
+                "Type",
+                "detail",
+                "detail-type",
+                "data",
+                "content",
+                "type",
+                "name",
+                "source",
+                "product",
+                "resourceId",
+                "instanceId",
+                "instance_id",
+                "region_id",
+                "requestContext",
+                "http",
+                "isBase64Encoded",
+                "eventSource",
+                "Sns",
+                "subject",
+                "state",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let text = prop_oneof![
+            ".*",
+            proptest::sample::select(vec![
+                "aws:sqs",
+                "acs.ecs",
+                "ecs:Instance:StateChange",
+                "i-a1",
+                "Stopping",
+                "{}",
+                "[",
+                "acs:ecs:cn-a:1:instance/i-a1",
+                "Notification",
+                ":",
+                "ecs:",
+                "{\"state\":1}",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 64, 8, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                proptest::collection::vec((member.clone(), inner), 0..8)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_json_never_panics(value in json_values()) {
+            let _ = Delivery::parse(value.to_string().as_bytes());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(payload: Vec<u8>) {
+            let _ = Delivery::parse(&payload);
+        }
+    }
+}

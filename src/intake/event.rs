@@ -1,0 +1,760 @@
+//! One event as JSON → [`Notice`]: an [`InstanceEvent`], or why it is none of ours.
+//!
+//! Three families reach us (CloudEvents from EventBridge, CloudMonitor notifications, and the
+//! manual form), sometimes one inside the other, sometimes only their inner part. They are told
+//! apart by what they contain, never by where they came from.
+
+mod layers; // the objects an event is made of
+mod unrelated; // what is about something else
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
+
+use crate::capture::follow::Follow;
+use crate::capture::sweep::Sweep;
+use crate::model::event::{Cause, InstanceEvent, MAX_TEXT_CHARS};
+use crate::model::ids::{AccountId, InstanceId, InvalidId, RegionId};
+
+use layers::{Layers, text};
+pub use unrelated::Unrelated;
+use unrelated::{alibaba_product, is_ecs, other_type, recognize};
+pub(crate) use unrelated::{is_carrier, is_of_aws, is_of_tablestore};
+
+/// What one event turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// An instance's event.
+    Instance(InstanceEvent),
+    /// An event that was served before and is to be followed further.
+    Follow(Box<Follow>),
+    /// A whole fleet is to be captured.
+    Sweep(Box<Sweep>),
+    /// A well-formed event about something else.
+    Other(Unrelated),
+}
+
+/// An event that cannot be understood. It is reported, never dropped: the sender or the
+/// configuration needs a look.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// The bytes are neither UTF-8 nor UTF-16.
+    #[error("the event is not text in UTF-8")]
+    NotText,
+    /// The text is not JSON.
+    #[error("the event is not JSON: {0}")]
+    NotJson(String),
+    /// There is nothing inside an envelope.
+    #[error("there is no event: it is empty")]
+    Empty,
+    /// Longer than any sender's limit.
+    #[error("the event has {bytes} bytes; at most {max} are read", max = crate::intake::delivery::MAX_EVENT_BYTES)]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// More events than any sender hands over at once.
+    #[error("there are more than {0} events in one delivery: send fewer at once")]
+    TooMany(usize),
+    /// More than any batch of events is made of.
+    #[error("the event has more than {0} JSON values")]
+    TooManyValues(usize),
+    /// Envelopes within envelopes, deeper than any sender nests them.
+    #[error("the event is wrapped in more than {0} envelopes")]
+    TooDeep(usize),
+    /// What is wrong inside an envelope.
+    #[error("{error} (in {place})")]
+    Inside {
+        /// Which member of which envelopes, from the inside out.
+        place: String,
+        /// What is wrong.
+        error: Box<EventError>,
+    },
+    /// JSON, but neither an object nor, where one may stand, an array.
+    #[error("the event is {0}, not a JSON object")]
+    NotAnObject(&'static str),
+    /// An object in no form known here.
+    #[error(
+        "the event is in no known form: expected a CloudEvent from acs.ecs, a CloudMonitor \
+         notification, {{\"instance_id\": \"i-…\", \"region_id\": \"…\"}}, or \
+         {{\"sweep\": {{\"regions\": [\"…\"]}}}}; {0}"
+    )]
+    UnknownForm(String),
+    /// A change of state that does not say to which.
+    #[error("the event is a change of an instance's state and has no member state")]
+    NoState,
+    /// SNS asks whether the subscription is wanted. The address it is confirmed at is a secret.
+    #[error(
+        "this is not an event: SNS asks to confirm a subscription. Confirm it with \
+         aws sns confirm-subscription and the message's Token, or subscribe the function or its \
+         queue in place of an HTTP address"
+    )]
+    SubscriptionUnconfirmed,
+    /// The manual form with a member it does not have, most likely a misspelt one.
+    #[error(
+        "the manual event has an unknown member {0:?}: it takes instance_id, region_id and account_id"
+    )]
+    UnknownMember(String),
+    /// A message this program sent to itself and cannot read.
+    #[error("the follow message cannot be read: {0}")]
+    BadFollow(String),
+    /// A sweep with a wrong member.
+    #[error("the sweep cannot be read: {0}")]
+    BadSweep(String),
+    /// A member that must be text is something else.
+    #[error("{member} in the event is {found}, not text")]
+    WrongType {
+        /// Its name.
+        member: &'static str,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// The event names no instance.
+    #[error("the event names no instance")]
+    NoInstance,
+    /// The event's instance or region is not a possible one.
+    #[error("the event is refused: {0}")]
+    InvalidId(#[from] InvalidId),
+    /// What should be Base64 cannot be decoded.
+    #[error("it is not Base64")]
+    InvalidBase64,
+}
+
+/// A JSON object.
+type Object = Map<String, Value>;
+
+/// Reads one event, without any envelope.
+///
+/// # Errors
+/// [`EventError`] says which part of the event is wrong.
+pub fn parse(event: &Object) -> Result<Notice, EventError> {
+    if let Some(follow) = event.get("follow") {
+        let follow = Follow::deserialize(follow);
+        let unreadable = |error: serde_json::Error| EventError::BadFollow(error.to_string());
+        return follow.map(Box::new).map(Notice::Follow).map_err(unreadable);
+    }
+    if let Some(sweep) = event.get("sweep") {
+        let sweep = Sweep::deserialize(sweep);
+        let unreadable = |error: serde_json::Error| EventError::BadSweep(error.to_string());
+        return sweep.map(Box::new).map(Notice::Sweep).map_err(unreadable);
+    }
+    if event.contains_key("instance_id") {
+        return manual(event).map(Notice::Instance);
+    }
+    if let Some(unrelated) = recognize(event) {
+        return Ok(Notice::Other(unrelated));
+    }
+    let layers = Layers::of(event);
+    if let Some(unrelated) = other_product(&layers)? {
+        return Ok(Notice::Other(unrelated));
+    }
+    let cause = match cause(&layers)? {
+        Ok(cause) => cause,
+        Err(unrelated) => return Ok(Notice::Other(unrelated)),
+    };
+    Ok(Notice::Instance(InstanceEvent {
+        instance_id: instance_id(&layers)?,
+        region_id: region_id(&layers)?,
+        account_id: account_id(&layers),
+        cause,
+        event_id: layers.event_id().as_deref().map(excerpt),
+        occurred_at: occurred_at(&layers),
+    }))
+}
+
+fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
+    // A misspelt `region_id` would send the request to the default region without a word.
+    if let Some(unknown) = event
+        .keys()
+        .find(|k| !matches!(k.as_str(), "instance_id" | "region_id" | "account_id"))
+    {
+        return Err(EventError::UnknownMember(excerpt(unknown)));
+    }
+    Ok(InstanceEvent {
+        instance_id: InstanceId::parse(text(event, "instance_id")?.ok_or(EventError::NoInstance)?)?,
+        region_id: text(event, "region_id")?.map(RegionId::parse).transpose()?,
+        account_id: match event.get("account_id") {
+            Some(Value::Number(number)) => Some(AccountId::parse(&number.to_string())?),
+            _ => text(event, "account_id")?
+                .map(AccountId::parse)
+                .transpose()?,
+        },
+        cause: Cause::Manual,
+        event_id: None,
+        occurred_at: None,
+    })
+}
+
+/// `product` of a notification says more than the type and the `source` of what carries it. A
+/// source that is not known is an error: it may be one of the user's own, with an event of ECS.
+fn other_product(layers: &Layers<'_>) -> Result<Option<Unrelated>, EventError> {
+    let name = layers.name()?;
+    let other = |name: &str| Ok(Some(Unrelated::Product(excerpt(name))));
+    if let (Some(product), Some(_)) = (layers.innermost("product")?, name) {
+        return if is_ecs(product) {
+            Ok(None)
+        } else {
+            other(product)
+        };
+    }
+    if name.is_some_and(|name| name.starts_with("ecs:")) {
+        return Ok(None);
+    }
+    match layers.outermost("source")? {
+        None => Ok(None),
+        Some(source) if is_ecs(source) => Ok(None),
+        Some(source) if alibaba_product(source).is_some() => other(source),
+        Some(_) => match name.and_then(other_type) {
+            Some(product) => other(product),
+            None => Err(unknown_form(layers)),
+        },
+    }
+}
+
+/// ECS's resources that have events of their own.
+const OTHER_RESOURCES: [&str; 8] = [
+    "DedicatedHost",
+    "Disk",
+    "ENI",
+    "Image",
+    "NetworkInterface",
+    "ReservedInstance",
+    "SecurityGroup",
+    "Snapshot",
+];
+
+/// `Ok(Err(_))` is an event that is understood and about something else.
+fn cause(layers: &Layers<'_>) -> Result<Result<Cause, Unrelated>, EventError> {
+    if let Some(resource) = layers.innermost("resourceType")?
+        && !is_instance_type(resource)
+    {
+        return Ok(Err(Unrelated::Resource(excerpt(resource))));
+    }
+    let inner_status = layers.innermost("eventStatus")?;
+    let system_event = |event_type: &str, status: Option<&str>| Cause::SystemEvent {
+        event_type: excerpt(event_type),
+        // The documents' own sample of an avoided reboot still has `:Scheduled` in its name, so
+        // the content is believed before the name.
+        status: inner_status.or(status).map(excerpt),
+    };
+    let Some(name) = layers.name()? else {
+        return bare_cause(layers, system_event).map(Ok);
+    };
+    let mut words = name.strip_prefix("ecs:").unwrap_or(name).split(':');
+    match (words.next(), words.next(), words.next()) {
+        (Some("Instance"), Some("StateChange"), _) => match layers.innermost("state")? {
+            Some(state) => Ok(Ok(Cause::StateChange(excerpt(state)))),
+            None => Err(EventError::NoState),
+        },
+        (Some("Instance"), Some(event_type), status) => Ok(Ok(system_event(event_type, status))),
+        // `CloudAssistant:FirstHeartbeat` and `InstanceRestart:StartedDueToInstanceError` are about
+        // the instance they name.
+        (Some(event_type), Some(status), None)
+            if !OTHER_RESOURCES.contains(&event_type) && instance_id(layers).is_ok() =>
+        {
+            Ok(Ok(system_event(event_type, Some(status))))
+        }
+        (Some(resource), Some(_), _) => Ok(Err(Unrelated::Resource(excerpt(resource)))),
+        _ => Err(unknown_form(layers)),
+    }
+}
+
+/// Only the payload was sent on, as a rule's target with the `RawData` schema does.
+fn bare_cause(
+    layers: &Layers<'_>,
+    system_event: impl Fn(&str, Option<&str>) -> Cause,
+) -> Result<Cause, EventError> {
+    let (state, event_type) = (layers.innermost("state")?, layers.innermost("eventType")?);
+    match (state, event_type) {
+        (Some(state), _) => Ok(Cause::StateChange(excerpt(state))),
+        (None, Some(event_type)) => Ok(system_event(event_type, None)),
+        // The payload of a spot instance's interruption has nothing else.
+        (None, None) if layers.innermost("action")? == Some("delete") => {
+            Ok(system_event("PreemptibleInstanceInterruption", None))
+        }
+        (None, None) => Err(unknown_form(layers)),
+    }
+}
+
+/// CloudMonitor says `ALIYUN::ECS::Instance`, ActionTrail and Config say `ACS::ECS::Instance`.
+fn is_instance_type(resource: &str) -> bool {
+    ["ALIYUN::ECS::Instance", "ACS::ECS::Instance"]
+        .iter()
+        .any(|known| resource.eq_ignore_ascii_case(known))
+}
+
+/// Most members that an error names.
+const MAX_MEMBERS: usize = 8;
+
+fn unknown_form(layers: &Layers<'_>) -> EventError {
+    let Some(event) = layers.objects.first().filter(|event| !event.is_empty()) else {
+        return EventError::UnknownForm("it has no members".to_owned());
+    };
+    let members = event.keys().take(MAX_MEMBERS);
+    let members: Vec<_> = members.map(|name| format!("{:?}", excerpt(name))).collect();
+    let more = if event.len() > MAX_MEMBERS {
+        " and more"
+    } else {
+        ""
+    };
+    let source = event.get("source").and_then(Value::as_str);
+    let source = source.map_or(String::new(), |source| format!(" of {:?}", excerpt(source)));
+    EventError::UnknownForm(format!("this{source} has {}{more}", members.join(", ")))
+}
+
+fn instance_id(layers: &Layers<'_>) -> Result<InstanceId, EventError> {
+    for object in layers.objects.iter().rev() {
+        for member in ["resourceId", "instanceId"] {
+            if let Some(id) = text(object, member)? {
+                return Ok(InstanceId::parse(instance_in_arn(id).unwrap_or(id))?);
+            }
+        }
+    }
+    for member in ["subject", "arn"] {
+        if let Some(id) = layers.outermost(member)?.and_then(instance_in_arn) {
+            return Ok(InstanceId::parse(id)?);
+        }
+    }
+    Err(EventError::NoInstance)
+}
+
+fn region_id(layers: &Layers<'_>) -> Result<Option<RegionId>, EventError> {
+    let arn_region = |arn: &str| {
+        arn.split(':')
+            .nth(2)
+            .map(str::to_owned)
+            .filter(|r| !r.is_empty())
+    };
+    let mut region = None;
+    for member in ["aliyunregionid", "regionId"] {
+        region = region.or(layers.outermost(member)?.map(str::to_owned));
+    }
+    for member in ["resourceId", "subject", "arn"] {
+        let arn = layers
+            .outermost(member)?
+            .filter(|arn| instance_in_arn(arn).is_some());
+        region = region.or(arn.and_then(arn_region));
+    }
+    Ok(region.as_deref().map(RegionId::parse).transpose()?)
+}
+
+/// The account that owns the instance. Documents mask accounts, and what is no account is as good
+/// as absent.
+///
+/// `aliyunoriginalaccountid` goes first, because an event that was routed to another account's bus
+/// keeps its source there ("Route events across Alibaba Cloud accounts"), while `aliyunaccountid`
+/// may then be the receiver's. A resource's name has its owner's account by definition, so it goes
+/// before `userId`, which is who subscribed to the notification.
+fn account_id(layers: &Layers<'_>) -> Option<AccountId> {
+    let member = |name: &str| {
+        let mut values = layers.objects.iter().filter_map(|object| object.get(name));
+        values.find_map(account)
+    };
+    let owner = || {
+        let arns = ["subject", "resourceId", "arn"]
+            .into_iter()
+            .flat_map(|name| {
+                let values = layers
+                    .objects
+                    .iter()
+                    .filter_map(move |object| object.get(name));
+                values.filter_map(Value::as_str)
+            });
+        arns.filter(|arn| instance_in_arn(arn).is_some())
+            .find_map(|arn| AccountId::parse(arn.split(':').nth(3)?).ok())
+    };
+    member("aliyunoriginalaccountid")
+        .or_else(owner)
+        .or_else(|| member("aliyunaccountid"))
+        .or_else(|| member("userId"))
+}
+
+/// Accounts have been sent as text and as numbers.
+fn account(value: &Value) -> Option<AccountId> {
+    match value {
+        Value::String(text) => AccountId::parse(text).ok(),
+        Value::Number(number) => AccountId::parse(&number.to_string()).ok(),
+        _ => None,
+    }
+}
+
+/// `time` of a CloudEvent, `eventTime` of a notification, else `publishTime` of a system event or
+/// `timestamp` of a subscription. A time that is missing or unreadable is no reason to fail an
+/// event.
+fn occurred_at(layers: &Layers<'_>) -> Option<Timestamp> {
+    ["time", "eventTime", "publishTime", "timestamp"]
+        .into_iter()
+        .flat_map(|member| layers.objects.iter().map(move |object| object.get(member)))
+        .find_map(|value| match value? {
+            Value::String(text) => moment(text),
+            Value::Number(number) => unix_moment(number.as_i64()?),
+            _ => None,
+        })
+}
+
+/// A moment with its zone, in the forms senders use: `2020-11-19T21:04:41+08:00`,
+/// `20181226T220114.058+0800`, `2019-04-09T04:18:26Z`, `2020-11-19T21:04:42.179PRC`,
+/// `1704780333000`.
+fn moment(text: &str) -> Option<Timestamp> {
+    if let Ok(number) = text.parse() {
+        return unix_moment(number);
+    }
+    let text = match text.strip_suffix("PRC") {
+        Some(local) => Cow::Owned(format!("{local}+08:00")),
+        None => Cow::Borrowed(text),
+    };
+    text.parse().ok()
+}
+
+/// Seconds or milliseconds since 1970, of the years 2001 to 5138. What is less or more is no time
+/// of an event.
+fn unix_moment(number: i64) -> Option<Timestamp> {
+    match number {
+        1_000_000_000..100_000_000_000 => Timestamp::from_second(number).ok(),
+        1_000_000_000_000..100_000_000_000_000 => Timestamp::from_millisecond(number).ok(),
+        _ => None,
+    }
+}
+
+/// The last segment of `acs:ecs:{region}:{account}:instance/{instance}`.
+fn instance_in_arn(arn: &str) -> Option<&str> {
+    arn.starts_with("acs:ecs:")
+        .then_some(arn)?
+        .split_once(":instance/")
+        .map(|(_, id)| id)
+}
+
+/// What a JSON value is, for messages.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().take(MAX_TEXT_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(event: Value) -> Result<Notice, EventError> {
+        super::parse(event.as_object().unwrap())
+    }
+
+    #[track_caller]
+    fn check(event: Value, instance_id: &str, region_id: Option<&str>, cause: Cause) {
+        let Ok(Notice::Instance(parsed)) = parse(event.clone()) else {
+            panic!("{event} gave {:?}", parse(event.clone()));
+        };
+        assert_eq!(parsed.instance_id.as_str(), instance_id);
+        assert_eq!(parsed.region_id.as_ref().map(RegionId::as_str), region_id);
+        assert_eq!(parsed.cause, cause);
+    }
+
+    fn stopping() -> Cause {
+        Cause::StateChange("Stopping".into())
+    }
+
+    fn reboot(event_type: &str, status: Option<&str>) -> Cause {
+        Cause::SystemEvent {
+            event_type: event_type.into(),
+            status: status.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_time_of_an_event_is_read_in_every_form_and_fails_none() {
+        for (event, time) in [
+            (
+                json!({"time": "2020-11-19T21:04:41+08:00"}),
+                "2020-11-19T13:04:41Z",
+            ),
+            (
+                json!({"time": "2020-11-19T21:04:42.179PRC"}),
+                "2020-11-19T13:04:42.179Z",
+            ),
+            (
+                json!({"eventTime": "20181226T220114.058+0800"}),
+                "2018-12-26T14:01:14.058Z",
+            ),
+            (
+                json!({"data": {"publishTime": "2019-04-09T04:18:26Z"}}),
+                "2019-04-09T04:18:26Z",
+            ),
+            (
+                json!({"time": "soon", "eventTime": "2019-04-09T04:18:26Z"}),
+                "2019-04-09T04:18:26Z",
+            ),
+            (json!({"time": 5}), ""),
+            (json!({"time": 1704780333000_i64}), "2024-01-09T06:05:33Z"),
+            (json!({"time": 1704780333}), "2024-01-09T06:05:33Z"),
+            (
+                json!({"eventTime": "1704780333000"}),
+                "2024-01-09T06:05:33Z",
+            ),
+            (
+                json!({"timestamp": 1704780333000_i64}),
+                "2024-01-09T06:05:33Z",
+            ),
+            (json!({"time": i64::MAX}), ""),
+            (json!({"time": 1704780333.5}), ""),
+            (json!({"time": "2019-04-09 04:18:26"}), ""),
+            (json!({}), ""),
+        ] {
+            let mut whole = json!({"resourceId": "i-a1", "state": "Stopping"});
+            whole
+                .as_object_mut()
+                .unwrap()
+                .extend(event.as_object().unwrap().clone());
+            let Ok(Notice::Instance(parsed)) = parse(whole) else {
+                panic!("{event}");
+            };
+            let given = parsed
+                .occurred_at
+                .map_or(String::new(), |time| time.to_string());
+            assert_eq!(given, time, "{event}");
+        }
+    }
+
+    #[test]
+    fn the_account_is_the_owner_of_the_instance() {
+        let arn = "acs:ecs:cn-hangzhou:3:instance/i-a1";
+        for (event, account_id) in [
+            (
+                json!({"aliyunoriginalaccountid": "1", "aliyunaccountid": "2", "subject": arn}),
+                Some("1"),
+            ),
+            (json!({"aliyunaccountid": "2", "subject": arn}), Some("3")),
+            (json!({"aliyunaccountid": "2"}), Some("2")),
+            (
+                json!({"aliyunaccountid": 1690700000000030_i64}),
+                Some("1690700000000030"),
+            ),
+            (json!({"userId": "4", "resourceId": arn}), Some("3")),
+            (json!({"userId": 4}), Some("4")),
+            (
+                json!({"data": {"userId": "4", "instanceId": "i-a1"}}),
+                Some("4"),
+            ),
+            (
+                json!({"aliyunaccountid": "123456789098****", "userId": "169070********30",
+                       "subject": "acs:ecs:cn-hangzhou:169070********30:instance/i-a1"}),
+                None,
+            ),
+            (
+                json!({"aliyunaccountid": ["1"], "userId": 1.5, "subject": "acs:ecs:x"}),
+                None,
+            ),
+            (
+                json!({"userId": "1:role/other", "subject": "acs:oss:a:5:instance/x"}),
+                None,
+            ),
+            (json!({}), None),
+        ] {
+            let mut whole = json!({"resourceId": "i-a1", "state": "Stopping"});
+            let members = event.as_object().unwrap().clone();
+            whole.as_object_mut().unwrap().extend(members);
+            let Ok(Notice::Instance(parsed)) = parse(whole) else {
+                panic!("{event}");
+            };
+            let found = parsed.account_id.as_ref().map(AccountId::as_str);
+            assert_eq!(found, account_id, "{event}");
+        }
+    }
+
+    #[test]
+    fn an_account_goes_with_its_event_and_older_messages_have_none() {
+        let event = json!({"instance_id": "i-a1", "account_id": 1690700000000030_i64});
+        let Ok(Notice::Instance(event)) = parse(event) else {
+            panic!()
+        };
+        let mut message = serde_json::to_value(&event).unwrap();
+        assert_eq!(message["account_id"], "1690700000000030");
+        assert_eq!(InstanceEvent::deserialize(&message).unwrap(), event);
+        message.as_object_mut().unwrap().remove("account_id");
+        let older = InstanceEvent::deserialize(&message).unwrap();
+        assert_eq!(older.account_id, None);
+        let again = serde_json::to_value(&older).unwrap();
+        assert!(again.get("account_id").is_none());
+    }
+
+    #[test]
+    fn a_notification_nested_in_a_cloud_event_is_read() {
+        let nested = json!({
+            "source": "acs.ecs", "type": "ecs:Instance:StateChange", "id": "1",
+            "data": {"product": "ECS", "name": "Instance:StateChange", "regionId": "cn-beijing",
+                     "content": {"resourceId": "i-a1", "state": "Stopping"}},
+        });
+        check(nested, "i-a1", Some("cn-beijing"), stopping());
+    }
+
+    #[test]
+    fn data_sent_as_text_is_read() {
+        let event = json!({
+            "source": "acs:ecs", "type": "ecs:Instance:StateChange",
+            "data": r#"{"resourceId":"i-a1","state":"Stopping"}"#,
+        });
+        check(event, "i-a1", None, stopping());
+    }
+
+    #[test]
+    fn a_bare_payload_is_read() {
+        check(
+            json!({"resourceId": "i-a1", "state": "Stopping"}),
+            "i-a1",
+            None,
+            stopping(),
+        );
+        check(
+            json!({"instanceId": "i-a1", "eventType": "SystemFailure.Reboot", "eventStatus": "Executing"}),
+            "i-a1",
+            None,
+            reboot("SystemFailure.Reboot", Some("Executing")),
+        );
+    }
+
+    #[test]
+    fn instance_and_region_are_found_in_the_resource_name_when_nothing_else_says_them() {
+        let event = json!({
+            "source": "acs.ecs", "type": "ecs:Instance:StateChange",
+            "subject": "acs:ecs:cn-hangzhou:169070:instance/i-a1", "data": {"state": "Stopping"},
+        });
+        check(event, "i-a1", Some("cn-hangzhou"), stopping());
+    }
+
+    #[test]
+    fn the_status_in_the_content_is_believed_before_the_name() {
+        let event = json!({
+            "product": "ECS", "name": "Instance:SystemMaintenance.Reboot:Scheduled",
+            "content": {"instanceId": "i-a1", "eventStatus": "Avoided"},
+        });
+        check(
+            event,
+            "i-a1",
+            None,
+            reboot("SystemMaintenance.Reboot", Some("Avoided")),
+        );
+    }
+
+    #[test]
+    fn cloud_event_types_are_read_with_and_without_a_status() {
+        for (name, status) in [("", None), (":Executed", Some("Executed"))] {
+            let event = json!({
+                "source": "acs.ecs", "type": format!("ecs:Instance:InstanceFailure.Reboot{name}"),
+                "data": {"instanceId": "i-a1"},
+            });
+            check(
+                event,
+                "i-a1",
+                None,
+                reboot("InstanceFailure.Reboot", status),
+            );
+        }
+    }
+
+    #[test]
+    fn times_that_do_not_parse_are_no_obstacle() {
+        let event = json!({
+            "source": "acs.ecs", "type": "ecs:Instance:StateChange", "time": 12, "aliyunpublishtime": "PRC",
+            "data": {"resourceId": "i-a1", "state": "Stopping"},
+        });
+        check(event, "i-a1", None, stopping());
+    }
+
+    #[test]
+    fn other_products_and_resources_are_told_apart_from_errors() {
+        let other = |event| match parse(event) {
+            Ok(Notice::Other(unrelated)) => unrelated,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            other(json!({"source": "acs.oss", "type": "oss:ObjectCreated:PutObject", "data": {}})),
+            Unrelated::Product("acs.oss".into())
+        );
+        assert_eq!(
+            other(
+                json!({"source": "acs.ecs", "type": "ecs:Disk:DiskOperationCompleted", "data": {}})
+            ),
+            Unrelated::Resource("Disk".into())
+        );
+        assert_eq!(
+            other(json!({"product": "RDS", "name": "Instance:StateChange", "content": {}})),
+            Unrelated::Product("RDS".into())
+        );
+        assert_eq!(
+            other(
+                json!({"resourceType": "ALIYUN::ECS::Disk", "resourceId": "d-1", "state": "In_use"})
+            ),
+            Unrelated::Resource("ALIYUN::ECS::Disk".into())
+        );
+    }
+
+    #[test]
+    fn wrong_events_say_what_is_wrong() {
+        for (event, message) in [
+            (json!({}), "no known form"),
+            (json!({}), "it has no members"),
+            (json!({"source": "acs.ecs"}), "no known form"),
+            (
+                json!({"source": "my.app", "type": "order:paid", "id": "1"}),
+                "this of \"my.app\" has \"id\", \"source\", \"type\"",
+            ),
+            (
+                json!({"source": "acs.ecs", "type": "ecs:Instance:StateChange",
+                       "data": {"resourceId": "i-a1"}}),
+                "has no member state",
+            ),
+            (
+                json!({"alert": {"product": "ECS", "source": "SYS_EVENT"}}),
+                "no known form",
+            ),
+            (
+                json!({"instance_id": 5}),
+                "instance_id in the event is a number",
+            ),
+            (json!({"instance_id": null}), "names no instance"),
+            (
+                json!({"instance_id": "i-a1", "regoin_id": "cn-beijing"}),
+                "unknown member \"regoin_id\"",
+            ),
+            (
+                json!({"instance_id": "../etc"}),
+                "\"../etc\" is not an instance ID",
+            ),
+            (
+                json!({"instance_id": "i-a1", "account_id": "mine"}),
+                "\"mine\" is not an account ID",
+            ),
+            (
+                json!({"instance_id": "i-a1", "region_id": "a@evil.example"}),
+                "not a region ID",
+            ),
+            (
+                json!({"resourceId": "i-a1\n", "state": "Stopping"}),
+                "\"i-a1\\n\" is not an instance ID",
+            ),
+            (
+                json!({"resourceId": ["i-a1"], "state": "Stopping"}),
+                "resourceId in the event is an array",
+            ),
+            (
+                json!({"product": "ECS", "name": "Instance:StateChange", "content": {"state": "Running"}}),
+                "names no instance",
+            ),
+        ] {
+            let error = parse(event.clone()).unwrap_err().to_string();
+            assert!(error.contains(message), "{event}: {error}");
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! What is kept of a failed event: its text without the request headers that came with it, because
+//! headers carry tokens. Pure.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::intake::delivery::MAX_EVENTS;
+use crate::intake::json_text::{BYTE_ORDER_MARK, base64_bytes, read};
+
+/// Deepest nesting that is looked into, of objects and of JSON as text in JSON. What lies deeper
+/// is left out: no event is read from there.
+const MAX_DEPTH: usize = 32;
+
+/// Members of HTTP requests, as platforms pass them on, that may carry secrets. In lower case.
+const REQUEST_MEMBERS: [&str; 16] = [
+    "authorizationtoken", // Requests to a Lambda authorizer.
+    "authorizer",
+    "cookies",
+    "headers",
+    "identity",
+    "identitysource",
+    "multivalueheaders",
+    "multivaluequerystringparameters",
+    "queryparameters",
+    "querystring",
+    "querystringparameters",
+    "rawpath",
+    "rawquerystring",
+    "requestheaders",
+    "stagevariables",
+    "trailers",
+];
+
+/// Headers that carry secrets, where something has taken them out of the headers. In lower case.
+const SECRET_HEADERS: [&str; 12] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+    "x-amz-security-token",
+    "x-api-key",
+    "x-eventbridge-signature-secret",
+    "x-eventbridge-signature-token",
+    "x-fc-access-key-id",
+    "x-fc-access-key-secret",
+    "x-fc-security-token",
+    "x-forwarded-access-token",
+];
+
+/// The text to keep of a message: with the same events in it, and no request headers, cookies,
+/// queries or senders' identities, at whatever depth they are. What cannot be read as JSON is cut
+/// off before the first word that may name a secret.
+pub fn without_headers(text: &str) -> String {
+    match read(text, MAX_EVENTS) {
+        Ok(value) => match redacted(&value, 0) {
+            Some(redacted) => redacted.to_string(),
+            None => text.to_owned(), // Byte for byte.
+        },
+        Err(_) => cut_before_secrets(text),
+    }
+}
+
+/// The value without what may be secret; `None` where there is nothing to leave out.
+fn redacted(value: &Value, depth: usize) -> Option<Value> {
+    if depth > MAX_DEPTH {
+        return (value.is_object() || value.is_array() || value.is_string()).then_some(Value::Null);
+    }
+    match value {
+        Value::Object(object) if is_http_request(object) => Some(request(object, depth)),
+        Value::Object(object) => members(object, depth).map(Value::Object),
+        Value::Array(items) => {
+            let new: Vec<_> = items.iter().map(|item| redacted(item, depth + 1)).collect();
+            let keep = |(new, old): (Option<Value>, &Value)| new.unwrap_or_else(|| old.clone());
+            let is_changed = new.iter().any(Option::is_some);
+            is_changed.then(|| new.into_iter().zip(items).map(keep).collect())
+        }
+        Value::String(text) => json_text(text, depth).map(Value::String),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// JSON as text in JSON, as queues and topics carry it; also in Base64, as topics of MNS do.
+fn json_text(text: &str, depth: usize) -> Option<String> {
+    let text = text.trim_start_matches(|c: char| c == BYTE_ORDER_MARK || c.is_ascii_whitespace());
+    if text.starts_with(['{', '[', '"'])
+        && let Ok(value) = read(text, MAX_EVENTS)
+    {
+        return redacted(&value, depth + 1).map(|redacted| redacted.to_string());
+    }
+    let decoded = base64_bytes(text).and_then(|bytes| String::from_utf8(bytes).ok());
+    match decoded {
+        Some(json) if json.trim_start().starts_with(['{', '[', '"']) => {
+            json_text(&json, depth + 1).map(|redacted| BASE64_STANDARD.encode(redacted))
+        }
+        // A part of JSON, or lines of headers.
+        _ if text.starts_with(['{', '[']) || text.contains('\n') => {
+            let cut = cut_before_secrets(text);
+            (cut != text).then_some(cut)
+        }
+        _ => None,
+    }
+}
+
+fn members(object: &Map<String, Value>, depth: usize) -> Option<Map<String, Value>> {
+    let mut is_changed = false;
+    let mut kept = Map::new();
+    for (name, value) in object {
+        let lower = name.to_ascii_lowercase();
+        let is_secret =
+            REQUEST_MEMBERS.contains(&lower.as_str()) || SECRET_HEADERS.contains(&lower.as_str());
+        if is_secret {
+            is_changed = true;
+            continue;
+        }
+        let new = redacted(value, depth + 1);
+        is_changed |= new.is_some();
+        kept.insert(name.clone(), new.unwrap_or_else(|| value.clone()));
+    }
+    is_changed.then_some(kept)
+}
+
+/// A request as a function URL, an API, a load balancer or Function Compute passes it on.
+fn is_http_request(object: &Map<String, Value>) -> bool {
+    let has = |name: &str| object.contains_key(name);
+    match object.get("requestContext") {
+        Some(context) => context.get("http").is_some() || has("httpMethod") && context.is_object(),
+        None => has("httpMethod") && has("path") && has("headers"), // Alibaba Cloud's API gateway.
+    }
+}
+
+/// A request of which only the body is left, with the headers that say how to read it, in a form
+/// that is read like the one that came.
+fn request(object: &Map<String, Value>, depth: usize) -> Value {
+    let body = object.get("body").and_then(Value::as_str);
+    let body = body.unwrap_or_default();
+    let is_encoded = match object.get("isBase64Encoded") {
+        Some(Value::String(word)) => word.eq_ignore_ascii_case("true"),
+        other => other == Some(&Value::Bool(true)),
+    };
+    let body = json_text(body, depth + 1).unwrap_or_else(|| body.to_owned());
+    json!({
+        "requestContext": {"http": {"method": "POST"}},
+        "headers": event_headers(object),
+        "body": body,
+        "isBase64Encoded": is_encoded,
+    })
+}
+
+/// The type of the body, and the attributes of a CloudEvent in binary mode.
+fn event_headers(object: &Map<String, Value>) -> Map<String, Value> {
+    let headers = ["headers", "multiValueHeaders"];
+    let all = headers
+        .iter()
+        .filter_map(|name| object.get(*name)?.as_object());
+    let is_of_event = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name == "content-type" || name.starts_with("ce-")
+    };
+    let one = |value: &Value| value.get(0).unwrap_or(value).clone();
+    all.flatten()
+        .filter(|(name, _)| is_of_event(name))
+        .map(|(name, value)| (name.clone(), one(value)))
+        .collect()
+}
+
+/// What is not JSON, or only a part of it, up to the first word that may name a secret. No such
+/// text becomes an event again, so that what is kept of it is for a person.
+fn cut_before_secrets(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let words = [
+        "headers",
+        "cookie",
+        "querystring",
+        "queryparameters",
+        "authoriz",
+        "identity",
+    ];
+    let more = ["token", "secret", "x-api-key", "signature", "password"];
+    let first = words
+        .iter()
+        .chain(&more)
+        .filter_map(|word| lower.find(word))
+        .min();
+    match first {
+        Some(first) => format!("{}[cut: request headers may follow]", &text[..first]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::delivery::Delivery;
+
+    const EVENT: &str = r#"{"resourceId":"i-a1","state":"Stopping"}"#;
+
+    /// A request with a token in every place where a platform puts what its sender sent.
+    fn http(body: &str) -> Value {
+        json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": "/hush", "rawQueryString": "token=hush",
+            "cookies": ["session=hush"], "path": "/x?token=hush",
+            "headers": {"X-EventBridge-Signature-Token": "hush", "Authorization": "Bearer hush",
+                        "content-type": "application/json"},
+            "multiValueHeaders": {"x-eventbridge-signature-token": ["hush"]},
+            "queryStringParameters": {"token": "hush"},
+            "multiValueQueryStringParameters": {"token": ["hush"]},
+            "pathParameters": {"proxy": "hush"}, "stageVariables": {"token": "hush"},
+            "requestContext": {"http": {"method": "POST", "path": "/hush"}, "httpMethod": "POST",
+                "authorizer": {"jwt": {"claims": {"token": "hush"}}}, "identity": {"apiKey": "hush"}},
+            "body": body, "isBase64Encoded": false,
+        })
+    }
+
+    /// What Alibaba Cloud's API gateway passes on.
+    fn gateway(body: &str) -> Value {
+        json!({"path": "/api", "httpMethod": "POST", "headers": {"x-api-key": "hush"},
+               "queryParameters": {"token": "hush"}, "pathParameters": {}, "body": body,
+               "isBase64Encoded": "false"})
+    }
+
+    fn envelopes() -> Vec<Value> {
+        let encoded = |body: &str| {
+            let mut request = http(&BASE64_STANDARD.encode(body));
+            request["isBase64Encoded"] = json!(true);
+            request
+        };
+        let balancer = |body: &str| {
+            json!({"requestContext": {"elb": {"targetGroupArn": "a"}}, "httpMethod": "POST",
+                   "path": "/", "multiValueHeaders": {"authorization": ["hush"]}, "body": body,
+                   "multiValueQueryStringParameters": {"t": ["hush"]}, "isBase64Encoded": false})
+        };
+        let sqs = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": body}]});
+        let sns = |text: &str| json!({"Type": "Notification", "Message": text});
+        let destination = |payload: Value| {
+            json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
+                   "requestPayload": payload, "responsePayload": {"errorType": "x"}})
+        };
+        vec![
+            http(EVENT),
+            gateway(EVENT),
+            encoded(EVENT),
+            balancer(EVENT),
+            http(&http(EVENT).to_string()),
+            encoded(&http(EVENT).to_string()),
+            sqs(&http(EVENT).to_string()),
+            sqs(&sns(&http(EVENT).to_string()).to_string()),
+            sqs(&destination(http(EVENT)).to_string()),
+            destination(http(EVENT)),
+            destination(sqs(&http(EVENT).to_string())),
+            json!([http(EVENT).to_string(), http(EVENT)]),
+            Value::from(http(EVENT).to_string()),
+        ]
+    }
+
+    #[test]
+    fn no_token_is_kept_from_any_place_of_any_envelope() {
+        for envelope in envelopes() {
+            let text = envelope.to_string();
+            for kept in [
+                without_headers(&text),
+                without_headers(&Value::from(text.clone()).to_string()),
+            ] {
+                let shown = kept.replace("\\", "");
+                assert!(!shown.contains("hush"), "{shown}");
+                let decoded = base64_inside(&kept);
+                assert!(!decoded.contains("hush"), "{decoded}");
+            }
+        }
+    }
+
+    fn base64_inside(text: &str) -> String {
+        let runs = text.split(|c: char| !(c.is_ascii_alphanumeric() || "+/=".contains(c)));
+        let decoded = runs.filter_map(|run| BASE64_STANDARD.decode(run).ok());
+        decoded
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_kept_holds_the_same_events() {
+        let events = |text: &str| {
+            let messages = Delivery::parse(text.as_bytes()).messages;
+            let notices = messages.into_iter().flat_map(|message| message.notices);
+            notices.collect::<Vec<_>>()
+        };
+        let form: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("signature", "s")
+            .append_pair("data", EVENT)
+            .finish();
+        let bare = [
+            EVENT.to_owned(),
+            form,
+            BASE64_STANDARD.encode(EVENT),
+            format!("\u{feff}{EVENT}\r\n"),
+            format!("[{EVENT},{EVENT}]"),
+            json!({"sweep": {"regions": ["cn-a"], "resume": {"region_id": "cn-a", "next_token": "t"}}})
+                .to_string(),
+        ];
+        let wrapped = envelopes().into_iter().map(|envelope| envelope.to_string());
+        for text in bare.into_iter().chain(wrapped) {
+            assert_eq!(events(&without_headers(&text)), events(&text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_headers_is_kept_byte_for_byte() {
+        for text in [
+            EVENT,
+            "{ \"instance_id\" :\"i-a\" }",
+            "{ no event",
+            "5",
+            "",
+            "\"text\"",
+            r#"{"source":"acs.ecs","data":"{\"b\": 1}"}"#,
+        ] {
+            assert_eq!(without_headers(text), text);
+        }
+    }
+
+    #[test]
+    fn of_what_cannot_be_read_nothing_is_kept_behind_a_word_that_may_name_a_secret() {
+        let whole = http(EVENT).to_string();
+        for cut in (1..whole.len()).filter(|cut| whole.is_char_boundary(*cut)) {
+            let kept = without_headers(&whole[..cut]);
+            assert!(
+                !kept.contains("Bearer") && !kept.contains("session=hush"),
+                "{kept}"
+            );
+            assert!(!kept.contains("\"hush"), "{kept}");
+        }
+        for text in [
+            "x-eventbridge-signature-token: hush",
+            "POST /?token=hush HTTP/1.1",
+            "{\"Cookie\": \"hush\"",
+            "é Authorization: hush",
+        ] {
+            let kept = without_headers(text);
+            assert!(!kept.ends_with("hush"), "{kept}");
+        }
+    }
+
+    #[test]
+    fn what_lies_too_deep_is_left_out() {
+        let mut value = http("x");
+        for _ in 0..200 {
+            value = json!([value]);
+        }
+        // serde_json itself reads 128 levels, so the text is not read at all.
+        assert!(!without_headers(&value.to_string()).contains("\"hush"));
+        let mut value = http("x");
+        for _ in 0..100 {
+            value = json!({ "a": value });
+        }
+        assert!(!without_headers(&value.to_string()).contains("hush"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text: String) {
+            let _ = without_headers(&text);
+        }
+    }
+}

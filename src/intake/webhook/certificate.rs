@@ -1,0 +1,312 @@
+//! EventBridge's certificates: at which addresses they are, and what their keys have signed.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rsa::BoxedUint;
+use rsa::hazmat::rsa_encrypt;
+use rsa::pkcs1v15::{Signature, VerifyingKey};
+use rsa::pkcs8::DecodePublicKey as _;
+use rsa::signature::Verifier as _;
+use rsa::traits::PublicKeyParts as _;
+use sha1::Sha1;
+use sha2::Sha256;
+use x509_cert::der::{DecodePem as _, Encode as _};
+
+use super::Refused;
+use crate::model::ids::RegionId;
+
+/// Regions with EventBridge, and so with a bucket `{region}-eventbridge` that is Alibaba Cloud's
+/// own. Names of buckets are any customer's to choose, so no pattern may stand in for this list.
+///
+/// Source: "Service regions and features" of EventBridge's help pages (document 609691).
+const REGIONS: [&str; 25] = [
+    "cn-hangzhou",
+    "cn-shanghai",
+    "cn-qingdao",
+    "cn-beijing",
+    "cn-zhangjiakou",
+    "cn-huhehaote",
+    "cn-wulanchabu",
+    "cn-shenzhen",
+    "cn-heyuan",
+    "cn-guangzhou",
+    "cn-chengdu",
+    "cn-hongkong",
+    "cn-shanghai-finance-1",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-southeast-1",
+    "ap-southeast-3",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ap-south-1",
+    "eu-central-1",
+    "eu-west-1",
+    "us-west-1",
+    "us-east-1",
+];
+
+/// Where OSS serves EventBridge's buckets from.
+const OSS_HOSTS: [&str; 2] = [
+    "-eventbridge.oss-accelerate.aliyuncs.com",
+    "-eventbridge.oss-cn-hangzhou.aliyuncs.com",
+];
+
+/// Longest name of a certificate's file, so that what is remembered of it is small.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Shortest RSA key that is taken, in bits: EventBridge's first certificates have such.
+const MIN_KEY_BITS: u32 = 1024;
+
+/// The address of a certificate of EventBridge's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CertificateUrl(String);
+
+impl CertificateUrl {
+    /// Takes an address as it was sent, letter by letter. No URL parser is between the text and
+    /// the list of hosts, because parsers repair what they read: `\`, tabs, other digits, `..`.
+    /// `region` is the one that is configured, in case the list is older than the region.
+    pub fn parse(text: &str, region: Option<&RegionId>) -> Option<Self> {
+        let (host, path) = text.strip_prefix("https://")?.split_once('/')?;
+        let bucket_region = OSS_HOSTS.iter().find_map(|oss| host.strip_suffix(oss))?;
+        let is_configured = region.is_some_and(|region| region.as_str() == bucket_region);
+        let name = path
+            .strip_prefix("x509_public_certificate_")?
+            .strip_suffix(".pem")?;
+        let is_word = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+        let is_name = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_word);
+        ((is_configured || REGIONS.contains(&bucket_region)) && is_name)
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// EventBridge's certificate.
+///
+/// Its dates are not looked at. The pinned address, over TLS, says whose it is, and whether
+/// EventBridge renews its certificates in time is not known: to refuse an old one would refuse every
+/// push there is. Alibaba Cloud's own SDK and public verifiers do not look at the dates, either.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    key: rsa::PublicKey,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = self.key.n().bit_width();
+        write!(f, "RSA, {bits} bits")
+    }
+}
+
+/// Not a certificate that can have signed a push.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected an X.509 certificate with an RSA key of {MIN_KEY_BITS} to 4096 bits")]
+pub struct InvalidCertificate;
+
+impl Certificate {
+    /// Reads a certificate in PEM. Its address says whose it is.
+    ///
+    /// # Errors
+    /// [`InvalidCertificate`].
+    pub fn from_pem(pem: &[u8]) -> Result<Self, InvalidCertificate> {
+        Self::read(pem).ok_or(InvalidCertificate)
+    }
+
+    fn read(pem: &[u8]) -> Option<Self> {
+        let certificate = x509_cert::Certificate::from_pem(pem).ok()?;
+        let contents = certificate.tbs_certificate();
+        let der = contents.subject_public_key_info().to_der().ok()?;
+        let key = rsa::PublicKey::from_public_key_der(&der).ok()?;
+        (key.n().bit_width() >= MIN_KEY_BITS).then_some(Self { key })
+    }
+
+    pub(super) fn verify_v2(&self, text: &[u8], signature: &str) -> Result<(), Refused> {
+        let bad = Refused::BadSignature("it does not match");
+        let signature = BASE64_STANDARD.decode(signature).map_err(|_| bad.clone())?;
+        let signature = Signature::try_from(&signature[..]).map_err(|_| bad.clone())?;
+        let key = VerifyingKey::<Sha256>::new(self.key.clone());
+        // Implementations in the field leave the last line's end out; the documents show it.
+        let without_end = text.strip_suffix(b"\n").unwrap_or(text);
+        let is_good = [without_end, text]
+            .iter()
+            .any(|text| key.verify(text, &signature).is_ok());
+        if is_good { Ok(()) } else { Err(bad) }
+    }
+
+    pub(super) fn verify_v1(
+        &self,
+        text: &[u8],
+        secret: &str,
+        signature: &str,
+    ) -> Result<(), Refused> {
+        let bad = |why| Refused::BadSignature(why);
+        let signature = BASE64_STANDARD
+            .decode(signature)
+            .map_err(|_| bad("it is not Base64"))?;
+        let key = self
+            .open_secret(secret)
+            .ok_or(bad("its secret is not EventBridge's"))?;
+        let mut hmac = Hmac::<Sha1>::new_from_slice(&key).map_err(|_| bad("it has no key"))?;
+        hmac.update(text);
+        hmac.verify_slice(&signature)
+            .map_err(|_| bad("it does not match"))
+    }
+
+    /// What was encrypted with the private key: PKCS #1 v1.5, block type 1.
+    fn open_secret(&self, secret: &str) -> Option<Vec<u8>> {
+        let encrypted = BASE64_STANDARD.decode(secret).ok()?;
+        let bits = self.key.n().bits_precision();
+        let number = BoxedUint::from_be_slice(&encrypted, bits).ok()?;
+        let opened = rsa_encrypt(&self.key, &number).ok()?.to_be_bytes();
+        let size = self.key.size();
+        let block = opened.get(opened.len().checked_sub(size)?..)?;
+        let padded = block.strip_prefix(&[0, 1])?;
+        let end = padded.iter().position(|byte| *byte != 0xff)?;
+        (end >= 8 && padded[end] == 0).then(|| padded[end + 1..].to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "https://cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com/\
+        x509_public_certificate_2021012101.pem";
+
+    #[test]
+    fn certificates_of_every_region_of_eventbridge_are_at_two_hosts() {
+        for region in REGIONS {
+            for oss in OSS_HOSTS {
+                for name in ["2021012101", "test", "v2.1_a-b"] {
+                    let url = format!("https://{region}{oss}/x509_public_certificate_{name}.pem");
+                    let parsed = CertificateUrl::parse(&url, None);
+                    assert_eq!(parsed.unwrap().as_str(), url);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_region_that_is_configured_is_known_before_the_list_has_it() {
+        let url = GOOD.replace("https://cn-hangzhou", "https://xx-new-1");
+        let region = RegionId::parse("xx-new-1").unwrap();
+        assert_eq!(CertificateUrl::parse(&url, None), None);
+        assert!(CertificateUrl::parse(&url, Some(&region)).is_some());
+        assert!(CertificateUrl::parse(GOOD, Some(&region)).is_some());
+    }
+
+    #[test]
+    fn an_address_that_is_not_eventbridges_letter_by_letter_is_refused() {
+        let host = "cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com";
+        let file = "x509_public_certificate_2021012101.pem";
+        let long = "a".repeat(MAX_NAME_BYTES + 1);
+        for url in [
+            // Buckets and names that are any customer's to choose.
+            format!("https://anybody-eventbridge.oss-cn-hangzhou.aliyuncs.com/{file}"),
+            format!("https://evil-cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com/{file}"),
+            format!("https://ap-southeast-2-eventbridge.oss-cn-hangzhou.aliyuncs.com/{file}"),
+            format!("https://-eventbridge.oss-cn-hangzhou.aliyuncs.com/{file}"),
+            format!("https://cn-hangzhou-eventbridge.oss-cn-beijing.aliyuncs.com/{file}"),
+            format!("https://cn-hangzhou-eventbridge.oss-cn-hangzhou-internal.aliyuncs.com/{file}"),
+            format!("https://evil.cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com/{file}"),
+            format!("https://evil.oss-cn-hangzhou.aliyuncs.com/{host}/{file}"),
+            format!("https://{host}.evil.example/{file}"),
+            format!("https://evil.example/{file}"),
+            format!("https://evil.example/{host}/{file}"),
+            // Parts that a parser would take off or repair.
+            format!("http://{host}/{file}"),
+            format!("HTTPS://{host}/{file}"),
+            format!("https:{host}/{file}"),
+            format!("https:/{host}/{file}"),
+            format!("https:\\\\{host}\\{file}"),
+            format!("//{host}/{file}"),
+            format!(" https://{host}/{file}"),
+            format!("https://{host}/{file} "),
+            format!("https://{host}/{file}\n"),
+            format!("https://\t{host}/{file}"),
+            format!("https://{host}:443/{file}"),
+            format!("https://{host}:8443/{file}"),
+            format!("https://{host}:/{file}"),
+            format!("https://{host}./{file}"),
+            format!("https://{}/{file}", host.to_uppercase()),
+            format!("https://{}/{file}", host.replace('.', "\u{3002}")),
+            format!("https://{}/{file}", host.replace("cn-", "\u{441}n-")),
+            format!(
+                "https://{}/{file}",
+                host.replace("aliyuncs", "aliyuncs%2ecom")
+            ),
+            format!("https://user@{host}/{file}"),
+            format!("https://user:password@{host}/{file}"),
+            format!("https://{host}@evil.example/{file}"),
+            format!("https://{host}%2f@evil.example/{file}"),
+            format!("https://evil.example\\@{host}/{file}"),
+            format!("https://evil.example#{host}/{file}"),
+            format!("https://evil.example?{host}/{file}"),
+            // Paths beside the pinned one.
+            format!("https://{host}/own.pem"),
+            format!("https://{host}/{file}?x-oss-process=style"),
+            format!("https://{host}/{file}?"),
+            format!("https://{host}/{file}#fragment"),
+            format!("https://{host}//{file}"),
+            format!("https://{host}/a/{file}"),
+            format!("https://{host}/a/../{file}"),
+            format!("https://{host}/../{file}"),
+            format!("https://{host}/./{file}"),
+            format!("https://{host}/%78509_public_certificate_2021012101.pem"),
+            format!("https://{host}/x509_public_certificate_a%2fb.pem"),
+            format!("https://{host}/x509_public_certificate_a/b.pem"),
+            format!("https://{host}/x509_public_certificate_../../b.pem"),
+            format!("https://{host}/x509_public_certificate_.pem"),
+            format!("https://{host}/x509_public_certificate_{long}.pem"),
+            format!("https://{host}/x509_public_certificate_1.pem.exe"),
+            format!("https://{host}/X509_public_certificate_1.pem"),
+            format!("https://{host}/x509_public_certificate_\u{664}.pem"),
+            format!("https://{host}"),
+            format!("https://{host}/"),
+            "file:///etc/passwd".to_owned(),
+            "https://".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(CertificateUrl::parse(&url, None), None, "{url:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_certificate_with_a_strong_rsa_key_is_read() {
+        let key = include_bytes!("../../../tests/fixtures/webhook/private-key.pem");
+        let short = include_bytes!("../../../tests/fixtures/webhook/short-key-certificate.pem");
+        let elliptic = include_bytes!("../../../tests/fixtures/webhook/elliptic-certificate.pem");
+        for pem in [
+            &b""[..],
+            b"-----BEGIN CERTIFICATE-----",
+            b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+            b"<html>not found</html>",
+            key,
+            short,
+            elliptic,
+            &[0xff; 100],
+        ] {
+            assert_eq!(Certificate::from_pem(pem), Err(InvalidCertificate));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_are_never_a_certificate_and_never_panic(pem: Vec<u8>) {
+            proptest::prop_assert!(Certificate::from_pem(&pem).is_err());
+        }
+
+        #[test]
+        fn whatever_is_taken_is_an_address_at_these_hosts(text in ".{0,90}") {
+            proptest::prop_assert_eq!(CertificateUrl::parse(&text, None), None);
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Authorizes pushes: the policy, with the certificates that it needs.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::certificates::{Certificates, Fetched, Fetching};
+use super::{
+    Certificate, CertificateUrl, Headers, MAX_PUSH_BYTES, Push, Refused, Verdict, WebhookPolicy,
+};
+
+/// A sender waits for its answer meanwhile. The whole of a fetch, from the look-up to the last byte.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// A certificate has one or two kilobytes.
+const MAX_CERTIFICATE_BYTES: usize = 64 << 10;
+
+/// Authorizes pushes. Copies share the certificates that were fetched.
+#[derive(Clone)]
+pub struct Gate {
+    policy: WebhookPolicy,
+    fetch: Arc<dyn Fetch>,
+    certificates: Arc<Mutex<Certificates>>,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.policy.fmt(f)
+    }
+}
+
+/// Why a push is not served; the variants are what the sender does next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    /// It must not send that again.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It may send it again: the certificate could not be fetched.
+    #[error("EventBridge's certificate cannot be fetched: {0}")]
+    NoCertificate(String),
+    /// It must send less at once.
+    #[error("the body has more than {MAX_PUSH_BYTES} bytes")]
+    TooLarge,
+}
+
+/// A push whose headers are in order.
+#[derive(Debug)]
+#[must_use = "the body is not checked yet"]
+pub struct Admitted(Verdict);
+
+impl Gate {
+    /// Serves what `policy` says.
+    pub fn new(policy: WebhookPolicy, http: reqwest::Client) -> Self {
+        Self::with(policy, Arc::new(http))
+    }
+
+    fn with(policy: WebhookPolicy, fetch: Arc<dyn Fetch>) -> Self {
+        let certificates = Arc::default();
+        Self {
+            policy,
+            fetch,
+            certificates,
+        }
+    }
+
+    /// Whether a push is served.
+    ///
+    /// # Errors
+    /// [`GateError`] when it is not.
+    pub async fn check(&self, push: &Push<'_>) -> Result<(), GateError> {
+        let admitted = self.admit(push.headers, push.is_authenticated)?;
+        self.check_body(admitted, push.headers, push.body).await
+    }
+
+    /// What the headers alone say, before the body is read.
+    ///
+    /// # Errors
+    /// [`GateError::Refused`] when the push is not served, whatever its body is.
+    pub fn admit(&self, headers: &Headers, is_authenticated: bool) -> Result<Admitted, GateError> {
+        let verdict = self
+            .policy
+            .judge(headers, is_authenticated, Timestamp::now())?;
+        Ok(Admitted(verdict))
+    }
+
+    /// Whether a push whose headers are in order is served, now that its body is read.
+    ///
+    /// # Errors
+    /// [`GateError`] when it is not.
+    pub async fn check_body(
+        &self,
+        admitted: Admitted,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<(), GateError> {
+        if body.len() > MAX_PUSH_BYTES {
+            return Err(GateError::TooLarge);
+        }
+        let Verdict::NeedsSignature(url) = admitted.0 else {
+            return Ok(());
+        };
+        // Before the certificate is fetched, so that nothing is fetched for other customers.
+        self.policy.expects(body)?;
+        let certificate = self.certificate(&url).await?;
+        Ok(self.policy.verify(headers, body, &certificate)?)
+    }
+
+    async fn certificate(&self, url: &CertificateUrl) -> Result<Certificate, GateError> {
+        let fetching = self.fetching(url);
+        let fetched = match fetching {
+            Ok(fetching) => fetching.await,
+            Err(error) => Err(error),
+        };
+        fetched.map_err(GateError::NoCertificate)
+    }
+
+    fn fetching(&self, url: &CertificateUrl) -> Result<Fetching, String> {
+        let lock = self.certificates.lock();
+        let mut certificates = lock.unwrap_or_else(PoisonError::into_inner);
+        let begin = || {
+            let fetch = self.fetch.fetch(url.clone());
+            // A task of its own goes on when the sender that made it begin hangs up.
+            let task = tokio::spawn(fetch_certificate(fetch));
+            async move { task.await.unwrap_or_else(|error| Err(error.to_string())) }.boxed()
+        };
+        certificates.get(url, Instant::now(), begin)
+    }
+}
+
+async fn fetch_certificate(fetch: BoxFuture<'static, Result<Vec<u8>, String>>) -> Fetched {
+    let pem = tokio::time::timeout(FETCH_TIMEOUT, fetch).await;
+    let pem = pem.map_err(|_| format!("it took more than {} s", FETCH_TIMEOUT.as_secs()))??;
+    Certificate::from_pem(&pem).map_err(|error| error.to_string())
+}
+
+/// Brings the bytes at an address of EventBridge's.
+trait Fetch: Send + Sync {
+    fn fetch(&self, url: CertificateUrl) -> BoxFuture<'static, Result<Vec<u8>, String>>;
+}
+
+impl Fetch for reqwest::Client {
+    fn fetch(&self, url: CertificateUrl) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        get(self.clone(), url.as_str().to_owned()).boxed()
+    }
+}
+
+/// The client follows no redirect, so one is a status like others.
+async fn get(http: reqwest::Client, url: String) -> Result<Vec<u8>, String> {
+    let failed = |error: reqwest::Error| crate::http::innermost(&error.without_url());
+    let mut response = http.get(url).send().await.map_err(failed)?;
+    if response.status() != 200 {
+        return Err(format!("status {}", response.status().as_u16()));
+    }
+    let mut pem = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(failed)? {
+        if pem.len() + piece.len() > MAX_CERTIFICATE_BYTES {
+            return Err(format!("it has more than {MAX_CERTIFICATE_BYTES} bytes"));
+        }
+        pem.extend_from_slice(&piece);
+    }
+    Ok(pem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::super::tests::{ACCOUNT, BODY, signed_now};
+    use super::*;
+
+    const PEM: &[u8] = include_bytes!("../../../tests/fixtures/webhook/certificate.pem");
+
+    /// Stands for EventBridge's bucket; counts what is fetched.
+    struct Bucket {
+        fetched: AtomicUsize,
+        answer: Result<Vec<u8>, String>,
+        /// Answers after this time.
+        takes: Duration,
+    }
+
+    impl Bucket {
+        fn new(answer: Result<Vec<u8>, String>) -> Arc<Self> {
+            let fetched = AtomicUsize::new(0);
+            let takes = Duration::from_secs(1);
+            Arc::new(Self {
+                fetched,
+                answer,
+                takes,
+            })
+        }
+
+        fn count(&self) -> usize {
+            self.fetched.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Fetch for Bucket {
+        fn fetch(&self, _: CertificateUrl) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+            self.fetched.fetch_add(1, Ordering::Relaxed);
+            let (answer, takes) = (self.answer.clone(), self.takes);
+            async move {
+                tokio::time::sleep(takes).await;
+                answer
+            }
+            .boxed()
+        }
+    }
+
+    fn gate(bucket: &Arc<Bucket>) -> Gate {
+        let policy = WebhookPolicy {
+            url: Some(super::super::tests::URL.to_owned()),
+            accounts: [ACCOUNT.to_owned()].into(),
+            ..WebhookPolicy::default()
+        };
+        Gate::with(policy, bucket.clone())
+    }
+
+    async fn check(gate: &Gate, headers: &Headers, body: &[u8]) -> Result<(), GateError> {
+        let is_authenticated = false;
+        let push = Push {
+            headers,
+            body,
+            is_authenticated,
+        };
+        gate.check(&push).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forty_pushes_at_once_and_forty_after_them_fetch_one_certificate() {
+        let bucket = Bucket::new(Ok(PEM.to_vec()));
+        let gate = gate(&bucket);
+        let headers = signed_now(BODY);
+        let at_once = (0..40).map(|_| check(&gate, &headers, BODY));
+        for checked in futures_util::future::join_all(at_once).await {
+            assert_eq!(checked, Ok(()));
+        }
+        for _ in 0..40 {
+            assert_eq!(check(&gate, &headers, BODY).await, Ok(()));
+        }
+        assert_eq!(bucket.count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forty_anonymous_pushes_lead_to_one_look_up_where_it_fails() {
+        let bucket = Bucket::new(Err("no such host".to_owned()));
+        let gate = gate(&bucket);
+        let headers = signed_now(b"signed for another body");
+        for _ in 0..40 {
+            let refused = check(&gate, &headers, BODY).await;
+            let why = GateError::NoCertificate("no such host".to_owned());
+            assert_eq!(refused, Err(why));
+        }
+        assert_eq!(bucket.count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_goes_on_when_the_sender_that_made_it_begin_hangs_up() {
+        let bucket = Bucket::new(Ok(PEM.to_vec()));
+        let gate = gate(&bucket);
+        let headers = signed_now(BODY);
+        for _ in 0..40 {
+            let hung_up = Duration::from_millis(1);
+            let checked = tokio::time::timeout(hung_up, check(&gate, &headers, BODY)).await;
+            assert!(checked.is_err());
+        }
+        assert_eq!(check(&gate, &headers, BODY).await, Ok(()));
+        assert_eq!(bucket.count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_that_hangs_is_given_up_after_three_seconds() {
+        let bucket = Arc::new(Bucket {
+            fetched: AtomicUsize::new(0),
+            answer: Ok(PEM.to_vec()),
+            takes: Duration::from_hours(1),
+        });
+        let start = Instant::now();
+        let refused = check(&gate(&bucket), &signed_now(BODY), BODY).await;
+        let why = GateError::NoCertificate("it took more than 3 s".to_owned());
+        assert_eq!(refused, Err(why));
+        assert_eq!(start.elapsed().as_secs(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_fetched_for_what_cannot_be_good() {
+        let bucket = Bucket::new(Ok(PEM.to_vec()));
+        let gate = gate(&bucket);
+        let good = signed_now(BODY);
+        let foreign = br#"{"aliyunaccountid":"9"}"#;
+        let refused = check(&gate, &good, foreign).await.unwrap_err();
+        assert_eq!(
+            refused,
+            GateError::Refused(Refused::ForeignAccount("account 9".into()))
+        );
+        let huge = vec![b' '; MAX_PUSH_BYTES + 1];
+        assert_eq!(check(&gate, &good, &huge).await, Err(GateError::TooLarge));
+        for (name, value) in [
+            (
+                "x-eventbridge-signature-url",
+                "https://anybody-eventbridge.oss-cn-hangzhou.aliyuncs.com/own.pem",
+            ),
+            ("x-eventbridge-signature-v2", "AAAA"),
+            ("x-eventbridge-signature-v2", ""),
+            ("x-eventbridge-signature-timestamp", "0"),
+        ] {
+            let mut headers: Headers = [(name, value)].into_iter().collect();
+            for other in good.names().filter(|other| *other != name) {
+                headers.add(other, good.one(other).unwrap().unwrap());
+            }
+            let refused = check(&gate, &headers, BODY).await;
+            assert!(matches!(refused, Err(GateError::Refused(_))), "{name}");
+        }
+        assert_eq!(bucket.count(), 0);
+    }
+
+    /// Answers one connection with these bytes, and then with `more` for as long as it is read.
+    async fn serve(
+        answer: String,
+        more: &'static [u8],
+    ) -> (String, tokio::task::JoinHandle<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x.pem", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let mut sent = 0;
+            while !more.is_empty() && stream.write_all(more).await.is_ok() {
+                sent += more.len();
+            }
+            sent
+        });
+        (url, server)
+    }
+
+    #[tokio::test]
+    async fn what_a_bucket_answers_is_read_to_a_limit_and_no_redirect_is_followed() {
+        const CHUNK: &[u8] = b"8\r\n--------\r\n";
+        let ok = |headers: &str| format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n");
+        let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let away = format!(
+            "HTTP/1.1 302 Found\r\nlocation: http://{}/x.pem\r\ncontent-length: 0\r\n\r\n",
+            elsewhere.local_addr().unwrap()
+        );
+        for (answer, more, why) in [
+            (
+                ok("transfer-encoding: chunked"),
+                CHUNK,
+                "it has more than 65536 bytes",
+            ),
+            (
+                ok("content-length: 1073741824"),
+                CHUNK,
+                "it has more than 65536 bytes",
+            ),
+            (away, &b""[..], "status 302"),
+            (
+                "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                b"",
+                "status 404",
+            ),
+        ] {
+            let (url, server) = serve(answer, more).await;
+            let http = crate::http::client(&Default::default()).unwrap();
+            assert_eq!(get(http, url).await, Err(why.to_owned()));
+            server.await.unwrap();
+        }
+        let (url, _server) = serve(ok("content-length: 4"), b"").await;
+        let cut_off = get(crate::http::client(&Default::default()).unwrap(), url).await;
+        assert!(cut_off.is_err(), "{cut_off:?}");
+        tokio::select! {
+            biased;
+            _ = elsewhere.accept() => panic!("the redirect was followed"),
+            () = std::future::ready(()) => {}
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! Who may push events over HTTP: EventBridge's signature, a shared token, or a platform that has
+//! already authenticated the sender. Time and certificates are passed in.
+//!
+//! Sources: aliyun/alibabacloud-eventbridge-sdk (version 1: an HMAC whose key comes encrypted with
+//! EventBridge's private key), and EventBridge's documents on HTTP targets (version 2: an RSA
+//! signature).
+
+mod accounts; // whose events a body has
+pub mod authorizer; // whom a platform names as the sender
+mod certificate; // EventBridge's certificates, and what their keys have signed
+mod certificates; // certificates that were fetched, and failures to fetch them
+pub mod gate; // authorizes pushes; fetches certificates
+mod headers; // names in any case, values as often as they were sent
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq as _};
+
+pub use certificate::{Certificate, CertificateUrl, InvalidCertificate};
+pub use headers::Headers;
+
+use crate::model::credentials::Secret;
+use crate::model::ids::RegionId;
+
+/// EventBridge's own bound: what is older or newer may be a recording.
+const MAX_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// Longest body of a push, in bytes. An event of EventBridge has 64 KB at most, and anybody may
+/// send, so this bounds what strangers can make the receiver hold.
+pub const MAX_PUSH_BYTES: usize = 1 << 20;
+
+/// Which pushes are served.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebhookPolicy {
+    /// `x-eventbridge-signature-token` must be one of these, where there is one: two while a token
+    /// is replaced by another.
+    pub tokens: Vec<Secret>,
+    /// Signatures are verified, for pushes to this address, letter by letter as EventBridge is
+    /// configured with it.
+    pub url: Option<String>,
+    /// Accounts whose events a signature is good for; any account's where this is empty, which
+    /// the settings allow only beside a token.
+    pub accounts: BTreeSet<String>,
+    /// A region of EventBridge besides those that are known.
+    pub region: Option<RegionId>,
+    /// Pushes with neither token nor signature are served, where neither is configured.
+    pub allows_unsigned: bool,
+}
+
+/// An HTTP request, as far as it matters.
+pub struct Push<'a> {
+    /// As they were sent.
+    pub headers: &'a Headers,
+    /// As it was sent.
+    pub body: &'a [u8],
+    /// Whether the platform has authenticated the sender, and names it.
+    pub is_authenticated: bool,
+}
+
+/// Why a push is unauthorized. The log says it; the sender learns only that it is so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Nothing says who sent it.
+    #[error(
+        "the request has neither the token nor a signature: set WEBHOOK_TOKEN or WEBHOOK_URL to \
+         what EventBridge is configured with"
+    )]
+    Unsigned,
+    /// The token is another.
+    #[error("x-eventbridge-signature-token is not WEBHOOK_TOKEN")]
+    WrongToken,
+    /// Two values for one header of the signature.
+    #[error("{0} was sent more than once")]
+    Repeated(&'static str),
+    /// The signature does not match, or a part of it is missing.
+    #[error("the signature is not good: {0}")]
+    BadSignature(&'static str),
+    /// It was signed too long ago, or a clock is wrong.
+    #[error("the signature's time is more than {} s off", MAX_SKEW.as_secs())]
+    Stale,
+    /// The certificate is not from where EventBridge keeps its own.
+    #[error("the signature's certificate is not at an address of EventBridge")]
+    ForeignCertificate,
+    /// EventBridge signs for every customer, and this is not an expected one.
+    #[error("{0} is not among WEBHOOK_ACCOUNTS")]
+    ForeignAccount(String),
+}
+
+/// What is left to be done about a push once its headers are known.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Serve it.
+    Authorized,
+    /// Serve it if [`WebhookPolicy::expects`] its body, and if [`WebhookPolicy::verify`] finds its
+    /// signature good with the certificate at this address.
+    NeedsSignature(CertificateUrl),
+}
+
+const TIMESTAMP: &str = "x-eventbridge-signature-timestamp";
+const METHOD: &str = "x-eventbridge-signature-method";
+const HASH_METHOD: &str = "x-eventbridge-hash-method";
+const VERSION: &str = "x-eventbridge-signature-version";
+const CERTIFICATE: &str = "x-eventbridge-signature-url";
+const TOKEN: &str = "x-eventbridge-signature-token";
+const SECRET: &str = "x-eventbridge-signature-secret";
+const SIGNATURE_1: &str = "x-eventbridge-signature";
+const SIGNATURE_2: &str = "x-eventbridge-signature-v2";
+
+/// Lengths of RSA signatures by keys of 1024 to 4096 bits, in bytes.
+const RSA_BYTES: std::ops::RangeInclusive<usize> = 128..=512;
+const SHA1_BYTES: usize = 20;
+
+impl WebhookPolicy {
+    /// All that the headers say. A token or a signature that is configured is asked for always,
+    /// also where the platform has authenticated the sender: it may know more senders than this
+    /// receiver is for.
+    ///
+    /// # Errors
+    /// [`Refused`] when the push must not be served.
+    pub fn judge(
+        &self,
+        headers: &Headers,
+        is_authenticated: bool,
+        now: Timestamp,
+    ) -> Result<Verdict, Refused> {
+        if !self.tokens.is_empty() {
+            self.check_token(headers)?;
+        }
+        if self.url.is_some() {
+            return self
+                .judge_signature(headers, now)
+                .map(Verdict::NeedsSignature);
+        }
+        if !self.tokens.is_empty() || is_authenticated || self.allows_unsigned {
+            return Ok(Verdict::Authorized);
+        }
+        Err(Refused::Unsigned)
+    }
+
+    fn check_token(&self, headers: &Headers) -> Result<(), Refused> {
+        let given = one(headers, TOKEN)?.ok_or(Refused::Unsigned)?;
+        let given = hash(given.as_bytes());
+        // Digests, and each token compared: neither content nor length nor which one shows in
+        // how long it takes.
+        let is_equal = self.tokens.iter().fold(Choice::from(0), |found, token| {
+            found | given.ct_eq(&hash(token.expose().as_bytes()))
+        });
+        if bool::from(is_equal) {
+            Ok(())
+        } else {
+            Err(Refused::WrongToken)
+        }
+    }
+
+    /// The address of the certificate, once all else about the signature is in order: nothing is
+    /// fetched for what cannot be good.
+    fn judge_signature(
+        &self,
+        headers: &Headers,
+        now: Timestamp,
+    ) -> Result<CertificateUrl, Refused> {
+        for name in [TIMESTAMP, METHOD, HASH_METHOD, VERSION, TOKEN] {
+            one(headers, name)?;
+        }
+        // A signature covers no header but its own, and these would say what the event is.
+        if self.tokens.is_empty() && headers.names().any(|name| name.starts_with("ce-")) {
+            return Err(Refused::BadSignature(
+                "it does not cover the headers of a CloudEvent",
+            ));
+        }
+        let v1 = one(headers, SIGNATURE_1)?;
+        let v2 = one(headers, SIGNATURE_2)?;
+        let secret = one(headers, SECRET)?;
+        let bytes = |text: &str| BASE64_STANDARD.decode(text).unwrap_or_default().len();
+        let is_rsa = |text: &str| RSA_BYTES.contains(&bytes(text));
+        let has_form = match (v2, v1) {
+            (Some(signature), _) => is_rsa(signature),
+            (None, Some(hmac)) => bytes(hmac) == SHA1_BYTES && secret.is_some_and(is_rsa),
+            (None, None) => return Err(Refused::Unsigned),
+        };
+        if !has_form {
+            return Err(Refused::BadSignature("it has another form"));
+        }
+        let millis = one(headers, TIMESTAMP)?.and_then(|text| text.parse().ok());
+        let time = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let time = time.ok_or(Refused::BadSignature("it has no readable time"))?;
+        if time.duration_since(now).abs() > MAX_SKEW {
+            return Err(Refused::Stale);
+        }
+        one(headers, CERTIFICATE)?
+            .and_then(|text| CertificateUrl::parse(text, self.region.as_ref()))
+            .ok_or(Refused::ForeignCertificate)
+    }
+
+    /// Whether every event in the body names an account whose events are expected.
+    ///
+    /// # Errors
+    /// [`Refused::ForeignAccount`] when one does not.
+    pub fn expects(&self, body: &[u8]) -> Result<(), Refused> {
+        if self.accounts.is_empty() {
+            return Ok(());
+        }
+        accounts::check(body, &self.accounts).map_err(Refused::ForeignAccount)
+    }
+
+    /// Whether the signature is good, by the certificate at the address that
+    /// [`judge`](Self::judge) gave.
+    ///
+    /// # Errors
+    /// [`Refused`] when the push must not be served.
+    pub fn verify(
+        &self,
+        headers: &Headers,
+        body: &[u8],
+        certificate: &Certificate,
+    ) -> Result<(), Refused> {
+        let url = self.url.as_ref().ok_or(Refused::Unsigned)?;
+        if let Some(signature) = one(headers, SIGNATURE_2)? {
+            let names = [TIMESTAMP, HASH_METHOD, VERSION, CERTIFICATE, TOKEN];
+            let text = string_to_sign(url, headers, body, &names)?;
+            return certificate.verify_v2(&text, signature);
+        }
+        let names = [TIMESTAMP, METHOD, VERSION, CERTIFICATE, TOKEN];
+        let text = string_to_sign(url, headers, body, &names)?;
+        let secret = one(headers, SECRET)?.ok_or(Refused::BadSignature("it has no secret"))?;
+        let signature = one(headers, SIGNATURE_1)?.ok_or(Refused::Unsigned)?;
+        certificate.verify_v1(&text, secret, signature)
+    }
+}
+
+fn one<'a>(headers: &'a Headers, name: &'static str) -> Result<Option<&'a str>, Refused> {
+    headers.one(name).map_err(|_| Refused::Repeated(name))
+}
+
+/// Address, headers and body, a line each. The last line's end is part of version 1.
+fn string_to_sign(
+    url: &str,
+    headers: &Headers,
+    body: &[u8],
+    names: &[&'static str],
+) -> Result<Vec<u8>, Refused> {
+    let mut text = format!("{url}\n").into_bytes();
+    for name in names {
+        if let Some(value) = one(headers, name)? {
+            text.extend_from_slice(format!("{name}: {value}\n").as_bytes());
+        }
+    }
+    text.extend_from_slice(body);
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn hash(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest as _;
+    Sha256::digest(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    use rsa::pkcs1v15::{Pkcs1v15Sign, SigningKey};
+    use rsa::pkcs8::DecodePrivateKey as _;
+    use rsa::signature::{SignatureEncoding as _, Signer as _};
+    use sha1::Sha1;
+
+    use super::*;
+
+    const MILLIS: &str = "1798761600000";
+    const NOW: &str = "2027-01-01T00:00:00Z";
+    pub(super) const URL: &str = "http://127.0.0.1:8080/cloudevents";
+    pub(super) const ACCOUNT: &str = "1000000000000001";
+    pub(super) const BODY: &[u8] = br#"{"aliyunaccountid":"1000000000000001","type":"t"}"#;
+    const PEM_ADDRESS: &str = "https://cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com/\
+        x509_public_certificate_2021012101.pem";
+
+    fn private_key() -> rsa::PrivateKey {
+        let pem = include_str!("../../../tests/fixtures/webhook/private-key.pem");
+        rsa::PrivateKey::from_pkcs8_pem(pem).unwrap()
+    }
+
+    fn certificate() -> Certificate {
+        let pem = include_bytes!("../../../tests/fixtures/webhook/certificate.pem");
+        Certificate::from_pem(pem).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        NOW.parse().unwrap()
+    }
+
+    fn headers(pairs: &[(&str, &str)]) -> Headers {
+        pairs.iter().copied().collect()
+    }
+
+    /// The same headers, with one replaced.
+    fn with(headers: &Headers, name: &str, value: &str) -> Headers {
+        let mut changed: Headers = [(name, value)].into_iter().collect();
+        for other in headers.names().filter(|other| *other != name) {
+            changed.add(other, headers.one(other).unwrap().unwrap());
+        }
+        changed
+    }
+
+    fn policy(token: Option<&str>, url: Option<&str>) -> WebhookPolicy {
+        WebhookPolicy {
+            tokens: token.map(Secret::new).into_iter().collect(),
+            url: url.map(str::to_owned),
+            ..WebhookPolicy::default()
+        }
+    }
+
+    /// As EventBridge signs it, with the double's key.
+    fn signed_v1(token: &[(&str, &str)]) -> Headers {
+        let mut headers = headers(&[
+            (TIMESTAMP, MILLIS),
+            (METHOD, "HMAC-SHA1"),
+            (VERSION, "1.0"),
+            (CERTIFICATE, PEM_ADDRESS),
+        ]);
+        for (name, value) in token {
+            headers.add(name, *value);
+        }
+        let names = [TIMESTAMP, METHOD, VERSION, CERTIFICATE, TOKEN];
+        let text = string_to_sign(URL, &headers, BODY, &names).unwrap();
+        let mut hmac = Hmac::<Sha1>::new_from_slice(b"one-time secret").unwrap();
+        hmac.update(&text);
+        let signature = BASE64_STANDARD.encode(hmac.finalize().into_bytes());
+        let secret = private_key().sign(Pkcs1v15Sign::new_unprefixed(), b"one-time secret");
+        headers.add(SECRET, BASE64_STANDARD.encode(secret.unwrap()));
+        headers.add(SIGNATURE_1, signature);
+        headers
+    }
+
+    fn signed_v2_at(millis: &str, body: &[u8], last_line_end: bool) -> Headers {
+        let mut headers = headers(&[
+            (TIMESTAMP, millis),
+            (HASH_METHOD, "SHA256"),
+            (VERSION, "2.0"),
+            (CERTIFICATE, PEM_ADDRESS),
+            (TOKEN, "t"),
+        ]);
+        let names = [TIMESTAMP, HASH_METHOD, VERSION, CERTIFICATE, TOKEN];
+        let mut text = string_to_sign(URL, &headers, body, &names).unwrap();
+        if !last_line_end {
+            text.pop();
+        }
+        let signature = SigningKey::<Sha256>::new(private_key()).sign(&text);
+        headers.add(SIGNATURE_2, BASE64_STANDARD.encode(signature.to_bytes()));
+        headers
+    }
+
+    fn signed_v2(last_line_end: bool) -> Headers {
+        signed_v2_at(MILLIS, BODY, last_line_end)
+    }
+
+    pub(super) fn signed_now(body: &[u8]) -> Headers {
+        let millis = Timestamp::now().as_millisecond().to_string();
+        signed_v2_at(&millis, body, false)
+    }
+
+    fn judge(policy: &WebhookPolicy, headers: &Headers) -> Result<Verdict, Refused> {
+        policy.judge(headers, false, now())
+    }
+
+    /// The test vector of the official SDK; its certificate is not at hand, its text is.
+    #[test]
+    fn the_text_of_version_1_is_the_official_one() {
+        let headers = headers(&[
+            (TIMESTAMP, "1612167546574"),
+            (METHOD, "HMAC-SHA1"),
+            (VERSION, "1.0"),
+            (CERTIFICATE, PEM_ADDRESS),
+        ]);
+        let names = [TIMESTAMP, METHOD, VERSION, CERTIFICATE, TOKEN];
+        let body = b"Data is data1, constant is Please deal with it timely.";
+        let text = string_to_sign(URL, &headers, body, &names).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            format!(
+                "{URL}\n{TIMESTAMP}: 1612167546574\n{METHOD}: HMAC-SHA1\n{VERSION}: 1.0\n\
+                 {CERTIFICATE}: {PEM_ADDRESS}\n\
+                 Data is data1, constant is Please deal with it timely.\n"
+            )
+        );
+    }
+
+    #[test]
+    fn good_signatures_of_both_versions_are_served() {
+        let address = CertificateUrl::parse(PEM_ADDRESS, None).unwrap();
+        for headers in [
+            signed_v1(&[]),
+            signed_v1(&[(TOKEN, "t")]),
+            signed_v2(true),
+            signed_v2(false),
+        ] {
+            let policy = policy(None, Some(URL));
+            let verdict = judge(&policy, &headers);
+            assert_eq!(verdict, Ok(Verdict::NeedsSignature(address.clone())));
+            let verified = policy.verify(&headers, BODY, &certificate());
+            assert_eq!(verified, Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_dates_of_a_certificate_do_not_matter() {
+        let pem = include_bytes!("../../../tests/fixtures/webhook/old-certificate.pem");
+        let old = Certificate::from_pem(pem).unwrap();
+        let policy = policy(None, Some(URL));
+        assert_eq!(policy.verify(&signed_v2(false), BODY, &old), Ok(()));
+    }
+
+    #[test]
+    fn whatever_is_changed_is_noticed() {
+        for original in [signed_v1(&[(TOKEN, "t")]), signed_v2(false)] {
+            let signed = policy(None, Some(URL));
+            let elsewhere = policy(None, Some("http://127.0.0.1:8080/other"));
+            let bad = |policy: &WebhookPolicy, headers: &Headers, body: &[u8]| {
+                let verdict = policy.verify(headers, body, &certificate());
+                matches!(verdict, Err(Refused::BadSignature(_)))
+            };
+            assert!(!bad(&signed, &original, BODY));
+            assert!(bad(&elsewhere, &original, BODY), "the address");
+            assert!(bad(&signed, &original, b"other"), "the body");
+            for name in original.names() {
+                let value = original.one(name).unwrap().unwrap();
+                let changed = with(&original, name, &format!("A{}", &value[1..]));
+                assert!(bad(&signed, &changed, BODY), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_recording_is_refused() {
+        let (headers, policy) = (signed_v2(false), policy(None, Some(URL)));
+        for (now, is_served) in [
+            ("2027-01-01T00:01:00Z", true),
+            ("2027-01-01T00:01:01Z", false),
+            ("2026-12-31T23:59:00Z", true),
+            ("2026-12-31T23:58:59Z", false),
+        ] {
+            let verdict = policy.judge(&headers, false, now.parse().unwrap());
+            assert_eq!(verdict.is_ok(), is_served, "{now}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused() {
+        let policy = policy(None, Some(URL));
+        for (time, refused) in [
+            ("", None),
+            ("now", None),
+            ("1798761600000.5", None),
+            ("NaN", None),
+            ("9223372036854775807", None),
+            ("-9223372036854775808", None),
+            ("99999999999999999999999999", None),
+            ("0", Some(Refused::Stale)),
+            ("-1", Some(Refused::Stale)),
+            ("1798761600", Some(Refused::Stale)),
+            ("253402207199999", Some(Refused::Stale)),
+        ] {
+            let unreadable = Refused::BadSignature("it has no readable time");
+            let verdict = judge(&policy, &with(&signed_v2(false), TIMESTAMP, time));
+            assert_eq!(verdict, Err(refused.unwrap_or(unreadable)), "{time}");
+        }
+    }
+
+    #[test]
+    fn certificates_of_others_are_not_fetched() {
+        for address in [
+            "https://anybody-eventbridge.oss-cn-hangzhou.aliyuncs.com/own.pem",
+            "https://evil.example/x509_public_certificate_1.pem",
+            "",
+        ] {
+            let headers = with(&signed_v2(false), CERTIFICATE, address);
+            let verdict = judge(&policy(None, Some(URL)), &headers);
+            assert_eq!(verdict, Err(Refused::ForeignCertificate), "{address}");
+        }
+    }
+
+    #[test]
+    fn events_of_other_customers_are_refused_although_eventbridge_signed_them() {
+        let mut policy = policy(None, Some(URL));
+        let foreign = br#"{"aliyunaccountid":"9","type":"t"}"#;
+        assert_eq!(policy.expects(foreign), Ok(()));
+        policy.accounts.insert(ACCOUNT.to_owned());
+        assert_eq!(policy.expects(BODY), Ok(()));
+        let why = Refused::ForeignAccount("account 9".to_owned());
+        assert_eq!(policy.expects(foreign), Err(why));
+    }
+
+    #[test]
+    fn a_token_is_enough_where_only_a_token_is_set() {
+        let good = headers(&[(TOKEN, "shared")]);
+        let token = policy(Some("shared"), None);
+        assert_eq!(judge(&token, &good), Ok(Verdict::Authorized));
+        for wrong in ["", "Shared", "shared ", "share", "shared,shared", "sharedd"] {
+            let headers = headers(&[(TOKEN, wrong)]);
+            assert_eq!(judge(&token, &headers), Err(Refused::WrongToken));
+        }
+        assert_eq!(judge(&token, &headers(&[])), Err(Refused::Unsigned));
+        let both = policy(Some("shared"), Some(URL));
+        assert_eq!(judge(&both, &good), Err(Refused::Unsigned));
+    }
+
+    #[test]
+    fn a_header_that_was_sent_twice_is_refused_whichever_value_is_good() {
+        let token = policy(Some("shared"), None);
+        for pair in [
+            ["shared", "wrong"],
+            ["wrong", "shared"],
+            ["shared", "shared"],
+        ] {
+            let twice: Headers = pair.map(|value| (TOKEN, value)).into_iter().collect();
+            assert_eq!(judge(&token, &twice), Err(Refused::Repeated(TOKEN)));
+        }
+        let signed = policy(None, Some(URL));
+        for original in [signed_v1(&[(TOKEN, "t")]), signed_v2(false)] {
+            let names: Vec<_> = original.names().map(str::to_owned).collect();
+            for name in names {
+                let mut twice = original.clone();
+                twice.add(&name, "0");
+                let verdict = judge(&signed, &twice);
+                assert!(matches!(verdict, Err(Refused::Repeated(_))), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_alone_is_not_good_for_an_event_in_headers_it_does_not_cover() {
+        let mut headers = signed_v2(false);
+        headers.add("ce-aliyunaccountid", "9");
+        let verdict = judge(&policy(None, Some(URL)), &headers);
+        assert!(
+            matches!(verdict, Err(Refused::BadSignature(_))),
+            "{verdict:?}"
+        );
+        assert!(judge(&policy(Some("t"), Some(URL)), &headers).is_ok());
+    }
+
+    #[test]
+    fn while_a_token_is_replaced_both_are_good() {
+        let mut both = policy(Some("new"), None);
+        both.tokens.push(Secret::new("old"));
+        for (given, verdict) in [
+            ("new", Ok(Verdict::Authorized)),
+            ("old", Ok(Verdict::Authorized)),
+            ("new,old", Err(Refused::WrongToken)),
+            ("", Err(Refused::WrongToken)),
+        ] {
+            let headers = headers(&[(TOKEN, given)]);
+            assert_eq!(judge(&both, &headers), verdict, "{given}");
+        }
+    }
+
+    #[test]
+    fn unsigned_pushes_are_refused_unless_allowed_or_authenticated_before() {
+        let none = headers(&[]);
+        let nothing = policy(None, None);
+        assert_eq!(judge(&nothing, &none), Err(Refused::Unsigned));
+        let authenticated = nothing.judge(&none, true, now());
+        assert_eq!(authenticated, Ok(Verdict::Authorized));
+        let open = WebhookPolicy {
+            allows_unsigned: true,
+            ..nothing
+        };
+        assert_eq!(judge(&open, &none), Ok(Verdict::Authorized));
+    }
+
+    #[test]
+    fn what_is_configured_is_asked_for_also_where_the_platform_authenticated_the_sender() {
+        for policy in [policy(Some("shared"), None), policy(None, Some(URL))] {
+            let open = WebhookPolicy {
+                allows_unsigned: true,
+                ..policy.clone()
+            };
+            for policy in [policy, open] {
+                let verdict = policy.judge(&headers(&[]), true, now());
+                assert_eq!(verdict, Err(Refused::Unsigned));
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+        #[test]
+        fn arbitrary_secrets_and_signatures_never_panic(secret: Vec<u8>, signature: Vec<u8>) {
+            let headers = with(&signed_v1(&[]), SECRET, &BASE64_STANDARD.encode(secret));
+            let headers = with(&headers, SIGNATURE_1, &BASE64_STANDARD.encode(&signature));
+            let policy = policy(None, Some(URL));
+            assert!(policy.verify(&headers, BODY, &certificate()).is_err());
+            let headers = with(&headers, SIGNATURE_2, &BASE64_STANDARD.encode(signature));
+            assert!(policy.verify(&headers, BODY, &certificate()).is_err());
+        }
+    }
+}

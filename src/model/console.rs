@@ -1,0 +1,96 @@
+//! A console output, or why an instance has none.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::InstanceId;
+
+/// Longest text that is taken over from an answer, beside the console itself. It goes into
+/// metadata, logs and messages of a queue.
+pub const MAX_WORD_BYTES: usize = 256;
+
+/// The console output ECS has cached for an instance.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConsoleOutput {
+    /// What the guest wrote: bytes, in no encoding one could rely on. May be empty.
+    pub plain: Vec<u8>,
+    /// `plain` is the text of `ConsoleOutput` as it came, because it is not Base64.
+    pub is_undecoded: bool,
+    /// `LastUpdateTime` as received, at most [`MAX_WORD_BYTES`] of it; empty where it was missing.
+    pub last_update_time: String,
+    /// ECS's ID of the request; empty where it was missing.
+    pub request_id: String,
+    /// The instance ECS says it answers for. The documents' own sample names another one than
+    /// was asked for, so it is a reason for a warning and for nothing more.
+    pub reported_instance_id: Option<String>,
+}
+
+/// The bytes of the guest stay out of logs.
+impl fmt::Debug for ConsoleOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConsoleOutput of {} bytes", self.plain.len())
+    }
+}
+
+impl ConsoleOutput {
+    /// Whether ECS says it answers for another instance than was asked for.
+    pub fn names_another_than(&self, instance_id: &InstanceId) -> bool {
+        self.reported_instance_id
+            .as_deref()
+            .is_some_and(|reported| reported != instance_id.as_str())
+    }
+}
+
+/// Why an instance has no console output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoConsole {
+    /// The instance is being made, stopped, starting or being released.
+    NotRunning,
+    /// Its type has none: a retired one, or Windows.
+    NotSupported,
+    /// No such instance, or no longer.
+    NotFound,
+    /// ECS answered, with nothing in it.
+    Empty,
+}
+
+impl NoConsole {
+    const ALL: [Self; 4] = [
+        Self::NotRunning,
+        Self::NotSupported,
+        Self::NotFound,
+        Self::Empty,
+    ];
+
+    /// A word that stays the same between versions.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotRunning => "not_running",
+            Self::NotSupported => "not_supported",
+            Self::NotFound => "not_found",
+            Self::Empty => "empty",
+        }
+    }
+
+    /// Reads back what [`word`](Self::word) gives.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+
+    /// The same for a person.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NotRunning => "the instance is not running now",
+            Self::NotSupported => "ECS keeps no console output for this type of instance",
+            Self::NotFound => "there is no such instance in this region",
+            Self::Empty => "the console is empty: a guest writes to it with console=ttyS0",
+        }
+    }
+
+    /// Whether a console may still come, when the instance starts or the guest begins to write.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::NotRunning | Self::Empty)
+    }
+}

@@ -1,0 +1,52 @@
+//! How much of its event a console shows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a console shows of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// All of it: it was updated after the event and has settled.
+    Fresh,
+    /// What came before: it was not updated since the event.
+    Stale,
+    /// A part: it was updated after the event, and more may have come.
+    Partial,
+}
+
+impl Freshness {
+    const ALL: [Self; 3] = [Self::Fresh, Self::Stale, Self::Partial];
+
+    /// The word in metadata, keys and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+impl fmt::Display for Freshness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that is not a freshness.
+#[derive(Debug, thiserror::Error)]
+#[error("expected fresh, stale or partial")]
+pub struct InvalidFreshness;
+
+impl FromStr for Freshness {
+    type Err = InvalidFreshness;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFreshness> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|freshness| freshness.as_str() == text)
+            .ok_or(InvalidFreshness)
+    }
+}

@@ -1,0 +1,9 @@
+//! The words of the domain. Pure: this folder imports nothing of ours.
+
+pub mod console; // a console output, or why there is none
+pub mod credentials; // an access key that never shows its secret
+pub mod event; // what happened to an instance
+pub mod freshness; // how much of its event a console shows
+pub mod ids; // instance, region and account IDs, checked
+pub mod outcome; // what became of an event
+pub mod update_time; // LastUpdateTime → digits

@@ -1,0 +1,231 @@
+//! Messages to a later invocation of the function: an SQS queue that delivers them after a delay.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{BehaviorVersion, IdentityCache, Region};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use futures_util::FutureExt as _;
+
+use crate::clock::Clock;
+use crate::credentials::source::Source;
+use crate::credentials::{CredentialsError, CredentialsProvider};
+use crate::model::credentials::Credentials;
+use crate::refusal::Refusal;
+use crate::retry::{self, Remediable, Remedy};
+
+/// SQS delays a message by at most 15 minutes.
+pub const MAX_DELAY: Duration = Duration::from_secs(900);
+/// Most messages that SQS gives at once.
+const MAX_RECEIVED: i32 = 10;
+/// Longest that a message is invisible, by SQS.
+const MAX_INVISIBLE: Duration = Duration::from_secs(12 * 3600);
+/// How long SQS waits for a message, within the time an answer may take.
+const WAIT_SECONDS: i32 = 5;
+
+/// Which queue, and how to speak to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// `https://sqs.{region}.amazonaws.com/{account}/{name}`. Its scheme and host are where
+    /// requests go.
+    pub url: url::Url,
+    /// Region, as the signature names it.
+    pub region: String,
+    /// Where the credentials come from that requests are signed with.
+    pub credentials: Source,
+}
+
+impl QueueConfig {
+    /// Whether it is a FIFO queue: only their names end so ("Amazon SQS FIFO queue and message
+    /// identifiers").
+    pub fn is_fifo(&self) -> bool {
+        self.url.path().trim_end_matches('/').ends_with(".fifo")
+    }
+}
+
+/// A queue.
+///
+/// Its futures are boxed: the SDK's are nested too deep for the compiler to follow them through
+/// every caller.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: Client,
+    credentials: CredentialsProvider,
+    url: String,
+}
+
+/// A message that was received and stays invisible for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// SQS's ID of it, the same each time it is received.
+    pub id: String,
+    /// What was sent.
+    pub body: String,
+    /// What deletes it.
+    pub receipt_handle: String,
+}
+
+/// Why a queue could not do as asked; the variants are what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// Throttled, failing or out of reach. Try again.
+    #[error("the queue is out of reach: {0}")]
+    Unavailable(String),
+    /// The signature's time or token is no longer good. Try again with fresh ones.
+    #[error("the queue asks for a fresh signature: {0}")]
+    StaleSignature(String),
+    /// There are no credentials to ask with.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Keys, permissions or the address are wrong. Someone must mend them.
+    #[error("the queue refused the request: {0}")]
+    Refused(Refusal),
+}
+
+impl Remediable for QueueError {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unavailable(_) | Self::Credentials(CredentialsError::Unavailable(_)) => {
+                Remedy::Wait
+            }
+            Self::StaleSignature(_) => Remedy::SignAgain,
+            Self::Credentials(CredentialsError::Refused(_)) | Self::Refused(_) => Remedy::GiveUp,
+        }
+    }
+
+    fn timed_out(call: &'static str, after: Duration) -> Self {
+        Self::Unavailable(retry::timed_out(call, after))
+    }
+}
+
+impl Queue {
+    /// Builds the client straight from the configuration, as the archive's.
+    pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
+        let credentials = CredentialsProvider::new(config.credentials, http.clone());
+        let client = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.region))
+            .credentials_provider(credentials.clone())
+            .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
+            .endpoint_url(config.url.origin().ascii_serialization())
+            .http_client(crate::http::sdk_client(http, Clock::default()))
+            .retry_config(RetryConfig::disabled()) // `retry` has them, with the deadline.
+            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
+            .build();
+        Self {
+            client: Client::from_conf(client),
+            credentials,
+            url: config.url.into(),
+        }
+    }
+
+    /// Sends a message that is delivered after `delay`, at most [`MAX_DELAY`], rounded up to whole
+    /// seconds.
+    ///
+    /// # Errors
+    /// [`QueueError`]; the message may or may not have been sent then.
+    pub async fn send(&self, body: &str, delay: Duration) -> Result<(), QueueError> {
+        let seconds = delay.min(MAX_DELAY).as_secs_f64().ceil() as i32;
+        let request = self.client.send_message().queue_url(&self.url);
+        let used = self.credentials.get().await?;
+        let sent = request.message_body(body).delay_seconds(seconds).send();
+        match sent.boxed().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.error("SendMessage", &error, &used).await),
+        }
+    }
+
+    /// Up to ten messages, which nobody else receives for as long as `serving` each; none where
+    /// the queue has none.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn receive(&self, serving: Duration) -> Result<Vec<Received>, QueueError> {
+        let invisible = (serving * MAX_RECEIVED as u32).min(MAX_INVISIBLE).as_secs();
+        let request = self.client.receive_message().queue_url(&self.url);
+        let request = request
+            .max_number_of_messages(MAX_RECEIVED)
+            .visibility_timeout(invisible as i32)
+            // Without a wait SQS asks a part of its servers, and may answer none where there are.
+            .wait_time_seconds(WAIT_SECONDS);
+        let used = self.credentials.get().await?;
+        let answer = match request.send().boxed().await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.error("ReceiveMessage", &error, &used).await),
+        };
+        let received = |message: aws_sdk_sqs::types::Message| {
+            Some(Received {
+                id: message.message_id.unwrap_or_default(),
+                body: message.body?,
+                receipt_handle: message.receipt_handle?,
+            })
+        };
+        Ok(answer
+            .messages
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(received)
+            .collect())
+    }
+
+    /// Deletes a message that was received.
+    ///
+    /// # Errors
+    /// [`QueueError`]; it is delivered once more then.
+    pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
+        let request = self.client.delete_message().queue_url(&self.url);
+        let request = request.receipt_handle(&message.receipt_handle);
+        let used = self.credentials.get().await?;
+        match request.send().boxed().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.error("DeleteMessage", &error, &used).await),
+        }
+    }
+
+    /// Says what is wrong. Credentials that SQS refuses are replaced where that is possible.
+    async fn error<E>(
+        &self,
+        operation: &str,
+        error: &SdkError<E, HttpResponse>,
+        used: &Credentials,
+    ) -> QueueError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let Some(response) = error.raw_response() else {
+            let cause = crate::http::innermost(error);
+            return QueueError::Unavailable(format!("{operation} got no answer: {cause}"));
+        };
+        let status = response.status().as_u16();
+        let code = error.code().unwrap_or("no code");
+        let mut text = format!("{operation} on {} gave {status} {code}", self.url);
+        if let Some(message) = error.message() {
+            text.push_str(&format!(": {}", message.escape_debug()));
+        }
+        match (status, code) {
+            // The SDK has set its clock by the Date of this very answer.
+            (_, "RequestExpired") => QueueError::StaleSignature(text),
+            (_, "ExpiredToken" | "ExpiredTokenException") => {
+                self.credentials.replace(used).await;
+                QueueError::StaleSignature(text)
+            }
+            (_, "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidToken")
+                if self.credentials.replace(used).await =>
+            {
+                QueueError::StaleSignature(text)
+            }
+            (429 | 500.., _) | (_, "RequestThrottled" | "ThrottlingException" | "OverLimit") => {
+                QueueError::Unavailable(text)
+            }
+            (200..300, _) => QueueError::Unavailable(text), // The answer was cut.
+            _ => QueueError::Refused(Refusal {
+                status,
+                code: error.code().unwrap_or_default().to_owned(),
+                account: text,
+            }),
+        }
+    }
+}

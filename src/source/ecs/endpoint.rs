@@ -1,0 +1,168 @@
+//! Region → the host that answers for its ECS API.
+
+use url::Url;
+
+use crate::model::ids::RegionId;
+
+/// Regions whose ECS API is not at `ecs.{region}.aliyuncs.com`.
+///
+/// Source: `endpoint_map` of the Python SDK alibabacloud-ecs20140526 7.11.8, without its internal
+/// and test regions.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("cn-beijing-gov-1", "ecs.aliyuncs.com"),
+    ("cn-edge-1", "ecs.cn-qingdao-nebula.aliyuncs.com"),
+    ("cn-fujian", "ecs-cn-hangzhou.aliyuncs.com"),
+    ("cn-hangzhou", "ecs-cn-hangzhou.aliyuncs.com"),
+    ("cn-hangzhou-finance", "ecs.aliyuncs.com"),
+    ("cn-north-2-gov-1", "ecs.aliyuncs.com"),
+    ("cn-shanghai-finance-1", "ecs-cn-hangzhou.aliyuncs.com"),
+    ("cn-shenzhen-finance-1", "ecs-cn-hangzhou.aliyuncs.com"),
+    ("cn-wuhan", "ecs.aliyuncs.com"),
+    ("cn-yushanfang", "ecs.aliyuncs.com"),
+    ("cn-zhangbei", "ecs.aliyuncs.com"),
+    ("eu-west-1-oxs", "ecs.cn-shenzhen-cloudstone.aliyuncs.com"),
+];
+
+/// Where ECS requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EcsEndpoint {
+    /// To the public endpoint of the instance's region.
+    Public,
+    /// To this address, in which `{region}` stands for the instance's region:
+    /// `https://ecs-vpc.{region}.aliyuncs.com` from inside a VPC, or a simulator's address.
+    Template(EndpointTemplate),
+}
+
+/// An address with or without a `{region}` in its host, known to be usable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointTemplate(String);
+
+/// Why an address cannot be an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected an address such as \"https://ecs-vpc.{{region}}.aliyuncs.com\" or \
+     \"http://127.0.0.1:8580\": a scheme, a host and nothing behind it"
+)]
+pub struct InvalidEndpoint;
+
+impl EndpointTemplate {
+    /// Checks an address: `http` or `https`, a host, no user, path, query or fragment.
+    ///
+    /// # Errors
+    /// [`InvalidEndpoint`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
+        let url =
+            Url::parse(&text.replace("{region}", "cn-hangzhou")).map_err(|_| InvalidEndpoint)?;
+        let bare = matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if bare {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidEndpoint)
+        }
+    }
+}
+
+impl EcsEndpoint {
+    /// The address for a region. A [`RegionId`] can be one label of a host name and nothing else,
+    /// so no event can choose another host.
+    ///
+    /// # Errors
+    /// [`InvalidEndpoint`] never comes of a checked template; the URL parser cannot know that.
+    pub fn url(&self, region_id: &RegionId) -> Result<Url, InvalidEndpoint> {
+        let text = match self {
+            Self::Template(EndpointTemplate(template)) => {
+                template.replace("{region}", region_id.as_str())
+            }
+            Self::Public => format!("https://{}", public_host(region_id)),
+        };
+        Url::parse(&text).map_err(|_| InvalidEndpoint)
+    }
+}
+
+fn public_host(region_id: &RegionId) -> String {
+    match EXCEPTIONS
+        .iter()
+        .find(|(region, _)| *region == region_id.as_str())
+    {
+        Some((_, host)) => (*host).to_owned(),
+        None => format!("ecs.{region_id}.aliyuncs.com"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(endpoint: &EcsEndpoint, region: &str, url: &str) {
+        let region_id = RegionId::parse(region).unwrap();
+        assert_eq!(endpoint.url(&region_id).unwrap().as_str(), url);
+    }
+
+    #[test]
+    fn a_region_has_its_own_host_unless_it_is_an_exception() {
+        check(
+            &EcsEndpoint::Public,
+            "ap-southeast-1",
+            "https://ecs.ap-southeast-1.aliyuncs.com/",
+        );
+        check(
+            &EcsEndpoint::Public,
+            "cn-hangzhou",
+            "https://ecs-cn-hangzhou.aliyuncs.com/",
+        );
+        check(
+            &EcsEndpoint::Public,
+            "cn-wuhan",
+            "https://ecs.aliyuncs.com/",
+        );
+        check(
+            &EcsEndpoint::Public,
+            "cn-wuhan-lr",
+            "https://ecs.cn-wuhan-lr.aliyuncs.com/",
+        );
+    }
+
+    #[test]
+    fn a_template_takes_the_region_or_stands_alone() {
+        let vpc = EndpointTemplate::parse("https://ecs-vpc.{region}.aliyuncs.com").unwrap();
+        check(
+            &EcsEndpoint::Template(vpc),
+            "cn-hangzhou",
+            "https://ecs-vpc.cn-hangzhou.aliyuncs.com/",
+        );
+        let fixed = EndpointTemplate::parse("http://127.0.0.1:8580").unwrap();
+        check(
+            &EcsEndpoint::Template(fixed),
+            "cn-hangzhou",
+            "http://127.0.0.1:8580/",
+        );
+    }
+
+    #[test]
+    fn an_address_with_more_than_scheme_and_host_is_refused() {
+        for text in [
+            "",
+            "ecs.aliyuncs.com",
+            "ftp://ecs.aliyuncs.com",
+            "https://user:pass@host",
+            "https://host/path",
+            "https://host?query",
+            "https://host#fragment",
+            "https://",
+            "127.0.0.1:80",
+        ] {
+            assert_eq!(
+                EndpointTemplate::parse(text),
+                Err(InvalidEndpoint),
+                "{text:?}"
+            );
+        }
+    }
+}

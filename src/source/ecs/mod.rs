@@ -1,0 +1,232 @@
+//! The ECS API. This file sends; its modules compute.
+
+mod console_text;
+pub mod endpoint;
+mod members;
+pub mod response;
+
+use crate::alibaba::request::{RpcCall, Stamp, sign};
+use crate::alibaba::signature::SignatureVersion;
+use crate::clock::{Clock, http_date};
+use crate::credentials::{CredentialsProvider, Owner};
+use crate::model::console::ConsoleOutput;
+use crate::model::credentials::Credentials;
+use crate::model::ids::{AccountId, InstanceId, RegionId};
+use endpoint::EcsEndpoint;
+use response::{AnswerHead, EcsError, InstancesPage, TIME_EXPIRED, TIME_ILLEGAL, TOKEN_EXPIRED};
+
+/// Most bytes of an answer that are read. The API's own bound on a console is not documented;
+/// other clouds keep 64 KiB to 1 MiB.
+pub const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+/// Bytes of an error that are read; the rest is left.
+const MAX_ERROR_BYTES: usize = 256 << 10;
+
+/// Where console outputs come from.
+pub trait ConsoleSource {
+    /// What ECS has cached for the instance now. `owner` says whose it is.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn console_output(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+    ) -> impl Future<Output = Result<ConsoleOutput, EcsError>> + Send;
+}
+
+/// Which instances there are.
+pub trait Fleet {
+    /// The regions the account can use.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn regions(
+        &self,
+        asked_in: &RegionId,
+    ) -> impl Future<Output = Result<Vec<RegionId>, EcsError>> + Send;
+
+    /// The instances of a region, from `next_token` of the page before on.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn instances(
+        &self,
+        region_id: &RegionId,
+        next_token: Option<&str>,
+    ) -> impl Future<Output = Result<InstancesPage, EcsError>> + Send;
+}
+
+/// Speaks the ECS API over HTTP.
+#[derive(Debug, Clone)]
+pub struct EcsClient {
+    /// Sends the requests.
+    pub http: reqwest::Client,
+    /// Where to.
+    pub endpoint: EcsEndpoint,
+    /// Signed how.
+    pub signature_version: SignatureVersion,
+    /// Signed with what.
+    pub credentials: CredentialsProvider,
+    /// Signed when.
+    pub clock: Clock,
+}
+
+impl ConsoleSource for EcsClient {
+    async fn console_output(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+    ) -> Result<ConsoleOutput, EcsError> {
+        let call = RpcCall::get_instance_console_output(region_id, instance_id);
+        let answer = self.call(&call, owner, region_id, response::console_output);
+        match (answer.await, owner) {
+            (Err(error), Owner::Account(account_id)) if error.is_not_found() => {
+                self.check_account(account_id).await?;
+                Err(error)
+            }
+            (answer, _) => answer,
+        }
+    }
+}
+
+impl Fleet for EcsClient {
+    async fn regions(&self, asked_in: &RegionId) -> Result<Vec<RegionId>, EcsError> {
+        let call = RpcCall::describe_regions();
+        self.call(&call, Owner::Own, asked_in, response::regions)
+            .await
+    }
+
+    async fn instances(
+        &self,
+        region_id: &RegionId,
+        next_token: Option<&str>,
+    ) -> Result<InstancesPage, EcsError> {
+        let call = RpcCall::describe_instances(region_id, next_token);
+        self.call(&call, Owner::Own, region_id, response::instances)
+            .await
+    }
+}
+
+impl EcsClient {
+    /// An instance that ECS does not find may well be there, in another account than that of the
+    /// credentials. Only where it is known to be of this one, it is gone.
+    async fn check_account(&self, account_id: &AccountId) -> Result<(), EcsError> {
+        if self.credentials.source().needs_account() {
+            return Ok(()); // The role was that account's.
+        }
+        match self.credentials.account().await {
+            Ok(own) if own == *account_id => Ok(()),
+            Ok(own) => Err(EcsError::OtherAccount {
+                account_id: account_id.clone(),
+                own,
+            }),
+            Err(cause) => Err(EcsError::UnknownAccount {
+                account_id: account_id.clone(),
+                cause,
+            }),
+        }
+    }
+
+    /// One attempt and its answer, read.
+    async fn call<T>(
+        &self,
+        call: &RpcCall,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        read: fn(AnswerHead, &[u8]) -> Result<T, EcsError>,
+    ) -> Result<T, EcsError> {
+        let provider = self.credentials.of(owner).await?;
+        let credentials = provider.get().await?;
+        let (head, body) = self.send(call, region_id, &credentials).await?;
+        let error = match read(head, &body) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // The next attempt is signed by ECS's own clock, or with fresh credentials.
+        Err(match (error, head.date) {
+            (EcsError::StaleSignature { code, request_id }, date) => {
+                match (code.as_str(), date) {
+                    (TIME_EXPIRED | TIME_ILLEGAL, Some(date)) => self.clock.set(date),
+                    (TOKEN_EXPIRED, _) => drop(provider.replace(&credentials).await),
+                    _ => {}
+                }
+                EcsError::StaleSignature { code, request_id }
+            }
+            (
+                EcsError::Denied {
+                    code, request_id, ..
+                },
+                _,
+            ) if response::refuses_the_key(&code) && provider.replace(&credentials).await => {
+                EcsError::StaleSignature { code, request_id }
+            }
+            (error, _) => error,
+        })
+    }
+
+    /// One attempt, with a time and a nonce of its own.
+    async fn send(
+        &self,
+        call: &RpcCall,
+        region_id: &RegionId,
+        credentials: &Credentials,
+    ) -> Result<(AnswerHead, Vec<u8>), EcsError> {
+        let endpoint = self
+            .endpoint
+            .url(region_id)
+            .map_err(|error| EcsError::Transport(error.to_string()))?;
+        let stamp = Stamp {
+            now: self.clock.now(),
+            nonce: nonce()?,
+        };
+        let signed = sign(call, &endpoint, self.signature_version, credentials, &stamp);
+        let mut request = self.http.post(signed.url).header("content-length", "0");
+        for (name, value) in signed.headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.send().await.map_err(transport)?;
+        let header = |name| response.headers().get(name)?.to_str().ok();
+        let head = AnswerHead {
+            status: response.status().as_u16(),
+            retry_after_ms: header("x-acs-retry-after").and_then(|ms| ms.parse().ok()),
+            date: header("date").and_then(http_date),
+        };
+        self.clock.note(head.date);
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(transport)? {
+            // What refuses says so at its beginning; a page of any length leaves that to its status.
+            let is_error = head.status != 200;
+            if is_error && body.len() >= MAX_ERROR_BYTES {
+                break;
+            }
+            if body.len() + piece.len() > MAX_ANSWER_BYTES {
+                return Err(EcsError::TooLong);
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok((head, body))
+    }
+}
+
+/// The address is left out, since it may carry a token.
+fn transport(error: reqwest::Error) -> EcsError {
+    let error = error.without_url();
+    let cause = crate::http::innermost(&error);
+    let kind = if error.is_timeout() {
+        "timed out: "
+    } else {
+        ""
+    };
+    EcsError::Transport(format!("{kind}{cause}"))
+}
+
+/// 128 random bits: unique to an attempt.
+pub(crate) fn nonce() -> Result<String, EcsError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| EcsError::Transport(format!("no random bytes for a nonce: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
