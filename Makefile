@@ -172,6 +172,11 @@ build: $(BUILD)/installed ## The function as it ships, under target/function.
 package: build ## The function as a zip file, target/function.zip.
 	infra/dist/pack.py $(TARGET)/function.zip bootstrap=$(SHIPPED)/bootstrap
 
+# Prints the completions and the man pages: what ships, where this machine can run it.
+MACHINE := $(patsubst arm64,aarch64,$(shell uname -m))
+PAGES_BY := $(if $(filter $(ARCH),$(MACHINE)),$(SHIPPED)/console-archive,\
+	cargo run --quiet --locked --bin console-archive --)
+
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DIST := $(TARGET)/dist
 DIST_FUNCTION := ecs-console-archiver-$(VERSION)-function-$(ARCH)
@@ -182,8 +187,14 @@ dist: package $(TOOLS)/bin/cargo-cyclonedx ## Everything a release has, under ta
 	rm -rf $(DIST) && mkdir -p $(DIST)
 	cp $(TARGET)/function.zip $(DIST)/$(DIST_FUNCTION).zip
 	$(zigbuild) --bin console-archive
+	rm -rf $(TARGET)/pages && mkdir -p $(TARGET)/pages/completions
+	$(PAGES_BY) man --folder $(TARGET)/pages/man
+	$(PAGES_BY) completions bash > $(TARGET)/pages/completions/console-archive.bash
+	$(PAGES_BY) completions zsh > $(TARGET)/pages/completions/_console-archive
+	$(PAGES_BY) completions fish > $(TARGET)/pages/completions/console-archive.fish
 	infra/dist/pack.py $(DIST)/$(DIST_CLI).tar.gz console-archive=$(SHIPPED)/console-archive \
-		README.md=README.md CHANGELOG.md=CHANGELOG.md LICENSE=LICENSE
+		README.md=README.md CHANGELOG.md=CHANGELOG.md LICENSE=LICENSE \
+		completions=$(TARGET)/pages/completions man=$(TARGET)/pages/man
 	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) bootstrap \
 		$(DIST)/$(DIST_FUNCTION).cdx.json --no-default-features
 	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) console-archive $(DIST)/$(DIST_CLI).cdx.json

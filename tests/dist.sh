@@ -19,6 +19,18 @@ mkdir "$programs"
 python3 -m zipfile -e "$dist"/*-function-*.zip "$programs"
 tar -xzf "$dist"/console-archive-*.tar.gz -C "$programs"
 
+
+# Completions and man pages are this program's.
+pages=$folder/pages
+"$programs/console-archive" man --folder "$pages/man"
+mkdir "$pages/completions"
+"$programs/console-archive" completions bash > "$pages/completions/console-archive.bash"
+"$programs/console-archive" completions zsh > "$pages/completions/_console-archive"
+"$programs/console-archive" completions fish > "$pages/completions/console-archive.fish"
+for kind in completions man; do
+    diff -r "$pages/$kind" "$programs/$kind" || fail "the tarball's $kind are not the program's"
+done
+
 for program in bootstrap console-archive; do
     newest=$(readelf --version-info "$programs/$program" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)
     [ "$(printf '%s\n' "GLIBC_$glibc" "$newest" | sort -V | tail -n 1)" = "GLIBC_$glibc" ] ||

@@ -3,8 +3,8 @@
 
 usage: pack.py NAME FILE=PATH...
 
-NAME ends in .zip or .tar.gz. Each FILE is what is at PATH, under that name; programs may be run, and
-nothing says when, by whom or where it was packed.
+NAME ends in .zip or .tar.gz. Each FILE is what is at PATH, under that name, or a folder with each
+file of that at PATH; programs may be run, and nothing says when, by whom or where it was packed.
 """
 
 import gzip
@@ -45,9 +45,16 @@ def pack_tar(name, files):
     pathlib.Path(name).write_bytes(gzip.compress(tar.getvalue(), mtime=0))
 
 
+def below(name, path):
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return [(name, path)]
+    return [(f"{name}/{file.name}", file) for file in sorted(path.iterdir())]
+
+
 def main():
     name, *files = sys.argv[1:]
-    files = [(file, pathlib.Path(path)) for file, path in (f.split("=", 1) for f in files)]
+    files = [named for file in files for named in below(*file.split("=", 1))]
     (pack_zip if name.endswith(".zip") else pack_tar)(name, files)
 
 

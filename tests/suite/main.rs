@@ -24,6 +24,7 @@ mod proxies;
 mod readme;
 mod reading;
 mod redrive;
+mod shells;
 mod simulator;
 mod stores;
 mod sweep;

@@ -2,33 +2,20 @@
 
 mod commands;
 mod exit;
+mod help;
 mod output;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{FromArgMatches as _, Parser};
 
 use commands::{Command, CommonArguments, Context};
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  failed: the service or the archive is out of reach, refuses, or has a damaged record
-     (with --damaged, too); or it timed out
-  2  wrong on this side: an argument, a setting, an event
-  3  there is nothing: no such record, no console output, no failed event";
-
-const EXAMPLES: &str = "\
-Try it with no cloud at all, in two terminals:
-  console-archive simulate --consoles tests/fixtures/consoles
-  console-archive capture i-bp1panicnoroot00001   # with the settings that simulate prints";
 
 /// Keeps and reads back the console outputs of Alibaba Cloud ECS instances.
 #[derive(Debug, Parser)]
 #[command(name = "console-archive", version, max_term_width = 100)]
-#[command(after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 #[command(arg_required_else_help = true, subcommand_required = true)]
-struct Arguments {
+pub struct Arguments {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
@@ -36,7 +23,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command, common } = Arguments::parse();
+    let mut command = help::command::<Arguments>();
+    let matches = command.get_matches_mut();
+    let Arguments { command, common } = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.format(&mut command).exit(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -13,10 +13,13 @@ use super::{Context, EcsArguments, get};
 use crate::exit::{Exit, WrongInput};
 use crate::output;
 
-/// Keep an instance's console output now
+/// Keep an instance's console now
 ///
 /// A record that is there already is read back and verified.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive capture i-bp1panicnoroot00001 --region cn-hangzhou")]
 pub struct Arguments {
     /// The instance
     #[arg(value_parser = InstanceId::parse)]

@@ -15,19 +15,23 @@ use super::{Context, EcsArguments};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+  console-archive doctor
+  console-archive doctor --instance-id i-bp1panicnoroot00001 --output json
+
 Exit codes:
   0  all is in order, or there are warnings only
   1  something failed
   2  a setting is wrong or missing; the rest was checked as far as it goes";
 
-/// Check the whole set-up, and say what to do about what is wrong
+/// Check the set-up, and say what to do about what is wrong
 ///
 /// It asks ECS for one console and one page of instances, stores one small object in the
 /// archive, always the same, reads it back, and sends the queue of FOLLOW_QUEUE_URL one message
 /// that the function ignores. Each of these takes 10 s at most.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Ask for this instance's console, and not for that of an instance that cannot exist
     #[arg(long, value_name = "INSTANCE_ID", value_parser = InstanceId::parse)]

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, IsTerminal as _, Write as _, stderr, stdout};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ColorChoice};
 use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{self, At, Listed, ListedMarker, Opened, ReadError};
 use ecs_console_archiver::model::ids::InstanceId;
@@ -16,16 +16,21 @@ use super::Context;
 use crate::exit::{Exit, is_broken_pipe};
 use crate::output::{self, Output};
 
-/// Print a console output
+/// Print a console
 ///
 /// On a terminal it is shown line by line: colours stay, other escape sequences are left out,
 /// and control characters are spelled out, for they come from the guest. Text that was written
 /// over is marked with an arrow, or counted where it is a progress bar's. Into a file or a pipe
-/// go the bytes as the guest wrote them.
+/// go the bytes as the guest wrote them; with --color always, what a terminal shows.
 ///
 /// The record is held against its key and its metadata. One that differs is damaged or forged:
 /// it is not printed without --damaged, and the exit code is 1.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive get i-bp1panicnoroot00001 > console.log
+  console-archive get i-bp1panicnoroot00001 --at 2018-03-22
+  console-archive get i-bp1panicnoroot00001 --color always | less -R")]
 pub struct Arguments {
     /// The instance
     #[arg(value_parser = InstanceId::parse)]
@@ -81,7 +86,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(error) => return Err(error.into()),
     };
     tell_missing(&opened);
-    match print(&listed, &opened, &faults, arguments.raw, context.output) {
+    match print(&listed, &opened, &faults, arguments.raw, context) {
         // A reader that has seen enough has still seen a damaged record.
         Err(error) if faults.is_empty() || !is_broken_pipe(&error) => Err(error),
         _ if faults.is_empty() => Ok(Exit::Done),
@@ -137,13 +142,13 @@ fn print(
     opened: &Opened,
     faults: &[String],
     raw: bool,
-    output: Output,
+    context: &Context,
 ) -> Result<()> {
     let is_terminal = stdout().is_terminal();
     if listed.key.is_undecoded {
-        eprintln!("console-archive: ECS sent this in place of Base64; it is printed as it came");
+        output::error("ECS sent this in place of Base64; it is printed as it came");
     }
-    if output == Output::Json {
+    if context.output == Output::Json {
         let text = String::from_utf8_lossy(&opened.plain);
         let stored_as = opened.object.metadata.get("freshness");
         let mut value = json!({
@@ -163,13 +168,14 @@ fn print(
         let _ = writeln!(stderr(), "# {}", listed.key.name());
     }
     let mut stdout = BufWriter::new(stdout().lock());
-    if raw || !is_terminal {
+    // Whoever asks for colours in a pipe, has a pager behind it.
+    let is_shown = is_terminal || context.color == ColorChoice::Always;
+    if raw || !is_shown {
         stdout.write_all(&opened.plain)?;
     } else {
-        let colours = anstyle_query::term_supports_color() && !anstyle_query::no_color();
         let mut shown = String::new();
         for line in terminal::lines(&opened.plain) {
-            line.show(colours, &mut shown);
+            line.show(context.has_colors(), &mut shown);
             stdout.write_all(shown.as_bytes())?;
             shown.clear();
         }

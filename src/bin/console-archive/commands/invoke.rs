@@ -21,6 +21,10 @@ use crate::output::{self, Output};
 ///
 /// Each file holds one payload in any form the function takes; `-` is standard input.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive invoke events/manual.json
+  echo '{\"instance_id\": \"i-bp1panicnoroot00001\"}' | console-archive invoke -")]
 pub struct Arguments {
     /// Files with events
     #[arg(required = true, value_name = "FILE")]

@@ -17,10 +17,15 @@ use super::Context;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// List the records of an instance, or of all, and where there was no console output
+/// List what the archive has of an instance, or of all
 ///
-/// It shows what there is, and reads no record: `get` verifies the one it prints.
+/// Records, and where there was no console output, with the reason. It reads no record: `get`
+/// verifies the one it prints.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive list
+  console-archive list i-bp1panicnoroot00001 --output json")]
 pub struct Arguments {
     /// The instance; all without it
     #[arg(value_parser = InstanceId::parse)]

@@ -1,18 +1,21 @@
 //! The subcommands, a file each, and what they have in common.
 
 mod capture;
+mod completions;
 mod doctor;
 mod get;
 mod invoke;
 mod list;
+mod man;
 mod redrive;
 mod simulate;
 mod sweep;
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, ColorChoice, Subcommand};
 use ecs_console_archiver::capture::Archiver;
 use ecs_console_archiver::config::{Archive, Config, Environment, LogConfig};
 use ecs_console_archiver::http::{self, HttpOptions};
@@ -23,6 +26,7 @@ use ecs_console_archiver::store::ArchiveStore;
 
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::{Arguments, help};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -34,6 +38,8 @@ pub enum Command {
     Redrive(redrive::Arguments),
     Doctor(doctor::Arguments),
     Simulate(simulate::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Command {
@@ -47,6 +53,10 @@ impl Command {
             Self::Redrive(arguments) => redrive::run(arguments, &context).await,
             Self::Doctor(arguments) => doctor::run(arguments, &context).await,
             Self::Simulate(arguments) => simulate::run(arguments, &context).await,
+            Self::Completions(arguments) => {
+                completions::run(&arguments, help::command::<Arguments>())
+            }
+            Self::Man(arguments) => man::run(arguments, help::command::<Arguments>()),
         }
     }
 }
@@ -60,6 +70,9 @@ pub struct CommonArguments {
     /// Text for people or JSON for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: Output,
+    /// Colours: by default on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
     /// Try again what may pass for so long, then time out: for each event, or for the whole of
     /// another command [default: 60; a sweep has no end]
     #[arg(long, global = true, value_name = "SECONDS")]
@@ -95,6 +108,7 @@ pub type CliArchiver = Archiver<EcsClient, ArchiveStore>;
 pub struct Context {
     environment: Environment,
     output: Output,
+    color: ColorChoice,
     /// None where it was not given.
     timeout: Option<Duration>,
 }
@@ -106,6 +120,7 @@ impl Context {
                 .await
                 .with("ARCHIVE_URL", common.archive_url),
             output: common.output,
+            color: common.color,
             timeout: common.timeout.map(Duration::from_secs),
         }
     }
@@ -113,6 +128,19 @@ impl Context {
     /// What an event, or another command than a sweep, has.
     pub fn time(&self) -> Duration {
         self.timeout.unwrap_or(Duration::from_secs(60))
+    }
+
+    /// Whether standard output gets colours.
+    fn has_colors(&self) -> bool {
+        match self.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                std::io::stdout().is_terminal()
+                    && anstyle_query::term_supports_color()
+                    && !anstyle_query::no_color()
+            }
+        }
     }
 
     /// Of commands that serve events: as much as the function logs.

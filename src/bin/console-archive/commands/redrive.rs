@@ -23,6 +23,10 @@ use crate::output::{self, Output};
 /// With one, the messages of a dead-letter queue. The exit code is 1 when something failed
 /// again, and 2 when events are left that can never succeed.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive redrive --dry-run
+  console-archive redrive --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/NAME")]
 pub struct Arguments {
     /// Address of a dead-letter queue in SQS
     #[arg(long, value_name = "URL", conflicts_with = "dry_run")]

@@ -13,11 +13,15 @@ use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
 use super::Context;
 use crate::exit::{Exit, WrongInput};
 
-/// Run an ECS API on this machine that serves consoles from a folder
+/// Run an ECS API on this machine, with consoles from a folder
 ///
 /// It verifies signatures, times and nonces as ECS does. The settings to use with it are
 /// printed; it runs until it is interrupted.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive simulate --consoles tests/fixtures/consoles
+  console-archive simulate --consoles tests/fixtures/consoles --fault throttle*3")]
 pub struct Arguments {
     /// Folder with a file INSTANCE_ID.log for each console, or INSTANCE_ID.error with a status
     /// and a code such as "405 NotSupported"

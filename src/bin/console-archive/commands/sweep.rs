@@ -19,11 +19,15 @@ use super::{Context, EcsArguments};
 use crate::exit::{Exit, WrongInput};
 use crate::output::{self, Output};
 
-/// Keep the console output of every instance of whole regions now
+/// Keep the consoles of every instance of whole regions now
 ///
 /// It also keeps what a missed event left out. Failures of single instances do not end it: they
 /// are told at the end, and the exit code is 1. So it is where --timeout ends the sweep.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive sweep --region cn-hangzhou --region cn-beijing
+  console-archive sweep --all-regions --resume left.json")]
 pub struct Arguments {
     /// Regions to sweep
     #[arg(long = "region", value_name = "REGION_ID", value_parser = RegionId::parse)]

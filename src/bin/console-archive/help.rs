@@ -1,0 +1,64 @@
+//! What `--help` and the man pages say beside the arguments: commands by task, and exit codes.
+
+use clap::{Command, CommandFactory};
+use std::fmt::Write as _;
+
+/// The commands under the headings of `--help`, each once.
+const TASKS: [(&str, &[&str]); 3] = [
+    ("Read consoles back", &["list", "get"]),
+    ("Keep consoles", &["capture", "sweep", "invoke", "redrive"]),
+    (
+        "Set up and try out",
+        &["doctor", "simulate", "completions", "man"],
+    ),
+];
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed: the service or the archive is out of reach, refuses, or has a damaged record
+       (with --damaged, too); or it timed out
+  2    wrong on this side: an argument, a setting, an event
+  3    there is nothing: no such record, no console output, no failed event
+  130  interrupted (Ctrl-C)";
+
+const EXAMPLES: &str = "\
+Examples:
+  console-archive list i-bp1panicnoroot00001
+  console-archive get i-bp1panicnoroot00001
+
+  Try it with no cloud at all, in two terminals:
+  console-archive simulate --consoles tests/fixtures/consoles
+  console-archive capture i-bp1panicnoroot00001   # with the settings that simulate prints";
+
+/// The whole command line. Help, completions and man pages are all made of it.
+pub fn command<A: CommandFactory>() -> Command {
+    let command = A::command()
+        .after_help(EXIT_CODES)
+        .after_long_help(format!("{EXAMPLES}\n\n{EXIT_CODES}"));
+    let header = *command.get_styles().get_header();
+    let template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}{header}Options:{header:#}\n\
+         {{options}}{{after-help}}",
+        tasks(&command)
+    );
+    command.help_template(template)
+}
+
+fn tasks(command: &Command) -> String {
+    let styles = command.get_styles();
+    let (header, literal) = (*styles.get_header(), *styles.get_literal());
+    let width = TASKS.iter().flat_map(|(_, names)| *names);
+    let width = width.map(|name| name.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for (task, names) in TASKS {
+        let _ = writeln!(text, "{header}{task}:{header:#}"); // Writing to a string does not fail.
+        for name in names {
+            let about = (command.find_subcommand(name)).and_then(Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(text, "  {literal}{name:width$}{literal:#}  {about}");
+        }
+        text.push('\n');
+    }
+    text
+}
