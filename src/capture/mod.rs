@@ -6,6 +6,7 @@ pub mod sweep; // the same for every instance of whole regions
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::archive::key::RecordKey;
@@ -188,7 +189,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             }
             Notice::Follow(follow) => self.poll(*follow, None, deadline).await,
             Notice::Sweep(sweep) => {
-                let swept = self.sweep(*sweep, deadline, &|_| {}).await?;
+                let swept = self
+                    .sweep(*sweep, deadline, &CancellationToken::new(), &|_| {})
+                    .await?;
                 self.go_on(swept, deadline).await.map(Progress::Done)
             }
             Notice::Instance(event) => ignored(

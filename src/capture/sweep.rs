@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::capture::{Archiver, CaptureError, send};
@@ -46,7 +47,7 @@ pub enum SweepProgress<'a> {
     Region(&'a RegionId, Option<u64>),
     /// An instance is done.
     Instance(&'a InstanceId, &'a Result<Outcome, CaptureError>),
-    /// A page is done, or the time is over; this sweep does what is left.
+    /// A page is done, or the sweep ends before its time; this sweep does what is left.
     Left(&'a Sweep),
 }
 
@@ -55,7 +56,8 @@ pub enum SweepProgress<'a> {
 pub enum Swept {
     /// Every region was listed to its end.
     Whole(Tally),
-    /// The time is over; this sweep does what is left. Something was done of it.
+    /// The time is over, or it was told to stop; this sweep does what is left. Where the time is
+    /// over, something was done of it.
     Unfinished(Box<Sweep>),
 }
 
@@ -82,6 +84,8 @@ struct Part<'a> {
     pace: Mutex<Interval>,
     /// No instance is begun later.
     begin_by: Deadline,
+    /// Nor once this is cancelled.
+    stop: &'a CancellationToken,
     /// Everything is answered by then.
     end: Deadline,
     has_progressed: bool,
@@ -100,8 +104,9 @@ enum Reached {
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
-    /// Sweeps until it is done or the deadline nears. Instances and regions that fail are counted,
-    /// and the others still swept.
+    /// Sweeps until it is done, the deadline nears or it is told to stop: then it finishes the
+    /// instances that it has begun, and begins no other. Instances and regions that fail are
+    /// counted, and the others still swept.
     ///
     /// # Errors
     /// [`CaptureError`] when nothing could be swept: no region is known, all failed, or the time
@@ -110,6 +115,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         &self,
         sweep: Sweep,
         deadline: Deadline,
+        stop: &CancellationToken,
         tell: &(dyn Fn(SweepProgress<'_>) + Sync),
     ) -> Result<Swept, CaptureError> {
         let time = deadline.remaining();
@@ -117,6 +123,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let mut part = Part {
             pace: pace(sweep.per_second),
             begin_by: end.with_reserve(BEGIN_RESERVE),
+            stop,
             end,
             has_progressed: false,
             first_failure: None,
@@ -132,7 +139,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let resumed = resume.take().filter(|cursor| cursor.region_id == region_id);
             let cursor = resumed.unwrap_or_else(|| Cursor::start(region_id));
             if let Reached::OutOfTime(cursor) = self.sweep_region(&mut part, cursor).await {
-                if !part.has_progressed {
+                if !part.has_progressed && !stop.is_cancelled() {
                     let cause = part.last_left;
                     return Err(NoProgress { time, cause }.into());
                 }
@@ -151,7 +158,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     async fn sweep_region(&self, part: &mut Part<'_>, mut cursor: Cursor) -> Reached {
         let mut is_first_page = true;
         loop {
-            if part.begin_by.remaining().is_zero() {
+            if part.begin_by.remaining().is_zero() || part.stop.is_cancelled() {
                 return Reached::OutOfTime(cursor);
             }
             let page = match self.page(part, &mut cursor, is_first_page).await {
@@ -231,7 +238,12 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let ids = instance_ids.into_iter().collect::<BTreeSet<_>>();
         let ids: Vec<_> = ids.difference(&cursor.done).cloned().collect();
         let (all, mut done) = (ids.len(), 0);
-        let Part { end, begin_by, .. } = *part;
+        let Part {
+            end,
+            begin_by,
+            stop,
+            ..
+        } = *part;
         let captures = ids.into_iter().map(|instance_id| {
             let (pace, region_id) = (&part.pace, cursor.region_id.clone());
             async move {
@@ -239,9 +251,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     return None;
                 }
                 let turn = async { pace.lock().await.tick().await };
-                tokio::time::timeout(begin_by.remaining(), turn)
-                    .await
-                    .ok()?;
+                let turn = tokio::time::timeout(begin_by.remaining(), turn);
+                stop.run_until_cancelled(turn).await?.ok()?;
                 let time = end.or_earlier(Deadline::after(INSTANCE_TIME));
                 let had = time.remaining();
                 let served = self.capture(event(&instance_id, region_id), time).await;

@@ -18,6 +18,7 @@ mod function;
 mod host;
 mod infra;
 mod interleavings;
+mod interrupts;
 mod last_words;
 mod layout;
 mod proxies;

@@ -75,7 +75,10 @@ fn zsh_and_fish_get_every_command_and_its_options() {
     let fish = printed(&["completions", "fish"]);
     assert!(zsh.starts_with("#compdef console-archive\n"), "{zsh}");
     for command in COMMANDS {
-        assert!(zsh.contains(&format!("\n({command})\n")), "{command}");
+        assert!(
+            zsh.contains(&format!("({command})\n_arguments ")),
+            "{command}"
+        );
         let offered = format!("-a \"{command}\"");
         assert!(fish.contains(&offered), "{command}");
     }

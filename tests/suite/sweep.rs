@@ -298,13 +298,16 @@ async fn on_the_command_line_a_time_out_ends_it_and_the_file_goes_on() {
     let fleet = fleet(20).await;
     let file = fleet.folder.path().join("left.json");
     let file = file.to_str().unwrap();
-    let arguments = ["sweep", "--region", "cn-hangzhou", "--resume", file];
+    // The region is that of ALIBABA_CLOUD_REGION_ID.
+    let arguments = ["sweep", "--resume", file];
     let slow = [&arguments[..], &["--per-second", "2", "--timeout", "2"]].concat();
     let output = cli(&fleet.settings, &slow).await;
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
     assert!(
-        told.contains("timed out after 2 s: go on with --resume"),
+        told.contains(
+            "timed out after 2 s: go on with `console-archive sweep --region cn-hangzhou --resume"
+        ),
         "{told}"
     );
     let first = stored(&fleet).len();

@@ -13,6 +13,7 @@ use ecs_console_archiver::model::outcome::{ErrorType, Tally};
 use ecs_console_archiver::retry::Deadline;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::fakes::{FakeFleet, MemoryStore, archiver, instance};
 
@@ -28,7 +29,14 @@ async fn invoke(fleet: &FakeFleet, sweep: Sweep, seconds: f64) -> Result<Swept, 
     let (started, time) = (Instant::now(), Duration::from_secs_f64(seconds));
     let store = MemoryStore::default();
     let archiver = archiver(fleet, &store);
-    let swept = archiver.sweep(sweep, Deadline::after(time), &|_| {}).await;
+    let swept = archiver
+        .sweep(
+            sweep,
+            Deadline::after(time),
+            &CancellationToken::new(),
+            &|_| {},
+        )
+        .await;
     assert!(started.elapsed() <= time, "{:?}", started.elapsed());
     swept
 }

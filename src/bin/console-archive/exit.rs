@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use ecs_console_archiver::config::ConfigError;
 
-use crate::output;
+use crate::{interrupt, output};
 
 /// How a command ended that did not fail for another reason.
 pub enum Exit {
@@ -14,6 +14,8 @@ pub enum Exit {
     Failed,
     Wrong,
     Nothing,
+    /// By Ctrl-C. What had begun is finished.
+    Interrupted,
 }
 
 /// A file that cannot be read, or a folder that is none.
@@ -27,6 +29,10 @@ pub fn code(ended: Result<Exit>, time: Duration) -> ExitCode {
         Ok(Exit::Failed) => ExitCode::FAILURE,
         Ok(Exit::Wrong) => ExitCode::from(2),
         Ok(Exit::Nothing) => ExitCode::from(3),
+        Ok(Exit::Interrupted) => {
+            interrupt::die();
+            ExitCode::from(130)
+        }
         // Whoever reads the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -39,6 +45,14 @@ pub fn code(ended: Result<Exit>, time: Duration) -> ExitCode {
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+/// For what goes on with its work when nobody reads what it prints any more.
+pub fn unless_closed(printed: Result<()>) -> Result<()> {
+    match printed {
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        printed => printed,
     }
 }
 

@@ -3,6 +3,7 @@
 mod commands;
 mod exit;
 mod help;
+mod interrupt;
 mod output;
 
 use std::process::ExitCode;
@@ -41,8 +42,7 @@ fn main() -> ExitCode {
     };
     let (ended, time) = runtime.block_on(async {
         let context = Context::new(common).await;
-        let time = context.time();
-        (command.run(context).await, time)
+        (command.run(&context).await, context.time())
     });
     // A read of a folder that hangs is not waited for.
     runtime.shutdown_background();

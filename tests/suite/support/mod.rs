@@ -6,6 +6,7 @@ pub mod http;
 pub mod memory;
 pub mod printed;
 pub mod proxy;
+pub mod relay;
 pub mod runtime_api;
 pub mod s3_server;
 pub mod sigv4;

@@ -10,7 +10,7 @@ use ecs_console_archiver::model::outcome::Outcome;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 
 use super::{Context, EcsArguments, get};
-use crate::exit::{Exit, WrongInput};
+use crate::exit::{Exit, WrongInput, unless_closed};
 use crate::output;
 
 /// Keep an instance's console now
@@ -40,7 +40,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         occurred_at: None,
     };
     let deadline = Deadline::after(context.time());
-    let outcome = match archiver.capture(event, deadline).await {
+    let capture = archiver.capture(event, deadline);
+    let outcome = match context.interrupt.finish("the capture", capture).await {
         Ok(outcome) => outcome,
         Err(CaptureError::NoRegion) => {
             return Err(WrongInput(
@@ -50,7 +51,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
-    output::outcome(&serde_json::to_value(&outcome)?, context.output)?;
+    let printed = output::outcome(&serde_json::to_value(&outcome)?, context.output);
+    unless_closed(printed)?;
+    if context.interrupt.is_pressed() {
+        return Ok(Exit::Interrupted);
+    }
     match &outcome {
         Outcome::NoConsole { .. } => Ok(Exit::Nothing),
         Outcome::AlreadyStored(stored) => {

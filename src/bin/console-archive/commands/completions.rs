@@ -36,6 +36,12 @@ pub fn run(arguments: &Arguments, mut command: Command) -> Result<Exit> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    stdout().write_all(&script)?;
+    // It spells the state in two ways where the program's name has a hyphen, so that no option of a
+    // command would be completed: https://github.com/clap-rs/clap/issues/6421.
+    let script = String::from_utf8(script)?.replace(
+        "console__subcmd__archive__subcmd__",
+        "console__archive__subcmd__",
+    );
+    stdout().write_all(script.as_bytes())?;
     Ok(Exit::Done)
 }

@@ -14,7 +14,7 @@ use ecs_console_archiver::{log, printable};
 use serde_json::Value;
 
 use super::{Context, EcsArguments};
-use crate::exit::{Exit, WrongInput};
+use crate::exit::{Exit, WrongInput, unless_closed};
 use crate::output::{self, Output};
 
 /// Serve events from files, as the function does
@@ -37,21 +37,27 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.log());
     let archiver = context.archiver(arguments.ecs)?;
     let mut exit = Exit::Done;
-    for path in &arguments.events {
+    for (served, path) in arguments.events.iter().enumerate() {
+        if context.interrupt.is_pressed() {
+            tell_left(&arguments.events[served..]);
+            return Ok(Exit::Interrupted);
+        }
         let payload = read_payload(path)?;
         let deadline = Deadline::after(context.time());
-        let payload = Payload::File(&payload);
-        let mut reply = archiver.dispatch(payload, deadline).await;
+        let name = path.display().to_string();
+        let dispatch = archiver.dispatch(Payload::File(&payload), deadline);
+        let mut reply = context.interrupt.finish(&name, dispatch).await;
         let deferred = std::mem::take(&mut reply.deferred);
         let answer = reply.to_json();
         let is_wrong = matches!(&answer, Err(error) if error.error_type == ErrorType::InvalidEvent);
-        print(path, &answer, context.output)?;
+        unless_closed(print(&name, &answer, context.output))?;
         if let Err(error) = answer.as_ref()
             && error.is_transient
         {
             output::timed_out(&error.message, context.time());
         }
-        let ended = archiver.finish_deferred(deferred, deadline).await;
+        let following = archiver.finish_deferred(deferred, deadline);
+        let ended = context.interrupt.finish(&name, following).await;
         let is_done = reply.is_success() && ended.iter().all(Result::is_ok);
         exit = match exit {
             _ if is_wrong => Exit::Wrong,
@@ -59,7 +65,21 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             earlier => earlier,
         };
     }
+    if context.interrupt.is_pressed() {
+        return Ok(Exit::Interrupted);
+    }
     Ok(exit)
+}
+
+fn tell_left(files: &[PathBuf]) {
+    let names: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    output::error(format_args!(
+        "interrupted: not served: {}",
+        names.join(", ")
+    ));
 }
 
 /// At most a byte more than any event may have, so that an endless input ends.
@@ -75,9 +95,8 @@ fn read_payload(path: &Path) -> Result<Vec<u8>> {
     Ok(payload)
 }
 
-fn print(path: &Path, answer: &Result<Value, InvocationError>, output: Output) -> Result<()> {
-    let path = path.display().to_string();
-    let path = printable::one_line(&path);
+fn print(name: &str, answer: &Result<Value, InvocationError>, output: Output) -> Result<()> {
+    let path = printable::one_line(name);
     match (answer, output) {
         (Ok(answer), Output::Json) => output::json_line(answer)?,
         (Err(error), Output::Json) => output::json_line(&error.to_json())?,

@@ -25,6 +25,7 @@ use ecs_console_archiver::source::ecs::EcsClient;
 use ecs_console_archiver::store::ArchiveStore;
 
 use crate::exit::Exit;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::{Arguments, help};
 
@@ -43,16 +44,25 @@ pub enum Command {
 }
 
 impl Command {
-    pub async fn run(self, context: Context) -> Result<Exit> {
+    pub async fn run(self, context: &Context) -> Result<Exit> {
         match self {
-            Self::Invoke(arguments) => invoke::run(arguments, &context).await,
-            Self::Capture(arguments) => capture::run(arguments, &context).await,
-            Self::List(arguments) => list::run(&arguments, &context).await,
-            Self::Get(arguments) => get::run(arguments, &context).await,
-            Self::Sweep(arguments) => sweep::run(arguments, &context).await,
-            Self::Redrive(arguments) => redrive::run(arguments, &context).await,
-            Self::Doctor(arguments) => doctor::run(arguments, &context).await,
-            Self::Simulate(arguments) => simulate::run(arguments, &context).await,
+            Self::Invoke(arguments) => invoke::run(arguments, context).await,
+            Self::Capture(arguments) => capture::run(arguments, context).await,
+            Self::List(arguments) => {
+                let list = list::run(&arguments, context);
+                context.unless_interrupted(list).await
+            }
+            Self::Get(arguments) => {
+                let get = get::run(arguments, context);
+                context.unless_interrupted(get).await
+            }
+            Self::Sweep(arguments) => sweep::run(arguments, context).await,
+            Self::Redrive(arguments) => redrive::run(arguments, context).await,
+            Self::Doctor(arguments) => {
+                let doctor = doctor::run(arguments, context);
+                context.unless_interrupted(doctor).await
+            }
+            Self::Simulate(arguments) => simulate::run(arguments, context).await,
             Self::Completions(arguments) => {
                 completions::run(&arguments, help::command::<Arguments>())
             }
@@ -109,6 +119,7 @@ pub struct Context {
     environment: Environment,
     output: Output,
     color: ColorChoice,
+    interrupt: Interrupt,
     /// None where it was not given.
     timeout: Option<Duration>,
 }
@@ -121,6 +132,7 @@ impl Context {
                 .with("ARCHIVE_URL", common.archive_url),
             output: common.output,
             color: common.color,
+            interrupt: Interrupt::listen(),
             timeout: common.timeout.map(Duration::from_secs),
         }
     }
@@ -140,6 +152,14 @@ impl Context {
                     && anstyle_query::term_supports_color()
                     && !anstyle_query::no_color()
             }
+        }
+    }
+
+    /// Waits for what only reads, and need not be finished.
+    async fn unless_interrupted(&self, work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+        tokio::select! {
+            ended = work => ended,
+            () = self.interrupt.pressed() => Ok(Exit::Interrupted),
         }
     }
 

@@ -14,7 +14,8 @@ use ecs_console_archiver::{log, printable};
 use serde_json::{Value, json};
 
 use super::{CliArchiver, Context, EcsArguments};
-use crate::exit::Exit;
+use crate::exit::{Exit, unless_closed};
+use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
 
 /// Serve events again that failed for good
@@ -46,7 +47,6 @@ const SERVING_RESERVE: Duration = Duration::from_secs(30);
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.log());
-    let (time, output) = (context.time(), context.output);
     let queue = arguments
         .queue_url
         .map(|url| QueueConfig::from_environment(&url, &context.environment))
@@ -61,10 +61,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Some(config) => {
             let is_fifo = config.is_fifo();
             let queue = context.queue(config)?;
-            serve_queue(&archiver, &queue, is_fifo, invalid, time, output).await
+            serve_queue(&archiver, &queue, is_fifo, invalid, context).await
         }
-        None if arguments.dry_run => list(&archiver, time, output).await,
-        None => serve_archive(&archiver, invalid, time, output).await,
+        None if arguments.dry_run => {
+            let list = list(&archiver, context.time(), context.output);
+            context.unless_interrupted(list).await
+        }
+        None => serve_archive(&archiver, invalid, context).await,
     }
 }
 
@@ -80,11 +83,11 @@ async fn list(archiver: &CliArchiver, time: Duration, output: Output) -> Result<
             writeln!(std::io::stdout(), "{}", printable::one_line(url))?;
         }
     }
-    let listed = Count {
-        events: urls.len(),
-        ..Count::default()
-    };
-    Ok(listed.exit())
+    if urls.is_empty() {
+        output::error("no failed events");
+        return Ok(Exit::Nothing);
+    }
+    Ok(Exit::Done)
 }
 
 /// What was done, and what is left.
@@ -98,16 +101,28 @@ struct Count {
 async fn serve_archive(
     archiver: &CliArchiver,
     invalid: InvalidEvents,
-    time: Duration,
-    output: Output,
+    context: &Context,
 ) -> Result<Exit> {
+    let (time, interrupt) = (context.time(), &context.interrupt);
     let store = Retrying::new(&archiver.store, Deadline::after(time));
     let mut count = Count::default();
-    for key in failed_events(&store).await? {
-        let redriven = archiver.redrive(&key, invalid, Deadline::after(time)).await;
-        count.tell(&key.to_string(), &redriven, time, output)?;
+    let keys = failed_events(&store).await?;
+    let all = keys.len();
+    for key in keys {
+        if interrupt.is_pressed() {
+            let left = match all - count.events {
+                1 => "1 failed event was not served, and stays".to_owned(),
+                left => format!("{left} failed events were not served, and stay"),
+            };
+            output::error(format_args!("interrupted: {left}"));
+            return Ok(Exit::Interrupted);
+        }
+        let name = key.to_string();
+        let redrive = archiver.redrive(&key, invalid, Deadline::after(time));
+        let redriven = interrupt.finish(&name, redrive).await;
+        unless_closed(count.tell(&name, &redriven, time, context.output))?;
     }
-    Ok(count.exit())
+    Ok(count.exit(interrupt))
 }
 
 /// Until the queue has none left but those that failed again.
@@ -116,36 +131,46 @@ async fn serve_queue(
     queue: &Queue,
     is_fifo: bool,
     invalid: InvalidEvents,
-    time: Duration,
-    output: Output,
+    context: &Context,
 ) -> Result<Exit> {
+    let (time, interrupt) = (context.time(), &context.interrupt);
     let mut count = Count::default();
     // By their IDs; whether each is done.
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
     let serving = time + SERVING_RESERVE;
     loop {
+        if interrupt.is_pressed() {
+            return Ok(Exit::Interrupted);
+        }
         let messages = retry(Deadline::after(time), "ReceiveMessage", || {
             queue.receive(serving)
-        })
-        .await?;
+        });
+        let messages = interrupt.finish("a receive", messages).await?;
         let mut is_new = false;
-        for message in messages {
+        for (index, message) in messages.iter().enumerate() {
+            if interrupt.is_pressed() {
+                let left = messages.len() - index;
+                output::error(format_args!(
+                    "interrupted: {left} messages were received and not served; the queue has \
+                     them again when their visibility time-out is over"
+                ));
+                return Ok(Exit::Interrupted);
+            }
             let deadline = Deadline::after(time);
             match seen.get(&message.id) {
                 // SQS delivers at least once. It is not served twice, and must not stay.
                 Some(true) => {
-                    retry(deadline, "DeleteMessage", || queue.delete(&message)).await?;
+                    retry(deadline, "DeleteMessage", || queue.delete(message)).await?;
                 }
                 // It failed, and its time of invisibility is over.
                 Some(false) => {}
                 None => {
                     is_new = true;
-                    let redriven = archiver
-                        .redrive_message(queue, &message, invalid, deadline)
-                        .await;
                     let what = format!("message {}", count.events + 1);
+                    let redrive = archiver.redrive_message(queue, message, invalid, deadline);
+                    let redriven = interrupt.finish(&what, redrive).await;
                     seen.insert(message.id.clone(), redriven.is_ok());
-                    count.tell(&what, &redriven, time, output)?;
+                    unless_closed(count.tell(&what, &redriven, time, context.output))?;
                 }
             }
         }
@@ -153,7 +178,7 @@ async fn serve_queue(
             if is_fifo {
                 count.tell_of_fifo();
             }
-            return Ok(count.exit());
+            return Ok(count.exit(interrupt));
         }
     }
 }
@@ -207,7 +232,10 @@ impl Count {
         }
     }
 
-    fn exit(&self) -> Exit {
+    fn exit(&self, interrupt: &Interrupt) -> Exit {
+        if interrupt.is_pressed() {
+            return Exit::Interrupted;
+        }
         if self.events == 0 {
             output::error("no failed events");
             return Exit::Nothing;

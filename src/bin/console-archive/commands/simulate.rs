@@ -64,7 +64,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         .with_context(|| format!("cannot listen on {listen}"))?;
     faults.iter().for_each(|plan| simulator.plan_faults(plan));
     print_settings(&simulator.endpoint_url(), &credentials)?;
-    tokio::signal::ctrl_c().await?;
+    context.interrupt.pressed().await;
     Ok(Exit::Done)
 }
 

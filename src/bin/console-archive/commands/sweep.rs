@@ -1,6 +1,7 @@
 //! `console-archive sweep`: progress on a terminal, a file to go on from, a summary.
 
-use std::io::Write as _;
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,36 +17,41 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::{Context, EcsArguments};
-use crate::exit::{Exit, WrongInput};
+use crate::exit::{Exit, WrongInput, unless_closed};
 use crate::output::{self, Output};
 
 /// Keep the consoles of every instance of whole regions now
 ///
 /// It also keeps what a missed event left out. Failures of single instances do not end it: they
-/// are told at the end, and the exit code is 1. So it is where --timeout ends the sweep.
+/// are told at the end, and the exit code is 1. So it is where --timeout ends the sweep. With
+/// Ctrl-C it finishes the instances that it has begun, and says how to go on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   console-archive sweep --region cn-hangzhou --region cn-beijing
   console-archive sweep --all-regions --resume left.json")]
 pub struct Arguments {
-    /// Regions to sweep
+    /// Region to sweep; give it again for another [env: ALIBABA_CLOUD_REGION_ID]
     #[arg(long = "region", value_name = "REGION_ID", value_parser = RegionId::parse)]
-    #[arg(required_unless_present_any = ["all_regions"], conflicts_with = "all_regions")]
+    #[arg(conflicts_with = "all_regions")]
     regions: Vec<RegionId>,
     /// Sweep every region the account can use
     #[arg(long)]
     all_regions: bool,
-    /// Instances captured at once
+    #[arg(help = format!("Instances captured at once [default: {}]", defaults().concurrency))]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
     concurrency: Option<u8>,
-    /// Instances begun in a second, at most: ECS throttles by account and region
+    #[arg(help = format!(
+        "Instances begun in a second, at most: ECS throttles by account and region [default: {}]",
+        defaults().per_second
+    ))]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
     per_second: Option<u16>,
-    /// Write what is left to this file, after each page and at a time-out, and go on from it
-    /// where it exists
+    /// Write what is left to this file, after each page and at the end, and go on from it where it
+    /// exists
     ///
-    /// It is an event, and is removed at the end of the sweep.
+    /// It is an event, and is removed when nothing is left. Without this option, a sweep that is
+    /// interrupted or timed out writes sweep-left.json.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
@@ -69,25 +75,28 @@ fn resumed(file: Option<&Path>, new: Sweep) -> Result<Sweep> {
     if (&sweep.regions, sweep.all_regions) == (&new.regions, new.all_regions) {
         Ok(sweep)
     } else {
-        let why = "it is of a sweep over other regions; remove it to begin anew";
+        let why =
+            "it is of a sweep over other regions; sweep those with it, or remove it to begin anew";
         Err(wrong(&why).into())
     }
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
-    let file = arguments.resume.as_deref();
-    let new = Sweep::new(
-        arguments.regions.into_iter().collect(),
-        arguments.all_regions,
-    );
-    let mut sweep = resumed(file, new)?;
-    sweep.concurrency = arguments.concurrency.unwrap_or(sweep.concurrency);
-    sweep.per_second = arguments.per_second.unwrap_or(sweep.per_second);
     let archiver = context.archiver(EcsArguments {
         region: None,
         ecs_endpoint_url: arguments.ecs_endpoint_url,
     })?;
-    let output = context.output;
+    let mut regions: BTreeSet<_> = arguments.regions.into_iter().collect();
+    if regions.is_empty() && !arguments.all_regions {
+        let no_region = "no region: give --region or --all-regions, or set ALIBABA_CLOUD_REGION_ID";
+        let region = archiver.default_region.clone();
+        regions.insert(region.ok_or_else(|| WrongInput(no_region.into()))?);
+    }
+    let file = arguments.resume.as_deref();
+    let mut sweep = resumed(file, Sweep::new(regions, arguments.all_regions))?;
+    sweep.concurrency = arguments.concurrency.unwrap_or(sweep.concurrency);
+    sweep.per_second = arguments.per_second.unwrap_or(sweep.per_second);
+    let (output, stop) = (context.output, context.interrupt.token());
     let time = context.timeout.unwrap_or(NO_END);
     // It shows itself on a terminal only.
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
@@ -117,7 +126,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             }
         }
     };
-    let swept = archiver.sweep(sweep, Deadline::after(time), &tell).await;
+    let swept = archiver.sweep(sweep, Deadline::after(time), stop, &tell);
+    let swept = context.interrupt.finish("what has begun", swept).await;
     bar.finish_and_clear();
     let swept = match swept {
         Err(CaptureError::NoProgress(NoProgress { cause, .. })) => {
@@ -134,7 +144,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             if let Some(file) = file.filter(|file| file.exists()) {
                 std::fs::remove_file(file).with_context(|| file.display().to_string())?;
             }
-            summary(&done, output)?;
+            unless_closed(summary(&done, output))?;
             Ok(if done.failed == 0 {
                 Exit::Done
             } else {
@@ -142,25 +152,78 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             })
         }
         Swept::Unfinished(left) => {
-            summary(&left.done, output)?;
-            let advice = match file {
-                Some(file) => format!("go on with --resume {}", file.display()),
-                None => "give a longer --timeout, or --resume FILE to go on where it is".into(),
+            unless_closed(summary(&left.done, output))?;
+            let file = match file {
+                Some(file) => file.to_owned(), // It was written as the sweep ended.
+                None => write_new(&left)?,
             };
+            let command = command(&left, &file);
+            if context.interrupt.is_pressed() {
+                output::error(format_args!("interrupted: go on with `{command}`"));
+                return Ok(Exit::Interrupted);
+            }
             let time = time.as_secs();
-            output::error(format_args!("timed out after {time} s: {advice}"));
+            output::error(format_args!(
+                "timed out after {time} s: go on with `{command}`"
+            ));
             Ok(Exit::Failed)
         }
     }
+}
+
+fn defaults() -> Sweep {
+    Sweep::new(BTreeSet::new(), true)
+}
+
+/// What goes on with a sweep.
+fn command(left: &Sweep, file: &Path) -> String {
+    let mut command = "console-archive sweep".to_owned();
+    if left.all_regions {
+        command.push_str(" --all-regions");
+    }
+    for region in &left.regions {
+        command.push_str(&format!(" --region {region}"));
+    }
+    let file = file.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if file.chars().all(is_plain) {
+        command + " --resume " + &file
+    } else {
+        command + " --resume '" + &file.replace('\'', "'\\''") + "'"
+    }
+}
+
+/// Writes what is left to a file in this folder that is not there yet.
+fn write_new(left: &Sweep) -> Result<PathBuf> {
+    let mut new = temporary(Path::new("."), left).context("cannot write sweep-left.json")?;
+    for number in 1.. {
+        let file = match number {
+            1 => PathBuf::from("sweep-left.json"),
+            _ => PathBuf::from(format!("sweep-left-{number}.json")),
+        };
+        match new.persist_noclobber(&file) {
+            Ok(_) => return Ok(file),
+            Err(taken) if taken.error.kind() == ErrorKind::AlreadyExists => new = taken.file,
+            Err(other) => {
+                let cannot = format!("cannot write {}", file.display());
+                return Err(other.error).context(cannot);
+            }
+        }
+    }
+    unreachable!("there are more numbers than files")
+}
+
+fn temporary(folder: &Path, left: &Sweep) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(new, "{:#}", json!({ "sweep": left }))?;
+    Ok(new)
 }
 
 /// Whole or not at all: an interrupted write must not lose the place.
 fn write(file: &Path, left: &Sweep) -> Result<()> {
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
     let write = || -> std::io::Result<()> {
-        let mut new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        writeln!(new, "{:#}", json!({ "sweep": left }))?;
-        new.persist(file)?;
+        temporary(folder.unwrap_or(Path::new(".")), left)?.persist(file)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", file.display()))
