@@ -1,10 +1,10 @@
-# Keeps every console output of every ECS instance in an OSS bucket, on Alibaba Cloud alone: the
-# function on Function Compute 3, called by EventBridge, with a RAM role and no key.
+# Stores every console output of every ECS instance in an OSS bucket, on Alibaba Cloud only. EventBridge
+# calls a function on Function Compute 3, which uses a RAM role and no key.
 #
-# The region is the provider's (ALIBABA_CLOUD_REGION, where this folder is applied by itself). A bus
-# has the events of its own region only; instances elsewhere are reached by a sweep.
-# Function Compute, EventBridge and Simple Log Service must be activated in the account, and
-# EventBridge's role for Function Compute created, which its console asks for once.
+# The region is the provider's: ALIBABA_CLOUD_REGION, if you apply this folder by itself. A bus carries
+# only the events of its own region; a sweep reaches instances elsewhere. Activate Function Compute,
+# EventBridge, Simple Log Service and OSS in the account first, and open EventBridge's console once to
+# create its role for Function Compute.
 
 terraform {
   required_version = ">= 1.3"
@@ -27,7 +27,7 @@ locals {
   region  = data.alicloud_regions.current.regions[0].id
   package = coalesce(var.package, "${path.module}/../../target/function.zip")
 
-  # Two rules: a pattern with data.state would drop the system events, which have none.
+  # Two rules, because a pattern with data.state drops the system events, which have no state.
   rules = {
     state-changes = {
       source = ["acs.ecs"]
@@ -48,12 +48,12 @@ locals {
   }
 }
 
-# Without versioning: OSS honours x-oss-forbid-overwrite in such a bucket only.
+# Without versioning, because OSS ignores x-oss-forbid-overwrite in a versioned bucket.
 resource "alicloud_oss_bucket" "archive" {
-  #checkov:skip=CKV_ALI_10: A versioned bucket ignores the header by which nothing is ever replaced
-  #checkov:skip=CKV_ALI_6: Encrypted with OSS's own key; a key of the account's own would be its to choose
-  #checkov:skip=CKV_ALI_11: The function is in the bucket's region, and acceleration is a public endpoint
-  #checkov:skip=CKV_ALI_12: Who reads objects is ActionTrail's to log; a second bucket would be the account's to choose
+  #checkov:skip=CKV_ALI_10: A versioned bucket ignores the header that protects objects from being replaced
+  #checkov:skip=CKV_ALI_6: Encrypted with OSS's own key. A key of its own is the account's choice
+  #checkov:skip=CKV_ALI_11: The function is in the bucket's region, and acceleration uses a public endpoint
+  #checkov:skip=CKV_ALI_12: ActionTrail logs who reads objects. A second bucket for access logs is the account's choice
   bucket          = var.bucket
   redundancy_type = var.redundancy
 
@@ -81,8 +81,8 @@ resource "alicloud_oss_bucket_policy" "archive" {
   policy = jsonencode({
     Version = "1"
     Statement = [{
-      # `oss:*` of `*`, on `acs:oss:*:…:…` and `acs:oss:*:…:…/*` in it: every action of everyone is
-      # denied where it is not encrypted on the way. A bucket's region is not part of its name.
+      # `oss:*` of `*`, on `acs:oss:*:…:…` and `acs:oss:*:…:…/*` in it: denies every action of everyone
+      # without TLS. A bucket's region is not part of its name.
       Effect    = "Deny"
       Principal = ["*"]
       Action    = ["oss:*"]
@@ -95,7 +95,7 @@ resource "alicloud_oss_bucket_policy" "archive" {
   })
 }
 
-# Names of projects are shared by all accounts of a region.
+# All accounts of a region share the names of projects.
 resource "alicloud_log_project" "archiver" {
   project_name = "${var.name}-${local.account}"
   description  = "Logs of the function that archives consoles"
@@ -108,7 +108,7 @@ resource "alicloud_log_store" "archiver" {
   shard_count      = 1
 }
 
-# Without an index, lines are kept but not found.
+# Without an index, lines are kept but cannot be found.
 resource "alicloud_log_store_index" "archiver" {
   project  = alicloud_log_project.archiver.project_name
   logstore = alicloud_log_store.archiver.logstore_name
@@ -141,21 +141,20 @@ resource "alicloud_ram_policy" "archiver" {
       {
         Effect = "Allow"
         Action = "ecs:GetInstanceConsoleOutput"
-        # `acs:ecs:*:…:instance/*`: every instance of the account, in every region, is what the product
-        # is for.
+        # `acs:ecs:*:…:instance/*`: the product is for every instance of the account, in every region.
         Resource = "acs:ecs:*:${local.account}:instance/*"
       },
       {
         Effect = "Allow"
         Action = ["ecs:DescribeInstances", "ecs:DescribeRegions"]
-        # `*`: listings have no narrower resource; only a sweep asks for them.
+        # `*`: listings have no narrower resource, and only a sweep asks for them.
         Resource = "*"
       },
       {
         Effect = "Allow"
         Action = "oss:PutObject"
-        # `acs:oss:*:…:…/console/*`: it writes below its prefix; reading is for the people who run
-        # console-archive. A bucket's region is not part of its name, so it stays open.
+        # `acs:oss:*:…:…/console/*`: the function stores any key below its prefix. Only people who run
+        # console-archive read. A bucket's region is not part of its name, so it stays open.
         Resource = "acs:oss:*:${local.account}:${var.bucket}/console/*"
       },
       {
@@ -174,7 +173,7 @@ resource "alicloud_ram_role_policy_attachment" "archiver" {
   policy_type = "Custom"
 }
 
-# For the people who run console-archive: attach it to their user or role.
+# Attach it to the user or role of the people who run console-archive.
 resource "alicloud_ram_policy" "reader" {
   policy_name = "${var.name}-reader"
   description = "Lists and reads the archive"
@@ -184,8 +183,8 @@ resource "alicloud_ram_policy" "reader" {
       {
         Effect = "Allow"
         Action = "oss:ListObjects"
-        # `acs:oss:*:…:…`: a bucket's region is not part of its name, so it stays open; of the bucket,
-        # only `console/*`, what is below the prefix, is listed.
+        # `acs:oss:*:…:…`: a bucket's region is not part of its name, so it stays open. Only `console/*`,
+        # the keys below the prefix, can be listed.
         Resource  = "acs:oss:*:${local.account}:${var.bucket}"
         Condition = { StringLike = { "oss:Prefix" = ["console/*"] } }
       },
@@ -199,7 +198,8 @@ resource "alicloud_ram_policy" "reader" {
   })
 }
 
-# Redriving serves an event as the function does, so it takes that policy and the reader's, too.
+# Replaying serves an event as the function does, so it also needs the function's policy and the
+# reader's.
 resource "alicloud_ram_policy" "redrive" {
   policy_name = "${var.name}-redrive"
   description = "Removes failed events that were replayed"
@@ -208,8 +208,8 @@ resource "alicloud_ram_policy" "redrive" {
     Statement = [{
       Effect = "Allow"
       Action = "oss:DeleteObject"
-      # `acs:oss:*:…:…/console/failed/*`: failed events only, whatever their names; records are
-      # removed by the bucket alone.
+      # `acs:oss:*:…:…/console/failed/*`: only failed events, whatever their names. Only the bucket's
+      # lifecycle removes records.
       Resource = "acs:oss:*:${local.account}:${var.bucket}/console/failed/*"
     }]
   })
@@ -223,7 +223,7 @@ resource "alicloud_fcv3_function" "archiver" {
   cpu           = 0.1
   memory_size   = 128
   disk_size     = 512
-  # It waits for consoles to settle, and a minute more.
+  # The function waits for consoles to settle, and needs a minute more.
   timeout              = var.follow_seconds + 60
   instance_concurrency = 20
   internet_access      = true
@@ -241,7 +241,7 @@ resource "alicloud_fcv3_function" "archiver" {
   log_config {
     project  = alicloud_log_project.archiver.project_name
     logstore = alicloud_log_store.archiver.logstore_name
-    # A line is an entry: none of them begins with a date to split at.
+    # Each line is an entry, because no line begins with a date to split at.
     log_begin_rule          = "None"
     enable_request_metrics  = true
     enable_instance_metrics = false
@@ -254,13 +254,13 @@ resource "alicloud_fcv3_function" "archiver" {
     FOLLOW_SECONDS          = tostring(var.follow_seconds)
   }
 
-  # The role must be able to write the log before anything is logged.
+  # The role must be able to write the log before the first log line.
   depends_on = [alicloud_ram_role_policy_attachment.archiver]
 }
 
-# There is no destination for failures: the function itself keeps events that fail below failed/,
-# where console-archive redrive finds them, and nothing here reads a queue. What fails before it
-# can keep anything is told by the alarms and mended by a sweep.
+# There is no destination for failures. The function itself keeps failed events below failed/, where
+# console-archive redrive finds them, and nothing here reads a queue. The alarms report what fails before
+# that, and a sweep captures what was missed.
 resource "alicloud_fcv3_async_invoke_config" "archiver" {
   function_name                  = alicloud_fcv3_function.archiver.function_name
   max_async_retry_attempts       = 3
@@ -304,9 +304,9 @@ resource "alicloud_fcv3_trigger" "sweep" {
 
 locals {
   alarms = {
-    # Invocations fail; the log says which error type.
+    # Invocations fail. The log says which errorType.
     errors = { metric = "FunctionFunctionErrors", times = 3 }
-    # Events waited for longer than they may and were dropped; a sweep finds what is left.
+    # Events waited too long and were dropped. A sweep captures what ECS still has.
     dropped = { metric = "FunctionAsyncEventExpiredDropped", times = 1 }
   }
 }
@@ -320,7 +320,7 @@ resource "alicloud_cms_alarm" "archiver" {
     region       = local.region
     functionName = alicloud_fcv3_function.archiver.function_name
   }])
-  # Function Compute's metrics have one value a minute, which is its own average.
+  # Function Compute's metrics have one value a minute, so the average is that value.
   period         = 60
   contact_groups = [var.alarm_contact_group]
 

@@ -1,13 +1,13 @@
-# Keeps every console output of every ECS instance in an S3 bucket, on AWS: what template.yaml
-# creates, with Terraform, by itself or as a module. The region and the tags of all resources are
-# the AWS provider's, which is the caller's to configure.
+# Stores every console output of every ECS instance in an S3 bucket, on AWS. It creates the same as
+# template.yaml, by itself or as a module. The caller configures the AWS provider, which sets the region
+# and the tags of all resources.
 
 terraform {
   required_version = ">= 1.3"
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # The first whose permissions can be for function URLs only.
+      # The first version whose permissions can be limited to function URLs.
       version = ">= 6.29.0"
     }
   }
@@ -19,7 +19,7 @@ locals {
   package     = coalesce(var.package, "${path.module}/../../target/function.zip")
   archive_url = "s3://${aws_s3_bucket.archive.bucket}/console"
 
-  # Whether a secret is given is none.
+  # Whether there is a secret is not a secret.
   has_key     = nonsensitive(var.alibaba_access_key_id != null)
   has_secret  = nonsensitive(var.alibaba_access_key_secret != null)
   has_webhook = nonsensitive(var.webhook_token != null)
@@ -27,13 +27,13 @@ locals {
 }
 
 resource "aws_s3_bucket" "archive" {
-  #checkov:skip=CKV_AWS_18: Who reads objects is CloudTrail's to log; a second bucket would be the account's to choose
-  #checkov:skip=CKV_AWS_144: A copy in another region is the account's to choose, and to pay
-  #checkov:skip=CKV_AWS_145: Encrypted with S3's own key; another one would be the account's to choose, and readers' to be let use
-  #checkov:skip=CKV2_AWS_62: Whoever wants to know of records can add notifications; the product needs none
+  #checkov:skip=CKV_AWS_18: CloudTrail logs who reads objects. A second bucket for access logs is the account's choice
+  #checkov:skip=CKV_AWS_144: A copy in another region is the account's choice, and costs money
+  #checkov:skip=CKV_AWS_145: Encrypted with S3's own key. Another key is the account's choice, and readers would need permission to use it
+  #checkov:skip=CKV2_AWS_62: The product needs no notifications of records. You can add them
   bucket_prefix       = "${var.name}-"
   object_lock_enabled = var.object_lock_days > 0
-  # With records in it, it is not removed, whatever is destroyed.
+  # Nothing removes the bucket while it has records.
   force_destroy = false
 }
 
@@ -82,7 +82,7 @@ resource "aws_s3_bucket_object_lock_configuration" "archive" {
     }
   }
 
-  # S3 locks objects in a versioned bucket only.
+  # S3 locks objects only in a versioned bucket.
   depends_on = [aws_s3_bucket_versioning.archive]
 }
 
@@ -106,7 +106,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
     }
   }
 
-  # What is left where the last version of an object is gone.
+  # These remain when the last version of an object has gone.
   rule {
     id     = "DeleteMarkers"
     status = "Enabled"
@@ -131,7 +131,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
     }
   }
 
-  # Versions that are not current exist in a versioned bucket only.
+  # Only a versioned bucket has versions that are not current.
   depends_on = [aws_s3_bucket_versioning.archive]
 }
 
@@ -140,8 +140,7 @@ resource "aws_s3_bucket_policy" "archive" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      # `s3:*` of `*`, on the bucket and `…/*` in it: every action of everyone is denied where it is
-      # not encrypted on the way.
+      # `s3:*` of `*`, on the bucket and `…/*` in it: denies every action of everyone without TLS.
       Sid       = "OnlyOverTls"
       Effect    = "Deny"
       Principal = "*"
@@ -155,11 +154,11 @@ resource "aws_s3_bucket_policy" "archive" {
   depends_on = [aws_s3_bucket_public_access_block.archive]
 }
 
-# Where other services put events; the function takes them from here.
+# Other services put events here, and the function takes them.
 resource "aws_sqs_queue" "events" {
   name                    = "${var.name}-events"
   sqs_managed_sse_enabled = true
-  # Six times the function's timeout, as AWS Lambda asks for.
+  # AWS Lambda asks for six times the function's timeout.
   visibility_timeout_seconds = 360
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.failed_events.arn
@@ -167,7 +166,7 @@ resource "aws_sqs_queue" "events" {
   })
 }
 
-# Brings an event back after a while, so that the function need not wait for a console.
+# Brings an event back after a delay, so that the function does not wait for a console.
 resource "aws_sqs_queue" "follow" {
   name                       = "${var.name}-follow"
   sqs_managed_sse_enabled    = true
@@ -178,19 +177,19 @@ resource "aws_sqs_queue" "follow" {
   })
 }
 
-# Events that failed for good; `console-archive redrive` serves them again.
+# Events that failed for good. `console-archive redrive` serves them again.
 resource "aws_sqs_queue" "failed_events" {
   name                      = "${var.name}-failed-events"
   sqs_managed_sse_enabled   = true
   message_retention_seconds = 1209600
-  # Somebody may serve ten of them one after the other.
+  # A person who replays events may serve ten of them one after the other.
   visibility_timeout_seconds = 900
   receive_wait_time_seconds  = 5
 }
 
 resource "aws_cloudwatch_log_group" "archiver" {
   #checkov:skip=CKV_AWS_158: Encrypted with the service's own key; the log holds no console and no secret
-  #checkov:skip=CKV_AWS_338: How long log lines are kept is the account's to choose; the archive is what lasts
+  #checkov:skip=CKV_AWS_338: How long log lines are kept is the account's choice. The archive is what lasts
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
 }
@@ -216,8 +215,8 @@ resource "aws_iam_role_policy" "archiver" {
     Statement = concat(
       [
         {
-          # `…/console/*`: it writes below its prefix; reading and listing are for the people who run
-          # console-archive.
+          # `…/console/*`: the function stores any key below its prefix. Only people who run
+          # console-archive read and list.
           Effect   = "Allow"
           Action   = "s3:PutObject"
           Resource = "${aws_s3_bucket.archive.arn}/console/*"
@@ -228,13 +227,13 @@ resource "aws_iam_role_policy" "archiver" {
           Resource = [aws_sqs_queue.follow.arn, aws_sqs_queue.failed_events.arn]
         },
         {
-          # AWS Lambda takes messages in the function's name.
+          # AWS Lambda takes messages as the function's role.
           Effect   = "Allow"
           Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
           Resource = [aws_sqs_queue.events.arn, aws_sqs_queue.follow.arn]
         },
         {
-          # `…:*`: every stream of the one log group, for AWS Lambda makes up their names.
+          # `…:*`: every stream of the one log group, because AWS Lambda makes up their names.
           Effect   = "Allow"
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
           Resource = "${aws_cloudwatch_log_group.archiver.arn}:*"
@@ -242,7 +241,7 @@ resource "aws_iam_role_policy" "archiver" {
       ],
       local.has_role ? [
         {
-          # `*`: the operation is about the caller itself and has no resource.
+          # `*`: the operation concerns the caller itself and has no resource.
           Effect   = "Allow"
           Action   = "sts:GetWebIdentityToken"
           Resource = "*"
@@ -257,11 +256,11 @@ resource "aws_iam_role_policy" "archiver" {
 }
 
 resource "aws_lambda_function" "archiver" {
-  #checkov:skip=CKV_AWS_50: Its log tells what each event came to, and it calls no service that continues a trace
-  #checkov:skip=CKV_AWS_116: The destination for failures keeps more than a dead-letter queue would, the error too
+  #checkov:skip=CKV_AWS_50: Its log has the outcome of each event, and it calls no service that continues a trace
+  #checkov:skip=CKV_AWS_116: The destination for failures keeps more than a dead-letter queue, such as the error
   #checkov:skip=CKV_AWS_117: It calls public APIs only; a VPC would add a NAT gateway
   #checkov:skip=CKV_AWS_173: Encrypted with the service's own key; with alibaba_role_arn there is no secret in it
-  #checkov:skip=CKV_AWS_272: The package is built from source by who deploys it; a signing profile would be the account's to choose
+  #checkov:skip=CKV_AWS_272: Whoever deploys the package builds it from source. A signing profile is the account's choice
   function_name    = var.name
   description      = "Stores console outputs of ECS instances"
   role             = aws_iam_role.archiver.arn
@@ -272,7 +271,7 @@ resource "aws_lambda_function" "archiver" {
   architectures    = [var.architecture]
   memory_size      = 256
   timeout          = 60
-  # None by default: accounts that are new have none to reserve. For AWS Lambda, -1 is no limit.
+  # None by default, because new accounts have none to reserve. For AWS Lambda, -1 means no limit.
   reserved_concurrent_executions = var.max_concurrency > 0 ? var.max_concurrency : -1
 
   logging_config {
@@ -317,7 +316,7 @@ resource "aws_lambda_function" "archiver" {
     }
   }
 
-  # Its first invocation may come as soon as it is there.
+  # The first invocation may come as soon as the function exists.
   depends_on = [aws_iam_role_policy.archiver]
 }
 
@@ -343,39 +342,39 @@ resource "aws_lambda_event_source_mapping" "queues" {
   batch_size              = 10
   function_response_types = ["ReportBatchItemFailures"]
 
-  # ECS throttles by account and region; more at once would only wait.
+  # ECS throttles by account and region, so more at the same time would only wait.
   scaling_config {
     maximum_concurrency = 5
   }
 }
 
 resource "aws_lambda_function_url" "archiver" {
-  #checkov:skip=CKV_AWS_258: EventBridge of Alibaba Cloud cannot sign for AWS; the function asks for the token
+  #checkov:skip=CKV_AWS_258: Alibaba Cloud's EventBridge cannot sign for AWS, so the function asks for a token
   count         = local.has_webhook ? 1 : 0
   function_name = aws_lambda_function.archiver.function_name
-  # Anyone reaches it; the function serves whoever has the token.
+  # Anyone may call it. The function serves only requests with the token.
   authorization_type = "NONE"
 }
 
-# The provider adds both permissions with the URL, too, but neither looks after them nor removes them.
+# The provider also adds both permissions with the URL, but neither updates nor removes them.
 resource "aws_lambda_permission" "url" {
-  #checkov:skip=CKV_AWS_301: Anyone may come by the URL, for EventBridge of Alibaba Cloud cannot sign for AWS; the function asks for the token
+  #checkov:skip=CKV_AWS_301: Anyone may call the URL, because Alibaba Cloud's EventBridge cannot sign for AWS. The function asks for a token
   count         = local.has_webhook ? 1 : 0
   statement_id  = "ArchiverUrl"
   function_name = aws_lambda_function.archiver.function_name
   action        = "lambda:InvokeFunctionUrl"
-  # `*`: anyone, by the URL; the function asks for the token.
+  # `*`: anyone may call the URL, and the function asks for the token.
   principal              = "*"
   function_url_auth_type = "NONE"
 }
 
 resource "aws_lambda_permission" "url_invoke" {
-  #checkov:skip=CKV_AWS_301: Anyone may come by the URL and in no other way; the function asks for the token
+  #checkov:skip=CKV_AWS_301: Anyone may call it by the URL, and in no other way. The function asks for the token
   count         = local.has_webhook ? 1 : 0
   statement_id  = "ArchiverUrlInvoke"
   function_name = aws_lambda_function.archiver.function_name
   action        = "lambda:InvokeFunction"
-  # `*`: anyone, by the URL and in no other way.
+  # `*`: anyone may call it by the URL, and in no other way.
   principal                = "*"
   invoked_via_function_url = true
 }
@@ -429,7 +428,7 @@ resource "aws_scheduler_schedule" "sweep" {
     input    = jsonencode({ sweep = { regions = var.sweep_regions } })
   }
 
-  # The first sweep may come as soon as it is there.
+  # The first sweep may come as soon as the schedule exists.
   depends_on = [aws_iam_role_policy.sweep]
 }
 
@@ -462,7 +461,7 @@ locals {
       periods     = 1
       threshold   = 600
     }
-    # Not counted among the function's errors, because the invocation succeeds.
+    # These do not count as errors of the function, because the invocation succeeds.
     pushes = {
       description = "EventBridge gets errors as answers to its events. The log says which errorType"
       namespace   = "AWS/Lambda"
@@ -500,7 +499,7 @@ resource "aws_cloudwatch_metric_alarm" "archiver" {
   alarm_actions       = compact([var.alarm_topic_arn])
 }
 
-# For the people who run console-archive: attach it to their role.
+# Attach it to the role of the people who run console-archive.
 resource "aws_iam_policy" "reader" {
   name        = "${var.name}-reader"
   description = "Lists and reads the archive"
@@ -524,7 +523,8 @@ resource "aws_iam_policy" "reader" {
   })
 }
 
-# For the people who run console-archive redrive: it serves an event as the function does.
+# Attach it to the role of the people who run console-archive redrive, which serves an event as the
+# function does.
 resource "aws_iam_policy" "redrive" {
   name        = "${var.name}-redrive"
   description = "Replays failed events"
@@ -546,12 +546,12 @@ resource "aws_iam_policy" "redrive" {
   })
 }
 
-# Named after the deployment: a catalogue has one database of a name.
+# A catalogue has one database of a name, so this one has the name of the deployment.
 resource "aws_glue_catalog_database" "archive" {
   name = replace(var.name, "-", "_")
 }
 
-# A line of a console is a row; the instance must be named in every query.
+# A line of a console is a row. Every query must name the instance.
 resource "aws_glue_catalog_table" "lines" {
   name          = "lines"
   database_name = aws_glue_catalog_database.archive.name

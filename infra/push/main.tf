@@ -1,10 +1,11 @@
-# The Alibaba Cloud half of a deployment on AWS, or of any receiver of webhooks: rules that push
-# instance events to its address, and for AWS a role that its function takes on without a key.
+# The Alibaba Cloud half of a deployment on AWS, or of any receiver of webhooks. It creates rules that
+# send instance events to the receiver's address, and for AWS a role that its function assumes without
+# a key.
 #
-# A bus has the events of its own region, so this is applied once for each region that has
-# instances; the role is needed once for the account, so name the issuer in one of them only. The
-# region is the provider's (ALIBABA_CLOUD_REGION, where this folder is applied by itself).
-# EventBridge must be activated in the account.
+# A bus carries only the events of its own region, so apply this once for each region that has
+# instances. The account needs the role only once, so set the three aws_… variables in one of them. The
+# region is the provider's: ALIBABA_CLOUD_REGION, if you apply this folder by itself. Activate
+# EventBridge in the account first.
 
 terraform {
   required_version = ">= 1.3"
@@ -22,7 +23,7 @@ locals {
   account = data.alicloud_account.current.id
   for_aws = var.aws_issuer_url == "" ? 0 : 1
 
-  # Two rules: a pattern with data.state would drop the system events, which have none.
+  # Two rules, because a pattern with data.state drops the system events, which have no state.
   rules = {
     state-changes = {
       source = ["acs.ecs"]
@@ -42,7 +43,7 @@ locals {
     }
   }
 
-  # Composed, because not every version of the provider tells it.
+  # Composed here, because not every version of the provider has it as an attribute.
   provider_arns = [
     for provider in alicloud_ims_oidc_provider.aws :
     "acs:ram::${local.account}:oidc-provider/${provider.oidc_provider_name}"
@@ -60,7 +61,7 @@ resource "alicloud_event_bridge_rule" "push" {
     target_id = "archiver"
     type      = "https"
     endpoint  = var.url
-    # For a day, with pauses up to 512 s: the receiver answers 503 to what it cannot take yet.
+    # For a day, with pauses up to 512 s. The receiver answers 503 to what it cannot accept yet.
     push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"
 
     dynamic "dead_letter_queue" {
@@ -70,13 +71,13 @@ resource "alicloud_event_bridge_rule" "push" {
       }
     }
 
-    # The whole event: without its envelope, its type and region would be lost.
+    # The whole event. Without its envelope, its type and region would be lost.
     param_list {
       resource_key = "Body"
       form         = "ORIGINAL"
     }
 
-    # The address that signatures are made for, letter by letter.
+    # EventBridge signs for this address, letter by letter.
     param_list {
       resource_key = "url"
       form         = "CONSTANT"
@@ -89,9 +90,9 @@ resource "alicloud_event_bridge_rule" "push" {
       value        = "PublicNetwork"
     }
 
-    # Sent as x-eventbridge-signature-token. The key is taken over from the parameters of HTTPS
-    # sinks, because the documents of rules have no example with a token; if pushes come without
-    # it, set the token of the target in EventBridge's console.
+    # EventBridge sends it as x-eventbridge-signature-token. The key comes from the parameters of HTTPS
+    # sinks, because the documents of rules have no example with a token. If events come without the
+    # token, set the token of the target in EventBridge's console.
     param_list {
       resource_key = "Token"
       form         = "CONSTANT"
@@ -107,7 +108,7 @@ resource "alicloud_ims_oidc_provider" "aws" {
   issuer_url         = var.aws_issuer_url
   client_ids         = [var.aws_audience]
   fingerprints       = var.aws_issuer_fingerprints
-  # In hours, and the least there is: the function's tokens are good for minutes.
+  # In hours. 1 is the minimum; the function's tokens are valid for minutes.
   issuance_limit_time = 1
 
   lifecycle {
@@ -128,7 +129,7 @@ resource "alicloud_ram_role" "aws" {
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
       Principal = { Federated = local.provider_arns }
-      # One role of one AWS account, and tokens that were issued for this use.
+      # Only one role of one AWS account, and only tokens that were issued for this use.
       Condition = {
         StringEquals = {
           "oidc:iss" = var.aws_issuer_url
@@ -150,14 +151,13 @@ resource "alicloud_ram_policy" "aws" {
       {
         Effect = "Allow"
         Action = "ecs:GetInstanceConsoleOutput"
-        # `acs:ecs:*:…:instance/*`: every instance of the account, in every region, is what the product
-        # is for.
+        # `acs:ecs:*:…:instance/*`: the product is for every instance of the account, in every region.
         Resource = "acs:ecs:*:${local.account}:instance/*"
       },
       {
         Effect = "Allow"
         Action = ["ecs:DescribeInstances", "ecs:DescribeRegions"]
-        # `*`: listings have no narrower resource; only a sweep asks for them.
+        # `*`: listings have no narrower resource, and only a sweep asks for them.
         Resource = "*"
       },
     ]
