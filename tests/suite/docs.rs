@@ -548,17 +548,22 @@ fn text_of(output: &std::process::Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-/// A message is looked up as it is printed, so the page quotes it as it is printed.
-#[test]
-fn every_message_in_troubleshooting_is_one_that_the_program_prints() {
+/// The code with its texts as they are printed, each on one line; an escaped quote is `”`.
+fn printed_code() -> String {
     let mut code = code().concat();
     // Texts that go on in the next line.
     while let Some(at) = code.find("\\\n") {
         let rest = code[at + 2..].trim_start_matches(' ').len();
         code.replace_range(at..code.len() - rest, "");
     }
-    let code = code
-        .replace("\\\"", "\"")
+    code.replace("\\\"", "”")
+}
+
+/// A message is looked up as it is printed, so the page quotes it as it is printed.
+#[test]
+fn every_message_in_troubleshooting_is_one_that_the_program_prints() {
+    let code = printed_code()
+        .replace('”', "\"")
         .replace("{{", "{")
         .replace("}}", "}");
     let mut messages = 0;
@@ -589,6 +594,79 @@ fn every_message_in_troubleshooting_is_one_that_the_program_prints() {
         messages += 1;
     }
     assert!(messages >= 60, "{messages}");
+}
+
+/// Errors that nobody is shown, or only as a part of another one.
+const NOT_LOOKED_UP: [&str; 6] = [
+    "it is not Base64",
+    "expected fresh, stale or partial",
+    "not a time in any form ECS is known to use",
+    "the ConsoleOutput of ECS is not Base64",
+    "expected the 64 hexadecimal digits of a SHA-256",
+    "broken off as told",
+];
+
+/// The texts of the errors in the code, their placeholders written as `…`.
+fn errors() -> BTreeSet<String> {
+    let mut errors = BTreeSet::new();
+    for rest in printed_code().split("#[error(").skip(1) {
+        let Some(text) = rest.trim_start().strip_prefix('"') else {
+            continue; // It is that of its source.
+        };
+        let mut error = String::new();
+        let mut inside = 0;
+        for c in text.chars() {
+            match c {
+                '"' if inside == 0 => break,
+                '{' => inside += 1,
+                '}' => inside -= 1,
+                c if inside == 0 => error.push(c),
+                _ => continue,
+            }
+            if c == '{' {
+                error.push('…');
+            }
+        }
+        errors.insert(error);
+    }
+    errors
+}
+
+/// What a message says beside its values.
+fn fixed_parts(message: &str) -> Vec<&str> {
+    let parts = message.split('…');
+    let trim =
+        |part: &'_ str| part.trim_matches(|c: char| c.is_whitespace() || ":;,.()".contains(c));
+    parts.map(trim).filter(|part| part.len() > 6).collect()
+}
+
+#[test]
+fn every_error_can_be_looked_up() {
+    let page = page("docs/troubleshooting.md");
+    let rows = rows(&page);
+    let shown: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some(*words(&row[0]).first()?))
+        .collect();
+    let shown: Vec<_> = shown
+        .iter()
+        .flat_map(|message| fixed_parts(message))
+        .collect();
+    let mut found = 0;
+    for error in errors() {
+        let parts = fixed_parts(&error);
+        let is_excused = NOT_LOOKED_UP.contains(&error.as_str()) || parts.is_empty();
+        let is_shown = parts.iter().any(|part| {
+            let same = |shown: &&str| shown.contains(part) || part.contains(*shown);
+            shown.iter().any(same)
+        });
+        assert!(
+            is_shown || is_excused,
+            "{error:?} is not in docs/troubleshooting.md"
+        );
+        found += usize::from(is_shown);
+    }
+    assert!(found >= 50, "{found}");
 }
 
 #[test]
