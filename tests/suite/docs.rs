@@ -157,6 +157,54 @@ fn anchor(title: &str) -> String {
         .collect()
 }
 
+/// The paths of a tree in a fenced block: two spaces a level, a folder ends with a slash.
+fn tree(block: &str) -> BTreeSet<String> {
+    let mut folders: Vec<&str> = Vec::new();
+    let mut paths = BTreeSet::new();
+    for line in block.lines() {
+        let level = (line.len() - line.trim_start().len()) / 2;
+        folders.truncate(level);
+        // Several names that have a comment in common stand on one line.
+        let words = line.split_whitespace();
+        let names: Vec<_> = words
+            .take_while(|word| word.ends_with('/') || word.ends_with(".rs"))
+            .collect();
+        let above = folders.concat();
+        paths.extend(names.iter().map(|name| format!("{above}{name}")));
+        if let [folder] = names[..]
+            && folder.ends_with('/')
+        {
+            folders.push(folder);
+        }
+    }
+    paths
+}
+
+/// Folders, and the files that are in none below `src`.
+#[test]
+fn the_tree_in_the_architecture_is_that_of_the_code() {
+    let page = page("ARCHITECTURE.md");
+    let (_, block) = page.split_once("```text\nsrc/\n").unwrap();
+    let drawn = tree(&format!("src/\n{}", block.split("```").next().unwrap()));
+    for path in &drawn {
+        assert!(root().join(path).exists(), "{path}");
+    }
+    let mut folders = BTreeSet::new();
+    for (file, _) in files_below("src") {
+        let folder = match file.split('/').collect::<Vec<_>>()[..] {
+            [file] => file.to_owned(),
+            ["bin", file] => format!("bin/{file}"),
+            ["bin", program, ..] => format!("bin/{program}/"),
+            [folder, ..] => format!("{folder}/"),
+            [] => unreachable!(),
+        };
+        folders.insert(format!("src/{folder}"));
+    }
+    for path in folders {
+        assert!(drawn.contains(&path), "{path} is not in ARCHITECTURE.md");
+    }
+}
+
 #[test]
 fn every_link_goes_to_a_page_and_a_title_that_exist() {
     let mut found = 0;
@@ -635,9 +683,9 @@ fn errors() -> BTreeSet<String> {
 /// What a message says beside its values.
 fn fixed_parts(message: &str) -> Vec<&str> {
     let parts = message.split('…');
-    let trim =
-        |part: &'_ str| part.trim_matches(|c: char| c.is_whitespace() || ":;,.()".contains(c));
-    parts.map(trim).filter(|part| part.len() > 6).collect()
+    let around = |c: char| c.is_whitespace() || ":;,.()".contains(c);
+    let parts = parts.map(|part| part.trim_matches(around));
+    parts.filter(|part| part.len() > 6).collect()
 }
 
 #[test]
