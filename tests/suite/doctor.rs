@@ -504,7 +504,7 @@ async fn the_follow_queue_gets_a_message_that_is_ignored() {
         "failed",
         "check FOLLOW_QUEUE_URL: 127.0.0.1:1",
     );
-    set(&mut settings, "FOLLOW_SECONDS", "0");
+    set(&mut settings, "FOLLOW_SECONDS", "");
     doctor(&settings, &[]).await.ends_with(2, "failed").check(
         "settings",
         "failed",
