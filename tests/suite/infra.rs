@@ -256,3 +256,82 @@ fn a_comment_that_does_not_name_the_wildcard_or_says_no_why_argues_for_nothing()
         ["s3:Get*"]
     );
 }
+
+/// What stands behind the first `key` after `start`, up to the end of the line.
+fn value_after<'a>(text: &'a str, start: &str, key: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("{start}"));
+    let (_, rest) = rest.split_once(key).unwrap_or_else(|| panic!("{key}"));
+    let value = rest.lines().next().unwrap_or_default().trim();
+    value.trim_start_matches('=').trim().trim_matches('\'')
+}
+
+/// A parameter's name in the templates, what they have it set to, and what the pages say of it.
+const DEFAULTS: [(&str, &str, &str, &str); 3] = [
+    (
+        "FollowSeconds",
+        "follow_seconds",
+        "300",
+        "a console is followed for | 300 s | 300 s | 300 s",
+    ),
+    (
+        "RetentionDays",
+        "retention_days",
+        "365",
+        "records expire after | 365 days | 365 days | never",
+    ),
+    ("LogRetentionDays", "log_retention_days", "30", ""),
+];
+
+#[test]
+fn the_defaults_that_matter_are_the_same_in_every_template_and_on_every_page() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    for (parameter, variable, value, in_readme) in DEFAULTS {
+        for template in ["infra/aws/template.yaml", "infra/alibaba/ros.yaml"] {
+            let start = format!("\n  {parameter}:\n");
+            assert_eq!(
+                value_after(&read(template), &start, "Default:"),
+                value,
+                "{template}"
+            );
+        }
+        for variables in ["infra/aws/variables.tf", "infra/alibaba/variables.tf"] {
+            let start = format!("variable \"{variable}\"");
+            assert_eq!(
+                value_after(&read(variables), &start, "default"),
+                value,
+                "{variables}"
+            );
+        }
+        for page in ["infra/aws/README.md", "infra/alibaba/README.md"] {
+            let text = read(page);
+            let (_, table) = text.split_once("## What you get by default").unwrap();
+            let row = table.lines().find(|line| {
+                line.contains(&format!("`{variable}`")) || line.contains(&format!("`{parameter}`"))
+            });
+            assert!(row.unwrap().contains(value), "{page}: {variable}");
+        }
+        assert!(read("README.md").contains(in_readme), "{in_readme}");
+    }
+    let file = read("infra/alibaba/s.yaml");
+    assert_eq!(
+        value_after(&file, "environmentVariables:", "FOLLOW_SECONDS:"),
+        "300"
+    );
+    assert!(read("infra/webhook/README.md").contains("\nFOLLOW_SECONDS=300\n"));
+    for page in ["docs/settings.md", "docs/freshness.md"] {
+        assert!(read(page).contains("The templates set 300"), "{page}");
+    }
+    // 0 is accepted everywhere.
+    for template in ["infra/aws/template.yaml", "infra/alibaba/ros.yaml"] {
+        assert_eq!(
+            value_after(&read(template), "\n  FollowSeconds:\n", "MinValue:"),
+            "0"
+        );
+    }
+    for variables in ["infra/aws/variables.tf", "infra/alibaba/variables.tf"] {
+        assert!(
+            read(variables).contains("var.follow_seconds >= 0 &&"),
+            "{variables}"
+        );
+    }
+}
