@@ -14,6 +14,7 @@ pub mod model; // the words of the domain (pure)
 pub mod alibaba; // a signed call (pure)
 pub mod credentials; // access keys that never show their secret
 pub mod config; // environment → plain settings; the only folder that reads it
+mod setup; // settings → working parts; the only file that knows them all
 
 pub mod clock; // a service's clock, as far as it is known
 pub mod http; // the one HTTP client, and its proxies

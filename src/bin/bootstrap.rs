@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use ecs_console_archiver::config::{Config, Environment, LogConfig};
+use ecs_console_archiver::config::{Config, Environment, Host, LogConfig};
 use ecs_console_archiver::hosts::lambda;
-use ecs_console_archiver::hosts::server::{self, Host};
+use ecs_console_archiver::hosts::server;
 use ecs_console_archiver::log;
 
 // One thread: a Lambda sandbox has one invocation at a time, and starting more costs time.
@@ -23,12 +23,12 @@ async fn main() -> ExitCode {
 
 async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
     let host = Host::from_environment(environment)?;
-    let archiver = Config::from_environment(environment)?.archiver()?;
+    let dispatcher = Config::from_environment(environment)?.dispatcher()?;
     match host {
-        Host::Lambda => lambda::run(&archiver).await,
+        Host::Lambda => lambda::run(&dispatcher).await,
         host => {
-            let credentials = archiver.source.credentials.clone();
-            Ok(server::serve(archiver, credentials, host).await?)
+            let credentials = dispatcher.archiver.source.credentials.clone();
+            Ok(server::serve(dispatcher, credentials, host).await?)
         }
     }
 }

@@ -6,7 +6,6 @@ pub mod sweep; // the same for every instance of whole regions
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::archive::key::RecordKey;
@@ -15,9 +14,6 @@ use crate::capture::follow::{Absent, Change, Follow, Keeping, Kept, MESSAGE_VERS
 use crate::capture::sweep::NoProgress;
 use crate::clock::WallClock;
 use crate::credentials::{CredentialsError, Owner};
-use crate::intake::event::{EventError, Notice};
-use crate::intake::triggers::Triggers;
-use crate::intake::webhook::gate::Gate;
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::event::{Cause, InstanceEvent};
 use crate::model::freshness::Freshness;
@@ -29,6 +25,10 @@ use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
 use crate::source::ecs::response::EcsError;
 use crate::source::ecs::{ConsoleSource, Fleet};
 use crate::store::{PutOutcome, Store, StoreError};
+
+/// What a capture has whose sender waits for an HTTP answer. They wait 2 s or more, CloudMonitor 5 s.
+/// What is not captured by then goes to the follow queue, or the sender is asked to send it again.
+pub(crate) const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
 
 /// Kept of an invocation's time for the last poll and for storing what it brings.
 const POLL_RESERVE: Duration = Duration::from_secs(5);
@@ -47,8 +47,6 @@ pub struct Archiver<C, S> {
     pub source: C,
     /// Where they go.
     pub store: S,
-    /// Which events lead to a capture.
-    pub triggers: Triggers,
     /// The region of events that name none.
     pub default_region: Option<RegionId>,
     /// How long a console is followed from its event on. Zero: what ECS has is kept, and no more.
@@ -57,19 +55,6 @@ pub struct Archiver<C, S> {
     pub follow_queue: Option<Queue>,
     /// The time of day, by which a console is followed.
     pub clock: WallClock,
-    /// Who keeps events that fail for good.
-    pub failed_events: FailedEvents,
-    /// Lets HTTP requests in; without it, whoever calls is trusted.
-    pub gate: Option<Gate>,
-}
-
-/// Who keeps events that fail for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailedEvents {
-    /// The platform: a dead-letter queue, or another destination for failures.
-    Platform,
-    /// The archive, below `failed/`.
-    Archive,
 }
 
 /// What became of an event so far.
@@ -105,9 +90,6 @@ impl std::fmt::Debug for Held {
 /// An event that is not done with. It must come again, or end where someone looks at it.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The event cannot be understood.
-    #[error(transparent)]
-    Event(#[from] EventError),
     /// The event names no region and none is configured.
     #[error("the event names no region: set ALIBABA_CLOUD_REGION_ID to the instances' region")]
     NoRegion,
@@ -135,14 +117,13 @@ impl CaptureError {
             Self::Ecs(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Queue(error) => error.remedy() != Remedy::GiveUp,
-            Self::Event(_) | Self::NoRegion | Self::NoProgress(_) | Self::Pack(_) => false,
+            Self::NoRegion | Self::NoProgress(_) | Self::Pack(_) => false,
         }
     }
 
     /// A name that stays the same between versions, for alarms.
     pub fn error_type(&self) -> ErrorType {
         match self {
-            Self::Event(_) => ErrorType::InvalidEvent,
             Self::NoRegion => ErrorType::NoRegion,
             Self::Ecs(EcsError::Throttled { .. }) => ErrorType::EcsThrottled,
             Self::Ecs(EcsError::Denied { .. }) => ErrorType::EcsDenied,
@@ -171,35 +152,30 @@ impl CaptureError {
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
-    /// Does what an event asks for, up to the first wait, and tries again what may pass until the
-    /// deadline.
+    /// Serves an event for the first time, up to the first wait. Transient errors are retried until
+    /// the deadline.
     ///
     /// # Errors
     /// [`CaptureError`] when the event must come again.
-    pub async fn serve(
+    pub async fn begin(
         &self,
-        notice: Notice,
+        event: InstanceEvent,
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
-        let ignored = |reason, message| Ok(Progress::Done(Outcome::Ignored { reason, message }));
-        match notice {
-            Notice::Instance(event) if self.triggers.include(&event.cause) => {
-                let follow = Follow::begin(event, self.clock.now());
-                self.poll(follow, None, deadline).await
-            }
-            Notice::Follow(follow) => self.poll(*follow, None, deadline).await,
-            Notice::Sweep(sweep) => {
-                let swept = self
-                    .sweep(*sweep, deadline, &CancellationToken::new(), &|_| {})
-                    .await?;
-                self.go_on(swept, deadline).await.map(Progress::Done)
-            }
-            Notice::Instance(event) => ignored(
-                "not_a_trigger",
-                format!("{} is not in TRIGGER_STATES", event.cause),
-            ),
-            Notice::Other(unrelated) => ignored(unrelated.reason(), unrelated.to_string()),
-        }
+        let follow = Follow::begin(event, self.clock.now());
+        self.poll(follow, None, deadline).await
+    }
+
+    /// Goes on with an event that was served before, up to the next wait.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn resume(
+        &self,
+        follow: Follow,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
+        self.poll(follow, None, deadline).await
     }
 
     /// Keeps the console output ECS has cached now, and follows it as the event asks.
@@ -211,8 +187,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         event: InstanceEvent,
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
-        let follow = Follow::begin(event, self.clock.now());
-        match self.poll(follow, None, deadline).await? {
+        match self.begin(event, deadline).await? {
             Progress::Done(outcome) => Ok(outcome),
             Progress::Following(following) => self.finish(following, deadline).await,
         }

@@ -17,8 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::capture::{Archiver, CaptureError, send};
-use crate::hosts::dispatch::HTTP_CAPTURE_TIME;
+use crate::capture::{Archiver, CaptureError, HTTP_CAPTURE_TIME, send};
 use crate::model::event::{Cause, InstanceEvent};
 use crate::model::ids::{InstanceId, RegionId};
 use crate::model::outcome::Outcome;

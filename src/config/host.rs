@@ -1,11 +1,11 @@
 //! Settings → which host this is, and whose HTTP requests it serves.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use url::Url;
 
 use super::{ConfigError, Environment, Problems};
-use crate::hosts::server::Host;
 use crate::intake::webhook::WebhookPolicy;
 use crate::model::credentials::Secret;
 use crate::model::ids::RegionId;
@@ -136,6 +136,32 @@ fn own_accounts(environment: &Environment) -> BTreeSet<String> {
     let host = environment.get("FC_ACCOUNT_ID").map(str::to_owned);
     let ids = role.into_iter().chain(host);
     ids.filter(|id| account_list(id).is_ok()).collect()
+}
+
+/// Which host this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// AWS Lambda, through its Runtime API.
+    Lambda,
+    /// Function Compute, which sends its requests to this port.
+    FunctionCompute {
+        /// On every address of the machine.
+        port: u16,
+    },
+    /// Any machine.
+    Webhook {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+}
+
+/// Who keeps events that fail for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedEvents {
+    /// The platform: a dead-letter queue, or another destination for failures.
+    Platform,
+    /// The archive, below `failed/`.
+    Archive,
 }
 
 impl Host {

@@ -6,6 +6,8 @@ mod host;
 mod keys;
 mod proxies;
 
+pub use host::{FailedEvents, Host};
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,24 +15,18 @@ use std::time::Duration;
 use url::Url;
 
 use crate::alibaba::signature::SignatureVersion;
-use crate::capture::{Archiver, FailedEvents};
-use crate::clock::{Clock, WallClock};
+use crate::credentials::Identity;
 #[cfg(feature = "cli")]
 use crate::credentials::aws_chain::AwsChain;
 use crate::credentials::source::Source;
-use crate::credentials::{CredentialsProvider, Identity};
-use crate::http::{HttpOptions, HttpSetupError};
+use crate::http::HttpOptions;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::WebhookPolicy;
-use crate::intake::webhook::gate::Gate;
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::RegionId;
-use crate::queue::sqs::{Queue, QueueConfig};
-use crate::source::ecs::EcsClient;
+use crate::queue::sqs::QueueConfig;
 use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
-use crate::store::ArchiveStore;
-use crate::store::bucket::{BucketConfig, BucketStore};
-use crate::store::directory::DirectoryStore;
+use crate::store::bucket::BucketConfig;
 
 /// Every variable that is read. The settings table of the README has a row for each.
 pub const SETTINGS: [&str; 66] = [
@@ -331,52 +327,6 @@ impl Config {
             _ => Err(ConfigError(problems.0)),
         }
     }
-
-    /// Makes what serves events.
-    ///
-    /// # Errors
-    /// [`HttpSetupError`] when there is no TLS.
-    pub fn archiver(self) -> Result<Archiver<EcsClient, ArchiveStore>, HttpSetupError> {
-        let http = crate::http::client(&self.http)?;
-        let default_region = self.ecs.default_region.clone();
-        let credentials = self.ecs.provider(http.clone());
-        Ok(Archiver {
-            store: self.archive.store_with(http.clone(), Some(&credentials)),
-            follow_budget: self.follow_budget,
-            clock: WallClock::default(),
-            failed_events: self.failed_events,
-            gate: Some(Gate::new(self.webhook, http.clone())),
-            follow_queue: self
-                .follow_queue
-                .map(|config| Queue::new(config, http.clone())),
-            source: self.ecs.client_with(http, credentials),
-            triggers: self.triggers,
-            default_region,
-        })
-    }
-}
-
-impl EcsConfig {
-    /// Makes what asks.
-    pub fn client(self, http: reqwest::Client) -> EcsClient {
-        let credentials = self.provider(http.clone());
-        self.client_with(http, credentials)
-    }
-
-    fn provider(&self, http: reqwest::Client) -> CredentialsProvider {
-        let (source, identity) = (self.credentials.clone(), self.identity.clone());
-        CredentialsProvider::with_identity(source, http, identity)
-    }
-
-    fn client_with(self, http: reqwest::Client, credentials: CredentialsProvider) -> EcsClient {
-        EcsClient {
-            http,
-            endpoint: self.endpoint,
-            signature_version: self.signature_version,
-            credentials,
-            clock: Clock::default(),
-        }
-    }
 }
 
 impl Parts {
@@ -443,28 +393,6 @@ impl Archive {
         match archive::archive(environment, &mut problems) {
             Some(archive) if problems.0.is_empty() => Ok(archive),
             _ => Err(ConfigError(problems.0)),
-        }
-    }
-
-    /// Makes the store.
-    pub fn store(self, http: reqwest::Client) -> ArchiveStore {
-        self.store_with(http, None)
-    }
-
-    /// The same; credentials that ECS is asked with, too, are fetched once for both.
-    fn store_with(
-        self,
-        http: reqwest::Client,
-        shared: Option<&CredentialsProvider>,
-    ) -> ArchiveStore {
-        match self {
-            Self::Bucket(config) => {
-                let shared = shared.filter(|shared| *shared.source() == config.credentials);
-                let own = || CredentialsProvider::new(config.credentials.clone(), http.clone());
-                let credentials = shared.cloned().unwrap_or_else(own);
-                ArchiveStore::Bucket(BucketStore::new(*config, http, credentials))
-            }
-            Self::Directory(root) => ArchiveStore::Directory(DirectoryStore::new(root)),
         }
     }
 }

@@ -7,17 +7,20 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::archive::record::FailedEvent;
 use crate::capture::sweep::Sweep;
-use crate::capture::{Archiver, CaptureError, FailedEvents, Following, Progress};
-use crate::hosts::reply::{MessageReply, Rejection, Reply, Served, on_one_line};
+use crate::capture::{Archiver, CaptureError, Following, HTTP_CAPTURE_TIME, Progress};
+use crate::config::FailedEvents;
+use crate::hosts::reply::{MessageReply, Rejection, Reply, ServeError, Served, on_one_line};
 use crate::intake::delivery::{AnswerForm, Delivery, MAX_EVENTS, Message, Purpose, ReplyForm};
 use crate::intake::event::{EventError, Notice};
 use crate::intake::json_text::read;
 use crate::intake::redact::without_headers;
-use crate::intake::webhook::gate::GateError;
+use crate::intake::triggers::Triggers;
+use crate::intake::webhook::gate::{Gate, GateError};
 use crate::intake::webhook::{Headers, Push};
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::{ErrorType, Outcome, Stored, Tally};
@@ -34,12 +37,22 @@ const CONCURRENCY: usize = 4;
 /// they are known, and 256 MiB at the very worst; its text is held once.
 const FOLLOWED_AT_ONCE: usize = 32;
 
-/// The senders of HTTP requests wait 2 s or more for the answer, CloudMonitor 5 s. What is not
-/// captured by then goes to the follow queue, or the sender is asked to send it again.
-pub(crate) const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
 /// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
 /// neither captured nor in the queue is told as a failure that the sender sends again.
 const HTTP_ANSWER_TIME: Duration = Duration::from_millis(1900);
+
+/// The one door: it takes payloads apart, says who may send them, and has what they ask for done.
+#[derive(Debug, Clone)]
+pub struct Dispatcher<C, S> {
+    /// Does what events ask for.
+    pub archiver: Archiver<C, S>,
+    /// Which events lead to a capture.
+    pub triggers: Triggers,
+    /// Who keeps events that fail for good.
+    pub failed_events: FailedEvents,
+    /// Authorizes HTTP requests. Without it, every caller is trusted.
+    pub gate: Option<Gate>,
+}
 
 /// One payload, by the way it came.
 pub enum Payload<'a> {
@@ -82,7 +95,7 @@ enum Keeps {
 }
 
 impl Keeps {
-    fn includes(self, text: &str, failure: &CaptureError) -> bool {
+    fn includes(self, text: &str, failure: &ServeError) -> bool {
         match self {
             Self::Nothing => false,
             Self::UnlessByHandOrUnreadable => {
@@ -147,7 +160,7 @@ impl Label {
 struct Begun {
     message: usize,
     label: Label,
-    progress: Result<Progress, CaptureError>,
+    progress: Result<Progress, ServeError>,
     /// What was served, where it can be served again from the queue.
     again: Option<Again>,
 }
@@ -165,7 +178,7 @@ struct Ended {
     deferred: Option<Deferred>,
 }
 
-impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
+impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     /// Serves every event in a payload, and answers before the deadline. Every one is served once
     /// before any is followed, so that none waits while its console is overwritten.
     ///
@@ -321,7 +334,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 following,
                 text,
             } = deferred;
-            let served = self.finish(following, deadline).await;
+            let served = self.archiver.finish(following, deadline).await;
+            let served = served.map_err(ServeError::from);
             label.log(&served);
             if let Err(failure) = &served {
                 self.keep_failed_event(&text, failure, deadline).await;
@@ -358,7 +372,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
 
     /// Keeps an event that failed, where no dead-letter queue does. When that fails, too, the
     /// sender still learns of the failure itself.
-    async fn keep_failed_event(&self, text: &str, failure: &CaptureError, deadline: Deadline) {
+    async fn keep_failed_event(&self, text: &str, failure: &ServeError, deadline: Deadline) {
         if self.failed_events != FailedEvents::Archive {
             return;
         }
@@ -368,16 +382,37 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             Err(error) => return error!("the failed event could not be kept: {error}"),
         };
         let key = event.key.to_string();
-        let store = Retrying::new(&self.store, deadline);
+        let store = Retrying::new(&self.archiver.store, deadline);
         match store.put_if_absent(&key, &event.object).await {
             Ok(_) => {
-                let url = self.store.url(&key);
+                let url = self.archiver.store.url(&key);
                 info!("kept the failed event as {url}; console-archive redrive serves it again");
             }
             Err(error) => error!(
                 "the failed event could not be kept: {}",
                 on_one_line(&error)
             ),
+        }
+    }
+
+    /// Does what an event asks for, up to the first wait.
+    async fn serve(&self, notice: Notice, deadline: Deadline) -> Result<Progress, CaptureError> {
+        let ignored = |reason, message| Ok(Progress::Done(Outcome::Ignored { reason, message }));
+        match notice {
+            Notice::Instance(event) if self.triggers.include(&event.cause) => {
+                self.archiver.begin(event, deadline).await
+            }
+            Notice::Follow(follow) => self.archiver.resume(*follow, deadline).await,
+            Notice::Sweep(sweep) => {
+                let swept = self.archiver.sweep(*sweep, deadline, &CancellationToken::new(), &|_| {}).await?;
+                let outcome = self.archiver.go_on(swept, deadline).await?;
+                Ok(Progress::Done(outcome))
+            }
+            Notice::Instance(event) => ignored(
+                "not_a_trigger",
+                format!("{} is not in TRIGGER_STATES", event.cause),
+            ),
+            Notice::Other(unrelated) => ignored(unrelated.reason(), unrelated.to_string()),
         }
     }
 
@@ -397,9 +432,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             // Nothing is asked that could not be answered: a push may hold a thousand events.
             Ok(_) if deadline.remaining().is_zero() => {
                 let call = "GetInstanceConsoleOutput";
-                Err(EcsError::timed_out(call, deadline.whole()).into())
+                let error = EcsError::timed_out(call, deadline.whole());
+                Err(CaptureError::from(error).into())
             }
-            Ok(notice) => self.serve(notice, deadline).await,
+            Ok(notice) => self.serve(notice, deadline).await.map_err(ServeError::from),
             Err(error) => Err(error.into()),
         };
         Begun {
@@ -414,7 +450,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     async fn end(&self, begun: Begun, deadline: Deadline) -> Ended {
         let served = match begun.progress {
             Ok(Progress::Done(outcome)) => Ok(outcome),
-            Ok(Progress::Following(next)) => self.finish(next, deadline).await,
+            Ok(Progress::Following(next)) => {
+                let finished = self.archiver.finish(next, deadline).await;
+                finished.map_err(ServeError::from)
+            }
             Err(error) => Err(error),
         };
         begun.label.log(&served);
@@ -436,18 +475,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let (served, following) = match (progress, again) {
             // Whatever the reason: told to the sender alone, a failure would be in no dead-letter
             // queue, and no alarm would count it.
-            (Err(error), Some(Again::Event(event))) => {
-                (self.defer_to_queue(event, error, deadline).await, None)
+            (Err(ServeError::Capture(error)), Some(Again::Event(event))) => {
+                let deferred = self.archiver.defer_to_queue(event, error, deadline).await;
+                (deferred.map_err(ServeError::from), None)
             }
-            (Err(error), Some(Again::Sweep(sweep))) => {
-                (self.defer_sweep(*sweep, error, deadline).await, None)
+            (Err(ServeError::Capture(error)), Some(Again::Sweep(sweep))) => {
+                let deferred = self.archiver.defer_sweep(*sweep, error, deadline).await;
+                (deferred.map_err(ServeError::from), None)
             }
-            (Err(error), None) => (Err(error), None),
+            (Err(error), _) => (Err(error), None),
             (Ok(Progress::Done(outcome)), _) => (Ok(outcome), None),
             (Ok(Progress::Following(following)), _) => {
-                match self.answer_first(&following, deadline).await {
+                match self.archiver.answer_first(&following, deadline).await {
                     Ok(outcome) => (Ok(outcome), Some(following)),
-                    Err(error) => (Err(error), None),
+                    Err(error) => (Err(error.into()), None),
                 }
             }
         };

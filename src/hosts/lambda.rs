@@ -1,4 +1,4 @@
-//! The function on AWS Lambda: the Runtime API's invocations → [`Archiver::dispatch`].
+//! The function on AWS Lambda: the Runtime API's invocations → [`Dispatcher::dispatch`].
 
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
@@ -10,8 +10,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use serde_json::value::RawValue;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::capture::Archiver;
-use crate::hosts::dispatch::{Deferred, Payload};
+use crate::hosts::dispatch::{Deferred, Dispatcher, Payload};
 use crate::hosts::reply::InvocationError;
 use crate::retry::Deadline;
 use crate::source::ecs::{ConsoleSource, Fleet};
@@ -37,11 +36,12 @@ impl From<InvocationError> for Diagnostic {
 ///
 /// # Errors
 /// When the Runtime API cannot be reached.
-pub async fn run<C, S>(archiver: &Archiver<C, S>) -> Result<(), Error>
+pub async fn run<C, S>(dispatcher: &Dispatcher<C, S>) -> Result<(), Error>
 where
     C: ConsoleSource + Fleet + Sync,
     S: Store,
 {
+    let archiver = &dispatcher.archiver;
     let follows_here = !archiver.follow_budget.is_zero() && archiver.follow_queue.is_none();
     let after_answers = AfterAnswers::new(follows_here);
     let serve = |event: LambdaEvent<Box<RawValue>>| {
@@ -51,7 +51,7 @@ where
             let left = left.unwrap_or(UNKNOWN_TIME);
             let deadline = Deadline::after(left).earlier_by(ANSWER_RESERVE);
             let payload = Payload::Invocation(event.payload.get().as_bytes());
-            let mut reply = archiver.dispatch(payload, deadline).await;
+            let mut reply = dispatcher.dispatch(payload, deadline).await;
             after_answers.defer(std::mem::take(&mut reply.deferred), deadline);
             reply.to_json()
         }
@@ -70,7 +70,7 @@ where
     if !follows_here {
         return runtime.await;
     }
-    let extension = follow_after_answers(archiver, &after_answers).await?;
+    let extension = follow_after_answers(dispatcher, &after_answers).await?;
     tokio::try_join!(runtime, extension).map(|_| ())
 }
 
@@ -128,7 +128,7 @@ impl AfterAnswers {
 /// An internal extension: Lambda sends an answer on as soon as it is there, and freezes the process
 /// only when every extension asks for the next event, too.
 async fn follow_after_answers<'a, C, S>(
-    archiver: &'a Archiver<C, S>,
+    dispatcher: &'a Dispatcher<C, S>,
     after_answers: &'a AfterAnswers,
 ) -> Result<impl Future<Output = Result<(), Error>> + 'a, Error>
 where
@@ -139,7 +139,7 @@ where
         if event.next.is_invoke()
             && let Some(AfterAnswer { deferred, deadline }) = after_answers.next().await
         {
-            archiver.finish_deferred(deferred, deadline).await;
+            dispatcher.finish_deferred(deferred, deadline).await;
         }
         Ok::<_, Error>(())
     };

@@ -5,9 +5,8 @@ use serde_json::Value;
 use crate::archive::key::{FAILED_PREFIX, FailedKey};
 use crate::archive::reader;
 use crate::archive::record::FailedEvent;
-use crate::capture::{Archiver, CaptureError};
-use crate::hosts::dispatch::Payload;
-use crate::hosts::reply::InvocationError;
+use crate::hosts::dispatch::{Dispatcher, Payload};
+use crate::hosts::reply::{InvocationError, ServeError};
 use crate::model::outcome::ErrorType;
 use crate::queue::sqs::{Queue, QueueError, Received};
 use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
@@ -79,7 +78,7 @@ pub async fn failed_events(store: &impl Store) -> Result<Vec<FailedKey>, StoreEr
     Ok(keys.collect())
 }
 
-impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
+impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     /// Serves a failed event of the archive again, and removes it when everything in it succeeds.
     ///
     /// # Errors
@@ -91,12 +90,12 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Result<Redriven, RedriveError> {
         let key = key.to_string();
-        let store = Retrying::new(&self.store, deadline);
+        let store = Retrying::new(&self.archiver.store, deadline);
         let Some(object) = store.get(&key).await? else {
             return Ok(Redriven::Gone);
         };
         let event = FailedEvent::read(&object.body)
-            .map_err(|_| RedriveError::Damaged(self.store.url(&key)))?;
+            .map_err(|_| RedriveError::Damaged(self.archiver.store.url(&key)))?;
         let redriven = self.serve_again(&event, invalid, deadline).await?;
         store.delete(&key).await?;
         Ok(redriven)
@@ -132,7 +131,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let answer = reply.to_json().map_err(RedriveError::Failed)?;
             return Ok(Redriven::Served(answer));
         };
-        let is_invalid = |failure: &CaptureError| failure.error_type() == ErrorType::InvalidEvent;
+        let is_invalid = |failure: &ServeError| failure.error_type() == ErrorType::InvalidEvent;
         match invalid {
             _ if !reply.failures().all(is_invalid) => Err(RedriveError::Failed(failure)),
             InvalidEvents::Keep => Err(RedriveError::Invalid(failure)),

@@ -7,10 +7,40 @@ use serde_json::{Value, json};
 use crate::capture::CaptureError;
 use crate::hosts::dispatch::Deferred;
 use crate::intake::delivery::{AnswerForm, ReplyForm};
+use crate::intake::event::EventError;
 use crate::model::outcome::{ErrorType, Outcome};
 
 /// What became of one event.
-pub type Served = Result<Outcome, CaptureError>;
+pub type Served = Result<Outcome, ServeError>;
+
+/// Why an event was not served; the variants are what its sender does next.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It cannot be understood. The sender must send another one.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// It is not done with, and must come again.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+}
+
+impl ServeError {
+    /// Whether the same event may succeed a little later, with nobody mending anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Event(_) => false,
+            Self::Capture(error) => error.is_transient(),
+        }
+    }
+
+    /// A name that stays the same between versions, for alarms.
+    pub fn error_type(&self) -> ErrorType {
+        match self {
+            Self::Event(_) => ErrorType::InvalidEvent,
+            Self::Capture(error) => error.error_type(),
+        }
+    }
+}
 
 /// What became of one payload.
 #[derive(Debug)]
@@ -24,7 +54,8 @@ pub struct Reply {
     /// Why nothing of it was served: the sender is not authorized.
     pub rejection: Option<Rejection>,
     /// What goes on after the answer. Only an HTTP request has any, because its sender waits only
-    /// briefly. Give it to [`Archiver::finish_deferred`](crate::capture::Archiver::finish_deferred).
+    /// briefly. Give it to
+    /// [`Dispatcher::finish_deferred`](crate::hosts::dispatch::Dispatcher::finish_deferred).
     pub deferred: Vec<Deferred>,
 }
 
@@ -89,9 +120,9 @@ impl Reply {
     }
 
     /// Whether the sender was authorized and every event succeeded, whatever the form. What is
-    /// deferred has not ended yet; [`Archiver::finish_deferred`] says how that ended.
+    /// deferred has not ended yet; [`Dispatcher::finish_deferred`] says how that ended.
     ///
-    /// [`Archiver::finish_deferred`]: crate::capture::Archiver::finish_deferred
+    /// [`Dispatcher::finish_deferred`]: crate::hosts::dispatch::Dispatcher::finish_deferred
     pub fn is_success(&self) -> bool {
         self.rejection.is_none() && self.messages.iter().all(MessageReply::is_success)
     }
@@ -102,7 +133,7 @@ impl Reply {
     }
 
     /// Why events failed, in the order they came.
-    pub fn failures(&self) -> impl Iterator<Item = &CaptureError> {
+    pub fn failures(&self) -> impl Iterator<Item = &ServeError> {
         self.events().filter_map(|served| served.as_ref().err())
     }
 
@@ -295,7 +326,7 @@ mod tests {
             ReplyForm::Http,
         ];
         for form in forms {
-            let failed = || Err(CaptureError::NoRegion);
+            let failed = || Err(CaptureError::NoRegion.into());
             assert!(reply(form, vec![vec![ignored()], vec![ignored()]]).is_success());
             for messages in [
                 vec![vec![failed()]],
@@ -312,7 +343,7 @@ mod tests {
 
     #[test]
     fn of_a_batch_each_message_with_a_failure_is_named_once() {
-        let failed = || Err(CaptureError::NoRegion);
+        let failed = || Err(CaptureError::NoRegion.into());
         let messages = vec![
             vec![ignored()],
             vec![failed(), ignored(), failed()],

@@ -30,8 +30,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::capture::Archiver;
+use crate::config::Host;
 use crate::credentials::CredentialsProvider;
-use crate::hosts::dispatch::Payload;
+use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::intake::delivery::MAX_EVENT_BYTES;
 use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, Push};
 use crate::retry::Deadline;
@@ -57,29 +58,12 @@ const ANSWER_RESERVE: Duration = Duration::from_millis(500);
 /// Connections that are idle or hang are not waited for longer, at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which host this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Host {
-    /// AWS Lambda; see [`crate::hosts::lambda`].
-    Lambda,
-    /// Function Compute, which sends its requests to this port.
-    FunctionCompute {
-        /// On every address of the machine.
-        port: u16,
-    },
-    /// Any machine.
-    Webhook {
-        /// Where it listens.
-        listen: SocketAddr,
-    },
-}
-
 /// Serves requests until the process is told to end, and finishes what it acknowledged.
 ///
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn serve<C, S>(
-    archiver: Archiver<C, S>,
+    dispatcher: Dispatcher<C, S>,
     credentials: CredentialsProvider,
     host: Host,
 ) -> std::io::Result<()>
@@ -95,13 +79,16 @@ where
     };
     let listener = TcpListener::bind(listen).await?;
     info!("listening on {}", listener.local_addr()?);
-    let unfollowed = Archiver {
-        follow_budget: Duration::ZERO,
-        ..archiver.clone()
+    let unfollowed = Dispatcher {
+        archiver: Archiver {
+            follow_budget: Duration::ZERO,
+            ..dispatcher.archiver.clone()
+        },
+        ..dispatcher.clone()
     };
     let is_platform = matches!(host, Host::FunctionCompute { .. });
     let server = Arc::new(Server {
-        archiver,
+        dispatcher,
         unfollowed,
         credentials,
         host,
@@ -162,9 +149,9 @@ where
 }
 
 struct Server<C, S> {
-    archiver: Archiver<C, S>,
+    dispatcher: Dispatcher<C, S>,
     /// For requests after which the host stops the process's time.
-    unfollowed: Archiver<C, S>,
+    unfollowed: Dispatcher<C, S>,
     credentials: CredentialsProvider,
     host: Host,
     is_ending: AtomicBool,
@@ -324,7 +311,7 @@ where
 
     /// Why a request is not served, whatever its body is.
     fn refuse_unread(&self, headers: &Headers, head: &HeaderMap) -> Option<Answer> {
-        if let Err(rejection) = self.archiver.admit(headers) {
+        if let Err(rejection) = self.dispatcher.admit(headers) {
             let (status, body) = rejection.to_http();
             return Some(answer(status, &body));
         }
@@ -348,19 +335,19 @@ where
             body: &body.bytes,
             is_authenticated: false,
         };
-        let archiver = if follows {
-            &self.archiver
+        let dispatcher = if follows {
+            &self.dispatcher
         } else {
             &self.unfollowed
         };
         let deadline = Deadline::after(REQUEST_TIME);
-        let mut reply = archiver.dispatch(Payload::Http(&push), deadline).await;
+        let mut reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
         let deferred = std::mem::take(&mut reply.deferred);
         if !deferred.is_empty() {
             let server = self.clone();
-            let deadline = Deadline::after(self.archiver.follow_budget + REQUEST_TIME);
+            let deadline = Deadline::after(self.dispatcher.archiver.follow_budget + REQUEST_TIME);
             self.after_answers.spawn(async move {
-                server.archiver.finish_deferred(deferred, deadline).await;
+                server.dispatcher.finish_deferred(deferred, deadline).await;
             });
         }
         let (status, body) = reply.to_http();
@@ -382,9 +369,9 @@ where
             return failed_invocation(come_back_later());
         };
         let payload = Payload::Invocation(&payload);
-        let mut reply = self.archiver.dispatch(payload, deadline).await;
+        let mut reply = self.dispatcher.dispatch(payload, deadline).await;
         let deferred = std::mem::take(&mut reply.deferred);
-        self.archiver.finish_deferred(deferred, deadline).await;
+        self.dispatcher.finish_deferred(deferred, deadline).await;
         match reply.to_json() {
             Ok(reply) => answer(StatusCode::OK, &reply),
             Err(failure) => failed_invocation(answer(StatusCode::NOT_FOUND, &failure.to_json())),

@@ -377,7 +377,7 @@ fn debug_shows_no_secret() {
         shown.contains("aws-id") && !shown.contains("hush"),
         "{shown}"
     );
-    let archiver = format!("{:?}", config.archiver().unwrap());
+    let archiver = format!("{:?}", config.dispatcher().unwrap());
     assert!(!archiver.contains("hush"), "{archiver}");
 }
 

@@ -445,10 +445,10 @@ fn run_in_memory(state: &str, fault: Option<(usize, Fault)>) -> (Vec<memory::Del
             let mut used = memory::Used::new(&store);
             (source.calls, used.calls) = (calls.clone(), calls.clone());
             let (given, requests) = (source.given.clone(), source.requests.clone());
-            let archiver = memory::archiver(source, used.clone());
+            let dispatcher = memory::dispatcher(source, used.clone());
             let payload = memory::event(ID, state, EVENT_AT);
             let handled = tokio::select! {
-                handled = memory::deliver(&archiver, &payload, memory::TIMEOUT) => Some(handled),
+                handled = memory::deliver(&dispatcher, &payload, memory::TIMEOUT) => Some(handled),
                 () = calls.killed() => None,
             };
             let error_type = match &handled {

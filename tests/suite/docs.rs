@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use ecs_console_archiver::config::Host;
 use ecs_console_archiver::config::{Config, ConfigError, Environment, LogConfig, SETTINGS};
-use ecs_console_archiver::hosts::server::Host;
 use ecs_console_archiver::http::HttpOptions;
 use ecs_console_archiver::intake::triggers::Triggers;
 

@@ -11,7 +11,7 @@ use ecs_console_archiver::simulator::Console;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::fakes::{FakeFleet, MemoryStore, archiver, instance};
+use crate::support::fakes::{FakeFleet, MemoryStore, dispatcher, instance};
 use crate::support::runtime_api::Function;
 use crate::support::s3_server::Profile;
 use crate::support::*;
@@ -186,11 +186,11 @@ async fn push(fleet: &FakeFleet, store: &MemoryStore, events: usize, follow: Dur
         body: body.as_bytes(),
         is_authenticated: false,
     };
-    let mut archiver = archiver(fleet, store);
-    archiver.follow_budget = follow;
+    let mut dispatcher = dispatcher(fleet, store);
+    dispatcher.archiver.follow_budget = follow;
     let deadline = Deadline::after(Duration::from_secs(60));
     let started = Instant::now();
-    let reply = archiver.dispatch(Payload::Http(&push), deadline).await;
+    let reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
     let elapsed = started.elapsed();
     assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
     reply
@@ -243,10 +243,10 @@ async fn only_so_many_events_are_followed_at_once() {
         fleet.state().most_calls
     );
     fleet.state().call_time = Duration::from_secs(2);
-    let mut archiver = archiver(&fleet, &store);
-    archiver.follow_budget = Duration::from_secs(180);
+    let mut dispatcher = dispatcher(&fleet, &store);
+    dispatcher.archiver.follow_budget = Duration::from_secs(180);
     let deadline = Deadline::after(Duration::from_secs(600));
-    let ended = archiver.finish_deferred(reply.deferred, deadline).await;
+    let ended = dispatcher.finish_deferred(reply.deferred, deadline).await;
     assert_eq!(ended.len(), 150);
     assert!(
         fleet.state().most_calls <= 32,

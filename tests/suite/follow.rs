@@ -121,9 +121,9 @@ fn follow_for(guest: Guest, what: &str, requests: Vec<Ecs>, timeout: Duration) -
         ecs.plan(ID, requests);
         tokio::time::sleep(s(EVENT_AT)).await;
         let began = tokio::time::Instant::now();
-        let archiver = memory::archiver(memory::Asked::new(&ecs), memory::Used::new(&store));
+        let dispatcher = memory::dispatcher(memory::Asked::new(&ecs), memory::Used::new(&store));
         let payload = memory::event(ID, what, s(EVENT_AT));
-        let answer = memory::deliver(&archiver, &payload, timeout).await;
+        let answer = memory::deliver(&dispatcher, &payload, timeout).await;
         let reply = answer.unwrap_or_else(|error_type| json!({ "outcome": error_type }));
         (reply, *ecs.asked.lock().unwrap(), began.elapsed().as_secs())
     });

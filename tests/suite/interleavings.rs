@@ -10,7 +10,8 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ecs_console_archiver::capture::{Archiver, FailedEvents};
+use ecs_console_archiver::config::FailedEvents;
+use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::simulator::{Cache, Guest, Reports};
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -126,11 +127,11 @@ impl Script {
             for _ in 0..MAX_DELIVERIES {
                 let (source, used) = (Asked::new(&ecs), Used::new(store));
                 let (given, requests) = (source.given.clone(), source.requests.clone());
-                let mut archiver = archiver(source, used.clone());
+                let mut dispatcher = dispatcher(source, used.clone());
                 if !self.follows {
-                    archiver.follow_budget = Duration::ZERO;
+                    dispatcher.archiver.follow_budget = Duration::ZERO;
                 }
-                let handled = deliver(&archiver, &payload, TIMEOUT);
+                let handled = deliver(&dispatcher, &payload, TIMEOUT);
                 let handled = match kill.take() {
                     Some(kill) => tokio::time::timeout(kill, handled).await.ok(),
                     None => Some(handled.await),
@@ -406,12 +407,12 @@ fn once(requests: Vec<Ecs>, failed_events: FailedEvents) -> (Delivered, AtomicSt
         ecs.plan(&instance(0), requests);
         let source = Asked::new(&ecs);
         let given = source.given.clone();
-        let archiver = Archiver {
+        let dispatcher = Dispatcher {
             failed_events,
-            ..archiver(source, Used::new(&store))
+            ..dispatcher(source, Used::new(&store))
         };
         let payload = event(&instance(0), "Running", Duration::ZERO);
-        let handled = deliver(&archiver, &payload, TIMEOUT).await;
+        let handled = deliver(&dispatcher, &payload, TIMEOUT).await;
         let given = given.lock().unwrap().clone();
         Delivered {
             instance: instance(0),

@@ -238,9 +238,9 @@ impl Reboot {
             let ecs = Guests::begin([(ID.to_owned(), self.guest())]);
             let serve = async |(what, at, delivered_at): (What, Duration, Duration)| {
                 tokio::time::sleep(delivered_at).await;
-                let archiver = archiver(Asked::new(&ecs), Used::new(&store));
+                let dispatcher = dispatcher(Asked::new(&ecs), Used::new(&store));
                 let payload = event(ID, what.name(), at);
-                (what, deliver(&archiver, &payload, TIMEOUT).await.unwrap())
+                (what, deliver(&dispatcher, &payload, TIMEOUT).await.unwrap())
             };
             let replies = join_all(self.deliveries().into_iter().map(serve)).await;
             for (what, reply) in replies {

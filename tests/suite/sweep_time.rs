@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::fakes::{FakeFleet, MemoryStore, archiver, instance};
+use crate::support::fakes::{FakeFleet, MemoryStore, archiver, dispatcher, instance};
 
 fn sweep(per_second: u16) -> Sweep {
     let regions = BTreeSet::from([RegionId::parse("cn-hangzhou").unwrap()]);
@@ -163,8 +163,8 @@ async fn push(fleet: &FakeFleet, sweep: &Value) -> (u16, Value) {
         is_authenticated: false,
     };
     let deadline = Deadline::after(Duration::from_secs(60));
-    let archiver = archiver(fleet, &store);
-    let reply = archiver.dispatch(Payload::Http(&push), deadline).await;
+    let dispatcher = dispatcher(fleet, &store);
+    let reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
     let (status, body) = reply.to_http();
     assert!(started.elapsed() < Duration::from_secs(2));
     (status.as_u16(), body)

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ecs_console_archiver::capture::{Archiver, FailedEvents};
+use ecs_console_archiver::capture::Archiver;
 use ecs_console_archiver::clock::WallClock;
+use ecs_console_archiver::config::FailedEvents;
 use ecs_console_archiver::credentials::Owner;
+use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::intake::triggers::Triggers;
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
@@ -180,12 +182,11 @@ impl Store for MemoryStore {
     }
 }
 
-/// With no queue and no gate; the archive keeps what fails.
+/// With no queue.
 pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, MemoryStore> {
     Archiver {
         source: fleet.clone(),
         store: store.clone(),
-        triggers: Triggers::default(),
         default_region: RegionId::parse("cn-hangzhou").ok(),
         follow_budget: Duration::ZERO,
         follow_queue: None,
@@ -193,6 +194,14 @@ pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, M
             time: "2024-03-22T02:04:45Z".parse().unwrap(),
             instant: tokio::time::Instant::now(),
         },
+    }
+}
+
+/// With no queue and no gate; the archive keeps what fails.
+pub fn dispatcher(fleet: &FakeFleet, store: &MemoryStore) -> Dispatcher<FakeFleet, MemoryStore> {
+    Dispatcher {
+        archiver: archiver(fleet, store),
+        triggers: Triggers::default(),
         failed_events: FailedEvents::Archive,
         gate: None,
     }

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use ecs_console_archiver::archive::key::{RecordKey, VerdictKey};
 use ecs_console_archiver::archive::record::unpack;
-use ecs_console_archiver::capture::{Archiver, FailedEvents};
+use ecs_console_archiver::capture::Archiver;
 use ecs_console_archiver::clock::WallClock;
+use ecs_console_archiver::config::FailedEvents;
 use ecs_console_archiver::credentials::Owner;
-use ecs_console_archiver::hosts::dispatch::Payload;
+use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
 use ecs_console_archiver::intake::triggers::Triggers;
 use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
@@ -508,16 +509,18 @@ impl Delivered {
     }
 }
 
-/// An archiver that follows for [`FOLLOW_BUDGET`] within an invocation.
-pub fn archiver<'a>(source: Asked, store: Used<'a>) -> Archiver<Asked, Used<'a>> {
-    Archiver {
-        clock: source.ecs.clock(),
-        source,
-        store,
+/// A dispatcher that follows for [`FOLLOW_BUDGET`] within an invocation.
+pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<'a>> {
+    Dispatcher {
+        archiver: Archiver {
+            clock: source.ecs.clock(),
+            source,
+            store,
+            default_region: None,
+            follow_budget: FOLLOW_BUDGET,
+            follow_queue: None,
+        },
         triggers: Triggers::default(),
-        default_region: None,
-        follow_budget: FOLLOW_BUDGET,
-        follow_queue: None,
         failed_events: FailedEvents::Platform,
         gate: None,
     }
@@ -525,12 +528,12 @@ pub fn archiver<'a>(source: Asked, store: Used<'a>) -> Archiver<Asked, Used<'a>>
 
 /// Delivers a payload; its answer, or the error's type.
 pub async fn deliver(
-    archiver: &Archiver<Asked, Used<'_>>,
+    dispatcher: &Dispatcher<Asked, Used<'_>>,
     payload: &[u8],
     timeout: Duration,
 ) -> Result<Value, &'static str> {
     let deadline = Deadline::after(timeout);
-    let reply = archiver
+    let reply = dispatcher
         .dispatch(Payload::Invocation(payload), deadline)
         .await;
     reply.to_json().map_err(|error| error.error_type.as_str())

@@ -35,7 +35,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.log());
-    let archiver = context.archiver(arguments.ecs)?;
+    let dispatcher = context.dispatcher(arguments.ecs)?;
     let mut exit = Exit::Done;
     for (served, path) in arguments.events.iter().enumerate() {
         if context.interrupt.is_pressed() {
@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         let payload = read_payload(path)?;
         let deadline = Deadline::after(context.time());
         let name = path.display().to_string();
-        let dispatch = archiver.dispatch(Payload::File(&payload), deadline);
+        let dispatch = dispatcher.dispatch(Payload::File(&payload), deadline);
         let mut reply = context.interrupt.finish(&name, dispatch).await;
         let deferred = std::mem::take(&mut reply.deferred);
         let answer = reply.to_json();
@@ -56,7 +56,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         {
             output::timed_out(&error.message, context.time());
         }
-        let following = archiver.finish_deferred(deferred, deadline);
+        let following = dispatcher.finish_deferred(deferred, deadline);
         let ended = context.interrupt.finish(&name, following).await;
         let is_done = reply.is_success() && ended.iter().all(Result::is_ok);
         exit = match exit {

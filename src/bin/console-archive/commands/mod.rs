@@ -18,6 +18,7 @@ use anyhow::Result;
 use clap::{Args, ColorChoice, Subcommand};
 use ecs_console_archiver::capture::Archiver;
 use ecs_console_archiver::config::{Archive, Config, Environment, LogConfig};
+use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::http::{self, HttpOptions};
 use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
@@ -113,6 +114,7 @@ impl EcsArguments {
 }
 
 pub type CliArchiver = Archiver<EcsClient, ArchiveStore>;
+pub type CliDispatcher = Dispatcher<EcsClient, ArchiveStore>;
 
 /// What a command runs with: the settings, and the common options.
 pub struct Context {
@@ -178,12 +180,16 @@ impl Context {
     }
 
     fn archiver(&self, ecs: EcsArguments) -> Result<CliArchiver> {
+        Ok(self.dispatcher(ecs)?.archiver)
+    }
+
+    fn dispatcher(&self, ecs: EcsArguments) -> Result<CliDispatcher> {
         let environment = ecs.over(self.environment.clone());
-        let archiver = Config::from_environment(&environment)?.archiver()?;
+        let dispatcher = Config::from_environment(&environment)?.dispatcher()?;
         // Whoever has the settings is trusted with an HTTP request in a file, too.
-        Ok(CliArchiver {
+        Ok(CliDispatcher {
             gate: None,
-            ..archiver
+            ..dispatcher
         })
     }
 

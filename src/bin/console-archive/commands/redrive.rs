@@ -13,7 +13,7 @@ use ecs_console_archiver::store::Store as _;
 use ecs_console_archiver::{log, printable};
 use serde_json::{Value, json};
 
-use super::{CliArchiver, Context, EcsArguments};
+use super::{CliDispatcher, Context, EcsArguments};
 use crate::exit::{Exit, unless_closed};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
@@ -51,7 +51,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         .queue_url
         .map(|url| QueueConfig::from_environment(&url, &context.environment))
         .transpose()?;
-    let archiver = context.archiver(arguments.ecs)?;
+    let dispatcher = context.dispatcher(arguments.ecs)?;
     let invalid = if arguments.drop_invalid {
         InvalidEvents::Drop
     } else {
@@ -61,19 +61,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Some(config) => {
             let is_fifo = config.is_fifo();
             let queue = context.queue(config)?;
-            serve_queue(&archiver, &queue, is_fifo, invalid, context).await
+            serve_queue(&dispatcher, &queue, is_fifo, invalid, context).await
         }
         None if arguments.dry_run => {
-            let list = list(&archiver, context.time(), context.output);
+            let list = list(&dispatcher, context.time(), context.output);
             context.unless_interrupted(list).await
         }
-        None => serve_archive(&archiver, invalid, context).await,
+        None => serve_archive(&dispatcher, invalid, context).await,
     }
 }
 
 /// Lists what the archive keeps, and serves nothing.
-async fn list(archiver: &CliArchiver, time: Duration, output: Output) -> Result<Exit> {
-    let store = Retrying::new(&archiver.store, Deadline::after(time));
+async fn list(dispatcher: &CliDispatcher, time: Duration, output: Output) -> Result<Exit> {
+    let store = Retrying::new(&dispatcher.archiver.store, Deadline::after(time));
     let keys = failed_events(&store).await?;
     let urls: Vec<_> = keys.iter().map(|key| store.url(&key.to_string())).collect();
     if output == Output::Json {
@@ -99,12 +99,12 @@ struct Count {
 }
 
 async fn serve_archive(
-    archiver: &CliArchiver,
+    dispatcher: &CliDispatcher,
     invalid: InvalidEvents,
     context: &Context,
 ) -> Result<Exit> {
     let (time, interrupt) = (context.time(), &context.interrupt);
-    let store = Retrying::new(&archiver.store, Deadline::after(time));
+    let store = Retrying::new(&dispatcher.archiver.store, Deadline::after(time));
     let mut count = Count::default();
     let keys = failed_events(&store).await?;
     let all = keys.len();
@@ -118,7 +118,7 @@ async fn serve_archive(
             return Ok(Exit::Interrupted);
         }
         let name = key.to_string();
-        let redrive = archiver.redrive(&key, invalid, Deadline::after(time));
+        let redrive = dispatcher.redrive(&key, invalid, Deadline::after(time));
         let redriven = interrupt.finish(&name, redrive).await;
         unless_closed(count.tell(&name, &redriven, time, context.output))?;
     }
@@ -127,7 +127,7 @@ async fn serve_archive(
 
 /// Until the queue has none left but those that failed again.
 async fn serve_queue(
-    archiver: &CliArchiver,
+    dispatcher: &CliDispatcher,
     queue: &Queue,
     is_fifo: bool,
     invalid: InvalidEvents,
@@ -167,7 +167,7 @@ async fn serve_queue(
                 None => {
                     is_new = true;
                     let what = format!("message {}", count.events + 1);
-                    let redrive = archiver.redrive_message(queue, message, invalid, deadline);
+                    let redrive = dispatcher.redrive_message(queue, message, invalid, deadline);
                     let redriven = interrupt.finish(&what, redrive).await;
                     seen.insert(message.id.clone(), redriven.is_ok());
                     unless_closed(count.tell(&what, &redriven, time, context.output))?;

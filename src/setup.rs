@@ -1,0 +1,88 @@
+//! Settings → working parts. This is the only file that knows all of them.
+
+use crate::capture::Archiver;
+use crate::clock::{Clock, WallClock};
+use crate::config::{Archive, Config, EcsConfig};
+use crate::credentials::CredentialsProvider;
+use crate::hosts::dispatch::Dispatcher;
+use crate::http::{HttpSetupError, client};
+use crate::intake::webhook::gate::Gate;
+use crate::queue::sqs::Queue;
+use crate::source::ecs::EcsClient;
+use crate::store::ArchiveStore;
+use crate::store::bucket::BucketStore;
+use crate::store::directory::DirectoryStore;
+
+impl Config {
+    /// Makes what serves events.
+    ///
+    /// # Errors
+    /// [`HttpSetupError`] when there is no TLS.
+    pub fn dispatcher(self) -> Result<Dispatcher<EcsClient, ArchiveStore>, HttpSetupError> {
+        let http = client(&self.http)?;
+        let default_region = self.ecs.default_region.clone();
+        let credentials = self.ecs.provider(http.clone());
+        let queue = |config| Queue::new(config, http.clone());
+        Ok(Dispatcher {
+            triggers: self.triggers,
+            failed_events: self.failed_events,
+            gate: Some(Gate::new(self.webhook, http.clone())),
+            archiver: Archiver {
+                store: self.archive.store_with(http.clone(), Some(&credentials)),
+                follow_budget: self.follow_budget,
+                follow_queue: self.follow_queue.map(queue),
+                clock: WallClock::default(),
+                source: self.ecs.client_with(http.clone(), credentials),
+                default_region,
+            },
+        })
+    }
+}
+
+impl EcsConfig {
+    /// Makes the client of ECS.
+    pub fn client(self, http: reqwest::Client) -> EcsClient {
+        let credentials = self.provider(http.clone());
+        self.client_with(http, credentials)
+    }
+
+    fn provider(&self, http: reqwest::Client) -> CredentialsProvider {
+        let (source, identity) = (self.credentials.clone(), self.identity.clone());
+        CredentialsProvider::with_identity(source, http, identity)
+    }
+
+    fn client_with(self, http: reqwest::Client, credentials: CredentialsProvider) -> EcsClient {
+        EcsClient {
+            http,
+            endpoint: self.endpoint,
+            signature_version: self.signature_version,
+            credentials,
+            clock: Clock::default(),
+        }
+    }
+}
+
+impl Archive {
+    /// Makes the store.
+    pub fn store(self, http: reqwest::Client) -> ArchiveStore {
+        self.store_with(http, None)
+    }
+
+    /// The same. A bucket that ECS's credentials are good for, too, shares their provider, so that
+    /// they are fetched once for both.
+    fn store_with(
+        self,
+        http: reqwest::Client,
+        shared: Option<&CredentialsProvider>,
+    ) -> ArchiveStore {
+        match self {
+            Self::Bucket(config) => {
+                let shared = shared.filter(|shared| *shared.source() == config.credentials);
+                let own = || CredentialsProvider::new(config.credentials.clone(), http.clone());
+                let credentials = shared.cloned().unwrap_or_else(own);
+                ArchiveStore::Bucket(BucketStore::new(*config, http, credentials))
+            }
+            Self::Directory(root) => ArchiveStore::Directory(DirectoryStore::new(root)),
+        }
+    }
+}
