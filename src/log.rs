@@ -9,8 +9,16 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
-use crate::config::LogConfig;
 use crate::printable;
+
+/// Level and form of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Least level that is written.
+    pub level: tracing::Level,
+    /// One JSON object a line.
+    pub json: bool,
+}
 
 /// Writes a line that a platform's log service reads, to standard output.
 pub fn line(text: &str) {

@@ -1,17 +1,9 @@
 //! When to try again and when to stop: the one policy for ECS and the archive.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
-
-use crate::credentials::Owner;
-use crate::model::console::ConsoleOutput;
-use crate::model::ids::{InstanceId, RegionId};
-use crate::source::ecs::response::{EcsError, InstancesPage};
-use crate::source::ecs::{ConsoleSource, Fleet};
-use crate::store::{Object, Page, PutOutcome, Store, StoreError};
 
 /// The first pause is at most this long; each next may be twice as long.
 const FIRST_CEILING: Duration = Duration::from_millis(200);
@@ -140,15 +132,11 @@ fn pause(remedy: Remedy, ceiling: Duration, jitter: f64) -> Option<Duration> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A source or a store whose calls are tried again until a deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct Retrying<'a, T> {
-    inner: &'a T,
-    deadline: Deadline,
+    pub(crate) inner: &'a T,
+    pub(crate) deadline: Deadline,
 }
 
 /// "listing timed out after 60 s": what was cut off, for a person.
@@ -160,86 +148,6 @@ impl<'a, T> Retrying<'a, T> {
     /// Wraps what makes one attempt a call.
     pub fn new(inner: &'a T, deadline: Deadline) -> Self {
         Self { inner, deadline }
-    }
-}
-
-impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
-    async fn console_output(
-        &self,
-        owner: Owner<'_>,
-        region_id: &RegionId,
-        instance_id: &InstanceId,
-    ) -> Result<ConsoleOutput, EcsError> {
-        // A console that cannot be decoded may be whole the next time, and after an error the event
-        // comes again. It is kept as it came where neither helps: it is what the last attempt
-        // brought, or there is none any more.
-        let undecoded = Mutex::new(None);
-        let answer = retry(self.deadline, "GetInstanceConsoleOutput", || async {
-            let answer = self
-                .inner
-                .console_output(owner, region_id, instance_id)
-                .await;
-            answer.inspect_err(|error| {
-                if let EcsError::Undecoded(console) = error {
-                    *lock(&undecoded) = Some(Arc::clone(console));
-                }
-            })
-        })
-        .await;
-        match (answer, lock(&undecoded).take()) {
-            (Err(EcsError::Undecoded(_) | EcsError::NoConsole { .. }), Some(console)) => {
-                Ok(Arc::unwrap_or_clone(console))
-            }
-            (answer, _) => answer,
-        }
-    }
-}
-
-impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
-    async fn regions(&self, asked_in: &RegionId) -> Result<Vec<RegionId>, EcsError> {
-        retry(self.deadline, "DescribeRegions", || {
-            self.inner.regions(asked_in)
-        })
-        .await
-    }
-
-    async fn instances(
-        &self,
-        region_id: &RegionId,
-        next_token: Option<&str>,
-    ) -> Result<InstancesPage, EcsError> {
-        retry(self.deadline, "DescribeInstances", || {
-            self.inner.instances(region_id, next_token)
-        })
-        .await
-    }
-}
-
-impl<S: Store> Store for Retrying<'_, S> {
-    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        retry(self.deadline, "storing an object", || {
-            self.inner.put_if_absent(key, object)
-        })
-        .await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        retry(self.deadline, "reading an object", || self.inner.get(key)).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        retry(self.deadline, "removing an object", || {
-            self.inner.delete(key)
-        })
-        .await
-    }
-
-    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
-        retry(self.deadline, "listing", || self.inner.list(prefix, next)).await
-    }
-
-    fn url(&self, key: &str) -> String {
-        self.inner.url(key)
     }
 }
 
@@ -350,82 +258,6 @@ mod tests {
         })
         .await;
         assert_eq!(outcome, Ok(5));
-    }
-
-    type Scene = fn() -> Result<ConsoleOutput, EcsError>;
-
-    /// Answers one after the other; the last one stays.
-    struct Scripted(Mutex<Vec<Scene>>);
-
-    impl ConsoleSource for Scripted {
-        async fn console_output(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-        ) -> Result<ConsoleOutput, EcsError> {
-            let mut answers = lock(&self.0);
-            let answer = if answers.len() > 1 {
-                answers.remove(0)
-            } else {
-                answers[0]
-            };
-            answer()
-        }
-    }
-
-    fn console(plain: &str, is_undecoded: bool) -> ConsoleOutput {
-        ConsoleOutput {
-            plain: plain.into(),
-            last_update_time: String::new(),
-            request_id: String::new(),
-            reported_instance_id: None,
-            is_undecoded,
-        }
-    }
-
-    fn undecoded(plain: &str) -> Result<ConsoleOutput, EcsError> {
-        Err(EcsError::Undecoded(Arc::new(console(plain, true))))
-    }
-
-    async fn asked(answers: &[Scene]) -> Result<String, EcsError> {
-        let source = Scripted(Mutex::new(answers.to_vec()));
-        let asked = Retrying::new(&source, Deadline::after(HOUR));
-        let (region, id) = (
-            RegionId::parse("cn-a").unwrap(),
-            InstanceId::parse("i-a").unwrap(),
-        );
-        let console = asked.console_output(Owner::Own, &region, &id).await?;
-        assert_eq!(console.is_undecoded, console.plain.starts_with(b"!"));
-        Ok(String::from_utf8(console.plain).unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_consoles_that_cannot_be_decoded_the_last_is_kept_and_a_good_one_before_it() {
-        let first = || undecoded("!first");
-        let last = || undecoded("!last");
-        let good = || Ok(console("good", false));
-        let fails = || Err(EcsError::Transport("reset".into()));
-        assert_eq!(asked(&[first, last]).await.unwrap(), "!last");
-        assert_eq!(asked(&[first, last, good]).await.unwrap(), "good");
-        assert_eq!(asked(&[fails, first, fails, last]).await.unwrap(), "!last");
-        let scenes: [&[Scene]; 2] = [&[fails], &[fails, first, last, fails]];
-        for answers in scenes {
-            assert!(matches!(asked(answers).await, Err(EcsError::Transport(_))));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_console_that_cannot_be_decoded_is_kept_although_the_instance_is_gone() {
-        let gone = || {
-            Err(EcsError::NoConsole {
-                code: "InvalidInstanceId.NotFound".into(),
-                reason: crate::model::console::NoConsole::NotFound,
-                request_id: String::new(),
-            })
-        };
-        let first = || undecoded("!last words");
-        assert_eq!(asked(&[first, gone]).await.unwrap(), "!last words");
     }
 
     proptest::proptest! {

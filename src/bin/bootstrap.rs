@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use ecs_console_archiver::config::{Config, Environment, Host, LogConfig};
-use ecs_console_archiver::hosts::lambda;
-use ecs_console_archiver::hosts::server;
-use ecs_console_archiver::log;
+use ecs_console_archiver::config::{Config, Environment, Host};
+use ecs_console_archiver::hosts::{lambda, server};
+use ecs_console_archiver::log::{self, LogConfig};
 
 // One thread: a Lambda sandbox has one invocation at a time, and starting more costs time.
 #[tokio::main(flavor = "current_thread")]

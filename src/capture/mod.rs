@@ -23,7 +23,7 @@ use crate::model::update_time::UpdateTime;
 use crate::queue::sqs::{Queue, QueueError};
 use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
 use crate::source::ecs::response::EcsError;
-use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::source::{ConsoleSource, Fleet};
 use crate::store::{PutOutcome, Store, StoreError};
 
 /// What a capture has whose sender waits for an HTTP answer. They wait 2 s or more, CloudMonitor 5 s.

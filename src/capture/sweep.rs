@@ -23,8 +23,8 @@ use crate::model::ids::{InstanceId, RegionId};
 use crate::model::outcome::Outcome;
 pub use crate::model::outcome::Tally;
 use crate::retry::{Deadline, Retrying};
-use crate::source::ecs::response::{EcsError, InstancesPage};
-use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::source::ecs::response::EcsError;
+use crate::source::{ConsoleSource, Fleet, InstancesPage};
 use crate::store::Store;
 pub use message::{Cursor, Sweep};
 

@@ -22,6 +22,7 @@ use crate::credentials::source::Source;
 use crate::http::HttpOptions;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::WebhookPolicy;
+use crate::log::LogConfig;
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::RegionId;
 use crate::queue::sqs::QueueConfig;
@@ -177,15 +178,6 @@ pub enum Archive {
     Bucket(Box<BucketConfig>),
     /// `file:///dir`.
     Directory(PathBuf),
-}
-
-/// Level and form of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogConfig {
-    /// Least level that is written.
-    pub level: tracing::Level,
-    /// One JSON object a line.
-    pub json: bool,
 }
 
 impl Environment {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
-use super::source::MAX_ANSWER_BYTES;
+use super::fetch::MAX_ANSWER_BYTES;
 use super::{CredentialsError, Expiring, answer};
 
 /// A program that waits for a person is not what a function can run.

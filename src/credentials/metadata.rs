@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use url::Url;
 
-use super::source::answer_of;
+use super::fetch::answer_of;
 use super::{CredentialsError, Expiring, answer};
 use crate::model::credentials::Secret;
 

@@ -7,6 +7,7 @@ mod aws; // AWS STS, about an AWS identity
 #[cfg(feature = "cli")]
 pub mod aws_chain; // AWS keys as people have them
 mod command; // a program that prints keys
+mod fetch; // one request and its answer, bounded
 pub mod files; // the SDKs' file (pure)
 mod metadata; // the role of an ECS instance
 pub mod profile; // the CLI's file (pure)

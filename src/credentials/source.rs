@@ -5,28 +5,21 @@
 //! identity takes the place of a key.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-pub use super::aws::AwsIdentity;
 pub use super::command::Command;
-use super::{CredentialsError, Expiring, answer, metadata, sts};
+use super::fetch::{STS_TIMEOUT, answer_of};
+pub use super::sts::{ROLE_SECONDS, Role};
+use super::{CredentialsError, Expiring, answer, aws, metadata, sts};
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
 
-/// How long a role's credentials are good, in seconds, where nothing else is set. STS refuses less
-/// than 900.
-pub const ROLE_SECONDS: u32 = 3600;
-/// As the SDKs wait for STS.
-pub(super) const STS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest OIDC token STS takes.
 const MAX_TOKEN_BYTES: usize = 20_000;
-/// Answers are a few kilobytes.
-pub(super) const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// What credentials must be good for at the least, when they cannot be renewed.
 pub(super) const SPARE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -101,23 +94,6 @@ impl Place {
     }
 }
 
-/// A RAM role to assume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Role {
-    /// `acs:ram::{account}:role/{name}`.
-    pub arn: String,
-    /// Names the session in the account's audit.
-    pub session_name: String,
-    /// Narrows what the session may do: the policy, as JSON.
-    pub session_policy: Option<String>,
-    /// What the role's owner asks for, so that nobody else's function assumes it.
-    pub external_id: Option<String>,
-    /// How long its credentials are good, in seconds.
-    pub seconds: u32,
-    /// Where STS is.
-    pub sts: Url,
-}
-
 /// Where tokens of an OIDC provider come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OidcToken {
@@ -125,6 +101,19 @@ pub enum OidcToken {
     File(PathBuf),
     /// AWS STS, about the AWS identity this runs with.
     Aws(AwsIdentity),
+}
+
+/// An AWS identity that can be told to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsIdentity {
+    /// Signs the request; on AWS Lambda the role's.
+    pub credentials: Box<Source>,
+    /// Regional endpoints only have the operation.
+    pub region: String,
+    /// Address of AWS STS, where it is not AWS's own.
+    pub endpoint_url: Option<String>,
+    /// Whom the token is for, as the OIDC provider's client ID says it.
+    pub audience: String,
 }
 
 /// What fetching takes besides the source.
@@ -328,6 +317,22 @@ async fn first(means: Means<'_>, places: &[Place]) -> Result<Expiring, Credentia
     })
 }
 
+impl AwsIdentity {
+    /// A token about it; one attempt.
+    async fn token(&self, http: &reqwest::Client) -> Result<Secret, CredentialsError> {
+        let means = Means { http, handed: None };
+        let credentials = self.credentials.fetch(means).await?.credentials;
+        let request = aws::TokenRequest {
+            region: &self.region,
+            endpoint_url: self.endpoint_url.as_deref(),
+            audience: &self.audience,
+        };
+        aws::web_identity_token(request, &credentials, http)
+            .boxed()
+            .await
+    }
+}
+
 impl OidcToken {
     async fn fetch(&self, http: &reqwest::Client) -> Result<Secret, CredentialsError> {
         let token = match self {
@@ -338,7 +343,7 @@ impl OidcToken {
                 })?;
                 Secret::new(token.trim())
             }
-            Self::Aws(identity) => identity.token(http).boxed().await?,
+            Self::Aws(identity) => identity.token(http).await?,
         };
         if token.expose().is_empty() || token.expose().len() > MAX_TOKEN_BYTES {
             let text = format!("the OIDC token has not 1 to {MAX_TOKEN_BYTES} bytes");
@@ -346,26 +351,4 @@ impl OidcToken {
         }
         Ok(token)
     }
-}
-
-/// Status and body of an answer. The address is in no error: it may carry what must not be shown.
-pub(super) async fn answer_of(
-    request: reqwest::RequestBuilder,
-    from: &str,
-) -> Result<(u16, Vec<u8>), CredentialsError> {
-    let failed = |error: reqwest::Error| {
-        let cause = crate::http::innermost(&error.without_url());
-        CredentialsError::Unavailable(format!("{from} does not answer: {cause}"))
-    };
-    let mut response = request.send().await.map_err(failed)?;
-    let status = response.status().as_u16();
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(failed)? {
-        if body.len() + piece.len() > MAX_ANSWER_BYTES {
-            let text = format!("the answer of {from} is too long");
-            return Err(CredentialsError::Refused(text));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok((status, body))
 }

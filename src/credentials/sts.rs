@@ -3,17 +3,37 @@
 use jiff::Timestamp;
 use url::Url;
 
-use super::source::{Role, STS_TIMEOUT, answer_of};
+use super::fetch::{STS_TIMEOUT, answer_of};
 use super::{CredentialsError, Expiring, answer};
+use crate::alibaba::nonce;
 use crate::alibaba::request::{RpcCall, Stamp, sign};
 use crate::alibaba::signature::{Parameter, SignatureVersion};
 use crate::clock::iso_second;
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
-use crate::source::ecs::nonce;
 
 /// Version of the STS API.
 const STS_VERSION: &str = "2015-04-01";
+/// How long a role's credentials are good, in seconds, where nothing else is set. STS refuses less
+/// than 900.
+pub const ROLE_SECONDS: u32 = 3600;
+
+/// A RAM role to assume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// `acs:ram::{account}:role/{name}`.
+    pub arn: String,
+    /// Names the session in the account's audit.
+    pub session_name: String,
+    /// Narrows what the session may do: the policy, as JSON.
+    pub session_policy: Option<String>,
+    /// What the role's owner asks for, so that nobody else's function assumes it.
+    pub external_id: Option<String>,
+    /// How long its credentials are good, in seconds.
+    pub seconds: u32,
+    /// Where STS is.
+    pub sts: Url,
+}
 
 /// Assumes a role with the credentials of `base`.
 ///

@@ -20,9 +20,10 @@ use crate::model::console::ConsoleOutput;
 use crate::model::ids::{InstanceId, RegionId};
 use crate::queue::sqs::Queue;
 use crate::retry::{Deadline, Retrying, retry};
+use crate::source::ecs::EcsClient;
 use crate::source::ecs::endpoint::EcsEndpoint;
-use crate::source::ecs::response::{EcsError, InstancesPage};
-use crate::source::ecs::{ConsoleSource as _, EcsClient, Fleet as _};
+use crate::source::ecs::response::EcsError;
+use crate::source::{ConsoleSource as _, Fleet as _, InstancesPage};
 
 /// Longest time of one request with its repetitions, however much the caller has.
 pub const MAX_CHECK_TIME: Duration = Duration::from_secs(10);

@@ -12,28 +12,32 @@ use tracing::{error, info, warn};
 
 use crate::archive::record::FailedEvent;
 use crate::capture::sweep::Sweep;
-use crate::capture::{Archiver, CaptureError, Following, HTTP_CAPTURE_TIME, Progress};
+use crate::capture::{Archiver, CaptureError, HTTP_CAPTURE_TIME, Progress};
 use crate::config::FailedEvents;
-use crate::hosts::reply::{MessageReply, Rejection, Reply, ServeError, Served, on_one_line};
-use crate::intake::delivery::{AnswerForm, Delivery, MAX_EVENTS, Message, Purpose, ReplyForm};
-use crate::intake::event::{EventError, Notice};
+use crate::hosts::reply::{Deferred, MessageReply, Rejection, Reply};
+use crate::hosts::served::{Label, ServeError, Served, on_one_line};
+use crate::intake::MAX_EVENTS;
+use crate::intake::delivery::{Delivery, Message, ReplyForm};
+use crate::intake::error::EventError;
+use crate::intake::event::Notice;
+use crate::intake::http_request::{AnswerForm, Purpose};
 use crate::intake::json_text::read;
 use crate::intake::redact::without_headers;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::gate::{Gate, GateError};
 use crate::intake::webhook::{Headers, Push};
 use crate::model::event::InstanceEvent;
-use crate::model::outcome::{ErrorType, Outcome, Stored, Tally};
+use crate::model::outcome::{ErrorType, Outcome};
 use crate::retry::{Deadline, Remediable as _, Retrying};
 use crate::source::ecs::response::EcsError;
-use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
 const CONCURRENCY: usize = 4;
 /// Events followed at once: they wait most of the time, and each may hold a console in memory. ECS
 /// keeps 64 KiB or so of a console and no answer over 8 MiB is read, so that a push of
-/// [`MAX_EVENT_BYTES`](crate::intake::delivery::MAX_EVENT_BYTES) and its events take 2 MiB of consoles as
+/// [`MAX_EVENT_BYTES`](crate::intake::MAX_EVENT_BYTES) and its events take 2 MiB of consoles as
 /// they are known, and 256 MiB at the very worst; its text is held once.
 const FOLLOWED_AT_ONCE: usize = 32;
 
@@ -115,44 +119,6 @@ fn is_manual(text: &str) -> bool {
         Ok(Value::Array(all)) => !all.is_empty() && all.iter().all(is_one),
         Ok(value) => is_one(&value),
         Err(_) => false,
-    }
-}
-
-/// An event that goes on after the answer.
-#[derive(Debug)]
-pub struct Deferred {
-    label: Label,
-    following: Box<Following>,
-    /// The whole message's, shared by all its events.
-    text: Arc<str>,
-}
-
-/// What names an event in the log. Texts from outside are escaped, so that one event is one line.
-#[derive(Debug, Clone, Default)]
-struct Label {
-    event_id: String,
-    cause: String,
-}
-
-impl Deferred {
-    /// The text of the message that it is of.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
-
-impl Label {
-    fn of(notice: &Result<Notice, EventError>) -> Self {
-        let event = match notice {
-            Ok(Notice::Instance(event)) => event,
-            Ok(Notice::Follow(follow)) => &follow.event,
-            _ => return Self::default(),
-        };
-        let event_id = event.event_id.as_deref().unwrap_or_default();
-        Self {
-            event_id: event_id.escape_debug().to_string(),
-            cause: event.cause.to_string().escape_debug().to_string(),
-        }
     }
 }
 
@@ -506,70 +472,6 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     }
 }
 
-impl Label {
-    /// One line an event, once its outcome is known.
-    fn log(&self, served: &Served) {
-        let Self { event_id, cause } = self;
-        match served {
-            Ok(Outcome::Stored(Stored {
-                record, freshness, ..
-            })) => {
-                let freshness = freshness.map(|freshness| freshness.to_string());
-                info!(%event_id, %cause, freshness, gzip_bytes = record.gzip_bytes, "stored {}", record.url);
-            }
-            Ok(Outcome::AlreadyStored(Stored {
-                record, freshness, ..
-            })) => {
-                let freshness = freshness.map(|freshness| freshness.to_string());
-                info!(%event_id, %cause, freshness, "already stored {}", record.url);
-            }
-            Ok(Outcome::Following {
-                instance_id,
-                follow_in_seconds,
-                urls,
-            }) => {
-                let stored = urls.join(" ");
-                info!(%event_id, %cause, stored, "asking for {instance_id} again in {follow_in_seconds} s");
-            }
-            Ok(Outcome::NoConsole {
-                instance_id,
-                reason,
-                code,
-                message,
-                ..
-            }) => {
-                let reason = reason.word();
-                info!(%event_id, %cause, reason, code, "no console of {instance_id}: {message}");
-            }
-            Ok(Outcome::Swept { done, resume }) => {
-                let Tally {
-                    regions,
-                    instances,
-                    stored,
-                    already_stored,
-                    no_console,
-                    failed,
-                    ..
-                } = done;
-                let is_whole = resume.is_none();
-                info!(
-                    regions,
-                    instances, stored, already_stored, no_console, failed, is_whole, "swept"
-                );
-                for failure in &done.failures {
-                    error!("failed in the sweep: {}", failure.escape_debug());
-                }
-            }
-            Ok(Outcome::Ignored { reason, message }) => {
-                info!(%event_id, %cause, reason, "ignored: {}", message.escape_debug());
-            }
-            Err(failure) => {
-                let error_type = failure.error_type().as_str();
-                error!(%event_id, %cause, error_type, "failed: {}", on_one_line(failure));
-            }
-        }
-    }
-}
 /// What a sender is told. What is wrong is for the operator to know, in the log.
 fn reject(error: &GateError) -> Rejection {
     warn!("unauthorized: {error}");

@@ -10,10 +10,10 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use serde_json::value::RawValue;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::hosts::dispatch::{Deferred, Dispatcher, Payload};
-use crate::hosts::reply::InvocationError;
+use crate::hosts::dispatch::{Dispatcher, Payload};
+use crate::hosts::reply::{Deferred, InvocationError};
 use crate::retry::Deadline;
-use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
 
 /// Kept of an invocation's time for its answer; past its deadline the sandbox is frozen.

@@ -7,4 +7,5 @@ pub mod lambda; // AWS Lambda's Runtime API
 #[cfg(feature = "cli")]
 pub mod redrive; // failed events through the door again
 pub mod reply; // what became of a payload → the answer its sender expects (pure)
+pub mod served; // what became of one event, and its line in the log
 pub mod server; // HTTP: limits, health, shutdown

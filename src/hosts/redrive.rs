@@ -6,11 +6,12 @@ use crate::archive::key::{FAILED_PREFIX, FailedKey};
 use crate::archive::reader;
 use crate::archive::record::FailedEvent;
 use crate::hosts::dispatch::{Dispatcher, Payload};
-use crate::hosts::reply::{InvocationError, ServeError};
+use crate::hosts::reply::InvocationError;
+use crate::hosts::served::ServeError;
 use crate::model::outcome::ErrorType;
 use crate::queue::sqs::{Queue, QueueError, Received};
 use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
-use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::source::{ConsoleSource, Fleet};
 use crate::store::{Store, StoreError};
 
 /// What is done about an event that can never succeed: one that is not an event, whatever is

@@ -1,46 +1,16 @@
 //! What became of one payload, and the answer its sender expects. JSON and HTTP status are made
 //! here, from typed outcomes, and only at the edges. Pure.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::capture::CaptureError;
-use crate::hosts::dispatch::Deferred;
-use crate::intake::delivery::{AnswerForm, ReplyForm};
-use crate::intake::event::EventError;
-use crate::model::outcome::{ErrorType, Outcome};
-
-/// What became of one event.
-pub type Served = Result<Outcome, ServeError>;
-
-/// Why an event was not served; the variants are what its sender does next.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// It cannot be understood. The sender must send another one.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// It is not done with, and must come again.
-    #[error(transparent)]
-    Capture(#[from] CaptureError),
-}
-
-impl ServeError {
-    /// Whether the same event may succeed a little later, with nobody mending anything.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Event(_) => false,
-            Self::Capture(error) => error.is_transient(),
-        }
-    }
-
-    /// A name that stays the same between versions, for alarms.
-    pub fn error_type(&self) -> ErrorType {
-        match self {
-            Self::Event(_) => ErrorType::InvalidEvent,
-            Self::Capture(error) => error.error_type(),
-        }
-    }
-}
+use crate::capture::Following;
+use crate::hosts::served::{Label, ServeError, Served, on_one_line};
+use crate::intake::delivery::ReplyForm;
+use crate::intake::http_request::AnswerForm;
+use crate::model::outcome::ErrorType;
 
 /// What became of one payload.
 #[derive(Debug)]
@@ -57,6 +27,22 @@ pub struct Reply {
     /// briefly. Give it to
     /// [`Dispatcher::finish_deferred`](crate::hosts::dispatch::Dispatcher::finish_deferred).
     pub deferred: Vec<Deferred>,
+}
+
+/// An event that goes on after the answer.
+#[derive(Debug)]
+pub struct Deferred {
+    pub(super) label: Label,
+    pub(super) following: Box<Following>,
+    /// The whole message's, shared by all its events.
+    pub(super) text: Arc<str>,
+}
+
+impl Deferred {
+    /// The text of the message that it is of.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// What became of one message: it succeeds or fails as one.
@@ -270,20 +256,11 @@ impl Rejection {
     }
 }
 
-/// The error and its causes, on one line.
-pub(crate) fn on_one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(&format!(": {source}"));
-        cause = source.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::CaptureError;
+    use crate::model::outcome::Outcome;
 
     fn ignored() -> Served {
         Ok(Outcome::Ignored {

@@ -33,10 +33,10 @@ use crate::capture::Archiver;
 use crate::config::Host;
 use crate::credentials::CredentialsProvider;
 use crate::hosts::dispatch::{Dispatcher, Payload};
-use crate::intake::delivery::MAX_EVENT_BYTES;
+use crate::intake::MAX_EVENT_BYTES;
 use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, Push};
 use crate::retry::Deadline;
-use crate::source::ecs::{ConsoleSource, Fleet};
+use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
 
 use super::function_compute::{Control, LogLines};

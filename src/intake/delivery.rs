@@ -1,26 +1,16 @@
 //! What a platform hands over in one invocation → the events in it, envelopes taken off.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::intake::envelope::{Notices, unwrap_text, unwrap_value};
-use crate::intake::event::{EventError, Notice};
-use crate::intake::json_text::{base64_bytes, read, text_of};
-use crate::intake::webhook::{Headers, authorizer};
-
-/// Most bytes of one invocation's payload that are read. AWS Lambda passes at most 6 MB.
-pub const MAX_EVENT_BYTES: usize = 8 << 20;
-
-/// Most events of one payload. SQS hands over at most 10 000 messages at once, and so do the
-/// batches of EventBridge's streams and of Function Compute's triggers.
-pub const MAX_EVENTS: usize = 10_000;
-
-/// Most events of one HTTP request. EventBridge and CloudMonitor push one event, or a batch, and
-/// wait 2 to 5 s for the answer; a thousand are read in a fraction of that.
-pub const MAX_PUSH_EVENTS: usize = 1_000;
+use crate::intake::error::EventError;
+use crate::intake::event::Notice;
+use crate::intake::http_request::{HttpRequest, http_event, http_request, pushed_event};
+use crate::intake::json_text::{read, text_of};
+use crate::intake::webhook::Headers;
+use crate::intake::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_PUSH_EVENTS};
 
 /// Deepest nesting of text in text that is read before any envelope.
 const MAX_TEXTS: usize = 8;
@@ -34,54 +24,6 @@ pub struct Delivery {
     pub reply: ReplyForm,
     /// The HTTP request it came as, where it did.
     pub request: Option<HttpRequest>,
-}
-
-/// An HTTP request as a function URL or an API passes it on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// As they were sent.
-    pub headers: Headers,
-    /// As it was sent.
-    pub body: Vec<u8>,
-    /// Whether the platform has authenticated the sender and names it: by IAM, or by an API's
-    /// authorizer.
-    pub is_authenticated: bool,
-    /// `GET`, `POST`, …; `None` where the platform does not say.
-    pub method: Option<String>,
-    /// How the platform wants to be answered.
-    pub answer: AnswerForm,
-}
-
-/// What an HTTP request is for, by its method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Events.
-    Push,
-    /// Whether this answers: a load balancer's health check, and probes of an API.
-    Probe,
-    /// Something that is not done here.
-    Other,
-}
-
-impl HttpRequest {
-    /// What it is for. Health checks are `GET` without a body, and carry no token.
-    pub fn purpose(&self) -> Purpose {
-        match self.method.as_deref() {
-            None | Some("POST") => Purpose::Push,
-            Some("GET" | "HEAD") if self.body.is_empty() => Purpose::Probe,
-            Some(_) => Purpose::Other,
-        }
-    }
-}
-
-/// What a platform reads of the answer to an HTTP request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AnswerForm {
-    /// It reads `multiValueHeaders` and ignores `headers`: a load balancer that sends multi-value
-    /// headers.
-    pub has_multi_value_headers: bool,
-    /// It shows `statusDescription` to the client: a load balancer.
-    pub has_status_description: bool,
 }
 
 /// What succeeds or fails as one: an SQS message, or the whole payload.
@@ -198,50 +140,6 @@ impl Delivery {
     }
 }
 
-/// Sources: "Create AWS Lambda proxy integrations for HTTP APIs" (payloads 1.0 and 2.0), "Lambda
-/// functions as targets of Application Load Balancers"; "Event formats of triggers" for Alibaba
-/// Cloud's API gateway, which sends no context.
-fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
-    // A body that cannot be decoded has no good signature, either.
-    let body = http_body(object)?.unwrap_or_default();
-    let context = object.get("requestContext").and_then(Value::as_object);
-    let http = context.and_then(|context| context.get("http"));
-    let method = http.and_then(|http| http.get("method"));
-    let method = method.or(object.get("httpMethod")).and_then(Value::as_str);
-    let has = |name: &str| object.get(name).is_some_and(Value::is_object);
-    Some(HttpRequest {
-        headers: http_headers(object),
-        body,
-        is_authenticated: context.is_some_and(authorizer::names_sender),
-        method: method.map(str::to_ascii_uppercase),
-        answer: AnswerForm {
-            has_multi_value_headers: has("multiValueHeaders") && !has("headers"),
-            has_status_description: context.is_some_and(|context| context.contains_key("elb")),
-        },
-    })
-}
-
-/// `multiValueHeaders` has each value that was sent, `headers` the last of each name; a load
-/// balancer sends one of both, an API both.
-fn http_headers(object: &Map<String, Value>) -> Headers {
-    let member = |name: &str| object.get(name).and_then(Value::as_object);
-    let mut headers = Headers::default();
-    for (name, values) in member("multiValueHeaders").into_iter().flatten() {
-        let values = values.as_array().into_iter().flatten();
-        for value in values.filter_map(Value::as_str) {
-            headers.add(name, value);
-        }
-    }
-    let mut single = Headers::default();
-    for (name, value) in member("headers").into_iter().flatten() {
-        if let Some(value) = value.as_str() {
-            single.add(name, value);
-        }
-    }
-    headers.add_absent(single);
-    headers
-}
-
 fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {
     let records = payload.get("Records")?.as_array()?;
     let from_sqs =
@@ -277,66 +175,6 @@ fn sqs_message(record: &Value, max_events: usize) -> Message {
         notices,
         text: body.map_or_else(|| record.to_string().into(), Arc::from),
     }
-}
-
-/// The text of the event in an HTTP request that a platform passes on; `None` for anything else.
-pub(crate) fn http_event(object: &Map<String, Value>) -> Option<Result<String, EventError>> {
-    let body = http_body(object)?;
-    Some(body.and_then(|body| pushed_event(&http_headers(object), &body)))
-}
-
-/// The body of an HTTP request as a function URL, an API or a load balancer passes it on; `None`
-/// for anything else.
-fn http_body(object: &Map<String, Value>) -> Option<Result<Vec<u8>, EventError>> {
-    let has = |name: &str| object.contains_key(name);
-    let is_http = match object.get("requestContext") {
-        Some(context) => context.get("http").is_some() || has("httpMethod") && context.is_object(),
-        None => has("httpMethod") && has("path") && has("headers"),
-    };
-    if !is_http {
-        return None;
-    }
-    let body = object.get("body").and_then(Value::as_str);
-    let body = body.unwrap_or_default();
-    let is_encoded = match object.get("isBase64Encoded") {
-        Some(Value::String(word)) => word.eq_ignore_ascii_case("true"),
-        Some(Value::Bool(is_encoded)) => *is_encoded,
-        _ => false,
-    };
-    Some(match is_encoded {
-        true => base64_bytes(body).ok_or(EventError::InvalidBase64),
-        false => Ok(body.as_bytes().to_vec()),
-    })
-}
-
-/// The text of the event that a push has, with the attributes that a CloudEvent in binary mode has
-/// in its headers.
-fn pushed_event(headers: &Headers, body: &[u8]) -> Result<String, EventError> {
-    let text = text_of(body)?;
-    if text.trim().is_empty() {
-        return Err(EventError::Empty);
-    }
-    let Some(mut event) = cloud_event_of(headers) else {
-        return Ok(text.into_owned());
-    };
-    event.insert("data".to_owned(), Value::String(text.into_owned()));
-    Ok(Value::Object(event).to_string())
-}
-
-/// The attributes in the headers, by CloudEvents' HTTP binding in binary mode.
-fn cloud_event_of(headers: &Headers) -> Option<Map<String, Value>> {
-    let attribute = |header: &str| {
-        let name = header.strip_prefix("ce-")?;
-        let value = headers.one(header).ok()??;
-        let value: Cow<'_, str> = percent_decode_str(value).decode_utf8().ok()?;
-        Some((name.to_owned(), Value::from(value)))
-    };
-    let event: Map<_, _> = headers.names().filter_map(attribute).collect();
-    let is_whole = |name: &&str| event.contains_key(*name);
-    ["specversion", "type", "source"]
-        .iter()
-        .all(is_whole)
-        .then_some(event)
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::intake::delivery::http_event;
-use crate::intake::event::{self, EventError, Notice, excerpt, type_name};
+use crate::intake::error::EventError;
+use crate::intake::event::{self, Notice, excerpt, type_name};
+use crate::intake::http_request::http_event;
 use crate::intake::json_text::{base64_bytes, read, text_of};
 
 /// Deepest nesting met: EventBridge in SNS in SQS, in a function URL's request at the worst. Each

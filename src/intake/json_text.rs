@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::intake::event::EventError;
+use crate::intake::error::EventError;
 
 /// Most values in one JSON text. A full batch of SQS has some 200 000 of them; 8 MiB of `[[],[],…`
 /// would be 2.8 million, and take 30 times their length.

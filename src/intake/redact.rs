@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::intake::delivery::MAX_EVENTS;
+use crate::intake::MAX_EVENTS;
 use crate::intake::json_text::{BYTE_ORDER_MARK, base64_bytes, read};
 
 /// Deepest nesting that is looked into, of objects and of JSON as text in JSON. What lies deeper

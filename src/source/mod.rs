@@ -1,3 +1,201 @@
 //! Where consoles come from.
 
 pub mod ecs; // the API of Alibaba Cloud ECS
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::credentials::Owner;
+use crate::model::console::ConsoleOutput;
+use crate::model::ids::{InstanceId, RegionId};
+use crate::retry::{Retrying, retry};
+use ecs::response::EcsError;
+
+/// Where console outputs come from.
+pub trait ConsoleSource {
+    /// What ECS has cached for the instance now. `owner` says whose it is.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn console_output(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+    ) -> impl Future<Output = Result<ConsoleOutput, EcsError>> + Send;
+}
+
+/// Which instances there are.
+pub trait Fleet {
+    /// The regions the account can use.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn regions(
+        &self,
+        asked_in: &RegionId,
+    ) -> impl Future<Output = Result<Vec<RegionId>, EcsError>> + Send;
+
+    /// The instances of a region, from `next_token` of the page before on.
+    ///
+    /// # Errors
+    /// [`EcsError`], by what to do next.
+    fn instances(
+        &self,
+        region_id: &RegionId,
+        next_token: Option<&str>,
+    ) -> impl Future<Output = Result<InstancesPage, EcsError>> + Send;
+}
+
+/// A page of a region's instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstancesPage {
+    /// Their IDs.
+    pub instance_ids: Vec<InstanceId>,
+    /// Where the next page begins; `None` at the end.
+    pub next_token: Option<String>,
+    /// How many the region has, where ECS says it.
+    pub total: Option<u64>,
+}
+
+impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
+    async fn console_output(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+    ) -> Result<ConsoleOutput, EcsError> {
+        // A console that cannot be decoded may be whole the next time, and after an error the event
+        // comes again. It is kept as it came where neither helps: it is what the last attempt
+        // brought, or there is none any more.
+        let undecoded = Mutex::new(None);
+        let answer = retry(self.deadline, "GetInstanceConsoleOutput", || async {
+            let answer = self
+                .inner
+                .console_output(owner, region_id, instance_id)
+                .await;
+            answer.inspect_err(|error| {
+                if let EcsError::Undecoded(console) = error {
+                    *lock(&undecoded) = Some(Arc::clone(console));
+                }
+            })
+        })
+        .await;
+        match (answer, lock(&undecoded).take()) {
+            (Err(EcsError::Undecoded(_) | EcsError::NoConsole { .. }), Some(console)) => {
+                Ok(Arc::unwrap_or_clone(console))
+            }
+            (answer, _) => answer,
+        }
+    }
+}
+
+impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
+    async fn regions(&self, asked_in: &RegionId) -> Result<Vec<RegionId>, EcsError> {
+        retry(self.deadline, "DescribeRegions", || {
+            self.inner.regions(asked_in)
+        })
+        .await
+    }
+
+    async fn instances(
+        &self,
+        region_id: &RegionId,
+        next_token: Option<&str>,
+    ) -> Result<InstancesPage, EcsError> {
+        retry(self.deadline, "DescribeInstances", || {
+            self.inner.instances(region_id, next_token)
+        })
+        .await
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::console::NoConsole;
+    use crate::retry::Deadline;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    type Scene = fn() -> Result<ConsoleOutput, EcsError>;
+
+    /// Answers one after the other; the last one stays.
+    struct Scripted(Mutex<Vec<Scene>>);
+
+    impl ConsoleSource for Scripted {
+        async fn console_output(
+            &self,
+            _: Owner<'_>,
+            _: &RegionId,
+            _: &InstanceId,
+        ) -> Result<ConsoleOutput, EcsError> {
+            let mut answers = lock(&self.0);
+            let answer = if answers.len() > 1 {
+                answers.remove(0)
+            } else {
+                answers[0]
+            };
+            answer()
+        }
+    }
+
+    fn console(plain: &str, is_undecoded: bool) -> ConsoleOutput {
+        ConsoleOutput {
+            plain: plain.into(),
+            last_update_time: String::new(),
+            request_id: String::new(),
+            reported_instance_id: None,
+            is_undecoded,
+        }
+    }
+
+    fn undecoded(plain: &str) -> Result<ConsoleOutput, EcsError> {
+        Err(EcsError::Undecoded(Arc::new(console(plain, true))))
+    }
+
+    async fn asked(answers: &[Scene]) -> Result<String, EcsError> {
+        let source = Scripted(Mutex::new(answers.to_vec()));
+        let asked = Retrying::new(&source, Deadline::after(HOUR));
+        let (region, id) = (
+            RegionId::parse("cn-a").unwrap(),
+            InstanceId::parse("i-a").unwrap(),
+        );
+        let console = asked.console_output(Owner::Own, &region, &id).await?;
+        assert_eq!(console.is_undecoded, console.plain.starts_with(b"!"));
+        Ok(String::from_utf8(console.plain).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_consoles_that_cannot_be_decoded_the_last_is_kept_and_a_good_one_before_it() {
+        let first = || undecoded("!first");
+        let last = || undecoded("!last");
+        let good = || Ok(console("good", false));
+        let fails = || Err(EcsError::Transport("reset".into()));
+        assert_eq!(asked(&[first, last]).await.unwrap(), "!last");
+        assert_eq!(asked(&[first, last, good]).await.unwrap(), "good");
+        assert_eq!(asked(&[fails, first, fails, last]).await.unwrap(), "!last");
+        let scenes: [&[Scene]; 2] = [&[fails], &[fails, first, last, fails]];
+        for answers in scenes {
+            assert!(matches!(asked(answers).await, Err(EcsError::Transport(_))));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_console_that_cannot_be_decoded_is_kept_although_the_instance_is_gone() {
+        let gone = || {
+            Err(EcsError::NoConsole {
+                code: "InvalidInstanceId.NotFound".into(),
+                reason: NoConsole::NotFound,
+                request_id: String::new(),
+            })
+        };
+        let first = || undecoded("!last words");
+        assert_eq!(asked(&[first, gone]).await.unwrap(), "!last words");
+    }
+}

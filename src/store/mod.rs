@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::credentials::CredentialsError;
 use crate::refusal::Refusal;
-use crate::retry::{self, Remediable, Remedy};
+use crate::retry::{self, Remediable, Remedy, Retrying, retry};
 
 pub mod bucket;
 pub mod directory;
@@ -19,7 +19,7 @@ use bucket::BucketStore;
 use directory::DirectoryStore;
 
 /// Most bytes of an object that is read. A failed event is the largest object of this program: an
-/// event of [`crate::intake::delivery::MAX_EVENT_BYTES`] whose every byte JSON spells with six.
+/// event of [`crate::intake::MAX_EVENT_BYTES`] whose every byte JSON spells with six.
 pub const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
 /// Pages of a listing, one after the other, that may bring nothing new. A versioned bucket gives
@@ -105,6 +105,34 @@ pub trait Store: Send + Sync {
 
     /// The address of an object, as other tools take it.
     fn url(&self, key: &str) -> String;
+}
+
+impl<S: Store> Store for Retrying<'_, S> {
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        retry(self.deadline, "storing an object", || {
+            self.inner.put_if_absent(key, object)
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        retry(self.deadline, "reading an object", || self.inner.get(key)).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        retry(self.deadline, "removing an object", || {
+            self.inner.delete(key)
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
+        retry(self.deadline, "listing", || self.inner.list(prefix, next)).await
+    }
+
+    fn url(&self, key: &str) -> String {
+        self.inner.url(key)
+    }
 }
 
 /// Every entry below a prefix, in the order of their keys.

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use ecs_console_archiver::config::Host;
-use ecs_console_archiver::config::{Config, ConfigError, Environment, LogConfig, SETTINGS};
+use ecs_console_archiver::config::{Config, ConfigError, Environment, Host, SETTINGS};
 use ecs_console_archiver::http::HttpOptions;
 use ecs_console_archiver::intake::triggers::Triggers;
+use ecs_console_archiver::log::LogConfig;
 
 use crate::support::printed::checked;
 use crate::support::*;

@@ -24,60 +24,6 @@ fn files_with(any_of: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn only_the_configuration_reads_the_environment() {
-    assert_eq!(files_with(&["std::env::", "env::var"]), ["config/mod.rs"]);
-}
-
-#[test]
-fn only_these_files_call_out_or_listen() {
-    assert_eq!(
-        files_with(&["reqwest::Client"]),
-        [
-            "config/mod.rs",
-            "credentials/aws.rs",
-            "credentials/aws_chain.rs",
-            "credentials/metadata.rs",
-            "credentials/provider.rs",
-            "credentials/source.rs",
-            "credentials/sts.rs",
-            "http/mod.rs",
-            "intake/webhook/gate.rs",
-            "queue/sqs.rs",
-            "source/ecs/mod.rs",
-            "store/bucket.rs"
-        ]
-    );
-    assert_eq!(
-        files_with(&["TcpListener"]),
-        ["hosts/server.rs", "simulator/mod.rs"]
-    );
-}
-
-#[test]
-fn only_the_edges_read_a_clock_or_random_bytes() {
-    assert_eq!(
-        files_with(&[
-            "Timestamp::now",
-            "SystemTime::now",
-            "Instant::now",
-            "getrandom::"
-        ]),
-        [
-            "clock.rs",
-            "credentials/provider.rs",
-            "credentials/source.rs",
-            "credentials/sts.rs",
-            "hosts/dispatch.rs",
-            "hosts/lambda.rs",
-            "intake/webhook/gate.rs",
-            "retry.rs",
-            "simulator/mod.rs",
-            "source/ecs/mod.rs"
-        ]
-    );
-}
-
-#[test]
 fn only_the_configuration_knows_the_names_of_settings_that_hold_secrets() {
     let names = files_with(&[
         "\"ALIBABA_CLOUD_ACCESS_KEY_SECRET\"",

@@ -20,6 +20,7 @@ mod infra;
 mod interleavings;
 mod interrupts;
 mod last_words;
+mod layers;
 mod layout;
 mod proxies;
 mod readme;

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{EventError, type_name};
-use crate::intake::delivery::MAX_EVENTS;
+use super::type_name;
+use crate::intake::MAX_EVENTS;
+use crate::intake::error::EventError;
 use crate::intake::json_text::read;
 
 type Object = Map<String, Value>;

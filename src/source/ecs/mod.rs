@@ -5,6 +5,7 @@ pub mod endpoint;
 mod members;
 pub mod response;
 
+use crate::alibaba::nonce;
 use crate::alibaba::request::{RpcCall, Stamp, sign};
 use crate::alibaba::signature::SignatureVersion;
 use crate::clock::{Clock, http_date};
@@ -12,8 +13,9 @@ use crate::credentials::{CredentialsProvider, Owner};
 use crate::model::console::ConsoleOutput;
 use crate::model::credentials::Credentials;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
+use crate::source::{ConsoleSource, Fleet, InstancesPage};
 use endpoint::EcsEndpoint;
-use response::{AnswerHead, EcsError, InstancesPage, TIME_EXPIRED, TIME_ILLEGAL, TOKEN_EXPIRED};
+use response::{AnswerHead, EcsError, TIME_EXPIRED, TIME_ILLEGAL, TOKEN_EXPIRED};
 
 /// Most bytes of an answer that are read. The API's own bound on a console is not documented;
 /// other clouds keep 64 KiB to 1 MiB.
@@ -21,42 +23,6 @@ pub const MAX_ANSWER_BYTES: usize = 8 << 20;
 
 /// Bytes of an error that are read; the rest is left.
 const MAX_ERROR_BYTES: usize = 256 << 10;
-
-/// Where console outputs come from.
-pub trait ConsoleSource {
-    /// What ECS has cached for the instance now. `owner` says whose it is.
-    ///
-    /// # Errors
-    /// [`EcsError`], by what to do next.
-    fn console_output(
-        &self,
-        owner: Owner<'_>,
-        region_id: &RegionId,
-        instance_id: &InstanceId,
-    ) -> impl Future<Output = Result<ConsoleOutput, EcsError>> + Send;
-}
-
-/// Which instances there are.
-pub trait Fleet {
-    /// The regions the account can use.
-    ///
-    /// # Errors
-    /// [`EcsError`], by what to do next.
-    fn regions(
-        &self,
-        asked_in: &RegionId,
-    ) -> impl Future<Output = Result<Vec<RegionId>, EcsError>> + Send;
-
-    /// The instances of a region, from `next_token` of the page before on.
-    ///
-    /// # Errors
-    /// [`EcsError`], by what to do next.
-    fn instances(
-        &self,
-        region_id: &RegionId,
-        next_token: Option<&str>,
-    ) -> impl Future<Output = Result<InstancesPage, EcsError>> + Send;
-}
 
 /// Speaks the ECS API over HTTP.
 #[derive(Debug, Clone)]
@@ -180,7 +146,7 @@ impl EcsClient {
             .map_err(|error| EcsError::Transport(error.to_string()))?;
         let stamp = Stamp {
             now: self.clock.now(),
-            nonce: nonce()?,
+            nonce: nonce().map_err(|error| EcsError::Transport(error.to_string()))?,
         };
         let signed = sign(call, &endpoint, self.signature_version, credentials, &stamp);
         let mut request = self.http.post(signed.url).header("content-length", "0");
@@ -221,12 +187,4 @@ fn transport(error: reqwest::Error) -> EcsError {
         ""
     };
     EcsError::Transport(format!("{kind}{cause}"))
-}
-
-/// 128 random bits: unique to an attempt.
-pub(crate) fn nonce() -> Result<String, EcsError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| EcsError::Transport(format!("no random bytes for a nonce: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -12,6 +12,7 @@ use crate::credentials::CredentialsError;
 use crate::model::console::{ConsoleOutput, MAX_WORD_BYTES, NoConsole};
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 use crate::retry::{self, Remediable, Remedy};
+use crate::source::InstancesPage;
 
 /// Why there is no console output; the variants are what the caller does next.
 #[derive(Debug, thiserror::Error)]
@@ -243,17 +244,6 @@ pub fn console_output(head: AnswerHead, body: &[u8]) -> Result<ConsoleOutput, Ec
 fn short(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_WORD_BYTES));
     text
-}
-
-/// A page of a region's instances.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InstancesPage {
-    /// Their IDs.
-    pub instance_ids: Vec<InstanceId>,
-    /// Where the next page begins; `None` at the end.
-    pub next_token: Option<String>,
-    /// How many the region has, where ECS says it.
-    pub total: Option<u64>,
 }
 
 #[derive(Deserialize)]

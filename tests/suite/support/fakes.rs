@@ -13,8 +13,8 @@ use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::intake::triggers::Triggers;
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
-use ecs_console_archiver::source::ecs::response::{EcsError, InstancesPage};
-use ecs_console_archiver::source::ecs::{ConsoleSource, Fleet};
+use ecs_console_archiver::source::ecs::response::EcsError;
+use ecs_console_archiver::source::{ConsoleSource, Fleet, InstancesPage};
 use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
 
 /// Instances of one region, in pages.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::hosts::dispatch::Payload;
 use ecs_console_archiver::hosts::reply::InvocationError;
-use ecs_console_archiver::intake::delivery::MAX_EVENT_BYTES;
+use ecs_console_archiver::intake::MAX_EVENT_BYTES;
 use ecs_console_archiver::model::outcome::ErrorType;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::{log, printable};

@@ -1,0 +1,137 @@
+//! What became of one event, and its line in the log.
+
+use tracing::{error, info};
+
+use crate::capture::CaptureError;
+use crate::intake::error::EventError;
+use crate::intake::event::Notice;
+use crate::model::outcome::{ErrorType, Outcome, Stored, Tally};
+
+/// What became of one event.
+pub type Served = Result<Outcome, ServeError>;
+
+/// Why an event was not served; the variants are what its sender does next.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It cannot be understood. The sender must send another one.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// It is not done with, and must come again.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+}
+
+impl ServeError {
+    /// Whether the same event may succeed a little later, with nobody mending anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Event(_) => false,
+            Self::Capture(error) => error.is_transient(),
+        }
+    }
+
+    /// A name that stays the same between versions, for alarms.
+    pub fn error_type(&self) -> ErrorType {
+        match self {
+            Self::Event(_) => ErrorType::InvalidEvent,
+            Self::Capture(error) => error.error_type(),
+        }
+    }
+}
+
+/// What names an event in the log. Texts from outside are escaped, so that one event is one line.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Label {
+    event_id: String,
+    cause: String,
+}
+
+impl Label {
+    pub(super) fn of(notice: &Result<Notice, EventError>) -> Self {
+        let event = match notice {
+            Ok(Notice::Instance(event)) => event,
+            Ok(Notice::Follow(follow)) => &follow.event,
+            _ => return Self::default(),
+        };
+        let event_id = event.event_id.as_deref().unwrap_or_default();
+        Self {
+            event_id: event_id.escape_debug().to_string(),
+            cause: event.cause.to_string().escape_debug().to_string(),
+        }
+    }
+}
+
+impl Label {
+    /// One line an event, once its outcome is known.
+    pub(super) fn log(&self, served: &Served) {
+        let Self { event_id, cause } = self;
+        match served {
+            Ok(Outcome::Stored(Stored {
+                record, freshness, ..
+            })) => {
+                let freshness = freshness.map(|freshness| freshness.to_string());
+                info!(%event_id, %cause, freshness, gzip_bytes = record.gzip_bytes, "stored {}", record.url);
+            }
+            Ok(Outcome::AlreadyStored(Stored {
+                record, freshness, ..
+            })) => {
+                let freshness = freshness.map(|freshness| freshness.to_string());
+                info!(%event_id, %cause, freshness, "already stored {}", record.url);
+            }
+            Ok(Outcome::Following {
+                instance_id,
+                follow_in_seconds,
+                urls,
+            }) => {
+                let stored = urls.join(" ");
+                info!(%event_id, %cause, stored, "asking for {instance_id} again in {follow_in_seconds} s");
+            }
+            Ok(Outcome::NoConsole {
+                instance_id,
+                reason,
+                code,
+                message,
+                ..
+            }) => {
+                let reason = reason.word();
+                info!(%event_id, %cause, reason, code, "no console of {instance_id}: {message}");
+            }
+            Ok(Outcome::Swept { done, resume }) => {
+                let Tally {
+                    regions,
+                    instances,
+                    stored,
+                    already_stored,
+                    no_console,
+                    failed,
+                    ..
+                } = done;
+                let is_whole = resume.is_none();
+                info!(
+                    regions,
+                    instances, stored, already_stored, no_console, failed, is_whole, "swept"
+                );
+                for failure in &done.failures {
+                    error!("failed in the sweep: {}", failure.escape_debug());
+                }
+            }
+            Ok(Outcome::Ignored { reason, message }) => {
+                info!(%event_id, %cause, reason, "ignored: {}", message.escape_debug());
+            }
+            Err(failure) => {
+                let error_type = failure.error_type().as_str();
+                error!(%event_id, %cause, error_type, "failed: {}", on_one_line(failure));
+            }
+        }
+    }
+}
+/// The error and its causes, on one line.
+pub(crate) fn on_one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    text
+}
