@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
-use ecs_console_archiver::source::ecs::response::{AnswerHead, EcsError, console_output, instances, regions};
+use ecs_console_archiver::source::ecs::response::{
+    AnswerHead, EcsError, console_output, instances, regions,
+};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

@@ -2,11 +2,11 @@
 //! of a bucket that others write to, too.
 #![no_main]
 
-use ecs_console_archiver::terminal;
 use ecs_console_archiver::archive::key::{FailedKey, MarkerKey, RecordKey};
 use ecs_console_archiver::archive::reader::{At, Listed, Listing};
 use ecs_console_archiver::archive::record::{pack, unpack};
 use ecs_console_archiver::printable::{self, is_active};
+use ecs_console_archiver::terminal;
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 

@@ -3,16 +3,11 @@
 pub mod request; // call and signature → address and headers (pure)
 pub mod signature; // canonical query → string to sign → signature (pure)
 
-/// The system gave no random bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("no random bytes for a nonce: {0}")]
-pub struct NoNonce(#[from] getrandom::Error);
-
 /// 128 random bits in hexadecimal: unique to an attempt.
 ///
 /// # Errors
-/// [`NoNonce`] when the system gives no random bytes.
-pub fn nonce() -> Result<String, NoNonce> {
+/// When the system gives no random bytes.
+pub fn nonce() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -89,7 +89,8 @@ async fn call(
     };
     let stamp = Stamp {
         now: Timestamp::now(),
-        nonce: nonce().map_err(|error| CredentialsError::Unavailable(error.to_string()))?,
+        nonce: nonce()
+            .map_err(|error| CredentialsError::Unavailable(format!("no nonce: {error}")))?,
     };
     let signed = sign(&call, sts, SignatureVersion::Acs3, credentials, &stamp);
     let mut request = http.post(signed.url).header("content-length", "0");

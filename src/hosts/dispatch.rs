@@ -370,7 +370,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             }
             Notice::Follow(follow) => self.archiver.resume(*follow, deadline).await,
             Notice::Sweep(sweep) => {
-                let swept = self.archiver.sweep(*sweep, deadline, &CancellationToken::new(), &|_| {}).await?;
+                let swept = self
+                    .archiver
+                    .sweep(*sweep, deadline, &CancellationToken::new(), &|_| {})
+                    .await?;
                 let outcome = self.archiver.go_on(swept, deadline).await?;
                 Ok(Progress::Done(outcome))
             }

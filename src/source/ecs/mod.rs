@@ -146,7 +146,7 @@ impl EcsClient {
             .map_err(|error| EcsError::Transport(error.to_string()))?;
         let stamp = Stamp {
             now: self.clock.now(),
-            nonce: nonce().map_err(|error| EcsError::Transport(error.to_string()))?,
+            nonce: nonce().map_err(|error| EcsError::Transport(format!("no nonce: {error}")))?,
         };
         let signed = sign(call, &endpoint, self.signature_version, credentials, &stamp);
         let mut request = self.http.post(signed.url).header("content-length", "0");
