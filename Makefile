@@ -50,6 +50,10 @@ run: ## Do the main job on a folder and the simulator: capture, list, print back
 test: ## Everything that must pass.
 	cargo test --locked
 
+.PHONY: accept-unchanged
+accept-unchanged: ## Record what the test `unchanged` found; look at the difference before you keep it.
+	mv $(TARGET)/tmp/unchanged/*.txt tests/fixtures/unchanged/
+
 .PHONY: test-garage
 test-garage: $(TOOLS)/bin/garage ## The archive on a real S3 server, under kills of both sides.
 	GARAGE=$(TOOLS)/bin/garage cargo test --locked --test garage -- --nocapture

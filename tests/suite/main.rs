@@ -31,4 +31,5 @@ mod simulator;
 mod stores;
 mod sweep;
 mod sweep_time;
+mod unchanged;
 mod wire_faults;

@@ -6,12 +6,14 @@ pub mod http;
 pub mod memory;
 pub mod printed;
 pub mod proxy;
+pub mod receiver;
 pub mod relay;
 pub mod runtime_api;
 pub mod s3_server;
 pub mod sigv4;
 pub mod sqs_server;
 pub mod token_server;
+pub mod transcript;
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -36,6 +38,12 @@ pub fn root() -> PathBuf {
 
 /// Everything below a folder of the repository, by its path from there.
 pub fn files_below(folder: &str) -> Vec<(String, String)> {
+    let files = files_in(&root().join(folder)).into_iter();
+    files.map(|(name, bytes)| (name, text(&bytes))).collect()
+}
+
+/// Everything below a folder, by its path from there, sorted.
+pub fn files_in(folder: &Path) -> Vec<(String, Vec<u8>)> {
     fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -46,12 +54,12 @@ pub fn files_below(folder: &str) -> Vec<(String, String)> {
             }
         }
     }
-    let folder = root().join(folder);
     let mut found = Vec::new();
-    collect(&folder, &mut found);
+    collect(folder, &mut found);
+    found.sort();
     let read = |path: PathBuf| {
-        let name = path.strip_prefix(&folder).unwrap().to_str().unwrap();
-        (name.to_owned(), std::fs::read_to_string(&path).unwrap())
+        let name = path.strip_prefix(folder).unwrap().to_str().unwrap();
+        (name.to_owned(), std::fs::read(&path).unwrap())
     };
     found.into_iter().map(read).collect()
 }
