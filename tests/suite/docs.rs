@@ -416,6 +416,19 @@ fn the_events_that_lead_to_a_capture_by_default_are_listed() {
 }
 
 #[test]
+fn the_times_at_which_ecs_is_asked_are_those_of_the_plans() {
+    let plans = std::fs::read_to_string(root().join("src/capture/follow/plan.rs")).unwrap();
+    let page = page("docs/freshness.md");
+    let mut found = 0;
+    for rest in plans.split("    looks: &[").skip(1) {
+        let looks = rest.split(']').next().unwrap();
+        assert!(page.contains(&format!("| 0, {looks}")), "{looks}");
+        found += 1;
+    }
+    assert_eq!(found, 4);
+}
+
+#[test]
 fn every_exit_code_has_a_row() {
     let help = checked(
         Command::new(program("console-archive"))
