@@ -22,6 +22,7 @@ mod interrupts;
 mod last_words;
 mod layers;
 mod layout;
+mod misuse;
 mod proxies;
 mod readme;
 mod reading;

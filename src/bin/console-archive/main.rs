@@ -3,8 +3,10 @@
 mod commands;
 mod exit;
 mod help;
+mod input;
 mod interrupt;
 mod output;
+mod resume_file;
 
 use std::process::ExitCode;
 

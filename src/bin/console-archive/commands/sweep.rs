@@ -1,11 +1,11 @@
 //! `console-archive sweep`: progress on a terminal, a file to go on from, a summary.
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::capture::sweep::{NoProgress, Sweep, SweepProgress, Swept};
@@ -14,11 +14,13 @@ use ecs_console_archiver::model::outcome::Tally;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::{log, printable};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Context, EcsArguments};
 use crate::exit::{Exit, WrongInput, unless_closed};
+use crate::input::{shown, wrong};
 use crate::output::{self, Output};
+use crate::resume_file;
 
 /// Keep the consoles of every instance of whole regions now
 ///
@@ -50,7 +52,8 @@ pub struct Arguments {
     /// Write what is left to this file, after each page and at the end, and go on from it where it
     /// exists
     ///
-    /// It is an event, and is removed when nothing is left. Without this option, a sweep that is
+    /// It is an event, and is removed when nothing is left. It names its regions, so that
+    /// `sweep --resume FILE` goes on with no other option. Without this option, a sweep that is
     /// interrupted or timed out writes sweep-left.json.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -59,41 +62,39 @@ pub struct Arguments {
     ecs_endpoint_url: Option<String>,
 }
 
+const NO_REGION: &str = "no region: give --region or --all-regions, or set ALIBABA_CLOUD_REGION_ID";
+const OTHER_REGIONS: &str =
+    "it is of a sweep over other regions; sweep those with it, or remove it to begin anew";
+
 /// A sweep by hand ends when it is done, unless it is given a time.
 const NO_END: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// The sweep that was interrupted, if the file has one; else `new`.
-fn resumed(file: Option<&Path>, new: Sweep) -> Result<Sweep> {
-    let Some(file) = file.filter(|file| file.exists()) else {
-        return Ok(new);
-    };
-    let wrong = |error: &dyn std::fmt::Display| WrongInput(format!("{}: {error}", file.display()));
-    let text = std::fs::read(file).map_err(|error| wrong(&error))?;
-    let mut event: Value = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
-    let sweep: Sweep =
-        serde_json::from_value(event["sweep"].take()).map_err(|error| wrong(&error))?;
-    if (&sweep.regions, sweep.all_regions) == (&new.regions, new.all_regions) {
-        Ok(sweep)
-    } else {
-        let why =
-            "it is of a sweep over other regions; sweep those with it, or remove it to begin anew";
-        Err(wrong(&why).into())
-    }
-}
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let archiver = context.archiver(EcsArguments {
         region: None,
         ecs_endpoint_url: arguments.ecs_endpoint_url,
     })?;
-    let mut regions: BTreeSet<_> = arguments.regions.into_iter().collect();
-    if regions.is_empty() && !arguments.all_regions {
-        let no_region = "no region: give --region or --all-regions, or set ALIBABA_CLOUD_REGION_ID";
-        let region = archiver.default_region.clone();
-        regions.insert(region.ok_or_else(|| WrongInput(no_region.into()))?);
-    }
     let file = arguments.resume.as_deref();
-    let mut sweep = resumed(file, Sweep::new(regions, arguments.all_regions))?;
+    let left = file.map(resume_file::open).transpose()?.flatten();
+    let regions: BTreeSet<_> = arguments.regions.into_iter().collect();
+    let mut sweep = match (left, file) {
+        (Some(left), Some(file)) => {
+            let is_asked_for = !regions.is_empty() || arguments.all_regions;
+            if is_asked_for
+                && (&left.regions, left.all_regions) != (&regions, arguments.all_regions)
+            {
+                return Err(wrong(file, OTHER_REGIONS).into());
+            }
+            left
+        }
+        _ if regions.is_empty() && !arguments.all_regions => {
+            let region = archiver.default_region.clone();
+            let region = region.ok_or_else(|| WrongInput(NO_REGION.into()))?;
+            Sweep::new(BTreeSet::from([region]), false)
+        }
+        _ => Sweep::new(regions, arguments.all_regions),
+    };
+    let before = sweep.done.clone();
     sweep.concurrency = arguments.concurrency.unwrap_or(sweep.concurrency);
     sweep.per_second = arguments.per_second.unwrap_or(sweep.per_second);
     let (output, stop) = (context.output, context.interrupt.token());
@@ -120,7 +121,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
         SweepProgress::Left(left) => {
             if let Some(file) = file
-                && let Err(error) = write(file, left)
+                && let Err(error) = resume_file::write(file, left)
             {
                 bar.suspend(|| output::error(format_args!("{error:#}")));
             }
@@ -140,11 +141,18 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         swept => swept?,
     };
     match swept {
+        Swept::Whole(done) if done == before => {
+            let anew = file.map(|file| format!("; remove {} to begin anew", shown(file)));
+            let anew = anew.unwrap_or_default();
+            anyhow::bail!(
+                "nothing was swept: the account has no region that is left to sweep{anew}"
+            );
+        }
         Swept::Whole(done) => {
-            if let Some(file) = file.filter(|file| file.exists()) {
-                std::fs::remove_file(file).with_context(|| file.display().to_string())?;
+            if let Some(file) = file {
+                resume_file::remove(file)?;
             }
-            unless_closed(summary(&done, output))?;
+            unless_closed(summary(&done, true, output))?;
             Ok(if done.failed == 0 {
                 Exit::Done
             } else {
@@ -152,10 +160,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             })
         }
         Swept::Unfinished(left) => {
-            unless_closed(summary(&left.done, output))?;
+            unless_closed(summary(&left.done, false, output))?;
             let file = match file {
                 Some(file) => file.to_owned(), // It was written as the sweep ended.
-                None => write_new(&left)?,
+                None => resume_file::write_new(&left)?,
             };
             let command = command(&left, &file);
             if context.interrupt.is_pressed() {
@@ -193,43 +201,7 @@ fn command(left: &Sweep, file: &Path) -> String {
     }
 }
 
-/// Writes what is left to a file in this folder that is not there yet.
-fn write_new(left: &Sweep) -> Result<PathBuf> {
-    let mut new = temporary(Path::new("."), left).context("cannot write sweep-left.json")?;
-    for number in 1.. {
-        let file = match number {
-            1 => PathBuf::from("sweep-left.json"),
-            _ => PathBuf::from(format!("sweep-left-{number}.json")),
-        };
-        match new.persist_noclobber(&file) {
-            Ok(_) => return Ok(file),
-            Err(taken) if taken.error.kind() == ErrorKind::AlreadyExists => new = taken.file,
-            Err(other) => {
-                let cannot = format!("cannot write {}", file.display());
-                return Err(other.error).context(cannot);
-            }
-        }
-    }
-    unreachable!("there are more numbers than files")
-}
-
-fn temporary(folder: &Path, left: &Sweep) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(new, "{:#}", json!({ "sweep": left }))?;
-    Ok(new)
-}
-
-/// Whole or not at all: an interrupted write must not lose the place.
-fn write(file: &Path, left: &Sweep) -> Result<()> {
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let write = || -> std::io::Result<()> {
-        temporary(folder.unwrap_or(Path::new(".")), left)?.persist(file)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", file.display()))
-}
-
-fn summary(done: &Tally, output: Output) -> Result<()> {
+fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
     if output == Output::Json {
         return output::json(&json!(done));
     }
@@ -244,9 +216,14 @@ fn summary(done: &Tally, output: Output) -> Result<()> {
     } = done;
     let mut stdout = std::io::stdout();
     let (instances, regions) = (counted(*instances, "instance"), counted(*regions, "region"));
+    let reached = if is_whole {
+        format!("in {regions}")
+    } else {
+        format!("so far, {regions} to the end")
+    };
     writeln!(
         stdout,
-        "swept {instances} in {regions}: {stored} stored, {already_stored} already stored, \
+        "swept {instances} {reached}: {stored} stored, {already_stored} already stored, \
          {no_console} without a console, {failed} failed"
     )?;
     for failure in failures {

@@ -1,0 +1,68 @@
+//! Files that a person names: read whole, up to a limit, and never waited for.
+
+use std::fmt::Display;
+use std::fs::{File, FileType};
+use std::io::Read as _;
+use std::path::Path;
+
+use ecs_console_archiver::printable;
+
+use crate::exit::WrongInput;
+
+/// A problem with a file, by its name on one line.
+pub fn wrong(file: &Path, why: impl Display) -> WrongInput {
+    WrongInput(format!("{}: {why}", shown(file)))
+}
+
+/// A file's name on one line: a name may have line feeds in it.
+pub fn shown(file: &Path) -> String {
+    printable::one_line(&file.display().to_string()).into_owned()
+}
+
+/// Reads a file, and at most this many bytes of it, so that an endless one ends.
+///
+/// # Errors
+/// [`WrongInput`] when it cannot be read, or is of a kind that may never end: a FIFO waits for
+/// somebody to write to it, and a device has no end.
+pub fn read(file: &Path, limit: u64) -> Result<Vec<u8>, WrongInput> {
+    refuse_others_than_files(file)?;
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    read.map_err(|error| wrong(file, error))?;
+    Ok(bytes)
+}
+
+/// Refuses what is no file.
+///
+/// # Errors
+/// [`WrongInput`], as [`read`] has it.
+pub fn refuse_others_than_files(file: &Path) -> Result<(), WrongInput> {
+    let metadata = std::fs::metadata(file).map_err(|error| wrong(file, error))?;
+    match kind(metadata.file_type()) {
+        Some(kind) if !is_open_already(file) => {
+            Err(wrong(file, format_args!("it is {kind}, not a file")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a shell opened for this process, as in `<(command)`: somebody writes to it.
+fn is_open_already(file: &Path) -> bool {
+    file.starts_with("/dev/fd") || file == Path::new("/dev/stdin")
+}
+
+/// The name of what is no file.
+fn kind(file_type: FileType) -> Option<&'static str> {
+    use std::os::unix::fs::FileTypeExt as _;
+    if file_type.is_file() {
+        None
+    } else if file_type.is_dir() {
+        Some("a folder")
+    } else if file_type.is_fifo() {
+        Some("a FIFO")
+    } else if file_type.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
+    }
+}

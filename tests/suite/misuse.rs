@@ -1,0 +1,272 @@
+//! What a person gets wrong at the command line: it is refused before any work, with the file or the
+//! setting and the reason, and one mistake hides no other.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use ecs_console_archiver::simulator::Simulator;
+use serde_json::{Value, json};
+
+use crate::support::printed::checked;
+use crate::support::*;
+
+const TIME: &str = "2024-03-22 10:04:57";
+
+struct World {
+    simulator: Simulator,
+    folder: tempfile::TempDir,
+    settings: Settings,
+}
+
+/// A folder as the archive, and an ECS with some instances.
+async fn world(instances: usize) -> World {
+    let simulator = bare_simulator(ecs_credentials()).await;
+    for index in 0..instances {
+        set_console(&simulator, &format!("i-a{index}"), b"text\n", TIME);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = ecs_settings(&simulator);
+    settings.extend(folder_settings(&folder.path().join("archive")));
+    World {
+        simulator,
+        folder,
+        settings,
+    }
+}
+
+impl World {
+    async fn run(&self, arguments: &[&str]) -> Output {
+        cli(&self.settings, arguments).await
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text_of(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.text_of(name)
+    }
+
+    fn fifo(&self, name: &str) -> String {
+        let mut mkfifo = std::process::Command::new("mkfifo");
+        let made = checked(mkfifo.arg(self.path(name)).output().unwrap());
+        assert!(made.status.success());
+        self.text_of(name)
+    }
+
+    fn stored(&self) -> usize {
+        let archive = self.path("archive");
+        if !archive.exists() {
+            return 0;
+        }
+        let names = names_in(&archive, "");
+        names.iter().filter(|name| name.starts_with("i-")).count()
+    }
+}
+
+/// How it ended, and what it said.
+#[track_caller]
+fn check(output: &Output, code: i32, stdout: &str, stderr: &str) {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    assert!(out.contains(stdout), "{stdout:?} in {out}");
+    assert!(err.contains(stderr), "{stderr:?} in {err}");
+    assert!(!err.contains("panicked"), "{err}");
+}
+
+const FAST: [&str; 5] = ["sweep", "--per-second", "1000", "--timeout", "20"];
+
+fn sweep<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [&FAST, arguments].concat()
+}
+
+fn left(sweep: &Value) -> String {
+    json!({ "sweep": sweep }).to_string()
+}
+
+#[tokio::test]
+async fn a_file_that_no_sweep_left_is_refused_by_name_with_its_line_and_stays() {
+    let world = world(1).await;
+    let huge = u64::MAX;
+    let done = |count: u64| {
+        json!({"regions": count, "instances": 1, "stored": 1, "already_stored": 0,
+               "no_console": 0, "failed": 0})
+    };
+    let of_hangzhou = |more: Value| {
+        let mut sweep = json!({"regions": ["cn-hangzhou"], "version": 1});
+        sweep
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        left(&sweep)
+    };
+    let cases = [
+        (String::new(), "line 1"),
+        ("[]".into(), "line 1"),
+        ("5".into(), "line 1"),
+        ("\"x\"".into(), "line 1"),
+        ("true".into(), "line 1"),
+        ("null".into(), "line 1"),
+        ("junk".into(), "line 1"),
+        ("{".into(), "at line 1 column 1"),
+        ("{}".into(), "missing field `sweep` at line 1 column 2"),
+        (
+            "{\n\"sweep\": []}".into(),
+            "expected a JSON object at line 2",
+        ),
+        (
+            "{\n\"sweep\": 5}".into(),
+            "expected a JSON object at line 2",
+        ),
+        (
+            "{\n\"sweep\": null}".into(),
+            "expected a JSON object at line 2",
+        ),
+        ("{\"sweep\": {\"regions\": 7}}".into(), "at line 1"),
+        ("[".repeat(100_000), "line 1"),
+        (format!("{{\"sweep\": {}", "[".repeat(100_000)), "at line 1"),
+        (
+            of_hangzhou(json!({"done": done(huge)})),
+            "18446744073709551615",
+        ),
+        (
+            of_hangzhou(json!({"resume": {"region_id": "zz-zz"}})),
+            "zz-zz, which is not among its regions",
+        ),
+        (
+            format!("{{{}}}", " ".repeat(2 << 20)),
+            "more than 1048576 bytes",
+        ),
+    ];
+    for (content, reason) in cases {
+        let file = world.write("left.json", &content);
+        for region in [&[][..], &["--region", "cn-hangzhou"]] {
+            let output = world
+                .run(&sweep(&[region, &["--resume", &file]].concat()))
+                .await;
+            check(
+                &output,
+                2,
+                "",
+                &format!("{file}: not what `sweep --resume` writes"),
+            );
+            check(&output, 2, "", reason);
+        }
+        assert_eq!(std::fs::read(&file).unwrap(), content.as_bytes());
+    }
+    assert!(world.simulator.answered().is_empty());
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_no_resume_file() {
+    let world = world(0).await;
+    let file = world.write("left.json", b"\x1f\x8b\x08\x00\xff\xfe");
+    let output = world.run(&sweep(&["--resume", &file])).await;
+    check(&output, 2, "", &format!("{file}: not what"));
+}
+
+#[tokio::test]
+async fn a_resume_file_that_cannot_be_written_is_refused_before_any_request() {
+    let world = world(1).await;
+    let fifo = world.fifo("fifo");
+    std::fs::create_dir(world.path("folder")).unwrap();
+    std::fs::write(world.path("file"), "").unwrap();
+    let cases = [
+        (world.text_of("nowhere/left.json"), "cannot be written: "),
+        (world.text_of("file/left.json"), "cannot be written: "),
+        (fifo, "it is a FIFO, not a file"),
+        (world.text_of("folder"), "it is a folder, not a file"),
+        ("/dev/null".to_owned(), "it is a device, not a file"),
+    ];
+    for (file, reason) in cases {
+        let arguments = sweep(&["--region", "cn-hangzhou", "--resume", &file]);
+        let output = world.run(&arguments).await;
+        check(&output, 2, "", &format!("{file}: {reason}"));
+    }
+    assert!(world.simulator.answered().is_empty());
+    assert_eq!(
+        names_in(world.folder.path(), "").len(),
+        3,
+        "nothing is left behind"
+    );
+}
+
+#[tokio::test]
+async fn a_resume_file_suffices_where_it_names_its_regions() {
+    let mut world = world(3).await;
+    world
+        .settings
+        .retain(|(name, _)| name != "ALIBABA_CLOUD_REGION_ID");
+    let file = world.write(
+        "left.json",
+        left(&json!({"regions": ["cn-hangzhou"], "version": 1})),
+    );
+    let output = world.run(&sweep(&["--resume", &file])).await;
+    check(&output, 0, "swept 3 instances in 1 region: 3 stored", "");
+    assert!(!world.path("left.json").exists(), "it is done");
+    // Without a file there is nothing that names a region.
+    let output = world.run(&sweep(&["--resume", &file])).await;
+    check(&output, 2, "", "no region: give --region");
+}
+
+#[tokio::test]
+async fn the_file_of_another_region_than_the_environments_goes_on_with_its_own() {
+    let world = world(1).await;
+    let file = world.write(
+        "left.json",
+        left(&json!({"regions": ["cn-beijing"], "version": 1})),
+    );
+    let output = world.run(&sweep(&["--resume", &file])).await;
+    check(&output, 0, "in 1 region", "");
+    assert_eq!(world.stored(), 0, "the instance is in cn-hangzhou");
+    let file = world.write(
+        "left.json",
+        left(&json!({"regions": ["cn-beijing"], "version": 1})),
+    );
+    let output = world
+        .run(&sweep(&["--resume", &file, "--region", "cn-hangzhou"]))
+        .await;
+    check(&output, 2, "", "it is of a sweep over other regions");
+}
+
+#[tokio::test]
+async fn a_sweep_past_all_regions_swept_nothing_and_says_so() {
+    let world = world(1).await;
+    let resume = json!({"region_id": "zz-zz", "next_token": "t"});
+    let event = left(&json!({"all_regions": true, "version": 1, "resume": resume}));
+    let file = world.write("left.json", &event);
+    let output = world
+        .run(&sweep(&["--all-regions", "--resume", &file]))
+        .await;
+    check(&output, 1, "", "nothing was swept");
+    check(&output, 1, "", &format!("remove {file} to begin anew"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), event, "it stays");
+}
+
+#[tokio::test]
+async fn what_an_unfinished_sweep_did_is_not_told_as_regions_that_are_done() {
+    let world = world(20).await;
+    let file = world.text_of("left.json");
+    let slow = [
+        "sweep",
+        "--per-second",
+        "2",
+        "--timeout",
+        "2",
+        "--resume",
+        &file,
+    ];
+    let output = world.run(&slow).await;
+    check(
+        &output,
+        1,
+        " so far, 0 regions to the end: ",
+        "timed out after 2 s",
+    );
+    assert!(!text(&output.stdout).contains("in 0 regions"));
+}
