@@ -15,7 +15,7 @@ const THROTTLED_FACTOR: u32 = 4;
 
 /// What an error asks its caller to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
+pub enum RetryAdvice {
     /// Try again after a pause.
     Wait,
     /// Try again after a long pause, and not before this much time where the service says it.
@@ -26,10 +26,10 @@ pub enum Remedy {
     GiveUp,
 }
 
-/// An error that knows its remedy.
-pub trait Remediable {
+/// An error that knows its advice.
+pub trait Retryable {
     /// What to do about it.
-    fn remedy(&self) -> Remedy;
+    fn retry_advice(&self) -> RetryAdvice;
 
     /// The error of an attempt at this call that was cut off after so much time.
     fn timed_out(call: &'static str, after: Duration) -> Self;
@@ -79,7 +79,7 @@ impl Deadline {
     }
 }
 
-/// Makes a call until it succeeds, its error has no remedy, or a pause would not end in time.
+/// Makes a call until it succeeds, its error has no advice, or a pause would not end in time.
 ///
 /// # Errors
 /// The last attempt's; of one that was cut off at the deadline, the attempt's before it, which says
@@ -90,7 +90,7 @@ pub async fn retry<T, E, F>(
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, E>
 where
-    E: Remediable,
+    E: Retryable,
     F: Future<Output = Result<T, E>>,
 {
     let mut ceilings = ExponentialBuilder::new()
@@ -107,12 +107,13 @@ where
                 return Err(last.unwrap_or_else(|| E::timed_out(call, deadline.whole())));
             }
         };
-        let remedy = error.remedy();
-        let is_over = remedy == Remedy::SignAgain && std::mem::replace(&mut signed_again, true);
+        let advice = error.retry_advice();
+        let is_over =
+            advice == RetryAdvice::SignAgain && std::mem::replace(&mut signed_again, true);
         let pause = ceilings
             .next()
             .filter(|_| !is_over)
-            .and_then(|ceiling| pause(remedy, ceiling, fastrand::f64()))
+            .and_then(|ceiling| pause(advice, ceiling, fastrand::f64()))
             .filter(|pause| *pause < deadline.remaining());
         match pause {
             Some(pause) => tokio::time::sleep(pause).await,
@@ -123,12 +124,12 @@ where
 }
 
 /// Full jitter: callers that failed together do not come back together. `jitter` is 0 to 1.
-fn pause(remedy: Remedy, ceiling: Duration, jitter: f64) -> Option<Duration> {
-    match remedy {
-        Remedy::Wait | Remedy::SignAgain => Some(ceiling.mul_f64(jitter)),
-        Remedy::WaitThrottled(None) => Some((ceiling * THROTTLED_FACTOR).mul_f64(jitter)),
-        Remedy::WaitThrottled(Some(at_least)) => at_least.checked_add(ceiling.mul_f64(jitter)),
-        Remedy::GiveUp => None,
+fn pause(advice: RetryAdvice, ceiling: Duration, jitter: f64) -> Option<Duration> {
+    match advice {
+        RetryAdvice::Wait | RetryAdvice::SignAgain => Some(ceiling.mul_f64(jitter)),
+        RetryAdvice::WaitThrottled(None) => Some((ceiling * THROTTLED_FACTOR).mul_f64(jitter)),
+        RetryAdvice::WaitThrottled(Some(at_least)) => at_least.checked_add(ceiling.mul_f64(jitter)),
+        RetryAdvice::GiveUp => None,
     }
 }
 
@@ -158,27 +159,27 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq)]
-    struct Failure(Remedy);
+    struct Failure(RetryAdvice);
 
-    impl Remediable for Failure {
-        fn remedy(&self) -> Remedy {
+    impl Retryable for Failure {
+        fn retry_advice(&self) -> RetryAdvice {
             self.0
         }
 
         fn timed_out(_: &'static str, _: Duration) -> Self {
-            Self(Remedy::GiveUp)
+            Self(RetryAdvice::GiveUp)
         }
     }
 
     /// Fails in this way each time; how often it was called, and for how long.
-    async fn fail_always(remedy: Remedy, time: Duration) -> (usize, Duration) {
+    async fn fail_always(advice: RetryAdvice, time: Duration) -> (usize, Duration) {
         let (started, calls) = (Instant::now(), RefCell::new(0));
         let outcome: Result<(), _> = retry(Deadline::after(time), "a call", async || {
             *calls.borrow_mut() += 1;
-            Err(Failure(remedy))
+            Err(Failure(advice))
         })
         .await;
-        assert_eq!(outcome, Err(Failure(remedy)));
+        assert_eq!(outcome, Err(Failure(advice)));
         (calls.into_inner(), started.elapsed())
     }
 
@@ -186,32 +187,32 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_remedy_has_its_number_of_attempts() {
-        assert_eq!(fail_always(Remedy::Wait, HOUR).await.0, MAX_ATTEMPTS);
+        assert_eq!(fail_always(RetryAdvice::Wait, HOUR).await.0, MAX_ATTEMPTS);
         assert_eq!(
-            fail_always(Remedy::WaitThrottled(None), HOUR).await.0,
+            fail_always(RetryAdvice::WaitThrottled(None), HOUR).await.0,
             MAX_ATTEMPTS
         );
-        assert_eq!(fail_always(Remedy::SignAgain, HOUR).await.0, 2);
-        assert_eq!(fail_always(Remedy::GiveUp, HOUR).await.0, 1);
+        assert_eq!(fail_always(RetryAdvice::SignAgain, HOUR).await.0, 2);
+        assert_eq!(fail_always(RetryAdvice::GiveUp, HOUR).await.0, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_the_service_asks_to_wait_is_waited() {
         let at_least = Duration::from_secs(7);
-        let (calls, time) = fail_always(Remedy::WaitThrottled(Some(at_least)), HOUR).await;
+        let (calls, time) = fail_always(RetryAdvice::WaitThrottled(Some(at_least)), HOUR).await;
         assert!(time >= at_least * (calls as u32 - 1), "{calls} {time:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_pause_goes_beyond_the_deadline() {
-        for remedy in [Remedy::Wait, Remedy::WaitThrottled(None)] {
+        for advice in [RetryAdvice::Wait, RetryAdvice::WaitThrottled(None)] {
             let budget = Duration::from_secs(3);
-            let (_, time) = fail_always(remedy, budget).await;
+            let (_, time) = fail_always(advice, budget).await;
             assert!(time < budget, "{time:?}");
         }
-        let next_minute = Remedy::WaitThrottled(Some(Duration::from_secs(60)));
+        let next_minute = RetryAdvice::WaitThrottled(Some(Duration::from_secs(60)));
         assert_eq!(fail_always(next_minute, Duration::from_secs(30)).await.0, 1);
-        let for_ever = Remedy::WaitThrottled(Some(Duration::MAX));
+        let for_ever = RetryAdvice::WaitThrottled(Some(Duration::MAX));
         assert_eq!(fail_always(for_ever, HOUR).await.0, 1);
     }
 
@@ -220,7 +221,7 @@ mod tests {
         let started = Instant::now();
         let hang = || std::future::pending::<Result<(), Failure>>();
         let outcome = retry(Deadline::after(Duration::from_secs(9)), "a call", hang).await;
-        assert_eq!(outcome, Err(Failure(Remedy::GiveUp)));
+        assert_eq!(outcome, Err(Failure(RetryAdvice::GiveUp)));
         assert_eq!(started.elapsed(), Duration::from_secs(9));
     }
 
@@ -239,20 +240,24 @@ mod tests {
         let outcome: Result<(), _> = retry(Deadline::after(HOUR), "a call", async || {
             *calls.borrow_mut() += 1;
             if *calls.borrow() == 1 {
-                return Err(Failure(Remedy::Wait));
+                return Err(Failure(RetryAdvice::Wait));
             }
             std::future::pending().await
         })
         .await;
-        assert_eq!(outcome, Err(Failure(Remedy::Wait)));
+        assert_eq!(outcome, Err(Failure(RetryAdvice::Wait)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_success_after_failures_is_a_success() {
-        let failures = RefCell::new(vec![Remedy::Wait, Remedy::SignAgain, Remedy::Wait]);
+        let failures = RefCell::new(vec![
+            RetryAdvice::Wait,
+            RetryAdvice::SignAgain,
+            RetryAdvice::Wait,
+        ]);
         let outcome = retry(Deadline::after(HOUR), "a call", async || {
             match failures.borrow_mut().pop() {
-                Some(remedy) => Err(Failure(remedy)),
+                Some(advice) => Err(Failure(advice)),
                 None => Ok(5),
             }
         })
@@ -264,9 +269,9 @@ mod tests {
         #[test]
         fn a_pause_is_between_nothing_and_its_ceiling(jitter in 0.0..1.0_f64, millis in 0..20_000_u64) {
             let ceiling = Duration::from_millis(millis);
-            let waited = pause(Remedy::Wait, ceiling, jitter).unwrap();
+            let waited = pause(RetryAdvice::Wait, ceiling, jitter).unwrap();
             proptest::prop_assert!(waited <= ceiling);
-            let throttled = pause(Remedy::WaitThrottled(None), ceiling, jitter).unwrap();
+            let throttled = pause(RetryAdvice::WaitThrottled(None), ceiling, jitter).unwrap();
             proptest::prop_assert!(throttled <= ceiling * THROTTLED_FACTOR);
         }
     }

@@ -6,7 +6,7 @@ use ecs_console_archiver::archive::key::{MarkerKey, RecordKey};
 use ecs_console_archiver::archive::record::{FailedEvent, Marker, Record};
 use ecs_console_archiver::capture::follow::Follow;
 use ecs_console_archiver::intake::delivery::{Delivery, Message};
-use ecs_console_archiver::intake::event::{MAX_TEXT_CHARS, Notice};
+use ecs_console_archiver::intake::event::{MAX_TEXT_CHARS, Request};
 use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
 use ecs_console_archiver::model::event::InstanceEvent;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
@@ -18,21 +18,21 @@ use serde_json::json;
 fuzz_target!(|payload: &[u8]| {
     let delivery = Delivery::parse(payload);
     for message in &delivery.messages {
-        for notice in message.notices.iter().flatten() {
-            match notice {
-                Notice::Instance(event) => check_event(event),
-                Notice::Follow(follow) => {
+        for request in message.requests.iter().flatten() {
+            match request {
+                Request::Instance(event) => check_event(event),
+                Request::Follow(follow) => {
                     check_event(&follow.event);
-                    assert!(same_again(&json!({ "follow": follow }), notice));
+                    assert!(same_again(&json!({ "follow": follow }), request));
                 }
-                Notice::Sweep(sweep) => {
+                Request::Sweep(sweep) => {
                     sweep.regions.iter().for_each(check_region);
                     if let Some(cursor) = &sweep.resume {
                         check_region(&cursor.region_id);
                     }
-                    assert!(same_again(&json!({ "sweep": sweep }), notice));
+                    assert!(same_again(&json!({ "sweep": sweep }), request));
                 }
-                Notice::Other(_) => {}
+                Request::Other(_) => {}
             }
         }
         check_failed(message);
@@ -85,15 +85,15 @@ fn check_event(event: &InstanceEvent) {
     assert!(read.is_some_and(|read| read.to_string() == key), "{key}");
     // What is followed comes back as it was sent.
     let follow = Follow::begin(event.clone(), now);
-    let notice = Notice::Follow(Box::new(follow.clone()));
-    assert!(same_again(&json!({ "follow": follow }), &notice));
+    let request = Request::Follow(Box::new(follow.clone()));
+    assert!(same_again(&json!({ "follow": follow }), &request));
 }
 
 /// Whether a message of this program reads back as what it was made from.
-fn same_again(message: &serde_json::Value, notice: &Notice) -> bool {
+fn same_again(message: &serde_json::Value, request: &Request) -> bool {
     let delivery = Delivery::parse(message.to_string().as_bytes());
-    let notices: Vec<_> = delivery.messages.iter().flat_map(|m| &m.notices).collect();
-    matches!(notices[..], [Ok(read)] if read == notice)
+    let requests: Vec<_> = delivery.messages.iter().flat_map(|m| &m.requests).collect();
+    matches!(requests[..], [Ok(read)] if read == request)
 }
 
 /// An event that is kept when it fails is, served again, the same event.
@@ -102,10 +102,10 @@ fn check_failed(message: &Message) {
     let text = FailedEvent::read(&failed.object.body).unwrap();
     assert_eq!(*text, *message.text);
     let again = Delivery::parse(text.as_bytes());
-    let mut again = again.messages.iter().flat_map(|m| &m.notices).flatten();
-    for notice in message.notices.iter().flatten() {
-        assert!(again.any(|read| read == notice), "{notice:?} is lost");
-        if let Notice::Instance(event) = notice {
+    let mut again = again.messages.iter().flat_map(|m| &m.requests).flatten();
+    for request in message.requests.iter().flatten() {
+        assert!(again.any(|read| read == request), "{request:?} is lost");
+        if let Request::Instance(event) = request {
             let id = event.event_id.as_deref().unwrap_or_default();
             assert!(id.chars().count() <= MAX_TEXT_CHARS);
         }

@@ -72,7 +72,7 @@ impl RpcCall {
 
 /// What one attempt is signed with. Each attempt needs a new nonce, or ECS refuses it.
 #[derive(Debug, Clone)]
-pub struct Stamp {
+pub struct SigningContext {
     /// Time of signing; ECS accepts 15 minutes either way.
     pub now: Timestamp,
     /// Unique to the attempt.
@@ -98,11 +98,11 @@ pub fn sign(
     endpoint: &Url,
     version: SignatureVersion,
     credentials: &Credentials,
-    stamp: &Stamp,
+    context: &SigningContext,
 ) -> SignedRequest {
     match version {
-        SignatureVersion::Acs3 => sign_acs3(call, endpoint, credentials, stamp),
-        SignatureVersion::V1 => sign_v1(call, endpoint, credentials, stamp),
+        SignatureVersion::Acs3 => sign_acs3(call, endpoint, credentials, context),
+        SignatureVersion::V1 => sign_v1(call, endpoint, credentials, context),
     }
 }
 
@@ -110,7 +110,7 @@ fn sign_acs3(
     call: &RpcCall,
     endpoint: &Url,
     credentials: &Credentials,
-    stamp: &Stamp,
+    context: &SigningContext,
 ) -> SignedRequest {
     let payload_sha256 = sha256_hex(b"");
     let mut headers: Vec<Parameter> = [
@@ -118,8 +118,8 @@ fn sign_acs3(
         ("host", &host_header(endpoint)),
         ("x-acs-action", call.action),
         ("x-acs-content-sha256", &payload_sha256),
-        ("x-acs-date", &iso_second(stamp.now)),
-        ("x-acs-signature-nonce", &stamp.nonce),
+        ("x-acs-date", &iso_second(context.now)),
+        ("x-acs-signature-nonce", &context.nonce),
         ("x-acs-version", call.version),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -149,7 +149,7 @@ fn sign_v1(
     call: &RpcCall,
     endpoint: &Url,
     credentials: &Credentials,
-    stamp: &Stamp,
+    context: &SigningContext,
 ) -> SignedRequest {
     let mut parameters = call.parameters.clone();
     let common = [
@@ -159,8 +159,8 @@ fn sign_v1(
         ("AccessKeyId", &credentials.access_key_id),
         ("SignatureMethod", "HMAC-SHA1"),
         ("SignatureVersion", "1.0"),
-        ("SignatureNonce", &stamp.nonce),
-        ("Timestamp", &iso_second(stamp.now)),
+        ("SignatureNonce", &context.nonce),
+        ("Timestamp", &iso_second(context.now)),
     ];
     parameters.extend(common.map(|(name, value)| (name.to_owned(), value.to_owned())));
     if let Some(token) = &credentials.security_token {
@@ -206,12 +206,12 @@ mod tests {
             access_key_secret: Secret::new("testsecret"),
             security_token: token.map(Secret::new),
         };
-        let stamp = Stamp {
+        let context = SigningContext {
             now: "2023-10-26T10:22:32.9Z".parse().unwrap(),
             nonce: "3156853299f313e23d1673dc12e1703d".into(),
         };
         let endpoint = Url::parse("http://127.0.0.1:8580").unwrap();
-        sign(&call, &endpoint, version, &credentials, &stamp)
+        sign(&call, &endpoint, version, &credentials, &context)
     }
 
     #[test]

@@ -205,7 +205,7 @@ impl MarkerKey {
         let key = Self {
             instance_id: InstanceId::parse(instance_id).ok()?,
             time: parts.next()?.parse().ok()?,
-            reason: NoConsole::from_word(parts.next()?)?,
+            reason: parts.next()?.parse().ok()?,
             digest: ShortDigest::parse(parts.next()?)?,
         };
         (key.to_string() == object_key).then_some(key)
@@ -214,7 +214,7 @@ impl MarkerKey {
     /// The part that tells the markers of one instance apart.
     pub fn name(&self) -> String {
         let time = self.time.strftime("%Y%m%dT%H%M%SZ");
-        format!("{time}-{}-{}", self.reason.word(), self.digest)
+        format!("{time}-{}-{}", self.reason.as_str(), self.digest)
     }
 }
 

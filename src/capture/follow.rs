@@ -153,7 +153,7 @@ impl Follow {
     }
 
     /// Takes note of a console that came. It is not empty.
-    pub fn see(&mut self, console: &ConsoleOutput, now: Timestamp) -> Change {
+    pub fn record_poll(&mut self, console: &ConsoleOutput, now: Timestamp) -> Change {
         self.polls = self.polls.saturating_add(1);
         self.absent = None;
         let sha256 = ConsoleDigest::of(&console.plain);
@@ -194,7 +194,7 @@ impl Follow {
     }
 
     /// Takes note that no console came.
-    pub fn see_none(&mut self, reason: NoConsole, code: String) {
+    pub fn record_absence(&mut self, reason: NoConsole, code: String) {
         self.polls = self.polls.saturating_add(1);
         self.absent = Some(Absent { reason, code });
         if let Some(seen) = &mut self.seen {
@@ -217,7 +217,7 @@ impl Follow {
     /// is nothing more to wait for. `jitter` is 0 to 1.
     pub fn next_pause(&self, budget: Duration, now: Timestamp, jitter: f64) -> Option<Duration> {
         let plan = Plan::of(&self.event.cause)?;
-        let is_final = (self.absent.as_ref()).is_some_and(|absent| !absent.reason.may_pass());
+        let is_final = (self.absent.as_ref()).is_some_and(|absent| !absent.reason.is_transient());
         if is_final || self.has_settled(plan) || self.polls >= MAX_POLLS {
             return None;
         }
@@ -352,7 +352,7 @@ mod tests {
         for (seconds, plain, time, change, freshness, goes_on) in looks {
             let now = at(*seconds);
             assert_eq!(
-                follow.see(&console(plain, time), now),
+                follow.record_poll(&console(plain, time), now),
                 *change,
                 "{plain} at {seconds}"
             );
@@ -431,7 +431,7 @@ mod tests {
                 is_undecoded,
                 ..console(plain, OLDER)
             };
-            let change = follow.see(&console, at(seconds));
+            let change = follow.record_poll(&console, at(seconds));
             (change, follow.freshness())
         };
         assert_eq!(see("b2xk!", true, 2), (First, Some(Stale)));
@@ -511,7 +511,7 @@ mod tests {
             (NoConsole::NotFound, false),
         ] {
             let mut follow = starting();
-            follow.see_none(reason, String::new());
+            follow.record_absence(reason, String::new());
             let pause = follow.next_pause(BUDGET, at(2), 0.5);
             assert_eq!(pause.is_some(), goes_on, "{reason:?}");
             assert_eq!(follow.freshness(), None);
@@ -521,12 +521,12 @@ mod tests {
     #[test]
     fn a_stop_in_between_makes_the_quiet_time_begin_anew() {
         let mut follow = running();
-        follow.see(&console("boot", NEWER), at(2));
-        follow.see_none(NoConsole::NotRunning, String::new());
+        follow.record_poll(&console("boot", NEWER), at(2));
+        follow.record_absence(NoConsole::NotRunning, String::new());
         assert!(follow.next_pause(BUDGET, at(50), 0.5).is_some());
-        follow.see(&console("boot", NEWER), at(100));
+        follow.record_poll(&console("boot", NEWER), at(100));
         assert_eq!(follow.freshness(), Some(Partial));
-        follow.see(&console("boot", NEWER), at(190));
+        follow.record_poll(&console("boot", NEWER), at(190));
         assert_eq!(follow.freshness(), Some(Fresh));
     }
 
@@ -535,7 +535,7 @@ mod tests {
         let mut follow = running();
         follow.polls = MAX_POLLS - 1;
         assert!(follow.next_pause(BUDGET, at(2), 0.5).is_some());
-        follow.see(&console("boot", NEWER), at(2));
+        follow.record_poll(&console("boot", NEWER), at(2));
         assert_eq!(follow.next_pause(BUDGET, at(2), 0.5), None);
     }
 
@@ -565,16 +565,16 @@ mod tests {
             (true, None, Some(Fresh)),         // From version 0.
         ] {
             let mut follow = running();
-            follow.see(&console("boot", NEWER), at(2));
+            follow.record_poll(&console("boot", NEWER), at(2));
             kept(&mut follow, created, said);
             let partial = Some(Partial).filter(|_| created && said.is_some_and(|s| s != Partial));
             assert_eq!(follow.verdict(), partial, "{created} {said:?}");
-            follow.see(&console("boot", NEWER), at(92));
+            follow.record_poll(&console("boot", NEWER), at(92));
             assert_eq!(follow.verdict(), verdict, "{created} {said:?}");
         }
         // At a prompt, the event that stored it said so.
         let mut follow = running();
-        follow.see(&console("a login: ", NEWER), at(2));
+        follow.record_poll(&console("a login: ", NEWER), at(2));
         kept(&mut follow, false, Some(Fresh));
         assert_eq!(follow.verdict(), None);
     }
@@ -582,7 +582,7 @@ mod tests {
     #[test]
     fn a_message_carries_it_and_hostile_ones_are_refused() {
         let mut follow = starting();
-        follow.see(&console("boot", NEWER), at(2));
+        follow.record_poll(&console("boot", NEWER), at(2));
         let json = serde_json::to_string(&follow).unwrap();
         assert_eq!(serde_json::from_str::<Follow>(&json).unwrap(), follow);
         assert!(serde_json::from_str::<Follow>(&json.replace("i-a1", "../a")).is_err());
@@ -605,9 +605,15 @@ mod tests {
     fn a_message_of_the_version_before_is_followed_to_its_end() {
         let message = VERSION_0.replace("SHA", &ConsoleDigest::of(b"boot").to_string());
         let mut follow: Follow = serde_json::from_str(&message).unwrap();
-        assert_eq!(follow.see(&console("boot", NEWER), at(60)), Unchanged);
+        assert_eq!(
+            follow.record_poll(&console("boot", NEWER), at(60)),
+            Unchanged
+        );
         assert_eq!(follow.freshness(), Some(Partial)); // Since when it is the same is not known.
-        assert_eq!(follow.see(&console("boot", NEWER), at(150)), Unchanged);
+        assert_eq!(
+            follow.record_poll(&console("boot", NEWER), at(150)),
+            Unchanged
+        );
         assert_eq!(follow.verdict(), Some(Fresh));
         assert_eq!(follow.next_pause(BUDGET, at(150), 0.5), None);
     }
@@ -616,7 +622,7 @@ mod tests {
     #[test]
     fn members_of_a_later_version_are_passed_over() {
         let mut follow = running();
-        follow.see(&console("boot", NEWER), at(2));
+        follow.record_poll(&console("boot", NEWER), at(2));
         kept(&mut follow, true, Some(Partial));
         fn add(value: &mut serde_json::Value) {
             match value {
@@ -674,8 +680,8 @@ mod tests {
     #[test]
     fn the_version_before_reads_what_this_one_writes() {
         let mut follow = running();
-        follow.see(&console("boot", NEWER), at(2));
-        follow.see(&console("boot", NEWER), at(20));
+        follow.record_poll(&console("boot", NEWER), at(2));
+        follow.record_poll(&console("boot", NEWER), at(20));
         kept(&mut follow, true, Some(Partial));
         let json = serde_json::to_string(&follow).unwrap();
         let read: version_0::Follow = serde_json::from_str(&json).unwrap();

@@ -21,7 +21,7 @@ use crate::model::ids::RegionId;
 use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
 use crate::model::update_time::UpdateTime;
 use crate::queue::sqs::{Queue, QueueError};
-use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
+use crate::retry::{Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::{PutOutcome, Store, StoreError};
@@ -71,17 +71,17 @@ pub enum Progress {
 pub struct Following {
     follow: Follow,
     /// The console that came last, where it extends what is stored.
-    held: Option<Held>,
+    held: Option<PendingConsole>,
     pause: Duration,
 }
 
 /// A console that is in memory only.
-struct Held {
+struct PendingConsole {
     console: ConsoleOutput,
     freshness: Option<Freshness>,
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for PendingConsole {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} bytes", self.console.plain.len())
     }
@@ -116,7 +116,7 @@ impl CaptureError {
         match self {
             Self::Ecs(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
-            Self::Queue(error) => error.remedy() != Remedy::GiveUp,
+            Self::Queue(error) => error.retry_advice() != RetryAdvice::GiveUp,
             Self::NoRegion | Self::NoProgress(_) | Self::Pack(_) => false,
         }
     }
@@ -261,7 +261,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     async fn poll(
         &self,
         mut follow: Follow,
-        mut held: Option<Held>,
+        mut held: Option<PendingConsole>,
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
         let source = Retrying::new(&self.source, deadline.with_reserve(KEEP_RESERVE));
@@ -280,16 +280,16 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let now = self.clock.now();
         match answer {
             Ok(console) if console.plain.is_empty() => {
-                follow.see_none(NoConsole::Empty, String::new());
+                follow.record_absence(NoConsole::Empty, String::new());
             }
-            Err(EcsError::NoConsole { code, reason, .. }) => follow.see_none(reason, code),
+            Err(EcsError::NoConsole { code, reason, .. }) => follow.record_absence(reason, code),
             Ok(console) => {
-                let change = follow.see(&console, now);
+                let change = follow.record_poll(&console, now);
                 if change == Change::Replaced {
                     self.keep(&mut follow, held.take(), deadline).await?;
                 }
                 let freshness = follow.freshness();
-                let latest = Held { console, freshness };
+                let latest = PendingConsole { console, freshness };
                 match change.keeping(self.follow_queue.is_none()) {
                     Keeping::Nothing => held = held.map(|_| latest),
                     Keeping::InMemory => held = Some(latest),
@@ -320,7 +320,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     async fn settle(
         &self,
         mut follow: Follow,
-        held: Option<Held>,
+        held: Option<PendingConsole>,
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
         self.keep(&mut follow, held, deadline).await?;
@@ -358,10 +358,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     async fn keep(
         &self,
         follow: &mut Follow,
-        held: Option<Held>,
+        held: Option<PendingConsole>,
         deadline: Deadline,
     ) -> Result<(), CaptureError> {
-        let Some(Held { console, freshness }) = held else {
+        let Some(PendingConsole { console, freshness }) = held else {
             return Ok(());
         };
         let instance_id = &follow.event.instance_id;

@@ -228,9 +228,9 @@ fn profile(environment: &Environment, problems: &mut Problems) -> Option<Option<
     let Some(word) = environment.get("ARCHIVE_PROFILE") else {
         return Some(None);
     };
-    let why = format!("{word:?} is unknown; expected aws, oss or basic");
-    let profile = Profile::from_word(word).map(Some);
-    problems.note("ARCHIVE_PROFILE", profile.ok_or(why))
+    let profile = word.parse::<Profile>().map(Some);
+    let why = |error| format!("{word:?} is unknown; {error}");
+    problems.note("ARCHIVE_PROFILE", profile.map_err(why))
 }
 
 /// OSS takes the account's own keys, and only host names that begin with the bucket's.

@@ -143,7 +143,7 @@ pub struct Config {
 
 /// The parts of a set-up that can be tried, each as far as its own settings are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parts {
+pub struct Sections {
     /// Where records are kept; `None` where its settings are wrong.
     pub archive: Option<Archive>,
     /// How ECS is asked; `None` where its settings are wrong.
@@ -321,7 +321,7 @@ impl Config {
     }
 }
 
-impl Parts {
+impl Sections {
     /// Reads and checks all settings.
     pub fn from_environment(environment: &Environment) -> Self {
         // The reading of the whole names what is wrong with the parts.

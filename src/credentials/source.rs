@@ -289,7 +289,7 @@ pub const NOTHING_SET: &str = "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD
 
 async fn first(means: Means<'_>, places: &[Place]) -> Result<Expiring, CredentialsError> {
     let mut looked_at = Vec::new();
-    let mut may_pass = false;
+    let mut is_transient = false;
     for place in places {
         let (source, is_guess) = match place {
             Place::Empty(why) => {
@@ -302,7 +302,7 @@ async fn first(means: Means<'_>, places: &[Place]) -> Result<Expiring, Credentia
         match source.fetch(means).await {
             Ok(fetched) => return Ok(fetched),
             Err(error) => {
-                may_pass |= matches!(error, CredentialsError::Unavailable(_)) && !is_guess;
+                is_transient |= matches!(error, CredentialsError::Unavailable(_)) && !is_guess;
                 looked_at.push(error.reason().to_owned());
             }
         }
@@ -310,7 +310,7 @@ async fn first(means: Means<'_>, places: &[Place]) -> Result<Expiring, Credentia
     let looked_at = looked_at.iter().zip(1..);
     let looked_at: Vec<_> = looked_at.map(|(why, n)| format!("({n}) {why}")).collect();
     let text = format!("looked at {}; {NOTHING_SET}", looked_at.join(", "));
-    Err(if may_pass {
+    Err(if is_transient {
         CredentialsError::Unavailable(text)
     } else {
         CredentialsError::Refused(text)

@@ -6,7 +6,7 @@ use url::Url;
 use super::fetch::{STS_TIMEOUT, answer_of};
 use super::{CredentialsError, Expiring, answer};
 use crate::alibaba::nonce;
-use crate::alibaba::request::{RpcCall, Stamp, sign};
+use crate::alibaba::request::{RpcCall, SigningContext, sign};
 use crate::alibaba::signature::{Parameter, SignatureVersion};
 use crate::clock::iso_second;
 use crate::model::credentials::{Credentials, Secret};
@@ -87,12 +87,12 @@ async fn call(
         version: STS_VERSION,
         parameters,
     };
-    let stamp = Stamp {
+    let context = SigningContext {
         now: Timestamp::now(),
         nonce: nonce()
             .map_err(|error| CredentialsError::Unavailable(format!("no nonce: {error}")))?,
     };
-    let signed = sign(&call, sts, SignatureVersion::Acs3, credentials, &stamp);
+    let signed = sign(&call, sts, SignatureVersion::Acs3, credentials, &context);
     let mut request = http.post(signed.url).header("content-length", "0");
     for (name, value) in signed.headers {
         request = request.header(name, value);

@@ -223,7 +223,7 @@ fn refused(refusal: &Refusal, operation: Operation, bucket: &BucketConfig, at_os
             } else {
                 "basic"
             },
-            bucket.profile.word()
+            bucket.profile.as_str()
         ),
         (_, "NoSuchBucket" | "InvalidBucketName") => format!(
             "check ARCHIVE_URL: there is no bucket {:?} here, or AWS_S3_ADDRESSING_STYLE=path, \

@@ -152,7 +152,7 @@ impl Examined<'_> {
         let honoured = |by: &str, profile: Profile| {
             Check::ok(CREATE_ONLY, format!("{by} is honoured")).advise(format!(
                 "set ARCHIVE_PROFILE={}: it saves a request for each console",
-                profile.word()
+                profile.as_str()
             ))
         };
         match self.put_as(config, Profile::Aws).await {
@@ -364,8 +364,8 @@ impl Examined<'_> {
                 return Some(format!(
                     "set ARCHIVE_PROFILE={}: the store does not know the condition of the profile \
                      {}",
-                    profile.word(),
-                    config.profile.word()
+                    profile.as_str(),
+                    config.profile.as_str()
                 ));
             }
         }

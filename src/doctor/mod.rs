@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::config::{Archive, ConfigError, Parts};
+use crate::config::{Archive, ConfigError, Sections};
 use crate::credentials::Owner;
 use crate::http::HttpSetupError;
 use crate::model::console::ConsoleOutput;
@@ -135,13 +135,13 @@ const SETTINGS_WRONG: &str = "not tried: its settings are wrong";
 /// # Errors
 /// [`HttpSetupError`] when there is no TLS.
 pub async fn examine(
-    parts: Parts,
+    parts: Sections,
     instance_id: Option<InstanceId>,
     time: Duration,
 ) -> Result<Diagnosis, HttpSetupError> {
     let http = crate::http::client(&parts.http)?;
     let time = time.min(MAX_CHECK_TIME);
-    let Parts {
+    let Sections {
         archive,
         ecs,
         follow_queue,
@@ -376,14 +376,14 @@ mod tests {
 
     use super::*;
     use crate::intake::delivery::Delivery;
-    use crate::intake::event::{Notice, Unrelated};
+    use crate::intake::event::{NotOurs, Request};
 
     #[test]
     fn the_message_to_the_queue_is_one_that_the_function_ignores() {
         let delivery = Delivery::parse(QUEUE_PROBE.as_bytes());
-        let notices: Vec<_> = delivery.messages.iter().flat_map(|m| &m.notices).collect();
-        let product = Unrelated::Product("ecs-console-archiver".into());
-        assert_eq!(notices, [&Ok(Notice::Other(product))]);
+        let requests: Vec<_> = delivery.messages.iter().flat_map(|m| &m.requests).collect();
+        let product = NotOurs::Product("ecs-console-archiver".into());
+        assert_eq!(requests, [&Ok(Request::Other(product))]);
     }
 
     #[test]

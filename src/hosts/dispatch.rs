@@ -19,16 +19,16 @@ use crate::hosts::served::{Label, ServeError, Served, on_one_line};
 use crate::intake::MAX_EVENTS;
 use crate::intake::delivery::{Delivery, Message, ReplyForm};
 use crate::intake::error::EventError;
-use crate::intake::event::Notice;
+use crate::intake::event::Request;
 use crate::intake::http_request::{AnswerForm, Purpose};
 use crate::intake::json_text::read;
 use crate::intake::redact::without_headers;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::gate::{Gate, GateError};
-use crate::intake::webhook::{Headers, Push};
+use crate::intake::webhook::{Headers, WebhookRequest};
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::{ErrorType, Outcome};
-use crate::retry::{Deadline, Remediable as _, Retrying};
+use crate::retry::{Deadline, Retryable as _, Retrying};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
@@ -63,7 +63,7 @@ pub enum Payload<'a> {
     /// What a function platform hands over. It may be an HTTP request in an envelope.
     Invocation(&'a [u8]),
     /// An HTTP request that this process received itself.
-    Http(&'a Push<'a>),
+    Http(&'a WebhookRequest<'a>),
     /// A file that a person gave on the command line.
     File(&'a [u8]),
     /// What failed before, from where it is kept. Nobody waits for an HTTP answer to it, whatever
@@ -175,7 +175,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 Purpose::Probe => return Reply::to_probe(answer),
                 Purpose::Other => return Reply::rejected(Rejection::MethodNotAllowed, answer),
             }
-            let push = Push {
+            let push = WebhookRequest {
                 headers: &request.headers,
                 body: &request.body,
                 is_authenticated: request.is_authenticated,
@@ -208,7 +208,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     }
 
     /// Whether an HTTP request may be served. Nothing of a rejected one is kept.
-    async fn authorize(&self, push: &Push<'_>) -> Result<(), Rejection> {
+    async fn authorize(&self, push: &WebhookRequest<'_>) -> Result<(), Rejection> {
         match &self.gate {
             Some(gate) => gate.check(push).await.map_err(|error| reject(&error)),
             None => Ok(()),
@@ -239,9 +239,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }: Terms,
         deadline: Deadline,
     ) -> (Vec<MessageReply>, Vec<Deferred>) {
-        let (mut texts, mut replies, mut notices) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut texts, mut replies, mut requests) = (Vec::new(), Vec::new(), Vec::new());
         for (index, message) in messages.into_iter().enumerate() {
-            notices.extend(message.notices.into_iter().map(|notice| (index, notice)));
+            requests.extend(message.requests.into_iter().map(|request| (index, request)));
             texts.push(message.text);
             replies.push(MessageReply {
                 sqs_message_id: message.sqs_message_id,
@@ -254,8 +254,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         } else {
             (deadline, deadline)
         };
-        let begun: Vec<Begun> = stream::iter(notices)
-            .map(|(message, notice)| self.begin(message, notice, first))
+        let begun: Vec<Begun> = stream::iter(requests)
+            .map(|(message, request)| self.begin(message, request, first))
             .buffered(CONCURRENCY)
             .collect()
             .await;
@@ -362,14 +362,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     }
 
     /// Does what an event asks for, up to the first wait.
-    async fn serve(&self, notice: Notice, deadline: Deadline) -> Result<Progress, CaptureError> {
+    async fn serve(&self, request: Request, deadline: Deadline) -> Result<Progress, CaptureError> {
         let ignored = |reason, message| Ok(Progress::Done(Outcome::Ignored { reason, message }));
-        match notice {
-            Notice::Instance(event) if self.triggers.include(&event.cause) => {
+        match request {
+            Request::Instance(event) if self.triggers.include(&event.cause) => {
                 self.archiver.begin(event, deadline).await
             }
-            Notice::Follow(follow) => self.archiver.resume(*follow, deadline).await,
-            Notice::Sweep(sweep) => {
+            Request::Follow(follow) => self.archiver.resume(*follow, deadline).await,
+            Request::Sweep(sweep) => {
                 let swept = self
                     .archiver
                     .sweep(*sweep, deadline, &CancellationToken::new(), &|_| {})
@@ -377,34 +377,37 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 let outcome = self.archiver.go_on(swept, deadline).await?;
                 Ok(Progress::Done(outcome))
             }
-            Notice::Instance(event) => ignored(
+            Request::Instance(event) => ignored(
                 "not_a_trigger",
                 format!("{} is not in TRIGGER_STATES", event.cause),
             ),
-            Notice::Other(unrelated) => ignored(unrelated.reason(), unrelated.to_string()),
+            Request::Other(not_ours) => ignored(not_ours.reason(), not_ours.to_string()),
         }
     }
 
     async fn begin(
         &self,
         message: usize,
-        notice: Result<Notice, EventError>,
+        request: Result<Request, EventError>,
         deadline: Deadline,
     ) -> Begun {
-        let label = Label::of(&notice);
-        let again = match &notice {
-            Ok(Notice::Instance(event)) => Some(Again::Event(event.clone())),
-            Ok(Notice::Sweep(sweep)) => Some(Again::Sweep(sweep.clone())),
+        let label = Label::of(&request);
+        let again = match &request {
+            Ok(Request::Instance(event)) => Some(Again::Event(event.clone())),
+            Ok(Request::Sweep(sweep)) => Some(Again::Sweep(sweep.clone())),
             _ => None,
         };
-        let progress = match notice {
+        let progress = match request {
             // Nothing is asked that could not be answered: a push may hold a thousand events.
             Ok(_) if deadline.remaining().is_zero() => {
                 let call = "GetInstanceConsoleOutput";
                 let error = EcsError::timed_out(call, deadline.whole());
                 Err(CaptureError::from(error).into())
             }
-            Ok(notice) => self.serve(notice, deadline).await.map_err(ServeError::from),
+            Ok(request) => self
+                .serve(request, deadline)
+                .await
+                .map_err(ServeError::from),
             Err(error) => Err(error.into()),
         };
         Begun {

@@ -10,7 +10,7 @@ use crate::hosts::reply::InvocationError;
 use crate::hosts::served::ServeError;
 use crate::model::outcome::ErrorType;
 use crate::queue::sqs::{Queue, QueueError, Received};
-use crate::retry::{Deadline, Remediable as _, Remedy, Retrying, retry};
+use crate::retry::{Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::{Store, StoreError};
 
@@ -61,7 +61,7 @@ impl RedriveError {
         match self {
             Self::Failed(error) => error.is_transient,
             Self::Store(error) => error.is_transient(),
-            Self::Queue(error) => error.remedy() != Remedy::GiveUp,
+            Self::Queue(error) => error.retry_advice() != RetryAdvice::GiveUp,
             Self::Invalid(_) | Self::Damaged(_) => false,
         }
     }

@@ -4,7 +4,7 @@ use tracing::{error, info};
 
 use crate::capture::CaptureError;
 use crate::intake::error::EventError;
-use crate::intake::event::Notice;
+use crate::intake::event::Request;
 use crate::model::outcome::{ErrorType, Outcome, Stored, Tally};
 
 /// What became of one event.
@@ -47,10 +47,10 @@ pub(super) struct Label {
 }
 
 impl Label {
-    pub(super) fn of(notice: &Result<Notice, EventError>) -> Self {
-        let event = match notice {
-            Ok(Notice::Instance(event)) => event,
-            Ok(Notice::Follow(follow)) => &follow.event,
+    pub(super) fn of(request: &Result<Request, EventError>) -> Self {
+        let event = match request {
+            Ok(Request::Instance(event)) => event,
+            Ok(Request::Follow(follow)) => &follow.event,
             _ => return Self::default(),
         };
         let event_id = event.event_id.as_deref().unwrap_or_default();
@@ -93,7 +93,7 @@ impl Label {
                 message,
                 ..
             }) => {
-                let reason = reason.word();
+                let reason = reason.as_str();
                 info!(%event_id, %cause, reason, code, "no console of {instance_id}: {message}");
             }
             Ok(Outcome::Swept { done, resume }) => {

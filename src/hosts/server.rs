@@ -34,7 +34,7 @@ use crate::config::Host;
 use crate::credentials::CredentialsProvider;
 use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::intake::MAX_EVENT_BYTES;
-use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, Push};
+use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, WebhookRequest};
 use crate::retry::Deadline;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
@@ -330,7 +330,7 @@ where
         let Ok(_permit) = self.requests.try_acquire() else {
             return come_back_later();
         };
-        let push = Push {
+        let push = WebhookRequest {
             headers,
             body: &body.bytes,
             is_authenticated: false,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::intake::envelope::{Notices, unwrap_text, unwrap_value};
+use crate::intake::envelope::{Requests, unwrap_text, unwrap_value};
 use crate::intake::error::EventError;
-use crate::intake::event::Notice;
+use crate::intake::event::Request;
 use crate::intake::http_request::{HttpRequest, http_event, http_request, pushed_event};
 use crate::intake::json_text::{read, text_of};
 use crate::intake::webhook::Headers;
@@ -32,7 +32,7 @@ pub struct Message {
     /// `messageId` of an SQS message.
     pub sqs_message_id: Option<String>,
     /// Each event in it, or why it cannot be understood.
-    pub notices: Vec<Result<Notice, EventError>>,
+    pub requests: Vec<Result<Request, EventError>>,
     /// What is kept of it when it fails for good, and is then served again: its text without what
     /// a queue or an HTTP request wraps around it, for headers may carry secrets. Shared, because
     /// each of its events that is deferred holds it.
@@ -94,7 +94,7 @@ impl Delivery {
     fn unreadable(error: EventError, payload: &[u8]) -> Self {
         let message = Message {
             sqs_message_id: None,
-            notices: vec![Err(error)],
+            requests: vec![Err(error)],
             text: String::from_utf8_lossy(payload).into(),
         };
         Self {
@@ -131,7 +131,7 @@ impl Delivery {
         Self {
             messages: vec![Message {
                 sqs_message_id: None,
-                notices: unwrap_value(payload, max_events),
+                requests: unwrap_value(payload, max_events),
                 text: text.into(),
             }],
             reply,
@@ -153,7 +153,7 @@ fn sqs_messages(records: &[Value], max_events: usize) -> Vec<Message> {
     let mut left = max_events;
     let message = |record: &Value| {
         let message = sqs_message(record, left);
-        left = left.saturating_sub(message.notices.len());
+        left = left.saturating_sub(message.requests.len());
         message
     };
     records.iter().map(message).collect()
@@ -161,7 +161,7 @@ fn sqs_messages(records: &[Value], max_events: usize) -> Vec<Message> {
 
 fn sqs_message(record: &Value, max_events: usize) -> Message {
     let body = record.get("body").and_then(Value::as_str);
-    let notices: Notices = match body {
+    let requests: Requests = match body {
         _ if max_events == 0 => vec![Err(EventError::TooMany(MAX_EVENTS))],
         Some(body) => unwrap_text(body, max_events),
         None => unwrap_value(record, max_events), // It may be an event itself.
@@ -172,7 +172,7 @@ fn sqs_message(record: &Value, max_events: usize) -> Message {
         .map(str::to_owned);
     Message {
         sqs_message_id,
-        notices,
+        requests,
         text: body.map_or_else(|| record.to_string().into(), Arc::from),
     }
 }
@@ -193,11 +193,11 @@ mod tests {
     fn check(payload: &Value, reply: ReplyForm, events: usize) {
         let delivery = Delivery::parse(payload.to_string().as_bytes());
         assert_eq!(delivery.reply, reply, "{payload}");
-        let notices: Vec<_> = delivery.messages.iter().flat_map(|m| &m.notices).collect();
-        assert_eq!(notices.len(), events, "{payload}");
-        for notice in notices {
-            let Ok(Notice::Instance(event)) = notice else {
-                panic!("{payload}: {notice:?}")
+        let requests: Vec<_> = delivery.messages.iter().flat_map(|m| &m.requests).collect();
+        assert_eq!(requests.len(), events, "{payload}");
+        for request in requests {
+            let Ok(Request::Instance(event)) = request else {
+                panic!("{payload}: {request:?}")
             };
             assert_eq!(event.instance_id.as_str(), "i-a1");
         }
@@ -331,7 +331,7 @@ mod tests {
         ] {
             let of_push = Delivery::of_push(&Headers::default(), payload);
             for delivery in [Delivery::parse(payload), of_push] {
-                assert!(delivery.messages[0].notices[0].is_ok(), "{delivery:?}");
+                assert!(delivery.messages[0].requests[0].is_ok(), "{delivery:?}");
                 assert_eq!(delivery.reply, ReplyForm::One);
             }
             let body = BASE64_STANDARD.encode(payload);
@@ -362,13 +362,13 @@ mod tests {
         let message = Delivery::of_push(&headers, body.as_bytes())
             .messages
             .remove(0);
-        let Ok(Notice::Instance(read)) = &message.notices[0] else {
+        let Ok(Request::Instance(read)) = &message.requests[0] else {
             panic!("{message:?}");
         };
         assert_eq!(read.event_id.as_deref(), Some("a b"));
         assert!(!message.text.contains("hush"), "{}", message.text);
         let again = Delivery::parse(message.text.as_bytes()).messages.remove(0);
-        assert_eq!(again.notices, message.notices);
+        assert_eq!(again.requests, message.requests);
     }
 
     #[test]
@@ -378,14 +378,14 @@ mod tests {
             let [message] = &delivery.messages[..] else {
                 panic!("{} messages", delivery.messages.len());
             };
-            let [Err(error)] = &message.notices[..] else {
-                panic!("{} notices", message.notices.len());
+            let [Err(error)] = &message.requests[..] else {
+                panic!("{} requests", message.requests.len());
             };
             error.to_string()
         };
         let of_push = |text: &str| Delivery::of_push(&Headers::default(), text.as_bytes());
         assert_eq!(
-            of_push(&many(MAX_PUSH_EVENTS)).messages[0].notices.len(),
+            of_push(&many(MAX_PUSH_EVENTS)).messages[0].requests.len(),
             MAX_PUSH_EVENTS
         );
         let http = |text: String| json!({"requestContext": {"http": {}}, "body": text}).to_string();
@@ -406,7 +406,7 @@ mod tests {
         }
         assert_eq!(
             Delivery::parse(many(MAX_EVENTS).as_bytes()).messages[0]
-                .notices
+                .requests
                 .len(),
             MAX_EVENTS
         );
@@ -428,7 +428,7 @@ mod tests {
         let results = delivery
             .messages
             .iter()
-            .map(|message| message.notices[0].is_ok());
+            .map(|message| message.requests[0].is_ok());
         assert_eq!(results.collect::<Vec<_>>(), [false, true, false, true]);
     }
 
@@ -445,7 +445,7 @@ mod tests {
         let results: Vec<_> = delivery
             .messages
             .iter()
-            .map(|m| m.notices[0].is_ok())
+            .map(|m| m.requests[0].is_ok())
             .collect();
         assert_eq!(results, [true, false, false]);
         assert_eq!(delivery.messages[1].sqs_message_id.as_deref(), Some("bad"));
@@ -483,9 +483,9 @@ mod tests {
         ] {
             let messages = Delivery::parse(payload.to_string().as_bytes()).messages;
             let again = Delivery::parse(messages[0].text.as_bytes()).messages;
-            assert_eq!(messages[0].notices.len(), events, "{payload}");
-            assert!(messages[0].notices.iter().all(Result::is_ok), "{payload}");
-            assert_eq!(messages[0].notices, again[0].notices, "{payload}");
+            assert_eq!(messages[0].requests.len(), events, "{payload}");
+            assert!(messages[0].requests.iter().all(Result::is_ok), "{payload}");
+            assert_eq!(messages[0].requests, again[0].requests, "{payload}");
         }
     }
 
@@ -512,7 +512,7 @@ mod tests {
             let error = delivery
                 .messages
                 .remove(0)
-                .notices
+                .requests
                 .remove(0)
                 .unwrap_err()
                 .to_string();
@@ -525,7 +525,7 @@ mod tests {
         let payload = format!("\"{}\"", "a".repeat(10 << 20));
         let delivery = Delivery::parse(payload.as_bytes());
         assert!(matches!(
-            delivery.messages[0].notices[0],
+            delivery.messages[0].requests[0],
             Err(EventError::TooLarge { .. })
         ));
     }

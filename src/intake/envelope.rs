@@ -12,7 +12,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::intake::error::EventError;
-use crate::intake::event::{self, Notice, excerpt, type_name};
+use crate::intake::event::{self, Request, excerpt, type_name};
 use crate::intake::http_request::http_event;
 use crate::intake::json_text::{base64_bytes, read, text_of};
 
@@ -23,20 +23,20 @@ const MAX_ENVELOPES: usize = 8;
 type Object = Map<String, Value>;
 
 /// The events of one message, each of them or why it cannot be understood.
-pub(crate) type Notices = Vec<Result<Notice, EventError>>;
+pub(crate) type Requests = Vec<Result<Request, EventError>>;
 
 /// The events in a value, at most `max_events`; more are one error.
-pub(crate) fn unwrap_value(value: &Value, max_events: usize) -> Notices {
+pub(crate) fn unwrap_value(value: &Value, max_events: usize) -> Requests {
     let mut unwrapping = Unwrapping::new(max_events);
     unwrapping.value(value, 0, None);
-    unwrapping.notices
+    unwrapping.requests
 }
 
 /// The events in a text.
-pub(crate) fn unwrap_text(text: &str, max_events: usize) -> Notices {
+pub(crate) fn unwrap_text(text: &str, max_events: usize) -> Requests {
     let mut unwrapping = Unwrapping::new(max_events);
     unwrapping.text(text, 1, None);
-    unwrapping.notices
+    unwrapping.requests
 }
 
 /// Where something was found, from the inside out.
@@ -57,7 +57,7 @@ impl fmt::Display for Place<'_> {
 
 struct Unwrapping {
     max_events: usize,
-    notices: Notices,
+    requests: Requests,
     is_full: bool,
 }
 
@@ -65,7 +65,7 @@ impl Unwrapping {
     fn new(max_events: usize) -> Self {
         Self {
             max_events,
-            notices: Vec::new(),
+            requests: Vec::new(),
             is_full: false,
         }
     }
@@ -114,18 +114,18 @@ impl Unwrapping {
         }
     }
 
-    fn push(&mut self, notice: Result<Notice, EventError>, place: Option<&Place<'_>>) {
-        if self.notices.len() >= self.max_events {
+    fn push(&mut self, request: Result<Request, EventError>, place: Option<&Place<'_>>) {
+        if self.requests.len() >= self.max_events {
             self.is_full = true;
-            self.notices = vec![Err(EventError::TooMany(self.max_events))];
+            self.requests = vec![Err(EventError::TooMany(self.max_events))];
             return;
         }
-        self.notices.push(match (notice, place) {
+        self.requests.push(match (request, place) {
             (Err(error), Some(place)) => Err(EventError::Inside {
                 place: place.to_string(),
                 error: Box::new(error),
             }),
-            (notice, _) => notice,
+            (request, _) => request,
         });
     }
 }
@@ -331,7 +331,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::intake::event::Unrelated;
+    use crate::intake::event::NotOurs;
 
     fn event() -> Value {
         json!({"resourceId": "i-a1", "state": "Stopping"})
@@ -343,17 +343,17 @@ mod tests {
                "type": "mns:Queue:SendMessage", "aliyunregionid": "cn-chengdu", "data": data})
     }
 
-    fn unwrap(value: &Value) -> Notices {
+    fn unwrap(value: &Value) -> Requests {
         unwrap_value(value, 100)
     }
 
     #[track_caller]
     fn check(value: Value, events: usize) {
-        let notices = unwrap(&value);
-        assert_eq!(notices.len(), events, "{value}: {notices:?}");
-        for notice in notices {
-            let Ok(Notice::Instance(event)) = notice else {
-                panic!("{value}: {notice:?}")
+        let requests = unwrap(&value);
+        assert_eq!(requests.len(), events, "{value}: {requests:?}");
+        for request in requests {
+            let Ok(Request::Instance(event)) = request else {
+                panic!("{value}: {request:?}")
             };
             assert_eq!(event.instance_id.as_str(), "i-a1");
         }
@@ -460,10 +460,10 @@ mod tests {
 
     #[test]
     fn events_of_other_products_are_told_as_that_in_any_envelope() {
-        let product = |name: &str| Unrelated::Product(name.into());
+        let product = |name: &str| NotOurs::Product(name.into());
         let audit = json!({"eventType": "ApiCall", "eventSource": "ecs.aliyuncs.com",
             "eventName": "RebootInstance", "userIdentity": {}, "serviceName": "Ecs"});
-        for (event, unrelated) in [
+        for (event, not_ours) in [
             (
                 json!({"source": "acs.oss", "type": "oss:ObjectCreated:PutObject", "data": {}}),
                 product("acs.oss"),
@@ -490,25 +490,22 @@ mod tests {
                 json!({"eventSource": "aws:s3", "awsRegion": "us-east-1", "eventName": "Put"}),
                 product("aws:s3"),
             ),
-            (
-                audit.clone(),
-                Unrelated::AuditRecord("RebootInstance".into()),
-            ),
+            (audit.clone(), NotOurs::AuditRecord("RebootInstance".into())),
             (
                 json!({"source": "acs.mns", "type": "mns:ActionTrail:ApiCall", "data": audit}),
-                Unrelated::AuditRecord("RebootInstance".into()),
+                NotOurs::AuditRecord("RebootInstance".into()),
             ),
             (
                 json!({"alertName": "cpu", "alertState": "ALERT", "expression": "$Average>90"}),
-                Unrelated::Alarm("cpu".into()),
+                NotOurs::Alarm("cpu".into()),
             ),
             (
                 json!({"alert": {"source": "METRIC", "ruleName": "cpu", "product": "ECS"}}),
-                Unrelated::Alarm("cpu".into()),
+                NotOurs::Alarm("cpu".into()),
             ),
             (
                 json!({"AlarmName": "a", "NewStateValue": "ALARM"}),
-                Unrelated::Alarm("a".into()),
+                NotOurs::Alarm("a".into()),
             ),
         ] {
             for value in [
@@ -517,7 +514,7 @@ mod tests {
             ] {
                 assert_eq!(
                     unwrap(&value),
-                    [Ok(Notice::Other(unrelated.clone()))],
+                    [Ok(Request::Other(not_ours.clone()))],
                     "{value}"
                 );
             }

@@ -1,11 +1,11 @@
-//! One event as JSON → [`Notice`]: an [`InstanceEvent`], or why it is none of ours.
+//! One event as JSON → [`Request`]: an [`InstanceEvent`], or why it is none of ours.
 //!
 //! Three families reach us (CloudEvents from EventBridge, CloudMonitor notifications, and the
 //! manual form), sometimes one inside the other, sometimes only their inner part. They are told
 //! apart by what they contain, never by where they came from.
 
 mod layers; // the objects an event is made of
-mod unrelated; // what is about something else
+mod not_ours; // what is about something else
 
 use std::borrow::Cow;
 
@@ -20,13 +20,13 @@ use crate::model::event::{Cause, InstanceEvent, MAX_TEXT_CHARS};
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 
 use layers::{Layers, text};
-pub use unrelated::Unrelated;
-use unrelated::{alibaba_product, is_ecs, other_type, recognize};
-pub(crate) use unrelated::{is_carrier, is_of_aws, is_of_tablestore};
+pub use not_ours::NotOurs;
+use not_ours::{alibaba_product, is_ecs, other_type, recognize};
+pub(crate) use not_ours::{is_carrier, is_of_aws, is_of_tablestore};
 
 /// What one event turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub enum Request {
     /// An instance's event.
     Instance(InstanceEvent),
     /// An event that was served before and is to be followed further.
@@ -34,7 +34,7 @@ pub enum Notice {
     /// A whole fleet is to be captured.
     Sweep(Box<Sweep>),
     /// A well-formed event about something else.
-    Other(Unrelated),
+    Other(NotOurs),
 }
 
 /// A JSON object.
@@ -44,32 +44,35 @@ type Object = Map<String, Value>;
 ///
 /// # Errors
 /// [`EventError`] says which part of the event is wrong.
-pub fn parse(event: &Object) -> Result<Notice, EventError> {
+pub fn parse(event: &Object) -> Result<Request, EventError> {
     if let Some(follow) = event.get("follow") {
         let follow = Follow::deserialize(follow);
         let unreadable = |error: serde_json::Error| EventError::BadFollow(error.to_string());
-        return follow.map(Box::new).map(Notice::Follow).map_err(unreadable);
+        return follow
+            .map(Box::new)
+            .map(Request::Follow)
+            .map_err(unreadable);
     }
     if let Some(sweep) = event.get("sweep") {
         let sweep = Sweep::deserialize(sweep);
         let unreadable = |error: serde_json::Error| EventError::BadSweep(error.to_string());
-        return sweep.map(Box::new).map(Notice::Sweep).map_err(unreadable);
+        return sweep.map(Box::new).map(Request::Sweep).map_err(unreadable);
     }
     if event.contains_key("instance_id") {
-        return manual(event).map(Notice::Instance);
+        return manual(event).map(Request::Instance);
     }
-    if let Some(unrelated) = recognize(event) {
-        return Ok(Notice::Other(unrelated));
+    if let Some(not_ours) = recognize(event) {
+        return Ok(Request::Other(not_ours));
     }
     let layers = Layers::of(event);
-    if let Some(unrelated) = other_product(&layers)? {
-        return Ok(Notice::Other(unrelated));
+    if let Some(not_ours) = other_product(&layers)? {
+        return Ok(Request::Other(not_ours));
     }
     let cause = match cause(&layers)? {
         Ok(cause) => cause,
-        Err(unrelated) => return Ok(Notice::Other(unrelated)),
+        Err(not_ours) => return Ok(Request::Other(not_ours)),
     };
-    Ok(Notice::Instance(InstanceEvent {
+    Ok(Request::Instance(InstanceEvent {
         instance_id: instance_id(&layers)?,
         region_id: region_id(&layers)?,
         account_id: account_id(&layers),
@@ -104,9 +107,9 @@ fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
 
 /// `product` of a notification says more than the type and the `source` of what carries it. A
 /// source that is not known is an error: it may be one of the user's own, with an event of ECS.
-fn other_product(layers: &Layers<'_>) -> Result<Option<Unrelated>, EventError> {
+fn other_product(layers: &Layers<'_>) -> Result<Option<NotOurs>, EventError> {
     let name = layers.name()?;
-    let other = |name: &str| Ok(Some(Unrelated::Product(excerpt(name))));
+    let other = |name: &str| Ok(Some(NotOurs::Product(excerpt(name))));
     if let (Some(product), Some(_)) = (layers.innermost("product")?, name) {
         return if is_ecs(product) {
             Ok(None)
@@ -141,11 +144,11 @@ const OTHER_RESOURCES: [&str; 8] = [
 ];
 
 /// `Ok(Err(_))` is an event that is understood and about something else.
-fn cause(layers: &Layers<'_>) -> Result<Result<Cause, Unrelated>, EventError> {
+fn cause(layers: &Layers<'_>) -> Result<Result<Cause, NotOurs>, EventError> {
     if let Some(resource) = layers.innermost("resourceType")?
         && !is_instance_type(resource)
     {
-        return Ok(Err(Unrelated::Resource(excerpt(resource))));
+        return Ok(Err(NotOurs::Resource(excerpt(resource))));
     }
     let inner_status = layers.innermost("eventStatus")?;
     let system_event = |event_type: &str, status: Option<&str>| Cause::SystemEvent {
@@ -171,7 +174,7 @@ fn cause(layers: &Layers<'_>) -> Result<Result<Cause, Unrelated>, EventError> {
         {
             Ok(Ok(system_event(event_type, Some(status))))
         }
-        (Some(resource), Some(_), _) => Ok(Err(Unrelated::Resource(excerpt(resource)))),
+        (Some(resource), Some(_), _) => Ok(Err(NotOurs::Resource(excerpt(resource)))),
         _ => Err(unknown_form(layers)),
     }
 }
@@ -363,13 +366,13 @@ mod tests {
 
     use super::*;
 
-    fn parse(event: Value) -> Result<Notice, EventError> {
+    fn parse(event: Value) -> Result<Request, EventError> {
         super::parse(event.as_object().unwrap())
     }
 
     #[track_caller]
     fn check(event: Value, instance_id: &str, region_id: Option<&str>, cause: Cause) {
-        let Ok(Notice::Instance(parsed)) = parse(event.clone()) else {
+        let Ok(Request::Instance(parsed)) = parse(event.clone()) else {
             panic!("{event} gave {:?}", parse(event.clone()));
         };
         assert_eq!(parsed.instance_id.as_str(), instance_id);
@@ -432,7 +435,7 @@ mod tests {
                 .as_object_mut()
                 .unwrap()
                 .extend(event.as_object().unwrap().clone());
-            let Ok(Notice::Instance(parsed)) = parse(whole) else {
+            let Ok(Request::Instance(parsed)) = parse(whole) else {
                 panic!("{event}");
             };
             let given = parsed
@@ -480,7 +483,7 @@ mod tests {
             let mut whole = json!({"resourceId": "i-a1", "state": "Stopping"});
             let members = event.as_object().unwrap().clone();
             whole.as_object_mut().unwrap().extend(members);
-            let Ok(Notice::Instance(parsed)) = parse(whole) else {
+            let Ok(Request::Instance(parsed)) = parse(whole) else {
                 panic!("{event}");
             };
             let found = parsed.account_id.as_ref().map(AccountId::as_str);
@@ -491,7 +494,7 @@ mod tests {
     #[test]
     fn an_account_goes_with_its_event_and_older_messages_have_none() {
         let event = json!({"instance_id": "i-a1", "account_id": 1690700000000030_i64});
-        let Ok(Notice::Instance(event)) = parse(event) else {
+        let Ok(Request::Instance(event)) = parse(event) else {
             panic!()
         };
         let mut message = serde_json::to_value(&event).unwrap();
@@ -590,28 +593,28 @@ mod tests {
     #[test]
     fn other_products_and_resources_are_told_apart_from_errors() {
         let other = |event| match parse(event) {
-            Ok(Notice::Other(unrelated)) => unrelated,
+            Ok(Request::Other(not_ours)) => not_ours,
             other => panic!("{other:?}"),
         };
         assert_eq!(
             other(json!({"source": "acs.oss", "type": "oss:ObjectCreated:PutObject", "data": {}})),
-            Unrelated::Product("acs.oss".into())
+            NotOurs::Product("acs.oss".into())
         );
         assert_eq!(
             other(
                 json!({"source": "acs.ecs", "type": "ecs:Disk:DiskOperationCompleted", "data": {}})
             ),
-            Unrelated::Resource("Disk".into())
+            NotOurs::Resource("Disk".into())
         );
         assert_eq!(
             other(json!({"product": "RDS", "name": "Instance:StateChange", "content": {}})),
-            Unrelated::Product("RDS".into())
+            NotOurs::Product("RDS".into())
         );
         assert_eq!(
             other(
                 json!({"resourceType": "ALIYUN::ECS::Disk", "resourceId": "d-1", "state": "In_use"})
             ),
-            Unrelated::Resource("ALIYUN::ECS::Disk".into())
+            NotOurs::Resource("ALIYUN::ECS::Disk".into())
         );
     }
 

@@ -281,8 +281,8 @@ mod tests {
     fn what_is_kept_holds_the_same_events() {
         let events = |text: &str| {
             let messages = Delivery::parse(text.as_bytes()).messages;
-            let notices = messages.into_iter().flat_map(|message| message.notices);
-            notices.collect::<Vec<_>>()
+            let requests = messages.into_iter().flat_map(|message| message.requests);
+            requests.collect::<Vec<_>>()
         };
         let form: String = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("signature", "s")

@@ -1,6 +1,7 @@
 //! A console output, or why an instance has none.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,18 +66,13 @@ impl NoConsole {
     ];
 
     /// A word that stays the same between versions.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NotRunning => "not_running",
             Self::NotSupported => "not_supported",
             Self::NotFound => "not_found",
             Self::Empty => "empty",
         }
-    }
-
-    /// Reads back what [`word`](Self::word) gives.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.word() == word)
     }
 
     /// The same for a person.
@@ -90,7 +86,22 @@ impl NoConsole {
     }
 
     /// Whether a console may still come, when the instance starts or the guest begins to write.
-    pub fn may_pass(self) -> bool {
+    pub fn is_transient(self) -> bool {
         matches!(self, Self::NotRunning | Self::Empty)
+    }
+}
+
+/// A word that is no reason.
+#[derive(Debug, thiserror::Error)]
+#[error("expected not_running, not_supported, not_found or empty")]
+pub struct InvalidReason;
+
+impl FromStr for NoConsole {
+    type Err = InvalidReason;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReason> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|reason| reason.as_str() == text)
+            .ok_or(InvalidReason)
     }
 }

@@ -15,7 +15,7 @@ use crate::credentials::source::Source;
 use crate::credentials::{CredentialsError, CredentialsProvider};
 use crate::model::credentials::Credentials;
 use crate::refusal::Refusal;
-use crate::retry::{self, Remediable, Remedy};
+use crate::retry::{self, RetryAdvice, Retryable};
 
 /// SQS delays a message by at most 15 minutes.
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
@@ -85,14 +85,16 @@ pub enum QueueError {
     Refused(Refusal),
 }
 
-impl Remediable for QueueError {
-    fn remedy(&self) -> Remedy {
+impl Retryable for QueueError {
+    fn retry_advice(&self) -> RetryAdvice {
         match self {
             Self::Unavailable(_) | Self::Credentials(CredentialsError::Unavailable(_)) => {
-                Remedy::Wait
+                RetryAdvice::Wait
             }
-            Self::StaleSignature(_) => Remedy::SignAgain,
-            Self::Credentials(CredentialsError::Refused(_)) | Self::Refused(_) => Remedy::GiveUp,
+            Self::StaleSignature(_) => RetryAdvice::SignAgain,
+            Self::Credentials(CredentialsError::Refused(_)) | Self::Refused(_) => {
+                RetryAdvice::GiveUp
+            }
         }
     }
 

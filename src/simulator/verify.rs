@@ -339,7 +339,7 @@ fn find(parameters: &[Parameter], name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alibaba::request::{RpcCall, Stamp, host_header, sign};
+    use crate::alibaba::request::{RpcCall, SigningContext, host_header, sign};
     use crate::alibaba::signature::SignatureVersion;
     use crate::model::credentials::Secret;
     use crate::model::ids::{InstanceId, RegionId};
@@ -360,7 +360,7 @@ mod tests {
             &InstanceId::parse("i-a1").unwrap(),
         );
         let endpoint = url::Url::parse("http://127.0.0.1:8580").unwrap();
-        let stamp = Stamp {
+        let stamp = SigningContext {
             now: NOW.parse().unwrap(),
             nonce: "n".into(),
         };

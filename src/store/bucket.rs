@@ -1,5 +1,7 @@
 //! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores, and OSS.
 
+use std::str::FromStr;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::endpoint::{Endpoint, EndpointFuture, Params, ResolveEndpoint};
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -43,17 +45,27 @@ impl Profile {
     const ALL: [Self; 3] = [Self::Aws, Self::Oss, Self::Basic];
 
     /// `aws`, `oss` or `basic`: the words `ARCHIVE_PROFILE` takes.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Aws => "aws",
             Self::Oss => "oss",
             Self::Basic => "basic",
         }
     }
+}
 
-    /// Reads back what [`word`](Self::word) gives.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|profile| profile.word() == word)
+/// A word that is no profile.
+#[derive(Debug, thiserror::Error)]
+#[error("expected aws, oss or basic")]
+pub struct InvalidProfile;
+
+impl FromStr for Profile {
+    type Err = InvalidProfile;
+
+    fn from_str(text: &str) -> Result<Self, InvalidProfile> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|profile| profile.as_str() == text)
+            .ok_or(InvalidProfile)
     }
 }
 

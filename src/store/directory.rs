@@ -324,7 +324,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::retry::{Remediable as _, Remedy};
+    use crate::retry::{RetryAdvice, Retryable as _};
 
     /// A disk that notes what was synced, and fails writes or syncs in this way.
     #[derive(Debug, Clone, Default)]
@@ -487,7 +487,7 @@ mod tests {
             let path = folder.path().join("i-a1");
             assert!(shown.contains(path.to_str().unwrap()), "{shown}");
             assert!(shown.contains(advice), "{shown}");
-            assert_eq!(error.remedy(), Remedy::GiveUp);
+            assert_eq!(error.retry_advice(), RetryAdvice::GiveUp);
             assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
             assert_eq!(keys(&store, "").await, [""; 0]);
         }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::credentials::CredentialsError;
 use crate::refusal::Refusal;
-use crate::retry::{self, Remediable, Remedy, Retrying, retry};
+use crate::retry::{self, RetryAdvice, Retryable, Retrying, retry};
 
 pub mod bucket;
 pub mod directory;
@@ -240,24 +240,24 @@ impl StoreError {
 
     /// Whether the same call may succeed a little later, with nobody mending anything.
     pub fn is_transient(&self) -> bool {
-        self.remedy() != Remedy::GiveUp
+        self.retry_advice() != RetryAdvice::GiveUp
     }
 }
 
-impl Remediable for StoreError {
-    fn remedy(&self) -> Remedy {
+impl Retryable for StoreError {
+    fn retry_advice(&self) -> RetryAdvice {
         match self {
             Self::Unavailable(_) | Self::Credentials(CredentialsError::Unavailable(_)) => {
-                Remedy::Wait
+                RetryAdvice::Wait
             }
-            Self::StaleSignature(_) => Remedy::SignAgain,
+            Self::StaleSignature(_) => RetryAdvice::SignAgain,
             Self::Credentials(CredentialsError::Refused(_))
             | Self::Denied(_)
             | Self::Rejected(_)
             | Self::TooLarge { .. }
             | Self::Listing(_)
             | Self::NoFolder(_)
-            | Self::Io { .. } => Remedy::GiveUp,
+            | Self::Io { .. } => RetryAdvice::GiveUp,
         }
     }
 

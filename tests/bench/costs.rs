@@ -207,7 +207,7 @@ fn reboot(in_memory: bool, counts: &mut Counts) {
         loop {
             let console = console_at(now, began);
             counts.polls += 1;
-            let change = follow.see(&console, at(now));
+            let change = follow.record_poll(&console, at(now));
             let freshness = follow.freshness();
             if let Some((before, freshness)) = held.take_if(|_| change == Change::Replaced) {
                 keep(&mut follow, before, freshness);

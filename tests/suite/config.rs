@@ -1,6 +1,6 @@
 //! Wrong and missing settings are reported by name, all of them at once.
 
-use ecs_console_archiver::config::{Archive, Config, Environment, Parts};
+use ecs_console_archiver::config::{Archive, Config, Environment, Sections};
 use ecs_console_archiver::credentials::source::Source;
 use ecs_console_archiver::store::bucket::{Addressing, Encryption, EncryptionMethod, Profile};
 
@@ -355,7 +355,7 @@ fn the_secret_of_an_oss_archive_is_named_when_only_that_is_read() {
 
 #[test]
 fn a_part_can_be_tried_when_another_ones_settings_are_wrong() {
-    let parts = |changes: &[_]| Parts::from_environment(&environment(changes));
+    let parts = |changes: &[_]| Sections::from_environment(&environment(changes));
     let no_ecs = parts(&[("ECS_ENDPOINT_URL", "ecs"), ("FOLLOW_SECONDS", "soon")]);
     assert!(no_ecs.archive.is_some() && no_ecs.ecs.is_none());
     assert_eq!(no_ecs.problems.unwrap_err().problems().len(), 2);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ecs_console_archiver::hosts::dispatch::Payload;
 use ecs_console_archiver::hosts::reply::Reply;
-use ecs_console_archiver::intake::webhook::{Headers, Push};
+use ecs_console_archiver::intake::webhook::{Headers, WebhookRequest};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::Console;
@@ -181,7 +181,7 @@ fn stopping(index: usize) -> Value {
 async fn push(fleet: &FakeFleet, store: &MemoryStore, events: usize, follow: Duration) -> Reply {
     let body = Value::Array((0..events).map(stopping).collect()).to_string();
     let headers = Headers::default();
-    let push = Push {
+    let push = WebhookRequest {
         headers: &headers,
         body: body.as_bytes(),
         is_authenticated: false,

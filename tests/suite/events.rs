@@ -1,7 +1,7 @@
 //! The files under `events/` are what their names say.
 
 use ecs_console_archiver::intake::delivery::Delivery;
-use ecs_console_archiver::intake::event::Notice;
+use ecs_console_archiver::intake::event::Request;
 use std::collections::BTreeSet;
 
 use ecs_console_archiver::intake::triggers::{DEFAULT_SYSTEM_EVENTS, Triggers};
@@ -16,17 +16,17 @@ fn every_event_file_is_understood_and_ignored_only_where_its_name_says_so() {
     for name in names {
         let payload = std::fs::read(folder.join(format!("{name}.json"))).unwrap();
         let delivery = Delivery::parse(&payload);
-        let notices: Vec<_> = delivery
+        let requests: Vec<_> = delivery
             .messages
             .into_iter()
-            .flat_map(|m| m.notices)
+            .flat_map(|m| m.requests)
             .collect();
-        assert!(!notices.is_empty(), "{name}");
-        for notice in notices {
+        assert!(!requests.is_empty(), "{name}");
+        for notice in requests {
             let captured = match notice {
-                Ok(Notice::Instance(event)) => Triggers::default().include(&event.cause),
-                Ok(Notice::Follow(_) | Notice::Sweep(_)) => true,
-                Ok(Notice::Other(_)) => false,
+                Ok(Request::Instance(event)) => Triggers::default().include(&event.cause),
+                Ok(Request::Follow(_) | Request::Sweep(_)) => true,
+                Ok(Request::Other(_)) => false,
                 Err(error) => panic!("{name}: {error}"),
             };
             assert_eq!(captured, !name.ends_with("-ignored"), "{name}");
@@ -102,9 +102,9 @@ fn what_is_ignored_is_ignored_for_a_reason_that_is_true() {
         let notice = Delivery::parse(&payload)
             .messages
             .remove(0)
-            .notices
+            .requests
             .remove(0);
-        let Ok(Notice::Other(unrelated)) = notice else {
+        let Ok(Request::Other(unrelated)) = notice else {
             panic!("{name}: {notice:?}");
         };
         assert_eq!(unrelated.reason(), reason, "{name}");
@@ -117,8 +117,8 @@ fn each_instance_event_is_read_whole() {
     for name in names_in(&root().join("events"), ".json") {
         let payload = std::fs::read(root().join(format!("events/{name}.json"))).unwrap();
         let messages = Delivery::parse(&payload).messages;
-        for notice in messages.into_iter().flat_map(|message| message.notices) {
-            let Ok(Notice::Instance(event)) = notice else {
+        for notice in messages.into_iter().flat_map(|message| message.requests) {
+            let Ok(Request::Instance(event)) = notice else {
                 continue;
             };
             assert_eq!(event.region_id.unwrap().as_str(), "cn-hangzhou", "{name}");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ecs_console_archiver::capture::follow::{Follow, Keeping, QUIET_TIME};
 use ecs_console_archiver::intake::delivery::Delivery;
-use ecs_console_archiver::intake::event::Notice;
+use ecs_console_archiver::intake::event::Request;
 use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::simulator::{self, Cache, Guest, Reports};
@@ -265,7 +265,7 @@ impl Reboot {
         let (mut kept, mut asked) = (BTreeSet::new(), 0);
         for (what, at, delivered_at) in self.deliveries() {
             let delivery = Delivery::parse(&event(ID, what.name(), at));
-            let [Ok(Notice::Instance(event))] = &delivery.messages[0].notices[..] else {
+            let [Ok(Request::Instance(event))] = &delivery.messages[0].requests[..] else {
                 panic!("{what:?}");
             };
             let mut now = delivered_at;
@@ -308,14 +308,16 @@ fn look(follow: &mut Follow, guest: &Guest, now: Duration) -> Keeping {
                 reported_instance_id: None,
                 is_undecoded: false,
             };
-            follow.see(&console, began_at() + now).keeping(false)
+            follow
+                .record_poll(&console, began_at() + now)
+                .keeping(false)
         }
         simulator::Console::Output { .. } => {
-            follow.see_none(NoConsole::Empty, String::new());
+            follow.record_absence(NoConsole::Empty, String::new());
             Keeping::Nothing
         }
         simulator::Console::Error { code, .. } => {
-            follow.see_none(NoConsole::NotRunning, code);
+            follow.record_absence(NoConsole::NotRunning, code);
             Keeping::Nothing
         }
         simulator::Console::Answer { .. } => panic!("a guest writes consoles"),

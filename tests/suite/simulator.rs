@@ -94,7 +94,7 @@ async fn a_nonce_is_good_once() {
         &ecs_console_archiver::model::ids::RegionId::parse("cn-hangzhou").unwrap(),
         &ecs_console_archiver::model::ids::InstanceId::parse("i-bp1oomkill000000001").unwrap(),
     );
-    let stamp = ecs_console_archiver::alibaba::request::Stamp {
+    let stamp = ecs_console_archiver::alibaba::request::SigningContext {
         now: jiff::Timestamp::now(),
         nonce: "once".into(),
     };

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::certificates::{Certificates, Fetched, Fetching};
 use super::{
-    Certificate, CertificateUrl, Headers, MAX_PUSH_BYTES, Push, Refused, Verdict, WebhookPolicy,
+    Certificate, CertificateUrl, Headers, MAX_PUSH_BYTES, Refused, Verdict, WebhookPolicy,
+    WebhookRequest,
 };
 
 /// A sender waits for its answer meanwhile. The whole of a fetch, from the look-up to the last byte.
@@ -71,7 +72,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError`] when it is not.
-    pub async fn check(&self, push: &Push<'_>) -> Result<(), GateError> {
+    pub async fn check(&self, push: &WebhookRequest<'_>) -> Result<(), GateError> {
         let admitted = self.admit(push.headers, push.is_authenticated)?;
         self.check_body(admitted, push.headers, push.body).await
     }
@@ -224,7 +225,7 @@ mod tests {
 
     async fn check(gate: &Gate, headers: &Headers, body: &[u8]) -> Result<(), GateError> {
         let is_authenticated = false;
-        let push = Push {
+        let push = WebhookRequest {
             headers,
             body,
             is_authenticated,

@@ -52,7 +52,7 @@ pub struct WebhookPolicy {
 }
 
 /// An HTTP request, as far as it matters.
-pub struct Push<'a> {
+pub struct WebhookRequest<'a> {
     /// As they were sent.
     pub headers: &'a Headers,
     /// As it was sent.

@@ -6,7 +6,7 @@ mod members;
 pub mod response;
 
 use crate::alibaba::nonce;
-use crate::alibaba::request::{RpcCall, Stamp, sign};
+use crate::alibaba::request::{RpcCall, SigningContext, sign};
 use crate::alibaba::signature::SignatureVersion;
 use crate::clock::{Clock, http_date};
 use crate::credentials::{CredentialsProvider, Owner};
@@ -144,11 +144,17 @@ impl EcsClient {
             .endpoint
             .url(region_id)
             .map_err(|error| EcsError::Transport(error.to_string()))?;
-        let stamp = Stamp {
+        let context = SigningContext {
             now: self.clock.now(),
             nonce: nonce().map_err(|error| EcsError::Transport(format!("no nonce: {error}")))?,
         };
-        let signed = sign(call, &endpoint, self.signature_version, credentials, &stamp);
+        let signed = sign(
+            call,
+            &endpoint,
+            self.signature_version,
+            credentials,
+            &context,
+        );
         let mut request = self.http.post(signed.url).header("content-length", "0");
         for (name, value) in signed.headers {
             request = request.header(name, value);

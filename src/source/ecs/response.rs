@@ -11,7 +11,7 @@ use super::members::{Member, Members, without_mark};
 use crate::credentials::CredentialsError;
 use crate::model::console::{ConsoleOutput, MAX_WORD_BYTES, NoConsole};
 use crate::model::ids::{AccountId, InstanceId, RegionId};
-use crate::retry::{self, Remediable, Remedy};
+use crate::retry::{self, RetryAdvice, Retryable};
 use crate::source::InstancesPage;
 
 /// Why there is no console output; the variants are what the caller does next.
@@ -133,19 +133,19 @@ impl EcsError {
 
     /// Whether the same call may succeed a little later, with nobody mending anything.
     pub fn is_transient(&self) -> bool {
-        self.remedy() != Remedy::GiveUp
+        self.retry_advice() != RetryAdvice::GiveUp
     }
 }
 
-impl Remediable for EcsError {
-    fn remedy(&self) -> Remedy {
+impl Retryable for EcsError {
+    fn retry_advice(&self) -> RetryAdvice {
         match self {
             Self::Throttled { retry_after_ms, .. } => {
-                Remedy::WaitThrottled(retry_after_ms.map(Duration::from_millis))
+                RetryAdvice::WaitThrottled(retry_after_ms.map(Duration::from_millis))
             }
             // Each request has a nonce of its own, so the next one's is good.
-            Self::StaleSignature { code, .. } if code == NONCE_USED => Remedy::Wait,
-            Self::StaleSignature { .. } => Remedy::SignAgain,
+            Self::StaleSignature { code, .. } if code == NONCE_USED => RetryAdvice::Wait,
+            Self::StaleSignature { .. } => RetryAdvice::SignAgain,
             Self::Unavailable { .. }
             | Self::Transport(_)
             | Self::Unreadable { .. }
@@ -154,14 +154,14 @@ impl Remediable for EcsError {
             | Self::UnknownAccount {
                 cause: CredentialsError::Unavailable(_),
                 ..
-            } => Remedy::Wait,
+            } => RetryAdvice::Wait,
             Self::NoConsole { .. }
             | Self::Denied { .. }
             | Self::Rejected { .. }
             | Self::Credentials(CredentialsError::Refused(_))
             | Self::OtherAccount { .. }
             | Self::UnknownAccount { .. }
-            | Self::TooLong => Remedy::GiveUp,
+            | Self::TooLong => RetryAdvice::GiveUp,
         }
     }
 
@@ -689,7 +689,7 @@ mod tests {
     fn check_undecoded(member: &[u8], kept: &[u8]) {
         let body = [br#"{"RequestId":"R","ConsoleOutput":"#, member, b"}"].concat();
         let error = console_output(HEAD, &body).unwrap_err();
-        assert_eq!(error.remedy(), Remedy::Wait);
+        assert_eq!(error.retry_advice(), RetryAdvice::Wait);
         let EcsError::Undecoded(console) = error else {
             panic!("{error}");
         };
@@ -772,7 +772,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(status: u16, code: &str, kind: &str, remedy: Remedy) {
+    fn check(status: u16, code: &str, kind: &str, advice: RetryAdvice) {
         let json = error(status, &with_code(code));
         let xml = error(
             status,
@@ -782,7 +782,7 @@ mod tests {
             let shown = format!("{error:?}");
             assert!(shown.starts_with(kind), "{status} {code}: {shown}");
             assert!(shown.contains("R-1"), "{shown}");
-            assert_eq!(error.remedy(), remedy, "{status} {code}");
+            assert_eq!(error.retry_advice(), advice, "{status} {code}");
         }
     }
 
@@ -790,7 +790,7 @@ mod tests {
     // table, the gateway's table or another ECS API documents, and for codes nobody knows yet.
     #[test]
     fn every_code_has_its_remedy() {
-        use Remedy::{GiveUp, SignAgain, Wait, WaitThrottled};
+        use RetryAdvice::{GiveUp, SignAgain, Wait, WaitThrottled};
         check(429, "Throttling", "Throttled", WaitThrottled(None));
         check(400, "Throttling.User", "Throttled", WaitThrottled(None));
         check(400, "Throttling.Api", "Throttled", WaitThrottled(None));
@@ -872,7 +872,7 @@ mod tests {
             for status in [200, 400, 403, 405, 409] {
                 let error = error(status, &with_code(code));
                 let is_waited_for =
-                    matches!(&error, EcsError::NoConsole { reason, .. } if reason.may_pass());
+                    matches!(&error, EcsError::NoConsole { reason, .. } if reason.is_transient());
                 assert!(is_waited_for, "{status} {code}: {error}");
             }
         }
@@ -916,7 +916,7 @@ mod tests {
                 let error = error(status, &with_code(code));
                 let is_denied = matches!(error, EcsError::Denied { .. });
                 assert!(
-                    is_denied && error.remedy() == Remedy::GiveUp,
+                    is_denied && error.retry_advice() == RetryAdvice::GiveUp,
                     "{status} {code}: {error}"
                 );
                 let shown = error.to_string();
@@ -1007,17 +1007,20 @@ mod tests {
             date: None,
         };
         let error = console_output(head, with_code("Throttling").as_bytes()).err();
-        let remedy = error.unwrap().remedy();
+        let advice = error.unwrap().retry_advice();
         assert_eq!(
-            remedy,
-            Remedy::WaitThrottled(Some(Duration::from_millis(1500)))
+            advice,
+            RetryAdvice::WaitThrottled(Some(Duration::from_millis(1500)))
         );
     }
 
     #[test]
     fn without_an_answer_one_is_worth_another_try() {
-        assert_eq!(EcsError::Transport("reset".into()).remedy(), Remedy::Wait);
-        assert_eq!(EcsError::TooLong.remedy(), Remedy::GiveUp);
+        assert_eq!(
+            EcsError::Transport("reset".into()).retry_advice(),
+            RetryAdvice::Wait
+        );
+        assert_eq!(EcsError::TooLong.retry_advice(), RetryAdvice::GiveUp);
     }
 
     #[test]

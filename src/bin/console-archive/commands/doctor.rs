@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _, stdout};
 use anyhow::Result;
 use clap::Args;
 use comfy_table::ContentArrangement;
-use ecs_console_archiver::config::Parts;
+use ecs_console_archiver::config::Sections;
 use ecs_console_archiver::doctor::{Check, Verdict, examine};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::printable::lines;
@@ -42,7 +42,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let environment = arguments.ecs.over(context.environment.clone());
-    let parts = Parts::from_environment(&environment);
+    let parts = Sections::from_environment(&environment);
     let diagnosis = examine(parts, arguments.instance_id, context.time()).await?;
     match context.output {
         Output::Json => output::json(&json!(diagnosis))?,

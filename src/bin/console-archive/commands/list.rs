@@ -121,7 +121,7 @@ fn print(store: &impl Store, listing: &Listing, output: Output) -> Result<()> {
             format!(
                 "{}  none: {}",
                 marker.key.time.strftime("%Y%m%dT%H%M%SZ"),
-                marker.key.reason.word()
+                marker.key.reason.as_str()
             ),
             "-".to_owned(),
             time(marker.stored_at),

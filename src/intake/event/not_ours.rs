@@ -11,7 +11,7 @@ type Object = Map<String, Value>;
 
 /// Why a well-formed event is not about an instance's console.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unrelated {
+pub enum NotOurs {
     /// Another product's event; its name.
     Product(String),
     /// Another kind of resource; its name.
@@ -22,7 +22,7 @@ pub enum Unrelated {
     AuditRecord(String),
 }
 
-impl Unrelated {
+impl NotOurs {
     /// A word that stays the same between versions.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Unrelated {
 }
 
 /// The same for a person.
-impl fmt::Display for Unrelated {
+impl fmt::Display for NotOurs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Product(product) => write!(f, "the event comes from {product}, not from ECS"),
@@ -125,11 +125,11 @@ pub(crate) fn is_of_aws(object: &Object) -> bool {
 }
 
 /// An event of another product in that product's own form.
-pub(super) fn recognize(object: &Object) -> Option<Unrelated> {
+pub(super) fn recognize(object: &Object) -> Option<NotOurs> {
     alarm(object)
-        .map(Unrelated::Alarm)
-        .or_else(|| audit_record(object).map(Unrelated::AuditRecord))
-        .or_else(|| product(object).map(Unrelated::Product))
+        .map(NotOurs::Alarm)
+        .or_else(|| audit_record(object).map(NotOurs::AuditRecord))
+        .or_else(|| product(object).map(NotOurs::Product))
 }
 
 /// CloudMonitor's alarms by their old and new members, and CloudWatch's.
