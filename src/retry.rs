@@ -142,7 +142,9 @@ pub struct Retrying<'a, T> {
 
 /// "listing timed out after 60 s": what was cut off, for a person.
 pub fn timed_out(call: &str, after: Duration) -> String {
-    format!("{call} timed out after {} s", after.as_secs_f64().ceil())
+    // To a tenth of a second, and `60` for `60.0`.
+    let seconds = (after.as_secs_f64() * 10.0).round() / 10.0;
+    format!("{call} timed out after {seconds} s")
 }
 
 impl<'a, T> Retrying<'a, T> {
@@ -263,6 +265,14 @@ mod tests {
         })
         .await;
         assert_eq!(outcome, Ok(5));
+    }
+
+    #[test]
+    fn a_time_out_names_the_time_that_was_waited() {
+        let shown = |millis| timed_out("a call", Duration::from_millis(millis));
+        assert_eq!(shown(450), "a call timed out after 0.5 s");
+        assert_eq!(shown(1600), "a call timed out after 1.6 s");
+        assert_eq!(shown(60_000), "a call timed out after 60 s");
     }
 
     proptest::proptest! {

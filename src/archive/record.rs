@@ -110,7 +110,8 @@ pub struct Marker {
 
 impl Marker {
     /// Says that there was none for this event, and why. The same event gives the same bytes at
-    /// each delivery; `now` counts only where the event has no time.
+    /// each delivery. `now` counts only where the event has no time: its day, where the event has
+    /// an ID, and else the second.
     pub fn new(
         event: &InstanceEvent,
         region_id: &RegionId,
@@ -121,8 +122,10 @@ impl Marker {
         let time = match (event.occurred_at, &event.cause) {
             // A key's time has no sign, and what an event says may be any.
             (Some(time), _) => time.max(Timestamp::UNIX_EPOCH),
-            // A sweep comes by often, and one marker a day says it.
+            // An event is delivered more than once, and a sweep comes by often: one marker a day
+            // says it.
             (None, Cause::Sweep) => start_of_day(now),
+            (None, _) if event.event_id.is_some() => start_of_day(now),
             (None, _) => now,
         };
         let mut json = serde_json::json!({
@@ -406,6 +409,21 @@ mod tests {
         assert!(marker(None, Cause::Sweep, morning) == marker(None, Cause::Sweep, evening));
         let by_hand = marker(None, Cause::Manual, morning);
         assert!(by_hand.key != marker(None, Cause::Manual, evening).key);
+        // An event with an ID and no time, delivered twice.
+        let delivered = |now: &str| {
+            let event = InstanceEvent {
+                instance_id: InstanceId::parse("i-bp1abc").unwrap(),
+                region_id: None,
+                account_id: None,
+                cause: stopping(),
+                event_id: Some("E-1".into()),
+                occurred_at: None,
+            };
+            let region_id = RegionId::parse("cn-hangzhou").unwrap();
+            let now = now.parse().unwrap();
+            Marker::new(&event, &region_id, NoConsole::NotSupported, "", now)
+        };
+        assert!(delivered(morning) == delivered(evening));
         for (account_id, is_named) in [(None, false), (Some("1690700000000030"), true)] {
             let event = InstanceEvent {
                 instance_id: InstanceId::parse("i-bp1abc").unwrap(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::key::ConsoleDigest;
+use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::event::InstanceEvent;
 use crate::model::freshness::Freshness;
@@ -140,6 +140,15 @@ impl Change {
 }
 
 impl Follow {
+    /// A key among the kept ones that is not that of a record of this event's instance.
+    pub fn foreign_record(&self) -> Option<&str> {
+        let is_own = |key: &str| {
+            RecordKey::parse(key).is_some_and(|key| key.instance_id == self.event.instance_id)
+        };
+        let mut keys = self.kept.iter().map(|kept| kept.record.key.as_str());
+        keys.find(|key| !is_own(key))
+    }
+
     /// An event that is served for the first time.
     pub fn begin(event: InstanceEvent, now: Timestamp) -> Self {
         Self {

@@ -93,6 +93,11 @@ pub enum CaptureError {
     /// The event names no region and none is configured.
     #[error("the event names no region: set ALIBABA_CLOUD_REGION_ID to the instances' region")]
     NoRegion,
+    /// A sweep that did nothing yet is to go on in a region that is not listed, nor any after it.
+    #[error(
+        "the sweep goes on in {0}, and ECS lists neither it nor a region after it: begin the sweep anew"
+    )]
+    RegionGone(RegionId),
     /// ECS gave no console output and no reason that settles it.
     #[error(transparent)]
     Ecs(#[from] EcsError),
@@ -117,14 +122,14 @@ impl CaptureError {
             Self::Ecs(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Queue(error) => error.retry_advice() != RetryAdvice::GiveUp,
-            Self::NoRegion | Self::NoProgress(_) | Self::Pack(_) => false,
+            Self::NoRegion | Self::RegionGone(_) | Self::NoProgress(_) | Self::Pack(_) => false,
         }
     }
 
     /// A name that stays the same between versions, for alarms.
     pub fn error_type(&self) -> ErrorType {
         match self {
-            Self::NoRegion => ErrorType::NoRegion,
+            Self::NoRegion | Self::RegionGone(_) => ErrorType::NoRegion,
             Self::Ecs(EcsError::Throttled { .. }) => ErrorType::EcsThrottled,
             Self::Ecs(EcsError::Denied { .. }) => ErrorType::EcsDenied,
             Self::Ecs(
@@ -172,9 +177,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// [`CaptureError`] when the event must come again.
     pub async fn resume(
         &self,
-        follow: Follow,
+        mut follow: Follow,
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
+        for Kept { record, .. } in &mut follow.kept {
+            // A message names records by their keys. Where they are, this archive says.
+            record.url = self.store.url(&record.key);
+            record.instance_id = follow.event.instance_id.clone();
+        }
         self.poll(follow, None, deadline).await
     }
 

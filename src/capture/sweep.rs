@@ -133,7 +133,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let regions = self.regions_of(&part.sweep, end).await?;
         let mut resume = part.sweep.resume.take();
         let begun = resume.as_ref().map(|cursor| cursor.region_id.clone());
-        let left = regions.into_iter().filter(|id| Some(id) >= begun.as_ref());
+        let is_left = |id: &RegionId| Some(id) >= begun.as_ref();
+        if let Some(gone) = begun.as_ref().filter(|_| !regions.iter().any(is_left))
+            && part.sweep.done.regions == 0
+        {
+            // Nothing was swept before, and nothing would be now.
+            return Err(CaptureError::RegionGone(gone.clone()));
+        }
+        let left = regions.into_iter().filter(is_left);
         for region_id in left {
             let resumed = resume.take().filter(|cursor| cursor.region_id == region_id);
             let cursor = resumed.unwrap_or_else(|| Cursor::start(region_id));
@@ -149,7 +156,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
         let done = part.sweep.done;
         match part.first_failure {
-            Some(error) if done.stored + done.already_stored + done.no_console == 0 => Err(error),
+            Some(error) if !done.has_success() => Err(error),
             _ => Ok(Swept::Whole(done)),
         }
     }
@@ -184,7 +191,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             };
             part.has_progressed = true;
             let Some(next_token) = page.next_token else {
-                part.sweep.done.regions += 1;
+                part.sweep.done.end_region();
                 return Reached::End;
             };
             cursor.next_token = Some(next_token);

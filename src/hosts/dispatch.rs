@@ -188,6 +188,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Payload::Http(_) => ReplyForm::Http,
             _ => reply,
         };
+        let mut messages = messages;
+        if form == ReplyForm::Http {
+            let requests = messages
+                .iter_mut()
+                .flat_map(|message| &mut message.requests);
+            for request in requests.filter(|request| matches!(request, Ok(Request::Follow(_)))) {
+                *request = Err(EventError::FollowOverHttp);
+            }
+        }
         let terms = Terms {
             answers_first: form == ReplyForm::Http && !matches!(incoming, Payload::Replay(_)),
             keeps: match incoming {

@@ -63,6 +63,12 @@ pub enum EventError {
         "the manual event has an unknown member {0:?}: it takes instance_id, region_id and account_id"
     )]
     UnknownMember(String),
+    /// A follow message in an HTTP request. It says what is stored already, so only this program may
+    /// say it, through its queue.
+    #[error(
+        "a follow message comes through the follow queue only: send the event itself over HTTP"
+    )]
+    FollowOverHttp,
     /// A message this program sent to itself and cannot read.
     #[error("the follow message cannot be read: {0}")]
     BadFollow(String),
@@ -81,7 +87,7 @@ pub enum EventError {
     #[error("the event names no instance")]
     NoInstance,
     /// The event's instance or region is not a possible one.
-    #[error("the event is refused: {0}")]
+    #[error(transparent)]
     InvalidId(#[from] InvalidId),
     /// What should be Base64 cannot be decoded.
     #[error("it is not Base64")]

@@ -47,11 +47,13 @@ type Object = Map<String, Value>;
 pub fn parse(event: &Object) -> Result<Request, EventError> {
     if let Some(follow) = event.get("follow") {
         let follow = Follow::deserialize(follow);
-        let unreadable = |error: serde_json::Error| EventError::BadFollow(error.to_string());
-        return follow
-            .map(Box::new)
-            .map(Request::Follow)
-            .map_err(unreadable);
+        let follow = follow.map_err(|error| EventError::BadFollow(error.to_string()))?;
+        if let Some(key) = follow.foreign_record() {
+            let (key, id) = (excerpt(key), &follow.event.instance_id);
+            let why = format!("{key:?} is not the key of a record of {id}");
+            return Err(EventError::BadFollow(why));
+        }
+        return Ok(Request::Follow(Box::new(follow)));
     }
     if let Some(sweep) = event.get("sweep") {
         let sweep = Sweep::deserialize(sweep);

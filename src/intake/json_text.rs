@@ -2,9 +2,12 @@
 //! is built.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::intake::error::EventError;
@@ -20,7 +23,7 @@ const MAX_FORM_MEMBERS: usize = 64;
 /// Longest name of a form's member, in bytes.
 const MAX_FORM_NAME_BYTES: usize = 64;
 
-pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Bytes → text: UTF-8, or UTF-16 behind its byte order mark, as PowerShell writes it.
 ///
@@ -95,7 +98,8 @@ fn check_bounds(json: &[u8], max_items: usize) -> Result<(), EventError> {
             }
             b',' => {
                 values += 1;
-                if let Some(Some(items)) = open.last_mut() {
+                // Events stand in the outermost array; one event may hold longer ones.
+                if let [Some(items)] = &mut open[..] {
                     *items += 1;
                     if *items > max_items {
                         return Err(EventError::TooMany(max_items));
@@ -112,6 +116,69 @@ fn check_bounds(json: &[u8], max_items: usize) -> Result<(), EventError> {
         }
     }
     Ok(())
+}
+
+/// Whether an object in the JSON has a member twice. Reading keeps the last of them.
+pub(crate) fn has_duplicates(json: &str) -> bool {
+    serde_json::from_str::<Duplicates>(without_mark(json)).is_ok_and(|Duplicates(found)| found)
+}
+
+struct Duplicates(bool);
+
+impl<'de> Deserialize<'de> for Duplicates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Duplicates;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Duplicates, A::Error> {
+                let (mut names, mut found) = (HashSet::new(), false);
+                while let Some((name, Duplicates(inside))) =
+                    map.next_entry::<String, Duplicates>()?
+                {
+                    found |= inside | !names.insert(name);
+                }
+                Ok(Duplicates(found))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Duplicates, A::Error> {
+                let mut found = false;
+                while let Some(Duplicates(inside)) = items.next_element()? {
+                    found |= inside;
+                }
+                Ok(Duplicates(found))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Duplicates, E> {
+                Ok(Duplicates(false))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Duplicates, E> {
+                Ok(Duplicates(false))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Duplicates, E> {
+                Ok(Duplicates(false))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Duplicates, E> {
+                Ok(Duplicates(false))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Duplicates, E> {
+                Ok(Duplicates(false))
+            }
+
+            fn visit_unit<E>(self) -> Result<Duplicates, E> {
+                Ok(Duplicates(false))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
 }
 
 /// `application/x-www-form-urlencoded`, as CloudMonitor sends it by choice: values that are JSON
@@ -249,6 +316,9 @@ mod tests {
         let many = |item: &str, times: usize| format!("[{}1]", item.repeat(times));
         assert!(read(&many("{},", 9), 10).is_ok());
         assert_eq!(read(&many("{},", 10), 10), Err(EventError::TooMany(10)));
+        // An event's own arrays may be longer.
+        assert!(read(&format!("{{\"tags\": {}}}", many("1,", 99)), 10).is_ok());
+        assert!(read(&format!("[{}]", many("1,", 99)), 10).is_ok());
         // What stands in a text is none of its elements.
         assert!(read(r#"["1,2,3,4,5,6,7,8,9,0,1,2\",3"]"#, 10).is_ok());
         let nested = many(&format!("{},", many("1,", 999)), 999);

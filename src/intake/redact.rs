@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::intake::MAX_EVENTS;
-use crate::intake::json_text::{BYTE_ORDER_MARK, base64_bytes, read};
+use crate::intake::json_text::{has_duplicates, read};
 
 /// Deepest nesting that is looked into, of objects and of JSON as text in JSON. What lies deeper
 /// is left out: no event is read from there.
@@ -55,6 +55,8 @@ pub fn without_headers(text: &str) -> String {
     match read(text, MAX_EVENTS) {
         Ok(value) => match redacted(&value, 0) {
             Some(redacted) => redacted.to_string(),
+            // A member that stands twice is read once, and the other may hold anything.
+            None if has_duplicates(text) => value.to_string(),
             None => text.to_owned(), // Byte for byte.
         },
         Err(_) => cut_before_secrets(text),
@@ -80,25 +82,24 @@ fn redacted(value: &Value, depth: usize) -> Option<Value> {
     }
 }
 
-/// JSON as text in JSON, as queues and topics carry it; also in Base64, as topics of MNS do.
+/// Text in JSON that is read as an event: JSON, a form, or Base64 of it, as queues and topics carry
+/// it. It is read here by what reads it as an event.
 fn json_text(text: &str, depth: usize) -> Option<String> {
-    let text = text.trim_start_matches(|c: char| c == BYTE_ORDER_MARK || c.is_ascii_whitespace());
-    if text.starts_with(['{', '[', '"'])
-        && let Ok(value) = read(text, MAX_EVENTS)
-    {
-        return redacted(&value, depth + 1).map(|redacted| redacted.to_string());
-    }
-    let decoded = base64_bytes(text).and_then(|bytes| String::from_utf8(bytes).ok());
-    match decoded {
-        Some(json) if json.trim_start().starts_with(['{', '[', '"']) => {
-            json_text(&json, depth + 1).map(|redacted| BASE64_STANDARD.encode(redacted))
+    match read(text, MAX_EVENTS) {
+        // What Base64 holds, which may be Base64 again.
+        Ok(Value::String(inner)) if !text.trim_start().starts_with('"') => {
+            json_text(&inner, depth + 1).map(|redacted| BASE64_STANDARD.encode(redacted))
         }
+        Ok(value) => match redacted(&value, depth + 1) {
+            Some(redacted) => Some(redacted.to_string()),
+            None => has_duplicates(text).then(|| value.to_string()),
+        },
         // A part of JSON, or lines of headers.
-        _ if text.starts_with(['{', '[']) || text.contains('\n') => {
+        Err(_) if text.trim_start().starts_with(['{', '[']) || text.contains('\n') => {
             let cut = cut_before_secrets(text);
             (cut != text).then_some(cut)
         }
-        _ => None,
+        Err(_) => None,
     }
 }
 
@@ -300,6 +301,57 @@ mod tests {
         let wrapped = envelopes().into_iter().map(|envelope| envelope.to_string());
         for text in bare.into_iter().chain(wrapped) {
             assert_eq!(events(&without_headers(&text)), events(&text), "{text}");
+        }
+    }
+
+    /// The texts in a kept one, each read by what reads events, down to the last.
+    fn texts_in(text: &str, found: &mut Vec<String>) {
+        fn inside(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(object) => object.values().for_each(|value| inside(value, found)),
+                Value::Array(items) => items.iter().for_each(|value| inside(value, found)),
+                Value::String(text) => texts_in(text, found),
+                _ => {}
+            }
+        }
+        found.push(text.to_owned());
+        if let Ok(value) = read(text, MAX_EVENTS) {
+            inside(&value, found);
+        }
+    }
+
+    #[test]
+    fn what_is_read_as_an_event_is_redacted_however_it_is_encoded() {
+        let request = http("{}").to_string();
+        let marked = format!("\u{feff}{request}");
+        let utf_16: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("x", &request)
+            .append_pair("y", "1")
+            .finish();
+        let twice = format!(r#"{{"x": {request}, "x": 1}}"#);
+        for inner in [
+            BASE64_STANDARD.encode(&request),
+            BASE64_STANDARD.encode(&marked),
+            BASE64_STANDARD.encode(&utf_16),
+            BASE64_STANDARD.encode(BASE64_STANDARD.encode(&utf_16)),
+            form,
+            twice,
+        ] {
+            let sqs =
+                json!({"Records": [{"messageId": "a", "body": inner, "eventSource": "aws:sqs"}]});
+            for text in [
+                inner.clone(),
+                json!({"messageBody": inner}).to_string(),
+                sqs.to_string(),
+            ] {
+                let mut found = Vec::new();
+                texts_in(&without_headers(&text), &mut found);
+                assert!(
+                    !found.iter().any(|text| text.contains("hush")),
+                    "{text}: {found:?}"
+                );
+            }
         }
     }
 

@@ -254,3 +254,93 @@ async fn only_so_many_events_are_followed_at_once() {
         fleet.state().most_calls
     );
 }
+
+/// A follow message that claims a record, as an event's text.
+fn follow_message(instance_id: &str, key: &str) -> String {
+    json!({"version": 1, "follow": {
+        "event": {"instance_id": instance_id, "region_id": "cn-hangzhou",
+                  "cause": {"state_change": "Stopping"}, "event_id": "E-1", "occurred_at": null},
+        "began_at": "2024-03-22T02:04:45Z", "polls": 59,
+        "kept": [{"record": {"instance_id": instance_id, "key": key, "url": "file:///etc/passwd",
+                             "last_update_time": "x", "console_bytes": 1, "gzip_bytes": 1},
+                  "created": true, "freshness": "fresh"}],
+    }})
+    .to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_message_over_http_is_refused() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let key = "i-0/20180322T100457-5891b5b522d5.log.gz";
+    let body = follow_message("i-0", key);
+    let headers = Headers::default();
+    let push = WebhookRequest {
+        headers: &headers,
+        body: body.as_bytes(),
+        is_authenticated: false,
+    };
+    let function_url = json!({"requestContext": {"http": {"method": "POST"}}, "headers": {},
+                              "body": body, "isBase64Encoded": false});
+    let function_url = function_url.to_string();
+    for payload in [
+        Payload::Http(&push),
+        Payload::Invocation(function_url.as_bytes()),
+    ] {
+        let dispatcher = dispatcher(&fleet, &store);
+        let reply = dispatcher
+            .dispatch(payload, Deadline::after(Duration::from_secs(9)))
+            .await;
+        assert_eq!(reply.to_http().0, 400);
+        assert!(fleet.state().asked.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_message_names_records_of_its_own_instance_where_this_archive_has_them() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let dispatcher = dispatcher(&fleet, &store);
+    let key = "i-0/20180322T100457-5891b5b522d5.log.gz";
+    let foreign = follow_message("i-1", key);
+    for text in [foreign, follow_message("i-0", "i-0/../x.log.gz")] {
+        let payload = Payload::Invocation(text.as_bytes());
+        let reply = dispatcher
+            .dispatch(payload, Deadline::after(Duration::from_secs(9)))
+            .await;
+        let error = reply.failure().unwrap();
+        assert_eq!(error.error_type.as_str(), "InvalidEvent");
+        assert!(
+            error.message.contains("is not the key of a record of"),
+            "{error}"
+        );
+    }
+    assert!(fleet.state().asked.is_empty());
+    let own = follow_message("i-0", key);
+    let payload = Payload::Invocation(own.as_bytes());
+    let reply = dispatcher
+        .dispatch(payload, Deadline::after(Duration::from_secs(9)))
+        .await;
+    let answer = reply.to_json().unwrap().to_string();
+    assert!(
+        answer.contains("memory:///i-0/") && !answer.contains("passwd"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_id_that_is_refused_is_told_once() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let dispatcher = dispatcher(&fleet, &store);
+    for event in [
+        json!({"instance_id": "i-../../etc"}),
+        json!({"instance_id": "i-a", "region_id": "i-../../etc"}),
+        json!({"instance_id": "i-a", "account_id": "i-../../etc"}),
+    ] {
+        let text = event.to_string();
+        let payload = Payload::Invocation(text.as_bytes());
+        let reply = dispatcher
+            .dispatch(payload, Deadline::after(Duration::from_secs(9)))
+            .await;
+        let message = reply.failure().unwrap().message;
+        assert_eq!(message.matches("i-../../etc").count(), 1, "{message}");
+    }
+}

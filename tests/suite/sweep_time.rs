@@ -198,3 +198,23 @@ async fn a_sweep_by_webhook_that_cannot_progress_is_an_error_and_no_empty_resume
         (500, &json!("TimeoutTooShort"))
     );
 }
+
+/// The fake's account has one region.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_did_nothing_and_has_no_region_left_is_an_error() {
+    let fleet = FakeFleet::new(3, 100);
+    let message = r#"{"all_regions": true, "resume": {"region_id": "zz-zz"}}"#;
+    let resumed = |done: &str| {
+        let mut sweep: Sweep = serde_json::from_str(message).unwrap();
+        sweep.done = serde_json::from_str(done).unwrap();
+        sweep
+    };
+    let none = r#"{"regions": 0, "instances": 0, "stored": 0, "already_stored": 0, "no_console": 0, "failed": 0}"#;
+    let error = invoke(&fleet, resumed(none), 60.0).await.unwrap_err();
+    assert_eq!(error.error_type(), ErrorType::NoRegion);
+    assert!(error.to_string().contains("zz-zz"), "{error}");
+    // A region that the account has no more ends a sweep that has done the others.
+    let some = none.replace(r#""regions": 0"#, r#""regions": 4"#);
+    let swept = invoke(&fleet, resumed(&some), 60.0).await.unwrap();
+    assert!(matches!(swept, Swept::Whole(tally) if tally.regions == 4));
+}

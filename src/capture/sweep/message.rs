@@ -100,6 +100,15 @@ impl<'de> Deserialize<'de> for Sweep {
             resume,
             done,
         } = Members::deserialize(value).map_err(D::Error::custom)?;
+        if let Some(cursor) = &resume
+            && !all_regions
+            && !regions.is_empty()
+            && !regions.contains(&cursor.region_id)
+        {
+            let region_id = &cursor.region_id;
+            let why = format!("it goes on in {region_id}, which is not among its regions");
+            return Err(D::Error::custom(why));
+        }
         Ok(Self {
             version: VERSION,
             regions,
@@ -147,9 +156,23 @@ impl Cursor {
     }
 }
 
+/// Counts one more. A message may claim any count, and none may end the sweep.
+fn add_one(count: &mut u64) {
+    *count = count.saturating_add(1);
+}
+
 impl Tally {
+    pub(crate) fn end_region(&mut self) {
+        add_one(&mut self.regions);
+    }
+
+    /// Whether any instance was captured, or had no console.
+    pub(crate) fn has_success(&self) -> bool {
+        self.stored > 0 || self.already_stored > 0 || self.no_console > 0
+    }
+
     pub(crate) fn fail(&mut self, what: &str, error: &CaptureError) {
-        self.failed += 1;
+        add_one(&mut self.failed);
         if self.failures.len() < MAX_FAILURES {
             self.failures.push(format!("{what}: {error}"));
         }
@@ -160,11 +183,11 @@ impl Tally {
         instance_id: &InstanceId,
         served: &Result<Outcome, CaptureError>,
     ) {
-        self.instances += 1;
+        add_one(&mut self.instances);
         match served {
-            Ok(Outcome::Stored(_)) => self.stored += 1,
-            Ok(Outcome::AlreadyStored(_)) => self.already_stored += 1,
-            Ok(_) => self.no_console += 1,
+            Ok(Outcome::Stored(_)) => add_one(&mut self.stored),
+            Ok(Outcome::AlreadyStored(_)) => add_one(&mut self.already_stored),
+            Ok(_) => add_one(&mut self.no_console),
             Err(error) => self.fail(instance_id.as_str(), error),
         }
     }
@@ -210,6 +233,43 @@ mod tests {
         ] {
             assert!(read(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn a_count_that_a_message_claims_never_overflows() {
+        let mut tally = Tally {
+            regions: u64::MAX,
+            instances: u64::MAX,
+            stored: u64::MAX,
+            already_stored: u64::MAX,
+            no_console: u64::MAX,
+            failed: u64::MAX,
+            failures: Vec::new(),
+        };
+        let before = tally.clone();
+        tally.end_region();
+        tally.count(
+            &id("i-a"),
+            &Ok(Outcome::Ignored {
+                reason: "r",
+                message: String::new(),
+            }),
+        );
+        tally.fail("i-b", &CaptureError::NoRegion);
+        assert_eq!(tally.failures.len(), 1);
+        tally.failures.clear();
+        assert_eq!(tally, before);
+        assert!(tally.has_success());
+    }
+
+    #[test]
+    fn a_sweep_that_goes_on_in_a_region_it_does_not_have_is_refused() {
+        let error = read(r#"{"regions": ["cn-hangzhou"], "resume": {"region_id": "zz-zz"}}"#);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("zz-zz, which is not among its regions"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -22,12 +22,27 @@ const NAMING_CLAIMS: [&str; 9] = [
     "email",
 ];
 
-/// Members that API Gateway itself adds, or that say that somebody was authorized and not who.
-const BOOKKEEPING: [&str; 8] = [
-    "integrationLatency",
-    "integrationStatus",
-    "isAuthorized",
-    "requestId",
+/// Members that API Gateway itself adds, or that say what was decided and not about whom. In lower
+/// case.
+const BOOKKEEPING: [&str; 22] = [
+    "cachettl",
+    "decision",
+    "effect",
+    "error",
+    "errormessage",
+    "errors",
+    "expires",
+    "expiresin",
+    "message",
+    "reason",
+    "statuscode",
+    "statusdescription",
+    "ttl",
+    "version",
+    "integrationlatency",
+    "integrationstatus",
+    "isauthorized",
+    "requestid",
     "latency",
     "status",
     "scope",
@@ -38,19 +53,30 @@ const BOOKKEEPING: [&str; 8] = [
 const KNOWN: [&str; 5] = ["principalId", "claims", "jwt", "iam", "lambda"];
 
 /// What authorizers write for a sender they do not know, and what templates leave of an empty value.
-const NOBODY: [&str; 12] = [
-    "anonymous",
+const NOBODY: [&str; 14] = [
     "anon",
+    "false",
     "guest",
     "nil",
     "nobody",
+    "n/a",
+    "na",
+    "no",
     "none",
     "null",
     "public",
-    "unauthenticated",
+    "true",
     "undefined",
-    "unknown",
+    "yes",
+];
+
+/// What the names of nobody begin with, such as `anonymousUser`.
+const NOBODY_STARTS: [&str; 5] = [
+    "anonymous",
+    "denied",
+    "unauthenticated",
     "unauthorized",
+    "unknown",
 ];
 
 /// CloudFront signs with this role for every viewer (origin access control), so it names
@@ -66,6 +92,9 @@ pub fn names_sender(context: &Map<String, Value>) -> bool {
 fn authorizer_names(authorizer: &Map<String, Value>) -> bool {
     let object = |name| authorizer.get(name).and_then(Value::as_object);
     let jwt = object("jwt").and_then(|jwt| jwt.get("claims")?.as_object());
+    if denies(authorizer) {
+        return false;
+    }
     authorizer.get("principalId").is_some_and(is_name)
         || object("claims").is_some_and(claims_name)
         || jwt.is_some_and(claims_name)
@@ -84,9 +113,25 @@ fn claims_name(claims: &Map<String, Value>) -> bool {
 
 /// What a Lambda authorizer says of the sender; the names of its members are its own.
 fn context_names(context: &Map<String, Value>) -> bool {
-    context
-        .iter()
-        .any(|(name, value)| !BOOKKEEPING.contains(&name.as_str()) && is_name(value))
+    let is_about_sender = |name: &str| !BOOKKEEPING.contains(&name.to_ascii_lowercase().as_str());
+    !denies(context)
+        && context
+            .iter()
+            .any(|(name, value)| is_about_sender(name) && is_name(value))
+}
+
+/// Whether an authorizer says that the sender is not authorized. Platforms end such a request, but
+/// an authorizer may also allow it and leave the decision to the function.
+fn denies(context: &Map<String, Value>) -> bool {
+    context.iter().any(|(name, value)| {
+        let word = value.as_str().unwrap_or_default().trim().to_lowercase();
+        match name.to_ascii_lowercase().as_str() {
+            "isauthorized" => *value == Value::Bool(false) || word == "false",
+            "effect" | "decision" => word.starts_with("deny") || word.starts_with("denied"),
+            "error" | "errors" | "errormessage" => !value.is_null() && *value != Value::Bool(false),
+            _ => false,
+        }
+    })
 }
 
 /// `authorizer.iam` of function URLs and HTTP APIs.
@@ -119,9 +164,13 @@ fn is_name(value: &Value) -> bool {
     match value {
         Value::String(text) => {
             let text = text.trim().to_lowercase();
-            text.chars().any(char::is_alphanumeric) && !NOBODY.contains(&text.as_str())
+            let is_number_of_nobody = text.parse().is_ok_and(|number: f64| number <= 0.0);
+            text.chars().any(char::is_alphanumeric)
+                && !is_number_of_nobody
+                && !NOBODY.contains(&text.as_str())
+                && !NOBODY_STARTS.iter().any(|start| text.starts_with(start))
         }
-        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Number(number) => number.as_f64().is_some_and(|number| number > 0.0),
         _ => false,
     }
 }
@@ -191,6 +240,24 @@ mod tests {
             json!({"lambda": {"user": {}, "groups": []}}),
             json!({"lambda": null, "user": "a"}),
             json!({"lambda": {"user": "guest"}}),
+            json!({"lambda": {"isAuthorized": false, "reason": "x"}}),
+            json!({"lambda": {"isAuthorized": "false", "user": "a"}}),
+            json!({"lambda": {"effect": "Deny"}}),
+            json!({"lambda": {"Effect": "Deny", "user": "a"}}),
+            json!({"lambda": {"error": "denied"}}),
+            json!({"lambda": {"error": "denied", "user": "a"}}),
+            json!({"lambda": {"message": "Forbidden"}}),
+            json!({"lambda": {"reason": "no token given"}}),
+            json!({"lambda": {"cacheTtl": 300}}),
+            json!({"lambda": {"isAdmin": "false"}}),
+            json!({"lambda": {"tenant": "n/a"}}),
+            json!({"principalId": "0"}),
+            json!({"principalId": "false"}),
+            json!({"principalId": "-1"}),
+            json!({"principalId": -1}),
+            json!({"principalId": "anonymousUser"}),
+            json!({"principalId": "unauthenticated user"}),
+            json!({"principalId": "user", "isAuthorized": false}),
         ] {
             check(&json!({"authorizer": authorizer}), false);
             check(&json!({"authorizer": authorizer, "identity": null}), false);
