@@ -109,7 +109,7 @@ pub mod acs3 {
 
     /// Lower-case hexadecimal HMAC-SHA256; the key is the secret as it is.
     pub fn signature(secret: &Secret, string_to_sign: &str) -> String {
-        hex(&hmac::<Hmac<Sha256>>(
+        hex::encode(hmac::<Hmac<Sha256>>(
             secret.expose().as_bytes(),
             string_to_sign,
         ))
@@ -126,7 +126,7 @@ pub mod acs3 {
 
 /// Lower-case hexadecimal SHA-256.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn hmac<M: hmac::Mac + hmac::KeyInit>(key: &[u8], message: &str) -> Vec<u8> {
@@ -135,10 +135,6 @@ fn hmac<M: hmac::Mac + hmac::KeyInit>(key: &[u8], message: &str) -> Vec<u8> {
     let mut mac = <M as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message.as_bytes());
     mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -45,13 +45,10 @@ impl TryFrom<String> for ConsoleDigest {
 
     fn try_from(hex: String) -> Result<Self, InvalidDigest> {
         let mut bytes = [0; 32];
-        if hex.len() != 64 || !hex.bytes().all(is_lower_hex) {
+        if !hex.bytes().all(is_lower_hex) {
             return Err(InvalidDigest);
         }
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            let digits = &hex[2 * index..2 * index + 2];
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidDigest)?;
-        }
+        hex::decode_to_slice(hex, &mut bytes).map_err(|_| InvalidDigest)?;
         Ok(Self(bytes))
     }
 }
@@ -77,7 +74,7 @@ impl ConsoleDigest {
 
 impl fmt::Display for ConsoleDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 

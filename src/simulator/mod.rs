@@ -753,5 +753,5 @@ fn request_id() -> String {
     let mut bytes = [0; 16];
     // An ID in an answer for people to look at: zeros would do, too.
     let _ = getrandom::fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    hex::encode_upper(bytes)
 }

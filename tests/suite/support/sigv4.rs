@@ -28,10 +28,10 @@ pub fn is_good(service: &str, headers: &HeaderMap, path: &str, body: &[u8]) -> b
         .split(';')
         .map(|name| format!("{name}:{}\n", header(name).unwrap_or_default().trim()))
         .collect();
-    let payload = hex(&Sha256::digest(body));
+    let payload = hex::encode(Sha256::digest(body));
     let canonical = format!("POST\n{path}\n\n{canonical_headers}\n{names}\n{payload}");
     let time = header("x-amz-date").unwrap_or_default();
-    let hash = hex(&Sha256::digest(canonical.as_bytes()));
+    let hash = hex::encode(Sha256::digest(canonical.as_bytes()));
     let string_to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
     let mut key = format!("AWS4{SECRET_ACCESS_KEY}").into_bytes();
     for word in scope.split('/') {
@@ -41,15 +41,11 @@ pub fn is_good(service: &str, headers: &HeaderMap, path: &str, body: &[u8]) -> b
     access_key_id == ACCESS_KEY_ID
         && signs_host
         && scope.ends_with(&format!("/us-east-1/{service}/aws4_request"))
-        && hex(&hmac(&key, &string_to_sign)) == signature
+        && hex::encode(hmac(&key, &string_to_sign)) == signature
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
