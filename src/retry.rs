@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
-/// The first pause is at most this long; each next may be twice as long.
+/// The first pause is at most this long; each next may be twice as long, the last 12.8 s.
 const FIRST_CEILING: Duration = Duration::from_millis(200);
-const LAST_CEILING: Duration = Duration::from_secs(20);
 /// Tries of one call, the first included. Their pauses add up to 25 s at most, 13 s on average.
 const MAX_ATTEMPTS: usize = 8;
 /// Who is throttled in one minute may not call before the next, so pauses are that much longer.
@@ -93,11 +91,7 @@ where
     E: Retryable,
     F: Future<Output = Result<T, E>>,
 {
-    let mut ceilings = ExponentialBuilder::new()
-        .with_min_delay(FIRST_CEILING)
-        .with_max_delay(LAST_CEILING)
-        .with_max_times(MAX_ATTEMPTS - 1)
-        .build();
+    let mut ceilings = ceilings();
     let (mut last, mut signed_again) = (None, false);
     loop {
         let error = match tokio::time::timeout_at(deadline.at, attempt()).await {
@@ -121,6 +115,12 @@ where
         }
         last = Some(error);
     }
+}
+
+/// The longest pause after each attempt but the last.
+fn ceilings() -> impl Iterator<Item = Duration> {
+    let doubled = |ceiling: &Duration| Some(*ceiling * 2);
+    std::iter::successors(Some(FIRST_CEILING), doubled).take(MAX_ATTEMPTS - 1)
 }
 
 /// Full jitter: callers that failed together do not come back together. `jitter` is 0 to 1.
@@ -273,6 +273,12 @@ mod tests {
         assert_eq!(shown(450), "a call timed out after 0.5 s");
         assert_eq!(shown(1600), "a call timed out after 1.6 s");
         assert_eq!(shown(60_000), "a call timed out after 60 s");
+    }
+
+    #[test]
+    fn ceilings_double_from_a_fifth_of_a_second() {
+        let ceilings: Vec<_> = ceilings().map(|ceiling| ceiling.as_millis()).collect();
+        assert_eq!(ceilings, [200, 400, 800, 1600, 3200, 6400, 12_800]);
     }
 
     proptest::proptest! {
