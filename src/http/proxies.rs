@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use url::{Host, Url};
 
 /// The proxies of the environment, as curl and the SDKs read them.
@@ -22,8 +23,8 @@ enum Exception {
     Everything,
     /// A host, and every name below it; with a port, that port only.
     Domain(String, Option<u16>),
-    /// An address, or a network of so many leading bits.
-    Network(IpAddr, u8, Option<u16>),
+    /// An address, or a network.
+    Network(IpNet, Option<u16>),
 }
 
 /// The metadata services of Alibaba Cloud and of AWS. What is asked there is about this machine, and
@@ -97,27 +98,22 @@ impl Exception {
         }
         let unbracketed = |text: &str| text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         if let Some(address) = unbracketed(word) {
-            return Some(Self::network(address, None, None));
+            return Some(Self::Network(address.into(), None));
         }
         if let Some((address, bits)) = word.split_once('/') {
-            let (address, bits) = (unbracketed(address)?, bits.parse().ok()?);
-            return Some(Self::network(address, Some(bits), None));
+            let network = IpNet::new(unbracketed(address)?, bits.parse().ok()?);
+            return Some(Self::Network(network.ok()?, None));
         }
         let (host, port) = match word.rsplit_once(':') {
             Some((host, port)) => (host, Some(port.parse().ok()?)),
             None => (word, None),
         };
         if let Some(address) = unbracketed(host) {
-            return Some(Self::network(address, None, port));
+            return Some(Self::Network(address.into(), port));
         }
         let name = host.trim_start_matches("*.").trim_matches('.');
         let name = name.to_ascii_lowercase();
         (!name.is_empty()).then_some(Self::Domain(name, port))
-    }
-
-    fn network(address: IpAddr, bits: Option<u8>, port: Option<u16>) -> Self {
-        let whole = if address.is_ipv4() { 32 } else { 128 };
-        Self::Network(address, bits.unwrap_or(whole).min(whole), port)
     }
 
     fn covers(&self, url: &Url) -> bool {
@@ -130,20 +126,13 @@ impl Exception {
                 let below = host.strip_suffix(name.as_str());
                 below.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) && is_port(port)
             }),
-            Self::Network(network, bits, port) => {
+            Self::Network(network, port) => {
                 let address = match url.host() {
                     Some(Host::Ipv4(address)) => IpAddr::V4(address),
                     Some(Host::Ipv6(address)) => address.to_canonical(),
                     _ => return false,
                 };
-                let leading = |address: &IpAddr| match address {
-                    IpAddr::V4(a) => u128::from(a.to_bits()) << 96,
-                    IpAddr::V6(a) => a.to_bits(),
-                };
-                let differ = leading(network) ^ leading(&address);
-                network.is_ipv4() == address.is_ipv4()
-                    && differ.leading_zeros() >= u32::from(*bits)
-                    && is_port(port)
+                network.contains(&address) && is_port(port)
             }
         }
     }
@@ -216,6 +205,7 @@ mod tests {
             ("https://a.corp/", "none"),
             ("https://upper.org/", "none"),
             ("https://10.200.0.1/", "none"),
+            ("https://[::ffff:10.200.0.1]/", "none"),
             ("https://11.0.0.1/", "secure"),
             ("https://192.0.2.7/", "none"),
             ("https://192.0.2.8/", "secure"),
@@ -229,10 +219,10 @@ mod tests {
             assert_eq!(host(&proxies(no_proxy), url), proxy, "{url}");
         }
         assert_eq!(host(&proxies("*"), "https://example.com/"), "none");
-        assert_eq!(
-            host(&proxies("10.0.0.0/99,:,[,/8"), "https://a.b/"),
-            "secure"
-        );
+        let unreadable = proxies("10.0.0.0/99,2001:db8::/129,:,[,/8");
+        for url in ["https://a.b/", "https://10.0.0.0/", "https://[2001:db8::]/"] {
+            assert_eq!(host(&unreadable, url), "secure", "{url}");
+        }
     }
 
     #[test]
