@@ -4,21 +4,26 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use icu_properties::props::DefaultIgnorableCodePoint;
+use icu_properties::{CodePointSetData, CodePointSetDataBorrowed};
+
 /// Whether a character acts on a terminal, reorders the text around it, or does not show: controls
 /// (C0, DEL and C1), direction marks, line separators, tags, and characters without a width.
 ///
-/// Source: `Bidi_Control` and `Default_Ignorable_Code_Point` of Unicode 16's `PropList.txt` and
-/// `DerivedCoreProperties.txt`, without the variation selectors, which follow a visible character.
+/// Source: Unicode's `Default_Ignorable_Code_Point`, which has every direction mark, without the
+/// variation selectors, which follow a visible character; the two separators and the annotations of
+/// chapter 23.
 pub fn is_active(c: char) -> bool {
+    const IGNORABLE: CodePointSetDataBorrowed<'static> =
+        CodePointSetData::new::<DefaultIgnorableCodePoint>();
     if c < '\u{7f}' {
         return c < ' ';
     }
-    c.is_control()
-        || matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    match c {
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' => true,
+        '\u{fe00}'..='\u{fe0f}' => false,
+        c => IGNORABLE.contains(c),
+    }
 }
 
 /// A text on one line, with every active character spelled out, as `\u{202e}` or `\n`.

@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use flate2::{Compression, GzBuilder};
 use jiff::Timestamp;
+use percent_encoding::percent_encode_byte;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::key::{ConsoleDigest, FailedKey, MarkerKey, RecordKey, VerdictKey};
@@ -263,7 +264,7 @@ fn metadata_value(text: &str) -> String {
         match byte {
             b'!'..=b'~' if byte != b'%' => value.push(char::from(byte)),
             b' ' if !value.is_empty() => value.push(' '),
-            _ => value.push_str(&format!("%{byte:02X}")),
+            _ => value.push_str(percent_encode_byte(byte)),
         }
     }
     value
