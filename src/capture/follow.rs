@@ -1,9 +1,9 @@
-//! Following a console until it has settled: what was seen of it, whether that is fresh, and when
-//! to look again. Time and chance are passed in.
+//! The state of following one event: what ECS returned, whether it is fresh, and when to ask again.
+//! Callers pass in the time and the jitter.
 //!
-//! ECS's cache lags the guest by about a minute, and right after a reboot it may still have the
-//! boot before. One look would miss the last words, or the new ones. How often ECS is asked, and
-//! for how long, is in [`Plan`].
+//! ECS's cache lags the guest by about a minute. Right after a reboot it may still have the previous
+//! boot. A single poll would miss the last words or the new boot. [`Plan`] says how often and how
+//! long ECS is asked.
 
 use std::time::Duration;
 
@@ -21,36 +21,34 @@ mod plan;
 
 pub use plan::{CACHE_LAG, Plan, QUIET_TIME};
 
-/// Most polls of one event, whatever a message says.
+/// Upper limit of polls for one event, whatever a message claims.
 const MAX_POLLS: u32 = 60;
-/// Bytes at the end of a console that are searched for a login prompt.
+/// How many bytes at the end of a console are searched for a login prompt.
 const PROMPT_BYTES: usize = 512;
 
-/// Which form of follow messages this program writes. It stands beside the [`Follow`] in a message.
+/// Version of the follow messages that this program writes. It stands beside the [`Follow`].
 ///
-/// While a new version is rolled out, each version reads messages of the other. So members are only
-/// ever added, as optional ones, and never to [`Follow`] itself: version 0, which wrote no number,
-/// refuses a message with members there that it does not know. Within `event`, `seen` and `kept` it
-/// passes over them.
+/// During a roll-out, the old and the new version read each other's messages. So new members are
+/// optional, and never in [`Follow`] itself: version 0, which wrote no number, refuses unknown
+/// members there. It ignores unknown members of `event`, `seen` and `kept`.
 pub const MESSAGE_VERSION: u32 = 1;
 
-/// An event that is being followed. It is what a follow message carries from one invocation to
-/// the next.
+/// An event that is being followed. A follow message carries it from one invocation to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Follow {
     /// The event.
     pub event: InstanceEvent,
-    /// When it was first served.
+    /// When the function first served it.
     pub began_at: Timestamp,
-    /// How often ECS was asked.
+    /// How often ECS was asked so far.
     polls: u32,
-    /// The console that came last.
+    /// The latest console.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<Seen>,
-    /// Why there was none, at the last poll.
+    /// Why the last poll returned no console.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<Absent>,
-    /// What is stored, oldest first.
+    /// Stored records, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Kept>,
 }
@@ -69,9 +67,9 @@ pub struct Absent {
 pub struct Kept {
     /// Where.
     pub record: StoredRecord,
-    /// Whether it was not there before.
+    /// Whether this event created it.
     pub created: bool,
-    /// What its metadata says, where this event created it.
+    /// The freshness in its metadata, if this event created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freshness: Option<Freshness>,
 }
@@ -80,20 +78,20 @@ pub struct Kept {
 struct Seen {
     sha256: ConsoleDigest,
     bytes: usize,
-    /// It was updated after the event.
+    /// ECS updated it after the event.
     is_newer: bool,
     /// It ends at a login prompt that came after the event.
     has_login_prompt: bool,
-    /// How many polls in a row brought the same. Only messages of version 0 are read by it.
+    /// How many polls in a row returned the same console. Only version 0 decides by it.
     polls: u32,
-    /// When it came first. `None` where it came from version 0, and where there was no console in
-    /// between: what was stopped may go on.
+    /// When ECS first returned it. `None` after a message of version 0, and after a poll without a
+    /// console: a stopped guest may have continued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     same_since: Option<Timestamp>,
-    /// It stayed the same for [`QUIET_TIME`].
+    /// It has not changed for [`QUIET_TIME`].
     #[serde(default)]
     is_quiet: bool,
-    /// It could not be decoded.
+    /// It could not be decoded from Base64.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_undecoded: bool,
 }
@@ -101,33 +99,33 @@ struct Seen {
 /// How a console differs from the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// There was none before.
+    /// It is the first.
     First,
     /// It is the same.
     Unchanged,
-    /// It begins with the one before, so nothing is lost with that.
+    /// It begins with the previous one, so it contains all of it.
     Extended,
-    /// The ring has rolled, or the instance has started anew: bytes of the one before are gone.
+    /// Bytes of the previous one are gone: the ring has rolled, or the instance has restarted.
     Replaced,
 }
 
-/// What becomes of a console that came.
+/// What to do with a console that ECS returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeping {
-    /// Nothing: it is the one before.
+    /// Nothing: it is the same as before.
     Nothing,
-    /// It waits in memory, because the next one may extend it.
+    /// Hold it in memory, because the next one may extend it.
     InMemory,
-    /// It is stored before anything else.
+    /// Store it at once.
     Store,
 }
 
 impl Change {
-    /// What becomes of a console that differs from the one before in this way. `in_memory`: the
-    /// process waits for the next look itself, and need not store what only grows. A message
-    /// carries no console.
+    /// What to do with a console after this change. `in_memory`: this process makes the next poll
+    /// itself, so it need not store a console that only grows. Without it a message continues the
+    /// event, and a message carries no console.
     ///
-    /// Where it is [`Replaced`](Self::Replaced), the one before that waits in memory is stored first.
+    /// After [`Replaced`](Self::Replaced), store the console in memory first.
     pub fn keeping(self, in_memory: bool) -> Keeping {
         match self {
             // It may be the last words of a crash.
@@ -140,7 +138,7 @@ impl Change {
 }
 
 impl Follow {
-    /// A key among the kept ones that is not that of a record of this event's instance.
+    /// A key in [`kept`](Self::kept) that is not a record's key of this event's instance, if any.
     pub fn foreign_record(&self) -> Option<&str> {
         let is_own = |key: &str| {
             RecordKey::parse(key).is_some_and(|key| key.instance_id == self.event.instance_id)
@@ -149,7 +147,7 @@ impl Follow {
         keys.find(|key| !is_own(key))
     }
 
-    /// An event that is served for the first time.
+    /// Begins to follow an event.
     pub fn begin(event: InstanceEvent, now: Timestamp) -> Self {
         Self {
             event,
@@ -161,7 +159,7 @@ impl Follow {
         }
     }
 
-    /// Takes note of a console that came. It is not empty.
+    /// Records a poll that returned a console. The console is not empty.
     pub fn record_poll(&mut self, console: &ConsoleOutput, now: Timestamp) -> Change {
         self.polls = self.polls.saturating_add(1);
         self.absent = None;
@@ -176,15 +174,15 @@ impl Follow {
             },
         };
         let was_newer = self.seen.as_ref().is_some_and(|seen| seen.is_newer);
-        // What could be decoded this time and not before may be the same console.
+        // A console that could not be decoded before may be the same one.
         let is_comparable =
             (self.seen.as_ref()).is_some_and(|seen| seen.is_undecoded == console.is_undecoded);
         let has_changed = is_comparable && matches!(change, Change::Extended | Change::Replaced);
         let is_dated_newer =
             UpdateTime::can_show(&console.last_update_time, self.event_at(), now) == Some(true);
-        // A change since the first look is a sign of life, whatever the time says.
+        // A change since the first poll proves that the guest writes, whatever the time says.
         let is_newer = is_dated_newer || has_changed || was_newer;
-        // Until the cache has caught up with the event, a change may show what came before it.
+        // Until the cache has caught up with the event, a change may show output from before it.
         let has_caught_up = elapsed(self.event_at(), now) >= CACHE_LAG;
         let before = self.seen.as_ref().filter(|_| change == Change::Unchanged);
         let same_since = before.and_then(|seen| seen.same_since).unwrap_or(now);
@@ -202,7 +200,7 @@ impl Follow {
         change
     }
 
-    /// Takes note that no console came.
+    /// Records a poll that returned no console.
     pub fn record_absence(&mut self, reason: NoConsole, code: String) {
         self.polls = self.polls.saturating_add(1);
         self.absent = Some(Absent { reason, code });
@@ -211,7 +209,7 @@ impl Follow {
         }
     }
 
-    /// What the console that came last shows. `None` for a cause that happened at no moment.
+    /// Freshness of the latest console. `None` for causes without a moment, such as a sweep.
     pub fn freshness(&self) -> Option<Freshness> {
         let seen = self.seen.as_ref()?;
         let plan = Plan::of(&self.event.cause)?;
@@ -222,8 +220,8 @@ impl Follow {
         })
     }
 
-    /// How long to wait before the next poll, within `budget` from the first. `None` when there
-    /// is nothing more to wait for. `jitter` is 0 to 1.
+    /// Time until the next poll, within `budget` from the first. `None` when following has ended.
+    /// `jitter` is 0 to 1.
     pub fn next_pause(&self, budget: Duration, now: Timestamp, jitter: f64) -> Option<Duration> {
         let plan = Plan::of(&self.event.cause)?;
         let is_final = (self.absent.as_ref()).is_some_and(|absent| !absent.reason.is_transient());
@@ -233,8 +231,8 @@ impl Follow {
         plan.next_pause(elapsed(self.began_at, now), budget, jitter)
     }
 
-    /// Whether a record is known to be stored, so that it need not be put again. It is the last of
-    /// [`kept`](Self::kept) from then on, as its console came last.
+    /// Whether the record at `key` is stored already, so that it need not be put again. If so, it
+    /// becomes the last of [`kept`](Self::kept), because its console is the latest.
     pub fn already_kept(&mut self, key: &str) -> bool {
         let Some(known) = self.kept.iter().position(|kept| kept.record.key == key) else {
             return false;
@@ -244,14 +242,14 @@ impl Follow {
         true
     }
 
-    /// What is to be written beside the record that was kept last, because its metadata does not
-    /// say it: metadata is written when a console is first stored, and never replaced.
+    /// The freshness to write as a verdict beside the last record, if the record's metadata does not
+    /// say it. Metadata is written once, when a console is first stored.
     pub fn verdict(&self) -> Option<Freshness> {
         let (freshness, last) = (self.freshness()?, self.kept.last()?);
         let is_said = match last.freshness.filter(|_| last.created) {
             Some(said) => said == freshness,
-            // Another event stored it, and its metadata cannot be seen from here. Of a console at
-            // a prompt that event said as much.
+            // Another event stored it, and this one does not know its metadata. A console at a
+            // prompt was `fresh` for that event, too.
             None => freshness != Freshness::Fresh || self.ends_at_prompt(),
         };
         (!is_said).then_some(freshness)
@@ -261,8 +259,7 @@ impl Follow {
         self.event.occurred_at.unwrap_or(self.began_at)
     }
 
-    /// A prompt of the boot before settles nothing, nor does its silence, so the console must be
-    /// newer in any case.
+    /// A prompt or a silence of the previous boot does not settle it, so the console must be newer.
     fn has_settled(&self, plan: Plan) -> bool {
         let is_settled = |seen: &Seen| {
             seen.is_newer && (seen.is_quiet || plan.ends_at_prompt && seen.has_login_prompt)
@@ -275,14 +272,13 @@ impl Follow {
     }
 }
 
-/// Zero where clocks disagree on what came first.
+/// Time from `since` to `now`. Zero if the clocks disagree about the order.
 fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     let elapsed = now.duration_since(since).max(SignedDuration::ZERO);
     elapsed.unsigned_abs()
 }
 
-/// Whether the last line asks for a login: `hostname login: `, with whatever the terminal was told
-/// behind it.
+/// Whether the last line asks for a login: `hostname login: `. Escape sequences may follow it.
 fn has_login_prompt(plain: &[u8]) -> bool {
     let tail = &plain[plain.len().saturating_sub(PROMPT_BYTES)..];
     let mut text = String::from_utf8_lossy(tail).into_owned();

@@ -1,6 +1,6 @@
 //! The use case: one event in, one [`Outcome`] out. Start reading here.
 
-pub mod follow; // what was seen of a console, and when to look again (pure)
+pub mod follow; // what ECS returned so far, and when to ask again (pure)
 pub mod sweep; // the same for every instance of whole regions
 
 use std::time::Duration;
@@ -26,56 +26,57 @@ use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::{PutOutcome, Store, StoreError};
 
-/// What a capture has whose sender waits for an HTTP answer. They wait 2 s or more, CloudMonitor 5 s.
-/// What is not captured by then goes to the follow queue, or the sender is asked to send it again.
+/// Time for a capture whose sender waits for an HTTP answer. Senders wait 2 s or more, CloudMonitor
+/// 5 s. An event that is not captured by then goes to the follow queue, or the answer asks the
+/// sender to send it again.
 pub(crate) const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
 
-/// Kept of an invocation's time for the last poll and for storing what it brings.
+/// Part of an invocation's time that the last poll and the storing of its console need.
 const POLL_RESERVE: Duration = Duration::from_secs(5);
 
-/// Until an event that could not be captured at once is served again.
+/// Delay before the follow queue brings back an event that could not be captured at once.
 const DEFER_PAUSE: Duration = Duration::from_secs(5);
 
-/// Kept of an invocation's time for storing what is in memory, and an event that failed, when ECS
-/// never answers.
+/// Part of an invocation's time for storing consoles in memory and failed events, in case ECS never
+/// answers.
 const KEEP_RESERVE: Duration = Duration::from_secs(2);
 
-/// Keeps consoles: asks a source, writes to a store.
+/// Captures consoles: it asks a source and writes to a store.
 #[derive(Debug, Clone)]
 pub struct Archiver<C, S> {
     /// Where consoles come from.
     pub source: C,
-    /// Where they go.
+    /// Where they are stored.
     pub store: S,
-    /// The region of events that name none.
+    /// Region for events that name none.
     pub default_region: Option<RegionId>,
-    /// How long a console is followed from its event on. Zero: what ECS has is kept, and no more.
+    /// How long a console is followed after its event. Zero: store what ECS has now, and stop.
     pub follow_budget: Duration,
-    /// Brings an event back to be followed further. Without it the process waits.
+    /// Brings an event back later to follow it further. Without a queue the process itself waits.
     pub follow_queue: Option<Queue>,
-    /// The time of day, by which a console is followed.
+    /// The time of day. Following is timed by it.
     pub clock: WallClock,
 }
 
 /// What became of an event so far.
 #[derive(Debug)]
 pub enum Progress {
-    /// It is done with.
+    /// It has ended.
     Done(Outcome),
-    /// What ECS had is stored, and the console is to be asked for again in this process.
+    /// What ECS had is stored, and this process asks for the console again.
     Following(Box<Following>),
 }
 
-/// An event between two polls. Only [`Archiver::finish`] ends it without loss.
+/// An event between two polls. Only [`Archiver::finish`] ends it without losing a console.
 #[derive(Debug)]
 pub struct Following {
     follow: Follow,
-    /// The console that came last, where it extends what is stored.
+    /// The latest console, if it extends what is stored.
     held: Option<PendingConsole>,
     pause: Duration,
 }
 
-/// A console that is in memory only.
+/// A console that is only in memory so far.
 struct PendingConsole {
     console: ConsoleOutput,
     freshness: Option<Freshness>,
@@ -87,24 +88,24 @@ impl std::fmt::Debug for PendingConsole {
     }
 }
 
-/// An event that is not done with. It must come again, or end where someone looks at it.
+/// Why an event was not captured. The platform must deliver it again, or keep it for a person.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The event names no region and none is configured.
     #[error("the event names no region: set ALIBABA_CLOUD_REGION_ID to the instances' region")]
     NoRegion,
-    /// A sweep that did nothing yet is to go on in a region that is not listed, nor any after it.
+    /// A sweep did nothing yet, and ECS lists neither the region it continues in nor a later one.
     #[error(
         "the sweep goes on in {0}, and ECS lists neither it nor a region after it: begin the sweep anew"
     )]
     RegionGone(RegionId),
-    /// ECS gave no console output and no reason that settles it.
+    /// ECS gave neither a console output nor a final reason.
     #[error(transparent)]
     Ecs(#[from] EcsError),
-    /// The archive did not take it.
+    /// The archive did not store it.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The follow queue did not take it.
+    /// The follow queue did not accept the message.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// A sweep made no progress.
@@ -116,7 +117,7 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
-    /// Whether the same event may succeed a little later, with nobody mending anything.
+    /// Whether the same event may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Ecs(error) => error.is_transient(),
@@ -126,7 +127,7 @@ impl CaptureError {
         }
     }
 
-    /// A name that stays the same between versions, for alarms.
+    /// A name for alarms. It stays the same between versions.
     pub fn error_type(&self) -> ErrorType {
         match self {
             Self::NoRegion | Self::RegionGone(_) => ErrorType::NoRegion,
@@ -171,7 +172,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         self.poll(follow, None, deadline).await
     }
 
-    /// Goes on with an event that was served before, up to the next wait.
+    /// Continues an event from a follow message, up to the next wait.
     ///
     /// # Errors
     /// [`CaptureError`] when the event must come again.
@@ -181,14 +182,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
         for Kept { record, .. } in &mut follow.kept {
-            // A message names records by their keys. Where they are, this archive says.
+            // A message names records by their keys. This archive knows their addresses.
             record.url = self.store.url(&record.key);
             record.instance_id = follow.event.instance_id.clone();
         }
         self.poll(follow, None, deadline).await
     }
 
-    /// Keeps the console output ECS has cached now, and follows it as the event asks.
+    /// Stores the console output that ECS has now, and follows it as the cause requires.
     ///
     /// # Errors
     /// [`CaptureError`] when the event must come again.
@@ -203,7 +204,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
     }
 
-    /// Follows an event to its end: until its console has settled, or there is no time left.
+    /// Follows an event until its console has settled or the time is over.
     ///
     /// # Errors
     /// [`CaptureError`] when the event must come again.
@@ -230,8 +231,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
     }
 
-    /// What can be answered before an event is followed. Who is answered does not deliver it
-    /// again, so that it had no console yet is kept, too.
+    /// The outcome to answer before an event is followed. After an answer the sender does not deliver
+    /// the event again, so a marker is stored if there was no console yet.
     ///
     /// # Errors
     /// [`CaptureError`] when the event must come again.
@@ -247,11 +248,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(following_outcome(follow, *pause))
     }
 
-    /// An event whose sender cannot wait, and that could not be captured: the queue brings it back
-    /// where there is one.
+    /// Sends an event to the follow queue that could not be captured while its sender waits.
     ///
     /// # Errors
-    /// `error`, why it could not be captured, or [`CaptureError`] of the queue.
+    /// `error`, the reason for the failed capture, if there is no queue. Else the error of the queue.
     pub async fn defer_to_queue(
         &self,
         event: InstanceEvent,
@@ -267,7 +267,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(following_outcome(&follow, DEFER_PAUSE))
     }
 
-    /// Asks ECS once, and stores what must not be lost before the next time.
+    /// Asks ECS once, and stores what must not be lost before the next poll.
     async fn poll(
         &self,
         mut follow: Follow,
@@ -277,7 +277,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let source = Retrying::new(&self.source, deadline.with_reserve(KEEP_RESERVE));
         let (region_id, instance_id) = (self.region_id(&follow.event)?, &follow.event.instance_id);
         let answer = if instance_id.is_first_generation() {
-            // ECS keeps none of theirs, so it need not be asked.
+            // ECS keeps no console of first-generation instances.
             Err(EcsError::NoConsole {
                 code: String::new(),
                 reason: NoConsole::NotSupported,
@@ -326,7 +326,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         })))
     }
 
-    /// Stores what is left, and says what became of the event.
+    /// Stores what is still in memory, and returns the outcome of the event.
     async fn settle(
         &self,
         mut follow: Follow,
@@ -343,14 +343,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 freshness,
                 earlier: earlier.iter().map(|kept| kept.record.url.clone()).collect(),
             };
-            // Events are delivered at least once, and a console need not change between two.
+            // Events are delivered at least once, and the console may be the same each time.
             return Ok(if follow.kept.iter().any(|kept| kept.created) {
                 Outcome::Stored(stored)
             } else {
                 Outcome::AlreadyStored(stored)
             });
         }
-        // Nothing was kept, so the last poll brought nothing; the reason is there.
+        // Nothing was stored, so the last poll returned no console, and `absent` has the reason.
         let absent = follow.absent.clone().unwrap_or(Absent {
             reason: NoConsole::Empty,
             code: String::new(),
@@ -412,13 +412,13 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(())
     }
 
-    /// Says beside the last record what it shows as of the end, where its metadata does not.
+    /// Stores a verdict beside the last record if its metadata does not say the final freshness.
     async fn keep_verdict(&self, follow: &Follow, deadline: Deadline) -> Result<(), CaptureError> {
         let (Some(freshness), Some(last)) = (follow.verdict(), follow.kept.last()) else {
             return Ok(());
         };
         let Some(record) = RecordKey::parse(&last.record.key) else {
-            return Ok(()); // A message from outside names what no version stored.
+            return Ok(()); // No version of this program stored such a key.
         };
         let verdict = Verdict::new(&follow.event, record, freshness);
         let store = Retrying::new(&self.store, deadline);
@@ -427,7 +427,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(())
     }
 
-    /// The address of the marker.
+    /// Stores a marker that there was no console, and returns its address.
     async fn keep_marker(
         &self,
         follow: &Follow,
@@ -454,7 +454,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     }
 }
 
-/// Whose instance an event is about. Who asks by hand or sweeps means the own account.
+/// Whose instance the event is about. Captures by hand and sweeps mean the own account.
 fn owner(event: &InstanceEvent) -> Owner<'_> {
     match (&event.account_id, &event.cause) {
         (Some(account_id), _) => Owner::Account(account_id),
@@ -463,7 +463,7 @@ fn owner(event: &InstanceEvent) -> Owner<'_> {
     }
 }
 
-/// What brings an event back to be followed further.
+/// The message that brings an event back to follow it further.
 fn message_of(follow: &Follow) -> Value {
     json!({ "version": MESSAGE_VERSION, "follow": follow })
 }

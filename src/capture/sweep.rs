@@ -1,10 +1,10 @@
-//! A sweep: what the events do for one instance, for every instance of whole regions. It also keeps
-//! what a missed event left out.
+//! A sweep captures the console of every instance in whole regions, also of those whose event was
+//! missed.
 //!
-//! A sweep makes progress in every invocation, within a page where the time is short, or it is an
-//! error that says which time-out to set.
+//! Each invocation makes progress, if need be within a page. If it cannot, it fails, and the error
+//! says which time-out to set.
 
-mod message; // what is left of a sweep, between two invocations (pure)
+mod message; // the rest of a sweep, from one invocation to the next (pure)
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,25 +28,25 @@ use crate::source::{ConsoleSource, Fleet, InstancesPage};
 use crate::store::Store;
 pub use message::{Cursor, Sweep};
 
-/// Kept of an invocation's time, or a quarter of it where that is less: to send on what is left.
+/// Part of an invocation's time for sending on the rest of the sweep, at most a quarter of it.
 const END_RESERVE: Duration = Duration::from_secs(5);
-/// So long before that no instance is begun, or for a quarter of the time where that is less: what
-/// is begun is to end by itself and not to be cut off.
+/// No capture begins in this part of the time before that, at most a quarter of it, so that captures
+/// end by themselves and are not cut off.
 const BEGIN_RESERVE: Duration = Duration::from_secs(2);
-/// Longest one instance is tried.
+/// Longest time for one instance.
 const INSTANCE_TIME: Duration = Duration::from_secs(60);
-/// An instance that fails although it had this much time has failed. With less, it is tried again
-/// in the next invocation.
+/// An instance that fails although it had this much time counts as failed. With less time, the next
+/// invocation tries it again.
 const FAIR_TIME: Duration = Duration::from_secs(10);
 
-/// What a sweep tells while it goes on.
+/// Progress of a sweep.
 #[derive(Debug)]
 pub enum SweepProgress<'a> {
-    /// A region is begun; how many instances it has, where ECS says it.
+    /// A region begins. ECS may say how many instances it has.
     Region(&'a RegionId, Option<u64>),
     /// An instance is done.
     Instance(&'a InstanceId, &'a Result<Outcome, CaptureError>),
-    /// A page is done, or the sweep ends before its time; this sweep does what is left.
+    /// A page is done, or the sweep ends early. This sweep does the rest.
     Left(&'a Sweep),
 }
 
@@ -55,12 +55,12 @@ pub enum SweepProgress<'a> {
 pub enum Swept {
     /// Every region was listed to its end.
     Whole(Tally),
-    /// The time is over, or it was told to stop; this sweep does what is left. Where the time is
-    /// over, something was done of it.
+    /// The time is over, or someone stopped it. This sweep does the rest. If the time is over, it
+    /// made progress.
     Unfinished(Box<Sweep>),
 }
 
-/// Why a sweep cannot go on: it would come back as it is, again and again.
+/// A sweep made no progress. Sent again, it would make none again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the sweep captured nothing in the {:.1} s it had{}: give the function a time-out of 60 s or \
@@ -70,9 +70,9 @@ pub enum Swept {
     HTTP_CAPTURE_TIME.as_secs_f32()
 )]
 pub struct NoProgress {
-    /// What it had.
+    /// The time it had.
     pub time: Duration,
-    /// What the last instance failed with, where one was begun.
+    /// The failure of the last instance, if one began.
     pub cause: Option<String>,
 }
 
@@ -81,15 +81,15 @@ struct Part<'a> {
     sweep: Sweep,
     /// A tick for each instance that may begin.
     pace: Mutex<Interval>,
-    /// No instance is begun later.
+    /// No instance begins later.
     begin_by: Deadline,
-    /// Nor once this is cancelled.
+    /// No instance begins after this is cancelled.
     stop: &'a CancellationToken,
-    /// Everything is answered by then.
+    /// The answer must be ready by then.
     end: Deadline,
     has_progressed: bool,
     first_failure: Option<CaptureError>,
-    /// Why an instance was left for the next invocation.
+    /// Why an instance is left to the next invocation.
     last_left: Option<String>,
     tell: &'a (dyn Fn(SweepProgress<'_>) + Sync),
 }
@@ -98,14 +98,14 @@ struct Part<'a> {
 enum Reached {
     /// To its end.
     End,
-    /// Here it goes on.
+    /// The next invocation continues here.
     OutOfTime(Cursor),
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
-    /// Sweeps until it is done, the deadline nears or it is told to stop: then it finishes the
-    /// instances that it has begun, and begins no other. Instances and regions that fail are
-    /// counted, and the others still swept.
+    /// Sweeps until it is done, the deadline is near or someone stops it. Then it finishes the
+    /// instances that have begun, and begins no other. It counts instances and regions that fail, and
+    /// sweeps the others.
     ///
     /// # Errors
     /// [`CaptureError`] when nothing could be swept: no region is known, all failed, or the time
@@ -137,7 +137,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         if let Some(gone) = begun.as_ref().filter(|_| !regions.iter().any(is_left))
             && part.sweep.done.regions == 0
         {
-            // Nothing was swept before, and nothing would be now.
+            // Nothing was done before, and nothing is left to do.
             return Err(CaptureError::RegionGone(gone.clone()));
         }
         let left = regions.into_iter().filter(is_left);
@@ -202,8 +202,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
     }
 
-    /// The page at the cursor. A token that is too old begins the region anew, once; what is
-    /// stored stays.
+    /// The page at the cursor. If its token is too old, the region begins again, once. Stored records
+    /// stay.
     async fn page(
         &self,
         part: &Part<'_>,
@@ -234,7 +234,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(page)
     }
 
-    /// Captures what is not done yet of a page; whether that is all of it.
+    /// Captures the rest of a page. Returns whether the page is done.
     async fn sweep_page(
         &self,
         part: &mut Part<'_>,
@@ -271,7 +271,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let mut finished = Vec::new();
         while let Some(begun) = captures.next().await {
             let Some((instance_id, served, had)) = begun else {
-                continue; // It is begun in the next invocation.
+                continue; // The next invocation begins it.
             };
             if let Err(error) = &served
                 && error.is_transient()
@@ -294,7 +294,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         (cursor, done == all)
     }
 
-    /// Sends what is left of a sweep to the queue, or answers it to the sender.
+    /// Sends the rest of a sweep to the queue, or returns it to the sender.
     pub(crate) async fn go_on(
         &self,
         swept: Swept,
@@ -313,11 +313,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         self.send_on(*sweep, deadline).await
     }
 
-    /// A sweep that was sent over HTTP and for which the time of an answer is too short: the queue
-    /// brings it to an invocation that has more.
+    /// Sends a sweep to the queue that came over HTTP and needs more time than an answer may take.
     ///
     /// # Errors
-    /// `error`, why it could not go on, or [`CaptureError`] of the queue.
+    /// `error`, the reason, if there is no queue. Else the error of the queue.
     pub(crate) async fn defer_sweep(
         &self,
         sweep: Sweep,

@@ -1,75 +1,74 @@
-//! When ECS is asked for the console of an event: one table, by what the event says.
+//! When ECS is asked for the console of an event: one table, by the cause of the event.
 //!
-//! What the table answers to, with the source of each fact:
+//! Facts behind the table, each with its source:
 //!
-//! - ECS gives out what it has cached, and the cache lags the guest by about a minute (people who
-//!   poll it: "serial console lags the guest by a minute or so").
-//! - A reboot overwrites the old console. The last words are in the cache for as long as the
-//!   machine takes to start anew, which is tens of seconds, and up to [`CACHE_LAG`] later than on
-//!   the machine. So looks that catch them must be close together, and soon over.
-//! - A new boot only grows, but for a full ring. So its looks may be further apart, and must go on
-//!   for longer than the boot and [`CACHE_LAG`] and [`QUIET_TIME`].
-//! - Each event of a reboot is followed by itself, for any of them may be lost. Two that
-//!   look for the same are a waste: `Starting` looks rarely, because `Stopping` looks for the last
-//!   words at that time, and `Running` for the new boot.
+//! - ECS answers from a cache that lags the guest by about a minute (reports of people who poll it:
+//!   "serial console lags the guest by a minute or so").
+//! - A reboot overwrites the old console. The cache has the last words only while the machine
+//!   restarts, for tens of seconds, and up to [`CACHE_LAG`] later than the machine wrote them. So
+//!   these polls stand close together, and end soon.
+//! - The console of a new boot only grows, unless the ring is full. So these polls are further apart,
+//!   and go on for longer than the boot, [`CACHE_LAG`] and [`QUIET_TIME`] together.
+//! - Each event of a reboot is followed by itself, because any of them may be lost. To save requests,
+//!   `Starting` polls rarely: `Stopping` waits for the last words at that time, and `Running` for the
+//!   new boot.
 
 use std::time::Duration;
 
 use crate::model::event::Cause;
 
-/// How far ECS's cache is behind the guest. "A minute or so" is what people who poll it report;
-/// the documents say nothing.
+/// How far ECS's cache lags the guest. People who poll it report "a minute or so". The documents
+/// say nothing.
 pub const CACHE_LAG: Duration = Duration::from_secs(60);
 
-/// How long a console must stay the same to be settled.
+/// How long a console must stay the same before it counts as settled.
 ///
-/// Two things look like an end and are none: a cache that has not caught up, for up to
-/// [`CACHE_LAG`], and a guest that is silent. Recorded boots are silent for 11 and 18 s (devices
-/// and file systems that are waited for), and a kernel that waits for a disk for 30 s (the default
-/// of its `scsi` layer). Together they are 90 s.
+/// Two things look like an end: a cache that has not caught up, for up to [`CACHE_LAG`], and a silent
+/// guest. Recorded boots are silent for 11 and 18 s while they wait for devices and file systems. A
+/// kernel waits 30 s for a disk, the default of its `scsi` layer. Together: 90 s.
 pub const QUIET_TIME: Duration = Duration::from_secs(90);
 
-/// Looks are earlier than planned by at most this, so that instances that failed together are not
-/// asked for together.
+/// A poll is up to this much earlier than planned, so that instances that failed together are not
+/// polled at the same time.
 const MAX_JITTER: Duration = Duration::from_secs(5);
 
-/// When to look.
+/// When to poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// Seconds since the event was first served. The look at 0 s is always made.
+    /// Seconds since the event was first served. There is always a poll at 0 s.
     looks: &'static [u64],
-    /// After the last of `looks`, look again each time so many seconds are over. `None`: it ends.
+    /// After the last of `looks`, poll every so many seconds. `None`: stop there.
     then_every: Option<u64>,
-    /// A login prompt ends it: nothing more is expected of a boot. A machine that stops writes its
-    /// last words behind one.
+    /// Whether a login prompt ends it, because a boot writes nothing more then. A machine that stops
+    /// writes its last words after a prompt.
     pub ends_at_prompt: bool,
 }
 
-/// The last words: looks close together, until the cache shows what the machine wrote 40 s after
-/// the event. By then most have stopped.
+/// The last words: polls close together, until the cache shows what the machine wrote 40 s after the
+/// event. Most machines have stopped by then.
 const LAST_WORDS: Plan = Plan {
     looks: &[20, 40, 60, 80, 100],
     then_every: None,
     ends_at_prompt: false,
 };
 
-/// In case `Stopping` was lost: one look at once, one when the cache has caught up with the start.
-/// In case `Running` is lost: one look after a boot, and one at the end of the budget.
+/// If `Stopping` was lost: one poll at once, and one when the cache has caught up with the start. If
+/// `Running` is lost: one poll after a boot, and one at the end of the budget.
 const START: Plan = Plan {
     looks: &[65, 160],
     then_every: Some(300),
     ends_at_prompt: true,
 };
 
-/// The whole boot. The distances let a console settle as soon as it can: [90 s](QUIET_TIME).
+/// The whole boot. The distances let a console settle after [90 s](QUIET_TIME), as early as possible.
 const BOOT: Plan = Plan {
     looks: &[30, 60, 90, 150, 210, 300],
     then_every: Some(120),
     ends_at_prompt: true,
 };
 
-/// The last words, and then the whole boot: a system event comes alone where the instance reboots
-/// on its own account.
+/// The last words, then the whole boot. After a failure, a system event may be the only event of the
+/// reboot.
 const CRASH: Plan = Plan {
     looks: &[20, 40, 60, 80, 100, 150, 210, 300],
     then_every: Some(120),
@@ -77,7 +76,7 @@ const CRASH: Plan = Plan {
 };
 
 impl Plan {
-    /// How a cause is followed. `None` for one that happened at no moment: what ECS has is kept.
+    /// The plan for a cause. `None` for a cause without a moment: store what ECS has, and stop.
     pub fn of(cause: &Cause) -> Option<Self> {
         match cause {
             Cause::Manual | Cause::Sweep => None,
@@ -90,12 +89,12 @@ impl Plan {
         }
     }
 
-    /// How long to wait for the next look, where `elapsed` is over since the event was first
-    /// served. Nothing is looked for later than `budget`, and the last look of a plan without an
-    /// end is exactly then. `jitter` is 0 to 1.
+    /// Time until the next poll. `elapsed` is the time since the event was first served. No poll is
+    /// later than `budget`, and a plan without an end has its last poll exactly then. `jitter` is 0
+    /// to 1.
     pub fn next_pause(&self, elapsed: Duration, budget: Duration, jitter: f64) -> Option<Duration> {
         let left = budget.saturating_sub(elapsed);
-        // A timer's rounding must not make one more look.
+        // The rounding of a timer must not cause one more poll.
         if left <= (budget / 16).min(Duration::from_secs(1)) {
             return None;
         }
@@ -107,8 +106,8 @@ impl Plan {
         Some((at - earlier).saturating_sub(elapsed))
     }
 
-    /// The next planned look, and how far it is from the one before. One that would come right
-    /// after a late look is left out.
+    /// The next planned poll, and its distance from the previous one. After a late poll, one that
+    /// would follow at once is skipped.
     fn next_look(&self, elapsed: Duration) -> Option<(Duration, Duration)> {
         let mut before = 0;
         let tail = self.then_every.into_iter().flat_map(|every| {
@@ -126,10 +125,10 @@ impl Plan {
         None
     }
 
-    /// Most looks within a budget, the one at once included.
+    /// Upper limit of polls within a budget, including the first.
     pub fn most_looks(&self, budget: Duration) -> u32 {
         let (mut elapsed, mut looks) = (Duration::ZERO, 1);
-        // Jitter makes looks earlier, and never more of them: each is still the next planned one.
+        // Jitter moves polls, and never adds one: each is still the next planned one.
         while let Some(pause) = self.next_pause(elapsed, budget, 0.0) {
             elapsed += pause;
             looks += 1;

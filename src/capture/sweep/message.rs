@@ -1,5 +1,5 @@
-//! What a sweep is to do, where it goes on, and what it did: an event, and a message from one
-//! invocation to the next. Pure.
+//! The event that starts a sweep, which is also the message from one invocation to the next: what to
+//! sweep, where to continue, and what was done. Pure.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +11,18 @@ use crate::capture::CaptureError;
 use crate::model::ids::{InstanceId, RegionId};
 use crate::model::outcome::{Outcome, Tally};
 
-/// The version of the messages that are written. A reader passes over members it does not know,
-/// so that a roll-out loses none; a new number is for a change that this does not cover.
+/// Version of the messages that this program writes. A reader ignores unknown members, so that a
+/// roll-out loses no message. Only a change that this does not cover needs a new number.
 const VERSION: u32 = 1;
-/// Failures that are told one by one; the others are counted.
+/// How many failures are listed. The others are only counted.
 const MAX_FAILURES: usize = 20;
 
-/// What to sweep, how fast, and where to go on.
+/// What to sweep, how fast, and where to continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sweep {
-    /// Of the message.
+    /// Version of the message.
     version: u32,
-    /// These regions.
+    /// Regions to sweep.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub regions: BTreeSet<RegionId>,
     /// Every region the account can use.
@@ -30,16 +30,16 @@ pub struct Sweep {
     pub all_regions: bool,
     /// Instances captured at once.
     pub concurrency: u8,
-    /// Instances begun in a second, at most: ECS throttles by account and region.
+    /// Upper limit of instances begun per second. ECS throttles by account and region.
     pub per_second: u16,
-    /// Where an unfinished sweep goes on.
+    /// Where an unfinished sweep continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Cursor>,
     /// What it did before that.
     pub done: Tally,
 }
 
-/// Where an unfinished sweep goes on: the region and the page, and what is done of it.
+/// Where an unfinished sweep continues: the region, the page, and the instances done of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Regions before it are done.
@@ -47,17 +47,17 @@ pub struct Cursor {
     /// ECS's token of the page; `None` for the region's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
-    /// Instances of the page that are done, by their IDs and not by their number: the page may
-    /// hold others when it is listed again.
+    /// IDs of the instances of the page that are done. A count would not do, because the page may
+    /// have other instances when ECS lists it again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub done: BTreeSet<InstanceId>,
-    /// ECS refused a token of this region before, so that it was begun anew. A second time, the
-    /// region fails, or the sweep would never end.
+    /// The region began again because ECS refused a token. The second time the region fails, because
+    /// the sweep would never end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_begun_anew: bool,
 }
 
-/// The members as they are read, of any version.
+/// The members of a message of any version.
 #[derive(Deserialize)]
 struct Members {
     #[serde(default)]
@@ -74,10 +74,10 @@ struct Members {
     done: Tally,
 }
 
-/// What a person may write. `version` and `done` are written by this program alone.
+/// Members that a person may write. Only this program writes the others.
 const TYPED: [&str; 4] = ["regions", "all_regions", "concurrency", "per_second"];
-/// Each of these is in a message that this program sent, of whichever version, and in no request
-/// that a person types: such a message may have members of a later version.
+/// Members by which a message of this program is known, in every version. It may have members of a
+/// later version.
 const SENT: [&str; 3] = ["version", "done", "resume"];
 
 impl<'de> Deserialize<'de> for Sweep {
@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Sweep {
             return Err(D::Error::custom("expected a JSON object"));
         };
         let is_sent = SENT.iter().any(|member| object.contains_key(*member));
-        // A misspelt member would sweep other regions, or faster, without a word.
+        // A misspelt member would silently sweep other regions, or faster.
         let unknown = object.keys().find(|name| !TYPED.contains(&name.as_str()));
         if let (false, Some(unknown)) = (is_sent, unknown) {
             return Err(D::Error::unknown_field(unknown, &TYPED));
@@ -145,7 +145,7 @@ impl Sweep {
 }
 
 impl Cursor {
-    /// The begin of a region.
+    /// The beginning of a region.
     pub(crate) fn start(region_id: RegionId) -> Self {
         Self {
             region_id,
@@ -156,7 +156,7 @@ impl Cursor {
     }
 }
 
-/// Counts one more. A message may claim any count, and none may end the sweep.
+/// Counts one more. A message may claim any count, so the count saturates.
 fn add_one(count: &mut u64) {
     *count = count.saturating_add(1);
 }
