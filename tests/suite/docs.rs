@@ -91,6 +91,22 @@ fn words(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
+/// A bar in a cell would end it, also between backticks.
+#[test]
+fn every_row_of_a_table_has_as_many_cells_as_its_header() {
+    for (path, text) in pages() {
+        let mut cells = None;
+        for line in prose(&text).lines() {
+            let bars = line.matches('|').count() - line.matches("\\|").count();
+            match cells {
+                _ if !line.starts_with('|') => cells = None,
+                None => cells = Some(bars),
+                Some(header) => assert_eq!(bars, header, "{path}: {line}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn the_readme_is_read_in_ten_minutes() {
     let lines = page("README.md").lines().count();
