@@ -34,17 +34,15 @@ ALIBABA := $(call environment,alibaba,$(ALIBABA_TOOLS))
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-# Where `make run` keeps consoles.
-ARCHIVE ?= $(CURDIR)/archive
-
 .PHONY: help
 help: ## This list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 .PHONY: run
-run: ## Do the main job on a folder and the simulator: capture, list, print back.
+run: ## Show the point with no cloud: a machine panics and reboots, and its last words are read back.
 	cargo build --profile quick --bins
-	@tests/demo.sh $(TARGET)/quick/console-archive $(ARCHIVE)
+	@rm -rf $(TARGET)/demo
+	@tests/demo.sh $(TARGET)/quick/console-archive $(TARGET)/demo
 
 .PHONY: test
 test: ## Everything that must pass.

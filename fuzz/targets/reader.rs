@@ -7,7 +7,9 @@ use ecs_console_archiver::archive::reader::{At, Listed, Listing};
 use ecs_console_archiver::archive::record::{pack, unpack};
 use ecs_console_archiver::printable::{self, is_active};
 use ecs_console_archiver::terminal;
+use ecs_console_archiver::model::moment::Moment;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -57,7 +59,12 @@ fn check_printable(text: &str) {
 }
 
 fn check_moment(text: &str) {
-    let Ok(at) = At::parse(text) else { return };
+    let moment = text.parse::<Moment>().ok().map(|moment| {
+        let (first, last) = (moment.first(&TimeZone::UTC), moment.last(&TimeZone::UTC));
+        assert!(first <= last, "{text:?}");
+        At::NotAfter(last)
+    });
+    let Some(at) = At::name(text).or(moment) else { return };
     let names = [
         "20180322T100457-0123456789ab",
         "20180322T1004-0123456789ab",
@@ -71,21 +78,16 @@ fn check_moment(text: &str) {
     };
     let records = names.into_iter().map(listed).collect();
     let markers = Vec::new();
-    let found = Listing { records, markers }.find(&at);
+    let found = Listing { records, markers }.find(&at, 0);
     match &at {
         At::Latest => panic!("{text:?} names no moment"),
         At::Name(name) => {
             assert_eq!(name, text);
             assert!(found.is_none_or(|found| found.key.name() == *name));
         }
-        At::Moment(moment) => {
-            assert!(moment.bytes().all(|b| b.is_ascii_digit() || b == b'T'));
-            // Its digits say the same as it did.
-            assert_eq!(At::parse(moment).as_ref(), Ok(&at));
-            if let Some(found) = found {
-                let name = found.key.name();
-                assert!(name.starts_with(&moment[..]) || name[..] < moment[..]);
-            }
+        At::NotAfter(last) => {
+            let time = found.and_then(|found| found.updated_at()).map(|at| at.time);
+            assert!(time.is_none_or(|time| time <= *last));
         }
     }
 }

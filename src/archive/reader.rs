@@ -8,6 +8,7 @@ use crate::archive::key::{MarkerKey, RecordKey, VerdictKey};
 use crate::archive::record::{self, Contents, Fault};
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
+use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::store::{self, Entry, Object, Store, StoreError};
 
 /// A record as a listing shows it.
@@ -102,63 +103,37 @@ impl std::fmt::Debug for Damaged {
 pub enum At {
     /// The one with the greatest update time.
     Latest,
-    /// The newest whose update time is not after this moment, given as leading digits: a day
-    /// means all of it.
-    Moment(String),
+    /// The newest whose update time is not after this.
+    NotAfter(Timestamp),
     /// The one with this name, `20180322T100457-0123456789ab`.
     Name(String),
 }
 
-/// A text that is neither a moment nor a name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected a moment such as 2018-03-22, 2018-03-22T10:04 or \"2018-03-22 10:04:57\", or a \
-     record's name such as 20180322T100457-0123456789ab"
-)]
-pub struct InvalidMoment;
-
 impl At {
-    /// Reads a moment or a name.
-    ///
-    /// # Errors
-    /// [`InvalidMoment`].
-    pub fn parse(text: &str) -> Result<Self, InvalidMoment> {
+    /// Reads the name of a record; `None` for other text.
+    pub fn name(text: &str) -> Option<Self> {
         let object_key = format!("i-0/{text}{}", crate::archive::key::LOG_SUFFIX);
-        if RecordKey::parse(&object_key).is_some() {
-            return Ok(Self::Name(text.to_owned()));
-        }
-        let (date, clock) = match text.trim().split_once(['T', ' ']) {
-            Some((date, clock)) => (date, Some(clock.trim_end_matches('Z'))),
-            None => (text.trim(), None),
-        };
-        let digits = |text: &str, separator: char| text.replace(separator, "");
-        let all_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        let date = digits(date, '-');
-        let clock = clock.map(|clock| digits(clock, ':'));
-        let date_is_good = all_digits(&date) && matches!(date.len(), 4 | 6 | 8);
-        let clock_is_good = clock.as_ref().is_none_or(|clock| {
-            date.len() == 8 && all_digits(clock) && matches!(clock.len(), 2 | 4 | 6)
-        });
-        match (date_is_good && clock_is_good, clock) {
-            (true, Some(clock)) => Ok(Self::Moment(format!("{date}T{clock}"))),
-            (true, None) => Ok(Self::Moment(date)),
-            (false, _) => Err(InvalidMoment),
-        }
+        RecordKey::parse(&object_key).map(|_| Self::Name(text.to_owned()))
     }
 
-    fn choose(&self, mut records: Vec<Listed>) -> Option<Listed> {
-        records.retain(|record| match self {
+    fn includes(&self, record: &Listed) -> bool {
+        match self {
             Self::Latest => true,
             Self::Name(name) => record.key.name() == *name,
-            Self::Moment(moment) => record.key.last_update_time.is_some_and(|time| {
-                let time = time.to_string();
-                time[..time.len().min(moment.len())] <= moment[..]
-            }),
-        });
-        // Without a time, before those with one. Of one time, the one that was stored last.
-        records
-            .into_iter()
-            .max_by_key(|record| (record.key.last_update_time, record.stored_at))
+            Self::NotAfter(last) => record.updated_at().is_some_and(|at| at.time <= *last),
+        }
+    }
+}
+
+impl Listed {
+    /// When the console was last updated; `None` where ECS said no time that can be read.
+    pub fn updated_at(&self) -> Option<UpdatedAt> {
+        UpdatedAt::of(self.key.last_update_time?, self.stored_at)
+    }
+
+    /// Without a time, before those with one. Of one time, the one that was stored last.
+    fn order(&self) -> (Option<UpdateTime>, Timestamp) {
+        (self.key.last_update_time, self.stored_at)
     }
 }
 
@@ -214,9 +189,12 @@ pub async fn entries(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, Sto
 }
 
 impl Listing {
-    /// The record that is meant, if there is one.
-    pub fn find(self, at: &At) -> Option<Listed> {
-        at.choose(self.records)
+    /// The record that is meant, or the one so many before it, if there is one.
+    pub fn find(mut self, at: &At, back: usize) -> Option<Listed> {
+        self.records.sort_by_key(Listed::order);
+        let found = self.records.iter().rposition(|record| at.includes(record));
+        let index = found?.checked_sub(back)?;
+        Some(self.records.swap_remove(index))
     }
 }
 
@@ -269,62 +247,61 @@ mod tests {
     const NOON_LONG: &str = "20180322T120000-000000000002";
     const NEXT_DAY: &str = "20180323T000000-000000000003";
 
-    #[track_caller]
-    fn check(at: &str, name: Option<&str>) {
-        let records = vec![
-            listed(MORNING, 1),
-            listed(NOON_LONG, 3),
-            listed(NOON_SHORT, 2),
-            listed(NEXT_DAY, 4),
-            listed(UNDATED, 5),
-        ];
-        let at = if at.is_empty() {
-            At::Latest
-        } else {
-            At::parse(at).unwrap()
+    fn names(at: &At, back: usize) -> Option<String> {
+        let listing = Listing {
+            records: vec![
+                listed(MORNING, 1),
+                listed(NOON_LONG, 3),
+                listed(NOON_SHORT, 2),
+                listed(NEXT_DAY, 4),
+                listed(UNDATED, 5),
+            ],
+            markers: Vec::new(),
         };
-        assert_eq!(
-            at.choose(records).map(|r| r.key.name()).as_deref(),
-            name,
-            "{at:?}"
-        );
+        listing.find(at, back).map(|found| found.key.name())
+    }
+
+    #[track_caller]
+    fn check(at: &At, name: Option<&str>) {
+        assert_eq!(names(at, 0).as_deref(), name, "{at:?}");
     }
 
     #[test]
     fn the_latest_has_the_greatest_update_time() {
-        check("", Some(NEXT_DAY));
+        check(&At::Latest, Some(NEXT_DAY));
     }
 
+    /// The names have UTC+8.
     #[test]
     fn a_moment_means_the_newest_not_after_it() {
-        check("2018-03-22 12:00:00", Some(NOON_LONG));
-        check("2018-03-22T12:00", Some(NOON_LONG));
-        check("2018-03-22T11:59:59Z", Some(MORNING));
-        check("20180322T08", Some(MORNING));
-        check("2018-03-22", Some(NOON_LONG));
-        check("2018-03", Some(NEXT_DAY));
-        check("2017", None);
+        let not_after = |time: &str| At::NotAfter(time.parse().unwrap());
+        check(&not_after("2018-03-22T04:00:00Z"), Some(NOON_LONG));
+        check(&not_after("2018-03-22T03:59:59Z"), Some(MORNING));
+        check(&not_after("2018-03-22T00:00:00Z"), Some(MORNING));
+        check(&not_after("2018-03-21T23:59:59Z"), None);
+        check(&not_after("2018-03-22T15:59:59Z"), Some(NOON_LONG));
+        check(&not_after("2030-01-01T00:00:00Z"), Some(NEXT_DAY));
     }
 
     #[test]
     fn a_name_means_that_record_and_no_other() {
-        check(NOON_SHORT, Some(NOON_SHORT));
-        check(UNDATED, Some(UNDATED));
-        check("20180322T120000-0000000000aa", None);
+        for name in [NOON_SHORT, UNDATED] {
+            check(&At::name(name).unwrap(), Some(name));
+        }
+        check(&At::name("20180322T120000-0000000000aa").unwrap(), None);
+        for text in ["", "20180322T120000", "latest", "../x-000000000001"] {
+            assert_eq!(At::name(text), None, "{text:?}");
+        }
     }
 
     #[test]
-    fn other_text_is_neither() {
-        for text in [
-            "",
-            "now",
-            "2018-3-22",
-            "2018-03-22 1",
-            "2018-03 10:00",
-            "22.03.2018",
-            "T10:00",
-        ] {
-            assert_eq!(At::parse(text), Err(InvalidMoment), "{text:?}");
-        }
+    fn the_one_before_is_the_one_with_the_next_smaller_time() {
+        let before: Vec<_> = (0..6).map(|back| names(&At::Latest, back)).collect();
+        let expected = [NEXT_DAY, NOON_LONG, NOON_SHORT, MORNING, UNDATED];
+        let mut expected: Vec<_> = expected.map(|name| Some(name.to_owned())).into();
+        expected.push(None);
+        assert_eq!(before, expected);
+        let noon = At::name(NOON_SHORT).unwrap();
+        assert_eq!(names(&noon, 1).as_deref(), Some(MORNING));
     }
 }

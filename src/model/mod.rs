@@ -5,5 +5,7 @@ pub mod credentials; // an access key that never shows its secret
 pub mod event; // what happened to an instance
 pub mod freshness; // how much of its event a console shows
 pub mod ids; // instance, region and account IDs, checked
+#[cfg(feature = "cli")]
+pub mod moment; // a time as a person writes it
 pub mod outcome; // what became of an event
 pub mod update_time; // LastUpdateTime → digits

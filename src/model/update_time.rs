@@ -81,9 +81,8 @@ impl UpdateTime {
             let start = offset.to_timestamp(time.wall_clock).ok()?;
             Some(later(start, rounded))
         };
-        let beijing = Offset::constant(8);
         let said = match zone {
-            "" | "Z" | "PRC" => beijing,
+            "" | "Z" | "PRC" => BEIJING,
             _ => offset(zone)?,
         };
         let is_utc = matches!(zone, "" | "Z")
@@ -94,6 +93,54 @@ impl UpdateTime {
         Some(is_utc || read(said).is_some_and(|end| end > event))
     }
 }
+
+/// When a console was last updated, by one clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpdatedAt {
+    /// Read as UTC+8 where ECS named no zone, as its newest documents say.
+    pub time: Timestamp,
+    /// That no other zone can be meant. ECS names none, and older documents say UTC: where that
+    /// would be later than the console was seen, it is not UTC.
+    pub is_certain: bool,
+}
+
+impl UpdatedAt {
+    /// From the time in a record's key, which has no zone. `seen_at` is when the console was
+    /// captured or stored. `None` for times before or after all that can be told.
+    pub fn of(reported: UpdateTime, seen_at: Timestamp) -> Option<Self> {
+        let time = BEIJING.to_timestamp(reported.wall_clock).ok()?;
+        let as_utc = Offset::UTC.to_timestamp(reported.wall_clock).ok();
+        let is_later = |time: Timestamp| time > later(seen_at, MAX_CLOCK_SKEW);
+        Some(Self {
+            time,
+            is_certain: as_utc.is_none_or(is_later) && !is_later(time),
+        })
+    }
+
+    /// From the text that ECS sent. A zone that it names counts, but for `Z`: one document calls a
+    /// time that ends so one of UTC+8.
+    pub fn parse(text: &str, seen_at: Timestamp) -> Option<Self> {
+        let (reported, zone) = UpdateTime::parse_with_zone(text).ok()?;
+        match zone {
+            "" | "Z" => Self::of(reported, seen_at),
+            zone => {
+                let offset = if zone == "PRC" {
+                    BEIJING
+                } else {
+                    offset(zone)?
+                };
+                let time = offset.to_timestamp(reported.wall_clock).ok()?;
+                Some(Self {
+                    time,
+                    is_certain: true,
+                })
+            }
+        }
+    }
+}
+
+/// UTC+8, the time zone of `LastUpdateTime` by its newest documents.
+const BEIJING: Offset = Offset::constant(8);
 
 /// Longest that a console is waited for.
 const MAX_FOLLOW: SignedDuration = SignedDuration::from_hours(1);

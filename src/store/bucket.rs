@@ -1,5 +1,6 @@
 //! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores, and OSS.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use aws_sdk_s3::Client;
@@ -366,6 +367,18 @@ impl Store for BucketStore {
             content_type: answer.content_type.unwrap_or_default(),
             metadata: answer.metadata.unwrap_or_default().into_iter().collect(),
         }))
+    }
+
+    async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        let used = self.credentials.get().await?;
+        let request = self.client.head_object().bucket(&self.bucket);
+        match request.key(self.object_key(key)).send().await {
+            Ok(answer) => Ok(Some(
+                answer.metadata.unwrap_or_default().into_iter().collect(),
+            )),
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(self.error("HeadObject", &error, &used).await),
+        }
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

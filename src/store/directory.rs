@@ -8,6 +8,7 @@
 //! A symbolic link below the archive's folder is not followed: the archive would be written to or
 //! read from a place that `ARCHIVE_URL` does not name. The folder itself may be one.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ struct Folder {
 #[derive(Default, Serialize, Deserialize)]
 struct Metadata {
     content_type: String,
-    metadata: std::collections::BTreeMap<String, String>,
+    metadata: BTreeMap<String, String>,
 }
 
 impl DirectoryStore {
@@ -79,6 +80,11 @@ impl Store for DirectoryStore {
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         let key = key.to_owned();
         self.blocking(move |folder| folder.get(&key)).await
+    }
+
+    async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.metadata(&key)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
@@ -181,19 +187,27 @@ impl Folder {
             self.check_root()?;
             return Ok(None);
         };
-        // An object without its metadata, or with broken ones, is better than none: the reader
-        // tells that they are gone.
         let Metadata {
             content_type,
             metadata,
-        } = read_if_there(&metadata_path(&path))?
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .unwrap_or_default();
+        } = read_metadata(&path)?;
         Ok(Some(Object {
             body,
             content_type,
             metadata,
         }))
+    }
+
+    fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        let path = self.path(key)?;
+        match std::fs::symlink_metadata(&path) {
+            Ok(_) => Ok(Some(read_metadata(&path)?.metadata)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.check_root()?;
+                Ok(None)
+            }
+            Err(error) => Err(at(&path)(error)),
+        }
     }
 
     /// The object first: without its metadata it would be damaged, the other way round it is gone.
@@ -277,6 +291,14 @@ impl Folder {
             stored_at: Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH),
         }))
     }
+}
+
+/// An object without its metadata, or with broken ones, is better than none: the reader tells that
+/// they are gone.
+fn read_metadata(path: &Path) -> Result<Metadata, StoreError> {
+    let json = read_if_there(&metadata_path(path))?;
+    let read = json.and_then(|json| serde_json::from_slice(&json).ok());
+    Ok(read.unwrap_or_default())
 }
 
 fn metadata_path(path: &Path) -> PathBuf {

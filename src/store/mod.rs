@@ -87,6 +87,17 @@ pub trait Store: Send + Sync {
     /// than [`MAX_OBJECT_BYTES`], which is not read.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, StoreError>> + Send;
 
+    /// The metadata of the object under a key, if any. It reads no more of the object than it must.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    fn metadata(
+        &self,
+        key: &str,
+    ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, StoreError>> + Send {
+        async { Ok(self.get(key).await?.map(|object| object.metadata)) }
+    }
+
     /// Removes an object. Succeeds if it does not exist.
     ///
     /// # Errors
@@ -117,6 +128,11 @@ impl<S: Store> Store for Retrying<'_, S> {
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         retry(self.deadline, "reading an object", || self.inner.get(key)).await
+    }
+
+    async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        let call = "reading an object's metadata";
+        retry(self.deadline, call, || self.inner.metadata(key)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
@@ -289,6 +305,13 @@ impl Store for ArchiveStore {
         match self {
             Self::Bucket(store) => store.get(key).boxed().await,
             Self::Directory(store) => store.get(key).await,
+        }
+    }
+
+    async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        match self {
+            Self::Bucket(store) => store.metadata(key).boxed().await,
+            Self::Directory(store) => store.metadata(key).await,
         }
     }
 

@@ -110,18 +110,31 @@ async fn get_at_a_time_prints_the_newest_not_after_it() {
             "",
         );
     }
-    for (at, console) in [
-        ("2018-03-22 11:59", "morning"),
-        ("2018-03-22", "noon"),
-        ("2018", "later"),
+    // ECS said UTC+8; a time without a zone is in UTC, or in the zone that was asked for.
+    for (more, console) in [
+        (&["--at", "2018-03-22 03:59"][..], "morning"),
+        (&["--at", "2018-03-22 11:59+08:00"], "morning"),
+        (
+            &["--at", "2018-03-22 11:59", "--time-zone", "Asia/Shanghai"],
+            "morning",
+        ),
+        (&["--at", "2018-03-22 04"], "noon"),
+        (&["--at", "2018-03-22", "--time-zone", "+08:00"], "noon"),
+        (&["--at", "2018-03-22T15:59:59Z"], "noon"),
+        (&["--at", "2018-03-22 16:00:00Z?"], "later"),
+        (&["--at", "2018-03-22"], "later"),
+        (&["--at", "2018"], "later"),
+        (&["--previous"], "noon"),
+        (&["--previous=2"], "morning"),
+        (&["--at", "2018-03-22 15:59", "--previous"], "morning"),
     ] {
+        let arguments = [&["get", "i-a1"], more].concat();
+        let output = cli(&world.settings, &arguments).await;
         assert_eq!(
-            text(
-                &cli(&world.settings, &["get", "i-a1", "--at", at])
-                    .await
-                    .stdout
-            ),
-            console
+            text(&output.stdout),
+            console,
+            "{more:?} {}",
+            text(&output.stderr)
         );
     }
     assert_eq!(
@@ -148,6 +161,10 @@ async fn get_at_a_time_prints_the_newest_not_after_it() {
         "",
         "no record of that time",
     );
+    let before = cli(&world.settings, &["get", "i-a1", "--previous=3"]).await;
+    check(&before, 3, "", "no record before that one of i-a1");
+    let front = cli(&world.settings, &["get", "i-a1", "--at", "20180322T120000"]).await;
+    check(&front, 2, "", "is how a record's name begins");
 }
 
 #[tokio::test]

@@ -419,7 +419,10 @@ async fn through_a_queue_it_is_followed_without_waiting_and_its_verdict_is_read_
         serde_json::from_slice(&output.stdout).unwrap()
     };
     assert_eq!(records.len(), 3);
-    let settled: Vec<_> = records.iter().filter(|r| r["verdict"] == "fresh").collect();
+    let settled: Vec<_> = records
+        .iter()
+        .filter(|r| r["freshness"] == "fresh")
+        .collect();
     let [settled] = settled[..] else {
         panic!("{records:?}");
     };
@@ -436,7 +439,7 @@ async fn through_a_queue_it_is_followed_without_waiting_and_its_verdict_is_read_
     assert!(
         table
             .lines()
-            .any(|line| line.contains(name) && line.trim_end().ends_with("fresh")),
+            .any(|line| line.contains(name) && line.contains("  complete  ")),
         "{table}"
     );
     let log = function.stop().await;

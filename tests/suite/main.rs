@@ -32,5 +32,6 @@ mod simulator;
 mod stores;
 mod sweep;
 mod sweep_time;
+mod tables;
 mod unchanged;
 mod wire_faults;

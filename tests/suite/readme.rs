@@ -107,23 +107,55 @@ fn the_commands_that_need_no_cloud_work_in_their_order() {
 }
 
 #[test]
-fn the_demonstration_keeps_and_prints_consoles() {
+fn the_demonstration_gives_back_the_last_words_that_ecs_has_lost() {
     let folder = tempfile::tempdir().unwrap();
     let demo = format!(
         "{}/tests/demo.sh {} {}",
         root().display(),
         program("console-archive").display(),
-        folder.path().display()
+        folder.path().join("demo").display()
     );
     let shown = run(&demo, folder.path());
-    assert!(
-        shown.contains("Kernel panic") || shown.contains("Rebooting in 2 seconds"),
+    let steps: Vec<_> = shown.split("\n$ console-archive ").skip(1).collect();
+    let names: Vec<_> = steps
+        .iter()
+        .map(|step| step.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["invoke", "capture", "get", "list", "get"],
         "{shown}"
     );
-    for id in instances() {
-        assert!(
-            shown.contains(&format!("/{id}/")),
-            "{id} was not kept: {shown}"
-        );
+    let [invoke, capture, new, list, previous] = steps[..] else {
+        panic!("{shown}");
+    };
+    for stored in [invoke, capture] {
+        assert!(stored.contains("\n  stored file:///"), "{shown}");
     }
+    assert_eq!(
+        shown.matches("i-bp1panicnoroot00001/").count(),
+        2,
+        "{shown}"
+    );
+    assert!(!shown.contains("already stored"), "{shown}");
+    assert!(
+        !new.contains("panic - not syncing") && new.contains("Reached target"),
+        "{shown}"
+    );
+    assert_eq!(
+        list.matches("  i-bp1panicnoroot00001").count() + list.matches("\ni-bp1").count(),
+        2
+    );
+    assert!(previous.contains("Kernel panic - not syncing"), "{shown}");
+    assert!(previous.contains("Rebooting in 2 seconds"), "{shown}");
+    assert!(
+        shown.lines().count() <= 60,
+        "{} lines\n{shown}",
+        shown.lines().count()
+    );
+    assert!(!shown.contains(['{', '\\']), "no JSON: {shown}");
+    // What is there is left alone.
+    let again = bash(&demo, folder.path()).output().unwrap();
+    let again = checked(again);
+    assert!(text(&again.stderr).contains("is not empty; give another folder"));
 }

@@ -6,7 +6,10 @@ mod help;
 mod input;
 mod interrupt;
 mod output;
+mod record;
 mod resume_file;
+mod table;
+mod time;
 
 use std::process::ExitCode;
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::printable;
 use ecs_console_archiver::store::StoreError;
 use serde_json::Value;
+use terminal_size::terminal_size_of;
+
+use crate::table;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -34,8 +35,10 @@ pub fn json_line(value: &Value) -> Result<()> {
 
 /// A line on standard error. It may quote a service, a file or an event.
 pub fn error(what: impl Display) {
-    let text = what.to_string();
-    let _ = writeln!(stderr(), "console-archive: {}", printable::lines(&text));
+    let text = format!("console-archive: {what}");
+    let text = printable::lines(&text);
+    let width = terminal_size_of(stderr()).map(|(width, _)| usize::from(width.0));
+    let _ = writeln!(stderr(), "{}", wrapped(&text, width));
 }
 
 /// Says that there was no more time to try again in, where that is why a command failed.
@@ -58,6 +61,19 @@ pub fn timed_out(failure: &str, time: Duration) {
             "timed out after {} s; --timeout gives it longer",
             time.as_secs()
         ));
+    }
+}
+
+/// In lines of at most this width, with no word cut; as it is where no width is known.
+pub fn wrapped(text: &str, width: Option<usize>) -> String {
+    match width {
+        Some(width) => {
+            let indent = " ".repeat(text.len() - text.trim_start_matches(' ').len());
+            let lines = table::lines(text.trim_start(), width.saturating_sub(indent.len()));
+            let lines: Vec<_> = lines.iter().map(|line| format!("{indent}{line}")).collect();
+            lines.join("\n")
+        }
+        None => text.to_owned(),
     }
 }
 
@@ -100,18 +116,13 @@ pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
         Some("ignored") => format!("ignored: {}", text("message")),
         _ => printable::json(&outcome.to_string()).into_owned(), // The reply to an SQS batch or an HTTP request.
     };
-    writeln!(stdout(), "  {line}")?;
+    let line = wrapped(&format!("  {line}"), width());
+    writeln!(stdout(), "{line}")?;
     Ok(())
 }
 
-/// A table without lines, its columns two spaces apart.
-pub fn table(header: Vec<&str>, rows: Vec<Vec<String>>) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(header);
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
+/// Columns of the terminal that standard output goes to; `None` where it goes elsewhere, or the
+/// terminal does not say.
+pub fn width() -> Option<usize> {
+    terminal_size_of(stdout()).map(|(width, _)| usize::from(width.0))
 }

@@ -774,6 +774,7 @@ impl S3 for Objects {
         let object = object.ok_or_else(|| s3_error!(NoSuchKey))?;
         Ok(S3Response::new(HeadObjectOutput {
             content_length: Some(object.body.len() as i64),
+            metadata: Some(object.metadata.clone().into_iter().collect()),
             last_modified: Some(object.stored_at.into()),
             ..Default::default()
         }))

@@ -1,10 +1,8 @@
 //! `console-archive doctor`: the checks of the set-up as a table or as JSON.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
-
+use anstyle::AnsiColor;
 use anyhow::Result;
 use clap::Args;
-use comfy_table::ContentArrangement;
 use ecs_console_archiver::config::Sections;
 use ecs_console_archiver::doctor::{Check, Verdict, examine};
 use ecs_console_archiver::model::ids::InstanceId;
@@ -14,6 +12,7 @@ use serde_json::json;
 use super::{Context, EcsArguments};
 use crate::exit::Exit;
 use crate::output::{self, Output};
+use crate::table::{Cell, Column, NOTHING, Table};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -46,7 +45,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let diagnosis = examine(parts, arguments.instance_id, context.time()).await?;
     match context.output {
         Output::Json => output::json(&json!(diagnosis))?,
-        Output::Text => print(&diagnosis.checks)?,
+        Output::Text => print(&diagnosis.checks, context)?,
     }
     Ok(match diagnosis.verdict {
         _ if diagnosis.settings_are_wrong() => Exit::Wrong,
@@ -55,30 +54,26 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     })
 }
 
-fn print(checks: &[Check]) -> Result<()> {
+fn print(checks: &[Check], context: &Context) -> Result<()> {
     let row = |check: &Check| {
-        let advice = check.advice.as_deref().unwrap_or("-");
+        let advice = check.advice.as_deref().unwrap_or(NOTHING);
         vec![
-            check.name.to_owned(),
-            word(check.verdict).to_owned(),
-            lines(&check.found).into_owned(), // It may quote a service.
-            lines(advice).into_owned(),
+            Cell::from(check.name),
+            verdict(check.verdict),
+            lines(&check.found).into_owned().into(), // It may quote a service.
+            lines(advice).into_owned().into(),
         ]
     };
-    let header = vec!["CHECK", "VERDICT", "WHAT WAS FOUND", "WHAT TO DO"];
-    let mut table = output::table(header, checks.iter().map(row).collect());
-    if stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
-    writeln!(stdout(), "{}", table.trim_fmt())?;
-    Ok(())
+    let headings = ["CHECK", "VERDICT", "WHAT WAS FOUND", "WHAT TO DO"];
+    let rows = checks.iter().map(row).collect();
+    context.print(&Table::new(headings.map(Column::text).into(), rows))
 }
 
-fn word(verdict: Verdict) -> &'static str {
+fn verdict(verdict: Verdict) -> Cell {
     match verdict {
-        Verdict::Ok => "ok",
-        Verdict::Skipped => "skipped",
-        Verdict::Warning => "warning",
-        Verdict::Failed => "FAILED",
+        Verdict::Ok => Cell::colored("ok", AnsiColor::Green),
+        Verdict::Skipped => "skipped".into(),
+        Verdict::Warning => Cell::colored("warning", AnsiColor::Yellow),
+        Verdict::Failed => Cell::colored("FAILED", AnsiColor::Red),
     }
 }

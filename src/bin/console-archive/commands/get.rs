@@ -9,12 +9,14 @@ use ecs_console_archiver::archive::reader::{self, At, Listed, ListedMarker, Open
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
-use ecs_console_archiver::{log, terminal};
+use ecs_console_archiver::{log, printable, terminal};
 use serde_json::json;
 
 use super::Context;
 use crate::exit::{Exit, is_broken_pipe};
 use crate::output::{self, Output};
+use crate::record::Described;
+use crate::time::{self, AtArgument};
 
 /// Print a console
 ///
@@ -29,7 +31,8 @@ use crate::output::{self, Output};
 #[command(after_help = "\
 Examples:
   console-archive get i-bp1panicnoroot00001 > console.log
-  console-archive get i-bp1panicnoroot00001 --at 2018-03-22
+  console-archive get i-bp1panicnoroot00001 --previous --tail 20
+  console-archive get i-bp1panicnoroot00001 --at \"2018-03-22 02:04:57Z\"
   console-archive get i-bp1panicnoroot00001 --color always | less -R")]
 pub struct Arguments {
     /// The instance
@@ -37,10 +40,22 @@ pub struct Arguments {
     instance_id: InstanceId,
     /// The newest not after this time, or the record of this name; the latest without it
     ///
-    /// Times are compared as ECS reported them: 2018-03-22, 2018-03-22T10:04 or
-    /// "2018-03-22 10:04:57". A record's name is as `list` shows it.
-    #[arg(long, value_name = "TIME", value_parser = At::parse)]
-    at: Option<At>,
+    /// Times and names are as `list` shows them: 2018-03-22, "2018-03-22 10:04",
+    /// 2018-03-22T10:04:57+08:00, 20180322T100457-b4a2cd4d9aed. A day, an hour or a minute counts to
+    /// its end. A time without a zone is in that of --time-zone, UTC without it.
+    #[arg(long, value_name = "TIME|NAME")]
+    at: Option<AtArgument>,
+    /// The record before it, or the one so many before it: --previous=2
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, require_equals = true)]
+    #[arg(
+        default_missing_value = "1",
+        default_value = "0",
+        hide_default_value = true
+    )]
+    previous: usize,
+    /// Print the last so many lines only
+    #[arg(long, value_name = "LINES")]
+    tail: Option<usize>,
     /// Print the bytes as the guest wrote them, on a terminal, too
     #[arg(long, conflicts_with = "output")]
     raw: bool,
@@ -52,20 +67,34 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let instance_id = &arguments.instance_id;
-    let at = arguments.at.unwrap_or(At::Latest);
+    let form = Form {
+        is_raw: arguments.raw,
+        tail: arguments.tail,
+    };
+    let at = arguments.at.map(|at| at.at(&context.time_zone));
+    let at = at.unwrap_or(At::Latest);
     let store = context.store()?;
     let store = &Retrying::new(&store, Deadline::after(context.time()));
     let listing = reader::list(store, Some(instance_id)).await?;
     let last_marker = listing.markers.last().cloned();
-    let Some(listed) = listing.find(&at) else {
-        let which = if at == At::Latest {
-            ""
-        } else {
-            " of that time"
+    let count = listing.records.len();
+    let Some(listed) = listing.find(&at, arguments.previous) else {
+        let which = match (&at, arguments.previous) {
+            (At::Latest, 0) => "",
+            (At::NotAfter(_), 0) => " of that time",
+            (At::Name(_), 0) => " of that name",
+            _ => " before that one",
         };
         output::error(format_args!("there is no record{which} of {instance_id}"));
+        if count > 0 {
+            output::error(format_args!(
+                "`console-archive list {instance_id}` shows those there are"
+            ));
+            return Ok(Exit::Nothing);
+        }
         if let Some(ListedMarker { key, .. }) = last_marker {
-            let (time, why) = (key.time, key.reason.message());
+            let time = time::shown(key.time, &context.time_zone);
+            let why = key.reason.message();
             output::error(format_args!(
                 "ECS was asked for it, at last for {time}: {why}"
             ));
@@ -86,7 +115,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(error) => return Err(error.into()),
     };
     tell_missing(&opened);
-    match print(&listed, &opened, &faults, arguments.raw, context) {
+    match print(store, &listed, &opened, &faults, &form, context).await {
         // A reader that has seen enough has still seen a damaged record.
         Err(error) if faults.is_empty() || !is_broken_pipe(&error) => Err(error),
         _ if faults.is_empty() => Ok(Exit::Done),
@@ -137,49 +166,116 @@ fn tell_missing(opened: &Opened) {
     }
 }
 
-fn print(
+/// Lines that are shown without looking for Ctrl-C.
+const LINES_AT_ONCE: usize = 256;
+
+/// How a console is printed.
+struct Form {
+    is_raw: bool,
+    tail: Option<usize>,
+}
+
+impl Form {
+    /// What is printed of the bytes as the guest wrote them.
+    fn of<'a>(&self, plain: &'a [u8]) -> &'a [u8] {
+        let Some(lines) = self.tail else {
+            return plain;
+        };
+        let ended = plain.strip_suffix(b"\n").unwrap_or(plain);
+        let mut ends = (0..ended.len()).rev().filter(|at| ended[*at] == b'\n');
+        match lines {
+            0 => &[],
+            _ => ends.nth(lines - 1).map_or(plain, |at| &plain[at + 1..]),
+        }
+    }
+}
+
+async fn print(
+    store: &impl Store,
     listed: &Listed,
     opened: &Opened,
     faults: &[String],
-    raw: bool,
+    form: &Form,
     context: &Context,
 ) -> Result<()> {
-    let is_terminal = stdout().is_terminal();
     if listed.key.is_undecoded {
         output::error("ECS sent this in place of Base64; it is printed as it came");
     }
+    let metadata = Some(&opened.object.metadata);
+    let record = Described { listed, metadata };
+    let plain = form.of(&opened.plain);
     if context.output == Output::Json {
-        let text = String::from_utf8_lossy(&opened.plain);
-        let stored_as = opened.object.metadata.get("freshness");
-        let mut value = json!({
-            "instance_id": listed.key.instance_id,
-            "name": listed.key.name(),
-            "freshness": listed.verdict.map_or(stored_as.map(String::as_str), |v| Some(v.as_str())),
-            "metadata": opened.object.metadata,
-            "is_utf8": std::str::from_utf8(&opened.plain).is_ok(),
-            "console": text,
-        });
+        let mut value = record.json(store);
+        value["metadata"] = json!(opened.object.metadata);
+        value["is_utf8"] = json!(std::str::from_utf8(plain).is_ok());
+        value["console"] = json!(String::from_utf8_lossy(plain));
         if !faults.is_empty() {
             value["damage"] = json!(faults);
         }
         return output::json(&value);
     }
+    let is_terminal = stdout().is_terminal();
     if is_terminal {
-        let _ = writeln!(stderr(), "# {}", listed.key.name());
+        let heading = format!("# {}", heading(&record, context));
+        let _ = writeln!(stderr(), "{}", output::wrapped(&heading, output::width()));
     }
     let mut stdout = BufWriter::new(stdout().lock());
     // Whoever asks for colours in a pipe, has a pager behind it.
     let is_shown = is_terminal || context.color == ColorChoice::Always;
-    if raw || !is_shown {
-        stdout.write_all(&opened.plain)?;
-    } else {
-        let mut shown = String::new();
-        for line in terminal::lines(&opened.plain) {
-            line.show(context.has_colors(), &mut shown);
-            stdout.write_all(shown.as_bytes())?;
-            shown.clear();
+    if form.is_raw || !is_shown {
+        stdout.write_all(plain)?;
+        stdout.flush()?;
+        return Ok(());
+    }
+    // A line of the guest may be several on the screen, and what comes before may colour it.
+    let lines: Vec<_> = terminal::lines(&opened.plain).collect();
+    let skipped = form.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
+    let mut shown = String::new();
+    for (number, line) in lines[skipped..].iter().enumerate() {
+        if number % LINES_AT_ONCE == 0 {
+            // Ctrl-C ends it here, after a whole line, so that no colour of the guest stays.
+            tokio::task::yield_now().await;
         }
+        line.show(context.has_colors(), &mut shown);
+        stdout.write_all(shown.as_bytes())?;
+        shown.clear();
     }
     stdout.flush()?;
     Ok(())
+}
+
+/// What is printed: its name, when it was updated, why it was captured, and how good it is.
+fn heading(record: &Described<'_>, context: &Context) -> String {
+    let mut parts = vec![record.listed.key.name()];
+    let updated_at = record.updated_at();
+    parts.extend(updated_at.map(|at| time::shown_update(at, &context.time_zone)));
+    parts.extend(record.cause().map(str::to_owned));
+    parts.extend(record.freshness_in_words().map(str::to_owned));
+    printable::one_line(&parts.join("  ")).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(plain: &str, lines: usize, tail: &str) {
+        let form = Form {
+            is_raw: true,
+            tail: Some(lines),
+        };
+        assert_eq!(form.of(plain.as_bytes()), tail.as_bytes(), "{plain:?}");
+    }
+
+    #[test]
+    fn the_tail_is_the_last_lines_with_their_ends() {
+        check("a\nb\nc\n", 2, "b\nc\n");
+        check("a\r\nb\r\nc", 2, "b\r\nc");
+        check("a\nb\n\n", 2, "b\n\n");
+        check("a\nb\n", 2, "a\nb\n");
+        check("a\nb\n", 9, "a\nb\n");
+        check("a", 1, "a");
+        check("a\n", 0, "");
+        check("", 3, "");
+    }
 }

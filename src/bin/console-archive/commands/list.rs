@@ -1,35 +1,55 @@
 //! `console-archive list`: what the archive has.
 
-use std::io::{Write as _, stdout};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::Args;
-use comfy_table::CellAlignment;
 use ecs_console_archiver::archive::reader::{self, Listed, ListedMarker, Listing};
-use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::moment::Moment;
 use ecs_console_archiver::retry::{Deadline, Retrying};
-use ecs_console_archiver::store::Store;
+use ecs_console_archiver::store::{Store, StoreError};
+use ecs_console_archiver::{log, printable};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use serde_json::json;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit::Exit;
 use crate::output::{self, Output};
+use crate::record::Described;
+use crate::table::{Cell, Column, NOTHING, Table};
+use crate::time;
+
+/// Objects read at once.
+const READ_AT_ONCE: usize = 16;
 
 /// List what the archive has of an instance, or of all
 ///
-/// Records, and where there was no console output, with the reason. It reads no record: `get`
-/// verifies the one it prints.
+/// Records, and where there was no console, with the reason. TIME is when ECS last updated the
+/// console; where there was none, when the event was. ECS names no time zone: the time is read as
+/// UTC+8, as ECS's newest documents say, and has a question mark where it could be UTC instead.
+///
+/// With an instance, it also says why each record was captured, how much of its event it shows, and
+/// how long the console is; without one, it tells the length as stored. It verifies no record: `get` verifies the one it prints.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   console-archive list
+  console-archive list i-bp1panicnoroot00001 --since 2024-03-22
   console-archive list i-bp1panicnoroot00001 --output json")]
 pub struct Arguments {
     /// The instance; all without it
     #[arg(value_parser = InstanceId::parse)]
     instance_id: Option<InstanceId>,
+    /// Leave out what has an earlier TIME: 2024-03-22, \"2024-03-22 10:04\" or 2024-03-22T10:04:57Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Leave out what has a later TIME; a day, an hour or a minute counts to its end
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
 }
 
 pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
@@ -37,17 +57,50 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let instance_id = arguments.instance_id.as_ref();
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.time()));
-    let listing = reader::list(&store, instance_id).await?;
-    print(&store, &listing, context.output)?;
-    Ok(emptiness(&listing, instance_id))
+    let mut listing = reader::list(&store, instance_id).await?;
+    let is_within = arguments.within(&context.time_zone);
+    let all = listing.records.len() + listing.markers.len();
+    // Without a time of its own, by when it was stored.
+    listing.records.retain(|record| {
+        let at = record.updated_at().map(|at| at.time);
+        is_within(at.unwrap_or(record.stored_at))
+    });
+    listing.markers.retain(|marker| is_within(marker.key.time));
+    let left_out = all - listing.records.len() - listing.markers.len();
+    let exit = emptiness(&listing, instance_id, left_out);
+    let rows = match instance_id {
+        Some(_) => read_rows(&store, listing).await?,
+        None => rows(listing),
+    };
+    match context.output {
+        Output::Json => output::json(&rows.iter().map(|row| row.json(&store)).collect())?,
+        Output::Text if rows.is_empty() => {}
+        Output::Text => context.print(&table(&rows, instance_id, &context.time_zone))?,
+    }
+    Ok(exit)
+}
+
+impl Arguments {
+    fn within(&self, zone: &TimeZone) -> impl Fn(Timestamp) -> bool {
+        let since = self.since.as_ref().map(|moment| moment.first(zone));
+        let until = self.until.as_ref().map(|moment| moment.last(zone));
+        move |time| {
+            since.is_none_or(|since| since <= time) && until.is_none_or(|until| time <= until)
+        }
+    }
 }
 
 /// What a listing without consoles means.
-fn emptiness(listing: &Listing, instance_id: Option<&InstanceId>) -> Exit {
+fn emptiness(listing: &Listing, instance_id: Option<&InstanceId>, left_out: usize) -> Exit {
     let of = instance_id.map_or(String::new(), |id| format!(" of {id}"));
     match (listing.records.len(), listing.markers.len()) {
         (0, 0) => {
-            output::error(format_args!("no records{of}"));
+            let within = match left_out {
+                0 => String::new(),
+                1 => "in that time; there is 1 outside of it".to_owned(),
+                count => format!("in that time; there are {count} outside of it"),
+            };
+            output::error(format!("no records{of} {within}").trim_end());
             Exit::Nothing
         }
         (0, 1) => {
@@ -64,78 +117,191 @@ fn emptiness(listing: &Listing, instance_id: Option<&InstanceId>) -> Exit {
     }
 }
 
-/// Records and, between them, where there was no console, by instance and time.
-fn print(store: &impl Store, listing: &Listing, output: Output) -> Result<()> {
-    let Listing { records, markers } = listing;
-    if output == Output::Json {
-        let record = |record: &Listed| {
-            let key = record.key.to_string();
-            let mut json = json!({
-                "instance_id": record.key.instance_id,
-                "last_update_time": record.key.last_update_time.map(|time| time.to_string()),
-                "name": record.key.name(),
-                "is_undecoded": record.key.is_undecoded,
-                "gzip_bytes": record.gzip_bytes,
-                "stored_at": record.stored_at.to_string(),
-                "url": store.url(&key),
-                "key": key,
-            });
-            if let Some(verdict) = record.verdict {
-                json["verdict"] = json!(verdict);
+/// A line of the listing.
+enum Row {
+    Record(Listed, Option<BTreeMap<String, String>>),
+    Marker(ListedMarker, Option<Value>),
+}
+
+/// By instance and time, records and markers together.
+fn rows(listing: Listing) -> Vec<Row> {
+    let records = listing.records.into_iter();
+    let records = records.map(|record| Row::Record(record, None));
+    let markers = listing.markers.into_iter();
+    let markers = markers.map(|marker| Row::Marker(marker, None));
+    let mut rows: Vec<_> = records.chain(markers).collect();
+    rows.sort_by(|a, b| a.order().cmp(&b.order()));
+    rows
+}
+
+/// The same, with metadata. It reads no console. Keys that may list, and not read, are told so.
+async fn read_rows(store: &impl Store, listing: Listing) -> Result<Vec<Row>, StoreError> {
+    let is_told = AtomicBool::new(false);
+    let unless_denied = |error: StoreError| match error {
+        StoreError::Denied(_) => {
+            if !is_told.swap(true, Ordering::Relaxed) {
+                output::error(format_args!(
+                    "causes, freshness and lengths are not known: {error}"
+                ));
             }
-            json
-        };
-        let marker = |marker: &ListedMarker| {
-            let key = marker.key.to_string();
-            json!({
-                "instance_id": marker.key.instance_id,
-                "none": marker.key.reason,
-                "event_time": marker.key.time.to_string(),
-                "stored_at": marker.stored_at.to_string(),
-                "url": store.url(&key),
-                "key": key,
-            })
-        };
-        let all = records.iter().map(record).chain(markers.iter().map(marker));
-        return output::json(&all.collect());
-    }
-    if records.is_empty() && markers.is_empty() {
-        return Ok(());
-    }
-    let time = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    // Most records say it in their metadata, which a listing does not read.
-    let has_verdicts = records.iter().any(|record| record.verdict.is_some());
-    let record = |record: &Listed| {
-        let mut row = vec![
-            record.key.instance_id.to_string(),
-            record.key.name(),
-            record.gzip_bytes.to_string(),
-            time(record.stored_at),
-        ];
-        row.extend(record.verdict.map(|verdict| verdict.to_string()));
-        row
+            Ok(())
+        }
+        error => Err(error),
     };
-    let marker = |marker: &ListedMarker| {
-        vec![
-            marker.key.instance_id.to_string(),
-            format!(
-                "{}  none: {}",
-                marker.key.time.strftime("%Y%m%dT%H%M%SZ"),
-                marker.key.reason.as_str()
-            ),
-            "-".to_owned(),
-            time(marker.stored_at),
-        ]
-    };
-    let mut rows: Vec<_> = records.iter().map(record).collect();
-    rows.extend(markers.iter().map(marker));
-    rows.sort_by(|a, b| (&a[0], &a[3]).cmp(&(&b[0], &b[3])));
-    let mut header = vec!["INSTANCE", "RECORD", "BYTES", "STORED (UTC)"];
-    header.extend(has_verdicts.then_some("AT THE END"));
-    let mut table = output::table(header, rows);
-    if let Some(bytes) = table.column_mut(2) {
-        bytes.set_cell_alignment(CellAlignment::Right);
+    let read = rows(listing).into_iter().map(async |row| match row {
+        Row::Record(record, _) => {
+            let metadata = store.metadata(&record.key.to_string()).await;
+            let metadata = metadata.or_else(|error| unless_denied(error).map(|()| None))?;
+            Ok(Row::Record(record, metadata))
+        }
+        Row::Marker(marker, _) => {
+            let object = store.get(&marker.key.to_string()).await;
+            let object = object.or_else(|error| unless_denied(error).map(|()| None))?;
+            let json = object.and_then(|object| serde_json::from_slice(&object.body).ok());
+            Ok(Row::Marker(marker, json))
+        }
+    });
+    stream::iter(read)
+        .buffered(READ_AT_ONCE)
+        .try_collect()
+        .await
+}
+
+impl Row {
+    fn order(&self) -> (&InstanceId, Option<Timestamp>, Timestamp) {
+        match self {
+            Self::Record(record, _) => {
+                let at = record.updated_at().map(|at| at.time);
+                (&record.key.instance_id, at, record.stored_at)
+            }
+            Self::Marker(marker, _) => {
+                let key = &marker.key;
+                (&key.instance_id, Some(key.time), marker.stored_at)
+            }
+        }
     }
-    writeln!(stdout(), "{}", table.trim_fmt())?;
-    Ok(())
+
+    fn json(&self, store: &impl Store) -> Value {
+        match self {
+            Self::Record(listed, metadata) => {
+                let metadata = metadata.as_ref();
+                Described { listed, metadata }.json(store)
+            }
+            Self::Marker(marker, read) => {
+                let key = marker.key.to_string();
+                let mut json = json!({
+                    "instance_id": marker.key.instance_id,
+                    "name": marker.key.name(),
+                    "reason": marker.key.reason,
+                    "event_time": marker.key.time.to_string(),
+                    "stored_at": marker.stored_at.to_string(),
+                    "url": store.url(&key),
+                    "key": key,
+                });
+                for name in [
+                    "message",
+                    "code",
+                    "event_cause",
+                    "event_id",
+                    "region_id",
+                    "account_id",
+                ] {
+                    if let Some(value) = read.as_ref().and_then(|read| read.get(name)) {
+                        json[name] = value.clone();
+                    }
+                }
+                json
+            }
+        }
+    }
+
+    /// Cells that every listing has: record, time, stored.
+    fn cells(&self, zone: &TimeZone) -> Vec<Cell> {
+        match self {
+            Self::Record(listed, metadata) => {
+                let metadata = metadata.as_ref();
+                let time = Described { listed, metadata }.updated_at();
+                let time = time.map(|time| time::shown_update(time, zone));
+                vec![
+                    listed.key.name().into(),
+                    time.unwrap_or(NOTHING.to_owned()).into(),
+                    time::shown(listed.stored_at, zone).into(),
+                ]
+            }
+            Self::Marker(marker, _) => vec![
+                format!("none: {}", marker.key.reason.as_str()).into(),
+                time::shown(marker.key.time, zone).into(),
+                time::shown(marker.stored_at, zone).into(),
+            ],
+        }
+    }
+
+    fn of_an_instance(&self, zone: &TimeZone) -> Vec<Cell> {
+        let mut cells = self.cells(zone);
+        let (cause, freshness, bytes) = match self {
+            Self::Record(listed, metadata) => {
+                let metadata = metadata.as_ref();
+                let record = Described { listed, metadata };
+                let freshness = record.freshness_in_words().map(str::to_owned);
+                let bytes = record.console_bytes().map(|bytes| bytes.to_string());
+                (record.cause().map(str::to_owned), freshness, bytes)
+            }
+            Self::Marker(_, read) => {
+                let cause = read.as_ref().and_then(|read| read["event_cause"].as_str());
+                (cause.map(str::to_owned), None, None)
+            }
+        };
+        let cause = cause.map(|cause| printable::one_line(&cause).into_owned());
+        for text in [cause, freshness, bytes] {
+            cells.push(text.unwrap_or(NOTHING.to_owned()).into());
+        }
+        cells
+    }
+
+    fn of_a_fleet(&self, zone: &TimeZone, has_verdicts: bool) -> Vec<Cell> {
+        let (instance_id, bytes, verdict) = match self {
+            Self::Record(listed, _) => {
+                let verdict = Described {
+                    listed,
+                    metadata: None,
+                };
+                let verdict = verdict.freshness_in_words();
+                let bytes = listed.gzip_bytes.to_string();
+                (&listed.key.instance_id, Some(bytes), verdict)
+            }
+            Self::Marker(marker, _) => (&marker.key.instance_id, None, None),
+        };
+        let mut cells = vec![Cell::from(instance_id.to_string())];
+        cells.extend(self.cells(zone));
+        cells.push(bytes.unwrap_or(NOTHING.to_owned()).into());
+        if has_verdicts {
+            cells.push(verdict.unwrap_or(NOTHING).into());
+        }
+        cells
+    }
+}
+
+fn table(rows: &[Row], instance_id: Option<&InstanceId>, zone: &TimeZone) -> Table {
+    let mut columns = ["RECORD", "TIME", "STORED"].map(Column::text).to_vec();
+    if instance_id.is_some() {
+        columns.extend(["CAUSE", "FRESHNESS"].map(Column::text));
+        columns.push(Column::number("CONSOLE BYTES"));
+        let mut rows: Vec<_> = rows.iter().map(|row| row.of_an_instance(zone)).collect();
+        // In a file or a pipe each line says of what it is; a terminal has no room for it.
+        if let Some(instance_id) = instance_id.filter(|_| output::width().is_none()) {
+            columns.insert(0, Column::text("INSTANCE"));
+            let cell = || Cell::from(instance_id.as_str());
+            rows.iter_mut().for_each(|row| row.insert(0, cell()));
+        }
+        return Table::new(columns, rows);
+    }
+    // Most records say it in their metadata, which a listing of all does not read.
+    let has_verdicts = rows
+        .iter()
+        .any(|row| matches!(row, Row::Record(record, _) if record.verdict.is_some()));
+    columns.insert(0, Column::text("INSTANCE"));
+    columns.push(Column::number("GZIP BYTES"));
+    columns.extend(has_verdicts.then_some(Column::text("FRESHNESS")));
+    let rows = rows.iter().map(|row| row.of_a_fleet(zone, has_verdicts));
+    Table::new(columns, rows.collect())
 }

@@ -11,7 +11,7 @@ mod redrive;
 mod simulate;
 mod sweep;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -26,9 +26,13 @@ use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
 use ecs_console_archiver::source::ecs::EcsClient;
 use ecs_console_archiver::store::ArchiveStore;
 
+use jiff::tz::TimeZone;
+
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
-use crate::output::Output;
+use crate::output::{self, Output};
+use crate::table::Table;
+use crate::time;
 use crate::{Arguments, help};
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +86,17 @@ pub struct CommonArguments {
     /// Text for people or JSON for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: Output,
+    /// Time zone of times that are shown, and of those that you give without one: UTC, local, an
+    /// offset such as +08:00, or a name such as Asia/Shanghai
+    #[arg(
+        long,
+        global = true,
+        value_name = "ZONE",
+        default_value = "UTC",
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = time::parse_zone)]
+    pub time_zone: TimeZone,
     /// Colours: by default on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: ColorChoice,
@@ -121,6 +136,7 @@ pub type CliDispatcher = Dispatcher<EcsClient, ArchiveStore>;
 pub struct Context {
     environment: Environment,
     output: Output,
+    time_zone: TimeZone,
     color: ColorChoice,
     interrupt: Interrupt,
     /// None where it was not given.
@@ -134,6 +150,7 @@ impl Context {
                 .await
                 .with("ARCHIVE_URL", common.archive_url),
             output: common.output,
+            time_zone: common.time_zone,
             color: common.color,
             interrupt: Interrupt::listen(),
             timeout: common.timeout.map(Duration::from_secs),
@@ -143,6 +160,12 @@ impl Context {
     /// What an event, or another command than a sweep, has.
     pub fn time(&self) -> Duration {
         self.timeout.unwrap_or(Duration::from_secs(60))
+    }
+
+    fn print(&self, table: &Table) -> Result<()> {
+        let shown = table.show(output::width(), self.has_colors());
+        std::io::stdout().write_all(shown.as_bytes())?;
+        Ok(())
     }
 
     /// Whether standard output gets colours.

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use ecs_console_archiver::archive::key::{FAILED_PREFIX, FailedKey};
+use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::hosts::redrive::{InvalidEvents, RedriveError, Redriven, failed_events};
 use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
 use ecs_console_archiver::retry::{Deadline, Retrying, retry};
-use ecs_console_archiver::store::Store as _;
+use ecs_console_archiver::store::{Entry, Store as _};
 use ecs_console_archiver::{log, printable};
 use serde_json::{Value, json};
 
@@ -17,6 +19,8 @@ use super::{CliDispatcher, Context, EcsArguments};
 use crate::exit::{Exit, unless_closed};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
+use crate::table::{Cell, Column, Table};
+use crate::time;
 
 /// Serve events again that failed for good
 ///
@@ -64,7 +68,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             serve_queue(&dispatcher, &queue, is_fifo, invalid, context).await
         }
         None if arguments.dry_run => {
-            let list = list(&dispatcher, context.time(), context.output);
+            let list = list(&dispatcher, context);
             context.unless_interrupted(list).await
         }
         None => serve_archive(&dispatcher, invalid, context).await,
@@ -72,18 +76,39 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
 }
 
 /// Lists what the archive keeps, and serves nothing.
-async fn list(dispatcher: &CliDispatcher, time: Duration, output: Output) -> Result<Exit> {
-    let store = Retrying::new(&dispatcher.archiver.store, Deadline::after(time));
-    let keys = failed_events(&store).await?;
-    let urls: Vec<_> = keys.iter().map(|key| store.url(&key.to_string())).collect();
-    if output == Output::Json {
-        output::json(&json!(urls))?;
-    } else {
-        for url in &urls {
-            writeln!(std::io::stdout(), "{}", printable::one_line(url))?;
-        }
+async fn list(dispatcher: &CliDispatcher, context: &Context) -> Result<Exit> {
+    let store = Retrying::new(&dispatcher.archiver.store, Deadline::after(context.time()));
+    let entries = reader::entries(&store, FAILED_PREFIX).await?;
+    let events = entries
+        .iter()
+        .filter_map(|entry| Some((FailedKey::parse(&entry.key)?, entry)));
+    let events: Vec<_> = events.collect();
+    if context.output == Output::Json {
+        let event = |(key, entry): &(FailedKey, &Entry)| {
+            json!({
+                "error_type": key.error_type,
+                "key": entry.key,
+                "url": store.url(&entry.key),
+                "stored_at": entry.stored_at.to_string(),
+            })
+        };
+        output::json(&events.iter().map(event).collect())?;
+    } else if !events.is_empty() {
+        let row = |(key, entry): &(FailedKey, &Entry)| {
+            let url = store.url(&entry.key);
+            vec![
+                Cell::from(key.error_type.as_str()),
+                time::shown(entry.stored_at, &context.time_zone).into(),
+                printable::one_line(&url).into_owned().into(),
+            ]
+        };
+        let headings = ["ERROR", "KEPT", "EVENT"].map(Column::text);
+        context.print(&Table::new(
+            headings.into(),
+            events.iter().map(row).collect(),
+        ))?;
     }
-    if urls.is_empty() {
+    if events.is_empty() {
         output::error("no failed events");
         return Ok(Exit::Nothing);
     }

@@ -221,13 +221,15 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
     } else {
         format!("so far, {regions} to the end")
     };
-    writeln!(
-        stdout,
+    let summary = format!(
         "swept {instances} {reached}: {stored} stored, {already_stored} already stored, \
          {no_console} without a console, {failed} failed"
-    )?;
+    );
+    let width = output::width();
+    writeln!(stdout, "{}", output::wrapped(&summary, width))?;
     for failure in failures {
-        writeln!(stdout, "  failed: {}", printable::one_line(failure))?;
+        let failure = format!("  failed: {}", printable::one_line(failure));
+        writeln!(stdout, "{}", output::wrapped(&failure, width))?;
     }
     Ok(())
 }
