@@ -9,6 +9,7 @@
 //! read from a place that `ARCHIVE_URL` does not name. The folder itself may be one.
 
 use std::collections::BTreeMap;
+use std::fs::FileType;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::disk::{self, Disk, SystemDisk, at};
-use super::{Entry, MAX_OBJECT_BYTES, Object, Page, PutOutcome, Store, StoreError};
+use super::{Entry, MAX_OBJECT_BYTES, NOT_A_FILE, Object, Page, PutOutcome, Store, StoreError};
 
 /// Ends the name of the file that has an object's metadata.
 pub const METADATA_SUFFIX: &str = ".meta.json";
@@ -143,7 +144,7 @@ impl Folder {
         let path = self.path(key)?;
         let outcome = match std::fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() => PutOutcome::Exists,
-            Ok(_) => return Err(at(&path)(ErrorKind::AlreadyExists.into())),
+            Ok(found) => return Err(at(&path)(not_a_file(found.file_type()))),
             Err(error) if error.kind() == ErrorKind::NotFound => self.create(&path, object)?,
             Err(error) => return Err(at(&path)(error)),
         };
@@ -190,7 +191,7 @@ impl Folder {
         let Metadata {
             content_type,
             metadata,
-        } = read_metadata(&path)?;
+        } = read_metadata(&metadata_path(&path));
         Ok(Some(Object {
             body,
             content_type,
@@ -201,7 +202,7 @@ impl Folder {
     fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
         let path = self.path(key)?;
         match std::fs::symlink_metadata(&path) {
-            Ok(_) => Ok(Some(read_metadata(&path)?.metadata)),
+            Ok(_) => Ok(Some(read_metadata(&metadata_path(&path)).metadata)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.check_root()?;
                 Ok(None)
@@ -238,12 +239,20 @@ impl Folder {
                 }
             }
         }
+        let asked_for = folders.first().cloned();
         let mut entries = Vec::new();
         while let Some(folder) = folders.pop() {
-            let children = match std::fs::read_dir(&folder) {
+            let children = match self.disk.read_dir(&folder) {
                 Ok(children) => children,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => return Err(at(&folder)(error)),
+                Err(error) if Some(&folder) == asked_for.as_ref() => {
+                    return Err(at(&folder)(error));
+                }
+                // The rest of the archive is there all the same.
+                Err(error) => {
+                    warn!("not listed: {}", at(&folder)(error));
+                    continue;
+                }
             };
             for child in children {
                 let child = child.map_err(at(&folder))?;
@@ -252,14 +261,22 @@ impl Folder {
                     Ok(metadata) => metadata,
                     // A writer's temporary file, renamed or removed since.
                     Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                    Err(error) => return Err(at(&path)(error)),
+                    Err(error) => {
+                        warn!("not listed: {}", at(&path)(error));
+                        continue;
+                    }
                 };
-                if metadata.is_dir() {
-                    folders.push(path);
-                } else if metadata.is_symlink() {
-                    warn!("not listed: {} is a symbolic link", path.display());
-                } else if metadata.is_file() {
+                if metadata.is_file() {
                     entries.extend(self.entry(&path, &metadata, prefix)?);
+                    continue;
+                }
+                let is_folder = metadata.is_dir();
+                if metadata.is_symlink() || stands_for_an_object(&path, is_folder) {
+                    let what = kind(metadata.file_type());
+                    warn!("not listed: {} is {what}", path.display());
+                }
+                if is_folder {
+                    folders.push(path);
                 }
             }
         }
@@ -293,18 +310,50 @@ impl Folder {
     }
 }
 
-/// An object without its metadata, or with broken ones, is better than none: the reader tells that
-/// they are gone.
-fn read_metadata(path: &Path) -> Result<Metadata, StoreError> {
-    let json = read_if_there(&metadata_path(path))?;
-    let read = json.and_then(|json| serde_json::from_slice(&json).ok());
-    Ok(read.unwrap_or_default())
-}
-
 fn metadata_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(METADATA_SUFFIX);
     name.into()
+}
+
+/// Whether something that is not a file has an object's place. The names of this program's objects
+/// end in one of these, and those of its folders do not; hidden files are nobody's objects.
+fn stands_for_an_object(path: &Path, is_folder: bool) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_object = [&b".gz"[..], b".json"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    let is_metadata = name.ends_with(METADATA_SUFFIX.as_bytes()); // Told when it is read.
+    !name.starts_with(b".") && !is_metadata && (is_object || !is_folder)
+}
+
+fn kind(found: FileType) -> &'static str {
+    if found.is_symlink() {
+        "a symbolic link"
+    } else if found.is_dir() {
+        "a folder and not a file"
+    } else {
+        "not a file but a pipe, a socket or a device"
+    }
+}
+
+fn not_a_file(found: FileType) -> std::io::Error {
+    std::io::Error::new(NOT_A_FILE, format!("it is {}", kind(found)))
+}
+
+/// An object without its metadata, or with broken ones, is better than none: the bytes are vouched
+/// for by the digest in their name, and the reader tells what is missing.
+fn read_metadata(path: &Path) -> Metadata {
+    let read = read_if_there(path).map_err(|error| error.to_string());
+    let read = read.and_then(|json| match json {
+        Some(json) => serde_json::from_slice(&json)
+            .map_err(|error| format!("{} is no metadata: {error}", path.display())),
+        None => Ok(Metadata::default()),
+    });
+    read.unwrap_or_else(|why| {
+        warn!("a record is read without its metadata: {why}");
+        Metadata::default()
+    })
 }
 
 /// A file's bytes. A pipe would never end, and a file that grows ends at the limit.
@@ -315,7 +364,7 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         Err(error) => return Err(at(path)(error)),
     };
     if !found.is_file() {
-        return Err(at(path)(std::io::Error::other("it is not a file")));
+        return Err(at(path)(not_a_file(found.file_type())));
     }
     let too_large = |bytes| StoreError::TooLarge {
         url: path.display().to_string(),
@@ -569,6 +618,35 @@ mod tests {
         assert_eq!(keys(&disk.store(&by_link), "").await, [KEY]);
     }
 
+    /// What makes bytes that are there unreadable must not take those of others with it.
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_read_hides_nothing_else() {
+        #[derive(Debug)]
+        struct Locked(PathBuf);
+        impl Disk for Locked {
+            fn read_dir(&self, folder: &Path) -> std::io::Result<std::fs::ReadDir> {
+                if folder == self.0 {
+                    return Err(ErrorKind::PermissionDenied.into());
+                }
+                std::fs::read_dir(folder)
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let store = DirectoryStore::on(root.clone(), Box::new(Locked(root.join("i-b2"))));
+        store.put_if_absent(KEY, &object()).await.unwrap();
+        let hidden = KEY.replace("i-a1", "i-b2");
+        store.put_if_absent(&hidden, &object()).await.unwrap();
+        assert_eq!(keys(&store, "").await, [KEY]);
+        // Where nothing else is asked for, there is no rest.
+        for (locked, prefix) in [(root.join("i-b2"), "i-b2/"), (root.clone(), "")] {
+            let store = DirectoryStore::on(root.clone(), Box::new(Locked(locked)));
+            let error = store.list(prefix, None).await.unwrap_err();
+            let advice = "let the user of this process read and write there";
+            assert!(error.to_string().contains(advice), "{error}");
+        }
+    }
+
     #[tokio::test]
     async fn what_is_no_record_by_its_size_or_kind_is_not_read() {
         let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
@@ -582,8 +660,8 @@ mod tests {
         std::fs::write(&path, "as before").unwrap();
         let metadata = File::create(metadata_path(&path)).unwrap();
         metadata.set_len(2 << 30).unwrap();
-        let error = store.get(KEY).await.map(drop).unwrap_err();
-        assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+        let read = store.get(KEY).await.unwrap().unwrap();
+        assert_eq!((read.body, read.metadata.len()), (b"as before".to_vec(), 0));
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         for result in [

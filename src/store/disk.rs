@@ -29,6 +29,11 @@ pub(super) trait Disk: Debug + Send + Sync {
         file.write_all(bytes)
     }
 
+    /// What is in a folder.
+    fn read_dir(&self, folder: &Path) -> io::Result<std::fs::ReadDir> {
+        std::fs::read_dir(folder)
+    }
+
     /// Waits until a file or folder is on the disk.
     fn sync(&self, _path: &Path, file: &File) -> io::Result<()> {
         file.sync_all()

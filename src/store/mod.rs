@@ -225,6 +225,9 @@ pub enum StoreError {
     },
 }
 
+/// What stands in a file's place: a folder, a link, a pipe. Reading bytes gives no such error.
+const NOT_A_FILE: std::io::ErrorKind = std::io::ErrorKind::InvalidData;
+
 /// What mends a folder that cannot be written or read.
 pub fn folder_advice(cause: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
@@ -235,6 +238,7 @@ pub fn folder_advice(cause: &std::io::Error) -> &'static str {
             "mount its file system for writing, or set ARCHIVE_URL to another folder"
         }
         ErrorKind::PermissionDenied => "let the user of this process read and write there",
+        NOT_A_FILE => "move it away: only a file is read there",
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
             "check the folder in ARCHIVE_URL: a file and a folder have each other's place"
         }

@@ -382,3 +382,90 @@ async fn a_bucket_that_never_answers_times_out_in_every_command() {
         check(&output, 1, b"", &format!("{call} timed out after 1 s"));
     }
 }
+
+fn fifo(path: &std::path::Path) {
+    let mut mkfifo = Command::new("env");
+    let made = mkfifo.arg("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
+
+#[tokio::test]
+async fn whatever_has_the_place_of_the_metadata_the_record_is_printed_with_a_warning() {
+    type Put = fn(&std::path::Path);
+    let link: Put = |path| {
+        let elsewhere = path.with_extension("elsewhere");
+        std::fs::write(&elsewhere, "{}").unwrap();
+        std::os::unix::fs::symlink(elsewhere, path).unwrap();
+    };
+    let large: Put = |path| {
+        std::fs::File::create(path)
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap()
+    };
+    let folder: Put = |path| std::fs::create_dir(path).unwrap();
+    let broken: Put = |path| std::fs::write(path, "{").unwrap();
+    for (put, why) in [
+        (fifo as Put, "not a file but a pipe"),
+        (link, "a symbolic link"),
+        (folder, "a folder and not a file"),
+        (large, "1073741824 bytes"),
+        (broken, "is no metadata"),
+    ] {
+        let world = World::with(PLAIN).await;
+        let path = world.file(".log.gz.meta.json");
+        std::fs::remove_file(&path).unwrap();
+        put(&path);
+        for command in [&["get", "i-a1"][..], &["get", "i-a1", "--damaged"]] {
+            let output = world.run(command).await;
+            check(&output, 0, PLAIN, why);
+            let told = text(&output.stderr);
+            assert!(told.contains(path.to_str().unwrap()), "{told}");
+            assert!(
+                told.contains("only the digest in its name vouches for it"),
+                "{told}"
+            );
+            assert!(!told.contains("let the user"), "{told}");
+        }
+        let again = world.run(&["capture", "i-a1"]).await;
+        assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_a_records_place_is_named_and_hides_nothing_else() {
+    type Put = fn(&std::path::Path);
+    let folder: Put = |path| std::fs::create_dir(path).unwrap();
+    for (put, why) in [(fifo as Put, "a pipe"), (folder, "a folder and not a file")] {
+        let world = World::with(PLAIN).await;
+        let name = world.record();
+        let other = world.folder.path().join("archive/i-b2");
+        std::fs::create_dir(&other).unwrap();
+        let path = other.join(name.file_name().unwrap());
+        put(&path);
+        let get = world.run(&["get", "i-b2"]).await;
+        check(&get, 3, b"", why);
+        for (command, code) in [
+            (&["get", "i-b2"][..], 3),
+            (&["list", "i-b2"], 3),
+            (&["list"], 0),
+        ] {
+            let output = world.run(command).await;
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{told}");
+            assert!(told.contains(why), "{told}");
+            assert!(told.contains(path.to_str().unwrap()), "{told}");
+        }
+        let listed = world.run(&["list"]).await;
+        assert!(text(&listed.stdout).contains("i-a1"));
+        // A capture that would be kept there says the same.
+        set_console(&world.simulator, "i-b2", PLAIN, TIME);
+        let captured = world.run(&["capture", "i-b2"]).await;
+        let told = text(&captured.stderr);
+        assert_eq!(captured.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains(why) && told.contains("move it away"),
+            "{told}"
+        );
+    }
+}
