@@ -1,5 +1,6 @@
 //! Where log lines go and what they look like.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -43,8 +44,9 @@ pub fn init(config: &LogConfig) {
 pub fn init_to(config: &LogConfig, print: impl Fn(&str) + Send + Sync + 'static) {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(config.level)))
-        // Its warnings quote what a credential process wrote to its errors; ours say what to do.
-        .with_target("aws_config", LevelFilter::OFF)
+        // The AWS SDK's: its warnings quote what a credential process wrote to its errors, and its
+        // errors are about its own connections. Ours say what to do.
+        .with_target("aws_", LevelFilter::OFF)
         .with_target(env!("CARGO_CRATE_NAME"), config.level);
     let (print, json) = (Arc::new(print), config.json);
     let writer = move || Lines {
@@ -80,7 +82,8 @@ impl<P: Fn(&str)> io::Write for Lines<P> {
         (self.print)(&if self.json {
             printable::json(&text)
         } else {
-            printable::lines(&text)
+            // A line is one line, whatever names and texts are in it.
+            Cow::Owned(printable::one_line(text.trim_end_matches('\n')).into_owned() + "\n")
         });
         Ok(bytes.len())
     }
@@ -100,14 +103,16 @@ mod tests {
     #[test]
     fn nothing_in_a_log_line_acts_on_a_terminal() {
         for (json, shown) in [
-            (false, "a\\u{202e}\\u{9b}2J\n"),
-            (true, "a\\u202e\\u009b2J\n"),
+            (false, "a\\u{202e}\\u{9b}2J\\nb\n"),
+            (true, "a\\u202e\\u009b2J\nb\n"), // Never so: JSON escapes it before.
         ] {
             let printed = Arc::new(Mutex::new(String::new()));
             let into = Arc::clone(&printed);
             let print = Arc::new(move |line: &str| into.lock().unwrap().push_str(line));
             let mut lines = Lines { print, json };
-            lines.write_all("a\u{202e}\u{9b}2J\n".as_bytes()).unwrap();
+            lines
+                .write_all("a\u{202e}\u{9b}2J\nb\n".as_bytes())
+                .unwrap();
             assert_eq!(*printed.lock().unwrap(), shown);
         }
     }

@@ -1,5 +1,7 @@
 //! When to try again and when to stop: the one policy for ECS and the archive.
 
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,7 +32,46 @@ pub trait Retryable {
     fn retry_advice(&self) -> RetryAdvice;
 
     /// The error of an attempt at this call that was cut off after so much time.
-    fn timed_out(call: &'static str, after: Duration) -> Self;
+    fn timed_out(call: &str, after: Duration) -> Self;
+}
+
+/// How the time that calls had came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeUp {
+    /// A call was cut off.
+    CutOff,
+    /// There was still some, but not enough to wait for another attempt.
+    NoNextAttempt,
+}
+
+tokio::task_local! {
+    static TIME_UP: Cell<Option<TimeUp>>;
+    static WAITS_FOR: RefCell<Option<String>>;
+}
+
+/// Runs `work`, in which [`take_time_up`] says whether calls had too little time.
+pub async fn noting_time_up<T>(work: impl Future<Output = T>) -> T {
+    TIME_UP.scope(Cell::new(None), work).await
+}
+
+/// Whether the time was too short for a call since it was asked for last.
+pub fn take_time_up() -> Option<TimeUp> {
+    TIME_UP.try_with(Cell::take).ok().flatten()
+}
+
+fn note(time_up: TimeUp) {
+    let _ = TIME_UP.try_with(|noted| noted.set(Some(time_up))); // Not everybody asks.
+}
+
+/// Waits for `what` as a part of a call. Where the call is cut off meanwhile, its error says so.
+pub async fn waiting_for<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let set = |what| {
+        let _ = WAITS_FOR.try_with(|waits| *waits.borrow_mut() = what);
+    };
+    set(Some(what.to_owned()));
+    let done = work.await;
+    set(None);
+    done
 }
 
 /// The moment an answer must be there.
@@ -94,11 +135,19 @@ where
     let mut ceilings = ceilings();
     let (mut last, mut signed_again) = (None, false);
     loop {
-        let error = match tokio::time::timeout_at(deadline.at, attempt()).await {
+        // In its own scope, so that what it waits for is known when it is cut off.
+        let mut attempt = pin!(WAITS_FOR.scope(RefCell::new(None), attempt()));
+        let error = match tokio::time::timeout_at(deadline.at, attempt.as_mut()).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => error,
             Err(_) => {
-                return Err(last.unwrap_or_else(|| E::timed_out(call, deadline.whole())));
+                note(TimeUp::CutOff);
+                let waits_for = attempt.take_value().and_then(RefCell::into_inner);
+                let call = match waits_for {
+                    Some(what) => format!("{call}, waiting for {what},"),
+                    None => call.to_owned(),
+                };
+                return Err(last.unwrap_or_else(|| E::timed_out(&call, deadline.whole())));
             }
         };
         let advice = error.retry_advice();
@@ -107,10 +156,13 @@ where
         let pause = ceilings
             .next()
             .filter(|_| !is_over)
-            .and_then(|ceiling| pause(advice, ceiling, fastrand::f64()))
-            .filter(|pause| *pause < deadline.remaining());
+            .and_then(|ceiling| pause(advice, ceiling, fastrand::f64()));
         match pause {
-            Some(pause) => tokio::time::sleep(pause).await,
+            Some(pause) if pause < deadline.remaining() => tokio::time::sleep(pause).await,
+            Some(_) => {
+                note(TimeUp::NoNextAttempt);
+                return Err(error);
+            }
             None => return Err(error),
         }
         last = Some(error);
@@ -156,7 +208,6 @@ impl<'a, T> Retrying<'a, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
 
     use super::*;
 
@@ -168,7 +219,7 @@ mod tests {
             self.0
         }
 
-        fn timed_out(_: &'static str, _: Duration) -> Self {
+        fn timed_out(_: &str, _: Duration) -> Self {
             Self(RetryAdvice::GiveUp)
         }
     }

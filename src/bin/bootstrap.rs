@@ -14,7 +14,10 @@ async fn main() -> ExitCode {
     match serve(&environment).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("cannot start: {error}");
+            // Each problem with the settings is a line.
+            for line in error.to_string().lines() {
+                tracing::error!("cannot start: {line}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -142,7 +142,9 @@ impl CaptureError {
             Self::Ecs(EcsError::Credentials(error))
             | Self::Store(StoreError::Credentials(error))
             | Self::Queue(QueueError::Credentials(error)) => match error {
-                CredentialsError::Refused(_) => ErrorType::CredentialsRefused,
+                CredentialsError::Refused(_) | CredentialsError::Unusable(_) => {
+                    ErrorType::CredentialsRefused
+                }
                 CredentialsError::Unavailable(_) => ErrorType::CredentialsUnavailable,
             },
             Self::Ecs(_) => ErrorType::EcsUnavailable,
@@ -475,7 +477,8 @@ pub(crate) async fn send(
     deadline: Deadline,
 ) -> Result<(), QueueError> {
     let message = message.to_string();
-    retry(deadline, "SendMessage", || queue.send(&message, pause)).await
+    let send = || queue.send(&message, pause);
+    retry(deadline, "SendMessage", send).await.map(drop)
 }
 
 fn following_outcome(follow: &Follow, pause: Duration) -> Outcome {

@@ -153,12 +153,15 @@ fn key(environment: &Environment, also: &str, problems: &mut Problems) -> Option
     let access_key_id = problems.required(environment, KEY_ID, &hint);
     let hint = "the secret of ALIBABA_CLOUD_ACCESS_KEY_ID";
     let secret = problems.required(environment, KEY_SECRET, hint);
+    let parts = [KEY_ID, KEY_SECRET].map(|name| problems.key_part(environment, name));
+    let token = problems.key_part(environment, "ALIBABA_CLOUD_SECURITY_TOKEN")?;
+    if parts.contains(&None) {
+        return None;
+    }
     Some(Credentials {
         access_key_id: access_key_id?,
         access_key_secret: Secret::new(secret?),
-        security_token: environment
-            .get("ALIBABA_CLOUD_SECURITY_TOKEN")
-            .map(Secret::new),
+        security_token: token.map(Secret::new),
     })
 }
 
@@ -266,7 +269,7 @@ fn from_files(
         let found = text.and_then(|text| reader(&text, profile, defaults));
         let found = found.map_err(|error| in_file(&path, &error));
         let why = match problems.note(name, found)? {
-            Found::Source(source) => return Some(Some(*source)),
+            Found::Source(source) => return Some(Some(source.of_file(&path))),
             Found::Nothing(why) => in_file(&path, &why),
             Found::NoProfile(why) => {
                 lacks_profile.push(in_file(&path, &why));

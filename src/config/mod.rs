@@ -23,8 +23,9 @@ use crate::http::HttpOptions;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::WebhookPolicy;
 use crate::log::LogConfig;
-use crate::model::credentials::{Credentials, Secret};
+use crate::model::credentials::{Credentials, Secret, check_key};
 use crate::model::ids::RegionId;
+use crate::printable;
 use crate::queue::sqs::QueueConfig;
 use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
@@ -252,7 +253,8 @@ impl Problems {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                let problem = format!("{name}: {error}");
+                // A value with a line break must not look like another problem.
+                let problem = printable::one_line(&format!("{name}: {error}")).into_owned();
                 // Archive, queue and ECS may miss the same key.
                 if !self.0.contains(&problem) {
                     self.0.push(problem);
@@ -260,6 +262,19 @@ impl Problems {
                 None
             }
         }
+    }
+
+    /// A part of a key, where it is set and goes into a request.
+    fn key_part(
+        &mut self,
+        environment: &Environment,
+        name: &'static str,
+    ) -> Option<Option<String>> {
+        let Some(text) = environment.get(name) else {
+            return Some(None);
+        };
+        self.note(name, check_key(text))?;
+        Some(Some(text.to_owned()))
     }
 
     fn required(
@@ -518,10 +533,16 @@ fn aws_credentials(environment: &Environment, problems: &mut Problems) -> Option
     let access_key_id = problems.required(environment, "AWS_ACCESS_KEY_ID", hint);
     let hint = "the secret of AWS_ACCESS_KEY_ID";
     let secret = problems.required(environment, "AWS_SECRET_ACCESS_KEY", hint);
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let parts = names.map(|name| problems.key_part(environment, name));
+    let token = problems.key_part(environment, "AWS_SESSION_TOKEN")?;
+    if parts.contains(&None) {
+        return None;
+    }
     Some(Source::Static(Credentials {
         access_key_id: access_key_id?,
         access_key_secret: Secret::new(secret?),
-        security_token: environment.get("AWS_SESSION_TOKEN").map(Secret::new),
+        security_token: token.map(Secret::new),
     }))
 }
 

@@ -104,7 +104,7 @@ pub fn printed(from: &str, text: &[u8]) -> Result<Expiring, CredentialsError> {
         return Err(refused("no whole set of keys"));
     }
     let token = Some(printed.sts_token).filter(|token| !token.is_empty());
-    Ok(Expiring {
+    let fetched = Expiring {
         credentials: Credentials {
             access_key_id: printed.access_key_id,
             access_key_secret: Secret::new(printed.access_key_secret),
@@ -112,7 +112,8 @@ pub fn printed(from: &str, text: &[u8]) -> Result<Expiring, CredentialsError> {
         },
         // An end in another form is not known, and the service will tell.
         expires_at: printed.expiration.parse().ok(),
-    })
+    };
+    fetched.usable(&format!("the program {from}"))
 }
 
 /// Reads the answer of the metadata service, or of a credentials URI. `from` names it.
@@ -147,14 +148,15 @@ fn keys(from: &str, answer: KeyAnswer) -> Result<Expiring, CredentialsError> {
     if members.iter().any(|member| member.is_empty()) || answer.expiration.is_none() {
         return Err(not_whole(from));
     }
-    Ok(Expiring {
+    let fetched = Expiring {
         credentials: Credentials {
             access_key_id: answer.access_key_id,
             access_key_secret: Secret::new(answer.access_key_secret),
             security_token: Some(Secret::new(answer.security_token)),
         },
         expires_at: answer.expiration,
-    })
+    };
+    fetched.usable(from)
 }
 
 fn refusal(from: &str, status: u16, body: &[u8]) -> CredentialsError {

@@ -5,6 +5,7 @@ use aws_sdk_sts::error::ProvideErrorMetadata as _;
 
 use super::{CredentialsError, for_aws};
 use crate::clock::Clock;
+use crate::http::answer::Expected;
 use crate::model::credentials::{Credentials, Secret};
 
 /// What a token is asked for with.
@@ -30,7 +31,11 @@ pub(super) async fn web_identity_token(
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(request.region.to_owned()))
         .credentials_provider(for_aws(credentials))
-        .http_client(crate::http::sdk_client(http.clone(), Clock::default()))
+        .http_client(crate::http::sdk_client(
+            http.clone(),
+            Clock::default(),
+            |_| Expected::Any,
+        ))
         .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
         .timeout_config(aws_sdk_sts::config::timeout::TimeoutConfig::disabled());
     let config = match request.endpoint_url {

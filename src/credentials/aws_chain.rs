@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::{CredentialsError, Expiring};
 use crate::clock::Clock;
+use crate::http::answer::Expected;
 use crate::model::credentials::{Credentials, Secret};
 
 /// The chain of the AWS SDKs.
@@ -34,7 +35,11 @@ impl AwsChain {
     pub(super) async fn fetch(&self, http: &reqwest::Client) -> Result<Expiring, CredentialsError> {
         let region = self.region.clone().map(Region::new);
         let config = ProviderConfig::without_region()
-            .with_http_client(crate::http::sdk_client(http.clone(), Clock::default()))
+            .with_http_client(crate::http::sdk_client(
+                http.clone(),
+                Clock::default(),
+                |_| Expected::Any,
+            ))
             .with_region(region.clone());
         let chain = DefaultCredentialsChain::builder()
             .configure(config)
@@ -45,14 +50,15 @@ impl AwsChain {
         let found = chain.provide_credentials().boxed().await;
         let found = found.map_err(|error| self.explained(&error))?;
         let end = found.expiry().map(Timestamp::try_from);
-        Ok(Expiring {
+        let found = Expiring {
             credentials: Credentials {
                 access_key_id: found.access_key_id().to_owned(),
                 access_key_secret: Secret::new(found.secret_access_key()),
                 security_token: found.session_token().map(Secret::new),
             },
             expires_at: end.and_then(Result::ok),
-        })
+        };
+        found.usable(&format!("the AWS profile {:?} or its chain", self.profile))
     }
 
     fn explained(&self, error: &AwsError) -> CredentialsError {

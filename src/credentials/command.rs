@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::fetch::MAX_ANSWER_BYTES;
 use super::{CredentialsError, Expiring, answer};
+use crate::retry;
 
 /// A program that waits for a person is not what a function can run.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,6 +22,12 @@ pub struct Command {
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} [{} arguments]", self.shown(), self.arguments.len())
+    }
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the program {}", self.shown())
     }
 }
 
@@ -72,7 +79,8 @@ impl Command {
             }
             Ok::<_, std::io::Error>((printed, Some(child.wait().await?)))
         };
-        match tokio::time::timeout(TIMEOUT, printed).await {
+        let printed = tokio::time::timeout(TIMEOUT, printed);
+        match retry::waiting_for(&format!("{self} to print keys"), printed).await {
             Err(_) => {
                 let text = format!("the program {program} gave no credentials within 30 s");
                 Err(CredentialsError::Unavailable(text))

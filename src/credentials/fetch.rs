@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::CredentialsError;
+use crate::retry;
 
 /// As the SDKs wait for STS.
 pub(super) const STS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,10 +16,12 @@ pub(super) async fn answer_of(
     from: &str,
 ) -> Result<(u16, Vec<u8>), CredentialsError> {
     let failed = |error: reqwest::Error| {
-        let cause = crate::http::innermost(&error.without_url());
+        let cause = crate::http::cause(error);
         CredentialsError::Unavailable(format!("{from} does not answer: {cause}"))
     };
-    let mut response = request.send().await.map_err(failed)?;
+    let mut response = retry::waiting_for(from, request.send())
+        .await
+        .map_err(failed)?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(failed)? {

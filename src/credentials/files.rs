@@ -6,7 +6,7 @@ use configparser::ini::{Ini, IniDefault};
 use url::Url;
 
 use super::source::{OidcToken, ROLE_SECONDS, Role, Source};
-use crate::model::credentials::{Credentials, Secret};
+use crate::model::credentials::{Credentials, Secret, check_key};
 
 /// What files do not say themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,12 +127,15 @@ pub fn credentials_file(
     let source = match required("type")?.as_str() {
         "access_key" => Source::Static(keys(&required)?),
         "sts" => Source::Static(Credentials {
-            security_token: Some(Secret::new(required("security_token")?)),
+            security_token: Some(Secret::new(key_part(&required, "security_token")?)),
             ..keys(&required)?
         }),
         "ram_role_arn" => Source::AssumeRole {
             base: Box::new(Source::Static(Credentials {
-                security_token: text("security_token").map(Secret::new),
+                security_token: match text("security_token") {
+                    Some(_) => Some(Secret::new(key_part(&required, "security_token")?)),
+                    None => None,
+                },
                 ..keys(&required)?
             })),
             role: role()?,
@@ -154,15 +157,26 @@ pub fn credentials_file(
             ));
         }
     };
+    let source = source.of_part(&format!("the section [{name}]"));
     Ok(Found::Source(Box::new(source)))
 }
 
 fn keys(required: &impl Fn(&str) -> Result<String, String>) -> Result<Credentials, String> {
     Ok(Credentials {
-        access_key_id: required("access_key_id")?,
-        access_key_secret: Secret::new(required("access_key_secret")?),
+        access_key_id: key_part(required, "access_key_id")?,
+        access_key_secret: Secret::new(key_part(required, "access_key_secret")?),
         security_token: None,
     })
+}
+
+/// A member that is a part of a key.
+pub(super) fn key_part(
+    required: &impl Fn(&str) -> Result<String, String>,
+    member: &str,
+) -> Result<String, String> {
+    let text = required(member)?;
+    check_key(&text).map_err(|error| format!("{member}: {error}"))?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -187,7 +201,7 @@ pub(super) mod tests {
 
     pub fn describe(source: &Source) -> String {
         match source {
-            Source::Static(keys) => describe_keys(keys),
+            Source::Static(keys) | Source::File { keys, .. } => describe_keys(keys),
             Source::Cached { keys, .. } => {
                 let end = keys.expires_at.unwrap();
                 format!("{} until {end}", describe_keys(&keys.credentials))

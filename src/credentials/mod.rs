@@ -37,13 +37,31 @@ pub enum CredentialsError {
     /// The service refuses, or a file is not usable. Someone must mend it.
     #[error("there are no credentials: {0}")]
     Refused(String),
+    /// They came, and go into no request. Someone must mend where they come from.
+    #[error("the credentials cannot be used: {0}")]
+    Unusable(String),
 }
 
 impl CredentialsError {
     /// Why, without the words that say what for.
     pub fn reason(&self) -> &str {
         match self {
-            Self::Unavailable(reason) | Self::Refused(reason) => reason,
+            Self::Unavailable(reason) | Self::Refused(reason) | Self::Unusable(reason) => reason,
+        }
+    }
+}
+
+impl Expiring {
+    /// The same, where it goes into a request; `from` says where it comes from.
+    ///
+    /// # Errors
+    /// [`CredentialsError::Unusable`] with the part that does not.
+    fn usable(self, from: &str) -> Result<Self, CredentialsError> {
+        match self.credentials.check() {
+            Ok(()) => Ok(self),
+            Err((part, error)) => Err(CredentialsError::Unusable(format!(
+                "the {part} that {from} gave: {error}"
+            ))),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Expiring;
 use super::command::Command;
-use super::files::{Defaults, Found, address, regional_sts};
+use super::files::{Defaults, Found, address, key_part, regional_sts};
 use super::source::{OidcToken, ROLE_SECONDS, Role, Source};
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::RegionId;
@@ -136,12 +136,15 @@ fn read(
     let source = match mode {
         "AK" => Source::Static(keys(&required)?),
         "StsToken" => Source::Static(Credentials {
-            security_token: Some(Secret::new(required("sts_token")?)),
+            security_token: Some(Secret::new(key_part(&required, "sts_token")?)),
             ..keys(&required)?
         }),
         "RamRoleArn" => Source::AssumeRole {
             base: Box::new(Source::Static(Credentials {
-                security_token: text("sts_token").map(Secret::new),
+                security_token: match text("sts_token") {
+                    Some(_) => Some(Secret::new(key_part(&required, "sts_token")?)),
+                    None => None,
+                },
                 ..keys(&required)?
             })),
             role: role()?,
@@ -178,6 +181,7 @@ fn read(
             ));
         }
     };
+    let source = source.of_part(&format!("the profile {name:?}"));
     Ok(Found::Source(Box::new(source)))
 }
 
@@ -206,8 +210,8 @@ fn source_profile(
 
 fn keys(required: &impl Fn(&str) -> Result<String, String>) -> Result<Credentials, String> {
     Ok(Credentials {
-        access_key_id: required("access_key_id")?,
-        access_key_secret: Secret::new(required("access_key_secret")?),
+        access_key_id: key_part(required, "access_key_id")?,
+        access_key_secret: Secret::new(key_part(required, "access_key_secret")?),
         security_token: None,
     })
 }
@@ -248,7 +252,7 @@ fn session(
     Ok(Source::Cached {
         keys: Expiring {
             credentials: Credentials {
-                security_token: Some(Secret::new(required("sts_token")?)),
+                security_token: Some(Secret::new(key_part(required, "sts_token")?)),
                 ..keys(required)?
             },
             expires_at: end,

@@ -19,6 +19,9 @@ use super::{CredentialsError, Expiring, sts};
 use crate::model::credentials::Credentials;
 use crate::model::ids::AccountId;
 
+/// Keys that are set where the program was started.
+const ENVIRONMENT: &str = "the environment";
+
 /// How long before their end credentials are fetched anew.
 const RENEWAL: SignedDuration = SignedDuration::from_mins(5);
 /// Within this time after a replacement, a refusal of the new ones is not their age's fault.
@@ -155,7 +158,18 @@ impl CredentialsProvider {
             handed: handed.as_ref(),
         };
         match self.0.source.fetch(means).await {
-            Ok(fresh) => Ok(kept.insert(fresh).credentials.clone()),
+            Ok(fresh) => {
+                // A clock may be wrong, and the service knows better.
+                if let Some(end) = fresh.expires_at.filter(|end| *end <= now) {
+                    warn!(
+                        "the keys of {} ended at {}, unless this machine's clock is wrong; they \
+                         are used all the same",
+                        self.0.source.place(ENVIRONMENT),
+                        crate::clock::iso_second(end)
+                    );
+                }
+                Ok(kept.insert(fresh).credentials.clone())
+            }
             Err(error) => match kept.as_ref().filter(|kept| lasts(kept, SPARE)) {
                 Some(kept) => {
                     warn!("credentials that end soon are used once more: {error}");

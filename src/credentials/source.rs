@@ -4,7 +4,7 @@
 //! (alibabacloud-credentials 1.0.12 for Python, credentials-go); on AWS, the function's own
 //! identity takes the place of a key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -26,8 +26,15 @@ pub(super) const SPARE: SignedDuration = SignedDuration::from_secs(30);
 /// Where credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// These.
+    /// These, of the environment.
     Static(Credentials),
+    /// These, of a file.
+    File {
+        /// The keys.
+        keys: Credentials,
+        /// The file and what of it has them, for a person.
+        place: String,
+    },
     /// The host hands them over with each request: Function Compute, those of the function's role.
     Host,
     /// Another tool fetched these and keeps them in a file.
@@ -139,7 +146,10 @@ impl Source {
         };
         async move {
             match self {
-                Self::Static(credentials) => Ok(lasting(credentials)),
+                Self::Static(credentials)
+                | Self::File {
+                    keys: credentials, ..
+                } => Ok(lasting(credentials)),
                 Self::Host => means.handed.map(lasting).ok_or_else(|| {
                     let text = "the host hands over no credentials: give the function a role";
                     CredentialsError::Refused(text.to_owned())
@@ -167,8 +177,8 @@ impl Source {
                 }
                 Self::Uri(uri) => {
                     let request = means.http.get(uri.clone()).timeout(STS_TIMEOUT);
-                    let (status, body) = answer_of(request, "the credentials URI").await?;
-                    answer::metadata("the credentials URI", status, &body)
+                    let (status, body) = answer_of(request, CREDENTIALS_URI).await?;
+                    answer::metadata(CREDENTIALS_URI, status, &body)
                 }
                 Self::Command(command) => command.run().await,
                 Self::Chain(places) => first(means, places).await,
@@ -179,11 +189,67 @@ impl Source {
         .boxed()
     }
 
+    /// The same, and keys that were read are said to be of this part of a file.
+    pub(super) fn of_part(self, part: &str) -> Self {
+        match self {
+            Self::Static(keys) => Self::File {
+                keys,
+                place: part.to_owned(),
+            },
+            Self::AssumeRole { base, role } => Self::AssumeRole {
+                base: Box::new(base.of_part(part)),
+                role,
+            },
+            other => other,
+        }
+    }
+
+    /// The same, and those of a part of a file are said to be of this file.
+    pub fn of_file(self, path: &Path) -> Self {
+        match self {
+            Self::File { keys, place } => Self::File {
+                keys,
+                place: format!("{place} in {}", path.display()),
+            },
+            Self::AssumeRole { base, role } => Self::AssumeRole {
+                base: Box::new(base.of_file(path)),
+                role,
+            },
+            other => other,
+        }
+    }
+
+    /// Where the keys come from that requests are signed with, for a person who is to mend them.
+    /// `static_keys` are the names of the settings of the environment.
+    pub fn place(&self, static_keys: &str) -> String {
+        match self {
+            Self::Static(_) => static_keys.to_owned(),
+            Self::File { place, .. } => place.clone(),
+            Self::Host => "the role of the function".to_owned(),
+            Self::Cached { renewal, .. } => renewal.clone(),
+            Self::AssumeRole { role, .. } | Self::Oidc { role, .. } => {
+                format!("the session of the role {}", role.arn)
+            }
+            Self::Metadata { .. } => "the role of the ECS instance".to_owned(),
+            Self::Uri(_) => CREDENTIALS_URI.to_owned(),
+            Self::Command(command) => command.to_string(),
+            Self::Chain(places) => {
+                let sources = places.iter().filter_map(|place| match place {
+                    Place::Empty(_) => None,
+                    Place::Set(source) | Place::Guess(source) => Some(source.place(static_keys)),
+                });
+                sources.collect::<Vec<_>>().join(" or ")
+            }
+            #[cfg(feature = "cli")]
+            Self::AwsChain(chain) => format!("the AWS profile {:?} or its chain", chain.profile),
+        }
+    }
+
     /// Whether fetching again may give others than those that a service refused.
     pub(super) fn is_renewable(&self, is_handed: bool) -> bool {
         match self {
             // What the host or another tool keeps is theirs to renew.
-            Self::Static(_) | Self::Host | Self::Cached { .. } => false,
+            Self::Static(_) | Self::File { .. } | Self::Host | Self::Cached { .. } => false,
             Self::AssumeRole { .. }
             | Self::Oidc { .. }
             | Self::Metadata { .. }
@@ -259,6 +325,9 @@ impl Source {
     }
 }
 
+/// The setting, or a profile, names it.
+const CREDENTIALS_URI: &str = "the credentials URI";
+
 /// What stands for an event's account in a role's name.
 const ACCOUNT: &str = "{account}";
 
@@ -301,6 +370,8 @@ async fn first(means: Means<'_>, places: &[Place]) -> Result<Expiring, Credentia
         };
         match source.fetch(means).await {
             Ok(fetched) => return Ok(fetched),
+            // Somebody has set it, and means it.
+            Err(error @ CredentialsError::Unusable(_)) => return Err(error),
             Err(error) => {
                 is_transient |= matches!(error, CredentialsError::Unavailable(_)) && !is_guess;
                 looked_at.push(error.reason().to_owned());

@@ -35,7 +35,7 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
         format!("something else than ECS answers at {host}: {where_to}")
     };
     match error {
-        EcsError::Denied { advice, .. } => (*advice).to_owned(),
+        EcsError::Denied { advice, .. } => advice.clone().into_owned(),
         EcsError::OtherAccount { .. } | EcsError::UnknownAccount { .. } => {
             "set ALIBABA_CLOUD_ROLE_ARN to a role of the instance's account".to_owned()
         }
@@ -100,7 +100,7 @@ pub fn refuses_ecs_key(error: &EcsError) -> bool {
 pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -> String {
     let at_oss = speaks_to_oss(bucket);
     match error {
-        StoreError::Unavailable(cause) => {
+        StoreError::Unavailable(cause) | StoreError::Foreign(cause) => {
             let endpoint = bucket.endpoint_url.as_deref();
             let host = endpoint.and_then(|url| host_of(&Url::parse(url).ok()?));
             let region = &bucket.region;

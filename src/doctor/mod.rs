@@ -334,7 +334,7 @@ fn account_of(error: &EcsError) -> String {
 async fn examine_queue(queue: &Queue, url: &url::Url, time: Duration) -> Check {
     let send = || queue.send(QUEUE_PROBE, Duration::ZERO);
     match retry(Deadline::after(time), "SendMessage", send).await {
-        Ok(()) => Check::ok(FOLLOW_QUEUE, "a message that the function ignores was sent"),
+        Ok(_) => Check::ok(FOLLOW_QUEUE, "a message that the function ignores was sent"),
         Err(error) => Check::new(FOLLOW_QUEUE, Verdict::Failed, error.to_string())
             .advise(advice::follow_queue(&error, url)),
     }
@@ -402,7 +402,7 @@ mod tests {
             let denied = EcsError::Denied {
                 code: code.into(),
                 request_id: "r".into(),
-                advice: "the advice",
+                advice: "the advice".into(),
             };
             let check = ecs_instances(Err(denied), &EcsEndpoint::Public, &region_id);
             assert_eq!(check.verdict, verdict, "{check:?}");

@@ -2,7 +2,7 @@
 //! connection pool, one TLS provider, one set of trusted certificates.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -11,14 +11,17 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::{Clock, http_date};
 
+pub mod answer; // whether a body is one whole document (pure)
 mod proxies;
 
+use answer::{Asked, Expected, Flaw, FlawedAnswer, MAX_ANSWER_BYTES};
 pub use proxies::Proxies;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +33,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up: {0}")]
 pub struct HttpSetupError(String);
+
+/// Those of the one client, for errors that are to name what stands between.
+static PROXIES: OnceLock<Proxies> = OnceLock::new();
 
 /// How services are reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,6 +57,7 @@ pub struct HttpOptions {
 /// defect of the build.
 pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> {
     let failed = |error: &dyn std::fmt::Display| HttpSetupError(error.to_string());
+    let _ = PROXIES.set(options.proxies.clone()); // Those of the first client: there is one.
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
@@ -81,8 +88,16 @@ pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> 
         .map_err(|error| failed(&error))
 }
 
-/// The same client, as the AWS SDK wants it. `clock` learns the time of each answer.
-pub fn sdk_client(client: reqwest::Client, clock: Clock) -> SharedHttpClient {
+/// The same client, as the AWS SDK wants it. `clock` learns the time of each answer. `expected` says
+/// what an answer that reports success must be.
+///
+/// No answer takes more memory than [`MAX_ANSWER_BYTES`], but for an object's: that is passed on piece
+/// by piece, up to [`answer::MAX_OBJECT_BYTES`]. One that is longer, cut or not what was asked for is a [`FlawedAnswer`].
+pub fn sdk_client(
+    client: reqwest::Client,
+    clock: Clock,
+    expected: fn(&Asked) -> Expected,
+) -> SharedHttpClient {
     http_client_fn(move |settings, _components| {
         // The clients of the archive and the queue set neither; what looks for instance metadata
         // does, because off its cloud nothing answers.
@@ -91,6 +106,7 @@ pub fn sdk_client(client: reqwest::Client, clock: Clock) -> SharedHttpClient {
             client: client.clone(),
             clock: clock.clone(),
             limit: limits.into_iter().flatten().reduce(|a, b| a + b),
+            expected,
         })
     })
 }
@@ -101,6 +117,7 @@ struct SdkConnector {
     clock: Clock,
     /// Longest time until an answer begins.
     limit: Option<Duration>,
+    expected: fn(&Asked) -> Expected,
 }
 
 impl HttpConnector for SdkConnector {
@@ -109,6 +126,7 @@ impl HttpConnector for SdkConnector {
             client,
             clock,
             limit,
+            expected,
         } = self.clone();
         HttpConnectorFuture::new(async move {
             let request = request
@@ -117,6 +135,14 @@ impl HttpConnector for SdkConnector {
                 .map(reqwest::Body::wrap);
             let request = reqwest::Request::try_from(request)
                 .map_err(|error| ConnectorError::user(error.into()))?;
+            let target = request.headers().get("x-amz-target");
+            let expected = expected(&Asked {
+                query: request.url().query().unwrap_or_default().to_owned(),
+                target: target
+                    .and_then(|target| target.to_str().ok())
+                    .unwrap_or_default()
+                    .to_owned(),
+            });
             let answer = client.execute(request);
             let answer = match limit {
                 Some(limit) => tokio::time::timeout(limit, answer)
@@ -127,20 +153,79 @@ impl HttpConnector for SdkConnector {
             let response = answer.map_err(connector_error)?;
             let date = response.headers().get("date");
             clock.note(date.and_then(|date| http_date(date.to_str().ok()?)));
-            let response = http::Response::from(response).map(SdkBody::from_body_1_x);
+            let is_success = response.status().is_success();
+            let response = if is_success && expected == Expected::Object {
+                http::Response::from(response).map(|body| {
+                    SdkBody::from_body_1_x(Limited::new(body, answer::MAX_OBJECT_BYTES))
+                })
+            } else {
+                let status = response.status().as_u16();
+                let flawed = |flaw| {
+                    let flawed = FlawedAnswer { status, flaw };
+                    ConnectorError::other(flawed.into(), None)
+                };
+                let (head, body) = collected(response).await.map_err(flawed)?;
+                if is_success {
+                    answer::check(expected, &body).map_err(flawed)?;
+                }
+                http::Response::from_parts(head, SdkBody::from(body))
+            };
             HttpResponse::try_from(response)
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }
 
-fn connector_error(error: reqwest::Error) -> ConnectorError {
-    let error = error.without_url();
-    if error.is_timeout() {
-        ConnectorError::timeout(error.into())
-    } else {
-        ConnectorError::io(error.into())
+/// An answer with its whole body. Of an error only the beginning counts.
+async fn collected(
+    mut response: reqwest::Response,
+) -> Result<(http::response::Parts, Vec<u8>), Flaw> {
+    let is_success = response.status().is_success();
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) if body.len() + piece.len() > MAX_ANSWER_BYTES => {
+                if is_success {
+                    return Err(Flaw::TooLong);
+                }
+                body.extend_from_slice(&piece[..MAX_ANSWER_BYTES - body.len()]);
+                break;
+            }
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => break,
+            Err(error) if is_success => {
+                return Err(Flaw::Cut(cause(error)));
+            }
+            Err(_) => break, // Its status says enough.
+        }
     }
+    let (head, _) = http::Response::from(response).into_parts();
+    Ok((head, body))
+}
+
+fn connector_error(error: reqwest::Error) -> ConnectorError {
+    if error.is_timeout() {
+        ConnectorError::timeout(cause(error).into())
+    } else {
+        ConnectorError::io(cause(error).into())
+    }
+}
+
+/// What happened, and at which proxy where one stands before the address. The address itself is left
+/// out, since it may carry a token.
+pub fn cause(error: reqwest::Error) -> String {
+    let proxies = PROXIES.get();
+    let proxy = error.url().and_then(|url| proxies?.before(url));
+    let is_on_the_way = error.is_connect() || error.is_timeout();
+    let at_proxy = match proxy.filter(|_| is_on_the_way) {
+        Some(proxy) => {
+            let port = proxy.port_or_known_default().unwrap_or_default();
+            let host = proxy.host_str().unwrap_or_default(); // A password may be in its address.
+            format!(" (by the proxy {host}:{port}; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY)")
+        }
+        None => String::new(),
+    };
+    innermost(&error.without_url()) + &at_proxy
 }
 
 /// Looks names up as the system does, but for `localhost` and names below it: RFC 6761 §6.3 gives

@@ -8,11 +8,14 @@ use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, IdentityCache, Region};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures_util::FutureExt as _;
+use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
 use crate::credentials::source::Source;
 use crate::credentials::{CredentialsError, CredentialsProvider};
+use crate::http::answer::{Asked, Expected, FlawedAnswer};
 use crate::model::credentials::Credentials;
 use crate::refusal::Refusal;
 use crate::retry::{self, RetryAdvice, Retryable};
@@ -55,6 +58,7 @@ pub struct Queue {
     client: Client,
     credentials: CredentialsProvider,
     url: String,
+    is_fifo: bool,
 }
 
 /// A message that was received and stays invisible for a while.
@@ -92,20 +96,29 @@ impl Retryable for QueueError {
                 RetryAdvice::Wait
             }
             Self::StaleSignature(_) => RetryAdvice::SignAgain,
-            Self::Credentials(CredentialsError::Refused(_)) | Self::Refused(_) => {
-                RetryAdvice::GiveUp
-            }
+            Self::Credentials(CredentialsError::Refused(_) | CredentialsError::Unusable(_))
+            | Self::Refused(_) => RetryAdvice::GiveUp,
         }
     }
 
-    fn timed_out(call: &'static str, after: Duration) -> Self {
+    fn timed_out(call: &str, after: Duration) -> Self {
         Self::Unavailable(retry::timed_out(call, after))
+    }
+}
+
+/// SQS answers with JSON, but has nothing to say of a message that is deleted.
+fn expected(asked: &Asked) -> Expected {
+    if asked.target.ends_with(".DeleteMessage") {
+        Expected::Any
+    } else {
+        Expected::Json
     }
 }
 
 impl Queue {
     /// Builds the client straight from the configuration, as the archive's.
     pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
+        let is_fifo = config.is_fifo();
         let credentials = CredentialsProvider::new(config.credentials, http.clone());
         let client = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -113,29 +126,43 @@ impl Queue {
             .credentials_provider(credentials.clone())
             .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
             .endpoint_url(config.url.origin().ascii_serialization())
-            .http_client(crate::http::sdk_client(http, Clock::default()))
+            .http_client(crate::http::sdk_client(http, Clock::default(), expected))
             .retry_config(RetryConfig::disabled()) // `retry` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
             .build();
         Self {
             client: Client::from_conf(client),
             credentials,
+            is_fifo,
             url: config.url.into(),
         }
     }
 
     /// Sends a message that is delivered after `delay`, at most [`MAX_DELAY`], rounded up to whole
-    /// seconds.
+    /// seconds. Gives SQS's ID of it. A FIFO queue delays no single message.
     ///
     /// # Errors
     /// [`QueueError`]; the message may or may not have been sent then.
-    pub async fn send(&self, body: &str, delay: Duration) -> Result<(), QueueError> {
+    pub async fn send(&self, body: &str, delay: Duration) -> Result<String, QueueError> {
         let seconds = delay.min(MAX_DELAY).as_secs_f64().ceil() as i32;
         let request = self.client.send_message().queue_url(&self.url);
+        let request = if self.is_fifo {
+            let digest = BASE64_STANDARD.encode(Sha256::digest(body));
+            request
+                .message_group_id(digest.as_str())
+                .message_deduplication_id(digest)
+        } else {
+            request.delay_seconds(seconds)
+        };
         let used = self.credentials.get().await?;
-        let sent = request.message_body(body).delay_seconds(seconds).send();
+        let sent = request.message_body(body).send();
         match sent.boxed().await {
-            Ok(_) => Ok(()),
+            // Without an ID it is not in the queue, whoever has answered.
+            Ok(sent) if sent.message_id.is_none() => Err(QueueError::Unavailable(format!(
+                "SendMessage on {} gave no message ID",
+                self.url
+            ))),
+            Ok(sent) => Ok(sent.message_id.unwrap_or_default()),
             Err(error) => Err(self.error("SendMessage", &error, &used).await),
         }
     }
@@ -198,6 +225,11 @@ impl Queue {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let Some(response) = error.raw_response() else {
+            if let Some(FlawedAnswer { status, flaw }) = FlawedAnswer::behind(error) {
+                let url = &self.url;
+                let text = format!("{operation} on {url} gave {status} and {flaw}");
+                return QueueError::Unavailable(text);
+            }
             let cause = crate::http::innermost(error);
             return QueueError::Unavailable(format!("{operation} got no answer: {cause}"));
         };
@@ -206,6 +238,11 @@ impl Queue {
         let mut text = format!("{operation} on {} gave {status} {code}", self.url);
         if let Some(message) = error.message() {
             text.push_str(&format!(": {}", message.escape_debug()));
+        }
+        if code.starts_with("ExpiredToken") {
+            let settings = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
+            let place = self.credentials.source().place(settings);
+            text.push_str(&format!("; renew the token: it is of {place}"));
         }
         match (status, code) {
             // The SDK has set its clock by the Date of this very answer.

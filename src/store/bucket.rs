@@ -23,6 +23,7 @@ use super::{Entry, MAX_OBJECT_BYTES, Object, Page, PutOutcome, Store, StoreError
 use crate::clock::Clock;
 use crate::credentials::CredentialsProvider;
 use crate::credentials::source::Source;
+use crate::http::answer::{self, Asked, Expected, Flaw, FlawedAnswer};
 use crate::model::credentials::Credentials;
 use crate::refusal::Refusal;
 
@@ -170,6 +171,26 @@ pub struct BucketStore {
     profile: Profile,
     encryption: Option<Encryption>,
     clock: Clock,
+    /// Where requests go, for people.
+    address: String,
+}
+
+/// What an answer of S3 must be. Some stores leave out of a listing whether more follows, and give
+/// a token where it does. A listing with neither of them and with no object says nothing at all.
+fn expected(asked: &Asked) -> Expected {
+    let has = |pair: &str| asked.query.split('&').any(|one| one == pair);
+    if has("x-id=GetObject") {
+        Expected::Object
+    } else if has("x-id=PutObject") {
+        Expected::Nothing
+    } else if has("list-type=2") {
+        Expected::Xml(
+            "ListBucketResult",
+            &["IsTruncated", "NextContinuationToken", "Contents"],
+        )
+    } else {
+        Expected::Any
+    }
 }
 
 /// Every request goes to the endpoint as it is configured, with nothing put before or behind it.
@@ -200,12 +221,16 @@ impl BucketStore {
         credentials: CredentialsProvider,
     ) -> Self {
         let clock = Clock::default();
+        let address = match &config.endpoint_url {
+            Some(endpoint_url) => endpoint_url.clone(),
+            None => format!("AWS S3 in {}", config.region),
+        };
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region.clone()))
             .credentials_provider(credentials.clone())
             .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
-            .http_client(crate::http::sdk_client(http, clock.clone()))
+            .http_client(crate::http::sdk_client(http, clock.clone(), expected))
             .force_path_style(config.addressing == Addressing::Path)
             .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
@@ -234,6 +259,7 @@ impl BucketStore {
             profile: config.profile,
             encryption: config.encryption,
             clock,
+            address,
         }
     }
 
@@ -258,6 +284,13 @@ impl BucketStore {
         let used = self.credentials.get().await?;
         let request = self.client.head_object().bucket(&self.bucket);
         match request.key(self.object_key(key)).send().await {
+            // A store tells at least one of them of what it keeps.
+            Ok(answer) if (answer.e_tag(), answer.last_modified()) == (None, None) => {
+                Err(StoreError::Foreign(format!(
+                    "HeadObject on bucket {:?} at {} gave neither an ETag nor a time{NOT_S3}",
+                    self.bucket, self.address
+                )))
+            }
             Ok(_) => Ok(Some(true)),
             Err(error) if status(&error) == Some(404) => Ok(Some(false)),
             Err(error) if status(&error) == Some(403) => Ok(None),
@@ -404,20 +437,26 @@ impl Store for BucketStore {
         };
         let says_encoded = answer.encoding_type() == Some(&EncodingType::Url);
         let full_prefix = self.object_key(prefix);
-        let entry = |object: &aws_sdk_s3::types::Object| {
-            let seconds = object.last_modified().map_or(0, |time| time.secs());
-            let key = plain_key(object.key()?, says_encoded, &full_prefix)?;
-            Some(Entry {
-                key: key.strip_prefix(&self.prefix)?.to_owned(),
-                bytes: object
-                    .size()
-                    .unwrap_or_default()
-                    .try_into()
-                    .unwrap_or_default(),
-                stored_at: Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH),
-            })
-        };
-        let mut entries: Vec<_> = answer.contents().iter().filter_map(entry).collect();
+        let mut entries = Vec::with_capacity(answer.contents().len());
+        for object in answer.contents() {
+            let told = (object.key(), object.size(), object.last_modified());
+            let (Some(listed), Some(bytes), Some(stored_at)) = told else {
+                return Err(StoreError::Listing(format!(
+                    "bucket {:?} at {} lists an object without its key, size or time",
+                    self.bucket, self.address
+                )));
+            };
+            let key = plain_key(listed, says_encoded, &full_prefix);
+            let key = key
+                .as_deref()
+                .and_then(|key| key.strip_prefix(&self.prefix));
+            entries.extend(key.map(|key| Entry {
+                key: key.to_owned(),
+                bytes: bytes.try_into().unwrap_or_default(),
+                stored_at:
+                    Timestamp::from_second(stored_at.secs()).unwrap_or(Timestamp::UNIX_EPOCH),
+            }));
+        }
         // Directory buckets of S3, and some other stores, have no order.
         entries.sort_by(|a, b| a.key.cmp(&b.key));
         let token = answer.next_continuation_token.as_deref();
@@ -454,8 +493,20 @@ impl BucketStore {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let Some(status) = status(error) else {
-            let cause = crate::http::innermost(error);
-            return StoreError::Unavailable(format!("{operation} got no answer: {cause}"));
+            let address = &self.address;
+            let Some(FlawedAnswer { status, flaw }) = FlawedAnswer::behind(error) else {
+                let cause = crate::http::innermost(error);
+                let text = format!("{operation} got no answer from {address}: {cause}");
+                return StoreError::Unavailable(text);
+            };
+            let bucket = &self.bucket;
+            let text =
+                format!("{operation} on bucket {bucket:?} at {address} gave {status} and {flaw}");
+            return match flaw {
+                Flaw::TooLong => StoreError::Listing(text + NOT_S3),
+                Flaw::WebPage | Flaw::Other | Flaw::Empty => StoreError::Foreign(text + NOT_S3),
+                Flaw::NotWhole | Flaw::Cut(_) => StoreError::Unavailable(text),
+            };
         };
         let code = error.code().filter(|code| !code.is_empty());
         let code = code.unwrap_or("no code");
@@ -472,9 +523,23 @@ impl BucketStore {
         if let Some(message) = error.message() {
             text.push_str(&format!(": {}", message.escape_debug()));
         }
-        if let Some(hint) = self.hint(operation, status, code) {
+        let body = error.raw_response().and_then(|r| r.body().bytes());
+        if code == "no code" && body.is_some_and(answer::is_web_page) {
+            text.push_str(&format!(" and a web page from {}{NOT_S3}", self.address));
+        } else if let Some(hint) = self.hint(operation, status, code) {
             text.push_str("; ");
             text.push_str(hint);
+        }
+        let place = || self.credentials.source().place(self.key_settings());
+        if EXPIRED.contains(&code) {
+            text.push_str(&format!("; renew the token: it is of {}", place()));
+        } else if REFUSED_KEYS.contains(&code) || code == "SignatureDoesNotMatch" {
+            text.push_str(&format!("; check {}", place()));
+        }
+        if is_of_another_region(status, code) {
+            let region = error.raw_response();
+            let region = region.and_then(|r| r.headers().get("x-amz-bucket-region"));
+            text.push_str(&self.other_region(region));
         }
         let refusal = |account| Refusal {
             status,
@@ -501,7 +566,7 @@ impl BucketStore {
             (409, "ConditionalRequestConflict" | "OperationAborted")
             | (_, "SlowDown" | "Throttling" | "RequestTimeout") => StoreError::Unavailable(text),
             (401 | 403, _) | (_, "NoSuchBucket") => StoreError::Denied(refusal(text)),
-            (200..300, _) => StoreError::Unavailable(text), // The answer was cut or is no XML.
+            (200..300, _) => StoreError::Unavailable(text), // It lacks what the SDK needs.
             _ => StoreError::Rejected(refusal(text)),
         }
     }
@@ -524,6 +589,16 @@ const REFUSED_KEYS: [&str; 5] = [
 ];
 
 impl BucketStore {
+    /// Where the environment has keys for this store.
+    fn key_settings(&self) -> &'static str {
+        if self.scheme == "oss" {
+            "ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and \
+             ALIBABA_CLOUD_SECURITY_TOKEN"
+        } else {
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+        }
+    }
+
     /// What an answer may mean besides what it says.
     fn hint(&self, operation: &str, status: u16, code: &str) -> Option<&'static str> {
         let is_put = operation == "PutObject" && self.profile != Profile::Basic;
@@ -541,7 +616,50 @@ impl BucketStore {
             (_, "NoSuchBucket") => {
                 Some("check ARCHIVE_URL, and AWS_S3_ADDRESSING_STYLE (path, virtual or domain)")
             }
+            (_, "RequestTimeTooSkewed") => {
+                Some("set the clock of this machine: the service does not take its time")
+            }
             _ => None,
+        }
+    }
+}
+
+/// What to do where somebody else than the store has answered.
+const NOT_S3: &str = "; check AWS_ENDPOINT_URL_S3 and ARCHIVE_URL, and what stands between: a proxy or \
+                      a log-in page";
+
+/// Whether the bucket is somewhere else than it was asked for.
+fn is_of_another_region(status: u16, code: &str) -> bool {
+    matches!(status, 301 | 307 | 308)
+        || matches!(
+            code,
+            "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException"
+        )
+}
+
+impl BucketStore {
+    /// What to set where the bucket is of another region, which the store may name.
+    fn other_region(&self, region: Option<&str>) -> String {
+        let setting = match self.scheme {
+            "oss" => "?region= in ARCHIVE_URL",
+            _ => "AWS_REGION",
+        };
+        let address = &self.address;
+        match region {
+            Some(region) => {
+                let region = region.escape_debug();
+                format!(
+                    "; {address} does not serve this bucket: it is in {region}: set {setting} to \
+                     that, and AWS_ENDPOINT_URL_S3 to that region's address or to none"
+                )
+            }
+            None => format!(
+                "; {address} does not serve this bucket: set {setting} to the bucket's region, and \
+                 AWS_ENDPOINT_URL_S3 to that region's address"
+            ),
         }
     }
 }

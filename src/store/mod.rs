@@ -212,6 +212,10 @@ pub enum StoreError {
     /// The store lists a part as if it were all, or never comes to an end.
     #[error("the archive cannot be listed: {0}")]
     Listing(String),
+    /// Somebody else than the store has answered, such as a proxy or a log-in page, or the address
+    /// is another service's. Someone must mend the address or the network.
+    #[error("the archive does not answer as a store does: {0}")]
+    Foreign(String),
     /// The archive's folder does not exist. It is made when the first object is stored.
     #[error("the archive's folder {} does not exist; check ARCHIVE_URL", .0.display())]
     NoFolder(PathBuf),
@@ -271,17 +275,18 @@ impl Retryable for StoreError {
                 RetryAdvice::Wait
             }
             Self::StaleSignature(_) => RetryAdvice::SignAgain,
-            Self::Credentials(CredentialsError::Refused(_))
+            Self::Credentials(CredentialsError::Refused(_) | CredentialsError::Unusable(_))
             | Self::Denied(_)
             | Self::Rejected(_)
             | Self::TooLarge { .. }
             | Self::Listing(_)
+            | Self::Foreign(_)
             | Self::NoFolder(_)
             | Self::Io { .. } => RetryAdvice::GiveUp,
         }
     }
 
-    fn timed_out(call: &'static str, after: Duration) -> Self {
+    fn timed_out(call: &str, after: Duration) -> Self {
         Self::Unavailable(retry::timed_out(call, after))
     }
 }

@@ -7,6 +7,7 @@ use ecs_console_archiver::simulator::Simulator;
 use jiff::SignedDuration;
 use serde_json::json;
 
+use crate::support::raw_server::{Raw, RawServer};
 use crate::support::runtime_api::Function;
 use crate::support::s3_server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use crate::support::token_server::{AWS_TOKEN, Behaviour, TokenServer};
@@ -728,4 +729,203 @@ async fn what_a_credential_process_writes_to_its_errors_is_not_shown() {
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(message.contains("credential_process failed"), "{message}");
     assert!(!message.contains("must-not-show"), "{message}");
+}
+
+/// A capture by hand that fails in this way, and what is said of it; nothing asks ECS.
+async fn refused_before_any_request(world: &World, settings: &Settings) -> String {
+    let capture = ["capture", ID, "--region", "cn-hangzhou", "--timeout", "5"];
+    let output = cli(settings, &capture).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert_eq!(world.actions(), [""; 0], "{told}");
+    assert!(
+        !told.contains("timed out") && !told.contains("hush"),
+        "{told}"
+    );
+    told
+}
+
+#[tokio::test]
+async fn a_key_with_a_character_that_no_header_takes_is_a_wrong_setting_wherever_it_comes_from() {
+    let of_environment = [
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "hush\nx"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush\u{200b}x"),
+        ("ALIBABA_CLOUD_SECURITY_TOKEN", "hush\r\nx"),
+    ];
+    for (name, value) in of_environment {
+        let world = world().await;
+        let mut credentials = base_key();
+        credentials.retain(|(other, _)| *other != name);
+        credentials.push((name, value));
+        let told = refused_before_any_request(&world, &world.settings(&credentials)).await;
+        assert!(told.contains(&format!("{name}: its character 5")), "{told}");
+    }
+    for (name, value) in [
+        ("AWS_ACCESS_KEY_ID", "hush\n"),
+        ("AWS_SECRET_ACCESS_KEY", "hushé"),
+        ("AWS_SESSION_TOKEN", "hush\u{7f}"),
+    ] {
+        let world = world().await;
+        let mut settings = world.settings(&base_key());
+        settings.extend(crate::support::settings(&[
+            ("ARCHIVE_URL", "s3://bkt/p"),
+            ("AWS_ENDPOINT_URL_S3", &world.simulator.endpoint_url()),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+            (name, value),
+        ]));
+        let told = refused_before_any_request(&world, &settings).await;
+        assert!(told.contains(&format!("{name}: its character 5")), "{told}");
+    }
+    for (file, body, named) in [
+        (
+            ".aliyun/config.json",
+            r#"{"current": "main", "profiles": [{"name": "main", "mode": "StsToken",
+                "access_key_id": "hush\nulator", "access_key_secret": "s", "sts_token": "t"}]}"#,
+            "access_key_id: its character 5",
+        ),
+        (
+            ".aliyun/config.json",
+            r#"{"current": "main", "profiles": [{"name": "main", "mode": "StsToken",
+                "access_key_id": "a", "access_key_secret": "s", "sts_token": "hush\u0007t"}]}"#,
+            "sts_token: its character 5",
+        ),
+        (
+            ".alibabacloud/credentials.ini",
+            "[default]\ntype = access_key\naccess_key_id = a\naccess_key_secret = hush\u{200b}b\n",
+            "access_key_secret: its character 5",
+        ),
+    ] {
+        let world = world().await;
+        world.write(file, body);
+        let told = refused_before_any_request(&world, &world.settings(&[])).await;
+        assert!(told.contains(named) && told.contains(file), "{told}");
+    }
+}
+
+const EXPIRED: &str = "2001-01-01T00:00:00Z";
+
+/// What a credentials URI or a program gives.
+fn answer_with(token: &str, end: &str) -> String {
+    json!({"Code": "Success", "AccessKeyId": "ecs-key", "AccessKeySecret": ECS_SECRET,
+           "SecurityToken": token, "Expiration": end})
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_fetched_key_that_goes_into_no_header_is_named_by_where_it_came_from() {
+    let world = world().await;
+    let answer = answer_with("hush\nx", "2036-01-01T00:00:00Z");
+    let server = RawServer::start(Raw::new(200, answer)).await;
+    let mut credentials = no_instance();
+    credentials.push(("ALIBABA_CLOUD_CREDENTIALS_URI".into(), server.url()));
+    let mut settings = world.settings(&[]);
+    settings.extend(credentials);
+    let told = refused_before_any_request(&world, &settings).await;
+    assert!(
+        told.contains("the security token that the credentials URI gave"),
+        "{told}"
+    );
+    assert_eq!(server.asked(), 1);
+    let printed =
+        r#"{"mode":"StsToken","access_key_id":"hush\\nx","access_key_secret":"s","sts_token":"t"}"#;
+    let profile = json!({"current": "main", "profiles": [{"name": "main", "mode": "External",
+        "process_command": format!("printf '{printed}'")}]});
+    world.write(".aliyun/config.json", &profile.to_string());
+    let told = refused_before_any_request(&world, &world.settings(&[])).await;
+    assert!(
+        told.contains("the access key ID that the program \"printf\" gave"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn advice_about_a_key_names_where_it_comes_from() {
+    let capture = ["capture", ID, "--region", "cn-hangzhou", "--timeout", "5"];
+    let world = world().await;
+    let ini = "[default]\ntype = access_key\naccess_key_id = ecs-key\naccess_key_secret = wrong\n";
+    let profile = r#"{"current": "main", "profiles": [{"name": "main", "mode": "AK",
+        "access_key_id": "nobody", "access_key_secret": "wrong"}]}"#;
+    for (file, body, named) in [
+        (
+            ".alibabacloud/credentials.ini",
+            ini,
+            "the section [default] in",
+        ),
+        (".aliyun/config.json", profile, "the profile \"main\" in"),
+    ] {
+        world.write(file, body);
+        let output = cli(&world.settings(&[]), &capture).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(named) && told.contains(file), "{told}");
+        assert!(!told.contains("ALIBABA_CLOUD_ACCESS_KEY"), "{told}");
+        std::fs::remove_file(world.folder.path().join(file)).unwrap();
+    }
+    // A token of somebody else, which has ended besides.
+    let server = RawServer::start(Raw::new(200, answer_with("other", EXPIRED))).await;
+    let mut settings = world.settings(&[]);
+    settings.extend(no_instance());
+    settings.push(("ALIBABA_CLOUD_CREDENTIALS_URI".into(), server.url()));
+    let output = cli(&settings, &capture).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("check the credentials URI"), "{told}");
+    assert!(told.contains("ended at 2001-01-01T00:00:00Z"), "{told}");
+    assert!(!told.contains("ALIBABA_CLOUD_ACCESS_KEY"), "{told}");
+    // The settings are named where they have the key.
+    let mut credentials = base_key();
+    credentials[1].1 = "wrong";
+    let output = cli(&world.settings(&credentials), &capture).await;
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("check ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn what_hangs_or_refuses_on_the_way_is_named() {
+    let capture = ["capture", ID, "--region", "cn-hangzhou", "--timeout", "1"];
+    let world = world().await;
+    let profile = json!({"current": "main", "profiles": [{"name": "main", "mode": "External",
+        "process_command": "sleep 60"}]});
+    world.write(".aliyun/config.json", &profile.to_string());
+    let output = cli(&world.settings(&[]), &capture).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("waiting for the program \"sleep\" to print keys"),
+        "{told}"
+    );
+    // A port that nobody listens at, as the proxy.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = closed.local_addr().unwrap().to_string();
+    drop(closed);
+    let mut settings = world.settings(&base_key());
+    settings.extend(crate::support::settings(&[
+        ("ECS_ENDPOINT_URL", "http://ecs.example.com"),
+        ("HTTP_PROXY", &format!("http://user:hush@{proxy}")),
+    ]));
+    let output = cli(&settings, &capture).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("by the proxy {proxy}")), "{told}");
+    assert!(
+        told.contains("HTTP_PROXY") && !told.contains("hush"),
+        "{told}"
+    );
+    // The same for a bucket.
+    settings.extend(crate::support::settings(&[
+        ("ARCHIVE_URL", "s3://bkt/p"),
+        ("AWS_ENDPOINT_URL_S3", "http://s3.example.com"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+    ]));
+    let output = cli(&settings, &["list", "--timeout", "1"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("by the proxy {proxy}")), "{told}");
 }

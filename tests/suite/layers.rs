@@ -21,7 +21,10 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("http", &["clock"]),
     ("terminal", &["printable"]),
     ("alibaba", &["clock", "model"]),
-    ("credentials", &["alibaba", "clock", "http", "model"]),
+    (
+        "credentials",
+        &["alibaba", "clock", "http", "model", "retry"],
+    ),
     (
         "source",
         &["alibaba", "clock", "credentials", "http", "model", "retry"],
@@ -58,6 +61,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
             "intake",
             "log",
             "model",
+            "printable",
             "queue",
             "source",
             "store",

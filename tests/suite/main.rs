@@ -30,6 +30,7 @@ mod redrive;
 mod shells;
 mod simulator;
 mod stores;
+mod strange_answers;
 mod sweep;
 mod sweep_time;
 mod tables;

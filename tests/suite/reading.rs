@@ -469,3 +469,47 @@ async fn what_stands_in_a_records_place_is_named_and_hides_nothing_else() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_name_cannot_write_lines_of_its_own() {
+    let world = World::with(PLAIN).await;
+    let archive = world.folder.path().join("archive");
+    let name = "\u{1b}[31mlink\nconsole-archive: all is lost";
+    std::os::unix::fs::symlink("/etc", archive.join(name)).unwrap();
+    fifo(&archive.join("i-a1").join("x\nERROR y"));
+    let output = world.run(&["list"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(told.contains(r"link\nconsole-archive: all"), "{told}");
+    // An error that names it, and a setting that has such a name.
+    let twisted = archive.join("a\nb");
+    let mut settings = folder_settings(&twisted);
+    let output = cli(&settings, &["list"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(
+        (output.status.code(), told.lines().count()),
+        (Some(1), 1),
+        "{told}"
+    );
+    settings.extend(crate::support::settings(&[
+        ("LOG_LEVEL", "a\nconsole-archive: b"),
+        ("ARCHIVE_PROFILE", "x\ny"),
+    ]));
+    let output = cli(&settings, &["list"]).await;
+    let told = text(&output.stderr);
+    assert!(
+        !told
+            .lines()
+            .any(|line| line == "y" || line == "console-archive: b"),
+        "{told}"
+    );
+    let file = world.folder.path().join("no\nsuch");
+    let output = world.run(&["invoke", file.to_str().unwrap()]).await;
+    let told = text(&output.stderr);
+    assert_eq!(
+        (output.status.code(), told.lines().count()),
+        (Some(2), 1),
+        "{told}"
+    );
+}

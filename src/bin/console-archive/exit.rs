@@ -4,7 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::config::ConfigError;
+use ecs_console_archiver::credentials::CredentialsError;
+use ecs_console_archiver::retry::TimeUp;
+use ecs_console_archiver::source::ecs::response::EcsError;
+use ecs_console_archiver::store::StoreError;
 
 use crate::{interrupt, output};
 
@@ -23,7 +28,8 @@ pub enum Exit {
 #[error("{0}")]
 pub struct WrongInput(pub String);
 
-pub fn code(ended: Result<Exit>, time: Duration) -> ExitCode {
+/// `time`: how the time of calls was over, where it was, and how long it was.
+pub fn code(ended: Result<Exit>, time: Option<(TimeUp, Duration)>) -> ExitCode {
     match ended {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::FAILURE,
@@ -36,15 +42,37 @@ pub fn code(ended: Result<Exit>, time: Duration) -> ExitCode {
         // Whoever reads the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::error(format_args!("{error:#}"));
-            output::time_is_over(&error, time);
-            let wrong = error.is::<ConfigError>() || error.is::<WrongInput>();
-            if wrong {
+            let told = format!("{error:#}");
+            match error.downcast_ref::<ConfigError>() {
+                Some(wrong) => output::problems(wrong),
+                None => output::error(told),
+            }
+            if let Some((time_up, time)) = time {
+                output::time_is_over(&error, time_up, time);
+            }
+            let is_wrong = error.is::<ConfigError>() || error.is::<WrongInput>();
+            if is_wrong || has_unusable_key(&error) {
                 ExitCode::from(2)
             } else {
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+/// Whether a key came, from wherever the settings say, that goes into no request.
+fn has_unusable_key(error: &anyhow::Error) -> bool {
+    let of_store = |error: &StoreError| {
+        matches!(
+            error,
+            StoreError::Credentials(CredentialsError::Unusable(_))
+        )
+    };
+    match error.downcast_ref::<CaptureError>() {
+        Some(CaptureError::Ecs(EcsError::Credentials(CredentialsError::Unusable(_)))) => true,
+        Some(CaptureError::Store(error)) => of_store(error),
+        Some(_) => false,
+        None => error.downcast_ref::<StoreError>().is_some_and(of_store),
     }
 }
 

@@ -14,6 +14,7 @@ mod time;
 use std::process::ExitCode;
 
 use clap::{FromArgMatches as _, Parser};
+use ecs_console_archiver::retry;
 
 use commands::{Command, CommonArguments, Context};
 
@@ -45,10 +46,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (ended, time) = runtime.block_on(async {
+    let (ended, time) = runtime.block_on(retry::noting_time_up(async {
         let context = Context::new(common).await;
-        (command.run(&context).await, context.time())
-    });
+        let ended = command.run(&context).await;
+        (ended, retry::take_time_up().map(|up| (up, context.time())))
+    }));
     // A read of a folder that hangs is not waited for.
     runtime.shutdown_background();
     exit::code(ended, time)

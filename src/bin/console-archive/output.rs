@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 use ecs_console_archiver::capture::CaptureError;
+use ecs_console_archiver::config::ConfigError;
 use ecs_console_archiver::printable;
+use ecs_console_archiver::retry::{self, TimeUp};
 use ecs_console_archiver::store::StoreError;
 use serde_json::Value;
 use terminal_size::terminal_size_of;
@@ -35,14 +37,21 @@ pub fn json_line(value: &Value) -> Result<()> {
 
 /// A line on standard error. It may quote a service, a file or an event.
 pub fn error(what: impl Display) {
-    let text = format!("console-archive: {what}");
-    let text = printable::lines(&text);
+    tell(&printable::one_line(&format!("console-archive: {what}")));
+}
+
+/// What is wrong with the settings, a line each.
+pub fn problems(wrong: &ConfigError) {
+    tell(&printable::lines(&format!("console-archive: {wrong}")));
+}
+
+fn tell(text: &str) {
     let width = terminal_size_of(stderr()).map(|(width, _)| usize::from(width.0));
-    let _ = writeln!(stderr(), "{}", wrapped(&text, width));
+    let _ = writeln!(stderr(), "{}", wrapped(text, width));
 }
 
 /// Says that there was no more time to try again in, where that is why a command failed.
-pub fn time_is_over(failure: &anyhow::Error, time: Duration) {
+pub fn time_is_over(failure: &anyhow::Error, time_up: TimeUp, time: Duration) {
     let is_transient = match failure.downcast_ref::<CaptureError>() {
         Some(error) => error.is_transient(),
         None => failure
@@ -50,17 +59,36 @@ pub fn time_is_over(failure: &anyhow::Error, time: Duration) {
             .is_some_and(StoreError::is_transient),
     };
     if is_transient {
-        timed_out(&failure.to_string(), time);
+        tell_time_up(&failure.to_string(), time_up, time);
     }
 }
 
-/// The same of a failure that may pass, where its own text does not say it.
+/// The same of an event's failure that may pass.
 pub fn timed_out(failure: &str, time: Duration) {
-    if !failure.contains("timed out") {
-        error(format_args!(
-            "timed out after {} s; --timeout gives it longer",
-            time.as_secs()
-        ));
+    if let Some(time_up) = retry::take_time_up() {
+        tell_time_up(failure, time_up, time);
+    }
+}
+
+/// Where the failure's own text does not say it.
+fn tell_time_up(failure: &str, time_up: TimeUp, time: Duration) {
+    let time = time.as_secs();
+    match time_up {
+        TimeUp::CutOff if failure.contains("timed out") => {}
+        TimeUp::CutOff => error(format_args!(
+            "timed out after {time} s; --timeout gives it longer"
+        )),
+        TimeUp::NoNextAttempt => error(format_args!(
+            "within {time} s there is no time for another attempt; --timeout gives it longer"
+        )),
+    }
+}
+
+/// The outcomes of an answer: of one event, or of several.
+pub fn outcomes(answer: &Value, output: Output) -> Result<()> {
+    match answer {
+        Value::Array(outcomes) => outcomes.iter().try_for_each(|one| outcome(one, output)),
+        one => outcome(one, output),
     }
 }
 
@@ -107,10 +135,9 @@ pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
             outcome["already_stored"],
             outcome["no_console"],
             outcome["failed"],
-            if outcome["resume"].is_null() {
-                ""
-            } else {
-                "; more is left"
+            match &outcome["resume"] {
+                Value::Null => String::new(),
+                resume => format!("; more is left: {}", printable::json(&resume.to_string())),
             }
         ),
         Some("ignored") => format!("ignored: {}", text("message")),

@@ -133,7 +133,8 @@ impl Members {
                     let (start, end) = (element.start as usize, end_of_before as usize);
                     members.add(element, text.get(start..end)?, open.len());
                     if open.is_empty() {
-                        return Some(members);
+                        let rest = text.get(reader.buffer_position() as usize..)?;
+                        return rest.trim().is_empty().then_some(members);
                     }
                 }
                 Event::Text(text) => append(&mut open, &text.into_inner()),

@@ -9,6 +9,9 @@ use crate::alibaba::nonce;
 use crate::alibaba::request::{RpcCall, SigningContext, sign};
 use crate::alibaba::signature::SignatureVersion;
 use crate::clock::{Clock, http_date};
+use std::borrow::Cow;
+
+use crate::credentials::source::Source;
 use crate::credentials::{CredentialsProvider, Owner};
 use crate::model::console::ConsoleOutput;
 use crate::model::credentials::Credentials;
@@ -129,6 +132,25 @@ impl EcsClient {
             ) if response::refuses_the_key(&code) && provider.replace(&credentials).await => {
                 EcsError::StaleSignature { code, request_id }
             }
+            // The settings are named where they have the key, and else what has it.
+            (
+                EcsError::Denied {
+                    code,
+                    request_id,
+                    advice,
+                },
+                _,
+            ) => {
+                let place = match provider.source() {
+                    Source::Static(_) => None,
+                    source => response::key_advice(&code, &source.place("")),
+                };
+                EcsError::Denied {
+                    code,
+                    request_id,
+                    advice: place.map_or(advice, Cow::Owned),
+                }
+            }
             (error, _) => error,
         })
     }
@@ -185,12 +207,11 @@ impl EcsClient {
 
 /// The address is left out, since it may carry a token.
 fn transport(error: reqwest::Error) -> EcsError {
-    let error = error.without_url();
-    let cause = crate::http::innermost(&error);
     let kind = if error.is_timeout() {
         "timed out: "
     } else {
         ""
     };
+    let cause = crate::http::cause(error);
     EcsError::Transport(format!("{kind}{cause}"))
 }

@@ -1,5 +1,6 @@
 //! Status and body of an ECS answer → [`ConsoleOutput`] or [`EcsError`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use super::console_text;
 use super::members::{Member, Members, without_mark};
 use crate::credentials::CredentialsError;
+use crate::http::answer;
 use crate::model::console::{ConsoleOutput, MAX_WORD_BYTES, NoConsole};
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 use crate::retry::{self, RetryAdvice, Retryable};
@@ -58,7 +60,10 @@ pub enum EcsError {
     #[error("the answer of ECS is longer than {} bytes", super::MAX_ANSWER_BYTES)]
     TooLong,
     /// The signature's time, nonce or token is no longer good. Try again with fresh ones.
-    #[error("ECS asks for a fresh signature ({code}, request {request_id})")]
+    #[error(
+        "ECS asks for a fresh signature ({code}, request {request_id}){}",
+        stale_advice(code)
+    )]
     StaleSignature {
         /// Its error code.
         code: String,
@@ -110,7 +115,7 @@ pub enum EcsError {
         /// ECS's ID of the request.
         request_id: String,
         /// What to mend.
-        advice: &'static str,
+        advice: Cow<'static, str>,
     },
     /// ECS does not accept the request, and trying again would not change that.
     #[error("ECS rejected the request with status {status} ({code}, request {request_id})")]
@@ -158,14 +163,14 @@ impl Retryable for EcsError {
             Self::NoConsole { .. }
             | Self::Denied { .. }
             | Self::Rejected { .. }
-            | Self::Credentials(CredentialsError::Refused(_))
+            | Self::Credentials(CredentialsError::Refused(_) | CredentialsError::Unusable(_))
             | Self::OtherAccount { .. }
             | Self::UnknownAccount { .. }
             | Self::TooLong => RetryAdvice::GiveUp,
         }
     }
 
-    fn timed_out(call: &'static str, after: Duration) -> Self {
+    fn timed_out(call: &str, after: Duration) -> Self {
         Self::Transport(retry::timed_out(call, after))
     }
 }
@@ -321,6 +326,29 @@ fn listing<T: for<'de> Deserialize<'de>>(head: AnswerHead, body: &[u8]) -> Resul
         status: head.status,
         reason: "it is neither the JSON nor the XML of this operation".into(),
     })
+}
+
+/// What to do where a fresh signature does not help.
+fn stale_advice(code: &str) -> &'static str {
+    match code {
+        TOKEN_EXPIRED => ": renew the token where the keys come from",
+        TIME_EXPIRED | TIME_ILLEGAL => ": set the clock of this machine",
+        _ => "",
+    }
+}
+
+/// What to mend where a key is refused that comes from `place`; `None` for other codes.
+pub(super) fn key_advice(code: &str, place: &str) -> Option<String> {
+    let Some((_, Meaning::Mend(advice))) = meaning(code, 403) else {
+        return None;
+    };
+    let what = match advice {
+        KEY => "the key does not exist or is disabled",
+        SECRET => "its secret is not this key's",
+        TOKEN => "the token does not belong to this key, or has expired",
+        _ => return None,
+    };
+    Some(format!("check {place}: {what}"))
 }
 
 /// What a code of ECS means, by what to do next.
@@ -483,7 +511,7 @@ fn error(head: AnswerHead, body: &[u8]) -> EcsError {
         Some((_, Meaning::Mend(advice))) => EcsError::Denied {
             code,
             request_id,
-            advice,
+            advice: advice.into(),
         },
         None if status == 429 => EcsError::Throttled {
             code,
@@ -545,17 +573,12 @@ fn from_json_or_xml<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Option<T> {
     if let Ok(answer) = serde_json::from_slice(body) {
         return Some(answer);
     }
-    let text = std::str::from_utf8(body).ok()?;
-    // Any well-formed page would deserialize, since every member is optional.
-    let element = text
-        .strip_prefix("<?xml")
-        .and_then(|t| t.split_once("?>"))
-        .map_or(text, |(_, t)| t);
-    let root = element.trim_start().strip_prefix('<')?;
-    let is_answer = ROOTS.iter().any(|name| root.starts_with(name));
-    if !is_answer {
+    // Any well-formed page would deserialize, since every member is optional; so would half of one.
+    let outline = answer::xml(body).ok()?;
+    if !ROOTS.contains(&outline.root) {
         return None;
     }
+    let text = std::str::from_utf8(body).ok()?;
     quick_xml::de::from_str(text).ok()
 }
 

@@ -416,7 +416,7 @@ impl ConsoleSource for Asked {
                 return Err(EcsError::Denied {
                     code,
                     request_id,
-                    advice: "",
+                    advice: "".into(),
                 });
             }
             Ecs::Hangs => pending().await,

@@ -6,6 +6,7 @@ pub mod http;
 pub mod memory;
 pub mod printed;
 pub mod proxy;
+pub mod raw_server;
 pub mod receiver;
 pub mod relay;
 pub mod runtime_api;

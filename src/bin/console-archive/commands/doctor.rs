@@ -6,7 +6,7 @@ use clap::Args;
 use ecs_console_archiver::config::Sections;
 use ecs_console_archiver::doctor::{Check, Verdict, examine};
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::printable::lines;
+use ecs_console_archiver::printable::one_line;
 use serde_json::json;
 
 use super::{Context, EcsArguments};
@@ -60,8 +60,8 @@ fn print(checks: &[Check], context: &Context) -> Result<()> {
         vec![
             Cell::from(check.name),
             verdict(check.verdict),
-            lines(&check.found).into_owned().into(), // It may quote a service.
-            lines(advice).into_owned().into(),
+            one_line(&check.found).into_owned().into(), // It may quote a service.
+            one_line(advice).into_owned().into(),
         ]
     };
     let headings = ["CHECK", "VERDICT", "WHAT WAS FOUND", "WHAT TO DO"];
