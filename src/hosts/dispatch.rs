@@ -111,6 +111,11 @@ impl Keeps {
     }
 }
 
+/// An event as the archive keeps it when it fails, now.
+pub(super) fn failed_event(text: &str, error_type: &str) -> serde_json::Result<FailedEvent> {
+    FailedEvent::new(&without_headers(text), error_type, Timestamp::now())
+}
+
 /// Whether it is the manual form, right or wrong, or an array of it.
 fn is_manual(text: &str) -> bool {
     let is_one = |value: &Value| value.get("instance_id").is_some();
@@ -352,7 +357,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             return;
         }
         let error_type = failure.error_type().as_str();
-        let event = match FailedEvent::new(&without_headers(text), error_type, Timestamp::now()) {
+        let event = match failed_event(text, error_type) {
             Ok(event) => event,
             Err(error) => return error!("the failed event could not be kept: {error}"),
         };

@@ -1,18 +1,25 @@
 //! Events that failed for good, served again: those the archive keeps, or a dead-letter queue's.
 
-use serde_json::Value;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::archive::key::{FAILED_PREFIX, FailedKey};
 use crate::archive::reader;
 use crate::archive::record::FailedEvent;
-use crate::hosts::dispatch::{Dispatcher, Payload};
-use crate::hosts::reply::InvocationError;
+use crate::hosts::dispatch::{Dispatcher, Payload, failed_event};
+use crate::hosts::reply::{InvocationError, Reply};
 use crate::hosts::served::ServeError;
-use crate::model::outcome::ErrorType;
+use crate::intake::delivery::Delivery;
+use crate::intake::event::Request;
+use crate::model::outcome::{ErrorType, Outcome};
 use crate::queue::sqs::{Queue, QueueError, Received};
 use crate::retry::{Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::{Store, StoreError};
+
+/// For storing what is left, and for removing what is done, when serving has taken all its time.
+const BOOKKEEPING_TIME: Duration = Duration::from_secs(10);
 
 /// What is done about an event that can never succeed: one that is not an event, whatever is
 /// mended.
@@ -24,15 +31,42 @@ pub enum InvalidEvents {
     Drop,
 }
 
-/// What became of an event that is no longer on its list.
+/// What became of an event that is no longer on its list as it was.
 #[derive(Debug)]
 pub enum Redriven {
     /// Everything in it succeeded; the answer.
     Served(Value),
+    /// Sweeps in it did not get to their end. What is left of them took the event's place.
+    Left(Part),
     /// It can never succeed, for this reason, and was removed.
     Dropped(InvocationError),
     /// Somebody else was faster.
     Gone,
+}
+
+/// What serving did of an event, and what is left of it.
+#[derive(Debug)]
+pub struct Part {
+    /// The answer to what was served.
+    pub answer: Value,
+    /// The event that does what is left.
+    pub left: Value,
+    /// Where the archive or the queue has that event.
+    pub place: Place,
+    /// Instances and regions that failed, so that the sweep is done anew. Where none did, serving
+    /// what is left goes on with the sweep.
+    pub failed: u64,
+}
+
+/// Where what is left of an event is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The event itself stays: it asks for what is left.
+    Same,
+    /// Below this key of the archive.
+    Key(FailedKey),
+    /// In the queue, as a message with this ID.
+    Message(String),
 }
 
 /// Why an event stays on its list.
@@ -79,8 +113,27 @@ pub async fn failed_events(store: &impl Store) -> Result<Vec<FailedKey>, StoreEr
     Ok(keys.collect())
 }
 
+/// What serving made of an event.
+enum Ended {
+    /// Nothing of it is left.
+    Whole(Redriven),
+    Partly {
+        answer: Value,
+        left: Left,
+    },
+}
+
+/// What sweeps left.
+struct Left {
+    event: Value,
+    failed: u64,
+    /// The event that was served asks for the same.
+    is_same: bool,
+}
+
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     /// Serves a failed event of the archive again, and removes it when everything in it succeeds.
+    /// What is left of a sweep is stored before the event is removed.
     ///
     /// # Errors
     /// [`RedriveError`]; the event stays then.
@@ -90,20 +143,36 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         invalid: InvalidEvents,
         deadline: Deadline,
     ) -> Result<Redriven, RedriveError> {
-        let key = key.to_string();
+        let object_key = key.to_string();
         let store = Retrying::new(&self.archiver.store, deadline);
-        let Some(object) = store.get(&key).await? else {
+        let Some(object) = store.get(&object_key).await? else {
             return Ok(Redriven::Gone);
         };
-        let event = FailedEvent::read(&object.body)
-            .map_err(|_| RedriveError::Damaged(self.archiver.store.url(&key)))?;
-        let redriven = self.serve_again(&event, invalid, deadline).await?;
-        store.delete(&key).await?;
+        let damaged = |_| RedriveError::Damaged(self.archiver.store.url(&object_key));
+        let event = FailedEvent::read(&object.body).map_err(damaged)?;
+        // A sweep may take all its time, and what is left of it must be stored all the same.
+        let after = Deadline::after(deadline.remaining() + BOOKKEEPING_TIME);
+        let store = Retrying::new(&self.archiver.store, after);
+        let redriven = match self.serve_again(&event, invalid, deadline).await? {
+            Ended::Whole(redriven) => redriven,
+            Ended::Partly { answer, left } => {
+                let kept = failed_event(&left.event.to_string(), &key.error_type);
+                let kept = kept.map_err(damaged)?;
+                if left.is_same || kept.key == *key {
+                    return Ok(left.of(answer, Place::Same));
+                }
+                store
+                    .put_if_absent(&kept.key.to_string(), &kept.object)
+                    .await?;
+                left.of(answer, Place::Key(kept.key))
+            }
+        };
+        store.delete(&object_key).await?;
         Ok(redriven)
     }
 
     /// Serves a message of a dead-letter queue again, and deletes it when everything in it
-    /// succeeds.
+    /// succeeds. What is left of a sweep is sent to the queue before the message is deleted.
     ///
     /// # Errors
     /// [`RedriveError`]; the message stays then, and shows up again after its visibility timeout.
@@ -114,8 +183,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         invalid: InvalidEvents,
         deadline: Deadline,
     ) -> Result<Redriven, RedriveError> {
-        let redriven = self.serve_again(&message.body, invalid, deadline).await?;
-        retry(deadline, "DeleteMessage", || queue.delete(message)).await?;
+        let after = Deadline::after(deadline.remaining() + BOOKKEEPING_TIME);
+        let redriven = match self.serve_again(&message.body, invalid, deadline).await? {
+            Ended::Whole(redriven) => redriven,
+            Ended::Partly { answer, left } if left.is_same => {
+                return Ok(left.of(answer, Place::Same));
+            }
+            Ended::Partly { answer, left } => {
+                let text = left.event.to_string();
+                let send = || queue.send(&text, Duration::ZERO);
+                let id = retry(after, "SendMessage", send).await?;
+                left.of(answer, Place::Message(id))
+            }
+        };
+        retry(after, "DeleteMessage", || queue.delete(message)).await?;
         Ok(redriven)
     }
 
@@ -125,18 +206,73 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         event: &str,
         invalid: InvalidEvents,
         deadline: Deadline,
-    ) -> Result<Redriven, RedriveError> {
+    ) -> Result<Ended, RedriveError> {
         let payload = Payload::Replay(event.as_bytes());
         let reply = self.dispatch(payload, deadline).await;
         let Some(failure) = reply.failure() else {
             let answer = reply.to_json().map_err(RedriveError::Failed)?;
-            return Ok(Redriven::Served(answer));
+            let is_sent_on = self.archiver.follow_queue.is_some();
+            return Ok(match Left::by(event, &reply, is_sent_on) {
+                Some(left) => Ended::Partly { answer, left },
+                None => Ended::Whole(Redriven::Served(answer)),
+            });
         };
         let is_invalid = |failure: &ServeError| failure.error_type() == ErrorType::InvalidEvent;
         match invalid {
             _ if !reply.failures().all(is_invalid) => Err(RedriveError::Failed(failure)),
             InvalidEvents::Keep => Err(RedriveError::Invalid(failure)),
-            InvalidEvents::Drop => Ok(Redriven::Dropped(failure)),
+            InvalidEvents::Drop => Ok(Ended::Whole(Redriven::Dropped(failure))),
         }
+    }
+}
+
+impl Left {
+    /// What the sweeps of an event left, of which every event succeeded; `None` where they left
+    /// nothing. What is not done goes to the follow queue where there is one (`is_sent_on`).
+    fn by(event: &str, reply: &Reply, is_sent_on: bool) -> Option<Self> {
+        let messages = Delivery::parse(event.as_bytes()).messages.into_iter();
+        let requests: Vec<_> = messages.flat_map(|message| message.requests).collect();
+        let is_alone = requests.len() == 1;
+        let (mut events, mut failed_of_all, mut is_same) = (Vec::new(), 0_u64, is_alone);
+        for (request, served) in requests.into_iter().zip(reply.events()) {
+            let (Ok(Request::Sweep(sweep)), Ok(Outcome::Swept { done, resume })) =
+                (request, served)
+            else {
+                continue;
+            };
+            match resume {
+                Some(resume) if !is_sent_on => {
+                    is_same = false;
+                    events.push(resume.clone());
+                }
+                _ if done.failed > 0 => {
+                    // It must not go on from its end, and not count the same failures twice.
+                    let anew = sweep.anew();
+                    is_same &= anew == *sweep;
+                    failed_of_all = done.failed.saturating_add(failed_of_all);
+                    events.push(json!({ "sweep": anew }));
+                }
+                _ => {}
+            }
+        }
+        let event = match events.len() {
+            0 => return None,
+            1 => events.remove(0),
+            _ => Value::Array(events),
+        };
+        Some(Self {
+            event,
+            failed: failed_of_all,
+            is_same,
+        })
+    }
+
+    fn of(self, answer: Value, place: Place) -> Redriven {
+        Redriven::Left(Part {
+            answer,
+            left: self.event,
+            place,
+            failed: self.failed,
+        })
     }
 }

@@ -59,6 +59,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether nothing is left for its sender to do: no instance of a sweep failed, and what a
+    /// sweep did not get to is in the follow queue, where there is one (`is_sent_on`).
+    pub fn leaves_nothing(&self, is_sent_on: bool) -> bool {
+        match self {
+            Self::Swept { done, resume } => done.failed == 0 && (is_sent_on || resume.is_none()),
+            _ => true,
+        }
+    }
+}
+
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {

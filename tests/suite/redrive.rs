@@ -8,7 +8,7 @@ use ecs_console_archiver::simulator::{Console, Simulator};
 use serde_json::json;
 
 use crate::support::runtime_api::Function;
-use crate::support::s3_server::{Profile, S3Server};
+use crate::support::s3_server::{ACCESS_KEY_ID, Profile, S3Server, SECRET_ACCESS_KEY};
 use crate::support::sqs_server::SqsServer;
 use crate::support::*;
 
@@ -46,6 +46,15 @@ fn keep(archive: &Path, error_type: &str, event: &str) -> PathBuf {
     )
     .unwrap();
     file
+}
+
+/// Keys for a queue, where the archive is a folder.
+fn queue_keys() -> Settings {
+    settings(&[
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+        ("AWS_REGION", "us-east-1"),
+    ])
 }
 
 const EVENT: &str = "events/eventbridge-instance-failure-reboot.json";
@@ -325,4 +334,187 @@ async fn a_wrong_queue_is_named() {
         "{}",
         text(&output.stderr)
     );
+}
+
+/// A region with instances that are not in the fixtures; a failed sweep over it in a folder.
+struct Swept {
+    simulator: Simulator,
+    archive: tempfile::TempDir,
+    settings: Settings,
+}
+
+impl Swept {
+    async fn of(instances: usize) -> Self {
+        let simulator = bare_simulator(ecs_credentials()).await;
+        let archive = tempfile::tempdir().unwrap();
+        let mut settings = ecs_settings(&simulator);
+        settings.extend(folder_settings(archive.path()));
+        for index in 0..instances {
+            let id = format!("i-swept{index:02}");
+            set_console(&simulator, &id, id.as_bytes(), "2024-03-22 10:04:57");
+        }
+        Self {
+            simulator,
+            archive,
+            settings,
+        }
+    }
+
+    fn refuse(&self, instance_id: &str) {
+        let id = InstanceId::parse(instance_id).unwrap();
+        let code = "Forbidden.RAM".to_owned();
+        self.simulator
+            .set_console(&id, Console::Error { status: 403, code });
+    }
+
+    fn allow(&self, instance_id: &str) {
+        set_console(&self.simulator, instance_id, b"now", "2024-03-22 10:04:57");
+    }
+
+    /// The events that the archive keeps.
+    fn kept(&self) -> Vec<String> {
+        let folder = self.archive.path().join("failed");
+        let names = names_in(&folder, ".json");
+        let names = names.iter().filter(|name| !name.ends_with(".meta"));
+        let read = |name: &String| std::fs::read(folder.join(format!("{name}.json"))).unwrap();
+        names
+            .map(|name| FailedEvent::read(&read(name)).unwrap())
+            .collect()
+    }
+
+    fn consoles(&self) -> usize {
+        let folders = names_in(self.archive.path(), "");
+        let folders = folders.iter().filter(|name| name.starts_with("i-"));
+        folders
+            .map(|name| names_in(&self.archive.path().join(name), ".log.gz").len())
+            .sum()
+    }
+}
+
+fn sweep_event(per_second: u16) -> String {
+    json!({"sweep": {"regions": ["cn-hangzhou"], "per_second": per_second}}).to_string()
+}
+
+#[tokio::test]
+async fn of_a_sweep_that_gets_to_no_end_in_its_time_what_is_left_is_kept_and_served() {
+    let swept = Swept::of(12).await;
+    let first = keep(swept.archive.path(), "TimeoutTooShort", &sweep_event(2));
+    let output = cli(&swept.settings, &["redrive", "--timeout", "4"]).await;
+    let (told, shown) = (text(&output.stderr), text(&output.stdout));
+    assert_eq!(output.status.code(), Some(0), "{told}{shown}");
+    // What is left is kept before the event is removed, and shown.
+    let left = r#"is replaced by failed/TimeoutTooShort-"#;
+    assert!(
+        told.contains(left) && told.contains(r#"left: {"sweep":{"#),
+        "{told}"
+    );
+    assert!(shown.contains("more is left: {"), "{shown}");
+    assert!(!first.exists());
+    assert_eq!(swept.kept(), [""; 0], "{told}");
+    assert_eq!(swept.consoles(), 12);
+}
+
+#[tokio::test]
+async fn a_sweep_in_which_an_instance_failed_stays_until_all_succeed() {
+    let swept = Swept::of(4).await;
+    swept.refuse("i-swept01");
+    let event = sweep_event(100);
+    keep(swept.archive.path(), "EcsDenied", &event);
+    for _ in 0..2 {
+        let output = cli(&swept.settings, &["redrive"]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("stays: 1 instance or region failed"),
+            "{told}"
+        );
+        assert_eq!(swept.kept(), [event.as_str()]);
+    }
+    swept.allow("i-swept01");
+    let output = cli(&swept.settings, &["redrive"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!((swept.kept().len(), swept.consoles()), (0, 4));
+}
+
+/// The last part of a sweep of which an instance failed in a part before.
+fn last_part() -> String {
+    let done = json!({"regions": 0, "instances": 3, "stored": 2, "already_stored": 0,
+                      "no_console": 0, "failed": 1, "failures": ["i-swept00: ECS refused access"]});
+    let ids = ["i-swept00", "i-swept01", "i-swept02"];
+    let cursor = json!({"region_id": "cn-hangzhou", "done": ids});
+    json!({"sweep": {"version": 1, "regions": ["cn-hangzhou"], "concurrency": 8,
+                     "per_second": 100, "resume": cursor, "done": done}})
+    .to_string()
+}
+
+#[tokio::test]
+async fn failures_of_the_parts_before_make_a_sweep_begin_anew() {
+    let swept = Swept::of(4).await;
+    keep(swept.archive.path(), "EcsDenied", &last_part());
+    let output = cli(&swept.settings, &["redrive"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let kept = swept.kept();
+    assert!(kept.len() == 1 && !kept[0].contains("resume"), "{kept:?}");
+    assert_eq!(swept.consoles(), 1);
+    let output = cli(&swept.settings, &["redrive"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!((swept.kept().len(), swept.consoles()), (0, 4));
+}
+
+#[tokio::test]
+async fn of_a_sweep_in_a_queue_nothing_is_lost_either() {
+    let swept = Swept::of(12).await;
+    let mut settings = swept.settings.clone();
+    settings.extend(queue_keys());
+    let sqs = SqsServer::start().await;
+    sqs.deliver_what_is_sent();
+    let url = sqs.queue_url();
+    let redrive = ["redrive", "--timeout", "4", "--queue-url", &url];
+    sqs.put(&sweep_event(2));
+    let output = cli(&settings, &redrive).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("another message in the queue"), "{told}");
+    assert_eq!((sqs.left(), swept.consoles()), ((0, 0), 12));
+    // One fails: the message stays as it is, or begins anew and is not served again at once.
+    swept.refuse("i-swept00");
+    let whole = sweep_event(100);
+    for (event, left) in [(whole.clone(), (0, 1)), (last_part(), (0, 1))] {
+        let sqs = SqsServer::start().await;
+        sqs.deliver_what_is_sent();
+        sqs.put(&event);
+        let url = sqs.queue_url();
+        let output = cli(&settings, &["redrive", "--queue-url", &url]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert_eq!(sqs.left(), left, "{told}");
+        let sent = sqs.take_sent();
+        assert_eq!(sent.is_some(), event != whole);
+        assert!(sent.is_none_or(|sent| !sent.body.contains("resume")));
+    }
+}
+
+#[tokio::test]
+async fn invoke_shows_what_a_sweep_left_and_exits_with_1() {
+    let swept = Swept::of(12).await;
+    let file = swept.archive.path().join("sweep-event.json");
+    std::fs::write(&file, sweep_event(2)).unwrap();
+    let invoke = ["invoke", "--timeout", "4", file.to_str().unwrap()];
+    let output = cli(&swept.settings, &invoke).await;
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains(r#"more is left: {"sweep":{"#), "{shown}");
+    // An instance that fails.
+    swept.refuse("i-swept01");
+    std::fs::write(&file, sweep_event(100)).unwrap();
+    let output = cli(&swept.settings, &invoke).await;
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(
+        shown.contains("1 failed") && !shown.contains("more is left"),
+        "{shown}"
+    );
+    swept.allow("i-swept01");
+    let output = cli(&swept.settings, &invoke).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
 }

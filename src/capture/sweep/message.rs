@@ -142,6 +142,15 @@ impl Sweep {
             done: Tally::default(),
         }
     }
+
+    /// The same sweep from its begin, with nothing done.
+    pub fn anew(&self) -> Self {
+        Self {
+            resume: None,
+            done: Tally::default(),
+            ..self.clone()
+        }
+    }
 }
 
 impl Cursor {

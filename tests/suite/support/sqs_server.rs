@@ -38,6 +38,10 @@ struct State {
     faults: VecDeque<(u16, &'static str)>,
     /// What is received is given out again, as when serving it takes long.
     gives_again: bool,
+    /// What is sent is received.
+    delivers_sent: bool,
+    /// How many messages were sent.
+    count_of_sent: usize,
 }
 
 impl SqsServer {
@@ -88,6 +92,11 @@ impl SqsServer {
         self.state.lock().unwrap().gives_again = true;
     }
 
+    /// From now on what is sent is received, too.
+    pub fn deliver_what_is_sent(&self) {
+        self.state.lock().unwrap().delivers_sent = true;
+    }
+
     /// What is neither received nor deleted, and what is received and not deleted.
     pub fn left(&self) -> (usize, usize) {
         let state = self.state.lock().unwrap();
@@ -124,11 +133,16 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Fu
             let delay_seconds = input["DelaySeconds"].as_u64().unwrap();
             assert!(delay_seconds <= 900 && body.len() <= 256 << 10);
             let md5 = input["MessageBody"].as_str().map(md5_of).unwrap();
+            state.count_of_sent += 1;
+            let handle = format!("sent-{}", state.count_of_sent);
+            if state.delivers_sent {
+                state.waiting.push_back((handle.clone(), body.clone()));
+            }
             state.sent.push_back(Sent {
                 body,
                 delay_seconds,
             });
-            json!({"MessageId": "m", "MD5OfMessageBody": md5})
+            json!({"MessageId": format!("id-{handle}"), "MD5OfMessageBody": md5})
         }
         "AmazonSQS.ReceiveMessage" => {
             // Or SQS may say that there is none, and give one out while it is being served.

@@ -8,7 +8,7 @@ use clap::Args;
 use ecs_console_archiver::hosts::dispatch::Payload;
 use ecs_console_archiver::hosts::reply::InvocationError;
 use ecs_console_archiver::intake::MAX_EVENT_BYTES;
-use ecs_console_archiver::model::outcome::ErrorType;
+use ecs_console_archiver::model::outcome::{ErrorType, Outcome};
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::{log, printable};
 use serde_json::Value;
@@ -58,7 +58,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
         let following = dispatcher.finish_deferred(deferred, deadline);
         let ended = context.interrupt.finish(&name, following).await;
-        let is_done = reply.is_success() && ended.iter().all(Result::is_ok);
+        let has_queue = dispatcher.archiver.follow_queue.is_some();
+        let is_whole = |outcome: &Outcome| outcome.leaves_nothing(has_queue);
+        let is_done = reply
+            .events()
+            .chain(&ended)
+            .all(|served| served.as_ref().is_ok_and(is_whole))
+            && reply.is_success();
         exit = match exit {
             _ if is_wrong => Exit::Wrong,
             Exit::Done if !is_done => Exit::Failed,
@@ -111,7 +117,7 @@ fn print(name: &str, answer: &Result<Value, InvocationError>, output: Output) ->
             output::outcome(answer, output)?;
         }
         (Err(error), Output::Text) => {
-            let message = printable::lines(&error.message);
+            let message = printable::one_line(&error.message);
             writeln!(stdout(), "{path}\n  {}: {message}", error.error_type)?;
         }
     }

@@ -1,6 +1,6 @@
 //! `console-archive redrive`: failed events, served again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -8,12 +8,14 @@ use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::archive::key::{FAILED_PREFIX, FailedKey};
 use ecs_console_archiver::archive::reader;
-use ecs_console_archiver::hosts::redrive::{InvalidEvents, RedriveError, Redriven, failed_events};
+use ecs_console_archiver::hosts::redrive::{
+    InvalidEvents, Part, Place, RedriveError, Redriven, failed_events,
+};
 use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
 use ecs_console_archiver::retry::{Deadline, Retrying, retry};
 use ecs_console_archiver::store::{Entry, Store as _};
 use ecs_console_archiver::{log, printable};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{CliDispatcher, Context, EcsArguments};
 use crate::exit::{Exit, unless_closed};
@@ -25,8 +27,9 @@ use crate::time;
 /// Serve events again that failed for good
 ///
 /// Without a queue those that the archive keeps; each is removed when everything in it succeeds.
-/// With one, the messages of a dead-letter queue. The exit code is 1 when something failed
-/// again, and 2 when events are left that can never succeed.
+/// With one, the messages of a dead-letter queue. A sweep that does not get to its end in --timeout
+/// leaves an event for the rest, which is served next. A sweep in which instances failed stays. The
+/// exit code is 1 when something failed again, and 2 when events are left that can never succeed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -131,11 +134,10 @@ async fn serve_archive(
     let (time, interrupt) = (context.time(), &context.interrupt);
     let store = Retrying::new(&dispatcher.archiver.store, Deadline::after(time));
     let mut count = Count::default();
-    let keys = failed_events(&store).await?;
-    let all = keys.len();
-    for key in keys {
+    let mut keys = VecDeque::from(failed_events(&store).await?);
+    while let Some(key) = keys.pop_front() {
         if interrupt.is_pressed() {
-            let left = match all - count.events {
+            let left = match keys.len() + 1 {
                 1 => "1 failed event was not served, and stays".to_owned(),
                 left => format!("{left} failed events were not served, and stay"),
             };
@@ -146,6 +148,14 @@ async fn serve_archive(
         let redrive = dispatcher.redrive(&key, invalid, Deadline::after(time));
         let redriven = interrupt.finish(&name, redrive).await;
         unless_closed(count.tell(&name, &redriven, time, context.output))?;
+        if let Ok(Redriven::Left(Part {
+            place: Place::Key(rest),
+            failed: 0,
+            ..
+        })) = redriven
+        {
+            keys.push_front(rest); // Each part makes progress or fails, so that this ends.
+        }
     }
     Ok(count.exit(interrupt))
 }
@@ -194,7 +204,22 @@ async fn serve_queue(
                     let what = format!("message {}", count.events + 1);
                     let redrive = dispatcher.redrive_message(queue, message, invalid, deadline);
                     let redriven = interrupt.finish(&what, redrive).await;
-                    seen.insert(message.id.clone(), redriven.is_ok());
+                    let mut is_done = redriven.is_ok();
+                    match &redriven {
+                        Ok(Redriven::Left(Part {
+                            place: Place::Same, ..
+                        })) => is_done = false,
+                        // Served once more, the same instances would fail again.
+                        Ok(Redriven::Left(Part {
+                            place: Place::Message(id),
+                            failed: 1..,
+                            ..
+                        })) => {
+                            seen.insert(id.clone(), false);
+                        }
+                        _ => {}
+                    }
+                    seen.insert(message.id.clone(), is_done);
                     unless_closed(count.tell(&what, &redriven, time, context.output))?;
                 }
             }
@@ -206,6 +231,21 @@ async fn serve_queue(
             return Ok(count.exit(interrupt));
         }
     }
+}
+
+/// What is left of an event, and where it is.
+fn tell_left(what: &str, part: &Part) {
+    let place = match &part.place {
+        Place::Same => format!("{what} stays"),
+        Place::Key(key) => format!("{what} is replaced by {key}"),
+        Place::Message(_) => format!("{what} is replaced by another message in the queue"),
+    };
+    let why = match part.failed {
+        0 => "the time was over before the sweep was done".to_owned(),
+        1 => "1 instance or region failed".to_owned(),
+        failed => format!("{failed} instances or regions failed"),
+    };
+    output::error(format_args!("{place}: {why}; left: {}", part.left));
 }
 
 impl Count {
@@ -221,10 +261,15 @@ impl Count {
             writeln!(std::io::stdout(), "{what}")?;
         }
         match redriven {
-            Ok(Redriven::Served(Value::Array(outcomes))) => outcomes
-                .iter()
-                .try_for_each(|one| output::outcome(one, output)),
-            Ok(Redriven::Served(outcome)) => output::outcome(outcome, output),
+            Ok(Redriven::Served(answer)) => output::outcomes(answer, output),
+            Ok(Redriven::Left(part)) => {
+                let printed = output::outcomes(&part.answer, output);
+                if part.failed > 0 {
+                    self.failed += 1;
+                }
+                tell_left(what, part);
+                printed
+            }
             Ok(Redriven::Gone) => Ok(()),
             Ok(Redriven::Dropped(why)) if output == Output::Json => {
                 output::json(&json!({"dropped": what, "error": why.to_json()}))
