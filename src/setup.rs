@@ -1,5 +1,9 @@
 //! Settings → working parts. This is the only file that knows all of them.
 
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
 use crate::capture::Archiver;
 use crate::clock::{Clock, WallClock};
 use crate::config::{Archive, Config, EcsConfig};
@@ -27,11 +31,13 @@ impl Config {
             triggers: self.triggers,
             failed_events: self.failed_events,
             gate: Some(Gate::new(self.webhook, http.clone())),
+            pushes: Arc::default(),
             archiver: Archiver {
                 store: self.archive.store_with(http.clone(), Some(&credentials)),
                 follow_budget: self.follow_budget,
                 follow_queue: self.follow_queue.map(queue),
                 clock: WallClock::default(),
+                ending: CancellationToken::new(),
                 source: self.ecs.client_with(http.clone(), credentials),
                 default_region,
             },

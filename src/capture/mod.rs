@@ -6,6 +6,7 @@ pub mod sweep; // the same for every instance of whole regions
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::archive::key::RecordKey;
@@ -54,6 +55,9 @@ pub struct Archiver<C, S> {
     pub follow_budget: Duration,
     /// Brings an event back later to follow it further. Without a queue the process itself waits.
     pub follow_queue: Option<Queue>,
+    /// Cancelled when the process is about to end and cannot follow any longer. Each followed event
+    /// then stores what it has, and ends.
+    pub ending: CancellationToken,
     /// The time of day. Following is timed by it.
     pub clock: WallClock,
 }
@@ -74,6 +78,13 @@ pub struct Following {
     /// The latest console, if it extends what is stored.
     held: Option<PendingConsole>,
     pause: Duration,
+}
+
+impl Following {
+    /// The event.
+    pub fn event(&self) -> &InstanceEvent {
+        &self.follow.event
+    }
 }
 
 /// A console that is only in memory so far.
@@ -206,6 +217,19 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
     }
 
+    /// Ends the following of an event now, and stores what is in memory.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn end_early(
+        &self,
+        following: Box<Following>,
+        deadline: Deadline,
+    ) -> Result<Outcome, CaptureError> {
+        let Following { follow, held, .. } = *following;
+        self.settle(follow, held, deadline).await
+    }
+
     /// Follows an event until its console has settled or the time is over.
     ///
     /// # Errors
@@ -225,7 +249,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             if left < pause / 4 {
                 return self.settle(follow, held, deadline).await;
             }
-            tokio::time::sleep(pause.min(left)).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause.min(left)) => {}
+                () = self.ending.cancelled() => return self.settle(follow, held, deadline).await,
+            }
             match self.poll(follow, held, deadline).await? {
                 Progress::Done(outcome) => return Ok(outcome),
                 Progress::Following(next) => following = next,

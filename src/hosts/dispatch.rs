@@ -14,6 +14,7 @@ use crate::archive::record::FailedEvent;
 use crate::capture::sweep::Sweep;
 use crate::capture::{Archiver, CaptureError, HTTP_CAPTURE_TIME, Progress};
 use crate::config::FailedEvents;
+use crate::hosts::pushes::{EventName, Pushes, TextRoom};
 use crate::hosts::reply::{Deferred, MessageReply, Rejection, Reply};
 use crate::hosts::served::{Label, ServeError, Served, on_one_line};
 use crate::intake::MAX_EVENTS;
@@ -56,6 +57,8 @@ pub struct Dispatcher<C, S> {
     pub failed_events: FailedEvents,
     /// Authorizes HTTP requests. Without it, every caller is trusted.
     pub gate: Option<Gate>,
+    /// What this process remembers of HTTP pushes.
+    pub pushes: Arc<Pushes>,
 }
 
 /// One payload, by the way it came.
@@ -131,6 +134,7 @@ fn is_manual(text: &str) -> bool {
 struct Begun {
     message: usize,
     label: Label,
+    name: Option<EventName>,
     progress: Result<Progress, ServeError>,
     /// What was served, where it can be served again from the queue.
     again: Option<Again>,
@@ -145,6 +149,7 @@ enum Again {
 /// An event of one message, as it is answered.
 struct Ended {
     message: usize,
+    name: Option<EventName>,
     served: Served,
     deferred: Option<Deferred>,
 }
@@ -269,14 +274,23 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             (deadline, deadline)
         };
         let begun: Vec<Begun> = stream::iter(requests)
-            .map(|(message, request)| self.begin(message, request, first))
+            .map(|(message, request)| self.begin(message, request, answers_first, first))
             .buffered(CONCURRENCY)
             .collect()
             .await;
         let ended: Vec<Ended> = if answers_first {
+            let mut rooms = vec![None; texts.len()];
+            for begun in &begun {
+                if rooms[begun.message].is_none()
+                    && matches!(begun.progress, Ok(Progress::Following(_)))
+                {
+                    rooms[begun.message] = self.pushes.text_room(&texts[begun.message]);
+                }
+            }
             let acknowledge = |begun: Begun| {
                 let text = texts[begun.message].clone();
-                self.acknowledge(begun, text, deadline)
+                let room = rooms[begun.message].clone();
+                self.acknowledge(begun, text, room, deadline)
             };
             let ended = stream::iter(begun)
                 .map(acknowledge)
@@ -287,11 +301,19 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             let ended = stream::iter(begun).map(end).buffered(FOLLOWED_AT_ONCE);
             ended.collect().await
         };
+        if answers_first && ended.iter().any(|ended| ended.served.is_err()) {
+            let succeeded = ended.iter().filter_map(|ended| {
+                let outcome = ended.served.as_ref().ok()?;
+                Some((ended.name.clone()?, outcome.clone()))
+            });
+            self.pushes.remember(succeeded.collect());
+        }
         let mut all_deferred = Vec::new();
         for Ended {
             message,
             served,
             deferred,
+            ..
         } in ended
         {
             replies[message].events.push(served);
@@ -313,6 +335,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 label,
                 following,
                 text,
+                place: _place,
             } = deferred;
             let served = self.archiver.finish(following, deadline).await;
             let served = served.map_err(ServeError::from);
@@ -403,6 +426,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         &self,
         message: usize,
         request: Result<Request, EventError>,
+        answers_first: bool,
         deadline: Deadline,
     ) -> Begun {
         let label = Label::of(&request);
@@ -411,7 +435,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Ok(Request::Sweep(sweep)) => Some(Again::Sweep(sweep.clone())),
             _ => None,
         };
+        let name = match &request {
+            Ok(Request::Instance(event)) => EventName::of(event),
+            _ => None,
+        };
+        let remembered = name.as_ref().filter(|_| answers_first);
+        let remembered = remembered.and_then(|name| self.pushes.remembered(name));
         let progress = match request {
+            Ok(_) if let Some(outcome) = remembered => Ok(Progress::Done(outcome)),
             // Nothing is asked that could not be answered: a push may hold a thousand events.
             Ok(_) if deadline.remaining().is_zero() => {
                 let call = "GetInstanceConsoleOutput";
@@ -427,6 +458,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         Begun {
             message,
             label,
+            name,
             progress,
             again,
         }
@@ -445,16 +477,25 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         begun.label.log(&served);
         Ended {
             message: begun.message,
+            name: begun.name,
             served,
             deferred: None,
         }
     }
 
     /// Makes of an event what can be answered now, and what goes on after the answer.
-    async fn acknowledge(&self, begun: Begun, text: Arc<str>, deadline: Deadline) -> Ended {
+    /// `room`: for the text while the event is followed.
+    async fn acknowledge(
+        &self,
+        begun: Begun,
+        text: Arc<str>,
+        room: Option<Arc<TextRoom>>,
+        deadline: Deadline,
+    ) -> Ended {
         let Begun {
             message,
             label,
+            name,
             progress,
             again,
         } = begun;
@@ -472,20 +513,30 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             (Err(error), _) => (Err(error), None),
             (Ok(Progress::Done(outcome)), _) => (Ok(outcome), None),
             (Ok(Progress::Following(following)), _) => {
-                match self.archiver.answer_first(&following, deadline).await {
-                    Ok(outcome) => (Ok(outcome), Some(following)),
-                    Err(error) => (Err(error.into()), None),
+                let place = room.and_then(|room| self.pushes.place(following.event(), room));
+                match place {
+                    Some(place) => match self.archiver.answer_first(&following, deadline).await {
+                        Ok(outcome) => (Ok(outcome), Some((following, place))),
+                        Err(error) => (Err(error.into()), None),
+                    },
+                    // It is followed already, or too much is followed.
+                    None => {
+                        let settled = self.archiver.end_early(following, deadline).await;
+                        (settled.map_err(ServeError::from), None)
+                    }
                 }
             }
         };
         label.log(&served);
-        let deferred = following.map(|following| Deferred {
+        let deferred = following.map(|(following, place)| Deferred {
             label,
             following,
             text,
+            place,
         });
         Ended {
             message,
+            name,
             served,
             deferred,
         }

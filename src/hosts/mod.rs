@@ -4,6 +4,7 @@
 pub mod dispatch; // one payload in, one typed Reply out: the only door
 mod function_compute; // its control paths, credentials and log lines
 pub mod lambda; // AWS Lambda's Runtime API
+pub mod pushes; // what this process remembers of HTTP pushes
 #[cfg(feature = "cli")]
 pub mod redrive; // failed events through the door again
 pub mod reply; // what became of a payload → the answer its sender expects (pure)

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::capture::Following;
+use crate::hosts::pushes::Place;
 use crate::hosts::served::{Label, ServeError, Served, on_one_line};
 use crate::intake::delivery::ReplyForm;
 use crate::intake::http_request::AnswerForm;
@@ -36,6 +37,8 @@ pub struct Deferred {
     pub(super) following: Box<Following>,
     /// The whole message's, shared by all its events.
     pub(super) text: Arc<str>,
+    /// Held until it ends.
+    pub(super) place: Place,
 }
 
 impl Deferred {

@@ -141,6 +141,10 @@ where
     }
     info!("ending: what was acknowledged is finished first");
     server.is_ending.store(true, Ordering::Relaxed);
+    if is_platform {
+        // It kills the process soon, and with it an invocation that follows its event.
+        server.dispatcher.archiver.ending.cancel();
+    }
     drop(listener);
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, connections.shutdown()).await;
     server.after_answers.close();

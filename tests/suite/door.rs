@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ecs_console_archiver::hosts::dispatch::Payload;
+use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
 use ecs_console_archiver::hosts::reply::Reply;
 use ecs_console_archiver::intake::webhook::{Headers, WebhookRequest};
 use ecs_console_archiver::model::ids::InstanceId;
@@ -179,15 +179,23 @@ fn stopping(index: usize) -> Value {
 
 /// The answer to so many events in one push.
 async fn push(fleet: &FakeFleet, store: &MemoryStore, events: usize, follow: Duration) -> Reply {
-    let body = Value::Array((0..events).map(stopping).collect()).to_string();
+    let mut dispatcher = dispatcher(fleet, store);
+    dispatcher.archiver.follow_budget = follow;
+    push_to(&dispatcher, 0..events).await
+}
+
+/// The answer to these events in one push.
+async fn push_to(
+    dispatcher: &Dispatcher<FakeFleet, MemoryStore>,
+    events: std::ops::Range<usize>,
+) -> Reply {
+    let body = Value::Array(events.map(stopping).collect()).to_string();
     let headers = Headers::default();
     let push = WebhookRequest {
         headers: &headers,
         body: body.as_bytes(),
         is_authenticated: false,
     };
-    let mut dispatcher = dispatcher(fleet, store);
-    dispatcher.archiver.follow_budget = follow;
     let deadline = Deadline::after(Duration::from_secs(60));
     let started = Instant::now();
     let reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
@@ -343,4 +351,90 @@ async fn an_id_that_is_refused_is_told_once() {
         let message = reply.failure().unwrap().message;
         assert_eq!(message.matches("i-../../etc").count(), 1, "{message}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_is_sent_again_serves_what_failed_before() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    fleet.state().call_time = Duration::from_millis(100);
+    let dispatcher = dispatcher(&fleet, &store);
+    let mut pushes = 0;
+    loop {
+        pushes += 1;
+        let reply = push_to(&dispatcher, 0..150).await;
+        if reply.is_success() {
+            break;
+        }
+        assert_eq!(reply.to_http().0, 503);
+        assert!(pushes < 6, "no end after {pushes} pushes");
+    }
+    assert!(
+        pushes > 1,
+        "150 calls of 100 ms, 4 at once, take longer than an answer may"
+    );
+    let consoles = store.objects.lock().unwrap();
+    let consoles = consoles
+        .keys()
+        .filter(|key| key.ends_with(".log.gz"))
+        .count();
+    assert_eq!(consoles, 150);
+    // What was cut off at the end of a push is asked for again, and nothing else.
+    let asked = fleet.state().asked.len();
+    assert!(
+        asked <= 150 + 4 * pushes,
+        "{asked} requests in {pushes} pushes"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_hold_a_bounded_number_of_events_after_their_answers() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    fleet.state().call_time = Duration::from_millis(1);
+    let mut dispatcher = dispatcher(&fleet, &store);
+    dispatcher.archiver.follow_budget = Duration::from_secs(180);
+    let first = push_to(&dispatcher, 0..600).await;
+    assert_eq!(first.deferred.len(), 600);
+    // Delivered again while it is followed.
+    let again = push_to(&dispatcher, 0..600).await;
+    assert!(again.is_success());
+    assert_eq!(again.deferred.len(), 0);
+    // Beyond the bound an event is stored and answered, and not followed.
+    let second = push_to(&dispatcher, 600..1200).await;
+    assert!(second.is_success());
+    assert_eq!(second.deferred.len(), 400);
+    let consoles = store
+        .objects
+        .lock()
+        .unwrap()
+        .keys()
+        .filter(|key| key.ends_with(".log.gz"))
+        .count();
+    assert_eq!(consoles, 1200);
+    drop(first.deferred);
+    assert_eq!(push_to(&dispatcher, 1200..1300).await.deferred.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_ends_stores_what_it_follows_and_answers() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let mut dispatcher = dispatcher(&fleet, &store);
+    dispatcher.archiver.follow_budget = Duration::from_secs(180);
+    let ending = dispatcher.archiver.ending.clone();
+    let text = stopping(0).to_string();
+    let payload = Payload::Invocation(text.as_bytes());
+    let started = Instant::now();
+    let end = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ending.cancel();
+    };
+    let serve = dispatcher.dispatch(payload, Deadline::after(Duration::from_secs(600)));
+    let (reply, ()) = tokio::join!(serve, end);
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+    let answer = reply.to_json().unwrap();
+    assert_eq!(answer["outcome"], "stored");
+    assert_eq!(store.objects.lock().unwrap().len(), 1);
 }

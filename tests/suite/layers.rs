@@ -163,6 +163,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "credentials/",
             "hosts/dispatch.rs",
             "hosts/lambda.rs",
+            "hosts/pushes.rs",
             "intake/webhook/gate.rs",
             "retry.rs",
             "simulator/",

@@ -190,6 +190,7 @@ pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, M
         default_region: RegionId::parse("cn-hangzhou").ok(),
         follow_budget: Duration::ZERO,
         follow_queue: None,
+        ending: Default::default(),
         clock: WallClock::Tokio {
             time: "2024-03-22T02:04:45Z".parse().unwrap(),
             instant: tokio::time::Instant::now(),
@@ -204,5 +205,6 @@ pub fn dispatcher(fleet: &FakeFleet, store: &MemoryStore) -> Dispatcher<FakeFlee
         triggers: Triggers::default(),
         failed_events: FailedEvents::Archive,
         gate: None,
+        pushes: Default::default(),
     }
 }

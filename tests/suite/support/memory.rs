@@ -519,10 +519,12 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
             default_region: None,
             follow_budget: FOLLOW_BUDGET,
             follow_queue: None,
+            ending: Default::default(),
         },
         triggers: Triggers::default(),
         failed_events: FailedEvents::Platform,
         gate: None,
+        pushes: Default::default(),
     }
 }
 
