@@ -270,3 +270,64 @@ async fn what_an_unfinished_sweep_did_is_not_told_as_regions_that_are_done() {
     );
     assert!(!text(&output.stdout).contains("in 0 regions"));
 }
+
+fn event(world: &World, index: usize) -> String {
+    let event = json!({"instance_id": format!("i-a{index}")});
+    world.write(&format!("event{index}.json"), event.to_string())
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_does_not_keep_the_others_from_being_served() {
+    let world = world(3).await;
+    let (first, second, third) = (event(&world, 0), event(&world, 1), event(&world, 2));
+    let (missing, folder) = (world.text_of("missing.json"), world.text_of(""));
+    let fifo = world.fifo("fifo");
+    let bad = world.write("bad.json", "# not an event");
+    let files = [
+        "invoke",
+        &first,
+        &missing,
+        &second,
+        &folder,
+        &fifo,
+        &bad,
+        "/dev/zero",
+        &third,
+    ];
+    let output = world.run(&files).await;
+    check(
+        &output,
+        2,
+        "InvalidEvent",
+        &format!("{missing}: No such file"),
+    );
+    check(
+        &output,
+        2,
+        &third,
+        &format!("{folder}: it is a folder, not a file"),
+    );
+    check(
+        &output,
+        2,
+        &third,
+        &format!("{fifo}: it is a FIFO, not a file"),
+    );
+    check(&output, 2, &third, "/dev/zero: it is a device, not a file");
+    assert_eq!(world.stored(), 3);
+}
+
+#[tokio::test]
+async fn what_a_shell_substitutes_for_a_file_is_read() {
+    let world = world(1).await;
+    let program = program("console-archive").display().to_string();
+    let script = format!("{program} invoke <(echo '{{\"instance_id\": \"i-a0\"}}')");
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", &script])
+        .env_clear()
+        .envs(world.settings.iter().cloned());
+    bash.env("PATH", std::env::var("PATH").unwrap());
+    let output = tokio::task::spawn_blocking(move || bash.output().unwrap()).await;
+    let output = checked(output.unwrap());
+    check(&output, 0, "stored file:///", "");
+}

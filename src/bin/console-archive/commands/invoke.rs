@@ -15,11 +15,13 @@ use serde_json::Value;
 
 use super::{Context, EcsArguments};
 use crate::exit::{Exit, WrongInput, unless_closed};
+use crate::input;
 use crate::output::{self, Output};
 
 /// Serve events from files, as the function does
 ///
-/// Each file holds one payload in any form the function takes; `-` is standard input.
+/// Each file holds one payload in any form the function takes; `-` is standard input. A file that
+/// cannot be read or served does not stop the others.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +44,15 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             tell_left(&arguments.events[served..]);
             return Ok(Exit::Interrupted);
         }
-        let payload = read_payload(path)?;
+        let payload = match read_payload(path) {
+            Ok(payload) => payload,
+            // The other files are served all the same, as behind an event that is not one.
+            Err(error) => {
+                output::error(error);
+                exit = Exit::Wrong;
+                continue;
+            }
+        };
         let deadline = Deadline::after(context.time());
         let name = path.display().to_string();
         let dispatch = dispatcher.dispatch(Payload::File(&payload), deadline);
@@ -66,6 +76,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             .all(|served| served.as_ref().is_ok_and(is_whole))
             && reply.is_success();
         exit = match exit {
+            Exit::Wrong => Exit::Wrong,
             _ if is_wrong => Exit::Wrong,
             Exit::Done if !is_done => Exit::Failed,
             earlier => earlier,
@@ -89,15 +100,14 @@ fn tell_left(files: &[PathBuf]) {
 }
 
 /// At most a byte more than any event may have, so that an endless input ends.
-fn read_payload(path: &Path) -> Result<Vec<u8>> {
-    let mut payload = Vec::new();
+fn read_payload(path: &Path) -> Result<Vec<u8>, WrongInput> {
     let limit = MAX_EVENT_BYTES as u64 + 1;
-    let read = if path == Path::new("-") {
-        std::io::stdin().take(limit).read_to_end(&mut payload)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut payload))
-    };
-    read.map_err(|error| WrongInput(format!("{}: {error}", path.display())))?;
+    if path != Path::new("-") {
+        return input::read(path, limit);
+    }
+    let mut payload = Vec::new();
+    let read = std::io::stdin().take(limit).read_to_end(&mut payload);
+    read.map_err(|error| input::wrong(Path::new("standard input"), error))?;
     Ok(payload)
 }
 
