@@ -331,3 +331,92 @@ async fn what_a_shell_substitutes_for_a_file_is_read() {
     let output = checked(output.unwrap());
     check(&output, 0, "stored file:///", "");
 }
+
+/// With nobody who reads what it prints, on standard error either.
+async fn unread(world: &World, arguments: &[&str]) -> Option<i32> {
+    let mut command = std::process::Command::new(program("console-archive"));
+    command.env_clear().envs(world.settings.iter().cloned());
+    command.args(arguments).stdin(std::process::Stdio::null());
+    let output = tokio::task::spawn_blocking(move || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        checked(command.output().unwrap())
+    });
+    output.await.unwrap().status.code()
+}
+
+#[tokio::test]
+async fn work_that_nobody_reads_about_is_done_to_its_end_and_its_code_says_how() {
+    let mut world = world(3).await;
+    world
+        .settings
+        .extend(settings(&[("FAILED_EVENTS", "archive")]));
+    let files = [event(&world, 0), event(&world, 1), event(&world, 2)];
+    let bad = world.write("bad.json", "# not an event");
+    let invoke = [
+        "invoke",
+        &files[0],
+        &bad,
+        &files[1],
+        "no-such-file",
+        &files[2],
+    ];
+    assert_eq!(unread(&world, &invoke).await, Some(2), "an event is wrong");
+    assert_eq!(world.stored(), 3);
+    // An instance that fails, among some that do not.
+    let refused = ecs_console_archiver::simulator::Console::Error {
+        status: 403,
+        code: "Forbidden.RAM".to_owned(),
+    };
+    for (index, console) in [(3, refused), (4, output(b"text\n", TIME))] {
+        let id = ecs_console_archiver::model::ids::InstanceId::parse(&format!("i-a{index}"));
+        world.simulator.set_console(&id.unwrap(), console);
+    }
+    assert_eq!(unread(&world, &["capture", "i-a3"]).await, Some(1));
+    let region = ["--region", "cn-hangzhou"];
+    assert_eq!(
+        unread(&world, &sweep(&region)).await,
+        Some(1),
+        "an instance failed"
+    );
+    assert_eq!(world.stored(), 4);
+    // Failed events, of which one fails again.
+    let failing: Vec<_> = [3, 5, 6]
+        .map(|index| {
+            let path = format!("failing{index}.json");
+            world.write(&path, starting(&format!("i-a{index}")))
+        })
+        .into();
+    for file in &failing {
+        world.simulator.plan_faults(&"fail*1000".parse().unwrap());
+        let arguments = ["invoke", file, "--timeout", "1"];
+        assert_eq!(unread(&world, &arguments).await, Some(1));
+        world.simulator.clear_faults();
+    }
+    let failed = || names_in(&world.path("archive/failed"), ".json.meta.json").len();
+    assert_eq!(failed(), 3);
+    for index in [5, 6] {
+        set_console(&world.simulator, &format!("i-a{index}"), b"text\n", TIME);
+    }
+    assert_eq!(
+        unread(&world, &["redrive"]).await,
+        Some(1),
+        "one failed again"
+    );
+    assert_eq!((world.stored(), failed()), (6, 1));
+}
+
+#[tokio::test]
+async fn what_doctor_finds_is_in_its_exit_code_though_nobody_reads_it() {
+    let mut world = world(0).await;
+    let secret = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
+    world.settings.retain(|(name, _)| name != secret);
+    world
+        .settings
+        .extend(settings(&[(secret, "wrong-and-must-not-show")]));
+    for output in ["text", "json"] {
+        let arguments = ["doctor", "--output", output];
+        assert_eq!(unread(&world, &arguments).await, Some(1), "{output}");
+    }
+}

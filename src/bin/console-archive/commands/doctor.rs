@@ -10,7 +10,7 @@ use ecs_console_archiver::printable::one_line;
 use serde_json::json;
 
 use super::{Context, EcsArguments};
-use crate::exit::Exit;
+use crate::exit::{Exit, unless_closed};
 use crate::output::{self, Output};
 use crate::table::{Cell, Column, NOTHING, Table};
 
@@ -43,10 +43,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let environment = arguments.ecs.over(context.environment.clone());
     let parts = Sections::from_environment(&environment);
     let diagnosis = examine(parts, arguments.instance_id, context.time()).await?;
-    match context.output {
-        Output::Json => output::json(&json!(diagnosis))?,
-        Output::Text => print(&diagnosis.checks, context)?,
-    }
+    let printed = match context.output {
+        Output::Json => output::json(&json!(diagnosis)),
+        Output::Text => print(&diagnosis.checks, context),
+    };
+    unless_closed(printed)?;
     Ok(match diagnosis.verdict {
         _ if diagnosis.settings_are_wrong() => Exit::Wrong,
         Verdict::Failed => Exit::Failed,

@@ -258,7 +258,8 @@ impl Count {
     ) -> Result<()> {
         self.events += 1;
         if output == Output::Text {
-            writeln!(std::io::stdout(), "{what}")?;
+            // What failed is counted and told whether or not somebody reads this.
+            unless_closed(writeln!(std::io::stdout(), "{what}").map_err(Into::into))?;
         }
         match redriven {
             Ok(Redriven::Served(answer)) => output::outcomes(answer, output),

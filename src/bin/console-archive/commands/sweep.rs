@@ -105,7 +105,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     )?);
     let above = bar.clone();
     log::init_to(&context.warnings(), move |lines| {
-        above.suspend(|| eprint!("{lines}"))
+        // Nobody to read it is no reason to end.
+        above.suspend(|| drop(std::io::stderr().write_all(lines.as_bytes())));
     });
     let tell = |progress: SweepProgress<'_>| match progress {
         SweepProgress::Region(region_id, total) => {
