@@ -12,7 +12,7 @@ pub(super) fn archive(environment: &Environment, problems: &mut Problems) -> Opt
     let text = problems.required(environment, "ARCHIVE_URL", ARCHIVE_FORMS)?;
     let url = problems.note(
         "ARCHIVE_URL",
-        Url::parse(&text).map_err(|e| format!("{e}; {ARCHIVE_FORMS}")),
+        Url::parse(&text).map_err(|error| not_an_address(&text, error)),
     )?;
     match url.scheme() {
         "file" => {
@@ -36,6 +36,16 @@ pub(super) fn archive(environment: &Environment, problems: &mut Problems) -> Opt
             );
             None
         }
+    }
+}
+
+/// A path in place of an address is what most people write first.
+fn not_an_address(text: &str, error: url::ParseError) -> String {
+    let is_path = error == url::ParseError::RelativeUrlWithoutBase;
+    match Url::from_file_path(text) {
+        Ok(folder) if is_path => format!("{text:?} has no scheme; write {folder} for this folder"),
+        _ if is_path => format!("{text:?} has no scheme; {ARCHIVE_FORMS}, with the whole path"),
+        _ => format!("{text:?} is no address ({error}); {ARCHIVE_FORMS}"),
     }
 }
 

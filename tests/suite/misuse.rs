@@ -420,3 +420,27 @@ async fn what_doctor_finds_is_in_its_exit_code_though_nobody_reads_it() {
         assert_eq!(unread(&world, &arguments).await, Some(1), "{output}");
     }
 }
+
+#[tokio::test]
+async fn a_path_in_place_of_the_archives_address_is_answered_with_the_address() {
+    for (written, told) in [
+        (
+            "/tmp/my archive",
+            "\"/tmp/my archive\" has no scheme; write file:///tmp/my%20archive for",
+        ),
+        (
+            "archive",
+            "\"archive\" has no scheme; expected s3://bucket/prefix",
+        ),
+        ("./archive", "file:///folder, with the whole path"),
+        (
+            "s3://[",
+            "\"s3://[\" is no address (invalid IPv6 address); expected",
+        ),
+    ] {
+        let output = cli(&settings(&[("ARCHIVE_URL", written)]), &["list"]).await;
+        check(&output, 2, "", told);
+        let output = cli(&Settings::new(), &["list", "--archive-url", written]).await;
+        check(&output, 2, "", told);
+    }
+}
