@@ -127,6 +127,8 @@ impl Marker {
             // says it.
             (None, Cause::Sweep) => start_of_day(now),
             (None, _) if event.event_id.is_some() => start_of_day(now),
+            // Of an instance that ECS does not know there is nothing new at the next try.
+            (None, Cause::Manual) if reason == NoConsole::NotFound => start_of_day(now),
             (None, _) => now,
         };
         let mut json = serde_json::json!({

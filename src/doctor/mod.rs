@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Archive, ConfigError, Sections};
 use crate::credentials::Owner;
 use crate::http::HttpSetupError;
-use crate::model::console::ConsoleOutput;
+use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::ids::{InstanceId, RegionId};
 use crate::queue::sqs::Queue;
 use crate::retry::{Deadline, Retrying, retry};
@@ -277,6 +277,18 @@ fn ecs_console(
         Ok(output) => {
             let bytes = output.plain.len();
             Check::ok(ECS_CONSOLE, format!("{bytes} bytes of {instance_id}"))
+        }
+        // A policy may allow other instances only, so that a real one was to be asked for.
+        Err(EcsError::NoConsole {
+            code,
+            reason: NoConsole::NotFound,
+            ..
+        }) if is_named => {
+            let found = format!("ECS knows no instance {instance_id} in {region_id} ({code})");
+            Check::new(ECS_CONSOLE, Verdict::Warning, found).advise(
+                "check its ID, the region and the account: that the key may read a console is \
+                 proven by an instance that is there",
+            )
         }
         // ECS looks at the key, the signature and the permission before the instance.
         Err(EcsError::NoConsole { code, reason, .. }) => {

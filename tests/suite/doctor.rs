@@ -250,8 +250,8 @@ async fn an_instance_that_is_named_is_asked_for() {
     let arguments = ["--instance-id", id];
     doctor(&settings, &arguments)
         .await
-        .ends_with(0, "ok")
-        .check("ecs: console", "ok", "no such instance");
+        .ends_with(0, "warning")
+        .check("ecs: console", "warning", "ECS knows no instance i-a1");
     set_console(&simulator, id, b"hello", "2024-03-22 10:04:57");
     doctor(&settings, &arguments)
         .await

@@ -444,3 +444,50 @@ async fn a_path_in_place_of_the_archives_address_is_answered_with_the_address() 
         check(&output, 2, "", told);
     }
 }
+
+#[tokio::test]
+async fn an_instance_that_ecs_does_not_know_is_warned_of_and_leaves_one_marker_a_day() {
+    let world = world(0).await;
+    for arguments in [&[][..], &["--region", "cn-beijing"]] {
+        let region = arguments.last().unwrap_or(&"cn-hangzhou");
+        let warning = format!("warning: ECS knows no such instance in {region}: check the ID");
+        let output = world
+            .run(&[&["capture", "i-typo"], arguments].concat())
+            .await;
+        check(&output, 3, "no console of i-typo", &warning);
+    }
+    for _ in 0..3 {
+        let output = world.run(&["capture", "i-typo"]).await;
+        check(&output, 3, "", "i-typo/");
+    }
+    let markers = names_in(&world.path("archive/i-typo"), ".none.json");
+    assert!(
+        markers
+            .iter()
+            .all(|name| name.contains("T000000Z-not_found-")),
+        "{markers:?}"
+    );
+    let days: std::collections::BTreeSet<_> = markers.iter().map(|name| &name[..8]).collect();
+    // One for each region, on each of the days that this test ran on.
+    assert!(markers.len() <= 2 * days.len(), "{markers:?}");
+}
+
+#[tokio::test]
+async fn doctor_warns_where_the_instance_that_was_named_is_not_there() {
+    let world = world(1).await;
+    let json = ["--output", "json"];
+    for (arguments, verdict, found) in [
+        (
+            &["--instance-id", "i-typo"][..],
+            "warning",
+            "ECS knows no instance i-typo in cn-hangzhou",
+        ),
+        (&["--instance-id", "i-a0"], "ok", "5 bytes of i-a0"),
+        (&[], "ok", "ECS takes the key and the signature"),
+    ] {
+        let output = world.run(&[&["doctor"], arguments, &json].concat()).await;
+        check(&output, 0, found, "");
+        let diagnosis: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(diagnosis["verdict"], verdict, "{diagnosis:#}");
+    }
+}

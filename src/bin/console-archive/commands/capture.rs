@@ -4,8 +4,9 @@ use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::log;
+use ecs_console_archiver::model::console::NoConsole;
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
-use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::model::outcome::Outcome;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 
@@ -57,6 +58,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Ok(Exit::Interrupted);
     }
     match &outcome {
+        Outcome::NoConsole {
+            reason: NoConsole::NotFound,
+            marker_url,
+            ..
+        } => {
+            let region = archiver.default_region.as_ref().map(RegionId::as_str);
+            output::error(format_args!(
+                "warning: ECS knows no such instance in {}: check the ID, --region and the \
+                 account; the archive keeps {marker_url}",
+                region.unwrap_or_default()
+            ));
+            Ok(Exit::Nothing)
+        }
         Outcome::NoConsole { .. } => Ok(Exit::Nothing),
         Outcome::AlreadyStored(stored) => {
             let store = Retrying::new(&archiver.store, Deadline::after(context.time()));
