@@ -491,3 +491,72 @@ async fn doctor_warns_where_the_instance_that_was_named_is_not_there() {
         assert_eq!(diagnosis["verdict"], verdict, "{diagnosis:#}");
     }
 }
+
+/// What a guest may write: it erases the screen, sets titles, turns wrapping off, goes back, hides
+/// text, and writes over its own.
+const HOSTILE: &[u8] = b"\x1bc\x1b[?7l\x1b[2J\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07first\r\n\
+    \x9b31mraw\x9b0m \xc2\x9b2J\r\n\x1b[8mhidden\x1b[0m \xe2\x80\xaereversed\r\n\
+    \x1b[31mKernel panic - not syncing\x1b[0m\r\n10%\r20%\r30%\r\n\x00\x00\xff\x7f\x1bP1$r\x1b\\last\r\n";
+
+#[tokio::test]
+async fn rendered_through_a_pipe_no_byte_of_the_guest_acts_and_no_text_is_lost() {
+    let world = world(0).await;
+    set_console(&world.simulator, "i-a0", HOSTILE, TIME);
+    check(&world.run(&["capture", "i-a0"]).await, 0, "stored", "");
+    let raw = world.run(&["get", "i-a0"]).await;
+    assert_eq!(
+        raw.stdout, HOSTILE,
+        "a pipe gets the guest's bytes unless asked otherwise"
+    );
+    let rendered = world.run(&["get", "i-a0", "--rendered"]).await;
+    check(&rendered, 0, "Kernel panic - not syncing\n", "");
+    let shown = text(&rendered.stdout);
+    let acts = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    assert!(!shown.contains(acts), "{shown:?}");
+    for part in ["first\n", "raw", "hidden", "reversed", "30%", "last\n"] {
+        assert!(shown.contains(part), "{part:?} in {shown:?}");
+    }
+    // Its colours are the program's own.
+    let colored = ["get", "i-a0", "--rendered", "--color", "always"];
+    let colored = text(&world.run(&colored).await.stdout);
+    assert!(colored.contains("\x1b[31mKernel panic"), "{colored:?}");
+    for sequence in colored.split('\x1b').skip(1) {
+        let end = sequence.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+        assert!(
+            sequence.starts_with('[') && sequence[end..].starts_with('m'),
+            "{sequence:?}"
+        );
+    }
+    for other in [&["--raw"][..], &["--output", "json"]] {
+        let output = world
+            .run(&[&["get", "i-a0", "--rendered"], other].concat())
+            .await;
+        check(&output, 2, "", "cannot be used with");
+    }
+}
+
+#[tokio::test]
+async fn a_pager_a_search_and_a_tail_take_what_is_rendered() {
+    let world = world(0).await;
+    set_console(&world.simulator, "i-a0", HOSTILE, TIME);
+    check(&world.run(&["capture", "i-a0"]).await, 0, "stored", "");
+    let get = format!(
+        "{} get i-a0 --rendered",
+        program("console-archive").display()
+    );
+    for (command, expected) in [
+        ("grep -c 'Kernel panic'", "1\n"),
+        ("head -n 1", "first\n"),
+        ("tail -n 1 | grep -o last", "last\n"),
+        ("grep -n first", "1:first\n"),
+    ] {
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-o", "pipefail", "-c", &format!("{get} | {command}")]);
+        bash.env_clear().envs(world.settings.iter().cloned());
+        bash.env("PATH", std::env::var("PATH").unwrap());
+        let output = tokio::task::spawn_blocking(move || bash.output().unwrap()).await;
+        let output = checked(output.unwrap());
+        check(&output, 0, expected, "");
+        assert_eq!(text(&output.stdout), expected, "{command}");
+    }
+}

@@ -23,7 +23,7 @@ use crate::time::{self, AtArgument};
 /// On a terminal it is shown line by line: colours stay, other escape sequences are left out,
 /// and control characters are spelled out, for they come from the guest. Text that was written
 /// over is marked with an arrow, or counted where it is a progress bar's. Into a file or a pipe
-/// go the bytes as the guest wrote them; with --color always, what a terminal shows.
+/// go the bytes as the guest wrote them; with --rendered, what a terminal shows.
 ///
 /// The record is held against its key and its metadata. One that differs is damaged or forged:
 /// it is not printed without --damaged, and the exit code is 1.
@@ -33,7 +33,8 @@ Examples:
   console-archive get i-bp1panicnoroot00001 > console.log
   console-archive get i-bp1panicnoroot00001 --previous --tail 20
   console-archive get i-bp1panicnoroot00001 --at \"2018-03-22 02:04:57Z\"
-  console-archive get i-bp1panicnoroot00001 --color always | less -R")]
+  console-archive get i-bp1panicnoroot00001 --rendered | grep -i panic
+  console-archive get i-bp1panicnoroot00001 --rendered --color always | less -R")]
 pub struct Arguments {
     /// The instance
     #[arg(value_parser = InstanceId::parse)]
@@ -59,6 +60,12 @@ pub struct Arguments {
     /// Print the bytes as the guest wrote them, on a terminal, too
     #[arg(long, conflicts_with = "output")]
     raw: bool,
+    /// Print what a terminal shows into a file or a pipe, too: for `less`, `grep` and `tail`
+    ///
+    /// No byte of the guest acts on a terminal behind the pipe. There are no colours without
+    /// --color always.
+    #[arg(long, conflicts_with_all = ["output", "raw"])]
+    rendered: bool,
     /// Print what can be read of a damaged record; the exit code stays 1
     #[arg(long)]
     damaged: bool,
@@ -69,6 +76,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let instance_id = &arguments.instance_id;
     let form = Form {
         is_raw: arguments.raw,
+        is_rendered: arguments.rendered,
         tail: arguments.tail,
     };
     let at = arguments.at.map(|at| at.at(&context.time_zone));
@@ -172,6 +180,8 @@ const LINES_AT_ONCE: usize = 256;
 /// How a console is printed.
 struct Form {
     is_raw: bool,
+    /// On a terminal it is, unless it is raw.
+    is_rendered: bool,
     tail: Option<usize>,
 }
 
@@ -221,7 +231,7 @@ async fn print(
     }
     let mut stdout = BufWriter::new(stdout().lock());
     // Whoever asks for colours in a pipe, has a pager behind it.
-    let is_shown = is_terminal || context.color == ColorChoice::Always;
+    let is_shown = is_terminal || form.is_rendered || context.color == ColorChoice::Always;
     if form.is_raw || !is_shown {
         stdout.write_all(plain)?;
         stdout.flush()?;
@@ -262,6 +272,7 @@ mod tests {
     fn check(plain: &str, lines: usize, tail: &str) {
         let form = Form {
             is_raw: true,
+            is_rendered: false,
             tail: Some(lines),
         };
         assert_eq!(form.of(plain.as_bytes()), tail.as_bytes(), "{plain:?}");
