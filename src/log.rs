@@ -19,6 +19,8 @@ pub struct LogConfig {
     pub level: tracing::Level,
     /// One JSON object a line.
     pub json: bool,
+    /// Lines of this target are left out.
+    pub without: Option<&'static str>,
 }
 
 /// Writes a line that a platform's log service reads, to standard output.
@@ -48,6 +50,8 @@ pub fn init_to(config: &LogConfig, print: impl Fn(&str) + Send + Sync + 'static)
         // errors are about its own connections. Ours say what to do.
         .with_target("aws_", LevelFilter::OFF)
         .with_target(env!("CARGO_CRATE_NAME"), config.level);
+    let without = config.without.map(|target| (target, LevelFilter::OFF));
+    let targets = targets.with_targets(without);
     let (print, json) = (Arc::new(print), config.json);
     let writer = move || Lines {
         print: Arc::clone(&print),

@@ -418,6 +418,7 @@ impl LogConfig {
             json: environment
                 .get("AWS_LAMBDA_LOG_FORMAT")
                 .is_some_and(|format| format.eq_ignore_ascii_case("json")),
+            without: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What became of one event, and its line in the log.
 
+use tracing::field::display;
 use tracing::{error, info};
 
 use crate::capture::CaptureError;
@@ -39,11 +40,15 @@ impl ServeError {
     }
 }
 
-/// What names an event in the log. Texts from outside are escaped, so that one event is one line.
+/// Of the log lines that tell outcomes, so that who prints outcomes can leave them out.
+pub const LOG_TARGET: &str = module_path!();
+
+/// What names an event in the log, as far as it has an ID and a cause. Texts from outside are
+/// escaped, so that one event is one line.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Label {
-    event_id: String,
-    cause: String,
+    event_id: Option<String>,
+    cause: Option<String>,
 }
 
 impl Label {
@@ -53,10 +58,10 @@ impl Label {
             Ok(Request::Follow(follow)) => &follow.event,
             _ => return Self::default(),
         };
-        let event_id = event.event_id.as_deref().unwrap_or_default();
+        let escaped = |text: &str| text.escape_debug().to_string();
         Self {
-            event_id: event_id.escape_debug().to_string(),
-            cause: event.cause.to_string().escape_debug().to_string(),
+            event_id: event.event_id.as_deref().map(escaped),
+            cause: Some(escaped(&event.cause.to_string())),
         }
     }
 }
@@ -64,19 +69,27 @@ impl Label {
 impl Label {
     /// One line an event, once its outcome is known.
     pub(super) fn log(&self, served: &Served) {
-        let Self { event_id, cause } = self;
+        let event_id = self.event_id.as_ref().map(display);
+        let cause = self.cause.as_ref().map(display);
         match served {
             Ok(Outcome::Stored(Stored {
                 record, freshness, ..
             })) => {
                 let freshness = freshness.map(|freshness| freshness.to_string());
-                info!(%event_id, %cause, freshness, gzip_bytes = record.gzip_bytes, "stored {}", record.url);
+                info!(
+                    event_id,
+                    cause,
+                    freshness,
+                    gzip_bytes = record.gzip_bytes,
+                    "stored {}",
+                    record.url
+                );
             }
             Ok(Outcome::AlreadyStored(Stored {
                 record, freshness, ..
             })) => {
                 let freshness = freshness.map(|freshness| freshness.to_string());
-                info!(%event_id, %cause, freshness, "already stored {}", record.url);
+                info!(event_id, cause, freshness, "already stored {}", record.url);
             }
             Ok(Outcome::Following {
                 instance_id,
@@ -84,7 +97,10 @@ impl Label {
                 urls,
             }) => {
                 let stored = urls.join(" ");
-                info!(%event_id, %cause, stored, "asking for {instance_id} again in {follow_in_seconds} s");
+                info!(
+                    event_id,
+                    cause, stored, "asking for {instance_id} again in {follow_in_seconds} s"
+                );
             }
             Ok(Outcome::NoConsole {
                 instance_id,
@@ -94,7 +110,10 @@ impl Label {
                 ..
             }) => {
                 let reason = reason.as_str();
-                info!(%event_id, %cause, reason, code, "no console of {instance_id}: {message}");
+                info!(
+                    event_id,
+                    cause, reason, code, "no console of {instance_id}: {message}"
+                );
             }
             Ok(Outcome::Swept { done, resume }) => {
                 let Tally {
@@ -112,15 +131,28 @@ impl Label {
                     instances, stored, already_stored, no_console, failed, is_whole, "swept"
                 );
                 for failure in &done.failures {
-                    error!("failed in the sweep: {}", failure.escape_debug());
+                    // Who prints the outcome prints their number only.
+                    error!(target: "ecs_console_archiver::hosts", "failed in the sweep: {}", failure.escape_debug());
                 }
             }
             Ok(Outcome::Ignored { reason, message }) => {
-                info!(%event_id, %cause, reason, "ignored: {}", message.escape_debug());
+                info!(
+                    event_id,
+                    cause,
+                    reason,
+                    "ignored: {}",
+                    message.escape_debug()
+                );
             }
             Err(failure) => {
                 let error_type = failure.error_type().as_str();
-                error!(%event_id, %cause, error_type, "failed: {}", on_one_line(failure));
+                error!(
+                    event_id,
+                    cause,
+                    error_type,
+                    "failed: {}",
+                    on_one_line(failure)
+                );
             }
         }
     }

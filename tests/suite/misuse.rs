@@ -560,3 +560,64 @@ async fn a_pager_a_search_and_a_tail_take_what_is_rendered() {
         assert_eq!(text(&output.stdout), expected, "{command}");
     }
 }
+
+/// What a person sees in a terminal, of both streams; lines may be wrapped, so all is on one.
+async fn on_a_terminal(settings: &Settings, arguments: &str) -> (Option<i32>, String) {
+    let command = format!("{} {arguments}", program("console-archive").display());
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]);
+    script.env_clear().envs(settings.iter().cloned());
+    script.env("PATH", std::env::var("PATH").unwrap());
+    script.stdin(std::process::Stdio::null());
+    let output = tokio::task::spawn_blocking(move || script.output().unwrap()).await;
+    let output = checked(output.unwrap());
+    let shown = text(&output.stdout);
+    let words: Vec<_> = shown.split_whitespace().collect();
+    (output.status.code(), words.join(" "))
+}
+
+#[tokio::test]
+async fn on_a_terminal_each_result_is_told_once() {
+    let world = world(1).await;
+    let good = event(&world, 0);
+    let bad = world.write("bad.json", "# not an event");
+    let (code, shown) = on_a_terminal(&world.settings, &format!("invoke {good} {bad}")).await;
+    assert_eq!(code, Some(2), "{shown}");
+    for once in ["stored file:///", "the event is not JSON"] {
+        assert_eq!(shown.matches(once).count(), 1, "{once:?} in {shown}");
+    }
+    // What is no result is told as ever.
+    set_console(&world.simulator, "i-a0", b"other\n", "an hour ago");
+    let (_, shown) = on_a_terminal(&world.settings, &format!("invoke {good}")).await;
+    assert!(shown.contains("LastUpdateTime is unreadable"), "{shown}");
+}
+
+#[tokio::test]
+async fn on_a_terminal_what_followed_an_answer_is_told_once() {
+    let mut world = world(1).await;
+    world
+        .settings
+        .extend(settings(&[("FOLLOW_SECONDS", "3600")]));
+    let push = json!({
+        "version": "2.0", "headers": {"content-type": "application/json"},
+        "requestContext": {"http": {"method": "POST", "path": "/"}},
+        "body": starting("i-a0"), "isBase64Encoded": false,
+    });
+    let file = world.write("push.json", push.to_string());
+    let arguments = format!("invoke {file} --timeout 3");
+    let (code, shown) = on_a_terminal(&world.settings, &arguments).await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(shown.matches(" stored file:///").count(), 1, "{shown}");
+}
+
+#[tokio::test]
+async fn a_log_line_has_no_empty_values() {
+    let world = world(1).await;
+    let output = world.run(&["invoke", &event(&world, 0)]).await;
+    check(&output, 0, "stored", " INFO stored file:///");
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("cause=manual") && !told.contains("event_id="),
+        "{told}"
+    );
+}

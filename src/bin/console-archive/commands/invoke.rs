@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::hosts::dispatch::Payload;
 use ecs_console_archiver::hosts::reply::InvocationError;
+use ecs_console_archiver::hosts::served::Served;
 use ecs_console_archiver::intake::MAX_EVENT_BYTES;
 use ecs_console_archiver::model::outcome::{ErrorType, Outcome};
 use ecs_console_archiver::retry::Deadline;
@@ -68,6 +69,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
         let following = dispatcher.finish_deferred(deferred, deadline);
         let ended = context.interrupt.finish(&name, following).await;
+        if context.output == Output::Text {
+            unless_closed(ended.iter().try_for_each(print_followed))?;
+        }
         let has_queue = dispatcher.archiver.follow_queue.is_some();
         let is_whole = |outcome: &Outcome| outcome.leaves_nothing(has_queue);
         let is_done = reply
@@ -86,6 +90,18 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Ok(Exit::Interrupted);
     }
     Ok(exit)
+}
+
+/// What became of an event that was followed after its answer.
+fn print_followed(served: &Served) -> Result<()> {
+    match served {
+        Ok(outcome) => output::outcome(&serde_json::to_value(outcome)?, Output::Text)?,
+        Err(error) => {
+            let (error_type, message) = (error.error_type(), error.to_string());
+            writeln!(stdout(), "  {error_type}: {}", printable::lines(&message))?;
+        }
+    }
+    Ok(())
 }
 
 fn tell_left(files: &[PathBuf]) {

@@ -19,6 +19,7 @@ use clap::{Args, ColorChoice, Subcommand};
 use ecs_console_archiver::capture::Archiver;
 use ecs_console_archiver::config::{Archive, Config, Environment};
 use ecs_console_archiver::hosts::dispatch::Dispatcher;
+use ecs_console_archiver::hosts::served::LOG_TARGET;
 use ecs_console_archiver::http::{self, HttpOptions};
 use ecs_console_archiver::log::LogConfig;
 use ecs_console_archiver::model::ids::RegionId;
@@ -189,9 +190,14 @@ impl Context {
         }
     }
 
-    /// Of commands that serve events: as much as the function logs.
+    /// Of commands that serve events: as much as the function logs. Outcomes are left out where
+    /// the same person reads them on standard output.
     fn log(&self) -> LogConfig {
-        LogConfig::from_environment(&self.environment)
+        let prints_outcomes = self.output == Output::Text && std::io::stdout().is_terminal();
+        LogConfig {
+            without: prints_outcomes.then_some(LOG_TARGET),
+            ..LogConfig::from_environment(&self.environment)
+        }
     }
 
     /// Of the other commands: warnings, unless more is asked for.
