@@ -171,8 +171,12 @@ impl Host {
     /// [`ConfigError`] where it is none of those known.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        if environment.get("AWS_LAMBDA_RUNTIME_API").is_some() {
-            return Ok(Self::Lambda);
+        if let Some(address) = environment.get("AWS_LAMBDA_RUNTIME_API") {
+            lambda(address, environment, &mut problems);
+            return match problems.0.is_empty() {
+                true => Ok(Self::Lambda),
+                false => Err(ConfigError(problems.0)),
+            };
         }
         let host = if let Some(text) = environment.get("LISTEN_ADDR") {
             let why = format!("{text:?} is no address and port such as 0.0.0.0:8080");
@@ -196,6 +200,25 @@ impl Host {
             problems.note("LISTEN_ADDR", Err(why))
         };
         host.ok_or(ConfigError(problems.0))
+    }
+}
+
+/// Checks what the Lambda runtime's client reads by itself, and panics over.
+fn lambda(address: &str, environment: &Environment, problems: &mut Problems) {
+    let uri = address.parse::<http::Uri>().ok();
+    let has_authority = uri.is_some_and(|uri| uri.authority().is_some());
+    let why = format!("{address:?} is no address such as 127.0.0.1:9001; AWS Lambda sets it");
+    problems.note(
+        "AWS_LAMBDA_RUNTIME_API",
+        has_authority.then_some(()).ok_or(why),
+    );
+    let set = "AWS Lambda sets it beside AWS_LAMBDA_RUNTIME_API; elsewhere, set neither";
+    problems.required(environment, "AWS_LAMBDA_FUNCTION_NAME", set);
+    problems.required(environment, "AWS_LAMBDA_FUNCTION_VERSION", set);
+    let name = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+    if let Some(text) = problems.required(environment, name, set) {
+        let why = format!("{text:?} is no number of MiB; AWS Lambda sets it");
+        problems.note(name, text.parse::<i32>().map_err(|_| why));
     }
 }
 

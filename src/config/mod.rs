@@ -31,7 +31,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that is read. The settings table of the README has a row for each.
-pub const SETTINGS: [&str; 66] = [
+pub const SETTINGS: [&str; 69] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -74,6 +74,9 @@ pub const SETTINGS: [&str; 66] = [
     "ARCHIVE_PROFILE",
     "FAILED_EVENTS",
     "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",

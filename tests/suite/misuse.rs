@@ -621,3 +621,53 @@ async fn a_log_line_has_no_empty_values() {
         "{told}"
     );
 }
+
+#[tokio::test]
+async fn what_lambda_would_set_and_did_not_is_named_at_the_start_without_a_panic() {
+    let world = world(0).await;
+    let aws = ["API", "NAME", "VERSION", "MEMORY"];
+    let set = |values: [&str; 4]| {
+        let names = [
+            "AWS_LAMBDA_RUNTIME_API",
+            "AWS_LAMBDA_FUNCTION_NAME",
+            "AWS_LAMBDA_FUNCTION_VERSION",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        ];
+        let given = std::iter::zip(names, values).filter(|(_, value)| !aws.contains(value));
+        let mut all = world.settings.clone();
+        all.extend(given.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        all
+    };
+    let here = "127.0.0.1:1";
+    for (values, told) in [
+        (
+            [here, "NAME", "1", "128"],
+            "AWS_LAMBDA_FUNCTION_NAME: not set; AWS Lambda sets it",
+        ),
+        (
+            [here, "f", "VERSION", "128"],
+            "AWS_LAMBDA_FUNCTION_VERSION: not set; AWS Lambda sets it",
+        ),
+        (
+            [here, "f", "1", "MEMORY"],
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE: not set; AWS Lambda sets it",
+        ),
+        ([here, "f", "1", "a lot"], "\"a lot\" is no number of MiB"),
+        (
+            ["not an address", "f", "1", "128"],
+            "\"not an address\" is no address such as",
+        ),
+        (
+            ["/2018-06-01", "f", "1", "128"],
+            "\"/2018-06-01\" is no address such as",
+        ),
+        ([":::", "f", "1", "128"], "\":::\" is no address such as"),
+    ] {
+        let mut bootstrap = std::process::Command::new(program("bootstrap"));
+        bootstrap.env_clear().envs(set(values));
+        let output = tokio::task::spawn_blocking(move || bootstrap.output().unwrap()).await;
+        let output = checked(output.unwrap());
+        check(&output, 1, "", "cannot start: ");
+        check(&output, 1, "", told);
+    }
+}
