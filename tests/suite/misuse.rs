@@ -671,3 +671,31 @@ async fn what_lambda_would_set_and_did_not_is_named_at_the_start_without_a_panic
         check(&output, 1, "", told);
     }
 }
+
+#[tokio::test]
+async fn the_help_of_a_command_has_no_option_that_means_nothing_to_it() {
+    for (command, has_any) in [
+        ("simulate", false),
+        ("completions", false),
+        ("man", false),
+        ("list", true),
+        ("capture", true),
+    ] {
+        for help in [
+            &[command, "--help"][..],
+            &[command, "-h"],
+            &["help", command],
+        ] {
+            let output = cli(&Settings::new(), help).await;
+            check(&output, 0, "Usage: ", "");
+            let shown = text(&output.stdout);
+            for option in ["--archive-url", "--output", "--timeout"] {
+                assert_eq!(shown.contains(option), has_any, "{option} in {shown}");
+            }
+        }
+    }
+    for command in ["capture", "doctor"] {
+        let shown = text(&cli(&Settings::new(), &[command, "--help"]).await.stdout);
+        assert!(!shown.contains("where the event names none"), "{shown}");
+    }
+}

@@ -42,7 +42,23 @@ pub fn command<A: CommandFactory>() -> Command {
          {{options}}{{after-help}}",
         tasks(&command)
     );
-    command.help_template(template)
+    without_common_options(command.help_template(template))
+}
+
+/// Commands that neither read settings nor print results: their help leaves the common options out.
+const WITHOUT_COMMON_OPTIONS: [&str; 3] = ["simulate", "completions", "man"];
+
+/// Options that a subcommand has by itself are not taken over from above, so that these are hidden.
+fn without_common_options(command: Command) -> Command {
+    let common = command
+        .get_arguments()
+        .filter(|option| option.is_global_set());
+    let hidden: Vec<_> = common.map(|option| option.clone().hide(true)).collect();
+    WITHOUT_COMMON_OPTIONS
+        .iter()
+        .fold(command, |command, name| {
+            command.mut_subcommand(name, |subcommand| subcommand.args(&hidden))
+        })
 }
 
 fn tasks(command: &Command) -> String {

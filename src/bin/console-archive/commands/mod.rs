@@ -111,7 +111,7 @@ pub struct CommonArguments {
 /// Of the commands that ask ECS about single instances.
 #[derive(Debug, Args)]
 pub struct EcsArguments {
-    /// Region of the instance, where the event names none [env: ALIBABA_CLOUD_REGION_ID]
+    /// Region of the instance; an event may name its own [env: ALIBABA_CLOUD_REGION_ID]
     #[arg(long, value_name = "REGION_ID", value_parser = RegionId::parse)]
     region: Option<RegionId>,
     /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
