@@ -42,6 +42,20 @@ fn run(script: &str, folder: &Path) -> String {
     shown
 }
 
+/// The lines of a sample are those of a run: only digits differ, as those of times.
+#[track_caller]
+fn are_shown(sample: &str, shown: &str) {
+    let shape = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.join(" ").replace(|c: char| c.is_ascii_digit(), "0")
+    };
+    let shapes: Vec<_> = shown.lines().map(shape).collect();
+    for line in sample.lines().filter(|line| *line != "…") {
+        let is_shown = shapes.contains(&shape(line));
+        assert!(is_shown, "{line:?} is not shown:\n{shown}");
+    }
+}
+
 /// Ended with the test.
 struct Background(Child);
 
@@ -89,17 +103,7 @@ fn the_commands_that_need_no_cloud_work_in_their_order() {
     }
     let shown = run(&script, folder.path());
     assert!(shown.contains("Kernel panic"), "{shown}");
-    // The samples are of such a run: only digits differ, as those of times.
-    let shape = |line: &str| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        words.join(" ").replace(|c: char| c.is_ascii_digit(), "0")
-    };
-    let shapes: Vec<_> = shown.lines().map(shape).collect();
-    let samples = self::blocks("text").split_off(1).concat();
-    for line in samples.lines().filter(|line| *line != "…") {
-        let is_shown = shapes.contains(&shape(line));
-        assert!(is_shown, "{line:?} is not shown:\n{shown}");
-    }
+    are_shown(&self::blocks("text").split_off(1).concat(), &shown);
     assert!(
         std::fs::read(folder.path().join("console.log")).unwrap()
             == fixture("i-bp1oomkill000000001")
@@ -116,6 +120,7 @@ fn the_demonstration_gives_back_the_last_words_that_ecs_has_lost() {
         folder.path().join("demo").display()
     );
     let shown = run(&demo, folder.path());
+    are_shown(&blocks("console").concat(), &shown);
     let steps: Vec<_> = shown.split("\n$ console-archive ").skip(1).collect();
     let names: Vec<_> = steps
         .iter()
