@@ -139,16 +139,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
                 "timed out after {time} s, before anything was captured{cause}: give a longer --timeout"
             );
         }
+        Err(CaptureError::RegionGone(_)) => return Err(nothing_swept(file)),
         swept => swept?,
     };
     match swept {
-        Swept::Whole(done) if done == before => {
-            let anew = file.map(|file| format!("; remove {} to begin anew", shown(file)));
-            let anew = anew.unwrap_or_default();
-            anyhow::bail!(
-                "nothing was swept: the account has no region that is left to sweep{anew}"
-            );
-        }
+        Swept::Whole(done) if done == before => Err(nothing_swept(file)),
         Swept::Whole(done) => {
             if let Some(file) = file {
                 resume_file::remove(file)?;
@@ -238,4 +233,11 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
 fn counted(count: u64, thing: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {thing}{plural}")
+}
+
+/// The account has lost the regions that a resumed sweep has left.
+fn nothing_swept(file: Option<&Path>) -> anyhow::Error {
+    let anew = file.map(|file| format!("; remove {} to begin anew", shown(file)));
+    let anew = anew.unwrap_or_default();
+    anyhow::anyhow!("nothing was swept: the account has no region that is left to sweep{anew}")
 }
