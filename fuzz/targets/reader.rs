@@ -5,9 +5,9 @@
 use ecs_console_archiver::archive::key::{FailedKey, MarkerKey, RecordKey};
 use ecs_console_archiver::archive::reader::{At, Listed, Listing};
 use ecs_console_archiver::archive::record::{pack, unpack};
+use ecs_console_archiver::model::moment::Moment;
 use ecs_console_archiver::printable::{self, is_active};
 use ecs_console_archiver::terminal;
-use ecs_console_archiver::model::moment::Moment;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
@@ -64,7 +64,9 @@ fn check_moment(text: &str) {
         assert!(first <= last, "{text:?}");
         At::NotAfter(last)
     });
-    let Some(at) = At::name(text).or(moment) else { return };
+    let Some(at) = At::name(text).or(moment) else {
+        return;
+    };
     let names = [
         "20180322T100457-0123456789ab",
         "20180322T1004-0123456789ab",

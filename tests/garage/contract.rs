@@ -89,7 +89,7 @@ async fn the_whole_contract_holds() {
         store.delete(key).await.unwrap();
         assert!(store.get(key).await.unwrap().is_none(), "{key}");
     }
-    assert!(archive::entries(&store, "").await.unwrap().is_empty());
+    assert!(reader::entries(&store, "").await.unwrap().is_empty());
     println!(
         "contract: {} keys and bodies put, refused, read, listed, removed",
         kept.len()
@@ -98,7 +98,7 @@ async fn the_whole_contract_holds() {
 
 async fn check_listing(store: &ArchiveStore, kept: &BTreeMap<String, Object>) {
     for prefix in ["", "body/", "i-a1/", "a%2", "早", "none/", "body/1"] {
-        let listed = archive::entries(store, prefix).await.unwrap();
+        let listed = reader::entries(store, prefix).await.unwrap();
         let expected = kept.iter().filter(|(key, _)| key.starts_with(prefix));
         let expected: Vec<_> = expected
             .map(|(key, object)| (key.as_str(), object.body.len() as u64))
@@ -179,7 +179,7 @@ async fn every_event_twice_keeps_each_console_once() {
         assert!(failures.is_none_or(Vec::is_empty), "{name}: {reply}");
     }
     let store = garage.store();
-    let listing = archive::list(&store, None).await.unwrap();
+    let listing = reader::list(&store, None).await.unwrap();
     let mut kept = BTreeMap::new();
     for record in &listing.records {
         let object = store.get(&record.key.to_string()).await.unwrap().unwrap();

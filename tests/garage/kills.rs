@@ -110,7 +110,7 @@ impl Load {
 
     async fn check_kept(&self, garage: &Garage) {
         let store = garage.store();
-        let entries = archive::entries(&store, "").await.unwrap();
+        let entries = reader::entries(&store, "").await.unwrap();
         let mut kept = BTreeMap::new();
         for entry in &entries {
             let object = store.get(&entry.key).await.unwrap().unwrap();
