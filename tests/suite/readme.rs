@@ -164,3 +164,34 @@ fn the_demonstration_gives_back_the_last_words_that_ecs_has_lost() {
     let again = checked(again);
     assert!(text(&again.stderr).contains("is not empty; give another folder"));
 }
+
+#[test]
+fn the_checks_in_the_pages_are_those_of_a_wrong_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("archive");
+    let script = format!(
+        "cd {}; console_archive=$(command -v console-archive); . tests/simulator.sh
+         export ARCHIVE_URL=file://{} ALIBABA_CLOUD_ACCESS_KEY_SECRET=wrong
+         console-archive doctor || echo exit code $?; kill $simulator",
+        root().display(),
+        archive.display(),
+    );
+    let shown = run(&script, folder.path());
+    assert!(shown.contains("exit code 1"), "{shown}");
+    let shown = shown.replace(archive.to_str().unwrap(), "/tmp/archive");
+    let (before, rest) = shown.split_once("request ").unwrap();
+    let (_, after) = rest.split_once(')').unwrap();
+    let shown = format!("{before}request 24FF97){after}");
+    let page = std::fs::read_to_string(root().join("docs/command-line.md")).unwrap();
+    let (_, sample) = page.split_once("```text\nCHECK ").unwrap();
+    are_shown(
+        sample
+            .split("```")
+            .next()
+            .unwrap()
+            .split_once('\n')
+            .unwrap()
+            .1,
+        &shown,
+    );
+}
