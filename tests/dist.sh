@@ -30,6 +30,7 @@ mkdir "$pages/completions"
 for kind in completions man; do
     diff -r "$pages/$kind" "$programs/$kind" || fail "the tarball's $kind are not the program's"
 done
+diff -r docs "$programs/docs" || fail "the tarball's docs are not those here"
 
 for program in bootstrap console-archive; do
     newest=$(readelf --version-info "$programs/$program" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)

@@ -16,4 +16,4 @@ mkdir "$pages/completions"
 "$@" man --folder "$pages/man"
 infra/dist/pack.py "$tarball" console-archive="$program" \
     README.md=README.md CHANGELOG.md=CHANGELOG.md LICENSE=LICENSE \
-    completions="$pages/completions" man="$pages/man"
+    docs=docs completions="$pages/completions" man="$pages/man"
