@@ -30,7 +30,7 @@ use crate::queue::sqs::QueueConfig;
 use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
-/// Every variable that is read. The settings table of the README has a row for each.
+/// Every variable that is read. `docs/settings.md` has a row for each.
 pub const SETTINGS: [&str; 69] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
