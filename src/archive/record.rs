@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use percent_encoding::percent_encode_byte;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::key::{ConsoleDigest, FailedKey, MarkerKey, RecordKey, VerdictKey};
+use crate::archive::key::{
+    ConsoleDigest, FailedKey, MarkerKey, RecordKey, ShortDigest, VerdictKey,
+};
 use crate::clock::iso_second;
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::event::{Cause, InstanceEvent};
@@ -144,17 +146,12 @@ impl Marker {
         if let Some(account_id) = &event.account_id {
             json["account_id"] = account_id.as_str().into();
         }
-        let body = format!("{json:#}\n").into_bytes();
+        let (object, digest) = json_object(&json);
         let key = MarkerKey {
             instance_id: event.instance_id.clone(),
             time,
             reason,
-            digest: ConsoleDigest::of(&body).short(),
-        };
-        let object = Object {
-            body,
-            content_type: "application/json".to_owned(),
-            metadata: BTreeMap::new(),
+            digest,
         };
         Self { key, object }
     }
@@ -180,19 +177,26 @@ impl Verdict {
             "event_id": event.event_id,
             "event_time": event.occurred_at.map(iso_second),
         });
-        let body = format!("{json:#}\n").into_bytes();
+        let (object, digest) = json_object(&json);
         let key = VerdictKey {
             record,
             freshness,
-            digest: ConsoleDigest::of(&body).short(),
-        };
-        let object = Object {
-            body,
-            content_type: "application/json".to_owned(),
-            metadata: BTreeMap::new(),
+            digest,
         };
         Self { key, object }
     }
+}
+
+/// JSON as an object without metadata, and the digest of its bytes for its key.
+fn json_object(json: &serde_json::Value) -> (Object, ShortDigest) {
+    let body = format!("{json:#}\n").into_bytes();
+    let digest = ConsoleDigest::of(&body).short();
+    let object = Object {
+        body,
+        content_type: "application/json".to_owned(),
+        metadata: BTreeMap::new(),
+    };
+    (object, digest)
 }
 
 /// An event that failed for good, kept to be served again.

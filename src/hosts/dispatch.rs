@@ -173,7 +173,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             }
         };
         let Delivery {
-            messages,
+            mut messages,
             reply,
             request,
         } = delivery;
@@ -198,7 +198,6 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Payload::Http(_) => ReplyForm::Http,
             _ => reply,
         };
-        let mut messages = messages;
         if form == ReplyForm::Http {
             let requests = messages
                 .iter_mut()

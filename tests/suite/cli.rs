@@ -31,9 +31,8 @@ struct Folder {
 }
 
 async fn folder() -> Folder {
-    let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
-    let mut settings = ecs_settings(&simulator);
-    settings.extend(folder_settings(&folder.path().join("archive")));
+    let simulator = simulator().await;
+    let (folder, settings) = archive_folder(&simulator);
     Folder {
         simulator,
         settings,

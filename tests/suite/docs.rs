@@ -444,15 +444,16 @@ fn the_times_at_which_ecs_is_asked_are_those_of_the_plans() {
     assert_eq!(found, 4);
 }
 
+/// What `console-archive --help` prints.
+fn help() -> String {
+    let mut help = Command::new(program("console-archive"));
+    let help = checked(help.arg("--help").output().unwrap());
+    text(&help.stdout)
+}
+
 #[test]
 fn every_exit_code_has_a_row() {
-    let help = checked(
-        Command::new(program("console-archive"))
-            .arg("--help")
-            .output()
-            .unwrap(),
-    );
-    let help = text(&help.stdout);
+    let help = help();
     let (_, codes) = help
         .split_once("Exit codes:\n")
         .expect("no exit codes in --help");
@@ -604,13 +605,7 @@ fn every_command_in_the_pages_is_one_that_the_program_takes() {
             shown.extend(arguments.first().map(|word| (*word).to_owned()));
         }
     }
-    let help = checked(
-        Command::new(program("console-archive"))
-            .arg("--help")
-            .output()
-            .unwrap(),
-    );
-    let help = text(&help.stdout);
+    let help = help();
     for command in [
         "invoke", "capture", "list", "get", "sweep", "redrive", "doctor", "simulate",
     ] {

@@ -82,9 +82,8 @@ async fn on_aws() -> Bucket {
 }
 
 async fn in_folder() -> (Simulator, tempfile::TempDir, Settings) {
-    let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
-    let mut settings = ecs_settings(&simulator);
-    settings.extend(folder_settings(&folder.path().join("archive")));
+    let simulator = simulator().await;
+    let (folder, settings) = archive_folder(&simulator);
     (simulator, folder, settings)
 }
 

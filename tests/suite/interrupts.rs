@@ -28,9 +28,7 @@ async fn world() -> World {
     for id in ["i-a1", "i-a2", "i-a3"] {
         set_console(&simulator, id, b"Kernel panic\n", TIME);
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut settings = ecs_settings(&simulator);
-    settings.extend(folder_settings(&folder.path().join("archive")));
+    let (folder, settings) = archive_folder(&simulator);
     World {
         simulator,
         folder,

@@ -24,9 +24,7 @@ async fn world(instances: usize) -> World {
     for index in 0..instances {
         set_console(&simulator, &format!("i-a{index}"), b"text\n", TIME);
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut settings = ecs_settings(&simulator);
-    settings.extend(folder_settings(&folder.path().join("archive")));
+    let (folder, settings) = archive_folder(&simulator);
     World {
         simulator,
         folder,

@@ -25,9 +25,7 @@ impl World {
     async fn with(plain: &[u8]) -> Self {
         let simulator = bare_simulator(ecs_credentials()).await;
         set_console(&simulator, "i-a1", plain, TIME);
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = ecs_settings(&simulator);
-        settings.extend(folder_settings(&folder.path().join("archive")));
+        let (folder, settings) = archive_folder(&simulator);
         let world = Self {
             simulator,
             folder,

@@ -21,9 +21,7 @@ struct Fleet {
 
 async fn fleet(instances: usize) -> Fleet {
     let simulator = bare_simulator(ecs_credentials()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut settings = ecs_settings(&simulator);
-    settings.extend(folder_settings(&folder.path().join("archive")));
+    let (folder, settings) = archive_folder(&simulator);
     add(&simulator, instances);
     Fleet {
         simulator,

@@ -20,9 +20,7 @@ struct World {
 
 async fn world() -> World {
     let simulator = bare_simulator(ecs_credentials()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut settings = ecs_settings(&simulator);
-    settings.extend(folder_settings(&folder.path().join("archive")));
+    let (folder, settings) = archive_folder(&simulator);
     let event = folder.path().join("event.json");
     let invoke = async |event_text: String| {
         std::fs::write(&event, event_text).unwrap();

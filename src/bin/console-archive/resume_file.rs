@@ -78,9 +78,10 @@ fn read(file: &Path) -> Result<Sweep, WrongInput> {
     if let Some(count) = counts.into_iter().find(|count| *count > MAX_COUNT) {
         return Err(no_sweep(&format_args!("`done` counts {count}")));
     }
+    // A sweep with regions has checked that the cursor is in one of them.
     if let Some(cursor) = &sweep.resume
         && !sweep.all_regions
-        && !sweep.regions.contains(&cursor.region_id)
+        && sweep.regions.is_empty()
     {
         let region_id = &cursor.region_id;
         return Err(no_sweep(&format_args!(

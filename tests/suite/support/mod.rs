@@ -183,6 +183,14 @@ pub fn folder_settings(folder: &Path) -> Settings {
     )])
 }
 
+/// A new folder, and the settings for an archive in it, with ECS at the simulator.
+pub fn archive_folder(simulator: &Simulator) -> (tempfile::TempDir, Settings) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = ecs_settings(simulator);
+    settings.extend(folder_settings(&folder.path().join("archive")));
+    (folder, settings)
+}
+
 /// A bucket with a simulator, and the settings for both.
 pub struct Bucket {
     pub server: S3Server,
