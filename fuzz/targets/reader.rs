@@ -3,7 +3,7 @@
 #![no_main]
 
 use ecs_console_archiver::archive::key::{FailedKey, MarkerKey, RecordKey};
-use ecs_console_archiver::archive::reader::{At, Listed, Listing};
+use ecs_console_archiver::archive::reader::{Listing, RecordEntry, Selector};
 use ecs_console_archiver::archive::record::{pack, unpack};
 use ecs_console_archiver::model::moment::Moment;
 use ecs_console_archiver::printable::{self, is_active};
@@ -62,9 +62,9 @@ fn check_moment(text: &str) {
     let moment = text.parse::<Moment>().ok().map(|moment| {
         let (first, last) = (moment.first(&TimeZone::UTC), moment.last(&TimeZone::UTC));
         assert!(first <= last, "{text:?}");
-        At::NotAfter(last)
+        Selector::NotAfter(last)
     });
-    let Some(at) = At::name(text).or(moment) else {
+    let Some(at) = Selector::name(text).or(moment) else {
         return;
     };
     let names = [
@@ -72,7 +72,7 @@ fn check_moment(text: &str) {
         "20180322T1004-0123456789ab",
         "undated-0123456789ab",
     ];
-    let listed = |name: &str| Listed {
+    let listed = |name: &str| RecordEntry {
         key: RecordKey::parse(&format!("i-a1/{name}.log.gz")).unwrap(),
         gzip_bytes: 1,
         stored_at: Timestamp::UNIX_EPOCH,
@@ -82,12 +82,12 @@ fn check_moment(text: &str) {
     let markers = Vec::new();
     let found = Listing { records, markers }.find(&at, 0);
     match &at {
-        At::Latest => panic!("{text:?} names no moment"),
-        At::Name(name) => {
+        Selector::Latest => panic!("{text:?} names no moment"),
+        Selector::Name(name) => {
             assert_eq!(name, text);
             assert!(found.is_none_or(|found| found.key.name() == *name));
         }
-        At::NotAfter(last) => {
+        Selector::NotAfter(last) => {
             let time = found.and_then(|found| found.updated_at()).map(|at| at.time);
             assert!(time.is_none_or(|time| time <= *last));
         }

@@ -1,86 +1,87 @@
-//! Reading the archive back: which records there are, which one is meant, what it says.
+//! Reads the archive back: lists its records, selects one of them, opens it.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use crate::archive::key::{MarkerKey, RecordKey, VerdictKey};
-use crate::archive::record::{self, Contents, Fault};
+use crate::archive::record::{self, CheckedObject, Fault};
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
 use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::store::{self, Entry, Object, Store, StoreError};
 
-/// A record as a listing shows it.
+/// One record in a [`Listing`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct RecordEntry {
     /// Its key.
     pub key: RecordKey,
-    /// Length as stored, in bytes.
+    /// Length of the stored gzip file, in bytes.
     pub gzip_bytes: u64,
     /// When it was stored, by the store's clock.
     pub stored_at: Timestamp,
-    /// What it shows of an event as of the end, where a verdict beside it says so. Its metadata says
-    /// what was known when it was stored.
+    /// Freshness by the verdict stored beside the record; `None` if there is no verdict. The record's
+    /// metadata has the freshness that was known when the record was stored.
     pub verdict: Option<Freshness>,
 }
 
-/// A marker as a listing shows it: there was no console output.
+/// One marker in a [`Listing`]: ECS was asked, and had no console output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedMarker {
+pub struct MarkerEntry {
     /// Its key.
     pub key: MarkerKey,
     /// When it was stored, by the store's clock.
     pub stored_at: Timestamp,
 }
 
-/// What the archive has of one instance or of all, in the order of the keys.
+/// What the archive holds of one instance, or of all instances. Sorted by key: by instance, then by
+/// update time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Consoles.
-    pub records: Vec<Listed>,
-    /// Where there were none.
-    pub markers: Vec<ListedMarker>,
+    /// The stored consoles.
+    pub records: Vec<RecordEntry>,
+    /// The events for which ECS had no console output.
+    pub markers: Vec<MarkerEntry>,
 }
 
-/// A record, read back.
+/// A record, read from the store and unpacked.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Opened {
-    /// What the guest wrote.
+pub struct RecordContents {
+    /// The console output as the guest wrote it.
     pub plain: Vec<u8>,
-    /// The object it was stored as.
+    /// The stored object, with its metadata.
     pub object: Object,
-    /// Metadata that would vouch for it, and is gone.
+    /// Names of the metadata that would prove the console genuine, and that the object lacks.
     pub missing_metadata: Vec<&'static str>,
 }
 
 /// Why a record cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The store failed.
+    /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It was there a moment ago.
+    /// The record was removed after it was listed. Holds its address.
     #[error("{0} is no longer there")]
     Gone(String),
-    /// What is stored is not the record that its key names.
-    #[error("{0} is damaged: {faults}", faults = .0.told())]
+    /// The object's bytes are not the record that its key and metadata describe.
+    #[error("{0} is damaged: {faults}", faults = .0.faults_text())]
     Damaged(Box<Damaged>),
 }
 
-/// What stands where a record should.
+/// A damaged record: what is wrong with it, and what can still be read.
 pub struct Damaged {
-    /// Its address.
+    /// Address of the object.
     pub url: String,
-    /// In what it is wrong; at least one.
+    /// The differences from its key and metadata; at least one.
     pub faults: Vec<Fault>,
-    /// What can be read of it. It may be anybody's.
-    pub salvaged: Opened,
+    /// What can be read of it. Someone else may have written these bytes.
+    pub salvaged: RecordContents,
 }
 
 impl Damaged {
-    /// The faults, for a person.
-    pub fn told(&self) -> String {
+    /// All faults in one line of text.
+    pub fn faults_text(&self) -> String {
         let faults: Vec<_> = self.faults.iter().map(Fault::to_string).collect();
         faults.join("; ")
     }
@@ -94,29 +95,29 @@ impl std::fmt::Display for Damaged {
 
 impl std::fmt::Debug for Damaged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.url, self.told()) // Not what a guest wrote.
+        write!(f, "{}: {}", self.url, self.faults_text()) // Logs must not show what a guest wrote.
     }
 }
 
-/// Which record of an instance is meant.
+/// Selects one record of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum At {
-    /// The one with the greatest update time.
+pub enum Selector {
+    /// The record with the greatest update time.
     Latest,
-    /// The newest whose update time is not after this.
+    /// The newest record whose update time is not after this time.
     NotAfter(Timestamp),
-    /// The one with this name, `20180322T100457-0123456789ab`.
+    /// The record with this name, such as `20180322T100457-0123456789ab`.
     Name(String),
 }
 
-impl At {
-    /// Reads the name of a record; `None` for other text.
+impl Selector {
+    /// Selects by a record's name. `None` if the text is not such a name.
     pub fn name(text: &str) -> Option<Self> {
         let object_key = format!("i-0/{text}{}", crate::archive::key::LOG_SUFFIX);
         RecordKey::parse(&object_key).map(|_| Self::Name(text.to_owned()))
     }
 
-    fn includes(&self, record: &Listed) -> bool {
+    fn includes(&self, record: &RecordEntry) -> bool {
         match self {
             Self::Latest => true,
             Self::Name(name) => record.key.name() == *name,
@@ -125,22 +126,22 @@ impl At {
     }
 }
 
-impl Listed {
-    /// When the console was last updated; `None` where ECS said no time that can be read.
+impl RecordEntry {
+    /// When ECS last updated the console; `None` if ECS reported no readable time.
     pub fn updated_at(&self) -> Option<UpdatedAt> {
         UpdatedAt::of(self.key.last_update_time?, self.stored_at)
     }
 
-    /// Without a time, before those with one. Of one time, the one that was stored last.
+    /// Sorts by update time, then by the time of storing. Records without an update time come first.
     fn order(&self) -> (Option<UpdateTime>, Timestamp) {
         (self.key.last_update_time, self.stored_at)
     }
 }
 
-/// What there is of one instance or of all, in the order of the keys: by instance, then by time.
+/// Lists the records and markers of one instance, or of all instances if `instance_id` is `None`.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be listed.
+/// [`StoreError`] if the store cannot be listed.
 pub async fn list(
     store: &impl Store,
     instance_id: Option<&InstanceId>,
@@ -156,16 +157,16 @@ pub async fn list(
     } in entries(store, &prefix).await?
     {
         if let Some(key) = RecordKey::parse(&key) {
-            listing.records.push(Listed {
+            listing.records.push(RecordEntry {
                 key,
                 gzip_bytes: bytes,
                 stored_at,
                 verdict: None,
             });
         } else if let Some(key) = MarkerKey::parse(&key) {
-            listing.markers.push(ListedMarker { key, stored_at });
+            listing.markers.push(MarkerEntry { key, stored_at });
         } else if let Some(key) = VerdictKey::parse(&key) {
-            // Of several events' the last one counts.
+            // Several events can judge one record. The newest verdict counts.
             let verdict = verdicts
                 .entry(key.record)
                 .or_insert((stored_at, key.freshness));
@@ -180,51 +181,53 @@ pub async fn list(
     Ok(listing)
 }
 
-/// Every entry below a prefix.
+/// Lists every object whose key starts with `prefix`.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be listed.
+/// [`StoreError`] if the store cannot be listed.
 pub async fn entries(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
     store::list_all(store, prefix).await
 }
 
 impl Listing {
-    /// The record that is meant, or the one so many before it, if there is one.
-    pub fn find(mut self, at: &At, back: usize) -> Option<Listed> {
-        self.records.sort_by_key(Listed::order);
-        let found = self.records.iter().rposition(|record| at.includes(record));
-        let index = found?.checked_sub(back)?;
+    /// Finds the selected record, or the one `back` records before it. `None` if there is no such
+    /// record.
+    pub fn find(mut self, selector: &Selector, back: usize) -> Option<RecordEntry> {
+        self.records.sort_by_key(RecordEntry::order);
+        let is_selected = |record: &RecordEntry| selector.includes(record);
+        let selected = self.records.iter().rposition(is_selected)?;
+        let index = selected.checked_sub(back)?;
         Some(self.records.swap_remove(index))
     }
 }
 
-/// Reads a record back, and holds it against its key and its metadata.
+/// Reads a record and checks it against its key and its metadata.
 ///
 /// # Errors
-/// [`ReadError`] when it is gone, damaged or out of reach.
-pub async fn open(store: &impl Store, key: &RecordKey) -> Result<Opened, ReadError> {
+/// [`ReadError`] if the record is gone or damaged, or if the store cannot be read.
+pub async fn open(store: &impl Store, key: &RecordKey) -> Result<RecordContents, ReadError> {
     let object_key = key.to_string();
     let object = store
         .get(&object_key)
         .await?
         .ok_or_else(|| ReadError::Gone(store.url(&object_key)))?;
-    let Contents {
+    let CheckedObject {
         plain,
         faults,
         missing,
     } = record::read(key, &object);
-    let opened = Opened {
+    let contents = RecordContents {
         plain,
         object,
         missing_metadata: missing,
     };
     if faults.is_empty() {
-        return Ok(opened);
+        return Ok(contents);
     }
     Err(ReadError::Damaged(Box::new(Damaged {
         url: store.url(&object_key),
         faults,
-        salvaged: opened,
+        salvaged: contents,
     })))
 }
 
@@ -232,8 +235,8 @@ pub async fn open(store: &impl Store, key: &RecordKey) -> Result<Opened, ReadErr
 mod tests {
     use super::*;
 
-    fn listed(name: &str, stored_at: i64) -> Listed {
-        Listed {
+    fn entry(name: &str, stored_at: i64) -> RecordEntry {
+        RecordEntry {
             key: RecordKey::parse(&format!("i-a1/{name}.log.gz")).unwrap(),
             gzip_bytes: 1,
             stored_at: Timestamp::from_second(stored_at).unwrap(),
@@ -247,34 +250,34 @@ mod tests {
     const NOON_LONG: &str = "20180322T120000-000000000002";
     const NEXT_DAY: &str = "20180323T000000-000000000003";
 
-    fn names(at: &At, back: usize) -> Option<String> {
+    fn names(selector: &Selector, back: usize) -> Option<String> {
         let listing = Listing {
             records: vec![
-                listed(MORNING, 1),
-                listed(NOON_LONG, 3),
-                listed(NOON_SHORT, 2),
-                listed(NEXT_DAY, 4),
-                listed(UNDATED, 5),
+                entry(MORNING, 1),
+                entry(NOON_LONG, 3),
+                entry(NOON_SHORT, 2),
+                entry(NEXT_DAY, 4),
+                entry(UNDATED, 5),
             ],
             markers: Vec::new(),
         };
-        listing.find(at, back).map(|found| found.key.name())
+        listing.find(selector, back).map(|found| found.key.name())
     }
 
     #[track_caller]
-    fn check(at: &At, name: Option<&str>) {
-        assert_eq!(names(at, 0).as_deref(), name, "{at:?}");
+    fn check(selector: &Selector, name: Option<&str>) {
+        assert_eq!(names(selector, 0).as_deref(), name, "{selector:?}");
     }
 
     #[test]
     fn the_latest_has_the_greatest_update_time() {
-        check(&At::Latest, Some(NEXT_DAY));
+        check(&Selector::Latest, Some(NEXT_DAY));
     }
 
     /// The names have UTC+8.
     #[test]
     fn a_moment_means_the_newest_not_after_it() {
-        let not_after = |time: &str| At::NotAfter(time.parse().unwrap());
+        let not_after = |time: &str| Selector::NotAfter(time.parse().unwrap());
         check(&not_after("2018-03-22T04:00:00Z"), Some(NOON_LONG));
         check(&not_after("2018-03-22T03:59:59Z"), Some(MORNING));
         check(&not_after("2018-03-22T00:00:00Z"), Some(MORNING));
@@ -286,22 +289,25 @@ mod tests {
     #[test]
     fn a_name_means_that_record_and_no_other() {
         for name in [NOON_SHORT, UNDATED] {
-            check(&At::name(name).unwrap(), Some(name));
+            check(&Selector::name(name).unwrap(), Some(name));
         }
-        check(&At::name("20180322T120000-0000000000aa").unwrap(), None);
+        check(
+            &Selector::name("20180322T120000-0000000000aa").unwrap(),
+            None,
+        );
         for text in ["", "20180322T120000", "latest", "../x-000000000001"] {
-            assert_eq!(At::name(text), None, "{text:?}");
+            assert_eq!(Selector::name(text), None, "{text:?}");
         }
     }
 
     #[test]
     fn the_one_before_is_the_one_with_the_next_smaller_time() {
-        let before: Vec<_> = (0..6).map(|back| names(&At::Latest, back)).collect();
+        let before: Vec<_> = (0..6).map(|back| names(&Selector::Latest, back)).collect();
         let expected = [NEXT_DAY, NOON_LONG, NOON_SHORT, MORNING, UNDATED];
         let mut expected: Vec<_> = expected.map(|name| Some(name.to_owned())).into();
         expected.push(None);
         assert_eq!(before, expected);
-        let noon = At::name(NOON_SHORT).unwrap();
+        let noon = Selector::name(NOON_SHORT).unwrap();
         assert_eq!(names(&noon, 1).as_deref(), Some(MORNING));
     }
 }

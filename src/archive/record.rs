@@ -19,7 +19,7 @@ use crate::model::event::{Cause, InstanceEvent};
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, RegionId};
 use crate::store::Object;
-pub use reading::{Contents, Fault, MAX_PLAIN_BYTES, read, unpack};
+pub use reading::{CheckedObject, Fault, MAX_PLAIN_BYTES, read, unpack};
 
 /// Media type of a record. There is no content encoding: the object is a gzip file everywhere,
 /// and no reader unpacks it behind its user's back.

@@ -1,5 +1,5 @@
-//! A stored object → the console in it, held against its key and metadata. Others write to the same
-//! bucket, and disks and copies fail: nothing is taken for a record because of its name alone.
+//! Stored object → its console, checked against the object's key and metadata. Other programs write
+//! to the same bucket, and disks and copies fail, so a key alone does not make an object a record.
 
 use std::io::Read as _;
 
@@ -8,45 +8,46 @@ use flate2::bufread::GzDecoder;
 use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::store::Object;
 
-/// Most bytes that are inflated. A console of [`crate::source::ecs::MAX_ANSWER_BYTES`] is smaller; what is
-/// larger was not written by this program.
+/// Most bytes that are inflated. A console is shorter than [`crate::source::ecs::MAX_ANSWER_BYTES`],
+/// so this program never writes a record that inflates to more.
 pub const MAX_PLAIN_BYTES: usize = 64 << 20;
 
-/// Metadata that says what the bytes are.
+/// Names of the metadata that describe the bytes.
 const CHECKED: [&str; 3] = ["console-sha256", "console-bytes", "gzip-bytes"];
 
-/// What a stored object has in it.
+/// A stored object, unpacked and checked.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Contents {
+pub struct CheckedObject {
     /// The console, as far as it can be read.
     pub plain: Vec<u8>,
-    /// In what the object differs from what its key and metadata say; none in a genuine record.
+    /// Where the object differs from its key and metadata. Empty for a genuine record.
     pub faults: Vec<Fault>,
-    /// Metadata of `CHECKED` that is gone: less vouches for the console then.
+    /// Names of `CHECKED` that the object's metadata lacks. The console was not checked against them.
     pub missing: Vec<&'static str>,
 }
 
-/// In what a stored object is not the record that its key names.
+/// One way in which a stored object is not the record that its key names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Not gzip at all, damaged, or cut.
+    /// The object is not a gzip file, or it is a damaged or truncated one.
     #[error("it is not a whole gzip file ({reason}); {plain_bytes} bytes of it can be read")]
     Gzip {
-        /// What the decoder says.
+        /// Message of the gzip decoder.
         reason: String,
-        /// Length of what was read before.
+        /// Bytes that could be read before the damage.
         plain_bytes: usize,
     },
-    /// Bytes behind the end of the gzip file, whether they are another one or not.
+    /// Bytes follow the end of the gzip file, whether or not they are another gzip file. Holds how
+    /// many.
     #[error("{0} bytes follow the end of the gzip file")]
     Trailing(usize),
-    /// It inflates to more than any console has.
+    /// The object inflates to more bytes than any console has.
     #[error("it inflates to more than {MAX_PLAIN_BYTES} bytes, which no console has")]
     TooLarge,
-    /// The console is not the one that the key names.
+    /// The console's digest is not the one in the key.
     #[error("the SHA-256 of its console begins with {found}, and its key says {said}")]
     Key {
-        /// In the key.
+        /// Digest in the key.
         said: String,
         /// Of the bytes.
         found: String,
@@ -64,7 +65,7 @@ pub enum Fault {
 }
 
 /// Reads a stored object, and holds it against its key and metadata.
-pub fn read(key: &RecordKey, object: &Object) -> Contents {
+pub fn read(key: &RecordKey, object: &Object) -> CheckedObject {
     let (plain, mut faults) = inflate(&object.body);
     let is_whole = !faults
         .iter()
@@ -92,7 +93,7 @@ pub fn read(key: &RecordKey, object: &Object) -> Contents {
             _ => {}
         }
     }
-    Contents {
+    CheckedObject {
         plain,
         faults,
         missing,

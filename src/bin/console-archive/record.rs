@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ecs_console_archiver::archive::reader::Listed;
+use ecs_console_archiver::archive::reader::RecordEntry;
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::update_time::UpdatedAt;
 use ecs_console_archiver::store::Store;
@@ -17,7 +17,7 @@ const MAX_FOLLOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// A record with its metadata, as far as those were read.
 pub struct Described<'a> {
-    pub listed: &'a Listed,
+    pub listed: &'a RecordEntry,
     pub metadata: Option<&'a BTreeMap<String, String>>,
 }
 

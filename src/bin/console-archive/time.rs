@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::Result;
-use ecs_console_archiver::archive::reader::At;
+use ecs_console_archiver::archive::reader::Selector;
 use ecs_console_archiver::model::moment::{self, InvalidMoment, Moment};
 use ecs_console_archiver::model::update_time::UpdatedAt;
 use jiff::tz::TimeZone;
@@ -36,7 +36,7 @@ pub fn parse_zone(text: &str) -> Result<TimeZone, Box<dyn std::error::Error + Se
 /// What `--at` takes.
 #[derive(Debug, Clone)]
 pub enum AtArgument {
-    Name(At),
+    Name(Selector),
     Moment(Moment),
 }
 
@@ -44,7 +44,7 @@ impl FromStr for AtArgument {
     type Err = InvalidAt;
 
     fn from_str(text: &str) -> Result<Self, InvalidAt> {
-        match At::name(text) {
+        match Selector::name(text) {
             Some(name) => Ok(Self::Name(name)),
             None => Ok(Self::Moment(text.parse()?)),
         }
@@ -70,10 +70,10 @@ impl From<InvalidMoment> for InvalidAt {
 }
 
 impl AtArgument {
-    pub fn at(&self, zone: &TimeZone) -> At {
+    pub fn at(&self, zone: &TimeZone) -> Selector {
         match self {
             Self::Name(name) => name.clone(),
-            Self::Moment(moment) => At::NotAfter(moment.last(zone)),
+            Self::Moment(moment) => Selector::NotAfter(moment.last(zone)),
         }
     }
 }

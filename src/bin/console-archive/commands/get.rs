@@ -5,7 +5,9 @@ use std::io::{BufWriter, IsTerminal as _, Write as _, stderr, stdout};
 use anyhow::Result;
 use clap::{Args, ColorChoice};
 use ecs_console_archiver::archive::key::RecordKey;
-use ecs_console_archiver::archive::reader::{self, At, Listed, ListedMarker, Opened, ReadError};
+use ecs_console_archiver::archive::reader::{
+    self, MarkerEntry, ReadError, RecordContents, RecordEntry, Selector,
+};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
@@ -80,7 +82,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         tail: arguments.tail,
     };
     let at = arguments.at.map(|at| at.at(&context.time_zone));
-    let at = at.unwrap_or(At::Latest);
+    let at = at.unwrap_or(Selector::Latest);
     let store = context.store()?;
     let store = &Retrying::new(&store, Deadline::after(context.time()));
     let listing = reader::list(store, Some(instance_id)).await?;
@@ -88,9 +90,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let count = listing.records.len();
     let Some(listed) = listing.find(&at, arguments.previous) else {
         let which = match (&at, arguments.previous) {
-            (At::Latest, 0) => "",
-            (At::NotAfter(_), 0) => " of that time",
-            (At::Name(_), 0) => " of that name",
+            (Selector::Latest, 0) => "",
+            (Selector::NotAfter(_), 0) => " of that time",
+            (Selector::Name(_), 0) => " of that name",
             _ => " before that one",
         };
         output::error(format_args!("there is no record{which} of {instance_id}"));
@@ -100,7 +102,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             ));
             return Ok(Exit::Nothing);
         }
-        if let Some(ListedMarker { key, .. }) = last_marker {
+        if let Some(MarkerEntry { key, .. }) = last_marker {
             let time = time::shown(key.time, &context.time_zone);
             let why = key.reason.message();
             output::error(format_args!(
@@ -164,7 +166,7 @@ fn tell_damage(url: &str, faults: &Vec<String>) {
     }
 }
 
-fn tell_missing(opened: &Opened) {
+fn tell_missing(opened: &RecordContents) {
     if !opened.missing_metadata.is_empty() {
         output::error(format_args!(
             "warning: the record's metadata is gone or unreadable ({}); only the digest in its \
@@ -202,8 +204,8 @@ impl Form {
 
 async fn print(
     store: &impl Store,
-    listed: &Listed,
-    opened: &Opened,
+    listed: &RecordEntry,
+    opened: &RecordContents,
     faults: &[String],
     form: &Form,
     context: &Context,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::archive::reader::{self, Listed, ListedMarker, Listing};
+use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::model::moment::Moment;
 use ecs_console_archiver::retry::{Deadline, Retrying};
@@ -119,8 +119,8 @@ fn emptiness(listing: &Listing, instance_id: Option<&InstanceId>, left_out: usiz
 
 /// A line of the listing.
 enum Row {
-    Record(Listed, Option<BTreeMap<String, String>>),
-    Marker(ListedMarker, Option<Value>),
+    Record(RecordEntry, Option<BTreeMap<String, String>>),
+    Marker(MarkerEntry, Option<Value>),
 }
 
 /// By instance and time, records and markers together.
