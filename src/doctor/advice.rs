@@ -6,7 +6,8 @@ use crate::model::ids::RegionId;
 use crate::queue::sqs::QueueError;
 use crate::refusal::Refusal;
 use crate::source::ecs::endpoint::EcsEndpoint;
-use crate::source::ecs::response::{EcsError, goes_on_from};
+use crate::source::ecs::response::EcsError;
+use crate::source::ecs::response::codes::goes_on_from;
 use crate::store::bucket::{BucketConfig, Profile};
 use crate::store::{StoreError, folder_advice};
 

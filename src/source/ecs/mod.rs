@@ -18,7 +18,8 @@ use crate::model::credentials::Credentials;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 use crate::source::{ConsoleSource, Fleet, InstancesPage};
 use endpoint::EcsEndpoint;
-use response::{AnswerHead, EcsError, TIME_EXPIRED, TIME_ILLEGAL, TOKEN_EXPIRED};
+use response::codes::{self, TIME_EXPIRED, TIME_ILLEGAL, TOKEN_EXPIRED};
+use response::{AnswerHead, EcsError};
 
 /// Most bytes of an answer that are read. The API's own bound on a console is not documented;
 /// other clouds keep 64 KiB to 1 MiB.
@@ -129,7 +130,7 @@ impl EcsClient {
                     code, request_id, ..
                 },
                 _,
-            ) if response::refuses_the_key(&code) && provider.replace(&credentials).await => {
+            ) if codes::refuses_the_key(&code) && provider.replace(&credentials).await => {
                 EcsError::StaleSignature { code, request_id }
             }
             // The settings are named where they have the key, and else what has it.
@@ -143,7 +144,7 @@ impl EcsClient {
             ) => {
                 let place = match provider.source() {
                     Source::Static(_) => None,
-                    source => response::key_advice(&code, &source.place("")),
+                    source => codes::key_advice(&code, &source.place("")),
                 };
                 EcsError::Denied {
                     code,

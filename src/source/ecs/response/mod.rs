@@ -1,191 +1,21 @@
 //! Status and body of an ECS answer → [`ConsoleOutput`] or [`EcsError`].
 
-use std::borrow::Cow;
+pub mod codes;
+mod error;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::console_text;
 use super::members::{Member, Members, without_mark};
-use crate::credentials::CredentialsError;
 use crate::http::answer;
-use crate::model::console::{ConsoleOutput, MAX_WORD_BYTES, NoConsole};
-use crate::model::ids::{AccountId, InstanceId, RegionId};
-use crate::retry::{self, RetryAdvice, Retryable};
+use crate::model::console::{ConsoleOutput, MAX_WORD_BYTES};
+use crate::model::ids::{InstanceId, RegionId};
 use crate::source::InstancesPage;
-
-/// Why there is no console output; the variants are what the caller does next.
-#[derive(Debug, thiserror::Error)]
-pub enum EcsError {
-    /// Too many calls in this minute. Try again, after `retry_after_ms` where ECS says it.
-    #[error("ECS throttled the request ({code}, request {request_id})")]
-    Throttled {
-        /// Begins with `Throttling`.
-        code: String,
-        /// ECS's ID of the request.
-        request_id: String,
-        /// `x-acs-retry-after`, in milliseconds.
-        retry_after_ms: Option<u64>,
-    },
-    /// ECS failed on its side. Try again.
-    #[error("ECS failed with status {status} ({code}, request {request_id})")]
-    Unavailable {
-        /// HTTP status.
-        status: u16,
-        /// Its error code; empty where the answer was not ECS's own.
-        code: String,
-        /// ECS's ID of the request.
-        request_id: String,
-    },
-    /// There are no credentials to ask with.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// No whole answer came. Try again.
-    #[error("no whole answer came from ECS: {0}")]
-    Transport(String),
-    /// A console came that is not Base64. Try again, and keep it as it came where that does not help.
-    #[error("the ConsoleOutput of ECS is not Base64")]
-    Undecoded(Arc<ConsoleOutput>),
-    /// An answer came and makes no sense: a proxy's page, a cut body. Try again.
-    #[error("the answer of ECS cannot be read: {reason} (status {status})")]
-    Unreadable {
-        /// HTTP status.
-        status: u16,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// More than any console has came. Trying again would bring the same.
-    #[error("the answer of ECS is longer than {} bytes", super::MAX_ANSWER_BYTES)]
-    TooLong,
-    /// The signature's time, nonce or token is no longer good. Try again with fresh ones.
-    #[error(
-        "ECS asks for a fresh signature ({code}, request {request_id}){}",
-        stale_advice(code)
-    )]
-    StaleSignature {
-        /// Its error code.
-        code: String,
-        /// ECS's ID of the request.
-        request_id: String,
-    },
-    /// This instance has no console output now. Done; record why.
-    #[error("there is no console output ({code}, request {request_id})")]
-    NoConsole {
-        /// Its error code.
-        code: String,
-        /// Why.
-        reason: NoConsole,
-        /// ECS's ID of the request.
-        request_id: String,
-    },
-    /// ECS does not find the instance, and the event says it is another account's. Someone must
-    /// give the credentials of that account.
-    #[error(
-        "ECS does not find the instance: the event names account {account_id}, and the credentials \
-         are of account {own}; set ALIBABA_CLOUD_ROLE_ARN to a role of account {account_id}, or to \
-         acs:ram::{{account}}:role/NAME for the role NAME of each event's account"
-    )]
-    OtherAccount {
-        /// Of the event.
-        account_id: AccountId,
-        /// Of the credentials.
-        own: AccountId,
-    },
-    /// The same, and nobody says which account the credentials are of. The instance may be there.
-    #[error(
-        "ECS does not find the instance: the event names account {account_id}, and it is not known \
-         whether the credentials are of that account ({}); let STS answer (STS_ENDPOINT_URL), or \
-         set ALIBABA_CLOUD_ROLE_ARN to a role of that account",
-        cause.reason()
-    )]
-    UnknownAccount {
-        /// Of the event.
-        account_id: AccountId,
-        /// Why it is not known.
-        cause: CredentialsError,
-    },
-    /// A key, a permission, money or a lock stands in the way. Someone must mend it; the event must
-    /// come again.
-    #[error("ECS refused access ({code}, request {request_id}): {advice}")]
-    Denied {
-        /// Its error code.
-        code: String,
-        /// ECS's ID of the request.
-        request_id: String,
-        /// What to mend.
-        advice: Cow<'static, str>,
-    },
-    /// ECS does not accept the request, and trying again would not change that.
-    #[error("ECS rejected the request with status {status} ({code}, request {request_id})")]
-    Rejected {
-        /// HTTP status.
-        status: u16,
-        /// Its error code; empty where the answer was not ECS's own.
-        code: String,
-        /// ECS's ID of the request.
-        request_id: String,
-    },
-}
-
-impl EcsError {
-    /// Whether ECS says that there is no such instance.
-    pub(super) fn is_not_found(&self) -> bool {
-        let reason = NoConsole::NotFound;
-        matches!(self, Self::NoConsole { reason: found, .. } if *found == reason)
-    }
-
-    /// Whether the same call may succeed a little later, with nobody mending anything.
-    pub fn is_transient(&self) -> bool {
-        self.retry_advice() != RetryAdvice::GiveUp
-    }
-}
-
-impl Retryable for EcsError {
-    fn retry_advice(&self) -> RetryAdvice {
-        match self {
-            Self::Throttled { retry_after_ms, .. } => {
-                RetryAdvice::WaitThrottled(retry_after_ms.map(Duration::from_millis))
-            }
-            // Each request has a nonce of its own, so the next one's is good.
-            Self::StaleSignature { code, .. } if code == NONCE_USED => RetryAdvice::Wait,
-            Self::StaleSignature { .. } => RetryAdvice::SignAgain,
-            Self::Unavailable { .. }
-            | Self::Transport(_)
-            | Self::Unreadable { .. }
-            | Self::Undecoded(_)
-            | Self::Credentials(CredentialsError::Unavailable(_))
-            | Self::UnknownAccount {
-                cause: CredentialsError::Unavailable(_),
-                ..
-            } => RetryAdvice::Wait,
-            Self::NoConsole { .. }
-            | Self::Denied { .. }
-            | Self::Rejected { .. }
-            | Self::Credentials(CredentialsError::Refused(_) | CredentialsError::Unusable(_))
-            | Self::OtherAccount { .. }
-            | Self::UnknownAccount { .. }
-            | Self::TooLong => RetryAdvice::GiveUp,
-        }
-    }
-
-    fn timed_out(call: &str, after: Duration) -> Self {
-        Self::Transport(retry::timed_out(call, after))
-    }
-}
-
-const NONCE_USED: &str = "SignatureNonceUsed";
-pub(super) const TOKEN_EXPIRED: &str = "InvalidSecurityToken.Expired";
-/// ECS takes times that are at most 15 minutes off.
-pub(super) const TIME_EXPIRED: &str = "InvalidTimeStamp.Expired";
-/// The same, as the gateway said it before; SMC's pages still do.
-pub(super) const TIME_ILLEGAL: &str = "IllegalTimestamp";
-
-/// Whether it is the key or its token that is refused, so that another may be taken.
-pub(super) fn refuses_the_key(code: &str) -> bool {
-    goes_on_from(code, "InvalidAccessKeyId") || goes_on_from(code, "InvalidSecurityToken")
-}
+use codes::{Meaning, meaning};
+pub use error::EcsError;
 
 /// Status line and the headers that matter, of an answer whose body is at hand.
 #[derive(Debug, Clone, Copy)]
@@ -328,162 +158,6 @@ fn listing<T: for<'de> Deserialize<'de>>(head: AnswerHead, body: &[u8]) -> Resul
     })
 }
 
-/// What to do where a fresh signature does not help.
-fn stale_advice(code: &str) -> &'static str {
-    match code {
-        TOKEN_EXPIRED => ": renew the token where the keys come from",
-        TIME_EXPIRED | TIME_ILLEGAL => ": set the clock of this machine",
-        _ => "",
-    }
-}
-
-/// What to mend where a key is refused that comes from `place`; `None` for other codes.
-pub(super) fn key_advice(code: &str, place: &str) -> Option<String> {
-    let Some((_, Meaning::Mend(advice))) = meaning(code, 403) else {
-        return None;
-    };
-    let what = match advice {
-        KEY => "the key does not exist or is disabled",
-        SECRET => "its secret is not this key's",
-        TOKEN => "the token does not belong to this key, or has expired",
-        _ => return None,
-    };
-    Some(format!("check {place}: {what}"))
-}
-
-/// What a code of ECS means, by what to do next.
-#[derive(Clone, Copy)]
-enum Meaning {
-    /// Too many calls.
-    Throttled,
-    /// ECS failed, or is still busy with an operation before this one.
-    Unavailable,
-    /// Sign again.
-    Stale,
-    /// There is no console.
-    None(NoConsole),
-    /// Somebody must mend it: this is how.
-    Mend(&'static str),
-}
-
-const KEY: &str = "check ALIBABA_CLOUD_ACCESS_KEY_ID: the key does not exist or is disabled";
-const SECRET: &str = "check ALIBABA_CLOUD_ACCESS_KEY_SECRET: it is not this key's secret";
-const TOKEN: &str = "check ALIBABA_CLOUD_SECURITY_TOKEN: it does not belong to this key";
-const PERMISSION: &str = "the RAM policy must allow ecs:GetInstanceConsoleOutput on this instance, \
-     and for a sweep ecs:DescribeInstances and ecs:DescribeRegions";
-const OTHER_ACCOUNT: &str = "check that the instance belongs to the account of these credentials, \
-     and that the RAM policy allows ecs:GetInstanceConsoleOutput on it";
-const RISK: &str = "the account is restricted by risk control: open a ticket with Alibaba Cloud";
-const CARD: &str = "verify the account's card: the link is in the mail of Alibaba Cloud";
-const MONEY: &str = "the account owes money or has too little: pay, or add funds, in Expenses and \
-     Costs";
-const ORDER: &str = "pay or cancel the unpaid order of the instance in Expenses and Costs";
-const EXPIRED: &str = "renew the instance, or pay what it owes: it has expired or is in arrears";
-const LOCK: &str = "the instance is locked for security reasons: see its operation locks in the ECS \
-     console and have it unlocked";
-const DISK: &str = "the system disk is in a state that does not allow it: look at it in the ECS \
-     console";
-const WHITE_LIST: &str = "the account may not use this yet: open a ticket with Alibaba Cloud";
-const NO_STOCK: &str = "the instance has no resources (out of stock, or stopped without charges): \
-     start it, or change its type";
-const MANAGED: &str = "another product manages the instance: let that product's role read its \
-     console";
-const OPERATION: &str = "ECS does not allow it for this instance: look at its status, locks, charges \
-     and type in the ECS console, and look the code up among the error codes of the ECS API";
-
-/// Vendor code → meaning. The first row that fits counts: a code fits a word that it is equal to, or
-/// goes on from with a dot, in any case of letters. Statuses differ between the sources (a code is
-/// 400 on one page and 403 on the next), so they count only where no row fits.
-///
-/// Sources: (1) the page of GetInstanceConsoleOutput, (2) the common error codes of ECS, (3) the
-/// gateway's table (developer.aliyun.com/ask/278265), (4) the error codes on the pages of
-/// ModifyInstanceSpec, RenewInstance, ReactivateInstances, ReplaceSystemDisk and AllocateDedicatedHosts,
-/// (5) what others wait for or treat so: terraform-provider-alicloud `alicloud/errors.go` and
-/// `resource_alicloud_instance.go`, packer-plugin-alicloud `step_create_instance.go`,
-/// bosh-alicloud-cpi `instance_manager.go`, (6) denverdino/aliyungo#78.
-#[rustfmt::skip]
-const CODES: &[(&str, Meaning)] = &[
-    // Waited for, as are all codes with `Throttling` in them.
-    ("ServiceUnavailable", Meaning::Unavailable),                    // 2
-    ("InternalError", Meaning::Unavailable),                         // 2
-    ("UnknownError", Meaning::Unavailable),                          // 2
-    ("ServiceBusy", Meaning::Unavailable),                           // 5
-    ("SystemBusy", Meaning::Unavailable),                            // 5
-    ("OperationConflict", Meaning::Unavailable),                     // 5
-    ("Operation.Conflict", Meaning::Unavailable),                    // 4
-    ("InvalidOperation.Conflict", Meaning::Unavailable),             // 5
-    ("LastTokenProcessing", Meaning::Unavailable),                   // 4
-    ("OperationDenied.InstanceOperationInProgress", Meaning::Unavailable), // 4
-    (NONCE_USED, Meaning::Stale),                                    // 3
-    (TIME_EXPIRED, Meaning::Stale),                                  // 3
-    (TIME_ILLEGAL, Meaning::Stale),                                  // 4
-    (TOKEN_EXPIRED, Meaning::Stale),                                 // 3
-    // Not running yet, or no longer: waited for as long as the event is followed.
-    ("IncorrectInstanceStatus", Meaning::None(NoConsole::NotRunning)), // 1; 5 for .Initializing
-    ("InvalidInstanceStatus", Meaning::None(NoConsole::NotRunning)),   // 4
-    ("InvalidStatus.ValueNotSupported", Meaning::None(NoConsole::NotRunning)), // 4
-    ("OperationDenied.InstanceCreating", Meaning::None(NoConsole::NotRunning)), // 4
-    // Never.
-    ("NotSupported", Meaning::None(NoConsole::NotSupported)),        // 1
-    ("InvalidInstanceId.NotFound", Meaning::None(NoConsole::NotFound)), // 4
-    // For somebody to mend.
-    ("InvalidAccessKeyId", Meaning::Mend(KEY)),                      // 3
-    ("SignatureDoesNotMatch", Meaning::Mend(SECRET)),                // 3
-    ("IncompleteSignature", Meaning::Mend(SECRET)),                  // 3
-    ("InvalidSecurityToken", Meaning::Mend(TOKEN)),                  // 3
-    ("MissingSecurityToken", Meaning::Mend(TOKEN)),                  // 3
-    ("Forbidden.RiskControl", Meaning::Mend(RISK)),                  // 3
-    ("SecurityRisk", Meaning::Mend(CARD)),                           // 4
-    ("Forbidden.InstanceNotFound", Meaning::Mend(OTHER_ACCOUNT)),    // 5
-    ("Forbidden", Meaning::Mend(PERMISSION)),                        // 3, with .RAM and .SubUser
-    ("NoPermission", Meaning::Mend(PERMISSION)),                     // 3
-    ("AccessDenied", Meaning::Mend(PERMISSION)),                     // 5
-    ("Account.Arrearage", Meaning::Mend(MONEY)),                     // 4
-    ("InvalidAccountStatus.SnapshotServiceUnavailable", Meaning::Mend(WHITE_LIST)), // 4
-    ("InvalidAccountStatus", Meaning::Mend(MONEY)),                  // 4
-    ("InsufficientBalance", Meaning::Mend(MONEY)),                   // 4
-    ("InstanceExpiredOrInArrears", Meaning::Mend(EXPIRED)),          // 4
-    ("InstanceExpired", Meaning::Mend(EXPIRED)),                     // 4
-    ("InvalidInstance.UnpaidOrder", Meaning::Mend(ORDER)),           // 4
-    ("OperationDenied.UnpaidOrder", Meaning::Mend(ORDER)),           // 4
-    ("OperationDenied.NoStock", Meaning::Mend(NO_STOCK)),            // 4, 6
-    ("OperationDenied", Meaning::Mend(OPERATION)),                   // 4, 6
-    ("InstanceLockedForSecurity", Meaning::Mend(LOCK)),              // 4
-    ("InvalidOperation.ResourceManagedByCloudProduct", Meaning::Mend(MANAGED)), // 4
-    ("InvalidOperation", Meaning::Mend(OPERATION)),                  // 4
-    ("OperationNotPermitted", Meaning::Mend(OPERATION)),             // 4
-    ("HibernationConfigured.InstanceOperationForbidden", Meaning::Mend(OPERATION)), // 4
-    ("ChargeTypeViolation", Meaning::Mend(OPERATION)),               // 4
-    ("CategoryViolation", Meaning::Mend(OPERATION)),                 // 4
-    ("InvalidSystemDiskStatus", Meaning::Mend(DISK)),
-    ("IncorrectDiskStatus", Meaning::Mend(DISK)),                    // 4
-    ("InvalidInstance.NotFoundSystemDisk", Meaning::Mend(DISK)),     // 4
-    ("UserNotInTheWhiteList", Meaning::Mend(WHITE_LIST)),            // 4
-];
-
-/// The row that fits: its word, as it is written here, and its meaning.
-fn meaning(code: &str, status: u16) -> Option<(&'static str, Meaning)> {
-    // The operation's page gives this code, with 404, for an instance ID that does not exist.
-    if status == 404 && code.eq_ignore_ascii_case("InvalidParameter") {
-        return Some(("InvalidParameter", Meaning::None(NoConsole::NotFound)));
-    }
-    // 1 and 3 have `Throttling` and its kin, 5 takes every code with the word in it so.
-    if code.to_ascii_lowercase().contains("throttling") {
-        return Some(("Throttling", Meaning::Throttled));
-    }
-    CODES
-        .iter()
-        .copied()
-        .find(|(word, _)| goes_on_from(code, word))
-}
-
-/// Whether a code is `word`, or one of its kin: `Throttling.User` is one of `Throttling`.
-pub fn goes_on_from(code: &str, word: &str) -> bool {
-    let start = code.get(..word.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(word))
-        && matches!(code.as_bytes().get(word.len()), None | Some(b'.'))
-}
-
 /// A refusal by its code; by its status where the code says nothing.
 fn error(head: AnswerHead, body: &[u8]) -> EcsError {
     let (code, request_id) = code_and_request_id(body);
@@ -598,6 +272,8 @@ mod tests {
     use base64::prelude::BASE64_STANDARD;
 
     use super::*;
+    use crate::model::console::NoConsole;
+    use crate::retry::{RetryAdvice, Retryable as _};
 
     const HEAD: AnswerHead = AnswerHead {
         status: 200,
@@ -616,11 +292,11 @@ mod tests {
         )
     }
 
-    fn error(status: u16, body: &str) -> EcsError {
+    pub fn error(status: u16, body: &str) -> EcsError {
         read(status, body).err().unwrap()
     }
 
-    fn with_code(code: &str) -> String {
+    pub fn with_code(code: &str) -> String {
         format!(
             r#"{{"RequestId":"R-1","HostId":"ecs.aliyuncs.com","Code":"{code}","Message":"m"}}"#
         )
@@ -794,168 +470,6 @@ mod tests {
         assert!(matches!(unknown, EcsError::Unreadable { .. }), "{unknown}");
     }
 
-    #[track_caller]
-    fn check(status: u16, code: &str, kind: &str, advice: RetryAdvice) {
-        let json = error(status, &with_code(code));
-        let xml = error(
-            status,
-            &format!("<Error><RequestId>R-1</RequestId><Code>{code}</Code></Error>"),
-        );
-        for error in [json, xml] {
-            let shown = format!("{error:?}");
-            assert!(shown.starts_with(kind), "{status} {code}: {shown}");
-            assert!(shown.contains("R-1"), "{shown}");
-            assert_eq!(error.retry_advice(), advice, "{status} {code}");
-        }
-    }
-
-    // The decision table: a row for each code that the operation's page, the ECS common error
-    // table, the gateway's table or another ECS API documents, and for codes nobody knows yet.
-    #[test]
-    fn every_code_has_its_remedy() {
-        use RetryAdvice::{GiveUp, SignAgain, Wait, WaitThrottled};
-        check(429, "Throttling", "Throttled", WaitThrottled(None));
-        check(400, "Throttling.User", "Throttled", WaitThrottled(None));
-        check(400, "Throttling.Api", "Throttled", WaitThrottled(None));
-        check(429, "Throttling.New", "Throttled", WaitThrottled(None));
-        check(429, "Rejected.Throttling", "Throttled", WaitThrottled(None));
-        check(429, "SomethingNew", "Throttled", WaitThrottled(None));
-        check(503, "ServiceUnavailable", "Unavailable", Wait);
-        check(500, "InternalError", "Unavailable", Wait);
-        check(500, "UnknownError", "Unavailable", Wait);
-        check(502, "SomethingNew", "Unavailable", Wait);
-        check(504, "SomethingNew", "Unavailable", Wait);
-        check(400, "SignatureNonceUsed", "StaleSignature", Wait);
-        check(400, "InvalidTimeStamp.Expired", "StaleSignature", SignAgain);
-        check(
-            400,
-            "InvalidSecurityToken.Expired",
-            "StaleSignature",
-            SignAgain,
-        );
-        check(
-            403,
-            "InvalidSecurityToken.Expired",
-            "StaleSignature",
-            SignAgain,
-        );
-        check(405, "IncorrectInstanceStatus", "NoConsole", GiveUp);
-        check(408, "SomethingNew", "Unavailable", Wait);
-        check(403, "InvalidOperation.Conflict", "Unavailable", Wait);
-        check(
-            403,
-            "OperationDenied.InstanceOperationInProgress",
-            "Unavailable",
-            Wait,
-        );
-        check(400, "IllegalTimestamp", "StaleSignature", SignAgain);
-        check(405, "NotSupported", "NoConsole", GiveUp);
-        check(404, "InvalidInstanceId.NotFound", "NoConsole", GiveUp);
-        check(404, "InvalidParameter", "NoConsole", GiveUp);
-        check(404, "InvalidAccessKeyId.NotFound", "Denied", GiveUp);
-        check(400, "InvalidAccessKeyId.NotFound", "Denied", GiveUp);
-        check(400, "InvalidAccessKeyId.Inactive", "Denied", GiveUp);
-        check(400, "SignatureDoesNotMatch", "Denied", GiveUp);
-        check(403, "SignatureDoesNotMatch", "Denied", GiveUp);
-        check(400, "IncompleteSignature", "Denied", GiveUp);
-        check(400, "InvalidSecurityToken.Malformed", "Denied", GiveUp);
-        check(
-            400,
-            "InvalidSecurityToken.MismatchWithAccessKey",
-            "Denied",
-            GiveUp,
-        );
-        check(403, "Forbidden.RAM", "Denied", GiveUp);
-        check(403, "Forbidden", "Denied", GiveUp);
-        check(403, "NoPermission", "Denied", GiveUp);
-        check(403, "Forbidden.RiskControl", "Denied", GiveUp);
-        check(400, "MissingParameter", "Rejected", GiveUp);
-        check(400, "InvalidParameter", "Rejected", GiveUp);
-        check(400, "InvalidParameter.Format", "Rejected", GiveUp);
-        check(400, "InvalidSignatureMethod", "Rejected", GiveUp);
-        check(400, "UnsupportedHTTPMethod", "Rejected", GiveUp);
-        check(400, "InvalidTimeStamp.Format", "Rejected", GiveUp);
-        check(404, "InvalidApi.NotFound", "Rejected", GiveUp);
-        check(404, "InvalidAction.NotFound", "Rejected", GiveUp);
-        check(404, "InvalidRegionId.NotFound", "Rejected", GiveUp);
-        check(418, "SomethingNew", "Rejected", GiveUp);
-    }
-
-    #[test]
-    fn an_instance_that_is_not_running_yet_is_so_at_any_status() {
-        for code in [
-            "IncorrectInstanceStatus",
-            "IncorrectInstanceStatus.Initializing",
-            "IncorrectInstanceStatus.Starting",
-            "IncorrectInstanceStatus.Pending",
-            "incorrectinstancestatus.initializing",
-            "InvalidInstanceStatus.NotRunning",
-            "OperationDenied.InstanceCreating",
-        ] {
-            for status in [200, 400, 403, 405, 409] {
-                let error = error(status, &with_code(code));
-                let is_waited_for =
-                    matches!(&error, EcsError::NoConsole { reason, .. } if reason.is_transient());
-                assert!(is_waited_for, "{status} {code}: {error}");
-            }
-        }
-        let other = error(403, &with_code("IncorrectInstanceStatusOfAnother"));
-        assert!(matches!(other, EcsError::Rejected { .. }), "{other}");
-    }
-
-    #[test]
-    fn what_somebody_must_mend_says_so_at_any_status() {
-        for (code, expected) in [
-            ("OperationDenied", "look at its status, locks"),
-            (
-                "OperationDenied.InvalidNetworkType",
-                "look at its status, locks",
-            ),
-            ("OperationDenied.UnpaidOrder", "unpaid order"),
-            ("OperationDenied.NoStock", "no resources"),
-            ("operationdenied.nostock", "no resources"),
-            (
-                "InvalidOperation.OSTypeNotSupported",
-                "look at its status, locks",
-            ),
-            (
-                "InvalidOperation.ResourceManagedByCloudProduct",
-                "another product",
-            ),
-            ("InstanceLockedForSecurity", "unlocked"),
-            ("InstanceExpiredOrInArrears", "renew"),
-            ("InvalidAccountStatus.NotEnoughBalance", "add funds"),
-            ("Account.Arrearage", "add funds"),
-            ("InvalidSystemDiskStatus", "system disk"),
-            ("IncorrectDiskStatus.Initializing", "system disk"),
-            ("Forbidden.RAM", "ecs:GetInstanceConsoleOutput"),
-            ("Forbidden.SubUser", "ecs:GetInstanceConsoleOutput"),
-            ("NoPermission.SLR", "ecs:GetInstanceConsoleOutput"),
-            ("Forbidden.InstanceNotFound", "belongs to the account"),
-            ("Forbidden.RiskControl", "risk control"),
-            ("SecurityRisk.3DVerification", "card"),
-        ] {
-            for status in [200, 400, 403, 405, 409] {
-                let error = error(status, &with_code(code));
-                let is_denied = matches!(error, EcsError::Denied { .. });
-                assert!(
-                    is_denied && error.retry_advice() == RetryAdvice::GiveUp,
-                    "{status} {code}: {error}"
-                );
-                let shown = error.to_string();
-                assert!(shown.contains(code) && shown.contains(expected), "{shown}");
-            }
-        }
-    }
-
-    #[test]
-    fn each_row_of_the_table_can_be_reached() {
-        for (word, _) in CODES {
-            assert_eq!(meaning(word, 400).unwrap().0, *word);
-            assert_eq!(meaning(&format!("{word}.Kin"), 400).unwrap().0, *word);
-        }
-    }
-
     #[test]
     fn a_code_is_found_wherever_an_error_has_it() {
         for body in [
@@ -1033,17 +547,8 @@ mod tests {
         let advice = error.unwrap().retry_advice();
         assert_eq!(
             advice,
-            RetryAdvice::WaitThrottled(Some(Duration::from_millis(1500)))
+            RetryAdvice::WaitThrottled(Some(std::time::Duration::from_millis(1500)))
         );
-    }
-
-    #[test]
-    fn without_an_answer_one_is_worth_another_try() {
-        assert_eq!(
-            EcsError::Transport("reset".into()).retry_advice(),
-            RetryAdvice::Wait
-        );
-        assert_eq!(EcsError::TooLong.retry_advice(), RetryAdvice::GiveUp);
     }
 
     #[test]
