@@ -1,28 +1,28 @@
-//! Clocks: this machine's, and a service's, as far as that is known: this machine's, until the
-//! service refuses a time of it.
+//! Clocks: that of this machine, and that of a service. The service's clock is this machine's until
+//! the service rejects a time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The time of day, by which consoles are followed.
+/// The time of day. Following is timed by it.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum WallClock {
-    /// This machine's.
+    /// The clock of this machine.
     #[default]
     Machine,
-    /// A time of day that passes as tokio's clock does, which a test can pause.
+    /// A time of day that advances with tokio's clock, which tests can pause.
     Tokio {
         /// The time of day at `instant`.
         time: Timestamp,
-        /// The same moment by tokio's clock.
+        /// The same moment on tokio's clock.
         instant: tokio::time::Instant,
     },
 }
 
 impl WallClock {
-    /// The time by this clock.
+    /// The current time by this clock.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::Machine => Timestamp::now(),
@@ -33,7 +33,7 @@ impl WallClock {
     }
 }
 
-/// What signatures are dated by. Copies share what one of them learns.
+/// The clock of signatures. All clones share one correction.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     seconds_ahead: Arc<AtomicI64>,
@@ -41,21 +41,20 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The time by this clock.
+    /// The current time by this clock.
     pub fn now(&self) -> Timestamp {
         let ahead = SignedDuration::from_secs(self.seconds_ahead.load(Ordering::Relaxed));
         let now = Timestamp::now();
         now.checked_add(ahead).unwrap_or(now)
     }
 
-    /// Sets it to what an answer's `Date` says.
+    /// Sets the clock to the `Date` of an answer.
     pub fn set(&self, date: Timestamp) {
         let ahead = date.duration_since(Timestamp::now()).as_secs();
         self.seconds_ahead.store(ahead, Ordering::Relaxed);
     }
 
-    /// Keeps what the `Date` of an answer says of the service's clock; signatures are dated as
-    /// before.
+    /// Records the service's time from the `Date` of an answer. Does not change the clock.
     pub fn note(&self, date: Option<Timestamp>) {
         if let Some(date) = date {
             let ahead = date.duration_since(Timestamp::now());
@@ -63,8 +62,8 @@ impl Clock {
         }
     }
 
-    /// How far the service's clock is ahead of this machine's, by the last answer that had a
-    /// `Date`; that is in whole seconds. `None` before the first.
+    /// How far the service's clock is ahead of this machine's, by the last answer with a `Date`,
+    /// which has whole seconds. `None` before the first such answer.
     pub fn last_seen_ahead(&self) -> Option<SignedDuration> {
         *self.service_ahead()
     }
@@ -75,12 +74,13 @@ impl Clock {
     }
 }
 
-/// `2023-10-26T10:22:32Z`: whole seconds of UTC.
+/// Formats a time as `2023-10-26T10:22:32Z`, in UTC with whole seconds.
 pub fn iso_second(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// `Tue, 24 Nov 2026 08:49:37 GMT`, the form of RFC 9110 §5.6.7 that servers must send.
+/// Parses a time such as `Tue, 24 Nov 2026 08:49:37 GMT`, the form of RFC 9110 §5.6.7 that servers
+/// must send.
 pub fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text)
         .ok()

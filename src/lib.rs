@@ -1,6 +1,6 @@
-//! Keeps every console output of every Alibaba Cloud ECS instance.
+//! Archives every console output of Alibaba Cloud ECS instances.
 //!
-//! Start reading at [`capture`]. The folders, in the order data flows through them:
+//! Start reading at [`capture`]. The folders, in the order in which data flows through them:
 
 pub mod hosts; // who calls us, and the one door
 pub mod intake; // bytes → what they ask for, and who may send them
@@ -11,17 +11,17 @@ pub mod store; // where bytes go: bucket or folder
 pub mod queue; // messages to a later invocation
 
 pub mod model; // the words of the domain (pure)
-pub mod alibaba; // a signed call (pure)
+pub mod alibaba; // a signed call (pure, except the nonce)
 pub mod credentials; // access keys that never show their secret
 pub mod config; // environment → plain settings; the only folder that reads it
 mod setup; // settings → working parts; the only file that knows them all
 
-pub mod clock; // a service's clock, as far as it is known
+pub mod clock; // a service's clock, as far as its answers show it
 pub mod http; // the one HTTP client, and its proxies
 pub mod log; // log lines
-pub mod printable; // others' text, safe to show (pure)
-pub mod refusal; // a service's no
-pub mod retry; // when to try again, and when to stop
+pub mod printable; // text from outside, safe to show (pure)
+pub mod refusal; // a service's refusal
+pub mod retry; // when to retry, and when to stop
 
 // Only with the feature `cli`: checks, the simulator, and what a terminal shows.
 #[cfg(feature = "cli")]

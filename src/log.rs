@@ -1,4 +1,4 @@
-//! Where log lines go and what they look like.
+//! Writes log lines.
 
 use std::borrow::Cow;
 use std::io;
@@ -12,28 +12,28 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 
 use crate::printable;
 
-/// Level and form of the log.
+/// Level and format of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// Least level that is written.
+    /// Lowest level that is written.
     pub level: tracing::Level,
-    /// One JSON object a line.
+    /// Whether each line is a JSON object.
     pub json: bool,
-    /// Lines of this target are left out.
+    /// Leaves out the lines of this target.
     pub without: Option<&'static str>,
 }
 
-/// Writes a line that a platform's log service reads, to standard output.
+/// Writes a line to standard output, for the log service of a platform.
 pub fn line(text: &str) {
     use std::io::Write as _;
-    // Nobody to read it is no reason to fail.
+    // A closed standard output must not stop the program.
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// Sends log lines to standard error, without a time: the platform's log has one for each line.
+/// Sends log lines to standard error. They have no time, because the platform's log adds one.
 ///
-/// The level is for this program's own lines. Libraries show warnings at most: on finer levels they
-/// write requests with their tokens.
+/// The level applies to this program's own lines. Libraries log warnings and errors only, because
+/// on lower levels they log requests with their tokens.
 pub fn init(config: &LogConfig) {
     init_to(config, |lines| {
         use std::io::Write as _;
@@ -41,13 +41,14 @@ pub fn init(config: &LogConfig) {
     });
 }
 
-/// Sends them to `print`, each with its line feed. What guests and events wrote in them neither
-/// acts on a terminal nor reorders text.
+/// Sends log lines to `print`, each with its line feed. Texts from guests and events are escaped,
+/// so that they cannot control a terminal or reorder text.
 pub fn init_to(config: &LogConfig, print: impl Fn(&str) + Send + Sync + 'static) {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(config.level)))
-        // The AWS SDK's: its warnings quote what a credential process wrote to its errors, and its
-        // errors are about its own connections. Ours say what to do.
+        // The AWS SDK's warnings quote what a credential process wrote to its standard error, which
+        // may be a secret. Its errors are about its own connections, and this program's errors say
+        // what to do.
         .with_target("aws_", LevelFilter::OFF)
         .with_target(env!("CARGO_CRATE_NAME"), config.level);
     let without = config.without.map(|target| (target, LevelFilter::OFF));
@@ -74,7 +75,7 @@ pub fn init_to(config: &LogConfig, print: impl Fn(&str) + Send + Sync + 'static)
     }
 }
 
-/// Takes a whole log line at a time.
+/// Collects the bytes of a log line.
 struct Lines<P> {
     print: Arc<P>,
     json: bool,
@@ -86,7 +87,7 @@ impl<P: Fn(&str)> io::Write for Lines<P> {
         (self.print)(&if self.json {
             printable::json(&text)
         } else {
-            // A line is one line, whatever names and texts are in it.
+            // Texts in the line must not start a new line.
             Cow::Owned(printable::one_line(text.trim_end_matches('\n')).into_owned() + "\n")
         });
         Ok(bytes.len())

@@ -1,5 +1,5 @@
-//! Text that guests, events or services wrote, made safe to show in a message, a table, a log line
-//! or JSON.
+//! Makes text of guests, events and services safe to show in a message, a table, a log line or
+//! JSON.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,12 +7,13 @@ use std::fmt::Write as _;
 use icu_properties::props::DefaultIgnorableCodePoint;
 use icu_properties::{CodePointSetData, CodePointSetDataBorrowed};
 
-/// Whether a character acts on a terminal, reorders the text around it, or does not show: controls
-/// (C0, DEL and C1), direction marks, line separators, tags, and characters without a width.
+/// Whether a character controls a terminal, reorders the text around it, or is invisible: control
+/// characters (C0, DEL and C1), direction marks, line separators, tags, and characters without a
+/// width.
 ///
-/// Source: Unicode's `Default_Ignorable_Code_Point`, which has every direction mark, without the
-/// variation selectors, which follow a visible character; the two separators and the annotations of
-/// chapter 23.
+/// Source: Unicode's `Default_Ignorable_Code_Point`, which includes every direction mark. Without
+/// the variation selectors, which follow a visible character. With the two separators and the
+/// annotations of chapter 23.
 pub fn is_active(c: char) -> bool {
     const IGNORABLE: CodePointSetDataBorrowed<'static> =
         CodePointSetData::new::<DefaultIgnorableCodePoint>();
@@ -26,7 +27,7 @@ pub fn is_active(c: char) -> bool {
     }
 }
 
-/// A text on one line, with every active character spelled out, as `\u{202e}` or `\n`.
+/// Shows a text on one line. Active characters are escaped, as `\u{202e}` or `\n`.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     replaced(text, is_active, |c, shown| match c {
         '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
@@ -34,20 +35,21 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same text on its own lines: line feeds stay.
+/// Like [`one_line`], but keeps line feeds.
 pub fn lines(text: &str) -> Cow<'_, str> {
     let active = |c| c != '\n' && is_active(c);
     replaced(text, active, |c, shown| shown.extend(c.escape_unicode()))
 }
 
-/// JSON that says the same with every active character as an escape: `serde_json` writes DEL, C1
-/// controls and direction marks as they are. Line feeds between members stay.
+/// Escapes active characters in JSON. The meaning does not change. `serde_json` does not escape
+/// DEL, C1 control characters and direction marks. Line feeds between members stay.
 pub fn json(json: &str) -> Cow<'_, str> {
-    // Outside of its strings, JSON has ASCII only; inside, `serde_json` escapes C0 controls.
+    // JSON is ASCII outside of its strings. Inside of them, `serde_json` escapes C0 control
+    // characters.
     let active = |c| c != '\n' && is_active(c);
     replaced(json, active, |c, shown| {
         for unit in c.encode_utf16(&mut [0; 2]) {
-            let _ = write!(shown, "\\u{unit:04x}"); // Writing to a string does not fail.
+            let _ = write!(shown, "\\u{unit:04x}"); // Writing to a string cannot fail.
         }
     })
 }

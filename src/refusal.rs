@@ -1,15 +1,15 @@
-//! A service's no to a signed request, as the archive's bucket and the queue give it.
+//! A service's refusal of a signed request. The archive's bucket and the queue return it.
 
 use std::fmt;
 
-/// What a service answered in place of doing as asked. Shown, it is the whole account of it.
+/// A service refused a request. `Display` shows the whole explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// HTTP status; 0 where none came with it.
+    /// HTTP status. 0 if there was none.
     pub status: u16,
-    /// The service's code; empty where it gave none.
+    /// The service's error code. Empty if there was none.
     pub code: String,
-    /// Operation, place, status, code and the service's own words.
+    /// Operation, place, status, code and the service's message.
     pub account: String,
 }
 

@@ -1,4 +1,5 @@
-//! When to try again and when to stop: the one policy for ECS and the archive.
+//! When to retry a call, and when to stop. All calls to ECS, the archive, the queue and STS use
+//! this policy.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -6,41 +7,43 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The first pause is at most this long; each next may be twice as long, the last 12.8 s.
+/// Longest first pause. The limit doubles with each pause, up to 12.8 s.
 const FIRST_CEILING: Duration = Duration::from_millis(200);
-/// Tries of one call, the first included. Their pauses add up to 25 s at most, 13 s on average.
+/// Attempts of one call, including the first. Their pauses add up to at most 25 s, and to 13 s on
+/// average.
 const MAX_ATTEMPTS: usize = 8;
-/// Who is throttled in one minute may not call before the next, so pauses are that much longer.
+/// Factor for pauses after throttling. A service that throttles counts calls per minute, so these
+/// pauses must be longer.
 const THROTTLED_FACTOR: u32 = 4;
 
-/// What an error asks its caller to do.
+/// What the caller should do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAdvice {
-    /// Try again after a pause.
+    /// Retry after a pause.
     Wait,
-    /// Try again after a long pause, and not before this much time where the service says it.
+    /// Retry after a long pause, and not before this time if the service gave one.
     WaitThrottled(Option<Duration>),
-    /// Try again once: the next request is signed with a fresh time, nonce and token.
+    /// Retry once. The next request is signed with a fresh time, nonce and token.
     SignAgain,
-    /// Trying again changes nothing.
+    /// Do not retry. The answer would be the same.
     GiveUp,
 }
 
-/// An error that knows its advice.
+/// An error that says whether to retry.
 pub trait Retryable {
-    /// What to do about it.
+    /// What the caller should do.
     fn retry_advice(&self) -> RetryAdvice;
 
-    /// The error of an attempt at this call that was cut off after so much time.
+    /// The error for an attempt at `call` that was cancelled after this time.
     fn timed_out(call: &str, after: Duration) -> Self;
 }
 
-/// How the time that calls had came to its end.
+/// How the time for calls ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeUp {
-    /// A call was cut off.
+    /// A call was cancelled.
     CutOff,
-    /// There was still some, but not enough to wait for another attempt.
+    /// There was time left, but not enough for the pause before another attempt.
     NoNextAttempt,
 }
 
@@ -49,21 +52,22 @@ tokio::task_local! {
     static WAITS_FOR: RefCell<Option<String>>;
 }
 
-/// Runs `work`, in which [`take_time_up`] says whether calls had too little time.
+/// Runs `work`. Within it, [`take_time_up`] reports calls that ran out of time.
 pub async fn noting_time_up<T>(work: impl Future<Output = T>) -> T {
     TIME_UP.scope(Cell::new(None), work).await
 }
 
-/// Whether the time was too short for a call since it was asked for last.
+/// Returns whether a call ran out of time since the last time this was asked.
 pub fn take_time_up() -> Option<TimeUp> {
     TIME_UP.try_with(Cell::take).ok().flatten()
 }
 
 fn note(time_up: TimeUp) {
-    let _ = TIME_UP.try_with(|noted| noted.set(Some(time_up))); // Not everybody asks.
+    let _ = TIME_UP.try_with(|noted| noted.set(Some(time_up))); // Nobody asks outside of `noting_time_up`.
 }
 
-/// Waits for `what` as a part of a call. Where the call is cut off meanwhile, its error says so.
+/// Waits for `what` as a part of a call. If the call is cancelled meanwhile, its error names
+/// `what`.
 pub async fn waiting_for<T>(what: &str, work: impl Future<Output = T>) -> T {
     let set = |what| {
         let _ = WAITS_FOR.try_with(|waits| *waits.borrow_mut() = what);
@@ -74,7 +78,7 @@ pub async fn waiting_for<T>(what: &str, work: impl Future<Output = T>) -> T {
     done
 }
 
-/// The moment an answer must be there.
+/// The time at which an answer must be ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
     at: Instant,
@@ -82,7 +86,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// So much time from now.
+    /// A deadline this long from now.
     pub fn after(time: Duration) -> Self {
         let began = Instant::now();
         Self {
@@ -91,38 +95,39 @@ impl Deadline {
         }
     }
 
-    /// So much earlier, to have the rest for something else.
+    /// A deadline that is earlier by this time, which is reserved for something else.
     pub fn earlier_by(self, time: Duration) -> Self {
         let at = self.at.checked_sub(time).unwrap_or(self.at);
         Self { at, ..self }
     }
 
-    /// Earlier by `most`, or by a quarter of what is left where that is less.
+    /// A deadline that is earlier by `most`, or by a quarter of the remaining time if that is less.
     pub fn with_reserve(self, most: Duration) -> Self {
         self.earlier_by(most.min(self.remaining() / 4))
     }
 
-    /// The earlier of both.
+    /// The earlier of two deadlines.
     pub fn or_earlier(self, other: Self) -> Self {
         if other.at < self.at { other } else { self }
     }
 
-    /// What is left; zero when it is past.
+    /// The remaining time. Zero after the deadline.
     pub fn remaining(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// All the time there was.
+    /// The time from the start to the deadline.
     pub fn whole(self) -> Duration {
         self.at.saturating_duration_since(self.began)
     }
 }
 
-/// Makes a call until it succeeds, its error has no advice, or a pause would not end in time.
+/// Calls until a call succeeds, its error says not to retry, or the next pause would end after the
+/// deadline.
 ///
 /// # Errors
-/// The last attempt's; of one that was cut off at the deadline, the attempt's before it, which says
-/// more.
+/// The last attempt's error. If that attempt was cancelled at the deadline, the error of the
+/// attempt before it, which says more.
 pub async fn retry<T, E, F>(
     deadline: Deadline,
     call: &'static str,
@@ -135,7 +140,7 @@ where
     let mut ceilings = ceilings();
     let (mut last, mut signed_again) = (None, false);
     loop {
-        // In its own scope, so that what it waits for is known when it is cut off.
+        // The attempt has its own scope, so that what it waits for is known when it is cancelled.
         let mut attempt = pin!(WAITS_FOR.scope(RefCell::new(None), attempt()));
         let error = match tokio::time::timeout_at(deadline.at, attempt.as_mut()).await {
             Ok(Ok(done)) => return Ok(done),
@@ -169,13 +174,14 @@ where
     }
 }
 
-/// The longest pause after each attempt but the last.
+/// The longest pause after each attempt except the last.
 fn ceilings() -> impl Iterator<Item = Duration> {
     let doubled = |ceiling: &Duration| Some(*ceiling * 2);
     std::iter::successors(Some(FIRST_CEILING), doubled).take(MAX_ATTEMPTS - 1)
 }
 
-/// Full jitter: callers that failed together do not come back together. `jitter` is 0 to 1.
+/// Chooses a pause with full jitter, so that callers that failed together do not retry together.
+/// `jitter` is 0 to 1.
 fn pause(advice: RetryAdvice, ceiling: Duration, jitter: f64) -> Option<Duration> {
     match advice {
         RetryAdvice::Wait | RetryAdvice::SignAgain => Some(ceiling.mul_f64(jitter)),
@@ -185,22 +191,22 @@ fn pause(advice: RetryAdvice, ceiling: Duration, jitter: f64) -> Option<Duration
     }
 }
 
-/// A source or a store whose calls are tried again until a deadline.
+/// A source or a store whose calls are retried until a deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct Retrying<'a, T> {
     pub(crate) inner: &'a T,
     pub(crate) deadline: Deadline,
 }
 
-/// "listing timed out after 60 s": what was cut off, for a person.
+/// "listing timed out after 60 s".
 pub fn timed_out(call: &str, after: Duration) -> String {
-    // To a tenth of a second, and `60` for `60.0`.
+    // Rounds to a tenth of a second, and shows `60` instead of `60.0`.
     let seconds = (after.as_secs_f64() * 10.0).round() / 10.0;
     format!("{call} timed out after {seconds} s")
 }
 
 impl<'a, T> Retrying<'a, T> {
-    /// Wraps what makes one attempt a call.
+    /// Wraps `inner`, which makes one attempt per call.
     pub fn new(inner: &'a T, deadline: Deadline) -> Self {
         Self { inner, deadline }
     }

@@ -1,4 +1,4 @@
-//! Settings → working parts. This is the only file that knows all of them.
+//! Settings → working parts. Only this file knows all of them.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::store::bucket::BucketStore;
 use crate::store::directory::DirectoryStore;
 
 impl Config {
-    /// Makes what serves events.
+    /// Builds the dispatcher, which serves events.
     ///
     /// # Errors
-    /// [`HttpSetupError`] when there is no TLS.
+    /// [`HttpSetupError`] if the HTTP client cannot be built.
     pub fn dispatcher(self) -> Result<Dispatcher<EcsClient, ArchiveStore>, HttpSetupError> {
         let http = client(&self.http)?;
         let default_region = self.ecs.default_region.clone();
@@ -46,7 +46,7 @@ impl Config {
 }
 
 impl EcsConfig {
-    /// Makes the client of ECS.
+    /// Builds the client of ECS.
     pub fn client(self, http: reqwest::Client) -> EcsClient {
         let credentials = self.provider(http.clone());
         self.client_with(http, credentials)
@@ -69,13 +69,13 @@ impl EcsConfig {
 }
 
 impl Archive {
-    /// Makes the store.
+    /// Builds the store.
     pub fn store(self, http: reqwest::Client) -> ArchiveStore {
         self.store_with(http, None)
     }
 
-    /// The same. A bucket that ECS's credentials are good for, too, shares their provider, so that
-    /// they are fetched once for both.
+    /// Builds the store. If the bucket uses the credentials of ECS, both share a provider, so that
+    /// credentials are fetched once.
     fn store_with(
         self,
         http: reqwest::Client,

@@ -1,12 +1,13 @@
-//! A signed call of Alibaba Cloud's RPC-style APIs, in both signature schemes. Nothing here sends.
+//! Signs calls of Alibaba Cloud's RPC-style APIs, in both signature schemes. This folder sends
+//! nothing.
 
 pub mod request; // call and signature → address and headers (pure)
 pub mod signature; // canonical query → string to sign → signature (pure)
 
-/// 128 random bits in hexadecimal: unique to an attempt.
+/// 128 random bits in hexadecimal. Each attempt needs its own.
 ///
 /// # Errors
-/// When the system gives no random bytes.
+/// If the system returns no random bytes.
 pub fn nonce() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;

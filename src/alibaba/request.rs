@@ -1,4 +1,4 @@
-//! An RPC call and its signature → method, address and headers. Time and nonce are passed in.
+//! RPC call and signature → method, address and headers. The caller passes time and nonce. Pure.
 
 use jiff::Timestamp;
 use url::Url;
@@ -13,21 +13,21 @@ use crate::model::ids::{InstanceId, RegionId};
 /// Version of the ECS API.
 pub const API_VERSION: &str = "2014-05-26";
 
-/// A call of an RPC-style API, not yet signed.
+/// A call of an RPC-style API, before it is signed.
 #[derive(Debug, Clone)]
 pub struct RpcCall {
     /// Name of the operation.
     pub action: &'static str,
-    /// Version of the API it belongs to.
+    /// Version of the API that has this operation.
     pub version: &'static str,
-    /// Its parameters.
+    /// Parameters of the operation.
     pub parameters: Vec<Parameter>,
 }
 
 impl RpcCall {
-    /// Asks for the console output ECS has cached for an instance.
+    /// Gets the console output that ECS has cached for an instance.
     ///
-    /// `RemoveSymbols` is left out: the archive keeps the bytes the guest wrote.
+    /// Leaves out `RemoveSymbols`, because the archive keeps the bytes as the guest wrote them.
     pub fn get_instance_console_output(region_id: &RegionId, instance_id: &InstanceId) -> Self {
         Self {
             action: "GetInstanceConsoleOutput",
@@ -40,11 +40,12 @@ impl RpcCall {
     }
 }
 
-/// Most instances in one page of `DescribeInstances`; the API's own limit.
+/// Instances in one page of `DescribeInstances`: the API's maximum.
 const PAGE_INSTANCES: &str = "100";
 
 impl RpcCall {
-    /// Lists the instances of a region, from `next_token` of the page before on.
+    /// Lists the instances of a region, one page at a time. `next_token` comes from the page
+    /// before.
     pub fn describe_instances(region_id: &RegionId, next_token: Option<&str>) -> Self {
         let mut parameters: Vec<Parameter> = vec![
             ("MaxResults".into(), PAGE_INSTANCES.into()),
@@ -60,7 +61,7 @@ impl RpcCall {
         }
     }
 
-    /// Lists the regions the account can use.
+    /// Lists the regions that the account can use.
     pub fn describe_regions() -> Self {
         Self {
             action: "DescribeRegions",
@@ -70,23 +71,23 @@ impl RpcCall {
     }
 }
 
-/// What one attempt is signed with. Each attempt needs a new nonce, or ECS refuses it.
+/// Time and nonce of one attempt. ECS rejects a nonce that it has seen before.
 #[derive(Debug, Clone)]
 pub struct SigningContext {
-    /// Time of signing; ECS accepts 15 minutes either way.
+    /// Time of signing. ECS accepts up to 15 minutes of difference.
     pub now: Timestamp,
-    /// Unique to the attempt.
+    /// The attempt's own nonce.
     pub nonce: String,
 }
 
-/// A signed request, ready to be sent as `POST` with an empty body.
+/// A signed request, to be sent as `POST` with an empty body.
 ///
-/// There is no `Debug`: address and headers carry the security token.
+/// It has no `Debug`, because address and headers contain the security token.
 pub struct SignedRequest {
-    /// Endpoint with the canonical query.
+    /// Address of the endpoint, with the canonical query.
     pub url: Url,
-    /// Lower-case names and their values. `host` is not among them: the HTTP client writes it,
-    /// and it writes what [`host_header`] says.
+    /// Names in lower case, and values. `host` is missing, because the HTTP client adds it with the
+    /// value of [`host_header`].
     pub headers: Vec<Parameter>,
 }
 
@@ -176,7 +177,8 @@ fn sign_v1(
     }
 }
 
-/// The `Host` header a client sends for this address: the port only where it is not the scheme's.
+/// The `Host` header that a client sends for this address. It has a port only if that is not the
+/// scheme's default.
 pub fn host_header(endpoint: &Url) -> String {
     let host = endpoint.host_str().unwrap_or_default();
     match endpoint.port() {

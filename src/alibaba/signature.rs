@@ -1,7 +1,7 @@
-//! Canonical query → string to sign → signature, for both schemes Alibaba Cloud accepts.
+//! Canonical query → string to sign → signature, for both schemes that Alibaba Cloud accepts.
 //!
-//! Nothing here reads a clock or makes a nonce. Each step is proven against the worked vectors in
-//! `tests/fixtures/signing-vectors.json`, made with the official Python SDKs.
+//! The caller passes time and nonce. Tests check each step against the vectors in
+//! `tests/fixtures/signing-vectors.json`, which the official Python SDKs made.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,33 +12,36 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::credentials::Secret;
 
-/// A query parameter: name and value, neither encoded.
+/// Name and value of a query parameter, not encoded.
 pub type Parameter = (String, String);
 
-/// RFC 3986 §2.3, as the signature documents ask: letters, digits and `-_.~` stay.
-// A form encoder would write a space as `+` and leave `*`, which breaks the signature.
+/// All characters except letters, digits and `-_.~`, as RFC 3986 §2.3 and the signature documents
+/// say.
+// A form encoder would write a space as `+` and keep `*`, and the signature would not match.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// Which scheme a request is signed with.
+/// The signature scheme of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SignatureVersion {
-    /// ACS3-HMAC-SHA256, signature in the `Authorization` header; what the official SDKs send.
+    /// ACS3-HMAC-SHA256, with the signature in the `Authorization` header. The official SDKs use
+    /// it.
     #[default]
     Acs3,
-    /// HMAC-SHA1 with `SignatureVersion=1.0`, signature in the query.
+    /// HMAC-SHA1 with `SignatureVersion=1.0`, with the signature in the query.
     V1,
 }
 
-/// Percent-encodes everything but RFC 3986 unreserved characters, in upper-case hexadecimal.
+/// Percent-encodes everything except the unreserved characters of RFC 3986, with upper-case
+/// hexadecimal digits.
 pub fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// The parameters sorted by name, encoded, joined by `=` and `&`.
+/// Sorts the parameters by name, encodes them, and joins them with `=` and `&`.
 pub fn canonical_query(parameters: &[Parameter]) -> String {
     let mut sorted: Vec<_> = parameters.iter().collect();
     sorted.sort();
@@ -53,7 +56,7 @@ pub fn canonical_query(parameters: &[Parameter]) -> String {
 pub mod v1 {
     use super::*;
 
-    /// `METHOD&%2F&` and the canonical query, encoded once more.
+    /// `METHOD&%2F&`, and then the canonical query, encoded once more.
     pub fn string_to_sign(method: &str, canonical_query: &str) -> String {
         format!(
             "{method}&{}&{}",
@@ -62,7 +65,7 @@ pub mod v1 {
         )
     }
 
-    /// Base64 of the HMAC-SHA1 whose key is the secret and a `&`.
+    /// Base64 of the HMAC-SHA1. Its key is the secret, followed by `&`.
     pub fn signature(secret: &Secret, string_to_sign: &str) -> String {
         let key = format!("{}&", secret.expose());
         BASE64_STANDARD.encode(hmac::<Hmac<Sha1>>(key.as_bytes(), string_to_sign))
@@ -73,12 +76,12 @@ pub mod v1 {
 pub mod acs3 {
     use super::*;
 
-    /// The scheme's name, as in the `Authorization` header.
+    /// Name of the scheme in the `Authorization` header.
     pub const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
-    /// Method, path, query, headers, their names, and the payload's digest, a line each.
+    /// Method, path, query, headers, their names and the payload's digest, each on its own line.
     ///
-    /// `headers` are lower-case names and their values; all given here are signed.
+    /// `headers` are names in lower case, and values. All of them are signed.
     pub fn canonical_request(
         method: &str,
         canonical_query: &str,
@@ -95,19 +98,19 @@ pub mod acs3 {
         format!("{method}\n/\n{canonical_query}\n{lines}\n{names}\n{payload_sha256}")
     }
 
-    /// The names of the headers, sorted and joined by `;`.
+    /// Names of the headers, sorted and joined with `;`.
     pub fn signed_headers(headers: &[Parameter]) -> String {
         let mut names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names.join(";")
     }
 
-    /// The scheme's name and the canonical request's digest.
+    /// Name of the scheme, and digest of the canonical request.
     pub fn string_to_sign(canonical_request: &str) -> String {
         format!("{ALGORITHM}\n{}", sha256_hex(canonical_request.as_bytes()))
     }
 
-    /// Lower-case hexadecimal HMAC-SHA256; the key is the secret as it is.
+    /// HMAC-SHA256 in lower-case hexadecimal. Its key is the secret.
     pub fn signature(secret: &Secret, string_to_sign: &str) -> String {
         hex::encode(hmac::<Hmac<Sha256>>(
             secret.expose().as_bytes(),
@@ -124,13 +127,13 @@ pub mod acs3 {
     }
 }
 
-/// Lower-case hexadecimal SHA-256.
+/// SHA-256 in lower-case hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
 fn hmac<M: hmac::Mac + hmac::KeyInit>(key: &[u8], message: &str) -> Vec<u8> {
-    // HMAC takes keys of any length; only other MACs of this trait refuse some.
+    // HMAC accepts keys of any length. The trait's error is for other algorithms.
     #[allow(clippy::expect_used)]
     let mut mac = <M as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message.as_bytes());

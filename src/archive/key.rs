@@ -11,25 +11,25 @@ use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
 use crate::model::update_time::UpdateTime;
 
-/// How the file name of every archived console ends.
+/// End of every record's key.
 pub const LOG_SUFFIX: &str = ".log.gz";
 
-/// Stands where the time would, when ECS reported none that can be read. It sorts after every
-/// time, and it is constant: a capture time in its place would store a redelivered event twice.
+/// Replaces the time in a key if ECS reported no readable one. It sorts after every time. It is
+/// constant, because with the time of capture, a redelivered event would be stored twice.
 const UNDATED: &str = "undated";
 
-/// How the file name of every marker ends.
+/// End of every marker's key.
 const MARKER_SUFFIX: &str = ".none.json";
 
-/// How the file name of every verdict ends.
+/// End of every verdict's key.
 const VERDICT_SUFFIX: &str = ".verdict.json";
 
-/// SHA-256 of the console bytes, before compression; or of a marker's.
+/// SHA-256 of the uncompressed console, or of the bytes of a marker, verdict or failed event.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ConsoleDigest([u8; 32]);
 
-/// A text that is no SHA-256 in hexadecimal digits.
+/// The text is not a SHA-256 in lower-case hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("expected the 64 hexadecimal digits of a SHA-256")]
 pub struct InvalidDigest;
@@ -58,13 +58,13 @@ fn is_lower_hex(byte: u8) -> bool {
 }
 
 impl ConsoleDigest {
-    /// The digest of these console bytes.
+    /// Computes the digest of these bytes.
     pub fn of(plain: &[u8]) -> Self {
         Self(Sha256::digest(plain).into())
     }
 
-    /// The first 12 hexadecimal digits (48 bits), as in a key. Two different consoles of one
-    /// instance and one update time share them with a chance of one in 2.8 × 10¹⁴.
+    /// The first 12 hexadecimal digits (48 bits), as used in keys. Two different consoles of one
+    /// instance and one update time have the same ones with a probability of one in 2.8 × 10¹⁴.
     pub fn short(&self) -> ShortDigest {
         let mut hex = self.to_string();
         hex.truncate(ShortDigest::LEN);
@@ -102,30 +102,30 @@ impl fmt::Display for ShortDigest {
     }
 }
 
-/// Ends the name of a record whose bytes are not the console's: what ECS sent in its place could not
-/// be decoded, and is kept as it came. A console with these very bytes is another record.
+/// End of the name of an undecoded record: ECS sent a text that is not Base64, and the record keeps
+/// that text. The suffix keeps it apart from a console with the same bytes.
 const UNDECODED: &str = "-undecoded";
 
-/// Where one console output is kept: `{instance_id}/{last_update_time}-{digest}.log.gz`, below
-/// the prefix of the archive; with `-undecoded` behind the digest where it could not be decoded.
+/// Key of a record: `{instance_id}/{last_update_time}-{digest}.log.gz`, below the archive's prefix.
+/// `-undecoded` follows the digest if the console could not be decoded.
 ///
-/// One update time can come with growing bytes, so the digest is part of the key: the same
-/// console is always the same object and different bytes never meet, with no conditional write
-/// to rely on. Keys of one instance sort by time.
+/// ECS can return more bytes with the same update time, so the digest is part of the key. The same
+/// console always gets the same key, and different consoles never do. So no conditional write is
+/// needed. The keys of one instance sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordKey {
     /// The instance whose console it is.
     pub instance_id: InstanceId,
-    /// `LastUpdateTime` as reported; `None` when it was missing or unreadable.
+    /// `LastUpdateTime` as reported. `None` if it was missing or unreadable.
     pub last_update_time: Option<UpdateTime>,
-    /// Of the bytes that are kept, before compression.
+    /// Digest of the uncompressed bytes.
     pub digest: ShortDigest,
-    /// The bytes are the text that ECS sent, which is not Base64.
+    /// Whether the bytes are the text that ECS sent because it is not Base64.
     pub is_undecoded: bool,
 }
 
 impl RecordKey {
-    /// Where a console goes.
+    /// The key for a console.
     pub fn of(instance_id: &InstanceId, console: &ConsoleOutput) -> Self {
         Self {
             instance_id: instance_id.clone(),
@@ -135,8 +135,7 @@ impl RecordKey {
         }
     }
 
-    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key: an archive
-    /// may hold objects this version does not know.
+    /// Parses an object key. `None` if it is not a record's key: an archive may hold other objects.
     pub fn parse(object_key: &str) -> Option<Self> {
         let (instance_id, name) = object_key.split_once('/')?;
         let name = name.strip_suffix(LOG_SUFFIX)?;
@@ -155,12 +154,13 @@ impl RecordKey {
         (key.to_string() == object_key).then_some(key)
     }
 
-    /// What the keys of all records of one instance start with.
+    /// Prefix of all keys of one instance.
     pub fn instance_prefix(instance_id: &InstanceId) -> String {
         format!("{instance_id}/")
     }
 
-    /// The part that tells the records of one instance apart: `20180322T100457-0123456789ab`.
+    /// The part after the instance ID, such as `20180322T100457-0123456789ab`. Unique within an
+    /// instance.
     pub fn name(&self) -> String {
         let end = if self.is_undecoded { UNDECODED } else { "" };
         match self.last_update_time {
@@ -176,26 +176,26 @@ impl fmt::Display for RecordKey {
     }
 }
 
-/// Where it is kept that an instance had no console output:
-/// `{instance_id}/{time}-{reason}-{digest}.none.json`.
+/// Key of a marker: `{instance_id}/{time}-{reason}-{digest}.none.json`. A marker says that an
+/// instance had no console output.
 ///
-/// The time is the event's, in UTC and marked so; records carry the wall clock of ECS. The digest
-/// is the marker's own, so that the same event leaves the same marker at each delivery, and
-/// different markers never meet.
+/// The time is the time of the event, in UTC, and ends in `Z`. (Records have the wall clock of
+/// ECS.) The digest is of the marker's own bytes. So each delivery of an event gives the same
+/// marker, and different markers never have the same key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarkerKey {
-    /// The instance that had none.
+    /// The instance that had no console output.
     pub instance_id: InstanceId,
-    /// When, to the second.
+    /// Time of the event, to the second.
     pub time: Timestamp,
-    /// Why.
+    /// Why there was no console output.
     pub reason: NoConsole,
-    /// Of the marker's bytes.
+    /// Digest of the marker's bytes.
     pub digest: ShortDigest,
 }
 
 impl MarkerKey {
-    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    /// Parses an object key. `None` if it is not a marker's key.
     pub fn parse(object_key: &str) -> Option<Self> {
         let (instance_id, name) = object_key.split_once('/')?;
         let mut parts = name.strip_suffix(MARKER_SUFFIX)?.split('-');
@@ -208,7 +208,7 @@ impl MarkerKey {
         (key.to_string() == object_key).then_some(key)
     }
 
-    /// The part that tells the markers of one instance apart.
+    /// The part after the instance ID. Unique within an instance.
     pub fn name(&self) -> String {
         let time = self.time.strftime("%Y%m%dT%H%M%SZ");
         format!("{time}-{}-{}", self.reason.as_str(), self.digest)
@@ -221,24 +221,25 @@ impl fmt::Display for MarkerKey {
     }
 }
 
-/// Where it is kept what a record shows of an event as of the end, where the record's metadata does
-/// not say it: `{instance_id}/{record's name}.{freshness}-{digest}.verdict.json`.
+/// Key of a verdict: `{instance_id}/{record's name}.{freshness}-{digest}.verdict.json`. A verdict
+/// gives a record's final freshness for an event, if the record's metadata does not.
 ///
-/// A record is never replaced, so what was not known when it was first stored stands beside it.
-/// The key says it, too, so that who lists needs to read nothing. The digest is the verdict's own:
-/// the same event leaves the same verdict at each delivery, and different verdicts never meet.
+/// A record is never replaced, so what becomes known later is stored beside it. The key contains
+/// the freshness, so that a listing need not read the object. The digest is of the verdict's own
+/// bytes: each delivery of an event gives the same verdict, and different verdicts never have the
+/// same key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerdictKey {
-    /// The record it is about.
+    /// The record that is judged.
     pub record: RecordKey,
-    /// What that shows.
+    /// The record's final freshness.
     pub freshness: Freshness,
-    /// Of the verdict's bytes.
+    /// Digest of the verdict's bytes.
     pub digest: ShortDigest,
 }
 
 impl VerdictKey {
-    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    /// Parses an object key. `None` if it is not a verdict's key.
     pub fn parse(object_key: &str) -> Option<Self> {
         let (record, verdict) = object_key.strip_suffix(VERDICT_SUFFIX)?.rsplit_once('.')?;
         let (freshness, digest) = verdict.split_once('-')?;
@@ -265,21 +266,21 @@ impl fmt::Display for VerdictKey {
     }
 }
 
-/// What the keys of all failed events start with. No instance has that name.
+/// Prefix of the keys of all failed events. It is not a valid instance ID.
 pub const FAILED_PREFIX: &str = "failed/";
 
-/// Where an event is kept that failed for good: `failed/{error_type}-{digest}.json`. The digest is
-/// the object's own, so that an event that fails again in the same way is kept once.
+/// Key of a failed event: `failed/{error_type}-{digest}.json`. The digest is of the object's own
+/// bytes, so an event that fails again in the same way is kept once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedKey {
-    /// As alarms see it.
+    /// The error type, as in logs and alarms.
     pub error_type: String,
-    /// Of the object's bytes.
+    /// Digest of the object's bytes.
     pub digest: ShortDigest,
 }
 
 impl FailedKey {
-    /// Reads back what [`Display`](fmt::Display) writes. `None` for any other object key.
+    /// Parses an object key. `None` if it is not a failed event's key.
     pub fn parse(object_key: &str) -> Option<Self> {
         let name = object_key.strip_prefix(FAILED_PREFIX)?;
         let (error_type, digest) = name.strip_suffix(".json")?.split_once('-')?;

@@ -1,4 +1,4 @@
-//! Console bytes ⇄ gzip, and what is written beside them; markers where there are none.
+//! Console bytes ⇄ gzip file with metadata. Also markers, verdicts and failed events.
 
 mod reading;
 
@@ -21,34 +21,34 @@ use crate::model::ids::{AccountId, RegionId};
 use crate::store::Object;
 pub use reading::{CheckedObject, Fault, MAX_PLAIN_BYTES, read, unpack};
 
-/// Media type of a record. There is no content encoding: the object is a gzip file everywhere,
-/// and no reader unpacks it behind its user's back.
+/// Media type of a record. There is no `Content-Encoding`, so no client decompresses the object
+/// without being asked.
 pub const CONTENT_TYPE: &str = "application/gzip";
 
 // Level 9 makes a serial console less than 1 % smaller and takes more than twice as long.
 const LEVEL: Compression = Compression::new(6);
-/// RFC 1952's "unknown", so that the header does not tell one build from another.
+/// "Unknown" in RFC 1952. So the header is the same for each build of this program.
 const OS_UNKNOWN: u8 = 255;
 
-/// Longest metadata value, in bytes as stored; S3 allows 2 KB for all of them.
+/// Longest metadata value as stored, in bytes. S3 allows 2 KB for all values together.
 const MAX_METADATA_VALUE_BYTES: usize = 256;
 
-/// Metadata `console-encoding` of a record that is what ECS sent in place of Base64.
+/// Metadata `console-encoding` of a record whose console could not be decoded.
 pub const UNDECODED: &str = "base64-undecoded";
 
 /// A console output ready to be stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Where it goes.
+    /// The object's key.
     pub key: RecordKey,
-    /// What is stored there.
+    /// The object to store.
     pub object: Object,
     /// Length of the console before compression, in bytes.
     pub plain_bytes: usize,
 }
 
 impl Record {
-    /// Packs a console output, with all that is known about it as metadata.
+    /// Packs a console output, with everything known about it as metadata.
     pub fn new(
         event: &InstanceEvent,
         region_id: &RegionId,
@@ -101,20 +101,19 @@ impl Record {
     }
 }
 
-/// A small object that says why an instance had no console output, so that "none" is told apart
-/// from "never tried". Guests' bytes are never in it.
+/// An object that says why an instance had no console output. Without it, "no output" would look
+/// like "never asked". It contains no bytes of the guest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Marker {
-    /// Where it goes.
+    /// The object's key.
     pub key: MarkerKey,
-    /// What is stored there.
+    /// The object to store.
     pub object: Object,
 }
 
 impl Marker {
-    /// Says that there was none for this event, and why. The same event gives the same bytes at
-    /// each delivery. `now` counts only where the event has no time: its day, where the event has
-    /// an ID, and else the second.
+    /// Builds the marker for an event. Each delivery of an event gives the same bytes. `now` is
+    /// used only if the event has no time: its day if the event has an ID, otherwise its second.
     pub fn new(
         event: &InstanceEvent,
         region_id: &RegionId,
@@ -123,13 +122,13 @@ impl Marker {
         now: Timestamp,
     ) -> Self {
         let time = match (event.occurred_at, &event.cause) {
-            // A key's time has no sign, and what an event says may be any.
+            // A key's time has no sign, but an event may claim a time before 1970.
             (Some(time), _) => time.max(Timestamp::UNIX_EPOCH),
-            // An event is delivered more than once, and a sweep comes by often: one marker a day
-            // says it.
+            // An event can be delivered more than once, and sweeps repeat. One marker a day is
+            // enough.
             (None, Cause::Sweep) => start_of_day(now),
             (None, _) if event.event_id.is_some() => start_of_day(now),
-            // Of an instance that ECS does not know there is nothing new at the next try.
+            // ECS does not know this instance. Asking again the same day says nothing new.
             (None, Cause::Manual) if reason == NoConsole::NotFound => start_of_day(now),
             (None, _) => now,
         };
@@ -157,18 +156,17 @@ impl Marker {
     }
 }
 
-/// A small object that says what a record shows of an event as of the end, where the record's
-/// metadata does not.
+/// An object that gives a record's final freshness for an event, if the record's metadata does not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Where it goes.
+    /// The object's key.
     pub key: VerdictKey,
-    /// What is stored there.
+    /// The object to store.
     pub object: Object,
 }
 
 impl Verdict {
-    /// Says what `record` shows of the event. The same event gives the same bytes at each delivery.
+    /// Builds the verdict on `record` for an event. Each delivery of an event gives the same bytes.
     pub fn new(event: &InstanceEvent, record: RecordKey, freshness: Freshness) -> Self {
         let json = serde_json::json!({
             "record": record.to_string(),
@@ -199,12 +197,12 @@ fn json_object(json: &serde_json::Value) -> (Object, ShortDigest) {
     (object, digest)
 }
 
-/// An event that failed for good, kept to be served again.
+/// An event that failed permanently, kept so that it can be replayed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FailedEvent {
-    /// Where it goes.
+    /// The object's key.
     pub key: FailedKey,
-    /// What is stored there.
+    /// The object to store.
     pub object: Object,
 }
 
@@ -215,7 +213,7 @@ struct FailedJson {
 }
 
 impl FailedEvent {
-    /// Keeps an event's text and how it failed.
+    /// Packs an event's text and the type of its error.
     pub fn new(event: &str, error_type: &str, failed_at: Timestamp) -> serde_json::Result<Self> {
         let mut body = serde_json::to_vec_pretty(&FailedJson {
             error_type: error_type.to_owned(),
@@ -235,10 +233,10 @@ impl FailedEvent {
         Ok(Self { key, object })
     }
 
-    /// The event's text in an object's body.
+    /// Reads the event's text from the body of a stored object.
     ///
     /// # Errors
-    /// When the body was not written by [`new`](Self::new).
+    /// If the body was not written by [`new`](Self::new).
     pub fn read(body: &[u8]) -> serde_json::Result<String> {
         serde_json::from_slice(body).map(|FailedJson { event, .. }| event)
     }
@@ -249,8 +247,8 @@ fn start_of_day(time: Timestamp) -> Timestamp {
     Timestamp::from_second(seconds - seconds.rem_euclid(86_400)).unwrap_or(time)
 }
 
-/// Compresses. The same bytes give the same bytes, on every machine: no time, no name, no
-/// operating system in the header.
+/// Compresses with gzip. The same bytes give the same file on every machine: the header has no
+/// time, name or operating system.
 pub fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzBuilder::new()
         .mtime(0)
@@ -260,7 +258,7 @@ pub fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// A text as header values allow it: printable ASCII stays, the rest and `%` are percent-encoded.
+/// Encodes a text for a header: printable ASCII stays, everything else and `%` is percent-encoded.
 fn metadata_value(text: &str) -> String {
     let mut value = String::new();
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! The function: settings → clients → invocations.
+//! The function: settings → parts → invocations.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,8 @@ use ecs_console_archiver::config::{Config, Environment, Host};
 use ecs_console_archiver::hosts::{lambda, server};
 use ecs_console_archiver::log::{self, LogConfig};
 
-// One thread: a Lambda sandbox has one invocation at a time, and starting more costs time.
+// One thread is enough: a Lambda sandbox serves one invocation at a time, and starting more threads
+// takes time.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let environment = Environment::of_process();
@@ -14,7 +15,7 @@ async fn main() -> ExitCode {
     match serve(&environment).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Each problem with the settings is a line.
+            // Each problem gets its own line.
             for line in error.to_string().lines() {
                 tracing::error!("cannot start: {line}");
             }

@@ -1,80 +1,82 @@
-//! Whether the body of an answer is one whole document. One that was cut, or is somebody else's
-//! page, must not be taken for a shorter one: the SDK reads XML up to where it can. Pure.
+//! Checks whether the body of an answer is one whole document. Otherwise a truncated answer could
+//! pass for a shorter one, because the SDK reads XML as far as it can. Another service's page could
+//! pass, too. Pure.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-/// Most bytes of an answer that the AWS SDK reads at once: all but objects. The longest that is
-/// expected is a page of a listing, of 1000 keys with 1024 bytes each, which XML may spell with six.
+/// Most bytes of an answer that the AWS SDK reads at once. Does not apply to objects. The longest
+/// expected answer is a page of a listing: 1000 keys of 1024 bytes each, for which XML may need six
+/// bytes a byte.
 pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-/// Most bytes of an object that are passed on: more than any reader takes, who says better what is
-/// wrong with it.
+/// Most bytes of an object that are passed on. It is more than any reader accepts, because the
+/// reader has the better error message.
 pub const MAX_OBJECT_BYTES: usize = 65 << 20;
 
-/// How deep elements may lie. Answers of services have a handful of levels, and the SDK takes time
-/// by the square of them.
+/// How deep elements may be nested. Answers of services have a few levels. The SDK's time grows
+/// with the square of the depth.
 const MAX_DEPTH: usize = 32;
 
-/// What the body of an answer that reports success must be.
+/// What the body of a success answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// An object, which the caller reads piece by piece, and bounds.
+    /// An object. The caller reads it in pieces, and limits its length.
     Object,
-    /// XML with this root, and with one of these elements right below it.
+    /// XML with this root element, and at least one of these elements directly below it.
     Xml(&'static str, &'static [&'static str]),
     /// A JSON object.
     Json,
     /// No body.
     Nothing,
-    /// Whatever it is: nothing, or XML that is whole.
+    /// An empty body, or any whole XML document.
     Any,
 }
 
-/// What a request asked for, as far as it says what its answer must be.
+/// The parts of a request that decide what its answer must be.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// Query of the address.
+    /// Query of the request's address.
     pub query: String,
-    /// `x-amz-target`: the operation of a JSON protocol.
+    /// Header `x-amz-target`: the operation of a JSON protocol.
     pub target: String,
 }
 
-/// Why a body is not what was asked for.
+/// Why a body is not the expected answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// A proxy's, a portal's or another service's.
+    /// It is a web page of a proxy, a portal or another service.
     #[error("a web page, which is not an answer of this service")]
     WebPage,
-    /// It ends too early, or something follows it.
+    /// It ends too early, or more bytes follow its end.
     #[error("an answer that is cut off or not well-formed")]
     NotWhole,
-    /// No body at all.
+    /// It is empty, but a body is expected.
     #[error("an empty answer")]
     Empty,
-    /// Another document.
+    /// It is another kind of document.
     #[error("an answer to another question")]
     Other,
-    /// More than any answer has.
+    /// It is longer than any answer of the service.
     #[error("an answer of more than {MAX_ANSWER_BYTES} bytes, which is not read")]
     TooLong,
-    /// The connection ended before the answer did.
+    /// The connection ended before the answer did. Holds the cause.
     #[error("an answer that was cut off ({0})")]
     Cut(String),
 }
 
-/// A flaw, and the status that came with it. It is the cause of the SDK's error.
+/// A flawed answer. The SDK returns it as the cause of its error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{flaw}")]
 pub struct FlawedAnswer {
-    /// HTTP status.
+    /// HTTP status of the answer.
     pub status: u16,
     /// What is wrong.
     pub flaw: Flaw,
 }
 
 impl FlawedAnswer {
-    /// The one that an error comes of.
+    /// Finds a flawed answer among the causes of an error.
     pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -87,10 +89,10 @@ impl FlawedAnswer {
     }
 }
 
-/// Holds the body of an answer that reports success against what it must be.
+/// Checks the body of a success answer.
 ///
 /// # Errors
-/// [`Flaw`].
+/// [`Flaw`] if it is not the expected answer.
 pub fn check(expected: Expected, body: &[u8]) -> Result<(), Flaw> {
     match expected {
         Expected::Object => Ok(()),
@@ -116,19 +118,19 @@ pub fn check(expected: Expected, body: &[u8]) -> Result<(), Flaw> {
     }
 }
 
-/// The outermost elements of a document.
+/// The two outermost levels of an XML document.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outline<'a> {
-    /// Name of the root.
+    /// Local name of the root element.
     pub root: &'a str,
-    /// Names of the elements right below it, as they come.
+    /// Local names of the elements directly below it, in document order.
     pub children: Vec<&'a str>,
 }
 
-/// Reads XML to its end.
+/// Parses XML to its end.
 ///
 /// # Errors
-/// [`Flaw`] where it is not one well-formed document.
+/// [`Flaw`] if the body is not one well-formed document.
 pub fn xml(body: &[u8]) -> Result<Outline<'_>, Flaw> {
     let read = std::str::from_utf8(body).ok().and_then(outline);
     match read {
@@ -137,7 +139,7 @@ pub fn xml(body: &[u8]) -> Result<Outline<'_>, Flaw> {
     }
 }
 
-/// Whether a body is a web page, whole or not.
+/// Whether a body is a web page, complete or not.
 pub fn is_web_page(body: &[u8]) -> bool {
     let start = &body[..body.len().min(1024)];
     let start = String::from_utf8_lossy(start).to_ascii_lowercase();
@@ -152,7 +154,7 @@ fn flaw_of(body: &[u8]) -> Flaw {
     }
 }
 
-/// `None` where it is not one well-formed document.
+/// The outline of a well-formed document. `None` for anything else.
 fn outline(text: &str) -> Option<Outline<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::from_str(text);
@@ -171,7 +173,7 @@ fn outline(text: &str) -> Option<Outline<'_>> {
         }
         match event {
             Event::Start(_) => depth += 1,
-            Event::End(_) => depth -= 1, // The reader refuses an end that nothing began.
+            Event::End(_) => depth -= 1, // The reader rejects an end tag without a start tag.
             Event::Text(text) if depth == 0 && !text.trim_ascii().is_empty() => return None,
             Event::CData(_) | Event::GeneralRef(_) if depth == 0 => return None,
             Event::GeneralRef(entity) => {
@@ -191,7 +193,7 @@ fn outline(text: &str) -> Option<Outline<'_>> {
     Some(Outline { root, children })
 }
 
-/// The local name of an element that begins here; `None` where its attributes are ill-formed.
+/// The local name of an element that begins here. `None` if its attributes are malformed.
 fn name_at<'a>(text: &'a str, begin: u64, element: &BytesStart<'_>) -> Option<&'a str> {
     if element.attributes().any(|attribute| attribute.is_err()) {
         return None;

@@ -1,5 +1,5 @@
-//! The one HTTP client of the process, for ECS and, through an adapter, for the AWS SDK: one
-//! connection pool, one TLS provider, one set of trusted certificates.
+//! The only HTTP client of the process. ECS calls use it directly, and the AWS SDK through an
+//! adapter. So there is one connection pool, one TLS provider and one set of trusted certificates.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -25,39 +25,40 @@ use answer::{Asked, Expected, Flaw, FlawedAnswer, MAX_ANSWER_BYTES};
 pub use proxies::Proxies;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two pieces of an answer, not for the whole of it.
+/// Limit between two pieces of an answer, not for the whole answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What can go wrong before the first request.
+/// The HTTP client cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up: {0}")]
 pub struct HttpSetupError(String);
 
-/// Those of the one client, for errors that are to name what stands between.
+/// The client's proxies. Error messages name the proxy of a request.
 static PROXIES: OnceLock<Proxies> = OnceLock::new();
 
-/// How services are reached.
+/// How the client reaches services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// What stands between this program and them.
+    /// The proxies in front of the services.
     pub proxies: Proxies,
-    /// Certificates of authorities that are trusted besides the built-in ones, in DER.
+    /// Certificates of authorities that are trusted besides the built-in ones, as DER.
     pub extra_roots: Vec<CertificateDer<'static>>,
 }
 
-/// Makes the client.
+/// Builds the HTTP client.
 ///
-/// Trust comes from the Mozilla roots built into the program: reading the system's store costs
-/// milliseconds of every cold start. The roots of `options` come on top, because one process speaks
-/// to a store with a private authority and to ECS with a public one.
+/// It trusts the Mozilla roots that are built into the program, because reading the system's store
+/// costs milliseconds at every cold start. It trusts the roots of `options` too, because one
+/// process may use a store with a private authority and ECS with a public one.
 ///
 /// # Errors
-/// [`HttpSetupError`] when a certificate cannot be a root, or when TLS cannot be set up, which is a
+/// [`HttpSetupError`] if a certificate cannot be a root. Also if TLS cannot be set up, which is a
 /// defect of the build.
 pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> {
     let failed = |error: &dyn std::fmt::Display| HttpSetupError(error.to_string());
-    let _ = PROXIES.set(options.proxies.clone()); // Those of the first client: there is one.
+    // The process has one client, so the first call sets them.
+    let _ = PROXIES.set(options.proxies.clone());
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
@@ -72,7 +73,7 @@ pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> 
             .with_no_client_auth();
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none()) // A signature is good for one host only.
+        .redirect(reqwest::redirect::Policy::none()) // A signature is valid for one host only.
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .timeout(ATTEMPT_TIMEOUT)
@@ -82,25 +83,26 @@ pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> 
             env!("CARGO_PKG_VERSION")
         ))
         .dns_resolver(Arc::new(Resolver))
-        .no_proxy() // Not by the client's own reading of the environment, …
-        .proxy(options.proxies.clone().into_rule()) // … but by the settings.
+        .no_proxy() // The client must not read the environment itself,
+        .proxy(options.proxies.clone().into_rule()) // because the settings have the proxies.
         .build()
         .map_err(|error| failed(&error))
 }
 
-/// The same client, as the AWS SDK wants it. `clock` learns the time of each answer. `expected` says
-/// what an answer that reports success must be.
+/// Adapts the client for the AWS SDK. `clock` learns the time from each answer. `expected` says
+/// what the success answer to a request must be.
 ///
-/// No answer takes more memory than [`MAX_ANSWER_BYTES`], but for an object's: that is passed on piece
-/// by piece, up to [`answer::MAX_OBJECT_BYTES`]. One that is longer, cut or not what was asked for is a [`FlawedAnswer`].
+/// No answer uses more memory than [`MAX_ANSWER_BYTES`]. Objects are an exception: they are passed
+/// on in pieces, up to [`answer::MAX_OBJECT_BYTES`]. An answer that is too long, truncated or not
+/// the expected one becomes a [`FlawedAnswer`].
 pub fn sdk_client(
     client: reqwest::Client,
     clock: Clock,
     expected: fn(&Asked) -> Expected,
 ) -> SharedHttpClient {
     http_client_fn(move |settings, _components| {
-        // The clients of the archive and the queue set neither; what looks for instance metadata
-        // does, because off its cloud nothing answers.
+        // The clients of the archive and the queue set neither limit. The look-up of instance
+        // metadata sets them, because nothing answers it outside of its cloud.
         let limits = [settings.connect_timeout(), settings.read_timeout()];
         SharedHttpConnector::new(SdkConnector {
             client: client.clone(),
@@ -176,7 +178,7 @@ impl HttpConnector for SdkConnector {
     }
 }
 
-/// An answer with its whole body. Of an error only the beginning counts.
+/// Reads an answer completely. Only the beginning of an error answer matters.
 async fn collected(
     mut response: reqwest::Response,
 ) -> Result<(http::response::Parts, Vec<u8>), Flaw> {
@@ -196,7 +198,7 @@ async fn collected(
             Err(error) if is_success => {
                 return Err(Flaw::Cut(cause(error)));
             }
-            Err(_) => break, // Its status says enough.
+            Err(_) => break, // The status of an error answer is enough.
         }
     }
     let (head, _) = http::Response::from(response).into_parts();
@@ -211,8 +213,8 @@ fn connector_error(error: reqwest::Error) -> ConnectorError {
     }
 }
 
-/// What happened, and at which proxy where one stands before the address. The address itself is left
-/// out, since it may carry a token.
+/// Describes a failed request, and names the proxy if one was used. Leaves out the address, which
+/// may contain a token.
 pub fn cause(error: reqwest::Error) -> String {
     let proxies = PROXIES.get();
     let proxy = error.url().and_then(|url| proxies?.before(url));
@@ -220,7 +222,8 @@ pub fn cause(error: reqwest::Error) -> String {
     let at_proxy = match proxy.filter(|_| is_on_the_way) {
         Some(proxy) => {
             let port = proxy.port_or_known_default().unwrap_or_default();
-            let host = proxy.host_str().unwrap_or_default(); // A password may be in its address.
+            // Only the host is shown, because the address may contain a password.
+            let host = proxy.host_str().unwrap_or_default();
             format!(" (by the proxy {host}:{port}; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY)")
         }
         None => String::new(),
@@ -228,9 +231,9 @@ pub fn cause(error: reqwest::Error) -> String {
     innermost(&error.without_url()) + &at_proxy
 }
 
-/// Looks names up as the system does, but for `localhost` and names below it: RFC 6761 §6.3 gives
-/// those to loopback, and not every system's library does. An S3-compatible server on the same
-/// machine can then be addressed in virtual-hosted style.
+/// Resolves names as the system does, except `localhost` and names below it: RFC 6761 §6.3 reserves
+/// them for loopback, but some system libraries do not follow it. So an S3-compatible server on the
+/// same machine can be addressed in virtual-hosted style.
 struct Resolver;
 
 impl Resolve for Resolver {
@@ -241,14 +244,14 @@ impl Resolve for Resolver {
                 let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
                 return Ok(Box::new(std::iter::once(loopback)) as Addrs);
             }
-            // Port 0: the client puts in the address's own.
+            // The client replaces port 0 by the port of the address.
             let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
 
-/// The innermost cause of an error says what happened.
+/// The message of the innermost cause, which says what happened.
 pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

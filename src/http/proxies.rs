@@ -1,4 +1,4 @@
-//! Which proxy stands before an address: the one place that decides it, for every request (pure).
+//! Selects the proxy for an address. Every request uses this one place. Pure.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-/// The proxies of the environment, as curl and the SDKs read them.
+/// The proxies of the environment, with the same rules as curl and the SDKs.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// For `http://` addresses.
     pub http: Option<Url>,
-    /// For `https://` addresses, which they are asked to connect to.
+    /// For `https://` addresses. The proxy is asked to tunnel them with `CONNECT`.
     pub https: Option<Url>,
-    /// What is reached without: hosts, domains, addresses and networks.
+    /// Addresses that are reached without a proxy.
     exceptions: Vec<Exception>,
 }
 
@@ -21,17 +21,17 @@ pub struct Proxies {
 enum Exception {
     /// `*`
     Everything,
-    /// A host, and every name below it; with a port, that port only.
+    /// A host and every name below it. If there is a port, only that port.
     Domain(String, Option<u16>),
-    /// An address, or a network.
+    /// An address or a network. If there is a port, only that port.
     Network(IpNet, Option<u16>),
 }
 
-/// The metadata services of Alibaba Cloud and of AWS. What is asked there is about this machine, and
-/// a proxy would answer for its own.
+/// The metadata services of Alibaba Cloud and AWS. They answer about the machine that asks, so a
+/// proxy would get answers about itself.
 const METADATA: [&str; 3] = ["100.100.100.200", "169.254.0.0/16", "fd00:ec2::/32"];
 
-/// A password may be in an address.
+/// Leaves out the addresses, because they may contain passwords.
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = |url: &Option<Url>| Some(url.as_ref()?.host_str()?.to_owned());
@@ -44,8 +44,9 @@ impl fmt::Debug for Proxies {
 }
 
 impl Proxies {
-    /// The proxies but for what `no_proxy` lists: `example.com,.internal,10.0.0.0/8,[::1]:8080,*`.
-    /// What is not one of these forms is left out, as curl does.
+    /// Builds the rules. `no_proxy` lists exceptions:
+    /// `example.com,.internal,10.0.0.0/8,[::1]:8080,*`. Like curl, it ignores words of any other
+    /// form.
     pub fn new(http: Option<Url>, https: Option<Url>, no_proxy: &str) -> Self {
         let words = no_proxy.split([',', ' ']).map(str::trim);
         let words = words.filter(|word| !word.is_empty()).chain(METADATA);
@@ -56,14 +57,15 @@ impl Proxies {
         }
     }
 
-    /// The same, and this host is reached without, too.
+    /// Adds the host of this address to the exceptions.
     pub fn without(mut self, url: &Url) -> Self {
         let host = url.host_str().and_then(Exception::parse);
         self.exceptions.extend(host);
         self
     }
 
-    /// What stands before this address; never before loopback and the metadata services.
+    /// Returns the proxy for an address. `None` for loopback, the metadata services and the
+    /// exceptions.
     pub fn before(&self, url: &Url) -> Option<&Url> {
         let proxy = match url.scheme() {
             "http" => self.http.as_ref(),

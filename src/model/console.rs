@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::InstanceId;
 
-/// Longest text that is taken over from an answer, beside the console itself. It goes into
-/// metadata, logs and messages of a queue.
+/// Longest text that is kept of an answer besides the console, in bytes. It goes into metadata,
+/// logs and queue messages.
 pub const MAX_WORD_BYTES: usize = 256;
 
 /// The console output ECS has cached for an instance.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConsoleOutput {
-    /// What the guest wrote: bytes, in no encoding one could rely on. May be empty.
+    /// What the guest wrote, as bytes. No encoding is guaranteed. May be empty.
     pub plain: Vec<u8>,
-    /// `plain` is the text of `ConsoleOutput` as it came, because it is not Base64.
+    /// Whether `plain` is the text of `ConsoleOutput` as it came, because it is not Base64.
     pub is_undecoded: bool,
-    /// `LastUpdateTime` as received, at most [`MAX_WORD_BYTES`] of it; empty where it was missing.
+    /// `LastUpdateTime` as received, at most [`MAX_WORD_BYTES`] of it. Empty if it was missing.
     pub last_update_time: String,
-    /// ECS's ID of the request; empty where it was missing.
+    /// ECS's ID of the request. Empty if it was missing.
     pub request_id: String,
-    /// The instance ECS says it answers for. The documents' own sample names another one than
-    /// was asked for, so it is a reason for a warning and for nothing more.
+    /// The instance that ECS says it answers for. The sample in the documents names another one
+    /// than was asked for, so a difference only leads to a warning.
     pub reported_instance_id: Option<String>,
 }
 
-/// The bytes of the guest stay out of logs.
+/// Logs must not show what a guest wrote.
 impl fmt::Debug for ConsoleOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ConsoleOutput of {} bytes", self.plain.len())
@@ -47,13 +47,13 @@ impl ConsoleOutput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoConsole {
-    /// The instance is being made, stopped, starting or being released.
+    /// The instance is being created, starting, stopped or being released.
     NotRunning,
-    /// Its type has none: a retired one, or Windows.
+    /// ECS keeps no console for this type of instance: a retired type, or Windows.
     NotSupported,
-    /// No such instance, or no longer.
+    /// The instance does not exist, or does not exist any more.
     NotFound,
-    /// ECS answered, with nothing in it.
+    /// ECS answered with an empty console.
     Empty,
 }
 
@@ -65,7 +65,7 @@ impl NoConsole {
         Self::Empty,
     ];
 
-    /// A word that stays the same between versions.
+    /// The word in keys and outcomes. It stays the same between versions.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotRunning => "not_running",
@@ -75,7 +75,7 @@ impl NoConsole {
         }
     }
 
-    /// The same for a person.
+    /// The reason as a sentence.
     pub fn message(self) -> &'static str {
         match self {
             Self::NotRunning => "the instance is not running now",
@@ -85,13 +85,13 @@ impl NoConsole {
         }
     }
 
-    /// Whether a console may still come, when the instance starts or the guest begins to write.
+    /// Whether a console may still appear, when the instance starts or the guest begins to write.
     pub fn is_transient(self) -> bool {
         matches!(self, Self::NotRunning | Self::Empty)
     }
 }
 
-/// A word that is no reason.
+/// The text is not one of the words of [`NoConsole`].
 #[derive(Debug, thiserror::Error)]
 #[error("expected not_running, not_supported, not_found or empty")]
 pub struct InvalidReason;

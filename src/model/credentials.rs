@@ -1,25 +1,25 @@
-//! An access key whose secret parts no log, error or `Debug` can show.
+//! An access key. Logs, errors and `Debug` cannot show its secret parts.
 
 use std::fmt;
 
-/// A text that must not be shown.
+/// A text that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` from being shown.
+    /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for signing.
+    /// Returns the secret text, for signing.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// A part of a key that goes into no request: a header takes visible ASCII and spaces (RFC 9110
-/// §5.5), and no service gives keys with anything else. The text is not quoted.
+/// A key has a character that cannot be sent: a header accepts visible ASCII and spaces (RFC 9110
+/// §5.5), and no service issues keys with other characters. The message does not quote the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "its character {position} of {count} is U+{code:04X}, which no key has; copy the key again, \
@@ -31,10 +31,10 @@ pub struct UnusableKey {
     code: u32,
 }
 
-/// Holds the ID of a key, its secret or its token against what a request can carry.
+/// Checks whether a request can carry this key ID, secret or token.
 ///
 /// # Errors
-/// [`UnusableKey`] for the first character that is in no key.
+/// [`UnusableKey`] for the first unusable character.
 pub fn check_key(text: &str) -> Result<(), UnusableKey> {
     let is_wrong = |c: &char| !matches!(c, ' '..='~');
     let mut wrong = text.chars().zip(1..).filter(|(c, _)| is_wrong(c));
@@ -49,10 +49,10 @@ pub fn check_key(text: &str) -> Result<(), UnusableKey> {
 }
 
 impl Credentials {
-    /// Which part of the key goes into no request, and why.
+    /// Checks all parts of the key.
     ///
     /// # Errors
-    /// The part's name, as a person reads it, and [`UnusableKey`].
+    /// The name of the first unusable part, and [`UnusableKey`].
     pub fn check(&self) -> Result<(), (&'static str, UnusableKey)> {
         let token = self.security_token.as_ref().map_or("", Secret::expose);
         for (part, text) in [
@@ -72,14 +72,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a request is signed with, for Alibaba Cloud and for AWS alike.
+/// Signs requests to Alibaba Cloud and AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The public part.
+    /// ID of the access key. Not secret.
     pub access_key_id: String,
-    /// The key of the HMAC.
+    /// Secret of the access key: the key of the HMAC.
     pub access_key_secret: Secret,
-    /// Comes with temporary keys from a security token service (STS).
+    /// Token of temporary keys, from a security token service (STS).
     pub security_token: Option<Secret>,
 }
 

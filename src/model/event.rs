@@ -1,4 +1,4 @@
-//! What happened to an instance, and why a console is captured.
+//! What happened to an instance, and why its console is captured.
 
 use std::fmt;
 
@@ -10,44 +10,46 @@ use super::ids::{AccountId, InstanceId, RegionId};
 /// Longest text taken over from an event into outcomes, logs and metadata, in characters.
 pub const MAX_TEXT_CHARS: usize = 128;
 
-/// Something happened to an instance.
+/// An event of one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceEvent {
     /// The instance it happened to.
     pub instance_id: InstanceId,
-    /// The instance's region, where the event names it.
+    /// The instance's region, if the event names it.
     pub region_id: Option<RegionId>,
-    /// The account that owns the instance, where the event names it.
+    /// The account that owns the instance, if the event names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<AccountId>,
     /// What happened.
     pub cause: Cause,
-    /// The sender's ID of the event, equal at each delivery of it; at most [`MAX_TEXT_CHARS`].
+    /// The sender's ID of the event, at most [`MAX_TEXT_CHARS`] long. It is the same at each
+    /// delivery.
     pub event_id: Option<String>,
-    /// When it happened, where the event says it in a form that is understood.
+    /// When it happened, if the event gives a readable time.
     pub occurred_at: Option<Timestamp>,
 }
 
-/// What made the event.
+/// What caused the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// The instance entered this state: `Starting`, `Running`, `Stopping`, `Stopped` and so on.
+    /// The instance entered this state, such as `Starting`, `Running`, `Stopping` or `Stopped`.
     StateChange(String),
     /// A system event such as `SystemFailure.Reboot`, with its status such as `Executing`.
     SystemEvent {
-        /// Type without the `Instance:` before it.
+        /// Type of the system event, without the leading `Instance:`.
         event_type: String,
-        /// Status, where the event says one.
+        /// Status of the system event, if it has one.
         status: Option<String>,
     },
-    /// A person or a program asked for it.
+    /// A person or a program asked for the capture.
     Manual,
-    /// It was the instance's turn in a sweep over a fleet.
+    /// A sweep reached the instance.
     Sweep,
 }
 
-/// `Stopping`, `SystemFailure.Reboot:Executing`, `manual` or `sweep`: the first two are the words `TRIGGER_STATES` takes.
+/// `Stopping`, `SystemFailure.Reboot:Executing`, `manual` or `sweep`. `TRIGGER_STATES` takes words
+/// like the first two.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

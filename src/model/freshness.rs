@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a console shows of its event.
+/// How much of its event a console shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Freshness {
-    /// All of it: it was updated after the event and has settled.
+    /// All of it: ECS updated the console after the event, and the console has settled.
     Fresh,
-    /// What came before: it was not updated since the event.
+    /// Nothing of it: ECS did not update the console after the event.
     Stale,
-    /// A part: it was updated after the event, and more may have come.
+    /// A part of it: ECS updated the console after the event, and more output may have followed.
     Partial,
 }
 

@@ -1,39 +1,38 @@
-//! Identifiers from events, checked before they get near a host name, a query or a key.
+//! IDs from events. They are checked before they become part of a host name, a query or a key.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Begins the IDs of the first generation.
+/// Start of the IDs of first-generation instances.
 const FIRST_GENERATION: &str = "AY";
 
 /// ID of an ECS instance, such as `i-bp1c1xhsrac2coiw0001`.
 ///
-/// Holding one means the text is `i-` and 1 to 40 ASCII letters or digits, or of the
-/// [first generation](Self::is_first_generation), so it is safe as a path segment and as a query
-/// value.
+/// The text is `i-` and 1 to 40 ASCII letters or digits, or an ID of the [first
+/// generation](Self::is_first_generation). So it is safe as a path segment and as a query value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct InstanceId(String);
 
 /// ID of an Alibaba Cloud region, such as `cn-hangzhou`.
 ///
-/// Holding one means the text is at most 40 lower-case ASCII letters, digits and single inner
-/// hyphens, at least two words, so it can be one label of a host name and nothing else.
+/// The text is at most 40 lower-case ASCII letters, digits and single inner hyphens, with at least
+/// two words. So it can be one label of a host name, and nothing else.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RegionId(String);
 
 /// ID of an Alibaba Cloud account, such as `1690700000000030`.
 ///
-/// Holding one means the text is 1 to 20 ASCII digits, so it can stand in the name of a role or a
-/// resource and change nothing else of it.
+/// The text is 1 to 20 ASCII digits. So it can be part of the name of a role or a resource without
+/// changing its meaning.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct AccountId(String);
 
-/// A text that is not an ID of the named kind.
+/// A text is not an ID of the expected kind.
 ///
-/// The message quotes at most 64 characters of it, escaped, because the text comes from outside.
+/// The message quotes at most 64 characters of the text, escaped, because it comes from outside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{quoted} is not {kind}: expected {expected}")]
 pub struct InvalidId {
@@ -83,8 +82,8 @@ impl InstanceId {
         }
     }
 
-    /// Whether the instance is one of those that were made before 2015 and that ECS keeps no
-    /// console output for. Their IDs are `AY` and the second they were made at, then some letters
+    /// Whether the instance is of the first generation, created before 2015. ECS keeps no console
+    /// output for these. Their IDs are `AY`, the time of creation to the second, and some letters
     /// and digits, such as `AY121018033933eae8689` in the samples of `DescribeInstanceVncUrl`.
     pub fn is_first_generation(&self) -> bool {
         self.0.starts_with(FIRST_GENERATION)

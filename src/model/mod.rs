@@ -8,4 +8,4 @@ pub mod ids; // instance, region and account IDs, checked
 #[cfg(feature = "cli")]
 pub mod moment; // a time as a person writes it
 pub mod outcome; // what became of an event
-pub mod update_time; // LastUpdateTime → digits
+pub mod update_time; // LastUpdateTime → digits and a moment

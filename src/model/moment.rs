@@ -1,4 +1,4 @@
-//! A time as a person writes it: a date or a part of one, a time of day, a zone.
+//! A time as a person writes it: a date or a part of one, a time of day, a time zone.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Span, Timestamp};
 
-/// A year, a month, a day, an hour, a minute or a second, and the zone where one was named.
+/// A year, month, day, hour, minute or second. It has a time zone if the text names one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
     start: DateTime,
@@ -14,7 +14,7 @@ pub struct Moment {
     zone: Option<TimeZone>,
 }
 
-/// How long it is.
+/// The smallest field that the text has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Year,
@@ -25,34 +25,34 @@ enum Unit {
     Second,
 }
 
-/// A text that is not a moment.
+/// A text is not a [`Moment`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMoment {
-    /// Other text, or a day or an hour that no calendar has.
+    /// The text is something else, or names a day or an hour that does not exist.
     #[error(
         "expected a moment such as 2018-03-22, \"2018-03-22 10:04\", 2018-03-22T10:04:57Z or \
          2018-03-22T10:04:57+08:00"
     )]
     NotATime,
-    /// Digits as in the name of a record, whose zone is that of ECS.
+    /// The text is the beginning of a record's name. Its time zone is not the one a person expects.
     #[error(
         "{0} is how a record's name begins, in the time zone of ECS: give the whole name, or a time \
          such as 2018-03-22T10:04:57Z"
     )]
     FrontOfName(String),
-    /// The text behind the time.
+    /// The text after the time is not a time zone.
     #[error(transparent)]
     Zone(#[from] UnknownZone),
 }
 
-/// A text that names no time zone.
+/// A text is not a time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a time zone; expected UTC, an offset such as +08:00, or a name such as Asia/Shanghai"
 )]
 pub struct UnknownZone(String);
 
-/// A zone by its name, an offset, `UTC` or `Z`.
+/// Parses a time zone: a name, an offset, `UTC` or `Z`.
 ///
 /// # Errors
 /// [`UnknownZone`] for other text.
@@ -69,7 +69,7 @@ pub fn parse_zone(text: &str) -> Result<TimeZone, UnknownZone> {
     }
 }
 
-/// `+08:00`, `+0800` or `+08`.
+/// Parses `+08:00`, `+0800` or `+08`.
 fn offset(text: &str) -> Option<Offset> {
     let (sign, digits) = text.split_at(1);
     let (hours, minutes) = match digits.split_once(':') {
@@ -85,11 +85,11 @@ fn offset(text: &str) -> Option<Offset> {
     Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok()
 }
 
-/// What is left of a text.
+/// The part of a text that is not parsed yet.
 struct Rest<'a>(&'a str);
 
 impl Rest<'_> {
-    /// So many digits, where more do not follow.
+    /// Parses a number of exactly this many digits.
     fn number(&mut self, digits: usize) -> Option<i16> {
         let (number, rest) = self.0.split_at_checked(digits)?;
         let is_number = number.bytes().all(|b| b.is_ascii_digit());
@@ -100,7 +100,7 @@ impl Rest<'_> {
         number.parse().ok()
     }
 
-    /// One of these, where a digit follows.
+    /// Parses one of these characters, if a digit follows.
     fn separator(&mut self, any_of: &[char]) -> bool {
         let rest = self.0.strip_prefix(any_of);
         match rest.filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
@@ -116,8 +116,8 @@ impl Rest<'_> {
 impl FromStr for Moment {
     type Err = InvalidMoment;
 
-    /// Reads the fields from the year on, as many as there are, then the zone. It also takes what
-    /// this program shows: a question mark at the end says that the zone is taken for granted.
+    /// Parses a year and as many smaller fields as there are, then the time zone. Also accepts
+    /// times as this program shows them, with a question mark after an assumed time zone.
     fn from_str(text: &str) -> Result<Self, InvalidMoment> {
         let wrong = InvalidMoment::NotATime;
         let text = text.trim();
@@ -146,7 +146,7 @@ impl FromStr for Moment {
             fields[index] = rest.number(digits).ok_or_else(|| wrong.clone())?;
             unit = field;
         }
-        // What is not a field can only be a zone, which begins otherwise.
+        // A time zone starts with neither of these, so this is a field.
         let goes_on = |c: char| c.is_ascii_digit() || ":.".contains(c);
         let zone = match rest.0.trim_start_matches(['T', 't', ' ']) {
             _ if rest.0.is_empty() => None,
@@ -170,12 +170,12 @@ impl FromStr for Moment {
 }
 
 impl Moment {
-    /// Where it begins; in `zone`, where it names none.
+    /// Returns its first nanosecond. `zone` applies if the text names no time zone.
     pub fn first(&self, zone: &TimeZone) -> Timestamp {
         self.at(self.start, zone).unwrap_or(Timestamp::MIN)
     }
 
-    /// Its last nanosecond; in `zone`, where it names none.
+    /// Returns its last nanosecond. `zone` applies if the text names no time zone.
     pub fn last(&self, zone: &TimeZone) -> Timestamp {
         let length = match self.unit {
             Unit::Year => Span::new().years(1),
@@ -191,7 +191,7 @@ impl Moment {
             .unwrap_or(Timestamp::MAX)
     }
 
-    /// The earlier of both where clocks are set back.
+    /// Where clocks are set back, a local time occurs twice. The earlier one counts.
     fn at(&self, time: DateTime, zone: &TimeZone) -> Option<Timestamp> {
         let zone = self.zone.as_ref().unwrap_or(zone);
         zone.to_timestamp(time).ok()

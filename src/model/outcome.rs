@@ -1,4 +1,4 @@
-//! What became of an event: the answer to its sender and the line in the log.
+//! The final result of an event: the answer to its sender, and a line in the log.
 
 use std::fmt;
 
@@ -8,60 +8,61 @@ use super::console::NoConsole;
 use super::freshness::Freshness;
 use super::ids::InstanceId;
 
-/// An event that is done with. It need not be delivered again.
+/// The result of an event that is done. The event need not be delivered again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// A console that was not in the archive is now.
+    /// The archive now has a console that it did not have before.
     Stored(Stored),
-    /// The archive had this very console: the event came again, or nothing was printed since.
+    /// The archive had this console already: the event was delivered again, or the guest wrote
+    /// nothing new.
     AlreadyStored(Stored),
-    /// What ECS had is stored, and the console is asked for again later: after the answer, or
-    /// through the follow queue.
+    /// What ECS had is stored, and ECS is asked again later: by this process after the answer, or
+    /// by an invocation through the follow queue.
     Following {
         /// The instance.
         instance_id: InstanceId,
-        /// When, in seconds from now.
+        /// Time until ECS is asked again, in seconds.
         follow_in_seconds: u64,
-        /// Where what ECS had is kept; none where it had nothing yet.
+        /// Addresses of the records stored so far. Empty if ECS had no console yet.
         urls: Vec<String>,
     },
     /// The instance has no console output to keep.
     NoConsole {
         /// The instance.
         instance_id: InstanceId,
-        /// Why, as a word that stays the same between versions.
+        /// Why there is none. Its word stays the same between versions.
         reason: NoConsole,
-        /// ECS's error code, where it gave one.
+        /// ECS's error code, if there was one.
         #[serde(skip_serializing_if = "String::is_empty")]
         code: String,
-        /// The same for a person.
+        /// The reason as a sentence.
         message: &'static str,
-        /// Where that is kept.
+        /// Address of the marker that says so.
         marker_url: String,
     },
-    /// A fleet was swept, or a part of it.
+    /// A sweep captured a fleet, or a part of it.
     Swept {
-        /// What was done, with what was done before it.
+        /// What the sweep did so far, including earlier invocations.
         #[serde(flatten)]
         done: Tally,
-        /// The event that does what is left: sent to the follow queue where there is one, else
-        /// for the sender to send.
+        /// The event that does the rest. It was sent to the follow queue if there is one. Otherwise
+        /// the sender must send it.
         #[serde(skip_serializing_if = "Option::is_none")]
         resume: Option<serde_json::Value>,
     },
-    /// The event asks for nothing.
+    /// The event asks for no capture.
     Ignored {
         /// Why, as a word that stays the same between versions.
         reason: &'static str,
-        /// The same for a person.
+        /// The reason as a sentence.
         message: String,
     },
 }
 
 impl Outcome {
-    /// Whether nothing is left for its sender to do: no instance of a sweep failed, and what a
-    /// sweep did not get to is in the follow queue, where there is one (`is_sent_on`).
+    /// Whether the sender has nothing left to do: no instance of a sweep failed, and the rest of a
+    /// sweep is in the follow queue (`is_sent_on`).
     pub fn leaves_nothing(&self, is_sent_on: bool) -> bool {
         match self {
             Self::Swept { done, resume } => done.failed == 0 && (is_sent_on || resume.is_none()),
@@ -70,49 +71,49 @@ impl Outcome {
     }
 }
 
-/// What a sweep did.
+/// What a sweep did so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Regions that were listed to their end.
+    /// Regions that were listed completely.
     pub regions: u64,
-    /// Instances that were asked for.
+    /// Instances that ECS was asked for.
     pub instances: u64,
-    /// Consoles that were not in the archive and now are.
+    /// Consoles that were added to the archive.
     pub stored: u64,
-    /// Consoles the archive had.
+    /// Consoles that the archive had already.
     pub already_stored: u64,
     /// Instances without a console.
     pub no_console: u64,
     /// Instances and regions that failed.
     pub failed: u64,
-    /// The first of those.
+    /// Messages of the first failures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
 }
 
-/// How an event failed, as a word that stays the same between versions: alarms and the names of
-/// kept events are made of it.
+/// How an event failed, as a word that stays the same between versions. Alarms and the keys of
+/// failed events use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorType {
-    /// The event cannot be understood. Delivering it again changes nothing.
+    /// The event cannot be parsed. Another delivery would fail in the same way.
     InvalidEvent,
     /// The event names no region and none is configured.
     NoRegion,
-    /// ECS throttled.
+    /// ECS throttled the requests.
     EcsThrottled,
-    /// ECS did not answer, or not in a form that can be read.
+    /// ECS did not answer, or its answer was unreadable.
     EcsUnavailable,
     /// ECS refused access.
     EcsDenied,
-    /// ECS refused the request.
+    /// ECS rejected the request.
     EcsRejected,
-    /// ECS does not find the instance, which may be of another account than the credentials.
+    /// ECS does not find the instance. The credentials may be of another account.
     OtherAccount,
     /// The archive did not answer.
     ArchiveUnavailable,
     /// The archive refused access.
     ArchiveDenied,
-    /// The archive refused the request.
+    /// The archive rejected the request.
     ArchiveRejected,
     /// The follow queue did not answer.
     QueueUnavailable,
@@ -129,7 +130,7 @@ pub enum ErrorType {
 }
 
 impl ErrorType {
-    /// Its word.
+    /// The word in logs and answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidEvent => "InvalidEvent",
@@ -158,35 +159,35 @@ impl fmt::Display for ErrorType {
     }
 }
 
-/// What is kept of an event: the console that came last, and those before it.
+/// The records of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stored {
-    /// The console that came last.
+    /// The record with the latest console.
     #[serde(flatten)]
     pub record: StoredRecord,
-    /// What it shows of the event; `None` where it was captured for none.
+    /// How much of the event it shows. `None` for a cause without a moment, such as a sweep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freshness: Option<Freshness>,
-    /// Addresses of the consoles that were kept before it, as the ring rolled or the instance
-    /// started anew.
+    /// Addresses of earlier records of this event. There are some if the console's ring buffer
+    /// rolled, or if the instance started again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
 }
 
-/// Where a console output is kept.
+/// A record in the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRecord {
     /// The instance.
     pub instance_id: InstanceId,
-    /// Below the archive's prefix.
+    /// Key of the record, below the archive's prefix.
     pub key: String,
-    /// The same with the archive's address.
+    /// Address of the record.
     pub url: String,
-    /// As ECS reported it; empty where it was missing.
+    /// `LastUpdateTime` as ECS reported it. Empty if it was missing.
     pub last_update_time: String,
-    /// Length before compression.
+    /// Length of the console, in bytes.
     pub console_bytes: usize,
-    /// Length as stored.
+    /// Length of the stored gzip file, in bytes.
     pub gzip_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `LastUpdateTime` as ECS reports it → the digits that go into a key.
+//! `LastUpdateTime` as ECS reports it → the digits of a key, and a moment.
 
 use std::fmt;
 
@@ -6,35 +6,35 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
-/// Second (or minute) at which ECS says the console output it caches was last updated.
+/// Second (or minute) at which ECS last updated the console output it caches.
 ///
-/// Unit: wall clock, as reported. Zone: none claimed. Sources disagree: the model comments of the
-/// Python SDK (7.11.8) say UTC+8 and the last printed kernel line, older API pages say UTC and the
-/// last start; every sample seen is `2018-03-22 10:04:57`. So the digits are kept as they came,
-/// and the text itself goes into the record's metadata for a later, better reading.
+/// Unit: wall clock, as reported. Zone: none claimed. The sources disagree: the model comments of
+/// the Python SDK (7.11.8) say UTC+8 and the last printed kernel line, older API pages say UTC and
+/// the last start. Every sample seen is like `2018-03-22 10:04:57`. So the digits are kept as they
+/// came. The record's metadata has the whole text, so that it can be read better later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UpdateTime {
     wall_clock: DateTime,
     has_seconds: bool,
 }
 
-/// A text no known form of `LastUpdateTime` matches. The caller keeps the record as undated.
+/// The text has no known form of `LastUpdateTime`. The caller keeps the record as undated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time in any form ECS is known to use")]
 pub struct InvalidTime;
 
 impl UpdateTime {
-    /// Reads the forms found in documents, SDKs and events: a date and a time of day separated by
-    /// a space or `T`, seconds optional, the punctuation of both optional, then optionally a
-    /// fraction and a zone (`Z`, `PRC`, `+08:00`, `+0800`). Fraction and zone are dropped.
+    /// Parses the forms that occur in documents, SDKs and events: a date and a time of day,
+    /// separated by a space or `T`. Seconds are optional, and so is the punctuation. A fraction and
+    /// a time zone (`Z`, `PRC`, `+08:00`, `+0800`) may follow, and are dropped.
     ///
     /// # Errors
-    /// [`InvalidTime`] for other text and for days and times no calendar has.
+    /// [`InvalidTime`] for other text, and for days and times that do not exist.
     pub fn parse(text: &str) -> Result<Self, InvalidTime> {
         Self::parse_with_zone(text).map(|(time, _)| time)
     }
 
-    /// The time and what stands behind it: nothing, or a zone.
+    /// Parses the time. Returns it with the rest of the text, which is empty or a time zone.
     fn parse_with_zone(text: &str) -> Result<(Self, &str), InvalidTime> {
         let text = text.trim();
         let (date, rest) = text.split_once(['T', ' ']).ok_or(InvalidTime)?;
@@ -67,15 +67,15 @@ impl UpdateTime {
         Ok((time, zone))
     }
 
-    /// Whether a console that was updated at `text` can show what happened at `event`; `None` for
-    /// a text that cannot be read. `now` is when it was received.
+    /// Whether a console updated at `text` can show what happened at `event`. `None` if the text is
+    /// unreadable. `now` is when the text was received.
     ///
-    /// The newest documents read a time without a zone as UTC+8, older ones as UTC, and one of them
-    /// calls a time that ends in `Z` one of UTC+8. UTC+8 is believed; UTC is where the console was
-    /// updated soon after the event then, and not in the future.
+    /// The newest documents read a time without a zone as UTC+8, and older ones as UTC. One of them
+    /// says that a time that ends in `Z` is in UTC+8. So it is read as UTC+8. It is read as UTC
+    /// instead if the console was then updated soon after the event, and not in the future.
     pub fn can_show(text: &str, event: Timestamp, now: Timestamp) -> Option<bool> {
         let (time, zone) = Self::parse_with_zone(text).ok()?;
-        // A time is rounded down to its second or minute, so its last moment counts.
+        // The time is rounded down to its second or minute, so its last moment counts.
         let rounded = SignedDuration::from_secs(if time.has_seconds { 1 } else { 60 });
         let read = |offset: Offset| {
             let start = offset.to_timestamp(time.wall_clock).ok()?;
@@ -94,19 +94,19 @@ impl UpdateTime {
     }
 }
 
-/// When a console was last updated, by one clock.
+/// When a console was last updated, as a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UpdatedAt {
-    /// Read as UTC+8 where ECS named no zone, as its newest documents say.
+    /// Read as UTC+8 if ECS named no zone, as the newest documents say.
     pub time: Timestamp,
-    /// That no other zone can be meant. ECS names none, and older documents say UTC: where that
-    /// would be later than the console was seen, it is not UTC.
+    /// Whether no other zone is possible. ECS names none, and older documents say UTC. But a time
+    /// that in UTC is later than the capture is not in UTC.
     pub is_certain: bool,
 }
 
 impl UpdatedAt {
-    /// From the time in a record's key, which has no zone. `seen_at` is when the console was
-    /// captured or stored. `None` for times before or after all that can be told.
+    /// Reads the time in a record's key, which has no zone. `seen_at` is when the console was
+    /// captured or stored. `None` for times outside of the representable range.
     pub fn of(reported: UpdateTime, seen_at: Timestamp) -> Option<Self> {
         let time = BEIJING.to_timestamp(reported.wall_clock).ok()?;
         let as_utc = Offset::UTC.to_timestamp(reported.wall_clock).ok();
@@ -117,8 +117,8 @@ impl UpdatedAt {
         })
     }
 
-    /// From the text that ECS sent. A zone that it names counts, but for `Z`: one document calls a
-    /// time that ends so one of UTC+8.
+    /// Reads the text that ECS sent. A zone in it counts, except `Z`: one document says that a time
+    /// that ends in `Z` is in UTC+8.
     pub fn parse(text: &str, seen_at: Timestamp) -> Option<Self> {
         let (reported, zone) = UpdateTime::parse_with_zone(text).ok()?;
         match zone {
@@ -139,20 +139,21 @@ impl UpdatedAt {
     }
 }
 
-/// UTC+8, the time zone of `LastUpdateTime` by its newest documents.
+/// UTC+8, the time zone of `LastUpdateTime` in the newest documents.
 const BEIJING: Offset = Offset::constant(8);
 
-/// Longest that a console is waited for.
+/// Longest time for which an event is followed.
 const MAX_FOLLOW: SignedDuration = SignedDuration::from_hours(1);
-/// What the clocks of ECS and of this machine may differ by, and still a time is not in the future.
+/// Assumed limit of the difference between the clocks of ECS and of this machine. A time less than
+/// this ahead is not in the future.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
 
-/// A sum that stops at the end of time, which an event or an answer may name.
+/// Adds, and stops at the end of the range. An event or an answer may name any time.
 fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// The compact form used in keys: `20180322T100457`, or `20180322T1004` where no seconds came.
+/// The form in keys: `20180322T100457`, or `20180322T1004` if ECS reported no seconds.
 impl fmt::Display for UpdateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let format = if self.has_seconds {
@@ -164,8 +165,8 @@ impl fmt::Display for UpdateTime {
     }
 }
 
-/// The digits of `text`, whose fields have these `widths` and are separated by `separator`
-/// throughout or not at all.
+/// The digits of `text`. Its fields have these `widths`, and are separated by `separator`
+/// everywhere or nowhere.
 fn digits(text: &str, widths: &[usize], separator: char) -> Result<String, InvalidTime> {
     let compact: String = text.chars().filter(|c| *c != separator).collect();
     let total: usize = widths.iter().sum();
@@ -183,7 +184,7 @@ fn digits(text: &str, widths: &[usize], separator: char) -> Result<String, Inval
     }
 }
 
-/// The zone in what follows the time of day: nothing, a fraction, a zone, or both.
+/// The zone in the text after the time of day. That is empty, a fraction, a zone, or both.
 fn zone(tail: &str) -> Option<&str> {
     let zone = match tail.strip_prefix('.') {
         Some(fraction) => {
@@ -204,7 +205,7 @@ fn zone(tail: &str) -> Option<&str> {
     known.then_some(zone)
 }
 
-/// `+08:00` or `+0800`.
+/// Parses `+08:00` or `+0800`.
 fn offset(zone: &str) -> Option<Offset> {
     let digits = digits(zone.get(1..)?, &[2, 2], ':').ok()?;
     let hours: i32 = digits[..2].parse().ok()?;

@@ -1,4 +1,5 @@
-//! Messages to a later invocation of the function: an SQS queue that delivers them after a delay.
+//! Sends messages to a later invocation through an SQS queue, which delivers them after a delay.
+//! Also receives and deletes them.
 
 use std::time::Duration;
 
@@ -20,39 +21,39 @@ use crate::model::credentials::Credentials;
 use crate::refusal::Refusal;
 use crate::retry::{self, RetryAdvice, Retryable};
 
-/// SQS delays a message by at most 15 minutes.
+/// Longest delay of a message in SQS: 15 minutes.
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
-/// Most messages that SQS gives at once.
+/// Most messages that SQS returns at once.
 const MAX_RECEIVED: i32 = 10;
-/// Longest that a message is invisible, by SQS.
+/// Longest visibility timeout in SQS.
 const MAX_INVISIBLE: Duration = Duration::from_secs(12 * 3600);
-/// How long SQS waits for a message, within the time an answer may take.
+/// How long a receive call waits for a message, in seconds. It is shorter than the time-out of an
+/// answer.
 const WAIT_SECONDS: i32 = 5;
 
-/// Which queue, and how to speak to it.
+/// The queue, and how to use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// `https://sqs.{region}.amazonaws.com/{account}/{name}`. Its scheme and host are where
-    /// requests go.
+    /// `https://sqs.{region}.amazonaws.com/{account}/{name}`. Requests go to its scheme and host.
     pub url: url::Url,
-    /// Region, as the signature names it.
+    /// Region in signatures.
     pub region: String,
-    /// Where the credentials come from that requests are signed with.
+    /// Where the credentials for the requests come from.
     pub credentials: Source,
 }
 
 impl QueueConfig {
-    /// Whether it is a FIFO queue: only their names end so ("Amazon SQS FIFO queue and message
-    /// identifiers").
+    /// Whether it is a FIFO queue. The names of FIFO queues, and of no others, end in `.fifo`
+    /// ("Amazon SQS FIFO queue and message identifiers").
     pub fn is_fifo(&self) -> bool {
         self.url.path().trim_end_matches('/').ends_with(".fifo")
     }
 }
 
-/// A queue.
+/// A client of an SQS queue.
 ///
-/// Its futures are boxed: the SDK's are nested too deep for the compiler to follow them through
-/// every caller.
+/// Its futures are boxed. The SDK's futures are nested too deeply for the compiler to follow them
+/// through every caller.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
@@ -61,30 +62,30 @@ pub struct Queue {
     is_fifo: bool,
 }
 
-/// A message that was received and stays invisible for a while.
+/// A received message. No other consumer receives it until its visibility timeout ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// SQS's ID of it, the same each time it is received.
+    /// SQS's ID of the message. It stays the same if the message is received again.
     pub id: String,
-    /// What was sent.
+    /// Body of the message, as it was sent.
     pub body: String,
-    /// What deletes it.
+    /// SQS's handle to delete the message.
     pub receipt_handle: String,
 }
 
-/// Why a queue could not do as asked; the variants are what the caller does next.
+/// Why a call to the queue failed. Each variant is what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// Throttled, failing or out of reach. Try again.
+    /// SQS throttled, failed or did not answer. Retry.
     #[error("the queue is out of reach: {0}")]
     Unavailable(String),
-    /// The signature's time or token is no longer good. Try again with fresh ones.
+    /// The signature's time or token is not valid any more. Retry with fresh ones.
     #[error("the queue asks for a fresh signature: {0}")]
     StaleSignature(String),
-    /// There are no credentials to ask with.
+    /// There are no credentials for the call.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// Keys, permissions or the address are wrong. Someone must mend them.
+    /// Keys, permissions or the queue's address are wrong. Someone must fix them.
     #[error("the queue refused the request: {0}")]
     Refused(Refusal),
 }
@@ -106,7 +107,7 @@ impl Retryable for QueueError {
     }
 }
 
-/// SQS answers with JSON, but has nothing to say of a message that is deleted.
+/// SQS answers with JSON, except that it answers a deletion without a body.
 fn expected(asked: &Asked) -> Expected {
     if asked.target.ends_with(".DeleteMessage") {
         Expected::Any
@@ -116,7 +117,7 @@ fn expected(asked: &Asked) -> Expected {
 }
 
 impl Queue {
-    /// Builds the client straight from the configuration, as the archive's.
+    /// Builds the client from the configuration alone, like that of the archive.
     pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
         let is_fifo = config.is_fifo();
         let credentials = CredentialsProvider::new(config.credentials, http.clone());
@@ -124,11 +125,11 @@ impl Queue {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region))
             .credentials_provider(credentials.clone())
-            .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
+            .identity_cache(IdentityCache::no_cache()) // The provider caches them.
             .endpoint_url(config.url.origin().ascii_serialization())
             .http_client(crate::http::sdk_client(http, Clock::default(), expected))
-            .retry_config(RetryConfig::disabled()) // `retry` has them, with the deadline.
-            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
+            .retry_config(RetryConfig::disabled()) // `retry` retries, within the deadline.
+            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has the time-outs.
             .build();
         Self {
             client: Client::from_conf(client),
@@ -138,11 +139,11 @@ impl Queue {
         }
     }
 
-    /// Sends a message that is delivered after `delay`, at most [`MAX_DELAY`], rounded up to whole
-    /// seconds. Gives SQS's ID of it. A FIFO queue delays no single message.
+    /// Sends a message that SQS delivers after `delay`, at most [`MAX_DELAY`], rounded up to whole
+    /// seconds. Returns SQS's ID of the message. FIFO queues ignore `delay`.
     ///
     /// # Errors
-    /// [`QueueError`]; the message may or may not have been sent then.
+    /// [`QueueError`]. The message may or may not have been sent then.
     pub async fn send(&self, body: &str, delay: Duration) -> Result<String, QueueError> {
         let seconds = delay.min(MAX_DELAY).as_secs_f64().ceil() as i32;
         let request = self.client.send_message().queue_url(&self.url);
@@ -157,7 +158,7 @@ impl Queue {
         let used = self.credentials.get().await?;
         let sent = request.message_body(body).send();
         match sent.boxed().await {
-            // Without an ID it is not in the queue, whoever has answered.
+            // An answer without an ID does not prove that the message is in the queue.
             Ok(sent) if sent.message_id.is_none() => Err(QueueError::Unavailable(format!(
                 "SendMessage on {} gave no message ID",
                 self.url
@@ -167,10 +168,10 @@ impl Queue {
         }
     }
 
-    /// Up to ten messages, which nobody else receives for as long as `serving` each; none where
-    /// the queue has none.
+    /// Receives up to ten messages. Each stays invisible to other consumers for `serving`. Returns
+    /// none if the queue is empty.
     ///
-    /// # Errors
+    /// [`QueueError`] if the queue cannot be read.
     /// [`QueueError`].
     pub async fn receive(&self, serving: Duration) -> Result<Vec<Received>, QueueError> {
         let invisible = (serving * MAX_RECEIVED as u32).min(MAX_INVISIBLE).as_secs();
@@ -178,7 +179,7 @@ impl Queue {
         let request = request
             .max_number_of_messages(MAX_RECEIVED)
             .visibility_timeout(invisible as i32)
-            // Without a wait SQS asks a part of its servers, and may answer none where there are.
+            // Without a wait, SQS asks only some of its servers, and may miss messages.
             .wait_time_seconds(WAIT_SECONDS);
         let used = self.credentials.get().await?;
         let answer = match request.send().boxed().await {
@@ -200,10 +201,10 @@ impl Queue {
             .collect())
     }
 
-    /// Deletes a message that was received.
+    /// Deletes a received message.
     ///
     /// # Errors
-    /// [`QueueError`]; it is delivered once more then.
+    /// [`QueueError`]. SQS may deliver the message again then.
     pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
         let request = self.client.delete_message().queue_url(&self.url);
         let request = request.receipt_handle(&message.receipt_handle);
@@ -214,7 +215,8 @@ impl Queue {
         }
     }
 
-    /// Says what is wrong. Credentials that SQS refuses are replaced where that is possible.
+    /// Turns a failed call into an error. If SQS refuses the credentials, they are replaced if
+    /// possible.
     async fn error<E>(
         &self,
         operation: &str,
@@ -245,7 +247,7 @@ impl Queue {
             text.push_str(&format!("; renew the token: it is of {place}"));
         }
         match (status, code) {
-            // The SDK has set its clock by the Date of this very answer.
+            // The SDK has set its clock from the `Date` of this answer.
             (_, "RequestExpired") => QueueError::StaleSignature(text),
             (_, "ExpiredToken" | "ExpiredTokenException") => {
                 self.credentials.replace(used).await;
@@ -259,7 +261,7 @@ impl Queue {
             (429 | 500.., _) | (_, "RequestThrottled" | "ThrottlingException" | "OverLimit") => {
                 QueueError::Unavailable(text)
             }
-            (200..300, _) => QueueError::Unavailable(text), // The answer was cut.
+            (200..300, _) => QueueError::Unavailable(text), // The answer was truncated.
             _ => QueueError::Refused(Refusal {
                 status,
                 code: error.code().unwrap_or_default().to_owned(),

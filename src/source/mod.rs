@@ -10,12 +10,12 @@ use crate::model::ids::{InstanceId, RegionId};
 use crate::retry::{Retrying, retry};
 use ecs::response::EcsError;
 
-/// Where console outputs come from.
+/// Returns console outputs.
 pub trait ConsoleSource {
-    /// What ECS has cached for the instance now. `owner` says whose it is.
+    /// Returns the console that ECS has cached for the instance. `owner` selects the credentials.
     ///
     /// # Errors
-    /// [`EcsError`], by what to do next.
+    /// [`EcsError`] says what to do next.
     fn console_output(
         &self,
         owner: Owner<'_>,
@@ -24,21 +24,22 @@ pub trait ConsoleSource {
     ) -> impl Future<Output = Result<ConsoleOutput, EcsError>> + Send;
 }
 
-/// Which instances there are.
+/// Lists regions and instances.
 pub trait Fleet {
-    /// The regions the account can use.
+    /// Lists the regions that the account can use.
     ///
     /// # Errors
-    /// [`EcsError`], by what to do next.
+    /// [`EcsError`] says what to do next.
     fn regions(
         &self,
         asked_in: &RegionId,
     ) -> impl Future<Output = Result<Vec<RegionId>, EcsError>> + Send;
 
-    /// The instances of a region, from `next_token` of the page before on.
+    /// Lists the instances of a region, one page at a time. `next_token` comes from the page
+    /// before.
     ///
     /// # Errors
-    /// [`EcsError`], by what to do next.
+    /// [`EcsError`] says what to do next.
     fn instances(
         &self,
         region_id: &RegionId,
@@ -46,14 +47,14 @@ pub trait Fleet {
     ) -> impl Future<Output = Result<InstancesPage, EcsError>> + Send;
 }
 
-/// A page of a region's instances.
+/// One page of a region's instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstancesPage {
     /// Their IDs.
     pub instance_ids: Vec<InstanceId>,
-    /// Where the next page begins; `None` at the end.
+    /// Token of the next page. `None` on the last page.
     pub next_token: Option<String>,
-    /// How many the region has, where ECS says it.
+    /// Number of instances in the region, if ECS gives it.
     pub total: Option<u64>,
 }
 
@@ -64,9 +65,8 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
-        // A console that cannot be decoded may be whole the next time, and after an error the event
-        // comes again. It is kept as it came where neither helps: it is what the last attempt
-        // brought, or there is none any more.
+        // A retry may bring the whole console. If no retry does, the undecoded text is kept: it is
+        // all that ECS has, and a later delivery of the event could not get more.
         let undecoded = Mutex::new(None);
         let answer = retry(self.deadline, "GetInstanceConsoleOutput", || async {
             let answer = self

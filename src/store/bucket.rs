@@ -1,4 +1,4 @@
-//! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores, and OSS.
+//! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores and OSS.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -27,26 +27,27 @@ use crate::http::answer::{self, Asked, Expected, Flaw, FlawedAnswer};
 use crate::model::credentials::Credentials;
 use crate::refusal::Refusal;
 
-/// What a store can do: how it is asked to create and never to replace.
+/// How a store is asked to create an object and never replace one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// `If-None-Match: *`: AWS S3 answers 412 where an object is, and 409 to one of two writers at
-    /// once.
+    /// `If-None-Match: *`. AWS S3 answers 412 if the object exists, and 409 to one of two
+    /// concurrent writers.
     Aws,
-    /// `x-oss-forbid-overwrite: true`: OSS answers 409 `FileAlreadyExists`, and 501 to
-    /// `If-None-Match`. In a versioned bucket it has no effect, and a repetition makes a version.
+    /// `x-oss-forbid-overwrite: true`. OSS answers 409 `FileAlreadyExists`, and it answers 501 to
+    /// `If-None-Match`. In a versioned bucket the header has no effect, and a repeated write
+    /// creates a version.
     Oss,
-    /// For stores that ignore conditions, such as Garage, or refuse them: the object is looked for
-    /// first, and written with no condition. This is safe because a key is made of a digest of its
-    /// content: two writers at once, and a writer that may not look, write the same bytes again.
-    /// To look takes `s3:GetObject` and `s3:ListBucket`.
+    /// For stores that ignore conditions, such as Garage, or reject them. The program checks
+    /// whether the object exists, and writes without a condition. This is safe because a key
+    /// contains a digest of its content: concurrent writers, and a writer without permission to
+    /// check, write the same bytes again. The check needs `s3:GetObject` and `s3:ListBucket`.
     Basic,
 }
 
 impl Profile {
     const ALL: [Self; 3] = [Self::Aws, Self::Oss, Self::Basic];
 
-    /// `aws`, `oss` or `basic`: the words `ARCHIVE_PROFILE` takes.
+    /// `aws`, `oss` or `basic`: the values of `ARCHIVE_PROFILE`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aws => "aws",
@@ -56,7 +57,7 @@ impl Profile {
     }
 }
 
-/// A word that is no profile.
+/// The text is not one of the words of [`Profile`].
 #[derive(Debug, thiserror::Error)]
 #[error("expected aws, oss or basic")]
 pub struct InvalidProfile;
@@ -71,24 +72,24 @@ impl FromStr for Profile {
     }
 }
 
-/// Where an object's address has the bucket.
+/// Where an object's address has the name of the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addressing {
     /// In the path: `https://host/bucket/key`.
     Path,
-    /// Before the host's name: `https://bucket.host/key`. Some services take nothing else.
+    /// In the host name: `https://bucket.host/key`. Some services accept only this.
     VirtualHosted,
     /// In the endpoint already: its host is the bucket's own domain (a CNAME), or its host or path
-    /// names the bucket.
+    /// contains the bucket's name.
     OwnDomain,
 }
 
 impl Addressing {
-    /// All of them.
+    /// Every style.
     pub const ALL: [Self; 3] = [Self::Path, Self::VirtualHosted, Self::OwnDomain];
 
-    /// `path`, `virtual` or `domain`: the words `AWS_S3_ADDRESSING_STYLE` takes. The first two are
-    /// those of `s3.addressing_style` in the AWS configuration file.
+    /// `path`, `virtual` or `domain`: the values of `AWS_S3_ADDRESSING_STYLE`. The first two are
+    /// also those of `s3.addressing_style` in the AWS configuration file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
@@ -98,32 +99,32 @@ impl Addressing {
     }
 }
 
-/// How the store is asked to encrypt what it keeps. A bucket's default encryption needs none of it;
-/// a policy that denies requests without the header does.
+/// How the store is asked to encrypt objects. It is not needed for a bucket's default encryption.
+/// It is needed if a policy denies requests without the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encryption {
-    /// With which kind of key.
+    /// The kind of key.
     pub method: EncryptionMethod,
-    /// The KMS key, where it is not the account's default one.
+    /// ID of the KMS key, if it is not the account's default key.
     pub kms_key_id: Option<String>,
 }
 
-/// Who keeps the key that the store encrypts with.
+/// Who manages the key that the store encrypts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EncryptionMethod {
     /// The store.
     Aes256,
     /// The key management service.
     Kms,
-    /// The same, in two layers. S3 only.
+    /// The key management service, in two layers. S3 only.
     KmsDsse,
-    /// OSS, with the cipher SM4.
+    /// OSS, with the cipher SM4. OSS only.
     Sm4,
 }
 
 impl EncryptionMethod {
-    /// The value of the request's header: S3's for `x-amz-server-side-encryption`, or OSS's for
-    /// `x-oss-server-side-encryption`; `None` where the service does not know the method.
+    /// Value of the request header: `x-amz-server-side-encryption` for S3,
+    /// `x-oss-server-side-encryption` for OSS. `None` if the service does not know the method.
     pub fn header_value(self, profile: Profile) -> Option<&'static str> {
         match (self, profile) {
             (Self::Aes256, _) => Some("AES256"),
@@ -137,30 +138,30 @@ impl EncryptionMethod {
     }
 }
 
-/// Which bucket, where, and how to speak to it.
+/// The bucket, its service, and how to use them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketConfig {
-    /// Scheme of the archive's URL, for addresses shown to users.
+    /// Scheme of `ARCHIVE_URL`, for addresses shown to users.
     pub scheme: &'static str,
     /// Name of the bucket.
     pub bucket: String,
-    /// Put before every key; empty, or ends in `/`.
+    /// Prefix of every key. Empty, or ends in `/`.
     pub prefix: String,
-    /// Region, as the signature names it.
+    /// Region in signatures.
     pub region: String,
-    /// Address of the service, where it is not AWS's own for the region.
+    /// Address of the service. `None` for AWS S3.
     pub endpoint_url: Option<String>,
-    /// Where addresses have the bucket.
+    /// Where addresses have the name of the bucket.
     pub addressing: Addressing,
-    /// What it can do.
+    /// How the store creates objects.
     pub profile: Profile,
-    /// How it is asked to encrypt; `None` leaves that to the bucket.
+    /// The encryption to ask for. `None` leaves it to the bucket.
     pub encryption: Option<Encryption>,
-    /// Where the credentials come from that requests are signed with.
+    /// Where the credentials for the requests come from.
     pub credentials: Source,
 }
 
-/// Records as objects in a bucket.
+/// An archive in a bucket.
 #[derive(Debug, Clone)]
 pub struct BucketStore {
     client: Client,
@@ -171,12 +172,12 @@ pub struct BucketStore {
     profile: Profile,
     encryption: Option<Encryption>,
     clock: Clock,
-    /// Where requests go, for people.
+    /// Address of the service, for messages.
     address: String,
 }
 
-/// What an answer of S3 must be. Some stores leave out of a listing whether more follows, and give
-/// a token where it does. A listing with neither of them and with no object says nothing at all.
+/// What a success answer of S3 must contain. Some stores leave out whether a listing continues, and
+/// only give a token if it does. A listing with neither, and without objects, is not valid.
 fn expected(asked: &Asked) -> Expected {
     let has = |pair: &str| asked.query.split('&').any(|one| one == pair);
     if has("x-id=GetObject") {
@@ -193,7 +194,7 @@ fn expected(asked: &Asked) -> Expected {
     }
 }
 
-/// Every request goes to the endpoint as it is configured, with nothing put before or behind it.
+/// Sends every request to the configured endpoint, without adding anything to its host or path.
 #[derive(Debug)]
 struct AsConfigured {
     endpoint_url: String,
@@ -202,7 +203,7 @@ struct AsConfigured {
 
 impl ResolveEndpoint for AsConfigured {
     fn resolve_endpoint<'a>(&'a self, _: &'a Params) -> EndpointFuture<'a> {
-        // As the SDK signs for S3 at every other endpoint.
+        // The SDK signs for S3 in this way at every other endpoint.
         let signing = EndpointAuthScheme::with_capacity("sigv4", 3)
             .put("disableDoubleEncoding", true)
             .put("signingName", "s3")
@@ -213,8 +214,8 @@ impl ResolveEndpoint for AsConfigured {
 }
 
 impl BucketStore {
-    /// Builds the client straight from the configuration. The SDK's own discovery chains would
-    /// read files and call metadata services at every cold start.
+    /// Builds the client from the configuration alone. The SDK's own discovery would read files and
+    /// call metadata services at every cold start.
     pub fn new(
         config: BucketConfig,
         http: reqwest::Client,
@@ -229,13 +230,13 @@ impl BucketStore {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region.clone()))
             .credentials_provider(credentials.clone())
-            .identity_cache(IdentityCache::no_cache()) // The provider keeps them.
+            .identity_cache(IdentityCache::no_cache()) // The provider caches them.
             .http_client(crate::http::sdk_client(http, clock.clone(), expected))
             .force_path_style(config.addressing == Addressing::Path)
-            .retry_config(RetryConfig::disabled()) // `Retrying` has them, with the deadline.
-            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has them.
-            // The checksums that the SDK adds by default come in an encoding OSS refuses. The
-            // signature covers the body's SHA-256 anyway.
+            .retry_config(RetryConfig::disabled()) // `Retrying` retries, within the deadline.
+            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has the time-outs.
+            // OSS rejects the encoding of the checksums that the SDK adds by default. The signature
+            // covers the body's SHA-256 anyway.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         match (config.addressing, config.endpoint_url) {
@@ -263,12 +264,12 @@ impl BucketStore {
         }
     }
 
-    /// What it can do, as configured.
+    /// The configured profile.
     pub fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// What the answers say of the service's clock.
+    /// The service's clock, as its answers report it.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -277,14 +278,14 @@ impl BucketStore {
         format!("{}{key}", self.prefix)
     }
 
-    /// Whether an object is there; `None` where this key is not told. Without `s3:ListBucket` the
-    /// answer for what is absent is 403, and a HEAD has no body that would say more. The PUT that
-    /// follows does: where the key is refused, so is the PUT.
+    /// Whether an object exists. `None` if this key may not know: without `s3:ListBucket`, S3
+    /// answers 403 for a missing object, and a HEAD has no body with a code. The PUT that follows
+    /// fails if the key is not allowed to write.
     async fn exists(&self, key: &str) -> Result<Option<bool>, StoreError> {
         let used = self.credentials.get().await?;
         let request = self.client.head_object().bucket(&self.bucket);
         match request.key(self.object_key(key)).send().await {
-            // A store tells at least one of them of what it keeps.
+            // A store reports at least one of them for an existing object.
             Ok(answer) if (answer.e_tag(), answer.last_modified()) == (None, None) => {
                 Err(StoreError::Foreign(format!(
                     "HeadObject on bucket {:?} at {} gave neither an ETag nor a time{NOT_S3}",
@@ -298,7 +299,7 @@ impl BucketStore {
         }
     }
 
-    /// The headers that OSS has in place of S3's.
+    /// OSS's headers, in place of S3's.
     fn oss_headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("x-oss-forbid-overwrite", "true".to_owned())];
         if let Some(encryption) = &self.encryption {
@@ -322,7 +323,7 @@ impl Store for BucketStore {
             .put_object()
             .bucket(&self.bucket)
             .key(self.object_key(key))
-            .body(ByteStream::from(object.body.clone())) // In memory, so it is sent in one piece.
+            .body(ByteStream::from(object.body.clone())) // The body is in memory, so it is sent in one piece.
             .content_type(&object.content_type)
             .set_metadata(Some(object.metadata.clone().into_iter().collect()));
         if self.profile != Profile::Oss
@@ -335,13 +336,13 @@ impl Store for BucketStore {
         }
         let request = match self.profile {
             Profile::Aws => {
-                // A bucket with Object Lock takes nothing without it, whatever the signature covers.
+                // A bucket with Object Lock requires this checksum.
                 let sha256 = BASE64_STANDARD.encode(Sha256::digest(&object.body));
                 let request = request.if_none_match("*").checksum_sha256(sha256);
                 request.customize()
             }
             Profile::Basic => request.customize(),
-            // Before signing, so the headers are signed.
+            // These headers are set before signing, so the signature covers them.
             Profile::Oss => {
                 let headers = self.oss_headers();
                 request.customize().mutate_request(move |request| {
@@ -353,7 +354,7 @@ impl Store for BucketStore {
         };
         match request.send().await {
             Ok(_) => Ok(PutOutcome::Created),
-            // RFC 9110 has 412 for a PUT; MinIO once gave 304 (minio#19442).
+            // RFC 9110 defines 412 for a PUT. MinIO once answered 304 (minio#19442).
             Err(error) => match (status(&error), error.code()) {
                 (Some(304 | 412), _) | (Some(409), Some("FileAlreadyExists")) => {
                     Ok(PutOutcome::Exists)
@@ -385,7 +386,7 @@ impl Store for BucketStore {
             return Err(too_large(length));
         }
         let mut body = Vec::with_capacity(length as usize);
-        // A service may tell no length, or a wrong one.
+        // A service may report no length, or a wrong one.
         while let Some(piece) = answer.body.next().await {
             let piece = piece.map_err(|error| {
                 StoreError::Unavailable(format!("the object was cut short: {error}"))
@@ -457,7 +458,7 @@ impl Store for BucketStore {
                     Timestamp::from_second(stored_at.secs()).unwrap_or(Timestamp::UNIX_EPOCH),
             }));
         }
-        // Directory buckets of S3, and some other stores, have no order.
+        // Directory buckets of S3 and some other stores do not sort.
         entries.sort_by(|a, b| a.key.cmp(&b.key));
         let token = answer.next_continuation_token.as_deref();
         let next = match (answer.is_truncated, token.filter(|token| !token.is_empty())) {
@@ -468,7 +469,7 @@ impl Store for BucketStore {
                     self.bucket
                 )));
             }
-            // Some stores leave the flag out.
+            // Some stores leave out the flag.
             (Some(true) | None, Some(token)) => Some(token.to_owned()),
         };
         Ok(Page { entries, next })
@@ -480,9 +481,9 @@ impl Store for BucketStore {
 }
 
 impl BucketStore {
-    /// Names the operation, the bucket and the service's own words for what is wrong. OSS says in
-    /// `x-oss-ec` which of many meanings a code has. Credentials that the service refuses are
-    /// replaced where that is possible; `used` signed the request.
+    /// Turns a failed call into an error with the operation, the bucket and the service's own code.
+    /// OSS gives the exact meaning of a code in `x-oss-ec`. `used` are the credentials that signed
+    /// the request. If the service refuses them, they are replaced if possible.
     async fn error<E>(
         &self,
         operation: &str,
@@ -547,13 +548,14 @@ impl BucketStore {
             account,
         };
         match (status, code) {
-            // The SDK has set its clock by the Date of this very answer.
+            // The SDK has set its clock from the `Date` of this answer.
             (_, "RequestTimeTooSkewed") => StoreError::StaleSignature(text),
             (_, code) if EXPIRED.contains(&code) => {
                 self.credentials.replace(used).await;
                 StoreError::StaleSignature(text)
             }
-            // The answer to HEAD has no body, and so no code; AWS gives it for an expired token.
+            // The answer to HEAD has no body, and so no code. AWS answers 400 to HEAD if the token
+            // has expired.
             (400, "no code")
                 if operation == "HeadObject" && self.credentials.replace(used).await =>
             {
@@ -566,20 +568,20 @@ impl BucketStore {
             (409, "ConditionalRequestConflict" | "OperationAborted")
             | (_, "SlowDown" | "Throttling" | "RequestTimeout") => StoreError::Unavailable(text),
             (401 | 403, _) | (_, "NoSuchBucket") => StoreError::Denied(refusal(text)),
-            (200..300, _) => StoreError::Unavailable(text), // It lacks what the SDK needs.
+            (200..300, _) => StoreError::Unavailable(text), // The answer lacks what the SDK needs.
             _ => StoreError::Rejected(refusal(text)),
         }
     }
 }
 
-/// Codes for a token whose time is over: of S3, and of OSS.
+/// Codes of S3 and OSS for an expired token.
 const EXPIRED: [&str; 3] = [
     "ExpiredToken",
     "SecurityTokenExpired",
     "TokenRefreshRequired",
 ];
-/// Codes for a key or a token that is not known, of S3 and of OSS. Those of a role are not, once
-/// the role was changed.
+/// Codes of S3 and OSS for an unknown key or token. The keys of a role become unknown if the role
+/// changes.
 const REFUSED_KEYS: [&str; 5] = [
     "InvalidAccessKeyId",
     "InvalidSecurityToken",
@@ -589,7 +591,7 @@ const REFUSED_KEYS: [&str; 5] = [
 ];
 
 impl BucketStore {
-    /// Where the environment has keys for this store.
+    /// Names of the settings that have the keys of this store.
     fn key_settings(&self) -> &'static str {
         if self.scheme == "oss" {
             "ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and \
@@ -599,7 +601,7 @@ impl BucketStore {
         }
     }
 
-    /// What an answer may mean besides what it says.
+    /// Advice about a likely cause that the answer does not name.
     fn hint(&self, operation: &str, status: u16, code: &str) -> Option<&'static str> {
         let is_put = operation == "PutObject" && self.profile != Profile::Basic;
         match (status, code) {
@@ -624,11 +626,11 @@ impl BucketStore {
     }
 }
 
-/// What to do where somebody else than the store has answered.
+/// Advice if another service, a proxy or a log-in page answered.
 const NOT_S3: &str = "; check AWS_ENDPOINT_URL_S3 and ARCHIVE_URL, and what stands between: a proxy or \
                       a log-in page";
 
-/// Whether the bucket is somewhere else than it was asked for.
+/// Whether the answer says that the bucket is in another region.
 fn is_of_another_region(status: u16, code: &str) -> bool {
     matches!(status, 301 | 307 | 308)
         || matches!(
@@ -641,7 +643,7 @@ fn is_of_another_region(status: u16, code: &str) -> bool {
 }
 
 impl BucketStore {
-    /// What to set where the bucket is of another region, which the store may name.
+    /// Advice for a bucket in another region. `region` is the one that the store named.
     fn other_region(&self, region: Option<&str>) -> String {
         let setting = match self.scheme {
             "oss" => "?region= in ARCHIVE_URL",
@@ -664,12 +666,12 @@ impl BucketStore {
     }
 }
 
-/// Whether a refused PUT may have been refused for its condition.
+/// Whether the store may have refused a PUT because of its condition.
 pub fn may_refuse_condition(refusal: &Refusal) -> bool {
     refuses_condition(refusal.status, &refusal.code)
 }
 
-/// Stores that do not know a condition refuse it in any of these ways.
+/// Stores that do not know the condition refuse it in one of these ways.
 fn refuses_condition(status: u16, code: &str) -> bool {
     status == 501
         || matches!(status, 400 | 405)
@@ -685,8 +687,8 @@ fn refuses_condition(status: u16, code: &str) -> bool {
             )
 }
 
-/// A listed key as it is, where it has the prefix. Keys come percent-encoded from stores that say so,
-/// and from some that do not; every key of this program has a `/`.
+/// Decodes a listed key. Some stores percent-encode keys and say so; some do not say so. A key with
+/// the prefix and a `/` is plain, because every key of this program has a `/`.
 fn plain_key(listed: &str, says_encoded: bool, prefix: &str) -> Option<String> {
     let has_slash = |key: &str| {
         key.strip_prefix(prefix)

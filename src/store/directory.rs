@@ -1,12 +1,12 @@
-//! An archive in a folder, for trying things with no cloud at all.
+//! An archive in a folder, to try the program without a cloud.
 //!
-//! An object is a file under its key; its content type and metadata are JSON in a second file,
-//! named like the first with [`METADATA_SUFFIX`]. The second is written first, so an object that
-//! is there is complete: it appears under its name by one atomic rename that replaces nothing.
+//! An object is a file whose path is its key. A second file, with [`METADATA_SUFFIX`] after the
+//! name, has its content type and metadata as JSON. The second file is written first. Then the
+//! object appears by an atomic rename that replaces nothing. So an object that exists is complete.
 
 //!
-//! A symbolic link below the archive's folder is not followed: the archive would be written to or
-//! read from a place that `ARCHIVE_URL` does not name. The folder itself may be one.
+//! Symbolic links below the archive's folder are not followed. Otherwise the program could read or
+//! write outside of the folder in `ARCHIVE_URL`. The folder itself may be a link.
 
 use std::collections::BTreeMap;
 use std::fs::FileType;
@@ -22,10 +22,10 @@ use tracing::warn;
 use super::disk::{self, Disk, SystemDisk, at};
 use super::{Entry, MAX_OBJECT_BYTES, NOT_A_FILE, Object, Page, PutOutcome, Store, StoreError};
 
-/// Ends the name of the file that has an object's metadata.
+/// End of the name of the file with an object's metadata.
 pub const METADATA_SUFFIX: &str = ".meta.json";
 
-/// Records as files below a folder.
+/// An archive in a folder.
 #[derive(Debug, Clone)]
 pub struct DirectoryStore(Arc<Folder>);
 
@@ -44,7 +44,7 @@ struct Metadata {
 }
 
 impl DirectoryStore {
-    /// Keeps objects below `root`, which is made when the first object is stored.
+    /// Keeps objects below `root`. The folder is created with the first object.
     pub fn new(root: PathBuf) -> Self {
         Self::on(root, Box::new(SystemDisk))
     }
@@ -58,7 +58,7 @@ impl DirectoryStore {
         }))
     }
 
-    /// Does what blocks on another thread.
+    /// Runs blocking work on another thread.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Folder) -> Result<T, StoreError> + Send + 'static,
@@ -106,7 +106,7 @@ impl Store for DirectoryStore {
 }
 
 impl Folder {
-    /// The path of a key, which leads nowhere else than below the root.
+    /// The path for a key. It is always below the root.
     fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
         let is_plain =
             |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\\');
@@ -129,7 +129,7 @@ impl Folder {
         Ok(path)
     }
 
-    /// That the root is there. Only who reads asks for it.
+    /// Checks that the root exists. Only reading needs this.
     fn check_root(&self) -> Result<(), StoreError> {
         match std::fs::metadata(&self.root) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -148,7 +148,8 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => self.create(&path, object)?,
             Err(error) => return Err(at(&path)(error)),
         };
-        // The names must survive a power cut before the event is acknowledged, whoever made them.
+        // The names must survive a power cut before the event is acknowledged, whoever created
+        // them.
         let folder = path.parent().unwrap_or(&path);
         disk::sync_up_to(&*self.disk, folder, &self.root)?;
         if !self.is_rooted.load(Ordering::Relaxed) {
@@ -170,7 +171,8 @@ impl Folder {
         };
         let json = serde_json::to_vec_pretty(&metadata)
             .map_err(|error| StoreError::rejected(error.to_string()))?;
-        // Two writers of one object may both come here; either's metadata is true, and it is whole.
+        // Concurrent writers of one object may both get here. Both have complete and correct
+        // metadata.
         let body = disk::written(&*self.disk, folder, &object.body)?;
         disk::written(&*self.disk, folder, &json)?
             .persist(metadata_path(path))
@@ -211,7 +213,8 @@ impl Folder {
         }
     }
 
-    /// The object first: without its metadata it would be damaged, the other way round it is gone.
+    /// Removes the object before its metadata. The other way round, an interrupted removal would
+    /// leave a damaged object.
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         let path = self.path(key)?;
         for path in [path.clone(), metadata_path(&path)] {
@@ -227,13 +230,13 @@ impl Folder {
 
     fn list(&self, prefix: &str) -> Result<Page, StoreError> {
         self.check_root()?;
-        // Below the last folder that the prefix names in full.
+        // The walk starts in the last folder that the prefix names completely.
         let mut folders = vec![self.root.clone()];
         if let Some((folder, _)) = prefix.rsplit_once('/') {
             match self.path(folder) {
                 Ok(path) => folders = vec![path],
                 Err(error) => {
-                    // As in a listing of everything, which comes by it.
+                    // A listing of everything does the same when it reaches this folder.
                     warn!("not listed: {error}");
                     folders.clear();
                 }
@@ -248,7 +251,7 @@ impl Folder {
                 Err(error) if Some(&folder) == asked_for.as_ref() => {
                     return Err(at(&folder)(error));
                 }
-                // The rest of the archive is there all the same.
+                // An unreadable folder must not hide the others.
                 Err(error) => {
                     warn!("not listed: {}", at(&folder)(error));
                     continue;
@@ -259,7 +262,7 @@ impl Folder {
                 let path = child.path();
                 let metadata = match child.metadata() {
                     Ok(metadata) => metadata,
-                    // A writer's temporary file, renamed or removed since.
+                    // This was a writer's temporary file, and it was renamed or removed.
                     Err(error) if error.kind() == ErrorKind::NotFound => continue,
                     Err(error) => {
                         warn!("not listed: {}", at(&path)(error));
@@ -287,7 +290,7 @@ impl Folder {
         })
     }
 
-    /// A file as a listing shows it; `None` where it is not an object below the prefix.
+    /// The entry of a file in a listing. `None` if it is not an object below the prefix.
     fn entry(
         &self,
         path: &Path,
@@ -316,14 +319,15 @@ fn metadata_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Whether something that is not a file has an object's place. The names of this program's objects
-/// end in one of these, and those of its folders do not; hidden files are nobody's objects.
+/// Whether something other than a file has the name of an object. The names of all objects of this
+/// program end in one of these, and the names of its folders do not. Hidden files are never
+/// objects.
 fn stands_for_an_object(path: &Path, is_folder: bool) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let is_object = [&b".gz"[..], b".json"]
         .iter()
         .any(|end| name.ends_with(end));
-    let is_metadata = name.ends_with(METADATA_SUFFIX.as_bytes()); // Told when it is read.
+    let is_metadata = name.ends_with(METADATA_SUFFIX.as_bytes()); // Reported when it is read.
     !name.starts_with(b".") && !is_metadata && (is_object || !is_folder)
 }
 
@@ -341,8 +345,8 @@ fn not_a_file(found: FileType) -> std::io::Error {
     std::io::Error::new(NOT_A_FILE, format!("it is {}", kind(found)))
 }
 
-/// An object without its metadata, or with broken ones, is better than none: the bytes are vouched
-/// for by the digest in their name, and the reader tells what is missing.
+/// Reads the metadata of an object. If they are missing or broken, the object is still read: the
+/// digest in its name proves the bytes, and the reader reports what is missing.
 fn read_metadata(path: &Path) -> Metadata {
     let read = read_if_there(path).map_err(|error| error.to_string());
     let read = read.and_then(|json| match json {
@@ -356,7 +360,8 @@ fn read_metadata(path: &Path) -> Metadata {
     })
 }
 
-/// A file's bytes. A pipe would never end, and a file that grows ends at the limit.
+/// Reads a file. `None` if it does not exist. Refuses pipes, which may never end, and stops at the
+/// limit for a file that grows.
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,

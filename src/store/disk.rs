@@ -1,8 +1,9 @@
-//! What must survive a power cut: folders that were made, files that were written and renamed.
+//! Writes files and folders so that they survive a power cut.
 //!
-//! A file or folder is there after a power cut when the folder that names it was synced. So every
-//! writer syncs the whole way to the archive's folder before it says that an object is stored, also
-//! where another writer stored it and may have been killed before its own sync.
+//! A file or folder survives a power cut once the folder that names it was synced. So every writer
+//! syncs all folders up to the archive's folder before it reports an object as stored. It does so
+//! even if another writer stored the object, because that one may have been killed before its own
+//! sync.
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -14,22 +15,22 @@ use tempfile::NamedTempFile;
 
 use super::StoreError;
 
-/// Begins the name of a file that is being written.
+/// Start of the name of a file that is being written.
 pub(super) const WRITING: &str = ".writing-";
 
-/// A file that is being written and was not touched for so long was left by a writer that was
-/// killed: an object is some MiB at most, and a function runs for minutes. A writer that was stopped
-/// for longer fails at its rename, and its event is delivered again.
+/// A file that is being written and was not changed for this long belongs to a writer that was
+/// killed: an object has a few MiB at most, and a function runs for minutes. A writer that was
+/// paused for longer fails at its rename, and its event is delivered again.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
-/// The calls that a disk may fail, so that tests can see them and fail them.
+/// The disk calls that can fail. Tests replace them.
 pub(super) trait Disk: Debug + Send + Sync {
     /// Writes all bytes.
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)
     }
 
-    /// What is in a folder.
+    /// Lists a folder.
     fn read_dir(&self, folder: &Path) -> io::Result<std::fs::ReadDir> {
         std::fs::read_dir(folder)
     }
@@ -40,7 +41,7 @@ pub(super) trait Disk: Debug + Send + Sync {
     }
 }
 
-/// The system's own.
+/// The disk calls of the operating system.
 #[derive(Debug)]
 pub(super) struct SystemDisk;
 
@@ -54,13 +55,13 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
     }
 }
 
-/// Makes a folder and those above it that are missing.
+/// Creates a folder and its missing parents.
 pub(super) fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), StoreError> {
     let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
     let missing: Vec<_> = folder.ancestors().take_while(is_missing).collect();
     for folder in missing.into_iter().rev() {
         match std::fs::create_dir(folder) {
-            // Another writer made it at the same time.
+            // Another writer created it at the same time.
             Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
             result => result.map_err(at(folder))?,
         }
@@ -69,7 +70,7 @@ pub(super) fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Syncs a folder and those above it, up to the archive's own.
+/// Syncs a folder and its parents, up to the archive's folder.
 pub(super) fn sync_up_to(disk: &dyn Disk, folder: &Path, root: &Path) -> Result<(), StoreError> {
     for folder in folder.ancestors().take_while(|f| f.starts_with(root)) {
         sync_folder(disk, folder).map_err(at(folder))?;
@@ -77,7 +78,7 @@ pub(super) fn sync_up_to(disk: &dyn Disk, folder: &Path, root: &Path) -> Result<
     Ok(())
 }
 
-/// Syncs the folders above the archive's: a writer that was killed may have made them, too.
+/// Syncs the folders above the archive's folder. A writer that was killed may have created them.
 pub(super) fn sync_all_above(disk: &dyn Disk, root: &Path) -> Result<(), StoreError> {
     for folder in root.ancestors() {
         sync_above(disk, folder)?;
@@ -85,7 +86,8 @@ pub(super) fn sync_all_above(disk: &dyn Disk, root: &Path) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Syncs the folder that names this one. Who may not read that one did not make anything there.
+/// Syncs the parent of a folder. If the parent is unreadable, this user did not create anything in
+/// it.
 fn sync_above(disk: &dyn Disk, folder: &Path) -> Result<(), StoreError> {
     let Some(above) = folder.parent() else {
         return Ok(());
@@ -103,7 +105,7 @@ fn sync_above(disk: &dyn Disk, folder: &Path) -> Result<(), StoreError> {
 
 fn sync_folder(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     match disk.sync(folder, &File::open(folder)?) {
-        // Some file systems, of networks mostly, sync folders by themselves and refuse to be asked.
+        // Some file systems, mostly network ones, reject this call and sync folders by themselves.
         Err(error)
             if matches!(
                 error.kind(),
@@ -116,7 +118,7 @@ fn sync_folder(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     }
 }
 
-/// A file with these bytes, on the disk, that has no name of its own yet.
+/// Writes these bytes to disk, into a file with a temporary name.
 pub(super) fn written(
     disk: &dyn Disk,
     folder: &Path,
@@ -131,8 +133,9 @@ pub(super) fn written(
     Ok(file)
 }
 
-/// Removes what killed writers left in a folder. `newest` was written just now: its time is by the
-/// clock of the file system, which need not be this machine's. That this fails is nobody's loss.
+/// Removes what killed writers left in a folder. `newest` was written just now. Its time comes from
+/// the clock of the file system, which may differ from the clock of this machine. Errors are
+/// ignored, because nothing depends on the removal.
 pub(super) fn sweep_up(folder: &Path, newest: &Path) {
     let modified = |path: &Path| std::fs::symlink_metadata(path)?.modified();
     let (Ok(children), Ok(now)) = (std::fs::read_dir(folder), modified(newest)) else {

@@ -1,4 +1,4 @@
-//! Where records are kept: a bucket or a folder.
+//! Stores for records: a bucket or a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,18 +18,18 @@ mod disk;
 use bucket::BucketStore;
 use directory::DirectoryStore;
 
-/// Most bytes of an object that is read. A failed event is the largest object of this program: an
-/// event of [`crate::intake::MAX_EVENT_BYTES`] whose every byte JSON spells with six.
+/// Most bytes of an object that is read. The largest objects of this program are failed events: an
+/// event of [`crate::intake::MAX_EVENT_BYTES`] in which JSON escapes each byte with six.
 pub const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
-/// Pages of a listing, one after the other, that may bring nothing new. A versioned bucket gives
-/// pages without objects where many were removed.
+/// How many pages of a listing in a row may bring nothing new. A versioned bucket returns empty
+/// pages if many objects were removed.
 const MAX_FRUITLESS_PAGES: usize = 10_000;
 
-/// What is stored under one key.
+/// An object: bytes with a media type and metadata.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its bytes.
+    /// The bytes.
     pub body: Vec<u8>,
     /// Media type.
     pub content_type: String,
@@ -40,57 +40,58 @@ pub struct Object {
 /// What [`Store::put_if_absent`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// The object is there now. A store that ignores conditions says so for a repetition, too;
-    /// the bytes are the same then.
+    /// The object was created. A store that ignores conditions also reports this for a repeated
+    /// write. The bytes are the same then.
     Created,
-    /// It was there before and was left alone.
+    /// The object existed already. It was not changed.
     Exists,
 }
 
-/// One line of a listing.
+/// One object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Below the archive's prefix.
+    /// Key, below the archive's prefix.
     pub key: String,
-    /// Length as stored, in bytes.
+    /// Length of the object, in bytes.
     pub bytes: u64,
-    /// When it was stored, by the store's clock.
+    /// When the object was stored, by the store's clock.
     pub stored_at: Timestamp,
 }
 
-/// A part of a listing.
+/// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In the order of their keys; of a store that has no order, in that of the page.
+    /// Sorted by key within the page.
     pub entries: Vec<Entry>,
-    /// Where the next part begins; `None` at the end.
+    /// Where the next page begins. `None` on the last page.
     pub next: Option<String>,
 }
 
-/// An archive's store. Keys are below the archive's prefix, which the store puts before them.
+/// Stores objects. Keys do not contain the archive's prefix. The store adds it.
 pub trait Store: Send + Sync {
-    /// Stores an object unless there is one under its key. What is there is never replaced by
-    /// other bytes: keys are made of their content.
+    /// Stores an object unless one with this key exists. An object is never replaced by other
+    /// bytes, because keys contain a digest of their content.
     ///
     /// # Errors
-    /// [`StoreError`]; the object may or may not be there then.
+    /// [`StoreError`]. The object may or may not exist then.
     fn put_if_absent(
         &self,
         key: &str,
         object: &Object,
     ) -> impl Future<Output = Result<PutOutcome, StoreError>> + Send;
 
-    /// The object under a key, if any.
+    /// Reads an object. `None` if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot tell, and [`StoreError::TooLarge`] for an object of more
-    /// than [`MAX_OBJECT_BYTES`], which is not read.
+    /// [`StoreError`] if the store cannot be read. [`StoreError::TooLarge`] if the object has more
+    /// than [`MAX_OBJECT_BYTES`]. It is not read then.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, StoreError>> + Send;
 
-    /// The metadata of the object under a key, if any. It reads no more of the object than it must.
+    /// Reads the metadata of an object. `None` if it does not exist. Reads the object's bytes only
+    /// if it must.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// Like [`get`](Self::get).
     fn metadata(
         &self,
         key: &str,
@@ -101,20 +102,21 @@ pub trait Store: Send + Sync {
     /// Removes an object. Succeeds if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError`]; the object may or may not be there then.
+    /// [`StoreError`]. The object may or may not exist then.
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The keys that start with `prefix`, from `next` of the page before on.
+    /// Lists the keys that start with `prefix`, one page at a time. `next` comes from the page
+    /// before.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be listed.
+    /// [`StoreError`] if the store cannot be listed.
     fn list(
         &self,
         prefix: &str,
         next: Option<&str>,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
-    /// The address of an object, as other tools take it.
+    /// The address of an object, in the form that other tools accept.
     fn url(&self, key: &str) -> String;
 }
 
@@ -151,10 +153,10 @@ impl<S: Store> Store for Retrying<'_, S> {
     }
 }
 
-/// Every entry below a prefix, in the order of their keys.
+/// Lists all objects below a prefix, sorted by key.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be listed to its end.
+/// [`StoreError`] if the store cannot be listed completely.
 pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
     let mut entries = BTreeMap::new();
     let mut tokens = BTreeSet::new();
@@ -183,56 +185,57 @@ pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, St
     }
 }
 
-/// Why a store could not do as asked; the variants are what the caller does next.
+/// Why a call to the store failed. Each variant is what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Throttled, failing or out of reach. Try again.
+    /// The store throttled, failed or did not answer. Retry.
     #[error("the archive is out of reach: {0}")]
     Unavailable(String),
-    /// The signature's time or token is no longer good. Try again with fresh ones.
+    /// The signature's time or token is not valid any more. Retry with fresh ones.
     #[error("the archive asks for a fresh signature: {0}")]
     StaleSignature(String),
-    /// There are no credentials to ask with.
+    /// There are no credentials for the call.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// Keys, permissions or the bucket's name are wrong. Someone must mend them.
+    /// Keys, permissions or the bucket's name are wrong. Someone must fix them.
     #[error("the archive refused access: {0}")]
     Denied(Refusal),
-    /// The store does not accept the request, and trying again would not change that.
+    /// The store does not accept the request. A retry would get the same answer.
     #[error("the archive rejected the request: {0}")]
     Rejected(Refusal),
-    /// An object that this program did not store. It is not read.
+    /// The object is too large to be one of this program. It is not read.
     #[error("{url} is not read: it has {bytes} bytes or more, and no record has that many")]
     TooLarge {
-        /// Its address.
+        /// Address of the object.
         url: String,
-        /// Its length as told, or how much of it came.
+        /// Length that the store reported, or the number of bytes that arrived.
         bytes: u64,
     },
-    /// The store lists a part as if it were all, or never comes to an end.
+    /// The store's listing is inconsistent or endless.
     #[error("the archive cannot be listed: {0}")]
     Listing(String),
-    /// Somebody else than the store has answered, such as a proxy or a log-in page, or the address
-    /// is another service's. Someone must mend the address or the network.
+    /// Something else than the store answered, such as a proxy, a log-in page or another service.
+    /// Someone must fix the address or the network.
     #[error("the archive does not answer as a store does: {0}")]
     Foreign(String),
-    /// The archive's folder does not exist. It is made when the first object is stored.
+    /// The archive's folder does not exist. It is created with the first object.
     #[error("the archive's folder {} does not exist; check ARCHIVE_URL", .0.display())]
     NoFolder(PathBuf),
-    /// The folder cannot be written or read.
+    /// A file or folder cannot be read or written.
     #[error("the archive's folder fails at {}: {cause}; {}", path.display(), folder_advice(cause))]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         cause: std::io::Error,
     },
 }
 
-/// What stands in a file's place: a folder, a link, a pipe. Reading bytes gives no such error.
+/// Something else has the place of a file: a folder, a link or a pipe. Reading bytes never returns
+/// this kind of error.
 const NOT_A_FILE: std::io::ErrorKind = std::io::ErrorKind::InvalidData;
 
-/// What mends a folder that cannot be written or read.
+/// How to fix a folder that cannot be read or written.
 pub fn folder_advice(cause: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match cause.kind() {
@@ -253,7 +256,7 @@ pub fn folder_advice(cause: &std::io::Error) -> &'static str {
 }
 
 impl StoreError {
-    /// What this side of the store does not accept.
+    /// The error for a request that this program itself rejects.
     fn rejected(account: String) -> Self {
         Self::Rejected(Refusal {
             status: 0,
@@ -262,7 +265,7 @@ impl StoreError {
         })
     }
 
-    /// Whether the same call may succeed a little later, with nobody mending anything.
+    /// Whether the same call may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         self.retry_advice() != RetryAdvice::GiveUp
     }
@@ -291,7 +294,7 @@ impl Retryable for StoreError {
     }
 }
 
-/// The store that `ARCHIVE_URL` names.
+/// The store in `ARCHIVE_URL`.
 #[derive(Debug, Clone)]
 pub enum ArchiveStore {
     /// `s3://` or `oss://`.
@@ -300,8 +303,8 @@ pub enum ArchiveStore {
     Directory(DirectoryStore),
 }
 
-// A bucket's futures are boxed: the SDK's are nested too deep for the compiler to follow them
-// through every caller.
+// The futures of a bucket are boxed. The SDK's futures are nested too deeply for the compiler to
+// follow them through every caller.
 impl Store for ArchiveStore {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
         match self {

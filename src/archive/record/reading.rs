@@ -49,22 +49,22 @@ pub enum Fault {
     Key {
         /// Digest in the key.
         said: String,
-        /// Of the bytes.
+        /// Digest of the bytes.
         found: String,
     },
     /// The bytes are not those that the metadata describes.
     #[error("its metadata says {name} {said:?}, and it is {found}")]
     Metadata {
-        /// Which.
+        /// Name of the metadata.
         name: &'static str,
-        /// In the metadata.
+        /// Value in the metadata.
         said: String,
-        /// Of the bytes.
+        /// Value for the bytes.
         found: String,
     },
 }
 
-/// Reads a stored object, and holds it against its key and metadata.
+/// Unpacks a stored object, and checks it against its key and metadata.
 pub fn read(key: &RecordKey, object: &Object) -> CheckedObject {
     let (plain, mut faults) = inflate(&object.body);
     let is_whole = !faults
@@ -100,10 +100,10 @@ pub fn read(key: &RecordKey, object: &Object) -> CheckedObject {
     }
 }
 
-/// Decompresses a gzip file of one member, and checks its length and checksum.
+/// Decompresses a gzip file with one member, and checks its length and checksum.
 ///
 /// # Errors
-/// The first [`Fault`] of the file itself.
+/// The first [`Fault`] of the gzip file.
 pub fn unpack(gzip: &[u8]) -> Result<Vec<u8>, Fault> {
     let (plain, faults) = inflate(gzip);
     match faults.into_iter().next() {
@@ -112,12 +112,12 @@ pub fn unpack(gzip: &[u8]) -> Result<Vec<u8>, Fault> {
     }
 }
 
-/// What can be read, and what is wrong with it. This program writes one member a file, so a second
-/// one is not its own.
+/// Returns what can be read, and what is wrong. This program writes files with one member, so a
+/// second member was not written by it.
 fn inflate(gzip: &[u8]) -> (Vec<u8>, Vec<Fault>) {
     let (mut plain, mut faults) = (Vec::new(), Vec::new());
     let mut bounded = GzDecoder::new(gzip).take(MAX_PLAIN_BYTES as u64 + 1);
-    // What was read before an error stays.
+    // The bytes read before an error are kept.
     if let Err(error) = bounded.read_to_end(&mut plain) {
         faults.push(Fault::Gzip {
             reason: error.to_string(),

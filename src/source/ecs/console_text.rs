@@ -1,16 +1,16 @@
-//! `ConsoleOutput` as it came → the bytes that the guest wrote. Pure.
+//! `ConsoleOutput` as ECS sent it → the bytes that the guest wrote. Pure.
 //!
-//! The documents say Base64 and no more. Encoders differ in the alphabet, in padding, in line ends,
-//! and in whether they encode as a whole or in pieces, each with a padding of its own. All of these
-//! say one thing only, so they are read. A text that could mean two things is not decoded: it is
-//! kept as it came, and nothing is lost.
+//! The documents say "Base64" and nothing more. Encoders differ in the alphabet, in padding and in
+//! line ends. Some encode the whole text, and some encode pieces, each with its own padding. All
+//! these forms have one meaning, so all are decoded. A text with two possible meanings is not
+//! decoded. It is kept as it came.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// The bits behind the last whole byte carry nothing (RFC 4648, section 3.5): the decoders of Go,
-/// Java, Python and GNU coreutils skip them, too.
+/// Ignores the bits after the last whole byte, as the decoders of Go, Java, Python and GNU
+/// coreutils do (RFC 4648, section 3.5).
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -18,23 +18,22 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Characters that four bytes of Base64 stand in.
+/// Base64 encodes three bytes in this many characters.
 const QUANTUM: usize = 4;
 
-/// Decodes Base64 as encoders write it. `None` where the text is something else, or cut off in the
-/// middle of a byte.
+/// Decodes Base64. `None` if the text is not Base64, or is truncated within a byte.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(text.len() / QUANTUM * 3);
     let (mut piece, mut padding) = (Vec::new(), 0);
     for character in text.chars() {
         match character {
             '=' => padding += 1,
-            // A byte order mark stands where files were joined.
+            // Joined files leave byte order marks in the middle.
             c if c.is_whitespace() || c == '\u{feff}' => {}
             c if !c.is_ascii() => return None,
             c => {
                 if padding > 0 {
-                    // More follows, so this piece must be whole: what was encoded in pieces is.
+                    // More text follows, so this piece must be complete.
                     if (piece.len() + padding) % QUANTUM != 0 {
                         return None;
                     }
@@ -49,7 +48,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
             }
         }
     }
-    // Padding alone encodes nothing; something else was meant.
+    // Padding without data encodes nothing, so the text is not Base64.
     if piece.is_empty() && padding > 0 {
         return None;
     }

@@ -1,10 +1,10 @@
-//! Region → the host that answers for its ECS API.
+//! Region → address of its ECS API.
 
 use url::Url;
 
 use crate::model::ids::RegionId;
 
-/// Regions whose ECS API is not at `ecs.{region}.aliyuncs.com`.
+/// Regions whose ECS API is not at `ecs.{region}.aliyuncs.com`, with their hosts.
 ///
 /// Source: `endpoint_map` of the Python SDK alibabacloud-ecs20140526 7.11.8, without its internal
 /// and test regions.
@@ -26,18 +26,18 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 /// Where ECS requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EcsEndpoint {
-    /// To the public endpoint of the instance's region.
+    /// The public endpoint of the instance's region.
     Public,
-    /// To this address, in which `{region}` stands for the instance's region:
+    /// This address. In it, `{region}` stands for the instance's region:
     /// `https://ecs-vpc.{region}.aliyuncs.com` from inside a VPC, or a simulator's address.
     Template(EndpointTemplate),
 }
 
-/// An address with or without a `{region}` in its host, known to be usable.
+/// A checked address, with or without `{region}` in its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointTemplate(String);
 
-/// Why an address cannot be an endpoint.
+/// The text is not the address of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected an address such as \"https://ecs-vpc.{{region}}.aliyuncs.com\" or \
@@ -69,11 +69,12 @@ impl EndpointTemplate {
 }
 
 impl EcsEndpoint {
-    /// The address for a region. A [`RegionId`] can be one label of a host name and nothing else,
-    /// so no event can choose another host.
+    /// Returns the address for a region. A [`RegionId`] can only be one label of a host name, so an
+    /// event cannot choose another host.
     ///
     /// # Errors
-    /// [`InvalidEndpoint`] never comes of a checked template; the URL parser cannot know that.
+    /// [`InvalidEndpoint`] does not occur with a checked template, but the types cannot express
+    /// that.
     pub fn url(&self, region_id: &RegionId) -> Result<Url, InvalidEndpoint> {
         let text = match self {
             Self::Template(EndpointTemplate(template)) => {

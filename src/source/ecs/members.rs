@@ -1,8 +1,8 @@
-//! Body of an ECS answer → the members of its outermost object, by name.
+//! Body of an ECS answer → the members of its outermost object, by name. Pure.
 //!
-//! One value that is not what the documents say must not hide the others, so values are taken as
-//! they came and read one by one. Names are compared without regard to case, and of two members
-//! with one name the last counts, as in the official SDKs. Pure.
+//! One value that does not match the documents must not hide the others. So each value is kept as
+//! it came, and read by itself. Names are compared without regard to case. If two members have the
+//! same name, the last one counts, as in the official SDKs.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,22 +12,23 @@ use quick_xml::escape::{escape, unescape};
 use quick_xml::events::Event;
 use serde_json::value::RawValue;
 
-/// Root elements of the XML answers that are read here. Any other well-formed page is not ECS's.
+/// Root elements of the XML answers that are read here. Any other page is not from ECS.
 const ROOTS: [&str; 3] = ["GetInstanceConsoleOutputResponse", "Error", "ErrorResponse"];
 
-/// How deep an error's members may lie: gateways wrap `Code` into `Error`, or into a list of them.
+/// How deep the members of an error may be nested: gateways wrap `Code` into `Error`, or into a
+/// list of them.
 const MAX_DEPTH: usize = 4;
 
 /// The members of an object.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Members(BTreeMap<String, Member>);
 
-/// The value of a member. Null is no member.
+/// The value of a member. A null counts as missing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Member {
-    /// A text.
+    /// A string.
     Text(String),
-    /// Whatever else came, as it came: a number, an object, a text that is not Unicode.
+    /// The bytes of any other value: a number, an object, a string that is not Unicode.
     Other(Vec<u8>),
 }
 
@@ -47,7 +48,7 @@ impl Member {
 }
 
 impl Members {
-    /// Reads a body. `None` where it is neither a JSON object nor an XML answer of ECS.
+    /// Reads a body. `None` if it is neither a JSON object nor an XML answer of ECS.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let body = without_mark(body);
         match body.first()? {
@@ -57,7 +58,7 @@ impl Members {
         }
     }
 
-    /// Takes a member out.
+    /// Removes a member, and returns it.
     pub(super) fn take(&mut self, name: &str) -> Option<Member> {
         self.0.remove(&name.to_ascii_lowercase())
     }
@@ -66,7 +67,7 @@ impl Members {
         self.0.contains_key(&name.to_ascii_lowercase())
     }
 
-    /// A member's text; a number's or a truth value's digits.
+    /// Returns a member as text: a string, the digits of a number, or `true` and `false`.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         match self.0.get(&name.to_ascii_lowercase())? {
             Member::Text(text) => Some(text.clone()),
@@ -75,7 +76,7 @@ impl Members {
         }
     }
 
-    /// The same, also from the objects inside this one.
+    /// Like [`text`](Self::text), but also searches nested objects.
     pub(super) fn text_at_any_depth(&self, name: &str) -> Option<String> {
         self.text_within(name, MAX_DEPTH)
     }
@@ -107,7 +108,8 @@ impl Members {
         Some(Self(members.into_iter().filter_map(read).collect()))
     }
 
-    /// The texts of all elements; of a child of the root with elements inside, the markup as it came.
+    /// Collects the text of each element. For a child of the root with elements inside, keeps the
+    /// markup.
     fn from_xml(text: &str) -> Option<Self> {
         let mut reader = Reader::from_str(text);
         let (mut members, mut open) = (Self::default(), Vec::<Element>::new());
@@ -140,13 +142,13 @@ impl Members {
                 Event::Text(text) => append(&mut open, &text.into_inner()),
                 Event::CData(text) => append(&mut open, &escape(text.into_inner())),
                 Event::GeneralRef(entity) => append(&mut open, &format!("&{};", &*entity)),
-                Event::Eof => return None, // Cut off.
+                Event::Eof => return None, // The text is truncated.
                 _ => {}
             }
         }
     }
 
-    /// Takes an element that was read to its end; `depth` is 0 for the root.
+    /// Adds a complete element. `depth` is 0 for the root.
     fn add(&mut self, element: Element, markup: &str, depth: usize) {
         let name = element.name.to_ascii_lowercase();
         let member = if element.has_elements {
@@ -160,7 +162,8 @@ impl Members {
             1 => {
                 self.0.insert(name, member);
             }
-            // An error that is wrapped into another: what is inside counts where the root has none.
+            // An error can be wrapped into another. The inner one counts if the root has no such
+            // member.
             _ => {
                 self.0.entry(name).or_insert(member);
             }
@@ -168,12 +171,12 @@ impl Members {
     }
 }
 
-/// An XML element whose end was not read yet.
+/// An XML element whose end tag was not read yet.
 struct Element {
     name: String,
-    /// Where what is inside begins, in bytes.
+    /// Offset of the element's content, in bytes.
     start: u64,
-    /// Still escaped.
+    /// The text inside, not yet unescaped.
     text: String,
     has_elements: bool,
 }
@@ -195,15 +198,15 @@ fn append(open: &mut [Element], text: &str) {
     }
 }
 
-/// The body without a byte order mark and white space around it.
+/// Strips a byte order mark and the white space around it.
 pub(super) fn without_mark(body: &[u8]) -> &[u8] {
     let body = body.trim_ascii();
     body.strip_prefix("\u{feff}".as_bytes())
         .map_or(body, <[u8]>::trim_ascii_start)
 }
 
-/// A body of the same length and the same structure that is Unicode: a byte that is not, and the
-/// escape of half a character, must not hide the members beside it.
+/// Returns a Unicode body of the same length and structure. Otherwise a byte that is not UTF-8, or
+/// half of a surrogate pair, would hide all other members.
 fn shadow(body: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(body) {
         Ok(text) if !text.contains("\\ud") && !text.contains("\\uD") => Cow::Borrowed(text),
@@ -216,7 +219,7 @@ fn shadow(body: &[u8]) -> Cow<'_, str> {
                 }
             };
             let text: String = body.iter().map(ascii).collect();
-            // Four digits follow, and any other letter before them keeps them digits.
+            // Four digits follow. With another letter before them they are still digits.
             Cow::Owned(text.replace("\\ud", "\\u0").replace("\\uD", "\\u0"))
         }
     }

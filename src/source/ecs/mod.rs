@@ -1,4 +1,4 @@
-//! The ECS API. This file sends; its modules compute.
+//! The ECS API. Only this file sends requests. Its modules compute.
 
 mod console_text;
 pub mod endpoint;
@@ -21,25 +21,25 @@ use endpoint::EcsEndpoint;
 use response::codes::{self, TIME_EXPIRED, TIME_ILLEGAL, TOKEN_EXPIRED};
 use response::{AnswerHead, EcsError};
 
-/// Most bytes of an answer that are read. The API's own bound on a console is not documented;
-/// other clouds keep 64 KiB to 1 MiB.
+/// Most bytes that are read of an answer. ECS documents no limit for a console. Other clouds keep
+/// 64 KiB to 1 MiB.
 pub const MAX_ANSWER_BYTES: usize = 8 << 20;
 
-/// Bytes of an error that are read; the rest is left.
+/// Most bytes that are read of an error answer.
 const MAX_ERROR_BYTES: usize = 256 << 10;
 
-/// Speaks the ECS API over HTTP.
+/// Client of the ECS API.
 #[derive(Debug, Clone)]
 pub struct EcsClient {
     /// Sends the requests.
     pub http: reqwest::Client,
-    /// Where to.
+    /// Where the requests go.
     pub endpoint: EcsEndpoint,
-    /// Signed how.
+    /// The signature scheme.
     pub signature_version: SignatureVersion,
-    /// Signed with what.
+    /// The credentials that sign the requests.
     pub credentials: CredentialsProvider,
-    /// Signed when.
+    /// The time of the signatures. ECS's answers correct it by their `Date`.
     pub clock: Clock,
 }
 
@@ -81,11 +81,11 @@ impl Fleet for EcsClient {
 }
 
 impl EcsClient {
-    /// An instance that ECS does not find may well be there, in another account than that of the
-    /// credentials. Only where it is known to be of this one, it is gone.
+    /// Checks whether the credentials belong to the account that an event names. With credentials
+    /// of another account, ECS does not find an instance that exists.
     async fn check_account(&self, account_id: &AccountId) -> Result<(), EcsError> {
         if self.credentials.source().needs_account() {
-            return Ok(()); // The role was that account's.
+            return Ok(()); // The credentials are of a role in the event's account.
         }
         match self.credentials.account().await {
             Ok(own) if own == *account_id => Ok(()),
@@ -100,7 +100,7 @@ impl EcsClient {
         }
     }
 
-    /// One attempt and its answer, read.
+    /// Makes one attempt, and reads its answer.
     async fn call<T>(
         &self,
         call: &RpcCall,
@@ -115,7 +115,7 @@ impl EcsClient {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        // The next attempt is signed by ECS's own clock, or with fresh credentials.
+        // The next attempt uses the time of ECS's clock, or fresh credentials.
         Err(match (error, head.date) {
             (EcsError::StaleSignature { code, request_id }, date) => {
                 match (code.as_str(), date) {
@@ -133,7 +133,8 @@ impl EcsClient {
             ) if codes::refuses_the_key(&code) && provider.replace(&credentials).await => {
                 EcsError::StaleSignature { code, request_id }
             }
-            // The settings are named where they have the key, and else what has it.
+            // The advice names the settings if the key is in them. Otherwise it names the place
+            // that the key comes from.
             (
                 EcsError::Denied {
                     code,
@@ -156,7 +157,7 @@ impl EcsClient {
         })
     }
 
-    /// One attempt, with a time and a nonce of its own.
+    /// Sends one attempt, with its own time and nonce.
     async fn send(
         &self,
         call: &RpcCall,
@@ -192,7 +193,7 @@ impl EcsClient {
         self.clock.note(head.date);
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(transport)? {
-            // What refuses says so at its beginning; a page of any length leaves that to its status.
+            // An error answer has its code at the start, so the rest of a long page is not needed.
             let is_error = head.status != 200;
             if is_error && body.len() >= MAX_ERROR_BYTES {
                 break;
@@ -206,7 +207,7 @@ impl EcsClient {
     }
 }
 
-/// The address is left out, since it may carry a token.
+/// Describes a failure without the address, which may contain a token.
 fn transport(error: reqwest::Error) -> EcsError {
     let kind = if error.is_timeout() {
         "timed out: "

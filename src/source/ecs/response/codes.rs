@@ -4,17 +4,18 @@ use crate::model::console::NoConsole;
 
 pub(super) const NONCE_USED: &str = "SignatureNonceUsed";
 pub(in crate::source::ecs) const TOKEN_EXPIRED: &str = "InvalidSecurityToken.Expired";
-/// ECS takes times that are at most 15 minutes off.
+/// ECS rejects request times that are more than 15 minutes off.
 pub(in crate::source::ecs) const TIME_EXPIRED: &str = "InvalidTimeStamp.Expired";
-/// The same, as the gateway said it before; SMC's pages still do.
+/// The same error as an older gateway wrote it. The pages of SMC still have this code.
 pub(in crate::source::ecs) const TIME_ILLEGAL: &str = "IllegalTimestamp";
 
-/// Whether it is the key or its token that is refused, so that another may be taken.
+/// Whether ECS refused the access key or its token, so that other credentials may help.
 pub(in crate::source::ecs) fn refuses_the_key(code: &str) -> bool {
     goes_on_from(code, "InvalidAccessKeyId") || goes_on_from(code, "InvalidSecurityToken")
 }
 
-/// What to do where a fresh signature does not help.
+/// Ends the message of [`EcsError::StaleSignature`](super::EcsError::StaleSignature): what to do if
+/// retrying with a fresh signature does not help.
 pub(super) fn stale_advice(code: &str) -> &'static str {
     match code {
         TOKEN_EXPIRED => ": renew the token where the keys come from",
@@ -23,7 +24,8 @@ pub(super) fn stale_advice(code: &str) -> &'static str {
     }
 }
 
-/// What to mend where a key is refused that comes from `place`; `None` for other codes.
+/// What to fix if ECS refuses a key that comes from `place`, such as a file. `None` for codes that
+/// do not refuse the key.
 pub(in crate::source::ecs) fn key_advice(code: &str, place: &str) -> Option<String> {
     let Some((_, Meaning::Mend(advice))) = meaning(code, 403) else {
         return None;
@@ -37,18 +39,18 @@ pub(in crate::source::ecs) fn key_advice(code: &str, place: &str) -> Option<Stri
     Some(format!("check {place}: {what}"))
 }
 
-/// What a code of ECS means, by what to do next.
+/// What an error code of ECS means for the caller.
 #[derive(Clone, Copy)]
 pub(super) enum Meaning {
-    /// Too many calls.
+    /// Too many calls. Retry later.
     Throttled,
-    /// ECS failed, or is still busy with an operation before this one.
+    /// ECS failed, or it is still busy with an earlier operation. Retry.
     Unavailable,
     /// Sign again.
     Stale,
-    /// There is no console.
+    /// The instance has no console output.
     None(NoConsole),
-    /// Somebody must mend it: this is how.
+    /// Someone must fix the cause. Holds how.
     Mend(&'static str),
 }
 
@@ -77,19 +79,20 @@ const MANAGED: &str = "another product manages the instance: let that product's 
 const OPERATION: &str = "ECS does not allow it for this instance: look at its status, locks, charges \
      and type in the ECS console, and look the code up among the error codes of the ECS API";
 
-/// Vendor code → meaning. The first row that fits counts: a code fits a word that it is equal to, or
-/// goes on from with a dot, in any case of letters. Statuses differ between the sources (a code is
-/// 400 on one page and 403 on the next), so they count only where no row fits.
+/// Error code of ECS → its meaning. The first matching row counts. A row matches its own code and
+/// every code that continues it after a dot, in upper or lower case. The sources disagree about
+/// HTTP statuses (a code is 400 on one page and 403 on the next), so the status counts only if no
+/// row matches.
 ///
 /// Sources: (1) the page of GetInstanceConsoleOutput, (2) the common error codes of ECS, (3) the
 /// gateway's table (developer.aliyun.com/ask/278265), (4) the error codes on the pages of
-/// ModifyInstanceSpec, RenewInstance, ReactivateInstances, ReplaceSystemDisk and AllocateDedicatedHosts,
-/// (5) what others wait for or treat so: terraform-provider-alicloud `alicloud/errors.go` and
-/// `resource_alicloud_instance.go`, packer-plugin-alicloud `step_create_instance.go`,
-/// bosh-alicloud-cpi `instance_manager.go`, (6) denverdino/aliyungo#78.
+/// ModifyInstanceSpec, RenewInstance, ReactivateInstances, ReplaceSystemDisk and
+/// AllocateDedicatedHosts, (5) how other programs treat the code: terraform-provider-alicloud
+/// `alicloud/errors.go` and `resource_alicloud_instance.go`, packer-plugin-alicloud
+/// `step_create_instance.go`, bosh-alicloud-cpi `instance_manager.go`, (6) denverdino/aliyungo#78.
 #[rustfmt::skip]
 const CODES: &[(&str, Meaning)] = &[
-    // Waited for, as are all codes with `Throttling` in them.
+    // Transient, like every code with `Throttling` in it.
     ("ServiceUnavailable", Meaning::Unavailable),                    // 2
     ("InternalError", Meaning::Unavailable),                         // 2
     ("UnknownError", Meaning::Unavailable),                          // 2
@@ -104,15 +107,15 @@ const CODES: &[(&str, Meaning)] = &[
     (TIME_EXPIRED, Meaning::Stale),                                  // 3
     (TIME_ILLEGAL, Meaning::Stale),                                  // 4
     (TOKEN_EXPIRED, Meaning::Stale),                                 // 3
-    // Not running yet, or no longer: waited for as long as the event is followed.
+    // Not running yet, or no longer. Following the event waits for these.
     ("IncorrectInstanceStatus", Meaning::None(NoConsole::NotRunning)), // 1; 5 for .Initializing
     ("InvalidInstanceStatus", Meaning::None(NoConsole::NotRunning)),   // 4
     ("InvalidStatus.ValueNotSupported", Meaning::None(NoConsole::NotRunning)), // 4
     ("OperationDenied.InstanceCreating", Meaning::None(NoConsole::NotRunning)), // 4
-    // Never.
+    // Permanent.
     ("NotSupported", Meaning::None(NoConsole::NotSupported)),        // 1
     ("InvalidInstanceId.NotFound", Meaning::None(NoConsole::NotFound)), // 4
-    // For somebody to mend.
+    // Someone must fix these.
     ("InvalidAccessKeyId", Meaning::Mend(KEY)),                      // 3
     ("SignatureDoesNotMatch", Meaning::Mend(SECRET)),                // 3
     ("IncompleteSignature", Meaning::Mend(SECRET)),                  // 3
@@ -147,13 +150,15 @@ const CODES: &[(&str, Meaning)] = &[
     ("UserNotInTheWhiteList", Meaning::Mend(WHITE_LIST)),            // 4
 ];
 
-/// The row that fits: its word, as it is written here, and its meaning.
+/// Finds the row for a code. Returns the row's own code and its meaning.
 pub(super) fn meaning(code: &str, status: u16) -> Option<(&'static str, Meaning)> {
-    // The operation's page gives this code, with 404, for an instance ID that does not exist.
+    // The page of GetInstanceConsoleOutput lists this code with status 404 for an instance ID that
+    // does not exist.
     if status == 404 && code.eq_ignore_ascii_case("InvalidParameter") {
         return Some(("InvalidParameter", Meaning::None(NoConsole::NotFound)));
     }
-    // 1 and 3 have `Throttling` and its kin, 5 takes every code with the word in it so.
+    // Sources 1 and 3 list `Throttling` and codes that continue it. The programs of source 5 treat
+    // every code with this word in it as throttling.
     if code.to_ascii_lowercase().contains("throttling") {
         return Some(("Throttling", Meaning::Throttled));
     }
@@ -163,7 +168,7 @@ pub(super) fn meaning(code: &str, status: u16) -> Option<(&'static str, Meaning)
         .find(|(word, _)| goes_on_from(code, word))
 }
 
-/// Whether a code is `word`, or one of its kin: `Throttling.User` is one of `Throttling`.
+/// Whether `code` is `word`, or continues it after a dot: `Throttling.User` continues `Throttling`.
 pub fn goes_on_from(code: &str, word: &str) -> bool {
     let start = code.get(..word.len());
     start.is_some_and(|start| start.eq_ignore_ascii_case(word))

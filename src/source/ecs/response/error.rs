@@ -1,4 +1,4 @@
-//! Why there is no console output, by what the caller does next.
+//! Why a call to ECS failed. The variants say what the caller does next.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,39 +11,39 @@ use crate::model::ids::AccountId;
 use crate::retry::{self, RetryAdvice, Retryable};
 use crate::source::ecs::MAX_ANSWER_BYTES;
 
-/// Why there is no console output; the variants are what the caller does next.
+/// Why a call to ECS failed. Each variant is what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum EcsError {
-    /// Too many calls in this minute. Try again, after `retry_after_ms` where ECS says it.
+    /// Too many calls in this minute. Retry, after `retry_after_ms` if ECS gives it.
     #[error("ECS throttled the request ({code}, request {request_id})")]
     Throttled {
-        /// Begins with `Throttling`.
+        /// ECS's error code. Contains `Throttling`, or the status is 429.
         code: String,
         /// ECS's ID of the request.
         request_id: String,
-        /// `x-acs-retry-after`, in milliseconds.
+        /// Value of the header `x-acs-retry-after`, in milliseconds.
         retry_after_ms: Option<u64>,
     },
-    /// ECS failed on its side. Try again.
+    /// ECS failed on its side. Retry.
     #[error("ECS failed with status {status} ({code}, request {request_id})")]
     Unavailable {
         /// HTTP status.
         status: u16,
-        /// Its error code; empty where the answer was not ECS's own.
+        /// ECS's error code. Empty if a proxy or gateway answered.
         code: String,
         /// ECS's ID of the request.
         request_id: String,
     },
-    /// There are no credentials to ask with.
+    /// There are no credentials for the call.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// No whole answer came. Try again.
+    /// The answer did not arrive, or only a part of it. Retry.
     #[error("no whole answer came from ECS: {0}")]
     Transport(String),
-    /// A console came that is not Base64. Try again, and keep it as it came where that does not help.
+    /// The console is not Base64. Retry. If that does not help, keep the text as it came.
     #[error("the ConsoleOutput of ECS is not Base64")]
     Undecoded(Arc<ConsoleOutput>),
-    /// An answer came and makes no sense: a proxy's page, a cut body. Try again.
+    /// The answer is not one of ECS: a proxy's page, a truncated body. Retry.
     #[error("the answer of ECS cannot be read: {reason} (status {status})")]
     Unreadable {
         /// HTTP status.
@@ -51,44 +51,45 @@ pub enum EcsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// More than any console has came. Trying again would bring the same.
+    /// The answer is longer than any console. A retry would get the same.
     #[error("the answer of ECS is longer than {} bytes", MAX_ANSWER_BYTES)]
     TooLong,
-    /// The signature's time, nonce or token is no longer good. Try again with fresh ones.
+    /// The signature's time, nonce or token is not valid any more. Retry with fresh ones.
     #[error(
         "ECS asks for a fresh signature ({code}, request {request_id}){}",
         stale_advice(code)
     )]
     StaleSignature {
-        /// Its error code.
+        /// ECS's error code.
         code: String,
         /// ECS's ID of the request.
         request_id: String,
     },
-    /// This instance has no console output now. Done; record why.
+    /// The instance has no console output now. The event is done; store the reason.
     #[error("there is no console output ({code}, request {request_id})")]
     NoConsole {
-        /// Its error code.
+        /// ECS's error code.
         code: String,
-        /// Why.
+        /// Why there is no console output.
         reason: NoConsole,
         /// ECS's ID of the request.
         request_id: String,
     },
-    /// ECS does not find the instance, and the event says it is another account's. Someone must
-    /// give the credentials of that account.
+    /// ECS does not find the instance, and the event names another account than the one of the
+    /// credentials. Someone must configure credentials of that account.
     #[error(
         "ECS does not find the instance: the event names account {account_id}, and the credentials \
          are of account {own}; set ALIBABA_CLOUD_ROLE_ARN to a role of account {account_id}, or to \
          acs:ram::{{account}}:role/NAME for the role NAME of each event's account"
     )]
     OtherAccount {
-        /// Of the event.
+        /// Account in the event.
         account_id: AccountId,
-        /// Of the credentials.
+        /// Account of the credentials.
         own: AccountId,
     },
-    /// The same, and nobody says which account the credentials are of. The instance may be there.
+    /// ECS does not find the instance, and the account of the credentials is unknown. The instance
+    /// may exist.
     #[error(
         "ECS does not find the instance: the event names account {account_id}, and it is not known \
          whether the credentials are of that account ({}); let STS answer (STS_ENDPOINT_URL), or \
@@ -96,28 +97,28 @@ pub enum EcsError {
         cause.reason()
     )]
     UnknownAccount {
-        /// Of the event.
+        /// Account in the event.
         account_id: AccountId,
-        /// Why it is not known.
+        /// Why the account of the credentials is unknown.
         cause: CredentialsError,
     },
-    /// A key, a permission, money or a lock stands in the way. Someone must mend it; the event must
-    /// come again.
+    /// A key, a permission, a bill or a lock prevents the call. Someone must fix the cause, and the
+    /// event must be delivered again.
     #[error("ECS refused access ({code}, request {request_id}): {advice}")]
     Denied {
-        /// Its error code.
+        /// ECS's error code.
         code: String,
         /// ECS's ID of the request.
         request_id: String,
-        /// What to mend.
+        /// How to fix it.
         advice: Cow<'static, str>,
     },
-    /// ECS does not accept the request, and trying again would not change that.
+    /// ECS does not accept the request. A retry would get the same answer.
     #[error("ECS rejected the request with status {status} ({code}, request {request_id})")]
     Rejected {
         /// HTTP status.
         status: u16,
-        /// Its error code; empty where the answer was not ECS's own.
+        /// ECS's error code. Empty if a proxy or gateway answered.
         code: String,
         /// ECS's ID of the request.
         request_id: String,
@@ -125,13 +126,13 @@ pub enum EcsError {
 }
 
 impl EcsError {
-    /// Whether ECS says that there is no such instance.
+    /// Whether ECS says that the instance does not exist.
     pub(in crate::source::ecs) fn is_not_found(&self) -> bool {
         let reason = NoConsole::NotFound;
         matches!(self, Self::NoConsole { reason: found, .. } if *found == reason)
     }
 
-    /// Whether the same call may succeed a little later, with nobody mending anything.
+    /// Whether the same call may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         self.retry_advice() != RetryAdvice::GiveUp
     }
@@ -143,7 +144,7 @@ impl Retryable for EcsError {
             Self::Throttled { retry_after_ms, .. } => {
                 RetryAdvice::WaitThrottled(retry_after_ms.map(Duration::from_millis))
             }
-            // Each request has a nonce of its own, so the next one's is good.
+            // Each request has a fresh nonce, so the next one is accepted.
             Self::StaleSignature { code, .. } if code == NONCE_USED => RetryAdvice::Wait,
             Self::StaleSignature { .. } => RetryAdvice::SignAgain,
             Self::Unavailable { .. }

@@ -17,21 +17,22 @@ use crate::source::InstancesPage;
 use codes::{Meaning, meaning};
 pub use error::EcsError;
 
-/// Status line and the headers that matter, of an answer whose body is at hand.
+/// Status and relevant headers of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerHead {
     /// HTTP status.
     pub status: u16,
-    /// `x-acs-retry-after`, in milliseconds.
+    /// Value of the header `x-acs-retry-after`, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// `Date`: the time by ECS's clock.
+    /// Value of the header `Date`: the time by ECS's clock.
     pub date: Option<Timestamp>,
 }
 
-/// Reads the answer to `GetInstanceConsoleOutput`.
+/// Reads the answer to `GetInstanceConsoleOutput`. An answer without `ConsoleOutput` is an empty
+/// console.
 ///
 /// # Errors
-/// [`EcsError`] by what to do next; the body is quoted in none of them.
+/// [`EcsError`] says what to do next. It never quotes the body.
 pub fn console_output(head: AnswerHead, body: &[u8]) -> Result<ConsoleOutput, EcsError> {
     if head.status != 200 {
         return Err(error(head, body));
@@ -43,11 +44,12 @@ pub fn console_output(head: AnswerHead, body: &[u8]) -> Result<ConsoleOutput, Ec
     let mut answer = Members::read(body)
         .ok_or_else(|| unreadable("it is neither the JSON nor the XML of this operation"))?;
     let members = ["RequestId", "InstanceId", "ConsoleOutput"];
-    // Gateways exist that answer every error with 200.
+    // Some gateways answer every error with status 200.
     if !answer.has("ConsoleOutput") && answer.text_at_any_depth("Code").is_some() {
         return Err(error(head, body));
     }
-    // Every member is optional in the SDKs' models, yet an answer with none is not ECS's.
+    // Every member is optional in the models of the SDKs. But an answer without any of them is not
+    // from ECS.
     if !members.iter().any(|name| answer.has(name)) {
         return Err(unreadable("it has none of the members of this operation"));
     }
@@ -75,7 +77,7 @@ pub fn console_output(head: AnswerHead, body: &[u8]) -> Result<ConsoleOutput, Ec
     Ok(console)
 }
 
-/// The beginning of a text that need not be as short as it is meant to be.
+/// Truncates a text that should be short, but comes from outside.
 fn short(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_WORD_BYTES));
     text
@@ -119,11 +121,10 @@ struct RegionItem {
     region_id: String,
 }
 
-/// Reads the answer to `DescribeInstances`. IDs that no event could name (those of instances made
-/// before 2015, which have no console output) are left out.
+/// Reads the answer to `DescribeInstances`. Leaves out IDs that are not valid [`InstanceId`]s.
 ///
 /// # Errors
-/// [`EcsError`] by what to do next.
+/// [`EcsError`] says what to do next.
 pub fn instances(head: AnswerHead, body: &[u8]) -> Result<InstancesPage, EcsError> {
     let answer: InstancesAnswer = listing(head, body)?;
     let ids = answer.instances.instance.into_iter();
@@ -139,7 +140,7 @@ pub fn instances(head: AnswerHead, body: &[u8]) -> Result<InstancesPage, EcsErro
 /// Reads the answer to `DescribeRegions`.
 ///
 /// # Errors
-/// [`EcsError`] by what to do next.
+/// [`EcsError`] says what to do next.
 pub fn regions(head: AnswerHead, body: &[u8]) -> Result<Vec<RegionId>, EcsError> {
     let answer: RegionsAnswer = listing(head, body)?;
     let ids = answer.regions.region.into_iter();
@@ -158,7 +159,8 @@ fn listing<T: for<'de> Deserialize<'de>>(head: AnswerHead, body: &[u8]) -> Resul
     })
 }
 
-/// A refusal by its code; by its status where the code says nothing.
+/// Turns an error answer into an [`EcsError`]: by its code, or by its status if the code is
+/// unknown.
 fn error(head: AnswerHead, body: &[u8]) -> EcsError {
     let (code, request_id) = code_and_request_id(body);
     let (status, retry_after_ms) = (head.status, head.retry_after_ms);
@@ -192,13 +194,13 @@ fn error(head: AnswerHead, body: &[u8]) -> EcsError {
             request_id,
             retry_after_ms,
         },
-        // 408: the server did not wait for the request.
+        // 408: the server stopped waiting for the request.
         None if status >= 500 || status == 408 => EcsError::Unavailable {
             status,
             code,
             request_id,
         },
-        // A gateway's page under a 2xx or 3xx status says nothing about the instance.
+        // A gateway's page with a 2xx or 3xx status says nothing about the instance.
         None if status < 400 => EcsError::Unreadable {
             status,
             reason: match status {
@@ -225,8 +227,8 @@ fn code_and_request_id(body: &[u8]) -> (String, String) {
     (printable(read("Code")), printable(read("RequestId")))
 }
 
-/// A member in a body that is almost JSON: the API reference's own error sample has unescaped quotes
-/// in its message.
+/// Finds a member in a body that is almost JSON: the API reference's own error sample has unescaped
+/// quotes in its message.
 fn scan_for(name: &str, body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(without_mark(body));
     if !text.starts_with('{') {
@@ -239,7 +241,7 @@ fn scan_for(name: &str, body: &[u8]) -> Option<String> {
     value.split_once('"').map(|(word, _)| word.to_owned())
 }
 
-/// Root elements of XML listings.
+/// Root elements of the XML answers of `DescribeInstances` and `DescribeRegions`.
 const ROOTS: [&str; 2] = ["DescribeInstancesResponse", "DescribeRegionsResponse"];
 
 fn from_json_or_xml<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Option<T> {
@@ -247,7 +249,8 @@ fn from_json_or_xml<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Option<T> {
     if let Ok(answer) = serde_json::from_slice(body) {
         return Some(answer);
     }
-    // Any well-formed page would deserialize, since every member is optional; so would half of one.
+    // Every member is optional, so any well-formed page would deserialize, and so would a truncated
+    // one.
     let outline = answer::xml(body).ok()?;
     if !ROOTS.contains(&outline.root) {
         return None;
@@ -256,7 +259,8 @@ fn from_json_or_xml<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Option<T> {
     quick_xml::de::from_str(text).ok()
 }
 
-/// Codes and request IDs are short words; whatever else stands there is not shown.
+/// Replaces a text that does not look like an error code or a request ID, because it comes from
+/// outside.
 fn printable(text: String) -> String {
     let word = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     if text.len() <= 128 && text.chars().all(word) {
