@@ -1,5 +1,4 @@
-//! When to retry a call, and when to stop. All calls to ECS, the archive, the queue and STS use
-//! this policy.
+//! When to retry a call, and when to stop. Calls to ECS, the archive and the queue use this policy.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! Settings → where records are kept.
+//! Settings → the archive's location.
 
 use url::Url;
 
@@ -39,7 +39,7 @@ pub(super) fn archive(environment: &Environment, problems: &mut Problems) -> Opt
     }
 }
 
-/// A path in place of an address is what most people write first.
+/// Explains a value that is not an address. Often it is a path.
 fn not_an_address(text: &str, error: url::ParseError) -> String {
     let is_path = error == url::ParseError::RelativeUrlWithoutBase;
     match Url::from_file_path(text) {
@@ -58,7 +58,7 @@ fn s3(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<B
     let (bucket, prefix) = location?;
     let endpoint_url = endpoint_url?;
     let endpoint = endpoint_url.as_deref().and_then(|url| Url::parse(url).ok());
-    // Whatever answers at another address may not know conditions.
+    // A service at another address may not support conditions.
     let by_host = match endpoint.as_ref().and_then(Url::host_str) {
         None => Profile::Aws,
         Some(host) if is_aws(host) => Profile::Aws,
@@ -86,8 +86,8 @@ fn is_below(host: &str, domain: &str) -> bool {
         .is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// The domains of AWS's partitions, as `partitions.json` of its SDKs has them: the world and
-/// GovCloud, China, the isolated ones, the European one; and those of dual-stack addresses.
+/// The domains of AWS's partitions, from `partitions.json` of its SDKs: standard and GovCloud,
+/// China, the isolated ones, the European one, and those of dual-stack addresses.
 const AWS_DOMAINS: [&str; 9] = [
     "amazonaws.com",
     "amazonaws.com.cn",
@@ -104,8 +104,8 @@ fn is_aws(host: &str) -> bool {
     AWS_DOMAINS.into_iter().any(|domain| is_below(host, domain))
 }
 
-/// The domains of services that take the bucket before the host's name only, or for new buckets:
-/// OSS, Tencent COS (403 `PathStyleDomainForbidden`), Volcengine TOS (403 `InvalidPathAccess`).
+/// Domains of services that require the bucket in the host name, at least for new buckets: OSS,
+/// Tencent COS (403 `PathStyleDomainForbidden`), Volcengine TOS (403 `InvalidPathAccess`).
 const VIRTUAL_HOSTED_ONLY: [&str; 5] = [
     "aliyuncs.com",
     "myqcloud.com",
@@ -114,7 +114,7 @@ const VIRTUAL_HOSTED_ONLY: [&str; 5] = [
     "ivolces.com",
 ];
 
-/// Where addresses have the bucket: as told, or as the endpoint shows.
+/// Where addresses have the bucket's name: as configured, or derived from the endpoint.
 fn addressing(
     bucket: &str,
     endpoint: Option<&Url>,
@@ -127,18 +127,18 @@ fn addressing(
     match environment.get(NAME).unwrap_or("auto") {
         "auto" => Some(match host {
             _ if has_bucket => Addressing::OwnDomain,
-            // No certificate is good for a name with a dot before the host's.
+            // A wildcard certificate does not cover a bucket's name with a dot.
             _ if !is_host_label(bucket) => Addressing::Path,
             None => Addressing::VirtualHosted,
             Some(host) if is_aws(host) => Addressing::VirtualHosted,
             Some(host) if VIRTUAL_HOSTED_ONLY.into_iter().any(|d| is_below(host, d)) => {
                 Addressing::VirtualHosted
             }
-            // Others often have no such names.
+            // Other services often do not resolve such host names.
             Some(_) => Addressing::Path,
         }),
         "path" => Some(Addressing::Path),
-        // Some tools ask for this style and for the bucket in the endpoint.
+        // Some tools set this style together with the bucket in the endpoint.
         "virtual" if has_bucket => Some(Addressing::OwnDomain),
         "virtual" => {
             let is_number = endpoint.is_some_and(|url| url.domain().is_none());
@@ -163,12 +163,12 @@ fn addressing(
     }
 }
 
-/// Whether an endpoint is the bucket's own already: `https://bucket.s3.example.com`, as some
-/// consoles show it, or `https://example.com/bucket`, as that of Cloudflare R2 does.
+/// Whether an endpoint contains the bucket already: `https://bucket.s3.example.com`, as some
+/// consoles show it, or `https://example.com/bucket`, as Cloudflare R2's does.
 fn names_bucket(endpoint: &Url, bucket: &str) -> bool {
     let host = endpoint.domain().unwrap_or_default();
     let before = host.strip_prefix(bucket);
-    // The first label of a VPC endpoint is the literal `bucket`, and the name comes before it.
+    // A VPC endpoint starts with the literal label `bucket`, and the bucket's name is before it.
     let in_host = before.is_some_and(|rest| rest.starts_with('.')) && !host.contains(".vpce.");
     let mut segments = endpoint.path().trim_end_matches('/').rsplit('/');
     in_host || segments.next() == Some(bucket)
@@ -179,7 +179,7 @@ fn is_host_label(bucket: &str) -> bool {
     bucket.bytes().all(is_inner) && !bucket.starts_with('-') && !bucket.ends_with('-')
 }
 
-/// `None` is a wrong setting, `Some(None)` one that is not set.
+/// `None` for an invalid setting, `Some(None)` if it is not set.
 fn encryption(
     profile: Profile,
     environment: &Environment,
@@ -233,7 +233,7 @@ fn encryption(
     }))
 }
 
-/// `None` is a wrong setting, `Some(None)` one that is not set.
+/// `None` for an invalid setting, `Some(None)` if it is not set.
 fn profile(environment: &Environment, problems: &mut Problems) -> Option<Option<Profile>> {
     let Some(word) = environment.get("ARCHIVE_PROFILE") else {
         return Some(None);
@@ -243,7 +243,7 @@ fn profile(environment: &Environment, problems: &mut Problems) -> Option<Option<
     problems.note("ARCHIVE_PROFILE", profile.map_err(why))
 }
 
-/// OSS takes the account's own keys, and only host names that begin with the bucket's.
+/// OSS uses Alibaba Cloud credentials, and requires the bucket in the host name.
 fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<BucketConfig> {
     let location = problems.note("ARCHIVE_URL", bucket_and_prefix(url, &["region"]));
     let endpoint_url = endpoint_url(environment, problems);
@@ -279,7 +279,7 @@ fn oss(url: &Url, environment: &Environment, problems: &mut Problems) -> Option<
     let public = format!("https://s3.oss-{region}.aliyuncs.com");
     let endpoint_url = endpoint_url?.unwrap_or(public);
     let endpoint = Url::parse(&endpoint_url).ok();
-    // At every address: a domain of one's own leads to OSS, too.
+    // This applies to every address, because a custom domain leads to OSS, too.
     let addressing = match environment.get("AWS_S3_ADDRESSING_STYLE") {
         None | Some("auto")
             if !endpoint
@@ -343,7 +343,7 @@ fn bucket_and_prefix(url: &Url, parameters: &[&str]) -> Result<(String, String),
     Ok((bucket.to_owned(), prefix))
 }
 
-/// `None` is a wrong setting, `Some(None)` one that is not set.
+/// `None` for an invalid setting, `Some(None)` if it is not set.
 fn endpoint_url(environment: &Environment, problems: &mut Problems) -> Option<Option<String>> {
     let set = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
         .into_iter()

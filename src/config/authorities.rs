@@ -1,4 +1,4 @@
-//! Settings → the certificate authorities that are trusted besides the built-in ones.
+//! Settings → certificate authorities that are trusted besides the built-in ones.
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -6,11 +6,11 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::{Environment, Problems};
 
-/// The files that name further authorities: the AWS SDKs' and OpenSSL's. Both are read, because
-/// each alone is what people set.
+/// Settings with a file of further authorities: the AWS SDKs' and OpenSSL's. Both are read, because
+/// people set either.
 const CA_FILES: [&str; 2] = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"];
 
-/// `None` is a wrong setting.
+/// `None` for an invalid setting.
 pub(super) fn extra_roots(
     environment: &Environment,
     problems: &mut Problems,
@@ -24,7 +24,7 @@ pub(super) fn extra_roots(
         match problems.note(name, certificates(path)) {
             Some(roots) => {
                 for root in roots {
-                    // Often both settings name the same file.
+                    // Both settings often name the same file.
                     if !extra_roots.contains(&root) {
                         extra_roots.push(root);
                     }
@@ -36,8 +36,8 @@ pub(super) fn extra_roots(
     is_right.then_some(extra_roots)
 }
 
-/// The certificates of a PEM file that can be roots. A bundle of a whole system may have some that
-/// cannot, which are left out; a file without any is an error.
+/// The certificates of a PEM file that can be roots. Others are skipped, because a system's bundle
+/// may contain some. A file without any root is an error.
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = std::fs::read(path).map_err(|error| format!("{path:?} cannot be read: {error}"))?;
     let can_be_root =

@@ -1,4 +1,4 @@
-//! Settings → which host this is, and whose HTTP requests it serves.
+//! Settings → the host, and who may send HTTP requests.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ pub(super) fn webhook(environment: &Environment, problems: &mut Problems) -> Opt
     contradictions(policy, environment, problems)
 }
 
-/// What is wrong with the settings together, each right by itself.
+/// Finds settings that are valid alone and contradict each other.
 fn contradictions(
     mut policy: WebhookPolicy,
     environment: &Environment,
@@ -67,8 +67,8 @@ fn contradictions(
                    events are expected, or WEBHOOK_TOKEN as well";
         return problems.note("WEBHOOK_ACCOUNTS", Err(why));
     }
-    // A token says whose rule pushes. Accounts that nobody named must not keep out the events of
-    // others that it sends.
+    // A token already identifies the sender's rule. So the function's own account must not exclude
+    // events of other accounts that the rule forwards.
     if has_token && !names_accounts {
         policy.accounts.clear();
     }
@@ -93,10 +93,10 @@ fn webhook_url(text: &str) -> Result<String, &'static str> {
 fn webhook_tokens(text: &str) -> Result<Vec<Secret>, &'static str> {
     let tokens: Vec<_> = text.split(',').collect();
     if tokens.contains(&"") {
-        // A sender without a token would be authorized.
+        // An empty token would authorize every sender.
         return Err("a token is empty; expected one, or two with a comma between them");
     }
-    // HTTP takes white space off both ends of a value, and carries no line end within it.
+    // HTTP strips white space around a header's value, and a value cannot contain a line break.
     if tokens
         .iter()
         .any(|token| token.trim() != *token || token.chars().any(char::is_control))
@@ -124,7 +124,7 @@ fn account_list(text: &str) -> Result<BTreeSet<String>, String> {
     Ok(accounts)
 }
 
-/// The account of the role that is assumed, and that of Function Compute.
+/// The account of the assumed role, and the account of Function Compute.
 fn own_accounts(environment: &Environment) -> BTreeSet<String> {
     let of_role = |arn: &str| {
         arn.strip_prefix("acs:ram::")?
@@ -138,37 +138,37 @@ fn own_accounts(environment: &Environment) -> BTreeSet<String> {
     ids.filter(|id| account_list(id).is_ok()).collect()
 }
 
-/// Which host this is.
+/// The host that this process runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
-    /// AWS Lambda, through its Runtime API.
+    /// AWS Lambda. It delivers events through its Runtime API.
     Lambda,
-    /// Function Compute, which sends its requests to this port.
+    /// Function Compute. It sends its requests to this port.
     FunctionCompute {
-        /// On every address of the machine.
+        /// Port, on every address of the machine.
         port: u16,
     },
-    /// Any machine.
+    /// Any other machine. It receives webhooks itself.
     Webhook {
-        /// Where it listens.
+        /// Address to listen on.
         listen: SocketAddr,
     },
 }
 
-/// Who keeps events that fail for good.
+/// Where events are kept that fail permanently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailedEvents {
-    /// The platform: a dead-letter queue, or another destination for failures.
+    /// The platform keeps them: in a dead-letter queue, or in another destination for failures.
     Platform,
-    /// The archive, below `failed/`.
+    /// The archive keeps them, below `failed/`.
     Archive,
 }
 
 impl Host {
-    /// Which host this is, by what it sets.
+    /// Determines the host from the variables that it sets.
     ///
     /// # Errors
-    /// [`ConfigError`] where it is none of those known.
+    /// [`ConfigError`] if it is not a known host and no address is set.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         if let Some(address) = environment.get("AWS_LAMBDA_RUNTIME_API") {
@@ -203,7 +203,8 @@ impl Host {
     }
 }
 
-/// Checks what the Lambda runtime's client reads by itself, and panics over.
+/// Checks variables that the client of the Lambda runtime reads itself. It panics if they are
+/// wrong.
 fn lambda(address: &str, environment: &Environment, problems: &mut Problems) {
     let uri = address.parse::<http::Uri>().ok();
     let has_authority = uri.is_some_and(|uri| uri.authority().is_some());
@@ -222,5 +223,5 @@ fn lambda(address: &str, environment: &Environment, problems: &mut Problems) {
     }
 }
 
-/// What Function Compute takes where it says nothing else.
+/// Default port of Function Compute's custom runtimes.
 const FC_PORT: u16 = 9000;

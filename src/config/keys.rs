@@ -1,5 +1,5 @@
-//! Settings → where Alibaba Cloud credentials come from, in the order of the official SDKs: the
-//! environment, OIDC, the CLI's profile, the credentials file, instance metadata, an address.
+//! Settings → the source of Alibaba Cloud credentials. The order is that of the official SDKs:
+//! environment, OIDC, the CLI's profile, the credentials file, instance metadata, credentials URI.
 
 use std::path::{Path, PathBuf};
 
@@ -25,10 +25,11 @@ const REGION: &str = "ALIBABA_CLOUD_REGION_ID";
 const METADATA_ROLE: &str = "ALIBABA_CLOUD_ECS_METADATA";
 const METADATA_ENDPOINT: &str = "ECS_METADATA_ENDPOINT_URL";
 
-/// What an assumed role's session may do here, whatever the role may: never more than the role.
+/// Session policy of an assumed role. It limits the session to what this program needs, even if the
+/// role may do more.
 const SESSION_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ecs:GetInstanceConsoleOutput","ecs:DescribeInstances","ecs:DescribeRegions","oss:PutObject","oss:GetObject","oss:ListObjects","oss:DeleteObject"],"Resource":"*"}]}"#;
 
-/// Where credentials for ECS and OSS come from. Nothing is fetched yet.
+/// The source of the credentials for ECS and OSS. Nothing is fetched here.
 pub(super) fn alibaba(environment: &Environment, problems: &mut Problems) -> Option<Source> {
     let set = |name| environment.get(name).is_some();
     let defaults = defaults(environment, problems)?;
@@ -46,7 +47,7 @@ pub(super) fn alibaba(environment: &Environment, problems: &mut Problems) -> Opt
             None => elsewhere(environment, problems, &defaults, places)?,
         }
     };
-    // What the host hands over is fresh with each request, and its variables are not.
+    // The host passes fresh credentials with each request. Its variables have older ones.
     let base = match base {
         base if !environment.is_function_compute() => base,
         Source::Chain(mut places) => {
@@ -64,8 +65,8 @@ pub(super) fn alibaba(environment: &Environment, problems: &mut Problems) -> Opt
     }
 }
 
-/// The region of instances whose events name none: the setting, or else the CLI's profile has it.
-/// `None` is a wrong one, `Some(None)` none.
+/// Region of instances whose events name none: from the setting, or from the CLI's profile. `None`
+/// for an invalid region, `Some(None)` if there is none.
 pub(super) fn default_region(
     environment: &Environment,
     problems: &mut Problems,
@@ -76,7 +77,7 @@ pub(super) fn default_region(
     let Some(path) = cli_file(environment) else {
         return Some(None);
     };
-    // Who has keys elsewhere need not have a good file; who has them there is told about it.
+    // A broken file only matters if the credentials come from it, and reading them reports it.
     let Ok(text) = std::fs::read_to_string(&path) else {
         return Some(None);
     };
@@ -87,17 +88,17 @@ pub(super) fn default_region(
     problems.note(REGION, region.map_err(|error| in_file(&path, &error)))
 }
 
-/// Whose credentials these are, as far as the settings say how to learn it.
+/// How to find out the account of the credentials, from the settings.
 pub(super) fn identity(environment: &Environment, problems: &mut Problems) -> Option<Identity> {
     let account_id = environment.get("FC_ACCOUNT_ID");
     Some(Identity {
         sts: defaults(environment, problems)?.sts,
-        // It is the platform's, so what is not an account is not worth a refusal to start.
+        // The platform sets this variable, so an unusable value must not prevent the start.
         host_account: account_id.and_then(|text| AccountId::parse(text).ok()),
     })
 }
 
-/// The places after the files, in their order. `places` has those before.
+/// The sources after the files, in their order. `places` has the ones before them.
 fn elsewhere(
     environment: &Environment,
     problems: &mut Problems,
@@ -108,7 +109,7 @@ fn elsewhere(
     let role_name = environment.get(METADATA_ROLE).map(str::to_owned);
     places.push(match &defaults.metadata {
         None => empty("ALIBABA_CLOUD_ECS_METADATA_DISABLED is true"),
-        // Neither function host has instance metadata, and a wait for it would be in vain.
+        // Neither function host has instance metadata, so waiting for it would be in vain.
         Some(_) if environment.is_function() => empty("a function has no instance metadata"),
         Some(endpoint) => {
             let is_named = role_name.is_some();
@@ -129,10 +130,10 @@ fn elsewhere(
         None => empty("ALIBABA_CLOUD_CREDENTIALS_URI is not set"),
     });
     let is_empty = |place: &Place| matches!(place, Place::Empty(_));
-    // Function Compute may hand the role's keys over with each request, and in no other way.
+    // Function Compute may pass the role's keys with each request only.
     if places.iter().all(is_empty) && !environment.is_function_compute() {
         if environment.get(ROLE).is_some() {
-            // Names what an OIDC token takes, which needs no key.
+            // The role is set without a key, so the problems name what an OIDC token needs.
             return oidc(environment, problems, defaults);
         }
         let whys: Vec<_> = places.iter().filter_map(Place::why).collect();
@@ -147,7 +148,7 @@ fn elsewhere(
     Some(Source::Chain(places))
 }
 
-/// `also`: where else keys were looked for.
+/// Reads the key. `also` lists the other places where keys were looked for.
 fn key(environment: &Environment, also: &str, problems: &mut Problems) -> Option<Credentials> {
     let hint = format!("the access key that may call ecs:GetInstanceConsoleOutput{also}");
     let access_key_id = problems.required(environment, KEY_ID, &hint);
@@ -237,7 +238,7 @@ fn role(
     })
 }
 
-/// `None` is a file that is wrong, `Some(None)` none with keys; `places` says then what was found.
+/// `None` for an invalid file, `Some(None)` if no file has keys. Then `places` has the reasons.
 fn from_files(
     environment: &Environment,
     problems: &mut Problems,
@@ -300,7 +301,7 @@ fn cli_file(environment: &Environment) -> Option<PathBuf> {
     below_home(environment, ".aliyun/config.json").filter(|_| !is_off)
 }
 
-/// credentials-go looks for the name without an ending, the other SDKs for the one with it.
+/// credentials-go reads the name without an extension, and the other SDKs read the one with it.
 fn sdk_file(environment: &Environment) -> Option<PathBuf> {
     let named = environment.get(CREDENTIALS_FILE).map(PathBuf::from);
     named

@@ -30,7 +30,7 @@ use crate::queue::sqs::QueueConfig;
 use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
-/// Every variable that is read. `docs/settings.md` has a row for each.
+/// Every variable that the program reads. `docs/settings.md` has a row for each.
 pub const SETTINGS: [&str; 69] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
@@ -103,79 +103,79 @@ pub const SETTINGS: [&str; 69] = [
     "RUST_LOG",
 ];
 
-/// The variables as they are set; an empty one counts as not set.
+/// Environment variables. An empty variable counts as not set.
 #[derive(Clone)]
 pub struct Environment {
     set: BTreeMap<&'static str, String>,
-    /// Whether AWS credentials that are not set here are those a person has elsewhere.
+    /// Whether AWS credentials may also come from a person's profiles.
     #[cfg(feature = "cli")]
     is_command_line: bool,
 }
 
-/// All that is wrong with the settings, each by name.
+/// Every invalid or missing setting, by name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(Vec<String>);
 
 impl ConfigError {
-    /// One for each problem; each begins with the name of the setting and a colon.
+    /// One entry for each problem. It begins with the name of the setting and a colon.
     pub fn problems(&self) -> &[String] {
         &self.0
     }
 }
 
-/// What the program was told to do. `Debug` shows no secret.
+/// All settings. `Debug` shows no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where records are kept.
+    /// Where records are stored.
     pub archive: Archive,
-    /// How ECS is asked.
+    /// How to call ECS.
     pub ecs: EcsConfig,
     /// Which events lead to a capture.
     pub triggers: Triggers,
-    /// How long a console is followed.
+    /// How long a console is followed after its event.
     pub follow_budget: Duration,
-    /// What brings events back to be followed.
+    /// The queue that brings events back so that they are followed further.
     pub follow_queue: Option<QueueConfig>,
-    /// Who keeps events that fail for good.
+    /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
-    /// Whose HTTP requests are served.
+    /// Who may send HTTP requests.
     pub webhook: WebhookPolicy,
-    /// How services are reached.
+    /// Proxies and certificate authorities.
     pub http: HttpOptions,
 }
 
-/// The parts of a set-up that can be tried, each as far as its own settings are right.
+/// The parts of the settings that `doctor` checks. Each is read even if others are invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sections {
-    /// Where records are kept; `None` where its settings are wrong.
+    /// Where records are stored. `None` if its settings are invalid.
     pub archive: Option<Archive>,
-    /// How ECS is asked; `None` where its settings are wrong.
+    /// How to call ECS. `None` if its settings are invalid.
     pub ecs: Option<EcsConfig>,
-    /// What brings events back to be followed; `None` where its settings are wrong, too.
+    /// The follow queue. `None` if it is not set, or if its settings are invalid.
     pub follow_queue: Option<QueueConfig>,
-    /// How services are reached, as far as it is right.
+    /// Proxies and certificate authorities, as far as their settings are valid.
     pub http: HttpOptions,
-    /// What is wrong with these and all other settings.
+    /// Every problem with any setting.
     pub problems: Result<(), ConfigError>,
 }
 
-/// How ECS is asked.
+/// How to call ECS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcsConfig {
-    /// Where.
+    /// The endpoint.
     pub endpoint: EcsEndpoint,
-    /// Signed how.
+    /// The signature scheme.
     pub signature_version: SignatureVersion,
-    /// Where the credentials come from that requests are signed with.
+    /// Where the credentials come from.
     pub credentials: Source,
-    /// How to learn whose they are.
+    /// How to find out the account of the credentials.
     pub identity: Identity,
-    /// The region of events that name none.
+    /// Region of events that name none.
     pub default_region: Option<RegionId>,
 }
 
-/// Where records are kept, from `ARCHIVE_URL`.
+/// Where records are stored: the parsed `ARCHIVE_URL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Archive {
     /// `s3://bucket/prefix` or `oss://bucket/prefix`.
@@ -185,12 +185,12 @@ pub enum Archive {
 }
 
 impl Environment {
-    /// The process's own.
+    /// Reads the variables of this process.
     pub fn of_process() -> Self {
         Self::new(|name| std::env::var(name).ok())
     }
 
-    /// From any look-up.
+    /// Reads variables through a function.
     pub fn new(lookup: impl Fn(&'static str) -> Option<String>) -> Self {
         let set = |name| Some((name, lookup(name).filter(|value| !value.is_empty())?));
         Self {
@@ -200,7 +200,8 @@ impl Environment {
         }
     }
 
-    /// For the command line: AWS credentials and their region may be in profiles, too.
+    /// Reads the variables for the command line, where AWS credentials and region may come from
+    /// profiles.
     #[cfg(feature = "cli")]
     pub async fn of_command_line() -> Self {
         let mut environment = Self::of_process();
@@ -213,7 +214,7 @@ impl Environment {
         environment
     }
 
-    /// With `value`, where there is one, in place of what is set: a flag of the command line.
+    /// Replaces a variable by the value of a command line option, if the option is given.
     pub fn with(mut self, name: &'static str, value: Option<String>) -> Self {
         if let Some(value) = value {
             self.set.insert(name, value);
@@ -221,12 +222,12 @@ impl Environment {
         self
     }
 
-    /// Whether this runs on a function host, AWS Lambda or Function Compute.
+    /// Whether this process runs on AWS Lambda or Function Compute.
     fn is_function(&self) -> bool {
         self.get("AWS_LAMBDA_RUNTIME_API").is_some() || self.is_function_compute()
     }
 
-    /// Whether this receives webhooks itself, with no function host in front.
+    /// Whether this process receives webhooks itself, without a function host.
     fn is_receiver(&self) -> bool {
         self.get("LISTEN_ADDR").is_some() && self.get("AWS_LAMBDA_RUNTIME_API").is_none()
     }
@@ -247,7 +248,7 @@ impl Environment {
     }
 }
 
-/// Collects what is wrong, so that one start names all of it.
+/// Collects all problems, so that one start reports every one.
 #[derive(Default)]
 struct Problems(Vec<String>);
 
@@ -256,9 +257,9 @@ impl Problems {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                // A value with a line break must not look like another problem.
+                // A value with a line break must not look like a second problem.
                 let problem = printable::one_line(&format!("{name}: {error}")).into_owned();
-                // Archive, queue and ECS may miss the same key.
+                // The archive, the queue and ECS may lack the same key.
                 if !self.0.contains(&problem) {
                     self.0.push(problem);
                 }
@@ -267,7 +268,7 @@ impl Problems {
         }
     }
 
-    /// A part of a key, where it is set and goes into a request.
+    /// Reads a part of a key. `None` if it is not set, or if a request cannot carry it.
     fn key_part(
         &mut self,
         environment: &Environment,
@@ -297,10 +298,10 @@ impl Problems {
 }
 
 impl Config {
-    /// Reads and checks all settings of a capture.
+    /// Reads and checks all settings of the function.
     ///
     /// # Errors
-    /// [`ConfigError`] names every setting that is missing or wrong.
+    /// [`ConfigError`] names every invalid or missing setting.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         let archive = archive::archive(environment, &mut problems);
@@ -342,7 +343,7 @@ impl Config {
 impl Sections {
     /// Reads and checks all settings.
     pub fn from_environment(environment: &Environment) -> Self {
-        // The reading of the whole names what is wrong with the parts.
+        // Reading all settings together reports the problems of each part.
         let problems = Config::from_environment(environment).map(drop);
         let mut named = Problems::default();
         let queue = |url| follow_queue(url, environment, &mut named);
@@ -357,10 +358,10 @@ impl Sections {
 }
 
 impl HttpOptions {
-    /// Reads and checks how services are reached.
+    /// Reads and checks the settings of proxies and certificate authorities.
     ///
     /// # Errors
-    /// [`ConfigError`] names every setting that is wrong.
+    /// [`ConfigError`] names every invalid setting.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         match http_options(environment, &mut problems) {
@@ -380,10 +381,10 @@ fn http_options(environment: &Environment, problems: &mut Problems) -> Option<Ht
 }
 
 impl QueueConfig {
-    /// Reads and checks only what a queue at this address needs.
+    /// Reads and checks the settings for a queue at this address.
     ///
     /// # Errors
-    /// [`ConfigError`] names every setting that is missing or wrong.
+    /// [`ConfigError`] names every invalid or missing setting.
     pub fn from_environment(url: &str, environment: &Environment) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         match sqs_queue("--queue-url", url, environment, &mut problems) {
@@ -394,10 +395,10 @@ impl QueueConfig {
 }
 
 impl Archive {
-    /// Reads and checks only what reading the archive needs.
+    /// Reads and checks the settings for reading the archive.
     ///
     /// # Errors
-    /// [`ConfigError`] names every setting that is missing or wrong.
+    /// [`ConfigError`] names every invalid or missing setting.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         match archive::archive(environment, &mut problems) {
@@ -408,8 +409,8 @@ impl Archive {
 }
 
 impl LogConfig {
-    /// Reads level and form; a word that is no level counts as `info`, for a log must not be lost
-    /// over its own setting.
+    /// Reads level and format. An unknown level counts as `info`, so that the log is not lost
+    /// because of its own setting.
     pub fn from_environment(environment: &Environment) -> Self {
         let level = environment
             .get("AWS_LAMBDA_LOG_LEVEL")
@@ -440,7 +441,7 @@ fn failed_events(environment: &Environment, problems: &mut Problems) -> Option<F
     }
 }
 
-/// Longest time a console is followed, in seconds.
+/// Longest time for which a console may be followed, in seconds.
 const MAX_FOLLOW_SECONDS: u64 = 3600;
 
 fn follow_budget(text: &str) -> Result<Duration, String> {
@@ -467,7 +468,8 @@ fn follow_queue(
                    whose name does not end with .fifo";
         problems.note::<()>("FOLLOW_QUEUE_URL", Err(why));
     }
-    // With 0 it still carries on sweeps, so only a setting that was forgotten is a problem.
+    // Sweeps use the queue even with `FOLLOW_SECONDS=0`. So the problem is only reported if it is
+    // not set at all.
     if environment.get("FOLLOW_SECONDS").is_none() {
         problems.note::<()>(
             "FOLLOW_QUEUE_URL",
@@ -477,7 +479,7 @@ fn follow_queue(
     queue
 }
 
-/// The address of an SQS queue. `name` is the setting or the flag it came from.
+/// Parses the address of an SQS queue. `name` is the setting or the option that it comes from.
 fn sqs_queue(
     name: &str,
     text: &str,
@@ -497,7 +499,7 @@ fn sqs_queue(
     let url = problems.note(name, url.ok_or(why));
     let credentials = aws_credentials(environment, problems);
     let url = url?;
-    // The address says the region; an endpoint of another form does not.
+    // An SQS address contains its region. An endpoint of another form may not.
     let in_host = url.host_str().and_then(|host| {
         let labels: Vec<_> = host.split('.').collect();
         match labels[..] {
@@ -516,7 +518,7 @@ fn sqs_queue(
     })
 }
 
-/// Where credentials for AWS come from: the variables; on the command line, where people have them.
+/// The source of AWS credentials: the environment. On the command line also a person's profiles.
 fn aws_credentials(environment: &Environment, problems: &mut Problems) -> Option<Source> {
     #[cfg(feature = "cli")]
     if environment.is_command_line

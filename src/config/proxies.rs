@@ -1,16 +1,17 @@
-//! Settings → the proxies that requests go through. Only here is the environment asked for them.
+//! Settings → proxies. Only this file reads their environment variables.
 
 use url::Url;
 
 use super::{Environment, Problems};
 use crate::http::Proxies;
 
-/// Both spellings are in use; the one in upper case goes first, and `ALL_PROXY` last.
+/// Both spellings are in use. Upper case has precedence over lower case, and `ALL_PROXY` comes
+/// last.
 const HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 const HTTPS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// `None` is a wrong setting.
+/// `None` for an invalid setting.
 pub(super) fn proxies(environment: &Environment, problems: &mut Problems) -> Option<Proxies> {
     let mut proxy = |names: [&'static str; 4]| {
         let set = names
@@ -27,7 +28,8 @@ pub(super) fn proxies(environment: &Environment, problems: &mut Problems) -> Opt
         .find_map(|name| environment.get(name))
         .unwrap_or_default();
     let proxies = Proxies::new(http?, https?, no_proxy);
-    // Wherever the metadata service is, a proxy would answer for another machine.
+    // The metadata service answers about the machine that asks, so a proxy would get answers about
+    // itself.
     let metadata = environment.get("ECS_METADATA_ENDPOINT_URL");
     let metadata = metadata.and_then(|text| Url::parse(text).ok());
     Some(match metadata {
@@ -36,7 +38,8 @@ pub(super) fn proxies(environment: &Environment, problems: &mut Problems) -> Opt
     })
 }
 
-/// It is not quoted: it may hold a password. Without a scheme it is `http://`, as for curl.
+/// Parses a proxy's address. Without a scheme it is `http://`, as for curl. Does not quote it,
+/// because it may contain a password.
 fn address(text: &str) -> Result<Url, &'static str> {
     let text = text.trim();
     let url = if text.contains("://") {

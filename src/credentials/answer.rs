@@ -1,4 +1,4 @@
-//! Answers of token services → credentials.
+//! Answers of token services → credentials. Pure.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -7,14 +7,15 @@ use super::{CredentialsError, Expiring};
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
 
-/// `AssumeRole` and `AssumeRoleWithOIDC`.
+/// Answer to `AssumeRole` and `AssumeRoleWithOIDC`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RoleAnswer {
     credentials: KeyAnswer,
 }
 
-/// The members both kinds of services use. `Code` is the metadata service's.
+/// The members of the keys, which STS and the metadata service share. `Code` is only in the
+/// metadata service's answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
@@ -26,14 +27,14 @@ struct KeyAnswer {
     code: Option<String>,
 }
 
-/// `GetCallerIdentity`.
+/// Answer to `GetCallerIdentity`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct IdentityAnswer {
     account_id: AccountId,
 }
 
-/// What a program prints in the mode External, as credentials-go reads it.
+/// Output of a program in the mode External, in the form that credentials-go reads.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Printed {
@@ -52,10 +53,10 @@ struct ErrorAnswer {
     request_id: String,
 }
 
-/// Reads the answer of STS.
+/// Reads the credentials in an answer of STS.
 ///
 /// # Errors
-/// [`CredentialsError`] by what to do next.
+/// [`CredentialsError`] says what to do next.
 pub fn role(status: u16, body: &[u8]) -> Result<Expiring, CredentialsError> {
     if status != 200 {
         return Err(refusal("STS", status, body));
@@ -65,10 +66,10 @@ pub fn role(status: u16, body: &[u8]) -> Result<Expiring, CredentialsError> {
     keys("STS", answer.credentials)
 }
 
-/// Reads whose credentials signed a request, from the answer of STS.
+/// Reads from an answer of STS which account the credentials belong to.
 ///
 /// # Errors
-/// [`CredentialsError`] by what to do next.
+/// [`CredentialsError`] says what to do next.
 pub fn identity(status: u16, body: &[u8]) -> Result<AccountId, CredentialsError> {
     if status != 200 {
         return Err(refusal("STS", status, body));
@@ -78,10 +79,10 @@ pub fn identity(status: u16, body: &[u8]) -> Result<AccountId, CredentialsError>
     Ok(answer.account_id)
 }
 
-/// Reads what the program `from` printed. None of it is quoted.
+/// Reads the credentials that the program `from` printed. Errors quote nothing of it.
 ///
 /// # Errors
-/// [`CredentialsError::Refused`] when it is not one of the modes AK and StsToken.
+/// [`CredentialsError::Refused`] if it is not valid output of the mode AK or StsToken.
 pub fn printed(from: &str, text: &[u8]) -> Result<Expiring, CredentialsError> {
     let refused = |what: &str| {
         let text = format!("the program {from} printed {what}");
@@ -110,16 +111,17 @@ pub fn printed(from: &str, text: &[u8]) -> Result<Expiring, CredentialsError> {
             access_key_secret: Secret::new(printed.access_key_secret),
             security_token: token.map(Secret::new),
         },
-        // An end in another form is not known, and the service will tell.
+        // An expiration in another form counts as unknown. The service refuses expired keys anyway.
         expires_at: printed.expiration.parse().ok(),
     };
     fetched.usable(&format!("the program {from}"))
 }
 
-/// Reads the answer of the metadata service, or of a credentials URI. `from` names it.
+/// Reads an answer of the metadata service or of a credentials URI. `from` names the source in
+/// errors.
 ///
 /// # Errors
-/// [`CredentialsError`] by what to do next.
+/// [`CredentialsError`] says what to do next.
 pub fn metadata(from: &str, status: u16, body: &[u8]) -> Result<Expiring, CredentialsError> {
     if status != 200 {
         return Err(refusal(from, status, body));
@@ -138,7 +140,7 @@ fn not_whole(from: &str) -> CredentialsError {
     CredentialsError::Unavailable(format!("the answer of {from} has no whole set of keys"))
 }
 
-/// An empty member counts as absent.
+/// Builds credentials. An empty member counts as missing.
 fn keys(from: &str, answer: KeyAnswer) -> Result<Expiring, CredentialsError> {
     let members = [
         &answer.access_key_id,
@@ -174,7 +176,7 @@ fn refusal(from: &str, status: u16, body: &[u8]) -> CredentialsError {
     }
 }
 
-/// At most 200 characters, escaped: it comes from outside.
+/// Truncates a text to 200 characters, and escapes it, because it comes from outside.
 fn printable(text: &str) -> String {
     text.chars()
         .take(200)

@@ -1,4 +1,4 @@
-//! AWS STS: a token about the AWS identity this runs with, for Alibaba Cloud's STS.
+//! AWS STS: a token that proves the AWS identity of this process to Alibaba Cloud's STS.
 
 use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::ProvideErrorMetadata as _;
@@ -8,20 +8,20 @@ use crate::clock::Clock;
 use crate::http::answer::Expected;
 use crate::model::credentials::{Credentials, Secret};
 
-/// What a token is asked for with.
+/// Parameters of a token request.
 pub(super) struct TokenRequest<'a> {
-    /// Only regional endpoints have the operation.
+    /// Region of the STS endpoint. Only regional endpoints have this operation.
     pub(super) region: &'a str,
-    /// Address of AWS STS, where it is not AWS's own.
+    /// Address of AWS STS. `None` for AWS's own.
     pub(super) endpoint_url: Option<&'a str>,
-    /// Whom the token is for, as the OIDC provider's client ID says it.
+    /// Audience of the token: the client ID of the OIDC provider.
     pub(super) audience: &'a str,
 }
 
-/// A token about the identity that these credentials are of; one attempt.
+/// Gets a token for the identity of these credentials. Makes one attempt.
 ///
 /// # Errors
-/// [`CredentialsError`] by what to do next.
+/// [`CredentialsError`] says what to do next.
 pub(super) async fn web_identity_token(
     request: TokenRequest<'_>,
     credentials: &Credentials,

@@ -1,7 +1,8 @@
-//! AWS credentials as people have them: profiles, sessions of SSO, web identities, roles of
-//! containers and instances. For the command line only; a function has them in its environment.
+//! AWS credentials of a person: profiles, SSO sessions, web identities, and the roles of containers
+//! and instances. Only the command line uses them. A function has its credentials in the
+//! environment.
 //!
-//! The crate `aws-config` reads the environment and `~/.aws` by itself, as every tool of AWS does.
+//! The crate `aws-config` reads the environment and `~/.aws`, in the same way as the AWS tools.
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::meta::region::ProvideRegion as _;
@@ -18,20 +19,20 @@ use crate::clock::Clock;
 use crate::http::answer::Expected;
 use crate::model::credentials::{Credentials, Secret};
 
-/// The chain of the AWS SDKs.
+/// The default credentials chain of the AWS SDKs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsChain {
-    /// The profile, for a person.
+    /// Name of the profile, for messages.
     pub profile: String,
-    /// The region of the services that give credentials; the profile may name another.
+    /// Region of the services that issue credentials. The profile may set another.
     pub region: Option<String>,
 }
 
 impl AwsChain {
-    /// The first credentials of the chain.
+    /// Returns the first credentials of the chain.
     ///
     /// # Errors
-    /// [`CredentialsError`] by what to do next. It says where they were looked for.
+    /// [`CredentialsError`] says what to do next, and where the chain looked.
     pub(super) async fn fetch(&self, http: &reqwest::Client) -> Result<Expiring, CredentialsError> {
         let region = self.region.clone().map(Region::new);
         let config = ProviderConfig::without_region()
@@ -80,7 +81,7 @@ impl AwsChain {
     }
 }
 
-/// What the innermost error says, but for what a program wrote, which may hold secrets.
+/// The message of the innermost error. Replaces the output of a program, which may contain secrets.
 fn cause_of(error: &AwsError) -> String {
     let cause = crate::http::innermost(error);
     if cause.contains("external process") || cause.to_ascii_lowercase().contains("stderr") {
@@ -90,7 +91,7 @@ fn cause_of(error: &AwsError) -> String {
     cause.escape_debug().to_string()
 }
 
-/// The region of the profile in `~/.aws/config`.
+/// Region of the current profile in `~/.aws/config`.
 pub async fn profile_region() -> Option<String> {
     let region = ProfileFileRegionProvider::new().region().await;
     region.map(|region| region.to_string())

@@ -1,4 +1,4 @@
-//! A program that prints credentials: the mode External of the `aliyun` CLI.
+//! Runs a program that prints credentials: the mode External of the `aliyun` CLI.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::fetch::MAX_ANSWER_BYTES;
 use super::{CredentialsError, Expiring, answer};
 use crate::retry;
 
-/// A program that waits for a person is not what a function can run.
+/// A program that waits for a person would block forever.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A program and its arguments. They may hold secrets, so neither `Debug` nor an error shows them.
+/// A program and its arguments. Arguments may be secrets, so `Debug` and errors do not show them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
     program: String,
@@ -32,11 +32,11 @@ impl std::fmt::Display for Command {
 }
 
 impl Command {
-    /// Splits a command line as credentials-go does: white space separates, single and double
-    /// quotes group, a backslash escapes. There is no shell.
+    /// Splits a command line in the same way as credentials-go: white space separates words, single
+    /// and double quotes group, a backslash escapes. No shell is used.
     ///
     /// # Errors
-    /// What is wrong with it; it is not quoted.
+    /// Says what is wrong, without quoting the command line.
     pub fn parse(line: &str) -> Result<Self, &'static str> {
         let mut words = split(line)?.into_iter();
         let program = words.next().ok_or("the command is empty")?;
@@ -49,11 +49,11 @@ impl Command {
         format!("{shown:?}")
     }
 
-    /// Runs it, for at most 30 s, and reads at most 64 KiB of what it prints. What it writes to its
-    /// standard error is dropped: it may hold secrets.
+    /// Runs the program for at most 30 s, and reads at most 64 KiB of its output. Discards its
+    /// standard error, which may contain secrets.
     ///
     /// # Errors
-    /// [`CredentialsError`] by what to do next.
+    /// [`CredentialsError`] says what to do next.
     pub(super) async fn run(&self) -> Result<Expiring, CredentialsError> {
         let program = self.shown();
         let refused = |what: String| {
@@ -95,7 +95,7 @@ impl Command {
     }
 }
 
-/// The rules of POSIX for words, without expansions.
+/// Splits words by the rules of POSIX, without expansions.
 fn split(line: &str) -> Result<Vec<String>, &'static str> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
     let (mut quote, mut chars) = (None, line.chars().peekable());

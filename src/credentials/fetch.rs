@@ -1,16 +1,16 @@
-//! One request to a service that gives credentials, and its answer, bounded.
+//! Sends one request to a service that issues credentials, and limits its answer.
 
 use std::time::Duration;
 
 use super::CredentialsError;
 use crate::retry;
 
-/// As the SDKs wait for STS.
+/// Time-out of requests to STS, the same as in the SDKs.
 pub(super) const STS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Answers are a few kilobytes.
+/// Most bytes of an answer. Answers have a few kilobytes.
 pub(super) const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// Status and body of an answer. The address is in no error: it may carry what must not be shown.
+/// Returns status and body. Errors leave out the address, which may contain secrets.
 pub(super) async fn answer_of(
     request: reqwest::RequestBuilder,
     from: &str,

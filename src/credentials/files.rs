@@ -1,4 +1,5 @@
-//! What the files of other tools have in common, and the SDKs' `credentials.ini` → [`Source`].
+//! The SDKs' `credentials.ini` → [`Source`]. Also what the files of other tools have in common.
+//! Pure.
 
 use std::path::Path;
 
@@ -8,35 +9,35 @@ use url::Url;
 use super::source::{OidcToken, ROLE_SECONDS, Role, Source};
 use crate::model::credentials::{Credentials, Secret, check_key};
 
-/// What files do not say themselves.
+/// Settings that the files do not contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defaults {
-    /// Where STS is.
+    /// Address of STS.
     pub sts: Url,
-    /// Where the metadata service is; `None` where it must not be asked.
+    /// Address of the metadata service. `None` if it must not be used.
     pub metadata: Option<Url>,
-    /// Whether the metadata service may be asked without a token.
+    /// Whether the metadata service may be used without a token.
     pub allows_metadata_v1: bool,
-    /// Name of sessions that are given no other.
+    /// Default name of role sessions.
     pub session_name: String,
 }
 
-/// What a file has.
+/// Result of reading a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Credentials, or where to fetch them.
+    /// The file has credentials, or says where to fetch them.
     Source(Box<Source>),
-    /// Nothing, so that they are looked for elsewhere; why, for a person.
+    /// The file has no credentials, so other places are tried. Holds the reason.
     Nothing(String),
-    /// No profile of that name. Another file may have it.
+    /// The file has no profile of this name. Another file may have it. Holds the reason.
     NoProfile(String),
 }
 
 impl Defaults {
-    /// The role of the instance this runs on.
+    /// The role of the instance that this process runs on.
     ///
     /// # Errors
-    /// When the metadata service must not be asked.
+    /// If the metadata service must not be used.
     pub(super) fn instance(&self, role_name: Option<String>) -> Result<Source, String> {
         let why =
             "it needs the metadata service, which ALIBABA_CLOUD_ECS_METADATA_DISABLED forbids";
@@ -48,20 +49,20 @@ impl Defaults {
     }
 }
 
-/// `https://{prefix}.{region}.aliyuncs.com`.
+/// Address of a region's STS: `https://{prefix}.{region}.aliyuncs.com`.
 ///
 /// # Errors
-/// When the text cannot be a region.
+/// If the text is not a region.
 pub fn regional_sts(prefix: &str, region: &str) -> Result<Url, String> {
     let region = crate::model::ids::RegionId::parse(region).map_err(|error| error.to_string())?;
     Url::parse(&format!("https://{prefix}.{region}.aliyuncs.com"))
         .map_err(|error| error.to_string())
 }
 
-/// The address of a service.
+/// Parses the address of a service.
 ///
 /// # Errors
-/// What is expected; the text is not quoted, for it may hold a secret.
+/// Says what is expected. Does not quote the text, which may contain a secret.
 pub fn address(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).ok();
     let usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
@@ -69,7 +70,7 @@ pub fn address(text: &str) -> Result<Url, &'static str> {
         .ok_or("expected an address such as https://sts.aliyuncs.com")
 }
 
-/// The keys that a type is made of. Where none of them is set, the section is empty.
+/// The members that a type needs. A section with none of them counts as empty.
 fn members(kind: &str) -> &'static [&'static str] {
     match kind {
         "access_key" | "ram_role_arn" | "sts" => &[
@@ -80,15 +81,15 @@ fn members(kind: &str) -> &'static [&'static str] {
         ],
         "oidc_role_arn" => &["oidc_provider_arn", "oidc_token_file_path", "role_arn"],
         "credentials_uri" => &["credentials_uri"],
-        // These need no key, or are refused by name.
+        // These need no member, or are rejected by name.
         _ => &["type"],
     }
 }
 
-/// Reads `credentials.ini`, the SDKs'. `profile` is `default` without it.
+/// Reads the SDKs' `credentials.ini`. `profile` selects the section; the default is `default`.
 ///
 /// # Errors
-/// What is wrong with it, for a person; no secret is quoted.
+/// Says what is wrong, without quoting secrets.
 pub fn credentials_file(
     ini: &str,
     profile: Option<&str>,
@@ -98,9 +99,9 @@ pub fn credentials_file(
     let mut settings = IniDefault::default();
     settings.case_sensitive = true;
     settings.delimiters = vec!['='];
-    settings.inline_comment_symbols = Some(Vec::new()); // A secret may have any sign in it.
+    settings.inline_comment_symbols = Some(Vec::new()); // A secret may contain `;` and `#`.
     let mut file = Ini::new_from_defaults(settings);
-    // The parser's words quote lines, and lines have secrets.
+    // The parser's message quotes lines, and lines contain secrets.
     file.read(ini.trim_start_matches('\u{feff}').to_owned())
         .map_err(|_| "it is not an INI file".to_owned())?;
     if !file.sections().iter().any(|section| section == name) {
@@ -169,7 +170,7 @@ fn keys(required: &impl Fn(&str) -> Result<String, String>) -> Result<Credential
     })
 }
 
-/// A member that is a part of a key.
+/// Reads a member that is part of a key.
 pub(super) fn key_part(
     required: &impl Fn(&str) -> Result<String, String>,
     member: &str,

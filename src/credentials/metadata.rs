@@ -1,4 +1,4 @@
-//! The role of the ECS instance this runs on, from its metadata service.
+//! Credentials of the ECS instance's role, from its metadata service.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use super::fetch::answer_of;
 use super::{CredentialsError, Expiring, answer};
 use crate::model::credentials::Secret;
 
-/// The metadata service is on the same machine: what takes longer is not there.
+/// The metadata service is on the same machine. If it is there, it answers within this time.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a metadata token is good, in seconds.
+/// Lifetime of a metadata token, in seconds.
 const METADATA_TOKEN_SECONDS: &str = "21600";
 const METADATA: &str = "the ECS metadata service";
 
-/// The credentials of the role; its name is asked for where it is not given.
+/// Returns the role's credentials. Without `role_name`, asks for the name first.
 ///
 /// # Errors
-/// [`CredentialsError`] by what to do next.
+/// [`CredentialsError`] says what to do next.
 pub(super) async fn credentials(
     http: &reqwest::Client,
     endpoint: &Url,

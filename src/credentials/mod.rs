@@ -1,17 +1,17 @@
-//! Access keys whose secret parts no log, error or `Debug` can show, and where they come from.
+//! Access keys, and where they come from. Logs, errors and `Debug` cannot show their secret parts.
 
 use jiff::Timestamp;
 
 pub mod answer; // answers of token services (pure)
-mod aws; // AWS STS, about an AWS identity
+mod aws; // AWS STS: proof of an AWS identity
 #[cfg(feature = "cli")]
-pub mod aws_chain; // AWS keys as people have them
+pub mod aws_chain; // AWS keys of a person
 mod command; // a program that prints keys
 mod fetch; // one request and its answer, bounded
 pub mod files; // the SDKs' file (pure)
 mod metadata; // the role of an ECS instance
 pub mod profile; // the CLI's file (pure)
-mod provider; // keeps and renews them
+mod provider; // caches and renews keys
 pub mod source; // where keys come from
 mod sts; // Alibaba Cloud's STS
 
@@ -19,31 +19,32 @@ use crate::model::credentials::Credentials;
 
 pub use provider::{CredentialsProvider, Identity, Owner};
 
-/// Credentials and when they end.
+/// Credentials with their expiration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expiring {
-    /// What to sign with.
+    /// The credentials.
     pub credentials: Credentials,
-    /// `None` for keys that do not end, or whose end is not known.
+    /// When they expire. `None` if they do not expire, or if it is unknown.
     pub expires_at: Option<Timestamp>,
 }
 
-/// Why there are no credentials; the variants are what the caller does next.
+/// Why there are no usable credentials. Each variant is what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// The service that gives them is out of reach, throttled or failing. Try again.
     #[error("credentials cannot be fetched: {0}")]
     Unavailable(String),
-    /// The service refuses, or a file is not usable. Someone must mend it.
+    /// The service refuses, or a file is not usable. Someone must fix it.
     #[error("there are no credentials: {0}")]
     Refused(String),
-    /// They came, and go into no request. Someone must mend where they come from.
+    /// The credentials contain characters that cannot be sent. Someone must fix them at their
+    /// source.
     #[error("the credentials cannot be used: {0}")]
     Unusable(String),
 }
 
 impl CredentialsError {
-    /// Why, without the words that say what for.
+    /// The reason, without the introduction.
     pub fn reason(&self) -> &str {
         match self {
             Self::Unavailable(reason) | Self::Refused(reason) | Self::Unusable(reason) => reason,
@@ -52,10 +53,10 @@ impl CredentialsError {
 }
 
 impl Expiring {
-    /// The same, where it goes into a request; `from` says where it comes from.
+    /// Checks that a request can carry the credentials. `from` names their source in errors.
     ///
     /// # Errors
-    /// [`CredentialsError::Unusable`] with the part that does not.
+    /// [`CredentialsError::Unusable`] names the part that cannot be sent.
     fn usable(self, from: &str) -> Result<Self, CredentialsError> {
         match self.credentials.check() {
             Ok(()) => Ok(self),
@@ -66,7 +67,7 @@ impl Expiring {
     }
 }
 
-/// Credentials as the AWS SDK takes them.
+/// Converts credentials for the AWS SDK.
 fn for_aws(credentials: &Credentials) -> aws_credential_types::Credentials {
     let token = credentials.security_token.as_ref();
     aws_credential_types::Credentials::new(

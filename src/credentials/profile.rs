@@ -1,6 +1,6 @@
-//! `~/.aliyun/config.json`, the CLI's → [`Source`].
+//! The `aliyun` CLI's `~/.aliyun/config.json` → [`Source`]. Pure.
 //!
-//! Modes and members are those of aliyun-cli's `config/profile.go` and of credentials-go's
+//! The modes and members are those of aliyun-cli's `config/profile.go` and of credentials-go's
 //! `providers/cli_profile.go`.
 
 use jiff::Timestamp;
@@ -13,10 +13,11 @@ use super::source::{OidcToken, ROLE_SECONDS, Role, Source};
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::RegionId;
 
-/// Reads the file. `profile` is its current one without it.
+/// Reads credentials from the file. `profile` selects the profile; the default is the file's
+/// current one.
 ///
 /// # Errors
-/// What is wrong with it, for a person; no secret is quoted.
+/// Says what is wrong, without quoting secrets.
 pub fn cli_profile(
     json: &str,
     profile: Option<&str>,
@@ -31,10 +32,10 @@ pub fn cli_profile(
     read(&config, &name, defaults, &mut Vec::new())
 }
 
-/// The profile's region.
+/// Reads the profile's region.
 ///
 /// # Errors
-/// When it cannot be a region.
+/// If the text is not a region.
 pub fn cli_region(json: &str, profile: Option<&str>) -> Result<Option<RegionId>, String> {
     let Some((config, name)) = named(json, profile)? else {
         return Ok(None);
@@ -44,7 +45,8 @@ pub fn cli_region(json: &str, profile: Option<&str>) -> Result<Option<RegionId>,
     region.map_err(|error| format!("profile {name:?}: region_id: {error}"))
 }
 
-/// The file and the name of its profile; `None` where there is none yet.
+/// The parsed file and the name of the selected profile. `None` if the file has no current profile
+/// yet.
 fn named(json: &str, profile: Option<&str>) -> Result<Option<(Value, String)>, String> {
     let json = json.trim_start_matches('\u{feff}');
     if json.trim().is_empty() {
@@ -63,19 +65,19 @@ fn find<'a>(config: &'a Value, name: &str) -> Option<&'a Map<String, Value>> {
     profiles.find(|profile| profile.get("name").and_then(Value::as_str) == Some(name))
 }
 
-/// An empty member counts as absent.
+/// Reads a text. An empty member counts as missing.
 fn text(profile: &Map<String, Value>, member: &str) -> Option<String> {
     let text = profile.get(member)?.as_str()?.trim();
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
-/// The CLI writes 0 where nothing is known.
+/// Reads a number. The CLI writes 0 for an unknown value.
 fn number(profile: &Map<String, Value>, member: &str) -> Option<i64> {
     profile.get(member)?.as_i64().filter(|number| *number > 0)
 }
 
-/// The members that a mode is made of. Where none of them is set, the profile is empty: the CLI
-/// leaves one of mode AK behind.
+/// The members that a mode needs. A profile with none of them counts as empty: the CLI creates an
+/// empty one with mode AK.
 fn members(mode: &str) -> &'static [&'static str] {
     const KEYS: [&str; 3] = ["access_key_id", "access_key_secret", "sts_token"];
     match mode {
@@ -94,12 +96,12 @@ fn members(mode: &str) -> &'static [&'static str] {
         "OIDC" => &["oidc_provider_arn", "oidc_token_file", "ram_role_arn"],
         "External" => &["process_command"],
         "CredentialsURI" => &["credentials_uri"],
-        // These need no member, or are refused by name.
+        // These need no member, or are rejected by name.
         _ => &["mode"],
     }
 }
 
-/// As the CLI recognizes a profile without a mode.
+/// The mode of a profile that has none, determined as in the CLI.
 fn recognized(profile: &Map<String, Value>) -> &'static str {
     let has = |member: &str| text(profile, member).is_some();
     match () {
@@ -114,7 +116,7 @@ fn recognized(profile: &Map<String, Value>) -> &'static str {
     }
 }
 
-/// `above`: the profiles that led here.
+/// Reads a profile. `above` are the profiles that refer to it.
 fn read(
     config: &Value,
     name: &str,
@@ -236,7 +238,7 @@ fn role(name: &str, profile: &Map<String, Value>, defaults: &Defaults) -> Result
     })
 }
 
-/// What the CLI keeps of a person's session. It renews that; this program cannot.
+/// The tokens that the CLI keeps for a person's session. The CLI renews them. This program cannot.
 fn session(
     mode: &str,
     name: &str,

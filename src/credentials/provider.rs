@@ -1,4 +1,5 @@
-//! Keeps credentials and renews them; those of one account, or of each account that events name.
+//! Caches credentials and renews them: those of this process, or those of each account that events
+//! name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,18 +20,19 @@ use super::{CredentialsError, Expiring, sts};
 use crate::model::credentials::Credentials;
 use crate::model::ids::AccountId;
 
-/// Keys that are set where the program was started.
+/// Name of the source of keys in the environment.
 const ENVIRONMENT: &str = "the environment";
 
-/// How long before their end credentials are fetched anew.
+/// How long before their expiration credentials are renewed.
 const RENEWAL: SignedDuration = SignedDuration::from_mins(5);
-/// Within this time after a replacement, a refusal of the new ones is not their age's fault.
+/// Credentials that are refused within this time after a replacement are not replaced again,
+/// because they cannot have expired.
 const REPLACEMENT_PAUSE: SignedDuration = SignedDuration::from_secs(60);
-/// Accounts whose credentials are kept. The longest unused make room.
+/// How many accounts' credentials are cached. The least recently used ones are dropped.
 const MAX_ACCOUNTS: usize = 64;
 
-/// Gives credentials that are good now: fetched when they are first needed, kept, and fetched anew
-/// before they end. Copies share what one of them fetched.
+/// Provides valid credentials. Fetches them when they are first needed, caches them, and renews
+/// them before they expire. All clones share one cache.
 #[derive(Clone)]
 pub struct CredentialsProvider(Arc<Shared>);
 
@@ -38,10 +40,10 @@ struct Shared {
     source: Source,
     http: reqwest::Client,
     identity: Option<Identity>,
-    /// What the host handed over last; shared with the accounts' providers.
+    /// The latest credentials that the host passed. The accounts' providers share them.
     handed: Arc<StdMutex<Option<Credentials>>>,
     kept: Mutex<Kept>,
-    /// The account the credentials are of, once it was asked for.
+    /// The account of the credentials, once it is known.
     own: OnceCell<AccountId>,
     accounts: StdMutex<Accounts>,
 }
@@ -49,7 +51,7 @@ struct Shared {
 #[derive(Default)]
 struct Kept {
     credentials: Option<Expiring>,
-    /// When the last ones that a service refused were dropped.
+    /// When refused credentials were last dropped.
     replaced_at: Option<Timestamp>,
 }
 
@@ -60,23 +62,23 @@ struct Accounts {
     uses: u64,
 }
 
-/// How to learn whose the credentials are.
+/// How to find out which account the credentials belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Where STS is.
+    /// Address of STS.
     pub sts: Url,
-    /// The account of what the host hands over.
+    /// The account of the credentials that the host passes, if it is known.
     pub host_account: Option<AccountId>,
 }
 
-/// Whose instance is asked for.
+/// The owner of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner<'a> {
-    /// This account's: an event says so.
+    /// This account. The event names it.
     Account(&'a AccountId),
-    /// The credentials' own: a person asks, or a sweep.
+    /// The account of the credentials. Used for a person's request and for a sweep.
     Own,
-    /// An event does not say.
+    /// The event names no account.
     Unknown,
 }
 
@@ -87,12 +89,12 @@ impl fmt::Debug for CredentialsProvider {
 }
 
 impl CredentialsProvider {
-    /// Credentials from `source`, fetched with `http` where that takes requests.
+    /// Provides credentials from `source`. Uses `http` if they must be fetched.
     pub fn new(source: Source, http: reqwest::Client) -> Self {
         Self::with(source, http, None, Arc::default())
     }
 
-    /// The same, and it can be asked whose they are.
+    /// Like [`new`](Self::new), and can also find out the account of the credentials.
     pub fn with_identity(source: Source, http: reqwest::Client, identity: Identity) -> Self {
         Self::with(source, http, Some(identity), Arc::default())
     }
@@ -114,7 +116,7 @@ impl CredentialsProvider {
         }))
     }
 
-    /// Another source, with the same means.
+    /// A provider for another source, with the same client and identity.
     fn beside(&self, source: Source) -> Self {
         let Shared {
             http,
@@ -125,7 +127,7 @@ impl CredentialsProvider {
         Self::with(source, http.clone(), identity.clone(), handed.clone())
     }
 
-    /// Where they come from.
+    /// The source of the credentials.
     pub fn source(&self) -> &Source {
         &self.0.source
     }
@@ -135,10 +137,11 @@ impl CredentialsProvider {
         handed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Credentials that are good now. Where each account has its own, they are the own account's.
+    /// Returns valid credentials. If each account has its own role, these are the credentials that
+    /// assume the roles.
     ///
     /// # Errors
-    /// [`CredentialsError`] when there are none.
+    /// [`CredentialsError`] if there are none.
     pub async fn get(&self) -> Result<Credentials, CredentialsError> {
         let own = self.of(Owner::Own).await?;
         own.kept_or_fetched().await
@@ -159,7 +162,7 @@ impl CredentialsProvider {
         };
         match self.0.source.fetch(means).await {
             Ok(fresh) => {
-                // A clock may be wrong, and the service knows better.
+                // This machine's clock may be wrong, so the service decides.
                 if let Some(end) = fresh.expires_at.filter(|end| *end <= now) {
                     warn!(
                         "the keys of {} ended at {}, unless this machine's clock is wrong; they \
@@ -180,8 +183,8 @@ impl CredentialsProvider {
         }
     }
 
-    /// Takes what the host hands over with a request. Where a role is to be assumed, they are what
-    /// assumes it, and its session goes on until its end.
+    /// Takes the credentials that the host passed with a request. If a role is assumed with them,
+    /// its current session stays in use until it expires.
     pub async fn put(&self, credentials: Credentials) {
         let fresh = Some(credentials);
         {
@@ -196,7 +199,7 @@ impl CredentialsProvider {
         }
     }
 
-    /// Drops what the host handed over, where there is something else to take.
+    /// Drops the credentials of the host, if there is another source.
     fn drop_handed(&self, refused: &Credentials) -> bool {
         let mut handed = self.0.handed.lock().unwrap_or_else(PoisonError::into_inner);
         let is_dropped = handed.as_ref() == Some(refused) && self.0.source.has_more_than_host();
@@ -206,11 +209,11 @@ impl CredentialsProvider {
         is_dropped
     }
 
-    /// Drops what a service no longer takes. Whether the next request is signed with others: not
-    /// where the source can only give the same ones, and not where these just came.
+    /// Drops credentials that a service refused. Returns whether the next request uses others. It
+    /// does not if the source can only return the same ones, or if these were fetched just now.
     pub async fn replace(&self, refused: &Credentials) -> bool {
         if self.source().needs_account() {
-            // One of the accounts' providers gave them.
+            // A provider of a single account returned them.
             let providers: Vec<_> = {
                 let accounts = self.0.accounts.lock();
                 let accounts = accounts.unwrap_or_else(PoisonError::into_inner);
@@ -240,7 +243,7 @@ impl CredentialsProvider {
         let mut kept = self.0.kept.lock().await;
         let is_kept = |kept: &Expiring| kept.credentials == *refused;
         if !kept.credentials.as_ref().is_some_and(is_kept) {
-            return true; // Another request has dropped them since.
+            return true; // Another request has dropped them already.
         }
         if self.0.source.is_handed() && self.drop_handed(refused) {
             kept.credentials = None;
@@ -261,12 +264,13 @@ impl CredentialsProvider {
     }
 }
 
-/// Accounts.
+/// Credentials by account.
 impl CredentialsProvider {
-    /// The provider for this owner's instances: itself, unless the role's name holds `{account}`.
+    /// Returns the provider for an owner's instances. That is this provider, unless the role's ARN
+    /// contains `{account}`.
     ///
     /// # Errors
-    /// [`CredentialsError`] when the role of an account is needed and the account is not known.
+    /// [`CredentialsError`] if a role of the owner's account is needed and the account is unknown.
     pub async fn of(&self, owner: Owner<'_>) -> Result<Self, CredentialsError> {
         if !self.source().needs_account() {
             return Ok(self.clone());
@@ -307,11 +311,11 @@ impl CredentialsProvider {
         Ok(provider)
     }
 
-    /// The account the credentials are of. Where each account has its own, that of what assumes
-    /// their roles. STS is asked for it once, where nothing else says it.
+    /// The account of the credentials. If each account has its own role, the account of the
+    /// credentials that assume the roles. Asks STS once, if neither settings nor a role name it.
     ///
     /// # Errors
-    /// [`CredentialsError`] when it cannot be known.
+    /// [`CredentialsError`] if it cannot be found out.
     pub fn account(&self) -> BoxFuture<'_, Result<AccountId, CredentialsError>> {
         async move {
             if let Some(account_id) = self.source().account() {
@@ -334,7 +338,7 @@ impl CredentialsProvider {
         if let Source::AssumeRole { base, .. } = self.source()
             && self.source().needs_account()
         {
-            // The role's account is the one that is asked for, so the base's is the own.
+            // The role's account is the one in question, so the base's account is the own one.
             return self.beside((**base).clone()).account().await;
         }
         let Some(identity) = self
@@ -352,7 +356,7 @@ impl CredentialsProvider {
     }
 }
 
-/// For the AWS SDK, which signs requests to buckets and queues.
+/// The AWS SDK signs requests to buckets and queues with these credentials.
 impl ProvideCredentials for CredentialsProvider {
     fn provide_credentials<'a>(&'a self) -> provider::future::ProvideCredentials<'a>
     where

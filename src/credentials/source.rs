@@ -1,8 +1,8 @@
-//! Where credentials come from, and how they are fetched there.
+//! Where credentials come from, and how they are fetched.
 //!
-//! The kinds and their requests are those of the official SDKs' default chain
-//! (alibabacloud-credentials 1.0.12 for Python, credentials-go); on AWS, the function's own
-//! identity takes the place of a key.
+//! The kinds and their requests are the same as in the default chain of the official SDKs
+//! (alibabacloud-credentials 1.0.12 for Python, credentials-go). On AWS, the function's own
+//! identity can replace a key.
 
 use std::path::{Path, PathBuf};
 
@@ -18,81 +18,84 @@ use super::{CredentialsError, Expiring, answer, aws, metadata, sts};
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
 
-/// Longest OIDC token STS takes.
+/// Longest OIDC token that STS accepts, in bytes.
 const MAX_TOKEN_BYTES: usize = 20_000;
-/// What credentials must be good for at the least, when they cannot be renewed.
+/// Credentials that cannot be renewed must be valid for at least this long.
 pub(super) const SPARE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Where credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// These, of the environment.
+    /// Keys in the environment.
     Static(Credentials),
-    /// These, of a file.
+    /// Keys in a file.
     File {
         /// The keys.
         keys: Credentials,
-        /// The file and what of it has them, for a person.
+        /// The file and the part of it that has the keys, for messages.
         place: String,
     },
-    /// The host hands them over with each request: Function Compute, those of the function's role.
+    /// The host passes credentials with each request. Function Compute passes those of the
+    /// function's role.
     Host,
-    /// Another tool fetched these and keeps them in a file.
+    /// Another tool fetched keys, and stored them in a file.
     Cached {
-        /// The keys, and their end.
+        /// The keys, with their expiration.
         keys: Expiring,
-        /// Whose they are, and how to renew them, for a person.
+        /// Which session it is and how to renew it, for messages.
         renewal: String,
     },
-    /// A role that the credentials of `base` may assume, also in another account.
+    /// A role that the credentials of `base` may assume. It may be in another account.
     AssumeRole {
-        /// Signs the request.
+        /// Credentials that sign the request.
         base: Box<Source>,
-        /// Is assumed.
+        /// The role to assume.
         role: Role,
     },
-    /// A role that trusts an OIDC provider, for a token of that provider. No key is needed.
+    /// A role that trusts an OIDC provider. It is assumed with a token of that provider, without a
+    /// key.
     Oidc {
         /// ARN of the provider.
         provider_arn: String,
-        /// Where its tokens come from.
+        /// Where the tokens come from.
         token: OidcToken,
-        /// Is assumed.
+        /// The role to assume.
         role: Role,
     },
-    /// The role of the ECS instance this runs on.
+    /// The role of the ECS instance that this process runs on.
     Metadata {
-        /// `http://100.100.100.200`.
+        /// Address of the metadata service: `http://100.100.100.200`.
         endpoint: Url,
-        /// Its name; asked for without it.
+        /// Name of the role. Without it, the metadata service is asked.
         role_name: Option<String>,
-        /// Whether requests without a token may be made where the service gives none.
+        /// Whether requests without a token are allowed if the service issues none.
         allows_v1: bool,
     },
-    /// An address that answers with credentials.
+    /// An address that returns credentials.
     Uri(Url),
     /// A program that prints credentials.
     Command(Command),
-    /// The first of these places that has any.
+    /// The first of these places that has credentials.
     Chain(Vec<Place>),
     /// The AWS credentials of a person.
     #[cfg(feature = "cli")]
     AwsChain(super::aws_chain::AwsChain),
 }
 
-/// A place of a chain where credentials are looked for.
+/// A place in a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// Nothing is there; its name and why, for a person.
+    /// Nothing is there. Holds the place and the reason, for messages.
     Empty(String),
-    /// Something is set there.
+    /// Credentials are configured there.
     Set(Source),
-    /// Nobody said that there is something. If it does not answer, there is nothing.
+    /// Credentials may be there, though nothing is configured. If it does not answer, it counts as
+    /// empty.
     Guess(Source),
 }
 
 impl Place {
-    /// Why nothing is there; `None` where something may be.
+    /// Why nothing is there. `None` if something may be.
     pub fn why(&self) -> Option<&str> {
         match self {
             Self::Empty(why) => Some(why),
@@ -101,41 +104,41 @@ impl Place {
     }
 }
 
-/// Where tokens of an OIDC provider come from.
+/// Where the tokens of an OIDC provider come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OidcToken {
-    /// A file that is written anew before its token ends, as in a Kubernetes pod.
+    /// A file. It is rewritten before its token expires, as in a Kubernetes pod.
     File(PathBuf),
-    /// AWS STS, about the AWS identity this runs with.
+    /// AWS STS issues it for this AWS identity.
     Aws(AwsIdentity),
 }
 
-/// An AWS identity that can be told to others.
+/// An AWS identity for which AWS STS issues tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsIdentity {
-    /// Signs the request; on AWS Lambda the role's.
+    /// Credentials that sign the request. On AWS Lambda, those of the function's role.
     pub credentials: Box<Source>,
-    /// Regional endpoints only have the operation.
+    /// Region of the STS endpoint. Only regional endpoints have this operation.
     pub region: String,
-    /// Address of AWS STS, where it is not AWS's own.
+    /// Address of AWS STS. `None` for AWS's own.
     pub endpoint_url: Option<String>,
-    /// Whom the token is for, as the OIDC provider's client ID says it.
+    /// Audience of the token: the client ID of the OIDC provider.
     pub audience: String,
 }
 
-/// What fetching takes besides the source.
+/// What fetching needs besides the source.
 #[derive(Clone, Copy)]
 pub(super) struct Means<'a> {
     pub(super) http: &'a reqwest::Client,
-    /// What the host handed over last.
+    /// The latest credentials that the host passed.
     pub(super) handed: Option<&'a Credentials>,
 }
 
 impl Source {
-    /// Fetches credentials; one attempt.
+    /// Fetches credentials. Makes one attempt.
     ///
     /// # Errors
-    /// [`CredentialsError`] by what to do next.
+    /// [`CredentialsError`] says what to do next.
     pub(super) fn fetch<'a>(
         &'a self,
         means: Means<'a>,
@@ -189,7 +192,7 @@ impl Source {
         .boxed()
     }
 
-    /// The same, and keys that were read are said to be of this part of a file.
+    /// Adds the part of a file, such as a section, to the place of its keys.
     pub(super) fn of_part(self, part: &str) -> Self {
         match self {
             Self::Static(keys) => Self::File {
@@ -204,7 +207,7 @@ impl Source {
         }
     }
 
-    /// The same, and those of a part of a file are said to be of this file.
+    /// Adds the path of the file to the place of its keys.
     pub fn of_file(self, path: &Path) -> Self {
         match self {
             Self::File { keys, place } => Self::File {
@@ -219,8 +222,8 @@ impl Source {
         }
     }
 
-    /// Where the keys come from that requests are signed with, for a person who is to mend them.
-    /// `static_keys` are the names of the settings of the environment.
+    /// Describes the place that the keys come from, so that a person can fix them. `static_keys`
+    /// are the names of the settings in the environment.
     pub fn place(&self, static_keys: &str) -> String {
         match self {
             Self::Static(_) => static_keys.to_owned(),
@@ -245,10 +248,10 @@ impl Source {
         }
     }
 
-    /// Whether fetching again may give others than those that a service refused.
+    /// Whether fetching again may return other credentials than the refused ones.
     pub(super) fn is_renewable(&self, is_handed: bool) -> bool {
         match self {
-            // What the host or another tool keeps is theirs to renew.
+            // Only the host or the other tool can renew these.
             Self::Static(_) | Self::File { .. } | Self::Host | Self::Cached { .. } => false,
             Self::AssumeRole { .. }
             | Self::Oidc { .. }
@@ -269,20 +272,20 @@ impl Source {
         }
     }
 
-    /// The account of the role that is assumed; `None` where there is none, or one for each account.
+    /// The account of the role to assume. `None` if there is no role, or one for each account.
     pub(super) fn account(&self) -> Option<AccountId> {
         match self {
             Self::AssumeRole { role, .. } | Self::Oidc { role, .. } => account_of(&role.arn),
             _ => None,
         }
         .or_else(|| match self {
-            // A provider is of the account whose roles trust it.
+            // The roles that trust a provider are in the provider's account.
             Self::Oidc { provider_arn, .. } => account_of(provider_arn),
             _ => None,
         })
     }
 
-    /// Whether there is a role for each account: its name holds `{account}`.
+    /// Whether each account has its own role: the ARN contains `{account}`.
     pub fn needs_account(&self) -> bool {
         match self {
             Self::AssumeRole { role, .. } | Self::Oidc { role, .. } => role.arn.contains(ACCOUNT),
@@ -290,7 +293,7 @@ impl Source {
         }
     }
 
-    /// The same with the role of this account.
+    /// The same source, with the role of this account.
     pub(super) fn of_account(&self, account_id: &AccountId) -> Self {
         let mut source = self.clone();
         match &mut source {
@@ -306,7 +309,7 @@ impl Source {
         source
     }
 
-    /// Whether there are credentials besides those the host hands over.
+    /// Whether there are credentials besides those that the host passes.
     pub(super) fn has_more_than_host(&self) -> bool {
         let is_more = |place: &Place| match place {
             Place::Empty(_) => false,
@@ -315,7 +318,7 @@ impl Source {
         matches!(self, Self::Chain(places) if places.iter().any(is_more))
     }
 
-    /// Whether what the host hands over is what requests are signed with.
+    /// Whether the credentials of the host sign requests directly.
     pub(super) fn is_handed(&self) -> bool {
         match self {
             Self::Host => true,
@@ -325,17 +328,17 @@ impl Source {
     }
 }
 
-/// The setting, or a profile, names it.
+/// A setting or a profile contains the address.
 const CREDENTIALS_URI: &str = "the credentials URI";
 
-/// What stands for an event's account in a role's name.
+/// Placeholder for an event's account in the ARN of a role.
 const ACCOUNT: &str = "{account}";
 
 fn filled(arn: &str, account_id: &AccountId) -> String {
     arn.replace(ACCOUNT, account_id.as_str())
 }
 
-/// Of `acs:ram::{account}:{resource}`.
+/// The account in `acs:ram::{account}:{resource}`.
 fn account_of(arn: &str) -> Option<AccountId> {
     AccountId::parse(arn.split(':').nth(3)?).ok()
 }
@@ -352,7 +355,7 @@ fn cached(keys: &Expiring, renewal: &str) -> Result<Expiring, CredentialsError> 
     }
 }
 
-/// What to do where nothing is set anywhere.
+/// Advice if no credentials are configured.
 pub const NOTHING_SET: &str = "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, \
                                or another source of credentials";
 
@@ -370,7 +373,7 @@ async fn first(means: Means<'_>, places: &[Place]) -> Result<Expiring, Credentia
         };
         match source.fetch(means).await {
             Ok(fetched) => return Ok(fetched),
-            // Somebody has set it, and means it.
+            // Someone configured these credentials on purpose.
             Err(error @ CredentialsError::Unusable(_)) => return Err(error),
             Err(error) => {
                 is_transient |= matches!(error, CredentialsError::Unavailable(_)) && !is_guess;
@@ -389,7 +392,7 @@ async fn first(means: Means<'_>, places: &[Place]) -> Result<Expiring, Credentia
 }
 
 impl AwsIdentity {
-    /// A token about it; one attempt.
+    /// Gets a token for the identity. Makes one attempt.
     async fn token(&self, http: &reqwest::Client) -> Result<Secret, CredentialsError> {
         let means = Means { http, handed: None };
         let credentials = self.credentials.fetch(means).await?.credentials;

@@ -1,4 +1,4 @@
-//! Calls of Alibaba Cloud's STS: a role's credentials, and whose credentials these are.
+//! Calls to Alibaba Cloud's STS: assume a role, find out the account of credentials.
 
 use jiff::Timestamp;
 use url::Url;
@@ -14,31 +14,31 @@ use crate::model::ids::AccountId;
 
 /// Version of the STS API.
 const STS_VERSION: &str = "2015-04-01";
-/// How long a role's credentials are good, in seconds, where nothing else is set. STS refuses less
-/// than 900.
+/// Default lifetime of a role's credentials, in seconds. STS rejects less than 900.
 pub const ROLE_SECONDS: u32 = 3600;
 
 /// A RAM role to assume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
-    /// `acs:ram::{account}:role/{name}`.
+    /// ARN: `acs:ram::{account}:role/{name}`.
     pub arn: String,
-    /// Names the session in the account's audit.
+    /// Name of the session in the account's audit log.
     pub session_name: String,
-    /// Narrows what the session may do: the policy, as JSON.
+    /// Policy as JSON that restricts the session further.
     pub session_policy: Option<String>,
-    /// What the role's owner asks for, so that nobody else's function assumes it.
+    /// The external ID that the role's owner requires, so that nobody else's function can assume
+    /// the role.
     pub external_id: Option<String>,
-    /// How long its credentials are good, in seconds.
+    /// Lifetime of the credentials, in seconds.
     pub seconds: u32,
-    /// Where STS is.
+    /// Address of STS.
     pub sts: Url,
 }
 
 /// Assumes a role with the credentials of `base`.
 ///
 /// # Errors
-/// [`CredentialsError`] by what to do next.
+/// [`CredentialsError`] says what to do next.
 pub(super) async fn assume_role(
     http: &reqwest::Client,
     role: &Role,
@@ -60,11 +60,11 @@ pub(super) async fn assume_role(
     answer::role(status, &body)
 }
 
-/// The account these credentials are of. The operation needs no permission
+/// Returns the account of these credentials. The operation needs no permission
 /// (`GetCallerIdentity`: "no authorization for this operation").
 ///
 /// # Errors
-/// [`CredentialsError`] by what to do next.
+/// [`CredentialsError`] says what to do next.
 pub(super) async fn caller_account(
     http: &reqwest::Client,
     sts: &Url,
@@ -74,7 +74,7 @@ pub(super) async fn caller_account(
     answer::identity(status, &body)
 }
 
-/// A signed call.
+/// Sends a signed call.
 async fn call(
     http: &reqwest::Client,
     sts: &Url,
@@ -100,7 +100,8 @@ async fn call(
     answer_of(request.timeout(STS_TIMEOUT), "STS").await
 }
 
-/// Not signed: the token says who asks. It goes into the body, for addresses end up in logs.
+/// Sends an unsigned call: the token identifies the caller. The token is in the body, because
+/// addresses end up in logs.
 pub(super) async fn assume_role_with_oidc(
     http: &reqwest::Client,
     role: &Role,

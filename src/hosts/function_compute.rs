@@ -1,5 +1,5 @@
-//! Function Compute's custom runtime: its control paths, the credentials that come with them, and
-//! the lines between which its log service files everything under a request.
+//! Function Compute's custom runtime: its control paths, the credentials in its requests, and the
+//! log lines by which its log service groups lines by request.
 //!
 //! Source: "Basic principles" and "Event handler" of Function Compute 3.0's custom runtimes.
 
@@ -10,27 +10,28 @@ use hyper::header::HeaderValue;
 
 use crate::model::credentials::{Credentials, Secret};
 
-/// Longest time-out of a function.
+/// Longest time-out that a function can have, in seconds.
 const MAX_TIMEOUT_SECONDS: u64 = 86_400;
 
-/// What Function Compute asks for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Control {
     /// Serve an event.
     Invoke,
     /// Get ready.
     Initialize,
-    /// The process is about to stand still, or to end.
+    /// Prepare to be paused, or to end.
     Hook,
-    /// Pass an HTTP request on: whoever sends it to the HTTP trigger is a stranger.
+    /// Pass on a request to the HTTP trigger. Anyone may have sent it.
     Http,
-    /// A path that is none of these.
+    /// The control path is not one of these.
     Unknown,
 }
 
 impl Control {
-    /// What a request is for, by `x-fc-control-path` alone: the path of its address is the
-    /// sender's to choose. Two values that differ are a stranger's attempt to add one.
+    /// Determines the purpose from the header `x-fc-control-path` alone, because the sender chooses
+    /// the path of the address. If the header is there twice with different values, a sender tried
+    /// to add one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all("x-fc-control-path").iter();
         let first = values.next();
@@ -47,7 +48,8 @@ impl Control {
     }
 }
 
-/// The role's credentials. Without a role they are empty, and the settings' own stay.
+/// The credentials of the function's role. `None` without a role, because the headers are empty
+/// then. The credentials of the settings stay in use.
 pub(super) fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     Some(Credentials {
         access_key_id: text(headers, "x-fc-access-key-id")?.to_owned(),
@@ -56,7 +58,7 @@ pub(super) fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     })
 }
 
-/// The function's time-out, where the platform says a possible one.
+/// The function's time-out. `None` if the header is missing or out of range.
 pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let seconds = text(headers, "x-fc-function-timeout")?.parse().ok()?;
     (1..=MAX_TIMEOUT_SECONDS)
@@ -69,7 +71,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// The lines around an invocation.
+/// The log lines at the start and the end of an invocation.
 pub(super) struct LogLines {
     what: &'static str,
     id: String,

@@ -1,4 +1,4 @@
-//! The function on AWS Lambda: the Runtime API's invocations → [`Dispatcher::dispatch`].
+//! AWS Lambda: invocations from the Runtime API → [`Dispatcher::dispatch`].
 
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
@@ -16,11 +16,13 @@ use crate::retry::Deadline;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
 
-/// Kept of an invocation's time for its answer; past its deadline the sandbox is frozen.
+/// Part of an invocation's time that is reserved for its answer. Lambda freezes the process after
+/// the deadline.
 const ANSWER_RESERVE: Duration = Duration::from_millis(500);
 
-/// What an invocation has whose deadline is past when it comes: on a developer's machine, where
-/// cargo-lambda counts from before it builds the function. The platform itself never does that.
+/// Time of an invocation whose deadline has passed before it arrives. Lambda never does this.
+/// cargo-lambda does it on a developer's machine, because its deadline includes the time to build
+/// the function.
 const UNKNOWN_TIME: Duration = Duration::from_secs(60);
 
 impl From<InvocationError> for Diagnostic {
@@ -35,7 +37,7 @@ impl From<InvocationError> for Diagnostic {
 /// Serves invocations until the platform stops the process.
 ///
 /// # Errors
-/// When the Runtime API cannot be reached.
+/// If the Runtime API cannot be reached.
 pub async fn run<C, S>(dispatcher: &Dispatcher<C, S>) -> Result<(), Error>
 where
     C: ConsoleSource + Fleet + Sync,
@@ -56,8 +58,8 @@ where
             reply.to_json()
         }
     };
-    // The outermost layer sees the end of every invocation: of those, too, that the runtime
-    // answers itself, because their payload is not JSON, and of those that panic.
+    // The outermost layer sees the end of every invocation. This includes invocations whose payload
+    // is not JSON, which the runtime answers itself, and those that panic.
     let release = layer_fn(|service| {
         tower::ServiceExt::map_future(service, |invocation| async {
             let answered = invocation.await;
@@ -74,12 +76,12 @@ where
     tokio::try_join!(runtime, extension).map(|_| ())
 }
 
-/// What an invocation leaves to be done after its answer, on its way to the extension.
+/// Work that invocations leave for after their answers. The extension does it.
 struct AfterAnswers {
-    /// Of the invocation that is being served; the platform delivers one at a time.
+    /// Work of the current invocation. Lambda delivers one at a time.
     current: std::sync::Mutex<Option<AfterAnswer>>,
-    /// One for each invocation that was answered. Nobody receives without an extension, so that
-    /// there is none then: every message would stay in memory.
+    /// Sends one message for each answered invocation. `None` without an extension: nobody would
+    /// receive the messages, and all of them would stay in memory.
     answered: Option<mpsc::UnboundedSender<Option<AfterAnswer>>>,
     receiver: Mutex<mpsc::UnboundedReceiver<Option<AfterAnswer>>>,
 }
@@ -99,34 +101,34 @@ impl AfterAnswers {
         }
     }
 
-    /// Notes what the current invocation leaves.
+    /// Keeps the work of the current invocation.
     fn defer(&self, deferred: Vec<Deferred>, deadline: Deadline) {
         if !deferred.is_empty() && self.answered.is_some() {
             *self.current() = Some(AfterAnswer { deferred, deadline });
         }
     }
 
-    /// Lets the extension go on: the current invocation is answered, in whichever way.
+    /// Tells the extension that the current invocation was answered, with a success or an error.
     fn release(&self) {
         if let Some(answered) = &self.answered {
-            // Without a receiver the process is about to end.
+            // Without a receiver, the process is about to end.
             let _ = answered.send(self.current().take());
         }
     }
 
-    /// What the next invocation leaves, once it is answered.
+    /// Waits until the next invocation was answered, and returns its work.
     async fn next(&self) -> Option<AfterAnswer> {
         self.receiver.lock().await.recv().await.flatten()
     }
 
     fn current(&self) -> std::sync::MutexGuard<'_, Option<AfterAnswer>> {
-        // A panic elsewhere leaves a value that is whole.
+        // A panic elsewhere cannot leave a partial value.
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// An internal extension: Lambda sends an answer on as soon as it is there, and freezes the process
-/// only when every extension asks for the next event, too.
+/// An internal extension. Lambda returns an answer at once, but freezes the process only when every
+/// extension has asked for the next event.
 async fn follow_after_answers<'a, C, S>(
     dispatcher: &'a Dispatcher<C, S>,
     after_answers: &'a AfterAnswers,

@@ -1,5 +1,5 @@
-//! Who calls us: function platforms, HTTP senders, and people who replay failed events. Each host
-//! hands its payload to the one door, [`dispatch`].
+//! Everyone who calls this program: function platforms, HTTP senders, and people who replay failed
+//! events. Each host passes its payload to one function, [`dispatch`].
 
 pub mod dispatch; // one payload in, one typed Reply out: the only door
 mod function_compute; // its control paths, credentials and log lines

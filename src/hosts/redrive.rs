@@ -1,4 +1,4 @@
-//! Events that failed for good, served again: those the archive keeps, or a dead-letter queue's.
+//! Replays events that failed permanently, from the archive or from a dead-letter queue.
 
 use std::time::Duration;
 
@@ -18,79 +18,78 @@ use crate::retry::{Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::{Store, StoreError};
 
-/// For storing what is left, and for removing what is done, when serving has taken all its time.
+/// Time to store the rest of an event and to remove it, after serving has used all its time.
 const BOOKKEEPING_TIME: Duration = Duration::from_secs(10);
 
-/// What is done about an event that can never succeed: one that is not an event, whatever is
-/// mended.
+/// What to do with a payload that is not a valid event, so that it can never succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidEvents {
-    /// It stays.
+    /// Keep it.
     Keep,
-    /// It is removed.
+    /// Remove it.
     Drop,
 }
 
-/// What became of an event that is no longer on its list as it was.
+/// The result for an event that was removed or replaced.
 #[derive(Debug)]
 pub enum Redriven {
-    /// Everything in it succeeded; the answer.
+    /// Everything in it succeeded. Holds the answer.
     Served(Value),
-    /// Sweeps in it did not get to their end. What is left of them took the event's place.
+    /// Sweeps in it are unfinished. An event for the rest has replaced it.
     Left(Part),
-    /// It can never succeed, for this reason, and was removed.
+    /// It can never succeed, and was removed. Holds the reason.
     Dropped(InvocationError),
-    /// Somebody else was faster.
+    /// Another process has removed it already.
     Gone,
 }
 
-/// What serving did of an event, and what is left of it.
+/// What was done of an event, and what is left.
 #[derive(Debug)]
 pub struct Part {
-    /// The answer to what was served.
+    /// The answer for what was done.
     pub answer: Value,
-    /// The event that does what is left.
+    /// The event that does the rest.
     pub left: Value,
-    /// Where the archive or the queue has that event.
+    /// Where that event is stored.
     pub place: Place,
-    /// Instances and regions that failed, so that the sweep is done anew. Where none did, serving
-    /// what is left goes on with the sweep.
+    /// Number of instances and regions that failed. If there are any, the rest is the whole sweep
+    /// again. Otherwise the rest continues the sweep.
     pub failed: u64,
 }
 
-/// Where what is left of an event is.
+/// Where the event for the rest is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// The event itself stays: it asks for what is left.
+    /// The event is unchanged, because it asks for the rest.
     Same,
-    /// Below this key of the archive.
+    /// In the archive, under this key.
     Key(FailedKey),
-    /// In the queue, as a message with this ID.
+    /// In the queue, as the message with this ID.
     Message(String),
 }
 
-/// Why an event stays on its list.
+/// Why an event was not removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RedriveError {
-    /// Something in it failed again.
+    /// An event in it failed again.
     #[error("{0}")]
     Failed(InvocationError),
-    /// It can never succeed; everything else in it has succeeded.
+    /// It can never succeed. Everything else in it has succeeded.
     #[error("it can never succeed: {0}")]
     Invalid(InvocationError),
-    /// It cannot be read or removed.
+    /// It cannot be read from or removed from the archive.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It cannot be removed from its queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// It is not an event that was kept here.
+    /// The object is not a failed event of this program. Holds its key.
     #[error("{0} is not a failed event of this program")]
     Damaged(String),
 }
 
 impl RedriveError {
-    /// Whether the same event may succeed a little later, with nobody mending anything.
+    /// Whether the same event may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Failed(error) => error.is_transient,
@@ -101,10 +100,10 @@ impl RedriveError {
     }
 }
 
-/// The failed events an archive keeps, in the order of their keys.
+/// Lists the failed events in an archive, sorted by key.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be listed.
+/// [`StoreError`] if the store cannot be listed.
 pub async fn failed_events(store: &impl Store) -> Result<Vec<FailedKey>, StoreError> {
     let entries = reader::entries(store, FAILED_PREFIX).await?;
     let keys = entries
@@ -113,9 +112,9 @@ pub async fn failed_events(store: &impl Store) -> Result<Vec<FailedKey>, StoreEr
     Ok(keys.collect())
 }
 
-/// What serving made of an event.
+/// The result of serving an event.
 enum Ended {
-    /// Nothing of it is left.
+    /// Nothing is left.
     Whole(Redriven),
     Partly {
         answer: Value,
@@ -123,7 +122,7 @@ enum Ended {
     },
 }
 
-/// What sweeps left.
+/// The rest of the sweeps in an event.
 struct Left {
     event: Value,
     failed: u64,
@@ -132,11 +131,11 @@ struct Left {
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
-    /// Serves a failed event of the archive again, and removes it when everything in it succeeds.
-    /// What is left of a sweep is stored before the event is removed.
+    /// Serves a failed event from the archive again. Removes it if everything in it succeeds. If a
+    /// sweep is unfinished, the rest is stored before the event is removed.
     ///
     /// # Errors
-    /// [`RedriveError`]; the event stays then.
+    /// [`RedriveError`]. The event is not removed then.
     pub async fn redrive(
         &self,
         key: &FailedKey,
@@ -150,7 +149,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         };
         let damaged = |_| RedriveError::Damaged(self.archiver.store.url(&object_key));
         let event = FailedEvent::read(&object.body).map_err(damaged)?;
-        // A sweep may take all its time, and what is left of it must be stored all the same.
+        // A sweep may use all its time, and its rest must still be stored.
         let after = Deadline::after(deadline.remaining() + BOOKKEEPING_TIME);
         let store = Retrying::new(&self.archiver.store, after);
         let redriven = match self.serve_again(&event, invalid, deadline).await? {
@@ -171,11 +170,12 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         Ok(redriven)
     }
 
-    /// Serves a message of a dead-letter queue again, and deletes it when everything in it
-    /// succeeds. What is left of a sweep is sent to the queue before the message is deleted.
+    /// Serves a message of a dead-letter queue again. Deletes it if everything in it succeeds. If a
+    /// sweep is unfinished, the rest is sent to the queue before the message is deleted.
     ///
     /// # Errors
-    /// [`RedriveError`]; the message stays then, and shows up again after its visibility timeout.
+    /// [`RedriveError`]. The message is not deleted then, and is visible again after its visibility
+    /// timeout.
     pub async fn redrive_message(
         &self,
         queue: &Queue,
@@ -200,7 +200,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         Ok(redriven)
     }
 
-    /// What an event ended in that can be removed.
+    /// Serves an event, and returns a result with which it can be removed.
     async fn serve_again(
         &self,
         event: &str,
@@ -227,8 +227,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
 }
 
 impl Left {
-    /// What the sweeps of an event left, of which every event succeeded; `None` where they left
-    /// nothing. What is not done goes to the follow queue where there is one (`is_sent_on`).
+    /// The rest of an event's sweeps, if all its events succeeded. `None` if nothing is left. If
+    /// there is a follow queue (`is_sent_on`), it has what is unfinished.
     fn by(event: &str, reply: &Reply, is_sent_on: bool) -> Option<Self> {
         let messages = Delivery::parse(event.as_bytes()).messages.into_iter();
         let requests: Vec<_> = messages.flat_map(|message| message.requests).collect();
@@ -246,7 +246,8 @@ impl Left {
                     events.push(resume.clone());
                 }
                 _ if done.failed > 0 => {
-                    // It must not go on from its end, and not count the same failures twice.
+                    // The sweep starts again: continuing at its end would do nothing, and would
+                    // count the same failures twice.
                     let anew = sweep.anew();
                     is_same &= anew == *sweep;
                     failed_of_all = done.failed.saturating_add(failed_of_all);

@@ -1,5 +1,5 @@
-//! What became of one payload, and the answer its sender expects. JSON and HTTP status are made
-//! here, from typed outcomes, and only at the edges. Pure.
+//! The results of one payload, and the answer that its sender expects. Typed outcomes become JSON
+//! and HTTP statuses only here. Pure.
 
 use std::sync::Arc;
 
@@ -13,77 +13,78 @@ use crate::intake::delivery::ReplyForm;
 use crate::intake::http_request::AnswerForm;
 use crate::model::outcome::ErrorType;
 
-/// What became of one payload.
+/// The results of one payload.
 #[derive(Debug)]
 pub struct Reply {
-    /// The form its sender expects.
+    /// The form of the answer.
     pub form: ReplyForm,
-    /// How a platform wants the answer to an HTTP request.
+    /// How the platform wants the answer to an HTTP request.
     pub answer: AnswerForm,
-    /// What became of its messages, in the order they came; none of a rejected request.
+    /// The results of its messages, in their order. Empty for a rejected request.
     pub messages: Vec<MessageReply>,
-    /// Why nothing of it was served: the sender is not authorized.
+    /// Why nothing was served. `None` if the sender is authorized.
     pub rejection: Option<Rejection>,
-    /// What goes on after the answer. Only an HTTP request has any, because its sender waits only
+    /// Events that continue after the answer. Only HTTP requests have any, because their senders
+    /// wait only briefly. Pass them to
     /// briefly. Give it to
     /// [`Dispatcher::finish_deferred`](crate::hosts::dispatch::Dispatcher::finish_deferred).
     pub deferred: Vec<Deferred>,
 }
 
-/// An event that goes on after the answer.
+/// An event that continues after the answer.
 #[derive(Debug)]
 pub struct Deferred {
     pub(super) label: Label,
     pub(super) following: Box<Following>,
-    /// The whole message's, shared by all its events.
+    /// Text of the whole message. All its events share it.
     pub(super) text: Arc<str>,
-    /// Held until it ends.
+    /// The event's place, held until the event ends.
     pub(super) place: Place,
 }
 
 impl Deferred {
-    /// The text of the message that it is of.
+    /// Text of the message that contains the event.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// What became of one message: it succeeds or fails as one.
+/// The results of one message, which succeeds or fails as a whole.
 #[derive(Debug)]
 pub struct MessageReply {
     /// `messageId` of an SQS message.
     pub sqs_message_id: Option<String>,
-    /// One for each event in it, in the order they stand there.
+    /// The result of each event in the message, in their order.
     pub events: Vec<Served>,
 }
 
-/// Why an HTTP request was not served; the variants are what its sender does next.
+/// Why an HTTP request was not served. Each variant is what the sender does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// It must not send that again.
+    /// Do not send the request again: it is unauthorized.
     Unauthenticated,
-    /// It may send that again: EventBridge's certificate could not be fetched.
+    /// Send it again: EventBridge's certificate could not be fetched.
     NoCertificate,
-    /// It must send less at once.
+    /// Send less at once.
     TooLarge,
-    /// It must send events with POST.
+    /// Send events with POST.
     MethodNotAllowed,
 }
 
-/// An invocation that failed as a whole, so that the platform delivers it again.
+/// An invocation that failed as a whole. The platform delivers it again.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct InvocationError {
-    /// For alarms.
+    /// Type of the error, for alarms.
     pub error_type: ErrorType,
-    /// What failed, for a person.
+    /// What failed.
     pub message: String,
-    /// Whether the same invocation may succeed a little later.
+    /// Whether the same invocation may succeed later.
     pub is_transient: bool,
 }
 
 impl MessageReply {
-    /// Whether every event in it succeeded.
+    /// Whether every event in the message succeeded.
     pub fn is_success(&self) -> bool {
         self.events.iter().all(Result::is_ok)
     }
@@ -97,7 +98,7 @@ impl Reply {
         }
     }
 
-    /// The reply to an HTTP request that has no events and asks only whether this answers.
+    /// The reply to a health check over HTTP, which has no events.
     pub(crate) fn to_probe(answer: AnswerForm) -> Self {
         Self {
             form: ReplyForm::Http,
@@ -108,27 +109,27 @@ impl Reply {
         }
     }
 
-    /// Whether the sender was authorized and every event succeeded, whatever the form. What is
-    /// deferred has not ended yet; [`Dispatcher::finish_deferred`] says how that ended.
+    /// Whether the sender was authorized and every event succeeded. Deferred events have not ended
+    /// yet. [`Dispatcher::finish_deferred`] returns their results.
     ///
     /// [`Dispatcher::finish_deferred`]: crate::hosts::dispatch::Dispatcher::finish_deferred
     pub fn is_success(&self) -> bool {
         self.rejection.is_none() && self.messages.iter().all(MessageReply::is_success)
     }
 
-    /// What became of each event, in the order they came.
+    /// The result of each event, in their order.
     pub fn events(&self) -> impl Iterator<Item = &Served> {
         self.messages.iter().flat_map(|message| &message.events)
     }
 
-    /// Why events failed, in the order they came.
+    /// The failures of events, in their order.
     pub fn failures(&self) -> impl Iterator<Item = &ServeError> {
         self.events().filter_map(|served| served.as_ref().err())
     }
 
-    /// All failures as one error, by the worst of them; `None` when no event failed.
+    /// Combines all failures into one error. `None` if no event failed.
     pub fn failure(&self) -> Option<InvocationError> {
-        // A transient failure is named first: it is what another delivery is for.
+        // A transient failure comes first, because another delivery may succeed.
         let worst = self.failures().min_by_key(|f| !f.is_transient())?;
         let message = match self.events().count() {
             1 => on_one_line(worst),
@@ -148,8 +149,8 @@ impl Reply {
     /// The answer to a function platform.
     ///
     /// # Errors
-    /// [`InvocationError`] where the sender knows no finer answer than the failure of the whole
-    /// invocation, so that the platform delivers it again. What its other events stored stays.
+    /// [`InvocationError`] if the form of the answer can only report the failure of the whole
+    /// invocation. The platform then delivers all its events again. What they stored stays.
     pub fn to_json(&self) -> Result<Value, InvocationError> {
         match self.form {
             ReplyForm::SqsBatch => Ok(self.batch_item_failures()),
@@ -157,7 +158,7 @@ impl Reply {
             ReplyForm::Many => self.outcomes().map(Value::Array),
             ReplyForm::One => self.outcomes().map(|mut outcomes| match outcomes.len() {
                 0 | 1 => outcomes.pop().unwrap_or_default(),
-                // Its sender has wrapped several events into one envelope.
+                // The sender put several events into one envelope.
                 _ => Value::Array(outcomes),
             }),
         }
@@ -183,10 +184,10 @@ impl Reply {
         answer
     }
 
-    /// The answer to an HTTP request: what its sender does next, and the body.
+    /// The answer to an HTTP request: status and body.
     pub fn to_http(&self) -> (StatusCode, Value) {
         if let Some(rejection) = self.rejection {
-            // What is wrong is for the operator to know, in the log.
+            // The log says what is wrong. The sender need not know.
             let body =
                 json!({"errorType": rejection.as_str(), "errorMessage": rejection.message()});
             return (rejection.status(), body);
@@ -205,18 +206,18 @@ impl Reply {
         }
     }
 
-    /// AWS deletes the messages that are not named.
+    /// AWS deletes the messages that are not in this list.
     fn batch_item_failures(&self) -> Value {
         let failed = self.messages.iter().filter(|message| !message.is_success());
-        // An empty identifier makes Lambda deliver the whole batch again: right for a record
-        // without an ID, which could not be named.
+        // Lambda delivers the whole batch again for an empty identifier. A message without an ID
+        // can only be delivered again in this way.
         let item = |message: &MessageReply| json!({"itemIdentifier": message.sqs_message_id.as_deref().unwrap_or_default()});
         json!({"batchItemFailures": failed.map(item).collect::<Vec<_>>()})
     }
 }
 
 impl InvocationError {
-    /// As AWS Lambda reports it.
+    /// The error in the form that AWS Lambda expects.
     pub fn to_json(&self) -> Value {
         json!({"errorType": self.error_type.as_str(), "errorMessage": self.message})
     }

@@ -1,4 +1,4 @@
-//! What became of one event, and its line in the log.
+//! The result of one event, and its log line.
 
 use tracing::field::display;
 use tracing::{error, info};
@@ -8,22 +8,22 @@ use crate::intake::error::EventError;
 use crate::intake::event::Request;
 use crate::model::outcome::{ErrorType, Outcome, Stored, Tally};
 
-/// What became of one event.
+/// The result of one event.
 pub type Served = Result<Outcome, ServeError>;
 
-/// Why an event was not served; the variants are what its sender does next.
+/// Why an event was not served. Each variant is what the sender does next.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// It cannot be understood. The sender must send another one.
+    /// The event is invalid. Another delivery would fail in the same way.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// It is not done with, and must come again.
+    /// The capture failed. The event must be delivered again.
     #[error(transparent)]
     Capture(#[from] CaptureError),
 }
 
 impl ServeError {
-    /// Whether the same event may succeed a little later, with nobody mending anything.
+    /// Whether the same event may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Event(_) => false,
@@ -31,7 +31,7 @@ impl ServeError {
         }
     }
 
-    /// A name that stays the same between versions, for alarms.
+    /// The type of the error. It stays the same between versions, for alarms.
     pub fn error_type(&self) -> ErrorType {
         match self {
             Self::Event(_) => ErrorType::InvalidEvent,
@@ -40,11 +40,11 @@ impl ServeError {
     }
 }
 
-/// Of the log lines that tell outcomes, so that who prints outcomes can leave them out.
+/// Target of the log lines with outcomes. A program that prints outcomes itself can leave them out.
 pub const LOG_TARGET: &str = module_path!();
 
-/// What names an event in the log, as far as it has an ID and a cause. Texts from outside are
-/// escaped, so that one event is one line.
+/// ID and cause of an event in the log, if it has them. Texts from outside are escaped, so that
+/// each event is one line.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Label {
     event_id: Option<String>,
@@ -67,7 +67,7 @@ impl Label {
 }
 
 impl Label {
-    /// One line an event, once its outcome is known.
+    /// Writes the log line of an event, once its outcome is known.
     pub(super) fn log(&self, served: &Served) {
         let event_id = self.event_id.as_ref().map(display);
         let cause = self.cause.as_ref().map(display);
@@ -131,7 +131,7 @@ impl Label {
                     instances, stored, already_stored, no_console, failed, is_whole, "swept"
                 );
                 for failure in &done.failures {
-                    // Who prints the outcome prints their number only.
+                    // A program that prints the outcome only shows the number of failures.
                     error!(target: "ecs_console_archiver::hosts", "failed in the sweep: {}", failure.escape_debug());
                 }
             }
@@ -157,7 +157,7 @@ impl Label {
         }
     }
 }
-/// The error and its causes, on one line.
+/// The error and its causes on one line.
 pub(crate) fn on_one_line(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

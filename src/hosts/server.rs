@@ -1,11 +1,11 @@
-//! The function as an HTTP server: Function Compute's custom runtime, or a plain receiver of
-//! webhooks. Besides the simulator, only this file listens.
+//! The function as an HTTP server: for Function Compute's custom runtime, or as a plain receiver of
+//! webhooks. Besides the simulator, only this file listens for connections.
 //!
-//! Whoever sends is a stranger until its headers prove otherwise: they are judged before the body
-//! is read, and what strangers can make this process hold is bounded by `body` and `line`.
+//! A sender is unknown until its headers prove who it is. They are checked before the body is read.
+//! `body` and `line` limit how much memory unknown senders can use.
 
-mod body; // how much of bodies is read and held
-mod line; // who waits, and who is cut off
+mod body; // how many bytes of bodies are read and held
+mod line; // senders that wait, and which of them are disconnected
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -43,25 +43,27 @@ use super::function_compute::{Control, LogLines};
 use body::{Bodies, Held, Unread};
 use line::{Line, Place};
 
-/// Requests served at once, each with its whole body there; more are told to come back.
+/// Requests served at the same time, each with its complete body. More requests are answered with
+/// 503 at once.
 const MAX_REQUESTS: usize = 64;
-/// Connections that have not sent a whole request. For more, the oldest are cut off.
+/// Connections that have not sent a complete request. If there are more, the oldest ones are
+/// closed.
 const MAX_WAITING: usize = 512;
-/// A sender that takes longer to send its head or its body is cut off.
+/// Time for a sender to send its head, and time to send its body. Slower senders are disconnected.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest head, in bytes, as Function Compute has it.
+/// Longest head of a request, in bytes: the limit of Function Compute.
 const MAX_HEAD_BYTES: usize = 16 << 10;
-/// What a request has where nothing says it.
+/// Time for a request if the platform gives none.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
-/// Kept of an invocation's time for its answer.
+/// Part of an invocation's time that is reserved for its answer.
 const ANSWER_RESERVE: Duration = Duration::from_millis(500);
-/// Connections that are idle or hang are not waited for longer, at the end.
+/// Time for idle and hanging connections to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves requests until the process is told to end, and finishes what it acknowledged.
+/// Serves requests until SIGTERM or SIGINT. Then it finishes accepted events.
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// If it cannot listen on the address.
 pub async fn serve<C, S>(
     dispatcher: Dispatcher<C, S>,
     credentials: CredentialsProvider,
@@ -73,7 +75,7 @@ where
 {
     let listen = match host {
         Host::Webhook { listen } => listen,
-        // On loopback alone the platform does not find it.
+        // Function Compute does not connect to loopback.
         Host::FunctionCompute { port } => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
         Host::Lambda => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
     };
@@ -94,7 +96,7 @@ where
         host,
         is_ending: AtomicBool::new(false),
         requests: Semaphore::new(MAX_REQUESTS),
-        // The platform keeps its connections, and is no stranger.
+        // The platform keeps its connections open, and is trusted.
         waiting: Line::new(if is_platform { usize::MAX } else { MAX_WAITING }),
         bodies: Bodies::new(),
         after_answers: TaskTracker::new(),
@@ -109,7 +111,8 @@ where
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Too many open files, or a client that has gone: the next may be better.
+                    // There are too many open files, or the client has gone. The next connection
+                    // may succeed.
                     warn!("a connection could not be accepted: {error}");
                     server.waiting.cut_off_oldest();
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -133,7 +136,7 @@ where
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
-                // A client that goes away ends here.
+                // A client that disconnects ends here.
                 _ = connection => {}
                 () = cut_off.cancelled() => debug!("a sender that took its time was cut off"),
             }
@@ -142,7 +145,8 @@ where
     info!("ending: what was acknowledged is finished first");
     server.is_ending.store(true, Ordering::Relaxed);
     if is_platform {
-        // It kills the process soon, and with it an invocation that follows its event.
+        // Function Compute kills the process soon, together with an invocation that follows its
+        // event.
         server.dispatcher.archiver.ending.cancel();
     }
     drop(listener);
@@ -154,7 +158,7 @@ where
 
 struct Server<C, S> {
     dispatcher: Dispatcher<C, S>,
-    /// For requests after which the host stops the process's time.
+    /// For requests after which the host pauses the process.
     unfollowed: Dispatcher<C, S>,
     credentials: CredentialsProvider,
     host: Host,
@@ -163,14 +167,14 @@ struct Server<C, S> {
     /// Connections that have not sent the head of a request.
     waiting: Arc<Line>,
     bodies: Bodies,
-    /// What is followed after its answer.
+    /// Events that are followed after their answers.
     after_answers: TaskTracker,
 }
 
 type Answer = Response<Full<Bytes>>;
 
-/// One sender's connection. It waits in line until the head of a request is there, and again after
-/// each answer.
+/// A connection. It has a place in the line until the head of a request has arrived, and again
+/// after each answer.
 struct Connection {
     waiting: Arc<Line>,
     place: Mutex<Option<Place>>,
@@ -231,7 +235,7 @@ where
             Control::Hook => answer(StatusCode::OK, &json!("done")),
             Control::Http => {
                 let lines = LogLines::start("Invoke", request.headers());
-                // The platform stops the process's time with the answer.
+                // Function Compute pauses the process after the answer.
                 let answer = self.http(request, false, cut_off).await;
                 lines.end(!answer.status().is_server_error());
                 answer
@@ -250,8 +254,8 @@ where
         }
     }
 
-    /// A stranger's request. Whether this process is well is answered before any limit.
-    /// `follows`: the process goes on after the answer.
+    /// Serves a request of an unknown sender. Health checks are answered before any limit applies.
+    /// `follows`: the process continues after the answer.
     async fn http(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -288,7 +292,7 @@ where
         }
     }
 
-    /// The headers and the body of a push, once the headers are in order.
+    /// Checks the headers of a push. Then reads its body.
     async fn receive(
         &self,
         request: Request<Incoming>,
@@ -306,14 +310,14 @@ where
                 }
             }
         };
-        // A sender that waits to be told to go on sends no body, and must not be told.
+        // A sender with `Expect` sends its body only after an answer, so there is nothing to drain.
         if !head.headers.contains_key(EXPECT) {
             self.bodies.drain(body);
         }
         Err(refused)
     }
 
-    /// Why a request is not served, whatever its body is.
+    /// The answer to a request that is rejected whatever its body is.
     fn refuse_unread(&self, headers: &Headers, head: &HeaderMap) -> Option<Answer> {
         if let Err(rejection) = self.dispatcher.admit(headers) {
             let (status, body) = rejection.to_http();
@@ -366,8 +370,8 @@ where
             Ok(body) => body,
             Err(unread) => return failed_invocation(unread_body(unread, MAX_EVENT_BYTES)),
         };
-        // The platform sends no more at once than the function's concurrency, and loses an event
-        // that it is told to send later. So this one waits.
+        // Function Compute sends no more requests at once than the function's concurrency. It loses
+        // events that are answered with "try again later". So this request waits.
         let permit = tokio::time::timeout(deadline.remaining(), self.requests.acquire());
         let Ok(_permit) = permit.await else {
             return failed_invocation(come_back_later());
@@ -383,8 +387,8 @@ where
     }
 }
 
-/// Without the header, Function Compute takes any answer for a success: no retry, no destination
-/// for failures.
+/// Marks a failed invocation. Without this header, Function Compute takes any answer as a success:
+/// it does not retry, and does not use the destination for failures.
 fn failed_invocation(mut answer: Answer) -> Answer {
     *answer.status_mut() = StatusCode::NOT_FOUND;
     let failed = HeaderValue::from_static("404");

@@ -1,4 +1,4 @@
-//! What a platform hands over in one invocation → the events in it, envelopes taken off.
+//! The payload of one invocation → the events in it, without their envelopes.
 
 use std::sync::Arc;
 
@@ -12,55 +12,55 @@ use crate::intake::json_text::{read, text_of};
 use crate::intake::webhook::Headers;
 use crate::intake::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_PUSH_EVENTS};
 
-/// Deepest nesting of text in text that is read before any envelope.
+/// How many layers of JSON text in a string are read before any envelope.
 const MAX_TEXTS: usize = 8;
 
-/// The events of one invocation, and how their sender wants to be answered.
+/// The events of one invocation, and the form of the answer.
 #[derive(Debug)]
 pub struct Delivery {
-    /// In the order they came.
+    /// The messages, in the order of the payload.
     pub messages: Vec<Message>,
-    /// The form of the answer.
+    /// Form of the answer.
     pub reply: ReplyForm,
-    /// The HTTP request it came as, where it did.
+    /// The HTTP request that contained the payload, if there was one.
     pub request: Option<HttpRequest>,
 }
 
-/// What succeeds or fails as one: an SQS message, or the whole payload.
+/// A unit that succeeds or fails as a whole: an SQS message, or the whole payload.
 #[derive(Debug)]
 pub struct Message {
     /// `messageId` of an SQS message.
     pub sqs_message_id: Option<String>,
-    /// Each event in it, or why it cannot be understood.
+    /// Each event in it, or why that event is invalid.
     pub requests: Vec<Result<Request, EventError>>,
-    /// What is kept of it when it fails for good, and is then served again: its text without what
-    /// a queue or an HTTP request wraps around it, for headers may carry secrets. Shared, because
-    /// each of its events that is deferred holds it.
+    /// The text that is kept if the message fails permanently, and that is served again. It has no
+    /// queue message or HTTP request around it, because headers may contain secrets. Each deferred
+    /// event shares it.
     pub text: Arc<str>,
 }
 
-/// How the sender learns what became of its events.
+/// How the sender learns the results of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyForm {
-    /// The outcome of the one event; a failure is the invocation's failure.
+    /// The outcome of one event. If it fails, the invocation fails.
     One,
-    /// An array of outcomes; a failure is the invocation's failure.
+    /// An array of outcomes. If one fails, the invocation fails.
     Many,
-    /// `batchItemFailures`, so that only failed messages come again.
+    /// `batchItemFailures`, so that only failed messages are delivered again.
     SqsBatch,
-    /// A response with a status code, as a function URL and HTTP APIs send it on.
+    /// An HTTP response with a status code, as function URLs and HTTP APIs expect it.
     Http,
 }
 
 impl Delivery {
-    /// Reads a payload. Never fails as a whole: what cannot be understood stands in its place
-    /// among the messages, so that its neighbours are still served.
+    /// Parses a payload. It does not fail as a whole: an invalid event is an error in its place
+    /// among the messages, so that the others are still served.
     pub fn parse(payload: &[u8]) -> Self {
         if payload.len() > MAX_EVENT_BYTES {
             let error = EventError::TooLarge {
                 bytes: payload.len(),
             };
-            // Whoever sent it has it; an archive need not have it, too.
+            // The sender has the whole payload. The archive need not store it.
             let head = payload.get(..1024).unwrap_or(payload);
             return Self::unreadable(error, head);
         }
@@ -70,8 +70,8 @@ impl Delivery {
         }
     }
 
-    /// Reads the body of an HTTP request that came as one, with a CloudEvent's attributes where its
-    /// headers have them.
+    /// Parses the body of an HTTP request. If its headers have the attributes of a CloudEvent, they
+    /// are added.
     pub fn of_push(headers: &Headers, body: &[u8]) -> Self {
         match pushed_event(headers, body) {
             Ok(text) => Self::from_text(&text, MAX_PUSH_EVENTS, 0),
@@ -81,8 +81,8 @@ impl Delivery {
 
     fn from_text(text: &str, max_events: usize, depth: usize) -> Self {
         match read(text, max_events) {
-            // The event's JSON as text. A queue's message may be that, and is delivered bare when
-            // it failed and is served again.
+            // The payload is JSON text in a string. A queue's message can have this form, and a
+            // failed event is replayed in this form.
             Ok(Value::String(json)) if depth < MAX_TEXTS => {
                 Self::from_text(&json, max_events, depth + 1)
             }
@@ -147,8 +147,8 @@ fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {
     (!records.is_empty() && records.iter().all(from_sqs)).then_some(records)
 }
 
-/// Each message by itself, at most `max_events` in all of them. What is beyond comes again, with
-/// fewer beside it.
+/// Parses the messages, with at most `max_events` events in all of them. The other messages fail,
+/// and are delivered again with fewer beside them.
 fn sqs_messages(records: &[Value], max_events: usize) -> Vec<Message> {
     let mut left = max_events;
     let message = |record: &Value| {
@@ -164,7 +164,7 @@ fn sqs_message(record: &Value, max_events: usize) -> Message {
     let requests: Requests = match body {
         _ if max_events == 0 => vec![Err(EventError::TooMany(MAX_EVENTS))],
         Some(body) => unwrap_text(body, max_events),
-        None => unwrap_value(record, max_events), // It may be an event itself.
+        None => unwrap_value(record, max_events), // The record itself may be an event.
     };
     let sqs_message_id = record
         .get("messageId")

@@ -1,7 +1,8 @@
-//! Envelopes → what is inside: what each platform wraps around an event, one inside the other.
+//! Envelopes → the events inside. Each platform wraps its own envelope around an event, and they
+//! can be nested.
 //!
-//! An envelope is known by what it contains, and what is inside must be understood: an event of
-//! something else is told as that, and anything else is an error, never silence.
+//! An envelope is recognized by its content. Its inside must be valid: an event of another product
+//! is reported as such, and anything else is an error. Nothing is dropped silently.
 //!
 //! Sources: "Event formats of triggers" (Function Compute), "Using AWS Lambda with …" (SQS, SNS,
 //! Kinesis, destinations), CloudEvents 1.0 (JSON format).
@@ -16,30 +17,31 @@ use crate::intake::event::{self, Request, excerpt, type_name};
 use crate::intake::http_request::http_event;
 use crate::intake::json_text::{base64_bytes, read, text_of};
 
-/// Deepest nesting met: EventBridge in SNS in SQS, in a function URL's request at the worst. Each
-/// layer is read once and is no longer than the one around it, so this bounds the work, too.
+/// Deepest nesting that is supported. The deepest known is EventBridge in SNS in SQS, in a function
+/// URL's request. Each layer is read once and is shorter than the one around it, so this limits the
+/// work, too.
 const MAX_ENVELOPES: usize = 8;
 
 type Object = Map<String, Value>;
 
-/// The events of one message, each of them or why it cannot be understood.
+/// The events of one message. Each is a request, or an error.
 pub(crate) type Requests = Vec<Result<Request, EventError>>;
 
-/// The events in a value, at most `max_events`; more are one error.
+/// The events in a value. If there are more than `max_events`, the result is one error.
 pub(crate) fn unwrap_value(value: &Value, max_events: usize) -> Requests {
     let mut unwrapping = Unwrapping::new(max_events);
     unwrapping.value(value, 0, None);
     unwrapping.requests
 }
 
-/// The events in a text.
+/// The events in a text, with the same limit.
 pub(crate) fn unwrap_text(text: &str, max_events: usize) -> Requests {
     let mut unwrapping = Unwrapping::new(max_events);
     unwrapping.text(text, 1, None);
     unwrapping.requests
 }
 
-/// Where something was found, from the inside out.
+/// The location of a value, from the inside out.
 struct Place<'a> {
     name: Cow<'a, str>,
     outer: Option<&'a Place<'a>>,
@@ -70,7 +72,7 @@ impl Unwrapping {
         }
     }
 
-    /// Takes envelopes off until events are left.
+    /// Removes envelopes until only events are left.
     fn value(&mut self, value: &Value, depth: usize, place: Option<&Place<'_>>) {
         if self.is_full {
             return;
@@ -81,7 +83,7 @@ impl Unwrapping {
         match value {
             Value::Object(object) => self.object(object, depth, place),
             Value::Array(items) => self.items(items, depth, place),
-            // An element of an EventBridge batch may be the event's JSON as text.
+            // An element of an EventBridge batch can be JSON text in a string.
             Value::String(json) => self.text(json, depth + 1, place),
             other => self.push(Err(EventError::NotAnObject(type_name(other))), place),
         }
@@ -131,7 +133,7 @@ impl Unwrapping {
 }
 
 struct Envelope<'a> {
-    /// What is inside of which envelope, for errors.
+    /// Name of the inside and its envelope, for errors.
     name: Cow<'a, str>,
     inside: Inside<'a>,
 }
@@ -151,7 +153,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// A message, as text or as what the text says.
+    /// A message that is JSON, or JSON text in a string.
     fn message(name: impl Into<Cow<'a, str>>, message: &'a Value) -> Self {
         Self::new(
             name,
@@ -165,7 +167,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// What is wrapped around an event, if anything is.
+/// The envelope around an event. `None` if there is none.
 fn envelope(object: &Object) -> Option<Envelope<'_>> {
     let is_own = ["follow", "sweep", "instance_id"]
         .iter()
@@ -193,7 +195,7 @@ fn member<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
 fn aws(object: &Object) -> Option<Envelope<'_>> {
     let get = |name: &str| object.get(name);
     match (member(object, "eventSource"), member(object, "EventSource")) {
-        // Without a body the record may be an event itself.
+        // Without a body, the record may be an event itself.
         (Some("aws:sqs"), _) if object.contains_key("body") => {
             return Some(Envelope::message(
                 "the body of the SQS message",
@@ -233,8 +235,8 @@ fn aws(object: &Object) -> Option<Envelope<'_>> {
     {
         return Some(Envelope::new("Records", Inside::Items(records)));
     }
-    // What AWS Lambda and Function Compute send to a destination when an invocation has failed for
-    // good.
+    // AWS Lambda and Function Compute send this to a destination after an invocation has failed
+    // permanently.
     if let (Some(payload), Some(_)) = (get("requestPayload"), get("requestContext")) {
         let name = "requestPayload of the failed invocation";
         return Some(Envelope::message(name, payload));
@@ -247,8 +249,7 @@ fn aws(object: &Object) -> Option<Envelope<'_>> {
     }
 }
 
-/// Members that messages of RocketMQ, RabbitMQ, MQTT, and of topics with attributes have beside
-/// their `body`.
+/// Members beside `body` in messages of RocketMQ, RabbitMQ, MQTT, and of topics with attributes.
 const BESIDE_BODY: [&str; 7] = [
     "attrs",
     "envelope",
@@ -259,8 +260,8 @@ const BESIDE_BODY: [&str; 7] = [
     "userProperties",
 ];
 
-/// A queue's, topic's, stream's or timer's message as Function Compute's triggers hand it over,
-/// with or without the CloudEvent around it.
+/// A message of a queue, topic, stream or timer, in the form of Function Compute's triggers. It may
+/// have a CloudEvent around it.
 fn message(object: &Object) -> Option<Envelope<'_>> {
     let has = |name: &&str| object.contains_key(*name);
     let get = |name: &str| object.get(name);
@@ -286,7 +287,7 @@ fn message(object: &Object) -> Option<Envelope<'_>> {
     ) {
         return Some(Envelope::message("value of the Kafka record", value));
     }
-    // Nothing else is there that could be meant.
+    // There is no other member, so this one must be the message.
     match (object.len(), get("body"), get("value")) {
         (1, Some(body), _) => Some(Envelope::message("body of the message", body)),
         (1, _, Some(value)) => Some(Envelope::message("value of the record", value)),
@@ -294,7 +295,7 @@ fn message(object: &Object) -> Option<Envelope<'_>> {
     }
 }
 
-/// A CloudEvent that carries an event, or whose data is encoded.
+/// A CloudEvent that contains an event as a message, or whose data is encoded.
 fn cloud_event(object: &Object) -> Option<Envelope<'_>> {
     if let Some(encoded) = object.get("data_base64") {
         return Some(Envelope::new(
@@ -308,7 +309,7 @@ fn cloud_event(object: &Object) -> Option<Envelope<'_>> {
     event::is_carrier(source, member(object, "type")).then(|| Envelope::message(name(), data))
 }
 
-/// The CloudEvent with its data decoded.
+/// The CloudEvent with decoded data.
 fn with_data<'a>(object: &Object, encoded: &Value) -> Inside<'a> {
     let decoded = encoded.as_str().and_then(base64_bytes);
     let text = decoded.as_deref().map(text_of);

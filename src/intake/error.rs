@@ -1,9 +1,9 @@
-//! Why an event cannot be understood.
+//! Why an event is invalid.
 
 use crate::model::ids::InvalidId;
 
-/// An event that cannot be understood. It is reported, never dropped: the sender or the
-/// configuration needs a look.
+/// An event is invalid. It is reported and never dropped, because the sender or the settings may be
+/// wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The bytes are neither UTF-8 nor UTF-16.
@@ -12,84 +12,84 @@ pub enum EventError {
     /// The text is not JSON.
     #[error("the event is not JSON: {0}")]
     NotJson(String),
-    /// There is nothing inside an envelope.
+    /// An envelope is empty.
     #[error("there is no event: it is empty")]
     Empty,
-    /// Longer than any sender's limit.
+    /// The event is longer than the limit of any sender.
     #[error("the event has {bytes} bytes; at most {max} are read", max = super::MAX_EVENT_BYTES)]
     TooLarge {
-        /// Its length.
+        /// Length of the event, in bytes.
         bytes: usize,
     },
-    /// More events than any sender hands over at once.
+    /// The payload has more events than any sender delivers at once. Holds the limit.
     #[error("there are more than {0} events in one delivery: send fewer at once")]
     TooMany(usize),
-    /// More than any batch of events is made of.
+    /// The payload has more JSON values than any batch of events. Holds the limit.
     #[error("the event has more than {0} JSON values")]
     TooManyValues(usize),
-    /// Envelopes within envelopes, deeper than any sender nests them.
+    /// The envelopes are nested deeper than any sender nests them. Holds the limit.
     #[error("the event is wrapped in more than {0} envelopes")]
     TooDeep(usize),
-    /// What is wrong inside an envelope.
+    /// The inside of an envelope is invalid.
     #[error("{error} (in {place})")]
     Inside {
-        /// Which member of which envelopes, from the inside out.
+        /// The members that contain it, from the inside out.
         place: String,
-        /// What is wrong.
+        /// Why the inside is invalid.
         error: Box<EventError>,
     },
-    /// JSON, but neither an object nor, where one may stand, an array.
+    /// The event is JSON, but it is not an object. Holds its type.
     #[error("the event is {0}, not a JSON object")]
     NotAnObject(&'static str),
-    /// An object in no form known here.
+    /// The object does not have the form of any known event. Holds the members that it has.
     #[error(
         "the event is in no known form: expected a CloudEvent from acs.ecs, a CloudMonitor \
          notification, {{\"instance_id\": \"i-…\", \"region_id\": \"…\"}}, or \
          {{\"sweep\": {{\"regions\": [\"…\"]}}}}; {0}"
     )]
     UnknownForm(String),
-    /// A change of state that does not say to which.
+    /// The event is a change of state without the new state.
     #[error("the event is a change of an instance's state and has no member state")]
     NoState,
-    /// SNS asks whether the subscription is wanted. The address it is confirmed at is a secret.
+    /// SNS asks to confirm a subscription. The address in this message is a secret.
     #[error(
         "this is not an event: SNS asks to confirm a subscription. Confirm it with \
          aws sns confirm-subscription and the message's Token, or subscribe the function or its \
          queue in place of an HTTP address"
     )]
     SubscriptionUnconfirmed,
-    /// The manual form with a member it does not have, most likely a misspelt one.
+    /// A manual event has an unknown member, which is probably misspelled. Holds its name.
     #[error(
         "the manual event has an unknown member {0:?}: it takes instance_id, region_id and account_id"
     )]
     UnknownMember(String),
-    /// A follow message in an HTTP request. It says what is stored already, so only this program may
-    /// say it, through its queue.
+    /// A follow message arrived over HTTP. Follow messages say what is already stored, so only the
+    /// follow queue may deliver them.
     #[error(
         "a follow message comes through the follow queue only: send the event itself over HTTP"
     )]
     FollowOverHttp,
-    /// A message this program sent to itself and cannot read.
+    /// A message of this program is invalid.
     #[error("the follow message cannot be read: {0}")]
     BadFollow(String),
-    /// A sweep with a wrong member.
+    /// A sweep has an invalid member.
     #[error("the sweep cannot be read: {0}")]
     BadSweep(String),
-    /// A member that must be text is something else.
+    /// A member is not text.
     #[error("{member} in the event is {found}, not text")]
     WrongType {
-        /// Its name.
+        /// Name of the member.
         member: &'static str,
-        /// What stands there.
+        /// Type of its value.
         found: &'static str,
     },
-    /// The event names no instance.
+    /// The event has no instance ID.
     #[error("the event names no instance")]
     NoInstance,
-    /// The event's instance or region is not a possible one.
+    /// The instance ID or region ID is invalid.
     #[error(transparent)]
     InvalidId(#[from] InvalidId),
-    /// What should be Base64 cannot be decoded.
+    /// A value that should be Base64 cannot be decoded.
     #[error("it is not Base64")]
     InvalidBase64,
 }

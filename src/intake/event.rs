@@ -1,11 +1,11 @@
-//! One event as JSON → [`Request`]: an [`InstanceEvent`], or why it is none of ours.
+//! One event as JSON → [`Request`]: an [`InstanceEvent`], or why it is not about an instance.
 //!
-//! Three families reach us (CloudEvents from EventBridge, CloudMonitor notifications, and the
-//! manual form), sometimes one inside the other, sometimes only their inner part. They are told
-//! apart by what they contain, never by where they came from.
+//! There are three families of events: CloudEvents from EventBridge, CloudMonitor notifications,
+//! and the manual form. One can contain another, and sometimes only the inner part arrives. They
+//! are recognized by their content, never by where they came from.
 
-mod layers; // the objects an event is made of
-mod not_ours; // what is about something else
+mod layers; // the objects in an event
+mod not_ours; // events about something else
 
 use std::borrow::Cow;
 
@@ -24,26 +24,26 @@ pub use not_ours::NotOurs;
 use not_ours::{alibaba_product, is_ecs, other_type, recognize};
 pub(crate) use not_ours::{is_carrier, is_of_aws, is_of_tablestore};
 
-/// What one event turned out to be.
+/// What an event asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// An instance's event.
+    /// Capture an instance's console.
     Instance(InstanceEvent),
-    /// An event that was served before and is to be followed further.
+    /// Follow an event further that was served before.
     Follow(Box<Follow>),
-    /// A whole fleet is to be captured.
+    /// Capture a whole fleet.
     Sweep(Box<Sweep>),
-    /// A well-formed event about something else.
+    /// Nothing: the event is valid, and about something else.
     Other(NotOurs),
 }
 
 /// A JSON object.
 type Object = Map<String, Value>;
 
-/// Reads one event, without any envelope.
+/// Parses one event that has no envelope.
 ///
 /// # Errors
-/// [`EventError`] says which part of the event is wrong.
+/// [`EventError`] says what is wrong.
 pub fn parse(event: &Object) -> Result<Request, EventError> {
     if let Some(follow) = event.get("follow") {
         let follow = Follow::deserialize(follow);
@@ -85,7 +85,7 @@ pub fn parse(event: &Object) -> Result<Request, EventError> {
 }
 
 fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
-    // A misspelt `region_id` would send the request to the default region without a word.
+    // Without this check, a misspelled `region_id` would silently select the default region.
     if let Some(unknown) = event
         .keys()
         .find(|k| !matches!(k.as_str(), "instance_id" | "region_id" | "account_id"))
@@ -107,8 +107,9 @@ fn manual(event: &Object) -> Result<InstanceEvent, EventError> {
     })
 }
 
-/// `product` of a notification says more than the type and the `source` of what carries it. A
-/// source that is not known is an error: it may be one of the user's own, with an event of ECS.
+/// The product that an event comes from, if it is not ECS. A notification's `product` is more
+/// reliable than the type and `source` of the envelope. An unknown source is an error, because it
+/// may be a user's own source with an event of ECS.
 fn other_product(layers: &Layers<'_>) -> Result<Option<NotOurs>, EventError> {
     let name = layers.name()?;
     let other = |name: &str| Ok(Some(NotOurs::Product(excerpt(name))));
@@ -133,7 +134,7 @@ fn other_product(layers: &Layers<'_>) -> Result<Option<NotOurs>, EventError> {
     }
 }
 
-/// ECS's resources that have events of their own.
+/// ECS resources other than instances that have events.
 const OTHER_RESOURCES: [&str; 8] = [
     "DedicatedHost",
     "Disk",
@@ -145,7 +146,7 @@ const OTHER_RESOURCES: [&str; 8] = [
     "Snapshot",
 ];
 
-/// `Ok(Err(_))` is an event that is understood and about something else.
+/// `Ok(Err(_))` is a valid event about something else.
 fn cause(layers: &Layers<'_>) -> Result<Result<Cause, NotOurs>, EventError> {
     if let Some(resource) = layers.innermost("resourceType")?
         && !is_instance_type(resource)
@@ -155,8 +156,8 @@ fn cause(layers: &Layers<'_>) -> Result<Result<Cause, NotOurs>, EventError> {
     let inner_status = layers.innermost("eventStatus")?;
     let system_event = |event_type: &str, status: Option<&str>| Cause::SystemEvent {
         event_type: excerpt(event_type),
-        // The documents' own sample of an avoided reboot still has `:Scheduled` in its name, so
-        // the content is believed before the name.
+        // The documents' sample of an avoided reboot still has `:Scheduled` in its name, so the
+        // content has precedence over the name.
         status: inner_status.or(status).map(excerpt),
     };
     let Some(name) = layers.name()? else {
@@ -169,8 +170,8 @@ fn cause(layers: &Layers<'_>) -> Result<Result<Cause, NotOurs>, EventError> {
             None => Err(EventError::NoState),
         },
         (Some("Instance"), Some(event_type), status) => Ok(Ok(system_event(event_type, status))),
-        // `CloudAssistant:FirstHeartbeat` and `InstanceRestart:StartedDueToInstanceError` are about
-        // the instance they name.
+        // `CloudAssistant:FirstHeartbeat` and `InstanceRestart:StartedDueToInstanceError` are
+        // events of the instance that they name.
         (Some(event_type), Some(status), None)
             if !OTHER_RESOURCES.contains(&event_type) && instance_id(layers).is_ok() =>
         {
@@ -181,7 +182,7 @@ fn cause(layers: &Layers<'_>) -> Result<Result<Cause, NotOurs>, EventError> {
     }
 }
 
-/// Only the payload was sent on, as a rule's target with the `RawData` schema does.
+/// The cause if only the payload arrived, as from a rule's target with the schema `RawData`.
 fn bare_cause(
     layers: &Layers<'_>,
     system_event: impl Fn(&str, Option<&str>) -> Cause,
@@ -190,7 +191,7 @@ fn bare_cause(
     match (state, event_type) {
         (Some(state), _) => Ok(Cause::StateChange(excerpt(state))),
         (None, Some(event_type)) => Ok(system_event(event_type, None)),
-        // The payload of a spot instance's interruption has nothing else.
+        // The payload of a spot instance's interruption has no other member.
         (None, None) if layers.innermost("action")? == Some("delete") => {
             Ok(system_event("PreemptibleInstanceInterruption", None))
         }
@@ -198,14 +199,14 @@ fn bare_cause(
     }
 }
 
-/// CloudMonitor says `ALIYUN::ECS::Instance`, ActionTrail and Config say `ACS::ECS::Instance`.
+/// CloudMonitor uses `ALIYUN::ECS::Instance`. ActionTrail and Config use `ACS::ECS::Instance`.
 fn is_instance_type(resource: &str) -> bool {
     ["ALIYUN::ECS::Instance", "ACS::ECS::Instance"]
         .iter()
         .any(|known| resource.eq_ignore_ascii_case(known))
 }
 
-/// Most members that an error names.
+/// Most members that an error message lists.
 const MAX_MEMBERS: usize = 8;
 
 fn unknown_form(layers: &Layers<'_>) -> EventError {
@@ -260,13 +261,13 @@ fn region_id(layers: &Layers<'_>) -> Result<Option<RegionId>, EventError> {
     Ok(region.as_deref().map(RegionId::parse).transpose()?)
 }
 
-/// The account that owns the instance. Documents mask accounts, and what is no account is as good
-/// as absent.
+/// The account that owns the instance. Samples in the documents mask account IDs, so an invalid ID
+/// counts as missing.
 ///
-/// `aliyunoriginalaccountid` goes first, because an event that was routed to another account's bus
-/// keeps its source there ("Route events across Alibaba Cloud accounts"), while `aliyunaccountid`
-/// may then be the receiver's. A resource's name has its owner's account by definition, so it goes
-/// before `userId`, which is who subscribed to the notification.
+/// `aliyunoriginalaccountid` has precedence: an event that was routed to another account's bus
+/// keeps its source account there ("Route events across Alibaba Cloud accounts"), while
+/// `aliyunaccountid` may be the receiver's. The account in a resource's name always owns the
+/// resource. So it has precedence over `userId`, which is the subscriber of the notification.
 fn account_id(layers: &Layers<'_>) -> Option<AccountId> {
     let member = |name: &str| {
         let mut values = layers.objects.iter().filter_map(|object| object.get(name));
@@ -291,7 +292,7 @@ fn account_id(layers: &Layers<'_>) -> Option<AccountId> {
         .or_else(|| member("userId"))
 }
 
-/// Accounts have been sent as text and as numbers.
+/// Senders use both text and numbers for accounts.
 fn account(value: &Value) -> Option<AccountId> {
     match value {
         Value::String(text) => AccountId::parse(text).ok(),
@@ -300,9 +301,9 @@ fn account(value: &Value) -> Option<AccountId> {
     }
 }
 
-/// `time` of a CloudEvent, `eventTime` of a notification, else `publishTime` of a system event or
-/// `timestamp` of a subscription. A time that is missing or unreadable is no reason to fail an
-/// event.
+/// The first of these that is there: `time` of a CloudEvent, `eventTime` of a notification,
+/// `publishTime` of a system event, `timestamp` of a subscription. An event with a missing or
+/// unreadable time is still valid.
 fn occurred_at(layers: &Layers<'_>) -> Option<Timestamp> {
     ["time", "eventTime", "publishTime", "timestamp"]
         .into_iter()
@@ -314,7 +315,7 @@ fn occurred_at(layers: &Layers<'_>) -> Option<Timestamp> {
         })
 }
 
-/// A moment with its zone, in the forms senders use: `2020-11-19T21:04:41+08:00`,
+/// Parses a time with a zone, in the forms that senders use: `2020-11-19T21:04:41+08:00`,
 /// `20181226T220114.058+0800`, `2019-04-09T04:18:26Z`, `2020-11-19T21:04:42.179PRC`,
 /// `1704780333000`.
 fn moment(text: &str) -> Option<Timestamp> {
@@ -328,8 +329,8 @@ fn moment(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// Seconds or milliseconds since 1970, of the years 2001 to 5138. What is less or more is no time
-/// of an event.
+/// Reads seconds or milliseconds since 1970, in the years 2001 to 5138. No event has a time outside
+/// of these years.
 fn unix_moment(number: i64) -> Option<Timestamp> {
     match number {
         1_000_000_000..100_000_000_000 => Timestamp::from_second(number).ok(),
@@ -338,7 +339,7 @@ fn unix_moment(number: i64) -> Option<Timestamp> {
     }
 }
 
-/// The last segment of `acs:ecs:{region}:{account}:instance/{instance}`.
+/// The instance in `acs:ecs:{region}:{account}:instance/{instance}`.
 fn instance_in_arn(arn: &str) -> Option<&str> {
     arn.starts_with("acs:ecs:")
         .then_some(arn)?
@@ -346,7 +347,7 @@ fn instance_in_arn(arn: &str) -> Option<&str> {
         .map(|(_, id)| id)
 }
 
-/// What a JSON value is, for messages.
+/// Name of a JSON type, for messages.
 pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,4 +1,4 @@
-//! An HTTP request that a platform passes on, and the text of the event in it.
+//! An HTTP request that a platform passes on, and the event in it.
 
 use std::borrow::Cow;
 
@@ -9,35 +9,35 @@ use super::error::EventError;
 use super::json_text::{base64_bytes, text_of};
 use super::webhook::{Headers, authorizer};
 
-/// An HTTP request as a function URL or an API passes it on.
+/// An HTTP request that a function URL or an API passes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// As they were sent.
+    /// Headers as the sender sent them.
     pub headers: Headers,
-    /// As it was sent.
+    /// Decoded body.
     pub body: Vec<u8>,
     /// Whether the platform has authenticated the sender and names it: by IAM, or by an API's
     /// authorizer.
     pub is_authenticated: bool,
-    /// `GET`, `POST`, …; `None` where the platform does not say.
+    /// Method, such as `POST`. `None` if the platform does not pass it on.
     pub method: Option<String>,
-    /// How the platform wants to be answered.
+    /// The form of answer that the platform expects.
     pub answer: AnswerForm,
 }
 
-/// What an HTTP request is for, by its method.
+/// The purpose of an HTTP request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Events.
+    /// It delivers events.
     Push,
-    /// Whether this answers: a load balancer's health check, and probes of an API.
+    /// It is a health check of a load balancer, or a probe of an API.
     Probe,
-    /// Something that is not done here.
+    /// It is something else, which is not supported.
     Other,
 }
 
 impl HttpRequest {
-    /// What it is for. Health checks are `GET` without a body, and carry no token.
+    /// Determines the purpose. Health checks are `GET` without a body, and have no token.
     pub fn purpose(&self) -> Purpose {
         match self.method.as_deref() {
             None | Some("POST") => Purpose::Push,
@@ -47,10 +47,10 @@ impl HttpRequest {
     }
 }
 
-/// What a platform reads of the answer to an HTTP request.
+/// What a platform reads in the answer to an HTTP request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AnswerForm {
-    /// It reads `multiValueHeaders` and ignores `headers`: a load balancer that sends multi-value
+    /// It reads `multiValueHeaders` instead of `headers`: a load balancer that sends multi-value
     /// headers.
     pub has_multi_value_headers: bool,
     /// It shows `statusDescription` to the client: a load balancer.
@@ -61,7 +61,7 @@ pub struct AnswerForm {
 /// functions as targets of Application Load Balancers"; "Event formats of triggers" for Alibaba
 /// Cloud's API gateway, which sends no context.
 pub(super) fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
-    // A body that cannot be decoded has no good signature, either.
+    // A body that cannot be decoded cannot have a valid signature either.
     let body = http_body(object)?.unwrap_or_default();
     let context = object.get("requestContext").and_then(Value::as_object);
     let http = context.and_then(|context| context.get("http"));
@@ -80,8 +80,8 @@ pub(super) fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
     })
 }
 
-/// `multiValueHeaders` has each value that was sent, `headers` the last of each name; a load
-/// balancer sends one of both, an API both.
+/// `multiValueHeaders` has every value, and `headers` has the last value of each name. A load
+/// balancer sends one of the two. An API sends both.
 fn http_headers(object: &Map<String, Value>) -> Headers {
     let member = |name: &str| object.get(name).and_then(Value::as_object);
     let mut headers = Headers::default();
@@ -101,14 +101,14 @@ fn http_headers(object: &Map<String, Value>) -> Headers {
     headers
 }
 
-/// The text of the event in an HTTP request that a platform passes on; `None` for anything else.
+/// The event's text in an HTTP request that a platform passes on. `None` for anything else.
 pub(super) fn http_event(object: &Map<String, Value>) -> Option<Result<String, EventError>> {
     let body = http_body(object)?;
     Some(body.and_then(|body| pushed_event(&http_headers(object), &body)))
 }
 
-/// The body of an HTTP request as a function URL, an API or a load balancer passes it on; `None`
-/// for anything else.
+/// The body of an HTTP request that a function URL, an API or a load balancer passes on. `None` for
+/// anything else.
 fn http_body(object: &Map<String, Value>) -> Option<Result<Vec<u8>, EventError>> {
     let has = |name: &str| object.contains_key(name);
     let is_http = match object.get("requestContext") {
@@ -131,8 +131,8 @@ fn http_body(object: &Map<String, Value>) -> Option<Result<Vec<u8>, EventError>>
     })
 }
 
-/// The text of the event that a push has, with the attributes that a CloudEvent in binary mode has
-/// in its headers.
+/// The event's text in a push. If the headers have the attributes of a CloudEvent in binary mode,
+/// they are added.
 pub(super) fn pushed_event(headers: &Headers, body: &[u8]) -> Result<String, EventError> {
     let text = text_of(body)?;
     if text.trim().is_empty() {
@@ -145,7 +145,7 @@ pub(super) fn pushed_event(headers: &Headers, body: &[u8]) -> Result<String, Eve
     Ok(Value::Object(event).to_string())
 }
 
-/// The attributes in the headers, by CloudEvents' HTTP binding in binary mode.
+/// The attributes in the headers, by the binary mode of CloudEvents' HTTP binding.
 fn cloud_event_of(headers: &Headers) -> Option<Map<String, Value>> {
     let attribute = |header: &str| {
         let name = header.strip_prefix("ce-")?;

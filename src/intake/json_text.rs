@@ -1,5 +1,5 @@
-//! Text from outside → JSON: byte order marks, forms, Base64, and bounds that hold before anything
-//! is built.
+//! Text from outside → JSON. Handles byte order marks, forms and Base64. Checks limits before it
+//! builds any value.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,10 +12,10 @@ use serde_json::{Map, Value};
 
 use crate::intake::error::EventError;
 
-/// Most values in one JSON text. A full batch of SQS has some 200 000 of them; 8 MiB of `[[],[],…`
-/// would be 2.8 million, and take 30 times their length.
+/// Most values in one JSON text. A full batch of SQS has some 200 000. But 8 MiB of `[[],[],…`
+/// would be 2.8 million values, and use 30 times that memory.
 const MAX_VALUES: usize = 400_000;
-/// Deepest nesting that `serde_json` reads.
+/// Deepest nesting that `serde_json` accepts.
 const MAX_NESTING: usize = 128;
 /// Most members of a form. CloudMonitor sends nine with a subscription, and a few dozen with an
 /// alarm.
@@ -25,10 +25,10 @@ const MAX_FORM_NAME_BYTES: usize = 64;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Bytes → text: UTF-8, or UTF-16 behind its byte order mark, as PowerShell writes it.
+/// Decodes UTF-8, or UTF-16 with a byte order mark, which PowerShell writes.
 ///
 /// # Errors
-/// [`EventError::NotText`].
+/// [`EventError::NotText`] for other bytes.
 pub(crate) fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, EventError> {
     let utf_16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let (units, rest) = bytes.as_chunks::<2>();
@@ -44,11 +44,12 @@ pub(crate) fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, EventError> {
     text.ok_or(EventError::NotText)
 }
 
-/// Text → JSON. A form becomes an object, and Base64 becomes the text in it, which is another layer
-/// for the caller to take off.
+/// Parses text. A form becomes an object. Base64 becomes the decoded text, which the caller parses
+/// again.
 ///
 /// # Errors
-/// [`EventError::NotJson`], and [`EventError::TooMany`] where an array has more than `max_items`.
+/// [`EventError::NotJson`] for other text. [`EventError::TooMany`] if an array has more than
+/// `max_items`.
 pub(crate) fn read(text: &str, max_items: usize) -> Result<Value, EventError> {
     let text = without_mark(text);
     if text.starts_with(['{', '[', '"']) {
@@ -59,11 +60,11 @@ pub(crate) fn read(text: &str, max_items: usize) -> Result<Value, EventError> {
     }
     match base64_text(text) {
         Some(inner) => Ok(Value::String(inner)),
-        None => json(text, max_items), // It says what is wrong.
+        None => json(text, max_items), // Its error says what is wrong.
     }
 }
 
-/// Without the byte order mark and white space around it.
+/// Strips a byte order mark and white space.
 fn without_mark(text: &str) -> &str {
     let is_around = |c: char| c == BYTE_ORDER_MARK || c.is_ascii_whitespace();
     text.trim_matches(is_around)
@@ -74,10 +75,10 @@ fn json(text: &str, max_items: usize) -> Result<Value, EventError> {
     serde_json::from_str(text).map_err(|error| EventError::NotJson(error.to_string()))
 }
 
-/// Counts elements and values without building any of them.
+/// Counts array elements and values without building them.
 fn check_bounds(json: &[u8], max_items: usize) -> Result<(), EventError> {
     let (mut values, mut in_string, mut is_escaped) = (0, false, false);
-    // The elements of each open array; of an open object, `None`.
+    // The number of elements of each open array. `None` for an open object.
     let mut open: Vec<Option<usize>> = Vec::new();
     for byte in json {
         match byte {
@@ -98,7 +99,7 @@ fn check_bounds(json: &[u8], max_items: usize) -> Result<(), EventError> {
             }
             b',' => {
                 values += 1;
-                // Events stand in the outermost array; one event may hold longer ones.
+                // The outermost array has the events. An event may contain longer arrays.
                 if let [Some(items)] = &mut open[..] {
                     *items += 1;
                     if *items > max_items {
@@ -112,13 +113,13 @@ fn check_bounds(json: &[u8], max_items: usize) -> Result<(), EventError> {
             return Err(EventError::TooManyValues(MAX_VALUES));
         }
         if open.len() > MAX_NESTING {
-            return Ok(()); // serde_json stops here, too, and says so.
+            return Ok(()); // `serde_json` fails here with an error, too.
         }
     }
     Ok(())
 }
 
-/// Whether an object in the JSON has a member twice. Reading keeps the last of them.
+/// Whether an object in the JSON has a member twice. Parsing keeps the last one.
 pub(crate) fn has_duplicates(json: &str) -> bool {
     serde_json::from_str::<Duplicates>(without_mark(json)).is_ok_and(|Duplicates(found)| found)
 }
@@ -181,9 +182,9 @@ impl<'de> Deserialize<'de> for Duplicates {
     }
 }
 
-/// `application/x-www-form-urlencoded`, as CloudMonitor sends it by choice: values that are JSON
-/// objects or arrays are read, others are text. A form with one member that is an object, as in
-/// `data={…}`, is that object.
+/// Parses `application/x-www-form-urlencoded`, which CloudMonitor can send. Values that are JSON
+/// objects or arrays are parsed, and others stay text. A form with one member that is an object,
+/// such as `data={…}`, becomes that object.
 fn form(text: &str, max_items: usize) -> Result<Option<Value>, EventError> {
     let Some((name, rest)) = text.split_once('=') else {
         return Ok(None);
@@ -195,7 +196,7 @@ fn form(text: &str, max_items: usize) -> Result<Option<Value>, EventError> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
     };
-    // What ends in `=` is Base64.
+    // A text that ends in `=` is Base64.
     if !is_name(name) || rest.bytes().all(|b| b == b'=') {
         return Ok(None);
     }
@@ -203,7 +204,7 @@ fn form(text: &str, max_items: usize) -> Result<Option<Value>, EventError> {
     for (name, value) in url::form_urlencoded::parse(text.as_bytes()).take(MAX_FORM_MEMBERS) {
         let inner = without_mark(&value);
         let value = match inner.starts_with(['{', '[']) {
-            // What is no JSON after all stays the text that it is.
+            // Text that is not JSON stays text.
             true => match json(inner, max_items) {
                 Err(EventError::NotJson(_)) => Value::String(value.into_owned()),
                 other => other?,
@@ -221,8 +222,8 @@ fn form(text: &str, max_items: usize) -> Result<Option<Value>, EventError> {
     Ok(Some(Value::Object(members)))
 }
 
-/// The JSON or text in Base64, in either alphabet, with or without padding and line ends. `None`
-/// for what only looks like it.
+/// The JSON or text in Base64, in either alphabet, with or without padding and line ends. `None` if
+/// it is not Base64.
 pub(crate) fn base64_text(text: &str) -> Option<String> {
     let bytes = base64_bytes(text)?;
     let inner = text_of(&bytes).ok()?;
@@ -231,7 +232,7 @@ pub(crate) fn base64_text(text: &str) -> Option<String> {
         .then(|| inner.into_owned())
 }
 
-/// Base64 in either alphabet, with or without padding and line ends.
+/// Decodes Base64 in either alphabet, with or without padding and line ends.
 pub(crate) fn base64_bytes(text: &str) -> Option<Vec<u8>> {
     let plain: Vec<u8> = text
         .trim_ascii_end()

@@ -1,5 +1,5 @@
-//! What is kept of a failed event: its text without the request headers that came with it, because
-//! headers carry tokens. Pure.
+//! The text to keep of a failed event. It leaves out request headers, because they contain tokens.
+//! Pure.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 use crate::intake::MAX_EVENTS;
 use crate::intake::json_text::{has_duplicates, read};
 
-/// Deepest nesting that is looked into, of objects and of JSON as text in JSON. What lies deeper
-/// is left out: no event is read from there.
+/// Deepest nesting that is searched, of objects and of JSON text in strings. Deeper values are left
+/// out, because no event is read from there.
 const MAX_DEPTH: usize = 32;
 
-/// Members of HTTP requests, as platforms pass them on, that may carry secrets. In lower case.
+/// Members of HTTP requests that may contain secrets, in lower case.
 const REQUEST_MEMBERS: [&str; 16] = [
-    "authorizationtoken", // Requests to a Lambda authorizer.
+    "authorizationtoken", // In requests to Lambda authorizers.
     "authorizer",
     "cookies",
     "headers",
@@ -32,7 +32,7 @@ const REQUEST_MEMBERS: [&str; 16] = [
     "trailers",
 ];
 
-/// Headers that carry secrets, where something has taken them out of the headers. In lower case.
+/// Headers that contain secrets, in case they occur as members elsewhere. In lower case.
 const SECRET_HEADERS: [&str; 12] = [
     "authorization",
     "cookie",
@@ -48,22 +48,22 @@ const SECRET_HEADERS: [&str; 12] = [
     "x-forwarded-access-token",
 ];
 
-/// The text to keep of a message: with the same events in it, and no request headers, cookies,
-/// queries or senders' identities, at whatever depth they are. What cannot be read as JSON is cut
-/// off before the first word that may name a secret.
+/// The text to keep of a message. It has the same events, but no request headers, cookies, queries
+/// or identities of senders at any depth. Text that is not JSON is cut before the first word that
+/// may name a secret.
 pub fn without_headers(text: &str) -> String {
     match read(text, MAX_EVENTS) {
         Ok(value) => match redacted(&value, 0) {
             Some(redacted) => redacted.to_string(),
-            // A member that stands twice is read once, and the other may hold anything.
+            // Parsing keeps only one of two equal members, and the other may contain a secret.
             None if has_duplicates(text) => value.to_string(),
-            None => text.to_owned(), // Byte for byte.
+            None => text.to_owned(), // Unchanged.
         },
         Err(_) => cut_before_secrets(text),
     }
 }
 
-/// The value without what may be secret; `None` where there is nothing to leave out.
+/// The value without possible secrets. `None` if it contains none.
 fn redacted(value: &Value, depth: usize) -> Option<Value> {
     if depth > MAX_DEPTH {
         return (value.is_object() || value.is_array() || value.is_string()).then_some(Value::Null);
@@ -82,11 +82,11 @@ fn redacted(value: &Value, depth: usize) -> Option<Value> {
     }
 }
 
-/// Text in JSON that is read as an event: JSON, a form, or Base64 of it, as queues and topics carry
-/// it. It is read here by what reads it as an event.
+/// Redacts a string that is parsed as an event: JSON, a form, or Base64 of these. It is parsed by
+/// the code that parses events.
 fn json_text(text: &str, depth: usize) -> Option<String> {
     match read(text, MAX_EVENTS) {
-        // What Base64 holds, which may be Base64 again.
+        // The decoded Base64, which may be Base64 again.
         Ok(Value::String(inner)) if !text.trim_start().starts_with('"') => {
             json_text(&inner, depth + 1).map(|redacted| BASE64_STANDARD.encode(redacted))
         }
@@ -94,7 +94,7 @@ fn json_text(text: &str, depth: usize) -> Option<String> {
             Some(redacted) => Some(redacted.to_string()),
             None => has_duplicates(text).then(|| value.to_string()),
         },
-        // A part of JSON, or lines of headers.
+        // It is a part of JSON, or header lines.
         Err(_) if text.trim_start().starts_with(['{', '[']) || text.contains('\n') => {
             let cut = cut_before_secrets(text);
             (cut != text).then_some(cut)
@@ -121,7 +121,8 @@ fn members(object: &Map<String, Value>, depth: usize) -> Option<Map<String, Valu
     is_changed.then_some(kept)
 }
 
-/// A request as a function URL, an API, a load balancer or Function Compute passes it on.
+/// Whether it is a request that a function URL, an API, a load balancer or Function Compute passes
+/// on.
 fn is_http_request(object: &Map<String, Value>) -> bool {
     let has = |name: &str| object.contains_key(name);
     match object.get("requestContext") {
@@ -130,8 +131,8 @@ fn is_http_request(object: &Map<String, Value>) -> bool {
     }
 }
 
-/// A request of which only the body is left, with the headers that say how to read it, in a form
-/// that is read like the one that came.
+/// A request with only the body, and the headers that are needed to read it. It is parsed like the
+/// original.
 fn request(object: &Map<String, Value>, depth: usize) -> Value {
     let body = object.get("body").and_then(Value::as_str);
     let body = body.unwrap_or_default();
@@ -148,7 +149,7 @@ fn request(object: &Map<String, Value>, depth: usize) -> Value {
     })
 }
 
-/// The type of the body, and the attributes of a CloudEvent in binary mode.
+/// The content type, and the attributes of a CloudEvent in binary mode.
 fn event_headers(object: &Map<String, Value>) -> Map<String, Value> {
     let headers = ["headers", "multiValueHeaders"];
     let all = headers
@@ -165,8 +166,8 @@ fn event_headers(object: &Map<String, Value>) -> Map<String, Value> {
         .collect()
 }
 
-/// What is not JSON, or only a part of it, up to the first word that may name a secret. No such
-/// text becomes an event again, so that what is kept of it is for a person.
+/// Cuts text that is not valid JSON before the first word that may name a secret. The result is
+/// only for people, because such text is never an event.
 fn cut_before_secrets(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let words = [

@@ -1,16 +1,16 @@
-//! Which of an instance's events lead to a capture.
+//! Which events of an instance lead to a capture.
 
 use std::fmt;
 
 use crate::model::event::Cause;
 
-/// States at which ECS can answer and after which the cached output may be overwritten. A stopped
-/// or released instance has none to give (`IncorrectInstanceStatus`).
+/// In these states ECS can return the console, and may overwrite it afterwards. A stopped or
+/// released instance has no console (`IncorrectInstanceStatus`).
 const DEFAULT_STATES: [&str; 3] = ["Starting", "Running", "Stopping"];
 
-/// System events after which the console of the boot before is gone, as EventBridge names them:
-/// reboots, and interruptions of spot instances, which are released five minutes later. The rules
-/// in `infra` let these through.
+/// System events after which the console of the previous boot is gone, by their names in
+/// EventBridge: reboots, and interruptions of spot instances, which are released five minutes
+/// later. The rules in `infra` forward these.
 pub const DEFAULT_SYSTEM_EVENTS: [&str; 6] = [
     "InstanceFailure.Reboot",
     "PreemptibleInstanceInterruption",
@@ -20,23 +20,23 @@ pub const DEFAULT_SYSTEM_EVENTS: [&str; 6] = [
     "SystemMaintenance.RebootAndReInitErrorDisk",
 ];
 
-/// CloudMonitor's page on subscriptions of 2025-12 calls a reboot after a failure
-/// `InstanceRestart:StartedDueToInstanceError`.
+/// CloudMonitor's page on subscriptions of 2025-12 uses `InstanceRestart:StartedDueToInstanceError`
+/// for a reboot after a failure.
 const CLOUDMONITOR_RESTART: &str = "InstanceRestart";
 
-/// The states that the documents name, as `TRIGGER_STATES` takes them.
+/// The instance states in the documents, as `TRIGGER_STATES` accepts them.
 const STATES: [&str; 7] = [
     "Created", "Pending", "Starting", "Running", "Stopping", "Stopped", "Deleted",
 ];
 
-/// Most edits between a misspelt word and the state it probably stands for.
+/// Most edits between a misspelled word and the state that is suggested.
 const MAX_EDITS: usize = 2;
 
-/// The configured list.
+/// The configured states and system events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Triggers(Vec<String>);
 
-/// A word in `TRIGGER_STATES` that names no state and cannot be the name of a system event.
+/// A word in `TRIGGER_STATES` is neither a state nor the name of a system event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownTrigger {
     word: String,
@@ -63,9 +63,8 @@ impl fmt::Display for UnknownTrigger {
 }
 
 impl Default for Triggers {
-    /// The states at which bytes would otherwise be lost, and the system events after which they
-    /// are, at every status: capturing once too often costs a request, and the same console is
-    /// stored once.
+    /// The states and system events around which a console would be lost. System events count with
+    /// any status: an additional capture costs a request, and the same console is stored once.
     fn default() -> Self {
         let events = DEFAULT_SYSTEM_EVENTS.into_iter();
         let words = DEFAULT_STATES.into_iter().chain(events);
@@ -75,11 +74,11 @@ impl Default for Triggers {
 }
 
 impl Triggers {
-    /// Reads a comma-separated list of states and system events. Alibaba Cloud's list of events
-    /// grows, so any name in their form is taken, with or without the `ecs:Instance:` before it.
+    /// Parses a comma-separated list of states and system events. Alibaba Cloud adds events over
+    /// time, so any name in their form is accepted, with or without `ecs:Instance:` before it.
     ///
     /// # Errors
-    /// [`UnknownTrigger`] for a word that could never match, and for an empty list.
+    /// [`UnknownTrigger`] for a word that cannot match, and for an empty list.
     pub fn parse(list: &str) -> Result<Self, UnknownTrigger> {
         let word = |word: &str| {
             let word = word.trim();
@@ -98,7 +97,7 @@ impl Triggers {
             .map(Self)
     }
 
-    /// Whether an event of this cause leads to a capture. What was asked for always does.
+    /// Whether an event of this cause leads to a capture. Manual captures and sweeps always do.
     pub fn include(&self, cause: &Cause) -> bool {
         let listed = |word: &str| self.0.iter().any(|listed| listed == word);
         match cause {
@@ -112,8 +111,8 @@ impl Triggers {
 }
 
 /// Whether a text has the form of a system event's name: `SystemFailure.Reboot`,
-/// `PreemptibleInstanceInterruption` or `CloudAssistant:FirstHeartbeat`. A single word of one hump,
-/// such as `Restarted`, is a state that does not exist rather than an event.
+/// `PreemptibleInstanceInterruption` or `CloudAssistant:FirstHeartbeat`. A single capitalized word,
+/// such as `Restarted`, is a misspelled state.
 fn is_system_event(name: &str) -> bool {
     let (event, status) = match name.split_once(':') {
         Some((event, status)) => (event, Some(status)),
@@ -128,10 +127,10 @@ fn is_system_event(name: &str) -> bool {
     event.split('.').all(is_word)
         && humps > 1
         && status.is_none_or(is_word)
-        && event != "StateChange" // Its states are what is listed.
+        && event != "StateChange" // The states themselves are in the list.
 }
 
-/// The state a word probably stands for, in any case.
+/// The state that a misspelled word probably means, in any case.
 fn nearest_state(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     let edits = |state: &str| edits(&word, &state.to_ascii_lowercase());
@@ -139,7 +138,7 @@ fn nearest_state(word: &str) -> Option<&'static str> {
     (distance <= MAX_EDITS).then_some(state)
 }
 
-/// The Levenshtein distance: how many letters to insert, remove or replace.
+/// The Levenshtein distance: the number of letters to insert, remove or replace.
 fn edits(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (index, a) in from.bytes().enumerate() {

@@ -1,4 +1,5 @@
-//! Bodies of requests: how much of each is read, in which time, and how much of all is held.
+//! Bodies of requests: how much of each is read and for how long, and how much of all is held in
+//! memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::line::{Line, Place};
 
-/// Bytes of bodies that are held for all requests of strangers together, from their arrival to
-/// the answer.
+/// Most bytes of bodies of all unknown senders together, from their arrival to the answer.
 pub(super) const MAX_HELD_BYTES: usize = 16 << 20;
-/// Senders of bodies at once.
+/// Most senders of bodies at the same time.
 const MAX_SENDERS: usize = 256;
-/// What a refused sender still sends is read for a while after the answer, and forgotten piece by
-/// piece: a connection that is closed on unread bytes takes the answer with it. Other servers call
-/// that lingering close.
+/// After a rejected request is answered, the rest of its body is read and discarded for a while. If
+/// the connection were closed with unread bytes, the sender might lose the answer. Other servers
+/// call this "lingering close".
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 const MAX_DRAINED_BYTES: usize = 16 << 20;
 const MAX_DRAINS: usize = 128;
@@ -32,18 +32,18 @@ pub(super) enum Unread {
     TooSlow,
     /// The connection ended before the body did.
     CutOff,
-    /// Too much is held for others.
+    /// The bodies of other requests use all the memory.
     NoRoom,
 }
 
-/// The body of a request, counted until it is dropped.
+/// The body of a request. It counts towards the limit until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) bytes: Vec<u8>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// Reads bodies of strangers.
+/// Reads bodies of unknown senders.
 pub(super) struct Bodies {
     room: Arc<Semaphore>,
     senders: Arc<Line>,
@@ -63,12 +63,12 @@ impl Bodies {
         }
     }
 
-    /// Reads a body of at most `limit` bytes. Each piece is counted as it arrives, whatever length
-    /// its head claims. Where there is no room, the sender that has been sending longest is cut
-    /// off by `cut_off`.
+    /// Reads a body of at most `limit` bytes. Each piece counts when it arrives, whatever
+    /// `content-length` says. If there is no room, the sender that has been sending for the longest
+    /// time is disconnected. `cut_off` disconnects this one.
     ///
     /// # Errors
-    /// [`Unread`] says why it was not read.
+    /// [`Unread`] says why the body was not read.
     pub(super) async fn read<B>(
         &self,
         body: B,
@@ -94,12 +94,12 @@ impl Bodies {
             if !place.cut_off_an_older() {
                 return Err(Unread::NoRoom);
             }
-            // Its task gives the room back when it runs next.
+            // The other task frees its memory when it runs next.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Reads what a refused request still sends, and holds none of it.
+    /// Reads and discards the rest of a rejected request.
     pub(super) fn drain<B>(&self, body: B)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -121,10 +121,10 @@ impl Bodies {
     }
 }
 
-/// Reads a body that the platform itself hands over.
+/// Reads a body that the platform itself sends.
 ///
 /// # Errors
-/// [`Unread`] says why it was not read.
+/// [`Unread`] says why the body was not read.
 pub(super) async fn read_trusted<B>(
     body: B,
     limit: usize,
@@ -137,7 +137,7 @@ where
     Ok(read.map_err(|_| Unread::TooSlow)??.bytes)
 }
 
-/// `counted`: where its bytes are counted, and the place of its sender in line.
+/// `counted`: where the bytes count, and the sender's place in the line.
 async fn read<B>(
     mut body: B,
     limit: usize,
@@ -154,7 +154,7 @@ where
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Unread::CutOff)?;
         let Ok(piece) = frame.into_data() else {
-            continue; // Trailers say nothing here.
+            continue; // Trailers are ignored.
         };
         if bytes.len() + piece.len() > limit {
             return Err(Unread::TooLarge);

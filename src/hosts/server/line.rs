@@ -1,13 +1,13 @@
-//! Who waits: senders that have not sent a whole request yet. Strangers may hold every place in a
-//! line by sending slowly, so a line that is full lets the newest in and cuts off the oldest. A
-//! sender in good faith needs milliseconds, and is never the oldest for long.
+//! The line of senders that have not sent a complete request yet. Attackers could fill it by
+//! sending slowly. So if the line is full, the newest sender gets in, and the oldest one is
+//! disconnected. An honest sender needs milliseconds, so it is never the oldest for long.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// A line with so many places.
+/// A line with a limited number of places.
 #[derive(Debug)]
 pub(super) struct Line {
     places: usize,
@@ -17,11 +17,11 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    /// What cuts each sender off, the oldest first.
+    /// Each entry disconnects one sender. The oldest comes first.
     senders: BTreeMap<u64, CancellationToken>,
 }
 
-/// A place in a line; given up when it is dropped.
+/// A place in a line. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     line: Arc<Line>,
@@ -34,8 +34,8 @@ impl Line {
         Arc::new(Self { places, waiting })
     }
 
-    /// Takes the place at the end. `cut_off` is what happens to its sender when others need the
-    /// place, and it has waited longest.
+    /// Takes the last place. `cut_off` is cancelled if others need the place and this sender has
+    /// waited longest.
     pub(super) fn join(self: &Arc<Self>, cut_off: &CancellationToken) -> Place {
         let mut waiting = self.lock();
         while waiting.senders.len() >= self.places && waiting.cut_off_oldest(u64::MAX) {}
@@ -46,7 +46,7 @@ impl Line {
         Place { line, number }
     }
 
-    /// Cuts off who has waited longest. Whether there was anybody.
+    /// Disconnects the sender that has waited longest. Returns whether there was one.
     pub(super) fn cut_off_oldest(&self) -> bool {
         self.lock().cut_off_oldest(u64::MAX)
     }
@@ -75,7 +75,8 @@ impl Waiting {
 }
 
 impl Place {
-    /// Cuts off who has waited longest, if that is longer than this one. Whether there was anybody.
+    /// Disconnects the sender that has waited longest, if it has waited longer than this one.
+    /// Returns whether there was one.
     pub(super) fn cut_off_an_older(&self) -> bool {
         self.line.lock().cut_off_oldest(self.number)
     }

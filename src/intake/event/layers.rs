@@ -1,4 +1,4 @@
-//! The objects one event is made of, and where each of its members is looked for.
+//! The nested objects of an event, and in which of them each member is searched.
 
 use std::borrow::Cow;
 
@@ -11,15 +11,16 @@ use crate::intake::json_text::read;
 
 type Object = Map<String, Value>;
 
-/// The objects an event's members are looked for in, outermost first.
+/// The nested objects of an event, outermost first.
 ///
-/// EventBridge puts the payload in `data`; a handler in the field reads `data.content` first, so
-/// whole CloudMonitor notifications have been met in `data`. A CloudEvent's `data` may be text.
+/// EventBridge puts the payload into `data`. A handler that others published reads `data.content`
+/// first, so some senders put a whole CloudMonitor notification into `data`. A CloudEvent's `data`
+/// may be JSON text in a string.
 pub(super) struct Layers<'a> {
-    /// The event itself, then `data`, then the notification's `content`. Of CloudMonitor's
-    /// subscriptions: `alert`, then its `meta.sysEventMeta`, then its content.
+    /// The event, then `data`, then the notification's `content`. For CloudMonitor's subscriptions:
+    /// `alert`, then its `meta.sysEventMeta`, then its content.
     pub(super) objects: Vec<Cow<'a, Object>>,
-    /// The member that names the event of a subscription.
+    /// Whether it is a notification of a CloudMonitor subscription.
     is_alert: bool,
 }
 
@@ -47,7 +48,7 @@ impl<'a> Layers<'a> {
     /// Source: "Configure callbacks for system event-triggered alerts (recommended)".
     fn of_alert(alert: Cow<'a, Object>) -> Self {
         let meta = owned(alert.get("meta").and_then(|meta| meta.get("sysEventMeta")));
-        // The same twice, as an object and as text.
+        // The content is there twice: as an object and as text.
         let content = owned(alert.get("eventContentMap")).filter(|content| !content.is_empty());
         let content = content.or_else(|| owned(alert.get("eventRawContent")));
         let objects = [Some(alert), meta, content];
@@ -57,18 +58,18 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// The first text of that name, looked for in the order of `objects`.
+    /// Finds a text member, from the outermost object inwards.
     pub(super) fn outermost(&self, member: &'static str) -> Result<Option<&str>, EventError> {
         first(self.objects.iter().map(AsRef::as_ref), member)
     }
 
-    /// The first text of that name, looked for from the innermost object.
+    /// Finds a text member, from the innermost object outwards.
     pub(super) fn innermost(&self, member: &'static str) -> Result<Option<&str>, EventError> {
         first(self.objects.iter().rev().map(AsRef::as_ref), member)
     }
 
-    /// What the event is called: `Instance:StateChange`, or `ecs:Instance:StateChange` as the type
-    /// of a CloudEvent.
+    /// Name of the event: `Instance:StateChange`, or `ecs:Instance:StateChange` as the type of a
+    /// CloudEvent.
     pub(super) fn name(&self) -> Result<Option<&str>, EventError> {
         if self.is_alert {
             return match self.outermost("eventName")? {
@@ -82,9 +83,9 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// The sender's ID of the event, equal at each delivery of it: a text, or a number.
+    /// The sender's ID of the event, a text or a number. It is the same at each delivery.
     pub(super) fn event_id(&self) -> Option<String> {
-        // A notification inside a CloudEvent has one of its own; the outer counts.
+        // A notification inside a CloudEvent has its own ID. The outer one counts.
         let depth = if self.is_alert { 2 } else { 1 };
         ["id", "dedupId", "traceId"]
             .into_iter()
@@ -103,7 +104,7 @@ fn owned<'a>(value: Option<&Value>) -> Option<Cow<'a, Object>> {
         .map(|object| Cow::Owned(object.into_owned()))
 }
 
-/// An object, or one as text, also as text in text or in Base64.
+/// An object, or JSON text of an object. The text may be nested in strings or Base64.
 fn as_object(value: &Value) -> Option<Cow<'_, Object>> {
     let text = match value {
         Value::Object(object) => return Some(Cow::Borrowed(object)),
@@ -129,7 +130,7 @@ fn first<'a>(
         .transpose()
 }
 
-/// A member that is text; absent, null and empty are the same.
+/// A text member. Null and an empty text count as missing.
 pub(super) fn text<'a>(
     object: &'a Object,
     member: &'static str,

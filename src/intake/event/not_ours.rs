@@ -1,5 +1,5 @@
-//! What positively is about something else than an instance. Only that is ignored: what is not
-//! understood is an error.
+//! Recognizes events that are clearly not about an instance. Only these are ignored. An event that
+//! is not recognized is an error.
 
 use std::fmt;
 
@@ -9,21 +9,21 @@ use super::excerpt;
 
 type Object = Map<String, Value>;
 
-/// Why a well-formed event is not about an instance's console.
+/// Why a valid event is not about an instance's console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotOurs {
-    /// Another product's event; its name.
+    /// It comes from another product. Holds its name.
     Product(String),
-    /// Another kind of resource; its name.
+    /// It is about another kind of resource. Holds its name.
     Resource(String),
-    /// An alarm about a metric; its name.
+    /// It is an alarm about a metric. Holds its name.
     Alarm(String),
-    /// ActionTrail's record of who called which API; the API's name.
+    /// It is ActionTrail's record of an API call. Holds the API's name.
     AuditRecord(String),
 }
 
 impl NotOurs {
-    /// A word that stays the same between versions.
+    /// The reason as a word that stays the same between versions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Product(_) => "other_product",
@@ -34,7 +34,7 @@ impl NotOurs {
     }
 }
 
-/// The same for a person.
+/// The reason as a sentence.
 impl fmt::Display for NotOurs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,7 +56,7 @@ impl fmt::Display for NotOurs {
     }
 }
 
-/// Alibaba Cloud's products whose events have a message as data.
+/// Products of Alibaba Cloud whose events contain a message as data.
 const CARRIERS: [&str; 9] = [
     "alikafka",
     "amqp",
@@ -69,10 +69,10 @@ const CARRIERS: [&str; 9] = [
     "rocketmq",
 ];
 
-/// Products that send under a name of the user's choice, by the first word of their types.
+/// Products whose sources are named by the user, by the first word of their event types.
 const OTHER_PRODUCTS: [&str; 5] = ["cdn", "dts", "oss", "ots", "sls"];
 
-/// Types of ActionTrail's records.
+/// Event types of ActionTrail's records.
 const AUDIT_TYPES: [&str; 5] = [
     "AliyunServiceEvent",
     "ApiCall",
@@ -81,15 +81,15 @@ const AUDIT_TYPES: [&str; 5] = [
     "ConsoleSignout",
 ];
 
-/// The product in a source such as `acs.ecs`; `acs:ecs` has been seen, too.
+/// The product in a source such as `acs.ecs`. Some senders write `acs:ecs`.
 pub(super) fn alibaba_product(source: &str) -> Option<&str> {
     source
         .strip_prefix("acs.")
         .or_else(|| source.strip_prefix("acs:"))
 }
 
-/// Whether a CloudEvent of this source and type carries a message that may be an event of ECS.
-/// Queues and relays have names of the user's choice.
+/// Whether a CloudEvent of this source and type contains a message that may be an event of ECS.
+/// Users choose the names of queues and relays.
 pub(crate) fn is_carrier(source: &str, event_type: Option<&str>) -> bool {
     let product = event_type.and_then(|name| name.split_once(':'));
     let product = product.map(|(product, _)| product);
@@ -102,20 +102,21 @@ pub(crate) fn is_carrier(source: &str, event_type: Option<&str>) -> bool {
     }
 }
 
-/// Whether a product's or a source's name is that of ECS.
+/// Whether a product or source is ECS.
 pub(super) fn is_ecs(name: &str) -> bool {
     alibaba_product(name)
         .unwrap_or(name)
         .eq_ignore_ascii_case("ecs")
 }
 
-/// Rows of Tablestore ("Event formats of triggers": `Version` is `Sync-v1`).
+/// Whether it is a change of rows in Tablestore ("Event formats of triggers": `Version` is
+/// `Sync-v1`).
 pub(crate) fn is_of_tablestore(object: &Object) -> bool {
     text(object, "Version").is_some_and(|version| version.starts_with("Sync-"))
 }
 
-/// An event of AWS's own services; partners' begin with `aws.partner/`, and a schedule passes on
-/// what it was given.
+/// Whether it is an event of one of AWS's own services. The sources of partners begin with
+/// `aws.partner/`. A schedule passes on a payload of the user's choice.
 pub(crate) fn is_of_aws(object: &Object) -> bool {
     text(object, "source").is_some_and(|source| {
         source.starts_with("aws.")
@@ -124,7 +125,7 @@ pub(crate) fn is_of_aws(object: &Object) -> bool {
     })
 }
 
-/// An event of another product in that product's own form.
+/// Recognizes an event of another product in that product's own form.
 pub(super) fn recognize(object: &Object) -> Option<NotOurs> {
     alarm(object)
         .map(NotOurs::Alarm)
@@ -132,7 +133,7 @@ pub(super) fn recognize(object: &Object) -> Option<NotOurs> {
         .or_else(|| product(object).map(NotOurs::Product))
 }
 
-/// CloudMonitor's alarms by their old and new members, and CloudWatch's.
+/// The name of an alarm of CloudMonitor, in its old or new form, or of CloudWatch.
 fn alarm(object: &Object) -> Option<String> {
     if let Some(alert) = object.get("alert").and_then(Value::as_object) {
         let source = text(alert, "source")?;
@@ -146,7 +147,7 @@ fn alarm(object: &Object) -> Option<String> {
     (is_cloudwatchs || is_cloudmonitors).then(|| excerpt(name.unwrap_or("this")))
 }
 
-/// The name of the API, of a record with or without the CloudEvent around it.
+/// The name of the API in an audit record, with or without a CloudEvent around it.
 fn audit_record(object: &Object) -> Option<String> {
     let data = object.get("data").and_then(Value::as_object);
     let record = data.unwrap_or(object);
@@ -158,11 +159,11 @@ fn audit_record(object: &Object) -> Option<String> {
     (is_named_so || has_its_form).then(|| excerpt(name))
 }
 
-/// What `doctor` sends to the follow queue, to see whether it takes messages.
+/// Source of the message that `doctor` sends to test the follow queue.
 const DOCTOR: &str = "ecs-console-archiver";
 
-/// What Function Compute's triggers for OSS, CDN, Log Service and Tablestore hand over, and AWS's
-/// own services.
+/// The product of an event from Function Compute's triggers for OSS, CDN, Log Service and
+/// Tablestore, or from AWS's own services.
 fn product(object: &Object) -> Option<String> {
     let event = object.get("events").and_then(|events| events.get(0));
     if let Some(source) = event.and_then(|event| text(event.as_object()?, "eventSource"))
@@ -189,7 +190,7 @@ fn product(object: &Object) -> Option<String> {
         .map(excerpt)
 }
 
-/// The product of an event of ECS's form, where it is another than ECS: `dts` of
+/// The product of an event in the form of ECS's events, if it is not ECS: `dts` in
 /// `dts:ConsumeMessage`.
 pub(super) fn other_type(event_type: &str) -> Option<&str> {
     let (product, _) = event_type.split_once(':')?;

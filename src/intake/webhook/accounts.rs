@@ -1,4 +1,5 @@
-//! Whose events a body has: EventBridge signs for every customer, and says for whom.
+//! The accounts of the events in a body. EventBridge signs for every customer, and names the
+//! accounts.
 
 use std::collections::BTreeSet;
 
@@ -6,22 +7,22 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Deepest nesting of what EventBridge pushes: a batch, and its elements as text.
+/// Deepest nesting of a push from EventBridge: a batch, and its elements as text.
 const MAX_DEPTH: usize = 3;
 
-/// The members that name accounts. A member that comes twice is an error of serde's, so nobody
-/// can show one account here and another one to who reads the event.
+/// The members that name accounts. serde rejects a member that occurs twice. Otherwise a sender
+/// could show one account to this check and another one to the parser of the event.
 #[derive(Deserialize)]
 struct Envelope {
-    /// The owner of the bus that pushed it.
+    /// The account of the bus that pushed the event.
     #[serde(rename = "aliyunaccountid")]
     owner: Option<Value>,
-    /// Where it happened, when a bus takes the events of another account's.
+    /// The source account, if a bus receives events of other accounts.
     #[serde(rename = "aliyunoriginalaccountid")]
     origin: Option<Value>,
 }
 
-/// Whether every event in a body, one or a batch, names accounts that are expected, and no other.
+/// Checks that every event in a body, one or a batch, names expected accounts and no others.
 ///
 /// # Errors
 /// What is wrong, for the log: `account 1234567890123456`, or `an event without an account`.

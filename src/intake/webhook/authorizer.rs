@@ -1,15 +1,15 @@
-//! Whom a platform names as the sender of an HTTP request.
+//! Whether the platform has identified the sender of an HTTP request.
 //!
-//! API Gateway sends an `authorizer` also where a route has none (`{"claims":null,"scopes":null}`),
-//! and an authorizer of one's own may let through whom it does not know. So the presence of an
-//! `authorizer` proves nothing: it has to name somebody.
+//! API Gateway sends an `authorizer` even if a route has none (`{"claims":null,"scopes":null}`). A
+//! custom authorizer may also let unknown senders through. So the presence of an `authorizer`
+//! proves nothing. It must name somebody.
 //!
 //! Sources: AWS, "Create AWS Lambda proxy integrations for HTTP APIs" (payloads 1.0 and 2.0),
 //! "Input format of a Lambda function for proxy integration" (REST APIs), "Lambda function URLs".
 
 use serde_json::{Map, Value};
 
-/// Claims of a token that name its subject, or the client it was issued to.
+/// Claims of a token that name its subject, or the client that it was issued to.
 const NAMING_CLAIMS: [&str; 9] = [
     "sub",
     "client_id",
@@ -22,8 +22,7 @@ const NAMING_CLAIMS: [&str; 9] = [
     "email",
 ];
 
-/// Members that API Gateway itself adds, or that say what was decided and not about whom. In lower
-/// case.
+/// Members that API Gateway adds, or that describe the decision and not the sender. In lower case.
 const BOOKKEEPING: [&str; 22] = [
     "cachettl",
     "decision",
@@ -49,10 +48,11 @@ const BOOKKEEPING: [&str; 22] = [
     "scopes",
 ];
 
-/// Members that have a rule of their own.
+/// Members that have their own rules.
 const KNOWN: [&str; 5] = ["principalId", "claims", "jwt", "iam", "lambda"];
 
-/// What authorizers write for a sender they do not know, and what templates leave of an empty value.
+/// Values that authorizers write for an unknown sender, and that templates leave for an empty
+/// value.
 const NOBODY: [&str; 14] = [
     "anon",
     "false",
@@ -70,7 +70,7 @@ const NOBODY: [&str; 14] = [
     "yes",
 ];
 
-/// What the names of nobody begin with, such as `anonymousUser`.
+/// Prefixes of names that stand for nobody, such as `anonymousUser`.
 const NOBODY_STARTS: [&str; 5] = [
     "anonymous",
     "denied",
@@ -79,8 +79,8 @@ const NOBODY_STARTS: [&str; 5] = [
     "unknown",
 ];
 
-/// CloudFront signs with this role for every viewer (origin access control), so it names
-/// CloudFront and not the sender.
+/// CloudFront signs with this role for every viewer (origin access control). So the role identifies
+/// CloudFront, and not the sender.
 const CLOUDFRONT_ROLE: &str = ":assumed-role/OriginAccessControlRole/";
 
 /// Whether the `requestContext` of an HTTP request names the sender: by an authorizer, or by IAM.
@@ -100,7 +100,7 @@ fn authorizer_names(authorizer: &Map<String, Value>) -> bool {
         || jwt.is_some_and(claims_name)
         || object("iam").is_some_and(iam_v2)
         || object("lambda").is_some_and(context_names)
-        // The context of a Lambda authorizer in payload 1.0, which has no principal there.
+        // The context of a Lambda authorizer in payload 1.0, which has no principal.
         || (!KNOWN.iter().any(|known| authorizer.contains_key(*known))
             && context_names(authorizer))
 }
@@ -111,7 +111,8 @@ fn claims_name(claims: &Map<String, Value>) -> bool {
         .any(|claim| claims.get(*claim).is_some_and(is_name))
 }
 
-/// What a Lambda authorizer says of the sender; the names of its members are its own.
+/// Whether the context of a Lambda authorizer names the sender. The authorizer chooses the names of
+/// its members.
 fn context_names(context: &Map<String, Value>) -> bool {
     let is_about_sender = |name: &str| !BOOKKEEPING.contains(&name.to_ascii_lowercase().as_str());
     !denies(context)
@@ -120,8 +121,8 @@ fn context_names(context: &Map<String, Value>) -> bool {
             .any(|(name, value)| is_about_sender(name) && is_name(value))
 }
 
-/// Whether an authorizer says that the sender is not authorized. Platforms end such a request, but
-/// an authorizer may also allow it and leave the decision to the function.
+/// Whether an authorizer says that the sender is unauthorized. Platforms reject such a request, but
+/// an authorizer may allow it and leave the decision to the function.
 fn denies(context: &Map<String, Value>) -> bool {
     context.iter().any(|(name, value)| {
         let word = value.as_str().unwrap_or_default().trim().to_lowercase();
@@ -149,7 +150,7 @@ fn iam_v2(iam: &Map<String, Value>) -> bool {
         }
 }
 
-/// `identity` of REST APIs and payload 1.0: `userArn` is set where IAM has checked a signature.
+/// `identity` of REST APIs and payload 1.0. `userArn` is set if IAM has checked a signature.
 fn iam_v1(identity: &Map<String, Value>) -> bool {
     let kind = identity.get("cognitoAuthenticationType");
     kind.and_then(Value::as_str) != Some("unauthenticated")

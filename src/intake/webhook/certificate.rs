@@ -1,4 +1,4 @@
-//! EventBridge's certificates: at which addresses they are, and what their keys have signed.
+//! EventBridge's certificates: their addresses, and the check of a signature.
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ use x509_cert::der::{DecodePem as _, Encode as _};
 use super::Refused;
 use crate::model::ids::RegionId;
 
-/// Regions with EventBridge, and so with a bucket `{region}-eventbridge` that is Alibaba Cloud's
-/// own. Names of buckets are any customer's to choose, so no pattern may stand in for this list.
+/// Regions with EventBridge. In each, Alibaba Cloud owns the bucket `{region}-eventbridge`.
+/// Customers can create buckets with similar names, so a pattern cannot replace this list.
 ///
 /// Source: "Service regions and features" of EventBridge's help pages (document 609691).
 const REGIONS: [&str; 25] = [
@@ -50,26 +50,26 @@ const REGIONS: [&str; 25] = [
     "us-east-1",
 ];
 
-/// Where OSS serves EventBridge's buckets from.
+/// Hosts from which OSS serves EventBridge's buckets.
 const OSS_HOSTS: [&str; 2] = [
     "-eventbridge.oss-accelerate.aliyuncs.com",
     "-eventbridge.oss-cn-hangzhou.aliyuncs.com",
 ];
 
-/// Longest name of a certificate's file, so that what is remembered of it is small.
+/// Longest name of a certificate's file. It limits the memory for cached names.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Shortest RSA key that is taken, in bits: EventBridge's first certificates have such.
+/// Shortest RSA key that is accepted, in bits. EventBridge's first certificates have this length.
 const MIN_KEY_BITS: u32 = 1024;
 
-/// The address of a certificate of EventBridge's own.
+/// The address of one of EventBridge's certificates.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CertificateUrl(String);
 
 impl CertificateUrl {
-    /// Takes an address as it was sent, letter by letter. No URL parser is between the text and
-    /// the list of hosts, because parsers repair what they read: `\`, tabs, other digits, `..`.
-    /// `region` is the one that is configured, in case the list is older than the region.
+    /// Checks an address exactly as it was sent. No URL parser is involved, because parsers repair
+    /// their input: `\`, tabs, other digits, `..`. `region` is the configured one, in case it is
+    /// newer than the list.
     pub fn parse(text: &str, region: Option<&RegionId>) -> Option<Self> {
         let (host, path) = text.strip_prefix("https://")?.split_once('/')?;
         let bucket_region = OSS_HOSTS.iter().find_map(|oss| host.strip_suffix(oss))?;
@@ -83,17 +83,17 @@ impl CertificateUrl {
             .then(|| Self(text.to_owned()))
     }
 
-    /// The address.
+    /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// EventBridge's certificate.
+/// A certificate of EventBridge.
 ///
-/// Its dates are not looked at. The pinned address, over TLS, says whose it is, and whether
-/// EventBridge renews its certificates in time is not known: to refuse an old one would refuse every
-/// push there is. Alibaba Cloud's own SDK and public verifiers do not look at the dates, either.
+/// Its dates are not checked. Its address, fetched over TLS, proves whose it is. It is unknown
+/// whether EventBridge renews its certificates in time, and rejecting an expired one would reject
+/// every push. Alibaba Cloud's SDK and public verifiers do not check the dates either.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     key: rsa::PublicKey,
@@ -106,16 +106,16 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Not a certificate that can have signed a push.
+/// The bytes are not a certificate that can have signed a push.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an X.509 certificate with an RSA key of {MIN_KEY_BITS} to 4096 bits")]
 pub struct InvalidCertificate;
 
 impl Certificate {
-    /// Reads a certificate in PEM. Its address says whose it is.
+    /// Parses a certificate in PEM.
     ///
     /// # Errors
-    /// [`InvalidCertificate`].
+    /// [`InvalidCertificate`] for anything else.
     pub fn from_pem(pem: &[u8]) -> Result<Self, InvalidCertificate> {
         Self::read(pem).ok_or(InvalidCertificate)
     }
@@ -133,7 +133,7 @@ impl Certificate {
         let signature = BASE64_STANDARD.decode(signature).map_err(|_| bad.clone())?;
         let signature = Signature::try_from(&signature[..]).map_err(|_| bad.clone())?;
         let key = VerifyingKey::<Sha256>::new(self.key.clone());
-        // Implementations in the field leave the last line's end out; the documents show it.
+        // Some implementations leave out the last line feed. The documents show it.
         let without_end = text.strip_suffix(b"\n").unwrap_or(text);
         let is_good = [without_end, text]
             .iter()
@@ -160,7 +160,7 @@ impl Certificate {
             .map_err(|_| bad("it does not match"))
     }
 
-    /// What was encrypted with the private key: PKCS #1 v1.5, block type 1.
+    /// Recovers the secret that was encrypted with the private key: PKCS #1 v1.5, block type 1.
     fn open_secret(&self, secret: &str) -> Option<Vec<u8>> {
         let encrypted = BASE64_STANDARD.decode(secret).ok()?;
         let bits = self.key.n().bits_precision();

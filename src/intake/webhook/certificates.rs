@@ -1,5 +1,5 @@
-//! Certificates that were fetched, and failures to fetch them: strangers choose which certificates
-//! are asked for, so they must not choose how often.
+//! Caches fetched certificates and failed fetches. Unknown senders choose the certificate's
+//! address, so the number of requests is limited.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,25 +10,26 @@ use tokio::time::Instant;
 
 use super::{Certificate, CertificateUrl};
 
-/// EventBridge changes a region's certificate rarely, and under a new name.
+/// How long a certificate is cached. EventBridge changes certificates rarely, and under new names.
 const KEPT_FOR: Duration = Duration::from_hours(24);
-/// A failure is remembered, so that a stranger's pushes do not each lead to a request.
+/// How long a failure is cached, so that pushes of unknown senders do not each cause a request.
 const FAILED_FOR: Duration = Duration::from_mins(1);
-/// Names of certificates are the sender's to choose, so requests for new ones are bounded, too.
+/// Senders choose the names of certificates, so the number of requests for new names is limited,
+/// too.
 const MAX_FETCHES_A_MINUTE: usize = 12;
-/// EventBridge has some 25 regions, and two hosts for each.
+/// Most certificates in the cache. EventBridge has some 25 regions, with two hosts each.
 const MAX_KEPT: usize = 64;
 
-/// What came of a fetch: the certificate, or why there is none.
+/// The result of a fetch: the certificate, or why there is none.
 pub(super) type Fetched = Result<Certificate, String>;
-/// A fetch that is under way; all who wait for it share it.
+/// A running fetch. Everyone who waits for it shares it.
 pub(super) type Fetching = Shared<BoxFuture<'static, Fetched>>;
 
-/// The certificates. Time is passed in.
+/// The cache. The caller passes in the time.
 #[derive(Default)]
 pub(super) struct Certificates {
     slots: BTreeMap<CertificateUrl, Slot>,
-    /// When the fetches of the last minute began, oldest first.
+    /// When the fetches of the last minute started, oldest first.
     begun: Vec<Instant>,
 }
 
@@ -38,8 +39,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Whether the fetch counts no longer: a failure that was remembered long enough, a
-    /// certificate that was kept long enough. A fetch under way counts always.
+    /// Whether the entry has expired. A running fetch has not.
     fn is_over(&self, now: Instant) -> bool {
         let age = now.saturating_duration_since(self.begun);
         match self.fetching.peek() {
@@ -51,11 +51,11 @@ impl Slot {
 }
 
 impl Certificates {
-    /// What is known of the certificate at `url`, or the fetch that is under way; begins one with
-    /// `fetch` where there is neither.
+    /// Returns the cached result for `url`, or the running fetch. If there is neither, starts one
+    /// with `fetch`.
     ///
     /// # Errors
-    /// When too many were begun within a minute.
+    /// If too many fetches were started within a minute.
     pub(super) fn get(
         &mut self,
         url: &CertificateUrl,
@@ -82,7 +82,7 @@ impl Certificates {
         Ok(fetching)
     }
 
-    /// Failures go first: those are strangers' to make.
+    /// Removes failures first, because unknown senders can cause them.
     fn make_room(&mut self) {
         while self.slots.len() >= MAX_KEPT {
             let oldest = self.slots.iter().min_by_key(|(_, slot)| {

@@ -1,4 +1,4 @@
-//! Authorizes pushes: the policy, with the certificates that it needs.
+//! Authorizes pushes. Applies the policy, and fetches the certificates that it needs.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,12 +15,12 @@ use super::{
     WebhookRequest,
 };
 
-/// A sender waits for its answer meanwhile. The whole of a fetch, from the look-up to the last byte.
+/// Time for a whole fetch, including the DNS look-up. The sender waits meanwhile.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
-/// A certificate has one or two kilobytes.
+/// Longest certificate that is read, in bytes. Certificates have one or two kilobytes.
 const MAX_CERTIFICATE_BYTES: usize = 64 << 10;
 
-/// Authorizes pushes. Copies share the certificates that were fetched.
+/// Authorizes pushes. All clones share the fetched certificates.
 #[derive(Clone)]
 pub struct Gate {
     policy: WebhookPolicy,
@@ -34,27 +34,27 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// Why a push is not served; the variants are what the sender does next.
+/// Why a push is not served. Each variant is what the sender does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GateError {
-    /// It must not send that again.
+    /// Do not send the push again: it is unauthorized.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// It may send it again: the certificate could not be fetched.
+    /// Send it again: the certificate could not be fetched.
     #[error("EventBridge's certificate cannot be fetched: {0}")]
     NoCertificate(String),
-    /// It must send less at once.
+    /// Send less at once.
     #[error("the body has more than {MAX_PUSH_BYTES} bytes")]
     TooLarge,
 }
 
-/// A push whose headers are in order.
+/// A push whose headers are accepted.
 #[derive(Debug)]
 #[must_use = "the body is not checked yet"]
 pub struct Admitted(Verdict);
 
 impl Gate {
-    /// Serves what `policy` says.
+    /// A gate with this policy.
     pub fn new(policy: WebhookPolicy, http: reqwest::Client) -> Self {
         Self::with(policy, Arc::new(http))
     }
@@ -68,19 +68,19 @@ impl Gate {
         }
     }
 
-    /// Whether a push is served.
+    /// Checks a push: headers and body.
     ///
     /// # Errors
-    /// [`GateError`] when it is not.
+    /// [`GateError`] if the push is not served.
     pub async fn check(&self, push: &WebhookRequest<'_>) -> Result<(), GateError> {
         let admitted = self.admit(push.headers, push.is_authenticated)?;
         self.check_body(admitted, push.headers, push.body).await
     }
 
-    /// What the headers alone say, before the body is read.
+    /// Checks the headers, before the body is read.
     ///
     /// # Errors
-    /// [`GateError::Refused`] when the push is not served, whatever its body is.
+    /// [`GateError::Refused`] if the push is not served, whatever its body is.
     pub fn admit(&self, headers: &Headers, is_authenticated: bool) -> Result<Admitted, GateError> {
         let verdict = self
             .policy
@@ -88,10 +88,10 @@ impl Gate {
         Ok(Admitted(verdict))
     }
 
-    /// Whether a push whose headers are in order is served, now that its body is read.
+    /// Checks the body of a push whose headers were accepted.
     ///
     /// # Errors
-    /// [`GateError`] when it is not.
+    /// [`GateError`] if the push is not served.
     pub async fn check_body(
         &self,
         admitted: Admitted,
@@ -104,7 +104,7 @@ impl Gate {
         let Verdict::NeedsSignature(url) = admitted.0 else {
             return Ok(());
         };
-        // Before the certificate is fetched, so that nothing is fetched for other customers.
+        // This check comes first, so that no certificate is fetched for other customers.
         self.policy.expects(body)?;
         let certificate = self.certificate(&url).await?;
         Ok(self.policy.verify(headers, body, &certificate)?)
@@ -124,7 +124,7 @@ impl Gate {
         let mut certificates = lock.unwrap_or_else(PoisonError::into_inner);
         let begin = || {
             let fetch = self.fetch.fetch(url.clone());
-            // A task of its own goes on when the sender that made it begin hangs up.
+            // A separate task continues if the sender that caused it disconnects.
             let task = tokio::spawn(fetch_certificate(fetch));
             async move { task.await.unwrap_or_else(|error| Err(error.to_string())) }.boxed()
         };
@@ -138,7 +138,7 @@ async fn fetch_certificate(fetch: BoxFuture<'static, Result<Vec<u8>, String>>) -
     Certificate::from_pem(&pem).map_err(|error| error.to_string())
 }
 
-/// Brings the bytes at an address of EventBridge's.
+/// Fetches the bytes at an address of EventBridge's.
 trait Fetch: Send + Sync {
     fn fetch(&self, url: CertificateUrl) -> BoxFuture<'static, Result<Vec<u8>, String>>;
 }
@@ -149,7 +149,7 @@ impl Fetch for reqwest::Client {
     }
 }
 
-/// The client follows no redirect, so one is a status like others.
+/// The client does not follow redirects, so a redirect is an error like other statuses.
 async fn get(http: reqwest::Client, url: String) -> Result<Vec<u8>, String> {
     let failed = |error: reqwest::Error| crate::http::innermost(&error.without_url());
     let mut response = http.get(url).send().await.map_err(failed)?;

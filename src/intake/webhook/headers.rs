@@ -1,35 +1,35 @@
-//! Headers of a request: names in any case, values as often as they were sent.
+//! Headers of a request. Names ignore case, and every value is kept.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Headers of one request. `Debug` shows names alone, for values may be secrets.
+/// The headers of one request. `Debug` shows only names, because values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(BTreeMap<String, Vec<String>>);
 
-/// A header that was sent more than once, where its values would contradict each other.
+/// A header occurs more than once although only one value is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repeated;
 
 impl Headers {
-    /// Adds a value to those of its name.
+    /// Adds a value to a name.
     pub fn add(&mut self, name: &str, value: impl Into<String>) {
         let values = self.0.entry(name.to_ascii_lowercase()).or_default();
         values.push(value.into());
     }
 
-    /// Adds the headers whose names are not there yet.
+    /// Adds headers whose names do not exist yet.
     pub fn add_absent(&mut self, others: Self) {
         for (name, values) in others.0 {
             self.0.entry(name).or_insert(values);
         }
     }
 
-    /// The one value of a name in lower case, if it was sent.
+    /// The only value of a header. `name` is in lower case. `None` if the header is missing.
     ///
     /// # Errors
-    /// `Repeated` when it was sent several times: whoever takes the first of two values and
-    /// whoever takes the last would disagree on what was sent.
+    /// [`Repeated`] if there are several values. One program might take the first and another the
+    /// last, and they would disagree on what was sent.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
         match self.0.get(name).map(Vec::as_slice) {
             None | Some([]) => Ok(None),
@@ -38,7 +38,7 @@ impl Headers {
         }
     }
 
-    /// Every name, in lower case.
+    /// All names, in lower case.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }

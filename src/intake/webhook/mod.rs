@@ -1,16 +1,16 @@
-//! Who may push events over HTTP: EventBridge's signature, a shared token, or a platform that has
-//! already authenticated the sender. Time and certificates are passed in.
+//! Who may push events over HTTP. It needs EventBridge's signature, a shared token, or a platform
+//! that has authenticated the sender. The caller passes in time and certificates.
 //!
-//! Sources: aliyun/alibabacloud-eventbridge-sdk (version 1: an HMAC whose key comes encrypted with
+//! Sources: aliyun/alibabacloud-eventbridge-sdk (version 1: an HMAC whose key is encrypted with
 //! EventBridge's private key), and EventBridge's documents on HTTP targets (version 2: an RSA
 //! signature).
 
-mod accounts; // whose events a body has
-pub mod authorizer; // whom a platform names as the sender
-mod certificate; // EventBridge's certificates, and what their keys have signed
-mod certificates; // certificates that were fetched, and failures to fetch them
+mod accounts; // accounts of the events in a body
+pub mod authorizer; // whether a platform has identified the sender
+mod certificate; // EventBridge's certificates and signatures
+mod certificates; // cache of certificates
 pub mod gate; // authorizes pushes; fetches certificates
-mod headers; // names in any case, values as often as they were sent
+mod headers; // headers of a request
 
 use std::collections::BTreeSet;
 
@@ -26,77 +26,80 @@ pub use headers::Headers;
 use crate::model::credentials::Secret;
 use crate::model::ids::RegionId;
 
-/// EventBridge's own bound: what is older or newer may be a recording.
+/// Most difference between the signature's time and now, the same as in EventBridge's documents. A
+/// push outside of it may be a replay.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
-/// Longest body of a push, in bytes. An event of EventBridge has 64 KB at most, and anybody may
-/// send, so this bounds what strangers can make the receiver hold.
+/// Longest body of a push, in bytes. An event of EventBridge has at most 64 KB. Anyone may send, so
+/// this limits the memory that unknown senders can use.
 pub const MAX_PUSH_BYTES: usize = 1 << 20;
 
 /// Which pushes are served.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhookPolicy {
-    /// `x-eventbridge-signature-token` must be one of these, where there is one: two while a token
-    /// is replaced by another.
+    /// If this is not empty, `x-eventbridge-signature-token` must be one of these. Two are useful
+    /// while a token is being replaced.
     pub tokens: Vec<Secret>,
-    /// Signatures are verified, for pushes to this address, letter by letter as EventBridge is
-    /// configured with it.
+    /// The exact address of this receiver in EventBridge's settings. If it is set, signatures for
+    /// this address are required.
     pub url: Option<String>,
-    /// Accounts whose events a signature is good for; any account's where this is empty, which
-    /// the settings allow only beside a token.
+    /// Accounts whose events are accepted with a signature. Empty accepts any account; the settings
+    /// allow that only together with a token.
     pub accounts: BTreeSet<String>,
-    /// A region of EventBridge besides those that are known.
+    /// A region of EventBridge besides the known ones.
     pub region: Option<RegionId>,
-    /// Pushes with neither token nor signature are served, where neither is configured.
+    /// Whether pushes without token and signature are served. It only applies if neither is
+    /// configured.
     pub allows_unsigned: bool,
 }
 
-/// An HTTP request, as far as it matters.
+/// The relevant parts of an HTTP request.
 pub struct WebhookRequest<'a> {
-    /// As they were sent.
+    /// Headers as the sender sent them.
     pub headers: &'a Headers,
-    /// As it was sent.
+    /// Decoded body.
     pub body: &'a [u8],
     /// Whether the platform has authenticated the sender, and names it.
     pub is_authenticated: bool,
 }
 
-/// Why a push is unauthorized. The log says it; the sender learns only that it is so.
+/// Why a push is unauthorized. The log shows it. The sender only learns that the push is
+/// unauthorized.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Nothing says who sent it.
+    /// Nothing identifies the sender.
     #[error(
         "the request has neither the token nor a signature: set WEBHOOK_TOKEN or WEBHOOK_URL to \
          what EventBridge is configured with"
     )]
     Unsigned,
-    /// The token is another.
+    /// The token is not one of the configured ones.
     #[error("x-eventbridge-signature-token is not WEBHOOK_TOKEN")]
     WrongToken,
-    /// Two values for one header of the signature.
+    /// A header of the signature occurs more than once. Holds its name.
     #[error("{0} was sent more than once")]
     Repeated(&'static str),
-    /// The signature does not match, or a part of it is missing.
+    /// The signature does not match, or a part of it is missing. Holds the reason.
     #[error("the signature is not good: {0}")]
     BadSignature(&'static str),
     /// It was signed too long ago, or a clock is wrong.
     #[error("the signature's time is more than {} s off", MAX_SKEW.as_secs())]
     Stale,
-    /// The certificate is not from where EventBridge keeps its own.
+    /// The certificate's address is not one of EventBridge's.
     #[error("the signature's certificate is not at an address of EventBridge")]
     ForeignCertificate,
-    /// EventBridge signs for every customer, and this is not an expected one.
+    /// EventBridge signed for a customer that is not expected. Holds what the body names.
     #[error("{0} is not among WEBHOOK_ACCOUNTS")]
     ForeignAccount(String),
 }
 
-/// What is left to be done about a push once its headers are known.
+/// What to do with a push after its headers were checked.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Serve it.
     Authorized,
-    /// Serve it if [`WebhookPolicy::expects`] its body, and if [`WebhookPolicy::verify`] finds its
-    /// signature good with the certificate at this address.
+    /// Serve it if [`WebhookPolicy::expects`] accepts its body, and [`WebhookPolicy::verify`]
+    /// accepts its signature with the certificate at this address.
     NeedsSignature(CertificateUrl),
 }
 
@@ -110,17 +113,17 @@ const SECRET: &str = "x-eventbridge-signature-secret";
 const SIGNATURE_1: &str = "x-eventbridge-signature";
 const SIGNATURE_2: &str = "x-eventbridge-signature-v2";
 
-/// Lengths of RSA signatures by keys of 1024 to 4096 bits, in bytes.
+/// Lengths of RSA signatures with keys of 1024 to 4096 bits, in bytes.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 128..=512;
 const SHA1_BYTES: usize = 20;
 
 impl WebhookPolicy {
-    /// All that the headers say. A token or a signature that is configured is asked for always,
-    /// also where the platform has authenticated the sender: it may know more senders than this
-    /// receiver is for.
+    /// Checks the headers. A configured token or signature is always required, even if the platform
+    /// has authenticated the sender. The platform may know more senders than this receiver should
+    /// accept.
     ///
     /// # Errors
-    /// [`Refused`] when the push must not be served.
+    /// [`Refused`] if the push must not be served.
     pub fn judge(
         &self,
         headers: &Headers,
@@ -144,8 +147,8 @@ impl WebhookPolicy {
     fn check_token(&self, headers: &Headers) -> Result<(), Refused> {
         let given = one(headers, TOKEN)?.ok_or(Refused::Unsigned)?;
         let given = hash(given.as_bytes());
-        // Digests, and each token compared: neither content nor length nor which one shows in
-        // how long it takes.
+        // Compares digests, with every token. So the time reveals neither content nor length, nor
+        // which token matched.
         let is_equal = self.tokens.iter().fold(Choice::from(0), |found, token| {
             found | given.ct_eq(&hash(token.expose().as_bytes()))
         });
@@ -156,8 +159,8 @@ impl WebhookPolicy {
         }
     }
 
-    /// The address of the certificate, once all else about the signature is in order: nothing is
-    /// fetched for what cannot be good.
+    /// Returns the address of the certificate if everything else about the signature is valid.
+    /// Nothing is fetched for a signature that cannot be valid.
     fn judge_signature(
         &self,
         headers: &Headers,
@@ -166,7 +169,7 @@ impl WebhookPolicy {
         for name in [TIMESTAMP, METHOD, HASH_METHOD, VERSION, TOKEN] {
             one(headers, name)?;
         }
-        // A signature covers no header but its own, and these would say what the event is.
+        // The signature does not cover these headers, and they would change the event.
         if self.tokens.is_empty() && headers.names().any(|name| name.starts_with("ce-")) {
             return Err(Refused::BadSignature(
                 "it does not cover the headers of a CloudEvent",
@@ -196,10 +199,10 @@ impl WebhookPolicy {
             .ok_or(Refused::ForeignCertificate)
     }
 
-    /// Whether every event in the body names an account whose events are expected.
+    /// Checks that every event in the body names an account whose events are expected.
     ///
     /// # Errors
-    /// [`Refused::ForeignAccount`] when one does not.
+    /// [`Refused::ForeignAccount`] if one does not.
     pub fn expects(&self, body: &[u8]) -> Result<(), Refused> {
         if self.accounts.is_empty() {
             return Ok(());
@@ -207,11 +210,11 @@ impl WebhookPolicy {
         accounts::check(body, &self.accounts).map_err(Refused::ForeignAccount)
     }
 
-    /// Whether the signature is good, by the certificate at the address that
-    /// [`judge`](Self::judge) gave.
+    /// Verifies the signature with the certificate at the address that [`judge`](Self::judge)
+    /// returned.
     ///
     /// # Errors
-    /// [`Refused`] when the push must not be served.
+    /// [`Refused`] if the push must not be served.
     pub fn verify(
         &self,
         headers: &Headers,
@@ -236,7 +239,7 @@ fn one<'a>(headers: &'a Headers, name: &'static str) -> Result<Option<&'a str>, 
     headers.one(name).map_err(|_| Refused::Repeated(name))
 }
 
-/// Address, headers and body, a line each. The last line's end is part of version 1.
+/// Address, headers and body, each on its own line. Version 1 includes the last line's end.
 fn string_to_sign(
     url: &str,
     headers: &Headers,
