@@ -28,7 +28,7 @@ impl Headers {
     /// The only value of a header. `name` is in lower case. `None` if the header is missing.
     ///
     /// # Errors
-    /// [`Repeated`] if there are several values. One program might take the first and another the
+    /// `Repeated` if there are several values. One program might take the first and another the
     /// last, and they would disagree on what was sent.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
         match self.0.get(name).map(Vec::as_slice) {
