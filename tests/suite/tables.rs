@@ -150,18 +150,27 @@ async fn a_verdict_has_its_colour_where_colours_are_asked_for() {
 }
 
 #[tokio::test]
-async fn get_with_color_always_shows_a_console_in_a_pipe_as_on_a_terminal() {
-    let world = world().await;
-    let shown = world
-        .text(&["get", ID, "--color", "always", "--previous"])
-        .await;
-    assert_eq!(shown, text(PLAIN).replace('\r', ""));
+async fn colours_are_asked_for_apart_from_the_form() {
+    let simulator = bare_simulator(ecs_credentials()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = ecs_settings(&simulator);
+    settings.extend(folder_settings(folder.path()));
+    let red = "\x1b[31mred\x1b[0m\x1b]0;title\x07\r\n";
+    set_console(&simulator, ID, red.as_bytes(), "2024-03-22 10:04:57");
     assert_eq!(
-        world
-            .text(&["get", ID, "--color", "never", "--previous"])
-            .await,
-        text(PLAIN)
+        cli(&settings, &["capture", ID]).await.status.code(),
+        Some(0)
     );
+    for (form, printed) in [
+        (&[][..], red),
+        (&["--color", "always"], red),
+        (&["--raw", "--color", "never"], red),
+        (&["--rendered"], "red\n"),
+        (&["--rendered", "--color", "always"], "\x1b[31mred\x1b[0m\n"),
+    ] {
+        let output = cli(&settings, &[&["get", ID], form].concat()).await;
+        assert_eq!(text(&output.stdout), printed, "{form:?}");
+    }
 }
 
 #[tokio::test]

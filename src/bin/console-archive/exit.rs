@@ -1,16 +1,16 @@
 //! How a command ends: the exit codes of `--help`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::config::ConfigError;
 use ecs_console_archiver::credentials::CredentialsError;
-use ecs_console_archiver::retry::TimeUp;
+use ecs_console_archiver::retry;
 use ecs_console_archiver::source::ecs::response::EcsError;
 use ecs_console_archiver::store::StoreError;
 
+use crate::commands::Context;
 use crate::{interrupt, output};
 
 /// How a command ended that did not fail for another reason.
@@ -28,8 +28,7 @@ pub enum Exit {
 #[error("{0}")]
 pub struct WrongInput(pub String);
 
-/// `time`: how the time of calls was over, where it was, and how long it was.
-pub fn code(ended: Result<Exit>, time: Option<(TimeUp, Duration)>) -> ExitCode {
+pub fn code(ended: Result<Exit>, context: &Context) -> ExitCode {
     match ended {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::FAILURE,
@@ -47,8 +46,11 @@ pub fn code(ended: Result<Exit>, time: Option<(TimeUp, Duration)>) -> ExitCode {
                 Some(wrong) => output::problems(wrong),
                 None => output::error(told),
             }
-            if let Some((time_up, time)) = time {
-                output::time_is_over(&error, time_up, time);
+            if let Some(advice) = context.advice(&error) {
+                output::error(advice);
+            }
+            if let Some(time_up) = retry::take_time_up() {
+                output::time_is_over(&error, time_up, context.time());
             }
             let is_wrong = error.is::<ConfigError>() || error.is::<WrongInput>();
             if is_wrong || has_unusable_key(&error) {

@@ -1,5 +1,6 @@
 //! The command line: arguments → the library's use cases → text or JSON, and an exit code.
 
+mod advice;
 mod commands;
 mod exit;
 mod help;
@@ -46,12 +47,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (ended, time) = runtime.block_on(retry::noting_time_up(async {
+    let code = runtime.block_on(retry::noting_time_up(async {
         let context = Context::new(common).await;
         let ended = command.run(&context).await;
-        (ended, retry::take_time_up().map(|up| (up, context.time())))
+        exit::code(ended, &context)
     }));
     // A read of a folder that hangs is not waited for.
     runtime.shutdown_background();
-    exit::code(ended, time)
+    code
 }

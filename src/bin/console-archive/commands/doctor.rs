@@ -24,6 +24,9 @@ Exit codes:
   1  something failed
   2  a setting is wrong or missing; the rest was checked as far as it goes";
 
+/// Columns of the table in a file or a pipe.
+const WIDTH_OF_A_FILE: usize = 120;
+
 /// Check the set-up, and say what to do about what is wrong
 ///
 /// It asks ECS for one console and one page of instances, stores one small object in the
@@ -67,7 +70,12 @@ fn print(checks: &[Check], context: &Context) -> Result<()> {
     };
     let headings = ["CHECK", "VERDICT", "WHAT WAS FOUND", "WHAT TO DO"];
     let rows = checks.iter().map(row).collect();
-    context.print(&Table::new(headings.map(Column::text).into(), rows))
+    // Its sentences are long, and who reads a file of them has some width, too.
+    let width = output::width().unwrap_or(WIDTH_OF_A_FILE);
+    context.print_in(
+        &Table::new(headings.map(Column::text).into(), rows),
+        Some(width),
+    )
 }
 
 fn verdict(verdict: Verdict) -> Cell {

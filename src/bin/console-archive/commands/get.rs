@@ -3,7 +3,7 @@
 use std::io::{BufWriter, IsTerminal as _, Write as _, stderr, stdout};
 
 use anyhow::Result;
-use clap::{Args, ColorChoice};
+use clap::Args;
 use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{
     self, MarkerEntry, ReadError, RecordContents, RecordEntry, Selector,
@@ -111,6 +111,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
         return Ok(Exit::Nothing);
     };
+    context.reads();
     let (opened, faults) = match reader::open(store, &listed.key).await {
         Ok(opened) => (opened, Vec::new()),
         Err(ReadError::Damaged(damaged)) => {
@@ -232,8 +233,7 @@ async fn print(
         let _ = writeln!(stderr(), "{}", output::wrapped(&heading, output::width()));
     }
     let mut stdout = BufWriter::new(stdout().lock());
-    // Whoever asks for colours in a pipe, has a pager behind it.
-    let is_shown = is_terminal || form.is_rendered || context.color == ColorChoice::Always;
+    let is_shown = is_terminal || form.is_rendered;
     if form.is_raw || !is_shown {
         stdout.write_all(plain)?;
         stdout.flush()?;

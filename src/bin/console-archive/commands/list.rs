@@ -69,7 +69,10 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let left_out = all - listing.records.len() - listing.markers.len();
     let exit = emptiness(&listing, instance_id, left_out);
     let rows = match instance_id {
-        Some(_) => read_rows(&store, listing).await?,
+        Some(_) => {
+            context.reads();
+            read_rows(&store, listing).await?
+        }
         None => rows(listing),
     };
     match context.output {

@@ -11,13 +11,15 @@ mod redrive;
 mod simulate;
 mod sweep;
 
+use std::cell::{OnceCell, RefCell};
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ColorChoice, Subcommand};
 use ecs_console_archiver::capture::Archiver;
-use ecs_console_archiver::config::{Archive, Config, Environment};
+use ecs_console_archiver::config::{Archive, Config, Environment, Sections};
+use ecs_console_archiver::doctor::advice::Operation;
 use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::hosts::served::LOG_TARGET;
 use ecs_console_archiver::http::{self, HttpOptions};
@@ -29,6 +31,7 @@ use ecs_console_archiver::store::ArchiveStore;
 
 use jiff::tz::TimeZone;
 
+use crate::advice::{self, Asked};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
@@ -140,6 +143,9 @@ pub struct Context {
     time_zone: TimeZone,
     color: ColorChoice,
     interrupt: Interrupt,
+    /// The settings with the options of the command, once it has used them.
+    used: OnceCell<Environment>,
+    asked: RefCell<Asked>,
     /// None where it was not given.
     timeout: Option<Duration>,
 }
@@ -154,6 +160,11 @@ impl Context {
             time_zone: common.time_zone,
             color: common.color,
             interrupt: Interrupt::listen(),
+            used: OnceCell::new(),
+            asked: RefCell::new(Asked {
+                operation: Operation::List,
+                queue_url: None,
+            }),
             timeout: common.timeout.map(Duration::from_secs),
         }
     }
@@ -163,8 +174,25 @@ impl Context {
         self.timeout.unwrap_or(Duration::from_secs(60))
     }
 
+    /// What to do about the error that ended the command.
+    pub fn advice(&self, error: &anyhow::Error) -> Option<String> {
+        let environment = self.used.get().unwrap_or(&self.environment);
+        let sections = Sections::from_environment(environment);
+        advice::of(error, sections, &self.asked.borrow())
+    }
+
+    /// Reads from now on, so that advice is about that.
+    fn reads(&self) {
+        self.asked.borrow_mut().operation = Operation::Read;
+    }
+
     fn print(&self, table: &Table) -> Result<()> {
-        let shown = table.show(output::width(), self.has_colors());
+        self.print_in(table, output::width())
+    }
+
+    /// In this width; each row on one line where there is none.
+    fn print_in(&self, table: &Table, width: Option<usize>) -> Result<()> {
+        let shown = table.show(width, self.has_colors());
         std::io::stdout().write_all(shown.as_bytes())?;
         Ok(())
     }
@@ -215,7 +243,8 @@ impl Context {
 
     fn dispatcher(&self, ecs: EcsArguments) -> Result<CliDispatcher> {
         let environment = ecs.over(self.environment.clone());
-        let dispatcher = Config::from_environment(&environment)?.dispatcher()?;
+        let environment = self.used.get_or_init(|| environment);
+        let dispatcher = Config::from_environment(environment)?.dispatcher()?;
         // Whoever has the settings is trusted with an HTTP request in a file, too.
         Ok(CliDispatcher {
             gate: None,
@@ -230,6 +259,7 @@ impl Context {
     }
 
     fn queue(&self, config: QueueConfig) -> Result<Queue> {
+        self.asked.borrow_mut().queue_url = Some(config.url.clone());
         let options = HttpOptions::from_environment(&self.environment)?;
         Ok(Queue::new(config, http::client(&options)?))
     }

@@ -12,6 +12,7 @@ use ecs_console_archiver::simulator::{FaultPlan, Simulator, SimulatorConfig};
 
 use super::Context;
 use crate::exit::{Exit, WrongInput};
+use crate::input;
 
 /// Run an ECS API on this machine, with consoles from a folder
 ///
@@ -46,7 +47,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         faults,
     } = arguments;
     if !consoles.is_dir() {
-        return Err(WrongInput(format!("{} is not a folder", consoles.display())).into());
+        let shown = input::shown(&consoles);
+        let why =
+            format!("--consoles: {shown} is not a folder; give one with files INSTANCE_ID.log");
+        return Err(WrongInput(why).into());
     }
     // Known to everyone, and good for nothing but this.
     let credentials = Credentials {
@@ -59,9 +63,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         consoles: Some(consoles),
         credentials: credentials.clone(),
     };
-    let simulator = Simulator::start(config)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
+    let simulator = Simulator::start(config).await.with_context(|| {
+        format!("cannot listen on {listen}; give another address with --listen")
+    })?;
     faults.iter().for_each(|plan| simulator.plan_faults(plan));
     print_settings(&simulator.endpoint_url(), &credentials)?;
     context.interrupt.pressed().await;

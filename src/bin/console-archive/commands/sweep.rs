@@ -136,7 +136,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
             let time = time.as_secs();
             anyhow::bail!(
-                "timed out after {time} s, before anything was captured{cause}: give a longer --timeout"
+                "timed out after {time} s, before anything was captured{cause}: give a longer \
+                 --timeout, or see what `console-archive doctor` says"
             );
         }
         Err(CaptureError::RegionGone(_)) => return Err(nothing_swept(file)),

@@ -1,0 +1,123 @@
+//! Errors that end a command say which address or file they are about, and what to do.
+
+use crate::support::s3_server::{Denied, Profile};
+use crate::support::*;
+
+/// Nothing listens there.
+const CLOSED: &str = "http://127.0.0.1:1";
+
+fn set(settings: &Settings, name: &str, value: &str) -> Settings {
+    let mut settings = settings.clone();
+    settings.retain(|(other, _)| other != name);
+    settings.push((name.to_owned(), value.to_owned()));
+    settings
+}
+
+#[track_caller]
+fn check(output: &std::process::Output, code: i32, told: &[&str]) {
+    let all = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{all}");
+    for told in told {
+        assert_eq!(all.matches(told).count(), 1, "{told:?} once in {all}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_named_with_its_setting() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let short = ["--timeout", "1"];
+    let no_ecs = set(&bucket.settings, "ECS_ENDPOINT_URL", CLOSED);
+    let told = [
+        "Connection refused",
+        "check ECS_ENDPOINT_URL: 127.0.0.1:1 must answer",
+    ];
+    let capture = [&["capture", "i-a1"], &short[..]].concat();
+    check(&cli(&no_ecs, &capture).await, 1, &told);
+    let flags = [&capture[..], &["--ecs-endpoint-url", CLOSED]].concat();
+    check(&cli(&bucket.settings, &flags).await, 1, &told);
+    let no_bucket = set(&bucket.settings, "AWS_ENDPOINT_URL_S3", CLOSED);
+    for command in [&["list"][..], &["get", "i-a1"], &["redrive", "--dry-run"]] {
+        let told = [": 127.0.0.1:1 must answer to this machine"];
+        check(
+            &cli(&no_bucket, &[command, &short].concat()).await,
+            1,
+            &told,
+        );
+    }
+    let queue = format!("{CLOSED}/1/queue");
+    let redrive = [&["redrive", "--queue-url", &queue], &short[..]].concat();
+    let told = ["check --queue-url: 127.0.0.1:1 must answer"];
+    check(&cli(&bucket.settings, &redrive).await, 1, &told);
+}
+
+#[tokio::test]
+async fn a_permission_that_is_missing_is_named_for_what_was_asked() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let id = "i-bp1panicnoroot00001";
+    let capture = ["capture", id];
+    check(&cli(&bucket.settings, &capture).await, 0, &[]);
+    bucket.server.deny(&[Denied::Get]);
+    check(
+        &cli(&bucket.settings, &["get", id]).await,
+        1,
+        &["allow this key s3:GetObject"],
+    );
+    bucket.server.deny(&[Denied::List]);
+    check(
+        &cli(&bucket.settings, &["list"]).await,
+        1,
+        &["allow this key s3:ListBucket"],
+    );
+    bucket.server.deny(&[Denied::Put]);
+    let other = ["capture", "i-bp1oomkill000000001"];
+    check(
+        &cli(&bucket.settings, &other).await,
+        1,
+        &["allow this key s3:PutObject"],
+    );
+}
+
+#[tokio::test]
+async fn what_to_do_is_said_once() {
+    let simulator = simulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = ecs_settings(&simulator);
+    settings.extend(folder_settings(folder.path()));
+    let wrong = set(&settings, "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "wrong");
+    let told = ["check ALIBABA_CLOUD_ACCESS_KEY_SECRET"];
+    check(&cli(&wrong, &["capture", "i-a1"]).await, 1, &told);
+    let settings = set(&settings, "ARCHIVE_URL", "nowhere");
+    let told = [
+        "ARCHIVE_URL: \"nowhere\" has no scheme",
+        "s3://bucket/prefix",
+    ];
+    check(&cli(&settings, &["list"]).await, 2, &told);
+    let missing = folder.path().join("missing");
+    let settings = set(
+        &settings,
+        "ARCHIVE_URL",
+        folder_settings(&missing)[0].1.as_str(),
+    );
+    for command in [
+        &["list"][..],
+        &["get", "i-a1"],
+        &["redrive", "--dry-run"],
+        &["redrive"],
+    ] {
+        let told = [missing.to_str().unwrap(), "check ARCHIVE_URL"];
+        check(&cli(&settings, command).await, 1, &told);
+    }
+}
+
+#[tokio::test]
+async fn the_simulator_says_which_argument_it_cannot_use() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let consoles = consoles();
+    let consoles = consoles.to_str().unwrap();
+    let simulate = ["simulate", "--listen", &address, "--consoles"];
+    let used = cli(&Settings::new(), &[&simulate[..], &[consoles]].concat()).await;
+    check(&used, 1, &[&address, "give another address with --listen"]);
+    let nowhere = cli(&Settings::new(), &[&simulate[..], &["/nowhere"]].concat()).await;
+    check(&nowhere, 2, &["--consoles: /nowhere is not a folder"]);
+}
