@@ -118,6 +118,9 @@ async fn the_simulator_says_which_argument_it_cannot_use() {
     let simulate = ["simulate", "--listen", &address, "--consoles"];
     let used = cli(&Settings::new(), &[&simulate[..], &[consoles]].concat()).await;
     check(&used, 1, &[&address, "give another address with --listen"]);
-    let nowhere = cli(&Settings::new(), &[&simulate[..], &["/nowhere"]].concat()).await;
-    check(&nowhere, 2, &["--consoles: /nowhere is not a folder"]);
+    let missing = tempfile::tempdir().unwrap().path().join("missing");
+    let missing = missing.to_str().unwrap();
+    let nowhere = cli(&Settings::new(), &[&simulate[..], &[missing]].concat()).await;
+    let told = format!("--consoles: {missing} is not a folder");
+    check(&nowhere, 2, &[&told]);
 }

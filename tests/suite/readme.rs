@@ -167,8 +167,13 @@ fn the_demonstration_gives_back_the_last_words_that_ecs_has_lost() {
 
 #[test]
 fn the_checks_in_the_pages_are_those_of_a_wrong_secret() {
-    let folder = tempfile::tempdir().unwrap();
-    let archive = folder.path().join("archive");
+    // Its address is as long as the sample's, for columns are as wide as their cells.
+    let folder = tempfile::Builder::new()
+        .prefix("a")
+        .rand_bytes(6)
+        .tempdir_in("/tmp");
+    let folder = folder.unwrap();
+    let archive = folder.path();
     let script = format!(
         "cd {}; console_archive=$(command -v console-archive); . tests/simulator.sh
          export ARCHIVE_URL=file://{} ALIBABA_CLOUD_ACCESS_KEY_SECRET=wrong
@@ -181,7 +186,7 @@ fn the_checks_in_the_pages_are_those_of_a_wrong_secret() {
     let shown = shown.replace(archive.to_str().unwrap(), "/tmp/archive");
     let (before, rest) = shown.split_once("request ").unwrap();
     let (_, after) = rest.split_once(')').unwrap();
-    let shown = format!("{before}request 24FF97){after}");
+    let shown = format!("{before}request 24FF97BC5A6E4A51ACA0D9DBF0E2ED90){after}");
     let page = std::fs::read_to_string(root().join("docs/command-line.md")).unwrap();
     let (_, sample) = page.split_once("```text\nCHECK ").unwrap();
     are_shown(

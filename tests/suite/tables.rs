@@ -408,3 +408,33 @@ async fn in_json_one_thing_has_one_name_in_every_command() {
         assert!(listed.get(old).is_none() && got.get(old).is_none(), "{old}");
     }
 }
+
+/// `list` is asked right after, so that both are about the same record.
+#[tokio::test]
+async fn a_freshness_has_the_same_words_where_it_is_stored_and_where_it_is_listed() {
+    for (follow_seconds, updated, words) in [
+        (
+            "0",
+            "2024-03-22 10:05:00",
+            "partial: taken at once, not followed",
+        ),
+        ("0", "2024-03-22 10:00:00", "stale: from before the event"),
+        ("1", "2024-03-22 10:00:00", "stale: from before the event"),
+    ] {
+        let simulator = bare_simulator(ecs_credentials()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = ecs_settings(&simulator);
+        settings.extend(folder_settings(folder.path()));
+        settings.push(("FOLLOW_SECONDS".into(), follow_seconds.into()));
+        set_console(&simulator, ID, b"words\n", updated);
+        let event = folder.path().join("event.json");
+        std::fs::write(&event, starting(ID)).unwrap();
+        let served = cli(&settings, &["invoke", event.to_str().unwrap()]).await;
+        let told = text(&served.stdout);
+        assert!(told.contains(&format!("({words})")), "{told}");
+        let listed = cli(&settings, &["list", ID]).await;
+        let (_, meaning) = words.split_once(": ").unwrap();
+        let listed = text(&listed.stdout);
+        assert!(listed.contains(meaning), "{meaning:?} in {listed}");
+    }
+}

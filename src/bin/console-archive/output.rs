@@ -14,6 +14,7 @@ use ecs_console_archiver::store::StoreError;
 use serde_json::Value;
 use terminal_size::terminal_size_of;
 
+use crate::record::Taken;
 use crate::table;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -85,11 +86,12 @@ fn tell_time_up(failure: &str, time_up: TimeUp, time: Duration) {
 }
 
 /// The outcomes of an answer: of one event, or of several.
-pub fn outcomes(answer: &Value, output: Output) -> Result<()> {
-    match answer {
-        Value::Array(outcomes) => outcomes.iter().try_for_each(|one| outcome(one, output)),
-        one => outcome(one, output),
-    }
+pub fn outcomes(answer: &Value, taken: Taken, output: Output) -> Result<()> {
+    let mut each = match answer {
+        Value::Array(outcomes) => outcomes.iter(),
+        one => std::slice::from_ref(one).iter(),
+    };
+    each.try_for_each(|one| outcome(one, taken, output))
 }
 
 /// In lines of at most this width, with no word cut; as it is where no width is known.
@@ -105,13 +107,17 @@ pub fn wrapped(text: &str, width: Option<usize>) -> String {
     }
 }
 
-pub fn outcome(outcome: &Value, output: Output) -> Result<()> {
+/// `taken`: how its console was.
+pub fn outcome(outcome: &Value, taken: Taken, output: Output) -> Result<()> {
     if output == Output::Json {
         return json(outcome);
     }
     let text = |member: &str| printable::one_line(outcome[member].as_str().unwrap_or_default());
     let freshness = match outcome["freshness"].as_str() {
-        Some(word) => format!(" ({})", printable::one_line(word)),
+        Some(word) => match word.parse() {
+            Ok(freshness) => format!(" ({word}: {})", taken.meaning(freshness)),
+            Err(_) => format!(" ({})", printable::one_line(word)),
+        },
         None => String::new(),
     };
     let line = match outcome["outcome"].as_str() {

@@ -1,6 +1,7 @@
 //! A record as people and programs see it: the same words and names in every command.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ecs_console_archiver::archive::reader::RecordEntry;
 use ecs_console_archiver::model::freshness::Freshness;
@@ -14,6 +15,35 @@ use serde_json::{Value, json};
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(60);
 /// Nothing is followed for longer. A later capture was taken at once, too: the event came late.
 const MAX_FOLLOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// How a console was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// At its event; ECS was not asked again.
+    AtOnce,
+    /// While ECS was asked again after its event.
+    Following,
+}
+
+impl Taken {
+    /// With this `FOLLOW_SECONDS`.
+    pub fn within(follow_budget: Duration) -> Self {
+        match follow_budget {
+            Duration::ZERO => Self::AtOnce,
+            _ => Self::Following,
+        }
+    }
+
+    /// What the freshness of such a console means.
+    pub fn meaning(self, freshness: Freshness) -> &'static str {
+        match (freshness, self) {
+            (Freshness::Fresh, _) => "complete",
+            (Freshness::Stale, _) => "from before the event",
+            (Freshness::Partial, Self::AtOnce) => "taken at once, not followed",
+            (Freshness::Partial, Self::Following) => "a part, more may have come",
+        }
+    }
+}
 
 /// A record with its metadata, as far as those were read.
 pub struct Described<'a> {
@@ -59,21 +89,21 @@ impl Described<'_> {
 
     /// The same in words.
     pub fn freshness_in_words(&self) -> Option<&'static str> {
-        Some(match self.freshness()? {
-            Freshness::Fresh => "complete",
-            Freshness::Stale => "from before the event",
-            Freshness::Partial if self.was_taken_at_once() => "taken at once, not followed",
-            Freshness::Partial => "a part, more may have come",
-        })
+        self.freshness()
+            .map(|freshness| self.taken().meaning(freshness))
     }
 
-    fn was_taken_at_once(&self) -> bool {
+    fn taken(&self) -> Taken {
         let after = || {
             let captured_at = self.time("captured-at")?;
             Some(captured_at.duration_since(self.time("event-time")?))
         };
         let is_at_once = |after| after <= AT_ONCE || after > MAX_FOLLOW + AT_ONCE;
-        self.listed.verdict.is_none() && after().is_none_or(is_at_once)
+        if self.listed.verdict.is_none() && after().is_none_or(is_at_once) {
+            Taken::AtOnce
+        } else {
+            Taken::Following
+        }
     }
 
     /// With the names that the function's answers have, too.

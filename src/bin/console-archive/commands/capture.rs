@@ -13,6 +13,7 @@ use ecs_console_archiver::retry::{Deadline, Retrying};
 use super::{Context, EcsArguments, get};
 use crate::exit::{Exit, WrongInput, unless_closed};
 use crate::output;
+use crate::record::Taken;
 
 /// Keep an instance's console now
 ///
@@ -52,7 +53,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
-    let printed = output::outcome(&serde_json::to_value(&outcome)?, context.output);
+    let printed = output::outcome(
+        &serde_json::to_value(&outcome)?,
+        Taken::AtOnce,
+        context.output,
+    );
     unless_closed(printed)?;
     if context.interrupt.is_pressed() {
         return Ok(Exit::Interrupted);

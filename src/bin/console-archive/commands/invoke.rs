@@ -18,6 +18,7 @@ use super::{Context, EcsArguments};
 use crate::exit::{Exit, WrongInput, unless_closed};
 use crate::input;
 use crate::output::{self, Output};
+use crate::record::Taken;
 
 /// Serve events from files, as the function does
 ///
@@ -39,6 +40,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.log());
     let dispatcher = context.dispatcher(arguments.ecs)?;
+    let taken = Taken::within(dispatcher.archiver.follow_budget);
     let mut exit = Exit::Done;
     for (served, path) in arguments.events.iter().enumerate() {
         if context.interrupt.is_pressed() {
@@ -61,7 +63,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         let deferred = std::mem::take(&mut reply.deferred);
         let answer = reply.to_json();
         let is_wrong = matches!(&answer, Err(error) if error.error_type == ErrorType::InvalidEvent);
-        unless_closed(print(&name, &answer, context.output))?;
+        unless_closed(print(&name, &answer, taken, context.output))?;
         if let Err(error) = answer.as_ref()
             && error.is_transient
         {
@@ -95,7 +97,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
 /// What became of an event that was followed after its answer.
 fn print_followed(served: &Served) -> Result<()> {
     match served {
-        Ok(outcome) => output::outcome(&serde_json::to_value(outcome)?, Output::Text)?,
+        Ok(outcome) => output::outcome(
+            &serde_json::to_value(outcome)?,
+            Taken::Following,
+            Output::Text,
+        )?,
         Err(error) => {
             let (error_type, message) = (error.error_type(), error.to_string());
             writeln!(stdout(), "  {error_type}: {}", printable::lines(&message))?;
@@ -127,20 +133,19 @@ fn read_payload(path: &Path) -> Result<Vec<u8>, WrongInput> {
     Ok(payload)
 }
 
-fn print(name: &str, answer: &Result<Value, InvocationError>, output: Output) -> Result<()> {
+fn print(
+    name: &str,
+    answer: &Result<Value, InvocationError>,
+    taken: Taken,
+    output: Output,
+) -> Result<()> {
     let path = printable::one_line(name);
     match (answer, output) {
         (Ok(answer), Output::Json) => output::json_line(answer)?,
         (Err(error), Output::Json) => output::json_line(&error.to_json())?,
-        (Ok(Value::Array(outcomes)), Output::Text) => {
-            writeln!(stdout(), "{path}")?;
-            outcomes
-                .iter()
-                .try_for_each(|one| output::outcome(one, output))?;
-        }
         (Ok(answer), Output::Text) => {
             writeln!(stdout(), "{path}")?;
-            output::outcome(answer, output)?;
+            output::outcomes(answer, taken, output)?;
         }
         (Err(error), Output::Text) => {
             let message = printable::one_line(&error.message);

@@ -21,6 +21,7 @@ use super::{CliDispatcher, Context, EcsArguments};
 use crate::exit::{Exit, unless_closed};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
+use crate::record::Taken;
 use crate::table::{Cell, Column, Table};
 use crate::time;
 
@@ -119,8 +120,8 @@ async fn list(dispatcher: &CliDispatcher, context: &Context) -> Result<Exit> {
 }
 
 /// What was done, and what is left.
-#[derive(Default)]
 struct Count {
+    taken: Taken,
     events: usize,
     failed: usize,
     invalid: usize,
@@ -133,7 +134,7 @@ async fn serve_archive(
 ) -> Result<Exit> {
     let (time, interrupt) = (context.time(), &context.interrupt);
     let store = Retrying::new(&dispatcher.archiver.store, Deadline::after(time));
-    let mut count = Count::default();
+    let mut count = Count::new(dispatcher);
     let mut keys = VecDeque::from(failed_events(&store).await?);
     while let Some(key) = keys.pop_front() {
         if interrupt.is_pressed() {
@@ -169,7 +170,7 @@ async fn serve_queue(
     context: &Context,
 ) -> Result<Exit> {
     let (time, interrupt) = (context.time(), &context.interrupt);
-    let mut count = Count::default();
+    let mut count = Count::new(dispatcher);
     // By their IDs; whether each is done.
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
     let serving = time + SERVING_RESERVE;
@@ -249,6 +250,15 @@ fn tell_left(what: &str, part: &Part) {
 }
 
 impl Count {
+    fn new(dispatcher: &CliDispatcher) -> Self {
+        Self {
+            taken: Taken::within(dispatcher.archiver.follow_budget),
+            events: 0,
+            failed: 0,
+            invalid: 0,
+        }
+    }
+
     fn tell(
         &mut self,
         what: &str,
@@ -262,9 +272,9 @@ impl Count {
             unless_closed(writeln!(std::io::stdout(), "{what}").map_err(Into::into))?;
         }
         match redriven {
-            Ok(Redriven::Served(answer)) => output::outcomes(answer, output),
+            Ok(Redriven::Served(answer)) => output::outcomes(answer, self.taken, output),
             Ok(Redriven::Left(part)) => {
-                let printed = output::outcomes(&part.answer, output);
+                let printed = output::outcomes(&part.answer, self.taken, output);
                 if part.failed > 0 {
                     self.failed += 1;
                 }

@@ -4,7 +4,7 @@ use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::credentials::{Credentials, Secret};
@@ -63,8 +63,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         consoles: Some(consoles),
         credentials: credentials.clone(),
     };
-    let simulator = Simulator::start(config).await.with_context(|| {
-        format!("cannot listen on {listen}; give another address with --listen")
+    let simulator = Simulator::start(config).await.map_err(|error| {
+        anyhow!("cannot listen on {listen}: {error}; give another address with --listen")
     })?;
     faults.iter().for_each(|plan| simulator.plan_faults(plan));
     print_settings(&simulator.endpoint_url(), &credentials)?;
