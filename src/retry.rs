@@ -199,9 +199,12 @@ pub struct Retrying<'a, T> {
 
 /// "listing timed out after 60 s".
 pub fn timed_out(call: &str, after: Duration) -> String {
-    // Rounds to a tenth of a second, and shows `60` instead of `60.0`.
-    let seconds = (after.as_secs_f64() * 10.0).round() / 10.0;
-    format!("{call} timed out after {seconds} s")
+    format!("{call} timed out after {} s", in_seconds(after))
+}
+
+/// In seconds, rounded to a tenth. It is shown as `1.5` and as `60`, not `60.0`.
+pub fn in_seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).round() / 10.0
 }
 
 impl<'a, T> Retrying<'a, T> {

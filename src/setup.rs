@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::Archiver;
+use crate::capture::room::Room;
 use crate::clock::{Clock, WallClock};
 use crate::config::{Archive, Config, EcsConfig};
 use crate::credentials::CredentialsProvider;
@@ -38,6 +39,7 @@ impl Config {
                 follow_queue: self.follow_queue.map(queue),
                 clock: WallClock::default(),
                 ending: CancellationToken::new(),
+                room: Room::default(),
                 source: self.ecs.client_with(http.clone(), credentials),
                 default_region,
             },

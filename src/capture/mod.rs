@@ -1,6 +1,7 @@
 //! The use case: one event in, one [`Outcome`] out. Start reading here.
 
 pub mod follow; // what ECS returned so far, and when to ask again (pure)
+pub mod room; // how much may be followed in memory
 pub mod sweep; // the same for every instance of whole regions
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tracing::warn;
 use crate::archive::key::RecordKey;
 use crate::archive::record::{Marker, Record, Verdict};
 use crate::capture::follow::{Absent, Change, Follow, Keeping, Kept, MESSAGE_VERSION};
+use crate::capture::room::{Place, Room};
 use crate::capture::sweep::NoProgress;
 use crate::clock::WallClock;
 use crate::credentials::{CredentialsError, Owner};
@@ -22,7 +24,7 @@ use crate::model::ids::RegionId;
 use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
 use crate::model::update_time::UpdateTime;
 use crate::queue::sqs::{Queue, QueueError};
-use crate::retry::{Deadline, RetryAdvice, Retryable as _, Retrying, retry};
+use crate::retry::{self, Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::{PutOutcome, Store, StoreError};
@@ -58,6 +60,8 @@ pub struct Archiver<C, S> {
     /// Cancelled when the process is about to end and cannot follow any longer. Each followed event
     /// then stores what it has, and ends.
     pub ending: CancellationToken,
+    /// For consoles that are only in memory. One without a place there is stored at once.
+    pub room: Room,
     /// The time of day. Following is timed by it.
     pub clock: WallClock,
 }
@@ -80,17 +84,18 @@ pub struct Following {
     pause: Duration,
 }
 
-impl Following {
-    /// The event.
-    pub fn event(&self) -> &InstanceEvent {
-        &self.follow.event
-    }
-}
-
 /// A console that is only in memory so far.
 struct PendingConsole {
     console: ConsoleOutput,
     freshness: Option<Freshness>,
+    /// `None` while it is on its way to the store.
+    place: Option<Place>,
+}
+
+impl PendingConsole {
+    fn at(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
+    }
 }
 
 impl std::fmt::Debug for PendingConsole {
@@ -122,6 +127,12 @@ pub enum CaptureError {
     /// A sweep made no progress.
     #[error(transparent)]
     NoProgress(#[from] NoProgress),
+    /// Others took all the time. It holds that time.
+    #[error(
+        "the time ran out after {} s, before this event was served; its sender delivers it again",
+        retry::in_seconds(*.0)
+    )]
+    TimeOver(Duration),
     /// Compressing failed.
     #[error("the console cannot be compressed: {0}")]
     Pack(std::io::Error),
@@ -134,6 +145,7 @@ impl CaptureError {
             Self::Ecs(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Queue(error) => error.retry_advice() != RetryAdvice::GiveUp,
+            Self::TimeOver(_) => true,
             Self::NoRegion | Self::RegionGone(_) | Self::NoProgress(_) | Self::Pack(_) => false,
         }
     }
@@ -164,7 +176,7 @@ impl CaptureError {
             Self::Store(_) => ErrorType::ArchiveUnavailable,
             Self::Queue(QueueError::Refused(_)) => ErrorType::QueueRefused,
             Self::Queue(_) => ErrorType::QueueUnavailable,
-            Self::NoProgress(_) => ErrorType::TimeoutTooShort,
+            Self::NoProgress(_) | Self::TimeOver(_) => ErrorType::TimeoutTooShort,
             Self::Pack(_) => ErrorType::Internal,
         }
     }
@@ -215,19 +227,6 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             Progress::Done(outcome) => Ok(outcome),
             Progress::Following(following) => self.finish(following, deadline).await,
         }
-    }
-
-    /// Ends the following of an event now, and stores what is in memory.
-    ///
-    /// # Errors
-    /// [`CaptureError`] when the event must come again.
-    pub async fn end_early(
-        &self,
-        following: Box<Following>,
-        deadline: Deadline,
-    ) -> Result<Outcome, CaptureError> {
-        let Following { follow, held, .. } = *following;
-        self.settle(follow, held, deadline).await
     }
 
     /// Follows an event until its console has settled or the time is over.
@@ -328,10 +327,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     self.keep(&mut follow, held.take(), deadline).await?;
                 }
                 let freshness = follow.freshness();
-                let latest = PendingConsole { console, freshness };
+                let latest = PendingConsole {
+                    console,
+                    freshness,
+                    place: None,
+                };
                 match change.keeping(self.follow_queue.is_none()) {
-                    Keeping::Nothing => held = held.map(|_| latest),
-                    Keeping::InMemory => held = Some(latest),
+                    Keeping::Nothing => held = held.map(|held| latest.at(held.place)),
+                    Keeping::InMemory => {
+                        held = None; // The latest contains it.
+                        match self.room.for_bytes(latest.console.plain.len()) {
+                            Some(place) => held = Some(latest.at(Some(place))),
+                            None => self.keep(&mut follow, Some(latest), deadline).await?,
+                        }
+                    }
                     Keeping::Store => self.keep(&mut follow, Some(latest), deadline).await?,
                 }
             }
@@ -400,7 +409,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         held: Option<PendingConsole>,
         deadline: Deadline,
     ) -> Result<(), CaptureError> {
-        let Some(PendingConsole { console, freshness }) = held else {
+        let Some(PendingConsole {
+            console, freshness, ..
+        }) = held
+        else {
             return Ok(());
         };
         let instance_id = &follow.event.instance_id;

@@ -1,5 +1,6 @@
 //! The one door: a payload in, by whichever way it came, and a typed [`Reply`] out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::archive::record::FailedEvent;
+use crate::capture::room::Place;
 use crate::capture::sweep::Sweep;
 use crate::capture::{Archiver, CaptureError, HTTP_CAPTURE_TIME, Progress};
 use crate::config::FailedEvents;
-use crate::hosts::pushes::{EventName, Pushes, TextRoom};
+use crate::hosts::pushes::{EventName, Held, Pushes};
 use crate::hosts::reply::{Deferred, MessageReply, Rejection, Reply};
-use crate::hosts::served::{Label, ServeError, Served, on_one_line};
+use crate::hosts::served::{Label, ServeError, Served, copy_of, on_one_line};
 use crate::intake::MAX_EVENTS;
 use crate::intake::delivery::{Delivery, Message, ReplyForm};
 use crate::intake::error::EventError;
@@ -29,17 +31,14 @@ use crate::intake::webhook::gate::{Gate, GateError};
 use crate::intake::webhook::{Headers, WebhookRequest};
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::{ErrorType, Outcome};
-use crate::retry::{Deadline, Retryable as _, Retrying};
-use crate::source::ecs::response::EcsError;
+use crate::retry::{Deadline, Retrying, TimeUp, noting_time_up, take_time_up};
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
 const CONCURRENCY: usize = 4;
-/// Events followed at once: they wait most of the time, and each may hold a console in memory. ECS
-/// keeps 64 KiB or so of a console and no answer over 8 MiB is read, so that a push of
-/// [`MAX_EVENT_BYTES`](crate::intake::MAX_EVENT_BYTES) and its events take 2 MiB of consoles as
-/// they are known, and 256 MiB at the very worst; its text is held once.
+/// Events of one payload followed at once. They wait most of the time. What they hold in memory
+/// meanwhile has a place in the archiver's [`Room`](crate::capture::room::Room).
 const FOLLOWED_AT_ONCE: usize = 32;
 
 /// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
@@ -130,6 +129,23 @@ fn is_manual(text: &str) -> bool {
     }
 }
 
+/// An event to serve, of a message.
+struct Turn {
+    message: usize,
+    request: Result<Request, EventError>,
+    /// Of a push only.
+    name: Option<EventName>,
+}
+
+/// Where the answer to an event comes from.
+#[derive(Clone, Copy)]
+enum Answer {
+    /// The next turn.
+    Own,
+    /// The answer at this place of this message. The event is a copy of that one.
+    Of(usize, usize),
+}
+
 /// An event of one message, served up to its first wait.
 struct Begun {
     message: usize,
@@ -148,7 +164,6 @@ enum Again {
 
 /// An event of one message, as it is answered.
 struct Ended {
-    message: usize,
     name: Option<EventName>,
     served: Served,
     deferred: Option<Deferred>,
@@ -257,12 +272,30 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }: Terms,
         deadline: Deadline,
     ) -> (Vec<MessageReply>, Vec<Deferred>) {
-        let (mut texts, mut replies, mut requests) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, message) in messages.into_iter().enumerate() {
-            requests.extend(message.requests.into_iter().map(|request| (index, request)));
-            texts.push(message.text);
+        let (mut texts, mut replies) = (Vec::new(), Vec::new());
+        let (mut turns, mut answers, mut firsts) = (Vec::new(), Vec::new(), HashMap::new());
+        for (message, delivered) in messages.into_iter().enumerate() {
+            for (place, request) in delivered.requests.into_iter().enumerate() {
+                let name = match &request {
+                    Ok(Request::Instance(event)) if answers_first => EventName::of(event),
+                    _ => None,
+                };
+                let first = name.as_ref().and_then(|name| firsts.get(name)).copied();
+                if let Some((message, place)) = first {
+                    answers.push((message, Answer::Of(message, place)));
+                    continue;
+                }
+                firsts.extend(name.clone().map(|name| (name, (message, place))));
+                answers.push((message, Answer::Own));
+                turns.push(Turn {
+                    message,
+                    request,
+                    name,
+                });
+            }
+            texts.push(delivered.text);
             replies.push(MessageReply {
-                sqs_message_id: message.sqs_message_id,
+                sqs_message_id: delivered.sqs_message_id,
                 events: Vec::new(),
             });
         }
@@ -272,26 +305,18 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         } else {
             (deadline, deadline)
         };
-        let begun: Vec<Begun> = stream::iter(requests)
-            .map(|(message, request)| self.begin(message, request, answers_first, first))
+        let begun: Vec<Begun> = stream::iter(turns)
+            .map(|turn| self.begin(turn, first))
             .buffered(CONCURRENCY)
             .collect()
             .await;
         let ended: Vec<Ended> = if answers_first {
-            let mut rooms = vec![None; texts.len()];
-            for begun in &begun {
-                if rooms[begun.message].is_none()
-                    && matches!(begun.progress, Ok(Progress::Following(_)))
-                {
-                    rooms[begun.message] = self.pushes.text_room(&texts[begun.message]);
-                }
-            }
-            let acknowledge = |begun: Begun| {
+            let places = self.places(&begun, &texts);
+            let acknowledge = |(begun, place): (Begun, _)| {
                 let text = texts[begun.message].clone();
-                let room = rooms[begun.message].clone();
-                self.acknowledge(begun, text, room, deadline)
+                self.acknowledge(begun, text, place, deadline)
             };
-            let ended = stream::iter(begun)
+            let ended = stream::iter(begun.into_iter().zip(places))
                 .map(acknowledge)
                 .buffered(FOLLOWED_AT_ONCE);
             ended.collect().await
@@ -305,18 +330,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 let outcome = ended.served.as_ref().ok()?;
                 Some((ended.name.clone()?, outcome.clone()))
             });
-            self.pushes.remember(succeeded.collect());
+            self.pushes.remember(succeeded);
         }
-        let mut all_deferred = Vec::new();
-        for Ended {
-            message,
-            served,
-            deferred,
-            ..
-        } in ended
-        {
-            replies[message].events.push(served);
-            all_deferred.extend(deferred);
+        let (mut served, mut all_deferred) = (Vec::new(), Vec::new());
+        for ended in ended {
+            served.push(ended.served);
+            all_deferred.extend(ended.deferred);
+        }
+        let mut served = served.into_iter();
+        for (message, answer) in answers {
+            let served = match answer {
+                Answer::Own => served.next(),
+                Answer::Of(first, place) => Some(copy_of(&replies[first].events[place])),
+            };
+            replies[message].events.extend(served);
         }
         self.keep_failed(keeps, &texts, &replies, deadline).await;
         (replies, all_deferred)
@@ -334,7 +361,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 label,
                 following,
                 text,
-                place: _place,
+                held: _held,
             } = deferred;
             let served = self.archiver.finish(following, deadline).await;
             let served = served.map_err(ServeError::from);
@@ -421,38 +448,23 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }
     }
 
-    async fn begin(
-        &self,
-        message: usize,
-        request: Result<Request, EventError>,
-        answers_first: bool,
-        deadline: Deadline,
-    ) -> Begun {
+    async fn begin(&self, turn: Turn, deadline: Deadline) -> Begun {
+        let Turn {
+            message,
+            request,
+            name,
+        } = turn;
         let label = Label::of(&request);
         let again = match &request {
             Ok(Request::Instance(event)) => Some(Again::Event(event.clone())),
             Ok(Request::Sweep(sweep)) => Some(Again::Sweep(sweep.clone())),
             _ => None,
         };
-        let name = match &request {
-            Ok(Request::Instance(event)) => EventName::of(event),
-            _ => None,
-        };
-        let remembered = name.as_ref().filter(|_| answers_first);
-        let remembered = remembered.and_then(|name| self.pushes.remembered(name));
-        let progress = match request {
-            Ok(_) if let Some(outcome) = remembered => Ok(Progress::Done(outcome)),
-            // Nothing is asked that could not be answered: a push may hold a thousand events.
-            Ok(_) if deadline.remaining().is_zero() => {
-                let call = "GetInstanceConsoleOutput";
-                let error = EcsError::timed_out(call, deadline.whole());
-                Err(CaptureError::from(error).into())
-            }
-            Ok(request) => self
-                .serve(request, deadline)
-                .await
-                .map_err(ServeError::from),
-            Err(error) => Err(error.into()),
+        let answered = name.as_ref().and_then(|name| self.pushes.answer(name));
+        let progress = match (request, answered) {
+            (Ok(_), Some(outcome)) => Ok(Progress::Done(outcome)),
+            (Ok(request), None) => self.serve_in_time(request, deadline).await,
+            (Err(error), _) => Err(error.into()),
         };
         Begun {
             message,
@@ -460,6 +472,30 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             name,
             progress,
             again,
+        }
+    }
+
+    /// Serves an event, unless those before it took all the time.
+    async fn serve_in_time(
+        &self,
+        request: Request,
+        deadline: Deadline,
+    ) -> Result<Progress, ServeError> {
+        let left = deadline.remaining();
+        let time_over = || Err(CaptureError::TimeOver(deadline.whole()).into());
+        // Nothing is asked that could not be answered: a push may hold a thousand events.
+        if left.is_zero() {
+            return time_over();
+        }
+        let serve = async { (self.serve(request, deadline).await, take_time_up()) };
+        match noting_time_up(serve).await {
+            // A call that began late and was cut off says nothing about whoever was called.
+            (Err(error), Some(TimeUp::CutOff))
+                if error.is_transient() && left < deadline.whole() / 2 =>
+            {
+                time_over()
+            }
+            (served, _) => served.map_err(ServeError::from),
         }
     }
 
@@ -475,70 +511,98 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         };
         begun.label.log(&served);
         Ended {
-            message: begun.message,
             name: begun.name,
             served,
             deferred: None,
         }
     }
 
-    /// Makes of an event what can be answered now, and what goes on after the answer.
-    /// `room`: for the text while the event is followed.
+    /// Room for the events of a push that are to be followed. Where there is none for an event or
+    /// for its message's text, its place is `None`.
+    fn places(&self, begun: &[Begun], texts: &[Arc<str>]) -> Vec<Option<(Place, Arc<Place>)>> {
+        let room = &self.archiver.room;
+        let mut of_texts: HashMap<usize, Option<Arc<Place>>> = HashMap::new();
+        let place = |begun: &Begun| {
+            if !matches!(begun.progress, Ok(Progress::Following(_))) {
+                return None;
+            }
+            let text = of_texts
+                .entry(begun.message)
+                .or_insert_with(|| room.for_bytes(texts[begun.message].len()).map(Arc::new));
+            let text = text.clone()?;
+            Some((room.for_event()?, text))
+        };
+        begun.iter().map(place).collect()
+    }
+
+    /// Makes of an event what can be answered now, and what goes on after the answer. `place`: for
+    /// it and for its message's text while it is followed.
     async fn acknowledge(
         &self,
         begun: Begun,
         text: Arc<str>,
-        room: Option<Arc<TextRoom>>,
+        place: Option<(Place, Arc<Place>)>,
         deadline: Deadline,
     ) -> Ended {
         let Begun {
-            message,
             label,
             name,
             progress,
             again,
+            ..
         } = begun;
-        let (served, following) = match (progress, again) {
+        let mut deferred = None;
+        let served = match (progress, again) {
             // Whatever the reason: told to the sender alone, a failure would be in no dead-letter
             // queue, and no alarm would count it.
             (Err(ServeError::Capture(error)), Some(Again::Event(event))) => {
                 let deferred = self.archiver.defer_to_queue(event, error, deadline).await;
-                (deferred.map_err(ServeError::from), None)
+                deferred.map_err(ServeError::from)
             }
             (Err(ServeError::Capture(error)), Some(Again::Sweep(sweep))) => {
                 let deferred = self.archiver.defer_sweep(*sweep, error, deadline).await;
-                (deferred.map_err(ServeError::from), None)
+                deferred.map_err(ServeError::from)
             }
-            (Err(error), _) => (Err(error), None),
-            (Ok(Progress::Done(outcome)), _) => (Ok(outcome), None),
-            (Ok(Progress::Following(following)), _) => {
-                let place = room.and_then(|room| self.pushes.place(following.event(), room));
-                match place {
-                    Some(place) => match self.archiver.answer_first(&following, deadline).await {
-                        Ok(outcome) => (Ok(outcome), Some((following, place))),
-                        Err(error) => (Err(error.into()), None),
-                    },
-                    // It is followed already, or too much is followed.
-                    None => {
-                        let settled = self.archiver.end_early(following, deadline).await;
-                        (settled.map_err(ServeError::from), None)
+            (Err(error), _) => Err(error),
+            (Ok(Progress::Done(outcome)), _) => Ok(outcome),
+            (Ok(Progress::Following(following)), _) => match place {
+                Some(place) => {
+                    let answer = self.archiver.answer_first(&following, deadline).await;
+                    if let Ok(outcome) = &answer {
+                        deferred = self.hold(&name, outcome, place).map(|held| Deferred {
+                            label: label.clone(),
+                            following,
+                            text,
+                            held,
+                        });
                     }
+                    answer.map_err(ServeError::from)
                 }
-            }
+                None => Err(ServeError::NoRoom),
+            },
         };
         label.log(&served);
-        let deferred = following.map(|(following, place)| Deferred {
-            label,
-            following,
-            text,
-            place,
-        });
         Ended {
-            message,
             name,
             served,
             deferred,
         }
+    }
+
+    /// What is held while an event is followed after its answer. `None` if another delivery of it,
+    /// which came at the same time, is followed already.
+    fn hold(
+        &self,
+        name: &Option<EventName>,
+        answer: &Outcome,
+        (event, text): (Place, Arc<Place>),
+    ) -> Option<Held> {
+        let name = self.pushes.follow(name.clone(), answer)?;
+        Some(Held {
+            _event: event,
+            _text: text,
+            _name: name,
+        })
     }
 }
 

@@ -1,79 +1,80 @@
-//! What this process remembers of HTTP pushes: which events of a failed push succeeded, and which
-//! events it follows after their answers. Everything is bounded, because senders are strangers.
+//! What this process remembers of events that came over HTTP: which it follows, and which succeeded
+//! in a push that failed in part. Another delivery of such an event is answered from here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use lru::LruCache;
 use tokio::time::Instant;
 
+use crate::capture::room::Place;
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::Outcome;
 
-/// Upper limit of events that are followed after their answers, over all pushes.
-const MAX_FOLLOWED: usize = 1000;
-/// Upper limit of the texts that these events hold, in KiB.
-const MAX_FOLLOWED_KIB: usize = 16 << 10;
-/// Upper limit of events whose outcome is remembered.
-const MAX_REMEMBERED: usize = 10_000;
-/// How long an outcome is remembered. EventBridge sends a failed push again within minutes.
+/// Most events whose success is remembered, at about 1 KiB each. Further ones replace the oldest.
+const MAX_REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// How long a success is remembered. EventBridge sends a failed push again within minutes.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// Names an event. It is the same at each delivery.
+/// What all deliveries of one event have in common, and no other event has: the instance, what
+/// happened to it, and the sender's ID of the event. Where the event has no ID, its time stands for
+/// it: an instance does not enter a state twice in one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct EventName(String);
+pub(super) struct EventName(Arc<str>);
 
 impl EventName {
-    /// `None` for an event without an ID, because each delivery of it may be another event.
+    /// `None` for an event with neither an ID nor a time, such as one by hand: each delivery of it
+    /// asks anew.
     pub(super) fn of(event: &InstanceEvent) -> Option<Self> {
-        let event_id = event.event_id.as_deref()?;
         let InstanceEvent {
-            instance_id,
-            cause,
-            occurred_at,
-            ..
+            instance_id, cause, ..
         } = event;
-        Some(Self(format!(
-            "{instance_id} {cause} {occurred_at:?} {event_id}"
-        )))
+        let moment = match (&event.event_id, event.occurred_at) {
+            (Some(event_id), _) => format!("ID {event_id}"),
+            (None, Some(time)) => format!("time {time}"),
+            (None, None) => return None,
+        };
+        Some(Self(format!("{instance_id} {cause} {moment}").into()))
     }
 }
 
 /// The memory of pushes. All copies of a dispatcher share it.
 #[derive(Debug)]
 pub struct Pushes {
-    done: Mutex<HashMap<EventName, (Instant, Outcome)>>,
-    followed: Mutex<HashSet<EventName>>,
-    places: Arc<Semaphore>,
-    kib: Arc<Semaphore>,
+    /// What the sender of each was answered.
+    followed: Mutex<HashMap<EventName, Outcome>>,
+    /// Those of pushes that failed in part, and when.
+    succeeded: Mutex<LruCache<EventName, (Instant, Outcome)>>,
 }
 
 impl Default for Pushes {
     fn default() -> Self {
         Self {
-            done: Mutex::default(),
             followed: Mutex::default(),
-            places: Arc::new(Semaphore::new(MAX_FOLLOWED)),
-            kib: Arc::new(Semaphore::new(MAX_FOLLOWED_KIB)),
+            succeeded: Mutex::new(LruCache::new(MAX_REMEMBERED)),
         }
     }
 }
 
-/// An event's place among those that are followed after their answers. Dropping it frees the place.
+/// Held while an event is followed after its answer.
 #[derive(Debug)]
-pub(super) struct Place {
-    pushes: Arc<Pushes>,
-    name: Option<EventName>,
-    _permit: OwnedSemaphorePermit,
-    _text: Arc<TextRoom>,
+pub(super) struct Held {
+    pub(super) _event: Place,
+    /// All events of a message share its text.
+    pub(super) _text: Arc<Place>,
+    pub(super) _name: Followed,
 }
 
-/// Room for the text of one message. Its events share the text, and so its room.
+/// Until it is dropped, an event is one that is followed.
 #[derive(Debug)]
-pub(super) struct TextRoom(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+pub(super) struct Followed {
+    pushes: Arc<Pushes>,
+    name: Option<EventName>,
+}
 
-impl Drop for Place {
+impl Drop for Followed {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             lock(&self.pushes.followed).remove(name);
@@ -82,57 +83,88 @@ impl Drop for Place {
 }
 
 impl Pushes {
-    /// Remembers the outcomes of a push that failed in part. Its sender sends it again, and then the
-    /// time is for the events that failed.
-    pub(super) fn remember(&self, succeeded: Vec<(EventName, Outcome)>) {
-        let now = Instant::now();
-        let mut done = lock(&self.done);
-        done.retain(|_, (at, _)| now.duration_since(*at) < REMEMBERED);
-        for (name, outcome) in succeeded {
-            if done.len() < MAX_REMEMBERED {
-                done.insert(name, (now, outcome));
-            }
+    /// What another delivery of an event is answered, without asking ECS: an event that is followed
+    /// is `following`, and one that succeeded in a push that failed in part has its outcome.
+    pub(super) fn answer(&self, name: &EventName) -> Option<Outcome> {
+        if let Some(outcome) = lock(&self.followed).get(name) {
+            return Some(outcome.clone());
         }
-    }
-
-    /// The outcome of an event that succeeded in a push that failed in part.
-    pub(super) fn remembered(&self, name: &EventName) -> Option<Outcome> {
-        let done = lock(&self.done);
-        let (at, outcome) = done.get(name)?;
+        let succeeded = lock(&self.succeeded);
+        let (at, outcome) = succeeded.peek(name)?;
         (at.elapsed() < REMEMBERED).then(|| outcome.clone())
     }
 
-    /// Room for the text of a message while its events are followed. `None` if there is none.
-    pub(super) fn text_room(&self, text: &str) -> Option<Arc<TextRoom>> {
-        let kib = u32::try_from(text.len().div_ceil(1024)).ok()?;
-        let permit = self.kib.clone().try_acquire_many_owned(kib).ok()?;
-        Some(Arc::new(TextRoom(permit)))
-    }
-
-    /// A place for an event to be followed after its answer. `None` if there is no room, or if the
-    /// same event is followed already.
-    pub(super) fn place(
+    /// Makes an event one that is followed. `None` if another delivery of it is followed already.
+    pub(super) fn follow(
         self: &Arc<Self>,
-        event: &InstanceEvent,
-        text: Arc<TextRoom>,
-    ) -> Option<Place> {
-        let permit = self.places.clone().try_acquire_owned().ok()?;
-        let name = EventName::of(event);
-        if let Some(name) = &name
-            && !lock(&self.followed).insert(name.clone())
-        {
-            return None;
+        name: Option<EventName>,
+        answer: &Outcome,
+    ) -> Option<Followed> {
+        if let Some(name) = &name {
+            let mut followed = lock(&self.followed);
+            if followed.contains_key(name) {
+                return None;
+            }
+            followed.insert(name.clone(), answer.clone());
         }
-        Some(Place {
+        Some(Followed {
             pushes: self.clone(),
             name,
-            _permit: permit,
-            _text: text,
         })
+    }
+
+    /// Remembers the outcomes of a push that failed in part. Its sender sends it again, and then the
+    /// time is for the events that failed.
+    pub(super) fn remember(&self, outcomes: impl IntoIterator<Item = (EventName, Outcome)>) {
+        let now = Instant::now();
+        let mut succeeded = lock(&self.succeeded);
+        for (name, outcome) in outcomes {
+            succeeded.put(name, (now, outcome));
+        }
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere leaves a value that is whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(index: usize) -> EventName {
+        EventName(index.to_string().into())
+    }
+
+    fn remember(pushes: &Pushes, indices: impl IntoIterator<Item = usize>) {
+        let outcome = || Outcome::Ignored {
+            reason: "not_a_trigger",
+            message: String::new(),
+        };
+        pushes.remember(indices.into_iter().map(|index| (name(index), outcome())));
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_success_is_forgotten() {
+        let pushes = Pushes::default();
+        let bound = MAX_REMEMBERED.get();
+        remember(&pushes, 0..bound);
+        remember(&pushes, [0, bound]);
+        assert_eq!(lock(&pushes.succeeded).len(), bound);
+        let forgotten: Vec<_> = (0..=bound)
+            .filter(|index| pushes.answer(&name(*index)).is_none())
+            .collect();
+        assert_eq!(forgotten, [1], "0 succeeded again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_is_remembered_for_ten_minutes() {
+        let pushes = Pushes::default();
+        remember(&pushes, [0]);
+        tokio::time::advance(REMEMBERED - Duration::from_secs(1)).await;
+        assert!(pushes.answer(&name(0)).is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(pushes.answer(&name(0)).is_none());
+    }
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::capture::Following;
-use crate::hosts::pushes::Place;
+use crate::hosts::pushes::Held;
 use crate::hosts::served::{Label, ServeError, Served, on_one_line};
 use crate::intake::delivery::ReplyForm;
 use crate::intake::http_request::AnswerForm;
@@ -38,8 +38,8 @@ pub struct Deferred {
     pub(super) following: Box<Following>,
     /// Text of the whole message. All its events share it.
     pub(super) text: Arc<str>,
-    /// The event's place, held until the event ends.
-    pub(super) place: Place,
+    /// The event's places in memory and its name, held until the event ends.
+    pub(super) held: Held,
 }
 
 impl Deferred {

@@ -20,6 +20,22 @@ pub enum ServeError {
     /// The capture failed. The event must be delivered again.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// What ECS had is stored. This process follows as much as it may, and the sender brings the
+    /// event back when there is room.
+    #[error(
+        "too much is followed in memory at the moment: what ECS had is stored, and this event must come again to be followed"
+    )]
+    NoRoom,
+    /// The same event stands earlier in the push, and failed.
+    #[error("{message}")]
+    Copy {
+        /// Why the first failed.
+        message: String,
+        /// The first's.
+        error_type: ErrorType,
+        /// The first's.
+        is_transient: bool,
+    },
 }
 
 impl ServeError {
@@ -28,6 +44,8 @@ impl ServeError {
         match self {
             Self::Event(_) => false,
             Self::Capture(error) => error.is_transient(),
+            Self::NoRoom => true,
+            Self::Copy { is_transient, .. } => *is_transient,
         }
     }
 
@@ -36,7 +54,21 @@ impl ServeError {
         match self {
             Self::Event(_) => ErrorType::InvalidEvent,
             Self::Capture(error) => error.error_type(),
+            Self::NoRoom => ErrorType::TooManyRequests,
+            Self::Copy { error_type, .. } => *error_type,
         }
+    }
+}
+
+/// The result of a copy of an event, by the result of the first.
+pub(super) fn copy_of(first: &Served) -> Served {
+    match first {
+        Ok(outcome) => Ok(outcome.clone()),
+        Err(error) => Err(ServeError::Copy {
+            message: on_one_line(error),
+            error_type: error.error_type(),
+            is_transient: error.is_transient(),
+        }),
     }
 }
 

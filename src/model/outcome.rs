@@ -123,8 +123,11 @@ pub enum ErrorType {
     CredentialsUnavailable,
     /// There are no credentials, or they were refused.
     CredentialsRefused,
-    /// A sweep made no progress in the time of its invocation.
+    /// The time was too short: a sweep made no progress in it, or it was over before an event was
+    /// served.
     TimeoutTooShort,
+    /// This process follows as many events as it may.
+    TooManyRequests,
     /// A fault of this program or its machine.
     Internal,
 }
@@ -148,6 +151,7 @@ impl ErrorType {
             Self::CredentialsUnavailable => "CredentialsUnavailable",
             Self::CredentialsRefused => "CredentialsRefused",
             Self::TimeoutTooShort => "TimeoutTooShort",
+            Self::TooManyRequests => "TooManyRequests",
             Self::Internal => "Internal",
         }
     }

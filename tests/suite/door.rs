@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use ecs_console_archiver::capture::room::{MAX_BYTES, MAX_EVENTS};
 use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
 use ecs_console_archiver::hosts::reply::Reply;
 use ecs_console_archiver::intake::webhook::{Headers, WebhookRequest};
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::outcome::Outcome;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::Console;
 use serde_json::{Value, json};
@@ -184,12 +186,24 @@ async fn push(fleet: &FakeFleet, store: &MemoryStore, events: usize, follow: Dur
     push_to(&dispatcher, 0..events).await
 }
 
+type FakeDispatcher = Dispatcher<FakeFleet, MemoryStore>;
+
+/// One whose calls take no time worth mentioning, and that follows.
+fn follower(fleet: &FakeFleet, store: &MemoryStore) -> FakeDispatcher {
+    fleet.state().call_time = Duration::from_millis(1);
+    let mut dispatcher = dispatcher(fleet, store);
+    dispatcher.archiver.follow_budget = Duration::from_secs(180);
+    dispatcher
+}
+
+/// The answer to the events of these instances in one push.
+async fn push_to(dispatcher: &FakeDispatcher, events: std::ops::Range<usize>) -> Reply {
+    push_all(dispatcher, events.map(stopping)).await
+}
+
 /// The answer to these events in one push.
-async fn push_to(
-    dispatcher: &Dispatcher<FakeFleet, MemoryStore>,
-    events: std::ops::Range<usize>,
-) -> Reply {
-    let body = Value::Array(events.map(stopping).collect()).to_string();
+async fn push_all(dispatcher: &FakeDispatcher, events: impl IntoIterator<Item = Value>) -> Reply {
+    let body = Value::from_iter(events).to_string();
     let headers = Headers::default();
     let push = WebhookRequest {
         headers: &headers,
@@ -386,32 +400,216 @@ async fn a_push_that_is_sent_again_serves_what_failed_before() {
     );
 }
 
+fn outcomes(reply: &Reply) -> Vec<String> {
+    let word = |outcome: &Outcome| json!(outcome)["outcome"].as_str().unwrap().to_owned();
+    reply.events().flatten().map(word).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn pushes_hold_a_bounded_number_of_events_after_their_answers() {
     let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
-    fleet.state().call_time = Duration::from_millis(1);
-    let mut dispatcher = dispatcher(&fleet, &store);
-    dispatcher.archiver.follow_budget = Duration::from_secs(180);
+    let dispatcher = follower(&fleet, &store);
     let first = push_to(&dispatcher, 0..600).await;
     assert_eq!(first.deferred.len(), 600);
-    // Delivered again while it is followed.
-    let again = push_to(&dispatcher, 0..600).await;
-    assert!(again.is_success());
-    assert_eq!(again.deferred.len(), 0);
-    // Beyond the bound an event is stored and answered, and not followed.
+    // An event beyond the bound is stored, and must come again to be followed.
     let second = push_to(&dispatcher, 600..1200).await;
-    assert!(second.is_success());
-    assert_eq!(second.deferred.len(), 400);
-    let consoles = store
-        .objects
-        .lock()
-        .unwrap()
-        .keys()
-        .filter(|key| key.ends_with(".log.gz"))
-        .count();
-    assert_eq!(consoles, 1200);
+    assert_eq!(second.deferred.len(), MAX_EVENTS - 600);
+    let (status, body) = second.to_http();
+    assert_eq!(
+        (status.as_u16(), &body["errorType"]),
+        (503, &json!("TooManyRequests"))
+    );
+    assert_eq!(second.failures().count(), 200);
+    assert!((0..1200).all(|index| store.records(&instance(index)) == 1));
+    // What ends makes room.
     drop(first.deferred);
-    assert_eq!(push_to(&dispatcher, 1200..1300).await.deferred.len(), 100);
+    let again = push_to(&dispatcher, 600..1200).await;
+    assert_eq!(outcomes(&again), vec!["following"; 600]);
+    assert_eq!(again.deferred.len(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn texts_of_followed_events_are_bounded_over_all_pushes() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let dispatcher = follower(&fleet, &store);
+    let mut held = Vec::new();
+    let refused = loop {
+        let mut event = stopping(held.len());
+        event["data"]["padding"] = "a".repeat(1_000_000).into();
+        let reply = push_all(&dispatcher, [event]).await;
+        if !reply.is_success() {
+            break reply;
+        }
+        held.extend(reply.deferred);
+    };
+    assert_eq!(refused.to_http().0, 503);
+    let bytes: usize = held.iter().map(|deferred| deferred.text().len()).sum();
+    assert!(
+        (MAX_BYTES - 1_001_000..=MAX_BYTES).contains(&bytes),
+        "{bytes}"
+    );
+}
+
+/// A console that grows is held in memory and stored at the end, where there is room. Where there is
+/// none, each of its lengths is stored at once, and it is followed all the same.
+#[tokio::test(start_paused = true)]
+async fn consoles_in_memory_take_room_and_are_stored_at_once_where_there_is_none() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    fleet.state().grows_by = 10_000;
+    let dispatcher = follower(&fleet, &store);
+    let running = |index| {
+        let mut event = stopping(index);
+        event["data"]["state"] = "Running".into();
+        event
+    };
+    let follow = async |index| {
+        let deferred = push_all(&dispatcher, [running(index)]).await.deferred;
+        let deadline = Deadline::after(Duration::from_secs(300));
+        let ended = dispatcher.finish_deferred(deferred, deadline).await;
+        assert!(matches!(ended[..], [Ok(Outcome::Stored(_))]), "{ended:?}");
+        let asked = fleet.state().asked[&instance(index)];
+        assert!(asked > 3, "{asked}");
+        (store.records(&instance(index)), asked)
+    };
+    let (records, _) = follow(0).await;
+    assert_eq!(records, 2, "the first and the last");
+    let text = 1_000;
+    let others = dispatcher
+        .archiver
+        .room
+        .for_bytes(MAX_BYTES - 10_000 - text);
+    let (records, asked) = follow(1).await;
+    assert_eq!(records, asked);
+    drop(others);
+    // All that was taken came back.
+    assert!(dispatcher.archiver.room.for_bytes(MAX_BYTES).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_of_an_event_in_one_push_are_served_once_and_have_its_answer() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let dispatcher = follower(&fleet, &store);
+    let copies = || (0..200).map(|index| stopping(usize::from(index == 7)));
+    let reply = push_all(&dispatcher, copies()).await;
+    assert_eq!(outcomes(&reply), vec!["following"; 200]);
+    assert_eq!(reply.deferred.len(), 2);
+    let (_, answers) = reply.to_http();
+    for (index, answer) in answers.as_array().unwrap().iter().enumerate() {
+        let of = instance(usize::from(index == 7));
+        assert_eq!(answer["instance_id"], of.as_str(), "{index}");
+    }
+    assert!(fleet.state().asked.values().all(|asked| *asked == 1));
+    drop(reply);
+    // A failure is that of each copy, too.
+    fleet.state().hanging = [instance(0)].into();
+    let reply = push_all(&dispatcher, copies()).await;
+    let failures: Vec<_> = reply.failures().map(ToString::to_string).collect();
+    assert_eq!((failures.len(), reply.deferred.len()), (199, 1));
+    for failure in &failures {
+        assert_eq!(
+            failure,
+            "no whole answer came from ECS: GetInstanceConsoleOutput timed out after 1.1 s"
+        );
+    }
+    assert_eq!(reply.to_http().0, 503);
+    assert!(fleet.state().asked.values().all(|asked| *asked == 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_an_id_is_known_by_what_happened_and_when() {
+    let event = |state: &str, time: &str, id: Value| {
+        json!({"source": "acs.ecs", "type": "ecs:Instance:StateChange", "id": id,
+               "aliyunregionid": "cn-hangzhou", "time": time,
+               "data": {"resourceId": instance(0).as_str(), "state": state}})
+    };
+    let (at, later) = ("2024-03-22T10:04:41+08:00", "2024-03-22T10:05:00+08:00");
+    let first = event("Starting", at, Value::Null);
+    let by_hand = json!({"instance_id": instance(0).as_str()});
+    for (other, served) in [
+        (first.clone(), 1),
+        (event("Starting", "2024-03-22T02:04:41Z", Value::Null), 1),
+        (event("Starting", later, Value::Null), 2),
+        (event("Running", at, Value::Null), 2),
+        (event("Starting", at, json!("E-1")), 2),
+    ] {
+        let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+        let dispatcher = follower(&fleet, &store);
+        let reply = push_all(&dispatcher, [first.clone(), other.clone()]).await;
+        assert_eq!(outcomes(&reply), ["following"; 2]);
+        assert_eq!(fleet.state().asked[&instance(0)], served, "{other}");
+        assert_eq!(reply.deferred.len(), served, "{other}");
+    }
+    // Who asks by hand means now, each time.
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    push_all(&follower(&fleet, &store), [by_hand.clone(), by_hand]).await;
+    assert_eq!(fleet.state().asked[&instance(0)], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_comes_again_while_it_is_followed_is_answered_following() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let dispatcher = follower(&fleet, &store);
+    let first = push_to(&dispatcher, 0..1).await;
+    let (objects, answer) = (store.objects.lock().unwrap().len(), first.to_http());
+    for _ in 0..3 {
+        let again = push_to(&dispatcher, 0..1).await;
+        assert_eq!(outcomes(&again), ["following"]);
+        assert_eq!((again.to_http(), again.deferred.len()), (answer.clone(), 0));
+    }
+    // No verdict was written, and ECS was not asked.
+    assert_eq!(store.objects.lock().unwrap().len(), objects);
+    assert_eq!(fleet.state().asked[&instance(0)], 1);
+    // When the following has ended, another delivery is followed.
+    drop(first);
+    assert_eq!(push_to(&dispatcher, 0..1).await.deferred.len(), 1);
+}
+
+/// Two senders, or two rules of one sender, push it in the same moment.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_comes_twice_at_once_is_followed_once() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let dispatcher = follower(&fleet, &store);
+    let push = || push_to(&dispatcher, 0..1);
+    let (one, other) = tokio::join!(push(), push());
+    assert_eq!([outcomes(&one), outcomes(&other)], [["following"]; 2]);
+    assert_eq!(one.deferred.len() + other.deferred.len(), 1);
+    assert_eq!(fleet.state().asked[&instance(0)], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_time_of_a_push_was_too_short_for_is_told_so() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    // Four at once, three times. What begins after that is cut off.
+    fleet.state().call_time = Duration::from_millis(400);
+    let reply = push(&fleet, &store, 100, Duration::ZERO).await;
+    let failures: Vec<_> = reply.failures().map(ToString::to_string).collect();
+    assert_eq!(failures.len(), 100 - 12);
+    for failure in &failures {
+        assert_eq!(
+            failure,
+            "the time ran out after 1.5 s, before this event was served; its sender delivers it again"
+        );
+    }
+    let (status, body) = reply.to_http();
+    assert_eq!(
+        (status.as_u16(), &body["errorType"]),
+        (503, &json!("TimeoutTooShort"))
+    );
+    // Of those that ECS does not answer in all the time, it is told.
+    fleet.state().hanging = (0..4).map(instance).collect();
+    let reply = push(&fleet, &store, 5, Duration::ZERO).await;
+    let failures: Vec<_> = reply.failures().map(ToString::to_string).collect();
+    let (hanging, late) = failures.split_at(4);
+    assert!(
+        hanging
+            .iter()
+            .all(|text| text.contains("GetInstanceConsoleOutput timed out")),
+        "{hanging:?}"
+    );
+    assert!(
+        matches!(late, [text] if text.starts_with("the time ran out")),
+        "{late:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -623,7 +623,8 @@ async fn senders_that_dawdle_are_cut_off() {
 
 #[tokio::test]
 async fn a_webhook_is_answered_before_its_console_is_followed_and_followed_to_its_end() {
-    let server = webhook(&[("WEBHOOK_ALLOW_UNSIGNED", "true"), ("FOLLOW_SECONDS", "2")]).await;
+    let follows = [("WEBHOOK_ALLOW_UNSIGNED", "true"), ("FOLLOW_SECONDS", "3")];
+    let mut server = webhook(&follows).await;
     let seconds = Duration::from_secs;
     let guest = Guest::new(Cache::lagging(seconds(60)))
         .writes(seconds(0), "last words\n")
@@ -635,23 +636,72 @@ async fn a_webhook_is_answered_before_its_console_is_followed_and_followed_to_it
     let answer = server.post("/", starting(ID)).send().await.unwrap();
     assert_eq!(json_of(answer).await["outcome"], "following");
     assert_eq!(server.kept(), ["last words\n"]);
+    // What the guest writes once the process was told to end is kept, too.
+    server.begin_to_end().await;
+    assert_eq!(server.kept(), ["last words\n"]);
     server.simulator.set_guest_time(seconds(200));
-    // It is told to end in the middle, and finishes what it acknowledged.
-    let folder = server.folder.path().to_owned();
-    let kept = || names_in(&folder.join(ID), ".log.gz").len();
-    let id = server.process.id().unwrap().to_string();
-    let mut server = server;
+    let (is_good, log) = server.ended().await;
+    assert!(is_good, "{log}");
+    let kept = server.kept();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert!(kept.contains(&"boot\nhost login: ".to_owned()));
+}
+
+/// Each push has a mebibyte of text, of which a followed event holds all.
+#[tokio::test]
+async fn a_receiver_whose_memory_is_taken_says_so_once_and_asks_its_senders_to_come_again() {
+    let follows = [
+        ("WEBHOOK_ALLOW_UNSIGNED", "true"),
+        ("FOLLOW_SECONDS", "300"),
+    ];
+    let server = webhook(&follows).await;
+    let push = async |index: usize| {
+        let mut event: Value = serde_json::from_str(&starting(ID)).unwrap();
+        event["id"] = format!("E-{index}").into();
+        event["data"]["padding"] = "a".repeat((1 << 20) - 1000).into();
+        server.post("/", event.to_string()).send().await.unwrap()
+    };
+    for index in 0..64 {
+        let answer = json_of(push(index).await).await;
+        assert_eq!(answer["outcome"], "following", "{index}: {answer}");
+    }
+    let before = server.peak_memory();
+    for index in 64..80 {
+        let answer = push(index).await;
+        assert_eq!(answer.status(), 503);
+        assert_eq!(json_of(answer).await["errorType"], "TooManyRequests");
+    }
+    let grown = server.peak_memory() - before;
+    assert!(grown < 8 << 10, "{grown} KiB");
+    let log = server.printed.text();
+    let warnings: Vec<_> = (log.lines())
+        .filter(|line| line.contains("no room to follow more"))
+        .collect();
+    let [warning] = warnings[..] else {
+        panic!("{warnings:?}");
+    };
     assert!(
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .await
-            .unwrap()
-            .success()
+        warning.contains("64 of 1000 events and 63 of 64 MiB"),
+        "{warning}"
     );
-    assert!(server.process.wait().await.unwrap().success());
-    assert_eq!(kept(), 2);
-    assert!(server.kept().contains(&"boot\nhost login: ".to_owned()));
+}
+
+/// Function Compute kills the process seconds after SIGTERM, and long before the following would end.
+#[tokio::test]
+async fn an_invocation_that_follows_is_answered_when_function_compute_ends_the_process() {
+    let mut server = function_compute(&[("FOLLOW_SECONDS", "50")]).await;
+    let answer = tokio::spawn(server.invoke(starting(ID)).send());
+    while server.simulator.answered().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    server.begin_to_end().await;
+    let (is_good, log) = server.ended().await;
+    assert!(is_good, "{log}");
+    let answer = answer.await.unwrap().expect("it is answered");
+    assert_eq!(answer.headers().get("x-fc-status"), None);
+    assert_eq!(json_of(answer).await["outcome"], "stored");
+    assert_eq!(server.kept().len(), 1);
+    assert!(log.contains("FC Invoke End RequestId"), "{log}");
 }
 
 #[tokio::test]

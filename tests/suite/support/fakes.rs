@@ -29,6 +29,8 @@ pub struct FleetState {
     pub call_time: Duration,
     /// Consoles of these are never answered.
     pub hanging: BTreeSet<InstanceId>,
+    /// By so many bytes a console is longer each time it is asked for.
+    pub grows_by: usize,
     /// ECS refuses every token of a page, as when it is too old.
     pub refuses_tokens: bool,
     /// The token of each page is that of the page itself.
@@ -47,6 +49,7 @@ impl Default for FleetState {
             pages: Vec::new(),
             call_time: Duration::from_millis(50),
             hanging: BTreeSet::new(),
+            grows_by: 0,
             refuses_tokens: false,
             repeats_token: false,
             asked: BTreeMap::new(),
@@ -86,12 +89,14 @@ impl ConsoleSource for FakeFleet {
         _: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
-        let hangs = {
+        let (hangs, grown) = {
             let mut state = self.state();
-            *state.asked.entry(instance_id.clone()).or_default() += 1;
+            let asked = state.asked.entry(instance_id.clone()).or_default();
+            *asked += 1;
+            let grown = "+".repeat(*asked * state.grows_by);
             state.calls += 1;
             state.most_calls = state.most_calls.max(state.calls);
-            state.hanging.contains(instance_id)
+            (state.hanging.contains(instance_id), grown)
         };
         if hangs {
             std::future::pending::<()>().await;
@@ -99,7 +104,7 @@ impl ConsoleSource for FakeFleet {
         self.call().await;
         self.state().calls -= 1;
         Ok(ConsoleOutput {
-            plain: format!("console of {instance_id}\n").into_bytes(),
+            plain: format!("console of {instance_id}\n{grown}").into_bytes(),
             last_update_time: "2024-03-22 10:00:00".into(),
             is_undecoded: false,
             request_id: String::new(),
@@ -151,6 +156,16 @@ pub struct MemoryStore {
     pub hangs: bool,
 }
 
+impl MemoryStore {
+    /// Records of this instance.
+    pub fn records(&self, instance_id: &InstanceId) -> usize {
+        let folder = format!("{instance_id}/");
+        let objects = self.objects.lock().unwrap();
+        let is_record = |key: &&String| key.starts_with(&folder) && key.ends_with(".log.gz");
+        objects.keys().filter(is_record).count()
+    }
+}
+
 impl Store for MemoryStore {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
         if self.hangs {
@@ -191,6 +206,7 @@ pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, M
         follow_budget: Duration::ZERO,
         follow_queue: None,
         ending: Default::default(),
+        room: Default::default(),
         clock: WallClock::Tokio {
             time: "2024-03-22T02:04:45Z".parse().unwrap(),
             instant: tokio::time::Instant::now(),

@@ -520,6 +520,7 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
             follow_budget: FOLLOW_BUDGET,
             follow_queue: None,
             ending: Default::default(),
+            room: Default::default(),
         },
         triggers: Triggers::default(),
         failed_events: FailedEvents::Platform,

@@ -9,6 +9,7 @@ use reqwest::RequestBuilder;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::printed::Printed;
 use super::*;
@@ -17,6 +18,8 @@ pub struct Server {
     pub process: Child,
     pub address: String,
     pub printed: Printed,
+    /// Its log lines that were not waited for yet.
+    pub log: UnboundedReceiver<String>,
     log_reader: Option<JoinHandle<()>>,
     pub http: reqwest::Client,
     pub simulator: Arc<Simulator>,
@@ -52,6 +55,7 @@ pub async fn start(own: &[(&str, &str)]) -> Server {
         address: format!("127.0.0.1:{port}"),
         process,
         printed,
+        log,
         log_reader: Some(log_reader),
         http: ecs_console_archiver::http::client(&Default::default()).unwrap(),
         simulator,
@@ -119,11 +123,27 @@ impl Server {
         number.parse().unwrap()
     }
 
-    /// Tells it to end, and waits until it has; whether it ended well, and its log.
-    pub async fn terminate(mut self) -> (bool, String) {
+    /// Waits for the next log line with this text in it.
+    pub async fn wait_for(&mut self, text: &str) {
+        while !self.log.recv().await.expect(text).contains(text) {}
+    }
+
+    /// Tells it to end, and waits until it begins to.
+    pub async fn begin_to_end(&mut self) {
         let id = self.process.id().unwrap().to_string();
         let told = Command::new("kill").args(["-TERM", &id]).status();
         assert!(told.await.unwrap().success());
+        self.wait_for("ending: ").await;
+    }
+
+    /// Tells it to end, and waits until it has; whether it ended well, and its log.
+    pub async fn terminate(mut self) -> (bool, String) {
+        self.begin_to_end().await;
+        self.ended().await
+    }
+
+    /// Waits until it has ended; whether it ended well, and its log.
+    pub async fn ended(&mut self) -> (bool, String) {
         let status = self.process.wait().await.unwrap();
         self.log_reader.take().unwrap().join().unwrap();
         (status.success(), self.printed.text())

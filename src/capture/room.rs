@@ -1,0 +1,141 @@
+//! Room in memory for what is followed. Its bounds hold over all senders together, because nobody
+//! limits how many of them there are.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::warn;
+
+/// Most events that are followed after their answers.
+pub const MAX_EVENTS: usize = 1000;
+/// Most bytes of their messages and of consoles that are not stored yet. ECS keeps 64 KiB or so of a
+/// console, so this is one of each event.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// The room of one process. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Room(Arc<Mutex<Used>>);
+
+#[derive(Debug, Default)]
+struct Used {
+    events: usize,
+    bytes: usize,
+    /// The log says that there is no room. It says so again only after half of it was free.
+    is_told: bool,
+}
+
+/// A part of the room. Dropping it frees that part.
+#[derive(Debug)]
+pub struct Place {
+    room: Room,
+    events: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// A place for one event. `None` if there is none, which the log tells.
+    pub fn for_event(&self) -> Option<Place> {
+        self.take(1, 0)
+    }
+
+    /// A place for a text or a console. `None` if there is none, which the log tells.
+    pub fn for_bytes(&self, bytes: usize) -> Option<Place> {
+        self.take(0, bytes)
+    }
+
+    fn take(&self, events: usize, bytes: usize) -> Option<Place> {
+        let mut used = self.used();
+        if events > MAX_EVENTS - used.events || bytes > MAX_BYTES - used.bytes {
+            if let Some(refusal) = used.refusal() {
+                warn!("{refusal}");
+            }
+            return None;
+        }
+        used.events += events;
+        used.bytes += bytes;
+        Some(Place {
+            room: self.clone(),
+            events,
+            bytes,
+        })
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        // A panic elsewhere leaves a value that is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Used {
+    /// What to log when there is no room, the first time.
+    fn refusal(&mut self) -> Option<String> {
+        let is_told = std::mem::replace(&mut self.is_told, true);
+        (!is_told).then(|| {
+            format!(
+                "no room to follow more: {} of {MAX_EVENTS} events and {} of {} MiB of memory are taken; further events get status 503 and must come again, further consoles are stored sooner. Set FOLLOW_QUEUE_URL, or run more receivers",
+                self.events,
+                self.bytes >> 20,
+                MAX_BYTES >> 20
+            )
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut used = self.room.used();
+        used.events -= self.events;
+        used.bytes -= self.bytes;
+        used.is_told &= used.events > MAX_EVENTS / 2 || used.bytes > MAX_BYTES / 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_bounded_and_comes_back() {
+        let room = Room::default();
+        let console = room.for_bytes(MAX_BYTES - 1).unwrap();
+        assert!(room.for_bytes(2).is_none());
+        assert!(room.for_bytes(usize::MAX).is_none());
+        let byte = room.for_bytes(1).unwrap();
+        drop(console);
+        assert!(room.clone().for_bytes(MAX_BYTES).is_none());
+        drop(byte);
+        assert!(room.for_bytes(MAX_BYTES).is_some());
+        let events: Vec<_> = (0..MAX_EVENTS).map_while(|_| room.for_event()).collect();
+        assert_eq!(events.len(), MAX_EVENTS);
+        assert!(room.for_event().is_none());
+        drop(events);
+        assert!(room.for_event().is_some());
+    }
+
+    #[test]
+    fn that_there_is_no_room_is_told_once_with_what_is_taken_and_what_helps() {
+        let room = Room::default();
+        let text = room.for_bytes(3 << 20).unwrap();
+        let mut events: Vec<_> = (0..MAX_EVENTS).map_while(|_| room.for_event()).collect();
+        let told = room.used().refusal().unwrap();
+        for part in ["1000 of 1000 events", "3 of 64 MiB", "FOLLOW_QUEUE_URL"] {
+            assert!(told.contains(part), "{told}");
+        }
+        // A place that comes and goes is not worth another line.
+        events.pop();
+        events.extend(room.for_event());
+        assert_eq!(room.used().refusal(), None);
+        events.truncate(MAX_EVENTS / 2);
+        assert!(room.used().refusal().is_some());
+        // Memory that is full is told, too, and half of it must be free before it is told again.
+        drop(events);
+        let console = room.for_bytes(MAX_BYTES / 2).unwrap();
+        assert!(room.for_bytes(MAX_BYTES / 2).is_none());
+        drop(text);
+        assert!(room.used().refusal().is_some());
+        let _more = room.for_bytes(1);
+        drop(room.for_bytes(1));
+        assert_eq!(room.used().refusal(), None);
+        drop(console);
+        assert!(room.used().refusal().is_some());
+    }
+}
