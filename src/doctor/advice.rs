@@ -1,4 +1,4 @@
-//! What to do about an error of each service, with the name of the setting. Pure.
+//! What to do about an error of each service. The advice names the setting. Pure.
 
 use url::Url;
 
@@ -11,14 +11,14 @@ use crate::source::ecs::response::codes::goes_on_from;
 use crate::store::bucket::{BucketConfig, Profile};
 use crate::store::{StoreError, folder_advice};
 
-/// What the archive was asked to do, for the permission it takes.
+/// What the archive was asked to do. It decides which permission is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// To store an object.
+    /// Store an object.
     Write,
-    /// To give an object out.
+    /// Read an object.
     Read,
-    /// To list objects.
+    /// List objects.
     List,
 }
 
@@ -71,7 +71,7 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
     }
 }
 
-/// What to do where there are no credentials: for Alibaba Cloud, or for AWS.
+/// What to do if there are no credentials for Alibaba Cloud, or for AWS.
 fn credentials(is_alibaba: bool) -> &'static str {
     if is_alibaba {
         "check the settings that credentials come from: ALIBABA_CLOUD_ACCESS_KEY_ID, \
@@ -81,14 +81,14 @@ fn credentials(is_alibaba: bool) -> &'static str {
     }
 }
 
-/// Whether it is a permission that ECS misses, and not a key.
+/// Whether ECS accepts the key, but a permission is missing.
 pub fn lacks_ecs_permission(error: &EcsError) -> bool {
     let words = ["NoPermission", "Forbidden", "AccessDenied"];
     matches!(error, EcsError::Denied { code, .. }
         if words.iter().any(|word| goes_on_from(code, word)) && !goes_on_from(code, "Forbidden.RiskControl"))
 }
 
-/// Whether the key itself is refused, or missing, which every request would meet.
+/// Whether the key is missing or refused, so that every other request would fail too.
 pub fn refuses_ecs_key(error: &EcsError) -> bool {
     match error {
         EcsError::Credentials(_) => true,
@@ -143,7 +143,7 @@ pub fn folder(error: &StoreError) -> String {
     }
 }
 
-/// Whether the key itself is refused, which every request would meet.
+/// Whether the key is refused, so that every other request would fail too.
 pub fn refuses_key(error: &StoreError) -> bool {
     match error {
         StoreError::Denied(refusal) | StoreError::Rejected(refusal) => matches!(
@@ -160,7 +160,7 @@ pub fn refuses_key(error: &StoreError) -> bool {
     }
 }
 
-/// Whether the bucket may be found under another address.
+/// Whether another address may work.
 pub fn may_be_the_address(error: &StoreError) -> bool {
     match error {
         StoreError::Unavailable(_) => true,
@@ -183,20 +183,20 @@ pub fn may_be_the_address(error: &StoreError) -> bool {
     }
 }
 
-/// Whether a name can be put before the endpoint's host.
+/// Whether a name can be put before the endpoint's host. It cannot before an IP address.
 pub fn has_name(bucket: &BucketConfig) -> bool {
     let endpoint = bucket.endpoint_url.as_deref().map(Url::parse);
     let is_number = matches!(&endpoint, Some(Ok(url)) if url.domain().is_none());
     !is_number && !bucket.bucket.contains(['.', '_'])
 }
 
-/// Whether it is a permission that the bucket misses, and not a key or an address.
+/// Whether the store accepts the key and the address, but a permission is missing.
 pub fn lacks_bucket_permission(error: &StoreError) -> bool {
     matches!(error, StoreError::Denied(refusal)
         if refusal.code == "AccessDenied" && !names_another_endpoint(refusal))
 }
 
-/// OSS says so under `AccessDenied` when the bucket is in another region.
+/// OSS answers `AccessDenied` with this text if the bucket is in another region.
 fn names_another_endpoint(refusal: &Refusal) -> bool {
     refusal.account.contains("specified endpoint")
 }
@@ -366,7 +366,7 @@ pub fn follow_queue(error: &QueueError, url: &Url) -> String {
     }
 }
 
-/// Host and port alone: an address may carry a password.
+/// Only host and port, because an address may contain a password.
 fn host_of(url: &Url) -> Option<String> {
     let host = url.host_str()?;
     Some(match url.port() {
@@ -375,7 +375,7 @@ fn host_of(url: &Url) -> Option<String> {
     })
 }
 
-/// `cause` is whatever the network said, or the service in place of an answer.
+/// `cause` is the network's message, or the service's message in place of an answer.
 fn unreachable(setting: &str, host: &str, cause: &str) -> String {
     if cause.contains("UnknownIssuer") {
         return format!(

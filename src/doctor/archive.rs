@@ -1,7 +1,8 @@
-//! The checks of the archive: whether it can be written, never replaces, can be read and listed.
+//! The checks of the archive: it can be written, it never replaces objects, it can be read and
+//! listed.
 //!
-//! Where one fails, the store is asked again in the other ways there are, and the advice names the
-//! one that works.
+//! If a check fails, the store is tried with other settings. The advice names the setting that
+//! works.
 
 use std::time::Duration;
 
@@ -25,10 +26,10 @@ const READ: &str = "archive: read";
 const LIST: &str = "archive: list";
 const CLOCK: &str = "archive: clock";
 
-/// The names of what is skipped where the archive's settings are wrong.
+/// Names of the checks that are skipped if the archive's settings are invalid.
 pub(super) const CHECKS: [&str; 4] = [WRITE, CREATE_ONLY, READ, LIST];
 
-/// Why a check is skipped where its key is refused: that is said once.
+/// Result of a check that is skipped because the key is refused. Only one check reports the key.
 const SAME_KEY: &str = "not tried: the key is refused, see archive: write";
 
 fn probe() -> Object {
@@ -39,7 +40,7 @@ fn probe() -> Object {
     }
 }
 
-/// All checks of an archive. `store_of` makes the store of an archive's settings.
+/// Runs all checks of an archive. `store_of` builds the store for given settings.
 pub(super) async fn examine(
     archive: &Archive,
     store_of: &StoreOf<'_>,
@@ -59,7 +60,7 @@ pub(super) async fn examine(
     checks
 }
 
-/// Makes the store of an archive's settings.
+/// Builds the store for given settings.
 type StoreOf<'a> = dyn Fn(Archive) -> ArchiveStore + 'a;
 
 struct Examined<'a> {
@@ -104,15 +105,15 @@ impl Examined<'_> {
     }
 
     async fn write(&self) -> Result<PutOutcome, StoreError> {
-        // A folder is not written to where the file is there, so it would tell nothing.
+        // A folder does not write a file that exists, so writing again would prove nothing.
         if matches!(self.archive, Archive::Directory(_)) {
             self.asked().delete(PROBE_KEY).await?;
         }
         self.asked().put_if_absent(PROBE_KEY, &probe()).await
     }
 
-    /// What the store says to a repetition, against what is configured. `first` is what it said to
-    /// the write before; where the probe was there already, that was the repetition.
+    /// Checks that a repeated write does not replace the object. `first` is the result of the write
+    /// before. If the probe existed already, that write was the repeated one.
     async fn create_only(&self, first: PutOutcome) -> Check {
         let config = match self.archive {
             Archive::Bucket(config) => config,
@@ -147,7 +148,7 @@ impl Examined<'_> {
         }
     }
 
-    /// Whether the store could do more than is asked of it.
+    /// Whether the store supports a condition although the profile is `basic`.
     async fn beyond_basic(&self, config: &BucketConfig) -> Check {
         let honoured = |by: &str, profile: Profile| {
             Check::ok(CREATE_ONLY, format!("{by} is honoured")).advise(format!(
@@ -196,7 +197,8 @@ impl Examined<'_> {
         }
     }
 
-    /// Whether the store tells that an object does not exist, which `basic` asks before each write.
+    /// Whether the store tells this key that an object does not exist. `basic` asks before each
+    /// write.
     async fn look_for_absent(&self) -> Check {
         match self.asked().get(ABSENT_KEY).await {
             Ok(_) => Check::ok(READ, "what was written is read back"),
@@ -232,7 +234,7 @@ impl Examined<'_> {
             return check;
         };
         if advice::lacks_bucket_permission(&error) || !is_written {
-            return check; // Or `write` says it.
+            return check; // `write` may have reported the cause.
         }
         match self.addressing(config).await {
             Some(advice) => check.advise(advice),
@@ -244,7 +246,7 @@ impl Examined<'_> {
         matches!(self.archive, Archive::Bucket(config) if config.profile == Profile::Basic)
     }
 
-    /// Who only writes need not read.
+    /// The result if reading is not allowed. The function itself need not read.
     fn not_reading(&self, name: &'static str, error: &StoreError, operation: Operation) -> Check {
         let failed = self.failed(name, error, operation);
         if !advice::lacks_bucket_permission(error) {
@@ -277,7 +279,7 @@ impl Examined<'_> {
         Check::new(name, Verdict::Failed, found).advise(advice)
     }
 
-    /// What makes a write succeed that fails as configured, found by trying.
+    /// Tries other settings after a failed write. Returns the advice for one that works.
     async fn mend(&self, error: &StoreError) -> Option<String> {
         let Archive::Bucket(config) = self.archive else {
             return None;
@@ -311,7 +313,7 @@ impl Examined<'_> {
                 encryption,
                 ..config.clone()
             };
-            // It is the encryption, if the same write is still denied without it.
+            // Encryption is the cause only if the same write is denied without it.
             if self.put_with(other).await.is_some() && self.put_with(config.clone()).await.is_none()
             {
                 let word = method.header_value(config.profile).unwrap_or_default();
@@ -324,8 +326,8 @@ impl Examined<'_> {
         None
     }
 
-    /// A listing tells the right address from those under which a store takes objects, too: one
-    /// that is the bucket's own takes the bucket's name for a part of the key.
+    /// Tries other addressing styles with a listing. A store may accept a write at a wrong address:
+    /// an address that is the bucket's own would take the bucket's name for a part of the key.
     async fn addressing(&self, config: &BucketConfig) -> Option<String> {
         for addressing in Addressing::ALL {
             let is_possible = match addressing {
@@ -358,7 +360,7 @@ impl Examined<'_> {
             if profile == config.profile || self.put_as(config, profile).await.is_none() {
                 continue;
             }
-            // One that is ignored is not honoured.
+            // A store that ignores the condition would replace the object.
             let again = self.put_as(config, profile).await;
             if profile == Profile::Basic || again == Some(PutOutcome::Exists) {
                 return Some(format!(
@@ -380,7 +382,7 @@ impl Examined<'_> {
         .await
     }
 
-    /// One attempt with other settings.
+    /// Makes one attempt with other settings.
     async fn put_with(&self, config: BucketConfig) -> Option<PutOutcome> {
         let store = (self.store_of)(Archive::Bucket(Box::new(config)));
         let probe = probe();

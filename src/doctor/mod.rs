@@ -1,8 +1,7 @@
-//! Checks of the whole set-up, against the services themselves: what is in order, what is not, and
-//! what to do about it.
+//! Checks a whole set-up against the services: what works, what does not, and what to do.
 //!
-//! Each check stands alone, so that one failure does not hide the others. This file and `archive`
-//! ask; [`advice`] knows what to do.
+//! The checks are independent, so that one failure does not hide others. This file and `archive`
+//! send the requests. [`advice`] says what to do.
 
 pub mod advice;
 mod archive;
@@ -25,48 +24,48 @@ use crate::source::ecs::endpoint::EcsEndpoint;
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource as _, Fleet as _, InstancesPage};
 
-/// Longest time of one request with its repetitions, however much the caller has.
+/// Longest time for one request with its retries, even if the caller has more time.
 pub const MAX_CHECK_TIME: Duration = Duration::from_secs(10);
 
-/// Key of the one object that is stored to see that it can be. Its bytes are always the same, so
-/// nothing is ever replaced by other bytes.
+/// Key of the only object that is stored, to check that writing works. Its bytes are always the
+/// same, so nothing is ever replaced by other bytes.
 pub const PROBE_KEY: &str = "doctor/probe.txt";
 
-/// A message the function takes for another product's event, and ignores.
+/// A message that the function ignores, because it looks like another product's event.
 pub const QUEUE_PROBE: &str = r#"{"source":"ecs-console-archiver","type":"doctor"}"#;
 
-/// Of the form of an instance's ID, and of none that ECS makes.
+/// A valid instance ID that ECS never assigns.
 const NO_INSTANCE: &str = "i-doctor0000000000000";
 
-/// From here on a clock is reported, though no service minds yet.
+/// A clock that differs by more than this is reported as a warning.
 const SKEW_TO_MEND: SignedDuration = SignedDuration::from_secs(60);
-/// ECS and S3 refuse times that are further off.
+/// ECS and S3 reject times that differ by more than this.
 const SKEW_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 
-/// What a check came to, from good to bad.
+/// The result of a check, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// In order.
+    /// Everything works.
     Ok,
-    /// Not tried, because something else is wrong, which has a check of its own.
+    /// Not tried, because of another problem. Another check reports that problem.
     Skipped,
-    /// What most set-ups need is there, and something does not work.
+    /// The essential part works, and something else does not.
     Warning,
-    /// Consoles are not kept as they should be.
+    /// Consoles would be lost.
     Failed,
 }
 
-/// A check and what came of it.
+/// One check with its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was checked; the same words in each version.
+    /// What was checked. The text stays the same between versions.
     pub name: &'static str,
-    /// What it came to.
+    /// The result.
     pub verdict: Verdict,
     /// What was found. It may quote a service.
     pub found: String,
-    /// What to do; `None` where there is nothing to do.
+    /// What to do. `None` if there is nothing to do.
     pub advice: Option<String>,
 }
 
@@ -97,9 +96,9 @@ impl Check {
 /// All checks, in the order of a capture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// The worst of the verdicts.
+    /// The worst result.
     pub verdict: Verdict,
-    /// Each check.
+    /// The checks.
     pub checks: Vec<Check>,
 }
 
@@ -113,7 +112,7 @@ impl Diagnosis {
         }
     }
 
-    /// Whether settings are wrong by themselves, whatever the services say.
+    /// Whether any setting is invalid or missing.
     pub fn settings_are_wrong(&self) -> bool {
         let mut checks = self.checks.iter();
         checks.any(|check| check.name == SETTINGS && check.verdict == Verdict::Failed)
@@ -128,12 +127,12 @@ const FOLLOW_QUEUE: &str = "follow queue";
 
 const SETTINGS_WRONG: &str = "not tried: its settings are wrong";
 
-/// Checks everything; what does not depend on each other, at once. `instance_id` is the instance
-/// whose console is asked for, or one that cannot exist. A request with its repetitions takes
-/// `time`, and at most [`MAX_CHECK_TIME`].
+/// Runs all checks. Independent ones run at the same time. `instance_id` is the instance whose
+/// console is requested. Without it, the check uses an ID that does not exist. A request with its
+/// retries takes at most `time`, and at most [`MAX_CHECK_TIME`].
 ///
 /// # Errors
-/// [`HttpSetupError`] when there is no TLS.
+/// [`HttpSetupError`] if the HTTP client cannot be built.
 pub async fn examine(
     parts: Sections,
     instance_id: Option<InstanceId>,
@@ -192,7 +191,7 @@ fn skipped(names: &[&'static str]) -> Vec<Check> {
     names.iter().map(skipped).collect()
 }
 
-/// One check for each problem, which names its setting and, mostly, says what is expected.
+/// One check for each problem with a setting. Most problems say what is expected.
 fn settings(problems: Result<(), ConfigError>, lacks_region: bool) -> Vec<Check> {
     let wrong = |found: &str| Check::new(SETTINGS, Verdict::Failed, found);
     let mut checks = Vec::new();
@@ -208,7 +207,7 @@ fn settings(problems: Result<(), ConfigError>, lacks_region: bool) -> Vec<Check>
         );
     }
     if lacks_region {
-        // The function can do without where its events name one; these checks cannot.
+        // The function needs no region if its events name one. These checks need one.
         checks.push(wrong("ALIBABA_CLOUD_REGION_ID: not set").advise(
             "give --region or set ALIBABA_CLOUD_REGION_ID, so that ECS can be asked, and events \
              that name no region can be served",
@@ -248,7 +247,7 @@ async fn examine_ecs(
         (ecs_instances(page, &client.endpoint, region_id), is_refused)
     };
     let (console, (instances, is_refused)) = tokio::join!(console, instances);
-    // Which credentials are refused is said once.
+    // Only one check reports that the credentials are refused.
     let instances = if is_refused && console.verdict == Verdict::Failed {
         Check::skipped(
             ECS_INSTANCES,
@@ -278,7 +277,7 @@ fn ecs_console(
             let bytes = output.plain.len();
             Check::ok(ECS_CONSOLE, format!("{bytes} bytes of {instance_id}"))
         }
-        // A policy may allow other instances only, so that a real one was to be asked for.
+        // The policy may allow other instances only, so an existing instance is needed as proof.
         Err(EcsError::NoConsole {
             code,
             reason: NoConsole::NotFound,
@@ -290,7 +289,7 @@ fn ecs_console(
                  proven by an instance that is there",
             )
         }
-        // ECS looks at the key, the signature and the permission before the instance.
+        // ECS checks the key, the signature and the permission before the instance.
         Err(EcsError::NoConsole { code, reason, .. }) => {
             let found = format!("ECS takes the key and the signature, and answers {code}");
             let check = Check::ok(ECS_CONSOLE, found);
@@ -333,7 +332,7 @@ fn ecs_failed(
     Check::new(name, Verdict::Failed, account_of(error)).advise(advice)
 }
 
-/// The error without the advice in it.
+/// The error without its advice.
 fn account_of(error: &EcsError) -> String {
     match error {
         EcsError::Denied {
@@ -352,7 +351,7 @@ async fn examine_queue(queue: &Queue, url: &url::Url, time: Duration) -> Check {
     }
 }
 
-/// Requests are signed anew by the service's clock, so this machine's is reported and no more.
+/// The check only reports the difference, because requests are signed again by the service's clock.
 fn clock(name: &'static str, service: &str, clock: &Clock) -> Check {
     let Some(ahead) = clock.last_seen_ahead() else {
         return Check::skipped(name, "not known: no answer told the time");

@@ -1,4 +1,4 @@
-//! How the simulator fails when it is told to.
+//! The faults that the simulator can be told to make.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,18 +10,18 @@ use hyper::header::{HeaderValue, LOCATION};
 use super::{Answer, Body, Broken, Refusal};
 use crate::simulator::verify::Format;
 
-/// One way to fail one request.
+/// One way in which one request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// None: this request is answered, and the next fault is for a later one.
+    /// No fault: this request succeeds, and the next fault is for a later one.
     None,
     /// 429 `Throttling`, with `x-acs-retry-after`.
     Throttle,
     /// 503 `ServiceUnavailable`.
     Fail,
-    /// No answer at all; the connection stays open.
+    /// No answer. The connection stays open.
     Stall,
-    /// Half of the body, then the connection ends.
+    /// Half of the body, and then the connection closes.
     Truncate,
     /// 200 with a web page.
     Garbage,
@@ -33,13 +33,13 @@ pub enum Fault {
     BrokenJson,
     /// 403 `InvalidSecurityToken.Expired`.
     ExpireToken,
-    /// The right answer, in many small pieces.
+    /// The correct answer, in many small pieces.
     SlowBody,
-    /// The right answer, said to be a web page.
+    /// The correct answer, with the content type of a web page.
     WrongContentType,
-    /// The head of the right answer and half of its body, in chunks that do not end.
+    /// The head of the correct answer and half of its body, in chunks without an end.
     CutChunk,
-    /// 307 to another path of this host, as a captive portal answers.
+    /// 307 to another path of this host, as a captive portal sends it.
     Redirect,
 }
 
@@ -60,14 +60,14 @@ const NAMES: [(&str, Fault); 14] = [
     ("redirect", Fault::Redirect),
 ];
 
-/// A fault and how often: `throttle` or `throttle*3`.
+/// A fault, and how many requests it affects: `throttle` or `throttle*3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultPlan {
     fault: Fault,
     count: usize,
 }
 
-/// A word that is no fault.
+/// The text is not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected one of {}, with or without a count as in throttle*3",
@@ -118,12 +118,12 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Whether the whole answer comes all the same.
+    /// Whether the client still gets the whole correct answer.
     pub(super) fn is_harmless(self) -> bool {
         matches!(self, Self::None | Self::SlowBody | Self::WrongContentType)
     }
 
-    /// Fails a request that would have had `whole` as its answer.
+    /// Makes a request fail whose correct answer is `whole`.
     pub(super) async fn answer(
         self,
         mut whole: Answer,
@@ -159,7 +159,7 @@ impl Fault {
                 whole.body = br#"{"RequestId":"R","ConsoleOutput":"!!! not Base64 !!!"}"#.to_vec();
             }
             Self::Reset => {
-                // With no time to linger, closing the socket resets the connection.
+                // Without time to linger, closing the socket resets the connection.
                 let _ = socket.set_linger(Some(Duration::ZERO));
                 return Err(Broken);
             }

@@ -1,10 +1,11 @@
-//! A guest, what it writes and when, and ECS's cache of its console. Time is passed in.
+//! A guest that writes to its console over time, and ECS's cache of that console. The caller passes
+//! in the time.
 //!
-//! The cache does as people see it who poll it: it "lags the guest by a minute or so", it is "a
-//! bounded tail", and an instance that is stopped has none (405 `IncorrectInstanceStatus`, as the
-//! API reference says). Whether a restart clears the console, and whether a stop makes the cache
-//! catch up at once ("the console output for the last start, restart or shutdown is cached"), no
-//! source says, so both can be had.
+//! The cache behaves as people who poll it describe it: it "lags the guest by a minute or so", and
+//! it is "a bounded tail". A stopped instance has none (405 `IncorrectInstanceStatus`, as the API
+//! reference says). No source says whether a restart clears the console. No source says either
+//! whether a stop updates the cache at once ("the console output for the last start, restart or
+//! shutdown is cached"). So the simulator can do both.
 
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use jiff::Timestamp;
 
 use super::{Console, beijing_time};
 
-/// A guest, and how ECS caches its console.
+/// A guest, and ECS's cache of its console.
 #[derive(Debug, Clone)]
 pub struct Guest {
-    /// What happens, by time since the guest's beginning.
+    /// What happens, by time since the guest started.
     timeline: Vec<(Duration, Happening)>,
     cache: Cache,
 }
@@ -23,42 +24,42 @@ pub struct Guest {
 /// How ECS caches a console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
-    /// How far it is behind the guest.
+    /// How far the cache is behind the guest.
     pub lag: Duration,
-    /// How many bytes of the end the cache has.
+    /// How many bytes from the end of the console the cache keeps.
     pub ring_bytes: usize,
-    /// A stop makes the cache catch up at once.
+    /// Whether a stop updates the cache at once.
     pub flushes_at_stop: bool,
-    /// What `LastUpdateTime` says.
+    /// What `LastUpdateTime` means.
     pub reports: Reports,
 }
 
-/// What a guest or its instance does at a moment.
+/// Something that happens to a guest or its instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Happening {
     /// The guest writes these bytes.
     Writes(Vec<u8>),
-    /// The console is empty from now on.
+    /// The console is cleared.
     Clears,
-    /// The instance is stopped.
+    /// The instance stops.
     Stops,
-    /// The instance is no longer stopped.
+    /// The instance runs again.
     Starts,
 }
 
-/// What `LastUpdateTime` says; the documents disagree.
+/// What `LastUpdateTime` means. The documents disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reports {
-    /// When the guest last wrote of what is cached.
+    /// When the guest last wrote something that is in the cache.
     LastWrite,
-    /// When the console was last cleared, or the guest began.
+    /// When the console was last cleared, or the guest started.
     LastStart,
-    /// Nothing: it is missing.
+    /// It is missing.
     Nothing,
 }
 
 impl Cache {
-    /// One that lags by this and has everything.
+    /// A cache with this lag that keeps everything.
     pub fn lagging(lag: Duration) -> Self {
         Self {
             lag,
@@ -70,7 +71,7 @@ impl Cache {
 }
 
 impl Guest {
-    /// A guest that writes nothing yet.
+    /// A guest that has written nothing yet.
     pub fn new(cache: Cache) -> Self {
         Self {
             timeline: Vec::new(),
@@ -78,22 +79,22 @@ impl Guest {
         }
     }
 
-    /// It writes this, so long after its beginning.
+    /// Writes these bytes, at this time after the guest started.
     pub fn writes(self, at: Duration, plain: impl Into<Vec<u8>>) -> Self {
         self.with(at, Happening::Writes(plain.into()))
     }
 
-    /// Its console is empty from then on.
+    /// Clears the console at this time.
     pub fn clears(self, at: Duration) -> Self {
         self.with(at, Happening::Clears)
     }
 
-    /// Its instance is stopped from then on.
+    /// Stops the instance at this time.
     pub fn stops(self, at: Duration) -> Self {
         self.with(at, Happening::Stops)
     }
 
-    /// Its instance is no longer stopped.
+    /// Runs the instance again at this time.
     pub fn starts(self, at: Duration) -> Self {
         self.with(at, Happening::Starts)
     }
@@ -104,7 +105,7 @@ impl Guest {
         self
     }
 
-    /// What ECS answers `now` after the guest's beginning, which was at `began_at`.
+    /// What ECS answers at `now`, the time since the guest started. It started at `began_at`.
     pub fn answer(&self, now: Duration, began_at: Timestamp) -> Console {
         let mut is_stopped = false;
         let mut cached_to = now.saturating_sub(self.cache.lag);
@@ -125,7 +126,7 @@ impl Guest {
             };
         }
         let (mut plain, mut written_at, mut started_at) = (Vec::new(), None, Duration::ZERO);
-        // What the guest writes at its beginning was always there.
+        // What the guest writes at its start is always in the cache.
         for (at, happening) in self.until(cached_to) {
             match happening {
                 Happening::Writes(bytes) => {
@@ -152,7 +153,7 @@ impl Guest {
         }
     }
 
-    /// What happened until then.
+    /// What happened up to this time.
     fn until(&self, now: Duration) -> impl Iterator<Item = (Duration, &Happening)> {
         let past = self.timeline.iter().take_while(move |(at, _)| *at <= now);
         past.map(|(at, happening)| (*at, happening))

@@ -1,5 +1,6 @@
-//! An ECS API on loopback: it verifies signatures, times and nonces, serves consoles from a
-//! folder, and fails as it is told to. For trying the product with no account, and for its tests.
+//! An ECS API on loopback. It verifies signatures, times and nonces, serves consoles from a folder,
+//! and makes the faults that it is told to. It is used to try the program without an account, and
+//! in its tests.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::convert::Infallible;
@@ -42,24 +43,24 @@ use crate::model::ids::{AccountId, InstanceId, RegionId};
 /// What the simulator serves, and to whom.
 #[derive(Debug, Clone)]
 pub struct SimulatorConfig {
-    /// Where it listens; port 0 takes a free one.
+    /// Address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// A folder with a file `{instance_id}.log` for each console, whose modification time becomes
-    /// its `LastUpdateTime`; or `{instance_id}.error` with a status and a code, such as
-    /// `405 NotSupported`; or `{instance_id}.answer` with the body of an answer as it is.
+    /// A folder. A file `{instance_id}.log` is a console, and its modification time becomes
+    /// `LastUpdateTime`. A file `{instance_id}.error` has a status and a code, such as `405
+    /// NotSupported`. A file `{instance_id}.answer` is the raw body of an answer.
     pub consoles: Option<PathBuf>,
-    /// The one key that is known. With a token, requests must carry it.
+    /// The only valid key. If it has a token, requests must have it too.
     pub credentials: Credentials,
 }
 
-/// What is cached for an instance.
+/// What ECS has for an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Console {
-    /// An output.
+    /// A console output.
     Output {
         /// The bytes.
         plain: Vec<u8>,
-        /// `LastUpdateTime`; `None` leaves it out of the answer.
+        /// `LastUpdateTime`. `None` omits it from the answer.
         last_update_time: Option<String>,
     },
     /// An error of the API.
@@ -69,8 +70,7 @@ pub enum Console {
         /// Error code.
         code: String,
     },
-    /// An answer as it is: a console that is not encoded as the documents say, or the page of a
-    /// gateway.
+    /// A raw answer: a console that is not encoded as documented, or the page of a gateway.
     Answer {
         /// HTTP status.
         status: u16,
@@ -79,19 +79,19 @@ pub enum Console {
     },
 }
 
-/// Of a slow answer: its pieces, and the pause before each.
+/// Number of pieces of a slow answer. There is a pause before each.
 const SLOW_PIECES: usize = 50;
 const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
 /// Longest body of a request: a form with a token.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// The region of instances that were given no other.
+/// The region of instances that have no other.
 const REGION: &str = "cn-hangzhou";
-/// The account of the key that is known, and of sessions that are no role's.
+/// The account of the key, and of sessions without a role.
 pub const ACCOUNT: &str = "1690700000000030";
 
-/// A simulator that runs until it is dropped.
+/// A simulator. It runs until it is dropped.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
@@ -108,23 +108,23 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     consoles: BTreeMap<InstanceId, VecDeque<Console>>,
-    /// Guests, and when each began.
+    /// Guests, with the time at which each started.
     guests: BTreeMap<InstanceId, (Guest, Timestamp)>,
-    /// How long ago guests began, where that is not by this machine's clock.
+    /// Time since the guests started, if it does not follow this machine's clock.
     guest_time: Option<Duration>,
-    /// Of instances that are not in [`REGION`].
+    /// Regions of the instances that are not in [`REGION`].
     regions: BTreeMap<InstanceId, RegionId>,
-    /// The accounts of instances. Those that are not here are in every account.
+    /// Accounts of the instances. Instances that are not here exist in every account.
     accounts: BTreeMap<InstanceId, AccountId>,
-    /// The accounts of keys that are not of [`ACCOUNT`], by their IDs.
+    /// Accounts of the keys that are not of [`ACCOUNT`], by the ID of the key.
     key_accounts: BTreeMap<String, AccountId>,
-    /// Roles that were assumed.
+    /// The roles that were assumed.
     assumed: Vec<AssumedRole>,
-    /// Most instances in a page of a listing, where that is less than a request asks for.
+    /// Largest number of instances in a page, if it is smaller than requested.
     page_size: Option<usize>,
-    /// Keys that were given out for a while.
+    /// Temporary keys that were issued.
     sessions: Vec<Expiring>,
-    /// OIDC tokens that are taken for a role.
+    /// OIDC tokens that are accepted for a role.
     oidc_tokens: HashSet<String>,
     faults: VecDeque<Fault>,
     nonces: HashSet<String>,
@@ -153,26 +153,26 @@ impl State {
 pub struct AssumedRole {
     /// `acs:ram::{account}:role/{name}`.
     pub arn: String,
-    /// Whether a policy narrows the session.
+    /// Whether a session policy restricts the session.
     pub has_policy: bool,
 }
 
-/// A request that was answered, or left without an answer.
+/// A request, and how it was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// What it called; empty where that could not be verified.
+    /// Its operation. Empty if the request could not be verified.
     pub action: String,
-    /// The instance it asked for; empty where it named none.
+    /// The instance in the request. Empty if there is none.
     pub instance_id: String,
     /// The status, the error code or the fault.
     pub answer: String,
 }
 
 impl Simulator {
-    /// Starts to listen.
+    /// Starts the simulator.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// If it cannot listen on the address.
     pub async fn start(config: SimulatorConfig) -> std::io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
@@ -188,19 +188,18 @@ impl Simulator {
         })
     }
 
-    /// What `ECS_ENDPOINT_URL` is set to.
+    /// The value for `ECS_ENDPOINT_URL`.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Caches this for an instance, in place of what the folder has.
+    /// Sets the console of an instance. It replaces the file in the folder.
     pub fn set_console(&self, instance_id: &InstanceId, console: Console) {
         self.set_consoles(instance_id, [console]);
     }
 
-    /// The same, one after the other: each answer takes the next, and the last one stays. That is
-    /// for counting captures; no cache of ECS does so, and [`set_guest`](Self::set_guest) does as it
-    /// does.
+    /// Sets several consoles. Each answer uses the next one, and the last one stays. Use it to
+    /// count captures. ECS's cache does not behave like this; [`set_guest`](Self::set_guest) does.
     pub fn set_consoles(
         &self,
         instance_id: &InstanceId,
@@ -211,29 +210,29 @@ impl Simulator {
         state.consoles.insert(instance_id.clone(), consoles);
     }
 
-    /// Runs this guest on an instance from now on, in place of what else there is for it.
+    /// Starts a guest on an instance now. It replaces any other console of the instance.
     pub fn set_guest(&self, instance_id: &InstanceId, guest: Guest) {
         self.set_guest_that_began(instance_id, guest, Timestamp::now());
     }
 
-    /// The same, where it began at this moment.
+    /// Like [`set_guest`](Self::set_guest), for a guest that started at this time.
     pub fn set_guest_that_began(&self, id: &InstanceId, guest: Guest, began_at: Timestamp) {
         let mut state = self.shared.state();
         state.guests.insert(id.clone(), (guest, began_at));
     }
 
-    /// Stops the clock of all guests so long after they began.
+    /// Stops the clock of all guests at this time after they started.
     pub fn set_guest_time(&self, since_beginning: Duration) {
         self.shared.state().guest_time = Some(since_beginning);
     }
 
-    /// Moves an instance to another region. Its console is given out in every region.
+    /// Moves an instance to another region. Its console is still returned in every region.
     pub fn set_region(&self, instance_id: &InstanceId, region_id: &RegionId) {
         let mut state = self.shared.state();
         state.regions.insert(instance_id.clone(), region_id.clone());
     }
 
-    /// Moves an instance to an account. Keys of others do not find it there.
+    /// Moves an instance to an account. Keys of other accounts do not find it.
     pub fn set_account(&self, instance_id: &InstanceId, account_id: &AccountId) {
         let mut state = self.shared.state();
         let moved = (instance_id.clone(), account_id.clone());
@@ -245,49 +244,49 @@ impl Simulator {
         self.shared.state().assumed.clone()
     }
 
-    /// Lists at most so many instances in a page.
+    /// Limits the number of instances in a page.
     pub fn set_page_size(&self, instances: usize) {
         self.shared.state().page_size = Some(instances);
     }
 
-    /// Gives out keys that are good for `life`, as a role's; they are known from then on.
+    /// Issues temporary keys that expire after `life`, as for a role.
     pub fn open_session(&self, life: SignedDuration) -> Expiring {
         self.shared.open_session(life)
     }
 
-    /// Ends every session that is open.
+    /// Expires all temporary keys.
     pub fn end_sessions(&self) {
         for session in &mut self.shared.state().sessions {
             session.expires_at = Some(Timestamp::UNIX_EPOCH);
         }
     }
 
-    /// Forgets every session that is open, as after a change of the role.
+    /// Makes all temporary keys unknown, as after a change of the role.
     pub fn revoke_sessions(&self) {
         self.shared.state().sessions.clear();
     }
 
-    /// Takes this OIDC token for any role from now on.
+    /// Accepts this OIDC token for any role.
     pub fn trust_oidc_token(&self, token: &str) {
         self.shared.state().oidc_tokens.insert(token.to_owned());
     }
 
-    /// Adds faults; each request meets one, in this order.
+    /// Adds faults. Each request takes the next one.
     pub fn plan_faults(&self, plan: &FaultPlan) {
         self.shared.state().faults.extend(plan.faults());
     }
 
-    /// Forgets the faults that were not met yet.
+    /// Removes the faults that are left.
     pub fn clear_faults(&self) {
         self.shared.state().faults.clear();
     }
 
-    /// Sets the simulator's clock so much ahead of this machine's.
+    /// Sets the simulator's clock ahead of this machine's.
     pub fn set_clock_ahead(&self, ahead: SignedDuration) {
         self.shared.state().clock_ahead = ahead;
     }
 
-    /// What was answered, in order.
+    /// The answers so far, in order.
     pub fn answered(&self) -> Vec<Answered> {
         self.shared.state().answered.clone()
     }
@@ -305,7 +304,7 @@ impl Shared {
     }
 }
 
-/// How long a role's keys are good.
+/// Lifetime of a role's keys.
 const SESSION_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
 impl Shared {
@@ -322,7 +321,7 @@ impl Shared {
         session
     }
 
-    /// STS takes an OIDC token without any signature.
+    /// STS accepts an OIDC token without a signature.
     fn assume_role_with_oidc(&self, form: &[u8]) -> Answer {
         let form: BTreeMap<String, String> =
             url::form_urlencoded::parse(form).into_owned().collect();
@@ -338,14 +337,14 @@ impl Shared {
         self.role_session(&form["RoleArn"], has("Policy"))
     }
 
-    /// The account a key is of: a role's session of the role's, any other of [`ACCOUNT`].
+    /// The account of a key: for the session of a role, the role's account; otherwise [`ACCOUNT`].
     fn account_of(&self, access_key_id: &str) -> String {
         let state = self.state();
         let account_id = state.key_accounts.get(access_key_id);
         account_id.map_or(ACCOUNT, AccountId::as_str).to_owned()
     }
 
-    /// As "GetCallerIdentity" of STS's reference has it.
+    /// Answers like STS (reference of "GetCallerIdentity").
     fn identity(&self, access_key_id: &str) -> Answer {
         let account_id = self.account_of(access_key_id);
         Answer::json(&json!({
@@ -390,7 +389,7 @@ impl Shared {
 }
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new(); // Ends its connections when the server ends.
+    let mut connections = JoinSet::new(); // Closes its connections when the server ends.
     while let Ok((stream, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
         connections.spawn(serve_connection(stream, shared.clone()));
@@ -398,7 +397,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
-    // A second handle on the socket, so that a fault can make its closing a reset.
+    // A second handle of the socket, so that a fault can reset it.
     let Ok((stream, socket)) = stream.into_std().and_then(|stream| {
         let socket = socket2::Socket::from(stream.try_clone()?);
         Ok((TcpStream::from_std(stream)?, Arc::new(socket)))
@@ -409,7 +408,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
         let (shared, socket) = (shared.clone(), socket.clone());
         async move { shared.answer(request, &socket).await }
     });
-    // A client that goes away, and every fault that breaks the connection, ends here.
+    // A client that disconnects, and every fault that breaks the connection, ends here.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -417,7 +416,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
 
 type Body = BoxBody<Bytes, Broken>;
 
-/// Ends a connection without a whole answer.
+/// Closes a connection before the answer is complete.
 #[derive(Debug, thiserror::Error)]
 #[error("broken off as told")]
 struct Broken;
@@ -486,7 +485,7 @@ impl Shared {
         });
     }
 
-    /// `takes`: of consoles one after the other, this one is done with.
+    /// `takes`: removes this console from several that are set in sequence.
     fn whole(&self, call: &ApiCall, takes: bool) -> Answer {
         if !self.state().nonces.insert(call.nonce.clone()) {
             return Refusal::new(400, "SignatureNonceUsed", call.format).answer();
@@ -521,7 +520,7 @@ impl Shared {
         let Ok(instance_id) = InstanceId::parse(instance_id) else {
             return Refusal::new(404, "InvalidParameter", format).answer();
         };
-        // ECS does not say that an instance is another account's.
+        // ECS does not say that an instance belongs to another account.
         let owner = self.state().accounts.get(&instance_id).cloned();
         if owner.is_some_and(|owner| owner.as_str() != account_id) {
             return Refusal::new(404, "InvalidInstanceId.NotFound", format).answer();
@@ -620,7 +619,7 @@ impl Shared {
     }
 }
 
-/// As the newest sources describe `LastUpdateTime`: UTC+8 and no word of it.
+/// `LastUpdateTime` as in the newest documents: UTC+8, without a zone.
 fn beijing_time(time: Timestamp) -> String {
     Offset::constant(8)
         .to_datetime(time)
@@ -628,7 +627,7 @@ fn beijing_time(time: Timestamp) -> String {
         .to_string()
 }
 
-/// An answer of the API, whole.
+/// A complete answer of the API.
 struct Answer {
     status: u16,
     code: String,
@@ -702,7 +701,7 @@ impl Answer {
         head.body(body.boxed()).unwrap_or_default_body()
     }
 
-    /// The whole body, in pieces with a pause before each.
+    /// Sends the body in pieces, with a pause before each.
     fn into_slow_response(self) -> Response<Body> {
         let head = self.head().header("content-length", self.body.len());
         let piece_bytes = self.body.len().div_ceil(SLOW_PIECES).max(1);
@@ -719,7 +718,7 @@ impl Answer {
             .unwrap_or_default_body()
     }
 
-    /// Only half of the body comes, although the head promises it all or the chunks go on.
+    /// Sends half of the body. Either the head announces all of it, or the chunks have no end.
     fn into_half_response(self, is_promised: bool) -> Response<Body> {
         let mut head = self.head();
         if is_promised {
@@ -732,7 +731,7 @@ impl Answer {
     }
 }
 
-/// A response whose parts are all valid here, whatever the types can express.
+/// Every response here is valid, but the types cannot express that.
 trait OrDefaultBody {
     fn unwrap_or_default_body(self) -> Response<Body>;
 }
@@ -751,7 +750,7 @@ impl OrDefaultBody for hyper::http::Result<Response<Body>> {
 
 fn request_id() -> String {
     let mut bytes = [0; 16];
-    // An ID in an answer for people to look at: zeros would do, too.
+    // The ID is only shown to people, so zeros would do too.
     let _ = getrandom::fill(&mut bytes);
     hex::encode_upper(bytes)
 }

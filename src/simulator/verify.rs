@@ -1,7 +1,7 @@
-//! A request as it came over the wire → a verified call, or the refusal ECS would send.
+//! A request from the network → a verified call, or the error that ECS would return.
 //!
-//! All that is verified is read from the request itself: its query, the headers it says are
-//! signed, the host it was sent to.
+//! The check uses only the request itself: its query, the headers that it declares as signed, and
+//! its host.
 
 use hyper::Request;
 use jiff::{SignedDuration, Timestamp};
@@ -13,10 +13,10 @@ use crate::alibaba::signature::{Parameter, acs3, canonical_query, sha256_hex, v1
 use crate::credentials::Expiring;
 use crate::model::credentials::Credentials;
 
-/// Most that a request's time may differ from the simulator's.
+/// Most difference between a request's time and the simulator's clock.
 const MAX_SKEW: SignedDuration = SignedDuration::from_mins(15);
 
-/// The form of an answer.
+/// Format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
@@ -32,17 +32,17 @@ impl Format {
     }
 }
 
-/// A call whose signature and time are good.
+/// A call with a valid signature and time.
 #[derive(Debug, Clone)]
 pub(super) struct ApiCall {
     pub(super) action: Action,
-    /// Of the key that signed it.
+    /// ID of the key that signed it.
     pub(super) access_key_id: String,
     pub(super) nonce: String,
     pub(super) format: Format,
 }
 
-/// What is called, with its parameters.
+/// The operation, with its parameters.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
     GetInstanceConsoleOutput {
@@ -111,7 +111,7 @@ impl Action {
         }
     }
 
-    /// The instance that is asked for; empty where none is.
+    /// The instance in the call. Empty if there is none.
     pub(super) fn instance_id(&self) -> &str {
         match self {
             Self::GetInstanceConsoleOutput { instance_id } => instance_id,
@@ -172,8 +172,8 @@ struct Claims {
     format: Format,
 }
 
-/// Verifies everything but the nonce's being new. `known` are the keys that are known, those of
-/// sessions with their end.
+/// Verifies everything except that the nonce is new. `known` are the valid keys, with the
+/// expiration of temporary ones.
 pub(super) fn call<B>(
     request: &Request<B>,
     known: &[Expiring],
@@ -189,7 +189,7 @@ pub(super) fn call<B>(
         let in_header = authorization.is_some_and(|text| text.contains(&format!("={id},")));
         in_header || find(&query, "AccessKeyId").as_deref() == Some(id)
     };
-    // Of an unknown key the first one's signature is as wrong as any.
+    // The key is unknown, so the signature cannot match whichever key is used.
     let named = known.iter().find(is_named).or(known.first());
     let Some(Expiring {
         credentials,
@@ -261,7 +261,7 @@ fn acs3_claims<B>(
         .map(|name| Some((name.to_owned(), header(request, name)?.to_owned())))
         .collect::<Option<_>>()
         .ok_or_else(incomplete)?;
-    // Host, content type and every header of the service must be among the signed.
+    // The host, the content type and every header of the service must be signed.
     let must = |name: &str| name == "host" || name == "content-type" || name.starts_with("x-acs-");
     let all_signed = request.headers().keys().all(|name| {
         !must(name.as_str()) || signed.iter().any(|(signed, _)| signed == name.as_str())
@@ -300,7 +300,7 @@ fn v1_claims<B>(
 ) -> Result<Claims, Refusal> {
     let format = match find(query, "Format") {
         Some(format) if format.eq_ignore_ascii_case("json") => Format::Json,
-        _ => Format::Xml, // The API's default.
+        _ => Format::Xml, // XML is the API's default.
     };
     let value = |name: &str| find(query, name).ok_or(Refusal::new(400, "MissingParameter", format));
     let unsigned: Vec<_> = query
