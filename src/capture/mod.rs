@@ -112,7 +112,7 @@ pub enum CaptureError {
     NoRegion,
     /// A sweep did nothing yet, and ECS lists neither the region it continues in nor a later one.
     #[error(
-        "the sweep goes on in {0}, and ECS lists neither it nor a region after it: begin the sweep anew"
+        "the sweep continues in {0}, but ECS lists neither this region nor a later one: start the sweep again"
     )]
     RegionGone(RegionId),
     /// ECS gave neither a console output nor a final reason.

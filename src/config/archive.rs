@@ -45,7 +45,7 @@ fn not_an_address(text: &str, error: url::ParseError) -> String {
     match Url::from_file_path(text) {
         Ok(folder) if is_path => format!("{text:?} has no scheme; write {folder} for this folder"),
         _ if is_path => format!("{text:?} has no scheme; {ARCHIVE_FORMS}, with the whole path"),
-        _ => format!("{text:?} is no address ({error}); {ARCHIVE_FORMS}"),
+        _ => format!("{text:?} is not an address ({error}); {ARCHIVE_FORMS}"),
     }
 }
 

@@ -53,13 +53,13 @@ fn contradictions(
         } else {
             "WEBHOOK_URL"
         };
-        let why =
-            format!("true lets anybody push, and {other} asks for a proof; unset one of them");
+        let why = format!(
+            "true accepts pushes from anyone, and {other} requires proof; unset one of them"
+        );
         return problems.note("WEBHOOK_ALLOW_UNSIGNED", Err(why));
     }
     if names_accounts && !has_url {
-        let why =
-            "only signed pushes say for sure which account they are from; set WEBHOOK_URL, too";
+        let why = "only the accounts of signed pushes can be checked; set WEBHOOK_URL, too";
         return problems.note("WEBHOOK_ACCOUNTS", Err(why));
     }
     if has_url && !has_token && policy.accounts.is_empty() {
@@ -102,8 +102,8 @@ fn webhook_tokens(text: &str) -> Result<Vec<Secret>, &'static str> {
         .any(|token| token.trim() != *token || token.chars().any(char::is_control))
     {
         return Err(
-            "a token has white space around it or a control character in it, so no \
-                    header can have it",
+            "a token has white space around it or a control character in it, which no \
+             header can carry",
         );
     }
     Ok(tokens.into_iter().map(Secret::new).collect())
@@ -179,7 +179,7 @@ impl Host {
             };
         }
         let host = if let Some(text) = environment.get("LISTEN_ADDR") {
-            let why = format!("{text:?} is no address and port such as 0.0.0.0:8080");
+            let why = format!("{text:?} is not an address and port such as 0.0.0.0:8080");
             let listen = problems.note("LISTEN_ADDR", text.parse().map_err(|_| why));
             listen.map(|listen| Self::Webhook { listen })
         } else if environment.is_function_compute() {
@@ -189,7 +189,7 @@ impl Host {
             let port = match port {
                 None => Some(FC_PORT),
                 Some((name, text)) => {
-                    let why = format!("{text:?} is no port");
+                    let why = format!("{text:?} is not a port");
                     problems.note(name, text.parse().map_err(|_| why))
                 }
             };
@@ -208,7 +208,7 @@ impl Host {
 fn lambda(address: &str, environment: &Environment, problems: &mut Problems) {
     let uri = address.parse::<http::Uri>().ok();
     let has_authority = uri.is_some_and(|uri| uri.authority().is_some());
-    let why = format!("{address:?} is no address such as 127.0.0.1:9001; AWS Lambda sets it");
+    let why = format!("{address:?} is not an address such as 127.0.0.1:9001; AWS Lambda sets it");
     problems.note(
         "AWS_LAMBDA_RUNTIME_API",
         has_authority.then_some(()).ok_or(why),
@@ -218,7 +218,7 @@ fn lambda(address: &str, environment: &Environment, problems: &mut Problems) {
     problems.required(environment, "AWS_LAMBDA_FUNCTION_VERSION", set);
     let name = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
     if let Some(text) = problems.required(environment, name, set) {
-        let why = format!("{text:?} is no number of MiB; AWS Lambda sets it");
+        let why = format!("{text:?} is not a number of MiB; AWS Lambda sets it");
         problems.note(name, text.parse::<i32>().map_err(|_| why));
     }
 }

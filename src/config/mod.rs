@@ -464,7 +464,7 @@ fn follow_queue(
         .map_or(text.ends_with(".fifo"), QueueConfig::is_fifo)
     {
         // SendMessage: "When you set FifoQueue, you can't set DelaySeconds per message."
-        let why = "it is a FIFO queue, which delays no single message; make a standard queue, \
+        let why = "it is a FIFO queue, which cannot delay single messages; use a standard queue, \
                    whose name does not end with .fifo";
         problems.note::<()>("FOLLOW_QUEUE_URL", Err(why));
     }
@@ -473,7 +473,7 @@ fn follow_queue(
     if environment.get("FOLLOW_SECONDS").is_none() {
         problems.note::<()>(
             "FOLLOW_QUEUE_URL",
-            Err("nothing is followed; set FOLLOW_SECONDS, too, or 0 for a queue that only sweeps use"),
+            Err("FOLLOW_SECONDS is not set; set it to follow consoles, or to 0 if only sweeps use this queue"),
         );
     }
     queue

@@ -89,7 +89,7 @@ pub fn printed(from: &str, text: &[u8]) -> Result<Expiring, CredentialsError> {
         CredentialsError::Refused(text)
     };
     let printed: Printed = serde_json::from_slice(text)
-        .map_err(|_| refused("no credentials in the form of the mode External"))?;
+        .map_err(|_| refused("text that is not in the format of the mode External"))?;
     match printed.mode.as_str() {
         "" | "AK" | "StsToken" => {}
         mode => {
@@ -102,7 +102,7 @@ pub fn printed(from: &str, text: &[u8]) -> Result<Expiring, CredentialsError> {
         || printed.access_key_secret.is_empty()
         || is_temporary && printed.sts_token.is_empty()
     {
-        return Err(refused("no whole set of keys"));
+        return Err(refused("an incomplete key"));
     }
     let token = Some(printed.sts_token).filter(|token| !token.is_empty());
     let fetched = Expiring {
@@ -137,7 +137,7 @@ pub fn metadata(from: &str, status: u16, body: &[u8]) -> Result<Expiring, Creden
 }
 
 fn not_whole(from: &str) -> CredentialsError {
-    CredentialsError::Unavailable(format!("the answer of {from} has no whole set of keys"))
+    CredentialsError::Unavailable(format!("the answer of {from} has no complete key"))
 }
 
 /// Builds credentials. An empty member counts as missing.
@@ -163,7 +163,7 @@ fn keys(from: &str, answer: KeyAnswer) -> Result<Expiring, CredentialsError> {
 
 fn refusal(from: &str, status: u16, body: &[u8]) -> CredentialsError {
     let answer: ErrorAnswer = serde_json::from_slice(body).unwrap_or_default();
-    let mut text = format!("{from} gave {status}");
+    let mut text = format!("{from} answered {status}");
     for part in [&answer.code, &answer.message, &answer.request_id] {
         if !part.is_empty() {
             text.push_str(&format!(" {}", printable(part)));

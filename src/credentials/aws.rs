@@ -70,7 +70,7 @@ pub(super) async fn web_identity_token(
                 _ => "",
             };
             let message = error.message().unwrap_or_default().escape_debug();
-            let text = format!("AWS STS gave {status} {code}: {message}{advice}");
+            let text = format!("AWS STS answered {status} {code}: {message}{advice}");
             if status >= 500 || status == 429 || code.starts_with("Throttling") {
                 Err(CredentialsError::Unavailable(text))
             } else {

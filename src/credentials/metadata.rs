@@ -46,7 +46,7 @@ pub(super) async fn credentials(
             let name = String::from_utf8_lossy(&body).trim().to_owned();
             let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             if status != 200 || name.is_empty() || !name.chars().all(is_name) {
-                let text = format!("{METADATA} names no role of this instance (status {status})");
+                let text = format!("{METADATA} names no role for this instance (status {status})");
                 return Err(CredentialsError::Refused(text));
             }
             name

@@ -259,7 +259,7 @@ fn session(
             },
             expires_at: end,
         },
-        renewal: format!("the session of profile {name:?} ({mode}) is over: {login}"),
+        renewal: format!("the session of profile {name:?} ({mode}) has expired: {login}"),
     })
 }
 

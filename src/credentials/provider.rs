@@ -165,8 +165,8 @@ impl CredentialsProvider {
                 // This machine's clock may be wrong, so the service decides.
                 if let Some(end) = fresh.expires_at.filter(|end| *end <= now) {
                     warn!(
-                        "the keys of {} ended at {}, unless this machine's clock is wrong; they \
-                         are used all the same",
+                        "the keys of {} expired at {}, unless this machine's clock is wrong; \
+                         they are used anyway",
                         self.0.source.place(ENVIRONMENT),
                         crate::clock::iso_second(end)
                     );
@@ -175,7 +175,9 @@ impl CredentialsProvider {
             }
             Err(error) => match kept.as_ref().filter(|kept| lasts(kept, SPARE)) {
                 Some(kept) => {
-                    warn!("credentials that end soon are used once more: {error}");
+                    warn!(
+                        "credentials cannot be renewed, so the current ones are used until they expire: {error}"
+                    );
                     Ok(kept.credentials.clone())
                 }
                 None => Err(error),
@@ -284,7 +286,7 @@ impl CredentialsProvider {
             }
             Owner::Unknown => {
                 let text =
-                    "ALIBABA_CLOUD_ROLE_ARN has {account} in it, and the event names no account";
+                    "ALIBABA_CLOUD_ROLE_ARN contains {account}, but the event names no account";
                 return Err(CredentialsError::Refused(text.to_owned()));
             }
         };
@@ -347,7 +349,7 @@ impl CredentialsProvider {
             .as_ref()
             .filter(|_| !self.source().needs_account())
         else {
-            let text = "nothing says which account is the own one; name it in \
+            let text = "the account of the credentials is unknown; set \
                         ALIBABA_CLOUD_OIDC_PROVIDER_ARN, or name the instance's account in the event";
             return Err(CredentialsError::Refused(text.to_owned()));
         };

@@ -348,7 +348,7 @@ fn cached(keys: &Expiring, renewal: &str) -> Result<Expiring, CredentialsError> 
         Some(end) if end <= Timestamp::now() + SPARE => {
             let end = crate::clock::iso_second(end);
             Err(CredentialsError::Refused(format!(
-                "{renewal} (it ended at {end})"
+                "{renewal} (it expired at {end})"
             )))
         }
         _ => Ok(keys.clone()),
@@ -420,7 +420,7 @@ impl OidcToken {
             Self::Aws(identity) => identity.token(http).await?,
         };
         if token.expose().is_empty() || token.expose().len() > MAX_TOKEN_BYTES {
-            let text = format!("the OIDC token has not 1 to {MAX_TOKEN_BYTES} bytes");
+            let text = format!("the OIDC token must have 1 to {MAX_TOKEN_BYTES} bytes");
             return Err(CredentialsError::Refused(text));
         }
         Ok(token)

@@ -33,7 +33,7 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
         } else {
             "check ALIBABA_CLOUD_REGION_ID, and proxies"
         };
-        format!("something else than ECS answers at {host}: {where_to}")
+        format!("{host} is not an ECS endpoint: {where_to}")
     };
     match error {
         EcsError::Denied { advice, .. } => advice.clone().into_owned(),
@@ -53,7 +53,7 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
         }
         EcsError::Unavailable { .. } => "ECS fails on its side: try again later".to_owned(),
         EcsError::Throttled { .. } => {
-            "the account calls too often in this minute: try again later".to_owned()
+            "the account makes too many calls per minute: try again later".to_owned()
         }
         EcsError::StaleSignature { code, .. } if code.starts_with("InvalidSecurityToken") => {
             "renew ALIBABA_CLOUD_SECURITY_TOKEN and the key it came with".to_owned()
@@ -122,9 +122,7 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
         StoreError::Denied(refusal) | StoreError::Rejected(refusal) => {
             refused(refusal, operation, bucket, at_oss)
         }
-        StoreError::TooLarge { .. } => {
-            "remove that object: something else than this program stored it".to_owned()
-        }
+        StoreError::TooLarge { .. } => "remove that object: another program stored it".to_owned(),
         StoreError::Listing(_) => "list, get and redrive need whole listings: look for a newer \
                                    version of the store, and for a proxy before it"
             .to_owned(),
@@ -136,9 +134,7 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
 pub fn folder(error: &StoreError) -> String {
     match error {
         StoreError::Io { cause, .. } => folder_advice(cause).to_owned(),
-        StoreError::TooLarge { .. } => {
-            "remove that file: something else than this program stored it".to_owned()
-        }
+        StoreError::TooLarge { .. } => "remove that file: another program stored it".to_owned(),
         _ => "check the folder in ARCHIVE_URL".to_owned(),
     }
 }
@@ -227,17 +223,17 @@ fn refused(refusal: &Refusal, operation: Operation, bucket: &BucketConfig, at_os
             bucket.profile.as_str()
         ),
         (_, "NoSuchBucket" | "InvalidBucketName") => format!(
-            "check ARCHIVE_URL: there is no bucket {:?} here, or AWS_S3_ADDRESSING_STYLE=path, \
-             virtual or domain finds it",
+            "check ARCHIVE_URL: there is no bucket {:?} here; or try \
+             AWS_S3_ADDRESSING_STYLE=path, virtual or domain",
             bucket.bucket
         ),
         (_, "PathStyleDomainForbidden" | "InvalidPathAccess") => {
-            "set AWS_S3_ADDRESSING_STYLE=virtual: the store takes the bucket's name in the host's \
-             name only"
+            "set AWS_S3_ADDRESSING_STYLE=virtual: the store accepts the bucket's name only in the \
+             host name"
                 .to_owned()
         }
         (_, "SecondLevelDomainForbidden") => {
-            "OSS takes the bucket's name in the host's name only: write ARCHIVE_URL as \
+            "OSS accepts the bucket's name only in the host name: write ARCHIVE_URL as \
              oss://bucket/prefix?region=REGION, or AWS_ENDPOINT_URL_S3 as \
              https://s3.oss-REGION.aliyuncs.com"
                 .to_owned()
@@ -272,7 +268,7 @@ fn refused(refusal: &Refusal, operation: Operation, bucket: &BucketConfig, at_os
             )
         }
         (_, "AccessDenied") => permission(operation, bucket, at_oss),
-        (_, "") => "something else than an object store answers: check AWS_ENDPOINT_URL_S3".into(),
+        (_, "") => "the endpoint is not an object store: check AWS_ENDPOINT_URL_S3".into(),
         (_, code) => look_up(code, if at_oss { "OSS" } else { "S3 API" }),
     }
 }
@@ -393,7 +389,7 @@ fn unreachable(setting: &str, host: &str, cause: &str) -> String {
 }
 
 fn look_up(code: &str, of: &str) -> String {
-    format!("look {code} up among the error codes of the {of}")
+    format!("look up {code} in the error codes of the {of}")
 }
 
 #[cfg(test)]
@@ -429,7 +425,7 @@ mod tests {
         StoreError::Denied(Refusal {
             status,
             code: code.into(),
-            account: format!("PutObject gave {status} {code}"),
+            account: format!("PutObject returned {status} {code}"),
         })
     }
 
@@ -491,7 +487,7 @@ mod tests {
                 "ARCHIVE_PROFILE=basic",
             ),
             (404, "", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_S3"),
-            (418, "Odd", "look Odd up", "look Odd up"),
+            (418, "Odd", "look up Odd", "look up Odd"),
         ] {
             check(&refusal(status, code), s3, oss);
         }
@@ -556,7 +552,7 @@ mod tests {
                 &EcsEndpoint::Public,
                 "ECS_SIGNATURE_VERSION",
             ),
-            (rejected("Odd"), &EcsEndpoint::Public, "look Odd up"),
+            (rejected("Odd"), &EcsEndpoint::Public, "look up Odd"),
         ] {
             let advice = ecs(&error, endpoint, &region_id);
             assert!(advice.contains(expected), "{advice}");
@@ -576,7 +572,7 @@ mod tests {
             ("KmsAccessDenied", "kms:"),
             ("InvalidClientTokenId", "AWS_ACCESS_KEY_ID"),
             ("SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
-            ("Odd", "look Odd up"),
+            ("Odd", "look up Odd"),
         ] {
             let error = QueueError::Refused(Refusal {
                 status: 400,

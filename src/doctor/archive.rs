@@ -118,7 +118,7 @@ impl Examined<'_> {
         let config = match self.archive {
             Archive::Bucket(config) => config,
             Archive::Directory(_) => {
-                return Check::ok(CREATE_ONLY, "a file that is there is left alone");
+                return Check::ok(CREATE_ONLY, "an existing file is not replaced");
             }
         };
         let again = match (config.profile, first) {
@@ -182,7 +182,7 @@ impl Examined<'_> {
         };
         match found {
             Some(object) if object.body != PROBE.as_bytes() => {
-                Check::new(READ, Verdict::Failed, format!("{url} has other bytes"))
+                Check::new(READ, Verdict::Failed, format!("{url} contains other bytes"))
                     .advise("something changes objects: look for who writes there, and for a proxy")
             }
             None if is_written => {
@@ -192,7 +192,7 @@ impl Examined<'_> {
                 )
             }
             Some(_) if self.is_basic() => self.look_for_absent().await,
-            Some(_) => Check::ok(READ, "what was written is read back"),
+            Some(_) => Check::ok(READ, "the written object can be read back"),
             None => Check::ok(READ, "can be read"),
         }
     }
@@ -201,7 +201,7 @@ impl Examined<'_> {
     /// write.
     async fn look_for_absent(&self) -> Check {
         match self.asked().get(ABSENT_KEY).await {
-            Ok(_) => Check::ok(READ, "what was written is read back"),
+            Ok(_) => Check::ok(READ, "the written object can be read back"),
             Err(error) => {
                 let failed = self.failed(READ, &error, Operation::List);
                 let permission = failed.advice.clone().unwrap_or_default();
@@ -210,8 +210,8 @@ impl Examined<'_> {
                     ..failed
                 }
                 .advise(format!(
-                    "the store does not tell this key what is absent, so the profile basic writes \
-                     each repetition again: {permission}"
+                    "the store does not tell this key that an object is missing, so the profile \
+                     basic writes existing objects again: {permission}"
                 ))
             }
         }

@@ -272,7 +272,7 @@ fn ecs_console(
             Verdict::Warning,
             format!("what ECS sends of {instance_id} is not Base64"),
         )
-        .advise("consoles are kept as ECS sends them: check what stands between this and ECS"),
+        .advise("consoles are stored as ECS sends them: check for a proxy in front of ECS"),
         Ok(output) => {
             let bytes = output.plain.len();
             Check::ok(ECS_CONSOLE, format!("{bytes} bytes of {instance_id}"))
@@ -285,13 +285,13 @@ fn ecs_console(
         }) if is_named => {
             let found = format!("ECS knows no instance {instance_id} in {region_id} ({code})");
             Check::new(ECS_CONSOLE, Verdict::Warning, found).advise(
-                "check its ID, the region and the account: that the key may read a console is \
-                 proven by an instance that is there",
+                "check its ID, the region and the account: only an existing instance proves that \
+                 the key may read a console",
             )
         }
         // ECS checks the key, the signature and the permission before the instance.
         Err(EcsError::NoConsole { code, reason, .. }) => {
-            let found = format!("ECS takes the key and the signature, and answers {code}");
+            let found = format!("ECS accepts the key and the signature, and answers {code}");
             let check = Check::ok(ECS_CONSOLE, found);
             if is_named {
                 check.advise(reason.message())
@@ -376,7 +376,7 @@ fn clock(name: &'static str, service: &str, clock: &Clock) -> Check {
     } else {
         Check::ok(
             name,
-            format!("this machine's agrees with that of {service}"),
+            format!("this machine's clock agrees with that of {service}"),
         )
     }
 }

@@ -235,9 +235,9 @@ impl Rejection {
     fn message(self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthorized",
-            Self::NoCertificate => "the signature cannot be verified now, send it again later",
+            Self::NoCertificate => "the signature cannot be verified now; send it again later",
             Self::TooLarge => "the body is too long",
-            Self::MethodNotAllowed => "events are sent with POST",
+            Self::MethodNotAllowed => "send events with POST",
         }
     }
 

@@ -138,11 +138,11 @@ where
             tokio::select! {
                 // A client that disconnects ends here.
                 _ = connection => {}
-                () = cut_off.cancelled() => debug!("a sender that took its time was cut off"),
+                () = cut_off.cancelled() => debug!("a slow sender was disconnected"),
             }
         });
     }
-    info!("ending: what was acknowledged is finished first");
+    info!("shutting down; finishing accepted events first");
     server.is_ending.store(true, Ordering::Relaxed);
     if is_platform {
         // Function Compute kills the process soon, together with an invocation that follows its
@@ -269,7 +269,7 @@ where
                     error(
                         StatusCode::SERVICE_UNAVAILABLE,
                         "Ending",
-                        "this process ends",
+                        "this process is shutting down",
                     )
                 } else {
                     answer(StatusCode::OK, &json!("ready"))
@@ -283,7 +283,7 @@ where
                 let mut answer = error(
                     StatusCode::METHOD_NOT_ALLOWED,
                     "MethodNotAllowed",
-                    "events are sent with POST; GET knows /healthz and /readyz",
+                    "send events with POST; GET is for /healthz and /readyz",
                 );
                 let methods = HeaderValue::from_static("POST");
                 answer.headers_mut().insert(ALLOW, methods);
@@ -420,7 +420,7 @@ fn come_back_later() -> Answer {
     let mut answer = error(
         StatusCode::SERVICE_UNAVAILABLE,
         "TooManyRequests",
-        "too many requests at once, send it again later",
+        "too many requests at once; send it again later",
     );
     let seconds = HeaderValue::from_static("5");
     answer.headers_mut().insert(RETRY_AFTER, seconds);

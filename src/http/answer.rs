@@ -49,13 +49,13 @@ pub enum Flaw {
     #[error("a web page, which is not an answer of this service")]
     WebPage,
     /// It ends too early, or more bytes follow its end.
-    #[error("an answer that is cut off or not well-formed")]
+    #[error("a truncated or malformed answer")]
     NotWhole,
     /// It is empty, but a body is expected.
     #[error("an empty answer")]
     Empty,
     /// It is another kind of document.
-    #[error("an answer to another question")]
+    #[error("an answer to another request")]
     Other,
     /// It is longer than any answer of the service.
     #[error("an answer of more than {MAX_ANSWER_BYTES} bytes, which is not read")]

@@ -495,7 +495,7 @@ mod tests {
             ("", "not JSON"),
             ("{", "not JSON"),
             ("5", "a number, not a JSON object"),
-            ("\"{}\"", "no known form"),
+            ("\"{}\"", "unrecognized event format"),
             ("\"5\"", "a number, not a JSON object"),
             ("null", "null, not a JSON object"),
             (
@@ -504,7 +504,7 @@ mod tests {
             ),
             (
                 r#"{"requestContext":{"http":{}}}"#,
-                "it is empty (in the body of the HTTP request)",
+                "the event is empty (in the body of the HTTP request)",
             ),
             ("[[[[[[[[[[[[{}]]]]]]]]]]]]", "more than 8 envelopes"),
         ] {

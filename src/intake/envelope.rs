@@ -409,11 +409,11 @@ mod tests {
                 from_queue(json!({"messageBody": {"hello": 1}})),
                 "this has \"hello\" (in messageBody of the queue's message",
             ),
+            (from_queue(json!({"messageBody": ""})), "the event is empty"),
             (
-                from_queue(json!({"messageBody": ""})),
-                "there is no event: it is empty",
+                from_queue(json!({"message": event()})),
+                "unrecognized event format",
             ),
-            (from_queue(json!({"message": event()})), "no known form"),
             (from_queue(json!("TEST")), "not JSON"),
             (from_queue(json!(5)), "a number, not a JSON object"),
             (
@@ -430,7 +430,7 @@ mod tests {
             ),
             (
                 json!({"source": "my.app", "type": "order:paid", "data": {"a": 1}}),
-                "no known form",
+                "unrecognized event format",
             ),
             (
                 json!({"source": "acs.ecs", "type": "ecs:Instance:StateChange", "data_base64": "*"}),

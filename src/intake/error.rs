@@ -13,7 +13,7 @@ pub enum EventError {
     #[error("the event is not JSON: {0}")]
     NotJson(String),
     /// An envelope is empty.
-    #[error("there is no event: it is empty")]
+    #[error("the event is empty")]
     Empty,
     /// The event is longer than the limit of any sender.
     #[error("the event has {bytes} bytes; at most {max} are read", max = super::MAX_EVENT_BYTES)]
@@ -43,13 +43,13 @@ pub enum EventError {
     NotAnObject(&'static str),
     /// The object does not have the form of any known event. Holds the members that it has.
     #[error(
-        "the event is in no known form: expected a CloudEvent from acs.ecs, a CloudMonitor \
+        "unrecognized event format: expected a CloudEvent from acs.ecs, a CloudMonitor \
          notification, {{\"instance_id\": \"i-…\", \"region_id\": \"…\"}}, or \
          {{\"sweep\": {{\"regions\": [\"…\"]}}}}; {0}"
     )]
     UnknownForm(String),
     /// The event is a change of state without the new state.
-    #[error("the event is a change of an instance's state and has no member state")]
+    #[error("the event is a change of state, but has no member state")]
     NoState,
     /// SNS asks to confirm a subscription. The address in this message is a secret.
     #[error(
@@ -66,7 +66,7 @@ pub enum EventError {
     /// A follow message arrived over HTTP. Follow messages say what is already stored, so only the
     /// follow queue may deliver them.
     #[error(
-        "a follow message comes through the follow queue only: send the event itself over HTTP"
+        "follow messages are accepted from the follow queue only: send the event itself over HTTP"
     )]
     FollowOverHttp,
     /// A message of this program is invalid.

@@ -624,9 +624,9 @@ mod tests {
     #[test]
     fn wrong_events_say_what_is_wrong() {
         for (event, message) in [
-            (json!({}), "no known form"),
+            (json!({}), "unrecognized event format"),
             (json!({}), "it has no members"),
-            (json!({"source": "acs.ecs"}), "no known form"),
+            (json!({"source": "acs.ecs"}), "unrecognized event format"),
             (
                 json!({"source": "my.app", "type": "order:paid", "id": "1"}),
                 "this of \"my.app\" has \"id\", \"source\", \"type\"",
@@ -638,7 +638,7 @@ mod tests {
             ),
             (
                 json!({"alert": {"product": "ECS", "source": "SYS_EVENT"}}),
-                "no known form",
+                "unrecognized event format",
             ),
             (
                 json!({"instance_id": 5}),

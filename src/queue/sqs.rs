@@ -77,7 +77,7 @@ pub struct Received {
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// SQS throttled, failed or did not answer. Retry.
-    #[error("the queue is out of reach: {0}")]
+    #[error("the queue is unavailable: {0}")]
     Unavailable(String),
     /// The signature's time or token is not valid any more. Retry with fresh ones.
     #[error("the queue asks for a fresh signature: {0}")]
@@ -160,7 +160,7 @@ impl Queue {
         match sent.boxed().await {
             // An answer without an ID does not prove that the message is in the queue.
             Ok(sent) if sent.message_id.is_none() => Err(QueueError::Unavailable(format!(
-                "SendMessage on {} gave no message ID",
+                "SendMessage on {} returned no message ID",
                 self.url
             ))),
             Ok(sent) => Ok(sent.message_id.unwrap_or_default()),
@@ -229,7 +229,7 @@ impl Queue {
         let Some(response) = error.raw_response() else {
             if let Some(FlawedAnswer { status, flaw }) = FlawedAnswer::behind(error) {
                 let url = &self.url;
-                let text = format!("{operation} on {url} gave {status} and {flaw}");
+                let text = format!("{operation} on {url} returned {status} and {flaw}");
                 return QueueError::Unavailable(text);
             }
             let cause = crate::http::innermost(error);
@@ -237,7 +237,7 @@ impl Queue {
         };
         let status = response.status().as_u16();
         let code = error.code().unwrap_or("no code");
-        let mut text = format!("{operation} on {} gave {status} {code}", self.url);
+        let mut text = format!("{operation} on {} returned {status} {code}", self.url);
         if let Some(message) = error.message() {
             text.push_str(&format!(": {}", message.escape_debug()));
         }

@@ -157,7 +157,7 @@ impl BucketStore {
             // A store reports at least one of them for an existing object.
             Ok(answer) if (answer.e_tag(), answer.last_modified()) == (None, None) => {
                 Err(StoreError::Foreign(format!(
-                    "HeadObject on bucket {:?} at {} gave neither an ETag nor a time{NOT_S3}",
+                    "HeadObject on bucket {:?} at {} returned neither an ETag nor a time{NOT_S3}",
                     self.bucket, self.address
                 )))
             }
@@ -334,7 +334,7 @@ impl Store for BucketStore {
             (Some(false), _) | (None, None) => None,
             (Some(true), None) => {
                 return Err(StoreError::Listing(format!(
-                    "bucket {:?} gave a part of its listing and no token to ask for the rest",
+                    "bucket {:?} returned a part of its listing, and no token for the rest",
                     self.bucket
                 )));
             }

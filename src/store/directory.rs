@@ -351,7 +351,7 @@ fn read_metadata(path: &Path) -> Metadata {
     let read = read_if_there(path).map_err(|error| error.to_string());
     let read = read.and_then(|json| match json {
         Some(json) => serde_json::from_slice(&json)
-            .map_err(|error| format!("{} is no metadata: {error}", path.display())),
+            .map_err(|error| format!("{} is not metadata: {error}", path.display())),
         None => Ok(Metadata::default()),
     });
     read.unwrap_or_else(|why| {

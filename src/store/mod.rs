@@ -178,7 +178,7 @@ pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, St
             0
         };
         if fruitless > MAX_FRUITLESS_PAGES || !tokens.insert(token.clone()) {
-            let text = format!("it comes to no end after {} objects", entries.len());
+            let text = format!("the listing did not end after {} objects", entries.len());
             return Err(StoreError::Listing(text));
         }
         next = Some(token);
@@ -189,7 +189,7 @@ pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, St
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The store throttled, failed or did not answer. Retry.
-    #[error("the archive is out of reach: {0}")]
+    #[error("the archive is unavailable: {0}")]
     Unavailable(String),
     /// The signature's time or token is not valid any more. Retry with fresh ones.
     #[error("the archive asks for a fresh signature: {0}")]
@@ -204,7 +204,7 @@ pub enum StoreError {
     #[error("the archive rejected the request: {0}")]
     Rejected(Refusal),
     /// The object is too large to be one of this program. It is not read.
-    #[error("{url} is not read: it has {bytes} bytes or more, and no record has that many")]
+    #[error("{url} is too large to be a record: it has {bytes} bytes or more")]
     TooLarge {
         /// Address of the object.
         url: String,

@@ -78,7 +78,7 @@ fn a_follow_queue_goes_with_zero_seconds_for_it_carries_sweeps_but_not_with_none
     );
     let config = Config::from_environment(&environment(&[queue, ("FOLLOW_SECONDS", "0")])).unwrap();
     assert!(config.follow_queue.is_some() && config.follow_budget.is_zero());
-    check_wrong(&[queue], &["FOLLOW_QUEUE_URL: nothing is followed"]);
+    check_wrong(&[queue], &["FOLLOW_QUEUE_URL: FOLLOW_SECONDS is not set"]);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn settings_of_webhooks_that_contradict_each_other_are_named_with_advice() {
     let token = ("WEBHOOK_TOKEN", "hush-token");
     let open = ("WEBHOOK_ALLOW_UNSIGNED", "true");
     let listen = ("LISTEN_ADDR", "127.0.0.1:0");
-    let unsigned = "WEBHOOK_ALLOW_UNSIGNED: true lets anybody push, and WEBHOOK_";
+    let unsigned = "WEBHOOK_ALLOW_UNSIGNED: true accepts pushes from anyone, and WEBHOOK_";
     for (changes, starts) in [
         (&[open, token][..], unsigned),
         (&[open, url], unsigned),
@@ -224,11 +224,11 @@ fn settings_of_webhooks_that_contradict_each_other_are_named_with_advice() {
         ),
         (
             &[("WEBHOOK_ACCOUNTS", "1")],
-            "WEBHOOK_ACCOUNTS: only signed pushes",
+            "WEBHOOK_ACCOUNTS: only the accounts of signed pushes",
         ),
         (
             &[("WEBHOOK_ACCOUNTS", "1"), token],
-            "WEBHOOK_ACCOUNTS: only signed pushes",
+            "WEBHOOK_ACCOUNTS: only the accounts of signed pushes",
         ),
         (
             &[listen],

@@ -872,7 +872,7 @@ async fn advice_about_a_key_names_where_it_comes_from() {
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("check the credentials URI"), "{told}");
-    assert!(told.contains("ended at 2001-01-01T00:00:00Z"), "{told}");
+    assert!(told.contains("expired at 2001-01-01T00:00:00Z"), "{told}");
     assert!(!told.contains("ALIBABA_CLOUD_ACCESS_KEY"), "{told}");
     // The settings are named where they have the key.
     let mut credentials = base_key();

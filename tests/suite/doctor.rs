@@ -118,7 +118,7 @@ async fn a_folder_is_written_to_at_each_time() {
     for _ in 0..2 {
         let seen = doctor(&settings, &[]).await;
         seen.ends_with(0, "ok")
-            .check("archive: create only", "ok", "left alone");
+            .check("archive: create only", "ok", "not replaced");
     }
     // A file in the folder's place; to deny a folder would not hold for every user of the tests.
     let file = folder.path().join("file");
@@ -584,7 +584,10 @@ async fn a_policy_that_demands_encryption_is_named_with_what_meets_it() {
 
 #[tokio::test]
 async fn a_key_that_may_not_list_is_told_what_it_misses() {
-    for (profile, said) in [("aws", "s3:ListBucket"), ("basic", "what is absent")] {
+    for (profile, said) in [
+        ("aws", "s3:ListBucket"),
+        ("basic", "that an object is missing"),
+    ] {
         let bucket = on_aws().await;
         bucket.server.behave(&[Quirk::NoListBucket]);
         let mut settings = bucket.settings.clone();

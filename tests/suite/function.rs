@@ -291,10 +291,10 @@ async fn a_failing_ecs_is_a_failure_that_another_delivery_mends() {
         (Fault::Throttle, "EcsThrottled", "Throttling"),
         (Fault::Fail, "EcsUnavailable", "ServiceUnavailable"),
         (Fault::BrokenJson, "EcsUnavailable", "ServiceUnavailable"),
-        (Fault::Truncate, "EcsUnavailable", "no whole answer"),
-        (Fault::Reset, "EcsUnavailable", "no whole answer"),
+        (Fault::Truncate, "EcsUnavailable", "no complete answer"),
+        (Fault::Reset, "EcsUnavailable", "no complete answer"),
         (Fault::Garbage, "EcsUnavailable", "cannot be read"),
-        (Fault::CutChunk, "EcsUnavailable", "no whole answer"),
+        (Fault::CutChunk, "EcsUnavailable", "no complete answer"),
         (
             Fault::Redirect,
             "EcsUnavailable",
@@ -722,7 +722,7 @@ async fn bad_input_is_a_clear_error_before_any_request() {
     let bucket = Bucket::start(Profile::Aws).await;
     let function = Function::start(&bucket.settings).await;
     for (payload, message) in [
-        ("[[{}]]".to_owned(), "no known form"),
+        ("[[{}]]".to_owned(), "unrecognized event format"),
         ("5".to_owned(), "a number"),
         (
             r#"{"instance_id": 5}"#.to_owned(),

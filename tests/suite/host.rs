@@ -713,11 +713,11 @@ async fn a_host_that_is_none_is_told_what_to_set() {
         (&[][..], "LISTEN_ADDR: not set"),
         (
             &[("LISTEN_ADDR", "8080")][..],
-            "LISTEN_ADDR: \"8080\" is no address",
+            "LISTEN_ADDR: \"8080\" is not an address",
         ),
         (
             &[("FC_CUSTOM_LISTEN_PORT", "x")][..],
-            "FC_CUSTOM_LISTEN_PORT: \"x\" is no port",
+            "FC_CUSTOM_LISTEN_PORT: \"x\" is not a port",
         ),
         (
             &[("LISTEN_ADDR", "127.0.0.1:0"), ("WEBHOOK_TOKEN", "t,")][..],
@@ -744,7 +744,7 @@ async fn a_host_that_is_none_is_told_what_to_set() {
                 ("WEBHOOK_TOKEN", "example-token"),
                 ("WEBHOOK_ALLOW_UNSIGNED", "true"),
             ][..],
-            "WEBHOOK_ALLOW_UNSIGNED: true lets anybody push",
+            "WEBHOOK_ALLOW_UNSIGNED: true accepts pushes from anyone",
         ),
     ] {
         let output = Command::new(program("bootstrap"))

@@ -433,7 +433,7 @@ async fn a_path_in_place_of_the_archives_address_is_answered_with_the_address() 
         ("./archive", "file:///folder, with the whole path"),
         (
             "s3://[",
-            "\"s3://[\" is no address (invalid IPv6 address); expected",
+            "\"s3://[\" is not an address (invalid IPv6 address); expected",
         ),
     ] {
         let output = cli(&settings(&[("ARCHIVE_URL", written)]), &["list"]).await;
@@ -481,7 +481,7 @@ async fn doctor_warns_where_the_instance_that_was_named_is_not_there() {
             "ECS knows no instance i-typo in cn-hangzhou",
         ),
         (&["--instance-id", "i-a0"], "ok", "5 bytes of i-a0"),
-        (&[], "ok", "ECS takes the key and the signature"),
+        (&[], "ok", "ECS accepts the key and the signature"),
     ] {
         let output = world.run(&[&["doctor"], arguments, &json].concat()).await;
         check(&output, 0, found, "");
@@ -650,16 +650,22 @@ async fn what_lambda_would_set_and_did_not_is_named_at_the_start_without_a_panic
             [here, "f", "1", "MEMORY"],
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE: not set; AWS Lambda sets it",
         ),
-        ([here, "f", "1", "a lot"], "\"a lot\" is no number of MiB"),
+        (
+            [here, "f", "1", "a lot"],
+            "\"a lot\" is not a number of MiB",
+        ),
         (
             ["not an address", "f", "1", "128"],
-            "\"not an address\" is no address such as",
+            "\"not an address\" is not an address such as",
         ),
         (
             ["/2018-06-01", "f", "1", "128"],
-            "\"/2018-06-01\" is no address such as",
+            "\"/2018-06-01\" is not an address such as",
         ),
-        ([":::", "f", "1", "128"], "\":::\" is no address such as"),
+        (
+            [":::", "f", "1", "128"],
+            "\":::\" is not an address such as",
+        ),
     ] {
         let mut bootstrap = std::process::Command::new(program("bootstrap"));
         bootstrap.env_clear().envs(set(values));

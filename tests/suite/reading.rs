@@ -416,7 +416,7 @@ async fn whatever_has_the_place_of_the_metadata_the_record_is_printed_with_a_war
         (link, "a symbolic link"),
         (folder, "a folder and not a file"),
         (large, "1073741824 bytes"),
-        (broken, "is no metadata"),
+        (broken, "is not metadata"),
     ] {
         let world = World::with(PLAIN).await;
         let path = world.file(".log.gz.meta.json");

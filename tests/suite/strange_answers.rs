@@ -106,7 +106,7 @@ const ID: &str = "i-bp1panicnoroot00001";
 #[tokio::test]
 async fn a_put_that_nobody_confirms_is_not_called_stored() {
     for (profile, body, why) in [
-        ("aws", "blocked by policy", "an answer to another question"),
+        ("aws", "blocked by policy", "an answer to another request"),
         ("basic", "blocked by policy", "neither an ETag nor a time"),
         ("basic", "", "neither an ETag nor a time"),
     ] {

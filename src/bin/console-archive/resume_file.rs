@@ -85,7 +85,7 @@ fn read(file: &Path) -> Result<Sweep, WrongInput> {
     {
         let region_id = &cursor.region_id;
         return Err(no_sweep(&format_args!(
-            "it goes on in {region_id}, which is not among its regions"
+            "it continues in {region_id}, which is not among its regions"
         )));
     }
     Ok(sweep)

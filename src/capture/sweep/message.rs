@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Sweep {
             && !regions.contains(&cursor.region_id)
         {
             let region_id = &cursor.region_id;
-            let why = format!("it goes on in {region_id}, which is not among its regions");
+            let why = format!("it continues in {region_id}, which is not among its regions");
             return Err(D::Error::custom(why));
         }
         Ok(Self {

@@ -69,7 +69,7 @@ impl Certificates {
         self.begun
             .retain(|begun| now.saturating_duration_since(*begun) < Duration::from_mins(1));
         if self.begun.len() >= MAX_FETCHES_A_MINUTE {
-            return Err("too many others were asked for within a minute".to_owned());
+            return Err("too many other certificates were requested within a minute".to_owned());
         }
         self.make_room();
         self.begun.push(now);

@@ -80,7 +80,7 @@ pub enum Refused {
     #[error("{0} was sent more than once")]
     Repeated(&'static str),
     /// The signature does not match, or a part of it is missing. Holds the reason.
-    #[error("the signature is not good: {0}")]
+    #[error("the signature is invalid: {0}")]
     BadSignature(&'static str),
     /// It was signed too long ago, or a clock is wrong.
     #[error("the signature's time is more than {} s off", MAX_SKEW.as_secs())]

@@ -31,8 +31,9 @@ impl BucketStore {
                 return StoreError::Unavailable(text);
             };
             let bucket = &self.bucket;
-            let text =
-                format!("{operation} on bucket {bucket:?} at {address} gave {status} and {flaw}");
+            let text = format!(
+                "{operation} on bucket {bucket:?} at {address} returned {status} and {flaw}"
+            );
             return match flaw {
                 Flaw::TooLong => StoreError::Listing(text + NOT_S3),
                 Flaw::WebPage | Flaw::Other | Flaw::Empty => StoreError::Foreign(text + NOT_S3),
@@ -42,7 +43,7 @@ impl BucketStore {
         let code = error.code().filter(|code| !code.is_empty());
         let code = code.unwrap_or("no code");
         let mut text = format!(
-            "{operation} on bucket {:?} gave {status} {code}",
+            "{operation} on bucket {:?} returned {status} {code}",
             self.bucket
         );
         if let Some(ec) = error

@@ -77,7 +77,7 @@ const NO_STOCK: &str = "the instance has no resources (out of stock, or stopped 
 const MANAGED: &str = "another product manages the instance: let that product's role read its \
      console";
 const OPERATION: &str = "ECS does not allow it for this instance: look at its status, locks, charges \
-     and type in the ECS console, and look the code up among the error codes of the ECS API";
+     and type in the ECS console, and look up the code in the error codes of the ECS API";
 
 /// Error code of ECS → its meaning. The first matching row counts. A row matches its own code and
 /// every code that continues it after a dot, in upper or lower case. The sources disagree about

@@ -38,7 +38,7 @@ pub enum EcsError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The answer did not arrive, or only a part of it. Retry.
-    #[error("no whole answer came from ECS: {0}")]
+    #[error("ECS sent no complete answer: {0}")]
     Transport(String),
     /// The console is not Base64. Retry. If that does not help, keep the text as it came.
     #[error("the ConsoleOutput of ECS is not Base64")]
