@@ -109,7 +109,7 @@ mod tests {
     fn nothing_in_a_log_line_acts_on_a_terminal() {
         for (json, shown) in [
             (false, "a\\u{202e}\\u{9b}2J\\nb\n"),
-            (true, "a\\u202e\\u009b2J\nb\n"), // Never so: JSON escapes it before.
+            (true, "a\\u202e\\u009b2J\nb\n"), // JSON escapes the line feed before it gets here.
         ] {
             let printed = Arc::new(Mutex::new(String::new()));
             let into = Arc::clone(&printed);

@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    /// Fails in this way each time; how often it was called, and for how long.
+    /// Fails with this error each time. Returns the number of calls and the time they took.
     async fn fail_always(advice: RetryAdvice, time: Duration) -> (usize, Duration) {
         let (started, calls) = (Instant::now(), RefCell::new(0));
         let outcome: Result<(), _> = retry(Deadline::after(time), "a call", async || {

@@ -274,7 +274,7 @@ mod tests {
         check(&Selector::Latest, Some(NEXT_DAY));
     }
 
-    /// The names have UTC+8.
+    /// The times in names are in UTC+8.
     #[test]
     fn a_moment_means_the_newest_not_after_it() {
         let not_after = |time: &str| Selector::NotAfter(time.parse().unwrap());

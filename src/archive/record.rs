@@ -414,7 +414,7 @@ mod tests {
         assert!(marker(None, Cause::Sweep, morning) == marker(None, Cause::Sweep, evening));
         let by_hand = marker(None, Cause::Manual, morning);
         assert!(by_hand.key != marker(None, Cause::Manual, evening).key);
-        // An event with an ID and no time, delivered twice.
+        // An event with an ID and without a time, delivered twice.
         let delivered = |now: &str| {
             let event = InstanceEvent {
                 instance_id: InstanceId::parse("i-bp1abc").unwrap(),
@@ -505,8 +505,8 @@ mod tests {
         assert!(FailedEvent::read(b"{}").is_err());
     }
 
-    // A change of the compressor that changes these would store every console a second time on
-    // stores that cannot refuse an overwrite, so it must not go unnoticed.
+    // If a new version of the compressor changes these bytes, stores that cannot refuse an
+    // overwrite would store every console a second time.
     #[test]
     fn the_same_console_gives_the_same_object_bytes_in_every_version() {
         for (plain, sha256) in [

@@ -350,8 +350,8 @@ mod tests {
         bool,
     );
 
-    /// What each look says, by seconds since the event: the change, the freshness, and whether
-    /// another one follows.
+    /// What each poll returns, by seconds since the event: the change, the freshness, and whether
+    /// another poll follows.
     #[track_caller]
     fn check(mut follow: Follow, looks: &[Look]) {
         for (seconds, plain, time, change, freshness, goes_on) in looks {
@@ -566,7 +566,7 @@ mod tests {
             (true, Some(Partial), Some(Fresh)),
             (true, Some(Stale), Some(Fresh)),
             (true, Some(Fresh), None),
-            (false, Some(Fresh), Some(Fresh)), // Another event's.
+            (false, Some(Fresh), Some(Fresh)), // Another event stored it.
             (true, None, Some(Fresh)),         // From version 0.
         ] {
             let mut follow = running();
@@ -577,7 +577,7 @@ mod tests {
             follow.record_poll(&console("boot", NEWER), at(92));
             assert_eq!(follow.verdict(), verdict, "{created} {said:?}");
         }
-        // At a prompt, the event that stored it said so.
+        // The other event stored it at a prompt, so its metadata says `fresh`.
         let mut follow = running();
         follow.record_poll(&console("a login: ", NEWER), at(2));
         kept(&mut follow, false, Some(Fresh));
@@ -593,7 +593,7 @@ mod tests {
         assert!(serde_json::from_str::<Follow>(&json.replace("i-a1", "../a")).is_err());
     }
 
-    /// As the version before wrote it: no number, and no time of the console that came last.
+    /// A message of version 0: it has no number, and no time of the last console.
     const VERSION_0: &str = r#"{
         "event": {"instance_id": "i-a1", "region_id": "cn-hangzhou",
             "cause": {"state_change": "Running"}, "event_id": "E-1",
@@ -614,7 +614,8 @@ mod tests {
             follow.record_poll(&console("boot", NEWER), at(60)),
             Unchanged
         );
-        assert_eq!(follow.freshness(), Some(Partial)); // Since when it is the same is not known.
+        // The message does not say since when the console is the same.
+        assert_eq!(follow.freshness(), Some(Partial));
         assert_eq!(
             follow.record_poll(&console("boot", NEWER), at(150)),
             Unchanged
@@ -633,7 +634,7 @@ mod tests {
             match value {
                 serde_json::Value::Object(object) => {
                     object.values_mut().for_each(add);
-                    // The cause has one member, which says what it is.
+                    // The cause is an enum with one member, its variant.
                     if !object.contains_key("state_change") {
                         object.insert("of_a_later_version".into(), serde_json::json!({"a": [1]}));
                     }
@@ -647,7 +648,7 @@ mod tests {
         assert_eq!(serde_json::from_value::<Follow>(message).unwrap(), follow);
     }
 
-    /// What version 0 read, strict where that was.
+    /// What version 0 reads. It is strict where version 0 was strict.
     mod version_0 {
         use super::super::*;
         use serde::Deserialize;

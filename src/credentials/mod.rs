@@ -31,7 +31,7 @@ pub struct Expiring {
 /// Why there are no usable credentials. Each variant is what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// The service that gives them is out of reach, throttled or failing. Try again.
+    /// The service that issues credentials throttled, failed or did not answer. Retry.
     #[error("credentials cannot be fetched: {0}")]
     Unavailable(String),
     /// The service refuses, or a file is not usable. Someone must fix it.

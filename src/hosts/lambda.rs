@@ -158,7 +158,7 @@ where
 mod tests {
     use super::*;
 
-    /// How many messages wait for a receiver after so many invocations.
+    /// How many messages wait for a receiver after this many invocations.
     async fn waiting(has_extension: bool, invocations: usize) -> usize {
         let after_answers = AfterAnswers::new(has_extension);
         for _ in 0..invocations {

@@ -338,7 +338,7 @@ mod tests {
         json!({"resourceId": "i-a1", "state": "Stopping"})
     }
 
-    /// A CloudEvent as Function Compute's triggers make it.
+    /// A CloudEvent of Function Compute's triggers.
     fn from_queue(data: Value) -> Value {
         json!({"id": "1", "source": "MNS-archiver", "specversion": "1.0",
                "type": "mns:Queue:SendMessage", "aliyunregionid": "cn-chengdu", "data": data})
@@ -377,7 +377,7 @@ mod tests {
                 json!({"body": message}),
                 json!({"body": message, "attrs": {"Extend": "x"}}),
             ] {
-                check(data.clone(), 1); // As the RawData schema sends it.
+                check(data.clone(), 1); // The form of the schema RawData.
                 check(from_queue(data.clone()), 1);
                 check(json!(from_queue(data.clone()).to_string()), 1);
                 check(json!([from_queue(data.clone()), from_queue(data)]), 2);

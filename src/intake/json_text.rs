@@ -317,10 +317,10 @@ mod tests {
         let many = |item: &str, times: usize| format!("[{}1]", item.repeat(times));
         assert!(read(&many("{},", 9), 10).is_ok());
         assert_eq!(read(&many("{},", 10), 10), Err(EventError::TooMany(10)));
-        // An event's own arrays may be longer.
+        // The arrays inside an event may be longer.
         assert!(read(&format!("{{\"tags\": {}}}", many("1,", 99)), 10).is_ok());
         assert!(read(&format!("[{}]", many("1,", 99)), 10).is_ok());
-        // What stands in a text is none of its elements.
+        // Commas in a string do not separate elements.
         assert!(read(r#"["1,2,3,4,5,6,7,8,9,0,1,2\",3"]"#, 10).is_ok());
         let nested = many(&format!("{},", many("1,", 999)), 999);
         let error = Err(EventError::TooManyValues(MAX_VALUES));

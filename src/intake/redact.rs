@@ -197,7 +197,7 @@ mod tests {
 
     const EVENT: &str = r#"{"resourceId":"i-a1","state":"Stopping"}"#;
 
-    /// A request with a token in every place where a platform puts what its sender sent.
+    /// A request with a token in every place where a platform can put input of the sender.
     fn http(body: &str) -> Value {
         json!({
             "version": "2.0", "routeKey": "$default", "rawPath": "/hush", "rawQueryString": "token=hush",
@@ -214,7 +214,7 @@ mod tests {
         })
     }
 
-    /// What Alibaba Cloud's API gateway passes on.
+    /// A request of Alibaba Cloud's API gateway.
     fn gateway(body: &str) -> Value {
         json!({"path": "/api", "httpMethod": "POST", "headers": {"x-api-key": "hush"},
                "queryParameters": {"token": "hush"}, "pathParameters": {}, "body": body,
@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    /// The texts in a kept one, each read by what reads events, down to the last.
+    /// Every text in a redacted text, parsed by the code that parses events.
     fn texts_in(text: &str, found: &mut Vec<String>) {
         fn inside(value: &Value, found: &mut Vec<String>) {
             match value {
@@ -399,7 +399,7 @@ mod tests {
         for _ in 0..200 {
             value = json!([value]);
         }
-        // serde_json itself reads 128 levels, so the text is not read at all.
+        // `serde_json` stops at 128 levels, so the text is not parsed at all.
         assert!(!without_headers(&value.to_string()).contains("\"hush"));
         let mut value = http("x");
         for _ in 0..100 {

@@ -168,7 +168,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// Boots, stops at 100 s after its last words, and boots again.
+    /// Boots, stops at 100 s, after its last words, and boots again.
     fn reboot(cache: Cache) -> Guest {
         Guest::new(cache)
             .writes(s(0), "boot\n")
@@ -179,7 +179,7 @@ mod tests {
             .writes(s(125), "boot again\n")
     }
 
-    /// What it answers by seconds: a console and the second it says, or `None`.
+    /// The answers by seconds: a console with the second of its update, or `None`.
     #[track_caller]
     fn check(guest: &Guest, answers: &[(u64, Option<(&str, &str)>)]) {
         let began_at = "2024-03-22T02:00:00Z".parse().unwrap();

@@ -125,7 +125,7 @@ mod tests {
 
     type Scene = fn() -> Result<ConsoleOutput, EcsError>;
 
-    /// Answers one after the other; the last one stays.
+    /// Answers with these one after the other. The last one stays.
     struct Scripted(Mutex<Vec<Scene>>);
 
     impl ConsoleSource for Scripted {

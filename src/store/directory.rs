@@ -402,7 +402,7 @@ mod tests {
     use super::*;
     use crate::retry::{RetryAdvice, Retryable as _};
 
-    /// A disk that notes what was synced, and fails writes or syncs in this way.
+    /// A disk that records what was synced, and that can fail writes or syncs.
     #[derive(Debug, Clone, Default)]
     struct Watched {
         synced: Arc<Mutex<Vec<PathBuf>>>,
@@ -457,7 +457,7 @@ mod tests {
         let put = disk.store(&root).put_if_absent(KEY, &object()).await;
         assert_eq!(put.unwrap(), PutOutcome::Created);
         let synced = disk.take_synced();
-        // Where `kept`, `here`, `i-a1` and the record are named.
+        // The folders that name `kept`, `here`, `i-a1` and the record.
         for named_in in [
             folder.path().to_owned(),
             folder.path().join("kept"),
@@ -466,7 +466,7 @@ mod tests {
         ] {
             assert!(synced.contains(&named_in), "{named_in:?}: {synced:?}");
         }
-        // The record's own folder after the record was named there, and so last of its files.
+        // The record's folder is synced after the record was named in it, so it comes last.
         let last_file = synced.iter().rposition(|path| !path.is_dir()).unwrap();
         let its_folder = synced.iter().rposition(|path| *path == root.join("i-a1"));
         assert!(its_folder.unwrap() > last_file, "{synced:?}");
@@ -617,13 +617,13 @@ mod tests {
         }
         assert!(elsewhere.path().join(KEY).exists());
         assert!(!elsewhere.path().join("absent").exists());
-        // The archive's own folder is where its address says.
+        // The archive's own folder may be a link.
         let by_link = folder.path().join("link");
         link(elsewhere.path().to_owned(), by_link.clone()).unwrap();
         assert_eq!(keys(&disk.store(&by_link), "").await, [KEY]);
     }
 
-    /// What makes bytes that are there unreadable must not take those of others with it.
+    /// One unreadable file must not hide the others.
     #[tokio::test]
     async fn a_folder_that_cannot_be_read_hides_nothing_else() {
         #[derive(Debug)]
@@ -643,7 +643,7 @@ mod tests {
         let hidden = KEY.replace("i-a1", "i-b2");
         store.put_if_absent(&hidden, &object()).await.unwrap();
         assert_eq!(keys(&store, "").await, [KEY]);
-        // Where nothing else is asked for, there is no rest.
+        // A listing of the folder alone has nothing else to return.
         for (locked, prefix) in [(root.join("i-b2"), "i-b2/"), (root.clone(), "")] {
             let store = DirectoryStore::on(root.clone(), Box::new(Locked(locked)));
             let error = store.list(prefix, None).await.unwrap_err();
@@ -659,7 +659,7 @@ mod tests {
         store.put_if_absent(KEY, &object()).await.unwrap();
         let path = folder.path().join(KEY);
         let file = File::create(&path).unwrap();
-        file.set_len(2 << 30).unwrap(); // Takes no space.
+        file.set_len(2 << 30).unwrap(); // A sparse file uses no space.
         let error = store.get(KEY).await.map(drop).unwrap_err();
         assert!(matches!(error, StoreError::TooLarge { bytes, .. } if bytes == 2 << 30));
         std::fs::write(&path, "as before").unwrap();
@@ -675,7 +675,7 @@ mod tests {
         ] {
             assert!(matches!(result, Err(StoreError::Io { .. })), "{result:?}");
         }
-        // A pipe that nobody writes to would be waited for without an end.
+        // Opening a pipe without a writer would block forever.
         std::fs::remove_dir(&path).unwrap();
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());

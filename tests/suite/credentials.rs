@@ -630,7 +630,7 @@ async fn an_archive_without_credentials_says_so_at_once() {
         1,
         "{message}"
     );
-    assert!(!message.contains("out of reach"), "{message}");
+    assert!(!message.contains("is unavailable"), "{message}");
     assert_eq!(server.asked(), ["GET /credentials"], "asked once");
 }
 

@@ -149,7 +149,7 @@ mod tests {
         RecordKey::parse(&format!("i-a1/20180322T100457-{digest}.log.gz")).unwrap()
     }
 
-    /// As this program writes it.
+    /// An object as this program writes it.
     fn object(plain: &[u8]) -> Object {
         let body = pack(plain).unwrap();
         let metadata = BTreeMap::from([
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// The faults of a record after `change`, as people read them, and what can be read of it.
+    /// The messages of the faults of a record after `change`, and what can be read of it.
     fn faults(change: impl FnOnce(&mut Object)) -> (String, Vec<u8>) {
         let mut object = object(PLAIN);
         change(&mut object);
@@ -190,7 +190,7 @@ mod tests {
         assert!(told.contains("and its key says"), "{told}");
         assert!(told.contains("metadata says console-sha256"), "{told}");
         assert_eq!(plain, forged);
-        // Metadata that fits the forgery does not help it.
+        // Matching metadata does not hide a wrong digest in the key.
         let mut other = object(forged);
         let faults = |object: &Object| read(&key_of(PLAIN), object).faults;
         assert!(matches!(faults(&other)[..], [Fault::Key { .. }]));
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_anywhere_is_found_out() {
-        // Gzip's flag for text, its time and its system say nothing of the console.
+        // The gzip header's text flag, time and system do not change the console.
         let length = object(PLAIN).body.len();
         for index in (0..3).chain(10..length) {
             let (told, _) = faults(|object| object.body[index] ^= 1);

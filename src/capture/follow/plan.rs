@@ -141,7 +141,7 @@ impl Plan {
 mod tests {
     use super::*;
 
-    /// As the templates have it.
+    /// The budget of the templates.
     const BUDGET: Duration = Duration::from_secs(300);
 
     fn state(state: &str) -> Plan {
@@ -157,7 +157,7 @@ mod tests {
         .unwrap()
     }
 
-    /// The looks of a plan, in seconds, where nothing ends it before.
+    /// The polls of a plan, in seconds, if nothing ends it early.
     #[track_caller]
     fn check(plan: Plan, budget_seconds: u64, looks: &[u64]) {
         let budget = Duration::from_secs(budget_seconds);
@@ -207,7 +207,7 @@ mod tests {
     fn a_reboot_asks_less_often_than_18_times() {
         let looks = ["Stopping", "Starting", "Running"].map(|s| state(s).most_looks(BUDGET));
         assert_eq!(looks, [6, 4, 7]);
-        // An event that is followed for the longest that a setting allows stays below the cap.
+        // The longest budget in the settings needs fewer polls than the limit.
         assert!(system_event().most_looks(Duration::from_secs(3600)) < 45);
     }
 

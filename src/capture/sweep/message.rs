@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(read(&json).unwrap(), sweep);
     }
 
-    /// As the version without a number wrote it.
+    /// A message of the version without a number.
     #[test]
     fn a_message_of_the_version_before_goes_on_at_its_page() {
         let message = json!({
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(cursor.region_id.as_str(), "cn-beijing");
         assert!(cursor.next_token.is_some() && cursor.done.is_empty());
         assert_eq!((sweep.done.instances, sweep.done.failures.len()), (100, 1));
-        // Before its first page was done.
+        // Before the first page was done.
         let begun = json!({"all_regions": true, "concurrency": 8, "per_second": 5,
             "resume": {"region_id": "cn-beijing"}, "done": {"regions": 0, "instances": 0,
             "stored": 0, "already_stored": 0, "no_console": 0, "failed": 0}});

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(held.map(|held| held.bytes), Err(Unread::TooLarge));
     }
 
-    /// An endless body: what was taken of it is counted by who sends it.
+    /// An endless body. It counts how much of it was read.
     #[tokio::test]
     async fn of_an_endless_body_little_more_than_the_limit_is_taken() {
         let taken = std::cell::Cell::new(0);
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(bodies.held_bytes(MAX_HELD_BYTES), 0);
     }
 
-    /// Sixty-four strangers send all of a megabyte but its end, and then nothing.
+    /// Sixty-four senders each send a megabyte without its last byte, and then nothing.
     #[tokio::test(start_paused = true)]
     async fn slow_senders_hold_no_more_than_the_bound_and_good_ones_get_through() {
         const ROOM: usize = 4 * MIB;
@@ -268,7 +268,7 @@ mod tests {
             tokens.push(token.clone());
             tasks.push(tokio::spawn(async move {
                 let body = StreamBody::new(pieces([4096; 255]).chain(forever()).boxed());
-                // As the connection does.
+                // The connection does the same.
                 tokio::select! {
                     _ = shared.read(body, MIB, TIME, &token) => {}
                     () = token.cancelled() => {}
@@ -285,7 +285,7 @@ mod tests {
             drop(held);
         }
         assert!(!token.is_cancelled());
-        // The oldest were cut off, and no more than needed.
+        // Only the oldest senders were disconnected, and only as many as needed.
         let cut_off: Vec<_> = tokens.iter().map(CancellationToken::is_cancelled).collect();
         assert!(cut_off.is_sorted_by(|one, next| one >= next), "{cut_off:?}");
         assert!(cut_off.contains(&false));
@@ -316,7 +316,7 @@ mod tests {
         let endless = StreamBody::new(stream::repeat_with(|| {
             Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'a'; 4096])))
         }));
-        // It ends.
+        // The drain ends.
         assert!(read_and_forget(endless, MIB).now_or_never().is_some());
     }
 }

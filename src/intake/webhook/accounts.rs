@@ -152,7 +152,7 @@ mod tests {
         assert!(check(long.as_bytes(), &expected()).unwrap_err().len() < 100);
     }
 
-    /// An empty batch asks for nothing, and nothing is done about it.
+    /// An empty batch has no events, so there is nothing to authorize.
     #[test]
     fn a_batch_without_events_is_nobodys() {
         assert_eq!(check(b"[]", &expected()), Ok(()));

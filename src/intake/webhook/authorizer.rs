@@ -305,7 +305,8 @@ mod tests {
         check(&identity(arn.clone(), Value::Null), true);
         check(&identity(arn.clone(), json!("authenticated")), true);
         check(&identity(arn, json!("unauthenticated")), false);
-        // An API key says which plan is billed, and is no proof; `user` alone is never sent.
+        // An API key only selects a billing plan, and does not prove the sender. `user` never
+        // occurs alone.
         check(&identity(Value::Null, Value::Null), false);
         check(&identity(json!(""), Value::Null), false);
     }

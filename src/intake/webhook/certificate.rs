@@ -209,7 +209,7 @@ mod tests {
         let file = "x509_public_certificate_2021012101.pem";
         let long = "a".repeat(MAX_NAME_BYTES + 1);
         for url in [
-            // Buckets and names that are any customer's to choose.
+            // Any customer can create buckets and files with these names.
             format!("https://anybody-eventbridge.oss-cn-hangzhou.aliyuncs.com/{file}"),
             format!("https://evil-cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com/{file}"),
             format!("https://ap-southeast-2-eventbridge.oss-cn-hangzhou.aliyuncs.com/{file}"),
@@ -221,7 +221,7 @@ mod tests {
             format!("https://{host}.evil.example/{file}"),
             format!("https://evil.example/{file}"),
             format!("https://evil.example/{host}/{file}"),
-            // Parts that a parser would take off or repair.
+            // A URL parser would drop or repair these parts.
             format!("http://{host}/{file}"),
             format!("HTTPS://{host}/{file}"),
             format!("https:{host}/{file}"),
@@ -250,7 +250,7 @@ mod tests {
             format!("https://evil.example\\@{host}/{file}"),
             format!("https://evil.example#{host}/{file}"),
             format!("https://evil.example?{host}/{file}"),
-            // Paths beside the pinned one.
+            // Other paths than the expected one.
             format!("https://{host}/own.pem"),
             format!("https://{host}/{file}?x-oss-process=style"),
             format!("https://{host}/{file}?"),

@@ -115,7 +115,7 @@ mod tests {
         Certificate::from_pem(pem).unwrap()
     }
 
-    /// Counts what is fetched.
+    /// Counts the fetches.
     #[derive(Clone, Default)]
     struct Fetcher(Arc<AtomicUsize>);
 
@@ -124,7 +124,7 @@ mod tests {
             self.0.load(Ordering::Relaxed)
         }
 
-        /// Takes two seconds.
+        /// A fetch takes two seconds.
         fn fetch(&self, fetched: Fetched) -> BoxFuture<'static, Fetched> {
             self.0.fetch_add(1, Ordering::Relaxed);
             async {
@@ -194,7 +194,7 @@ mod tests {
         }
         assert_eq!(fetcher.count(), 30 * MAX_FETCHES_A_MINUTE);
         assert_eq!(refused, 30 * (100 - MAX_FETCHES_A_MINUTE) + 1);
-        // What is known is served, whatever strangers ask for.
+        // The cached certificate is served, whatever unknown senders ask for.
         let now = start + Duration::from_mins(29);
         let known = certificates.get(&url(0), now, || unreachable!());
         assert_eq!(known.unwrap().await, Ok(certificate()));

@@ -178,7 +178,7 @@ mod tests {
 
     const PEM: &[u8] = include_bytes!("../../../tests/fixtures/webhook/certificate.pem");
 
-    /// Stands for EventBridge's bucket; counts what is fetched.
+    /// Replaces EventBridge's bucket, and counts the fetches.
     struct Bucket {
         fetched: AtomicUsize,
         answer: Result<Vec<u8>, String>,
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(bucket.count(), 0);
     }
 
-    /// Answers one connection with these bytes, and then with `more` for as long as it is read.
+    /// Answers one connection with these bytes, and then with `more` until it is closed.
     async fn serve(
         answer: String,
         more: &'static [u8],

@@ -298,7 +298,7 @@ mod tests {
         pairs.iter().copied().collect()
     }
 
-    /// The same headers, with one replaced.
+    /// The same headers, with one of them replaced.
     fn with(headers: &Headers, name: &str, value: &str) -> Headers {
         let mut changed: Headers = [(name, value)].into_iter().collect();
         for other in headers.names().filter(|other| *other != name) {
@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    /// As EventBridge signs it, with the double's key.
+    /// Signs like EventBridge, with the key of the test double.
     fn signed_v1(token: &[(&str, &str)]) -> Headers {
         let mut headers = headers(&[
             (TIMESTAMP, MILLIS),
@@ -368,7 +368,7 @@ mod tests {
         policy.judge(headers, false, now())
     }
 
-    /// The test vector of the official SDK; its certificate is not at hand, its text is.
+    /// The test vector of the official SDK. Its text is available, and its certificate is not.
     #[test]
     fn the_text_of_version_1_is_the_official_one() {
         let headers = headers(&[

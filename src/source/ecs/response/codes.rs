@@ -197,8 +197,8 @@ mod tests {
         }
     }
 
-    // The decision table: a row for each code that the operation's page, the ECS common error
-    // table, the gateway's table or another ECS API documents, and for codes nobody knows yet.
+    // The decision table. It has a row for each code that the operation's page, the ECS common
+    // error table, the gateway's table or another ECS API documents, and rows for unknown codes.
     #[test]
     fn every_code_has_its_remedy() {
         use RetryAdvice::{GiveUp, SignAgain, Wait, WaitThrottled};

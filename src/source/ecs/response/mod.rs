@@ -411,7 +411,7 @@ mod tests {
         check_undecoded(b"false", b"false");
         check_undecoded(b"1e999999", b"1e999999");
         check_undecoded(br#"{"Data": ["SGVs"]}"#, br#"{"Data": ["SGVs"]}"#);
-        // Half a character, and a byte that is none.
+        // Half of a surrogate pair, and bytes that are not UTF-8.
         check_undecoded(br#""panic \ud83d""#, br"panic \ud83d");
         check_undecoded(b"\"panic \xff\xfe\"", b"panic \xff\xfe");
         let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
@@ -596,8 +596,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever stands for `ConsoleOutput`, and beside it: the answer is the console, nothing
-        /// (only where nothing was sent), or the text itself.
+        /// Whatever the value of `ConsoleOutput` and its neighbours are, the result is the decoded
+        /// console or the text itself.
         #[test]
         fn no_console_is_lost_in_an_odd_answer(
             text in proptest::prop_oneof![".*", "[A-Za-z0-9+/=_ -]*", "[ -~]*"],
@@ -619,7 +619,7 @@ mod tests {
                 Err(EcsError::Undecoded(console)) => {
                     proptest::prop_assert_eq!(&console.plain, text.as_bytes());
                 }
-                // Its own name is taken by what stands beside it.
+                // A neighbour has the name of the member itself.
                 Err(error) => proptest::prop_assert!(false, "{}", error),
             }
         }
