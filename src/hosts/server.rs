@@ -43,8 +43,8 @@ use super::function_compute::{Control, LogLines};
 use body::{Bodies, Held, Unread};
 use line::{Line, Place};
 
-/// Requests served at the same time, each with its complete body. More requests are answered with
-/// 503 at once.
+/// Requests served at the same time, each with its complete body. More requests of unknown senders
+/// get 503. More invocations of the platform wait.
 const MAX_REQUESTS: usize = 64;
 /// Connections that have not sent a complete request. If there are more, the oldest ones are
 /// closed.
