@@ -133,7 +133,7 @@ impl Server {
         let id = self.process.id().unwrap().to_string();
         let told = Command::new("kill").args(["-TERM", &id]).status();
         assert!(told.await.unwrap().success());
-        self.wait_for("ending: ").await;
+        self.wait_for("shutting down; ").await;
     }
 
     /// Tells it to end, and waits until it has; whether it ended well, and its log.
