@@ -199,6 +199,11 @@ impl Listing {
         let index = selected.checked_sub(back)?;
         Some(self.records.swap_remove(index))
     }
+
+    /// Returns the record with the earliest update time.
+    pub fn oldest(&self) -> Option<&RecordEntry> {
+        self.records.iter().min_by_key(|record| record.order())
+    }
 }
 
 /// Reads a record and checks it against its key and its metadata.

@@ -311,7 +311,8 @@ fn bucket_and_prefix(url: &Url, parameters: &[&str]) -> Result<(String, String),
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b));
     if !named {
         return Err(format!(
-            "{bucket:?} is not the name of a bucket; {ARCHIVE_FORMS}"
+            "{bucket:?} is not the name of a bucket, which has 3 to 63 lower-case letters, digits, \
+             hyphens, dots or underscores; {ARCHIVE_FORMS}"
         ));
     }
     if !url.username().is_empty() || url.password().is_some() || url.port().is_some() {

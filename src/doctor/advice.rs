@@ -22,17 +22,17 @@ pub enum Operation {
     List,
 }
 
-/// What to do about an error of ECS.
-pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> String {
+/// What to do about an error of ECS. `region_id` is the region that was asked, where it is known.
+pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: Option<&RegionId>) -> String {
     let is_set = *endpoint != EcsEndpoint::Public;
-    let host = endpoint.url(region_id).ok().and_then(|url| host_of(&url));
-    let host = host.unwrap_or_default();
+    let host = region_id.and_then(|region_id| host_of(&endpoint.url(region_id).ok()?));
     let another = || {
         let where_to = if is_set {
             "check ECS_ENDPOINT_URL"
         } else {
             "check ALIBABA_CLOUD_REGION_ID, and proxies"
         };
+        let host = host.as_deref().unwrap_or("what answers");
         format!("{host} is not an ECS endpoint: {where_to}")
     };
     match error {
@@ -41,10 +41,12 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
             "set ALIBABA_CLOUD_ROLE_ARN to a role of the instance's account".to_owned()
         }
         EcsError::Credentials(_) => credentials(true).to_owned(),
-        EcsError::Transport(cause) if is_set => unreachable("ECS_ENDPOINT_URL", &host, cause),
+        EcsError::Transport(cause) if is_set => {
+            unreachable("ECS_ENDPOINT_URL", host.as_deref(), cause)
+        }
         EcsError::Transport(cause) => unreachable(
             "ALIBABA_CLOUD_REGION_ID (or set ECS_ENDPOINT_URL to another address of ECS)",
-            &host,
+            host.as_deref(),
             cause,
         ),
         EcsError::Unreadable { .. } | EcsError::Undecoded(_) | EcsError::TooLong => another(),
@@ -61,7 +63,8 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: &RegionId) -> St
         EcsError::StaleSignature { .. } => "set this machine's clock".to_owned(),
         EcsError::Rejected { code, .. } => match code.as_str() {
             c if c.contains("RegionId") => {
-                format!("check ALIBABA_CLOUD_REGION_ID: ECS does not know {region_id}")
+                let region = region_id.map_or("the event's region", RegionId::as_str);
+                format!("check ALIBABA_CLOUD_REGION_ID: ECS does not know {region}")
             }
             c if c.contains("Signature") => "check ECS_SIGNATURE_VERSION".to_owned(),
             c if c.starts_with("InvalidAction") || c.starts_with("InvalidApi") => another(),
@@ -112,7 +115,7 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
                 (_, Some(_)) => "AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL)",
                 (_, None) => "AWS_REGION",
             };
-            unreachable(setting, &host, cause)
+            unreachable(setting, Some(&host), cause)
         }
         StoreError::Credentials(_) => credentials(bucket.scheme == "oss").to_owned(),
         StoreError::StaleSignature(account) if account.contains("RequestTimeTooSkewed") => {
@@ -326,11 +329,38 @@ fn permission(operation: Operation, config: &BucketConfig, at_oss: bool) -> Stri
     }
 }
 
-/// What to do about an error of the queue in `FOLLOW_QUEUE_URL`.
-pub fn follow_queue(error: &QueueError, url: &Url) -> String {
+/// A queue, as far as advice depends on it.
+#[derive(Debug, Clone)]
+pub struct AskedQueue {
+    /// Its address.
+    pub url: Url,
+    /// What its address comes from: a setting, or an option.
+    pub setting: &'static str,
+    /// The permissions that are needed on it.
+    pub actions: &'static str,
+}
+
+impl AskedQueue {
+    /// The queue that events are sent to, to be followed later.
+    pub fn follow(url: Url) -> Self {
+        Self {
+            url,
+            setting: "FOLLOW_QUEUE_URL",
+            actions: "sqs:SendMessage",
+        }
+    }
+}
+
+/// What to do about an error of a queue.
+pub fn queue(error: &QueueError, asked: &AskedQueue) -> String {
+    let AskedQueue {
+        url,
+        setting,
+        actions,
+    } = asked;
     let host = host_of(url).unwrap_or_default();
     let refusal = match error {
-        QueueError::Unavailable(cause) => return unreachable("FOLLOW_QUEUE_URL", &host, cause),
+        QueueError::Unavailable(cause) => return unreachable(setting, Some(&host), cause),
         QueueError::StaleSignature(account) if account.contains("ExpiredToken") => {
             return "renew AWS_SESSION_TOKEN and the key it came with".to_owned();
         }
@@ -340,24 +370,23 @@ pub fn follow_queue(error: &QueueError, url: &Url) -> String {
     };
     match refusal.code.as_str() {
         c if c.ends_with("NonExistentQueue") || c == "QueueDoesNotExist" => {
-            "check FOLLOW_QUEUE_URL: there is no such queue".to_owned()
+            format!("check {setting}: there is no such queue")
         }
-        "InvalidAddress" | "" => format!("check FOLLOW_QUEUE_URL: {host} has no such queue"),
+        "InvalidAddress" | "" => format!("check {setting}: {host} has no such queue"),
         c if c.to_ascii_lowercase().contains("kms") => {
             "allow this key kms:GenerateDataKey and kms:Decrypt on the key of the queue".to_owned()
         }
         "AccessDenied" | "AccessDeniedException" => {
-            "allow this key sqs:SendMessage on the queue in FOLLOW_QUEUE_URL".to_owned()
+            format!("allow this key {actions} on the queue in {setting}")
         }
         "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidAccessKeyId" => {
             "check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN: the key does not exist or is disabled"
                 .to_owned()
         }
-        "SignatureDoesNotMatch" | "InvalidSignatureException" => {
+        "SignatureDoesNotMatch" | "InvalidSignatureException" => format!(
             "check AWS_SECRET_ACCESS_KEY: it is not this key's secret; and the queue's region, \
-             which is AWS_REGION where FOLLOW_QUEUE_URL does not say it"
-                .to_owned()
-        }
+             which is AWS_REGION where {setting} does not say it"
+        ),
         code => look_up(code, "SQS API"),
     }
 }
@@ -372,7 +401,10 @@ fn host_of(url: &Url) -> Option<String> {
 }
 
 /// `cause` is the network's message, or the service's message in place of an answer.
-fn unreachable(setting: &str, host: &str, cause: &str) -> String {
+fn unreachable(setting: &str, host: Option<&str>, cause: &str) -> String {
+    // Most causes name the host themselves.
+    let host = host.filter(|host| !cause.contains(host));
+    let host = host.unwrap_or("that address");
     if cause.contains("UnknownIssuer") {
         return format!(
             "set AWS_CA_BUNDLE or SSL_CERT_FILE to a PEM file with the authority that signed the \
@@ -554,14 +586,15 @@ mod tests {
             ),
             (rejected("Odd"), &EcsEndpoint::Public, "look up Odd"),
         ] {
-            let advice = ecs(&error, endpoint, &region_id);
+            let advice = ecs(&error, endpoint, Some(&region_id));
             assert!(advice.contains(expected), "{advice}");
         }
     }
 
     #[test]
     fn each_refusal_of_the_queue_names_its_setting() {
-        let url = Url::parse("https://sqs.us-east-1.amazonaws.com/1/q").unwrap();
+        let follow =
+            AskedQueue::follow(Url::parse("https://sqs.us-east-1.amazonaws.com/1/q").unwrap());
         for (code, expected) in [
             ("AccessDenied", "sqs:SendMessage"),
             (
@@ -579,10 +612,10 @@ mod tests {
                 code: code.into(),
                 account: String::new(),
             });
-            let advice = follow_queue(&error, &url);
+            let advice = queue(&error, &follow);
             assert!(advice.contains(expected), "{code}: {advice}");
         }
-        let advice = follow_queue(&QueueError::Unavailable("refused".into()), &url);
+        let advice = queue(&QueueError::Unavailable("refused".into()), &follow);
         assert!(advice.contains("FOLLOW_QUEUE_URL"), "{advice}");
     }
 }

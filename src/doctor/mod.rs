@@ -328,7 +328,7 @@ fn ecs_failed(
     endpoint: &EcsEndpoint,
     region_id: &RegionId,
 ) -> Check {
-    let advice = advice::ecs(error, endpoint, region_id);
+    let advice = advice::ecs(error, endpoint, Some(region_id));
     Check::new(name, Verdict::Failed, account_of(error)).advise(advice)
 }
 
@@ -346,8 +346,9 @@ async fn examine_queue(queue: &Queue, url: &url::Url, time: Duration) -> Check {
     let send = || queue.send(QUEUE_PROBE, Duration::ZERO);
     match retry(Deadline::after(time), "SendMessage", send).await {
         Ok(_) => Check::ok(FOLLOW_QUEUE, "a message that the function ignores was sent"),
-        Err(error) => Check::new(FOLLOW_QUEUE, Verdict::Failed, error.to_string())
-            .advise(advice::follow_queue(&error, url)),
+        Err(error) => Check::new(FOLLOW_QUEUE, Verdict::Failed, error.to_string()).advise(
+            advice::queue(&error, &advice::AskedQueue::follow(url.clone())),
+        ),
     }
 }
 

@@ -16,8 +16,8 @@ const TASKS: [(&str, &[&str]); 3] = [
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    failed: the service or the archive is out of reach, refuses, or has a damaged record
-       (with --damaged, too); or it timed out
+  1    failed: ECS, the archive or the queue did not answer, or refused; a record is damaged,
+       also with --damaged; or the time was over
   2    wrong on this side: an argument, a setting, an event
   3    there is nothing: no such record, no console output, no failed event
   130  interrupted (Ctrl-C)";

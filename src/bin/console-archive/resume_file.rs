@@ -33,8 +33,13 @@ pub fn open(file: &Path) -> Result<Option<Sweep>, WrongInput> {
         input::refuse_others_than_files(file)?;
     }
     // A sweep takes long. That its end cannot be written is said before it begins.
-    NamedTempFile::new_in(folder(file))
-        .map_err(|error| wrong(file, format_args!("cannot be written: {error}")))?;
+    if let Err(error) = NamedTempFile::new_in(folder(file)) {
+        // The name of what would have been written first helps nobody.
+        let cause = error.get_ref().and_then(|error| error.source());
+        let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+        let why = format_args!("cannot be written: {cause}; name a file in another folder");
+        return Err(wrong(file, why));
+    }
     if is_there {
         read(file).map(Some)
     } else {

@@ -183,6 +183,8 @@ impl EcsClient {
         for (name, value) in signed.headers {
             request = request.header(name, value);
         }
+        let host = endpoint.authority().to_owned(); // No template has a user in it.
+        let transport = |error| transport(error, &host);
         let mut response = request.send().await.map_err(transport)?;
         let header = |name| response.headers().get(name)?.to_str().ok();
         let head = AnswerHead {
@@ -207,13 +209,13 @@ impl EcsClient {
     }
 }
 
-/// Describes a failure without the address, which may contain a token.
-fn transport(error: reqwest::Error) -> EcsError {
+/// Describes a failure with the host alone: the address may contain a token.
+fn transport(error: reqwest::Error, host: &str) -> EcsError {
     let kind = if error.is_timeout() {
         "timed out: "
     } else {
         ""
     };
     let cause = crate::http::cause(error);
-    EcsError::Transport(format!("{kind}{cause}"))
+    EcsError::Transport(format!("{kind}{cause} (asked {host})"))
 }

@@ -57,7 +57,7 @@ pub struct Arguments {
     )]
     previous: usize,
     /// Print the last so many lines only
-    #[arg(long, value_name = "LINES")]
+    #[arg(long, value_name = "LINES", value_parser = lines)]
     tail: Option<usize>,
     /// Print the bytes as the guest wrote them, on a terminal, too
     #[arg(long, conflicts_with = "output")]
@@ -71,6 +71,10 @@ pub struct Arguments {
     /// Print what can be read of a damaged record; the exit code stays 1
     #[arg(long)]
     damaged: bool,
+}
+
+fn lines(text: &str) -> Result<usize, &'static str> {
+    text.parse().map_err(|_| "expected a number such as 20")
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
@@ -87,7 +91,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let store = &Retrying::new(&store, Deadline::after(context.time()));
     let listing = reader::list(store, Some(instance_id)).await?;
     let last_marker = listing.markers.last().cloned();
-    let count = listing.records.len();
+    let oldest = listing.oldest().cloned();
     let Some(listed) = listing.find(&at, arguments.previous) else {
         let which = match (&at, arguments.previous) {
             (Selector::Latest, 0) => "",
@@ -96,9 +100,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             _ => " before that one",
         };
         output::error(format_args!("there is no record{which} of {instance_id}"));
-        if count > 0 {
+        if let Some(oldest) = oldest {
+            let name = oldest.key.name();
+            let time = oldest.updated_at();
+            let time = time.map(|time| time::shown_update(time, &context.time_zone));
+            let time = time.map(|time| format!(", of {time}")).unwrap_or_default();
             output::error(format_args!(
-                "`console-archive list {instance_id}` shows those there are"
+                "the oldest is {name}{time}; `console-archive list {instance_id}` shows all"
             ));
             return Ok(Exit::Nothing);
         }

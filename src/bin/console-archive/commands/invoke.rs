@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::hosts::dispatch::Payload;
 use ecs_console_archiver::hosts::reply::InvocationError;
-use ecs_console_archiver::hosts::served::Served;
+use ecs_console_archiver::hosts::served::{ServeError, Served};
 use ecs_console_archiver::intake::MAX_EVENT_BYTES;
 use ecs_console_archiver::model::outcome::{ErrorType, Outcome};
 use ecs_console_archiver::retry::Deadline;
@@ -64,6 +65,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         let answer = reply.to_json();
         let is_wrong = matches!(&answer, Err(error) if error.error_type == ErrorType::InvalidEvent);
         unless_closed(print(&name, &answer, taken, context.output))?;
+        context.advise(reply.failures().filter_map(captured));
         if let Err(error) = answer.as_ref()
             && error.is_transient
         {
@@ -75,6 +77,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             unless_closed(ended.iter().try_for_each(print_followed))?;
         }
         let has_queue = dispatcher.archiver.follow_queue.is_some();
+        context.advise(
+            ended
+                .iter()
+                .filter_map(|served| captured(served.as_ref().err()?)),
+        );
         let is_whole = |outcome: &Outcome| outcome.leaves_nothing(has_queue);
         let is_done = reply
             .events()
@@ -92,6 +99,14 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Ok(Exit::Interrupted);
     }
     Ok(exit)
+}
+
+/// Of an event that came to a capture.
+fn captured(error: &ServeError) -> Option<&CaptureError> {
+    match error {
+        ServeError::Capture(error) => Some(error),
+        _ => None,
+    }
 }
 
 /// What became of an event that was followed after its answer.

@@ -1,9 +1,9 @@
 //! `console-archive man`: the manual, a page for the whole and one for each command.
 
 use std::io::{Write as _, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use clap::{Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
@@ -29,15 +29,18 @@ pub fn run(arguments: Arguments, command: Command) -> Result<Exit> {
         stdout().write_all(&page(&man(&command), &command)?)?;
         return Ok(Exit::Done);
     };
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(&folder).map_err(|error| not_written(&folder, error))?;
     for described in std::iter::once(&command).chain(command.get_subcommands()) {
         let man = man(described);
         let file = folder.join(man.get_filename());
-        std::fs::write(&file, page(&man, described)?)
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(&file, page(&man, described)?).map_err(|error| not_written(&file, error))?;
     }
     Ok(Exit::Done)
+}
+
+fn not_written(path: &Path, cause: std::io::Error) -> anyhow::Error {
+    let path = path.display();
+    anyhow!("cannot write {path}: {cause}; give another folder with --folder")
 }
 
 fn man(command: &Command) -> Man {

@@ -12,14 +12,15 @@ mod simulate;
 mod sweep;
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ColorChoice, Subcommand};
-use ecs_console_archiver::capture::Archiver;
+use ecs_console_archiver::capture::{Archiver, CaptureError};
 use ecs_console_archiver::config::{Archive, Config, Environment, Sections};
-use ecs_console_archiver::doctor::advice::Operation;
+use ecs_console_archiver::doctor::advice::{AskedQueue, Operation};
 use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::hosts::served::LOG_TARGET;
 use ecs_console_archiver::http::{self, HttpOptions};
@@ -114,7 +115,7 @@ pub struct CommonArguments {
 /// Of the commands that ask ECS about single instances.
 #[derive(Debug, Args)]
 pub struct EcsArguments {
-    /// Region of the instance; an event may name its own [env: ALIBABA_CLOUD_REGION_ID]
+    /// Region of the instance, and of events that name none [env: ALIBABA_CLOUD_REGION_ID]
     #[arg(long, value_name = "REGION_ID", value_parser = RegionId::parse)]
     region: Option<RegionId>,
     /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
@@ -163,7 +164,7 @@ impl Context {
             used: OnceCell::new(),
             asked: RefCell::new(Asked {
                 operation: Operation::List,
-                queue_url: None,
+                queue: None,
             }),
             timeout: common.timeout.map(Duration::from_secs),
         }
@@ -176,9 +177,22 @@ impl Context {
 
     /// What to do about the error that ended the command.
     pub fn advice(&self, error: &anyhow::Error) -> Option<String> {
-        let environment = self.used.get().unwrap_or(&self.environment);
-        let sections = Sections::from_environment(environment);
-        advice::of(error, sections, &self.asked.borrow())
+        advice::of(error, &self.sections(), &self.asked.borrow())
+    }
+
+    /// Says what to do about the errors of events, each advice once. An event may name its own
+    /// region.
+    fn advise<'a>(&self, errors: impl Iterator<Item = &'a CaptureError>) {
+        let sections = self.sections();
+        let advice = errors.filter_map(|error| advice::of_capture(error, &sections, None));
+        advice
+            .collect::<BTreeSet<_>>()
+            .iter()
+            .for_each(output::error);
+    }
+
+    fn sections(&self) -> Sections {
+        Sections::from_environment(self.used.get().unwrap_or(&self.environment))
     }
 
     /// Reads from now on, so that advice is about that.
@@ -259,7 +273,11 @@ impl Context {
     }
 
     fn queue(&self, config: QueueConfig) -> Result<Queue> {
-        self.asked.borrow_mut().queue_url = Some(config.url.clone());
+        self.asked.borrow_mut().queue = Some(AskedQueue {
+            url: config.url.clone(),
+            setting: "--queue-url",
+            actions: "sqs:ReceiveMessage and sqs:DeleteMessage",
+        });
         let options = HttpOptions::from_environment(&self.environment)?;
         Ok(Queue::new(config, http::client(&options)?))
     }

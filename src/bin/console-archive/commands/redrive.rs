@@ -13,7 +13,7 @@ use ecs_console_archiver::hosts::redrive::{
 };
 use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
 use ecs_console_archiver::retry::{Deadline, Retrying, retry};
-use ecs_console_archiver::store::{Entry, Store as _};
+use ecs_console_archiver::store::{ArchiveStore, Entry, Store as _};
 use ecs_console_archiver::{log, printable};
 use serde_json::json;
 
@@ -59,6 +59,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         .queue_url
         .map(|url| QueueConfig::from_environment(&url, &context.environment))
         .transpose()?;
+    if arguments.dry_run {
+        let list = list(context.store()?, context);
+        return context.unless_interrupted(list).await;
+    }
     let dispatcher = context.dispatcher(arguments.ecs)?;
     let invalid = if arguments.drop_invalid {
         InvalidEvents::Drop
@@ -71,17 +75,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             let queue = context.queue(config)?;
             serve_queue(&dispatcher, &queue, is_fifo, invalid, context).await
         }
-        None if arguments.dry_run => {
-            let list = list(&dispatcher, context);
-            context.unless_interrupted(list).await
-        }
         None => serve_archive(&dispatcher, invalid, context).await,
     }
 }
 
 /// Lists what the archive keeps, and serves nothing.
-async fn list(dispatcher: &CliDispatcher, context: &Context) -> Result<Exit> {
-    let store = Retrying::new(&dispatcher.archiver.store, Deadline::after(context.time()));
+async fn list(store: ArchiveStore, context: &Context) -> Result<Exit> {
+    let store = Retrying::new(&store, Deadline::after(context.time()));
     let entries = reader::entries(&store, FAILED_PREFIX).await?;
     let events = entries
         .iter()

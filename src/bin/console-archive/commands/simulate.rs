@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     consoles: PathBuf,
     /// Address to listen on
-    #[arg(long, default_value = "127.0.0.1:8580", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:8580", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
     /// Fail the next requests, in this order: throttle, fail, stall, truncate, garbage,
     /// bad-base64, reset, broken-json, expire-token, slow-body, wrong-content-type,
@@ -37,6 +37,10 @@ pub struct Arguments {
     /// a count as in throttle*3
     #[arg(long = "fault", value_name = "FAULT[*COUNT]")]
     faults: Vec<FaultPlan>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    (text.parse()).map_err(|_| "expected an IP address and a port such as 127.0.0.1:8580")
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {

@@ -25,8 +25,8 @@ use crate::resume_file;
 /// Keep the consoles of every instance of whole regions now
 ///
 /// It also keeps what a missed event left out. Failures of single instances do not end it: they
-/// are told at the end, and the exit code is 1. So it is where --timeout ends the sweep. With
-/// Ctrl-C it finishes the instances that it has begun, and says how to go on.
+/// are told at the end, and the exit code is 1. The exit code is 1, too, where --timeout ends the
+/// sweep. With Ctrl-C it finishes the instances that it has begun, and says how to go on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +34,7 @@ Examples:
   console-archive sweep --all-regions --resume left.json")]
 pub struct Arguments {
     /// Region to sweep; give it again for another [env: ALIBABA_CLOUD_REGION_ID]
-    #[arg(long = "region", value_name = "REGION_ID", value_parser = RegionId::parse)]
+    #[arg(long = "region", value_name = "REGION_ID", value_parser = region)]
     #[arg(conflicts_with = "all_regions")]
     regions: Vec<RegionId>,
     /// Sweep every region the account can use
@@ -60,6 +60,13 @@ pub struct Arguments {
     /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
     #[arg(long, value_name = "URL")]
     ecs_endpoint_url: Option<String>,
+}
+
+fn region(text: &str) -> Result<RegionId, String> {
+    if text.contains(',') {
+        return Err("expected one region; give --region again for another".to_owned());
+    }
+    RegionId::parse(text).map_err(|error| error.to_string())
 }
 
 const NO_REGION: &str = "no region: give --region or --all-regions, or set ALIBABA_CLOUD_REGION_ID";
