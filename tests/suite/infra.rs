@@ -338,3 +338,84 @@ fn the_defaults_that_matter_are_the_same_in_every_template_and_on_every_page() {
         );
     }
 }
+
+/// The table under a title of this page, up to the next title.
+fn section(page: &str, title: &str) -> String {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let (_, section) = text
+        .split_once(&format!("\n{title}\n"))
+        .unwrap_or_else(|| panic!("{page} has no {title:?}"));
+    section.split("\n#").next().unwrap().to_owned()
+}
+
+/// What Terraform calls a service, and how the row of its permissions begins.
+const DEPLOYED_TO: [(&str, &str); 14] = [
+    ("aws_cloudwatch", "| CloudWatch |"),
+    ("aws_glue", "| Glue |"),
+    ("aws_iam", "| IAM |"),
+    ("aws_lambda", "| Lambda |"),
+    ("aws_s3", "| S3 |"),
+    ("aws_scheduler", "| Scheduler |"),
+    ("aws_sqs", "| SQS |"),
+    ("alicloud_cms", "| CloudMonitor |"),
+    ("alicloud_event", "| Alibaba Cloud EventBridge |"),
+    ("alicloud_fcv3", "| Function Compute |"),
+    ("alicloud_ims", "| RAM on Alibaba Cloud |"),
+    ("alicloud_log", "| Simple Log Service |"),
+    ("alicloud_oss", "| OSS |"),
+    ("alicloud_ram", "| RAM"),
+];
+
+#[test]
+fn each_service_that_is_deployed_to_has_a_row_with_the_permission_it_takes() {
+    for (templates, page) in [
+        (&["aws", "push"][..], "infra/aws/README.md"),
+        (&["alibaba"], "infra/alibaba/README.md"),
+    ] {
+        let rows = section(page, "### To deploy");
+        for template in templates {
+            let path = format!("infra/{template}/main.tf");
+            let text = std::fs::read_to_string(root().join(&path)).unwrap();
+            let resources = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("resource \""));
+            let mut count = 0;
+            for resource in resources {
+                let service = DEPLOYED_TO
+                    .iter()
+                    .find(|(service, _)| resource.starts_with(&format!("{service}_")));
+                let (_, row) = service.unwrap_or_else(|| panic!("{path}: {resource}"));
+                let found = rows.lines().find(|line| line.starts_with(row));
+                let found = found.unwrap_or_else(|| panic!("{page} has no row {row:?}"));
+                assert!(found.contains("FullAccess`"), "{found}");
+                count += 1;
+            }
+            assert!(count > 2, "{path}: {count}");
+        }
+    }
+}
+
+#[test]
+fn each_page_of_infra_says_what_it_costs() {
+    for page in ["aws", "alibaba", "webhook", "push"] {
+        let costs = section(&format!("infra/{page}/README.md"), "## Costs");
+        assert!(costs.trim().len() > 80, "{page}: {costs}");
+    }
+}
+
+/// Two clouds have a service of this name.
+#[test]
+fn where_both_clouds_are_spoken_of_every_eventbridge_says_whose_it_is() {
+    let page = std::fs::read_to_string(root().join("infra/aws/README.md")).unwrap();
+    let words: Vec<_> = page.split_whitespace().collect();
+    let mut count = 0;
+    for (index, word) in words.iter().enumerate() {
+        if word.trim_matches(['*', ',', '.']) == "EventBridge" {
+            let before = words[index - 1];
+            let around = words[index - 2..=index].join(" ");
+            assert!(["Cloud", "Amazon"].contains(&before), "{around:?}");
+            count += 1;
+        }
+    }
+    assert!(count > 5, "{count}");
+}
