@@ -40,9 +40,9 @@ help: ## List the targets.
 
 .PHONY: run
 run: ## Demonstrate without a cloud: a machine panics and reboots, and its last words are read back.
-	cargo build --profile quick --bins
+	cargo build --locked --bins
 	@rm -rf $(TARGET)/demo
-	@tests/demo.sh $(TARGET)/quick/console-archive $(TARGET)/demo
+	@tests/demo.sh $(TARGET)/debug/console-archive $(TARGET)/demo
 
 .PHONY: test
 test: ## Run all tests.
@@ -219,9 +219,16 @@ test-cli: ## Run the tests of the command line, also on macOS.
 	cargo test --locked --lib --bins
 	cargo test --locked --test suite -- $(CLI_TESTS)
 
+# The tests of the suite that `make test-dist` runs; all of them if it is empty.
+TESTS ?=
+
 .PHONY: test-dist
-test-dist: dist ## Build twice, compare the results, and test the released programs.
-	tests/dist.sh $(abspath $(DIST)) $(GLIBC)
+test-dist: dist ## Check the released programs, and run the tests on them; some with TESTS="function:: cli::".
+	tests/dist.sh $(abspath $(DIST)) $(GLIBC) $(TESTS)
+
+.PHONY: test-reproducible
+test-reproducible: dist ## Build a release again in another folder: it has the same bytes.
+	tests/reproducible.sh $(abspath $(DIST))
 
 .PHONY: install
 install: ## Install the command line into cargo's folder of programs.
@@ -229,11 +236,15 @@ install: ## Install the command line into cargo's folder of programs.
 
 .PHONY: bench
 bench: build ## Measure cold start, peak memory and size of the function, on this machine.
-	cargo bench --locked --profile quick --bench cold_start -- $(abspath $(TARGET))/function/bootstrap
+	cargo bench --locked --profile dev --bench cold_start -- $(abspath $(TARGET))/function/bootstrap
+
+.PHONY: bench-rendering
+bench-rendering: ## Measure how fast a console becomes lines that are safe to show.
+	cargo bench --locked --bench rendering
 
 .PHONY: costs
 costs: ## Calculate the costs of a million reboots, with list prices.
-	cargo bench --locked --profile quick --bench costs
+	cargo bench --locked --profile dev --bench costs
 
 .PHONY: version
 version: ## Print the version that a release would have.
