@@ -23,6 +23,8 @@ pub fn is_active(c: char) -> bool {
     match c {
         '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' => true,
         '\u{fe00}'..='\u{fe0f}' => false,
+        // Chinese and Korean: none of them is, and they need no search.
+        '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => false,
         c => IGNORABLE.contains(c),
     }
 }
@@ -77,6 +79,13 @@ fn replaced(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_needs_no_search_is_not_found_by_one() {
+        let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+        let mut unsearched = ('\u{3400}'..='\u{9fff}').chain('\u{ac00}'..='\u{d7a3}');
+        assert!(!unsearched.any(|c| is_active(c) || ignorable.contains(c)));
+    }
 
     #[test]
     fn what_acts_on_a_terminal_is_spelled_out() {

@@ -1,11 +1,9 @@
 //! One row of a terminal: text that is written, and written over.
 
-use std::collections::BTreeMap;
-
 use unicode_width::UnicodeWidthChar as _;
 
 use super::style::Style;
-use super::{Line, Rewrite, Span};
+use super::{Line, Pieces};
 
 /// So many characters and notes, and a row is given away where that cuts no text: memory stays
 /// bounded, whatever the guest writes.
@@ -21,33 +19,45 @@ const TAB_REST: char = '\u{1}';
 const WIDE_REST: char = '\u{2}';
 const TAB_STOP: usize = 8;
 
-/// One column.
+/// One column, in few bytes: a console has tens of thousands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cell {
-    c: char,
-    marks: [Option<char>; 2],
-    style: Style,
+    glyph: Glyph,
+    /// Index into [`Row::styles`].
+    style: u32,
 }
 
 impl Cell {
-    fn new(c: char, style: Style) -> Self {
-        let marks = [None; 2];
-        Self { c, marks, style }
-    }
+    /// In the first of the styles, the default.
+    const BLANK: Self = Self {
+        glyph: Glyph(' ' as u32),
+        style: 0,
+    };
+}
 
-    fn blank() -> Self {
-        Self::new(' ', Style::default())
-    }
+/// A character, or the index of one with marks in [`Row::marked`], from [`Glyph::MARKED`] on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Glyph(u32);
 
-    /// Of one look but for attributes.
-    fn is_same_text(&self, other: &Self) -> bool {
-        (self.c, self.marks) == (other.c, other.marks)
-    }
+impl Glyph {
+    const MARKED: u32 = char::MAX as u32 + 1;
 
-    fn push_to(&self, text: &mut String) {
-        text.push(self.c);
-        text.extend(self.marks.into_iter().flatten());
+    fn is_ascii(self) -> bool {
+        matches!(self.0, 0x20..0x7f)
     }
+}
+
+impl From<char> for Glyph {
+    fn from(c: char) -> Self {
+        Self(u32::from(c))
+    }
+}
+
+/// A character and the marks over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Marked {
+    c: char,
+    marks: [Option<char>; 2],
 }
 
 /// What stands for bytes and characters that are not shown as they are.
@@ -58,30 +68,48 @@ pub(super) enum Note {
     /// A character that acts on a terminal or does not show.
     Active(char),
     /// So many NULs.
-    Nuls(usize),
+    Nuls(u32),
 }
 
 impl Note {
-    fn text(self) -> String {
+    fn push_to(self, text: &mut String) {
         match self {
-            Self::Byte(byte) => format!("\\x{byte:02x}"),
-            Self::Active(c) => c.escape_unicode().to_string(),
-            Self::Nuls(count) => format!("⟨{count} NUL⟩"),
+            Self::Byte(byte) => {
+                let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+                text.push_str("\\x");
+                text.push(digit(byte >> 4));
+                text.push(digit(byte & 15));
+            }
+            Self::Active(c) => text.extend(c.escape_unicode()),
+            Self::Nuls(count) => {
+                text.push('⟨');
+                push_number(count, text);
+                text.push_str(" NUL⟩");
+            }
         }
     }
+}
+
+/// As `write!` does, in a tenth of its time: guests write NULs by the thousand.
+fn push_number(number: u32, text: &mut String) {
+    if number >= 10 {
+        push_number(number / 10, text);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// Characters that were written one after the other: from this column on, and from this index of
 /// [`Row::written`] on.
 #[derive(Debug, Clone, Copy)]
 struct Pass {
-    column: usize,
-    from: usize,
+    column: u32,
+    from: u32,
     /// [`Row::taken`] at its begin.
-    taken: usize,
+    taken: u32,
 }
 
-#[derive(Debug, Default)]
+/// Its buffers serve one row after the other.
+#[derive(Debug)]
 pub(super) struct Row {
     column: usize,
     cells: Vec<Cell>,
@@ -90,12 +118,34 @@ pub(super) struct Row {
     passes: Vec<Pass>,
     /// Whether the next character belongs to the last pass.
     is_in_pass: bool,
-    /// By the column before which they are shown. They take no column of the guest's.
-    notes: BTreeMap<usize, Vec<Note>>,
+    /// Each by the column before which it is shown, in the order of the columns. They take no column
+    /// of the guest's.
+    notes: Vec<(u32, Note)>,
     /// Those in the midst of other text, which they would tear.
     late_notes: Vec<Note>,
     /// Characters and notes since the row began.
     taken: usize,
+    styles: Vec<Style>,
+    marked: Vec<Marked>,
+    looks: Looks,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self {
+            column: 0,
+            cells: Vec::new(),
+            written: Vec::new(),
+            passes: Vec::new(),
+            is_in_pass: false,
+            notes: Vec::new(),
+            late_notes: Vec::new(),
+            taken: 0,
+            styles: vec![Style::default()],
+            marked: Vec::new(),
+            looks: Looks::default(),
+        }
+    }
 }
 
 impl Row {
@@ -110,9 +160,25 @@ impl Row {
 
     /// It should be given away now: no text is cut, or goes on in the next row.
     pub fn is_full(&self) -> bool {
-        let pass = self.passes.last().map_or(0, |pass| self.taken - pass.taken);
-        let can_go_on = !self.is_in_pass || (self.is_at_end() && pass >= MAX_CHARS);
+        let can_go_on = !self.is_in_pass || (self.is_at_end() && self.taken_by_pass() >= MAX_CHARS);
         self.taken >= MAX_CHARS && (can_go_on || self.taken >= 4 * MAX_CHARS)
+    }
+
+    /// So many characters can be put at once, and it is full after none of them but the last.
+    pub fn room(&self) -> usize {
+        let pass = if self.is_in_pass {
+            self.taken_by_pass()
+        } else {
+            0
+        };
+        let until_it_must = (4 * MAX_CHARS).saturating_sub(self.taken);
+        MAX_CHARS.saturating_sub(pass).min(until_it_must).max(1)
+    }
+
+    fn taken_by_pass(&self) -> usize {
+        self.passes
+            .last()
+            .map_or(0, |pass| self.taken - pass.taken as usize)
     }
 
     /// The cursor stands behind all text.
@@ -125,38 +191,83 @@ impl Row {
         self.is_in_pass = false;
     }
 
+    /// Puts printable ASCII.
+    pub fn put_ascii(&mut self, text: &[u8], style: Style) {
+        let style = self.style(style);
+        self.write(text.iter().map(|byte| Cell {
+            glyph: char::from(*byte).into(),
+            style,
+        }));
+    }
+
     pub fn put(&mut self, c: char, style: Style) {
-        match if c.is_ascii() { Some(1) } else { c.width() } {
+        let style = self.style(style);
+        let cell = |c: char| Cell {
+            glyph: c.into(),
+            style,
+        };
+        match c.width() {
             Some(0) | None => self.put_mark(c),
-            Some(columns) => {
-                self.set(Cell::new(c, style));
-                (1..columns).for_each(|_| self.set(Cell::new(WIDE_REST, style)));
-            }
+            Some(1) => self.write([cell(c)].into_iter()),
+            Some(_) => self.write([cell(c), cell(WIDE_REST)].into_iter()),
         }
+    }
+
+    fn style(&mut self, style: Style) -> u32 {
+        if self.styles.last() != Some(&style) {
+            self.styles.push(style);
+        }
+        (self.styles.len() - 1) as u32
     }
 
     /// A mark goes over the character before it; one without such a character is spelled out, and
     /// so is the third: towers of marks reach into other lines.
     fn put_mark(&mut self, mark: char) {
         let index = self.column.wrapping_sub(1);
-        let takes_marks = |cell: &Cell| cell.c >= ' ' || cell.c == WIDE_REST;
-        let cell = self.cells.get_mut(index).filter(|cell| takes_marks(cell));
-        if let (true, Some(cell), Some(written)) = (self.is_in_pass, cell, self.written.last_mut())
-            && let Some(free) = cell.marks.iter().position(Option::is_none)
-        {
-            cell.marks[free] = Some(mark);
-            written.marks = cell.marks;
-        } else {
-            self.note(Note::Active(mark));
+        if let (true, Some(cell), Some(written)) = (
+            self.is_in_pass,
+            self.cells.get_mut(index),
+            self.written.last_mut(),
+        ) {
+            let place = cell.glyph.0.wrapping_sub(Glyph::MARKED) as usize;
+            if let Some(marked) = self.marked.get_mut(place) {
+                if let Some(free) = marked.marks.iter_mut().find(|mark| mark.is_none()) {
+                    *free = Some(mark);
+                    return;
+                }
+            } else if let Some(c) = char::from_u32(cell.glyph.0)
+                && (c >= ' ' || c == WIDE_REST)
+            {
+                let glyph = Glyph(Glyph::MARKED + self.marked.len() as u32);
+                (cell.glyph, written.glyph) = (glyph, glyph);
+                let marks = [Some(mark), None];
+                self.marked.push(Marked { c, marks });
+                return;
+            }
         }
+        self.note(Note::Active(mark));
     }
 
     pub fn note(&mut self, note: Note) {
         self.taken += 1;
         if self.is_at_end() {
-            self.notes.entry(self.column).or_default().push(note);
+            self.tear_none(self.column as u32);
+            self.notes.push((self.column as u32, note));
         } else {
             self.late_notes.push(note);
+        }
+    }
+
+    /// Notes to the right of what comes now would stand in its midst.
+    fn tear_none(&mut self, column: u32) {
+        if self
+            .notes
+            .last()
+            .is_some_and(|(before, _)| *before > column)
+        {
+            let first = self.notes.partition_point(|(before, _)| *before <= column);
+            let notes = self.notes.drain(first..).map(|(_, note)| note);
+            self.late_notes.extend(notes);
         }
     }
 
@@ -166,35 +277,37 @@ impl Row {
         if !self.is_at_end() {
             return self.go_to(stop);
         }
-        self.set(Cell::new(TAB, style));
-        while self.column < stop {
-            self.set(Cell::new(TAB_REST, style));
-        }
+        let style = self.style(style);
+        let cell = |c: char| Cell {
+            glyph: c.into(),
+            style,
+        };
+        let rest = std::iter::repeat_n(cell(TAB_REST), stop - self.column - 1);
+        self.write(std::iter::once(cell(TAB)).chain(rest));
     }
 
-    fn set(&mut self, cell: Cell) {
+    fn write(&mut self, cells: impl Iterator<Item = Cell>) {
+        let from = self.written.len();
         if !std::mem::replace(&mut self.is_in_pass, true) {
             self.passes.push(Pass {
-                column: self.column,
-                from: self.written.len(),
-                taken: self.taken,
+                column: self.column as u32,
+                from: from as u32,
+                taken: self.taken as u32,
             });
-            while let Some(notes) = self.notes.last_entry()
-                && *notes.key() > self.column
-            {
-                self.late_notes.extend(notes.remove());
-            }
+            self.tear_none(self.column as u32);
         }
-        self.taken += 1;
-        self.written.push(cell);
         if self.cells.len() < self.column {
-            self.cells.resize(self.column, Cell::blank());
+            self.cells.resize(self.column, Cell::BLANK);
         }
-        match self.cells.get_mut(self.column) {
-            Some(old) => *old = cell,
-            None => self.cells.push(cell),
+        for cell in cells {
+            self.written.push(cell);
+            match self.cells.get_mut(self.column) {
+                Some(old) => *old = cell,
+                None => self.cells.push(cell),
+            }
+            self.column += 1;
         }
-        self.column += 1;
+        self.taken += self.written.len() - from;
     }
 
     /// Erase in Line: 0 from the cursor on, 1 up to it, 2 all. What is not erased stays readable,
@@ -219,153 +332,215 @@ impl Row {
     }
 
     fn blank(&mut self, from: usize, count: usize) {
-        let cells = self.cells.iter_mut().skip(from).take(count);
-        cells.for_each(|cell| *cell = Cell::blank());
-    }
-
-    /// Gives the row away, and begins a new one in its first column.
-    pub fn take_line(&mut self, continues: bool) -> Line {
-        let row = std::mem::take(self);
-        Line {
-            spans: row.spans(),
-            rewrites: row.rewrites(),
-            continues,
+        let end = (from + count).min(self.cells.len());
+        if let Some(cells) = self.cells.get_mut(from..end) {
+            cells.fill(Cell::BLANK);
         }
     }
 
-    fn spans(&self) -> Vec<Span> {
+    /// Gives the row away into an empty line, and begins a new one in its first column.
+    pub fn take_line(&mut self, continues: bool, line: &mut Line) {
+        self.fill_spans(&mut line.spans);
+        self.fill_rewrites(&mut line.rewrites);
+        line.continues = continues;
+        self.column = 0;
+        self.cells.clear();
+        self.written.clear();
+        self.passes.clear();
+        self.is_in_pass = false;
+        self.notes.clear();
+        self.late_notes.clear();
+        self.taken = 0;
+        self.styles.truncate(1);
+        self.marked.clear();
+    }
+
+    fn fill_spans(&self, spans: &mut Pieces<Style>) {
         let mut notes = self.notes.iter().peekable();
-        let mut spans = Spans::default();
         let mut column = 0;
         while let Some(cell) = self.cells.get(column) {
-            while let Some((_, notes)) = notes.next_if(|(before, _)| **before <= column) {
-                spans.add_notes(notes);
+            if notes
+                .peek()
+                .is_some_and(|(before, _)| *before as usize <= column)
+            {
+                let text = spans.of(Style::FAINT);
+                while let Some((_, note)) = notes.next_if(|(before, _)| *before as usize <= column)
+                {
+                    note.push_to(text);
+                }
             }
-            let text = spans.of(cell.style);
+            let text = spans.of(self.styles[cell.style as usize]);
+            if cell.glyph.is_ascii() {
+                let end = notes
+                    .peek()
+                    .map_or(self.cells.len(), |(before, _)| *before as usize);
+                let run = self.cells[column..end.min(self.cells.len())]
+                    .iter()
+                    .take_while(|other| other.style == cell.style && other.glyph.is_ascii());
+                let before = text.len();
+                text.extend(run.map(|cell| char::from(cell.glyph.0 as u8)));
+                column += text.len() - before;
+                continue;
+            }
             let stop = (column / TAB_STOP + 1) * TAB_STOP;
-            match cell.c {
+            match self.char(cell.glyph) {
                 TAB if self.is_whole_tab(column + 1, stop) => {
-                    text.push('\t');
+                    text.push(TAB);
                     column = stop - 1;
                 }
                 TAB | TAB_REST => text.push(' '),
                 WIDE_REST if self.is_behind_wide(column) => {
-                    text.extend(cell.marks.into_iter().flatten());
+                    text.extend(self.marks(cell.glyph));
                 }
                 WIDE_REST => text.push(' '),
-                _ => cell.push_to(text),
+                _ => self.push(cell.glyph, text),
             }
             column += 1;
         }
-        notes.for_each(|(_, notes)| spans.add_notes(notes));
-        spans.add_notes(&self.late_notes);
-        spans.0
+        let mut notes = notes
+            .map(|(_, note)| note)
+            .chain(&self.late_notes)
+            .peekable();
+        if notes.peek().is_some() {
+            let text = spans.of(Style::FAINT);
+            notes.for_each(|note| note.push_to(text));
+        }
+    }
+
+    fn marked(&self, glyph: Glyph) -> Option<&Marked> {
+        let index = glyph.0.checked_sub(Glyph::MARKED)?;
+        self.marked.get(index as usize)
+    }
+
+    /// Without its marks.
+    fn char(&self, glyph: Glyph) -> char {
+        let marked = self.marked(glyph).map(|marked| marked.c);
+        marked.or(char::from_u32(glyph.0)).unwrap_or_default()
+    }
+
+    fn marks(&self, glyph: Glyph) -> impl Iterator<Item = char> {
+        let marks = self.marked(glyph).map(|marked| marked.marks);
+        marks.into_iter().flatten().flatten()
+    }
+
+    fn push(&self, glyph: Glyph, text: &mut String) {
+        text.push(self.char(glyph));
+        text.extend(self.marks(glyph));
     }
 
     fn is_whole_tab(&self, from: usize, stop: usize) -> bool {
         let rest = self.cells.get(from..stop);
-        rest.is_some_and(|rest| rest.iter().all(|cell| cell.c == TAB_REST))
+        rest.is_some_and(|rest| rest.iter().all(|cell| cell.glyph == TAB_REST.into()))
     }
 
     fn is_behind_wide(&self, column: usize) -> bool {
-        let before = self.cells[..column].iter().rev();
-        let head = before.map(|cell| cell.c).find(|c| *c != WIDE_REST);
+        let head = column
+            .checked_sub(1)
+            .map(|before| self.char(self.cells[before].glyph));
         head.is_some_and(|head| head.width().is_some_and(|width| width > 1))
     }
 
-    /// The passes of which something is no longer there.
-    fn rewrites(&self) -> Vec<Rewrite> {
-        let texts: Vec<&[Cell]> = self.texts().collect();
-        let is_lost = |(pass, text): (&Pass, &&[Cell])| {
-            let end = text.iter().rposition(|cell| cell.c != ' ');
-            let text = &text[..end.map_or(0, |end| end + 1)];
-            let now = self.cells.get(pass.column..pass.column + text.len());
-            !now.is_some_and(|now| now.iter().zip(text).all(|(a, b)| a.is_same_text(b)))
-        };
-        let lost: Vec<bool> = self.passes.iter().zip(&texts).map(is_lost).collect();
-        if !lost.contains(&true) {
-            return Vec::new();
+    /// Adds the passes of which something is no longer there.
+    fn fill_rewrites(&mut self, rewrites: &mut Pieces<bool>) {
+        let mut looks = std::mem::take(&mut self.looks);
+        if (0..self.passes.len()).any(|pass| self.is_lost(pass)) {
+            let last = looks.add(self, &self.cells);
+            (0..self.passes.len()).for_each(|pass| {
+                looks.add(self, self.text(pass));
+            });
+            for pass in (0..self.passes.len()).filter(|pass| self.is_lost(*pass)) {
+                let look = pass + 1; // Behind that of what is left.
+                let is_progress = looks.are_like(look, last) || looks.are_like(look, look + 1);
+                let text = rewrites.begin(is_progress);
+                for Cell { glyph, .. } in self.text(pass) {
+                    let c = self.char(*glyph);
+                    text.extend((c >= ' ' || c == TAB).then_some(c));
+                    text.extend(self.marks(*glyph));
+                }
+            }
         }
-        let looks: Vec<Look> = texts.iter().map(|text| Look::of(text)).collect();
-        let last = Look::of(&self.cells);
-        let rewrite = |index: usize| {
-            let mut text = String::new();
-            let shown = texts[index]
-                .iter()
-                .filter(|cell| cell.c >= ' ' || cell.c == TAB);
-            shown.for_each(|cell| cell.push_to(&mut text));
-            let look = &looks[index];
-            let next = looks.get(index + 1);
-            let is_progress = look.is_like(&last) || next.is_some_and(|next| look.is_like(next));
-            Rewrite { text, is_progress }
-        };
-        (0..texts.len())
-            .filter(|index| lost[*index])
-            .map(rewrite)
-            .collect()
+        looks.clear();
+        self.looks = looks;
     }
 
-    fn texts(&self) -> impl Iterator<Item = &[Cell]> {
-        let ends = self.passes.iter().skip(1).map(|pass| pass.from);
-        let ends = ends.chain([self.written.len()]);
-        self.passes
+    fn text(&self, pass: usize) -> &[Cell] {
+        let end = self.passes.get(pass + 1).map(|next| next.from as usize);
+        let from = self.passes[pass].from as usize;
+        &self.written[from..end.unwrap_or(self.written.len())]
+    }
+
+    /// Blanks at its end may go without a word.
+    fn is_lost(&self, pass: usize) -> bool {
+        let text = self.text(pass);
+        let end = text
             .iter()
-            .zip(ends)
-            .map(|(pass, end)| &self.written[pass.from..end])
+            .rposition(|cell| cell.glyph != Cell::BLANK.glyph);
+        let text = &text[..end.map_or(0, |end| end + 1)];
+        let column = self.passes[pass].column as usize;
+        let now = self.cells.get(column..column + text.len());
+        let is_same = |a: Glyph, b: Glyph| {
+            a == b || self.marked(a).is_some_and(|a| self.marked(b) == Some(a))
+        };
+        !now.is_some_and(|now| now.iter().zip(text).all(|(a, b)| is_same(a.glyph, b.glyph)))
     }
 }
 
-/// What tells a progress bar from other text: its letters stay.
-struct Look {
+/// What tells progress bars from other text: their letters stay.
+#[derive(Debug, Default)]
+struct Looks {
+    /// Of all texts, one after the other.
     letters: Vec<char>,
+    looks: Vec<Look>,
+}
+
+#[derive(Debug)]
+struct Look {
+    letters: std::ops::Range<usize>,
     /// There are few letters among figures and signs, as in `12.3M 45% 0:01`.
     is_figures: bool,
     /// One or two signs, as of a spinner.
     is_sign: bool,
 }
 
-impl Look {
-    fn of(cells: &[Cell]) -> Self {
-        let shown = || cells.iter().map(|cell| cell.c).filter(|c| *c > ' ');
-        let (letters, count) = (letters(shown()), shown().count());
-        Self {
+impl Looks {
+    /// Adds that of a text; its index.
+    fn add(&mut self, row: &Row, text: &[Cell]) -> usize {
+        let (from, mut count) = (self.letters.len(), 0);
+        let shown = text
+            .iter()
+            .map(|cell| row.char(cell.glyph))
+            .filter(|c| *c > ' ');
+        for c in shown {
+            count += 1;
+            if c.is_alphabetic() {
+                self.letters.push(c);
+            }
+        }
+        let letters = from..self.letters.len();
+        self.looks.push(Look {
             is_figures: letters.len() * 4 < count,
             is_sign: letters.is_empty() && count <= 2,
             letters,
-        }
+        });
+        self.looks.len() - 1
     }
 
-    fn is_like(&self, later: &Self) -> bool {
-        if self.is_sign || self.is_figures {
-            return self.is_sign || later.is_figures;
+    /// Whether the second may be a later state of the first.
+    fn are_like(&self, first: usize, second: usize) -> bool {
+        let Some((first, second)) = self.looks.get(first).zip(self.looks.get(second)) else {
+            return false;
+        };
+        if first.is_sign || first.is_figures {
+            return first.is_sign || second.is_figures;
         }
-        let pairs = self.letters.iter().zip(&later.letters);
+        let letters = |look: &Look| &self.letters[look.letters.clone()];
+        let pairs = letters(first).iter().zip(letters(second));
         let common = pairs.take_while(|(a, b)| a == b).count();
-        common * 2 >= self.letters.len()
-    }
-}
-
-fn letters(shown: impl Iterator<Item = char>) -> Vec<char> {
-    shown.filter(|c| c.is_alphabetic()).collect()
-}
-
-/// Neighbours of one style become one span.
-#[derive(Default)]
-pub(super) struct Spans(pub Vec<Span>);
-
-impl Spans {
-    fn add_notes(&mut self, notes: &[Note]) {
-        for note in notes {
-            self.of(Style::FAINT).push_str(&note.text());
-        }
+        common * 2 >= first.letters.len()
     }
 
-    pub fn of(&mut self, style: Style) -> &mut String {
-        if self.0.last().is_none_or(|span| span.style != style) {
-            let text = String::new();
-            self.0.push(Span { text, style });
-        }
-        let last = self.0.len() - 1;
-        &mut self.0[last].text
+    fn clear(&mut self) {
+        self.letters.clear();
+        self.looks.clear();
     }
 }

@@ -93,12 +93,14 @@ impl Style {
                 49 => self.background = None,
                 38 | 48 | 58 => {
                     let colour = if group.contains(&b':') {
-                        colour(&parts.collect::<Vec<_>>())
+                        colour(parts.next().unwrap_or_default(), parts)
                     } else {
                         let kind = groups.next().map(number).unwrap_or_default();
                         let count = if kind == 2 { 3 } else { 1 };
-                        let rest = groups.by_ref().take(count).map(number);
-                        colour(&std::iter::once(kind).chain(rest).collect::<Vec<_>>())
+                        let mut rest = groups.by_ref().take(count).map(number);
+                        let colour = colour(kind, &mut rest);
+                        rest.for_each(drop); // Of a kind that is not known, too.
+                        colour
                     };
                     match (code, colour) {
                         (38, Some(colour)) => self.foreground = Some(colour),
@@ -169,13 +171,15 @@ pub(super) fn number(digits: &[u8]) -> u32 {
     })
 }
 
-/// The colour nearest to `5, index` or `2, …, red, green, blue`.
-fn colour(parts: &[u32]) -> Option<u8> {
-    match parts {
-        [5, index, ..] => u8::try_from(*index).ok(),
-        [2, .., red, green, blue] => {
-            let part = |part: &u32| u8::try_from(*part).ok();
-            Some(nearest([part(red)?, part(green)?, part(blue)?]))
+/// The colour nearest to those of the kind 5, by index, or 2, whose last parts are red, green and blue.
+fn colour(kind: u32, mut parts: impl Iterator<Item = u32>) -> Option<u8> {
+    match kind {
+        5 => u8::try_from(parts.next()?).ok(),
+        2 => {
+            let first = [parts.next()?, parts.next()?, parts.next()?];
+            let last = parts.fold(first, |[_, red, green], blue| [red, green, blue]);
+            let [red, green, blue] = last.map(|part| u8::try_from(part).ok());
+            Some(nearest([red?, green?, blue?]))
         }
         _ => None,
     }

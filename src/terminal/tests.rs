@@ -11,8 +11,11 @@ fn check(bytes: impl AsRef<[u8]>, shown: &str) {
 }
 
 fn rewrites(bytes: &[u8]) -> Vec<String> {
-    let rewrites = lines(bytes).flat_map(|line| line.rewrites);
-    rewrites.map(|rewrite| rewrite.text).collect()
+    let texts = |line: Line| -> Vec<String> {
+        let rewrites = line.rewrites();
+        rewrites.map(|rewrite| rewrite.text.to_owned()).collect()
+    };
+    lines(bytes).flat_map(texts).collect()
 }
 
 #[test]
@@ -169,6 +172,9 @@ fn columns_are_those_of_a_terminal() {
     check("你好\r12", "⟲ 你好\n12好\n");
     check("你好\r1", "⟲ 你好\n1 好\n");
     check("e\u{301}t\r\x1b[CX", "e\u{301}X ⟲ 1 rewrite\n");
+    check("你\u{301}\r1", "⟲ 你\u{301}\n1 \n");
+    check(" \u{301}\x08\x1b[K", " ⟲ 1 rewrite\n");
+    check("a你\r好", "⟲ a你\n好 \n");
     check(b"a\x1b[4000000000Cb", &format!("a{}b\n", " ".repeat(199)));
 }
 
@@ -211,7 +217,7 @@ fn long_lines_are_whole_and_given_away_in_parts() {
     let states = "\rstate 1\rstate 2".repeat(1 << 16);
     let whole = rewrites(states.as_bytes());
     assert!(whole.len() >= 1 << 15);
-    let left = lines(states.as_bytes()).map(|line| line.text());
+    let left = lines(states.as_bytes()).map(|line| line.text().to_owned());
     assert!(
         whole
             .into_iter()
@@ -225,6 +231,11 @@ fn long_lines_are_whole_and_given_away_in_parts() {
 #[test]
 fn what_is_spelled_out_tears_no_text_that_is_written_over_it() {
     check(b"ab\x80cdef\rKernel", "⟲ abcdef\nKernel\\x80\n");
+    check(
+        b"ab\x80c\x81\x82\r\x1b[K\x83de",
+        "⟲ abc\n\\x83de\\x80\\x81\\x82\n",
+    );
+    check(b"\x1b[9G\x80\x1b[5G\x81a", "    \\x81a\\x80\n");
 }
 
 #[test]
@@ -368,11 +379,9 @@ proptest! {
     ) {
         let console: Vec<u8> = tokens.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
         let all: Vec<Line> = lines(&console).collect();
-        let shown: Vec<String> = all.iter().map(Line::text).collect();
-        let rewritten: Vec<&str> = all
-            .iter()
-            .flat_map(|line| line.rewrites.iter().map(|rewrite| rewrite.text.as_str()))
-            .collect();
+        let shown: Vec<&str> = all.iter().map(Line::text).collect();
+        let rewrites = all.iter().flat_map(Line::rewrites);
+        let rewritten: Vec<&str> = rewrites.map(|rewrite| rewrite.text).collect();
         for text in tokens.iter().filter_map(|(text, _)| text.as_deref()) {
             // Blanks at its end may be erased without a word.
             let text = text.trim_end();
@@ -449,9 +458,9 @@ proptest::proptest! {
         let console = pieces.concat();
         let mut emulator = avt::Terminal::new(2000, 40).unwrap();
         emulator.feed(&*console);
-        let trimmed = |line: String| line.trim_end().to_owned();
+        let trimmed = |line: &str| line.trim_end().to_owned();
         let visible = emulator.screen().visible_lines();
-        let mut expected: Vec<_> = visible.map(|line| trimmed(line.text())).collect();
+        let mut expected: Vec<_> = visible.map(|line| trimmed(&line.text())).collect();
         let mut shown: Vec<_> = lines(console.as_bytes())
             .map(|line| trimmed(line.text()))
             .collect();
