@@ -9,6 +9,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecs-console-archiver/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_FUZZ_VERSION := 0.13.2
+CARGO_MUTANTS_VERSION := 27.1.0
 GARAGE_VERSION := 2.5.0
 # Tools from PyPI. Each set has its own environment, because the sets need different versions of the
 # same libraries. The folder's name depends on the versions, so a new version gets a new folder.
@@ -82,6 +83,14 @@ $(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%: $(TOOLS)/bin/cargo-fuzz
 	then tail -n 60 $$log; exit 1; fi; \
 	sed -n 's/^Done \(.*\) second(s)$$/fuzz $*: \1 s, no crash/p' $$log
 
+# The part of the mutants that `make mutants` tries; 0/1 is all of them.
+SHARD ?= 0/8
+
+.PHONY: mutants
+mutants: $(TOOLS)/bin/cargo-mutants ## Change the code that decides, one place at a time: do the unit tests notice?
+	CARGO_TARGET_DIR=$(abspath $(TARGET))/mutants $(TOOLS)/bin/cargo-mutants mutants \
+		--output $(TARGET) --shard $(SHARD) --sharding round-robin
+
 .PHONY: test-cargo-lambda
 test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda and the AWS CLI.
 	cargo build --locked --bins
@@ -134,6 +143,9 @@ $(TOOLS)/bin/cargo-cyclonedx:
 
 $(TOOLS)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+
+$(TOOLS)/bin/cargo-mutants:
+	cargo install --quiet --locked --root $(TOOLS) cargo-mutants@$(CARGO_MUTANTS_VERSION)
 
 # Full optimization takes minutes on two cores, and the tests do not need it.
 $(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_LTO := off

@@ -527,6 +527,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn metadata_keeps_spaces_but_the_first_and_encodes_what_headers_do_not_carry() {
+        assert_eq!(metadata_value(" a  b"), "%20a  b");
+        assert_eq!(metadata_value("100 %\tü~"), "100 %25%09%C3%BC~");
+    }
+
     proptest::proptest! {
         #[test]
         fn metadata_is_bounded_printable_ascii(text in ".*") {

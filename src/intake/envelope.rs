@@ -451,6 +451,18 @@ mod tests {
     }
 
     #[test]
+    fn envelopes_are_taken_off_to_one_depth_and_not_deeper() {
+        let deepest = (0..MAX_ENVELOPES).fold(event(), |inner, _| json!([inner]));
+        check(deepest.clone(), 1);
+        let error = unwrap(&json!([deepest])).remove(0).unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.starts_with(&EventError::TooDeep(MAX_ENVELOPES).to_string()),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn an_unconfirmed_subscription_says_what_to_do_and_shows_no_secret() {
         let confirmation = json!({"Type": "SubscriptionConfirmation", "TopicArn": "arn",
             "Token": "hush", "SubscribeURL": "https://sns.example/?Token=hush", "Message": "…"});

@@ -275,6 +275,21 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_comes_twice_is_found_wherever_it_stands() {
+        for (json, is_found) in [
+            (r#"{"a": 1, "b": [2, "a", {"a": null}, -1.5, true]}"#, false),
+            (r#"[{"a": 1}, {"a": 1}]"#, false),
+            (r#"{"a": 1, "a": 2, "b": 3}"#, true),
+            (r#"[{"b": {"a": 1, "a": 1}}, {}]"#, true),
+            (r#"{"a": 1, "a": {"b": 1, "b": 1}}"#, true),
+            ("\u{feff}{\"a\": 1, \"\\u0061\": 1}", true),
+            (r#"{"a": 1, "a": 2"#, false),
+        ] {
+            assert_eq!(has_duplicates(json), is_found, "{json}");
+        }
+    }
+
+    #[test]
     fn a_form_is_read_as_the_object_it_stands_for() {
         check(
             "alert=%7B%22a%22%3A+1%7D&severity=INFO&time=1704780333000",

@@ -200,6 +200,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn something_is_left_of_a_sweep_that_failed_in_part_or_was_not_sent_on() {
+        let swept = |failed, resume: Option<&str>| Outcome::Swept {
+            done: Tally {
+                failed,
+                ..Tally::default()
+            },
+            resume: resume.map(serde_json::Value::from),
+        };
+        for (outcome, is_sent_on, leaves_nothing) in [
+            (swept(0, None), false, true),
+            (swept(0, None), true, true),
+            (swept(0, Some("the rest")), false, false),
+            (swept(0, Some("the rest")), true, true),
+            (swept(1, None), false, false),
+            (swept(1, Some("the rest")), true, false),
+        ] {
+            let left = outcome.leaves_nothing(is_sent_on);
+            assert_eq!(left, leaves_nothing, "{outcome:?} {is_sent_on}");
+        }
+    }
+
+    #[test]
     fn the_answer_begins_with_the_outcome() {
         let reason = NoConsole::NotSupported;
         let outcome = Outcome::NoConsole {

@@ -341,6 +341,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_time_is_certain_where_no_other_zone_can_be_meant() {
+        for (text, seen_at, time, is_certain) in [
+            // As a time of UTC it would be later than it was seen.
+            ("2018-03-22 10:04:57", "02:06:00", "02:04:57", true),
+            ("2018-03-22 10:04:57", "09:49:56", "02:04:57", true),
+            // Clocks differ by minutes.
+            ("2018-03-22 10:04:57", "09:49:57", "02:04:57", false),
+            ("2018-03-22 10:04:57", "23:00:00", "02:04:57", false),
+            ("2018-03-22T10:04:57Z", "23:00:00", "02:04:57", false),
+            // It is later than it was seen by either.
+            ("2018-03-22 10:04:57", "01:00:00", "02:04:57", false),
+            // A zone that is named counts.
+            ("2018-03-22T10:04:57+01:30", "23:00:00", "08:34:57", true),
+            ("2018-03-22T10:04:57-0100", "23:00:00", "11:04:57", true),
+            ("2018-03-22T10:04:57PRC", "23:00:00", "02:04:57", true),
+        ] {
+            let moment = |time| format!("2018-03-22T{time}Z").parse().unwrap();
+            let time = moment(time);
+            let expected = Some(UpdatedAt { time, is_certain });
+            let read = UpdatedAt::parse(text, moment(seen_at));
+            assert_eq!(read, expected, "{text} at {seen_at}");
+        }
+        assert_eq!(UpdatedAt::parse("yesterday", Timestamp::UNIX_EPOCH), None);
+    }
+
     proptest::proptest! {
         #[test]
         fn any_text_gives_key_safe_digits_or_an_error(text in ".*") {

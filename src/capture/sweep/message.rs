@@ -272,6 +272,29 @@ mod tests {
     }
 
     #[test]
+    fn any_instance_that_was_served_is_a_success_and_a_failure_is_none() {
+        let failed = Tally {
+            regions: 1,
+            instances: 1,
+            failed: 1,
+            ..Tally::default()
+        };
+        assert!(!failed.has_success());
+        let with = |change: fn(&mut Tally)| {
+            let mut tally = failed.clone();
+            change(&mut tally);
+            tally
+        };
+        for served in [
+            with(|tally| tally.stored = 1),
+            with(|tally| tally.already_stored = 1),
+            with(|tally| tally.no_console = 1),
+        ] {
+            assert!(served.has_success(), "{served:?}");
+        }
+    }
+
+    #[test]
     fn a_sweep_that_goes_on_in_a_region_it_does_not_have_is_refused() {
         let error = read(r#"{"regions": ["cn-hangzhou"], "resume": {"region_id": "zz-zz"}}"#);
         let error = error.unwrap_err().to_string();

@@ -152,6 +152,19 @@ mod tests {
         assert!(check(long.as_bytes(), &expected()).unwrap_err().len() < 100);
     }
 
+    #[test]
+    fn batches_and_texts_are_looked_into_to_one_depth_and_not_deeper() {
+        let event = json!({"aliyunaccountid": "1000000000000001"});
+        let batch = |body: &Value| json!([body]);
+        let text = |body: &Value| json!(body.to_string());
+        for wrap in [batch, text] as [fn(&Value) -> Value; 2] {
+            let deepest = (0..MAX_DEPTH).fold(event.clone(), |body, _| wrap(&body));
+            let checked = |body: &Value| check(body.to_string().as_bytes(), &expected());
+            assert_eq!(checked(&deepest), Ok(()), "{deepest}");
+            assert_eq!(checked(&wrap(&deepest)), Err(nobody()), "{deepest}");
+        }
+    }
+
     /// An empty batch has no events, so there is nothing to authorize.
     #[test]
     fn a_batch_without_events_is_nobodys() {

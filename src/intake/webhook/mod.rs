@@ -436,6 +436,20 @@ mod tests {
     }
 
     #[test]
+    fn what_has_another_length_than_a_signature_is_refused_before_a_certificate_is_fetched() {
+        let policy = policy(None, Some(URL));
+        let short = BASE64_STANDARD.encode([0; 16]);
+        for changed in [
+            with(&signed_v1(&[]), SIGNATURE_1, &short),
+            with(&signed_v1(&[]), SECRET, &short),
+            with(&signed_v2(false), SIGNATURE_2, &short),
+        ] {
+            let another_form = Refused::BadSignature("it has another form");
+            assert_eq!(judge(&policy, &changed), Err(another_form));
+        }
+    }
+
+    #[test]
     fn a_recording_is_refused() {
         let (headers, policy) = (signed_v2(false), policy(None, Some(URL)));
         for (now, is_served) in [
