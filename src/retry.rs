@@ -51,12 +51,23 @@ tokio::task_local! {
     static WAITS_FOR: RefCell<Option<String>>;
 }
 
-/// Runs `work`. Within it, [`take_time_up`] reports calls that ran out of time.
+/// Runs `work`. Within it, [`time_up`] and [`take_time_up`] report calls that ran out of time. What
+/// was not taken is reported to the work around it, too.
 pub async fn noting_time_up<T>(work: impl Future<Output = T>) -> T {
-    TIME_UP.scope(Cell::new(None), work).await
+    let work = async { (work.await, take_time_up()) };
+    let (done, time_up) = TIME_UP.scope(Cell::new(None), work).await;
+    if let Some(time_up) = time_up {
+        note(time_up);
+    }
+    done
 }
 
-/// Returns whether a call ran out of time since the last time this was asked.
+/// Returns how the last call that ran out of time did.
+pub fn time_up() -> Option<TimeUp> {
+    TIME_UP.try_with(Cell::get).ok().flatten()
+}
+
+/// Returns the same, once.
 pub fn take_time_up() -> Option<TimeUp> {
     TIME_UP.try_with(Cell::take).ok().flatten()
 }

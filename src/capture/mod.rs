@@ -129,7 +129,7 @@ pub enum CaptureError {
     NoProgress(#[from] NoProgress),
     /// Others took all the time. It holds that time.
     #[error(
-        "the time ran out after {} s, before this event was served; its sender delivers it again",
+        "the time ran out after {} s, before this event was served; it must be delivered again",
         retry::in_seconds(*.0)
     )]
     TimeOver(Duration),

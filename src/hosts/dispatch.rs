@@ -31,7 +31,7 @@ use crate::intake::webhook::gate::{Gate, GateError};
 use crate::intake::webhook::{Headers, WebhookRequest};
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::{ErrorType, Outcome};
-use crate::retry::{Deadline, Retrying, TimeUp, noting_time_up, take_time_up};
+use crate::retry::{Deadline, Retrying, TimeUp, noting_time_up, time_up};
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
 
@@ -126,6 +126,52 @@ fn is_manual(text: &str) -> bool {
         Ok(Value::Array(all)) => !all.is_empty() && all.iter().all(is_one),
         Ok(value) => is_one(&value),
         Err(_) => false,
+    }
+}
+
+/// The events of all messages, in their order: which are served, and whose answer a copy gets.
+#[derive(Default)]
+struct Sorted {
+    /// One of each message.
+    texts: Vec<Arc<str>>,
+    /// One of each message, without its events yet.
+    replies: Vec<MessageReply>,
+    turns: Vec<Turn>,
+    /// One of each event, with the index of its message.
+    answers: Vec<(usize, Answer)>,
+}
+
+impl Sorted {
+    /// Senders repeat events within a push, so that copies of one are served once where
+    /// `knows_copies`.
+    fn of(messages: Vec<Message>, knows_copies: bool) -> Self {
+        let (mut sorted, mut firsts) = (Self::default(), HashMap::new());
+        for (message, delivered) in messages.into_iter().enumerate() {
+            for (place, request) in delivered.requests.into_iter().enumerate() {
+                let name = match &request {
+                    Ok(Request::Instance(event)) if knows_copies => EventName::of(event),
+                    _ => None,
+                };
+                let first = name.as_ref().and_then(|name| firsts.get(name)).copied();
+                if let Some((first, place)) = first {
+                    sorted.answers.push((message, Answer::Of(first, place)));
+                    continue;
+                }
+                firsts.extend(name.clone().map(|name| (name, (message, place))));
+                sorted.answers.push((message, Answer::Own));
+                sorted.turns.push(Turn {
+                    message,
+                    request,
+                    name,
+                });
+            }
+            sorted.texts.push(delivered.text);
+            sorted.replies.push(MessageReply {
+                sqs_message_id: delivered.sqs_message_id,
+                events: Vec::new(),
+            });
+        }
+        sorted
     }
 }
 
@@ -272,33 +318,12 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }: Terms,
         deadline: Deadline,
     ) -> (Vec<MessageReply>, Vec<Deferred>) {
-        let (mut texts, mut replies) = (Vec::new(), Vec::new());
-        let (mut turns, mut answers, mut firsts) = (Vec::new(), Vec::new(), HashMap::new());
-        for (message, delivered) in messages.into_iter().enumerate() {
-            for (place, request) in delivered.requests.into_iter().enumerate() {
-                let name = match &request {
-                    Ok(Request::Instance(event)) if answers_first => EventName::of(event),
-                    _ => None,
-                };
-                let first = name.as_ref().and_then(|name| firsts.get(name)).copied();
-                if let Some((message, place)) = first {
-                    answers.push((message, Answer::Of(message, place)));
-                    continue;
-                }
-                firsts.extend(name.clone().map(|name| (name, (message, place))));
-                answers.push((message, Answer::Own));
-                turns.push(Turn {
-                    message,
-                    request,
-                    name,
-                });
-            }
-            texts.push(delivered.text);
-            replies.push(MessageReply {
-                sqs_message_id: delivered.sqs_message_id,
-                events: Vec::new(),
-            });
-        }
+        let Sorted {
+            texts,
+            mut replies,
+            turns,
+            answers,
+        } = Sorted::of(messages, answers_first);
         let by = |time| deadline.or_earlier(Deadline::after(time));
         let (first, deadline) = if answers_first {
             (by(HTTP_CAPTURE_TIME), by(HTTP_ANSWER_TIME))
@@ -487,7 +512,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         if left.is_zero() {
             return time_over();
         }
-        let serve = async { (self.serve(request, deadline).await, take_time_up()) };
+        let serve = async { (self.serve(request, deadline).await, time_up()) };
         match noting_time_up(serve).await {
             // A call that began late and was cut off says nothing about whoever was called.
             (Err(error), Some(TimeUp::CutOff))

@@ -508,7 +508,7 @@ async fn copies_of_an_event_in_one_push_are_served_once_and_have_its_answer() {
     for failure in &failures {
         assert_eq!(
             failure,
-            "no whole answer came from ECS: GetInstanceConsoleOutput timed out after 1.1 s"
+            "ECS sent no complete answer: GetInstanceConsoleOutput timed out after 1.1 s"
         );
     }
     assert_eq!(reply.to_http().0, 503);
@@ -587,7 +587,7 @@ async fn what_the_time_of_a_push_was_too_short_for_is_told_so() {
     for failure in &failures {
         assert_eq!(
             failure,
-            "the time ran out after 1.5 s, before this event was served; its sender delivers it again"
+            "the time ran out after 1.5 s, before this event was served; it must be delivered again"
         );
     }
     let (status, body) = reply.to_http();
