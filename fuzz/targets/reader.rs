@@ -7,7 +7,7 @@ use ecs_console_archiver::archive::reader::{Listing, RecordEntry, Selector};
 use ecs_console_archiver::archive::record::{pack, unpack};
 use ecs_console_archiver::model::moment::Moment;
 use ecs_console_archiver::printable::{self, is_active};
-use ecs_console_archiver::terminal;
+use ecs_console_archiver::terminal::{self, Rewrites};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
@@ -35,8 +35,8 @@ fn check_gzip(bytes: &[u8]) {
 fn check_terminal(bytes: &[u8]) {
     let (mut plain, mut coloured, mut lines) = (String::new(), String::new(), 0);
     for line in terminal::lines(bytes) {
-        line.show(false, &mut plain);
-        line.show(true, &mut coloured);
+        line.show(false, Rewrites::Counted, &mut plain);
+        line.show(true, Rewrites::Listed, &mut coloured);
         lines += usize::from(!line.continues);
     }
     let acts = |c: char| is_active(c) && !matches!(c, '\n' | '\t');

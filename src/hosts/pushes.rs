@@ -10,6 +10,7 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use crate::capture::room::Place;
+use crate::model::console::NoConsole;
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::Outcome;
 
@@ -18,9 +19,11 @@ const MAX_REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// How long a success is remembered. EventBridge sends a failed push again within minutes.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// What all deliveries of one event have in common, and no other event has: the instance, what
-/// happened to it, and the sender's ID of the event. Where the event has no ID, its time stands for
-/// it: an instance does not enter a state twice in one moment.
+/// What all deliveries of one event have in common, and no other event has: all that is read of it,
+/// with an ID or a time. An instance does not enter a state twice in one moment.
+///
+/// The ID alone is not enough. Whoever sends another event with it, for example of another region,
+/// must not have the answer to that one given to this one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct EventName(Arc<str>);
 
@@ -28,15 +31,10 @@ impl EventName {
     /// `None` for an event with neither an ID nor a time, such as one by hand: each delivery of it
     /// asks anew.
     pub(super) fn of(event: &InstanceEvent) -> Option<Self> {
-        let InstanceEvent {
-            instance_id, cause, ..
-        } = event;
-        let moment = match (&event.event_id, event.occurred_at) {
-            (Some(event_id), _) => format!("ID {event_id}"),
-            (None, Some(time)) => format!("time {time}"),
-            (None, None) => return None,
-        };
-        Some(Self(format!("{instance_id} {cause} {moment}").into()))
+        if event.event_id.is_none() && event.occurred_at.is_none() {
+            return None;
+        }
+        Some(Self(serde_json::to_string(event).ok()?.into()))
     }
 }
 
@@ -113,14 +111,27 @@ impl Pushes {
         })
     }
 
-    /// Remembers the outcomes of a push that failed in part. Its sender sends it again, and then the
-    /// time is for the events that failed.
+    /// Remembers the outcomes of a push that failed in part, if ECS would give no other soon. Its
+    /// sender sends it again, and then the time is for the events that failed.
     pub(super) fn remember(&self, outcomes: impl IntoIterator<Item = (EventName, Outcome)>) {
         let now = Instant::now();
         let mut succeeded = lock(&self.succeeded);
-        for (name, outcome) in outcomes {
+        for (name, outcome) in outcomes
+            .into_iter()
+            .filter(|(_, outcome)| is_lasting(outcome))
+        {
             succeeded.put(name, (now, outcome));
         }
+    }
+}
+
+/// Whether another delivery of the event would have the same outcome. An instance that is not found
+/// or not running may be so moments later. What is followed is in [`Pushes::followed`].
+fn is_lasting(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Stored(_) | Outcome::AlreadyStored(_) | Outcome::Ignored { .. } => true,
+        Outcome::NoConsole { reason, .. } => *reason == NoConsole::NotSupported,
+        Outcome::Following { .. } | Outcome::Swept { .. } => false,
     }
 }
 

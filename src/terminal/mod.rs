@@ -51,8 +51,18 @@ pub struct Span<'a> {
 pub struct Rewrite<'a> {
     /// The whole of it. It has no control characters but tabs.
     pub text: &'a str,
-    /// What came in its place looks alike: another state of a progress bar, a spinner, a prompt.
+    /// What came in its place says the same in other figures or signs: a later state of a progress
+    /// bar, a spinner, a prompt. No word of it is lost.
     pub is_progress: bool,
+}
+
+/// How text that was written over is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rewrites {
+    /// On lines of its own; the states of a progress bar are counted.
+    Counted,
+    /// All of it on lines of its own.
+    Listed,
 }
 
 /// Reads a console line by line.
@@ -72,7 +82,7 @@ pub fn lines(bytes: &[u8]) -> Lines<'_> {
 pub fn printable(bytes: &[u8]) -> String {
     let (mut lines, mut line, mut shown) = (lines(bytes), Line::default(), String::new());
     while lines.read(&mut line) {
-        line.show(false, &mut shown);
+        line.show(false, Rewrites::Counted, &mut shown);
     }
     shown
 }
@@ -97,8 +107,8 @@ impl Line {
     /// Appends it as a terminal shows it, in colours or without.
     ///
     /// Text that was written over stands on lines of its own before, marked `⟲`. The states of a
-    /// progress bar are counted behind the last one. Colours end with the line.
-    pub fn show(&self, colours: bool, shown: &mut String) {
+    /// progress bar are counted behind the last one, unless they are listed. Colours end with the line.
+    pub fn show(&self, colours: bool, rewrites: Rewrites, shown: &mut String) {
         let styled = |style: Style, texts: &[&str], shown: &mut String| {
             let sgr = if colours { style.sgr() } else { String::new() };
             shown.push_str(&sgr);
@@ -107,7 +117,7 @@ impl Line {
         };
         let mut count = 0;
         for rewrite in self.rewrites() {
-            if rewrite.is_progress {
+            if rewrite.is_progress && rewrites == Rewrites::Counted {
                 count += 1;
             } else {
                 styled(Style::FAINT, &["⟲ ", rewrite.text], shown);

@@ -485,7 +485,11 @@ impl Row {
     }
 }
 
-/// What tells progress bars from other text: their letters stay.
+/// Letters of the shortest word: `BUG` is one, the `kB` of a size is none.
+const WORD: usize = 3;
+
+/// What tells progress bars from other text: their letters stay. A guest cannot hide a line behind
+/// one that looks alike, such as another user's log-in.
 #[derive(Debug, Default)]
 struct Looks {
     /// Of all texts, one after the other.
@@ -496,7 +500,7 @@ struct Looks {
 #[derive(Debug)]
 struct Look {
     letters: std::ops::Range<usize>,
-    /// There are few letters among figures and signs, as in `12.3M 45% 0:01`.
+    /// There are few letters among figures and signs, and no word, as in `12.3M 45% 0:01`.
     is_figures: bool,
     /// One or two signs, as of a spinner.
     is_sign: bool,
@@ -506,19 +510,20 @@ impl Looks {
     /// Adds that of a text; its index.
     fn add(&mut self, row: &Row, text: &[Cell]) -> usize {
         let (from, mut count) = (self.letters.len(), 0);
-        let shown = text
-            .iter()
-            .map(|cell| row.char(cell.glyph))
-            .filter(|c| *c > ' ');
-        for c in shown {
-            count += 1;
+        let (mut in_word, mut has_word) = (0, false);
+        for c in text.iter().map(|cell| row.char(cell.glyph)) {
+            count += usize::from(c > ' ');
             if c.is_alphabetic() {
                 self.letters.push(c);
+                in_word += 1;
+                has_word |= in_word == WORD;
+            } else {
+                in_word = 0;
             }
         }
         let letters = from..self.letters.len();
         self.looks.push(Look {
-            is_figures: letters.len() * 4 < count,
+            is_figures: letters.len() * 4 < count && !has_word,
             is_sign: letters.is_empty() && count <= 2,
             letters,
         });
@@ -534,9 +539,7 @@ impl Looks {
             return first.is_sign || second.is_figures;
         }
         let letters = |look: &Look| &self.letters[look.letters.clone()];
-        let pairs = letters(first).iter().zip(letters(second));
-        let common = pairs.take_while(|(a, b)| a == b).count();
-        common * 2 >= first.letters.len()
+        letters(second).starts_with(letters(first))
     }
 
     fn clear(&mut self) {

@@ -152,7 +152,7 @@ fn a_line_written_over_is_shown_as_it_was_left() {
     );
     check(b"login: \rlogin: \n", "login: \n");
     check(b"b\x08bo\x08ol\x08ld\n", "bold\n");
-    check(b"lss\x08 \x08\n", "ls  ⟲ 1 rewrite\n");
+    check(b"lss\x08 \x08\n", "⟲ lss\nls \n");
     check(b"abc\x1b[2Dx\n", "⟲ abc\naxc\n");
     check(
         b"Pulling\rWaiting\x1b[K\rDone\x1b[K\n",
@@ -164,6 +164,46 @@ fn a_line_written_over_is_shown_as_it_was_left() {
     assert_eq!(rewrites(mixed.as_bytes()), ["copied 1%", PANIC]);
 }
 
+/// An intruder in the guest would hide a line so.
+#[test]
+fn a_line_is_not_hidden_behind_one_that_looks_alike() {
+    for (first, second) in [
+        (
+            "sshd: Accepted publickey for alice",
+            "sshd: Accepted publickey for bobby",
+        ),
+        (
+            "Out of memory: Killed process 12 (mysqld)",
+            "Out of memory: Killed process 34 (nginx)",
+        ),
+        (
+            "[    2.170972] Oops: 0002 [#1]",
+            "[    3.170972] CR2: 0000000000000008",
+        ),
+        (
+            "[    2.170972] BUG: 0002 00000000",
+            "100% 3.170972 0000000000000000000",
+        ),
+        ("root password: hunter2", "root password: *******"),
+        ("数据库 1 已停止", "数据库 2 已启动"),
+    ] {
+        let shown = printable(format!("{first}\r{second}\r\n").as_bytes());
+        assert!(shown.starts_with(&format!("⟲ {first}\n")), "{shown}");
+    }
+}
+
+#[test]
+fn each_state_of_a_progress_bar_is_listed_where_it_is_asked_for() {
+    let mut shown = String::new();
+    let console = b"10 kB 1%\r20 kB 2%\r30 kB 3%\n";
+    lines(console).for_each(|line| line.show(false, Rewrites::Counted, &mut shown));
+    lines(console).for_each(|line| line.show(false, Rewrites::Listed, &mut shown));
+    assert_eq!(
+        shown,
+        "30 kB 3% ⟲ 2 rewrites\n⟲ 10 kB 1%\n⟲ 20 kB 2%\n30 kB 3%\n"
+    );
+}
+
 #[test]
 fn columns_are_those_of_a_terminal() {
     check(b"Starting\x1b[20G[ ok ]", "Starting           [ ok ]\n");
@@ -171,7 +211,7 @@ fn columns_are_those_of_a_terminal() {
     check(b"a\tb\rxyz\n", "⟲ a\tb\nxyz     b\n");
     check("你好\r12", "⟲ 你好\n12好\n");
     check("你好\r1", "⟲ 你好\n1 好\n");
-    check("e\u{301}t\r\x1b[CX", "e\u{301}X ⟲ 1 rewrite\n");
+    check("e\u{301}t\r\x1b[CX", "⟲ e\u{301}t\ne\u{301}X\n");
     check("你\u{301}\r1", "⟲ 你\u{301}\n1 \n");
     check(" \u{301}\x08\x1b[K", " ⟲ 1 rewrite\n");
     check("a你\r好", "⟲ a你\n好 \n");
@@ -242,7 +282,7 @@ fn what_is_spelled_out_tears_no_text_that_is_written_over_it() {
 fn colours_are_this_programs_own_and_end_with_the_line() {
     let mut shown = String::new();
     let console = b"\x1b[31;1mred\r\nstill \x1b[38;2;0;255;0mgreen\x1b[0m plain\n\x1b]half\n\x1b[8mnot hidden\n";
-    lines(console).for_each(|line| line.show(true, &mut shown));
+    lines(console).for_each(|line| line.show(true, Rewrites::Counted, &mut shown));
     assert_eq!(
         shown,
         "\x1b[1;31mred\x1b[0m\n\x1b[1;31mstill \x1b[0m\x1b[1;38;5;46mgreen\x1b[0m plain\n\
@@ -397,7 +437,9 @@ proptest! {
     fn nothing_reaches_a_terminal_but_text_and_own_colours(bytes: Vec<u8>) {
         for colours in [false, true] {
             let mut shown = String::new();
-            lines(&bytes).for_each(|line| line.show(colours, &mut shown));
+            for rewrites in [Rewrites::Counted, Rewrites::Listed] {
+                lines(&bytes).for_each(|line| line.show(colours, rewrites, &mut shown));
+            }
             assert_harmless(&shown);
         }
         let shown = printable(&bytes);
@@ -409,7 +451,7 @@ proptest! {
     fn nor_does_it_of_what_guests_really_write(tokens in prop::collection::vec(token(), 0..40)) {
         let console: Vec<u8> = tokens.into_iter().flat_map(|(_, bytes)| bytes).collect();
         let mut shown = String::new();
-        lines(&console).for_each(|line| line.show(true, &mut shown));
+        lines(&console).for_each(|line| line.show(true, Rewrites::Counted, &mut shown));
         assert_harmless(&shown);
     }
 

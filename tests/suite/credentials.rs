@@ -899,10 +899,10 @@ async fn what_hangs_or_refuses_on_the_way_is_named() {
         told.contains("waiting for the program \"sleep\" to print keys"),
         "{told}"
     );
-    // A port that nobody listens at, as the proxy.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // A port that nobody listens at, as the proxy. It stays taken, so that no other test gets it.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let proxy = closed.local_addr().unwrap().to_string();
-    drop(closed);
     let mut settings = world.settings(&base_key());
     settings.extend(crate::support::settings(&[
         ("ECS_ENDPOINT_URL", "http://ecs.example.com"),

@@ -545,6 +545,37 @@ async fn an_event_without_an_id_is_known_by_what_happened_and_when() {
     assert_eq!(fleet.state().asked[&instance(0)], 2);
 }
 
+/// A push that fails in part comes again. What is remembered of it answers that event only.
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_push_leaves_in_memory_answers_no_other_event_and_nothing_that_may_change() {
+    let event = |region: &str| {
+        json!({"source": "acs.ecs", "type": "ecs:Instance:StateChange", "id": "E-1",
+               "aliyunregionid": region, "time": "2024-03-22T10:04:41+08:00",
+               "data": {"resourceId": instance(0).as_str(), "state": "Stopping"}})
+    };
+    let no_event = || json!({"garbage": 1});
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let without_following = dispatcher(&fleet, &store);
+    let first = push_all(&without_following, [event("cn-hangzhou"), no_event()]).await;
+    assert_eq!(
+        (outcomes(&first), first.failures().count()),
+        (vec!["stored".to_owned()], 1)
+    );
+    let asked = || fleet.state().asked[&instance(0)];
+    push_all(&without_following, [event("cn-hangzhou"), no_event()]).await;
+    assert_eq!(asked(), 1, "it is the same event");
+    push_all(&without_following, [event("cn-beijing")]).await;
+    assert_eq!(asked(), 2, "it is another event with the same ID");
+
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let following = follower(&fleet, &store);
+    let first = push_all(&following, [event("cn-hangzhou"), no_event()]).await;
+    assert_eq!(outcomes(&first), ["following"]);
+    drop(first); // Its following has failed.
+    let second = push_all(&following, [event("cn-hangzhou")]).await;
+    assert_eq!(second.deferred.len(), 1, "it is followed again");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_that_comes_again_while_it_is_followed_is_answered_following() {
     let (fleet, store) = (FakeFleet::default(), MemoryStore::default());

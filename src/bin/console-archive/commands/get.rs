@@ -11,7 +11,8 @@ use ecs_console_archiver::archive::reader::{
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
-use ecs_console_archiver::{log, printable, terminal};
+use ecs_console_archiver::terminal::{self, Rewrites};
+use ecs_console_archiver::{log, printable};
 use serde_json::json;
 
 use super::Context;
@@ -68,6 +69,12 @@ pub struct Arguments {
     /// --color always.
     #[arg(long, conflicts_with_all = ["output", "raw"])]
     rendered: bool,
+    /// List every state of a line that was written over, also those of a progress bar
+    ///
+    /// Without it, those are counted where only their figures and signs changed. It prints what a
+    /// terminal shows, as --rendered does.
+    #[arg(long, conflicts_with_all = ["output", "raw"])]
+    rewrites: bool,
     /// Print what can be read of a damaged record; the exit code stays 1
     #[arg(long)]
     damaged: bool,
@@ -82,7 +89,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let instance_id = &arguments.instance_id;
     let form = Form {
         is_raw: arguments.raw,
-        is_rendered: arguments.rendered,
+        is_rendered: arguments.rendered || arguments.rewrites,
+        rewrites: match arguments.rewrites {
+            true => Rewrites::Listed,
+            false => Rewrites::Counted,
+        },
         tail: arguments.tail,
     };
     let at = arguments.at.map(|at| at.at(&context.time_zone));
@@ -193,6 +204,7 @@ struct Form {
     is_raw: bool,
     /// On a terminal it is, unless it is raw.
     is_rendered: bool,
+    rewrites: Rewrites,
     tail: Option<usize>,
 }
 
@@ -256,7 +268,7 @@ async fn print(
             // Ctrl-C ends it here, after a whole line, so that no colour of the guest stays.
             tokio::task::yield_now().await;
         }
-        line.show(context.has_colors(), &mut shown);
+        line.show(context.has_colors(), form.rewrites, &mut shown);
         stdout.write_all(shown.as_bytes())?;
         shown.clear();
     }
@@ -283,6 +295,7 @@ mod tests {
         let form = Form {
             is_raw: true,
             is_rendered: false,
+            rewrites: Rewrites::Counted,
             tail: Some(lines),
         };
         assert_eq!(form.of(plain.as_bytes()), tail.as_bytes(), "{plain:?}");
