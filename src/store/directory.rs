@@ -400,7 +400,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::retry::{RetryAdvice, Retryable as _};
+    use crate::retry::{Deadline, Retrying};
 
     /// A disk that records what was synced, and that can fail writes or syncs.
     #[derive(Debug, Clone, Default)]
@@ -563,10 +563,36 @@ mod tests {
             let path = folder.path().join("i-a1");
             assert!(shown.contains(path.to_str().unwrap()), "{shown}");
             assert!(shown.contains(advice), "{shown}");
-            assert_eq!(error.retry_advice(), RetryAdvice::GiveUp);
+            let may_be_freed = matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            assert_eq!(error.is_transient(), may_be_freed);
             assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
             assert_eq!(keys(&store, "").await, [""; 0]);
         }
+    }
+
+    /// A console that is followed is in memory alone until it is stored.
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_has_space_again_gets_what_it_was_too_full_for() {
+        #[derive(Debug)]
+        struct FullFor(Mutex<u32>);
+        impl Disk for FullFor {
+            fn write(&self, file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
+                use std::io::Write as _;
+                let mut writes = self.0.lock().unwrap();
+                if *writes > 0 {
+                    *writes -= 1;
+                    return Err(ErrorKind::StorageFull.into());
+                }
+                file.write_all(bytes)
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FullFor(Mutex::new(3));
+        let store = DirectoryStore::on(folder.path().to_owned(), Box::new(disk));
+        let retrying = Retrying::new(&store, Deadline::after(Duration::from_secs(60)));
+        let put = retrying.put_if_absent(KEY, &object()).await;
+        assert_eq!(put.unwrap(), PutOutcome::Created);
+        assert_eq!(keys(&store, "").await, [KEY]);
     }
 
     #[tokio::test]

@@ -255,6 +255,15 @@ pub fn folder_advice(cause: &std::io::Error) -> &'static str {
     }
 }
 
+/// Whether a disk or a quota has no space left.
+fn is_full(cause: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        cause.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
 impl StoreError {
     /// The error for a request that this program itself rejects.
     fn rejected(account: String) -> Self {
@@ -277,6 +286,8 @@ impl Retryable for StoreError {
             Self::Unavailable(_) | Self::Credentials(CredentialsError::Unavailable(_)) => {
                 RetryAdvice::Wait
             }
+            // Logs are rotated and files removed while a console waits in memory.
+            Self::Io { cause, .. } if is_full(cause) => RetryAdvice::Wait,
             Self::StaleSignature(_) => RetryAdvice::SignAgain,
             Self::Credentials(CredentialsError::Refused(_) | CredentialsError::Unusable(_))
             | Self::Denied(_)

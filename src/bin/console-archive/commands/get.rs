@@ -11,7 +11,7 @@ use ecs_console_archiver::archive::reader::{
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
-use ecs_console_archiver::terminal::{self, Rewrites};
+use ecs_console_archiver::terminal::{self, Line, Rewrites};
 use ecs_console_archiver::{log, printable};
 use serde_json::json;
 
@@ -260,13 +260,18 @@ async fn print(
         return Ok(());
     }
     // A line of the guest may be several on the screen, and what comes before may colour it.
-    let lines: Vec<_> = terminal::lines(&opened.plain).collect();
-    let skipped = form.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-    let mut shown = String::new();
-    for (number, line) in lines[skipped..].iter().enumerate() {
+    let count = |tail| terminal::lines(&opened.plain).count().saturating_sub(tail);
+    let skipped = form.tail.map_or(0, count);
+    let (mut lines, mut line) = (terminal::lines(&opened.plain), Line::default());
+    let (mut shown, mut number) = (String::new(), 0);
+    while lines.read(&mut line) {
+        number += 1;
         if number % LINES_AT_ONCE == 0 {
             // Ctrl-C ends it here, after a whole line, so that no colour of the guest stays.
             tokio::task::yield_now().await;
+        }
+        if number <= skipped {
+            continue;
         }
         line.show(context.has_colors(), form.rewrites, &mut shown);
         stdout.write_all(shown.as_bytes())?;
