@@ -98,11 +98,13 @@ test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda an
 
 INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(TERRAFORM) $(NODE) $(ALIBABA)
 TERRAFORM_FOLDERS := infra/aws infra/alibaba infra/push
+UNITS := $(notdir $(wildcard infra/webhook/*.service infra/webhook/*.timer))
 
 .PHONY: test-infra
 test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workflows with their own tools.
 	$(PYTHON)/bin/cfn-lint infra/aws/template.yaml
 	SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
+	SAM_CLI_TELEMETRY=0 $(SAM)/bin/python tests/infra/sam_parameters.py infra/aws/template.yaml infra/aws/README.md
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
 	for folder in $(TERRAFORM_FOLDERS); do \
 		$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory $$folder; done
@@ -113,10 +115,10 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workf
 		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 infra/alibaba/s.yaml
 	node tests/infra/workflows.mjs $(NODE)/node_modules .github/workflows/*.yml
 	$(PYTHON)/bin/hadolint infra/webhook/Dockerfile
-	# The unit's program does not exist on this machine, so the check uses another one.
-	sed 's|^ExecStart=.*|ExecStart=/bin/true|' infra/webhook/ecs-console-archiver.service \
-		> $(TOOLS)/ecs-console-archiver.service
-	systemd-analyze verify --man=no $(TOOLS)/ecs-console-archiver.service
+	# The units' programs do not exist on this machine, so the check uses another one.
+	for unit in $(UNITS); do \
+		sed 's|^ExecStart=.*|ExecStart=/bin/true|' infra/webhook/$$unit > $(TOOLS)/$$unit; done
+	systemd-analyze verify --man=no $(addprefix $(TOOLS)/,$(UNITS))
 
 .PHONY: check
 check: ## Check the format, lints, and the function without the command line.

@@ -1,5 +1,6 @@
 # Stores every console output of every ECS instance in an OSS bucket, on Alibaba Cloud only. EventBridge
-# calls a function on Function Compute 3, which uses a RAM role and no key.
+# calls a function on Function Compute 3, which uses a RAM role and no key. README.md beside this file has
+# the steps.
 #
 # The region is the provider's: ALIBABA_CLOUD_REGION, if you apply this folder by itself. A bus carries
 # only the events of its own region; a sweep reaches instances elsewhere. Activate Function Compute,
@@ -18,8 +19,17 @@ terraform {
 
 data "alicloud_account" "current" {}
 
+# Without a region, the provider takes a default of its own. In another region than before, an apply finds
+# nothing, and would create everything anew.
 data "alicloud_regions" "current" {
   current = true
+
+  lifecycle {
+    postcondition {
+      condition     = var.region == null || self.regions[0].id == var.region
+      error_message = "The provider's region is ${self.regions[0].id}, and the variable region is another one. Set ALIBABA_CLOUD_REGION, and select the region's workspace."
+    }
+  }
 }
 
 locals {
@@ -137,7 +147,7 @@ resource "alicloud_ram_policy" "archiver" {
   description = "Lets the function read consoles, store records and write its own log"
   policy_document = jsonencode({
     Version = "1"
-    Statement = [
+    Statement = concat([
       {
         Effect = "Allow"
         Action = "ecs:GetInstanceConsoleOutput"
@@ -163,7 +173,14 @@ resource "alicloud_ram_policy" "archiver" {
         Action   = "log:PostLogStoreLogs"
         Resource = "acs:log:${local.region}:${local.account}:project/${alicloud_log_project.archiver.project_name}/logstore/${alicloud_log_store.archiver.logstore_name}"
       },
-    ]
+      ], var.account_role_arn == "" ? [] : [
+      {
+        Effect = "Allow"
+        Action = "sts:AssumeRole"
+        # `*`: {account} stands for any account. Each role's own policy says who may assume it.
+        Resource = replace(var.account_role_arn, "{account}", "*")
+      },
+    ])
   })
 }
 
@@ -247,12 +264,17 @@ resource "alicloud_fcv3_function" "archiver" {
     enable_instance_metrics = false
   }
 
-  environment_variables = {
-    ARCHIVE_URL             = "oss://${alicloud_oss_bucket.archive.bucket}/console?region=${local.region}"
-    AWS_ENDPOINT_URL_S3     = "https://s3.oss-${local.region}-internal.aliyuncs.com"
-    ALIBABA_CLOUD_REGION_ID = local.region
-    FOLLOW_SECONDS          = tostring(var.follow_seconds)
-  }
+  environment_variables = merge(
+    {
+      ARCHIVE_URL             = "oss://${alicloud_oss_bucket.archive.bucket}/console?region=${local.region}"
+      AWS_ENDPOINT_URL_S3     = "https://s3.oss-${local.region}-internal.aliyuncs.com"
+      ALIBABA_CLOUD_REGION_ID = local.region
+      FOLLOW_SECONDS          = tostring(var.follow_seconds)
+    },
+    var.account_role_arn == "" ? {} : {
+      ALIBABA_CLOUD_ROLE_ARN = var.account_role_arn
+    },
+  )
 
   # The role must be able to write the log before the first log line.
   depends_on = [alicloud_ram_role_policy_attachment.archiver]

@@ -1,3 +1,9 @@
+variable "region" {
+  description = "Region of the deployment. If the provider's region is another one, an apply fails. null does not compare them"
+  type        = string
+  default     = null
+}
+
 variable "name" {
   description = "Name of the function, its role, its policies and its logs"
   type        = string
@@ -55,6 +61,17 @@ variable "follow_seconds" {
   validation {
     condition     = var.follow_seconds >= 0 && var.follow_seconds <= 3600 && floor(var.follow_seconds) == var.follow_seconds
     error_message = "follow_seconds must be a whole number from 0 to 3600."
+  }
+}
+
+variable "account_role_arn" {
+  description = "Only for events of several accounts: ARN of a role that exists in each of them. {account} stands for the account of each event. Empty uses the function's own role"
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(acs:ram::([0-9]+|\\{account\\}):role/.+)?$", var.account_role_arn))
+    error_message = "account_role_arn must look like acs:ram::{account}:role/NAME."
   }
 }
 

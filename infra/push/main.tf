@@ -4,8 +4,8 @@
 #
 # A bus carries only the events of its own region, so apply this once for each region that has
 # instances. The account needs the role only once, so set the three aws_… variables in one of them. The
-# region is the provider's: ALIBABA_CLOUD_REGION, if you apply this folder by itself. Activate
-# EventBridge in the account first.
+# region is the provider's: ALIBABA_CLOUD_REGION, if you apply this folder by itself. README.md beside
+# this file has the steps. Activate EventBridge in the account first.
 
 terraform {
   required_version = ">= 1.3"
@@ -18,6 +18,19 @@ terraform {
 }
 
 data "alicloud_account" "current" {}
+
+# Without a region, the provider takes a default of its own. In another region than before, an apply finds
+# nothing, and would create everything anew.
+data "alicloud_regions" "current" {
+  current = true
+
+  lifecycle {
+    postcondition {
+      condition     = var.region == null || self.regions[0].id == var.region
+      error_message = "The provider's region is ${self.regions[0].id}, and the variable region is another one. Set ALIBABA_CLOUD_REGION, and select the region's workspace."
+    }
+  }
+}
 
 locals {
   account = data.alicloud_account.current.id

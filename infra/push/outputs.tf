@@ -1,3 +1,8 @@
+output "region" {
+  description = "Region of the rules"
+  value       = data.alicloud_regions.current.regions[0].id
+}
+
 output "rule_names" {
   description = "Names of the rules on the default bus of this region"
   value       = [for rule in alicloud_event_bridge_rule.push : rule.rule_name]

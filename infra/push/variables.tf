@@ -9,6 +9,12 @@ variable "name" {
   }
 }
 
+variable "region" {
+  description = "Region of the rules. If the provider's region is another one, an apply fails. null does not compare them"
+  type        = string
+  default     = null
+}
+
 variable "url" {
   description = "Address to send events to: the output WebhookUrl or webhook_url of infra/aws, or the address of another receiver"
   type        = string

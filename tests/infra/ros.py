@@ -36,7 +36,10 @@ PARAMETER_KEYS = {
     "AssociationProperty", "AssociationPropertyMetadata",
 }
 # What a function gives, where that is always the same.
-GIVES = {"Fn::Sub": "String", "Fn::Join": "String", "Fn::Add": "Number", "Fn::Split": "List"}
+GIVES = {
+    "Fn::Sub": "String", "Fn::Join": "String", "Fn::Replace": "String", "Fn::Add": "Number",
+    "Fn::Split": "List",
+}
 FUNCTIONS = {*GIVES, "Ref", "Fn::GetAtt", "Fn::If", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or"}
 # What a type takes of what a parameter or a function gives. ROS turns numbers into text.
 TAKES = {

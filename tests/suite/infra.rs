@@ -1,9 +1,11 @@
 //! What the templates under `infra` must agree on.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use ecs_console_archiver::config::SETTINGS;
 
+use crate::support::printed::checked;
 use crate::support::*;
 
 /// What deploys, of the files under `infra`; the rest builds.
@@ -418,4 +420,194 @@ fn where_both_clouds_are_spoken_of_every_eventbridge_says_whose_it_is() {
         }
     }
     assert!(count > 5, "{count}");
+}
+
+/// Blocks of a page that are shown as this language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let opening = format!("\n```{language}\n");
+    let blocks = page.split(&opening).skip(1);
+    let blocks = blocks.map(|block| block.split("\n```").next().unwrap().to_owned());
+    blocks.collect()
+}
+
+/// What a page tells its reader to write into `infra/FOLDER/terraform.tfvars`, by folder.
+fn variable_files(page: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for block in blocks(page, "shell") {
+        for rest in block.split("cat > infra/").skip(1) {
+            let (path, rest) = rest.split_once(" <<END\n").unwrap();
+            let (text, _) = rest.split_once("\nEND\n").unwrap();
+            let (folder, file) = path.split_once('/').unwrap();
+            assert!(file.ends_with(".tfvars"), "{path}");
+            files.push((folder.to_owned(), text.to_owned()));
+        }
+    }
+    files
+}
+
+/// The names that a Terraform file of variables sets.
+fn assigned(text: &str) -> BTreeSet<String> {
+    let name = |line: &str| {
+        line.split_once(" = ")
+            .map(|(name, _)| name.trim().to_owned())
+    };
+    text.lines().map(|line| name(line).expect(line)).collect()
+}
+
+/// The names of a folder's variables, and of those without a default.
+fn declared(folder: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let path = root().join(format!("infra/{folder}/variables.tf"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let variables = text.split("\nvariable \"").map(|variable| {
+        let (name, body) = variable.split_once("\" {\n").unwrap();
+        let name = name.trim_start_matches("variable \"").to_owned();
+        (name, body.contains("\n  default "))
+    });
+    let variables: Vec<_> = variables.collect();
+    let required = variables.iter().filter(|(_, has_default)| !has_default);
+    let required = required.map(|(name, _)| name.clone()).collect();
+    (
+        variables.into_iter().map(|(name, _)| name).collect(),
+        required,
+    )
+}
+
+/// Terraform reads this file at each apply. What is given only once, with `-var`, a later apply removes.
+#[test]
+fn what_the_pages_give_to_terraform_is_in_a_file_that_has_all_that_is_required() {
+    let mut folders = BTreeSet::new();
+    for page in ["aws", "alibaba", "webhook", "push"] {
+        let path = format!("infra/{page}/README.md");
+        let text = std::fs::read_to_string(root().join(&path)).unwrap();
+        for (folder, file) in variable_files(&text) {
+            let (variables, required) = declared(&folder);
+            let given = assigned(&file);
+            assert!(given.is_subset(&variables), "{path}: {given:?}");
+            assert!(required.is_subset(&given), "{path}: {required:?}");
+            folders.insert(folder);
+        }
+        for block in blocks(&text, "hcl") {
+            let (variables, _) = declared(page);
+            let given = assigned(&block);
+            assert!(given.is_subset(&variables), "{path}: {given:?}");
+        }
+        let commands = blocks(&text, "shell").concat().replace("\\\n", " ");
+        for line in commands.lines().filter(|line| line.contains(" -var ")) {
+            // What a workspace of another region has of its own; each command of that region has it.
+            assert!(line.contains("OTHER_REGION_ID"), "{path}: {line}");
+        }
+    }
+    assert_eq!(
+        folders,
+        ["alibaba", "aws", "push"].map(str::to_owned).into()
+    );
+}
+
+/// git leaves the file out, because it has the token.
+#[test]
+fn the_files_of_variables_and_states_are_not_for_git() {
+    let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
+    for pattern in ["*.tfvars", "*.tfstate*", ".terraform/"] {
+        assert!(ignored.lines().any(|line| line == pattern), "{pattern}");
+    }
+}
+
+/// A half that is left over goes on sending, or goes on being trusted.
+#[test]
+fn each_page_says_how_to_remove_what_it_created() {
+    let rules = "push/README.md#remove-everything";
+    for (page, title, words) in [
+        (
+            "aws",
+            "### Remove everything",
+            &[
+                rules,
+                "sam delete",
+                "state rm",
+                "terraform -chdir=infra/aws destroy",
+            ][..],
+        ),
+        (
+            "alibaba",
+            "### Remove everything",
+            &[
+                "stack",
+                "s remove",
+                "state rm",
+                "terraform -chdir=infra/alibaba destroy",
+            ],
+        ),
+        (
+            "webhook",
+            "### Remove everything",
+            &[rules, "systemctl disable --now", "docker rm"],
+        ),
+        (
+            "push",
+            "## Remove everything",
+            &[
+                "workspace select default",
+                "terraform -chdir=infra/push destroy",
+            ],
+        ),
+    ] {
+        let section = section(&format!("infra/{page}/README.md"), title);
+        for word in words {
+            assert!(section.contains(word), "{page}: {word}");
+        }
+    }
+}
+
+/// A unit's lines, without comments.
+fn unit(name: &str) -> Vec<String> {
+    let path = root().join("infra/webhook").join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_daily_sweep_is_a_command_of_the_program_and_as_confined_as_the_service() {
+    let sweep = unit("ecs-console-archiver-sweep.service");
+    let start = "ExecStart=/usr/local/bin/console-archive ";
+    let command = sweep.iter().find_map(|line| line.strip_prefix(start));
+    let mut program = Command::new(program("console-archive"));
+    let arguments = command.unwrap().split(' ').chain(["--help"]);
+    let output = checked(program.args(arguments).output().unwrap());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    let service = unit("ecs-console-archiver.service");
+    let user = service.iter().position(|line| line.starts_with("User="));
+    let is_kept = |line: &&String| {
+        let is_setting = line.starts_with("EnvironmentFile=") || line.contains("Directory");
+        is_setting && !line.starts_with("StateDirectory=")
+    };
+    let confined = service[user.unwrap()..]
+        .iter()
+        .take_while(|line| !line.is_empty());
+    for line in confined.chain(service.iter().filter(is_kept)) {
+        assert!(sweep.contains(line), "{line}");
+    }
+    // The sweep writes to the service's folder, too.
+    let folders = |lines: &[String]| {
+        let folders = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("StateDirectory="));
+        folders.unwrap().to_owned()
+    };
+    let [folder, sweeps] = [folders(&service), folders(&sweep)];
+    assert!(sweeps.split(' ').any(|name| name == folder), "{sweeps}");
+    // Its timer starts it, because it has its name.
+    assert!(unit("ecs-console-archiver-sweep.timer").contains(&"OnCalendar=daily".to_owned()));
+}
+
+/// What is printed depends on the console, so no page shows the beginning of an answer.
+#[test]
+fn no_page_shows_an_answer_in_another_order_than_the_program_prints_it() {
+    for page in ["aws", "alibaba", "webhook"] {
+        let path = root().join(format!("infra/{page}/README.md"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(!text.contains("{\"outcome\""), "{page}");
+        assert!(text.contains("`\"outcome\":\"stored\"`"), "{page}");
+    }
 }
