@@ -611,3 +611,117 @@ fn no_page_shows_an_answer_in_another_order_than_the_program_prints_it() {
         assert!(text.contains("`\"outcome\":\"stored\"`"), "{page}");
     }
 }
+
+/// What a policy in JSON allows.
+fn allowed(policy: &str) -> BTreeSet<String> {
+    let policy: serde_json::Value = serde_json::from_str(policy).expect(policy);
+    let statements = policy["Statement"].as_array().unwrap();
+    let actions = statements.iter().flat_map(|statement| {
+        assert_eq!(statement["Effect"], "Allow");
+        let actions = &statement["Action"];
+        let one = actions.as_str().into_iter();
+        let many = actions.as_array().into_iter().flatten();
+        one.chain(many.filter_map(|action| action.as_str()))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
+    actions.collect()
+}
+
+#[test]
+fn the_policies_that_the_pages_give_allow_what_the_templates_allow() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let template = read("infra/alibaba/main.tf");
+    let start = "resource \"alicloud_ram_policy\" \"archiver\"";
+    let (_, template) = template.split_once(start).unwrap();
+    let template = template.split("\n}\n").next().unwrap();
+    let quoted = template.split('"').skip(1).step_by(2);
+    let is_action = |word: &&str| {
+        let service = word.split_once(':').map_or("", |(service, _)| service);
+        ["ecs", "oss", "log", "sts"].contains(&service)
+    };
+    let mut in_template: BTreeSet<_> = quoted.filter(is_action).map(str::to_owned).collect();
+    // Only for several accounts, and the page says so.
+    assert!(in_template.remove("sts:AssumeRole"));
+
+    let page = read("infra/alibaba/README.md");
+    let start = "CreatePolicy --PolicyName ecs-console-archiver --PolicyDocument '";
+    let (_, policy) = page.split_once(start).unwrap();
+    let policy = policy.split('\'').next().unwrap();
+    assert_eq!(allowed(policy), in_template);
+
+    let page = read("infra/webhook/README.md");
+    let policies = blocks(&page, "json");
+    let policy = policies.iter().find(|block| block.contains("Statement"));
+    let elsewhere = |action: &String| !action.starts_with("ecs:");
+    in_template.retain(|action| !elsewhere(action));
+    assert_eq!(allowed(policy.unwrap()), in_template);
+}
+
+#[test]
+fn the_page_says_how_long_the_queue_keeps_failed_events() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let seconds = 14 * 24 * 60 * 60;
+    let template = read("infra/aws/template.yaml");
+    assert!(template.contains(&format!("MessageRetentionPeriod: {seconds}\n")));
+    let module = read("infra/aws/main.tf");
+    assert!(module.contains(&format!("message_retention_seconds = {seconds}\n")));
+    let defaults = section("infra/aws/README.md", "## What you get by default");
+    assert!(defaults.contains("| how long failed events are kept | 14 days,"));
+}
+
+/// In commands, but no word that a reader fills in.
+const FIXED: [&str; 6] = [
+    "AES256",
+    "BEGIN",
+    "CAPABILITY_IAM",
+    "END",
+    "PARAMETERS",
+    "ZRS",
+];
+
+/// The words of a command that its reader fills in: upper case, and neither set nor read by it.
+fn to_fill_in(command: &str) -> BTreeSet<String> {
+    let is_word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let mut found = BTreeSet::new();
+    let mut rest = command;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_uppercase()) {
+        let (before, word) = rest.split_at(start);
+        let end = word.find(|c| !is_word(c)).unwrap_or(word.len());
+        let (word, after) = word.split_at(end);
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let last = before.chars().next_back();
+        let is_whole = !is_part(last) && !is_part(after.chars().next());
+        let is_variable = last == Some('$') || after.starts_with('=');
+        if word.len() > 2 && is_whole && !is_variable && !FIXED.contains(&word) {
+            found.insert(word.to_owned());
+        }
+        rest = after;
+    }
+    found
+}
+
+#[test]
+fn each_word_that_a_reader_fills_in_is_explained() {
+    let example = "A=$TOKEN sam --x ZIP_FILE Action \"INSTANCE_ID\" s3://BUCKET/console END";
+    let words = ["BUCKET", "INSTANCE_ID", "ZIP_FILE"];
+    assert_eq!(to_fill_in(example), words.map(str::to_owned).into());
+    let mut found = 0;
+    for page in ["aws", "alibaba", "webhook", "push"] {
+        let path = root().join(format!("infra/{page}/README.md"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let languages = ["shell", "hcl", "json", "ini"];
+        let shown = languages.map(|language| blocks(&text, language).join("\n"));
+        let parts = text.split("\n```").step_by(2);
+        let prose = parts.collect::<String>();
+        let explained: Vec<_> = prose.split('`').skip(1).step_by(2).collect();
+        let words = to_fill_in(&shown.join("\n"));
+        found += words.len();
+        let unexplained = words.iter().filter(|word| {
+            let is_named = |code: &&str| code.split(['@', '.', ' ']).any(|part| part == *word);
+            !SETTINGS.contains(&word.as_str()) && !explained.iter().any(is_named)
+        });
+        assert_eq!(unexplained.collect::<Vec<_>>(), [""; 0], "infra/{page}");
+    }
+    assert!(found > 25, "{found}");
+}
