@@ -668,6 +668,7 @@ fn the_page_says_how_long_the_queue_keeps_failed_events() {
     assert!(module.contains(&format!("message_retention_seconds = {seconds}\n")));
     let defaults = section("infra/aws/README.md", "## What you get by default");
     assert!(defaults.contains("| how long failed events are kept | 14 days,"));
+    assert!(read("docs/outcomes.md").contains("keeps them for 14 days |"));
 }
 
 /// In commands, but no word that a reader fills in.
