@@ -271,4 +271,4 @@ STACK ?= ecs-console-archiver
 .PHONY: deploy
 deploy: build ## Deploy the function to AWS with the SAM CLI; parameters in PARAMETERS.
 	@sam deploy --template-file infra/aws/template.yaml --stack-name $(STACK) --resolve-s3 \
-		--capabilities CAPABILITY_IAM $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+		--no-fail-on-empty-changeset --capabilities CAPABILITY_IAM $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))

@@ -15,6 +15,16 @@ terraform {
 
 data "aws_caller_identity" "current" {}
 
+# In another region than before, an apply finds nothing, and would create everything anew.
+data "aws_region" "current" {
+  lifecycle {
+    postcondition {
+      condition     = var.region == null || self.region == var.region
+      error_message = "The provider's region is ${self.region}, and the variable region is another one. Set AWS_REGION."
+    }
+  }
+}
+
 locals {
   package     = coalesce(var.package, "${path.module}/../../target/function.zip")
   archive_url = "s3://${aws_s3_bucket.archive.bucket}/console"

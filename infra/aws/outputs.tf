@@ -1,3 +1,8 @@
+output "region" {
+  description = "Region of the deployment, for AWS_REGION"
+  value       = data.aws_region.current.region
+}
+
 output "function_name" {
   description = "Name of the function, for aws lambda invoke --function-name"
   value       = aws_lambda_function.archiver.function_name

@@ -1,3 +1,9 @@
+variable "region" {
+  description = "Region of the deployment. If the provider's region is another one, an apply fails. null does not compare them"
+  type        = string
+  default     = null
+}
+
 variable "name" {
   description = "Name of the function. The names of all other resources begin with it"
   type        = string

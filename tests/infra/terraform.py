@@ -58,6 +58,7 @@ KINDS = {
     "data.alicloud_account": "alicloud/get_account.py",
     "data.alicloud_regions": "alicloud/get_regions.py",
     "data.aws_caller_identity": "aws/get_caller_identity.py",
+    "data.aws_region": "aws/get_region.py",
 }
 # What the bindings call otherwise.
 RENAMED = {

@@ -484,6 +484,8 @@ fn what_the_pages_give_to_terraform_is_in_a_file_that_has_all_that_is_required()
             let given = assigned(&file);
             assert!(given.is_subset(&variables), "{path}: {given:?}");
             assert!(required.is_subset(&given), "{path}: {required:?}");
+            // Without it, an apply in another region would create everything anew.
+            assert!(given.contains("region"), "{path}: {given:?}");
             folders.insert(folder);
         }
         for block in blocks(&text, "hcl") {
