@@ -3,19 +3,14 @@
 //! in its tests.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -27,10 +22,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::info;
 
+mod answer;
 mod fault;
 mod guest;
 mod verify;
 
+use answer::{Answer, Body, Broken, request_id};
 pub use fault::{Fault, FaultPlan, InvalidFault};
 pub use guest::{Cache, Guest, Reports};
 use verify::{Action, ApiCall, Format, Refusal};
@@ -78,10 +75,6 @@ pub enum Console {
         body: Vec<u8>,
     },
 }
-
-/// Number of pieces of a slow answer. There is a pause before each.
-const SLOW_PIECES: usize = 50;
-const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
 /// Longest body of a request: a form with a token.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -414,13 +407,6 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
         .await;
 }
 
-type Body = BoxBody<Bytes, Broken>;
-
-/// Closes a connection before the answer is complete.
-#[derive(Debug, thiserror::Error)]
-#[error("broken off as told")]
-struct Broken;
-
 impl Shared {
     async fn answer(
         &self,
@@ -625,132 +611,4 @@ fn beijing_time(time: Timestamp) -> String {
         .to_datetime(time)
         .strftime("%Y-%m-%d %H:%M:%S")
         .to_string()
-}
-
-/// A complete answer of the API.
-struct Answer {
-    status: u16,
-    code: String,
-    content_type: &'static str,
-    retry_after_ms: Option<u64>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn console(id: &InstanceId, plain: &[u8], time: Option<&str>, format: Format) -> Self {
-        let base64 = BASE64_STANDARD.encode(plain);
-        let request_id = request_id();
-        let body = match format {
-            Format::Json => {
-                let mut answer = json!({
-                    "RequestId": request_id, "InstanceId": id, "ConsoleOutput": base64,
-                });
-                if let Some(time) = time {
-                    answer["LastUpdateTime"] = time.into();
-                }
-                answer.to_string()
-            }
-            Format::Xml => {
-                let time = time.map(|time| format!("<LastUpdateTime>{time}</LastUpdateTime>"));
-                format!(
-                    "<?xml version='1.0' encoding='UTF-8'?><GetInstanceConsoleOutputResponse>\
-                     <RequestId>{request_id}</RequestId><InstanceId>{id}</InstanceId>{}\
-                     <ConsoleOutput>{base64}</ConsoleOutput></GetInstanceConsoleOutputResponse>",
-                    time.unwrap_or_default()
-                )
-            }
-        };
-        Self {
-            status: 200,
-            code: String::new(),
-            content_type: format.content_type(),
-            retry_after_ms: None,
-            body: body.into_bytes(),
-        }
-    }
-
-    fn json(body: &serde_json::Value) -> Self {
-        Self {
-            status: 200,
-            code: String::new(),
-            content_type: Format::Json.content_type(),
-            retry_after_ms: None,
-            body: body.to_string().into_bytes(),
-        }
-    }
-
-    fn summary(&self) -> String {
-        format!("{} {}", self.status, self.code)
-            .trim_end()
-            .to_owned()
-    }
-
-    fn head(&self) -> hyper::http::response::Builder {
-        let builder = Response::builder()
-            .status(self.status)
-            .header("content-type", self.content_type);
-        match self.retry_after_ms {
-            Some(ms) => builder.header("x-acs-retry-after", ms),
-            None => builder,
-        }
-    }
-
-    fn into_response(self) -> Response<Body> {
-        let head = self.head();
-        let body = Full::new(self.body.into()).map_err(|never: Infallible| match never {});
-        head.body(body.boxed()).unwrap_or_default_body()
-    }
-
-    /// Sends the body in pieces, with a pause before each.
-    fn into_slow_response(self) -> Response<Body> {
-        let head = self.head().header("content-length", self.body.len());
-        let piece_bytes = self.body.len().div_ceil(SLOW_PIECES).max(1);
-        let mut rest = Bytes::from(self.body);
-        let pieces = std::iter::from_fn(move || {
-            let piece = rest.split_to(piece_bytes.min(rest.len()));
-            (!piece.is_empty()).then_some(piece)
-        });
-        let pieces = futures_util::stream::iter(pieces).then(|piece| async {
-            tokio::time::sleep(SLOW_PAUSE).await;
-            Ok(Frame::data(piece))
-        });
-        head.body(BodyExt::boxed(StreamBody::new(pieces)))
-            .unwrap_or_default_body()
-    }
-
-    /// Sends half of the body. Either the head announces all of it, or the chunks have no end.
-    fn into_half_response(self, is_promised: bool) -> Response<Body> {
-        let mut head = self.head();
-        if is_promised {
-            head = head.header("content-length", self.body.len());
-        }
-        let half = Bytes::copy_from_slice(&self.body[..self.body.len() / 2]);
-        let pieces = futures_util::stream::iter([Ok(Frame::data(half)), Err(Broken)]);
-        head.body(BodyExt::boxed(StreamBody::new(pieces)))
-            .unwrap_or_default_body()
-    }
-}
-
-/// Every response here is valid, but the types cannot express that.
-trait OrDefaultBody {
-    fn unwrap_or_default_body(self) -> Response<Body>;
-}
-
-impl OrDefaultBody for hyper::http::Result<Response<Body>> {
-    fn unwrap_or_default_body(self) -> Response<Body> {
-        self.unwrap_or_else(|_| {
-            Response::new(
-                Full::default()
-                    .map_err(|never: Infallible| match never {})
-                    .boxed(),
-            )
-        })
-    }
-}
-
-fn request_id() -> String {
-    let mut bytes = [0; 16];
-    // The ID is only shown to people, so zeros would do too.
-    let _ = getrandom::fill(&mut bytes);
-    hex::encode_upper(bytes)
 }
