@@ -302,7 +302,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         mut held: Option<PendingConsole>,
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
-        let source = Retrying::new(&self.source, deadline.with_reserve(KEEP_RESERVE));
+        let source = self.room.limit(&self.source);
+        let source = Retrying::new(&source, deadline.with_reserve(KEEP_RESERVE));
         let (region_id, instance_id) = (self.region_id(&follow.event)?, &follow.event.instance_id);
         let answer = if instance_id.is_first_generation() {
             // ECS keeps no console of first-generation instances.

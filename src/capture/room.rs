@@ -1,9 +1,16 @@
-//! Room in memory for what is followed. Its bounds hold over all senders together, because nobody
-//! limits how many of them there are.
+//! Room in memory for what is followed, and for the answers of ECS that are being read. Its bounds hold
+//! over all senders together, because nobody limits how many of them there are.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
 use tracing::warn;
+
+use crate::credentials::Owner;
+use crate::model::console::ConsoleOutput;
+use crate::model::ids::{InstanceId, RegionId};
+use crate::source::ConsoleSource;
+use crate::source::ecs::response::EcsError;
 
 /// Most events that are followed after their answers.
 pub const MAX_EVENTS: usize = 1000;
@@ -11,9 +18,25 @@ pub const MAX_EVENTS: usize = 1000;
 /// console, so this is one of each event.
 pub const MAX_BYTES: usize = 64 << 20;
 
+/// Most answers of ECS that are read at once. Events that are followed mostly wait, and any number of
+/// them may be due at the same moment.
+pub const MAX_ANSWERS: usize = 64;
+
 /// The room of one process. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Room(Arc<Mutex<Used>>);
+#[derive(Debug, Clone)]
+pub struct Room {
+    used: Arc<Mutex<Used>>,
+    answers: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            used: Arc::default(),
+            answers: Arc::new(Semaphore::new(MAX_ANSWERS)),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Used {
@@ -59,9 +82,34 @@ impl Room {
         })
     }
 
+    /// The same source, which reads only so many answers at once.
+    pub(super) fn limit<'a, C>(&'a self, source: &'a C) -> Limited<'a, C> {
+        let answers = &self.answers;
+        Limited { source, answers }
+    }
+
     fn used(&self) -> MutexGuard<'_, Used> {
         // A panic elsewhere leaves a value that is whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Room::limit`].
+pub(super) struct Limited<'a, C> {
+    source: &'a C,
+    answers: &'a Semaphore,
+}
+
+impl<C: ConsoleSource + Sync> ConsoleSource for Limited<'_, C> {
+    async fn console_output(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+    ) -> Result<ConsoleOutput, EcsError> {
+        let _turn = self.answers.acquire().await; // Nobody closes it, so this is a turn.
+        let answer = self.source.console_output(owner, region_id, instance_id);
+        answer.await
     }
 }
 

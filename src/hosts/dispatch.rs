@@ -37,9 +37,12 @@ use crate::store::Store;
 
 /// Events served at once. A full SQS batch has 10; more would run into ECS's throttling.
 const CONCURRENCY: usize = 4;
-/// Events of one payload followed at once. They wait most of the time. What they hold in memory
-/// meanwhile has a place in the archiver's [`Room`](crate::capture::room::Room).
-const FOLLOWED_AT_ONCE: usize = 32;
+/// Answers to events that are prepared at once.
+const ANSWERED_AT_ONCE: usize = 32;
+/// Events of one payload followed at once: all of them, because a console that waits is overwritten.
+/// They wait most of the time. The archiver's [`Room`](crate::capture::room::Room) bounds what they
+/// hold in memory, and how many of them ask ECS at the same moment.
+const FOLLOWED_AT_ONCE: usize = MAX_EVENTS;
 
 /// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
 /// neither captured nor in the queue is told as a failure that the sender sends again.
@@ -343,7 +346,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             };
             let ended = stream::iter(begun.into_iter().zip(places))
                 .map(acknowledge)
-                .buffered(FOLLOWED_AT_ONCE);
+                .buffered(ANSWERED_AT_ONCE);
             ended.collect().await
         } else {
             let end = |begun| self.end(begun, deadline);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ecs_console_archiver::capture::room::{MAX_BYTES, MAX_EVENTS};
+use ecs_console_archiver::capture::room::{MAX_ANSWERS, MAX_BYTES, MAX_EVENTS};
 use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
 use ecs_console_archiver::hosts::reply::Reply;
 use ecs_console_archiver::intake::webhook::{Headers, WebhookRequest};
@@ -255,7 +255,7 @@ async fn followed_events_of_one_push_share_its_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_so_many_events_are_followed_at_once() {
+async fn only_so_many_followed_events_ask_ecs_at_once() {
     let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
     fleet.state().call_time = Duration::from_millis(1);
     let reply = push(&fleet, &store, 150, Duration::from_secs(180)).await;
@@ -270,11 +270,41 @@ async fn only_so_many_events_are_followed_at_once() {
     let deadline = Deadline::after(Duration::from_secs(600));
     let ended = dispatcher.finish_deferred(reply.deferred, deadline).await;
     assert_eq!(ended.len(), 150);
-    assert!(
-        fleet.state().most_calls <= 32,
-        "{}",
-        fleet.state().most_calls
-    );
+    assert_eq!(fleet.state().most_calls, MAX_ANSWERS);
+}
+
+/// A console that waits for its turn is overwritten meanwhile.
+#[tokio::test(start_paused = true)]
+async fn every_event_of_a_payload_is_followed_from_its_begin() {
+    let times_asked = |fleet: &FakeFleet| -> Vec<_> {
+        let state = fleet.state();
+        (0..300)
+            .map(|index| state.asked[&instance(index)])
+            .collect()
+    };
+    let fleets = [FakeFleet::default(), FakeFleet::default()];
+    let store = MemoryStore::default();
+    // One push, followed after its answer.
+    let dispatcher = follower(&fleets[0], &store);
+    let reply = push_to(&dispatcher, 0..300).await;
+    let deadline = || Deadline::after(Duration::from_secs(60));
+    dispatcher.finish_deferred(reply.deferred, deadline()).await;
+    // One batch of a queue, followed before its answer.
+    let records: Vec<_> = (0..300)
+        .map(|index| {
+            json!({"eventSource": "aws:sqs", "messageId": index.to_string(),
+                            "body": stopping(index).to_string()})
+        })
+        .collect();
+    let batch = json!({ "Records": records }).to_string();
+    let dispatcher = follower(&fleets[1], &store);
+    let payload = Payload::Invocation(batch.as_bytes());
+    dispatcher.dispatch(payload, deadline()).await;
+    for fleet in &fleets {
+        let asked = times_asked(fleet);
+        assert!(asked[0] > 1, "{asked:?}");
+        assert!(asked.iter().all(|times| *times == asked[0]), "{asked:?}");
+    }
 }
 
 /// A follow message that claims a record, as an event's text.
