@@ -291,12 +291,13 @@ fn ecs_console(
         }
         // ECS checks the key, the signature and the permission before the instance.
         Err(EcsError::NoConsole { code, reason, .. }) => {
-            let found = format!("ECS accepts the key and the signature, and answers {code}");
-            let check = Check::ok(ECS_CONSOLE, found);
+            let accepted = "ECS accepts the key and the signature";
             if is_named {
-                check.advise(reason.message())
+                let found = format!("{accepted}, and answers {code}");
+                Check::ok(ECS_CONSOLE, found).advise(reason.message())
             } else {
-                check
+                let found = format!("{accepted}; as expected, it knows no such instance ({code})");
+                Check::ok(ECS_CONSOLE, found)
             }
         }
         Err(error) => ecs_failed(ECS_CONSOLE, &error, endpoint, region_id),

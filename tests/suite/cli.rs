@@ -158,10 +158,10 @@ async fn get_at_a_time_prints_the_newest_not_after_it() {
         &cli(&world.settings, &["get", "i-a1", "--at", "2017"]).await,
         3,
         "",
-        "no record of that time",
+        "i-a1 has no record of that time or before it",
     );
     let before = cli(&world.settings, &["get", "i-a1", "--previous=3"]).await;
-    check(&before, 3, "", "no record before that one of i-a1");
+    check(&before, 3, "", "i-a1 has no record before that one");
     let front = cli(&world.settings, &["get", "i-a1", "--at", "20180322T120000"]).await;
     check(&front, 2, "", "is how a record's name begins");
 }
@@ -280,7 +280,7 @@ async fn exit_codes_are_those_of_the_help() {
         &cli(&world.settings, &["get", ID]).await,
         3,
         "",
-        "no record of",
+        "has no record",
     );
     check(
         &cli(&world.settings, &["capture", "i-bp1windows000000001"]).await,

@@ -263,7 +263,7 @@ async fn what_an_unfinished_sweep_did_is_not_told_as_regions_that_are_done() {
     check(
         &output,
         1,
-        " so far, 0 regions to the end: ",
+        " so far, 0 regions completely: ",
         "timed out after 2 s",
     );
     assert!(!text(&output.stdout).contains("in 0 regions"));

@@ -313,6 +313,11 @@ async fn a_listing_is_cut_to_the_time_that_is_asked_for() {
             "{arguments:?} {listed:#}"
         );
     }
+    let wrong = world
+        .run(&["list", "--since", "2025", "--until", "2024"])
+        .await;
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("--until is before --since"));
     let none = world.run(&["list", ID, "--since", "2025"]).await;
     let told = text(&none.stderr);
     assert_eq!(none.status.code(), Some(3));
@@ -345,7 +350,11 @@ async fn get_prints_the_last_lines_only_where_it_is_asked_to() {
         .on_a_terminal(80, &format!("get {ID} --previous --tail 1"))
         .await;
     let (heading, console) = shown.split_once("\n[").unwrap();
-    let heading = heading.replace('\n', " ");
+    assert!(
+        heading.lines().all(|line| line.starts_with("# ")),
+        "{heading}"
+    );
+    let heading = heading.replace("\n# ", " ");
     for word in [
         "2024-03-22 02:04:57Z?",
         "Starting",

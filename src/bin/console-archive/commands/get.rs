@@ -28,8 +28,8 @@ use crate::time::{self, AtArgument};
 /// over is marked with an arrow, or counted where it is a progress bar's. Into a file or a pipe
 /// go the bytes as the guest wrote them; with --rendered, what a terminal shows.
 ///
-/// The record is held against its key and its metadata. One that differs is damaged or forged:
-/// it is not printed without --damaged, and the exit code is 1.
+/// The record is compared with its key and its metadata. One that differs is damaged or forged:
+/// it is printed only with --damaged, and the exit code is 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -42,14 +42,15 @@ pub struct Arguments {
     /// The instance
     #[arg(value_parser = InstanceId::parse)]
     instance_id: InstanceId,
-    /// The newest not after this time, or the record of this name; the latest without it
+    /// Print the newest record that is not after this time, or the one with this name. Without it:
+    /// the newest
     ///
     /// Times and names are as `list` shows them: 2018-03-22, "2018-03-22 10:04",
     /// 2018-03-22T10:04:57+08:00, 20180322T100457-b4a2cd4d9aed. A day, an hour or a minute counts to
     /// its end. A time without a zone is in that of --time-zone, UTC without it.
     #[arg(long, value_name = "TIME|NAME")]
     at: Option<AtArgument>,
-    /// The record before it, or the one so many before it: --previous=2
+    /// Print the record before that one; --previous=2 prints the second before it
     #[arg(long, value_name = "COUNT", num_args = 0..=1, require_equals = true)]
     #[arg(
         default_missing_value = "1",
@@ -57,7 +58,7 @@ pub struct Arguments {
         hide_default_value = true
     )]
     previous: usize,
-    /// Print the last so many lines only
+    /// Print only the last LINES lines
     #[arg(long, value_name = "LINES", value_parser = lines)]
     tail: Option<usize>,
     /// Print the bytes as the guest wrote them, on a terminal, too
@@ -71,8 +72,7 @@ pub struct Arguments {
     rendered: bool,
     /// List every state of a line that was written over, also those of a progress bar
     ///
-    /// Without it, those are counted where only their figures and signs changed. It prints what a
-    /// terminal shows, as --rendered does.
+    /// Without it, states that differ only in figures and signs are counted. It implies --rendered.
     #[arg(long, conflicts_with_all = ["output", "raw"])]
     rewrites: bool,
     /// Print what can be read of a damaged record; the exit code stays 1
@@ -106,11 +106,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let Some(listed) = listing.find(&at, arguments.previous) else {
         let which = match (&at, arguments.previous) {
             (Selector::Latest, 0) => "",
-            (Selector::NotAfter(_), 0) => " of that time",
+            (Selector::NotAfter(_), 0) => " of that time or before it",
             (Selector::Name(_), 0) => " of that name",
             _ => " before that one",
         };
-        output::error(format_args!("there is no record{which} of {instance_id}"));
+        output::error(format_args!("{instance_id} has no record{which}"));
         if let Some(oldest) = oldest {
             let name = oldest.key.name();
             let time = oldest.updated_at();
@@ -249,8 +249,12 @@ async fn print(
     }
     let is_terminal = stdout().is_terminal();
     if is_terminal {
-        let heading = format!("# {}", heading(&record, context));
-        let _ = writeln!(stderr(), "{}", output::wrapped(&heading, output::width()));
+        let heading = heading(&record, context);
+        let width = output::width().map(|width| width.saturating_sub(2));
+        // Each line of it is told from the guest's.
+        for line in output::wrapped(&heading, width).lines() {
+            let _ = writeln!(stderr(), "# {line}");
+        }
     }
     let mut stdout = BufWriter::new(stdout().lock());
     let is_shown = is_terminal || form.is_rendered;

@@ -26,14 +26,15 @@ use crate::time;
 /// Objects read at once.
 const READ_AT_ONCE: usize = 16;
 
-/// List what the archive has of an instance, or of all
+/// List the records of one instance, or of all
 ///
-/// Records, and where there was no console, with the reason. TIME is when ECS last updated the
-/// console; where there was none, when the event was. ECS names no time zone: the time is read as
-/// UTC+8, as ECS's newest documents say, and has a question mark where it could be UTC instead.
+/// It also lists the times when there was no console, with the reason. TIME is when ECS last updated
+/// the console; if there was none, it is when the event was. ECS names no time zone: the time is read
+/// as UTC+8, as ECS's newest documents say, and has a question mark if it could be UTC instead.
 ///
 /// With an instance, it also says why each record was captured, how much of its event it shows, and
-/// how long the console is; without one, it tells the length as stored. It verifies no record: `get` verifies the one it prints.
+/// how long the console is. Without one, it shows the length as stored. It verifies no record: `get`
+/// verifies the one that it prints.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,10 +42,10 @@ Examples:
   console-archive list i-bp1panicnoroot00001 --since 2024-03-22
   console-archive list i-bp1panicnoroot00001 --output json")]
 pub struct Arguments {
-    /// The instance; all without it
+    /// The instance. Without it: all instances
     #[arg(value_parser = InstanceId::parse)]
     instance_id: Option<InstanceId>,
-    /// Leave out what has an earlier TIME: 2024-03-22, \"2024-03-22 10:04\" or 2024-03-22T10:04:57Z
+    /// Leave out what has an earlier TIME: 2024-03-22, "2024-03-22 10:04" or 2024-03-22T10:04:57Z
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
     /// Leave out what has a later TIME; a day, an hour or a minute counts to its end
@@ -55,10 +56,16 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let instance_id = arguments.instance_id.as_ref();
+    let (since, until) = arguments.bounds(&context.time_zone);
+    if since.zip(until).is_some_and(|(since, until)| since > until) {
+        output::error("--until is before --since");
+        return Ok(Exit::Wrong);
+    }
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.time()));
     let mut listing = reader::list(&store, instance_id).await?;
-    let is_within = arguments.within(&context.time_zone);
+    let is_within =
+        |time| since.is_none_or(|since| since <= time) && until.is_none_or(|until| time <= until);
     let all = listing.records.len() + listing.markers.len();
     // Without a time of its own, by when it was stored.
     listing.records.retain(|record| {
@@ -84,12 +91,11 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
 }
 
 impl Arguments {
-    fn within(&self, zone: &TimeZone) -> impl Fn(Timestamp) -> bool {
+    /// The first and the last moment that are asked for.
+    fn bounds(&self, zone: &TimeZone) -> (Option<Timestamp>, Option<Timestamp>) {
         let since = self.since.as_ref().map(|moment| moment.first(zone));
         let until = self.until.as_ref().map(|moment| moment.last(zone));
-        move |time| {
-            since.is_none_or(|since| since <= time) && until.is_none_or(|until| time <= until)
-        }
+        (since, until)
     }
 }
 

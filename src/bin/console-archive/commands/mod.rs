@@ -105,8 +105,10 @@ pub struct CommonArguments {
     /// Colours: by default on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: ColorChoice,
-    /// Try again what may pass for so long, then time out: for each event, or for the whole of
-    /// another command [default: 60; a sweep has no end]
+    /// Retry temporary errors, and follow consoles, for at most so many seconds
+    ///
+    /// For `invoke` and `redrive` it counts for each event, for other commands in all. [default: 60;
+    /// a sweep has no limit]
     #[arg(long, global = true, value_name = "SECONDS")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: Option<u64>,

@@ -25,12 +25,13 @@ use crate::record::Taken;
 use crate::table::{Cell, Column, Table};
 use crate::time;
 
-/// Serve events again that failed for good
+/// Serve failed events again
 ///
-/// Without a queue those that the archive keeps; each is removed when everything in it succeeds.
-/// With one, the messages of a dead-letter queue. A sweep that does not get to its end in --timeout
-/// leaves an event for the rest, which is served next. A sweep in which instances failed stays. The
-/// exit code is 1 when something failed again, and 2 when events are left that can never succeed.
+/// Without --queue-url, it serves the events that the archive keeps below failed/. With it, it serves
+/// the messages of that dead-letter queue. An event is removed when everything in it succeeds. A sweep
+/// that does not get to its end within --timeout leaves an event for the rest, which is served next. A
+/// sweep in which instances failed stays. The exit code is 1 if something failed again, and 2 if
+/// events are left that can never succeed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

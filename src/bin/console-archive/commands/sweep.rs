@@ -22,11 +22,11 @@ use crate::input::{shown, wrong};
 use crate::output::{self, Output};
 use crate::resume_file;
 
-/// Keep the consoles of every instance of whole regions now
+/// Capture every instance of whole regions now
 ///
-/// It also keeps what a missed event left out. Failures of single instances do not end it: they
-/// are told at the end, and the exit code is 1. The exit code is 1, too, where --timeout ends the
-/// sweep. With Ctrl-C it finishes the instances that it has begun, and says how to go on.
+/// It also captures instances whose events were missed. A failure of one instance does not end the
+/// sweep: it is reported at the end, and the exit code is 1. The exit code is also 1 if --timeout ends
+/// the sweep. With Ctrl-C it finishes the instances that it has begun, and says how to go on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -223,7 +223,7 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
     let reached = if is_whole {
         format!("in {regions}")
     } else {
-        format!("so far, {regions} to the end")
+        format!("so far, {regions} completely")
     };
     let summary = format!(
         "swept {instances} {reached}: {stored} stored, {already_stored} already stored, \
