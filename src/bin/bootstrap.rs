@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ecs_console_archiver::config::{Config, Environment, Host};
+use ecs_console_archiver::config::{Config, ConfigError, Environment, Host};
 use ecs_console_archiver::hosts::{lambda, server};
 use ecs_console_archiver::log::{self, LogConfig};
 
@@ -25,8 +25,11 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
-    let host = Host::from_environment(environment)?;
-    let dispatcher = Config::from_environment(environment)?.dispatcher()?;
+    let (host, config) = ConfigError::both(
+        Host::from_environment(environment),
+        Config::from_environment(environment),
+    )?;
+    let dispatcher = config.dispatcher()?;
     match host {
         Host::Lambda => lambda::run(&dispatcher).await,
         host => {

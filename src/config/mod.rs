@@ -122,6 +122,25 @@ impl ConfigError {
     pub fn problems(&self) -> &[String] {
         &self.0
     }
+
+    /// Both settings, or the problems of both. Whoever sets them reads all at once.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if one of them has problems.
+    pub fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(Self(mut all)), Err(Self(others))) => {
+                let new: Vec<_> = others
+                    .into_iter()
+                    .filter(|other| !all.contains(other))
+                    .collect();
+                all.extend(new);
+                Err(Self(all))
+            }
+            (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        }
+    }
 }
 
 /// All settings. `Debug` shows no secrets.

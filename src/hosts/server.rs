@@ -79,7 +79,13 @@ where
         Host::FunctionCompute { port } => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
         Host::Lambda => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
     };
-    let listener = TcpListener::bind(listen).await?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        let why = format!(
+            "cannot listen on {listen}: {error}; set LISTEN_ADDR to an address of this machine and a \
+             free port"
+        );
+        std::io::Error::new(error.kind(), why)
+    })?;
     info!("listening on {}", listener.local_addr()?);
     let unfollowed = Dispatcher {
         archiver: Archiver {

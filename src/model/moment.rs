@@ -259,6 +259,34 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_is_a_name_or_an_offset_and_nothing_near_it() {
+        let seconds = |text| {
+            let zone = parse_zone(text).ok()?;
+            Some(zone.to_offset(Timestamp::UNIX_EPOCH).seconds())
+        };
+        for (text, expected) in [
+            ("utc", Some(0)),
+            ("Z", Some(0)),
+            ("+08", Some(28_800)),
+            ("+0800", Some(28_800)),
+            ("-05:30", Some(-19_800)),
+            ("+00:59", Some(3540)),
+            ("Asia/Tokyo", Some(32_400)),
+            ("+8", None),
+            ("+080", None),
+            ("+080000", None),
+            ("+24:00", None),
+            ("+08:60", None),
+            ("+08:0", None),
+            ("+", None),
+            ("Asia/Nowhere", None),
+            ("", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn what_would_be_ignored_is_refused() {
         for text in [
             "",

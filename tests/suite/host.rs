@@ -707,6 +707,8 @@ async fn an_invocation_that_follows_is_answered_when_function_compute_ends_the_p
 #[tokio::test]
 async fn a_host_that_is_none_is_told_what_to_set() {
     let simulator = simulator().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
     let mut settings = ecs_settings(&simulator);
     settings.extend(folder_settings(std::path::Path::new("/tmp/never")));
     for (own, message) in [
@@ -714,6 +716,17 @@ async fn a_host_that_is_none_is_told_what_to_set() {
         (
             &[("LISTEN_ADDR", "8080")][..],
             "LISTEN_ADDR: \"8080\" is not an address",
+        ),
+        (
+            &[("LISTEN_ADDR", "8080"), ("TRIGGER_STATES", "Runing")][..],
+            "TRIGGER_STATES: \"Runing\"",
+        ),
+        (
+            &[
+                ("LISTEN_ADDR", taken.as_str()),
+                ("WEBHOOK_TOKEN", "example-token"),
+            ][..],
+            &format!("cannot listen on {taken}: "),
         ),
         (
             &[("FC_CUSTOM_LISTEN_PORT", "x")][..],

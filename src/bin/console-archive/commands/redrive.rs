@@ -107,7 +107,7 @@ async fn list(store: ArchiveStore, context: &Context) -> Result<Exit> {
                 printable::one_line(&url).into_owned().into(),
             ]
         };
-        let headings = ["ERROR", "KEPT", "EVENT"].map(Column::text);
+        let headings = ["ERROR TYPE", "KEPT", "EVENT"].map(Column::text);
         context.print(&Table::new(
             headings.into(),
             events.iter().map(row).collect(),
