@@ -90,11 +90,20 @@ fn webhook_url(text: &str) -> Result<String, &'static str> {
         .ok_or("expected the address EventBridge is configured with, letter by letter")
 }
 
+/// Least characters of a token. A word that stands for one on a page has fewer.
+const MIN_TOKEN: usize = 12;
+
 fn webhook_tokens(text: &str) -> Result<Vec<Secret>, &'static str> {
     let tokens: Vec<_> = text.split(',').collect();
     if tokens.contains(&"") {
         // An empty token would authorize every sender.
         return Err("a token is empty; expected one, or two with a comma between them");
+    }
+    if tokens.iter().any(|token| token.len() < MIN_TOKEN) {
+        return Err(
+            "a token has fewer than 12 characters, so it can be guessed; print one with \
+                    `openssl rand -hex 32`",
+        );
     }
     // HTTP strips white space around a header's value, and a value cannot contain a line break.
     if tokens

@@ -201,7 +201,7 @@ fn wrong_settings_are_named_with_what_is_expected() {
 #[test]
 fn settings_of_webhooks_that_contradict_each_other_are_named_with_advice() {
     let url = ("WEBHOOK_URL", "https://archiver.example/");
-    let token = ("WEBHOOK_TOKEN", "hush-token");
+    let token = ("WEBHOOK_TOKEN", "hush-hush-token");
     let open = ("WEBHOOK_ALLOW_UNSIGNED", "true");
     let listen = ("LISTEN_ADDR", "127.0.0.1:0");
     let unsigned = "WEBHOOK_ALLOW_UNSIGNED: true accepts pushes from anyone, and WEBHOOK_";
@@ -252,7 +252,7 @@ fn a_signature_is_good_for_the_accounts_that_are_named_or_for_the_functions_own(
     );
     let host = ("FC_ACCOUNT_ID", "1000000000000002");
     let named = ("WEBHOOK_ACCOUNTS", "1000000000000003, 1000000000000004");
-    let token = ("WEBHOOK_TOKEN", "hush-token");
+    let token = ("WEBHOOK_TOKEN", "hush-hush-token");
     for (changes, accounts) in [
         (&[url, role][..], &["1000000000000001"][..]),
         (&[url, host], &["1000000000000002"]),
@@ -294,7 +294,7 @@ fn functions_that_nobody_pushes_to_need_no_proof_of_senders() {
         ],
         &[
             ("LISTEN_ADDR", "127.0.0.1:0"),
-            ("WEBHOOK_TOKEN", "hush-token"),
+            ("WEBHOOK_TOKEN", "hush-hush-token"),
         ],
     ] {
         let config = Config::from_environment(&environment(changes));

@@ -699,7 +699,7 @@ async fn the_function_takes_aws_credentials_from_its_environment_alone() {
         ("ARCHIVE_URL", "s3://bucket-of-mine"),
         ("AWS_PROFILE", "work"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
-        ("WEBHOOK_TOKEN", "hush"),
+        ("WEBHOOK_TOKEN", "hush-hush-token"),
     ]));
     let mut command = tokio::process::Command::new(program("bootstrap"));
     command.env_clear().envs(all).kill_on_drop(true);

@@ -736,6 +736,11 @@ async fn a_host_that_is_none_is_told_what_to_set() {
             &[("LISTEN_ADDR", "127.0.0.1:0"), ("WEBHOOK_TOKEN", "t,")][..],
             "WEBHOOK_TOKEN: a token is empty",
         ),
+        // As the page has it, not filled in.
+        (
+            &[("LISTEN_ADDR", "127.0.0.1:0"), ("WEBHOOK_TOKEN", "TOKEN")][..],
+            "WEBHOOK_TOKEN: a token has fewer than 12 characters",
+        ),
         (
             &[("LISTEN_ADDR", "127.0.0.1:0"), ("WEBHOOK_URL", "here")][..],
             "WEBHOOK_URL: expected the address",
