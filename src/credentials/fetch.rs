@@ -10,14 +10,18 @@ pub(super) const STS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of an answer. Answers have a few kilobytes.
 pub(super) const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// Returns status and body. Errors leave out the address, which may contain secrets.
+/// Returns status and body. Errors name the host alone: the rest of the address may contain secrets.
 pub(super) async fn answer_of(
     request: reqwest::RequestBuilder,
     from: &str,
 ) -> Result<(u16, Vec<u8>), CredentialsError> {
     let failed = |error: reqwest::Error| {
+        let host = error.url().and_then(|url| url.host_str());
+        let host = host
+            .map(|host| format!(" (asked {host})"))
+            .unwrap_or_default();
         let cause = crate::http::cause(error);
-        CredentialsError::Unavailable(format!("{from} does not answer: {cause}"))
+        CredentialsError::Unavailable(format!("{from} does not answer: {cause}{host}"))
     };
     let mut response = retry::waiting_for(from, request.send())
         .await

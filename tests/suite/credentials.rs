@@ -916,6 +916,18 @@ async fn what_hangs_or_refuses_on_the_way_is_named() {
         told.contains("HTTP_PROXY") && !told.contains("hush"),
         "{told}"
     );
+    // STS, which is asked for a role, by its host.
+    let mut role = world.settings(&base_key());
+    role.extend(crate::support::settings(&[
+        (
+            "ALIBABA_CLOUD_ROLE_ARN",
+            "acs:ram::1000000000000001:role/console",
+        ),
+        ("STS_ENDPOINT_URL", &format!("http://{proxy}")),
+    ]));
+    let told = text(&cli(&role, &capture).await.stderr);
+    assert!(told.contains("STS does not answer: "), "{told}");
+    assert!(told.contains("(asked 127.0.0.1)"), "{told}");
     // The same for a bucket.
     settings.extend(crate::support::settings(&[
         ("ARCHIVE_URL", "s3://bkt/p"),

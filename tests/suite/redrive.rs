@@ -425,7 +425,8 @@ async fn a_sweep_in_which_an_instance_failed_stays_until_all_succeed() {
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(
-            told.contains("stays: 1 instance or region failed"),
+            told.contains("stays: 1 instance or region failed")
+                && told.contains("see what `console-archive doctor` says, then redrive again"),
             "{told}"
         );
         assert_eq!(swept.kept(), [event.as_str()]);

@@ -318,6 +318,9 @@ impl Count {
         if interrupt.is_pressed() {
             return Exit::Interrupted;
         }
+        if self.failed > 0 {
+            output::error("see what `console-archive doctor` says, then redrive again");
+        }
         if self.events == 0 {
             output::error("no failed events");
             return Exit::Nothing;
