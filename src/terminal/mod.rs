@@ -242,7 +242,8 @@ impl Lines<'_> {
     /// Nearly all lines are text with colours at the most: they need no row. `None` where one does,
     /// and at the end of the bytes.
     fn read_plain(&mut self, line: &mut Line) -> Option<()> {
-        if self.at < self.faint_until || !self.row.is_untouched() || self.row.column() > 0 {
+        // Nothing is in the row yet, but the cursor may not be in its first column.
+        if self.at < self.faint_until || self.row.column() > 0 {
             return None;
         }
         let whole = &self.bytes[self.at..];

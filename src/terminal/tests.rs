@@ -185,6 +185,7 @@ fn a_line_is_not_hidden_behind_one_that_looks_alike() {
             "100% 3.170972 0000000000000000000",
         ),
         ("root password: hunter2", "root password: *******"),
+        ("a123", "b456"),
         ("数据库 1 已停止", "数据库 2 已启动"),
     ] {
         let shown = printable(format!("{first}\r{second}\r\n").as_bytes());
@@ -241,6 +242,7 @@ fn a_cursor_that_leaves_its_row_ends_the_line() {
         "Wait 3s ⟲ 2 rewrites\n",
     );
     check(b"\x1b[H\x1b[5;1H\x1b[6;1H", "");
+    check(b"\x1b[5;1Ha\x1b[1;24rb", "a\nb\n");
     check(b"a\x1bMb", "a\n b\n");
     check(b"a\x1b7b\x1b8c\x1b[sd\x1b[ue", "ab\ncd\ne\n");
 }
@@ -262,6 +264,14 @@ fn long_lines_are_whole_and_given_away_in_parts() {
         whole
             .into_iter()
             .chain(left)
+            .all(|text| text == "state 1" || text == "state 2")
+    );
+    // A row is not given away in the midst of a text that changes its colour.
+    let coloured = "\rsta\x1b[1mte 1\rsta\x1b[0mte 2".repeat(1 << 14);
+    let whole = rewrites(coloured.as_bytes());
+    assert!(
+        whole
+            .iter()
             .all(|text| text == "state 1" || text == "state 2")
     );
     let notes = [&b"ab\ra"[..], &[0x80; 1 << 20]].concat();
