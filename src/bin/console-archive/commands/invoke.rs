@@ -119,7 +119,8 @@ fn print_followed(served: &Served) -> Result<()> {
         )?,
         Err(error) => {
             let (error_type, message) = (error.error_type(), error.to_string());
-            writeln!(stdout(), "  {error_type}: {}", printable::lines(&message))?;
+            let failed = format!("  {error_type}: {}", printable::lines(&message));
+            writeln!(stdout(), "{}", output::wrapped(&failed, output::width()))?;
         }
     }
     Ok(())
@@ -164,7 +165,9 @@ fn print(
         }
         (Err(error), Output::Text) => {
             let message = printable::one_line(&error.message);
-            writeln!(stdout(), "{path}\n  {}: {message}", error.error_type)?;
+            let failed = format!("  {}: {message}", error.error_type);
+            let failed = output::wrapped(&failed, output::width());
+            writeln!(stdout(), "{path}\n{failed}")?;
         }
     }
     Ok(())
