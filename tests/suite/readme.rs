@@ -42,12 +42,15 @@ fn run(script: &str, folder: &Path) -> String {
     shown
 }
 
-/// The lines of a sample are those of a run: only digits differ, as those of times.
+/// The lines of a sample are those of a run: only digits differ, as those of times. The simulator's
+/// times are those of the files: of a checkout that is eight hours old they could be UTC, and have a
+/// question mark.
 #[track_caller]
 fn are_shown(sample: &str, shown: &str) {
     let shape = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
-        words.join(" ").replace(|c: char| c.is_ascii_digit(), "0")
+        let line = words.join(" ").replace(|c: char| c.is_ascii_digit(), "0");
+        line.replace("Z?", "Z")
     };
     let shapes: Vec<_> = shown.lines().map(shape).collect();
     for line in sample.lines().filter(|line| *line != "…") {
