@@ -2,6 +2,7 @@
 //! in a push that failed in part. Another delivery of such an event is answered from here.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -99,11 +100,10 @@ impl Pushes {
         answer: &Outcome,
     ) -> Option<Followed> {
         if let Some(name) = &name {
-            let mut followed = lock(&self.followed);
-            if followed.contains_key(name) {
-                return None;
-            }
-            followed.insert(name.clone(), answer.clone());
+            match lock(&self.followed).entry(name.clone()) {
+                Entry::Occupied(_) => return None,
+                Entry::Vacant(place) => place.insert(answer.clone()),
+            };
         }
         Some(Followed {
             pushes: self.clone(),

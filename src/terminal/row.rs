@@ -443,12 +443,13 @@ impl Row {
     /// Adds the passes of which something is no longer there.
     fn fill_rewrites(&mut self, rewrites: &mut Pieces<bool>) {
         let mut looks = std::mem::take(&mut self.looks);
-        if (0..self.passes.len()).any(|pass| self.is_lost(pass)) {
+        let passes = 0..self.passes.len();
+        if let Some(first) = passes.clone().position(|pass| self.is_lost(pass)) {
             let last = looks.add(self, &self.cells);
-            (0..self.passes.len()).for_each(|pass| {
+            passes.clone().for_each(|pass| {
                 looks.add(self, self.text(pass));
             });
-            for pass in (0..self.passes.len()).filter(|pass| self.is_lost(*pass)) {
+            for pass in passes.skip(first).filter(|pass| self.is_lost(*pass)) {
                 let look = pass + 1; // Behind that of what is left.
                 let is_progress = looks.are_like(look, last) || looks.are_like(look, look + 1);
                 let text = rewrites.begin(is_progress);
