@@ -73,16 +73,19 @@ where
     C: ConsoleSource + Fleet + Clone + Send + Sync + 'static,
     S: Store + Clone + 'static,
 {
-    let listen = match host {
-        Host::Webhook { listen } => listen,
+    let (listen, setting) = match host {
+        Host::Webhook { listen } => (listen, "LISTEN_ADDR"),
         // Function Compute does not connect to loopback.
-        Host::FunctionCompute { port } => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
-        Host::Lambda => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        Host::FunctionCompute { port } => (
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+            "FC_CUSTOM_LISTEN_PORT",
+        ),
+        Host::Lambda => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "LISTEN_ADDR"),
     };
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         let why = format!(
-            "cannot listen on {listen}: {error}; set LISTEN_ADDR to an address of this machine and a \
-             free port"
+            "cannot listen on {listen}: {error}; check {setting}: the address must be of this machine, \
+             and the port free"
         );
         std::io::Error::new(error.kind(), why)
     })?;
