@@ -56,6 +56,9 @@ locals {
     }
   }
 
+  # The token's characters need no percent encoding.
+  url = var.token_in_url ? "${trimsuffix(var.url, "/")}/${var.token}" : var.url
+
   # Composed here, because not every version of the provider has it as an attribute.
   provider_arns = [
     for provider in alicloud_ims_oidc_provider.aws :
@@ -73,7 +76,7 @@ resource "alicloud_event_bridge_rule" "push" {
   targets {
     target_id = "archiver"
     type      = "https"
-    endpoint  = var.url
+    endpoint  = local.url
     # For a day, with pauses up to 512 s. The receiver answers 503 to what it cannot accept yet.
     push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"
 
@@ -94,7 +97,7 @@ resource "alicloud_event_bridge_rule" "push" {
     param_list {
       resource_key = "url"
       form         = "CONSTANT"
-      value        = var.url
+      value        = local.url
     }
 
     param_list {
@@ -105,11 +108,14 @@ resource "alicloud_event_bridge_rule" "push" {
 
     # EventBridge sends it as x-eventbridge-signature-token. The key comes from the parameters of HTTPS
     # sinks, because the documents of rules have no example with a token. If events come without the
-    # token, set the token of the target in EventBridge's console.
-    param_list {
-      resource_key = "Token"
-      form         = "CONSTANT"
-      value        = var.token
+    # token, set token_in_url.
+    dynamic "param_list" {
+      for_each = var.token_in_url ? [] : ["Token"]
+      content {
+        resource_key = param_list.value
+        form         = "CONSTANT"
+        value        = var.token
+      }
     }
   }
 }

@@ -36,6 +36,12 @@ variable "token" {
   }
 }
 
+variable "token_in_url" {
+  description = "true: the token goes with each event as the last segment of the URL's path, and not as a header. For a rule whose events come without the header"
+  type        = bool
+  default     = false
+}
+
 variable "dead_letter_queue_arn" {
   description = "ARN of a queue for events that could not be sent for a day, such as acs:mns:REGION:ACCOUNT:/queues/NAME. Empty drops them"
   type        = string

@@ -82,11 +82,11 @@ fn contradictions(
     Some(policy)
 }
 
-fn webhook_url(text: &str) -> Result<String, &'static str> {
+fn webhook_url(text: &str) -> Result<Secret, &'static str> {
     let is_address = Url::parse(text)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     is_address
-        .then(|| text.to_owned())
+        .then(|| Secret::new(text))
         .ok_or("expected the address EventBridge is configured with, letter by letter")
 }
 

@@ -28,7 +28,7 @@ use crate::intake::json_text::read;
 use crate::intake::redact::without_headers;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::gate::{Gate, GateError};
-use crate::intake::webhook::{Headers, WebhookRequest};
+use crate::intake::webhook::{Headers, UrlPath, WebhookRequest};
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::{ErrorType, Outcome};
 use crate::retry::{Deadline, Retrying, TimeUp, noting_time_up, time_up};
@@ -251,6 +251,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             }
             let push = WebhookRequest {
                 headers: &request.headers,
+                path: &request.path,
                 body: &request.body,
                 is_authenticated: request.is_authenticated,
             };
@@ -297,14 +298,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }
     }
 
-    /// Whether the headers of an HTTP request that this process received are in order, before its
-    /// body is read. [`dispatch`](Self::dispatch) judges the whole request.
+    /// Whether headers and path of an HTTP request that this process received are in order, before
+    /// its body is read. [`dispatch`](Self::dispatch) judges the whole request.
     ///
     /// # Errors
     /// The reply to a request that is not served, whatever its body is.
-    pub fn admit(&self, headers: &Headers) -> Result<(), Reply> {
+    pub fn admit(&self, headers: &Headers, path: &UrlPath) -> Result<(), Reply> {
         match &self.gate {
-            Some(gate) => (gate.admit(headers, false).map(drop))
+            Some(gate) => (gate.admit(headers, path, false).map(drop))
                 .map_err(|error| Reply::rejected(reject(&error), AnswerForm::default())),
             None => Ok(()),
         }

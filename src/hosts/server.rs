@@ -34,7 +34,7 @@ use crate::config::Host;
 use crate::credentials::CredentialsProvider;
 use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::intake::MAX_EVENT_BYTES;
-use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, WebhookRequest};
+use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, UrlPath, WebhookRequest};
 use crate::retry::Deadline;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
@@ -165,6 +165,13 @@ where
     Ok(())
 }
 
+/// A push whose headers and path are accepted.
+struct Received {
+    headers: Headers,
+    path: UrlPath,
+    body: Held,
+}
+
 struct Server<C, S> {
     dispatcher: Dispatcher<C, S>,
     /// For requests after which the host pauses the process.
@@ -285,7 +292,7 @@ where
                 }
             }
             (&Method::POST, _) => match self.receive(request, cut_off).await {
-                Ok((headers, body)) => self.push(&headers, &body, follows).await,
+                Ok(received) => self.push(received, follows).await,
                 Err(refused) => refused,
             },
             _ => {
@@ -301,20 +308,27 @@ where
         }
     }
 
-    /// Checks the headers of a push. Then reads its body.
+    /// Checks the headers and the path of a push. Then reads its body.
     async fn receive(
         &self,
         request: Request<Incoming>,
         cut_off: &CancellationToken,
-    ) -> Result<(Headers, Held), Answer> {
+    ) -> Result<Received, Answer> {
         let (head, mut body) = request.into_parts();
         let headers = headers_of(&head.headers);
-        let refused = match self.refuse_unread(&headers, &head.headers) {
+        let path = UrlPath::new(head.uri.path());
+        let refused = match self.refuse_unread(&headers, &path, &head.headers) {
             Some(refused) => refused,
             None => {
                 let read = (self.bodies).read(&mut body, MAX_PUSH_BYTES, READ_TIMEOUT, cut_off);
                 match read.await {
-                    Ok(held) => return Ok((headers, held)),
+                    Ok(body) => {
+                        return Ok(Received {
+                            headers,
+                            path,
+                            body,
+                        });
+                    }
                     Err(unread) => unread_body(unread, MAX_PUSH_BYTES),
                 }
             }
@@ -327,8 +341,8 @@ where
     }
 
     /// The answer to a request that is rejected whatever its body is.
-    fn refuse_unread(&self, headers: &Headers, head: &HeaderMap) -> Option<Answer> {
-        if let Err(rejection) = self.dispatcher.admit(headers) {
+    fn refuse_unread(&self, headers: &Headers, path: &UrlPath, head: &HeaderMap) -> Option<Answer> {
+        if let Err(rejection) = self.dispatcher.admit(headers, path) {
             let (status, body) = rejection.to_http();
             return Some(answer(status, &body));
         }
@@ -343,13 +357,14 @@ where
         })
     }
 
-    async fn push(self: Arc<Self>, headers: &Headers, body: &Held, follows: bool) -> Answer {
+    async fn push(self: Arc<Self>, received: Received, follows: bool) -> Answer {
         let Ok(_permit) = self.requests.try_acquire() else {
             return come_back_later();
         };
         let push = WebhookRequest {
-            headers,
-            body: &body.bytes,
+            headers: &received.headers,
+            path: &received.path,
+            body: &received.body.bytes,
             is_authenticated: false,
         };
         let dispatcher = if follows {

@@ -7,13 +7,15 @@ use serde_json::{Map, Value};
 
 use super::error::EventError;
 use super::json_text::{base64_bytes, text_of};
-use super::webhook::{Headers, authorizer};
+use super::webhook::{Headers, UrlPath, authorizer};
 
 /// An HTTP request that a function URL or an API passes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     /// Headers as the sender sent them.
     pub headers: Headers,
+    /// Path of the URL. It may begin with a stage or a base path.
+    pub path: UrlPath,
     /// Decoded body.
     pub body: Vec<u8>,
     /// Whether the platform has authenticated the sender and names it: by IAM, or by an API's
@@ -70,6 +72,7 @@ pub(super) fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
     let has = |name: &str| object.get(name).is_some_and(Value::is_object);
     Some(HttpRequest {
         headers: http_headers(object),
+        path: http_path(object, http),
         body,
         is_authenticated: context.is_some_and(authorizer::names_sender),
         method: method.map(str::to_ascii_uppercase),
@@ -78,6 +81,16 @@ pub(super) fn http_request(object: &Map<String, Value>) -> Option<HttpRequest> {
             has_status_description: context.is_some_and(|context| context.contains_key("elb")),
         },
     })
+}
+
+/// `rawPath` and `requestContext.http.path` in payload 2.0 and in that of Function Compute, `path`
+/// in payload 1.0, of load balancers and of Alibaba Cloud's API gateway. They differ only in what
+/// comes before the last segment.
+fn http_path(object: &Map<String, Value>, http: Option<&Value>) -> UrlPath {
+    let in_context = http.and_then(|http| http.get("path"));
+    let paths = [object.get("rawPath"), object.get("path"), in_context];
+    let path = paths.into_iter().flatten().find_map(Value::as_str);
+    path.map(UrlPath::new).unwrap_or_default()
 }
 
 /// `multiValueHeaders` has every value, and `headers` has the last value of each name. A load

@@ -13,7 +13,7 @@ use crate::intake::json_text::{has_duplicates, read};
 const MAX_DEPTH: usize = 32;
 
 /// Members of HTTP requests that may contain secrets, in lower case.
-const REQUEST_MEMBERS: [&str; 16] = [
+const REQUEST_MEMBERS: [&str; 19] = [
     "authorizationtoken", // In requests to Lambda authorizers.
     "authorizer",
     "cookies",
@@ -22,12 +22,15 @@ const REQUEST_MEMBERS: [&str; 16] = [
     "identitysource",
     "multivalueheaders",
     "multivaluequerystringparameters",
+    "path", // It may end with the token, as other members with a path do.
+    "pathparameters",
     "queryparameters",
     "querystring",
     "querystringparameters",
     "rawpath",
     "rawquerystring",
     "requestheaders",
+    "requesturi",
     "stagevariables",
     "trailers",
 ];
@@ -177,6 +180,8 @@ fn cut_before_secrets(text: &str) -> String {
         "queryparameters",
         "authoriz",
         "identity",
+        "path",
+        "requesturi",
     ];
     let more = ["token", "secret", "x-api-key", "signature", "password"];
     let first = words
@@ -380,7 +385,10 @@ mod tests {
                 !kept.contains("Bearer") && !kept.contains("session=hush"),
                 "{kept}"
             );
-            assert!(!kept.contains("\"hush"), "{kept}");
+            assert!(
+                !kept.contains("\"hush") && !kept.contains("/hush"),
+                "{kept}"
+            );
         }
         for text in [
             "x-eventbridge-signature-token: hush",
@@ -390,6 +398,18 @@ mod tests {
         ] {
             let kept = without_headers(text);
             assert!(!kept.ends_with("hush"), "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_left_out_of_what_is_not_a_whole_request() {
+        for text in [
+            r#"{"path": "/hush", "body": "x"}"#,
+            r#"{"requestContext": {"path": "/hush"}, "rawPath": "/hush"}"#,
+            r#"{"a": {"pathParameters": {"proxy": "hush"}, "requestURI": "/hush"}}"#,
+        ] {
+            let kept = without_headers(text);
+            assert!(!kept.contains("hush"), "{kept}");
         }
     }
 

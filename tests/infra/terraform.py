@@ -77,7 +77,7 @@ LIFECYCLE = ["precondition", "postcondition", "prevent_destroy", "ignore_changes
 # Terraform has more; these are in use here.
 FUNCTIONS = set(
     "alltrue can coalesce compact concat contains filebase64 filebase64sha256 floor jsonencode"
-    " length merge nonsensitive one regex replace tostring".split()
+    " length merge nonsensitive one regex replace tostring trimsuffix".split()
 )
 LITERALS = {"bool": bool, "int": int, "float": (int, float)}
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ecs_console_archiver::capture::room::{MAX_ANSWERS, MAX_BYTES, MAX_EVENTS};
 use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
 use ecs_console_archiver::hosts::reply::Reply;
-use ecs_console_archiver::intake::webhook::{Headers, WebhookRequest};
+use ecs_console_archiver::intake::webhook::{Headers, UrlPath, WebhookRequest};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::model::outcome::Outcome;
 use ecs_console_archiver::retry::Deadline;
@@ -207,6 +207,7 @@ async fn push_all(dispatcher: &FakeDispatcher, events: impl IntoIterator<Item = 
     let headers = Headers::default();
     let push = WebhookRequest {
         headers: &headers,
+        path: &UrlPath::default(),
         body: body.as_bytes(),
         is_authenticated: false,
     };
@@ -328,6 +329,7 @@ async fn a_follow_message_over_http_is_refused() {
     let headers = Headers::default();
     let push = WebhookRequest {
         headers: &headers,
+        path: &UrlPath::default(),
         body: body.as_bytes(),
         is_authenticated: false,
     };

@@ -331,6 +331,38 @@ async fn a_webhook_is_captured_where_its_sender_is_known() {
 }
 
 #[tokio::test]
+async fn a_token_at_the_end_of_the_url_is_good_for_a_receiver_and_an_http_trigger() {
+    let token = [("WEBHOOK_TOKEN", "url token that-must-not-show")];
+    for (server, control_path) in [
+        (webhook(&token).await, None),
+        (function_compute(&token).await, Some("/http-invoke")),
+    ] {
+        for (path, status) in [
+            ("/url%20token%20that-must-not-show", 200),
+            (
+                "/2016-08-15/proxy/archiver/url%20token%20that-must-not-show/?a=b",
+                200,
+            ),
+            ("/url%20token%20that-must-not-show/more", 401),
+            ("/must-not-show", 401),
+            ("/?url%20token%20that-must-not-show", 401),
+            ("/", 401),
+        ] {
+            let mut push = server.post(path, manual());
+            if let Some(control_path) = control_path {
+                push = push.header("x-fc-control-path", control_path);
+            }
+            let answer = push.send().await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            json_of(answer).await;
+        }
+        assert_eq!(server.kept().len(), 1);
+        let (is_good, log) = server.terminate().await;
+        assert!(is_good && !log.contains("must-not-show"), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn unsigned_webhooks_are_refused_unless_allowed() {
     for (own, status) in [
         (&[("WEBHOOK_TOKEN", "example-token")][..], 401),

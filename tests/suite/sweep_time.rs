@@ -7,7 +7,7 @@ use std::time::Duration;
 use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::capture::sweep::{Sweep, Swept};
 use ecs_console_archiver::hosts::dispatch::Payload;
-use ecs_console_archiver::intake::webhook::{Headers, WebhookRequest};
+use ecs_console_archiver::intake::webhook::{Headers, UrlPath, WebhookRequest};
 use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::model::outcome::{ErrorType, Tally};
 use ecs_console_archiver::retry::Deadline;
@@ -159,6 +159,7 @@ async fn push(fleet: &FakeFleet, sweep: &Value) -> (u16, Value) {
     let body = sweep.to_string().into_bytes();
     let push = WebhookRequest {
         headers: &headers,
+        path: &UrlPath::default(),
         body: &body,
         is_authenticated: false,
     };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::certificates::{Certificates, Fetched, Fetching};
 use super::{
-    Certificate, CertificateUrl, Headers, MAX_PUSH_BYTES, Refused, Verdict, WebhookPolicy,
+    Certificate, CertificateUrl, Headers, MAX_PUSH_BYTES, Refused, UrlPath, Verdict, WebhookPolicy,
     WebhookRequest,
 };
 
@@ -48,7 +48,7 @@ pub enum GateError {
     TooLarge,
 }
 
-/// A push whose headers are accepted.
+/// A push whose headers and path are accepted.
 #[derive(Debug)]
 #[must_use = "the body is not checked yet"]
 pub struct Admitted(Verdict);
@@ -68,27 +68,31 @@ impl Gate {
         }
     }
 
-    /// Checks a push: headers and body.
+    /// Checks a push: headers, path and body.
     ///
     /// # Errors
     /// [`GateError`] if the push is not served.
     pub async fn check(&self, push: &WebhookRequest<'_>) -> Result<(), GateError> {
-        let admitted = self.admit(push.headers, push.is_authenticated)?;
+        let admitted = self.admit(push.headers, push.path, push.is_authenticated)?;
         self.check_body(admitted, push.headers, push.body).await
     }
 
-    /// Checks the headers, before the body is read.
+    /// Checks the headers and the path, before the body is read.
     ///
     /// # Errors
     /// [`GateError::Refused`] if the push is not served, whatever its body is.
-    pub fn admit(&self, headers: &Headers, is_authenticated: bool) -> Result<Admitted, GateError> {
-        let verdict = self
-            .policy
-            .judge(headers, is_authenticated, Timestamp::now())?;
+    pub fn admit(
+        &self,
+        headers: &Headers,
+        path: &UrlPath,
+        is_authenticated: bool,
+    ) -> Result<Admitted, GateError> {
+        let now = Timestamp::now();
+        let verdict = self.policy.judge(headers, path, is_authenticated, now)?;
         Ok(Admitted(verdict))
     }
 
-    /// Checks the body of a push whose headers were accepted.
+    /// Checks the body of a push whose headers and path were accepted.
     ///
     /// # Errors
     /// [`GateError`] if the push is not served.
@@ -216,7 +220,9 @@ mod tests {
 
     fn gate(bucket: &Arc<Bucket>) -> Gate {
         let policy = WebhookPolicy {
-            url: Some(super::super::tests::URL.to_owned()),
+            url: Some(crate::model::credentials::Secret::new(
+                super::super::tests::URL,
+            )),
             accounts: [ACCOUNT.to_owned()].into(),
             ..WebhookPolicy::default()
         };
@@ -227,6 +233,7 @@ mod tests {
         let is_authenticated = false;
         let push = WebhookRequest {
             headers,
+            path: &UrlPath::default(),
             body,
             is_authenticated,
         };

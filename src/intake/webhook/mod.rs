@@ -11,6 +11,7 @@ mod certificate; // EventBridge's certificates and signatures
 mod certificates; // cache of certificates
 pub mod gate; // authorizes pushes; fetches certificates
 mod headers; // headers of a request
+mod url_path; // path of a request's URL, which may end with the token
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 pub use certificate::{Certificate, CertificateUrl, InvalidCertificate};
 pub use headers::Headers;
+pub use url_path::UrlPath;
 
 use crate::model::credentials::Secret;
 use crate::model::ids::RegionId;
@@ -37,12 +39,12 @@ pub const MAX_PUSH_BYTES: usize = 1 << 20;
 /// Which pushes are served.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhookPolicy {
-    /// If this is not empty, `x-eventbridge-signature-token` must be one of these. Two are useful
-    /// while a token is being replaced.
+    /// If this is not empty, `x-eventbridge-signature-token` or the last segment of the URL's path
+    /// must be one of these. Two are useful while a token is being replaced.
     pub tokens: Vec<Secret>,
     /// The exact address of this receiver in EventBridge's settings. If it is set, signatures for
-    /// this address are required.
-    pub url: Option<String>,
+    /// this address are required. It is secret because it may end with the token.
+    pub url: Option<Secret>,
     /// Accounts whose events are accepted with a signature. Empty accepts any account; the settings
     /// allow that only together with a token.
     pub accounts: BTreeSet<String>,
@@ -57,6 +59,8 @@ pub struct WebhookPolicy {
 pub struct WebhookRequest<'a> {
     /// Headers as the sender sent them.
     pub headers: &'a Headers,
+    /// Path of the URL.
+    pub path: &'a UrlPath,
     /// Decoded body.
     pub body: &'a [u8],
     /// Whether the platform has authenticated the sender, and names it.
@@ -69,8 +73,8 @@ pub struct WebhookRequest<'a> {
 pub enum Refused {
     /// Nothing identifies the sender.
     #[error(
-        "the request has neither the token nor a signature: set WEBHOOK_TOKEN or WEBHOOK_URL to \
-         what EventBridge is configured with"
+        "the request has neither the token, in a header or at the end of its URL, nor a signature: \
+         set WEBHOOK_TOKEN or WEBHOOK_URL to what EventBridge is configured with"
     )]
     Unsigned,
     /// The token is not one of the configured ones.
@@ -127,11 +131,12 @@ impl WebhookPolicy {
     pub fn judge(
         &self,
         headers: &Headers,
+        path: &UrlPath,
         is_authenticated: bool,
         now: Timestamp,
     ) -> Result<Verdict, Refused> {
         if !self.tokens.is_empty() {
-            self.check_token(headers)?;
+            self.check_token(headers, path)?;
         }
         if self.url.is_some() {
             return self
@@ -144,18 +149,24 @@ impl WebhookPolicy {
         Err(Refused::Unsigned)
     }
 
-    fn check_token(&self, headers: &Headers) -> Result<(), Refused> {
-        let given = one(headers, TOKEN)?.ok_or(Refused::Unsigned)?;
-        let given = hash(given.as_bytes());
-        // Compares digests, with every token. So the time reveals neither content nor length, nor
-        // which token matched.
+    /// The token may be in the header or in the path, because EventBridge may send no header for a
+    /// target that is configured with a token. Either is enough.
+    fn check_token(&self, headers: &Headers, path: &UrlPath) -> Result<(), Refused> {
+        let of_header = one(headers, TOKEN)?;
+        let of_path = path.last_segment().into_iter().flatten();
+        let given = of_header.map(|token| hash(token.as_bytes())).into_iter();
+        let given: Vec<_> = given.chain(of_path.map(|segment| hash(&segment))).collect();
+        // Compares digests, each with every token. So the time reveals neither content nor length,
+        // nor which token matched.
         let is_equal = self.tokens.iter().fold(Choice::from(0), |found, token| {
-            found | given.ct_eq(&hash(token.expose().as_bytes()))
+            let token = hash(token.expose().as_bytes());
+            (given.iter()).fold(found, |found, given| found | given.ct_eq(&token))
         });
-        if bool::from(is_equal) {
-            Ok(())
-        } else {
-            Err(Refused::WrongToken)
+        match (bool::from(is_equal), of_header) {
+            (true, _) => Ok(()),
+            (false, Some(_)) => Err(Refused::WrongToken),
+            // Most paths have segments that were never meant as a token.
+            (false, None) => Err(Refused::Unsigned),
         }
     }
 
@@ -222,6 +233,7 @@ impl WebhookPolicy {
         certificate: &Certificate,
     ) -> Result<(), Refused> {
         let url = self.url.as_ref().ok_or(Refused::Unsigned)?;
+        let url = url.expose();
         if let Some(signature) = one(headers, SIGNATURE_2)? {
             let names = [TIMESTAMP, HASH_METHOD, VERSION, CERTIFICATE, TOKEN];
             let text = string_to_sign(url, headers, body, &names)?;
@@ -310,7 +322,7 @@ mod tests {
     fn policy(token: Option<&str>, url: Option<&str>) -> WebhookPolicy {
         WebhookPolicy {
             tokens: token.map(Secret::new).into_iter().collect(),
-            url: url.map(str::to_owned),
+            url: url.map(Secret::new),
             ..WebhookPolicy::default()
         }
     }
@@ -365,7 +377,7 @@ mod tests {
     }
 
     fn judge(policy: &WebhookPolicy, headers: &Headers) -> Result<Verdict, Refused> {
-        policy.judge(headers, false, now())
+        policy.judge(headers, &UrlPath::default(), false, now())
     }
 
     /// The test vector of the official SDK. Its text is available, and its certificate is not.
@@ -458,7 +470,7 @@ mod tests {
             ("2026-12-31T23:59:00Z", true),
             ("2026-12-31T23:58:59Z", false),
         ] {
-            let verdict = policy.judge(&headers, false, now.parse().unwrap());
+            let verdict = policy.judge(&headers, &UrlPath::default(), false, now.parse().unwrap());
             assert_eq!(verdict.is_ok(), is_served, "{now}: {verdict:?}");
         }
     }
@@ -524,6 +536,48 @@ mod tests {
     }
 
     #[test]
+    fn a_token_at_the_end_of_the_url_is_as_good_as_in_the_header() {
+        let token = policy(Some("shared/\u{e9}"), None);
+        let judge =
+            |headers: &Headers, path: &str| token.judge(headers, &UrlPath::new(path), false, now());
+        let none = headers(&[]);
+        for path in [
+            "/shared%2F%C3%A9",
+            "/shared%2f%c3%a9/",
+            "/stage/base/shared%2F\u{e9}",
+        ] {
+            assert_eq!(judge(&none, path), Ok(Verdict::Authorized), "{path}");
+            // A header that EventBridge sends for itself does not matter.
+            for other in ["", "another"] {
+                let verdict = judge(&headers(&[(TOKEN, other)]), path);
+                assert_eq!(verdict, Ok(Verdict::Authorized), "{path}");
+            }
+            let twice: Headers = [(TOKEN, "a"), (TOKEN, "a")].into_iter().collect();
+            assert_eq!(judge(&twice, path), Err(Refused::Repeated(TOKEN)), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "/shared%2F%C3%A9/more",
+            "/shared%2F%C3%A",
+            "/Shared%2F%C3%A9",
+            "/shared/\u{e9}",
+            "/shared%252F%25C3%25A9",
+            "/x?shared%2F%C3%A9",
+        ] {
+            assert_eq!(judge(&none, path), Err(Refused::Unsigned), "{path}");
+            let wrong = headers(&[(TOKEN, "wrong")]);
+            assert_eq!(judge(&wrong, path), Err(Refused::WrongToken), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_token_of_a_url_that_is_signed_for_is_not_shown() {
+        let signed = policy(Some("hush-hush"), Some("https://a.example/hush-hush"));
+        assert!(!format!("{signed:?}").contains("hush"), "{signed:?}");
+    }
+
+    #[test]
     fn a_header_that_was_sent_twice_is_refused_whichever_value_is_good() {
         let token = policy(Some("shared"), None);
         for pair in [
@@ -578,7 +632,7 @@ mod tests {
         let none = headers(&[]);
         let nothing = policy(None, None);
         assert_eq!(judge(&nothing, &none), Err(Refused::Unsigned));
-        let authenticated = nothing.judge(&none, true, now());
+        let authenticated = nothing.judge(&none, &UrlPath::default(), true, now());
         assert_eq!(authenticated, Ok(Verdict::Authorized));
         let open = WebhookPolicy {
             allows_unsigned: true,
@@ -595,7 +649,7 @@ mod tests {
                 ..policy.clone()
             };
             for policy in [policy, open] {
-                let verdict = policy.judge(&headers(&[]), true, now());
+                let verdict = policy.judge(&headers(&[]), &UrlPath::default(), true, now());
                 assert_eq!(verdict, Err(Refused::Unsigned));
             }
         }
