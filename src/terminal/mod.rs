@@ -25,7 +25,7 @@ use unicode_width::UnicodeWidthChar as _;
 use crate::printable::is_active;
 use row::{MAX_CHARS, Note, Row};
 use sequence::Sequence;
-pub use style::Style;
+pub use style::{Attribute, Style};
 
 /// A line of a console, as it was when its end came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -262,7 +262,7 @@ impl Lines<'_> {
                     if action != b'm' || !is_public(parameters) {
                         return None;
                     }
-                    style.select(parameters);
+                    style = style.select(parameters);
                     &behind[parameters.len() + 3..]
                 }
                 [0x80..=0xff, ..] => {
@@ -291,22 +291,17 @@ impl Lines<'_> {
 
     /// Takes characters of one kind, a control or a sequence; whether a line ended.
     fn step(&mut self, line: &mut Line) -> bool {
-        let (rest, style) = (&self.bytes[self.at..], self.style_here());
+        let rest = &self.bytes[self.at..];
         match rest[0] {
             0x1b => return self.sequence(line),
             b' '..=b'~' => {
-                let is_faint = self.at < self.faint_until;
-                let end = if is_faint {
-                    self.faint_until - self.at
-                } else {
-                    rest.len()
-                };
-                let run = &rest[..end.min(self.row.room())];
-                let length = run
-                    .iter()
-                    .take_while(|byte| matches!(**byte, b' '..=b'~'))
-                    .count();
-                self.row.put_ascii(&run[..length], style);
+                let (style, mut longest) = (self.style_here(), self.row.room());
+                if let Some(faint @ 1..) = self.faint_until.checked_sub(self.at) {
+                    longest = longest.min(faint);
+                }
+                let run = rest.iter().take(longest);
+                let length = run.take_while(|byte| matches!(**byte, b' '..=b'~')).count();
+                self.row.put_ascii(&rest[..length], style);
                 self.at += length - 1;
             }
             byte @ 0x80.. => match character(rest) {
@@ -314,7 +309,7 @@ impl Lines<'_> {
                     if is_active(c) {
                         self.row.note(Note::Active(c));
                     } else {
-                        self.row.put(c, style);
+                        self.row.put(c, self.style_here());
                     }
                     self.at += c.len_utf8() - 1;
                 }
@@ -326,7 +321,7 @@ impl Lines<'_> {
             }
             b'\r' => self.row.go_to(0),
             0x08 => self.row.go_to(self.row.column().saturating_sub(1)),
-            b'\t' => self.row.tab(style),
+            b'\t' => self.row.tab(self.style_here()),
             0 => {
                 let count = rest.iter().take_while(|byte| **byte == 0).count();
                 self.row
@@ -341,10 +336,10 @@ impl Lines<'_> {
     }
 
     fn style_here(&self) -> Style {
-        let faint = self.style.faint || self.at < self.faint_until;
-        Style {
-            faint,
-            ..self.style
+        if self.at < self.faint_until {
+            self.style.with(Attribute::Faint, true)
+        } else {
+            self.style
         }
     }
 
@@ -380,7 +375,7 @@ impl Lines<'_> {
         let second = numbers.next().unwrap_or_default().max(1);
         let (column, columns) = (self.row.column(), count as usize);
         match action {
-            b'm' => self.style.select(parameters),
+            b'm' => self.style = self.style.select(parameters),
             b'K' => self.row.erase(first),
             b'X' => self.row.erase_chars(columns),
             b'C' | b'a' => self.row.go_to(column.saturating_add(columns)),

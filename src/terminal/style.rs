@@ -3,25 +3,43 @@
 use std::fmt::Write as _;
 
 /// Attributes of a piece of text. There is no blinking, and nothing conceals.
+///
+/// All of it is in one number, because every character of a console has one: the two colours in the
+/// lowest bytes, then a bit for each colour that is set and for each [`Attribute`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Style {
+pub struct Style(u32);
+
+/// What a style can have besides colours. Its value is its bit in a [`Style`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribute {
     /// Bold.
-    pub bold: bool,
+    Bold = 1 << 18,
     /// Faint. So is text that stands for something else, or belongs to a sequence without an end.
-    pub faint: bool,
+    Faint = 1 << 19,
     /// Italic.
-    pub italic: bool,
+    Italic = 1 << 20,
     /// Underlined, in any way.
-    pub underline: bool,
+    Underline = 1 << 21,
     /// Foreground and background are exchanged.
-    pub inverse: bool,
+    Inverse = 1 << 22,
     /// Crossed out.
-    pub strike: bool,
-    /// Index of the foreground's colour among xterm's 256; `None` for the reader's own.
-    pub foreground: Option<u8>,
-    /// The same for the background.
-    pub background: Option<u8>,
+    Strike = 1 << 23,
 }
+
+/// The attributes with their codes in Select Graphic Rendition.
+const ATTRIBUTES: [(Attribute, u32); 6] = [
+    (Attribute::Bold, 1),
+    (Attribute::Faint, 2),
+    (Attribute::Italic, 3),
+    (Attribute::Underline, 4),
+    (Attribute::Inverse, 7),
+    (Attribute::Strike, 9),
+];
+
+/// A colour's place in a [`Style`]: that of its index, and its bit.
+type Place = (u32, u32);
+const FOREGROUND: Place = (0, 1 << 16);
+const BACKGROUND: Place = (8, 1 << 17);
 
 /// Least distance of two colours that can be told from one another, in units of one of 256 steps.
 const MIN_DISTANCE: i32 = 64;
@@ -51,46 +69,74 @@ const BASE: [[u8; 3]; 16] = [
 const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
 
 impl Style {
+    pub(super) const DEFAULT: Self = Self(0);
     /// What text has that stands for something else.
-    pub(super) const FAINT: Self = Self {
-        bold: false,
-        faint: true,
-        italic: false,
-        underline: false,
-        inverse: false,
-        strike: false,
-        foreground: None,
-        background: None,
-    };
+    pub(super) const FAINT: Self = Self(Attribute::Faint as u32);
+
+    /// Whether it has an attribute.
+    pub fn has(self, attribute: Attribute) -> bool {
+        self.0 & attribute as u32 != 0
+    }
+
+    /// Index of the foreground's colour among xterm's 256; `None` for the reader's own.
+    pub fn foreground(self) -> Option<u8> {
+        self.colour(FOREGROUND)
+    }
+
+    /// The same for the background.
+    pub fn background(self) -> Option<u8> {
+        self.colour(BACKGROUND)
+    }
+
+    /// With an attribute, or without it.
+    #[must_use]
+    pub(super) fn with(self, attribute: Attribute, is_set: bool) -> Self {
+        let bit = attribute as u32;
+        Self(if is_set { self.0 | bit } else { self.0 & !bit })
+    }
+
+    fn colour(self, (shift, bit): Place) -> Option<u8> {
+        (self.0 & bit != 0).then_some((self.0 >> shift) as u8)
+    }
+
+    #[must_use]
+    fn with_colour(self, (shift, bit): Place, colour: Option<u8>) -> Self {
+        let others = self.0 & !(0xff << shift | bit);
+        let set = |colour| bit | u32::from(colour) << shift;
+        Self(others | colour.map_or(0, set))
+    }
 
     /// Applies the parameters of Select Graphic Rendition, `ESC [ parameters m`.
     ///
     /// Source: ECMA-48, 8.3.117; ISO 8613-6 for the colours of `38` and `48`, with `;` or `:`.
-    pub(super) fn select(&mut self, parameters: &[u8]) {
+    #[must_use]
+    pub(super) fn select(self, parameters: &[u8]) -> Self {
+        use Attribute::{Bold, Faint, Inverse, Italic, Strike, Underline};
+        let mut style = self;
         let mut groups = parameters.split(|b| *b == b';');
         while let Some(group) = groups.next() {
             let mut parts = group.split(|b| *b == b':').map(number);
             let code = parts.next().unwrap_or_default();
-            match code {
-                0 => *self = Self::default(),
-                1 => self.bold = true,
-                2 => self.faint = true,
-                3 => self.italic = true,
-                4 => self.underline = parts.next() != Some(0),
-                7 => self.inverse = true,
-                9 => self.strike = true,
-                21 => self.underline = true,
-                22 => (self.bold, self.faint) = (false, false),
-                23 => self.italic = false,
-                24 => self.underline = false,
-                27 => self.inverse = false,
-                29 => self.strike = false,
-                30..=37 => self.foreground = Some((code - 30) as u8),
-                40..=47 => self.background = Some((code - 40) as u8),
-                90..=97 => self.foreground = Some((code - 90 + 8) as u8),
-                100..=107 => self.background = Some((code - 100 + 8) as u8),
-                39 => self.foreground = None,
-                49 => self.background = None,
+            style = match code {
+                0 => Self::default(),
+                1 => style.with(Bold, true),
+                2 => style.with(Faint, true),
+                3 => style.with(Italic, true),
+                4 => style.with(Underline, parts.next() != Some(0)),
+                7 => style.with(Inverse, true),
+                9 => style.with(Strike, true),
+                21 => style.with(Underline, true),
+                22 => style.with(Bold, false).with(Faint, false),
+                23 => style.with(Italic, false),
+                24 => style.with(Underline, false),
+                27 => style.with(Inverse, false),
+                29 => style.with(Strike, false),
+                30..=37 => style.with_colour(FOREGROUND, Some((code - 30) as u8)),
+                40..=47 => style.with_colour(BACKGROUND, Some((code - 40) as u8)),
+                90..=97 => style.with_colour(FOREGROUND, Some((code - 90 + 8) as u8)),
+                100..=107 => style.with_colour(BACKGROUND, Some((code - 100 + 8) as u8)),
+                39 => style.with_colour(FOREGROUND, None),
+                49 => style.with_colour(BACKGROUND, None),
                 38 | 48 | 58 => {
                     let colour = if group.contains(&b':') {
                         colour(parts.next().unwrap_or_default(), parts)
@@ -103,21 +149,22 @@ impl Style {
                         colour
                     };
                     match (code, colour) {
-                        (38, Some(colour)) => self.foreground = Some(colour),
-                        (48, Some(colour)) => self.background = Some(colour),
-                        _ => {} // The underline's colour, or no colour.
+                        (38, Some(_)) => style.with_colour(FOREGROUND, colour),
+                        (48, Some(_)) => style.with_colour(BACKGROUND, colour),
+                        _ => style, // The underline's colour, or no colour.
                     }
                 }
-                _ => {} // Blinking, concealing, fonts.
-            }
+                _ => style, // Blinking, concealing, fonts.
+            };
         }
+        style
     }
 
     /// The colours to show: where a guest's are alike, or might be the reader's own background,
     /// they are left out.
-    pub fn legible_colours(&self) -> (Option<u8>, Option<u8>) {
-        match (self.foreground, self.background) {
-            _ if self.inverse => (None, None),
+    pub fn legible_colours(self) -> (Option<u8>, Option<u8>) {
+        match (self.foreground(), self.background()) {
+            _ if self.has(Attribute::Inverse) => (None, None),
             (Some(on), Some(below)) if are_alike(on, below) => (None, None),
             (Some(on), None) if are_alike(on, BLACK) || are_alike(on, WHITE) => (None, None),
             (None, Some(below)) => {
@@ -130,21 +177,14 @@ impl Style {
     }
 
     /// The sequence that makes a terminal show it, from its default on; empty for the default.
-    pub fn sgr(&self) -> String {
+    pub fn sgr(self) -> String {
         let (foreground, background) = self.legible_colours();
         let mut codes = String::new();
         let mut add = |code: u32| {
             let _ = write!(codes, ";{code}"); // Writing to a string does not fail.
         };
-        for (is_set, code) in [
-            (self.bold, 1),
-            (self.faint, 2),
-            (self.italic, 3),
-            (self.underline, 4),
-            (self.inverse, 7),
-            (self.strike, 9),
-        ] {
-            if is_set {
+        for (attribute, code) in ATTRIBUTES {
+            if self.has(attribute) {
                 add(code);
             }
         }
@@ -217,9 +257,7 @@ mod tests {
     use super::*;
 
     fn style(parameters: &str) -> Style {
-        let mut style = Style::default();
-        style.select(parameters.as_bytes());
-        style
+        Style::default().select(parameters.as_bytes())
     }
 
     #[track_caller]

@@ -1,5 +1,6 @@
-//! How fast a console becomes lines, beside a terminal emulator: the recorded consoles, and bytes that
-//! a guest writes to keep a reader busy. Each in one run on one core; the fastest of several counts.
+//! How fast a console becomes lines, beside a terminal emulator, and beside a parser alone that keeps
+//! the text and drops all else: the recorded consoles, and bytes that a guest writes to keep a reader
+//! busy. Each in one run on one core; the fastest of several counts.
 //!
 //! usage: cargo bench --bench rendering
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
@@ -58,8 +59,14 @@ const HOSTILE: &[(&str, &str)] = &[
 
 fn main() {
     println!("One core; {BYTES} bytes of each; the fastest run.");
-    println!("{:<28} {:>8} {:>9} {:>9}", "", "renderer", "", "avt 0.19");
-    println!("{:<28} {:>8} {:>9} {:>9}", "input", "ms", "MB/s", "ms");
+    println!(
+        "{:<28} {:>18} {:>19} {:>19}",
+        "", "renderer", "emulator, avt 0.19", "parser, vte 0.15"
+    );
+    println!(
+        "{:<28} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "input", "ms", "MB/s", "ms", "MB/s", "ms", "MB/s"
+    );
     let mut recorded = Vec::new();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/consoles");
     let mut paths: Vec<_> = std::fs::read_dir(folder)
@@ -91,13 +98,31 @@ fn row(name: &str, bytes: &[u8]) {
         emulator.feed(black_box(&*text));
         emulator
     });
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    let speed = bytes.len() as f64 / 1e6 / ours.as_secs_f64();
-    println!(
-        "{name:<28} {:>8.3} {speed:>9.0} {:>9.3}",
-        ms(ours),
-        ms(emulated)
-    );
+    let parsed = fastest(|| {
+        let mut text = Text(String::new());
+        vte::Parser::new().advance(&mut text, black_box(bytes));
+        text.0
+    });
+    let figures = [ours, emulated, parsed].map(|time| {
+        let speed = bytes.len() as f64 / 1e6 / time.as_secs_f64();
+        format!(" {:>8.3} {speed:>9.0}", time.as_secs_f64() * 1e3)
+    });
+    println!("{name:<28}{}", figures.concat());
+}
+
+/// What a parser finds besides sequences.
+struct Text(String);
+
+impl vte::Perform for Text {
+    fn print(&mut self, c: char) {
+        self.0.push(c);
+    }
+
+    fn execute(&mut self, byte: u8) {
+        if byte == b'\n' {
+            self.0.push('\n');
+        }
+    }
 }
 
 fn fastest<T>(run: impl Fn() -> T) -> Duration {
