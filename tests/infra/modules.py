@@ -1,0 +1,382 @@
+#!/usr/bin/env python3
+"""Runs Terraform itself on the modules, with providers of our own in place of the clouds'.
+
+usage: modules.py AWS_PACKAGE ALICLOUD_PACKAGE CACHE
+
+Each module is initialized and validated, then planned, applied, planned again and destroyed with
+combinations of its variables, and its tests in tests/infra/modules run (`terraform test`). The
+providers know the schemas of the real ones (provider/schemas.py, which says what the packages are) and
+keep no cloud (provider/serve.py). Terraform finds them in a mirror on disk rather than by dev_overrides,
+because then `terraform init` also checks where each provider comes from and which version it must have.
+
+The script ends with mistakes in a module that it must notice, so that a provider that accepts
+everything does not pass. CACHE is a folder for the schemas and for the plans, which other tests read.
+"""
+
+import concurrent.futures
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from provider import schemas
+
+HERE = pathlib.Path(__file__).parent
+INFRA = HERE.parent.parent / "infra"
+SAMPLE = HERE / "provider" / "sample.tf"
+MISSING = "terraform is not installed. CONTRIBUTING.md says where to get it, under make test-infra."
+# The versions that the schemas are of, or were written against.
+VERSIONS = {"hashicorp/aws": "6.66.0", "aliyun/alicloud": "1.300.0"}
+REGIONS = {"AWS_REGION": "us-east-1", "ALIBABA_CLOUD_REGION": "cn-hangzhou"}
+
+TOKEN, OTHER_TOKEN = "a" * 32, "B-_9" * 32
+ROLE = {
+    "alibaba_role_arn": "acs:ram::123456:role/archiver",
+    "alibaba_oidc_provider_arn": "acs:ram::123456:oidc-provider/archiver",
+}
+EACH_ACCOUNT = {name: arn.replace("123456", "{account}") for name, arn in ROLE.items()}
+KEY = {"alibaba_access_key_id": "LTAI", "alibaba_access_key_secret": "secret"}
+ISSUER = {
+    "aws_issuer_url": "https://issuer.example.com",
+    "aws_issuer_fingerprints": ["0" * 40, "f" * 40],
+    "aws_role_arn": "arn:aws:iam::123456789012:role/ecs-console-archiver",
+}
+# Module → what may be set, as a list of choices of which each combination has one. Every variable of
+# the module is in one of them. Each pair of choices is in one combination at least.
+CHOICES = {
+    "aws": [
+        [ROLE, EACH_ACCOUNT | {"alibaba_oidc_audience": "other"}, KEY],
+        [{}, {"webhook_token": f"{TOKEN},{OTHER_TOKEN}"}],
+        [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
+        [{}, {"name": "a" * 36}, {"region": "us-east-1", "architecture": "arm64"}],
+        [{"object_lock_days": 30}, {"retention_days": 30, "log_retention_days": 365}],
+        [{}, {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"}],
+        [{"follow_seconds": 0, "max_concurrency": 12}, {"alibaba_region_id": "cn-beijing"}],
+    ],
+    "alibaba": [
+        [{"bucket": "archive"}, {"bucket": "a" * 63, "redundancy": "LRS"}],
+        [{}, {"name": "a" * 40}, {"region": "cn-hangzhou"}],
+        [{}, {"account_role_arn": "acs:ram::{account}:role/archiver"}],
+        [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
+        [{}, {"alarm_contact_group": "oncall"}],
+        [{"follow_seconds": 0}, {"retention_days": 30, "log_retention_days": 3650}],
+    ],
+    "push": [
+        [{"url": "https://example.com/", "token": TOKEN}],
+        [{}, ISSUER, ISSUER | {"aws_audience": "other"}],
+        [{}, {"name": "a" * 40, "region": "cn-hangzhou"}],
+        [{}, {"dead_letter_queue_arn": "acs:mns:cn-hangzhou:123456:/queues/failed"}],
+    ],
+}
+# Variables that every combination of the module sets to a file of the test.
+PACKAGE = {"aws": "package", "alibaba": "package"}
+# What holds what must not be lost, and the variables that may replace it all the same.
+KEPT = {
+    "aws_s3_bucket.archive": {"name", "object_lock_days"},
+    "alicloud_oss_bucket.archive": {"bucket", "redundancy"},
+}
+
+
+class Failed(Exception):
+    """What is wrong with a module."""
+
+
+def variables_of(folder):
+    text = "".join(file.read_text() for file in folder.glob("*.tf"))
+    return set(re.findall(r'^variable "(\w+)"', text, re.M))
+
+
+def combinations(choices):
+    """Few combinations with one of each choice, such that each pair of choices is in one of them."""
+    # Greedy, and the best of some orders that are the same in each run.
+    attempts = (covering(choices, random.Random(seed)) for seed in range(30))
+    for chosen in min(attempts, key=len):
+        yield {name: value for factor, option in enumerate(chosen) for name, value in choices[factor][option].items()}
+
+
+def covering(choices, order):
+    factors = range(len(choices))
+    pairs = {
+        ((a, i), (b, j))
+        for a, b in itertools.combinations(factors, 2)
+        for i in range(len(choices[a]))
+        for j in range(len(choices[b]))
+    }
+    rows = []
+    while pairs or not rows:
+        chosen = dict(order.choice(sorted(pairs)))
+        for factor in order.sample(factors, len(factors)):
+            if factor not in chosen:
+                news = [
+                    sum(tuple(sorted([(factor, option), other])) in pairs for other in chosen.items())
+                    for option in range(len(choices[factor]))
+                ]
+                chosen[factor] = order.choice([option for option, new in enumerate(news) if new == max(news)])
+        pairs -= set(itertools.combinations(sorted(chosen.items()), 2))
+        rows.append([chosen[factor] for factor in factors])
+    return rows
+
+
+def without_comments(text):
+    return re.sub(r"(^|\s)#.*", "", text)
+
+
+def untidy(folder):
+    """What Terraform does not ask for: everything declared is used, and everything for people described."""
+    files = {file: without_comments(file.read_text()) for file in folder.glob("*.tf")}
+    text = "\n".join(files.values())
+    blocks = re.findall(r'^(variable|output|data)((?: "\w+")+) \{\n(.*?)^\}', text, re.M | re.S)
+    for kind, labels, body in blocks:
+        name = ".".join(re.findall(r"\w+", labels))
+        if kind in ("variable", "output") and not re.search(r"^  description += \"", body, re.M):
+            yield f"{kind} {name} has no description"
+        if kind == "variable" and not re.search(r"^  type +=", body, re.M):
+            yield f"variable {name} has no type"
+        own = {"variable": "var.", "data": "data."}.get(kind)
+        if own and not re.search(rf"\b{re.escape(own + name)}\b", text.replace(body, "")):
+            yield f"{own}{name} is not used"
+    for body in re.findall(r"^locals \{\n(.*?)^\}", text, re.M | re.S):
+        for name in re.findall(r"^  (\w+) += ", body, re.M):
+            if not re.search(rf"\blocal\.{name}\b", text):
+                yield f"local.{name} is not used"
+
+
+class Workspace:
+    """A copy of a module in a folder of its own, and Terraform run in it."""
+
+    def __init__(self, tools, files, name):
+        self.tools = tools
+        self.folder = tools.folder / name
+        self.folder.mkdir(parents=True)
+        for file in files:
+            shutil.copy(file, self.folder)
+        (self.folder / "function.zip").write_bytes(b"PK\5\6" + bytes(18))
+
+    def run(self, *arguments, accepts=(0,)):
+        command = [self.tools.terraform, *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.tools.environment, capture_output=True, text=True, timeout=300
+        )
+        if done.returncode not in accepts:
+            raise Failed(f"terraform {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def init(self):
+        self.run("init", "-no-color", "-input=false")
+
+    def write_variables(self, values):
+        (self.folder / "terraform.tfvars.json").write_text(json.dumps(values))
+
+    def plan(self):
+        self.run("plan", "-no-color", "-input=false", "-out=plan")
+        return json.loads(self.run("show", "-json", "plan").stdout)
+
+    def apply(self):
+        self.run("apply", "-no-color", "-input=false", "plan")
+
+    def expect_no_changes(self):
+        done = self.run("plan", "-no-color", "-input=false", "-detailed-exitcode", accepts=(0, 2))
+        if done.returncode == 2:
+            raise Failed(f"a plan after the apply is not empty:\n{done.stdout}")
+
+
+class Tools:
+    """Terraform, and a mirror with the providers."""
+
+    def __init__(self, folder, terraform, schemas):
+        self.folder, self.terraform = folder, terraform
+        sockets, mirror, configuration = folder / "s", folder / "mirror", folder / "terraformrc"
+        sockets.mkdir()
+        for source, version in VERSIONS.items():
+            name = source.split("/")[1]
+            where = mirror / "registry.terraform.io" / source / version / self.platform()
+            where.mkdir(parents=True)
+            program = where / f"terraform-provider-{name}_v{version}"
+            program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{HERE}/provider/serve.py' {name} '{schemas}'\n")
+            program.chmod(0o755)
+        configuration.write_text(f'provider_installation {{ filesystem_mirror {{ path = "{mirror}" }} }}\n')
+        self.environment = REGIONS | {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "CHECKPOINT_DISABLE": "1",
+            "PROVIDER_SOCKETS": str(sockets),
+            "TF_CLI_CONFIG_FILE": str(configuration),
+            "TF_DISABLE_PLUGIN_TLS": "1",
+            "TF_IN_AUTOMATION": "1",
+            "TMPDIR": str(sockets),
+        }
+
+    def platform(self):
+        done = subprocess.run([self.terraform, "version", "-json"], capture_output=True, text=True, check=True,
+                              env={"CHECKPOINT_DISABLE": "1", "HOME": str(self.folder)})
+        return json.loads(done.stdout)["platform"]
+
+
+def lost(plan, before, after):
+    """What the plan replaces or removes although none of the variables it may depend on changes."""
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    for change in plan.get("resource_changes", []):
+        address = change["address"]
+        if "delete" in change["change"]["actions"] and address in KEPT and not KEPT[address] & changed:
+            yield f"{address} would be replaced, because of {', '.join(sorted(changed))}"
+
+
+def check_module(tools, name, plans):
+    folder = INFRA / name
+    workspace = Workspace(tools, folder.glob("*.tf"), name)
+    declared = variables_of(folder)
+    package = PACKAGE.get(name)
+    known = {variable for options in CHOICES[name] for option in options for variable in option}
+    known |= {package} if package else set()
+    for variable in sorted(declared - known):
+        raise Failed(f"the variable {variable} is in no combination: add it to CHOICES in tests/infra/modules.py")
+    workspace.run("fmt", "-no-color", "-check", "-diff")
+    for problem in untidy(folder):
+        raise Failed(problem)
+    workspace.init()
+    workspace.run("validate", "-no-color")
+    before, count, changes = {}, 0, 0
+    for values in combinations(CHOICES[name]):
+        if package:
+            values[package] = "function.zip"
+        try:
+            workspace.write_variables(values)
+            plan = workspace.plan()
+            (plans / f"{name}-{count}.json").write_text(json.dumps({"variables": values, "plan": plan}))
+            for problem in lost(plan, before, values) if before else ():
+                raise Failed(problem)
+            workspace.apply()
+            workspace.expect_no_changes()
+        except Failed as failed:
+            raise Failed(f"with {values}: {failed}")
+        changes += sum(change["change"]["actions"] != ["no-op"] for change in plan["resource_changes"])
+        before, count = values, count + 1
+    workspace.run("destroy", "-no-color", "-input=false", "-auto-approve")
+    left = json.loads(workspace.run("show", "-json").stdout).get("values", {})
+    if left.get("root_module", {}).get("resources"):
+        raise Failed("a destroy leaves resources")
+    return f"infra/{name}: {len(declared)} variables in {count} combinations, {changes} changes applied"
+
+
+def check_tests(tools, name):
+    tests = HERE / "modules" / f"{name}.tftest.hcl"
+    workspace = Workspace(tools, (INFRA / name).glob("*.tf"), f"{name}-tests")
+    shutil.copy(tests, workspace.folder)
+    workspace.init()
+    done = workspace.run("test", "-no-color")
+    passed = re.search(r"^Success! (\d+) passed, 0 failed", done.stdout, re.M)
+    if not passed or not int(passed[1]):
+        raise Failed(f"no test ran:\n{done.stdout}")
+    return f"infra/{name}: terraform test: {passed[1]} runs pass"
+
+
+# What is changed in the sample, what with, and what must be said about it.
+MISTAKES = [
+    ("visibility_timeout_seconds = 360", "visibility_timeout = 360", "Unsupported argument"),
+    ("architectures = [", "architecture = [", "Unsupported argument"),
+    ("lifecycle_rule {", "lifecycle_rules {", "Unsupported block type"),
+    ("environment_variables = {", "environment_variables {", "Unsupported block type"),
+    ("  environment {", "  environment = {", "Unsupported argument"),
+    ("visibility_timeout_seconds = 360", 'visibility_timeout_seconds = "soon"', "a number is required"),
+    ('command = ["/code/bootstrap"]', 'command = "/code/bootstrap"', "list of string required"),
+    ("enabled = true", 'enabled = "perhaps"', "a bool is required"),
+    ("aws_sqs_queue.events.url", "aws_sqs_queue.event.url", "Reference to undeclared resource"),
+    ("aws_sqs_queue.events.url", "aws_sqs_queue.events.address", "Unsupported attribute"),
+    ("aws_lambda_function.function.arn", "aws_lambda_function.function[0].arn", "Unexpected resource instance key"),
+    ('  handler       = "bootstrap"\n', "", "Missing required argument"),
+    ("    enabled = true\n", "", "Missing required argument"),
+    ("  environment {", "  environment {}\n  environment {", "Too many environment blocks"),
+    ('name               = "function"', 'name               = "function"\n  arn = "arn"', "unconfigurable attribute"),
+    ('resource "aws_sqs_queue"', 'resource "aws_sqs_queues"', "Invalid resource type"),
+    # These are noticed later: by the provider in a plan, by a second plan, by an initialization.
+    ('function_name = "function"\n  description', f'function_name = "{"a" * 65}"\n  description', "may have 64"),
+    ('"A function"', "timestamp()", "a plan after the apply is not empty"),
+    (">= 6.29.0", ">= 99.0.0", "no available releases match"),
+    ("aliyun/alicloud", "hashicorp/alicloud", "hashicorp/alicloud"),
+]
+
+
+def check_mistake(tools, index):
+    old, new, message = MISTAKES[index]
+    text = SAMPLE.read_text()
+    if old not in text:
+        raise Failed(f"the sample has no {old!r}")
+    workspace = Workspace(tools, [SAMPLE], f"mistake-{index}")
+    (workspace.folder / SAMPLE.name).write_text(text.replace(old, new, 1))
+    try:
+        check_sample(workspace)
+    except Failed as failed:
+        # Terraform breaks lines, and puts a bar before each.
+        said = re.sub(r"[\s│]+", " ", str(failed))
+        if message not in said:
+            raise Failed(f"{new!r} in place of {old!r} is noticed, but not by {message!r}: {failed}")
+    else:
+        raise Failed(f"{new!r} in place of {old!r} is not noticed")
+
+
+def check_sample(workspace):
+    workspace.init()
+    workspace.run("validate", "-no-color")
+    workspace.plan()
+    workspace.apply()
+    workspace.expect_no_changes()
+
+
+def schema_file(aws_package, alicloud_package, cache):
+    """The schemas of the kinds that the modules have, read from the packages once."""
+    files = sorted(INFRA.glob("*/*.tf")) + [SAMPLE]
+    used = sorted(schemas.used_in(files))
+    key = [pathlib.Path(schemas.__file__).read_text(), aws_package, alicloud_package, str(used)]
+    file = cache / f"schemas-{hashlib.sha256('|'.join(key).encode()).hexdigest()[:12]}.json"
+    if not file.exists():
+        part = file.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(schemas.read(aws_package, alicloud_package, used)))
+        part.rename(file)
+    return file
+
+
+def main():
+    aws_package, alicloud_package, cache = sys.argv[1:]
+    terraform = shutil.which("terraform")
+    if terraform is None:
+        sys.exit(MISSING)
+    cache = pathlib.Path(cache)
+    plans = cache / "plans"
+    shutil.rmtree(plans, ignore_errors=True)
+    plans.mkdir(parents=True)
+    found = schema_file(aws_package, alicloud_package, cache)
+    problems, lines = [], []
+    with tempfile.TemporaryDirectory(prefix="t") as folder, \
+            concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
+        tools = Tools(pathlib.Path(folder), terraform, found)
+        tasks = {}
+        for name in CHOICES:
+            tasks[workers.submit(check_module, tools, name, plans)] = f"infra/{name}"
+        for name in CHOICES:
+            tasks[workers.submit(check_tests, tools, name)] = f"tests/infra/modules/{name}.tftest.hcl"
+        tasks[workers.submit(check_sample, Workspace(tools, [SAMPLE], "sample"))] = "the sample"
+        for index in range(len(MISTAKES)):
+            tasks[workers.submit(check_mistake, tools, index)] = "a mistake"
+        for task, what in tasks.items():
+            try:
+                lines.append(task.result())
+            except Failed as failed:
+                problems.append(f"{what}: {failed}")
+    for line in filter(None, lines):
+        print(line)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        sys.exit(1)
+    print(f"{len(MISTAKES)} mistakes in a module are noticed")
+
+
+if __name__ == "__main__":
+    main()
