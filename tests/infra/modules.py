@@ -73,6 +73,7 @@ CHOICES = {
         [{}, ISSUER, ISSUER | {"aws_audience": "other"}],
         [{}, {"name": "a" * 40, "region": "cn-hangzhou"}],
         [{}, {"dead_letter_queue_arn": "acs:mns:cn-hangzhou:123456:/queues/failed"}],
+        [{}, {"token_in_url": True}],
     ],
 }
 # Variables that every combination of the module sets to a file of the test.
