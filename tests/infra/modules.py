@@ -84,6 +84,33 @@ KEPT = {
     "alicloud_oss_bucket.archive": {"bucket", "redundancy"},
 }
 
+# Module → variables that a condition of a resource refuses, and what it says. A resource may have several
+# conditions, so that `expect_failures` of a test cannot tell which of them failed.
+REFUSED = {
+    "aws": [
+        ({"alibaba_role_arn": ROLE["alibaba_role_arn"]},
+         "Give alibaba_role_arn and alibaba_oidc_provider_arn together."),
+        ({"alibaba_access_key_id": "LTAI"},
+         "Give alibaba_access_key_id and alibaba_access_key_secret together."),
+        ({}, "Give either alibaba_role_arn or alibaba_access_key_id, and not both."),
+        (ROLE | KEY, "Give either alibaba_role_arn or alibaba_access_key_id, and not both."),
+        (ROLE | {"region": "eu-west-1"},
+         "The provider's region is us-east-1, and the variable region is another one. Set AWS_REGION."),
+    ],
+    "alibaba": [
+        ({"bucket": "archive", "region": "cn-beijing"},
+         "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION, "
+         "and select the region's workspace."),
+    ],
+    "push": [
+        ({"url": "https://example.com/", "token": TOKEN, "region": "cn-beijing"},
+         "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION, "
+         "and select the region's workspace."),
+        ({"url": "https://example.com/", "token": TOKEN, "aws_issuer_url": "https://issuer.example.com"},
+         "With aws_issuer_url, set aws_issuer_fingerprints and aws_role_arn too."),
+    ],
+}
+
 
 class Failed(Exception):
     """What is wrong with a module."""
@@ -266,8 +293,47 @@ def check_module(tools, name, plans):
     return f"infra/{name}: {len(declared)} variables in {count} combinations, {changes} changes applied"
 
 
+def check_refused(tools, name, index):
+    values, message = REFUSED[name][index]
+    workspace = Workspace(tools, (INFRA / name).glob("*.tf"), f"{name}-refused-{index}")
+    workspace.init()
+    workspace.write_variables(values | ({PACKAGE[name]: "function.zip"} if name in PACKAGE else {}))
+    try:
+        workspace.plan()
+    except Failed as failed:
+        if message not in flat(str(failed)):
+            raise Failed(f"with {values}, nobody says {message!r}: {failed}")
+    else:
+        raise Failed(f"{values} are not refused")
+
+
+def flat(text):
+    """Terraform breaks lines, and puts a bar before each."""
+    return re.sub(r"[\s│]+", " ", text)
+
+
+def unrefused(name):
+    """Conditions of a module that no test sees refuse something."""
+    folder = INFRA / name
+    text = "\n".join(without_comments(file.read_text()) for file in folder.glob("*.tf"))
+    tests = (HERE / "modules" / f"{name}.tftest.hcl").read_text()
+    expected = " ".join(re.findall(r"expect_failures = \[(.*?)\]", tests, re.S))
+    for variable, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.M | re.S):
+        conditions = len(re.findall(r"^  validation \{", body, re.M))
+        if len(re.findall(rf"\bvar\.{variable}\b", expected)) < conditions:
+            yield f"var.{variable} has {conditions} validations, and no test for each in {name}.tftest.hcl"
+    for condition in re.findall(r"^    (?:pre|post)condition \{\n(.*?)^    \}", text, re.M | re.S):
+        [message] = re.findall(r'error_message\s+= "(.*)"', condition)
+        # What is put in its place is another word in each case.
+        pattern = ".*".join(re.escape(part) for part in re.split(r"\$\{[^}]*\}", message))
+        if not any(re.fullmatch(pattern, said) for _, said in REFUSED[name]):
+            yield f"no test sees {message!r}: add what leads to it to REFUSED in tests/infra/modules.py"
+
+
 def check_tests(tools, name):
     tests = HERE / "modules" / f"{name}.tftest.hcl"
+    for problem in unrefused(name):
+        raise Failed(problem)
     workspace = Workspace(tools, (INFRA / name).glob("*.tf"), f"{name}-tests")
     shutil.copy(tests, workspace.folder)
     workspace.init()
@@ -314,9 +380,7 @@ def check_mistake(tools, index):
     try:
         check_sample(workspace)
     except Failed as failed:
-        # Terraform breaks lines, and puts a bar before each.
-        said = re.sub(r"[\s│]+", " ", str(failed))
-        if message not in said:
+        if message not in flat(str(failed)):
             raise Failed(f"{new!r} in place of {old!r} is noticed, but not by {message!r}: {failed}")
     else:
         raise Failed(f"{new!r} in place of {old!r} is not noticed")
@@ -362,6 +426,8 @@ def main():
             tasks[workers.submit(check_module, tools, name, plans)] = f"infra/{name}"
         for name in CHOICES:
             tasks[workers.submit(check_tests, tools, name)] = f"tests/infra/modules/{name}.tftest.hcl"
+            for index in range(len(REFUSED[name])):
+                tasks[workers.submit(check_refused, tools, name, index)] = f"infra/{name}"
         tasks[workers.submit(check_sample, Workspace(tools, [SAMPLE], "sample"))] = "the sample"
         for index in range(len(MISTAKES)):
             tasks[workers.submit(check_mistake, tools, index)] = "a mistake"
@@ -376,6 +442,7 @@ def main():
         print(problem, file=sys.stderr)
     if problems:
         sys.exit(1)
+    print(f"{sum(map(len, REFUSED.values()))} mistakes of an operator are refused with the module's own words")
     print(f"{len(MISTAKES)} mistakes in a module are noticed")
 
 

@@ -1,12 +1,329 @@
+# What infra/aws creates and refuses. `terraform test` would create it all in the account of whoever runs
+# it, so these tests are not beside the module: tests/infra/modules.py runs them with a provider of our own.
+
 variables {
   package                   = "function.zip"
   alibaba_role_arn          = "acs:ram::123456:role/archiver"
   alibaba_oidc_provider_arn = "acs:ram::123456:oidc-provider/archiver"
 }
 
-run "creates_no_url_without_a_token" {
+run "by_default_there_is_no_url_no_sweep_and_no_lock" {
   assert {
-    condition     = output.webhook_url == null
-    error_message = "There is a URL."
+    condition     = output.webhook_url == null && length(aws_lambda_permission.url) == 0
+    error_message = "The function has a URL without a token."
   }
+  assert {
+    condition     = length(aws_scheduler_schedule.sweep) == 0 && length(aws_iam_role.sweep) == 0
+    error_message = "There is a sweep without regions."
+  }
+  assert {
+    condition     = !aws_s3_bucket.archive.object_lock_enabled && length(aws_s3_bucket_object_lock_configuration.archive) == 0
+    error_message = "Records are locked for 0 days."
+  }
+  assert {
+    condition     = aws_lambda_function.archiver.reserved_concurrent_executions == -1
+    error_message = "Concurrency is reserved, and new accounts have none to reserve."
+  }
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.archiver), "pushes")
+    error_message = "There is an alarm of a URL that is not there."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.archiver : length(alarm.alarm_actions) == 0])
+    error_message = "Somebody gets the alarms without a topic."
+  }
+}
+
+run "defaults_are_those_that_the_page_says" {
+  assert {
+    condition     = aws_lambda_function.archiver.environment[0].variables["FOLLOW_SECONDS"] == "300"
+    error_message = "A console is not followed for 300 s."
+  }
+  assert {
+    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.archive.rule : rule.expiration[0].days if rule.id == "Records"]) == 365
+    error_message = "Records do not expire after 365 days."
+  }
+  assert {
+    condition     = aws_cloudwatch_log_group.archiver.retention_in_days == 30
+    error_message = "Log lines are not removed after 30 days."
+  }
+  assert {
+    condition     = one(aws_lambda_function.archiver.architectures) == "x86_64"
+    error_message = "The architecture is another one."
+  }
+  assert {
+    condition     = output.function_name == "ecs-console-archiver" && output.athena_table == "ecs_console_archiver.lines"
+    error_message = "The names are others."
+  }
+}
+
+run "a_role_is_assumed_without_a_key" {
+  assert {
+    condition = alltrue([
+      aws_lambda_function.archiver.environment[0].variables["ALIBABA_CLOUD_ROLE_ARN"] == "acs:ram::123456:role/archiver",
+      aws_lambda_function.archiver.environment[0].variables["ALIBABA_CLOUD_OIDC_PROVIDER_ARN"] == "acs:ram::123456:oidc-provider/archiver",
+      aws_lambda_function.archiver.environment[0].variables["ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE"] == "sts.aliyuncs.com",
+    ])
+    error_message = "The function does not get the role."
+  }
+  assert {
+    condition     = length([for name in keys(aws_lambda_function.archiver.environment[0].variables) : name if can(regex("ACCESS_KEY", name))]) == 0
+    error_message = "The function gets an access key."
+  }
+  assert {
+    condition     = strcontains(aws_iam_role_policy.archiver.policy, "sts:GetWebIdentityToken")
+    error_message = "The function may not ask for the token that the role trusts."
+  }
+}
+
+run "a_key_is_used_without_a_role" {
+  variables {
+    alibaba_role_arn          = null
+    alibaba_oidc_provider_arn = null
+    alibaba_access_key_id     = "LTAI"
+    alibaba_access_key_secret = "secret"
+  }
+  assert {
+    condition = alltrue([
+      aws_lambda_function.archiver.environment[0].variables["ALIBABA_CLOUD_ACCESS_KEY_ID"] == "LTAI",
+      aws_lambda_function.archiver.environment[0].variables["ALIBABA_CLOUD_ACCESS_KEY_SECRET"] == "secret",
+    ])
+    error_message = "The function does not get the key."
+  }
+  assert {
+    condition     = length([for name in keys(aws_lambda_function.archiver.environment[0].variables) : name if can(regex("ROLE|OIDC", name))]) == 0
+    error_message = "The function gets a role, too."
+  }
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.archiver.policy, "sts:GetWebIdentityToken")
+    error_message = "The function may ask for tokens that it does not need."
+  }
+}
+
+run "with_a_token_the_function_has_a_url_and_an_alarm_of_its_answers" {
+  variables {
+    webhook_token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+  assert {
+    condition     = can(regex("^https://", output.webhook_url))
+    error_message = "There is no URL."
+  }
+  assert {
+    condition     = aws_lambda_function.archiver.environment[0].variables["WEBHOOK_TOKEN"] == var.webhook_token
+    error_message = "The function does not know the token."
+  }
+  assert {
+    condition     = aws_lambda_permission.url[0].action == "lambda:InvokeFunctionUrl" && aws_lambda_permission.url_invoke[0].invoked_via_function_url
+    error_message = "Nobody may call the URL, or everybody the function itself."
+  }
+  assert {
+    condition     = contains(keys(aws_cloudwatch_metric_alarm.archiver), "pushes")
+    error_message = "There is no alarm of the URL's answers."
+  }
+}
+
+run "a_sweep_goes_through_the_regions_once_a_day" {
+  variables {
+    sweep_regions = ["cn-hangzhou", "cn-beijing"]
+  }
+  assert {
+    condition     = jsondecode(aws_scheduler_schedule.sweep[0].target[0].input) == { sweep = { regions = ["cn-hangzhou", "cn-beijing"] } }
+    error_message = "The schedule sends another event."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.sweep[0].schedule_expression == "rate(1 day)" && aws_scheduler_schedule.sweep[0].target[0].role_arn == aws_iam_role.sweep[0].arn
+    error_message = "The schedule is another one, or has another role."
+  }
+}
+
+run "records_are_locked_in_a_versioned_bucket" {
+  variables {
+    object_lock_days = 30
+  }
+  assert {
+    condition     = aws_s3_bucket.archive.object_lock_enabled && aws_s3_bucket_object_lock_configuration.archive[0].rule[0].default_retention[0].days == 30
+    error_message = "Records are not locked for 30 days."
+  }
+  assert {
+    condition     = aws_s3_bucket_versioning.archive.versioning_configuration[0].status == "Enabled"
+    error_message = "The bucket keeps no versions, and S3 locks nothing."
+  }
+}
+
+run "alarms_go_to_the_topic" {
+  variables {
+    alarm_topic_arn = "arn:aws:sns:us-east-1:123456789012:alarms"
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.archiver : one(alarm.alarm_actions) == var.alarm_topic_arn])
+    error_message = "An alarm goes nowhere."
+  }
+}
+
+run "concurrency_is_reserved" {
+  variables {
+    max_concurrency = 12
+  }
+  assert {
+    condition     = aws_lambda_function.archiver.reserved_concurrent_executions == 12
+    error_message = "Another concurrency is reserved."
+  }
+}
+
+# What is refused.
+
+run "a_role_without_a_provider_is_refused" {
+  command = plan
+  variables {
+    alibaba_oidc_provider_arn = null
+  }
+  expect_failures = [aws_lambda_function.archiver]
+}
+
+run "a_role_and_a_key_are_refused" {
+  command = plan
+  variables {
+    alibaba_access_key_id     = "LTAI"
+    alibaba_access_key_secret = "secret"
+  }
+  expect_failures = [aws_lambda_function.archiver]
+}
+
+run "a_key_without_its_secret_is_refused" {
+  command = plan
+  variables {
+    alibaba_role_arn          = null
+    alibaba_oidc_provider_arn = null
+    alibaba_access_key_id     = "LTAI"
+  }
+  expect_failures = [aws_lambda_function.archiver]
+}
+
+run "another_region_than_the_providers_is_refused" {
+  command = plan
+  variables {
+    region = "eu-west-1"
+  }
+  expect_failures = [data.aws_region.current]
+}
+
+run "a_name_that_is_too_long_for_the_bucket_is_refused" {
+  command = plan
+  variables {
+    name = "a23456789a123456789a123456789a1234567"
+  }
+  expect_failures = [var.name]
+}
+
+run "a_name_in_capitals_is_refused" {
+  command = plan
+  variables {
+    name = "Archiver"
+  }
+  expect_failures = [var.name]
+}
+
+run "an_architecture_that_lambda_has_not_is_refused" {
+  command = plan
+  variables {
+    architecture = "riscv64"
+  }
+  expect_failures = [var.architecture]
+}
+
+run "a_role_of_aws_is_refused" {
+  command = plan
+  variables {
+    alibaba_role_arn = "arn:aws:iam::123456789012:role/archiver"
+  }
+  expect_failures = [var.alibaba_role_arn]
+}
+
+run "a_role_as_provider_is_refused" {
+  command = plan
+  variables {
+    alibaba_oidc_provider_arn = "acs:ram::123456:role/archiver"
+  }
+  expect_failures = [var.alibaba_oidc_provider_arn]
+}
+
+run "an_empty_key_is_refused" {
+  command = plan
+  variables {
+    alibaba_access_key_id     = ""
+    alibaba_access_key_secret = ""
+  }
+  expect_failures = [var.alibaba_access_key_id, var.alibaba_access_key_secret]
+}
+
+run "a_short_token_is_refused" {
+  command = plan
+  variables {
+    webhook_token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+  expect_failures = [var.webhook_token]
+}
+
+run "tokens_with_a_space_between_them_are_refused" {
+  command = plan
+  variables {
+    webhook_token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+  expect_failures = [var.webhook_token]
+}
+
+run "regions_in_one_word_are_refused" {
+  command = plan
+  variables {
+    sweep_regions = ["cn-hangzhou,cn-beijing"]
+  }
+  expect_failures = [var.sweep_regions]
+}
+
+run "following_for_more_than_an_hour_is_refused" {
+  command = plan
+  variables {
+    follow_seconds = 3601
+  }
+  expect_failures = [var.follow_seconds]
+}
+
+run "following_for_half_a_second_is_refused" {
+  command = plan
+  variables {
+    follow_seconds = 0.5
+  }
+  expect_failures = [var.follow_seconds]
+}
+
+run "records_for_less_than_30_days_are_refused" {
+  command = plan
+  variables {
+    retention_days = 29
+  }
+  expect_failures = [var.retention_days]
+}
+
+run "a_lock_of_less_than_0_days_is_refused" {
+  command = plan
+  variables {
+    object_lock_days = -1
+  }
+  expect_failures = [var.object_lock_days]
+}
+
+run "days_that_cloudwatch_has_not_are_refused" {
+  command = plan
+  variables {
+    log_retention_days = 31
+  }
+  expect_failures = [var.log_retention_days]
+}
+
+run "a_concurrency_below_0_is_refused" {
+  command = plan
+  variables {
+    max_concurrency = -1
+  }
+  expect_failures = [var.max_concurrency]
 }

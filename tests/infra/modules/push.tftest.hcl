@@ -1,11 +1,174 @@
+# What infra/push creates and refuses. tests/infra/modules.py runs it with a provider of our own.
+
 variables {
   url   = "https://example.com/"
   token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 }
 
-run "creates_no_role_without_an_issuer" {
+run "two_rules_send_whole_events_with_the_token_as_a_header" {
   assert {
-    condition     = output.role_arn == null
-    error_message = "There is a role."
+    condition     = toset(keys(alicloud_event_bridge_rule.push)) == toset(["state-changes", "system-events"])
+    error_message = "The rules are others."
   }
+  assert {
+    condition = alltrue([
+      for rule in alicloud_event_bridge_rule.push :
+      one([for parameter in rule.targets[0].param_list : parameter.value if parameter.resource_key == "Token"]) == var.token
+    ])
+    error_message = "The token does not go with the events."
+  }
+  assert {
+    condition = alltrue([
+      for rule in alicloud_event_bridge_rule.push :
+      one([for parameter in rule.targets[0].param_list : parameter.form if parameter.resource_key == "Body"]) == "ORIGINAL"
+    ])
+    error_message = "Events lose their envelope."
+  }
+}
+
+run "by_default_there_is_no_role_and_no_dead_letter_queue" {
+  assert {
+    condition     = output.role_arn == null && output.oidc_provider_arn == null
+    error_message = "There is a role for a receiver that is not on AWS."
+  }
+  assert {
+    condition     = alltrue([for rule in alicloud_event_bridge_rule.push : length(rule.targets[0].dead_letter_queue) == 0])
+    error_message = "Events go to a queue that nobody named."
+  }
+}
+
+run "only_the_functions_role_on_aws_may_assume_the_role" {
+  variables {
+    aws_issuer_url          = "https://issuer.example.com"
+    aws_issuer_fingerprints = ["0000000000000000000000000000000000000000"]
+    aws_role_arn            = "arn:aws:iam::123456789012:role/archiver"
+  }
+  assert {
+    condition = one(jsondecode(alicloud_ram_role.aws[0].assume_role_policy_document).Statement).Condition == {
+      StringEquals = {
+        "oidc:iss" = "https://issuer.example.com"
+        "oidc:aud" = "sts.aliyuncs.com"
+        "oidc:sub" = "arn:aws:iam::123456789012:role/archiver"
+      }
+    }
+    error_message = "Others may assume the role."
+  }
+  assert {
+    condition     = output.role_arn == "acs:ram::1234567890123456:role/ecs-console-archiver-aws"
+    error_message = "The role is another one."
+  }
+  assert {
+    condition     = output.oidc_provider_arn == "acs:ram::1234567890123456:oidc-provider/ecs-console-archiver"
+    error_message = "The provider is another one."
+  }
+}
+
+run "events_that_cannot_be_sent_go_to_the_queue" {
+  variables {
+    dead_letter_queue_arn = "acs:mns:cn-hangzhou:123456:/queues/failed"
+  }
+  assert {
+    condition     = alltrue([for rule in alicloud_event_bridge_rule.push : rule.targets[0].dead_letter_queue[0].arn == var.dead_letter_queue_arn])
+    error_message = "Events that cannot be sent are lost."
+  }
+}
+
+# What is refused.
+
+run "another_region_than_the_providers_is_refused" {
+  command = plan
+  variables {
+    region = "cn-beijing"
+  }
+  expect_failures = [data.alicloud_regions.current]
+}
+
+run "an_issuer_without_a_fingerprint_is_refused" {
+  command = plan
+  variables {
+    aws_issuer_url = "https://issuer.example.com"
+    aws_role_arn   = "arn:aws:iam::123456789012:role/archiver"
+  }
+  expect_failures = [alicloud_ims_oidc_provider.aws]
+}
+
+run "an_issuer_without_a_role_is_refused" {
+  command = plan
+  variables {
+    aws_issuer_url          = "https://issuer.example.com"
+    aws_issuer_fingerprints = ["0000000000000000000000000000000000000000"]
+  }
+  expect_failures = [alicloud_ims_oidc_provider.aws]
+}
+
+run "a_name_of_two_characters_is_refused" {
+  command = plan
+  variables {
+    name = "ab"
+  }
+  expect_failures = [var.name]
+}
+
+run "an_address_without_tls_is_refused" {
+  command = plan
+  variables {
+    url = "http://example.com/"
+  }
+  expect_failures = [var.url]
+}
+
+run "an_address_with_a_user_and_no_host_is_refused" {
+  command = plan
+  variables {
+    url = "https://@"
+  }
+  expect_failures = [var.url]
+}
+
+run "two_tokens_are_refused" {
+  command = plan
+  variables {
+    token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+  expect_failures = [var.token]
+}
+
+run "a_queue_of_aws_is_refused" {
+  command = plan
+  variables {
+    dead_letter_queue_arn = "arn:aws:sqs:us-east-1:123456789012:failed"
+  }
+  expect_failures = [var.dead_letter_queue_arn]
+}
+
+run "an_issuer_without_tls_is_refused" {
+  command = plan
+  variables {
+    aws_issuer_url = "http://issuer.example.com"
+  }
+  expect_failures = [var.aws_issuer_url]
+}
+
+run "a_sha256_fingerprint_is_refused" {
+  command = plan
+  variables {
+    aws_issuer_fingerprints = ["0000000000000000000000000000000000000000000000000000000000000000"]
+  }
+  expect_failures = [var.aws_issuer_fingerprints]
+}
+
+run "six_fingerprints_are_refused" {
+  command = plan
+  variables {
+    aws_issuer_fingerprints = [for digit in range(6) : format("%040d", digit)]
+  }
+  expect_failures = [var.aws_issuer_fingerprints]
+}
+
+run "a_role_of_alibaba_cloud_is_refused" {
+  command = plan
+  variables {
+    aws_role_arn = "acs:ram::123456:role/archiver"
+  }
+  expect_failures = [var.aws_role_arn]
 }
