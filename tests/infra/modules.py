@@ -209,6 +209,16 @@ class Workspace:
     def apply(self):
         self.run("apply", "-no-color", "-input=false", "plan")
 
+    def resources(self):
+        """Address → attributes of what was applied."""
+        state = json.loads((self.folder / "terraform.tfstate").read_text())
+        return {
+            f"{resource['type']}.{resource['name']}" + (f"[{json.dumps(one['index_key'])}]" if "index_key" in one else ""):
+                one["attributes"]
+            for resource in state["resources"] if resource["mode"] == "managed"
+            for one in resource["instances"]
+        }
+
     def expect_no_changes(self):
         done = self.run("plan", "-no-color", "-input=false", "-detailed-exitcode", accepts=(0, 2))
         if done.returncode == 2:
@@ -256,7 +266,7 @@ def lost(plan, before, after):
             yield f"{address} would be replaced, because of {', '.join(sorted(changed))}"
 
 
-def check_module(tools, name, plans):
+def check_module(tools, name, applied):
     folder = INFRA / name
     workspace = Workspace(tools, folder.glob("*.tf"), name)
     declared = variables_of(folder)
@@ -277,11 +287,12 @@ def check_module(tools, name, plans):
         try:
             workspace.write_variables(values)
             plan = workspace.plan()
-            (plans / f"{name}-{count}.json").write_text(json.dumps({"variables": values, "plan": plan}))
             for problem in lost(plan, before, values) if before else ():
                 raise Failed(problem)
             workspace.apply()
             workspace.expect_no_changes()
+            known = {"variables": values, "resources": workspace.resources()}
+            (applied / f"{name}-{count}.json").write_text(json.dumps(known))
         except Failed as failed:
             raise Failed(f"with {values}: {failed}")
         changes += sum(change["change"]["actions"] != ["no-op"] for change in plan["resource_changes"])
@@ -413,9 +424,9 @@ def main():
     if terraform is None:
         sys.exit(MISSING)
     cache = pathlib.Path(cache)
-    plans = cache / "plans"
-    shutil.rmtree(plans, ignore_errors=True)
-    plans.mkdir(parents=True)
+    applied = cache / "applied"
+    shutil.rmtree(applied, ignore_errors=True)
+    applied.mkdir(parents=True)
     found = schema_file(aws_package, alicloud_package, cache)
     problems, lines = [], []
     with tempfile.TemporaryDirectory(prefix="t") as folder, \
@@ -423,7 +434,7 @@ def main():
         tools = Tools(pathlib.Path(folder), terraform, found)
         tasks = {}
         for name in CHOICES:
-            tasks[workers.submit(check_module, tools, name, plans)] = f"infra/{name}"
+            tasks[workers.submit(check_module, tools, name, applied)] = f"infra/{name}"
         for name in CHOICES:
             tasks[workers.submit(check_tests, tools, name)] = f"tests/infra/modules/{name}.tftest.hcl"
             for index in range(len(REFUSED[name])):
