@@ -106,6 +106,8 @@ test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda an
 	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
 
 INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(AWS) $(POLICY) $(NODE) $(ALIBABA)
+# What Terraform applied, for the tests of permissions.
+APPLIED := $(TARGET)/infra
 TERRAFORM_FOLDERS := infra/aws infra/alibaba infra/push
 UNITS := $(notdir $(wildcard infra/webhook/*.service infra/webhook/*.timer))
 
@@ -118,9 +120,11 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workf
 	for folder in $(TERRAFORM_FOLDERS); do \
 		$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory $$folder; done
 	$(PROVIDER)/bin/python tests/infra/modules.py $(AWS)/*.tgz \
-		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud $(PROVIDER)
-	$(POLICY)/bin/python tests/infra/aws_permissions.py $(NODE)/node_modules $(PROVIDER)/applied \
+		$(TERRAFORM)/lib/python3*/site-packages/pulumi_alicloud $(PROVIDER) $(APPLIED)
+	$(POLICY)/bin/python tests/infra/aws_permissions.py $(NODE)/node_modules $(APPLIED) \
 		infra/aws/template.yaml infra/aws/README.md
+	$(POLICY)/bin/python tests/infra/ram_permissions.py $(APPLIED) infra/alibaba/ros.yaml \
+		infra/alibaba/README.md infra/aws/README.md
 	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml
 	$(ALIBABA)/bin/python tests/infra/serverless_devs.py \
 		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 infra/alibaba/s.yaml

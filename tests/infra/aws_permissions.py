@@ -369,7 +369,8 @@ def check_mistakes(file, rows, document, modules):
 
 def main():
     modules, applied, template, page = sys.argv[1:]
-    rows, document = pages.permissions(page), templates.load(template)
+    rows = [row for row in pages.permissions(page) if not row[0].endswith(", on Alibaba Cloud")]
+    document = templates.load(template)
     for who, *_ in rows:
         if who not in {*ROLES, *POLICIES, *SERVICES, ANYONE}:
             sys.exit(f"{page}: nobody is called {who!r} in tests/infra/aws_permissions.py")

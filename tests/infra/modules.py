@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs Terraform itself on the modules, with providers of our own in place of the clouds'.
 
-usage: modules.py AWS_PACKAGE ALICLOUD_PACKAGE CACHE
+usage: modules.py AWS_PACKAGE ALICLOUD_PACKAGE CACHE APPLIED
 
 Each module is initialized and validated, then planned, applied, planned again and destroyed with
 combinations of its variables, and its tests in tests/infra/modules run (`terraform test`). The
@@ -419,12 +419,11 @@ def schema_file(aws_package, alicloud_package, cache):
 
 
 def main():
-    aws_package, alicloud_package, cache = sys.argv[1:]
+    aws_package, alicloud_package, cache, applied = sys.argv[1:]
     terraform = shutil.which("terraform")
     if terraform is None:
         sys.exit(MISSING)
-    cache = pathlib.Path(cache)
-    applied = cache / "applied"
+    cache, applied = pathlib.Path(cache), pathlib.Path(applied)
     shutil.rmtree(applied, ignore_errors=True)
     applied.mkdir(parents=True)
     found = schema_file(aws_package, alicloud_package, cache)

@@ -15,7 +15,7 @@ import sys
 import tarfile
 
 import patterns
-import yaml
+import templates
 
 PSEUDO = {"ALIYUN::" + name for name in (
     "AccountId", "NoValue", "Region", "ResourceGroupId", "StackId", "StackName", "TenantId"
@@ -275,23 +275,9 @@ class Template:
             self.say(where, f"has a check that this script does not know: {kind}")
 
 
-def short_form(loader, suffix, node):
-    """`!Sub` and its kind, as the function they stand for."""
-    value = {
-        yaml.ScalarNode: loader.construct_scalar,
-        yaml.SequenceNode: lambda node: loader.construct_sequence(node, deep=True),
-        yaml.MappingNode: lambda node: loader.construct_mapping(node, deep=True),
-    }[type(node)](node)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {"Ref" if suffix == "Ref" else f"Fn::{suffix}": value}
-
-
 def main():
     site_packages, file = sys.argv[1:]
-    yaml.SafeLoader.add_multi_constructor("!", short_form)
-    with open(file) as text:
-        document = yaml.safe_load(text)
+    document = templates.load(file)
     kit = Kit(site_packages)
     if not kit.resources:
         sys.exit(f"{site_packages} has no package ros-cdk-*")

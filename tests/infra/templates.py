@@ -75,7 +75,8 @@ class Resolver:
         return self.value(yes if self.condition(name) else no)
 
     def not_(self, parts):
-        return not self.value(parts[0])
+        # CloudFormation's takes a list of one, ROS's the condition itself.
+        return not self.value(parts[0] if isinstance(parts, list) else parts)
 
     def and_(self, parts):
         return all(map(self.value, parts))

@@ -1,0 +1,339 @@
+#!/usr/bin/env python3
+"""Holds the policies on Alibaba Cloud to the tables of permissions on the pages.
+
+usage: ram_permissions.py APPLIED ROS_TEMPLATE PAGE AWS_PAGE
+
+PAGE is that of infra/alibaba, with the commands for Serverless Devs. AWS_PAGE is that of infra/aws, whose
+function has a role on Alibaba Cloud by infra/push. The tables are used as aws_permissions.py does: what is
+in them must be allowed, and everything else denied, by the policies that modules.py applied (APPLIED).
+ros.yaml, resolved for the same parameters, and the page's commands must give the same statements.
+"""
+
+import copy
+import json
+import pathlib
+import re
+import sys
+
+import pages
+import ram
+import templates
+
+ACCOUNT, REGION = "1234567890123456", "cn-hangzhou"
+TLS = {"acs:SecureTransport": "true"}
+PLAIN = {"acs:SecureTransport": "false"}
+ON_ALIBABA = ", on Alibaba Cloud"
+# Who, in a table → the address of the role or of the policy that they have.
+MODULES = {
+    "alibaba": {"the function": "alicloud_ram_role.archiver", "readers": "alicloud_ram_policy.reader",
+                "who replays failed events": "alicloud_ram_policy.redrive"},
+    "push": {f"the function{ON_ALIBABA}": "alicloud_ram_role.aws[0]"},
+}
+TRUSTED = {
+    "Function Compute": ("Service", "fc.aliyuncs.com"),
+    f"AWS{ON_ALIBABA}": ("Federated", f"acs:ram::{ACCOUNT}:oidc-provider/{{name}}"),
+}
+# Module → ROS's name of a role or policy → Terraform's address.
+SAME = {
+    "ArchiverRole": "alicloud_ram_role.archiver",
+    "ReaderPolicy": "alicloud_ram_policy.reader",
+    "RedrivePolicy": "alicloud_ram_policy.redrive",
+}
+# A condition of the table → what goes with a request that is allowed, and what with those that are denied.
+CONTEXTS = {
+    "keys below `console/`": (
+        {"oss:Prefix": "console/i-1/"}, [{}, {"oss:Prefix": ""}, {"oss:Prefix": "other/"}, {"oss:Prefix": "console"}],
+    ),
+    "with a token of the function's role": (
+        {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "{aws_audience}", "oidc:sub": "{aws_role_arn}"},
+        [
+            {"oidc:iss": "https://other", "oidc:aud": "{aws_audience}", "oidc:sub": "{aws_role_arn}"},
+            {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "another", "oidc:sub": "{aws_role_arn}"},
+            {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "{aws_audience}", "oidc:sub": "{aws_role_arn}2"},
+            {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "{aws_audience}"},
+        ],
+    ),
+}
+# Asked besides the tables', because they would lose or change what must not be.
+DANGEROUS = """
+    oss:GetObject oss:PutObject oss:DeleteObject oss:DeleteObjectVersion oss:PutObjectAcl oss:ListObjects oss:DeleteBucket
+    oss:PutBucketPolicy oss:PutBucketLifecycle oss:PutBucketVersioning
+    ecs:StopInstance ecs:RebootInstance ecs:DeleteInstance ecs:RunCommand ecs:GetInstanceScreenshot
+    log:DeleteLogStore log:GetLogStoreLogs log:PostLogStoreLogs ram:CreateAccessKey ram:AttachPolicyToRole ram:PassRole
+    fc:InvokeFunction fc:UpdateFunction sts:AssumeRole mns:SendMessage mns:ReceiveMessage mns:DeleteMessage kms:Decrypt
+""".split()
+
+
+class Deployment:
+    def __init__(self, module, file):
+        known = json.loads(file.read_text())
+        self.module, self.variables, self.resources = module, known["variables"], known["resources"]
+        oss = f"acs:oss:oss-{REGION}:{ACCOUNT}"
+        name = self.variables.get("name", "ecs-console-archiver")
+        self.name = name
+        # The words of the table → resources of a request. Also what others have, which nothing may touch.
+        self.places = {
+            "instances": [f"acs:ecs:{REGION}:{ACCOUNT}:instance/i-1", f"acs:ecs:cn-beijing:{ACCOUNT}:instance/i-2"],
+            "instances of another account": [f"acs:ecs:{REGION}:6543210987654321:instance/i-1"],
+            "listings": ["*"],
+            "the function's role": [f"acs:ram::{ACCOUNT}:role/{name}{'-aws' if module == 'push' else ''}"],
+            "another role": [f"acs:ram::{ACCOUNT}:role/others"],
+            "a key": [f"acs:kms:{REGION}:{ACCOUNT}:key/others"],
+            "a function": [f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}"],
+            "another queue": [f"acs:mns:{REGION}:{ACCOUNT}:/queues/others/messages"],
+            "another bucket": [f"{oss}:others", f"{oss}:others/console/i-1/20260101T000000.log.gz"],
+            "another logstore": [f"acs:log:{REGION}:{ACCOUNT}:project/others/logstore/function"],
+        }
+        if module == "alibaba":
+            bucket = f"{oss}:{self.variables['bucket']}"
+            self.places |= {
+                "the archive": [bucket],
+                "objects below `console/`": [f"{bucket}/console/i-1/20260101T000000.log.gz"],
+                "objects below `console/failed/`": [f"{bucket}/console/failed/event.json"],
+                "other objects of the bucket": [f"{bucket}/other/object", f"{bucket}/console", f"{bucket}/console-2/object"],
+                "its own logstore": [f"acs:log:{REGION}:{ACCOUNT}:project/{name}-{ACCOUNT}/logstore/function"],
+                "the roles of other accounts": ["acs:ram::6543210987654321:role/archiver"],
+            }
+
+    def documents(self, address):
+        """The policies of a role by its attachments, or the policy itself."""
+        if not address.startswith("alicloud_ram_role."):
+            one = self.resources.get(address)
+            return [json.loads(one["policy_document"])] if one else []
+        role = self.resources.get(address)
+        names = {one["policy_name"] for kind, one in self.resources.items()
+                 if role and kind.startswith("alicloud_ram_role_policy_attachment.") and one["role_name"] == role["role_name"]}
+        return [json.loads(one["policy_document"]) for kind, one in self.resources.items()
+                if kind.startswith("alicloud_ram_policy.") and one["policy_name"] in names]
+
+    def trust(self):
+        address = next(address for address in MODULES[self.module].values() if "role." in address)
+        one = self.resources.get(address)
+        return [json.loads(one["assume_role_policy_document"])] if one else []
+
+    def bucket_policy(self):
+        one = next((one for address, one in self.resources.items() if address.startswith("alicloud_oss_bucket_policy.")), None)
+        return [json.loads(one["policy"])] if one else []
+
+    def is_set(self, variable):
+        return bool(self.variables.get(variable))
+
+    def filled(self, context):
+        defaults = {"aws_audience": "sts.aliyuncs.com", "aws_issuer_url": "", "aws_role_arn": ""}
+        return {key: value.format(**(defaults | self.variables)) for key, value in context.items()}
+
+    def decide(self, who, action, resource, context):
+        """Whether a request is allowed: by the asker's policies, the role's, and the bucket's."""
+        if who in TRUSTED:
+            kind, name = TRUSTED[who]
+            if resource not in self.places["the function's role"]:
+                return False
+            return ram.decision(self.trust(), (kind, name.format(name=self.name)), action, resource, context) is True
+        own = self.documents(MODULES[self.module][who]) if who != "an administrator" else [EVERYTHING]
+        policies = own + (self.bucket_policy() if ":oss:" in resource else [])
+        return ram.decision(policies, ("RAM", "asker"), action, resource, context) is True
+
+
+EVERYTHING = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+def service(name):
+    return name.split(":")[1] if name.startswith("acs:") else name.split(":")[0]
+
+
+def check(deployment, rows):
+    """What the policies decide otherwise than the table says, and how many requests were decided."""
+    problems, asked, allowed = [], 0, set()
+
+    def ask(who, action, resource, context, expected):
+        nonlocal asked
+        asked += 1
+        if deployment.decide(who, action, resource, context) != expected:
+            problems.append(f"{who}: {action} on {resource} with {context} is {'denied' if expected else 'allowed'}")
+
+    fine = dict(TLS)
+    for good, _ in CONTEXTS.values():
+        fine |= deployment.filled(good)
+    for who, action, place, conditions in rows:
+        good, bads, counts = dict(TLS), [], True
+        for phrase in conditions:
+            variable = re.fullmatch(r"with `(\w+)`", phrase)
+            if variable:
+                counts = counts and deployment.is_set(variable[1])
+                continue
+            own, others = CONTEXTS[phrase]
+            good |= deployment.filled(own)
+            bads += [TLS | deployment.filled(other) for other in others]
+        if not counts:
+            continue
+        allowed.add((who, action, place))
+        for resource in deployment.places[place]:
+            ask(who, action, resource, good, True)
+            for bad in bads:
+                ask(who, action, resource, bad, False)
+            if ":oss:" in resource:
+                ask(who, action, resource, good | PLAIN, False)
+    documents = [document for address in MODULES[deployment.module].values() for document in deployment.documents(address)]
+    named = {part[1] for document in documents for part in pages.statements(document)}
+    people = {*MODULES[deployment.module], *TRUSTED, *(who for who, *_ in rows)}
+    for who in sorted(people):
+        for action in sorted({*DANGEROUS, *named, *(action for _, action, _, _ in rows)}):
+            for place, resources in deployment.places.items():
+                for resource in resources:
+                    is_role = action == "sts:AssumeRole" and ":ram:" in resource
+                    is_possible = resource == "*" or is_role or service(action) == service(resource)
+                    # RAM has no narrower resource for a listing, so it may be of anything.
+                    if is_possible and not {(who, action, place), (who, action, "listings")} & allowed:
+                        ask(who, action, resource, fine, False)
+    if deployment.bucket_policy():
+        for action in (one for one in DANGEROUS if one.startswith("oss:")):
+            for place in ("the archive", "objects below `console/`", "other objects of the bucket"):
+                for resource in deployment.places[place]:
+                    ask("an administrator", action, resource, TLS, True)
+                    ask("an administrator", action, resource, PLAIN, False)
+    return problems, asked
+
+
+def uncovered(deployment):
+    attached = {one["policy_name"] for kind, one in deployment.resources.items() if "policy_attachment." in kind}
+    known = set(MODULES[deployment.module].values())
+    for address, one in deployment.resources.items():
+        if re.match(r"alicloud_ram_(role|policy|user|group)\.", address) and address not in known:
+            if one.get("policy_name") not in attached:
+                yield f"{address} is nobody in the table: add it to tests/infra/ram_permissions.py"
+
+
+def ros_statements(document, deployment):
+    """Address → statements of ROS's policies for the same parameters; of a role, of all its policies."""
+    pascal = {re.sub(r"(?:^|_)([a-z])", lambda found: found[1].upper(), name): value
+              for name, value in deployment.variables.items()}
+    given = {name: ",".join(value) if isinstance(value, list) else value
+             for name, value in pascal.items() if name in document["Parameters"]}
+    known = {"ALIYUN::TenantId": ACCOUNT, "ALIYUN::AccountId": ACCOUNT, "ALIYUN::Region": REGION}
+    resolver = templates.Resolver(document, known | given)
+    # An attribute of a resource is the property it was made with, and otherwise stands for itself.
+    for name, resource in document["Resources"].items():
+        for text in re.findall(rf"\b{name}\.(\w+)", str(document)) + re.findall(rf"\['{name}', '(\w+)'\]", str(document)):
+            try:
+                value = resolver.value(resource.get("Properties", {}).get(text, f"{name}.{text}"))
+            except KeyError:
+                value = f"{name}.{text}"
+            resolver.known[f"{name}.{text}"] = value
+    found = {}
+    for name, resource in document["Resources"].items():
+        if "Condition" in resource and not resolver.condition(resource["Condition"]):
+            continue
+        if resource["Type"] == "ALIYUN::RAM::Role":
+            trust = resolver.value(resource["Properties"]["AssumeRolePolicyDocument"])
+            found[f"{SAME.get(name, name)} trusts"] = pages.statements(trust)
+        if resource["Type"] == "ALIYUN::RAM::ManagedPolicy":
+            properties = resolver.value(resource["Properties"])
+            is_functions = bool(properties.get("Roles"))
+            owner = SAME["ArchiverRole"] if is_functions else SAME.get(name, name)
+            found.setdefault(owner, set()).update(pages.statements(properties["PolicyDocument"]))
+        policy = resource.get("Properties", {}).get("Policy") if resource["Type"] == "ALIYUN::OSS::Bucket" else None
+        if policy:
+            found["the bucket"] = pages.statements(resolver.value(policy))
+    return found
+
+
+def module_statements(deployment):
+    found = {"the bucket": set().union(*map(pages.statements, deployment.bucket_policy()))}
+    for address in MODULES["alibaba"].values():
+        found[address] = set().union(*map(pages.statements, deployment.documents(address)))
+    found["alicloud_ram_role.archiver trusts"] = set().union(*map(pages.statements, deployment.trust()))
+    return {name: statements for name, statements in found.items() if statements}
+
+
+def command_policies(page):
+    """The policies that the page's commands for Serverless Devs create: of the function, and its trust."""
+    text = pathlib.Path(page).read_text()
+    [policy] = re.findall(r"CreatePolicy --PolicyName ecs-console-archiver --PolicyDocument '(.*?)'", text, re.S)
+    [trust] = re.findall(r"CreateRole --RoleName ecs-console-archiver --AssumeRolePolicyDocument '(.*?)'", text, re.S)
+    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT)) for one in (policy, trust)]
+
+
+def commands_differ(page, deployment):
+    """In what the page's commands give other statements than the module does with the same variables."""
+    policy, trust = command_policies(page)
+    policy = json.loads(json.dumps(policy).replace("BUCKET", deployment.variables["bucket"]))
+    # Serverless Devs makes up the names of its project and its logstore.
+    is_log = lambda part: part[1].startswith("log:")
+    ours = set().union(*map(pages.statements, deployment.documents(MODULES["alibaba"]["the function"])))
+    theirs = pages.statements(policy)
+    for one in sorted(map(str, {one for one in ours ^ theirs if not is_log(one)})):
+        yield f"{page}: in one only of main.tf and the commands for Serverless Devs: {one}"
+    if {one[1] for one in ours if is_log(one)} != {one[1] for one in theirs if is_log(one)}:
+        yield f"{page}: main.tf and the commands for Serverless Devs do not allow the same on logs"
+    if set().union(*map(pages.statements, deployment.trust())) != pages.statements(trust):
+        yield f"{page}: main.tf and the commands for Serverless Devs do not trust the same"
+
+
+# What is changed in the policies of a deployment of infra/alibaba, what with, and what must be said.
+MISTAKES = [
+    ("alicloud_ram_policy.archiver", "policy_document", '"oss:PutObject"', '["oss:PutObject","oss:DeleteObject"]',
+     "the function: oss:DeleteObject"),
+    ("alicloud_ram_policy.archiver", "policy_document", "/console/*", "/*", "the function: oss:PutObject"),
+    ("alicloud_ram_policy.archiver", "policy_document", ":instance/*", ":instance/i-1", "the function: ecs:GetInstanceConsoleOutput"),
+    ("alicloud_ram_policy.reader", "policy_document", "StringLike", "StringEquals", "readers: oss:ListObjects"),
+    ("alicloud_ram_policy.redrive", "policy_document", "/failed/*", "/*", "who replays failed events: oss:DeleteObject"),
+    ("alicloud_oss_bucket_policy.archive", "policy", '["false"]', '["true"]', "an administrator: oss:GetObject"),
+    ("alicloud_ram_role.archiver", "assume_role_policy_document", "fc.aliyuncs.com", "ecs.aliyuncs.com",
+     "Function Compute: sts:AssumeRole"),
+]
+
+
+def check_mistakes(deployment, rows):
+    for address, name, old, new, message in MISTAKES:
+        changed = copy.deepcopy(deployment)
+        keys = [key for key in changed.resources if re.sub(r"\[.*", "", key) == address]
+        if not keys or old not in changed.resources[keys[0]][name]:
+            yield f"{address} has no {old}"
+            continue
+        changed.resources[keys[0]][name] = changed.resources[keys[0]][name].replace(old, new)
+        if not any(problem.startswith(message) for problem in check(changed, rows)[0]):
+            yield f"{new} in place of {old} in {address} is not noticed"
+    for row, (who, action, _, conditions) in enumerate(rows):
+        counts = all(deployment.is_set(word) for word in re.findall(r"with `(\w+)`", "; ".join(conditions)))
+        if counts and not any(problem.startswith(f"{who}: {action}") for problem in check(deployment, rows[:row] + rows[row + 1 :])[0]):
+            yield f"without {who}: {action}, nothing is noticed"
+
+
+def main():
+    applied, template, page, aws_page = sys.argv[1:]
+    document, problems, lines = templates.load(template), [], []
+    tables = {"alibaba": (page, pages.permissions(page)),
+              "push": (aws_page, [row for row in pages.permissions(aws_page) if row[0].endswith(ON_ALIBABA)])}
+    for module, (source, rows) in tables.items():
+        asked, compared, mistaken = 0, 0, 0
+        files = sorted(pathlib.Path(applied).glob(f"{module}-*.json"))
+        if not rows or not files:
+            sys.exit(f"{source} has no permissions, or infra/{module} was not applied")
+        for file in files:
+            deployment = Deployment(module, file)
+            found, count = check(deployment, rows)
+            problems += [f"{source}: {problem}" for problem in found]
+            problems += uncovered(deployment)
+            asked += count
+            if module == "alibaba":
+                ours, theirs = module_statements(deployment), ros_statements(document, deployment)
+                for name in sorted(ours.keys() | theirs.keys()):
+                    for one in sorted(map(str, ours.get(name, set()) ^ theirs.get(name, set()))):
+                        problems.append(f"{name}: in one only of main.tf and ros.yaml: {one}")
+                    compared += len(ours.get(name, ()))
+        if module == "alibaba":
+            plain = [one for one in (Deployment(module, file) for file in files) if not one.is_set("account_role_arn")]
+            problems += commands_differ(page, plain[0])
+            problems += check_mistakes(plain[0], rows)
+            mistaken = len(MISTAKES)
+        lines.append(f"{source}: {len(rows)} permissions, {asked} requests in {len(files)} deployments of infra/{module} are "
+                     f"allowed and denied as it says" + (f"; {compared} statements are the same in main.tf and ros.yaml, and "
+                     f"in the page's commands; {mistaken} mistakes in policies are noticed" if compared else ""))
+    for problem in dict.fromkeys(problems):
+        print(problem, file=sys.stderr)
+    if problems:
+        sys.exit(1)
+    print("\n".join(lines))
+
+
+main()
