@@ -6,7 +6,8 @@ usage: sam_parameters.py TEMPLATE PAGE...
 The shell, make and the SAM CLI each take quotes and spaces in their own way. So each command of a
 page goes through all of them, and what arrives must be a value that the template allows. It runs in
 the SAM CLI's own environment, with its parser of parameters and its resolver of functions. Nothing
-is deployed.
+is deployed. The same way, values of every parameter that the template allows must arrive as they were given,
+and the template must refuse others, also combinations that its rules forbid.
 """
 
 import json
@@ -21,6 +22,8 @@ from samcli.lib.intrinsic_resolver.intrinsic_property_resolver import IntrinsicR
 from samcli.lib.intrinsic_resolver.intrinsics_symbol_table import IntrinsicsSymbolTable
 from samcli.yamlhelper import yaml_parse
 
+import templates
+
 # What a reader fills in.
 FILLED_IN = {
     "ALIBABA_ACCOUNT_ID": "123456789012",
@@ -29,6 +32,39 @@ FILLED_IN = {
     "TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:alarms",
 }
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TOKEN": "0" * 64}
+ROLE, PROVIDER = "acs:ram::123456:role/archiver", "acs:ram::{account}:oidc-provider/archiver"
+# Parameter → what it must take besides its default, and what it must refuse.
+VALUES = {
+    "AlibabaRoleArn": ([ROLE, ROLE.replace("123456", "{account}")], ["arn:aws:iam::123456789012:role/archiver"]),
+    "AlibabaOidcProviderArn": ([PROVIDER, PROVIDER.replace("{account}", "123456")], [ROLE]),
+    "AlibabaOidcAudience": (["another"], []),
+    "AlibabaAccessKeyId": (["LTAI"], []),
+    "AlibabaAccessKeySecret": (["s3cret/+=$HOME"], []),
+    "AlibabaRegionId": (["cn-beijing"], []),
+    "WebhookToken": (["a" * 32, "B-_9" * 32, f"{'a' * 32},{'b' * 32}"], ["a" * 31, "a" * 129, f"{'a' * 32}, {'b' * 32}"]),
+    "SweepRegions": (["cn-hangzhou", "cn-hangzhou,cn-beijing"], ["cn-hangzhou, cn-beijing", "cn-hangzhou,"]),
+    "FollowSeconds": (["0", "3600"], ["-1", "3601"]),
+    "RetentionDays": (["30"], ["29"]),
+    "ObjectLockDays": (["0", "30"], ["-1"]),
+    "DatabaseName": (["ecs_console_archive_2"], ["ecs-console-archive", "2"]),
+    "LogRetentionDays": (["7", "365"], ["31"]),
+    "AlarmTopicArn": (["arn:aws:sns:us-east-1:123456789012:alarms"], []),
+    "MaxConcurrency": (["0", "12"], ["-1"]),
+    "Architecture": (["x86_64", "arm64"], ["riscv64"]),
+}
+# Parameters that the rules forbid together, and what a rule says.
+ROLE_AND_KEY = "Give either AlibabaRoleArn or AlibabaAccessKeyId, and not both"
+FORBIDDEN = [
+    ({"AlibabaRoleArn": ROLE}, "Give AlibabaRoleArn and AlibabaOidcProviderArn together"),
+    ({"AlibabaAccessKeyId": "LTAI"}, "Give AlibabaAccessKeyId and AlibabaAccessKeySecret together"),
+    ({}, ROLE_AND_KEY),
+    ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "AlibabaAccessKeyId": "LTAI",
+      "AlibabaAccessKeySecret": "secret"}, ROLE_AND_KEY),
+]
+ALLOWED = [
+    {"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER},
+    {"AlibabaAccessKeyId": "LTAI", "AlibabaAccessKeySecret": "secret"},
+]
 # Prints its arguments instead of deploying.
 SAM = "sam() { printf '%s\\n' \"$@\"; }\n"
 
@@ -67,10 +103,54 @@ def problems_of(template, given):
         if parameter is None:
             yield f"{name} is no parameter"
             continue
-        if not re.fullmatch(parameter.get("AllowedPattern", "(?s).*"), value):
+        refused = not re.fullmatch(parameter.get("AllowedPattern", "(?s).*"), value)
+        refused |= value not in map(str, parameter.get("AllowedValues", [value]))
+        if parameter["Type"] == "Number":
+            if not re.fullmatch(r"-?\d+", value):
+                yield f"{name} arrives as {value!r}, which is no number"
+                continue
+            refused |= not parameter.get("MinValue", -1e9) <= int(value) <= parameter.get("MaxValue", 1e9)
+        if refused:
             yield f"{name} arrives as {value!r}, which the template does not allow"
-        if parameter["Type"] == "Number" and not value.isdigit():
-            yield f"{name} arrives as {value!r}, which is no number"
+
+
+def broken_rules(document, given):
+    """What the template's rules say of these parameters."""
+    resolver = templates.Resolver(document, given)
+    for rule in document["Rules"].values():
+        if "RuleCondition" in rule and not resolver.value(rule["RuleCondition"]):
+            continue
+        for one in rule["Assertions"]:
+            if not resolver.value(one["Assert"]):
+                yield one["AssertDescription"]
+
+
+def value_problems(template, document):
+    """Values of every parameter, through all who take quotes in their own way, and into the template."""
+    for name in sorted(template["Parameters"].keys() ^ VALUES.keys()):
+        yield f"{name} is in one only of the template's parameters and VALUES in tests/infra/sam_parameters.py"
+    for name in template["Parameters"].keys() & VALUES.keys():
+        default = str(template["Parameters"][name].get("Default", ""))
+        taken, refused = VALUES[name]
+        for value in [default, *taken] if default else taken:
+            # In single quotes for the recipe's shell. A dollar is two for make, each escaped for the outer shell.
+            quoted = value.replace("$", r"\$\$")
+            arrived = parameters(f"""make deploy PARAMETERS="{name}='{quoted}'" """)
+            if arrived != {name: value}:
+                yield f"{name}={value} arrives as {arrived}"
+            yield from problems_of(template, {name: value})
+        for value in refused:
+            if not list(problems_of(template, {name: value})):
+                yield f"{name}={value} is not refused"
+    for given, message in FORBIDDEN:
+        said = list(broken_rules(document, given))
+        if said != [message]:
+            yield f"with {given}, the rules say {said}"
+    for given in ALLOWED:
+        yield from (f"with {given}: {said}" for said in broken_rules(document, given))
+    untested = {one["AssertDescription"] for rule in document["Rules"].values() for one in rule["Assertions"]}
+    for message in untested - {message for _, message in FORBIDDEN}:
+        yield f"nothing leads to the rule {message!r}: add it to FORBIDDEN in tests/infra/sam_parameters.py"
 
 
 def sweep(template, regions):
@@ -97,11 +177,13 @@ def main():
             problems.append(f"{file}: SweepRegions={regions} sends {sent}")
     for name in {"WebhookToken", "SweepRegions", "AlarmTopicArn"} - named:
         problems.append(f"no page shows how to give {name}")
+    problems += value_problems(template, templates.load(file))
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
         sys.exit(1)
-    print(f"{count} commands give {len(named)} parameters that the template allows")
+    print(f"{count} commands give {len(named)} parameters that the template allows; values of all {len(VALUES)} "
+          f"parameters arrive as given, and {len(FORBIDDEN)} combinations are forbidden")
 
 
 main()
