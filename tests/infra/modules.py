@@ -237,19 +237,30 @@ class Tools:
             where = mirror / "registry.terraform.io" / source / version / self.platform()
             where.mkdir(parents=True)
             program = where / f"terraform-provider-{name}_v{version}"
-            program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{HERE}/provider/serve.py' {name} '{schemas}'\n")
+            # -I and -S: without what takes time to look for, and is not used.
+            program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -IS '{HERE}/provider/start.py' {name} '{folder}/p'\n")
             program.chmod(0o755)
+        command = [sys.executable, HERE / "provider" / "serve.py", folder / "p", schemas]
+        self.providers = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        if self.providers.stdout.readline() != "ready\n":
+            raise Failed("the providers do not start")
         configuration.write_text(f'provider_installation {{ filesystem_mirror {{ path = "{mirror}" }} }}\n')
         self.environment = REGIONS | {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "CHECKPOINT_DISABLE": "1",
-            "PROVIDER_SOCKETS": str(sockets),
             "TF_CLI_CONFIG_FILE": str(configuration),
             "TF_DISABLE_PLUGIN_TLS": "1",
             "TF_IN_AUTOMATION": "1",
             "TMPDIR": str(sockets),
         }
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.providers.terminate()
+        self.providers.wait()
 
     def platform(self):
         done = subprocess.run([self.terraform, "version", "-json"], capture_output=True, text=True, check=True,
@@ -429,8 +440,8 @@ def main():
     found = schema_file(aws_package, alicloud_package, cache)
     problems, lines = [], []
     with tempfile.TemporaryDirectory(prefix="t") as folder, \
+            Tools(pathlib.Path(folder), terraform, found) as tools, \
             concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
-        tools = Tools(pathlib.Path(folder), terraform, found)
         tasks = {}
         for name in CHOICES:
             tasks[workers.submit(check_module, tools, name, applied)] = f"infra/{name}"

@@ -1,9 +1,13 @@
 """A Terraform provider that knows a real provider's schema and no cloud.
 
-usage: serve.py PROVIDER SCHEMAS
+usage: serve.py SOCKET SCHEMAS
 
-PROVIDER is aws or alicloud, SCHEMAS the output of schemas.py. Terraform starts it and speaks its plug-in
-protocol with it, version 6, without TLS (TF_DISABLE_PLUGIN_TLS). It keeps nothing: creating a resource
+SCHEMAS is the output of schemas.py. Terraform starts a provider several times in each command, and
+importing gRPC takes longer than all else. So this process imports it once, and waits on SOCKET for
+start.py, which Terraform takes for the provider. It serves each as a process of its own, with the
+environment and the output of start.py, and until that ends.
+
+It speaks Terraform's plug-in protocol, version 6, without TLS (TF_DISABLE_PLUGIN_TLS). It keeps nothing: creating a resource
 works out what a cloud would have answered (cloud.py), reading one returns Terraform's own state. So a
 plan after an apply is empty, if the module itself always asks for the same.
 
@@ -15,6 +19,8 @@ plan, so a provider that strays from it fails the run.
 import json
 import os
 import pathlib
+import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -221,19 +227,49 @@ class Output(stdio_service.GRPCStdioServicer):
         return iter([])
 
 
-def main():
-    name, schemas = sys.argv[1:]
-    schemas = json.loads(pathlib.Path(schemas).read_text())[name]
+def serve(name, schemas):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     service.add_ProviderServicer_to_server(Provider(name, schemas), server)
     controller_service.add_GRPCControllerServicer_to_server(Controller(), server)
     stdio_service.add_GRPCStdioServicer_to_server(Output(), server)
-    socket = tempfile.mktemp(prefix="provider-", dir=os.environ.get("PROVIDER_SOCKETS"))
-    server.add_insecure_port(f"unix:{socket}")
+    address = tempfile.mktemp(prefix="provider-", dir=os.environ["TMPDIR"])
+    server.add_insecure_port(f"unix:{address}")
     server.start()
     # The handshake of plug-ins: its version, the protocol's, where it listens, and how it speaks.
-    print(f"1|6|unix|{socket}|grpc", flush=True)
+    print(f"1|6|unix|{address}|grpc", flush=True)
     server.wait_for_termination()
+
+
+def end_with(connection):
+    """Ends this process with start.py, which Terraform may kill."""
+    connection.recv(1)
+    os._exit(0)
+
+
+def main():
+    address, schemas = sys.argv[1:]
+    schemas = json.loads(pathlib.Path(schemas).read_text())
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen(64)
+    print("ready", flush=True)
+    while True:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            break
+        connection.close()
+    listener.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    message, streams, _, _ = socket.recv_fds(connection, 1 << 20, 2)
+    name, environment = json.loads(message)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, stream in enumerate(streams, 1):
+        os.dup2(stream, number)
+        os.close(stream)
+    threading.Thread(target=end_with, args=[connection], daemon=True).start()
+    serve(name, schemas[name])
 
 
 main()
