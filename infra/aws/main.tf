@@ -281,7 +281,9 @@ resource "aws_lambda_function" "archiver" {
   architectures    = [var.architecture]
   memory_size      = 256
   timeout          = 60
-  # None by default, because new accounts have none to reserve. For AWS Lambda, -1 means no limit.
+  # None by default, because new accounts have none to reserve. For AWS Lambda, -1 means no limit. What is
+  # reserved must be at least what the queues below take together. Otherwise AWS Lambda throttles what it
+  # has received, and five such attempts end in the queue of failed events.
   reserved_concurrent_executions = var.max_concurrency > 0 ? var.max_concurrency : -1
 
   logging_config {
@@ -328,6 +330,14 @@ resource "aws_lambda_function" "archiver" {
 
   # The first invocation may come as soon as the function exists.
   depends_on = [aws_iam_role_policy.archiver]
+}
+
+# The function sends itself follow messages and the rest of a sweep. By default, AWS Lambda ends such a
+# chain after about 16 invocations. The program ends each chain itself: an event by FOLLOW_SECONDS and by
+# 60 requests, a sweep because each invocation must get further.
+resource "aws_lambda_function_recursion_config" "archiver" {
+  function_name  = aws_lambda_function.archiver.function_name
+  recursive_loop = "Allow"
 }
 
 resource "aws_lambda_function_event_invoke_config" "archiver" {
@@ -412,11 +422,18 @@ resource "aws_iam_role_policy" "sweep" {
   role  = aws_iam_role.sweep[0].name
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Effect   = "Allow"
-      Action   = "lambda:InvokeFunction"
-      Resource = aws_lambda_function.archiver.arn
-    }]
+    Statement = [
+      {
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = aws_lambda_function.archiver.arn
+      },
+      {
+        Effect   = "Allow"
+        Action   = "sqs:SendMessage"
+        Resource = aws_sqs_queue.failed_events.arn
+      },
+    ]
   })
 }
 
@@ -436,13 +453,45 @@ resource "aws_scheduler_schedule" "sweep" {
     arn      = aws_lambda_function.archiver.arn
     role_arn = aws_iam_role.sweep[0].arn
     input    = jsonencode({ sweep = { regions = var.sweep_regions } })
+
+    # Otherwise nobody is told of a sweep that could not be started.
+    dead_letter_config {
+      arn = aws_sqs_queue.failed_events.arn
+    }
   }
 
   # The first sweep may come as soon as the schedule exists.
   depends_on = [aws_iam_role_policy.sweep]
 }
 
+# CloudWatch's alarms may publish to a topic of their own account by its default policy.
+resource "aws_sns_topic" "alarms" {
+  #checkov:skip=CKV_AWS_26: CloudWatch cannot use the key of SNS, and alarms name the function and no console
+  count        = var.alarm_topic_arn == null ? 1 : 0
+  name         = "${var.name}-alarms"
+  display_name = "ECS console archiver"
+}
+
+resource "aws_sns_topic_subscription" "alarms" {
+  count     = var.alarm_email != null ? 1 : 0
+  topic_arn = local.alarm_topic_arn
+  protocol  = "email"
+  endpoint  = var.alarm_email
+
+  lifecycle {
+    precondition {
+      condition     = var.alarm_topic_arn == null
+      error_message = "Give either alarm_email or alarm_topic_arn. Subscribe the address to your topic yourself."
+    }
+  }
+}
+
 locals {
+  alarm_topic_arn = var.alarm_topic_arn != null ? var.alarm_topic_arn : one(aws_sns_topic.alarms[*].arn)
+
+  # Of every metric below, its vendor's page names the statistic: Sum for counts of AWS Lambda, Maximum for
+  # ages and for messages in a queue. A metric of which nothing happened has no data, which is good.
+  # NumberOfMessagesSent would not count what SQS itself moves to a dead-letter queue.
   alarms = {
     failed-events = {
       description = "Events failed for good. Read the error in the log, fix its cause, then run console-archive redrive"
@@ -450,6 +499,7 @@ locals {
       metric      = "ApproximateNumberOfMessagesVisible"
       dimensions  = { QueueName = aws_sqs_queue.failed_events.name }
       statistic   = "Maximum"
+      period      = 300
       periods     = 1
       threshold   = 0
     }
@@ -459,27 +509,21 @@ locals {
       metric      = "ApproximateAgeOfOldestMessage"
       dimensions  = { QueueName = aws_sqs_queue.events.name }
       statistic   = "Maximum"
+      period      = 300
       periods     = 1
       threshold   = 600
     }
+    # The longest delay of a follow message is 900 s. The metric's page does not say whether an age has the
+    # delay in it, so the alarm allows for both.
     waiting-follows = {
       description = "Follow messages have waited for more than ten minutes. ECS may overwrite their consoles. Look for throttling and failing invocations"
       namespace   = "AWS/SQS"
       metric      = "ApproximateAgeOfOldestMessage"
       dimensions  = { QueueName = aws_sqs_queue.follow.name }
       statistic   = "Maximum"
+      period      = 300
       periods     = 1
-      threshold   = 600
-    }
-    # These do not count as errors of the function, because the invocation succeeds.
-    pushes = {
-      description = "EventBridge gets errors as answers to its events. The log says which errorType"
-      namespace   = "AWS/Lambda"
-      metric      = "Url5xxCount"
-      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
-      statistic   = "Sum"
-      periods     = 1
-      threshold   = 0
+      threshold   = 1500
     }
     errors = {
       description = "Invocations fail. The log says which errorType"
@@ -487,26 +531,152 @@ locals {
       metric      = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
       statistic   = "Sum"
+      period      = 300
       periods     = 3
       threshold   = 0
+    }
+    dropped-events = {
+      description = "AWS Lambda gave up sweeps or other asynchronous events. They are in the queue of failed events. The log says why they failed"
+      namespace   = "AWS/Lambda"
+      metric      = "AsyncEventsDropped"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 1
+      threshold   = 0
+    }
+    # Unit: milliseconds. The two attempts after a failure come within about three minutes.
+    late-events = {
+      description = "Sweeps or other asynchronous events wait for more than ten minutes. Look for throttling and failing invocations"
+      namespace   = "AWS/Lambda"
+      metric      = "AsyncEventAge"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Maximum"
+      period      = 300
+      periods     = 1
+      threshold   = 600000
+    }
+    lost-events = {
+      description = "A failed event could not be put into the queue of failed events, and is lost. Sweep its region. Check the queue's policy, its key, and sqs:SendMessage of the function's role"
+      namespace   = "AWS/Lambda"
+      metric      = "DestinationDeliveryFailures"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 1
+      threshold   = 0
+    }
+    recursion = {
+      description = "AWS Lambda ends following and sweeps as recursive loops. Deploy again, so that the function's RecursiveLoop is Allow"
+      namespace   = "AWS/Lambda"
+      metric      = "RecursiveInvocationsDropped"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 1
+      threshold   = 0
+    }
+  }
+
+  url_alarms = {
+    # These do not count as errors of the function, because the invocation succeeds.
+    pushes = {
+      description = "EventBridge gets errors as answers to its events. The log says which errorType"
+      namespace   = "AWS/Lambda"
+      metric      = "Url5xxCount"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 1
+      threshold   = 0
+    }
+    # A wrong token. EventBridge sends a refused event again for a day, so it is several requests an hour.
+    rejected-requests = {
+      description = "Requests to the function's URL get status 4xx. Look for unauthorized in the log, and compare the token in both rules. Without such a line, AWS Lambda refuses or throttles them itself"
+      namespace   = "AWS/Lambda"
+      metric      = "Url4xxCount"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      period      = 3600
+      periods     = 1
+      threshold   = var.rejected_requests_per_hour
     }
   }
 }
 
 resource "aws_cloudwatch_metric_alarm" "archiver" {
-  for_each            = { for name, alarm in local.alarms : name => alarm if name != "pushes" || local.has_webhook }
+  for_each            = merge(local.alarms, { for name, alarm in local.url_alarms : name => alarm if local.has_webhook })
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
   statistic           = each.value.statistic
-  period              = 300
+  period              = each.value.period
   evaluation_periods  = each.value.periods
   threshold           = each.value.threshold
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
-  alarm_actions       = compact([var.alarm_topic_arn])
+  alarm_actions       = [local.alarm_topic_arn]
+}
+
+locals {
+  url_metrics = local.has_webhook ? { requests = "UrlRequestCount", rejected = "Url4xxCount" } : {}
+  # Counts events that arrive, and neither sweeps nor follow messages, which would hide that no more come:
+  # messages that others send to the events queue, and requests that were not rejected.
+  heartbeat = concat(
+    [
+      {
+        id         = "sent"
+        namespace  = "AWS/SQS"
+        metric     = "NumberOfMessagesSent"
+        dimensions = { QueueName = aws_sqs_queue.events.name }
+      },
+    ],
+    [
+      for id, metric in local.url_metrics : {
+        id         = id
+        namespace  = "AWS/Lambda"
+        metric     = metric
+        dimensions = { FunctionName = aws_lambda_function.archiver.function_name }
+      }
+    ],
+  )
+}
+
+resource "aws_cloudwatch_metric_alarm" "heartbeat" {
+  count               = var.heartbeat_days > 0 ? 1 : 0
+  alarm_name          = "${var.name}-heartbeat"
+  alarm_description   = "No event has come for as many days as heartbeat_days says. Reboot an instance. If nothing comes, check the rules of Alibaba Cloud EventBridge"
+  evaluation_periods  = var.heartbeat_days
+  threshold           = 1
+  comparison_operator = "LessThanThreshold"
+  # Before the first event there is no data, and after the last one none may be left.
+  treat_missing_data = "breaching"
+  alarm_actions      = [local.alarm_topic_arn]
+
+  metric_query {
+    id          = "events"
+    expression  = local.has_webhook ? "FILL(sent, 0) + FILL(requests, 0) - FILL(rejected, 0)" : "FILL(sent, 0)"
+    label       = "Events"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = local.heartbeat
+
+    content {
+      id = metric_query.value.id
+
+      metric {
+        namespace   = metric_query.value.namespace
+        metric_name = metric_query.value.metric
+        dimensions  = metric_query.value.dimensions
+        period      = 86400
+        stat        = "Sum"
+      }
+    }
+  }
 }
 
 # Attach it to the role of the people who run console-archive.

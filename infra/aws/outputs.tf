@@ -28,6 +28,11 @@ output "failed_events_url" {
   value       = aws_sqs_queue.failed_events.url
 }
 
+output "alarm_topic_arn" {
+  description = "Topic that gets the alarms"
+  value       = local.alarm_topic_arn
+}
+
 output "reader_policy_arn" {
   description = "Policy for people who read the archive"
   value       = aws_iam_policy.reader.arn

@@ -158,19 +158,58 @@ variable "log_retention_days" {
   }
 }
 
-variable "alarm_topic_arn" {
-  description = "ARN of the SNS topic that gets the alarms. null means that nobody gets them"
+variable "alarm_email" {
+  description = "Address that gets the alarms. SNS first sends it a mail with a link that you must open"
   type        = string
   default     = null
+
+  validation {
+    condition     = var.alarm_email == null || can(regex("^[^@ ]+@[^@ ]+$", var.alarm_email))
+    error_message = "alarm_email must be an address such as operators@example.com."
+  }
 }
 
-variable "max_concurrency" {
-  description = "Most invocations at the same time, reserved from the account's limit. 0 reserves none"
+variable "alarm_topic_arn" {
+  description = "ARN of a topic of yours that gets the alarms, in place of alarm_email. null creates a topic"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]+:[^: ]+$", var.alarm_topic_arn))
+    error_message = "The ARN of a topic looks like arn:aws:sns:us-east-1:123456789012:NAME."
+  }
+}
+
+variable "heartbeat_days" {
+  description = "Days without any event after which an alarm goes off. 0 for no such alarm"
   type        = number
   default     = 0
 
   validation {
-    condition     = var.max_concurrency >= 0
-    error_message = "max_concurrency must be 0 or more."
+    # CloudWatch looks back over seven days at most.
+    condition     = var.heartbeat_days >= 0 && var.heartbeat_days <= 7 && floor(var.heartbeat_days) == var.heartbeat_days
+    error_message = "heartbeat_days must be a whole number from 0 to 7."
+  }
+}
+
+variable "rejected_requests_per_hour" {
+  description = "An alarm goes off if more requests than this get status 4xx in an hour. A reboot has three events"
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = var.rejected_requests_per_hour >= 0
+    error_message = "rejected_requests_per_hour must be 0 or more."
+  }
+}
+
+variable "max_concurrency" {
+  description = "Most invocations at the same time, reserved from the account's limit; 12 or more. 0 reserves none"
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.max_concurrency == 0 || (var.max_concurrency >= 12 && floor(var.max_concurrency) == var.max_concurrency)
+    error_message = "max_concurrency must be 0, or 12 or more, because the queues alone take ten at the same time."
   }
 }

@@ -57,7 +57,8 @@ CHOICES = {
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
         [{}, {"name": "a" * 36}, {"region": "us-east-1", "architecture": "arm64"}],
         [{"object_lock_days": 30}, {"retention_days": 30, "log_retention_days": 365}],
-        [{}, {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"}],
+        [{}, {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"}, {"alarm_email": "operators@example.com"}],
+        [{}, {"heartbeat_days": 7, "rejected_requests_per_hour": 0}],
         [{"follow_seconds": 0, "max_concurrency": 12}, {"alibaba_region_id": "cn-beijing"}],
     ],
     "alibaba": [
@@ -96,6 +97,8 @@ REFUSED = {
         (ROLE | KEY, "Give either alibaba_role_arn or alibaba_access_key_id, and not both."),
         (ROLE | {"region": "eu-west-1"},
          "The provider's region is us-east-1, and the variable region is another one. Set AWS_REGION."),
+        (ROLE | {"alarm_email": "operators@example.com", "alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"},
+         "Give either alarm_email or alarm_topic_arn. Subscribe the address to your topic yourself."),
     ],
     "alibaba": [
         ({"bucket": "archive", "region": "cn-beijing"},

@@ -29,7 +29,7 @@ FILLED_IN = {
     "ALIBABA_ACCOUNT_ID": "123456789012",
     "AWS_REGION_ID": "us-east-1",
     "OLD_TOKEN": "1" * 64,
-    "TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:alarms",
+    "YOU@EXAMPLE.COM": "operators@example.com",
 }
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TOKEN": "0" * 64}
 ROLE, PROVIDER = "acs:ram::123456:role/archiver", "acs:ram::{account}:oidc-provider/archiver"
@@ -48,8 +48,11 @@ VALUES = {
     "ObjectLockDays": (["0", "30"], ["-1"]),
     "DatabaseName": (["ecs_console_archive_2"], ["ecs-console-archive", "2"]),
     "LogRetentionDays": (["7", "365"], ["31"]),
-    "AlarmTopicArn": (["arn:aws:sns:us-east-1:123456789012:alarms"], []),
-    "MaxConcurrency": (["0", "12"], ["-1"]),
+    "AlarmTopicArn": (["arn:aws:sns:us-east-1:123456789012:alarms"], ["alarms"]),
+    "AlarmEmail": (["operators@example.com"], ["operators"]),
+    "HeartbeatDays": (["0", "7"], ["8"]),
+    "RejectedRequestsPerHour": (["0", "100"], ["-1"]),
+    "MaxConcurrency": (["0", "12", "1000"], ["-1", "1", "11", "012"]),
     "Architecture": (["x86_64", "arm64"], ["riscv64"]),
 }
 # Parameters that the rules forbid together, and what a rule says.
@@ -60,6 +63,9 @@ FORBIDDEN = [
     ({}, ROLE_AND_KEY),
     ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "AlibabaAccessKeyId": "LTAI",
       "AlibabaAccessKeySecret": "secret"}, ROLE_AND_KEY),
+    ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "AlarmEmail": "operators@example.com",
+      "AlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms"},
+     "Give either AlarmEmail or AlarmTopicArn. Subscribe the address to your topic yourself"),
 ]
 ALLOWED = [
     {"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER},
@@ -175,7 +181,7 @@ def main():
         sent = sweep(template, regions)
         if sent != json.dumps({"sweep": {"regions": regions.split(",")}}, separators=(",", ": ")):
             problems.append(f"{file}: SweepRegions={regions} sends {sent}")
-    for name in {"WebhookToken", "SweepRegions", "AlarmTopicArn"} - named:
+    for name in {"WebhookToken", "SweepRegions", "AlarmEmail"} - named:
         problems.append(f"no page shows how to give {name}")
     problems += value_problems(template, templates.load(file))
     for problem in problems:

@@ -351,13 +351,14 @@ fn section(page: &str, title: &str) -> String {
 }
 
 /// What Terraform calls a service, and how the row of its permissions begins.
-const DEPLOYED_TO: [(&str, &str); 14] = [
+const DEPLOYED_TO: [(&str, &str); 15] = [
     ("aws_cloudwatch", "| CloudWatch |"),
     ("aws_glue", "| Glue |"),
     ("aws_iam", "| IAM |"),
     ("aws_lambda", "| Lambda |"),
     ("aws_s3", "| S3 |"),
     ("aws_scheduler", "| Scheduler |"),
+    ("aws_sns", "| SNS |"),
     ("aws_sqs", "| SQS |"),
     ("alicloud_cms", "| CloudMonitor |"),
     ("alicloud_event", "| Alibaba Cloud EventBridge |"),

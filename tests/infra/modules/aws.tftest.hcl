@@ -28,10 +28,6 @@ run "by_default_there_is_no_url_no_sweep_and_no_lock" {
     condition     = !contains(keys(aws_cloudwatch_metric_alarm.archiver), "pushes")
     error_message = "There is an alarm of a URL that is not there."
   }
-  assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.archiver : length(alarm.alarm_actions) == 0])
-    error_message = "Somebody gets the alarms without a topic."
-  }
 }
 
 run "defaults_are_those_that_the_page_says" {
@@ -158,15 +154,94 @@ run "alarms_go_to_the_topic" {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.archiver : one(alarm.alarm_actions) == var.alarm_topic_arn])
     error_message = "An alarm goes nowhere."
   }
+  assert {
+    condition     = length(aws_sns_topic.alarms) == 0 && output.alarm_topic_arn == var.alarm_topic_arn
+    error_message = "There is a second topic."
+  }
 }
 
-run "concurrency_is_reserved" {
+run "lambda_lets_the_function_follow_for_an_hour" {
+  assert {
+    condition     = aws_lambda_function_recursion_config.archiver.recursive_loop == "Allow"
+    error_message = "Lambda would end a chain after 16 invocations."
+  }
+}
+
+run "without_a_topic_one_is_created_and_gets_every_alarm" {
+  assert {
+    condition     = length(aws_sns_topic.alarms) == 1 && length(aws_sns_topic_subscription.alarms) == 0
+    error_message = "There is no topic of its own, or somebody is subscribed to it."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.archiver : length(alarm.alarm_actions) == 1])
+    error_message = "An alarm tells nobody."
+  }
+}
+
+run "an_address_is_subscribed_to_it" {
+  variables {
+    alarm_email = "operators@example.com"
+  }
+  assert {
+    condition     = aws_sns_topic_subscription.alarms[0].endpoint == "operators@example.com"
+    error_message = "The address is not subscribed."
+  }
+}
+
+run "the_least_reserved_concurrency_is_accepted" {
   variables {
     max_concurrency = 12
   }
   assert {
-    condition     = aws_lambda_function.archiver.reserved_concurrent_executions == 12
-    error_message = "Another concurrency is reserved."
+    condition = aws_lambda_function.archiver.reserved_concurrent_executions >= sum([
+      for mapping in aws_lambda_event_source_mapping.queues : mapping.scaling_config[0].maximum_concurrency
+    ])
+    error_message = "The queues take more than is reserved."
+  }
+}
+
+run "alarms_on_the_url_need_a_url" {
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.archiver), "rejected-requests")
+    error_message = "There is an alarm without a URL."
+  }
+}
+
+run "a_wrong_token_raises_an_alarm" {
+  variables {
+    webhook_token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.archiver["rejected-requests"].metric_name == "Url4xxCount" &&
+      aws_cloudwatch_metric_alarm.archiver["rejected-requests"].statistic == "Sum"
+    )
+    error_message = "Nothing counts what is rejected."
+  }
+}
+
+run "there_is_no_heartbeat_by_default" {
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.heartbeat) == 0
+    error_message = "There is an alarm that a quiet account would raise."
+  }
+}
+
+run "a_heartbeat_counts_events_and_no_sweeps" {
+  variables {
+    heartbeat_days = 3
+    webhook_token  = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    sweep_regions  = ["cn-hangzhou"]
+  }
+  assert {
+    condition = toset(flatten([
+      for query in aws_cloudwatch_metric_alarm.heartbeat[0].metric_query : query.metric[*].metric_name
+    ])) == toset(["NumberOfMessagesSent", "UrlRequestCount", "Url4xxCount"])
+    error_message = "It counts other metrics."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.heartbeat[0].treat_missing_data == "breaching"
+    error_message = "Nothing at all would be good."
   }
 }
 
@@ -326,4 +401,53 @@ run "a_concurrency_below_0_is_refused" {
     max_concurrency = -1
   }
   expect_failures = [var.max_concurrency]
+}
+
+run "an_address_and_a_topic_are_refused" {
+  command = plan
+  variables {
+    alarm_email     = "operators@example.com"
+    alarm_topic_arn = "arn:aws:sns:us-east-1:123456789012:alarms"
+  }
+  expect_failures = [aws_sns_topic_subscription.alarms]
+}
+
+run "a_concurrency_that_is_too_small_for_the_queues_is_refused" {
+  command = plan
+  variables {
+    max_concurrency = 11
+  }
+  expect_failures = [var.max_concurrency]
+}
+
+run "more_days_than_cloudwatch_looks_back_are_refused" {
+  command = plan
+  variables {
+    heartbeat_days = 8
+  }
+  expect_failures = [var.heartbeat_days]
+}
+
+run "a_word_as_address_for_alarms_is_refused" {
+  command = plan
+  variables {
+    alarm_email = "operators"
+  }
+  expect_failures = [var.alarm_email]
+}
+
+run "a_queue_as_topic_for_alarms_is_refused" {
+  command = plan
+  variables {
+    alarm_topic_arn = "arn:aws:sqs:us-east-1:123456789012:alarms"
+  }
+  expect_failures = [var.alarm_topic_arn]
+}
+
+run "fewer_rejected_requests_than_none_are_refused" {
+  command = plan
+  variables {
+    rejected_requests_per_hour = -1
+  }
+  expect_failures = [var.rejected_requests_per_hour]
 }
