@@ -86,12 +86,16 @@ class Deployment:
         }
         if module == "alibaba":
             bucket = f"{oss}:{self.variables['bucket']}"
+            project = self.variables.get("existing_log_project") or f"{name}-{ACCOUNT}"
+            logstore = self.variables.get("existing_log_store") or "function"
             self.places |= {
                 "the archive": [bucket],
                 "objects below `console/`": [f"{bucket}/console/i-1/20260101T000000.log.gz"],
                 "objects below `console/failed/`": [f"{bucket}/console/failed/event.json"],
                 "other objects of the bucket": [f"{bucket}/other/object", f"{bucket}/console", f"{bucket}/console-2/object"],
-                "its own logstore": [f"acs:log:{REGION}:{ACCOUNT}:project/{name}-{ACCOUNT}/logstore/function"],
+                "its own logstore": [f"acs:log:{REGION}:{ACCOUNT}:project/{project}/logstore/{logstore}"],
+                "its own queue": [f"acs:mns:{REGION}:{ACCOUNT}:/queues/{name}-failed/messages"],
+                "its own key": [f"acs:kms:{REGION}:{ACCOUNT}:key/{self.variables.get('kms_key_id', 'none')}"],
                 "the roles of other accounts": ["acs:ram::6543210987654321:role/archiver"],
             }
 
@@ -171,7 +175,8 @@ def check(deployment, rows):
             ask(who, action, resource, good, True)
             for bad in bads:
                 ask(who, action, resource, bad, False)
-            if ":oss:" in resource:
+            # A bucket that was there before has its own policy.
+            if ":oss:" in resource and deployment.bucket_policy():
                 ask(who, action, resource, good | PLAIN, False)
     documents = [document for address in MODULES[deployment.module].values() for document in deployment.documents(address)]
     named = {part[1] for document in documents for part in pages.statements(document)}
@@ -254,13 +259,15 @@ def command_policies(page):
 
 
 def commands_differ(page, deployment):
-    """In what the page's commands give other statements than the module does with the same variables."""
+    """In what the page's commands give other statements than the function's policy has by default."""
     policy, trust = command_policies(page)
     policy = json.loads(json.dumps(policy).replace("BUCKET", deployment.variables["bucket"]))
     # Serverless Devs makes up the names of its project and its logstore.
     is_log = lambda part: part[1].startswith("log:")
-    ours = set().union(*map(pages.statements, deployment.documents(MODULES["alibaba"]["the function"])))
-    theirs = pages.statements(policy)
+    # The commands leave the region open, and have the default name.
+    own = deployment.resources["alicloud_ram_policy.archiver"]["policy_document"]
+    own = own.replace(f":{REGION}:", ":*:").replace(f"/{deployment.name}-", "/ecs-console-archiver-")
+    ours, theirs = pages.statements(json.loads(own)), pages.statements(policy)
     for one in sorted(map(str, {one for one in ours ^ theirs if not is_log(one)})):
         yield f"{page}: in one only of main.tf and the commands for Serverless Devs: {one}"
     if {one[1] for one in ours if is_log(one)} != {one[1] for one in theirs if is_log(one)}:
@@ -322,7 +329,8 @@ def main():
                         problems.append(f"{name}: in one only of main.tf and ros.yaml: {one}")
                     compared += len(ours.get(name, ()))
         if module == "alibaba":
-            plain = [one for one in (Deployment(module, file) for file in files) if not one.is_set("account_role_arn")]
+            plain = [one for one in (Deployment(module, file) for file in files)
+                     if one.bucket_policy() and not one.is_set("account_role_arn")]
             problems += commands_differ(page, plain[0])
             problems += check_mistakes(plain[0], rows)
             mistaken = len(MISTAKES)
