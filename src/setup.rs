@@ -5,14 +5,17 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::Archiver;
+use crate::capture::memory::Memory;
 use crate::capture::room::Room;
 use crate::clock::{Clock, WallClock};
-use crate::config::{Archive, Config, EcsConfig};
+use crate::config::{Archive, Config, EcsConfig, FollowQueue};
 use crate::credentials::CredentialsProvider;
 use crate::hosts::dispatch::Dispatcher;
 use crate::http::{HttpSetupError, client};
 use crate::intake::webhook::gate::Gate;
-use crate::queue::sqs::Queue;
+use crate::queue::Queue;
+use crate::queue::function_compute::SelfInvocation;
+use crate::queue::sqs::SqsQueue;
 use crate::source::ecs::EcsClient;
 use crate::store::ArchiveStore;
 use crate::store::bucket::BucketStore;
@@ -27,7 +30,15 @@ impl Config {
         let http = client(&self.http)?;
         let default_region = self.ecs.default_region.clone();
         let credentials = self.ecs.provider(http.clone());
-        let queue = |config| Queue::new(config, http.clone());
+        let queue = |config| -> Arc<dyn Queue> {
+            match config {
+                FollowQueue::Sqs(config) => Arc::new(SqsQueue::new(*config, http.clone())),
+                FollowQueue::FunctionCompute(config) => {
+                    let own = credentials.own_of_function();
+                    Arc::new(SelfInvocation::new(config, http.clone(), own))
+                }
+            }
+        };
         Ok(Dispatcher {
             triggers: self.triggers,
             failed_events: self.failed_events,
@@ -40,6 +51,7 @@ impl Config {
                 clock: WallClock::default(),
                 ending: CancellationToken::new(),
                 room: Room::default(),
+                memory: Memory::default(),
                 source: self.ecs.client_with(http.clone(), credentials),
                 default_region,
             },

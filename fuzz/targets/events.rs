@@ -4,7 +4,7 @@
 
 use ecs_console_archiver::archive::key::{MarkerKey, RecordKey};
 use ecs_console_archiver::archive::record::{FailedEvent, Marker, Record};
-use ecs_console_archiver::capture::follow::Follow;
+use ecs_console_archiver::capture::follow::{Follow, FollowMessage};
 use ecs_console_archiver::intake::delivery::{Delivery, Message};
 use ecs_console_archiver::intake::event::Request;
 use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
@@ -22,9 +22,9 @@ fuzz_target!(|payload: &[u8]| {
         for request in message.requests.iter().flatten() {
             match request {
                 Request::Instance(event) => check_event(event),
-                Request::Follow(follow) => {
-                    check_event(&follow.event);
-                    assert!(same_again(&json!({ "follow": follow }), request));
+                Request::Follow(message) => {
+                    check_event(&message.follow.event);
+                    assert!(same_again(&message.to_json().unwrap(), request));
                 }
                 Request::Sweep(sweep) => {
                     sweep.regions.iter().for_each(check_region);
@@ -86,8 +86,9 @@ fn check_event(event: &InstanceEvent) {
     assert!(read.is_some_and(|read| read.to_string() == key), "{key}");
     // What is followed comes back as it was sent.
     let follow = Follow::begin(event.clone(), now);
-    let request = Request::Follow(Box::new(follow.clone()));
-    assert!(same_again(&json!({ "follow": follow }), &request));
+    let message = FollowMessage::new(follow, now);
+    let json = message.to_json().unwrap();
+    assert!(same_again(&json, &Request::Follow(Box::new(message))));
 }
 
 /// Whether a message of this program reads back as what it was made from.

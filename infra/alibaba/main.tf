@@ -144,7 +144,7 @@ resource "alicloud_ram_role" "archiver" {
 
 resource "alicloud_ram_policy" "archiver" {
   policy_name = var.name
-  description = "Lets the function read consoles, store records and write its own log"
+  description = "Lets the function read consoles, store records, invoke itself and write its own log"
   policy_document = jsonencode({
     Version = "1"
     Statement = concat([
@@ -172,6 +172,16 @@ resource "alicloud_ram_policy" "archiver" {
         Effect   = "Allow"
         Action   = "log:PostLogStoreLogs"
         Resource = "acs:log:${local.region}:${local.account}:project/${alicloud_log_project.archiver.project_name}/logstore/${alicloud_log_store.archiver.logstore_name}"
+      },
+      {
+        # `acs:fc:…:…:functions/…/*`: the function invokes itself, at any of its versions. The name is written
+        # out, because the function needs the role before it exists.
+        Effect = "Allow"
+        Action = "fc:InvokeFunction"
+        Resource = [
+          "acs:fc:${local.region}:${local.account}:functions/${var.name}",
+          "acs:fc:${local.region}:${local.account}:functions/${var.name}/*",
+        ]
       },
       ], var.account_role_arn == "" ? [] : [
       {
@@ -240,8 +250,8 @@ resource "alicloud_fcv3_function" "archiver" {
   cpu           = 0.1
   memory_size   = 128
   disk_size     = 512
-  # The function waits for consoles to settle, and needs a minute more.
-  timeout              = var.follow_seconds + 60
+  # Each look at a console is an invocation of its own. A sweep goes on in the next one.
+  timeout              = 60
   instance_concurrency = 20
   internet_access      = true
   role                 = alicloud_ram_role.archiver.arn
@@ -270,6 +280,7 @@ resource "alicloud_fcv3_function" "archiver" {
       AWS_ENDPOINT_URL_S3     = "https://s3.oss-${local.region}-internal.aliyuncs.com"
       ALIBABA_CLOUD_REGION_ID = local.region
       FOLLOW_SECONDS          = tostring(var.follow_seconds)
+      FOLLOW_QUEUE_URL        = "fc://self"
     },
     var.account_role_arn == "" ? {} : {
       ALIBABA_CLOUD_ROLE_ARN = var.account_role_arn

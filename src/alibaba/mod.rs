@@ -1,5 +1,5 @@
-//! Signs calls of Alibaba Cloud's RPC-style APIs, in both signature schemes. This folder sends
-//! nothing.
+//! Signs calls of Alibaba Cloud's APIs: RPC-style ones in both signature schemes, ROA-style ones in the
+//! newer one. This folder sends nothing.
 
 pub mod request; // call and signature → address and headers (pure)
 pub mod signature; // canonical query → string to sign → signature (pure)

@@ -17,8 +17,10 @@ use crate::model::freshness::Freshness;
 use crate::model::outcome::StoredRecord;
 use crate::model::update_time::UpdateTime;
 
+mod message;
 mod plan;
 
+pub use message::FollowMessage;
 pub use plan::{CACHE_LAG, Plan, QUIET_TIME};
 
 /// Upper limit of polls for one event, whatever a message claims.

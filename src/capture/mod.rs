@@ -1,18 +1,22 @@
 //! The use case: one event in, one [`Outcome`] out. Start reading here.
 
 pub mod follow; // what ECS returned so far, and when to ask again (pure)
+pub mod memory; // what a process remembers from one invocation to the next
 pub mod room; // how much may be followed in memory
 pub mod sweep; // the same for every instance of whole regions
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::archive::key::RecordKey;
 use crate::archive::record::{Marker, Record, Verdict};
-use crate::capture::follow::{Absent, Change, Follow, Keeping, Kept, MESSAGE_VERSION};
+use crate::capture::follow::{Absent, Change, Follow, FollowMessage, Keeping, Kept, Plan};
+use crate::capture::memory::Memory;
 use crate::capture::room::{Place, Room};
 use crate::capture::sweep::NoProgress;
 use crate::clock::WallClock;
@@ -23,7 +27,7 @@ use crate::model::freshness::Freshness;
 use crate::model::ids::RegionId;
 use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
 use crate::model::update_time::UpdateTime;
-use crate::queue::sqs::{Queue, QueueError};
+use crate::queue::{Queue, QueueError};
 use crate::retry::{self, Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
@@ -44,6 +48,10 @@ const DEFER_PAUSE: Duration = Duration::from_secs(5);
 /// answers.
 const KEEP_RESERVE: Duration = Duration::from_secs(2);
 
+/// A message that comes earlier than this before it is due shows that the queue does not honour delays.
+/// Clocks of machines differ by less.
+const EARLY: Duration = Duration::from_secs(5);
+
 /// Captures consoles: it asks a source and writes to a store.
 #[derive(Debug, Clone)]
 pub struct Archiver<C, S> {
@@ -56,12 +64,14 @@ pub struct Archiver<C, S> {
     /// How long a console is followed after its event. Zero: store what ECS has now, and stop.
     pub follow_budget: Duration,
     /// Brings an event back later to follow it further. Without a queue the process itself waits.
-    pub follow_queue: Option<Queue>,
+    pub follow_queue: Option<Arc<dyn Queue>>,
     /// Cancelled when the process is about to end and cannot follow any longer. Each followed event
     /// then stores what it has, and ends.
     pub ending: CancellationToken,
     /// For consoles that are only in memory. One without a place there is stored at once.
     pub room: Room,
+    /// What this process has stored and served just before.
+    pub memory: Memory,
     /// The time of day. Following is timed by it.
     pub clock: WallClock,
 }
@@ -82,6 +92,8 @@ pub struct Following {
     /// The latest console, if it extends what is stored.
     held: Option<PendingConsole>,
     pause: Duration,
+    /// It is a message that came before this moment, at which it is due.
+    early: Option<(FollowMessage, Timestamp)>,
 }
 
 /// A console that is only in memory so far.
@@ -174,7 +186,9 @@ impl CaptureError {
             Self::Store(StoreError::Denied(_)) => ErrorType::ArchiveDenied,
             Self::Store(StoreError::Rejected(_)) => ErrorType::ArchiveRejected,
             Self::Store(_) => ErrorType::ArchiveUnavailable,
-            Self::Queue(QueueError::Refused(_)) => ErrorType::QueueRefused,
+            Self::Queue(QueueError::Refused(_) | QueueError::TooLarge { .. }) => {
+                ErrorType::QueueRefused
+            }
             Self::Queue(_) => ErrorType::QueueUnavailable,
             Self::NoProgress(_) | Self::TimeOver(_) => ErrorType::TimeoutTooShort,
             Self::Pack(_) => ErrorType::Internal,
@@ -197,21 +211,112 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         self.poll(follow, None, deadline).await
     }
 
-    /// Continues an event from a follow message, up to the next wait.
+    /// Continues an event from a follow message, up to the next wait. The message may come early: then
+    /// that wait is the first.
     ///
     /// # Errors
     /// [`CaptureError`] when the event must come again.
     pub async fn resume(
         &self,
-        mut follow: Follow,
+        mut message: FollowMessage,
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
-        for Kept { record, .. } in &mut follow.kept {
+        let Follow { event, kept, .. } = &mut message.follow;
+        for Kept { record, .. } in kept {
             // A message names records by their keys. This archive knows their addresses.
             record.url = self.store.url(&record.key);
-            record.instance_id = follow.event.instance_id.clone();
+            record.instance_id = event.instance_id.clone();
         }
-        self.poll(follow, None, deadline).await
+        let now = self.clock.now();
+        let Some(due_at) = message.early_until(now) else {
+            return self.resume_due(message, deadline).await;
+        };
+        let pause = until(due_at, now);
+        if pause > EARLY && self.memory.tells_early() {
+            let operation = (self.follow_queue.as_deref()).map_or("the queue", Queue::operation);
+            let seconds = pause.as_secs();
+            warn!(
+                "a follow message came {seconds} s before it is due: the delay that {operation} was \
+                 asked for was not honoured. Such messages wait within their invocations, which are \
+                 paid for meanwhile. This process says it once"
+            );
+        }
+        Ok(Progress::Following(Box::new(Following {
+            follow: message.follow.clone(),
+            held: None,
+            pause,
+            early: Some((message, due_at)),
+        })))
+    }
+
+    async fn resume_due(
+        &self,
+        message: FollowMessage,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
+        let name = message.name();
+        let poll = self.poll(message.follow, None, deadline);
+        self.once(&name, deadline, poll).await
+    }
+
+    /// Serves a message of the queue, unless this process has served a copy of it. Queues deliver at
+    /// least once, and every copy that is served sends a message of its own: copies of copies would
+    /// have no end. Copies that come to other processes are served; each event has a most of polls.
+    pub(crate) async fn once(
+        &self,
+        name: &str,
+        deadline: Deadline,
+        work: impl Future<Output = Result<Progress, CaptureError>>,
+    ) -> Result<Progress, CaptureError> {
+        let turn = self.memory.turn_of(name, self.clock.now());
+        // A copy that is being served may fail, so this one waits for its end.
+        let turn = tokio::time::timeout(deadline.remaining(), turn.lock()).await;
+        let mut is_served = turn.map_err(|_| CaptureError::TimeOver(deadline.whole()))?;
+        if *is_served {
+            return Ok(Progress::Done(Outcome::Ignored {
+                reason: "repeated",
+                message: "this message of the follow queue came twice, and the first was served"
+                    .to_owned(),
+            }));
+        }
+        let progress = work.await?;
+        // What this process still follows may fail, and then comes again.
+        *is_served = matches!(progress, Progress::Done(_));
+        Ok(progress)
+    }
+
+    /// Waits within the invocation until a message is due that came early, and serves it. If the
+    /// invocation ends before, sends the message again.
+    async fn wait_until_due(
+        &self,
+        message: FollowMessage,
+        due_at: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
+        let left = deadline.remaining().saturating_sub(POLL_RESERVE);
+        let due_in = until(due_at, self.clock.now());
+        let has_time = due_in <= left || self.follow_queue.is_none();
+        let wait = if has_time {
+            due_in.min(left)
+        } else {
+            deadline.with_reserve(KEEP_RESERVE).remaining()
+        };
+        let is_ending = tokio::select! {
+            () = tokio::time::sleep(wait) => false,
+            () = self.ending.cancelled() => true,
+        };
+        let queue = self.follow_queue.as_deref();
+        let Some(queue) = queue.filter(|_| is_ending || !has_time) else {
+            return self.resume_due(message, deadline).await;
+        };
+        let name = message.name();
+        let again = message.again();
+        let pause = until(due_at, self.clock.now());
+        let send = async {
+            send(queue, &json_of(&again)?, pause, deadline).await?;
+            Ok(Progress::Done(following_outcome(&again.follow, pause)))
+        };
+        self.once(&name, deadline, send).await
     }
 
     /// Stores the console output that ECS has now, and follows it as the cause requires.
@@ -243,16 +348,24 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 follow,
                 held,
                 pause,
+                early,
             } = *following;
-            let left = deadline.remaining().saturating_sub(POLL_RESERVE);
-            if left < pause / 4 {
-                return self.settle(follow, held, deadline).await;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause.min(left)) => {}
-                () = self.ending.cancelled() => return self.settle(follow, held, deadline).await,
-            }
-            match self.poll(follow, held, deadline).await? {
+            let progress = if let Some((message, due_at)) = early {
+                self.wait_until_due(message, due_at, deadline).await?
+            } else {
+                let left = deadline.remaining().saturating_sub(POLL_RESERVE);
+                if left < pause / 4 {
+                    return self.settle(follow, held, deadline).await;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pause.min(left)) => {}
+                    () = self.ending.cancelled() => {
+                        return self.settle(follow, held, deadline).await;
+                    }
+                }
+                self.poll(follow, held, deadline).await?
+            };
+            match progress {
                 Progress::Done(outcome) => return Ok(outcome),
                 Progress::Following(next) => following = next,
             }
@@ -286,12 +399,13 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         error: CaptureError,
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
-        let Some(queue) = &self.follow_queue else {
+        let Some(queue) = self.follow_queue.as_deref() else {
             return Err(error);
         };
         warn!(instance_id = %event.instance_id, "goes to the follow queue, for now: {error}");
         let follow = Follow::begin(event, self.clock.now());
-        send(queue, &message_of(&follow), DEFER_PAUSE, deadline).await?;
+        self.send_follow(queue, &follow, DEFER_PAUSE, deadline)
+            .await?;
         Ok(following_outcome(&follow, DEFER_PAUSE))
     }
 
@@ -354,15 +468,31 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let outcome = self.settle(follow, held, deadline).await?;
             return Ok(Progress::Done(outcome));
         };
-        if let Some(queue) = &self.follow_queue {
-            send(queue, &message_of(&follow), pause, deadline).await?;
+        if let Some(queue) = self.follow_queue.as_deref() {
+            self.send_follow(queue, &follow, pause, deadline).await?;
             return Ok(Progress::Done(following_outcome(&follow, pause)));
         }
         Ok(Progress::Following(Box::new(Following {
             follow,
             held,
             pause,
+            early: None,
         })))
+    }
+
+    /// Sends an event to the queue, to be followed further after this pause.
+    async fn send_follow(
+        &self,
+        queue: &dyn Queue,
+        follow: &Follow,
+        pause: Duration,
+        deadline: Deadline,
+    ) -> Result<(), CaptureError> {
+        let pause = pause.min(queue.greatest_delay());
+        let now = self.clock.now();
+        let due_at = now.checked_add(pause).unwrap_or(now);
+        let message = FollowMessage::new(follow.clone(), due_at);
+        Ok(send(queue, &json_of(&message)?, pause, deadline).await?)
     }
 
     /// Stores what is still in memory, and returns the outcome of the event.
@@ -435,8 +565,18 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
         let record = Record::new(event, region_id, &console, self.clock.now(), freshness)
             .map_err(CaptureError::Pack)?;
-        let store = Retrying::new(&self.store, deadline);
-        let put = store.put_if_absent(&key, &record.object).await?;
+        let now = self.clock.now();
+        // The events of one reboot find the same consoles. Who follows through a queue pays for each object
+        // put. A person who captures by hand may have removed the record, and a sweep asks once.
+        let remembers = self.follow_queue.is_some() && Plan::of(&event.cause).is_some();
+        let is_known = remembers && self.memory.has_stored(&key, now);
+        let put = if is_known {
+            PutOutcome::Exists
+        } else {
+            let store = Retrying::new(&self.store, deadline);
+            store.put_if_absent(&key, &record.object).await?
+        };
+        self.memory.note_stored(&key, now);
         let record = StoredRecord {
             instance_id: instance_id.clone(),
             url: self.store.url(&key),
@@ -505,20 +645,30 @@ fn owner(event: &InstanceEvent) -> Owner<'_> {
     }
 }
 
-/// The message that brings an event back to follow it further.
-fn message_of(follow: &Follow) -> Value {
-    json!({ "version": MESSAGE_VERSION, "follow": follow })
+fn json_of(message: &FollowMessage) -> Result<Value, CaptureError> {
+    let failed = |error: serde_json::Error| CaptureError::Pack(error.into());
+    message.to_json().map_err(failed)
 }
 
+/// Time from `now` until `due_at`. Zero if that is over.
+fn until(due_at: Timestamp, now: Timestamp) -> Duration {
+    due_at.duration_since(now).try_into().unwrap_or_default()
+}
+
+/// Sends a message to a later invocation.
 pub(crate) async fn send(
-    queue: &Queue,
+    queue: &dyn Queue,
     message: &Value,
     pause: Duration,
     deadline: Deadline,
 ) -> Result<(), QueueError> {
     let message = message.to_string();
+    let (bytes, greatest) = (message.len(), queue.greatest_body_bytes());
+    if bytes > greatest {
+        return Err(QueueError::TooLarge { bytes, greatest });
+    }
     let send = || queue.send(&message, pause);
-    retry(deadline, "SendMessage", send).await.map(drop)
+    retry(deadline, queue.operation(), send).await.map(drop)
 }
 
 fn following_outcome(follow: &Follow, pause: Duration) -> Outcome {

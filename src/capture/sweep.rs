@@ -332,7 +332,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
 
     async fn send_on(&self, sweep: Sweep, deadline: Deadline) -> Result<Outcome, CaptureError> {
         let event = json!({ "sweep": sweep });
-        if let Some(queue) = &self.follow_queue {
+        if let Some(queue) = self.follow_queue.as_deref() {
             send(queue, &event, Duration::ZERO, deadline).await?;
         }
         Ok(Outcome::Swept {

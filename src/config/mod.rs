@@ -5,14 +5,14 @@ mod authorities;
 mod host;
 mod keys;
 mod proxies;
+mod queue;
 
 pub use host::{FailedEvents, Host};
+pub use queue::FollowQueue;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use url::Url;
 
 use crate::alibaba::signature::SignatureVersion;
 use crate::credentials::Identity;
@@ -31,7 +31,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 69] = [
+pub const SETTINGS: [&str; 71] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -62,6 +62,7 @@ pub const SETTINGS: [&str; 69] = [
     "FC_CUSTOM_LISTEN_PORT",
     "FC_SERVER_PORT",
     "FC_ACCOUNT_ID",
+    "FC_REGION",
     "LISTEN_ADDR",
     "WEBHOOK_TOKEN",
     "WEBHOOK_URL",
@@ -71,6 +72,7 @@ pub const SETTINGS: [&str; 69] = [
     "TRIGGER_STATES",
     "FOLLOW_SECONDS",
     "FOLLOW_QUEUE_URL",
+    "FUNCTION_COMPUTE_ENDPOINT_URL",
     "ARCHIVE_PROFILE",
     "FAILED_EVENTS",
     "AWS_LAMBDA_RUNTIME_API",
@@ -155,7 +157,7 @@ pub struct Config {
     /// How long a console is followed after its event.
     pub follow_budget: Duration,
     /// The queue that brings events back so that they are followed further.
-    pub follow_queue: Option<QueueConfig>,
+    pub follow_queue: Option<FollowQueue>,
     /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
     /// Who may send HTTP requests.
@@ -171,8 +173,11 @@ pub struct Sections {
     pub archive: Option<Archive>,
     /// How to call ECS. `None` if its settings are invalid.
     pub ecs: Option<EcsConfig>,
-    /// The follow queue. `None` if it is not set, or if its settings are invalid.
+    /// The follow queue, unless the function invokes itself. `None` if it is not set, or if its settings
+    /// are invalid.
     pub follow_queue: Option<QueueConfig>,
+    /// The follow queue is the function itself, and this process is not the function.
+    pub function_invokes_itself: bool,
     /// Proxies and certificate authorities, as far as their settings are valid.
     pub http: HttpOptions,
     /// Every problem with any setting.
@@ -238,6 +243,11 @@ impl Environment {
         if let Some(value) = value {
             self.set.insert(name, value);
         }
+        self
+    }
+
+    fn without(mut self, name: &'static str) -> Self {
+        self.set.remove(name);
         self
     }
 
@@ -334,7 +344,7 @@ impl Config {
             None => Some(Duration::ZERO),
         };
         let follow_queue = match environment.get("FOLLOW_QUEUE_URL") {
-            Some(text) => follow_queue(text, environment, &mut problems).map(Some),
+            Some(text) => queue::follow_queue(text, environment, &mut problems).map(Some),
             None => Some(None),
         };
         let failed_events = failed_events(environment, &mut problems);
@@ -362,12 +372,26 @@ impl Config {
 impl Sections {
     /// Reads and checks all settings.
     pub fn from_environment(environment: &Environment) -> Self {
+        let function_invokes_itself = environment.get("FOLLOW_QUEUE_URL") == Some(queue::SELF)
+            && !environment.is_function_compute();
+        let without;
+        let environment = if function_invokes_itself {
+            // They are the function's settings, and good ones there.
+            without = environment.clone().without("FOLLOW_QUEUE_URL");
+            &without
+        } else {
+            environment
+        };
         // Reading all settings together reports the problems of each part.
         let problems = Config::from_environment(environment).map(drop);
         let mut named = Problems::default();
-        let queue = |url| follow_queue(url, environment, &mut named);
+        let sqs = |url| match queue::follow_queue(url, environment, &mut named)? {
+            FollowQueue::Sqs(config) => Some(*config),
+            FollowQueue::FunctionCompute(_) => None,
+        };
         Self {
-            follow_queue: environment.get("FOLLOW_QUEUE_URL").and_then(queue),
+            follow_queue: environment.get("FOLLOW_QUEUE_URL").and_then(sqs),
+            function_invokes_itself,
             archive: archive::archive(environment, &mut named),
             ecs: ecs(environment, &mut named),
             http: http_options(environment, &mut named).unwrap_or_default(),
@@ -406,7 +430,7 @@ impl QueueConfig {
     /// [`ConfigError`] names every invalid or missing setting.
     pub fn from_environment(url: &str, environment: &Environment) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        match sqs_queue("--queue-url", url, environment, &mut problems) {
+        match queue::sqs_queue("--queue-url", url, environment, &mut problems) {
             Some(queue) if problems.0.is_empty() => Ok(queue),
             _ => Err(ConfigError(problems.0)),
         }
@@ -470,71 +494,6 @@ fn follow_budget(text: &str) -> Result<Duration, String> {
             "{text:?} is not a number of seconds from 0 to {MAX_FOLLOW_SECONDS}"
         )),
     }
-}
-
-fn follow_queue(
-    text: &str,
-    environment: &Environment,
-    problems: &mut Problems,
-) -> Option<QueueConfig> {
-    let queue = sqs_queue("FOLLOW_QUEUE_URL", text, environment, problems);
-    if queue
-        .as_ref()
-        .map_or(text.ends_with(".fifo"), QueueConfig::is_fifo)
-    {
-        // SendMessage: "When you set FifoQueue, you can't set DelaySeconds per message."
-        let why = "it is a FIFO queue, which cannot delay single messages; use a standard queue, \
-                   whose name does not end with .fifo";
-        problems.note::<()>("FOLLOW_QUEUE_URL", Err(why));
-    }
-    // Sweeps use the queue even with `FOLLOW_SECONDS=0`. So the problem is only reported if it is
-    // not set at all.
-    if environment.get("FOLLOW_SECONDS").is_none() {
-        problems.note::<()>(
-            "FOLLOW_QUEUE_URL",
-            Err("FOLLOW_SECONDS is not set; set it to follow consoles, or to 0 if only sweeps use this queue"),
-        );
-    }
-    queue
-}
-
-/// Parses the address of an SQS queue. `name` is the setting or the option that it comes from.
-fn sqs_queue(
-    name: &str,
-    text: &str,
-    environment: &Environment,
-    problems: &mut Problems,
-) -> Option<QueueConfig> {
-    let usable = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.path().len() > 1
-            && url.username().is_empty()
-            && url.query().is_none()
-    };
-    let url = Url::parse(text).ok().filter(usable);
-    let why = "expected an SQS queue's address such as \
-               https://sqs.us-east-1.amazonaws.com/123456789012/follow";
-    let url = problems.note(name, url.ok_or(why));
-    let credentials = aws_credentials(environment, problems);
-    let url = url?;
-    // An SQS address contains its region. An endpoint of another form may not.
-    let in_host = url.host_str().and_then(|host| {
-        let labels: Vec<_> = host.split('.').collect();
-        match labels[..] {
-            ["sqs", region, "amazonaws", "com", ..] => Some(region.to_owned()),
-            _ => None,
-        }
-    });
-    let region = match in_host {
-        Some(region) => Some(region),
-        None => aws_region(environment, problems),
-    };
-    Some(QueueConfig {
-        url,
-        region: region?,
-        credentials: credentials?,
-    })
 }
 
 /// The source of AWS credentials: the environment. On the command line also a person's profiles.

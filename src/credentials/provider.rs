@@ -127,6 +127,12 @@ impl CredentialsProvider {
         Self::with(source, http.clone(), identity.clone(), handed.clone())
     }
 
+    /// A provider of the credentials of the function's own role, whichever role this one assumes with
+    /// them. The host's credentials that this provider is given are given to that one, too.
+    pub fn own_of_function(&self) -> Self {
+        self.beside(self.source().own_of_function())
+    }
+
     /// The source of the credentials.
     pub fn source(&self) -> &Source {
         &self.0.source
@@ -151,11 +157,18 @@ impl CredentialsProvider {
         let mut kept = self.0.kept.lock().await;
         let kept = &mut kept.credentials;
         let now = Timestamp::now();
+        let handed = self.handed();
+        // Another provider was given fresh credentials of the host.
+        let is_superseded = |kept: &Expiring| {
+            let handed = handed.as_ref().filter(|_| self.0.source.is_handed());
+            handed.is_some_and(|handed| *handed != kept.credentials)
+        };
         let lasts = |kept: &Expiring, spare| kept.expires_at.is_none_or(|end| end > now + spare);
-        if let Some(kept) = kept.as_ref().filter(|kept| lasts(kept, RENEWAL)) {
+        if let Some(kept) =
+            (kept.as_ref()).filter(|kept| lasts(kept, RENEWAL) && !is_superseded(kept))
+        {
             return Ok(kept.credentials.clone());
         }
-        let handed = self.handed();
         let means = Means {
             http: &self.0.http,
             handed: handed.as_ref(),

@@ -318,6 +318,21 @@ impl Source {
         matches!(self, Self::Chain(places) if places.iter().any(is_more))
     }
 
+    /// The credentials of a function's own role, as its host passes them: with each request, and in the
+    /// environment at its start. Never those of a role that the function assumes.
+    pub(super) fn own_of_function(&self) -> Self {
+        let mut own = vec![Place::Set(Self::Host)];
+        let base = match self {
+            Self::AssumeRole { base, .. } => base,
+            source => source,
+        };
+        if let Self::Chain(places) = base {
+            let is_key = |place: &&Place| matches!(place, Place::Set(Self::Static(_)));
+            own.extend(places.iter().filter(is_key).cloned());
+        }
+        Self::Chain(own)
+    }
+
     /// Whether the credentials of the host sign requests directly.
     pub(super) fn is_handed(&self) -> bool {
         match self {

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::model::ids::RegionId;
-use crate::queue::sqs::QueueError;
+use crate::queue::QueueError;
 use crate::refusal::Refusal;
 use crate::source::ecs::endpoint::EcsEndpoint;
 use crate::source::ecs::response::EcsError;
@@ -361,11 +361,15 @@ pub fn queue(error: &QueueError, asked: &AskedQueue) -> String {
     let host = host_of(url).unwrap_or_default();
     let refusal = match error {
         QueueError::Unavailable(cause) => return unreachable(setting, Some(&host), cause),
+        QueueError::Throttled(_) => return "try again in a minute".to_owned(),
         QueueError::StaleSignature(account) if account.contains("ExpiredToken") => {
             return "renew AWS_SESSION_TOKEN and the key it came with".to_owned();
         }
         QueueError::StaleSignature(_) => return "set this machine's clock".to_owned(),
         QueueError::Credentials(_) => return credentials(false).to_owned(),
+        QueueError::TooLarge { .. } => {
+            return "report this: no message should be that long".to_owned();
+        }
         QueueError::Refused(refusal) => refusal,
     };
     match refusal.code.as_str() {

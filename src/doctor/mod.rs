@@ -17,7 +17,8 @@ use crate::credentials::Owner;
 use crate::http::HttpSetupError;
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::ids::{InstanceId, RegionId};
-use crate::queue::sqs::Queue;
+use crate::queue::Queue as _;
+use crate::queue::sqs::SqsQueue;
 use crate::retry::{Deadline, Retrying, retry};
 use crate::source::ecs::EcsClient;
 use crate::source::ecs::endpoint::EcsEndpoint;
@@ -144,6 +145,7 @@ pub async fn examine(
         archive,
         ecs,
         follow_queue,
+        function_invokes_itself,
         http: _,
         problems,
     } = parts;
@@ -171,9 +173,13 @@ pub async fn examine(
         match follow_queue {
             Some(config) => {
                 let url = config.url.clone();
-                let queue = Queue::new(config, http.clone());
+                let queue = SqsQueue::new(config, http.clone());
                 vec![examine_queue(&queue, &url, time).await]
             }
+            None if function_invokes_itself => vec![Check::skipped(
+                FOLLOW_QUEUE,
+                "not tried: only the function itself can invoke itself (fc://self)",
+            )],
             None => Vec::new(),
         }
     };
@@ -343,7 +349,7 @@ fn account_of(error: &EcsError) -> String {
     }
 }
 
-async fn examine_queue(queue: &Queue, url: &url::Url, time: Duration) -> Check {
+async fn examine_queue(queue: &SqsQueue, url: &url::Url, time: Duration) -> Check {
     let send = || queue.send(QUEUE_PROBE, Duration::ZERO);
     match retry(Deadline::after(time), "SendMessage", send).await {
         Ok(_) => Check::ok(FOLLOW_QUEUE, "a message that the function ignores was sent"),

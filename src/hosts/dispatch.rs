@@ -460,14 +460,21 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Request::Instance(event) if self.triggers.include(&event.cause) => {
                 self.archiver.begin(event, deadline).await
             }
-            Request::Follow(follow) => self.archiver.resume(*follow, deadline).await,
+            Request::Follow(message) => self.archiver.resume(*message, deadline).await,
             Request::Sweep(sweep) => {
-                let swept = self
-                    .archiver
-                    .sweep(*sweep, deadline, &CancellationToken::new(), &|_| {})
-                    .await?;
-                let outcome = self.archiver.go_on(swept, deadline).await?;
-                Ok(Progress::Done(outcome))
+                let name = sweep
+                    .name()
+                    .filter(|_| self.archiver.follow_queue.is_some());
+                let serve = async {
+                    let stop = CancellationToken::new();
+                    let swept = self.archiver.sweep(*sweep, deadline, &stop, &|_| {});
+                    let outcome = self.archiver.go_on(swept.await?, deadline).await?;
+                    Ok(Progress::Done(outcome))
+                };
+                match name {
+                    Some(name) => self.archiver.once(&name, deadline, serve).await,
+                    None => serve.await,
+                }
             }
             Request::Instance(event) => ignored(
                 "not_a_trigger",

@@ -13,7 +13,8 @@ use crate::hosts::served::ServeError;
 use crate::intake::delivery::Delivery;
 use crate::intake::event::Request;
 use crate::model::outcome::{ErrorType, Outcome};
-use crate::queue::sqs::{Queue, QueueError, Received};
+use crate::queue::sqs::{Received, SqsQueue};
+use crate::queue::{Queue as _, QueueError};
 use crate::retry::{Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::{Store, StoreError};
@@ -178,7 +179,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     /// timeout.
     pub async fn redrive_message(
         &self,
-        queue: &Queue,
+        queue: &SqsQueue,
         message: &Received,
         invalid: InvalidEvents,
         deadline: Deadline,

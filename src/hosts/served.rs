@@ -87,7 +87,7 @@ impl Label {
     pub(super) fn of(request: &Result<Request, EventError>) -> Self {
         let event = match request {
             Ok(Request::Instance(event)) => event,
-            Ok(Request::Follow(follow)) => &follow.event,
+            Ok(Request::Follow(message)) => &message.follow.event,
             _ => return Self::default(),
         };
         let escaped = |text: &str| text.escape_debug().to_string();

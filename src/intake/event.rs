@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use crate::capture::follow::Follow;
+use crate::capture::follow::FollowMessage;
 use crate::capture::sweep::Sweep;
 use crate::intake::error::EventError;
 use crate::model::event::{Cause, InstanceEvent, MAX_TEXT_CHARS};
@@ -30,7 +30,7 @@ pub enum Request {
     /// Capture an instance's console.
     Instance(InstanceEvent),
     /// Follow an event further that was served before.
-    Follow(Box<Follow>),
+    Follow(Box<FollowMessage>),
     /// Capture a whole fleet.
     Sweep(Box<Sweep>),
     /// Nothing: the event is valid, and about something else.
@@ -45,15 +45,16 @@ type Object = Map<String, Value>;
 /// # Errors
 /// [`EventError`] says what is wrong.
 pub fn parse(event: &Object) -> Result<Request, EventError> {
-    if let Some(follow) = event.get("follow") {
-        let follow = Follow::deserialize(follow);
-        let follow = follow.map_err(|error| EventError::BadFollow(error.to_string()))?;
+    if event.get("follow").is_some() {
+        let message = FollowMessage::deserialize(event);
+        let message = message.map_err(|error| EventError::BadFollow(error.to_string()))?;
+        let follow = &message.follow;
         if let Some(key) = follow.foreign_record() {
             let (key, id) = (excerpt(key), &follow.event.instance_id);
             let why = format!("{key:?} is not the key of a record of {id}");
             return Err(EventError::BadFollow(why));
         }
-        return Ok(Request::Follow(Box::new(follow)));
+        return Ok(Request::Follow(Box::new(message)));
     }
     if let Some(sweep) = event.get("sweep") {
         let sweep = Sweep::deserialize(sweep);

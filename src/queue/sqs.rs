@@ -11,18 +11,21 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
+use crate::credentials::CredentialsProvider;
 use crate::credentials::source::Source;
-use crate::credentials::{CredentialsError, CredentialsProvider};
 use crate::http::answer::{Asked, Expected, FlawedAnswer};
 use crate::model::credentials::Credentials;
+use crate::queue::{Queue, QueueError, whole_seconds};
 use crate::refusal::Refusal;
-use crate::retry::{self, RetryAdvice, Retryable};
 
 /// Longest delay of a message in SQS: 15 minutes.
-pub const MAX_DELAY: Duration = Duration::from_secs(900);
+const MAX_DELAY: Duration = Duration::from_secs(900);
+/// Longest message that every SQS queue takes. Newer queues take 1 MiB, and a queue may be set to less.
+const MAX_BODY_BYTES: usize = 256 << 10;
 /// Most messages that SQS returns at once.
 const MAX_RECEIVED: i32 = 10;
 /// Longest visibility timeout in SQS.
@@ -55,7 +58,7 @@ impl QueueConfig {
 /// Its futures are boxed. The SDK's futures are nested too deeply for the compiler to follow them
 /// through every caller.
 #[derive(Debug, Clone)]
-pub struct Queue {
+pub struct SqsQueue {
     client: Client,
     credentials: CredentialsProvider,
     url: String,
@@ -73,40 +76,6 @@ pub struct Received {
     pub receipt_handle: String,
 }
 
-/// Why a call to the queue failed. Each variant is what the caller does next.
-#[derive(Debug, thiserror::Error)]
-pub enum QueueError {
-    /// SQS throttled, failed or did not answer. Retry.
-    #[error("the queue is unavailable: {0}")]
-    Unavailable(String),
-    /// The signature's time or token is not valid any more. Retry with fresh ones.
-    #[error("the queue asks for a fresh signature: {0}")]
-    StaleSignature(String),
-    /// There are no credentials for the call.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// Keys, permissions or the queue's address are wrong. Someone must fix them.
-    #[error("the queue refused the request: {0}")]
-    Refused(Refusal),
-}
-
-impl Retryable for QueueError {
-    fn retry_advice(&self) -> RetryAdvice {
-        match self {
-            Self::Unavailable(_) | Self::Credentials(CredentialsError::Unavailable(_)) => {
-                RetryAdvice::Wait
-            }
-            Self::StaleSignature(_) => RetryAdvice::SignAgain,
-            Self::Credentials(CredentialsError::Refused(_) | CredentialsError::Unusable(_))
-            | Self::Refused(_) => RetryAdvice::GiveUp,
-        }
-    }
-
-    fn timed_out(call: &str, after: Duration) -> Self {
-        Self::Unavailable(retry::timed_out(call, after))
-    }
-}
-
 /// SQS answers with JSON, except that it answers a deletion without a body.
 fn expected(asked: &Asked) -> Expected {
     if asked.target.ends_with(".DeleteMessage") {
@@ -116,36 +85,32 @@ fn expected(asked: &Asked) -> Expected {
     }
 }
 
-impl Queue {
-    /// Builds the client from the configuration alone, like that of the archive.
-    pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
-        let is_fifo = config.is_fifo();
-        let credentials = CredentialsProvider::new(config.credentials, http.clone());
-        let client = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(config.region))
-            .credentials_provider(credentials.clone())
-            .identity_cache(IdentityCache::no_cache()) // The provider caches them.
-            .endpoint_url(config.url.origin().ascii_serialization())
-            .http_client(crate::http::sdk_client(http, Clock::default(), expected))
-            .retry_config(RetryConfig::disabled()) // `retry` retries, within the deadline.
-            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has the time-outs.
-            .build();
-        Self {
-            client: Client::from_conf(client),
-            credentials,
-            is_fifo,
-            url: config.url.into(),
-        }
+impl Queue for SqsQueue {
+    /// FIFO queues ignore `delay`.
+    fn send<'a>(
+        &'a self,
+        body: &'a str,
+        delay: Duration,
+    ) -> BoxFuture<'a, Result<String, QueueError>> {
+        self.send_once(body, delay).boxed()
     }
 
-    /// Sends a message that SQS delivers after `delay`, at most [`MAX_DELAY`], rounded up to whole
-    /// seconds. Returns SQS's ID of the message. FIFO queues ignore `delay`.
-    ///
-    /// # Errors
-    /// [`QueueError`]. The message may or may not have been sent then.
-    pub async fn send(&self, body: &str, delay: Duration) -> Result<String, QueueError> {
-        let seconds = delay.min(MAX_DELAY).as_secs_f64().ceil() as i32;
+    fn greatest_delay(&self) -> Duration {
+        MAX_DELAY
+    }
+
+    fn greatest_body_bytes(&self) -> usize {
+        MAX_BODY_BYTES
+    }
+
+    fn operation(&self) -> &'static str {
+        "SendMessage"
+    }
+}
+
+impl SqsQueue {
+    async fn send_once(&self, body: &str, delay: Duration) -> Result<String, QueueError> {
+        let seconds = whole_seconds(delay, MAX_DELAY) as i32;
         let request = self.client.send_message().queue_url(&self.url);
         let request = if self.is_fifo {
             let digest = BASE64_STANDARD.encode(Sha256::digest(body));
@@ -165,6 +130,30 @@ impl Queue {
             ))),
             Ok(sent) => Ok(sent.message_id.unwrap_or_default()),
             Err(error) => Err(self.error("SendMessage", &error, &used).await),
+        }
+    }
+}
+
+impl SqsQueue {
+    /// Builds the client from the configuration alone, like that of the archive.
+    pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
+        let is_fifo = config.is_fifo();
+        let credentials = CredentialsProvider::new(config.credentials, http.clone());
+        let client = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.region))
+            .credentials_provider(credentials.clone())
+            .identity_cache(IdentityCache::no_cache()) // The provider caches them.
+            .endpoint_url(config.url.origin().ascii_serialization())
+            .http_client(crate::http::sdk_client(http, Clock::default(), expected))
+            .retry_config(RetryConfig::disabled()) // `retry` retries, within the deadline.
+            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has the time-outs.
+            .build();
+        Self {
+            client: Client::from_conf(client),
+            credentials,
+            is_fifo,
+            url: config.url.into(),
         }
     }
 
@@ -258,9 +247,10 @@ impl Queue {
             {
                 QueueError::StaleSignature(text)
             }
-            (429 | 500.., _) | (_, "RequestThrottled" | "ThrottlingException" | "OverLimit") => {
-                QueueError::Unavailable(text)
+            (429, _) | (_, "RequestThrottled" | "ThrottlingException" | "OverLimit") => {
+                QueueError::Throttled(text)
             }
+            (500.., _) => QueueError::Unavailable(text),
             (200..300, _) => QueueError::Unavailable(text), // The answer was truncated.
             _ => QueueError::Refused(Refusal {
                 status,

@@ -33,6 +33,8 @@ pub(super) struct Answer {
     pub code: String,
     pub content_type: &'static str,
     pub retry_after_ms: Option<u64>,
+    /// Function Compute's ID of the request, which it puts in a header.
+    pub function_request_id: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -65,6 +67,7 @@ impl Answer {
             code: String::new(),
             content_type: format.content_type(),
             retry_after_ms: None,
+            function_request_id: None,
             body: body.into_bytes(),
         }
     }
@@ -75,7 +78,20 @@ impl Answer {
             code: String::new(),
             content_type: Format::Json.content_type(),
             retry_after_ms: None,
+            function_request_id: None,
             body: body.to_string().into_bytes(),
+        }
+    }
+
+    /// Function Compute has accepted an asynchronous invocation.
+    pub fn accepted() -> Self {
+        Self {
+            status: 202,
+            code: String::new(),
+            content_type: Format::Json.content_type(),
+            retry_after_ms: None,
+            function_request_id: Some(request_id()),
+            body: Vec::new(),
         }
     }
 
@@ -89,6 +105,10 @@ impl Answer {
         let builder = Response::builder()
             .status(self.status)
             .header("content-type", self.content_type);
+        let builder = match &self.function_request_id {
+            Some(id) => builder.header("x-fc-request-id", id),
+            None => builder,
+        };
         match self.retry_after_ms {
             Some(ms) => builder.header("x-acs-retry-after", ms),
             None => builder,

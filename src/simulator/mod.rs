@@ -1,6 +1,6 @@
-//! An ECS API on loopback. It verifies signatures, times and nonces, serves consoles from a folder,
-//! and makes the faults that it is told to. It is used to try the program without an account, and
-//! in its tests.
+//! An ECS API on loopback, with what the program asks of STS and Function Compute beside it. It verifies
+//! signatures, times and nonces, serves consoles from a folder, accepts asynchronous invocations, and makes
+//! the faults that it is told to. It is used to try the program without an account, and in its tests.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -76,8 +76,8 @@ pub enum Console {
     },
 }
 
-/// Longest body of a request: a form with a token.
-const MAX_BODY_BYTES: usize = 64 << 10;
+/// Longest body of a request that is read: more than the payload of an invocation may have.
+const MAX_BODY_BYTES: usize = 256 << 10;
 
 /// The region of instances that have no other.
 const REGION: &str = "cn-hangzhou";
@@ -121,6 +121,12 @@ struct State {
     oidc_tokens: HashSet<String>,
     faults: VecDeque<Fault>,
     nonces: HashSet<String>,
+    /// Asynchronous invocations that were accepted and not taken yet.
+    invocations: VecDeque<Invocation>,
+    /// What the next invocations meet.
+    invocation_faults: VecDeque<InvocationFault>,
+    /// The only function that exists. `None`: every one does.
+    function: Option<String>,
     answered: Vec<Answered>,
     clock_ahead: SignedDuration,
 }
@@ -148,6 +154,30 @@ pub struct AssumedRole {
     pub arn: String,
     /// Whether a session policy restricts the session.
     pub has_policy: bool,
+}
+
+/// An asynchronous invocation that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// Name of the function.
+    pub function_name: String,
+    /// Time after which it is to be invoked, in seconds.
+    pub delay_seconds: u64,
+    /// The payload.
+    pub body: String,
+    /// ID of the key that signed the request.
+    pub access_key_id: String,
+}
+
+/// How an asynchronous invocation fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvocationFault {
+    /// None: it is accepted, and the next fault is for a later one.
+    None,
+    /// It is refused with this status and error code.
+    Refused(u16, &'static str),
+    /// It is accepted, and the answer breaks as by this fault.
+    Broken(Fault),
 }
 
 /// A request, and how it was answered.
@@ -272,6 +302,21 @@ impl Simulator {
     /// Removes the faults that are left.
     pub fn clear_faults(&self) {
         self.shared.state().faults.clear();
+    }
+
+    /// The oldest asynchronous invocation that was accepted and not taken yet.
+    pub fn take_invocation(&self) -> Option<Invocation> {
+        self.shared.state().invocations.pop_front()
+    }
+
+    /// Adds faults of asynchronous invocations. Each takes the next one.
+    pub fn plan_invocation_faults(&self, faults: impl IntoIterator<Item = InvocationFault>) {
+        self.shared.state().invocation_faults.extend(faults);
+    }
+
+    /// Makes this the only function that exists.
+    pub fn set_function(&self, name: &str) {
+        self.shared.state().function = Some(name.to_owned());
     }
 
     /// Sets the simulator's clock ahead of this machine's.
@@ -446,7 +491,21 @@ impl Shared {
         }];
         known.extend(self.state().sessions.iter().cloned());
         let call = verify::call(request, &known, now);
-        let fault = self.state().faults.pop_front();
+        let is_invocation = |call: &ApiCall| matches!(call.action, Action::InvokeFunction { .. });
+        let fault = if call.as_ref().is_ok_and(is_invocation) {
+            let fault = self.state().invocation_faults.pop_front();
+            match fault {
+                None | Some(InvocationFault::None) => None,
+                Some(InvocationFault::Broken(fault)) => Some(fault),
+                Some(InvocationFault::Refused(status, code)) => {
+                    let answer = Refusal::new(status, code, Format::Json).answer();
+                    self.log(call.as_ref().ok(), answer.summary());
+                    return Ok(answer.into_response());
+                }
+            }
+        } else {
+            self.state().faults.pop_front()
+        };
         let answer = match (&call, fault.filter(|fault| *fault != Fault::None)) {
             (Ok(call), Some(fault)) => {
                 self.log(Some(call), fault.to_string());
@@ -482,6 +541,19 @@ impl Shared {
                 self.console(&account_id, instance_id, format, takes)
             }
             (_, Format::Xml) => Refusal::new(400, "InvalidParameter.Format", Format::Xml).answer(),
+            (
+                Action::InvokeFunction {
+                    function_name,
+                    delay_seconds,
+                    body,
+                },
+                _,
+            ) => self.accept(Invocation {
+                function_name: function_name.clone(),
+                delay_seconds: *delay_seconds,
+                body: body.clone(),
+                access_key_id: call.access_key_id.clone(),
+            }),
             (Action::DescribeRegions, _) => self.regions(),
             (Action::GetCallerIdentity, _) => self.identity(&call.access_key_id),
             (
@@ -519,6 +591,7 @@ impl Shared {
                 code: String::new(),
                 content_type: format.content_type(),
                 retry_after_ms: None,
+                function_request_id: None,
                 body,
             },
             Some(Console::Error { status, code }) => Refusal::new(status, &code, format).answer(),
@@ -527,6 +600,16 @@ impl Shared {
                 last_update_time,
             }) => Answer::console(&instance_id, &plain, last_update_time.as_deref(), format),
         }
+    }
+
+    fn accept(&self, invocation: Invocation) -> Answer {
+        let mut state = self.state();
+        let function = state.function.as_ref();
+        if function.is_some_and(|function| *function != invocation.function_name) {
+            return Refusal::new(404, "FunctionNotFound", Format::Json).answer();
+        }
+        state.invocations.push_back(invocation);
+        Answer::accepted()
     }
 
     fn regions(&self) -> Answer {

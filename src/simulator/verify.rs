@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Answer, request_id};
-use crate::alibaba::request::API_VERSION;
+use crate::alibaba::request::{API_VERSION, FUNCTION_COMPUTE_VERSION};
 use crate::alibaba::signature::{Parameter, acs3, canonical_query, sha256_hex, v1};
 use crate::credentials::Expiring;
 use crate::model::credentials::Credentials;
@@ -59,12 +59,60 @@ pub(super) enum Action {
         role_arn: String,
         has_policy: bool,
     },
+    InvokeFunction {
+        function_name: String,
+        delay_seconds: u64,
+        body: String,
+    },
 }
 
+/// Longest payload of an asynchronous invocation, and its longest delay in seconds.
+const MAX_PAYLOAD_BYTES: usize = 128 << 10;
+const MAX_DELAY_SECONDS: u64 = 3600;
+
+/// Name of the operation that invokes a function.
+const INVOKE: &str = "InvokeFunction";
 /// Version of the STS API.
 const STS_VERSION: &str = "2015-04-01";
 
 impl Action {
+    /// Reads an asynchronous invocation as Function Compute's API of 2023-03-30 has it: the path of
+    /// the SDK alibabacloud-fc20230330 4.8.3, limits and codes of the pages "error codes" and
+    /// "Asynchronous invocations".
+    fn read_invocation<B>(
+        request: &Request<B>,
+        query: &[Parameter],
+        body: &[u8],
+    ) -> Result<Self, (u16, &'static str)> {
+        let path = request.uri().path();
+        let function_name = path
+            .strip_prefix("/2023-03-30/functions/")
+            .and_then(|rest| rest.strip_suffix("/invocations"))
+            .filter(|name| !name.is_empty() && !name.contains('/'));
+        let function_name = function_name.ok_or((400, "PathNotSupported"))?;
+        if find(query, "qualifier").is_some_and(|qualifier| qualifier != "LATEST") {
+            return Err((404, "VersionNotFound"));
+        }
+        // The simulator runs no functions, so it cannot answer a synchronous invocation.
+        if header(request, "x-fc-invocation-type") != Some("Async") {
+            return Err((400, "InvalidArgument"));
+        }
+        let delay_seconds = header(request, "x-fc-async-delay").unwrap_or("0").parse();
+        let delay_seconds = delay_seconds.map_err(|_| (400, "InvalidArgument"))?;
+        if delay_seconds > MAX_DELAY_SECONDS {
+            return Err((400, "InvalidArgument"));
+        }
+        if body.len() > MAX_PAYLOAD_BYTES {
+            return Err((400, "EntityTooLarge"));
+        }
+        let body = String::from_utf8(body.to_vec()).map_err(|_| (400, "InvalidArgument"))?;
+        Ok(Self::InvokeFunction {
+            function_name: function_name.to_owned(),
+            delay_seconds,
+            body,
+        })
+    }
+
     fn read(name: &str, query: &[Parameter]) -> Result<Self, (u16, &'static str)> {
         let value = |name| find(query, name).ok_or((400, "MissingParameter"));
         match name {
@@ -101,12 +149,14 @@ impl Action {
             Self::DescribeRegions => "DescribeRegions",
             Self::GetCallerIdentity => "GetCallerIdentity",
             Self::AssumeRole { .. } => "AssumeRole",
+            Self::InvokeFunction { .. } => INVOKE,
         }
     }
 
     fn version(&self) -> &'static str {
         match self {
             Self::AssumeRole { .. } | Self::GetCallerIdentity => STS_VERSION,
+            Self::InvokeFunction { .. } => FUNCTION_COMPUTE_VERSION,
             _ => API_VERSION,
         }
     }
@@ -155,6 +205,7 @@ impl Refusal {
             code: code.clone(),
             content_type: self.format.content_type(),
             retry_after_ms: None,
+            function_request_id: None,
             body: body.into_bytes(),
         }
     }
@@ -174,7 +225,7 @@ struct Claims {
 
 /// Verifies everything except that the nonce is new. `known` are the valid keys, with the
 /// expiration of temporary ones.
-pub(super) fn call<B>(
+pub(super) fn call<B: AsRef<[u8]>>(
     request: &Request<B>,
     known: &[Expiring],
     now: Timestamp,
@@ -225,7 +276,12 @@ pub(super) fn call<B>(
     if expires_at.is_some_and(|end| end <= now) {
         return refuse(403, "InvalidSecurityToken.Expired");
     }
-    match Action::read(&claims.action, &query) {
+    let action = if claims.action == INVOKE {
+        Action::read_invocation(request, &query, request.body().as_ref())
+    } else {
+        Action::read(&claims.action, &query)
+    };
+    match action {
         Ok(action) if action.version() != claims.version => refuse(400, "InvalidVersion"),
         Ok(action) => Ok(ApiCall {
             action,
@@ -237,7 +293,7 @@ pub(super) fn call<B>(
     }
 }
 
-fn acs3_claims<B>(
+fn acs3_claims<B: AsRef<[u8]>>(
     request: &Request<B>,
     query: &[Parameter],
     authorization: &str,
@@ -270,6 +326,7 @@ fn acs3_claims<B>(
     let payload_sha256 = value("x-acs-content-sha256")?;
     let canonical_request = acs3::canonical_request(
         request.method().as_str(),
+        request.uri().path(),
         &canonical_query(query),
         &signed,
         &payload_sha256,
@@ -287,7 +344,7 @@ fn acs3_claims<B>(
         nonce: value("x-acs-signature-nonce")?,
         signature_is_good: expected == signature
             && all_signed
-            && payload_sha256 == sha256_hex(b"")
+            && payload_sha256 == sha256_hex(request.body().as_ref())
             && names == acs3::signed_headers(&signed),
         format: Format::Json,
     })
@@ -339,7 +396,7 @@ fn find(parameters: &[Parameter], name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alibaba::request::{RpcCall, SigningContext, host_header, sign};
+    use crate::alibaba::request::{RoaCall, RpcCall, SigningContext, host_header, sign};
     use crate::alibaba::signature::SignatureVersion;
     use crate::model::credentials::Secret;
     use crate::model::ids::{InstanceId, RegionId};
@@ -354,7 +411,7 @@ mod tests {
         }
     }
 
-    fn request(version: SignatureVersion, with: &Credentials) -> Request<()> {
+    fn request(version: SignatureVersion, with: &Credentials) -> Request<Vec<u8>> {
         let call = RpcCall::get_instance_console_output(
             &RegionId::parse("cn-hangzhou").unwrap(),
             &InstanceId::parse("i-a1").unwrap(),
@@ -369,13 +426,13 @@ mod tests {
         for (name, value) in signed.headers {
             request = request.header(name, value);
         }
-        request.body(()).unwrap()
+        request.body(Vec::new()).unwrap()
     }
 
     const VERSIONS: [SignatureVersion; 2] = [SignatureVersion::Acs3, SignatureVersion::V1];
 
     #[track_caller]
-    fn check(request: &Request<()>, known: &Credentials, now: &str, code: &str) {
+    fn check(request: &Request<Vec<u8>>, known: &Credentials, now: &str, code: &str) {
         let known = Expiring {
             credentials: known.clone(),
             expires_at: None,
@@ -394,6 +451,50 @@ mod tests {
                 check(&request(version, &known), &known, NOW, "good");
             }
         }
+    }
+
+    fn invocation(with: &Credentials, body: &[u8]) -> Request<Vec<u8>> {
+        let call = RoaCall::invoke_function_later("archiver", 20, body);
+        let endpoint = url::Url::parse("http://127.0.0.1:8580").unwrap();
+        let context = SigningContext {
+            now: NOW.parse().unwrap(),
+            nonce: "n".into(),
+        };
+        let signed = call.sign(&endpoint, with, &context);
+        let mut request = Request::post(signed.url.as_str()).header("host", host_header(&endpoint));
+        for (name, value) in signed.headers {
+            request = request.header(name, value);
+        }
+        request.body(body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_invocation_is_good_only_as_it_was_signed() {
+        let known = credentials("testsecret", Some("t"));
+        check(&invocation(&known, b"{}"), &known, NOW, "good");
+        let change = |change: fn(&mut Request<Vec<u8>>)| {
+            let mut request = invocation(&known, b"{}");
+            change(&mut request);
+            request
+        };
+        for changed in [
+            change(|request| *request.body_mut() = b"{ }".to_vec()),
+            change(|request| {
+                *request.uri_mut() = "/2023-03-30/functions/b/invocations".parse().unwrap()
+            }),
+            change(|request| {
+                let path = "/2023-03-30/functions/archiver/invocations?qualifier=1";
+                *request.uri_mut() = path.parse().unwrap();
+            }),
+            change(|request| {
+                let delay = "3000".parse().unwrap();
+                request.headers_mut().insert("x-fc-async-delay", delay);
+            }),
+        ] {
+            check(&changed, &known, NOW, "SignatureDoesNotMatch");
+        }
+        let long = vec![b' '; MAX_PAYLOAD_BYTES + 1];
+        check(&invocation(&known, &long), &known, NOW, "EntityTooLarge");
     }
 
     #[test]
@@ -481,14 +582,14 @@ mod tests {
     fn a_request_without_a_signature_is_refused() {
         let known = credentials("testsecret", None);
         check(
-            &Request::post("/").body(()).unwrap(),
+            &Request::post("/").body(Vec::new()).unwrap(),
             &known,
             NOW,
             "MissingParameter",
         );
         let bare = Request::post("/")
             .header("authorization", "Basic x")
-            .body(())
+            .body(Vec::new())
             .unwrap();
         check(&bare, &known, NOW, "IncompleteSignature");
     }

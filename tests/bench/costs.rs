@@ -1,5 +1,6 @@
 //! What a million reboots cost: requests counted by running the real policy of following, and the real
-//! decisions what to store, through a reboot, by a clock of its own, and multiplied by list prices.
+//! decisions what to store, through a reboot, by a clock of its own, and multiplied by list prices. Both
+//! clouds follow through messages; Function Compute also as it must where it does not honour the delay.
 //!
 //! usage: cargo bench --bench costs
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
@@ -10,6 +11,7 @@ use std::time::Duration;
 use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::record::pack;
 use ecs_console_archiver::capture::follow::{Change, Follow, Keeping, Kept};
+use ecs_console_archiver::capture::memory::Memory;
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
 use ecs_console_archiver::model::freshness::Freshness;
@@ -18,7 +20,10 @@ use ecs_console_archiver::model::outcome::StoredRecord;
 use jiff::{SignedDuration, Timestamp};
 
 const REBOOTS: u32 = 10_000;
+/// How long a console is followed, as the templates have it.
 const FOLLOW: Duration = Duration::from_secs(300);
+/// For comparison.
+const SHORTER: Duration = Duration::from_secs(180);
 /// The events of a reboot, by seconds since the first.
 const EVENTS: [(&str, i64); 3] = [("Stopping", 0), ("Starting", 25), ("Running", 40)];
 /// ECS shows the console of the boot before until here, then a new one that grows every 20 s, and
@@ -40,12 +45,27 @@ const S3_PUT: f64 = 5e-6;
 const S3_GB_MONTH: f64 = 0.023;
 const SQS_REQUEST: f64 = 0.40e-6;
 const LOGS_GB: f64 = 0.50;
-// Alibaba Cloud: Function Compute counts in CU, whose factors its price page gives.
+// Alibaba Cloud: Function Compute counts in CU, whose factors its price page gives. An asynchronous
+// invocation is billed as any other ("Configure a retry mechanism", 2026-04: "billed per invocation"),
+// and neither page has a price for its time in the queue.
 const CU: f64 = 20e-6;
 const CU_INVOCATION: f64 = 75.0 / 10_000.0;
 /// 0.1 vCPU, 0.125 GB of memory and 0.5 GB of disk, as the templates have it.
 const CU_SECOND: f64 = 0.1 * 1.0 + 0.125 * 0.15 + 0.5 * 0.05;
 const OSS_GB_MONTH: f64 = 0.0173;
+
+/// How reboots are followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Through messages, by one process, as where reboots come one by one: it remembers what it has
+    /// stored.
+    OneProcess,
+    /// Through messages, each served by another process, as where very many reboots come at once: none
+    /// remembers anything.
+    ManyProcesses,
+    /// Within the invocation, which is paid for while it waits.
+    Waiting,
+}
 
 /// What one way of following takes, over all reboots.
 #[derive(Default)]
@@ -59,6 +79,7 @@ struct Counts {
 
 /// A deployment, in numbers of one reboot.
 struct Reboot {
+    name: String,
     invocations: f64,
     polls: f64,
     /// Messages of the follow queue.
@@ -71,61 +92,69 @@ struct Reboot {
     waited_seconds: f64,
 }
 
+impl Reboot {
+    fn followed(way: Way, budget: Duration, name: &str) -> Self {
+        let events = EVENTS.len() as f64;
+        let counts = reboots(way, budget);
+        let mean = |count: u64| count as f64 / f64::from(REBOOTS);
+        let polls = mean(counts.polls);
+        let waited_seconds = counts.waited_seconds / f64::from(REBOOTS);
+        let is_waiting = way == Way::Waiting;
+        Self {
+            name: name.to_owned(),
+            invocations: if is_waiting { events } else { polls },
+            polls,
+            messages: if is_waiting { 0.0 } else { polls - events },
+            puts: mean(counts.puts),
+            records: mean(counts.created),
+            seconds: polls * POLL_SECONDS + if is_waiting { waited_seconds } else { 0.0 },
+            waited_seconds,
+        }
+    }
+
+    /// `FOLLOW_SECONDS=0`, by one process.
+    fn not_followed() -> Self {
+        let name = "`FOLLOW_SECONDS=0`";
+        Self::followed(Way::OneProcess, Duration::ZERO, name)
+    }
+}
+
 fn main() {
-    let events = EVENTS.len() as f64;
-    let mean = |count: u64| count as f64 / f64::from(REBOOTS);
-    let counts = reboots(false);
-    let polls = mean(counts.polls);
-    let with_queue = Reboot {
-        invocations: polls,
-        polls,
-        messages: polls - events,
-        puts: mean(counts.puts),
-        records: mean(counts.created),
-        seconds: polls * POLL_SECONDS,
-        waited_seconds: counts.waited_seconds / f64::from(REBOOTS),
-    };
-    let counts = reboots(true);
-    let polls = mean(counts.polls);
-    let waited_seconds = counts.waited_seconds / f64::from(REBOOTS);
-    let in_memory = Reboot {
-        invocations: events,
-        polls,
-        messages: 0.0,
-        puts: mean(counts.puts),
-        records: mean(counts.created),
-        seconds: waited_seconds + polls * POLL_SECONDS,
-        waited_seconds,
-    };
-    let not_followed = Reboot {
-        invocations: events,
-        polls: events,
-        messages: 0.0,
-        puts: events,
-        records: 1.0,
-        seconds: events * POLL_SECONDS,
-        waited_seconds: 0.0,
-    };
     let gzip_bytes = mean_gzip_bytes();
     println!(
         "{REBOOTS} reboots of {} events, by a record of {gzip_bytes:.0} bytes",
         EVENTS.len()
     );
-    table("AWS", [&with_queue, &not_followed], |r| aws(r, gzip_bytes));
-    table("Function Compute", [&in_memory, &not_followed], |r| {
+    let (long, short) = (FOLLOW.as_secs(), SHORTER.as_secs());
+    let through_messages = |many: &str| {
+        vec![
+            Reboot::followed(Way::OneProcess, FOLLOW, &format!("followed for {long} s")),
+            Reboot::followed(Way::ManyProcesses, FOLLOW, &format!("the same, {many}")),
+            Reboot::followed(Way::OneProcess, SHORTER, &format!("followed for {short} s")),
+            Reboot::not_followed(),
+        ]
+    };
+    let kinds = through_messages("very many at once");
+    table("AWS", &kinds, |r| aws(r, gzip_bytes));
+    let mut kinds = through_messages("very many at once");
+    let name = format!("followed for {long} s, without the delay");
+    kinds.push(Reboot::followed(Way::Waiting, FOLLOW, &name));
+    table("Function Compute", &kinds, |r| {
         function_compute(r, gzip_bytes)
     });
 }
 
-/// Prints a table: what one reboot takes, and what a million cost, both followed and not.
-fn table(host: &str, kinds: [&Reboot; 2], dollars: impl Fn(&Reboot) -> Vec<(&'static str, f64)>) {
-    println!(
-        "\n| {host} | followed for {} s | `FOLLOW_SECONDS=0` |",
-        FOLLOW.as_secs()
-    );
-    println!("|---|---|---|");
+/// Prints a table: what one reboot takes, and what a million cost.
+fn table(host: &str, kinds: &[Reboot], dollars: impl Fn(&Reboot) -> Vec<(&'static str, f64)>) {
+    let names: Vec<_> = kinds.iter().map(|kind| kind.name.as_str()).collect();
+    println!("\n| {host} | {} |", names.join(" | "));
+    println!("|---|{}", "---|".repeat(kinds.len()));
     let row = |name: &str, of: fn(&Reboot) -> f64| {
-        println!("| {name} | {:.1} | {:.1} |", of(kinds[0]), of(kinds[1]));
+        let cells: Vec<_> = kinds
+            .iter()
+            .map(|kind| format!("{:.1}", of(kind)))
+            .collect();
+        println!("| {name} | {} |", cells.join(" | "));
     };
     row("a reboot: invocations", |r| r.invocations);
     row("requests to ECS", |r| r.polls);
@@ -136,15 +165,16 @@ fn table(host: &str, kinds: [&Reboot; 2], dollars: impl Fn(&Reboot) -> Vec<(&'st
         |r| r.waited_seconds,
     );
     row("seconds of the function", |r| r.seconds);
-    let costs = kinds.map(&dollars);
-    let line = |name: &str, value: [f64; 2]| {
-        println!("| {name} | ${:.2} | ${:.2} |", value[0], value[1]);
+    let costs: Vec<_> = kinds.iter().map(&dollars).collect();
+    let line = |name: &str, values: Vec<f64>| {
+        let cells: Vec<_> = values.iter().map(|value| format!("${value:.2}")).collect();
+        println!("| {name} | {} |", cells.join(" | "));
     };
     for (index, (part, _)) in costs[0].iter().enumerate() {
-        line(part, [costs[0][index].1, costs[1][index].1]);
+        line(part, costs.iter().map(|parts| parts[index].1).collect());
     }
-    let sum = |parts: &[(&str, f64)]| parts.iter().map(|(_, cost)| cost).sum();
-    line("together", [sum(&costs[0]), sum(&costs[1])]);
+    let sum = |parts: &Vec<(&str, f64)>| parts.iter().map(|(_, cost)| cost).sum();
+    line("together", costs.iter().map(sum).collect());
 }
 
 fn aws(r: &Reboot, gzip_bytes: f64) -> Vec<(&'static str, f64)> {
@@ -169,69 +199,94 @@ fn function_compute(r: &Reboot, gzip_bytes: f64) -> Vec<(&'static str, f64)> {
     ]
 }
 
-/// Counts through all reboots. `in_memory`: the function waits, and a console may stay in memory.
-fn reboots(in_memory: bool) -> Counts {
+/// Counts through all reboots.
+fn reboots(way: Way, budget: Duration) -> Counts {
     fastrand::seed(1); // The same table each time.
     let mut counts = Counts::default();
     for _ in 0..REBOOTS {
-        reboot(in_memory, &mut counts);
+        reboot(way, budget, &mut counts);
     }
     counts
 }
 
-/// Three events, each followed by itself, as separate invocations are.
-fn reboot(in_memory: bool, counts: &mut Counts) {
+/// An event between two looks.
+struct Followed {
+    follow: Follow,
+    /// Seconds since the first event.
+    next: f64,
+    held: Option<(ConsoleOutput, Option<Freshness>)>,
+}
+
+/// Three events, each followed by itself, in the order in which their looks come.
+fn reboot(way: Way, budget: Duration, counts: &mut Counts) {
     let began: Timestamp = "2024-03-22T02:00:00Z".parse().unwrap();
     let at = |seconds: f64| began + SignedDuration::from_secs_f64(seconds);
     let mut archive = BTreeSet::new();
-    for (state, second) in EVENTS {
-        let mut now = second as f64;
+    let memory = Memory::default();
+    let begin = |(state, second): (&str, i64)| {
+        let next = second as f64;
         let event = InstanceEvent {
             instance_id: InstanceId::parse("i-bp1panicnoroot00001").unwrap(),
             region_id: None,
             account_id: None,
             cause: Cause::StateChange(state.to_owned()),
             event_id: None,
-            occurred_at: Some(at(now)),
+            occurred_at: Some(at(next)),
         };
-        let mut follow = Follow::begin(event, at(now));
-        let mut held = None;
-        let mut keep = |follow: &mut Follow, console: ConsoleOutput, freshness| {
-            let kept = kept(&console, freshness);
-            if !follow.already_kept(&kept.record.key) {
-                counts.puts += 1;
-                let created = archive.insert(kept.record.key.clone());
-                follow.kept.push(Kept { created, ..kept });
-            }
-        };
-        loop {
-            let console = console_at(now, began);
-            counts.polls += 1;
-            let change = follow.record_poll(&console, at(now));
-            let freshness = follow.freshness();
-            if let Some((before, freshness)) = held.take_if(|_| change == Change::Replaced) {
-                keep(&mut follow, before, freshness);
-            }
-            match change.keeping(in_memory) {
-                Keeping::Nothing => held = held.map(|_| (console, freshness)),
-                Keeping::InMemory => held = Some((console, freshness)),
-                Keeping::Store => keep(&mut follow, console, freshness),
-            }
-            let Some(pause) = follow.next_pause(FOLLOW, at(now), fastrand::f64()) else {
-                break;
-            };
-            now += pause.as_secs_f64();
+        Followed {
+            follow: Follow::begin(event, at(next)),
+            next,
+            held: None,
         }
-        if let Some((last, freshness)) = held {
-            keep(&mut follow, last, freshness);
+    };
+    let mut followed: Vec<_> = EVENTS.into_iter().map(begin).collect();
+    let mut keep = |follow: &mut Follow, console: &ConsoleOutput, freshness, now| {
+        let kept = kept(console, freshness);
+        let key = kept.record.key.clone();
+        if follow.already_kept(&key) {
+            return;
         }
-        if follow.verdict().is_some() {
+        if !memory.has_stored(&key, now) {
             counts.puts += 1;
-            counts.created += 1;
         }
-        counts.waited_seconds += now - second as f64;
+        if way != Way::ManyProcesses {
+            memory.note_stored(&key, now);
+        }
+        let created = archive.insert(key);
+        follow.kept.push(Kept { created, ..kept });
+    };
+    let (mut verdicts, mut polls) = (0, 0);
+    while let Some(index) =
+        (0..followed.len()).min_by(|a, b| followed[*a].next.total_cmp(&followed[*b].next))
+    {
+        let Followed { follow, next, held } = &mut followed[index];
+        let now = at(*next);
+        let console = console_at(*next, began);
+        polls += 1;
+        let change = follow.record_poll(&console, now);
+        let freshness = follow.freshness();
+        if let Some((before, freshness)) = held.take_if(|_| change == Change::Replaced) {
+            keep(follow, &before, freshness, now);
+        }
+        match change.keeping(way == Way::Waiting) {
+            Keeping::Nothing => *held = held.take().map(|_| (console, freshness)),
+            Keeping::InMemory => *held = Some((console, freshness)),
+            Keeping::Store => keep(follow, &console, freshness, now),
+        }
+        if let Some(pause) = follow.next_pause(budget, now, fastrand::f64()) {
+            *next += pause.as_secs_f64();
+            continue;
+        }
+        if let Some((last, freshness)) = held.take() {
+            keep(follow, &last, freshness, now);
+        }
+        verdicts += u64::from(follow.verdict().is_some());
+        counts.waited_seconds += now.duration_since(follow.began_at).as_secs_f64();
+        followed.remove(index);
     }
-    counts.created += archive.len() as u64;
+    counts.polls += polls;
+    counts.puts += verdicts;
+    counts.created += archive.len() as u64 + verdicts;
 }
 
 /// A console as it is stored.

@@ -79,7 +79,7 @@ class Deployment:
             "the function's role": [f"acs:ram::{ACCOUNT}:role/{name}{'-aws' if module == 'push' else ''}"],
             "another role": [f"acs:ram::{ACCOUNT}:role/others"],
             "a key": [f"acs:kms:{REGION}:{ACCOUNT}:key/others"],
-            "a function": [f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}"],
+            "another function": [f"acs:fc:{REGION}:{ACCOUNT}:functions/others", f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}-2"],
             "another queue": [f"acs:mns:{REGION}:{ACCOUNT}:/queues/others/messages"],
             "another bucket": [f"{oss}:others", f"{oss}:others/console/i-1/20260101T000000.log.gz"],
             "another logstore": [f"acs:log:{REGION}:{ACCOUNT}:project/others/logstore/function"],
@@ -93,6 +93,9 @@ class Deployment:
                 "objects below `console/`": [f"{bucket}/console/i-1/20260101T000000.log.gz"],
                 "objects below `console/failed/`": [f"{bucket}/console/failed/event.json"],
                 "other objects of the bucket": [f"{bucket}/other/object", f"{bucket}/console", f"{bucket}/console-2/object"],
+                "the function itself": [
+                    f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}", f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}/LATEST",
+                ],
                 "its own logstore": [f"acs:log:{REGION}:{ACCOUNT}:project/{project}/logstore/{logstore}"],
                 "its own queue": [f"acs:mns:{REGION}:{ACCOUNT}:/queues/{name}-failed/messages"],
                 "its own key": [f"acs:kms:{REGION}:{ACCOUNT}:key/{self.variables.get('kms_key_id', 'none')}"],
@@ -255,7 +258,7 @@ def command_policies(page):
     text = pathlib.Path(page).read_text()
     [policy] = re.findall(r"CreatePolicy --PolicyName ecs-console-archiver --PolicyDocument '(.*?)'", text, re.S)
     [trust] = re.findall(r"CreateRole --RoleName ecs-console-archiver --AssumeRolePolicyDocument '(.*?)'", text, re.S)
-    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT)) for one in (policy, trust)]
+    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT).replace("REGION_ID", REGION)) for one in (policy, trust)]
 
 
 def commands_differ(page, deployment):

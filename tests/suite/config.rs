@@ -1,6 +1,6 @@
 //! Wrong and missing settings are reported by name, all of them at once.
 
-use ecs_console_archiver::config::{Archive, Config, Environment, Sections};
+use ecs_console_archiver::config::{Archive, Config, Environment, FollowQueue, Sections};
 use ecs_console_archiver::credentials::source::Source;
 use ecs_console_archiver::store::bucket::{Addressing, Encryption, EncryptionMethod, Profile};
 
@@ -79,6 +79,72 @@ fn a_follow_queue_goes_with_zero_seconds_for_it_carries_sweeps_but_not_with_none
     let config = Config::from_environment(&environment(&[queue, ("FOLLOW_SECONDS", "0")])).unwrap();
     assert!(config.follow_queue.is_some() && config.follow_budget.is_zero());
     check_wrong(&[queue], &["FOLLOW_QUEUE_URL: FOLLOW_SECONDS is not set"]);
+}
+
+#[test]
+fn the_function_invokes_itself_only_on_function_compute_where_its_name_and_region_are_known() {
+    let itself = [("FOLLOW_QUEUE_URL", "fc://self"), ("FOLLOW_SECONDS", "300")];
+    let with = |more: &[(&'static str, &'static str)]| [&itself[..], more].concat();
+    let name = ("FC_FUNCTION_NAME", "archiver");
+    let region = ("FC_REGION", "cn-beijing");
+    let endpoint = |changes: &[(&str, &str)]| {
+        let config = Config::from_environment(&environment(changes)).unwrap();
+        match config.follow_queue {
+            Some(FollowQueue::FunctionCompute(config)) => config.endpoint.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let public = "https://fcv3.cn-beijing.aliyuncs.com/";
+    assert_eq!(endpoint(&with(&[name, region])), public);
+    // The templates set it to the same region.
+    let default_region = ("ALIBABA_CLOUD_REGION_ID", "cn-beijing");
+    assert_eq!(endpoint(&with(&[name, default_region])), public);
+    let internal = (
+        "FUNCTION_COMPUTE_ENDPOINT_URL",
+        "https://{account}.{region}-internal.fc.aliyuncs.com",
+    );
+    let account = ("FC_ACCOUNT_ID", "1690700000000030");
+    assert_eq!(
+        endpoint(&with(&[name, region, internal, account])),
+        "https://1690700000000030.cn-beijing-internal.fc.aliyuncs.com/"
+    );
+    let port = ("FC_SERVER_PORT", "9000");
+    let elsewhere =
+        "FOLLOW_QUEUE_URL: fc://self is the function itself, and this is not Function Compute";
+    check_wrong(&itself, &[elsewhere]);
+    check_wrong(
+        &with(&[port]),
+        &["FC_FUNCTION_NAME: not set", "FC_REGION: not set"],
+    );
+    check_wrong(&with(&[name, ("FC_REGION", "evil/")]), &["FC_REGION: "]);
+    let unknown = "FUNCTION_COMPUTE_ENDPOINT_URL: {account} is unknown";
+    check_wrong(&with(&[name, region, internal]), &[unknown]);
+    let path = ("FUNCTION_COMPUTE_ENDPOINT_URL", "https://a.example/path");
+    check_wrong(
+        &with(&[name, region, path]),
+        &["FUNCTION_COMPUTE_ENDPOINT_URL: expected"],
+    );
+    let other = ("FOLLOW_QUEUE_URL", "fc://other");
+    let changes = [other, ("FOLLOW_SECONDS", "300"), name, region];
+    check_wrong(
+        &changes,
+        &["FOLLOW_QUEUE_URL: \"fc://other\" is unknown; expected fc://self"],
+    );
+    check_wrong(
+        &[itself[0], name, region],
+        &["FOLLOW_QUEUE_URL: FOLLOW_SECONDS is not set"],
+    );
+}
+
+/// Whoever checks a set-up may have the function's settings.
+#[test]
+fn for_doctor_the_setting_of_a_function_that_invokes_itself_is_no_problem() {
+    let itself = [("FOLLOW_QUEUE_URL", "fc://self"), ("FOLLOW_SECONDS", "300")];
+    let sections = Sections::from_environment(&environment(&itself));
+    assert!(sections.problems.is_ok(), "{sections:?}");
+    assert!(sections.function_invokes_itself && sections.follow_queue.is_none());
+    let sections = Sections::from_environment(&environment(&[]));
+    assert!(!sections.function_invokes_itself);
 }
 
 #[test]

@@ -49,12 +49,32 @@ enum Scenario {
     Followed,
     /// A reboot that is followed through the queue.
     Queued,
+    /// A reboot that is followed by invocations of the function by itself.
+    SelfInvoked,
     /// An instance that has no console, ever.
     NoConsole,
 }
 
 impl Scenario {
-    const ALL: [Self; 4] = [Self::Plain, Self::Followed, Self::Queued, Self::NoConsole];
+    const ALL: [Self; 5] = [
+        Self::Plain,
+        Self::Followed,
+        Self::Queued,
+        Self::SelfInvoked,
+        Self::NoConsole,
+    ];
+
+    /// The kinds of store that it runs on. Function Compute has OSS beside it.
+    fn profiles(self) -> &'static [Profile] {
+        match self {
+            Self::SelfInvoked => &[Profile::Oss { versioned: false }],
+            _ => &PROFILES,
+        }
+    }
+
+    fn has_messages(self) -> bool {
+        matches!(self, Self::Queued | Self::SelfInvoked)
+    }
 
     /// Its last words until 100 s, and a boot after that, which ECS shows a minute later. An
     /// instance without a console has none ever.
@@ -72,7 +92,7 @@ impl Scenario {
             // Its end is the end of what it is followed for.
             Self::Followed => Some(boot.writes(seconds(101), "boot\n")),
             // It settles in silence, so a verdict is written beside what was stored before.
-            Self::Queued => Some(boot.writes(seconds(101), "boot\n")),
+            Self::Queued | Self::SelfInvoked => Some(boot.writes(seconds(101), "boot\n")),
             Self::NoConsole => None,
         }
     }
@@ -81,7 +101,7 @@ impl Scenario {
     fn consoles(self) -> &'static [&'static str] {
         match self {
             Self::Plain => &["last words\n"],
-            Self::Followed | Self::Queued => &["last words\n", "boot\n"],
+            Self::Followed | Self::Queued | Self::SelfInvoked => &["last words\n", "boot\n"],
             Self::NoConsole => &[],
         }
     }
@@ -91,7 +111,7 @@ impl Scenario {
             Self::Plain | Self::NoConsole => "0",
             // The looks are at once and at its end.
             Self::Followed => "1",
-            Self::Queued => "300",
+            Self::Queued | Self::SelfInvoked => "300",
         }
     }
 
@@ -103,7 +123,7 @@ impl Scenario {
             Self::Followed => [2, 2, 0],
             // Looks at the beginning, after the lag, and when it was quiet for long enough; the
             // third object is the verdict.
-            Self::Queued => [3, 3, 2],
+            Self::Queued | Self::SelfInvoked => [3, 3, 2],
         }
     }
 }
@@ -160,7 +180,11 @@ impl World {
             calls.clone(),
         );
         store.open(Service::Store, bucket.server.own_port, calls.clone());
-        queue.open(Service::Queue, port_of(&sqs.queue_url()), calls.clone());
+        let queue_port = match case.scenario {
+            Scenario::SelfInvoked => port_of(&bucket.simulator.endpoint_url()),
+            _ => port_of(&sqs.queue_url()),
+        };
+        queue.open(Service::Queue, queue_port, calls.clone());
         let ecs_url = format!("http://127.0.0.1:{}", ecs.port);
         bucket.settings.extend(settings(&[
             ("ECS_ENDPOINT_URL", &ecs_url), // The later one counts.
@@ -173,6 +197,15 @@ impl World {
                 ("AWS_ACCESS_KEY_ID", s3_server::ACCESS_KEY_ID),
                 ("AWS_SECRET_ACCESS_KEY", s3_server::SECRET_ACCESS_KEY),
                 ("AWS_REGION", "us-east-1"),
+            ]));
+        }
+        if case.scenario == Scenario::SelfInvoked {
+            let api = format!("http://127.0.0.1:{}", queue.port);
+            bucket.settings.extend(settings(&[
+                ("FC_FUNCTION_NAME", "archiver"),
+                ("FC_REGION", "cn-hangzhou"),
+                ("FOLLOW_QUEUE_URL", "fc://self"),
+                ("FUNCTION_COMPUTE_ENDPOINT_URL", &api),
             ]));
         }
         if let Some((number, fault)) = case.fault {
@@ -241,14 +274,27 @@ impl World {
     /// Delivers the event and what it sends to the queue, until nothing is left to deliver.
     async fn deliver_all(&mut self) {
         self.deliver(&event()).await;
-        while let Some(sent) = self.sqs.take_sent() {
-            self.guest_time += Duration::from_secs(sent.delay_seconds);
+        while let Some((delay_seconds, body)) = self.take_sent() {
+            self.guest_time += Duration::from_secs(delay_seconds);
             self.bucket.simulator.set_guest_time(self.guest_time);
-            let body = aged(&sent.body, sent.delay_seconds);
+            let body = aged(&body, delay_seconds);
             let records = json!([{"eventSource": "aws:sqs", "messageId": "m1", "body": body}]);
-            let payload = json!({ "Records": records }).to_string();
+            let payload = match self.case.scenario {
+                Scenario::SelfInvoked => body,
+                _ => json!({ "Records": records }).to_string(),
+            };
             self.deliver(payload.as_bytes()).await;
         }
+    }
+
+    /// Delay and body of what the function has sent.
+    fn take_sent(&self) -> Option<(u64, String)> {
+        if self.case.scenario == Scenario::SelfInvoked {
+            let sent = self.bucket.simulator.take_invocation()?;
+            return Some((sent.delay_seconds, sent.body));
+        }
+        let sent = self.sqs.take_sent()?;
+        Some((sent.delay_seconds, sent.body))
     }
 
     fn assert_promise(&self) {
@@ -282,7 +328,7 @@ impl World {
             assert!(stored.contains_key(last), "{case:?}: the last is not there");
         }
         let verdicts = server.verdicts();
-        let expected = usize::from(case.scenario == Scenario::Queued);
+        let expected = usize::from(case.scenario.has_messages());
         assert_eq!(verdicts.len(), expected, "{case:?}: {verdicts:?}");
         for key in records.keys().chain(markers.keys()).chain(&verdicts) {
             // Nothing forbids a version in a versioned bucket: a delivery makes one each time, and
@@ -338,7 +384,7 @@ async fn run(case: Case) -> (usize, usize) {
     world.deliver_all().await;
     let (calls, deliveries) = (world.calls.count(), world.deliveries);
     if let Some((_, fault)) = case.fault
-        && case.scenario != Scenario::Queued
+        && !case.scenario.has_messages()
     {
         // A fault that ends a delivery really did, and one that passes did not. Where the store
         // refuses a look, the profile basic writes.
@@ -367,7 +413,7 @@ async fn wherever_a_capture_is_cut_short_the_next_delivery_completes_it() {
     let mut cases = Vec::new();
     let mut expected = 0;
     for scenario in Scenario::ALL {
-        for profile in PROFILES {
+        for &profile in scenario.profiles() {
             let undisturbed = Case {
                 scenario,
                 profile,

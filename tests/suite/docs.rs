@@ -537,8 +537,8 @@ fn every_outcome_and_error_type_has_a_row() {
     for reason in &reasons {
         assert!(code.contains(&format!("\"{reason}\"")), "{reason}");
     }
-    // One for what is no trigger, one for each kind of what is about something else.
-    assert_eq!(reasons.len(), 1 + variants("NotOurs").len());
+    // One for what is no trigger, one for a copy, one for each kind of what is about something else.
+    assert_eq!(reasons.len(), 2 + variants("NotOurs").len());
 }
 
 /// The words of a command line as a shell takes them, up to a pipe or a redirection.

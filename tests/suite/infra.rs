@@ -76,6 +76,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "FC_CUSTOM_LISTEN_PORT",
             "FC_SERVER_PORT",
             "FC_ACCOUNT_ID",
+            "FC_REGION",
             "ALIBABA_CLOUD_SECURITY_TOKEN",
             "HOME",
         ],
@@ -94,6 +95,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "ECS_ENDPOINT_URL",
             "ECS_SIGNATURE_VERSION",
             "FAILED_EVENTS",
+            "FUNCTION_COMPUTE_ENDPOINT_URL",
             "RUST_LOG",
             "TRIGGER_STATES",
             "ALIBABA_CLOUD_ROLE_SESSION_NAME",
@@ -641,7 +643,7 @@ fn the_policies_that_the_pages_give_allow_what_the_templates_allow() {
     let quoted = template.split('"').skip(1).step_by(2);
     let is_action = |word: &&str| {
         let service = word.split_once(':').map_or("", |(service, _)| service);
-        ["ecs", "oss", "log", "sts"].contains(&service)
+        ["ecs", "fc", "oss", "log", "sts"].contains(&service)
     };
     let mut in_template: BTreeSet<_> = quoted.filter(is_action).map(str::to_owned).collect();
     // Only for several accounts, and the page says so.

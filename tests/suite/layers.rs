@@ -35,7 +35,15 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ),
     (
         "queue",
-        &["clock", "credentials", "http", "model", "refusal", "retry"],
+        &[
+            "alibaba",
+            "clock",
+            "credentials",
+            "http",
+            "model",
+            "refusal",
+            "retry",
+        ],
     ),
     ("archive", &["clock", "model", "store"]),
     (

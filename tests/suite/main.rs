@@ -28,6 +28,7 @@ mod proxies;
 mod readme;
 mod reading;
 mod redrive;
+mod self_invocation;
 mod shells;
 mod simulator;
 mod stores;

@@ -5,7 +5,7 @@ use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::config::{Archive, Sections};
 use ecs_console_archiver::doctor::advice::{self, AskedQueue, Operation};
 use ecs_console_archiver::model::ids::RegionId;
-use ecs_console_archiver::queue::sqs::QueueError;
+use ecs_console_archiver::queue::QueueError;
 use ecs_console_archiver::source::ecs::response::EcsError;
 use ecs_console_archiver::store::StoreError;
 

@@ -7,6 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::archive::key::ConsoleDigest;
 use crate::capture::CaptureError;
 use crate::model::ids::{InstanceId, RegionId};
 use crate::model::outcome::{Outcome, Tally};
@@ -141,6 +142,13 @@ impl Sweep {
             resume: None,
             done: Tally::default(),
         }
+    }
+
+    /// What tells this part of a sweep from the others, if one came before it. A copy has the same name.
+    pub fn name(&self) -> Option<String> {
+        let cursor = self.resume.as_ref()?;
+        let rest = serde_json::to_vec(&(cursor, &self.done, &self.regions)).ok()?;
+        Some(format!("sweep {}", ConsoleDigest::of(&rest)))
     }
 
     /// The same sweep from its begin, with nothing done.

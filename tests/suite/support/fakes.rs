@@ -207,6 +207,7 @@ pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, M
         follow_queue: None,
         ending: Default::default(),
         room: Default::default(),
+        memory: Default::default(),
         clock: WallClock::Tokio {
             time: "2024-03-22T02:04:45Z".parse().unwrap(),
             instant: tokio::time::Instant::now(),

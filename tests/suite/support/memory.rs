@@ -521,6 +521,7 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
             follow_queue: None,
             ending: Default::default(),
             room: Default::default(),
+            memory: Default::default(),
         },
         triggers: Triggers::default(),
         failed_events: FailedEvents::Platform,

@@ -1,6 +1,7 @@
 //! What the tests run the real program against.
 
 pub mod fakes;
+pub mod function_compute;
 pub mod gate;
 pub mod http;
 pub mod memory;
@@ -262,7 +263,7 @@ impl Bucket {
 pub fn aged(message: &str, seconds: u64) -> String {
     let mut message: serde_json::Value = serde_json::from_str(message).unwrap();
     let earlier = jiff::SignedDuration::from_secs(-i64::try_from(seconds).unwrap());
-    for time in ["/follow/began_at", "/follow/seen/same_since"] {
+    for time in ["/follow/began_at", "/follow/seen/same_since", "/due_at"] {
         if let Some(time) = message.pointer_mut(time) {
             let moment: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
             *time = (moment + earlier).to_string().into();

@@ -26,13 +26,20 @@ pub struct Server {
     pub folder: tempfile::TempDir,
 }
 
+/// In a setting, stands for the address of the simulator.
+pub const SIMULATOR: &str = "{simulator}";
+
 /// Starts it on a folder and the simulator. `own` come after the usual settings.
 pub async fn start(own: &[(&str, &str)]) -> Server {
     let simulator = Arc::new(simulator().await);
     let folder = tempfile::tempdir().unwrap();
     let mut all = ecs_settings(&simulator);
     all.extend(folder_settings(folder.path()));
-    all.extend(settings(own));
+    let of_simulator = |value: &str| value.replace(SIMULATOR, &simulator.endpoint_url());
+    let own = own
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), of_simulator(value)));
+    all.extend(own);
     let printed = Printed::new();
     let mut process = Command::new(program("bootstrap"))
         .env_clear()

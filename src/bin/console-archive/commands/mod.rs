@@ -26,7 +26,7 @@ use ecs_console_archiver::hosts::served::LOG_TARGET;
 use ecs_console_archiver::http::{self, HttpOptions};
 use ecs_console_archiver::log::LogConfig;
 use ecs_console_archiver::model::ids::RegionId;
-use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
+use ecs_console_archiver::queue::sqs::{QueueConfig, SqsQueue};
 use ecs_console_archiver::source::ecs::EcsClient;
 use ecs_console_archiver::store::ArchiveStore;
 
@@ -274,13 +274,13 @@ impl Context {
         Ok(archive.store(http::client(&options)?))
     }
 
-    fn queue(&self, config: QueueConfig) -> Result<Queue> {
+    fn queue(&self, config: QueueConfig) -> Result<SqsQueue> {
         self.asked.borrow_mut().queue = Some(AskedQueue {
             url: config.url.clone(),
             setting: "--queue-url",
             actions: "sqs:ReceiveMessage and sqs:DeleteMessage",
         });
         let options = HttpOptions::from_environment(&self.environment)?;
-        Ok(Queue::new(config, http::client(&options)?))
+        Ok(SqsQueue::new(config, http::client(&options)?))
     }
 }

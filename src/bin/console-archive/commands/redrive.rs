@@ -11,7 +11,7 @@ use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::hosts::redrive::{
     InvalidEvents, Part, Place, RedriveError, Redriven, failed_events,
 };
-use ecs_console_archiver::queue::sqs::{Queue, QueueConfig};
+use ecs_console_archiver::queue::sqs::{QueueConfig, SqsQueue};
 use ecs_console_archiver::retry::{Deadline, Retrying, retry};
 use ecs_console_archiver::store::{ArchiveStore, Entry, Store as _};
 use ecs_console_archiver::{log, printable};
@@ -165,7 +165,7 @@ async fn serve_archive(
 /// Until the queue has none left but those that failed again.
 async fn serve_queue(
     dispatcher: &CliDispatcher,
-    queue: &Queue,
+    queue: &SqsQueue,
     is_fifo: bool,
     invalid: InvalidEvents,
     context: &Context,

@@ -1,0 +1,89 @@
+//! The message that brings an event back to follow it further: the event, and when it is due. Pure.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Follow, MESSAGE_VERSION};
+
+/// How often a message may be sent again because it came early. Then it is served at once. The longest
+/// pause of a plan is less than seven minutes, and an invocation of the templates waits for most of one.
+const MAX_EARLY: u8 = 8;
+
+/// A follow message.
+///
+/// Version 0 has no version, and versions before this one have no moment. They ignore both members. A
+/// message without a moment is due when it comes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FollowMessage {
+    /// The event, and what is known of it.
+    pub follow: Follow,
+    /// Nothing is to be done before. A queue may deliver a message early, or not know delays at all.
+    #[serde(default)]
+    pub due_at: Option<Timestamp>,
+    /// How often it came early so far, and was sent again.
+    #[serde(default)]
+    early: u8,
+}
+
+#[derive(Serialize)]
+struct Members<'a> {
+    version: u32,
+    follow: &'a Follow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "is_zero")]
+    early: u8,
+}
+
+fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+impl FollowMessage {
+    /// A message that is due at this moment.
+    pub fn new(follow: Follow, due_at: Timestamp) -> Self {
+        Self {
+            follow,
+            due_at: Some(due_at),
+            early: 0,
+        }
+    }
+
+    /// When it is due, if that is later than now and it may be waited for or sent again.
+    pub fn early_until(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.due_at).filter(|due_at| *due_at > now && self.early < MAX_EARLY)
+    }
+
+    /// The same message, to be sent again because it came early.
+    pub fn again(self) -> Self {
+        Self {
+            early: self.early.saturating_add(1),
+            ..self
+        }
+    }
+
+    /// What tells it from the other messages of this event and of other events. A copy has the same
+    /// name.
+    pub fn name(&self) -> String {
+        let Follow {
+            event,
+            began_at,
+            polls,
+            ..
+        } = &self.follow;
+        let event_id = event.event_id.as_deref().unwrap_or_default();
+        let (id, cause, early) = (&event.instance_id, &event.cause, self.early);
+        format!("{id} {began_at} {polls} {early} {cause} {event_id}")
+    }
+
+    /// The body of the message.
+    pub fn to_json(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(Members {
+            version: MESSAGE_VERSION,
+            follow: &self.follow,
+            due_at: self.due_at,
+            early: self.early,
+        })
+    }
+}
