@@ -56,9 +56,8 @@ fn self_invocation(
         return problems.note(NAME, Err(format!("{text:?} is unknown; expected {SELF}")));
     }
     if !environment.is_function_compute() {
-        let why = format!(
-            "{SELF} is the function itself, and this is not Function Compute; unset it here"
-        );
+        let why =
+            "fc://self is the function itself, and this is not Function Compute; unset it here";
         return problems.note(NAME, Err(why));
     }
     let set = "Function Compute sets it";

@@ -163,6 +163,7 @@ impl Transcript {
             r#""follow_in_seconds":\d+"#,
             r#""follow_in_seconds":{chance}"#,
         );
+        let text = replace(&text, r#""due_at":"[^"]+""#, r#""due_at":"{chance}""#);
         let time = r"\b(\d{4})-?(\d\d)-?(\d\d)([T ])(\d\d):?(\d\d):?(\d\d)(\.\d+)?Z?";
         let time = Regex::new(time).unwrap();
         let text = time.replace_all(&text, |found: &Captures<'_>| self.time(found));
