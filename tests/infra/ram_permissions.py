@@ -258,7 +258,7 @@ def command_policies(page):
     text = pathlib.Path(page).read_text()
     [policy] = re.findall(r"CreatePolicy --PolicyName ecs-console-archiver --PolicyDocument '(.*?)'", text, re.S)
     [trust] = re.findall(r"CreateRole --RoleName ecs-console-archiver --AssumeRolePolicyDocument '(.*?)'", text, re.S)
-    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT).replace("REGION_ID", REGION)) for one in (policy, trust)]
+    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT)) for one in (policy, trust)]
 
 
 def commands_differ(page, deployment):
