@@ -381,6 +381,8 @@ MISTAKES = [
     ("enabled = true", 'enabled = "perhaps"', "a bool is required"),
     ("aws_sqs_queue.events.url", "aws_sqs_queue.event.url", "Reference to undeclared resource"),
     ("aws_sqs_queue.events.url", "aws_sqs_queue.events.address", "Unsupported attribute"),
+    ("alicloud_oss_bucket.archive.bucket", "alicloud_oss_bucket.archive.lifecycle_rule[0].expiration[0].days",
+     "set of object"),
     ("aws_lambda_function.function.arn", "aws_lambda_function.function[0].arn", "Unexpected resource instance key"),
     ('  handler       = "bootstrap"\n', "", "Missing required argument"),
     ("    enabled = true\n", "", "Missing required argument"),

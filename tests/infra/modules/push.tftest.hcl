@@ -68,7 +68,7 @@ run "events_that_cannot_be_sent_go_to_the_queue" {
     dead_letter_queue_arn = "acs:mns:cn-hangzhou:123456:/queues/failed"
   }
   assert {
-    condition     = alltrue([for rule in alicloud_event_bridge_rule.push : rule.targets[0].dead_letter_queue[0].arn == var.dead_letter_queue_arn])
+    condition     = alltrue([for rule in alicloud_event_bridge_rule.push : one(rule.targets[0].dead_letter_queue).arn == var.dead_letter_queue_arn])
     error_message = "Events that cannot be sent are lost."
   }
 }

@@ -196,6 +196,21 @@ EXCEPTIONS = {
     "alicloud_ram_policy.statement.resources": "resource",
     "data.alicloud_regions.regions": "regions",
 }
+# Blocks that nest as sets, which have no first element. From the provider's source at GitHub,
+# aliyun/terraform-provider-alicloud, alicloud/resource_alicloud_{event_bridge_rule,log_store_index,oss_bucket}.go.
+# Nested blocks of other kinds are lists here.
+SETS = {
+    "alicloud_event_bridge_rule.targets.dead_letter_queue",
+    "alicloud_event_bridge_rule.targets.param_list",
+    "alicloud_log_store_index.field_search",
+    "alicloud_log_store_index.field_search.json_keys",
+    "alicloud_log_store_index.full_text",
+    "alicloud_oss_bucket.lifecycle_rule.abort_multipart_upload",
+    "alicloud_oss_bucket.lifecycle_rule.expiration",
+    "alicloud_oss_bucket.lifecycle_rule.noncurrent_version_expiration",
+    "alicloud_oss_bucket.lifecycle_rule.noncurrent_version_transition",
+    "alicloud_oss_bucket.lifecycle_rule.transitions",
+}
 
 
 @functools.cache
@@ -281,7 +296,8 @@ class Binding:
                 result = self.outputs.get(inner.removesuffix("Args"))
                 results = parameters(function(result, "__init__")) if result else {}
                 here = self.block(f"{path}.{own}", args, {n: t for n, (t, _) in results.items()})
-                block["blocks"][own] = nested(here, "list", 0 if many else 1, int(required))
+                nesting = "set" if f"{path}.{own}" in SETS else "list"
+                block["blocks"][own] = nested(here, nesting, 0 if many else 1, int(required))
             else:
                 block["attributes"][own] = attribute(self.type(text or out), **flags)
         return block
