@@ -26,6 +26,30 @@ run "two_rules_send_whole_events_with_the_token_as_a_header" {
   }
 }
 
+run "in_the_url_the_token_is_the_last_segment_and_no_header" {
+  variables {
+    token_in_url = true
+  }
+  assert {
+    condition = alltrue([
+      for rule in alicloud_event_bridge_rule.push :
+      one([for parameter in rule.targets[0].param_list : parameter.value if parameter.resource_key == "url"]) == "https://example.com/${var.token}"
+    ])
+    error_message = "Events go to another address."
+  }
+  assert {
+    condition = alltrue([
+      for rule in alicloud_event_bridge_rule.push :
+      length([for parameter in rule.targets[0].param_list : parameter if parameter.resource_key == "Token"]) == 0
+    ])
+    error_message = "The token goes as a header, too."
+  }
+  assert {
+    condition     = alltrue([for rule in alicloud_event_bridge_rule.push : rule.targets[0].endpoint == "https://example.com/${var.token}"])
+    error_message = "The endpoint is another address than the target's."
+  }
+}
+
 run "by_default_there_is_no_role_and_no_dead_letter_queue" {
   assert {
     condition     = output.role_arn == null && output.oidc_provider_arn == null
