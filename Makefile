@@ -117,6 +117,9 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workf
 	$(PYTHON)/bin/cfn-lint infra/aws/template.yaml
 	SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/aws/template.yaml
 	SAM_CLI_TELEMETRY=0 $(SAM)/bin/python tests/infra/sam_parameters.py infra/aws/template.yaml infra/aws/README.md
+	$(SAM)/bin/python infra/dist/cloudformation.py infra/aws/template.yaml $(VERSION) > $(TOOLS)/aws.json
+	$(PYTHON)/bin/cfn-lint $(TOOLS)/aws.json
+	! grep -e '"Transform"' -e AWS::Serverless:: $(TOOLS)/aws.json
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --file infra/aws/template.yaml
 	for folder in $(TERRAFORM_FOLDERS); do \
 		$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory $$folder; done
@@ -228,6 +231,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DIST := $(TARGET)/dist
 DIST_FUNCTION := ecs-console-archiver-$(VERSION)-function-$(ARCH)
 DIST_CLI := console-archive-$(VERSION)-$(TRIPLE)
+DIST_TEMPLATE := ecs-console-archiver-$(VERSION)-aws.json
 
 .PHONY: dist
 dist: package $(TOOLS)/bin/cargo-cyclonedx ## Build everything in a release, in target/dist, with the same bytes each time.
@@ -239,6 +243,12 @@ dist: package $(TOOLS)/bin/cargo-cyclonedx ## Build everything in a release, in 
 		$(DIST)/$(DIST_FUNCTION).cdx.json --no-default-features
 	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) console-archive $(DIST)/$(DIST_CLI).cdx.json
 	cd $(DIST) && sha256sum *.* > SHA256SUMS-$(ARCH)
+
+.PHONY: dist-template
+dist-template: $(SAM)/installed ## Make the template that CloudFormation takes without the SAM CLI, in target/dist.
+	mkdir -p $(DIST)
+	$(SAM)/bin/python infra/dist/cloudformation.py infra/aws/template.yaml $(VERSION) > $(DIST)/$(DIST_TEMPLATE)
+	cd $(DIST) && sha256sum $(DIST_TEMPLATE) > SHA256SUMS-aws
 
 # The target of this machine, such as aarch64-apple-darwin. zig cannot build for macOS's own libraries.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')

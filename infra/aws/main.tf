@@ -1,6 +1,5 @@
 # Stores every console output of every ECS instance in an S3 bucket, on AWS. It creates the same as
-# template.yaml, by itself or as a module. The caller configures the AWS provider, which sets the region
-# and the tags of all resources.
+# template.yaml, by itself or as a module. The caller configures the AWS provider, which sets the region.
 
 terraform {
   required_version = ">= 1.3"
@@ -45,6 +44,7 @@ resource "aws_s3_bucket" "archive" {
   object_lock_enabled = var.object_lock_days > 0
   # Nothing removes the bucket while it has records.
   force_destroy = false
+  tags          = var.tags
 }
 
 resource "aws_s3_bucket_server_side_encryption_configuration" "archive" {
@@ -167,6 +167,7 @@ resource "aws_s3_bucket_policy" "archive" {
 # Other services put events here, and the function takes them.
 resource "aws_sqs_queue" "events" {
   name                    = "${var.name}-events"
+  tags                    = var.tags
   sqs_managed_sse_enabled = true
   # AWS Lambda asks for six times the function's timeout.
   visibility_timeout_seconds = 360
@@ -179,6 +180,7 @@ resource "aws_sqs_queue" "events" {
 # Brings an event back after a delay, so that the function does not wait for a console.
 resource "aws_sqs_queue" "follow" {
   name                       = "${var.name}-follow"
+  tags                       = var.tags
   sqs_managed_sse_enabled    = true
   visibility_timeout_seconds = 360
   redrive_policy = jsonencode({
@@ -190,6 +192,7 @@ resource "aws_sqs_queue" "follow" {
 # Events that failed for good. `console-archive redrive` serves them again.
 resource "aws_sqs_queue" "failed_events" {
   name                      = "${var.name}-failed-events"
+  tags                      = var.tags
   sqs_managed_sse_enabled   = true
   message_retention_seconds = 1209600
   # A person who replays events may serve ten of them one after the other.
@@ -202,11 +205,16 @@ resource "aws_cloudwatch_log_group" "archiver" {
   #checkov:skip=CKV_AWS_338: How long log lines are kept is the account's choice. The archive is what lasts
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
+  log_group_class   = var.log_class
+  tags              = var.tags
 }
 
 resource "aws_iam_role" "archiver" {
-  name        = var.name
-  description = "Reads console outputs and stores them in the archive"
+  name                 = var.name
+  description          = "Reads console outputs and stores them in the archive"
+  path                 = var.role_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = var.tags
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -274,13 +282,16 @@ resource "aws_lambda_function" "archiver" {
   function_name    = var.name
   description      = "Stores console outputs of ECS instances"
   role             = aws_iam_role.archiver.arn
-  filename         = local.package
-  source_code_hash = filebase64sha256(local.package)
+  filename         = var.package_bucket == null ? local.package : null
+  source_code_hash = var.package_bucket == null ? filebase64sha256(local.package) : null
+  s3_bucket        = var.package_bucket
+  s3_key           = var.package_key
   handler          = "bootstrap"
   runtime          = "provided.al2023"
   architectures    = [var.architecture]
   memory_size      = 256
   timeout          = 60
+  tags             = var.tags
   # None by default, because new accounts have none to reserve. For AWS Lambda, -1 means no limit. What is
   # reserved must be at least what the queues below take together. Otherwise AWS Lambda throttles what it
   # has received, and five such attempts end in the queue of failed events.
@@ -326,6 +337,14 @@ resource "aws_lambda_function" "archiver" {
       condition     = local.has_role != local.has_key
       error_message = "Give either alibaba_role_arn or alibaba_access_key_id, and not both."
     }
+    precondition {
+      condition     = (var.package_bucket == null) == (var.package_key == null)
+      error_message = "Give package_bucket and package_key together."
+    }
+    precondition {
+      condition     = var.package_bucket != null || fileexists(local.package)
+      error_message = "There is no zip file at ${local.package}. Run make package, or set package to the zip file of a release."
+    }
   }
 
   # The first invocation may come as soon as the function exists.
@@ -361,6 +380,7 @@ resource "aws_lambda_event_source_mapping" "queues" {
   function_name           = aws_lambda_function.archiver.arn
   batch_size              = 10
   function_response_types = ["ReportBatchItemFailures"]
+  tags                    = var.tags
 
   # ECS throttles by account and region, so more at the same time would only wait.
   scaling_config {
@@ -400,9 +420,12 @@ resource "aws_lambda_permission" "url_invoke" {
 }
 
 resource "aws_iam_role" "sweep" {
-  count       = length(var.sweep_regions) > 0 ? 1 : 0
-  name        = "${var.name}-sweep"
-  description = "Calls the function once a day"
+  count                = length(var.sweep_regions) > 0 ? 1 : 0
+  name                 = "${var.name}-sweep"
+  description          = "Calls the function once a day"
+  path                 = var.role_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = var.tags
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -470,6 +493,7 @@ resource "aws_sns_topic" "alarms" {
   count        = var.alarm_topic_arn == null ? 1 : 0
   name         = "${var.name}-alarms"
   display_name = "ECS console archiver"
+  tags         = var.tags
 }
 
 resource "aws_sns_topic_subscription" "alarms" {
@@ -618,6 +642,7 @@ resource "aws_cloudwatch_metric_alarm" "archiver" {
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
   alarm_actions       = [local.alarm_topic_arn]
+  tags                = var.tags
 }
 
 locals {
@@ -654,6 +679,7 @@ resource "aws_cloudwatch_metric_alarm" "heartbeat" {
   # Before the first event there is no data, and after the last one none may be left.
   treat_missing_data = "breaching"
   alarm_actions      = [local.alarm_topic_arn]
+  tags               = var.tags
 
   metric_query {
     id          = "events"
@@ -679,10 +705,25 @@ resource "aws_cloudwatch_metric_alarm" "heartbeat" {
   }
 }
 
+resource "aws_cloudwatch_dashboard" "archiver" {
+  count          = var.dashboard ? 1 : 0
+  dashboard_name = var.name
+  dashboard_body = templatefile("${path.module}/dashboard.json", {
+    Region       = data.aws_region.current.region
+    Archiver     = aws_lambda_function.archiver.function_name
+    Events       = aws_sqs_queue.events.name
+    FollowQueue  = aws_sqs_queue.follow.name
+    FailedEvents = aws_sqs_queue.failed_events.name
+    Log          = aws_cloudwatch_log_group.archiver.name
+  })
+}
+
 # Attach it to the role of the people who run console-archive.
 resource "aws_iam_policy" "reader" {
   name        = "${var.name}-reader"
   description = "Lists and reads the archive"
+  path        = var.role_path
+  tags        = var.tags
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -708,6 +749,8 @@ resource "aws_iam_policy" "reader" {
 resource "aws_iam_policy" "redrive" {
   name        = "${var.name}-redrive"
   description = "Replays failed events"
+  path        = var.role_path
+  tags        = var.tags
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -729,6 +772,7 @@ resource "aws_iam_policy" "redrive" {
 # A catalogue has one database of a name, so this one has the name of the deployment.
 resource "aws_glue_catalog_database" "archive" {
   name = replace(var.name, "-", "_")
+  tags = var.tags
 }
 
 # A line of a console is a row. Every query must name the instance.

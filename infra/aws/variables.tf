@@ -22,6 +22,18 @@ variable "package" {
   default     = null
 }
 
+variable "package_bucket" {
+  description = "Bucket in this region that has the zip file, in place of package"
+  type        = string
+  default     = null
+}
+
+variable "package_key" {
+  description = "Key of the zip file in package_bucket. With another key, an apply changes the program"
+  type        = string
+  default     = null
+}
+
 variable "architecture" {
   description = "Architecture that the program in the package was built for"
   type        = string
@@ -212,4 +224,49 @@ variable "max_concurrency" {
     condition     = var.max_concurrency == 0 || (var.max_concurrency >= 12 && floor(var.max_concurrency) == var.max_concurrency)
     error_message = "max_concurrency must be 0, or 12 or more, because the queues alone take ten at the same time."
   }
+}
+
+variable "log_class" {
+  description = "Class of the log group. INFREQUENT_ACCESS costs half, and can only be read by queries. Set it before the first apply"
+  type        = string
+  default     = "STANDARD"
+
+  validation {
+    condition     = contains(["STANDARD", "INFREQUENT_ACCESS"], var.log_class)
+    error_message = "log_class must be STANDARD or INFREQUENT_ACCESS."
+  }
+}
+
+variable "dashboard" {
+  description = "Whether to create a dashboard in CloudWatch"
+  type        = bool
+  default     = true
+}
+
+variable "role_path" {
+  description = "Path of the roles and policies, such as /teams/platform/"
+  type        = string
+  default     = "/"
+
+  validation {
+    condition     = can(regex("^/([!-~]+/)?$", var.role_path))
+    error_message = "role_path must begin and end with a slash, such as /teams/platform/."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that limits the roles, where the account demands one"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null || can(regex("^arn:[^:]+:iam::([0-9]+|aws):policy/.+$", var.permissions_boundary_arn))
+    error_message = "The ARN of a policy looks like arn:aws:iam::123456789012:policy/NAME."
+  }
+}
+
+variable "tags" {
+  description = "Tags of everything that can have tags"
+  type        = map(string)
+  default     = {}
 }

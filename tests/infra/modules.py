@@ -59,6 +59,9 @@ CHOICES = {
         [{"object_lock_days": 30}, {"retention_days": 30, "log_retention_days": 365}],
         [{}, {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"}, {"alarm_email": "operators@example.com"}],
         [{}, {"heartbeat_days": 7, "rejected_requests_per_hour": 0}],
+        [{}, {"role_path": "/teams/platform/", "permissions_boundary_arn": "arn:aws:iam::123456789012:policy/limit"}],
+        [{}, {"package_bucket": "packages", "package_key": "function.zip"}],
+        [{}, {"log_class": "INFREQUENT_ACCESS", "dashboard": False, "tags": {"team": "platform"}}],
         [{"follow_seconds": 0, "max_concurrency": 12}, {"alibaba_region_id": "cn-beijing"}],
     ],
     "alibaba": [
@@ -99,6 +102,9 @@ REFUSED = {
          "The provider's region is us-east-1, and the variable region is another one. Set AWS_REGION."),
         (ROLE | {"alarm_email": "operators@example.com", "alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"},
          "Give either alarm_email or alarm_topic_arn. Subscribe the address to your topic yourself."),
+        (ROLE | {"package_bucket": "packages"}, "Give package_bucket and package_key together."),
+        (ROLE | {"package": "other.zip"},
+         "There is no zip file at other.zip. Run make package, or set package to the zip file of a release."),
     ],
     "alibaba": [
         ({"bucket": "archive", "region": "cn-beijing"},
@@ -117,6 +123,11 @@ REFUSED = {
 
 class Failed(Exception):
     """What is wrong with a module."""
+
+
+def module_files(name):
+    """What Terraform reads of a module."""
+    return [file for file in (INFRA / name).iterdir() if file.suffix in (".tf", ".json")]
 
 
 def variables_of(folder):
@@ -282,7 +293,7 @@ def lost(plan, before, after):
 
 def check_module(tools, name, applied):
     folder = INFRA / name
-    workspace = Workspace(tools, folder.glob("*.tf"), name)
+    workspace = Workspace(tools, module_files(name), name)
     declared = variables_of(folder)
     package = PACKAGE.get(name)
     known = {variable for options in CHOICES[name] for option in options for variable in option}
@@ -320,9 +331,9 @@ def check_module(tools, name, applied):
 
 def check_refused(tools, name, index):
     values, message = REFUSED[name][index]
-    workspace = Workspace(tools, (INFRA / name).glob("*.tf"), f"{name}-refused-{index}")
+    workspace = Workspace(tools, module_files(name), f"{name}-refused-{index}")
     workspace.init()
-    workspace.write_variables(values | ({PACKAGE[name]: "function.zip"} if name in PACKAGE else {}))
+    workspace.write_variables(({PACKAGE[name]: "function.zip"} if name in PACKAGE else {}) | values)
     try:
         workspace.plan()
     except Failed as failed:
@@ -359,7 +370,7 @@ def check_tests(tools, name):
     tests = HERE / "modules" / f"{name}.tftest.hcl"
     for problem in unrefused(name):
         raise Failed(problem)
-    workspace = Workspace(tools, (INFRA / name).glob("*.tf"), f"{name}-tests")
+    workspace = Workspace(tools, module_files(name), f"{name}-tests")
     shutil.copy(tests, workspace.folder)
     workspace.init()
     done = workspace.run("test", "-no-color")

@@ -343,6 +343,20 @@ fn the_defaults_that_matter_are_the_same_in_every_template_and_on_every_page() {
     }
 }
 
+#[test]
+fn both_templates_of_aws_have_the_same_dashboard() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let file = read("infra/aws/dashboard.json");
+    let widgets: serde_json::Value = serde_json::from_str(&file).unwrap();
+    assert!(widgets["widgets"].as_array().unwrap().len() > 5);
+    let lines = file.lines().map(|line| format!("          {line}\n"));
+    let text: String = lines.collect();
+    assert!(
+        read("infra/aws/template.yaml").contains(&format!("        - |\n{text}        - Region:"))
+    );
+    assert!(read("infra/aws/main.tf").contains("templatefile(\"${path.module}/dashboard.json\""));
+}
+
 /// The table under a title of this page, up to the next title.
 fn section(page: &str, title: &str) -> String {
     let text = std::fs::read_to_string(root().join(page)).unwrap();

@@ -245,6 +245,43 @@ run "a_heartbeat_counts_events_and_no_sweeps" {
   }
 }
 
+run "the_boundary_and_the_path_are_those_of_every_role" {
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/limit"
+    role_path                = "/teams/platform/"
+    sweep_regions            = ["cn-hangzhou"]
+  }
+  assert {
+    condition = alltrue([
+      for role in [aws_iam_role.archiver, aws_iam_role.sweep[0]] :
+      role.permissions_boundary == var.permissions_boundary_arn && role.path == var.role_path
+    ])
+    error_message = "A role goes beyond the boundary, or is elsewhere."
+  }
+}
+
+run "the_dashboard_shows_the_function_and_its_queues" {
+  assert {
+    condition = alltrue([
+      for name in ["ecs-console-archiver", "ecs-console-archiver-follow", "ecs-console-archiver-failed-events"] :
+      strcontains(jsonencode(jsondecode(aws_cloudwatch_dashboard.archiver[0].dashboard_body)), "\"${name}\"")
+    ])
+    error_message = "It shows others."
+  }
+}
+
+run "the_program_comes_from_a_bucket" {
+  variables {
+    package        = null
+    package_bucket = "packages"
+    package_key    = "function.zip"
+  }
+  assert {
+    condition     = aws_lambda_function.archiver.s3_bucket == "packages" && aws_lambda_function.archiver.filename == null
+    error_message = "It comes from elsewhere."
+  }
+}
+
 # What is refused.
 
 run "a_role_without_a_provider_is_refused" {
@@ -450,4 +487,28 @@ run "fewer_rejected_requests_than_none_are_refused" {
     rejected_requests_per_hour = -1
   }
   expect_failures = [var.rejected_requests_per_hour]
+}
+
+run "a_log_class_that_cloudwatch_has_not_is_refused" {
+  command = plan
+  variables {
+    log_class = "ARCHIVE"
+  }
+  expect_failures = [var.log_class]
+}
+
+run "a_path_without_slashes_is_refused" {
+  command = plan
+  variables {
+    role_path = "teams"
+  }
+  expect_failures = [var.role_path]
+}
+
+run "a_role_as_boundary_is_refused" {
+  command = plan
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::123456789012:role/limit"
+  }
+  expect_failures = [var.permissions_boundary_arn]
 }
