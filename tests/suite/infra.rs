@@ -344,6 +344,20 @@ fn the_defaults_that_matter_are_the_same_in_every_template_and_on_every_page() {
 }
 
 #[test]
+fn the_application_repository_gets_the_version_and_the_licence_of_the_program() {
+    let template = std::fs::read_to_string(root().join("infra/aws/template.yaml")).unwrap();
+    let start = "AWS::ServerlessRepo::Application:";
+    let version = value_after(&template, start, "SemanticVersion:");
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    let license = value_after(&template, start, "SpdxLicenseId:");
+    assert_eq!(license, env!("CARGO_PKG_LICENSE"));
+    for file in ["LicenseUrl:", "ReadmeUrl:"] {
+        let path = value_after(&template, start, file);
+        assert!(root().join("infra/aws").join(path).is_file(), "{path}");
+    }
+}
+
+#[test]
 fn both_templates_of_aws_have_the_same_dashboard() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let file = read("infra/aws/dashboard.json");
@@ -691,12 +705,13 @@ fn the_page_says_how_long_the_queue_keeps_failed_events() {
 }
 
 /// In commands, but no word that a reader fills in.
-const FIXED: [&str; 6] = [
+const FIXED: [&str; 7] = [
     "AES256",
     "BEGIN",
     "CAPABILITY_IAM",
     "END",
     "PARAMETERS",
+    "SERVICE_MANAGED",
     "ZRS",
 ];
 
