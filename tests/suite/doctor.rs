@@ -462,6 +462,20 @@ async fn who_only_writes_is_warned() {
     seen.check("archive: write", "failed", "s3:PutObject");
 }
 
+/// A person may have the settings of a function on Function Compute, and cannot do as it does.
+#[tokio::test]
+async fn that_a_function_invokes_itself_is_not_tried_elsewhere() {
+    let bucket = on_aws().await;
+    let mut settings = bucket.settings.clone();
+    set(&mut settings, "FOLLOW_SECONDS", "300");
+    set(&mut settings, "FOLLOW_QUEUE_URL", "fc://self");
+    doctor(&settings, &[]).await.ends_with(0, "ok").check(
+        "follow queue",
+        "skipped",
+        "only the function itself",
+    );
+}
+
 #[tokio::test]
 async fn the_follow_queue_gets_a_message_that_is_ignored() {
     let (bucket, sqs) = (on_aws().await, SqsServer::start().await);

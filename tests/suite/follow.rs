@@ -467,6 +467,37 @@ async fn what_a_message_knows_to_be_stored_is_not_put_again() {
     assert_eq!(bucket.server.puts(), 2 + bucket.server.verdicts().len());
 }
 
+/// The events of a reboot do not know of each other's records; the process that serves them does.
+#[tokio::test]
+async fn a_console_that_another_event_has_stored_is_not_put_again_by_the_same_process() {
+    let (bucket, _sqs) = queued("300", undated().writes(s(0), "last words\n")).await;
+    let function = Function::start(&bucket.settings).await;
+    for (state, event_id) in [("Stopping", "E-1"), ("Starting", "E-2"), ("Running", "E-3")] {
+        let event = text(&event())
+            .replace("Starting", state)
+            .replace("E-1", event_id);
+        let reply = function.result_of(event.as_bytes()).await;
+        assert_eq!(reply["outcome"], "following", "{reply}");
+        assert_eq!(reply["urls"].as_array().unwrap().len(), 1, "{reply}");
+    }
+    assert_eq!(
+        (bucket.server.puts(), bucket.server.records().len()),
+        (1, 1)
+    );
+    // Whoever captures by hand may have removed it.
+    let by_hand = json!({"instance_id": ID, "region_id": "cn-hangzhou"}).to_string();
+    let reply = function.result_of(by_hand.as_bytes()).await;
+    assert_eq!(reply["outcome"], "already_stored", "{reply}");
+    assert_eq!(bucket.server.puts(), 2);
+    // Another process does not know it, and loses nothing.
+    let other = Function::start(&bucket.settings).await;
+    other.result_of(&event()).await;
+    assert_eq!(
+        (bucket.server.puts(), bucket.server.records().len()),
+        (3, 1)
+    );
+}
+
 #[tokio::test]
 async fn a_message_of_the_version_before_and_one_of_a_later_version_are_followed() {
     let (bucket, sqs) = queued("300", undated().writes(s(0), "boot\n")).await;
