@@ -14,6 +14,8 @@ terraform {
 
 data "aws_caller_identity" "current" {}
 
+data "aws_partition" "current" {}
+
 # In another region than before, an apply finds nothing, and would create everything anew.
 data "aws_region" "current" {
   lifecycle {
@@ -273,6 +275,13 @@ resource "aws_iam_role_policy" "archiver" {
   })
 }
 
+# AWS Lambda makes network interfaces as the function's role.
+resource "aws_iam_role_policy_attachment" "vpc" {
+  count      = length(var.subnet_ids) > 0 ? 1 : 0
+  role       = aws_iam_role.archiver.name
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+}
+
 resource "aws_lambda_function" "archiver" {
   #checkov:skip=CKV_AWS_50: Its log has the outcome of each event, and it calls no service that continues a trace
   #checkov:skip=CKV_AWS_116: The destination for failures keeps more than a dead-letter queue, such as the error
@@ -296,6 +305,15 @@ resource "aws_lambda_function" "archiver" {
   # reserved must be at least what the queues below take together. Otherwise AWS Lambda throttles what it
   # has received, and five such attempts end in the queue of failed events.
   reserved_concurrent_executions = var.max_concurrency > 0 ? var.max_concurrency : -1
+
+  dynamic "vpc_config" {
+    for_each = length(var.subnet_ids) > 0 ? [var.subnet_ids] : []
+
+    content {
+      subnet_ids         = vpc_config.value
+      security_group_ids = var.security_group_ids
+    }
+  }
 
   logging_config {
     log_group  = aws_cloudwatch_log_group.archiver.name
@@ -338,6 +356,10 @@ resource "aws_lambda_function" "archiver" {
       error_message = "Give either alibaba_role_arn or alibaba_access_key_id, and not both."
     }
     precondition {
+      condition     = (length(var.subnet_ids) == 0) == (length(var.security_group_ids) == 0)
+      error_message = "Give subnet_ids and security_group_ids together."
+    }
+    precondition {
       condition     = (var.package_bucket == null) == (var.package_key == null)
       error_message = "Give package_bucket and package_key together."
     }
@@ -348,7 +370,7 @@ resource "aws_lambda_function" "archiver" {
   }
 
   # The first invocation may come as soon as the function exists.
-  depends_on = [aws_iam_role_policy.archiver]
+  depends_on = [aws_iam_role_policy.archiver, aws_iam_role_policy_attachment.vpc]
 }
 
 # The function sends itself follow messages and the rest of a sweep. By default, AWS Lambda ends such a

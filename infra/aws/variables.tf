@@ -270,3 +270,25 @@ variable "tags" {
   type        = map(string)
   default     = {}
 }
+
+variable "subnet_ids" {
+  description = "Subnets of a VPC that the function runs in. They need a way to the internet. Empty for no VPC"
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "The ID of a subnet looks like subnet-0123456789abcdef0."
+  }
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the function in those subnets. They must let HTTPS out"
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
+    error_message = "The ID of a security group looks like sg-0123456789abcdef0."
+  }
+}

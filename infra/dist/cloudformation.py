@@ -36,8 +36,8 @@ def main():
         template["Parameters"][name] = {"Type": "String", "MinLength": 1, "Description": description}
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     groups.insert(0, {"Label": {"default": "The program"}, "Parameters": list(PACKAGE)})
-    # Of the Serverless Application Repository and of checkov: for those who read the source.
-    template["Metadata"] = {"AWS::CloudFormation::Interface": template["Metadata"]["AWS::CloudFormation::Interface"]}
+    # The rest is for the SAM CLI, and for those who read the source.
+    del template["Metadata"]["AWS::ServerlessRepo::Application"]
     for resource in template["Resources"].values():
         resource.pop("Metadata", None)
     bucket, key = PACKAGE

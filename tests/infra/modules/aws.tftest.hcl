@@ -512,3 +512,19 @@ run "a_role_as_boundary_is_refused" {
   }
   expect_failures = [var.permissions_boundary_arn]
 }
+
+run "a_vpc_as_subnet_is_refused" {
+  command = plan
+  variables {
+    subnet_ids = ["vpc-0a"]
+  }
+  expect_failures = [var.subnet_ids]
+}
+
+run "a_name_as_security_group_is_refused" {
+  command = plan
+  variables {
+    security_group_ids = ["default"]
+  }
+  expect_failures = [var.security_group_ids]
+}
