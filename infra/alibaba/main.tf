@@ -37,6 +37,17 @@ locals {
   region  = data.alicloud_regions.current.regions[0].id
   package = coalesce(var.package, "${path.module}/../../target/function.zip")
 
+  creates_log = var.existing_log_project == ""
+  log_project = local.creates_log ? one(alicloud_log_project.archiver[*].project_name) : var.existing_log_project
+  log_store   = local.creates_log ? one(alicloud_log_store.archiver[*].logstore_name) : var.existing_log_store
+
+  # An address of the alarms' own, or a group that exists, or none.
+  contact_group = var.alarm_email == "" ? var.alarm_contact_group : one(alicloud_cms_alarm_contact_group.alarms[*].alarm_contact_group_name)
+  has_alarms    = var.alarm_email != "" || var.alarm_contact_group != ""
+
+  # Where the function sits in a VPC. Without an exit to the internet, it reaches the VPC's own addresses.
+  is_in_vpc = var.vpc_id != ""
+
   # Two rules, because a pattern with data.state drops the system events, which have no state.
   rules = {
     state-changes = {
@@ -60,15 +71,18 @@ locals {
 
 # Without versioning, because OSS ignores x-oss-forbid-overwrite in a versioned bucket.
 resource "alicloud_oss_bucket" "archive" {
+  count = var.create_bucket ? 1 : 0
   #checkov:skip=CKV_ALI_10: A versioned bucket ignores the header that protects objects from being replaced
-  #checkov:skip=CKV_ALI_6: Encrypted with OSS's own key. A key of its own is the account's choice
+  #checkov:skip=CKV_ALI_6: Encrypted with OSS's own key, or with the account's by kms_key_id
   #checkov:skip=CKV_ALI_11: The function is in the bucket's region, and acceleration uses a public endpoint
   #checkov:skip=CKV_ALI_12: ActionTrail logs who reads objects. A second bucket for access logs is the account's choice
   bucket          = var.bucket
   redundancy_type = var.redundancy
+  tags            = var.tags
 
   server_side_encryption_rule {
-    sse_algorithm = "AES256"
+    sse_algorithm     = var.kms_key_id == "" ? "AES256" : "KMS"
+    kms_master_key_id = var.kms_key_id == "" ? null : var.kms_key_id
   }
 
   lifecycle_rule {
@@ -82,12 +96,14 @@ resource "alicloud_oss_bucket" "archive" {
 }
 
 resource "alicloud_oss_bucket_public_access_block" "archive" {
-  bucket              = alicloud_oss_bucket.archive.bucket
+  count               = var.create_bucket ? 1 : 0
+  bucket              = alicloud_oss_bucket.archive[0].bucket
   block_public_access = true
 }
 
 resource "alicloud_oss_bucket_policy" "archive" {
-  bucket = alicloud_oss_bucket.archive.bucket
+  count  = var.create_bucket ? 1 : 0
+  bucket = alicloud_oss_bucket.archive[0].bucket
   policy = jsonencode({
     Version = "1"
     Statement = [{
@@ -107,31 +123,57 @@ resource "alicloud_oss_bucket_policy" "archive" {
 
 # All accounts of a region share the names of projects.
 resource "alicloud_log_project" "archiver" {
+  count        = local.creates_log ? 1 : 0
   project_name = "${var.name}-${local.account}"
   description  = "Logs of the function that archives consoles"
+  tags         = var.tags
 }
 
 resource "alicloud_log_store" "archiver" {
-  project_name     = alicloud_log_project.archiver.project_name
+  count            = local.creates_log ? 1 : 0
+  project_name     = alicloud_log_project.archiver[0].project_name
   logstore_name    = "function"
   retention_period = var.log_retention_days
   shard_count      = 1
 }
 
-# Without an index, lines are kept but cannot be found.
+# Without an index, lines are kept but cannot be found. With a field of its own, they can be counted, too.
 resource "alicloud_log_store_index" "archiver" {
-  project  = alicloud_log_project.archiver.project_name
-  logstore = alicloud_log_store.archiver.logstore_name
+  count    = local.creates_log ? 1 : 0
+  project  = alicloud_log_project.archiver[0].project_name
+  logstore = alicloud_log_store.archiver[0].logstore_name
 
   full_text {
     case_sensitive = false
     token          = " #$^*\r\n\t,:;'\"()[]{}<>=?/\\@&"
   }
+
+  # What the function writes. Function Compute adds the other fields, such as requestId.
+  field_search {
+    name             = "message"
+    type             = "text"
+    enable_analytics = true
+    token            = " #$^*\r\n\t,:;'\"()[]{}<>=?/\\@&"
+  }
+}
+
+# Invocations that failed for good: events that the function does not get to see after an internal error
+# of Function Compute or without resources, which are not retried, and those that failed at each attempt.
+# The function itself keeps the latter below failed/, too.
+resource "alicloud_message_service_queue" "failed" {
+  queue_name = "${var.name}-failed"
+  # Seven days, the most there is.
+  message_retention_period = 604800
+  maximum_message_size     = 65536
+  # As long as a time-out of the function, so that no message is served twice at once.
+  visibility_timeout = 600
+  tags               = var.tags
 }
 
 resource "alicloud_ram_role" "archiver" {
   role_name   = var.name
   description = "Reads console outputs and stores them in the archive"
+  tags        = var.tags
   assume_role_policy_document = jsonencode({
     Version = "1"
     Statement = [{
@@ -145,6 +187,9 @@ resource "alicloud_ram_role" "archiver" {
 resource "alicloud_ram_policy" "archiver" {
   policy_name = var.name
   description = "Lets the function read consoles, store records, invoke itself and write its own log"
+  # RAM keeps five versions of a policy, and each change makes one.
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+  tags            = var.tags
   policy_document = jsonencode({
     Version = "1"
     Statement = concat([
@@ -171,7 +216,13 @@ resource "alicloud_ram_policy" "archiver" {
         # Function Compute writes the function's log as the function's role.
         Effect   = "Allow"
         Action   = "log:PostLogStoreLogs"
-        Resource = "acs:log:${local.region}:${local.account}:project/${alicloud_log_project.archiver.project_name}/logstore/${alicloud_log_store.archiver.logstore_name}"
+        Resource = "acs:log:${local.region}:${local.account}:project/${local.log_project}/logstore/${local.log_store}"
+      },
+      {
+        # Function Compute sends what failed for good as the function's role.
+        Effect   = "Allow"
+        Action   = "mns:SendMessage"
+        Resource = "acs:mns:${local.region}:${local.account}:/queues/${alicloud_message_service_queue.failed.queue_name}/messages"
       },
       {
         # `acs:fc:…:…:functions/…/*`: the function invokes itself, at any of its versions. The name is written
@@ -200,10 +251,68 @@ resource "alicloud_ram_role_policy_attachment" "archiver" {
   policy_type = "Custom"
 }
 
+# OSS encrypts and decrypts as whoever stores and reads, so readers need it as well.
+resource "alicloud_ram_policy" "key" {
+  count           = var.kms_key_id == "" ? 0 : 1
+  policy_name     = "${var.name}-key"
+  description     = "Encrypts and decrypts the archive with its key in KMS"
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+  tags            = var.tags
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["kms:GenerateDataKey", "kms:Decrypt"]
+      Resource = "acs:kms:${local.region}:${local.account}:key/${var.kms_key_id}"
+    }]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "key" {
+  count       = var.kms_key_id == "" ? 0 : 1
+  role_name   = alicloud_ram_role.archiver.role_name
+  policy_name = alicloud_ram_policy.key[0].policy_name
+  policy_type = "Custom"
+}
+
+# Function Compute puts the function into the VPC as the function's role.
+resource "alicloud_ram_policy" "network" {
+  count           = local.is_in_vpc ? 1 : 0
+  policy_name     = "${var.name}-network"
+  description     = "Lets Function Compute connect the function to the VPC"
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+  tags            = var.tags
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [{
+      Effect = "Allow"
+      Action = [
+        "vpc:DescribeVSwitchAttributes",
+        "ecs:CreateNetworkInterface",
+        "ecs:CreateNetworkInterfacePermission",
+        "ecs:DeleteNetworkInterface",
+        "ecs:DescribeNetworkInterfaces",
+        "ecs:DescribeNetworkInterfacePermissions",
+      ]
+      # `*`: as in Function Compute's own policy for this. The interfaces do not exist yet.
+      Resource = "*"
+    }]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "network" {
+  count       = local.is_in_vpc ? 1 : 0
+  role_name   = alicloud_ram_role.archiver.role_name
+  policy_name = alicloud_ram_policy.network[0].policy_name
+  policy_type = "Custom"
+}
+
 # Attach it to the user or role of the people who run console-archive.
 resource "alicloud_ram_policy" "reader" {
-  policy_name = "${var.name}-reader"
-  description = "Lists and reads the archive"
+  policy_name     = "${var.name}-reader"
+  description     = "Lists and reads the archive"
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+  tags            = var.tags
   policy_document = jsonencode({
     Version = "1"
     Statement = [
@@ -228,8 +337,10 @@ resource "alicloud_ram_policy" "reader" {
 # Replaying serves an event as the function does, so it also needs the function's policy and the
 # reader's.
 resource "alicloud_ram_policy" "redrive" {
-  policy_name = "${var.name}-redrive"
-  description = "Removes failed events that were replayed"
+  policy_name     = "${var.name}-redrive"
+  description     = "Removes failed events that were replayed"
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+  tags            = var.tags
   policy_document = jsonencode({
     Version = "1"
     Statement = [{
@@ -245,16 +356,18 @@ resource "alicloud_ram_policy" "redrive" {
 resource "alicloud_fcv3_function" "archiver" {
   function_name = var.name
   description   = "Stores console outputs of ECS instances"
-  runtime       = "custom.debian12"
-  handler       = "bootstrap"
-  cpu           = 0.1
-  memory_size   = 128
-  disk_size     = 512
+  # Debian 12 is a preview, and in few regions. The program needs glibc 2.28 or later, which Debian 10 has.
+  runtime     = "custom.debian10"
+  handler     = "bootstrap"
+  cpu         = 0.1
+  memory_size = 128
+  disk_size   = 512
   # Each look at a console is an invocation of its own. A sweep goes on in the next one.
   timeout              = 60
   instance_concurrency = 20
-  internet_access      = true
+  internet_access      = var.internet_access
   role                 = alicloud_ram_role.archiver.arn
+  tags                 = var.tags
 
   code {
     zip_file = filebase64(local.package)
@@ -265,9 +378,18 @@ resource "alicloud_fcv3_function" "archiver" {
     port    = 9000
   }
 
+  dynamic "vpc_config" {
+    for_each = local.is_in_vpc ? [var.vpc_id] : []
+    content {
+      vpc_id            = vpc_config.value
+      vswitch_ids       = var.vswitch_ids
+      security_group_id = var.security_group_id
+    }
+  }
+
   log_config {
-    project  = alicloud_log_project.archiver.project_name
-    logstore = alicloud_log_store.archiver.logstore_name
+    project  = local.log_project
+    logstore = local.log_store
     # Each line is an entry, because no line begins with a date to split at.
     log_begin_rule          = "None"
     enable_request_metrics  = true
@@ -276,7 +398,7 @@ resource "alicloud_fcv3_function" "archiver" {
 
   environment_variables = merge(
     {
-      ARCHIVE_URL             = "oss://${alicloud_oss_bucket.archive.bucket}/console?region=${local.region}"
+      ARCHIVE_URL             = "oss://${var.bucket}/console?region=${local.region}"
       AWS_ENDPOINT_URL_S3     = "https://s3.oss-${local.region}-internal.aliyuncs.com"
       ALIBABA_CLOUD_REGION_ID = local.region
       FOLLOW_SECONDS          = tostring(var.follow_seconds)
@@ -285,19 +407,50 @@ resource "alicloud_fcv3_function" "archiver" {
     var.account_role_arn == "" ? {} : {
       ALIBABA_CLOUD_ROLE_ARN = var.account_role_arn
     },
+    var.internet_access ? {} : {
+      # {region} is the program's: a VPC reaches ECS and STS of its own region.
+      ECS_ENDPOINT_URL                   = "https://ecs-vpc.{region}.aliyuncs.com"
+      ALIBABA_CLOUD_STS_REGION           = local.region
+      ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED = "true"
+    },
   )
 
-  # The role must be able to write the log before the first log line.
-  depends_on = [alicloud_ram_role_policy_attachment.archiver]
+  lifecycle {
+    precondition {
+      condition     = local.is_in_vpc == (length(var.vswitch_ids) > 0) && local.is_in_vpc == (var.security_group_id != "")
+      error_message = "Set vpc_id, vswitch_ids and security_group_id together, or none of them."
+    }
+    precondition {
+      condition     = var.internet_access || local.is_in_vpc
+      error_message = "Without internet_access, the function reaches ECS through a VPC. Set vpc_id, vswitch_ids and security_group_id."
+    }
+  }
+
+  # The role must be able to write the log before the first log line, and the log needs its index before
+  # it is searched. Function Compute checks the role and the VPC when it creates the function.
+  depends_on = [
+    alicloud_log_store_index.archiver,
+    alicloud_oss_bucket.archive,
+    alicloud_ram_role_policy_attachment.archiver,
+    alicloud_ram_role_policy_attachment.key,
+    alicloud_ram_role_policy_attachment.network,
+  ]
 }
 
-# There is no destination for failures. The function itself keeps failed events below failed/, where
-# console-archive redrive finds them, and nothing here reads a queue. The alarms report what fails before
-# that, and a sweep captures what was missed.
 resource "alicloud_fcv3_async_invoke_config" "archiver" {
-  function_name                  = alicloud_fcv3_function.archiver.function_name
-  max_async_retry_attempts       = 3
-  max_async_event_age_in_seconds = 3600
+  function_name            = alicloud_fcv3_function.archiver.function_name
+  max_async_retry_attempts = 3
+  # Six hours, because Function Compute retries throttled events for five.
+  max_async_event_age_in_seconds = 21600
+
+  # Function Compute checks that the role may send to it.
+  destination_config {
+    on_failure {
+      destination = "acs:mns:${local.region}:${local.account}:/queues/${alicloud_message_service_queue.failed.queue_name}/messages"
+    }
+  }
+
+  depends_on = [alicloud_ram_role_policy_attachment.archiver]
 }
 
 resource "alicloud_fcv3_trigger" "events" {
@@ -322,6 +475,40 @@ resource "alicloud_fcv3_trigger" "events" {
   })
 }
 
+# Serves what failed for good again, from the queue. The invocation is synchronous, so what fails once more
+# does not come back to the queue: the function keeps it below failed/.
+resource "alicloud_fcv3_trigger" "failed" {
+  count         = var.replay_queue ? 1 : 0
+  function_name = alicloud_fcv3_function.archiver.function_name
+  trigger_name  = "failed"
+  trigger_type  = "eventbridge"
+  qualifier     = "LATEST"
+  trigger_config = jsonencode({
+    triggerEnable          = true
+    asyncInvocationType    = false
+    eventRuleFilterPattern = "{}"
+    eventSourceConfig = {
+      eventSourceType = "MNS"
+      eventSourceParameters = {
+        sourceMNSParameters = {
+          RegionId  = local.region
+          QueueName = alicloud_message_service_queue.failed.queue_name
+          # The program reads both forms.
+          IsBase64Decode = false
+        }
+      }
+    }
+    eventSinkConfig = {
+      deliveryOption = { mode = "event-driven", eventSchema = "CloudEvents" }
+    }
+    runOptions = {
+      mode            = "event-driven"
+      errorsTolerance = "ALL"
+      retryStrategy   = { PushRetryStrategy = "BACKOFF_RETRY" }
+    }
+  })
+}
+
 resource "alicloud_fcv3_trigger" "sweep" {
   count         = length(var.sweep_regions) > 0 ? 1 : 0
   function_name = alicloud_fcv3_function.archiver.function_name
@@ -335,32 +522,200 @@ resource "alicloud_fcv3_trigger" "sweep" {
   })
 }
 
+# CloudMonitor asks the address to confirm, and has it only then.
+resource "alicloud_cms_alarm_contact" "alarms" {
+  count              = var.alarm_email == "" ? 0 : 1
+  alarm_contact_name = var.name
+  describe           = "Alarms of the function that archives consoles"
+  channels_mail      = var.alarm_email
+
+  lifecycle {
+    ignore_changes = [channels_mail]
+    precondition {
+      condition     = var.alarm_contact_group == ""
+      error_message = "Set alarm_email or alarm_contact_group, not both."
+    }
+  }
+}
+
+resource "alicloud_cms_alarm_contact_group" "alarms" {
+  count                    = var.alarm_email == "" ? 0 : 1
+  alarm_contact_group_name = var.name
+  describe                 = "Alarms of the function that archives consoles"
+  contacts                 = [alicloud_cms_alarm_contact.alarms[0].alarm_contact_name]
+}
+
 locals {
+  of_function = { region = local.region, functionName = alicloud_fcv3_function.archiver.function_name }
+  of_queue = {
+    userId = local.account
+    region = local.region
+    queue  = alicloud_message_service_queue.failed.queue_name
+  }
+
   alarms = {
     # Invocations fail. The log says which errorType.
-    errors = { metric = "FunctionFunctionErrors", times = 3 }
+    errors = {
+      project = "acs_fc", metric = "FunctionFunctionErrors", of = local.of_function, statistics = var.alarm_statistics
+    }
     # Events waited too long and were dropped. A sweep captures what ECS still has.
-    dropped = { metric = "FunctionAsyncEventExpiredDropped", times = 1 }
+    dropped = {
+      project = "acs_fc", metric = "FunctionAsyncEventExpiredDropped", of = local.of_function, statistics = var.alarm_statistics
+    }
+    # Invocations failed for good. Their events are in the queue for seven days.
+    failed = {
+      project = "acs_mns_new", metric = "ActiveMessages", of = local.of_queue, statistics = "Maximum"
+    }
   }
 }
 
 resource "alicloud_cms_alarm" "archiver" {
-  for_each = { for name, alarm in local.alarms : name => alarm if var.alarm_contact_group != "" }
-  name     = "${var.name}-${each.key}"
-  project  = "acs_fc"
-  metric   = each.value.metric
-  metric_dimensions = jsonencode([{
-    region       = local.region
-    functionName = alicloud_fcv3_function.archiver.function_name
-  }])
-  # Function Compute's metrics have one value a minute, so the average is that value.
-  period         = 60
-  contact_groups = [var.alarm_contact_group]
+  for_each          = { for name, alarm in local.alarms : name => alarm if local.has_alarms }
+  name              = "${var.name}-${each.key}"
+  project           = each.value.project
+  metric            = each.value.metric
+  metric_dimensions = jsonencode([each.value.of])
+  period            = 60
+  # An hour. Without it, an alarm that goes on is silent for a day.
+  silence_time   = 3600
+  contact_groups = [local.contact_group]
+  tags           = var.tags
 
   escalations_critical {
-    statistics          = "Average"
+    statistics          = each.value.statistics
     comparison_operator = ">"
     threshold           = "0"
-    times               = each.value.times
+    # One minute is enough: a failure is rare, and its minute has no second one.
+    times = 1
   }
+}
+
+# Silence is a failure, too: a rule that somebody removed raises no error. CloudMonitor has no metric for
+# it, because a function that is not called has no values. event_id is in the log line of each event that
+# EventBridge sent, and in none of a sweep's.
+resource "alicloud_sls_alert" "heartbeat" {
+  count        = var.heartbeat_days > 0 ? 1 : 0
+  project_name = local.log_project
+  alert_name   = "${var.name}-heartbeat"
+  display_name = "No event for ${var.heartbeat_days} days"
+  description  = "The function that archives consoles got no event for ${var.heartbeat_days} days"
+
+  schedule {
+    type     = "FixedRate"
+    interval = "1h"
+  }
+
+  configuration {
+    version         = "2.0"
+    type            = "default"
+    dashboard       = "internal-alert-analysis"
+    auto_annotation = true
+    send_resolved   = true
+    no_data_fire    = true
+    # Medium.
+    no_data_severity = 6
+    threshold        = 1
+
+    query_list {
+      store_type     = "log"
+      region         = local.region
+      project        = local.log_project
+      store          = local.log_store
+      query          = "event_id | select count(*) as events"
+      time_span_type = "Relative"
+      start          = "-${var.heartbeat_days}d"
+      end            = "now"
+    }
+
+    group_configuration {
+      type = "no_group"
+    }
+
+    severity_configurations {
+      severity = 6
+      eval_condition {
+        condition       = "events < 1"
+        count_condition = ""
+      }
+    }
+
+    annotations {
+      key   = "title"
+      value = "No event for ${var.heartbeat_days} days"
+    }
+
+    annotations {
+      key   = "desc"
+      value = "Check the function's triggers, and the rules of EventBridge. Or no instance started or stopped."
+    }
+
+    policy_configuration {
+      alert_policy_id  = "sls.builtin.dynamic"
+      action_policy_id = var.heartbeat_action_policy
+      repeat_interval  = "1d"
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = var.heartbeat_action_policy != ""
+      error_message = "With heartbeat_days, set heartbeat_action_policy to an action policy of Simple Log Service. It says whom to notify."
+    }
+    precondition {
+      condition     = !local.creates_log || var.heartbeat_days <= var.log_retention_days
+      error_message = "heartbeat_days must be at most log_retention_days, because the log is searched."
+    }
+  }
+}
+
+locals {
+  # Position and size in a grid that is ten wide; each is a query over the function's log.
+  charts = [
+    {
+      title = "Consoles stored per hour", type = "bar", x = 0, y = 0, width = 5, x_axis = ["hour"], y_axis = ["consoles"]
+      query = "stored | select date_format(date_trunc('hour', __time__), '%m-%d %H:00') as hour, count(*) as consoles from log where message like '%INFO stored%' group by hour order by hour limit 1000"
+    },
+    {
+      title = "Failures by error type", type = "table", x = 5, y = 0, width = 5, x_axis = ["error_type"], y_axis = ["failures"]
+      query = "error_type | select regexp_extract(message, 'error_type=\"?([A-Za-z]+)', 1) as error_type, count(*) as failures from log group by error_type order by failures desc limit 100"
+    },
+    {
+      title = "Instances without a console, by reason", type = "table", x = 0, y = 5, width = 5, x_axis = ["reason"], y_axis = ["events"]
+      query = "reason | select regexp_extract(message, 'reason=\"?([A-Za-z_]+)', 1) as reason, count(*) as events from log where message like '%no console of%' group by reason order by events desc limit 100"
+    },
+    {
+      title = "Warnings and errors", type = "table", x = 5, y = 5, width = 5, x_axis = ["time"], y_axis = ["message"]
+      query = "WARN or ERROR | select date_format(__time__, '%m-%d %H:%i:%s') as time, message from log order by __time__ desc limit 50"
+    },
+  ]
+}
+
+resource "alicloud_log_dashboard" "archiver" {
+  count          = local.creates_log ? 1 : 0
+  project_name   = alicloud_log_project.archiver[0].project_name
+  dashboard_name = var.name
+  display_name   = "Console archiver"
+  char_list = jsonencode([for chart in local.charts : {
+    title  = chart.title
+    type   = chart.type
+    action = {}
+    search = {
+      logstore = alicloud_log_store.archiver[0].logstore_name
+      topic    = ""
+      query    = chart.query
+      start    = "-604800s"
+      end      = "now"
+    }
+    display = {
+      displayName = chart.title
+      xAxis       = chart.x_axis
+      yAxis       = chart.y_axis
+      xPos        = chart.x
+      yPos        = chart.y
+      width       = chart.width
+      height      = 5
+    }
+  }])
+
+  depends_on = [alicloud_log_store_index.archiver]
 }

@@ -5,7 +5,7 @@ output "function_name" {
 
 output "archive_url" {
   description = "The archive, for ARCHIVE_URL of console-archive"
-  value       = "oss://${alicloud_oss_bucket.archive.bucket}/console?region=${local.region}"
+  value       = "oss://${var.bucket}/console?region=${local.region}"
 }
 
 output "role_arn" {
@@ -14,8 +14,18 @@ output "role_arn" {
 }
 
 output "log_project" {
-  description = "Project of the log. Its logstore is called function"
-  value       = alicloud_log_project.archiver.project_name
+  description = "Project of the log"
+  value       = local.log_project
+}
+
+output "log_store" {
+  description = "Logstore of the log"
+  value       = local.log_store
+}
+
+output "failed_queue_name" {
+  description = "Queue of the invocations that failed for good"
+  value       = alicloud_message_service_queue.failed.queue_name
 }
 
 output "archiver_policy_name" {

@@ -15,13 +15,36 @@ variable "name" {
   }
 }
 
+variable "tags" {
+  description = "Tags of everything that can have tags"
+  type        = map(string)
+  default     = {}
+}
+
 variable "bucket" {
-  description = "Name of the bucket to create"
+  description = "Name of the bucket of the archive"
   type        = string
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.bucket))
     error_message = "bucket must be 3 to 63 lower-case letters, digits and hyphens, without dots."
+  }
+}
+
+variable "create_bucket" {
+  description = "Whether to create the bucket. false uses one that exists in this region, and changes nothing about it. It must not have versioning, and its lifecycle and policy are yours"
+  type        = bool
+  default     = true
+}
+
+variable "kms_key_id" {
+  description = "ID of a key of this region in KMS that encrypts the bucket. Empty encrypts with OSS's own key. With create_bucket = false, the key that your bucket encrypts with"
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9-]*$", var.kms_key_id))
+    error_message = "kms_key_id must be the ID of a key, without acs:kms:…:key/ before it."
   }
 }
 
@@ -86,6 +109,36 @@ variable "sweep_regions" {
   }
 }
 
+variable "replay_queue" {
+  description = "Whether the function serves the invocations that failed for good again, from their queue. Set it after the cause is fixed, and unset it when the queue is empty"
+  type        = bool
+  default     = false
+}
+
+variable "vpc_id" {
+  description = "VPC to connect the function to, with vswitch_ids and security_group_id. Empty connects it to none"
+  type        = string
+  default     = ""
+}
+
+variable "vswitch_ids" {
+  description = "vSwitches in that VPC, in zones that Function Compute is in"
+  type        = list(string)
+  default     = []
+}
+
+variable "security_group_id" {
+  description = "Security group of the function in that VPC. It must allow HTTPS out"
+  type        = string
+  default     = ""
+}
+
+variable "internet_access" {
+  description = "Whether the function reaches the internet through Function Compute. false needs a VPC, and reaches ECS of this region only"
+  type        = bool
+  default     = true
+}
+
 variable "log_retention_days" {
   description = "Days after which the function's log lines are removed"
   type        = number
@@ -97,8 +150,59 @@ variable "log_retention_days" {
   }
 }
 
+variable "existing_log_project" {
+  description = "Project of Simple Log Service that exists, for the function's log. Empty creates one, with an index and a dashboard"
+  type        = string
+  default     = ""
+}
+
+variable "existing_log_store" {
+  description = "Logstore in existing_log_project. Give it an index, with a field message for the heartbeat"
+  type        = string
+  default     = "function"
+}
+
 variable "alarm_contact_group" {
-  description = "CloudMonitor contact group that gets the alarms. Empty means that there are no alarms"
+  description = "CloudMonitor contact group that gets the alarms. Empty means that there are no alarms, unless there is alarm_email"
+  type        = string
+  default     = ""
+}
+
+variable "alarm_email" {
+  description = "E-mail address that gets the alarms, in place of alarm_contact_group. CloudMonitor sends it a link to confirm"
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([^@ ]+@[^@ ]+)?$", var.alarm_email))
+    error_message = "alarm_email must be an e-mail address."
+  }
+}
+
+variable "alarm_statistics" {
+  description = "Statistic of Function Compute's metrics. CloudMonitor's page on them says Value. If an apply says that the statistic is invalid, use Average"
+  type        = string
+  default     = "Value"
+
+  validation {
+    condition     = contains(["Value", "Average", "Sum", "Maximum"], var.alarm_statistics)
+    error_message = "alarm_statistics must be Value, Average, Sum or Maximum."
+  }
+}
+
+variable "heartbeat_days" {
+  description = "Days without any event after which Simple Log Service alerts. 0 never does"
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.heartbeat_days >= 0 && var.heartbeat_days <= 30 && floor(var.heartbeat_days) == var.heartbeat_days
+    error_message = "heartbeat_days must be a whole number from 0 to 30."
+  }
+}
+
+variable "heartbeat_action_policy" {
+  description = "ID of an action policy of Simple Log Service, which says whom to notify. Needed with heartbeat_days"
   type        = string
   default     = ""
 }

@@ -48,6 +48,9 @@ ISSUER = {
     "aws_issuer_fingerprints": ["0" * 40, "f" * 40],
     "aws_role_arn": "arn:aws:iam::123456789012:role/ecs-console-archiver",
 }
+VPC = {
+    "vpc_id": "vpc-bp1aevy8sofi8mh1q", "vswitch_ids": ["vsw-bp1cnzvbfq"], "security_group_id": "sg-bp1aevy8sof",
+}
 # Module → what may be set, as a list of choices of which each combination has one. Every variable of
 # the module is in one of them. Each pair of choices is in one combination at least.
 CHOICES = {
@@ -70,8 +73,12 @@ CHOICES = {
         [{}, {"name": "a" * 40}, {"region": "cn-hangzhou"}],
         [{}, {"account_role_arn": "acs:ram::{account}:role/archiver"}],
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
-        [{}, {"alarm_contact_group": "oncall"}],
+        [{}, {"alarm_contact_group": "oncall"}, {"alarm_email": "oncall@example.com", "alarm_statistics": "Average"}],
         [{"follow_seconds": 0}, {"retention_days": 30, "log_retention_days": 3650}],
+        [{"tags": {"team": "platform"}, "kms_key_id": "key-hzz62f1cb66fa42qo"}, {"create_bucket": False}],
+        [{}, VPC, VPC | {"internet_access": False}],
+        [{"existing_log_project": "logs", "existing_log_store": "consoles"}, {"replay_queue": True}],
+        [{}, {"heartbeat_days": 7, "heartbeat_action_policy": "oncall"}],
     ],
     "push": [
         [{"url": "https://example.com/", "token": TOKEN}],
@@ -86,7 +93,7 @@ PACKAGE = {"aws": "package", "alibaba": "package"}
 # What holds what must not be lost, and the variables that may replace it all the same.
 KEPT = {
     "aws_s3_bucket.archive": {"name", "object_lock_days"},
-    "alicloud_oss_bucket.archive": {"bucket", "redundancy"},
+    "alicloud_oss_bucket.archive[0]": {"bucket", "create_bucket", "redundancy"},
 }
 
 # Module → variables that a condition of a resource refuses, and what it says. A resource may have several
@@ -112,6 +119,20 @@ REFUSED = {
         ({"bucket": "archive", "region": "cn-beijing"},
          "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION, "
          "and select the region's workspace."),
+        ({"bucket": "archive", "vpc_id": VPC["vpc_id"]},
+         "Set vpc_id, vswitch_ids and security_group_id together, or none of them."),
+        ({"bucket": "archive", "vswitch_ids": VPC["vswitch_ids"]},
+         "Set vpc_id, vswitch_ids and security_group_id together, or none of them."),
+        ({"bucket": "archive", "internet_access": False},
+         "Without internet_access, the function reaches ECS through a VPC. Set vpc_id, vswitch_ids and "
+         "security_group_id."),
+        ({"bucket": "archive", "alarm_email": "oncall@example.com", "alarm_contact_group": "oncall"},
+         "Set alarm_email or alarm_contact_group, not both."),
+        ({"bucket": "archive", "heartbeat_days": 7},
+         "With heartbeat_days, set heartbeat_action_policy to an action policy of Simple Log Service. It says whom "
+         "to notify."),
+        ({"bucket": "archive", "heartbeat_days": 7, "heartbeat_action_policy": "oncall", "log_retention_days": 6},
+         "heartbeat_days must be at most log_retention_days, because the log is searched."),
     ],
     "push": [
         ({"url": "https://example.com/", "token": TOKEN, "region": "cn-beijing"},

@@ -172,7 +172,7 @@ class Template:
             self.references(where, item)
             if key.startswith("Fn::") and key not in FUNCTIONS:
                 self.say(where, f"uses {key}, which this script does not know")
-            if key == "eventRuleFilterPattern" and (wrong := patterns.problem(item)):
+            if key == "eventRuleFilterPattern" and (wrong := patterns.problem(value)):
                 self.say(where, wrong)
             elif key == "Ref":
                 self.name(where, item)

@@ -104,7 +104,7 @@ class Check:
             self.say(where, f"needs {key}")
         for key, item in value.items():
             kind = fields.get(key)
-            if key == "eventRuleFilterPattern" and (wrong := patterns.problem(item)):
+            if key == "eventRuleFilterPattern" and (wrong := patterns.problem(value)):
                 self.say(where, wrong)
             if kind == "TRIGGER":
                 kind = TRIGGERS.get(value.get("triggerType"))

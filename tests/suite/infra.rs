@@ -92,7 +92,6 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "AWS_SSE_KMS_KEY_ID",
             "AWS_CA_BUNDLE",
             "SSL_CERT_FILE",
-            "ECS_ENDPOINT_URL",
             "ECS_SIGNATURE_VERSION",
             "FAILED_EVENTS",
             "FUNCTION_COMPUTE_ENDPOINT_URL",
@@ -100,8 +99,6 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "TRIGGER_STATES",
             "ALIBABA_CLOUD_ROLE_SESSION_NAME",
             "ALIBABA_CLOUD_ROLE_SESSION_POLICY",
-            "ALIBABA_CLOUD_STS_REGION",
-            "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED",
             "STS_ENDPOINT_URL",
         ],
     ),
@@ -381,7 +378,7 @@ fn section(page: &str, title: &str) -> String {
 }
 
 /// What Terraform calls a service, and how the row of its permissions begins.
-const DEPLOYED_TO: [(&str, &str); 15] = [
+const DEPLOYED_TO: [(&str, &str); 17] = [
     ("aws_cloudwatch", "| CloudWatch |"),
     ("aws_glue", "| Glue |"),
     ("aws_iam", "| IAM |"),
@@ -395,8 +392,10 @@ const DEPLOYED_TO: [(&str, &str); 15] = [
     ("alicloud_fcv3", "| Function Compute |"),
     ("alicloud_ims", "| RAM on Alibaba Cloud |"),
     ("alicloud_log", "| Simple Log Service |"),
+    ("alicloud_message", "| Simple Message Queue |"),
     ("alicloud_oss", "| OSS |"),
     ("alicloud_ram", "| RAM"),
+    ("alicloud_sls", "| Simple Log Service |"),
 ];
 
 #[test]
@@ -671,7 +670,7 @@ fn the_policies_that_the_pages_give_allow_what_the_templates_allow() {
     let quoted = template.split('"').skip(1).step_by(2);
     let is_action = |word: &&str| {
         let service = word.split_once(':').map_or("", |(service, _)| service);
-        ["ecs", "fc", "oss", "log", "sts"].contains(&service)
+        ["ecs", "fc", "log", "mns", "oss", "sts"].contains(&service)
     };
     let mut in_template: BTreeSet<_> = quoted.filter(is_action).map(str::to_owned).collect();
     // Only for several accounts, and the page says so.

@@ -30,15 +30,15 @@ run "defaults_are_those_that_the_page_says" {
     error_message = "A console is not followed for 300 s."
   }
   assert {
-    condition     = one(alicloud_oss_bucket.archive.lifecycle_rule[0].expiration).days == 365
+    condition     = one(alicloud_oss_bucket.archive[0].lifecycle_rule[0].expiration).days == 365
     error_message = "Records do not expire after 365 days."
   }
   assert {
-    condition     = alicloud_log_store.archiver.retention_period == 30
+    condition     = alicloud_log_store.archiver[0].retention_period == 30
     error_message = "Log lines are not removed after 30 days."
   }
   assert {
-    condition     = alicloud_oss_bucket.archive.redundancy_type == "ZRS" && length(alicloud_oss_bucket.archive.versioning) == 0
+    condition     = alicloud_oss_bucket.archive[0].redundancy_type == "ZRS" && length(alicloud_oss_bucket.archive[0].versioning) == 0
     error_message = "The bucket is in one zone, or has versions, where OSS ignores the header that protects objects."
   }
   assert {
@@ -99,6 +99,176 @@ run "alarms_go_to_the_contact_group" {
   assert {
     condition     = length(alicloud_cms_alarm.archiver) >= 2 && alltrue([for alarm in alicloud_cms_alarm.archiver : one(alarm.contact_groups) == "oncall"])
     error_message = "An alarm goes nowhere."
+  }
+}
+
+run "an_address_gets_the_alarms_by_a_group_of_its_own" {
+  variables {
+    alarm_email = "oncall@example.com"
+  }
+  assert {
+    condition     = alicloud_cms_alarm_contact.alarms[0].channels_mail == "oncall@example.com"
+    error_message = "Alarms go elsewhere."
+  }
+  assert {
+    condition     = toset([for alarm in alicloud_cms_alarm.archiver : one(alarm.contact_groups)]) == toset([alicloud_cms_alarm_contact_group.alarms[0].alarm_contact_group_name])
+    error_message = "An alarm goes to another group."
+  }
+}
+
+run "alarms_come_after_one_minute_and_again_after_an_hour" {
+  variables {
+    alarm_contact_group = "oncall"
+  }
+  assert {
+    condition     = toset(keys(alicloud_cms_alarm.archiver)) == toset(["dropped", "errors", "failed"])
+    error_message = "The alarms are others."
+  }
+  assert {
+    condition = alltrue([
+      for alarm in alicloud_cms_alarm.archiver : alarm.silence_time == 3600 && one(alarm.escalations_critical).times == 1
+    ])
+    error_message = "An alarm waits for a second minute, or is silent for longer than an hour."
+  }
+  assert {
+    condition     = one(alicloud_cms_alarm.archiver["errors"].escalations_critical).statistics == "Value"
+    error_message = "The statistic is not the one that CloudMonitor's page names."
+  }
+}
+
+run "what_fails_for_good_goes_to_a_queue_that_the_function_may_send_to" {
+  assert {
+    condition     = one(one(alicloud_fcv3_async_invoke_config.archiver.destination_config).on_failure).destination == "acs:mns:cn-hangzhou:1234567890123456:/queues/ecs-console-archiver-failed/messages"
+    error_message = "What fails for good goes elsewhere."
+  }
+  assert {
+    condition = contains([
+      for statement in jsondecode(alicloud_ram_policy.archiver.policy_document).Statement : statement.Resource
+      if statement.Action == "mns:SendMessage"
+    ], one(one(alicloud_fcv3_async_invoke_config.archiver.destination_config).on_failure).destination)
+    error_message = "The function may not send to its queue."
+  }
+  assert {
+    condition     = alicloud_message_service_queue.failed.message_retention_period == 604800 && alicloud_fcv3_async_invoke_config.archiver.max_async_event_age_in_seconds == 21600
+    error_message = "Failed events are lost earlier."
+  }
+  assert {
+    condition     = length(alicloud_fcv3_trigger.failed) == 0
+    error_message = "The function serves its queue although nobody asked for it."
+  }
+}
+
+run "a_replay_serves_the_queue_synchronously" {
+  variables {
+    replay_queue = true
+  }
+  assert {
+    condition     = !jsondecode(alicloud_fcv3_trigger.failed[0].trigger_config).asyncInvocationType
+    error_message = "What fails again comes back to the queue, for ever."
+  }
+  assert {
+    condition     = jsondecode(alicloud_fcv3_trigger.failed[0].trigger_config).eventSourceConfig.eventSourceParameters.sourceMNSParameters.QueueName == alicloud_message_service_queue.failed.queue_name
+    error_message = "Another queue is served."
+  }
+}
+
+run "the_function_runs_where_every_region_has_the_runtime" {
+  assert {
+    condition     = alicloud_fcv3_function.archiver.runtime == "custom.debian10"
+    error_message = "The runtime is not general."
+  }
+}
+
+run "each_policy_makes_room_for_its_next_version" {
+  variables {
+    kms_key_id        = "key-hzz62f1cb66fa42qo"
+    vpc_id            = "vpc-bp1aevy8sofi8mh1q"
+    vswitch_ids       = ["vsw-bp1cnzvbfq"]
+    security_group_id = "sg-bp1aevy8sof"
+  }
+  assert {
+    condition = alltrue([
+      for policy in [
+        alicloud_ram_policy.archiver, alicloud_ram_policy.reader, alicloud_ram_policy.redrive,
+        alicloud_ram_policy.key[0], alicloud_ram_policy.network[0],
+      ] : policy.rotate_strategy == "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+    ])
+    error_message = "The sixth change of a policy fails."
+  }
+  assert {
+    condition     = one(alicloud_oss_bucket.archive[0].server_side_encryption_rule).kms_master_key_id == "key-hzz62f1cb66fa42qo"
+    error_message = "The bucket encrypts with another key."
+  }
+  assert {
+    condition     = one(alicloud_fcv3_function.archiver.vpc_config).security_group_id == "sg-bp1aevy8sof"
+    error_message = "The function is in no VPC."
+  }
+}
+
+run "without_the_internet_the_function_asks_addresses_of_the_vpc" {
+  variables {
+    internet_access   = false
+    vpc_id            = "vpc-bp1aevy8sofi8mh1q"
+    vswitch_ids       = ["vsw-bp1cnzvbfq"]
+    security_group_id = "sg-bp1aevy8sof"
+  }
+  assert {
+    condition     = alicloud_fcv3_function.archiver.environment_variables["ECS_ENDPOINT_URL"] == "https://ecs-vpc.{region}.aliyuncs.com"
+    error_message = "The function asks an address that it does not reach."
+  }
+  assert {
+    condition     = !alicloud_fcv3_function.archiver.internet_access
+    error_message = "The function reaches the internet."
+  }
+}
+
+run "a_bucket_and_a_log_that_exist_are_not_touched" {
+  variables {
+    create_bucket        = false
+    existing_log_project = "logs"
+    existing_log_store   = "consoles"
+  }
+  assert {
+    condition     = length(alicloud_oss_bucket.archive) + length(alicloud_oss_bucket_policy.archive) + length(alicloud_oss_bucket_public_access_block.archive) == 0
+    error_message = "The bucket is changed."
+  }
+  assert {
+    condition     = length(alicloud_log_project.archiver) + length(alicloud_log_store.archiver) + length(alicloud_log_store_index.archiver) + length(alicloud_log_dashboard.archiver) == 0
+    error_message = "The log is changed."
+  }
+  assert {
+    condition     = alicloud_fcv3_function.archiver.log_config[0].project == "logs" && alicloud_fcv3_function.archiver.log_config[0].logstore == "consoles"
+    error_message = "The log goes elsewhere."
+  }
+  assert {
+    condition     = strcontains(alicloud_ram_policy.archiver.policy_document, "project/logs/logstore/consoles")
+    error_message = "The function may not write its log."
+  }
+  assert {
+    condition     = output.archive_url == "oss://archive/console?region=cn-hangzhou"
+    error_message = "The archive is another one."
+  }
+}
+
+run "the_heartbeat_asks_the_log_for_events_of_so_many_days" {
+  variables {
+    heartbeat_days          = 7
+    heartbeat_action_policy = "oncall"
+  }
+  assert {
+    condition     = alicloud_sls_alert.heartbeat[0].configuration[0].query_list[0].start == "-7d"
+    error_message = "The alert looks at another time."
+  }
+  assert {
+    condition     = alicloud_sls_alert.heartbeat[0].configuration[0].policy_configuration[0].action_policy_id == "oncall"
+    error_message = "Nobody is told."
+  }
+}
+
+run "the_dashboard_has_four_charts_of_the_functions_log" {
+  assert {
+    condition     = [for chart in jsondecode(alicloud_log_dashboard.archiver[0].char_list) : chart.search.logstore] == ["function", "function", "function", "function"]
+    error_message = "The charts are others."
   }
 }
 
@@ -190,4 +360,36 @@ run "logs_for_more_than_ten_years_are_refused" {
     log_retention_days = 3651
   }
   expect_failures = [var.log_retention_days]
+}
+
+run "the_arn_of_a_key_is_refused" {
+  command = plan
+  variables {
+    kms_key_id = "acs:kms:cn-hangzhou:123456:key/key-hzz62f1cb66fa42qo"
+  }
+  expect_failures = [var.kms_key_id]
+}
+
+run "a_name_as_an_address_is_refused" {
+  command = plan
+  variables {
+    alarm_email = "oncall"
+  }
+  expect_failures = [var.alarm_email]
+}
+
+run "a_statistic_that_cloudmonitor_has_not_is_refused" {
+  command = plan
+  variables {
+    alarm_statistics = "Mean"
+  }
+  expect_failures = [var.alarm_statistics]
+}
+
+run "a_heartbeat_of_31_days_is_refused" {
+  command = plan
+  variables {
+    heartbeat_days = 31
+  }
+  expect_failures = [var.heartbeat_days]
 }
