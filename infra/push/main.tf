@@ -60,9 +60,9 @@ locals {
   url = var.token_in_url ? "${trimsuffix(var.url, "/")}/${var.token}" : var.url
 
   # Composed here, because not every version of the provider has it as an attribute.
+  provider_names = var.existing_oidc_provider == "" ? alicloud_ims_oidc_provider.aws[*].oidc_provider_name : [var.existing_oidc_provider]
   provider_arns = [
-    for provider in alicloud_ims_oidc_provider.aws :
-    "acs:ram::${local.account}:oidc-provider/${provider.oidc_provider_name}"
+    for name in slice(local.provider_names, 0, local.for_aws) : "acs:ram::${local.account}:oidc-provider/${name}"
   ]
 }
 
@@ -121,7 +121,7 @@ resource "alicloud_event_bridge_rule" "push" {
 }
 
 resource "alicloud_ims_oidc_provider" "aws" {
-  count              = local.for_aws
+  count              = var.existing_oidc_provider == "" ? local.for_aws : 0
   oidc_provider_name = var.name
   description        = "Accepts tokens that an AWS account issues about its own roles"
   issuer_url         = var.aws_issuer_url
@@ -132,8 +132,8 @@ resource "alicloud_ims_oidc_provider" "aws" {
 
   lifecycle {
     precondition {
-      condition     = length(var.aws_issuer_fingerprints) > 0 && var.aws_role_arn != ""
-      error_message = "With aws_issuer_url, set aws_issuer_fingerprints and aws_role_arn too."
+      condition     = length(var.aws_issuer_fingerprints) > 0
+      error_message = "With aws_issuer_url, set aws_issuer_fingerprints too, or leave them out for Amazon's."
     }
   }
 }
@@ -158,12 +158,21 @@ resource "alicloud_ram_role" "aws" {
       }
     }]
   })
+
+  lifecycle {
+    precondition {
+      condition     = var.aws_role_arn != ""
+      error_message = "With aws_issuer_url, set aws_role_arn too."
+    }
+  }
 }
 
 resource "alicloud_ram_policy" "aws" {
   count       = local.for_aws
   policy_name = "${var.name}-aws"
   description = "Reads console outputs. The archive is on AWS"
+  # RAM keeps five versions of a policy, and each change makes one.
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
   policy_document = jsonencode({
     Version = "1"
     Statement = [

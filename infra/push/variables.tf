@@ -65,9 +65,15 @@ variable "aws_issuer_url" {
 }
 
 variable "aws_issuer_fingerprints" {
-  description = "SHA-1 fingerprints of the certificate authorities of aws_issuer_url, 40 hexadecimal digits each"
+  description = "SHA-1 fingerprints of the certificate authorities of aws_issuer_url, 40 hexadecimal digits each, at most five. The default is all of Amazon's roots, so a new certificate of the issuer changes nothing"
   type        = list(string)
-  default     = []
+  default = [
+    "8DA7F965EC5EFC37910F1C6E59FDC1CC6A6EDE16", # Amazon Root CA 1
+    "5A8CEF45D7A69859767A8C8B4496B578CF474B1A", # Amazon Root CA 2
+    "0D44DD8C3C8C1A1A58756481E90F2E2AFFB3D26E", # Amazon Root CA 3
+    "F6108407D6F8BB67980CC2E244C2EBAE1CEF63BE", # Amazon Root CA 4
+    "925A8F8D2C6D04E0665F596AFF22D863E8256F3F", # Starfield Services Root Certificate Authority - G2
+  ]
 
   validation {
     condition = length(var.aws_issuer_fingerprints) <= 5 && alltrue([
@@ -75,6 +81,12 @@ variable "aws_issuer_fingerprints" {
     ])
     error_message = "aws_issuer_fingerprints must be at most five, of 40 hexadecimal digits each."
   }
+}
+
+variable "existing_oidc_provider" {
+  description = "Name of an OIDC provider of aws_issuer_url that the account has already, because an issuer can have only one. Its client IDs must have aws_audience. Empty creates one"
+  type        = string
+  default     = ""
 }
 
 variable "aws_audience" {

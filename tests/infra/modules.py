@@ -82,7 +82,7 @@ CHOICES = {
     ],
     "push": [
         [{"url": "https://example.com/", "token": TOKEN}],
-        [{}, ISSUER, ISSUER | {"aws_audience": "other"}],
+        [{}, ISSUER, ISSUER | {"aws_audience": "other"}, ISSUER | {"existing_oidc_provider": "aws"}],
         [{}, {"name": "a" * 40, "region": "cn-hangzhou"}],
         [{}, {"dead_letter_queue_arn": "acs:mns:cn-hangzhou:123456:/queues/failed"}],
         [{}, {"token_in_url": True}],
@@ -139,7 +139,9 @@ REFUSED = {
          "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION, "
          "and select the region's workspace."),
         ({"url": "https://example.com/", "token": TOKEN, "aws_issuer_url": "https://issuer.example.com"},
-         "With aws_issuer_url, set aws_issuer_fingerprints and aws_role_arn too."),
+         "With aws_issuer_url, set aws_role_arn too."),
+        ({"url": "https://example.com/", "token": TOKEN} | ISSUER | {"aws_issuer_fingerprints": []},
+         "With aws_issuer_url, set aws_issuer_fingerprints too, or leave them out for Amazon's."),
     ],
 }
 

@@ -53,6 +53,7 @@ TOP = {"edition", "name", "access", "vars", "resources"}
 # What a deployment exports, and what the function gets of it.
 ENVIRONMENT = {
     "ARCHIVE_BUCKET": "archive",
+    "ACCOUNT_ID": "1234567890123456",
     "ALIBABA_CLOUD_REGION": "cn-beijing",
     "ACCOUNT_ROLE_ARN": "acs:ram::{account}:role/archiver",
 }
@@ -168,7 +169,8 @@ def main():
             if given.get(name) != value:
                 check.say(f"environmentVariables.{name}", f"arrives as {given.get(name)!r}, and not as {value!r}")
     # Without an account's role, the function uses its own.
-    for step in steps(modules, file, {name: ENVIRONMENT[name] for name in ("ARCHIVE_BUCKET", "ALIBABA_CLOUD_REGION")}):
+    needed = ("ARCHIVE_BUCKET", "ACCOUNT_ID", "ALIBABA_CLOUD_REGION")
+    for step in steps(modules, file, {name: ENVIRONMENT[name] for name in needed}):
         if step["props"]["environmentVariables"]["ALIBABA_CLOUD_ROLE_ARN"] != "":
             check.say("ALIBABA_CLOUD_ROLE_ARN", "is set without ACCOUNT_ROLE_ARN")
     if parsed(modules, file, {}).returncode == 0:

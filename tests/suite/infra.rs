@@ -166,7 +166,8 @@ const WORDS_OF_ARGUMENT: usize = 5;
 
 /// The wildcards of a line of a policy: words with an asterisk, each interpolation written as `…`.
 fn wildcards(line: &str) -> Vec<String> {
-    let line = line.replace("[*]", ""); // All items of a list of Terraform's.
+    // All items of a list of Terraform's, and all lines of a log.
+    let line = line.replace("[*]", "").replace("count(*)", "");
     let code = line.trim_start();
     // Asterisks of patterns and of a log's separators.
     let other = [
@@ -704,12 +705,13 @@ fn the_page_says_how_long_the_queue_keeps_failed_events() {
 }
 
 /// In commands, but no word that a reader fills in.
-const FIXED: [&str; 7] = [
+const FIXED: [&str; 8] = [
     "AES256",
     "BEGIN",
     "CAPABILITY_IAM",
     "END",
     "PARAMETERS",
+    "POST",
     "SERVICE_MANAGED",
     "ZRS",
 ];

@@ -87,6 +87,41 @@ run "only_the_functions_role_on_aws_may_assume_the_role" {
   }
 }
 
+run "the_fingerprints_are_amazons_roots" {
+  variables {
+    aws_issuer_url = "https://issuer.example.com"
+    aws_role_arn   = "arn:aws:iam::123456789012:role/archiver"
+  }
+  assert {
+    condition     = length(alicloud_ims_oidc_provider.aws[0].fingerprints) == 5 && contains(alicloud_ims_oidc_provider.aws[0].fingerprints, "8DA7F965EC5EFC37910F1C6E59FDC1CC6A6EDE16")
+    error_message = "A new certificate of the issuer locks the function out."
+  }
+  assert {
+    condition     = alicloud_ram_policy.aws[0].rotate_strategy == "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+    error_message = "The sixth change of the policy fails."
+  }
+}
+
+run "a_provider_that_exists_is_trusted_and_not_touched" {
+  variables {
+    aws_issuer_url         = "https://issuer.example.com"
+    aws_role_arn           = "arn:aws:iam::123456789012:role/archiver"
+    existing_oidc_provider = "aws"
+  }
+  assert {
+    condition     = length(alicloud_ims_oidc_provider.aws) == 0
+    error_message = "An issuer has two providers."
+  }
+  assert {
+    condition     = output.oidc_provider_arn == "acs:ram::1234567890123456:oidc-provider/aws"
+    error_message = "The provider is another one."
+  }
+  assert {
+    condition     = one(one(jsondecode(alicloud_ram_role.aws[0].assume_role_policy_document).Statement).Principal.Federated) == "acs:ram::1234567890123456:oidc-provider/aws"
+    error_message = "The role trusts another provider."
+  }
+}
+
 run "events_that_cannot_be_sent_go_to_the_queue" {
   variables {
     dead_letter_queue_arn = "acs:mns:cn-hangzhou:123456:/queues/failed"
@@ -110,8 +145,9 @@ run "another_region_than_the_providers_is_refused" {
 run "an_issuer_without_a_fingerprint_is_refused" {
   command = plan
   variables {
-    aws_issuer_url = "https://issuer.example.com"
-    aws_role_arn   = "arn:aws:iam::123456789012:role/archiver"
+    aws_issuer_url          = "https://issuer.example.com"
+    aws_issuer_fingerprints = []
+    aws_role_arn            = "arn:aws:iam::123456789012:role/archiver"
   }
   expect_failures = [alicloud_ims_oidc_provider.aws]
 }
@@ -122,7 +158,7 @@ run "an_issuer_without_a_role_is_refused" {
     aws_issuer_url          = "https://issuer.example.com"
     aws_issuer_fingerprints = ["0000000000000000000000000000000000000000"]
   }
-  expect_failures = [alicloud_ims_oidc_provider.aws]
+  expect_failures = [alicloud_ram_role.aws]
 }
 
 run "a_name_of_two_characters_is_refused" {
