@@ -135,7 +135,7 @@ class Deployment:
             kind, name = TRUSTED[who]
             if resource not in self.places["the function's role"]:
                 return False
-            return ram.decision(self.trust(), (kind, name.format(name=self.name)), action, resource, context) is True
+            return ram.decision(self.trust(), (kind, name.format(name=self.variables.get("existing_oidc_provider") or self.name)), action, resource, context) is True
         own = self.documents(MODULES[self.module][who]) if who != "an administrator" else [EVERYTHING]
         policies = own + (self.bucket_policy() if ":oss:" in resource else [])
         return ram.decision(policies, ("RAM", "asker"), action, resource, context) is True
