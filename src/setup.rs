@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::Archiver;
@@ -9,13 +10,15 @@ use crate::capture::memory::Memory;
 use crate::capture::room::Room;
 use crate::clock::{Clock, WallClock};
 use crate::config::{Archive, Config, EcsConfig, FollowQueue};
-use crate::credentials::CredentialsProvider;
+use crate::credentials::{CredentialsProvider, ManagedSecret};
 use crate::hosts::dispatch::Dispatcher;
 use crate::http::{HttpSetupError, client};
-use crate::intake::webhook::gate::Gate;
+use crate::intake::webhook::gate::{Gate, ReadTokens};
 use crate::queue::Queue;
 use crate::queue::function_compute::SelfInvocation;
 use crate::queue::sqs::SqsQueue;
+use crate::retry::{Deadline, retry};
+use crate::secrets::REQUEST_TIME;
 use crate::source::ecs::EcsClient;
 use crate::store::ArchiveStore;
 use crate::store::bucket::BucketStore;
@@ -39,10 +42,15 @@ impl Config {
                 }
             }
         };
+        let gate = Gate::new(self.webhook, http.clone());
+        let gate = match self.webhook_token {
+            Some(secret) => gate.with_managed_tokens(read_tokens(secret, credentials.clone())),
+            None => gate,
+        };
         Ok(Dispatcher {
             triggers: self.triggers,
             failed_events: self.failed_events,
-            gate: Some(Gate::new(self.webhook, http.clone())),
+            gate: Some(gate),
             pushes: Arc::default(),
             archiver: Archiver {
                 store: self.archive.store_with(http.clone(), Some(&credentials)),
@@ -57,6 +65,20 @@ impl Config {
             },
         })
     }
+}
+
+/// Reads a secret until it succeeds or the time of a push is over.
+fn read_tokens(secret: ManagedSecret, credentials: CredentialsProvider) -> Arc<ReadTokens> {
+    let secret = Arc::new(secret);
+    Arc::new(move || {
+        let (secret, credentials) = (secret.clone(), credentials.clone());
+        async move {
+            let read = || credentials.read_secret(&secret);
+            let value = retry(Deadline::after(REQUEST_TIME), "reading the secret", read).await;
+            value.map_err(|error| error.to_string())
+        }
+        .boxed()
+    })
 }
 
 impl EcsConfig {

@@ -5,19 +5,35 @@ use std::net::SocketAddr;
 
 use url::Url;
 
-use super::{ConfigError, Environment, Problems};
-use crate::intake::webhook::WebhookPolicy;
+use super::{ConfigError, Environment, Problems, keys};
+use crate::credentials::ManagedSecret;
+use crate::intake::webhook::{WebhookPolicy, tokens};
 use crate::model::credentials::Secret;
 use crate::model::ids::RegionId;
 
-pub(super) fn webhook(environment: &Environment, problems: &mut Problems) -> Option<WebhookPolicy> {
+/// The setting of a token that a secrets manager keeps.
+const TOKEN_ARN: &str = "WEBHOOK_TOKEN_ARN";
+
+/// Who may send HTTP requests, and the secret with the tokens if a secrets manager keeps it.
+pub(super) fn webhook(
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<(WebhookPolicy, Option<ManagedSecret>)> {
     let url = match environment.get("WEBHOOK_URL") {
         Some(text) => problems.note("WEBHOOK_URL", webhook_url(text)).map(Some),
         None => Some(None),
     };
     let tokens = match environment.get("WEBHOOK_TOKEN") {
-        Some(text) => problems.note("WEBHOOK_TOKEN", webhook_tokens(text)),
+        Some(text) => problems.note("WEBHOOK_TOKEN", tokens::parse(text)),
         None => Some(Vec::new()),
+    };
+    let secret = match environment.get(TOKEN_ARN) {
+        Some(_) if environment.get("WEBHOOK_TOKEN").is_some() => problems.note(
+            TOKEN_ARN,
+            Err("set together with WEBHOOK_TOKEN; a token comes from one of them: unset the other"),
+        ),
+        Some(text) => keys::secret(TOKEN_ARN, text, environment, problems).map(Some),
+        None => Some(None),
     };
     let accounts = match environment.get("WEBHOOK_ACCOUNTS") {
         Some(text) => problems.note("WEBHOOK_ACCOUNTS", account_list(text)),
@@ -36,19 +52,25 @@ pub(super) fn webhook(environment: &Environment, problems: &mut Problems) -> Opt
         region: region.and_then(|text| RegionId::parse(text).ok()),
         allows_unsigned: allows_unsigned?,
     };
-    contradictions(policy, environment, problems)
+    let secret = secret?;
+    let policy = contradictions(policy, secret.is_some(), environment, problems)?;
+    Some((policy, secret))
 }
 
 /// Finds settings that are valid alone and contradict each other.
 fn contradictions(
     mut policy: WebhookPolicy,
+    has_secret: bool,
     environment: &Environment,
     problems: &mut Problems,
 ) -> Option<WebhookPolicy> {
-    let (has_token, has_url) = (!policy.tokens.is_empty(), policy.url.is_some());
+    let has_token = has_secret || !policy.tokens.is_empty();
+    let has_url = policy.url.is_some();
     let names_accounts = environment.get("WEBHOOK_ACCOUNTS").is_some();
     if policy.allows_unsigned && (has_token || has_url) {
-        let other = if has_token {
+        let other = if has_secret {
+            TOKEN_ARN
+        } else if has_token {
             "WEBHOOK_TOKEN"
         } else {
             "WEBHOOK_URL"
@@ -75,7 +97,7 @@ fn contradictions(
     let authorizes_nobody = !has_token && !has_url && !policy.allows_unsigned;
     if authorizes_nobody && environment.is_receiver() {
         let why = "not set, so every push would be unauthorized: set it to the token that \
-                   EventBridge is configured with, or set WEBHOOK_URL, or \
+                   EventBridge is configured with, or set WEBHOOK_TOKEN_ARN, WEBHOOK_URL, or \
                    WEBHOOK_ALLOW_UNSIGNED=true where a proxy in front authenticates senders";
         return problems.note("WEBHOOK_TOKEN", Err(why));
     }
@@ -88,34 +110,6 @@ fn webhook_url(text: &str) -> Result<Secret, &'static str> {
     is_address
         .then(|| Secret::new(text))
         .ok_or("expected the address EventBridge is configured with, letter by letter")
-}
-
-/// Least characters of a token. A word that stands for one on a page has fewer.
-const MIN_TOKEN: usize = 12;
-
-fn webhook_tokens(text: &str) -> Result<Vec<Secret>, &'static str> {
-    let tokens: Vec<_> = text.split(',').collect();
-    if tokens.contains(&"") {
-        // An empty token would authorize every sender.
-        return Err("a token is empty; expected one, or two with a comma between them");
-    }
-    if tokens.iter().any(|token| token.len() < MIN_TOKEN) {
-        return Err(
-            "a token has fewer than 12 characters, so it can be guessed; print one with \
-                    `openssl rand -hex 32`",
-        );
-    }
-    // HTTP strips white space around a header's value, and a value cannot contain a line break.
-    if tokens
-        .iter()
-        .any(|token| token.trim() != *token || token.chars().any(char::is_control))
-    {
-        return Err(
-            "a token has white space around it or a control character in it, which no \
-             header can carry",
-        );
-    }
-    Ok(tokens.into_iter().map(Secret::new).collect())
 }
 
 fn account_list(text: &str) -> Result<BTreeSet<String>, String> {

@@ -3,14 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Environment, Problems, aws_credentials, aws_region};
-use crate::credentials::Identity;
+use super::{Environment, Problems, aws_credentials, aws_region, secrets};
 use crate::credentials::files::{Defaults, Found, address, credentials_file, regional_sts};
 use crate::credentials::profile::{cli_profile, cli_region};
 use crate::credentials::source::{AwsIdentity, OidcToken, Place, ROLE_SECONDS, Role, Source};
+use crate::credentials::{Identity, ManagedSecret};
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::{AccountId, RegionId};
+use crate::secrets::arn::SecretArn;
 
+/// The setting of an access key that a secrets manager keeps.
+const KEY_ARN: &str = "ALIBABA_CLOUD_ACCESS_KEY_ARN";
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
 const ROLE: &str = "ALIBABA_CLOUD_ROLE_ARN";
@@ -29,40 +32,115 @@ const METADATA_ENDPOINT: &str = "ECS_METADATA_ENDPOINT_URL";
 /// role may do more.
 const SESSION_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ecs:GetInstanceConsoleOutput","ecs:DescribeInstances","ecs:DescribeRegions","oss:PutObject","oss:GetObject","oss:ListObjects","oss:DeleteObject"],"Resource":"*"}]}"#;
 
+/// Session policy of a role that only reads a secret.
+const READER_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["kms:GetSecretValue","kms:Decrypt"],"Resource":"*"}]}"#;
+
 /// The source of the credentials for ECS and OSS. Nothing is fetched here.
 pub(super) fn alibaba(environment: &Environment, problems: &mut Problems) -> Option<Source> {
-    let set = |name| environment.get(name).is_some();
     let defaults = defaults(environment, problems)?;
-    let has_oidc = [OIDC_PROVIDER, OIDC_FILE, OIDC_AUDIENCE]
+    let base = match environment.get(KEY_ARN) {
+        Some(text) => managed(text, environment, problems)?,
+        None => unmanaged(environment, problems, &defaults)?,
+    };
+    match environment.get(ROLE) {
+        Some(arn) if !has_oidc(environment) => Some(Source::AssumeRole {
+            base: Box::new(base),
+            role: role(arn, environment, problems, &defaults)?,
+        }),
+        _ => Some(base),
+    }
+}
+
+fn has_oidc(environment: &Environment) -> bool {
+    [OIDC_PROVIDER, OIDC_FILE, OIDC_AUDIENCE]
         .into_iter()
-        .any(set);
+        .any(|name| environment.get(name).is_some())
+}
+
+/// The key that a secrets manager keeps.
+fn managed(text: &str, environment: &Environment, problems: &mut Problems) -> Option<Source> {
+    // Function Compute sets the variables of a key itself, if the function has a role.
+    let other = [KEY_ID, KEY_SECRET]
+        .into_iter()
+        .find(|name| environment.get(name).is_some() && !environment.is_function_compute());
+    if let Some(other) = other {
+        let why = format!(
+            "set together with {other}; the access key comes from one of them: unset the other"
+        );
+        return problems.note(KEY_ARN, Err(why));
+    }
+    let address = secrets::address(KEY_ARN, text, environment, problems)?;
+    let reader = if address.arn.manager().is_aws() {
+        aws_credentials(environment, problems)?
+    } else {
+        kms_reader(&address.arn, environment, problems)?
+    };
+    Some(Source::Managed(Box::new(ManagedSecret { address, reader })))
+}
+
+/// Another secret that the setting `name` means, with the credentials that read it. A key that AWS
+/// keeps may read a secret of KMS.
+pub(super) fn secret(
+    name: &str,
+    text: &str,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<ManagedSecret> {
+    let address = secrets::address(name, text, environment, problems)?;
+    let key = environment.get(KEY_ARN);
+    let reader = if address.arn.manager().is_aws() {
+        aws_credentials(environment, problems)?
+    } else if let Some(key) = key.filter(|key| key.starts_with("arn:")) {
+        managed(key, environment, problems)?
+    } else {
+        kms_reader(&address.arn, environment, problems)?
+    };
+    Some(ManagedSecret { address, reader })
+}
+
+/// Credentials that may read a secret of KMS: those that would be used without a secrets manager,
+/// before a role is assumed with them. The session of a role that trusts an OIDC provider is one of
+/// its own, because the session for consoles may not read secrets.
+fn kms_reader(
+    arn: &SecretArn,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<Source> {
+    let defaults = defaults(environment, problems)?;
+    let mut reader = unmanaged(environment, problems, &defaults)?;
+    if let Source::Oidc { role, .. } = &mut reader {
+        role.session_policy = Some(READER_POLICY.to_owned());
+    }
+    Some(reader.of_account(arn.account_id()))
+}
+
+/// The source of the credentials without a secrets manager, before a role is assumed with them.
+fn unmanaged(
+    environment: &Environment,
+    problems: &mut Problems,
+    defaults: &Defaults,
+) -> Option<Source> {
+    let set = |name| environment.get(name).is_some();
     let base = if set(KEY_ID) || set(KEY_SECRET) {
         Source::Static(key(environment, "", problems)?)
-    } else if has_oidc {
-        return oidc(environment, problems, &defaults);
+    } else if has_oidc(environment) {
+        return oidc(environment, problems, defaults);
     } else {
         let mut places = Vec::new();
-        match from_files(environment, problems, &defaults, &mut places)? {
+        match from_files(environment, problems, defaults, &mut places)? {
             Some(source) => source,
-            None => elsewhere(environment, problems, &defaults, places)?,
+            None => elsewhere(environment, problems, defaults, places)?,
         }
     };
     // The host passes fresh credentials with each request. Its variables have older ones.
-    let base = match base {
+    Some(match base {
         base if !environment.is_function_compute() => base,
         Source::Chain(mut places) => {
             places.insert(0, Place::Set(Source::Host));
             Source::Chain(places)
         }
         base => Source::Chain(vec![Place::Set(Source::Host), Place::Set(base)]),
-    };
-    match environment.get(ROLE) {
-        Some(arn) if !has_oidc => Some(Source::AssumeRole {
-            base: Box::new(base),
-            role: role(arn, environment, problems, &defaults)?,
-        }),
-        _ => Some(base),
-    }
+    })
 }
 
 /// Region of instances whose events name none: from the setting, or from the CLI's profile. `None`

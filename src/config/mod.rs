@@ -6,6 +6,7 @@ mod host;
 mod keys;
 mod proxies;
 mod queue;
+mod secrets;
 
 pub use host::{FailedEvents, Host};
 pub use queue::FollowQueue;
@@ -15,10 +16,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::alibaba::signature::SignatureVersion;
-use crate::credentials::Identity;
 #[cfg(feature = "cli")]
 use crate::credentials::aws_chain::AwsChain;
 use crate::credentials::source::Source;
+use crate::credentials::{Identity, ManagedSecret};
 use crate::http::HttpOptions;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::WebhookPolicy;
@@ -31,10 +32,11 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 71] = [
+pub const SETTINGS: [&str; 76] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
+    "ALIBABA_CLOUD_ACCESS_KEY_ARN",
     "ALIBABA_CLOUD_ACCESS_KEY_ID",
     "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
     "ALIBABA_CLOUD_SECURITY_TOKEN",
@@ -58,6 +60,9 @@ pub const SETTINGS: [&str; 71] = [
     "ECS_METADATA_ENDPOINT_URL",
     "HOME",
     "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_ENDPOINT_URL_SSM",
+    "KMS_ENDPOINT_URL",
     "FC_FUNCTION_NAME",
     "FC_CUSTOM_LISTEN_PORT",
     "FC_SERVER_PORT",
@@ -65,6 +70,7 @@ pub const SETTINGS: [&str; 71] = [
     "FC_REGION",
     "LISTEN_ADDR",
     "WEBHOOK_TOKEN",
+    "WEBHOOK_TOKEN_ARN",
     "WEBHOOK_URL",
     "WEBHOOK_ACCOUNTS",
     "WEBHOOK_ALLOW_UNSIGNED",
@@ -162,6 +168,8 @@ pub struct Config {
     pub failed_events: FailedEvents,
     /// Who may send HTTP requests.
     pub webhook: WebhookPolicy,
+    /// The secret with the tokens of HTTP requests, if a secrets manager keeps it.
+    pub webhook_token: Option<ManagedSecret>,
     /// Proxies and certificate authorities.
     pub http: HttpOptions,
 }
@@ -178,6 +186,9 @@ pub struct Sections {
     pub follow_queue: Option<QueueConfig>,
     /// The follow queue is the function itself, and this process is not the function.
     pub function_invokes_itself: bool,
+    /// The secret with the tokens of HTTP requests. `None` if a secrets manager keeps none, or if
+    /// its settings are invalid.
+    pub webhook_token: Option<ManagedSecret>,
     /// Proxies and certificate authorities, as far as their settings are valid.
     pub http: HttpOptions,
     /// Every problem with any setting.
@@ -351,6 +362,7 @@ impl Config {
         let webhook = host::webhook(environment, &mut problems);
         let http = http_options(environment, &mut problems);
         let read = || {
+            let (webhook, webhook_token) = webhook?;
             Some(Self {
                 archive: archive?,
                 ecs: ecs?,
@@ -358,7 +370,8 @@ impl Config {
                 follow_budget: follow_budget?,
                 follow_queue: follow_queue?,
                 failed_events: failed_events?,
-                webhook: webhook?,
+                webhook,
+                webhook_token,
                 http: http?,
             })
         };
@@ -394,6 +407,7 @@ impl Sections {
             function_invokes_itself,
             archive: archive::archive(environment, &mut named),
             ecs: ecs(environment, &mut named),
+            webhook_token: host::webhook(environment, &mut named).and_then(|(_, secret)| secret),
             http: http_options(environment, &mut named).unwrap_or_default(),
             problems,
         }

@@ -9,6 +9,7 @@ pub mod aws_chain; // AWS keys of a person
 mod command; // a program that prints keys
 mod fetch; // one request and its answer, bounded
 pub mod files; // the SDKs' file (pure)
+mod managed; // keys that a secrets manager keeps
 mod metadata; // the role of an ECS instance
 pub mod profile; // the CLI's file (pure)
 mod provider; // caches and renews keys
@@ -17,6 +18,7 @@ mod sts; // Alibaba Cloud's STS
 
 use crate::model::credentials::Credentials;
 
+pub use managed::{ManagedSecret, access_key};
 pub use provider::{CredentialsProvider, Identity, Owner};
 
 /// Credentials with their expiration.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
 use aws_credential_types::provider::{
     self, ProvideCredentials, error::CredentialsError as AwsError,
@@ -16,9 +17,10 @@ use tracing::warn;
 use url::Url;
 
 use super::source::{Means, SPARE, Source};
-use super::{CredentialsError, Expiring, sts};
-use crate::model::credentials::Credentials;
+use super::{CredentialsError, Expiring, ManagedSecret, sts};
+use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
+use crate::secrets::SecretError;
 
 /// Name of the source of keys in the environment.
 const ENVIRONMENT: &str = "the environment";
@@ -28,6 +30,10 @@ const RENEWAL: SignedDuration = SignedDuration::from_mins(5);
 /// Credentials that are refused within this time after a replacement are not replaced again,
 /// because they cannot have expired.
 const REPLACEMENT_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+/// How long a request waits for credentials to be fetched again that can still be used.
+const REFRESH_TIME: Duration = Duration::from_secs(2);
+/// How long credentials are used further if they cannot be fetched again.
+const REFRESH_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 /// How many accounts' credentials are cached. The least recently used ones are dropped.
 const MAX_ACCOUNTS: usize = 64;
 
@@ -51,6 +57,8 @@ struct Shared {
 #[derive(Default)]
 struct Kept {
     credentials: Option<Expiring>,
+    /// When they are fetched again, even if they do not expire.
+    due_at: Option<Timestamp>,
     /// When refused credentials were last dropped.
     replaced_at: Option<Timestamp>,
 }
@@ -138,6 +146,20 @@ impl CredentialsProvider {
         &self.0.source
     }
 
+    /// Reads another secret, with the credentials that the host passed where the secret's reader
+    /// needs them. Makes one attempt.
+    ///
+    /// # Errors
+    /// [`SecretError`] says what to do next.
+    pub async fn read_secret(&self, secret: &ManagedSecret) -> Result<Secret, SecretError> {
+        let handed = self.handed();
+        let means = Means {
+            http: &self.0.http,
+            handed: handed.as_ref(),
+        };
+        secret.read(means).await
+    }
+
     fn handed(&self) -> Option<Credentials> {
         let handed = self.0.handed.lock();
         handed.unwrap_or_else(PoisonError::into_inner).clone()
@@ -155,7 +177,11 @@ impl CredentialsProvider {
 
     async fn kept_or_fetched(&self) -> Result<Credentials, CredentialsError> {
         let mut kept = self.0.kept.lock().await;
-        let kept = &mut kept.credentials;
+        let Kept {
+            credentials: kept,
+            due_at,
+            ..
+        } = &mut *kept;
         let now = Timestamp::now();
         let handed = self.handed();
         // Another provider was given fresh credentials of the host.
@@ -164,17 +190,29 @@ impl CredentialsProvider {
             handed.is_some_and(|handed| *handed != kept.credentials)
         };
         let lasts = |kept: &Expiring, spare| kept.expires_at.is_none_or(|end| end > now + spare);
-        if let Some(kept) =
-            (kept.as_ref()).filter(|kept| lasts(kept, RENEWAL) && !is_superseded(kept))
-        {
+        let is_due = due_at.is_some_and(|due_at| due_at <= now);
+        let is_current = |kept: &&Expiring| lasts(kept, RENEWAL) && !is_superseded(kept);
+        let current = kept.as_ref().filter(is_current);
+        if let Some(kept) = current.filter(|_| !is_due) {
             return Ok(kept.credentials.clone());
         }
         let means = Means {
             http: &self.0.http,
             handed: handed.as_ref(),
         };
-        match self.0.source.fetch(means).await {
+        let fetching = self.0.source.fetch(means);
+        let fetched = if is_due && current.is_some() {
+            let fetched = tokio::time::timeout(REFRESH_TIME, fetching).await;
+            fetched.unwrap_or_else(|_| {
+                let text = crate::retry::timed_out("fetching them", REFRESH_TIME);
+                Err(CredentialsError::Unavailable(text))
+            })
+        } else {
+            fetching.await
+        };
+        match fetched {
             Ok(fresh) => {
+                *due_at = self.0.source.kept_for().map(|time| now + time);
                 // This machine's clock may be wrong, so the service decides.
                 if let Some(end) = fresh.expires_at.filter(|end| *end <= now) {
                     warn!(
@@ -188,6 +226,9 @@ impl CredentialsProvider {
             }
             Err(error) => match kept.as_ref().filter(|kept| lasts(kept, SPARE)) {
                 Some(kept) => {
+                    if is_due {
+                        *due_at = Some(now + REFRESH_PAUSE);
+                    }
                     warn!(
                         "credentials cannot be renewed, so the current ones are used until they expire: {error}"
                     );
@@ -273,6 +314,7 @@ impl CredentialsProvider {
         }
         *kept = Kept {
             credentials: None,
+            due_at: None,
             replaced_at: Some(now),
         };
         true

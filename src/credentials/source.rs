@@ -14,7 +14,7 @@ use url::Url;
 pub use super::command::Command;
 use super::fetch::{STS_TIMEOUT, answer_of};
 pub use super::sts::{ROLE_SECONDS, Role};
-use super::{CredentialsError, Expiring, answer, aws, metadata, sts};
+use super::{CredentialsError, Expiring, ManagedSecret, answer, aws, metadata, sts};
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
 
@@ -22,6 +22,9 @@ use crate::model::ids::AccountId;
 const MAX_TOKEN_BYTES: usize = 20_000;
 /// Credentials that cannot be renewed must be valid for at least this long.
 pub(super) const SPARE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long the value of a secret is used before it is read again.
+const SECRET_KEPT_FOR: SignedDuration = SignedDuration::from_mins(5);
 
 /// Where credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub enum Source {
     Uri(Url),
     /// A program that prints credentials.
     Command(Command),
+    /// A secrets manager keeps the keys.
+    Managed(Box<ManagedSecret>),
     /// The first of these places that has credentials.
     Chain(Vec<Place>),
     /// The AWS credentials of a person.
@@ -184,6 +189,7 @@ impl Source {
                     answer::metadata(CREDENTIALS_URI, status, &body)
                 }
                 Self::Command(command) => command.run().await,
+                Self::Managed(secret) => secret.access_key(means).await,
                 Self::Chain(places) => first(means, places).await,
                 #[cfg(feature = "cli")]
                 Self::AwsChain(chain) => chain.fetch(means.http).await,
@@ -236,6 +242,7 @@ impl Source {
             Self::Metadata { .. } => "the role of the ECS instance".to_owned(),
             Self::Uri(_) => CREDENTIALS_URI.to_owned(),
             Self::Command(command) => command.to_string(),
+            Self::Managed(secret) => format!("the secret {}", secret.address.arn),
             Self::Chain(places) => {
                 let sources = places.iter().filter_map(|place| match place {
                     Place::Empty(_) => None,
@@ -248,6 +255,24 @@ impl Source {
         }
     }
 
+    /// The secret of a secrets manager that has the keys, or the keys that assume the role.
+    pub fn managed(&self) -> Option<&ManagedSecret> {
+        match self {
+            Self::Managed(secret) => Some(secret),
+            Self::AssumeRole { base, .. } => base.managed(),
+            _ => None,
+        }
+    }
+
+    /// How long credentials are used before they are fetched again, even if they do not expire.
+    /// `None` if they are used until they expire or are refused.
+    pub(super) fn kept_for(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Managed(_) => Some(SECRET_KEPT_FOR),
+            _ => None,
+        }
+    }
+
     /// Whether fetching again may return other credentials than the refused ones.
     pub(super) fn is_renewable(&self, is_handed: bool) -> bool {
         match self {
@@ -257,7 +282,8 @@ impl Source {
             | Self::Oidc { .. }
             | Self::Metadata { .. }
             | Self::Uri(_)
-            | Self::Command(_) => true,
+            | Self::Command(_)
+            | Self::Managed(_) => true,
             #[cfg(feature = "cli")]
             Self::AwsChain(_) => true,
             Self::Chain(places) => {
@@ -294,7 +320,7 @@ impl Source {
     }
 
     /// The same source, with the role of this account.
-    pub(super) fn of_account(&self, account_id: &AccountId) -> Self {
+    pub fn of_account(&self, account_id: &AccountId) -> Self {
         let mut source = self.clone();
         match &mut source {
             Self::AssumeRole { role, .. } => role.arn = filled(&role.arn, account_id),

@@ -5,6 +5,8 @@ use url::Url;
 use crate::model::ids::RegionId;
 use crate::queue::QueueError;
 use crate::refusal::Refusal;
+use crate::secrets::arn::Manager;
+use crate::secrets::{SecretAddress, SecretError};
 use crate::source::ecs::endpoint::EcsEndpoint;
 use crate::source::ecs::response::EcsError;
 use crate::source::ecs::response::codes::goes_on_from;
@@ -422,6 +424,74 @@ fn unreachable(setting: &str, host: Option<&str>, cause: &str) -> String {
         "check {setting}: {host} must answer to this machine (name, port, firewall; HTTPS_PROXY \
          and NO_PROXY where they are set)"
     )
+}
+
+/// What to do about an error of a secrets manager.
+pub fn secret(error: &SecretError, address: &SecretAddress) -> String {
+    let SecretAddress { arn, endpoint } = address;
+    let manager = arn.manager();
+    let (action, setting) = match manager {
+        Manager::SecretsManager => (
+            "secretsmanager:GetSecretValue",
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER (or AWS_ENDPOINT_URL)",
+        ),
+        Manager::ParameterStore => (
+            "ssm:GetParameter",
+            "AWS_ENDPOINT_URL_SSM (or AWS_ENDPOINT_URL)",
+        ),
+        Manager::Kms => ("kms:GetSecretValue", "KMS_ENDPOINT_URL"),
+    };
+    let refusal = match error {
+        SecretError::Unavailable(cause) if cause.contains("does not answer") => {
+            let setting = format!("the region in the ARN, and {setting}");
+            return unreachable(&setting, host_of(endpoint).as_deref(), cause);
+        }
+        SecretError::Unavailable(_) => {
+            return format!("{} fails on its side: try again later", manager.name());
+        }
+        SecretError::Unusable(_) => return "store another value, as text".to_owned(),
+        SecretError::Refused(refusal) => refusal,
+    };
+    let name = arn.as_str();
+    match refusal.code.as_str() {
+        "" if refusal.status == 0 => credentials(!manager.is_aws()).to_owned(),
+        "AccessDeniedException" if refusal.account.contains("KMS") => decrypt(),
+        "DecryptionFailure" | "InvalidKeyId" | "KMSAccessDeniedException" => decrypt(),
+        "AccessDeniedException" => format!("allow {action} on {name}"),
+        // A secret that never had a value answers the same (boto3 issue 2794).
+        "ResourceNotFoundException" | "ParameterNotFound" | "Forbidden.ResourceNotFound" => {
+            format!("check the ARN {name}: no such secret is there, or it has no value yet")
+        }
+        "InvalidRequestException" | "Rejected.PendingDeletion" => {
+            "the secret is about to be deleted: restore it, or use another".to_owned()
+        }
+        "Forbidden.KeyNotFound" | "Rejected.Disabled" | "Rejected.Unavailable" => {
+            "enable the KMS key that the secret is encrypted with".to_owned()
+        }
+        code if goes_on_from(code, "Forbidden") || code == "NoPermission" => format!(
+            "allow kms:GetSecretValue on {name}, and kms:Decrypt on the key that it is encrypted with"
+        ),
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "ExpiredTokenException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationTokenException" => credentials(false).to_owned(),
+        code if code.starts_with("InvalidAccessKeyId")
+            || code.starts_with("InvalidSecurityToken") =>
+        {
+            credentials(true).to_owned()
+        }
+        "RequestExpired" | "RequestTimeTooSkewed" | "IllegalTimestamp" => {
+            "set this machine's clock".to_owned()
+        }
+        code if code.contains("Signature") => credentials(!manager.is_aws()).to_owned(),
+        code => look_up(code, manager.name()),
+    }
+}
+
+fn decrypt() -> String {
+    "allow kms:Decrypt on the KMS key that the secret is encrypted with, and enable the key"
+        .to_owned()
 }
 
 fn look_up(code: &str, of: &str) -> String {

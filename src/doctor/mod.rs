@@ -5,6 +5,7 @@
 
 pub mod advice;
 mod archive;
+mod secret;
 
 use std::time::Duration;
 
@@ -146,11 +147,14 @@ pub async fn examine(
         ecs,
         follow_queue,
         function_invokes_itself,
+        webhook_token,
         http: _,
         problems,
     } = parts;
     let region_id = ecs.as_ref().map(|ecs| ecs.default_region.clone());
     let lacks_region = region_id == Some(None);
+    let key = ecs.as_ref().and_then(|ecs| ecs.credentials.managed());
+    let key = key.cloned();
     let ecs_checks = async {
         match (ecs, region_id.flatten()) {
             (Some(ecs), Some(region_id)) => {
@@ -183,9 +187,16 @@ pub async fn examine(
             None => Vec::new(),
         }
     };
-    let (ecs_checks, archive_checks, queue_checks) =
-        tokio::join!(ecs_checks, archive_checks, queue_checks);
+    let key = key.as_ref().map(|key| (secret::ACCESS_KEY, key));
+    let token = webhook_token.as_ref();
+    let token = token.map(|token| (secret::WEBHOOK_TOKEN, token));
+    let secrets = key.into_iter().chain(token);
+    let secret_checks = secrets.map(|(name, secret)| secret::examine(name, secret, &http, time));
+    let secret_checks = futures_util::future::join_all(secret_checks);
+    let (secret_checks, ecs_checks, archive_checks, queue_checks) =
+        tokio::join!(secret_checks, ecs_checks, archive_checks, queue_checks);
     let mut checks = settings(problems, lacks_region);
+    checks.extend(secret_checks);
     checks.extend(ecs_checks);
     checks.extend(archive_checks);
     checks.extend(queue_checks);

@@ -303,9 +303,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     ///
     /// # Errors
     /// The reply to a request that is not served, whatever its body is.
-    pub fn admit(&self, headers: &Headers, path: &UrlPath) -> Result<(), Reply> {
+    pub async fn admit(&self, headers: &Headers, path: &UrlPath) -> Result<(), Reply> {
         match &self.gate {
-            Some(gate) => (gate.admit(headers, path, false).map(drop))
+            Some(gate) => (gate.admit(headers, path, false).await.map(drop))
                 .map_err(|error| Reply::rejected(reject(&error), AnswerForm::default())),
             None => Ok(()),
         }
@@ -644,10 +644,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
 
 /// What a sender is told. What is wrong is for the operator to know, in the log.
 fn reject(error: &GateError) -> Rejection {
-    warn!("unauthorized: {error}");
+    match error {
+        // The log counts as unauthorized only what the sender is to blame for.
+        GateError::NoToken(_) => warn!("{error}"),
+        _ => warn!("unauthorized: {error}"),
+    }
     match error {
         GateError::Refused(_) => Rejection::Unauthenticated,
         GateError::NoCertificate(_) => Rejection::NoCertificate,
+        GateError::NoToken(_) => Rejection::NoToken,
         GateError::TooLarge => Rejection::TooLarge,
     }
 }

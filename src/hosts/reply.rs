@@ -65,6 +65,8 @@ pub enum Rejection {
     Unauthenticated,
     /// Send it again: EventBridge's certificate could not be fetched.
     NoCertificate,
+    /// Send it again: the secret with the webhook token could not be read.
+    NoToken,
     /// Send less at once.
     TooLarge,
     /// Send events with POST.
@@ -236,6 +238,7 @@ impl Rejection {
         match self {
             Self::Unauthenticated => "unauthorized",
             Self::NoCertificate => "the signature cannot be verified now; send it again later",
+            Self::NoToken => "the token cannot be checked now; send it again later",
             Self::TooLarge => "the body is too long",
             Self::MethodNotAllowed => "send events with POST",
         }
@@ -245,6 +248,7 @@ impl Rejection {
         match self {
             Self::Unauthenticated => "Unauthenticated",
             Self::NoCertificate => "NoCertificate",
+            Self::NoToken => "NoToken",
             Self::TooLarge => "InvalidEvent",
             Self::MethodNotAllowed => "MethodNotAllowed",
         }
@@ -253,7 +257,7 @@ impl Rejection {
     fn status(self) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::NoCertificate => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoCertificate | Self::NoToken => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }

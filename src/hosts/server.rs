@@ -115,6 +115,11 @@ where
         signal(SignalKind::interrupt())?,
     );
     let connections = GracefulShutdown::new();
+    if let (false, Some(gate)) = (is_platform, server.dispatcher.gate.clone()) {
+        // A wrong setting is in the log at the start, and not only when an event comes. A platform's
+        // credentials come with its first request.
+        tokio::spawn(async move { gate.prepare().await });
+    }
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -317,7 +322,7 @@ where
         let (head, mut body) = request.into_parts();
         let headers = headers_of(&head.headers);
         let path = UrlPath::new(head.uri.path());
-        let refused = match self.refuse_unread(&headers, &path, &head.headers) {
+        let refused = match self.refuse_unread(&headers, &path, &head.headers).await {
             Some(refused) => refused,
             None => {
                 let read = (self.bodies).read(&mut body, MAX_PUSH_BYTES, READ_TIMEOUT, cut_off);
@@ -341,8 +346,13 @@ where
     }
 
     /// The answer to a request that is rejected whatever its body is.
-    fn refuse_unread(&self, headers: &Headers, path: &UrlPath, head: &HeaderMap) -> Option<Answer> {
-        if let Err(rejection) = self.dispatcher.admit(headers, path) {
+    async fn refuse_unread(
+        &self,
+        headers: &Headers,
+        path: &UrlPath,
+        head: &HeaderMap,
+    ) -> Option<Answer> {
+        if let Err(rejection) = self.dispatcher.admit(headers, path).await {
             let (status, body) = rejection.to_http();
             return Some(answer(status, &body));
         }

@@ -19,6 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::clock::{Clock, http_date};
 
 pub mod answer; // whether a body is one whole document (pure)
+pub mod bounded; // one request, and its answer up to a limit
 mod proxies;
 
 use answer::{Asked, Expected, Flaw, FlawedAnswer, MAX_ANSWER_BYTES};

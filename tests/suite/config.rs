@@ -148,6 +148,94 @@ fn for_doctor_the_setting_of_a_function_that_invokes_itself_is_no_problem() {
 }
 
 #[test]
+fn a_secret_comes_from_its_setting_or_from_a_secrets_manager_and_not_from_both() {
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver-a1B2c3#token";
+    let token = ("WEBHOOK_TOKEN_ARN", arn);
+    let config = Config::from_environment(&environment(&[token])).unwrap();
+    let address = config.webhook_token.unwrap().address;
+    let host = "https://secretsmanager.us-east-1.amazonaws.com/";
+    assert_eq!(
+        (address.arn.to_string(), address.endpoint.as_str()),
+        (arn.into(), host)
+    );
+    let both = [token, ("WEBHOOK_TOKEN", "hush-hush-hush")];
+    check_wrong(
+        &both,
+        &["WEBHOOK_TOKEN_ARN: set together with WEBHOOK_TOKEN;"],
+    );
+    let key = ("ALIBABA_CLOUD_ACCESS_KEY_ARN", arn);
+    let why = "ALIBABA_CLOUD_ACCESS_KEY_ARN: set together with ALIBABA_CLOUD_ACCESS_KEY_ID;";
+    check_wrong(&[key], &[why]);
+    // Function Compute sets a key itself.
+    let on_fc = [key, ("FC_FUNCTION_NAME", "archiver")];
+    let config = Config::from_environment(&environment(&on_fc)).unwrap();
+    assert!(matches!(config.ecs.credentials, Source::Managed(_)));
+    for (name, value) in [
+        ("WEBHOOK_TOKEN_ARN", "hush-hush-hush"),
+        (
+            "WEBHOOK_TOKEN_ARN",
+            "arn:aws:secretsmanager:us-east-1:1:secret:hush:json::",
+        ),
+        (
+            "WEBHOOK_TOKEN_ARN",
+            "arn:moon:ssm:us-east-1:1:parameter/hush",
+        ),
+    ] {
+        check_wrong(&[(name, value)], &[name]);
+    }
+    let at = (
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        "https://vpce.example/path",
+    );
+    check_wrong(
+        &[token, at],
+        &["AWS_ENDPOINT_URL_SECRETS_MANAGER: expected an address"],
+    );
+    let open = [token, ("WEBHOOK_ALLOW_UNSIGNED", "true")];
+    check_wrong(
+        &open,
+        &["WEBHOOK_ALLOW_UNSIGNED: true accepts pushes from anyone, and WEBHOOK_TOKEN_ARN"],
+    );
+}
+
+#[test]
+fn a_secret_of_kms_is_read_with_the_credentials_before_any_role() {
+    let arn = "acs:kms:cn-hangzhou:1690700000000030:secret/archiver";
+    let token = ("WEBHOOK_TOKEN_ARN", arn);
+    let role = ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/archiver");
+    let config = Config::from_environment(&environment(&[token, role])).unwrap();
+    assert!(matches!(config.ecs.credentials, Source::AssumeRole { .. }));
+    let secret = config.webhook_token.unwrap();
+    assert!(matches!(secret.reader, Source::Static(_)));
+    assert_eq!(
+        secret.address.endpoint.as_str(),
+        "https://kms.cn-hangzhou.aliyuncs.com/"
+    );
+    // A session of its own, in the account of the secret.
+    let oidc = [
+        token,
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", ""),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ""),
+        ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::{account}:role/archiver"),
+        (
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            "acs:ram::{account}:oidc-provider/aws",
+        ),
+        ("ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE", "sts.aliyuncs.com"),
+    ];
+    let config = Config::from_environment(&environment(&oidc)).unwrap();
+    let Source::Oidc { role, .. } = config.webhook_token.unwrap().reader else {
+        panic!("another reader");
+    };
+    assert_eq!(role.arn, "acs:ram::1690700000000030:role/archiver");
+    let policy = role.session_policy.unwrap();
+    assert!(
+        policy.contains("kms:GetSecretValue") && !policy.contains("ecs:"),
+        "{policy}"
+    );
+}
+
+#[test]
 fn a_prefix_ends_in_one_slash_or_is_empty() {
     for (url, prefix) in [
         ("s3://bucket", ""),

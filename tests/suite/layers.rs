@@ -11,19 +11,25 @@ use crate::support::files_below;
 
 /// For each part of the library, the parts it may name. Each names only parts that stand above it
 /// here, so there is no way back up.
-const LAYERS: [(&str, &[&str]); 22] = [
+const LAYERS: [(&str, &[&str]); 23] = [
     ("model", &[]),
     ("clock", &[]),
     ("printable", &[]),
     ("refusal", &[]),
     ("retry", &[]),
     ("log", &["printable"]),
-    ("http", &["clock"]),
+    ("http", &["clock", "retry"]),
     ("terminal", &["printable"]),
     ("alibaba", &["clock", "model"]),
     (
+        "secrets",
+        &["alibaba", "clock", "http", "model", "refusal", "retry"],
+    ),
+    (
         "credentials",
-        &["alibaba", "clock", "http", "model", "retry"],
+        &[
+            "alibaba", "clock", "http", "model", "refusal", "retry", "secrets",
+        ],
     ),
     (
         "source",
@@ -71,6 +77,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
             "model",
             "printable",
             "queue",
+            "secrets",
             "source",
             "store",
         ],
@@ -102,6 +109,8 @@ const LAYERS: [(&str, &[&str]); 22] = [
             "http",
             "intake",
             "queue",
+            "retry",
+            "secrets",
             "source",
             "store",
         ],
@@ -114,10 +123,12 @@ const LAYERS: [(&str, &[&str]); 22] = [
             "config",
             "credentials",
             "http",
+            "intake",
             "model",
             "queue",
             "refusal",
             "retry",
+            "secrets",
             "source",
             "store",
         ],
@@ -140,6 +151,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "intake/webhook/certificates.rs",
             "intake/webhook/gate.rs",
             "queue/",
+            "secrets/",
             "setup.rs",
             "source/ecs/",
             "store/bucket.rs",
@@ -174,6 +186,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "hosts/pushes.rs",
             "intake/webhook/gate.rs",
             "retry.rs",
+            "secrets/mod.rs",
             "simulator/",
             "store/directory.rs",
         ],
@@ -181,7 +194,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
 ];
 
 /// What computes and touches nothing: none of the capabilities, and no runtime.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "alibaba/request.rs",
     "alibaba/signature.rs",
     "archive/key.rs",
@@ -192,10 +205,15 @@ const PURE: [&str; 11] = [
     "intake/",
     "model/",
     "printable.rs",
+    "secrets/arn.rs",
     "terminal/",
 ];
 /// What is impure in a folder that is pure otherwise.
-const NOT_PURE: [&str; 2] = ["intake/webhook/certificates.rs", "intake/webhook/gate.rs"];
+const NOT_PURE: [&str; 3] = [
+    "intake/webhook/certificates.rs",
+    "intake/webhook/gate.rs",
+    "intake/webhook/held_tokens.rs",
+];
 /// What a pure file may not name, besides the capabilities.
 const RUNTIME: [&str; 3] = ["tokio", "hyper", "tracing"];
 

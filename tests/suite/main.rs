@@ -29,6 +29,7 @@ mod readme;
 mod reading;
 mod redrive;
 mod self_invocation;
+mod secrets;
 mod shells;
 mod simulator;
 mod stores;

@@ -1,31 +1,49 @@
 //! Authorizes pushes. Applies the policy, and fetches the certificates that it needs.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::certificates::{Certificates, Fetched, Fetching};
+use super::held_tokens::{HeldTokens, Next, Read, Reading};
 use super::{
     Certificate, CertificateUrl, Headers, MAX_PUSH_BYTES, Refused, UrlPath, Verdict, WebhookPolicy,
-    WebhookRequest,
+    WebhookRequest, tokens,
 };
+use crate::model::credentials::Secret;
 
 /// Time for a whole fetch, including the DNS look-up. The sender waits meanwhile.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest certificate that is read, in bytes. Certificates have one or two kilobytes.
 const MAX_CERTIFICATE_BYTES: usize = 64 << 10;
 
-/// Authorizes pushes. All clones share the fetched certificates.
+/// How long a push waits for tokens to be read again while there are others.
+const REFRESH_TIME: Duration = Duration::from_secs(1);
+
+/// Authorizes pushes. All clones share the fetched certificates, and the tokens of a secrets
+/// manager.
 #[derive(Clone)]
 pub struct Gate {
-    policy: WebhookPolicy,
+    policy: Arc<WebhookPolicy>,
+    managed: Option<Managed>,
     fetch: Arc<dyn Fetch>,
     certificates: Arc<Mutex<Certificates>>,
+}
+
+/// Reads the secret with the tokens, or says why it cannot be read.
+pub type ReadTokens = dyn Fn() -> BoxFuture<'static, Result<Secret, String>> + Send + Sync;
+
+/// The tokens that a secrets manager keeps.
+#[derive(Clone)]
+struct Managed {
+    read: Arc<ReadTokens>,
+    held: Arc<Mutex<HeldTokens>>,
 }
 
 impl fmt::Debug for Gate {
@@ -43,6 +61,9 @@ pub enum GateError {
     /// Send it again: the certificate could not be fetched.
     #[error("EventBridge's certificate cannot be fetched: {0}")]
     NoCertificate(String),
+    /// Send it again: the secret with the token could not be read.
+    #[error("the webhook token cannot be read: {0}")]
+    NoToken(String),
     /// Send less at once.
     #[error("the body has more than {MAX_PUSH_BYTES} bytes")]
     TooLarge,
@@ -51,7 +72,11 @@ pub enum GateError {
 /// A push whose headers and path are accepted.
 #[derive(Debug)]
 #[must_use = "the body is not checked yet"]
-pub struct Admitted(Verdict);
+pub struct Admitted {
+    verdict: Verdict,
+    /// The policy that accepted them.
+    policy: Arc<WebhookPolicy>,
+}
 
 impl Gate {
     /// A gate with this policy.
@@ -62,9 +87,28 @@ impl Gate {
     fn with(policy: WebhookPolicy, fetch: Arc<dyn Fetch>) -> Self {
         let certificates = Arc::default();
         Self {
-            policy,
+            policy: Arc::new(policy),
+            managed: None,
             fetch,
             certificates,
+        }
+    }
+
+    /// The same, with the tokens of a secret. Pushes need one of them. `read` reads it when it is
+    /// first needed, and then again and again, so that tokens can be replaced while this process
+    /// runs.
+    pub fn with_managed_tokens(self, read: Arc<ReadTokens>) -> Self {
+        let held = Arc::default();
+        Self {
+            managed: Some(Managed { read, held }),
+            ..self
+        }
+    }
+
+    /// Reads the tokens before the first push. A failure is only logged: each push tries again.
+    pub async fn prepare(&self) {
+        if let Err(error) = self.current_policy().await {
+            warn!("{error}");
         }
     }
 
@@ -73,23 +117,42 @@ impl Gate {
     /// # Errors
     /// [`GateError`] if the push is not served.
     pub async fn check(&self, push: &WebhookRequest<'_>) -> Result<(), GateError> {
-        let admitted = self.admit(push.headers, push.path, push.is_authenticated)?;
+        let admitted = self
+            .admit(push.headers, push.path, push.is_authenticated)
+            .await?;
         self.check_body(admitted, push.headers, push.body).await
     }
 
     /// Checks the headers and the path, before the body is read.
     ///
     /// # Errors
-    /// [`GateError::Refused`] if the push is not served, whatever its body is.
-    pub fn admit(
+    /// [`GateError`] if the push is not served, whatever its body is.
+    pub async fn admit(
         &self,
         headers: &Headers,
         path: &UrlPath,
         is_authenticated: bool,
     ) -> Result<Admitted, GateError> {
-        let now = Timestamp::now();
-        let verdict = self.policy.judge(headers, path, is_authenticated, now)?;
-        Ok(Admitted(verdict))
+        let judge = |policy: Arc<WebhookPolicy>| {
+            let verdict = policy.judge(headers, path, is_authenticated, Timestamp::now())?;
+            Ok::<_, Refused>(Admitted { verdict, policy })
+        };
+        let policy = self.current_policy().await?;
+        match (judge(policy.clone()), &self.managed) {
+            // The token may be a new one.
+            (Err(Refused::WrongToken | Refused::Unsigned), Some(managed)) => {
+                let policy = managed.read_after(&policy, &self.policy).await;
+                Ok(judge(policy)?)
+            }
+            (judged, _) => Ok(judged?),
+        }
+    }
+
+    async fn current_policy(&self) -> Result<Arc<WebhookPolicy>, GateError> {
+        match &self.managed {
+            Some(managed) => managed.current(&self.policy).await,
+            None => Ok(self.policy.clone()),
+        }
     }
 
     /// Checks the body of a push whose headers and path were accepted.
@@ -105,13 +168,14 @@ impl Gate {
         if body.len() > MAX_PUSH_BYTES {
             return Err(GateError::TooLarge);
         }
-        let Verdict::NeedsSignature(url) = admitted.0 else {
+        let Admitted { verdict, policy } = admitted;
+        let Verdict::NeedsSignature(url) = verdict else {
             return Ok(());
         };
         // This check comes first, so that no certificate is fetched for other customers.
-        self.policy.expects(body)?;
+        policy.expects(body)?;
         let certificate = self.certificate(&url).await?;
-        Ok(self.policy.verify(headers, body, &certificate)?)
+        Ok(policy.verify(headers, body, &certificate)?)
     }
 
     async fn certificate(&self, url: &CertificateUrl) -> Result<Certificate, GateError> {
@@ -134,6 +198,69 @@ impl Gate {
         };
         certificates.get(url, Instant::now(), begin)
     }
+}
+
+impl Managed {
+    /// `policy` with the current tokens, or with the last good ones if they cannot be read.
+    async fn current(&self, policy: &Arc<WebhookPolicy>) -> Result<Arc<WebhookPolicy>, GateError> {
+        let next = self.held().current(Instant::now(), || self.begin(policy));
+        match next {
+            Next::Use(policy) => Ok(policy),
+            Next::Wait(reading, None) => reading.await.map_err(GateError::NoToken),
+            Next::Wait(reading, Some(good)) => Ok(refreshed(reading, good).await),
+        }
+    }
+
+    /// `policy` with tokens that were read after a push was refused by `refused`, or `refused`.
+    async fn read_after(
+        &self,
+        refused: &Arc<WebhookPolicy>,
+        policy: &Arc<WebhookPolicy>,
+    ) -> Arc<WebhookPolicy> {
+        let begin = || self.begin(policy);
+        let next = self.held().after_refusal(refused, Instant::now(), begin);
+        match next {
+            None => refused.clone(),
+            Some(Next::Use(policy)) => policy,
+            Some(Next::Wait(reading, _)) => refreshed(reading, refused.clone()).await,
+        }
+    }
+
+    fn begin(&self, policy: &Arc<WebhookPolicy>) -> Reading {
+        let (reading, policy) = ((self.read)(), policy.clone());
+        // A separate task continues if the sender that caused it disconnects.
+        let task = tokio::spawn(read_tokens(reading, policy));
+        let read = async move { task.await.unwrap_or_else(|error| Err(error.to_string())) };
+        read.boxed().shared()
+    }
+
+    fn held(&self) -> MutexGuard<'_, HeldTokens> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn read_tokens(
+    reading: BoxFuture<'static, Result<Secret, String>>,
+    policy: Arc<WebhookPolicy>,
+) -> Read {
+    let value = tokio::time::timeout(FETCH_TIMEOUT, reading).await;
+    let value = value.map_err(|_| format!("it took more than {} s", FETCH_TIMEOUT.as_secs()))??;
+    let tokens = tokens::parse_value(&value)?;
+    Ok(Arc::new(WebhookPolicy {
+        tokens,
+        ..WebhookPolicy::clone(&policy)
+    }))
+}
+
+/// The tokens of a reading, or the last good ones if it takes long or fails.
+async fn refreshed(reading: Reading, good: Arc<WebhookPolicy>) -> Arc<WebhookPolicy> {
+    let why = match tokio::time::timeout(REFRESH_TIME, reading).await {
+        Ok(Ok(policy)) => return policy,
+        Ok(Err(why)) => why,
+        Err(_) => format!("it took more than {} s", REFRESH_TIME.as_secs()),
+    };
+    warn!("the webhook token cannot be read again, so the last one is used: {why}");
+    good
 }
 
 async fn fetch_certificate(fetch: BoxFuture<'static, Result<Vec<u8>, String>>) -> Fetched {
@@ -238,6 +365,125 @@ mod tests {
             is_authenticated,
         };
         gate.check(&push).await
+    }
+
+    /// A secrets manager, by what it answers and how long that takes.
+    #[derive(Default)]
+    struct Manager {
+        answer: Mutex<Option<Result<&'static str, &'static str>>>,
+        takes: Mutex<Duration>,
+        asked: AtomicUsize,
+    }
+
+    impl Manager {
+        fn set(&self, answer: Result<&'static str, &'static str>) {
+            *self.answer.lock().unwrap() = Some(answer);
+        }
+
+        fn gate(self: &Arc<Self>) -> Gate {
+            let manager = self.clone();
+            let read = move || {
+                manager.asked.fetch_add(1, Ordering::Relaxed);
+                let (answer, takes) = (
+                    *manager.answer.lock().unwrap(),
+                    *manager.takes.lock().unwrap(),
+                );
+                async move {
+                    tokio::time::sleep(takes).await;
+                    let answer = answer.unwrap();
+                    answer.map(Secret::new).map_err(str::to_owned)
+                }
+                .boxed()
+            };
+            let gate = Gate::with(WebhookPolicy::default(), Bucket::new(Ok(Vec::new())));
+            gate.with_managed_tokens(Arc::new(read))
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::Relaxed)
+        }
+    }
+
+    async fn push(gate: &Gate, token: &str) -> Result<(), GateError> {
+        let headers = [("x-eventbridge-signature-token", token)];
+        check(gate, &headers.into_iter().collect(), BODY).await
+    }
+
+    const WRONG: Result<(), GateError> = Err(GateError::Refused(Refused::WrongToken));
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replaced_token_is_refused_after_five_minutes_at_most() {
+        let manager = Arc::<Manager>::default();
+        manager.set(Ok("token-number-1"));
+        let gate = manager.gate();
+        assert_eq!(push(&gate, "token-number-1").await, Ok(()));
+        manager.set(Ok("token-number-2"));
+        tokio::time::advance(Duration::from_secs(299)).await;
+        assert_eq!(push(&gate, "token-number-1").await, Ok(()));
+        assert_eq!(manager.asked(), 1);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(push(&gate, "token-number-2").await, Ok(()));
+        assert_eq!(push(&gate, "token-number-1").await, WRONG);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unknown_tokens_cause_one_reading_in_ten_seconds_even_if_their_senders_hang_up() {
+        let manager = Arc::<Manager>::default();
+        manager.set(Ok("token-number-1"));
+        *manager.takes.lock().unwrap() = Duration::from_millis(500);
+        let gate = manager.gate();
+        assert_eq!(push(&gate, "token-number-1").await, Ok(()));
+        for (asked, refused_at) in [(2, 0), (2, 9), (3, 1)] {
+            tokio::time::advance(Duration::from_secs(refused_at)).await;
+            let hung_up = tokio::time::timeout(Duration::from_millis(1), push(&gate, "unknown"));
+            let _ = hung_up.await;
+            let pushes = (0..40).map(|_| push(&gate, "unknown-token"));
+            for refused in futures_util::future::join_all(pushes).await {
+                assert_eq!(refused, WRONG);
+            }
+            assert_eq!(manager.asked(), asked);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_good_token_is_used_while_the_manager_fails_or_hangs() {
+        let manager = Arc::<Manager>::default();
+        manager.set(Ok("token-number-1"));
+        let gate = manager.gate();
+        assert_eq!(push(&gate, "token-number-1").await, Ok(()));
+        manager.set(Err("down"));
+        tokio::time::advance(Duration::from_mins(6)).await;
+        for _ in 0..40 {
+            assert_eq!(push(&gate, "token-number-1").await, Ok(()));
+        }
+        assert_eq!(manager.asked(), 2);
+        *manager.takes.lock().unwrap() = Duration::from_hours(1);
+        tokio::time::advance(Duration::from_mins(1)).await;
+        let began = Instant::now();
+        assert_eq!(push(&gate, "token-number-1").await, Ok(()));
+        assert_eq!(began.elapsed(), REFRESH_TIME);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_any_token_pushes_are_to_come_again_and_none_is_let_in() {
+        let manager = Arc::<Manager>::default();
+        let gate = manager.gate();
+        for (answer, why) in [
+            (Err("down"), "down"),
+            (Ok("short"), "a token has fewer than 12 characters"),
+        ] {
+            manager.set(answer);
+            tokio::time::advance(Duration::from_secs(2)).await;
+            for token in ["", "short", "token-number-1"] {
+                let Err(GateError::NoToken(text)) = push(&gate, token).await else {
+                    panic!("{token:?} was judged");
+                };
+                assert!(text.starts_with(why), "{text}");
+            }
+        }
+        manager.set(Ok("token-number-1"));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(push(&gate, "token-number-1").await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

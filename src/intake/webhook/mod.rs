@@ -11,6 +11,8 @@ mod certificate; // EventBridge's certificates and signatures
 mod certificates; // cache of certificates
 pub mod gate; // authorizes pushes; fetches certificates
 mod headers; // headers of a request
+mod held_tokens; // tokens that a secrets manager keeps, as long as they are current
+pub mod tokens; // the text of tokens (pure)
 mod url_path; // path of a request's URL, which may end with the token
 
 use std::collections::BTreeSet;

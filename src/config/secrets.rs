@@ -1,0 +1,44 @@
+//! Settings → where a secrets manager keeps a secret.
+
+use url::Url;
+
+use super::{Environment, Problems};
+use crate::secrets::SecretAddress;
+use crate::secrets::arn::{Manager, SecretArn};
+
+/// The secret that the setting `name` means. Nothing is read here.
+pub(super) fn address(
+    name: &str,
+    text: &str,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<SecretAddress> {
+    let arn: SecretArn = problems.note(name, text.parse())?;
+    // The names of AWS's settings are those of the AWS SDKs.
+    let settings: &[&str] = match arn.manager() {
+        Manager::SecretsManager => &["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"],
+        Manager::ParameterStore => &["AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"],
+        Manager::Kms => &["KMS_ENDPOINT_URL"],
+    };
+    let set = settings
+        .iter()
+        .find_map(|name| Some((*name, environment.get(name)?)));
+    let public = format!("https://{}", arn.host());
+    let (setting, text) = set.unwrap_or((name, &public));
+    let endpoint = problems.note(setting, endpoint(text))?;
+    Some(SecretAddress { arn, endpoint })
+}
+
+fn endpoint(text: &str) -> Result<Url, &'static str> {
+    let is_bare = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    let url = Url::parse(text).ok().filter(is_bare);
+    url.ok_or("expected an address with a scheme, a host and nothing behind it")
+}
