@@ -95,6 +95,9 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "ECS_SIGNATURE_VERSION",
             "FAILED_EVENTS",
             "FUNCTION_COMPUTE_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            "AWS_ENDPOINT_URL_SSM",
+            "KMS_ENDPOINT_URL",
             "RUST_LOG",
             "TRIGGER_STATES",
             "ALIBABA_CLOUD_ROLE_SESSION_NAME",
@@ -121,6 +124,10 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
     (
         "a token does the same, and an address is known only after the deployment",
         &["WEBHOOK_URL", "WEBHOOK_ACCOUNTS"],
+    ),
+    (
+        "set by hand, with the permission that docs/credentials.md names",
+        &["WEBHOOK_TOKEN_ARN", "ALIBABA_CLOUD_ACCESS_KEY_ARN"],
     ),
     ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
     (
