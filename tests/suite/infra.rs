@@ -57,7 +57,7 @@ fn the_templates_of_one_cloud_set_the_same_variables() {
 }
 
 /// Why a setting is in no file under infra. Every other one is.
-const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
+const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
     (
         "set by the platform",
         &[
