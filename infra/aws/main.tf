@@ -28,20 +28,29 @@ data "aws_region" "current" {
 
 locals {
   package     = coalesce(var.package, "${path.module}/../../target/function.zip")
-  archive_url = "s3://${aws_s3_bucket.archive.bucket}/console"
+  bucket      = var.existing_bucket != null ? var.existing_bucket : one(aws_s3_bucket.archive[*].bucket)
+  bucket_arn  = "arn:${data.aws_partition.current.partition}:s3:::${local.bucket}"
+  archive_url = "s3://${local.bucket}/console"
 
   # Whether there is a secret is not a secret.
   has_key     = nonsensitive(var.alibaba_access_key_id != null)
   has_secret  = nonsensitive(var.alibaba_access_key_secret != null)
   has_webhook = nonsensitive(var.webhook_token != null)
   has_role    = var.alibaba_role_arn != null
+
+  own_buckets = var.existing_bucket == null ? 1 : 0
+  has_kms_key = var.kms_key_arn != null
+  # S3 and SQS use the key as whoever calls them. By itself, the key is of no use to anyone here.
+  through_s3  = { StringEquals = { "kms:ViaService" = "s3.${data.aws_region.current.region}.amazonaws.com" } }
+  through_sqs = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.region}.amazonaws.com" } }
 }
 
 resource "aws_s3_bucket" "archive" {
   #checkov:skip=CKV_AWS_18: CloudTrail logs who reads objects. A second bucket for access logs is the account's choice
   #checkov:skip=CKV_AWS_144: A copy in another region is the account's choice, and costs money
-  #checkov:skip=CKV_AWS_145: Encrypted with S3's own key. Another key is the account's choice, and readers would need permission to use it
+  #checkov:skip=CKV_AWS_145: Encrypted with S3's own key without kms_key_arn
   #checkov:skip=CKV2_AWS_62: The product needs no notifications of records. You can add them
+  count               = local.own_buckets
   bucket_prefix       = "${var.name}-"
   object_lock_enabled = var.object_lock_days > 0
   # Nothing removes the bucket while it has records.
@@ -50,17 +59,23 @@ resource "aws_s3_bucket" "archive" {
 }
 
 resource "aws_s3_bucket_server_side_encryption_configuration" "archive" {
-  bucket = aws_s3_bucket.archive.bucket
+  count  = local.own_buckets
+  bucket = aws_s3_bucket.archive[0].bucket
 
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = local.has_kms_key ? "aws:kms" : "AES256"
+      kms_master_key_id = var.kms_key_arn
     }
+
+    # Otherwise each object would be a request to KMS.
+    bucket_key_enabled = local.has_kms_key ? true : null
   }
 }
 
 resource "aws_s3_bucket_public_access_block" "archive" {
-  bucket                  = aws_s3_bucket.archive.bucket
+  count                   = local.own_buckets
+  bucket                  = aws_s3_bucket.archive[0].bucket
   block_public_acls       = true
   block_public_policy     = true
   ignore_public_acls      = true
@@ -68,7 +83,8 @@ resource "aws_s3_bucket_public_access_block" "archive" {
 }
 
 resource "aws_s3_bucket_ownership_controls" "archive" {
-  bucket = aws_s3_bucket.archive.bucket
+  count  = local.own_buckets
+  bucket = aws_s3_bucket.archive[0].bucket
 
   rule {
     object_ownership = "BucketOwnerEnforced"
@@ -76,7 +92,8 @@ resource "aws_s3_bucket_ownership_controls" "archive" {
 }
 
 resource "aws_s3_bucket_versioning" "archive" {
-  bucket = aws_s3_bucket.archive.bucket
+  count  = local.own_buckets
+  bucket = aws_s3_bucket.archive[0].bucket
 
   versioning_configuration {
     status = "Enabled"
@@ -84,8 +101,8 @@ resource "aws_s3_bucket_versioning" "archive" {
 }
 
 resource "aws_s3_bucket_object_lock_configuration" "archive" {
-  count  = var.object_lock_days > 0 ? 1 : 0
-  bucket = aws_s3_bucket.archive.bucket
+  count  = var.object_lock_days > 0 ? local.own_buckets : 0
+  bucket = aws_s3_bucket.archive[0].bucket
 
   rule {
     default_retention {
@@ -99,7 +116,8 @@ resource "aws_s3_bucket_object_lock_configuration" "archive" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "archive" {
-  bucket = aws_s3_bucket.archive.bucket
+  count  = local.own_buckets
+  bucket = aws_s3_bucket.archive[0].bucket
 
   rule {
     id     = "Records"
@@ -148,7 +166,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
 }
 
 resource "aws_s3_bucket_policy" "archive" {
-  bucket = aws_s3_bucket.archive.bucket
+  count  = local.own_buckets
+  bucket = aws_s3_bucket.archive[0].bucket
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -157,7 +176,7 @@ resource "aws_s3_bucket_policy" "archive" {
       Effect    = "Deny"
       Principal = "*"
       Action    = "s3:*"
-      Resource  = [aws_s3_bucket.archive.arn, "${aws_s3_bucket.archive.arn}/*"]
+      Resource  = [aws_s3_bucket.archive[0].arn, "${aws_s3_bucket.archive[0].arn}/*"]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
     }]
   })
@@ -170,7 +189,8 @@ resource "aws_s3_bucket_policy" "archive" {
 resource "aws_sqs_queue" "events" {
   name                    = "${var.name}-events"
   tags                    = var.tags
-  sqs_managed_sse_enabled = true
+  sqs_managed_sse_enabled = local.has_kms_key ? null : true
+  kms_master_key_id       = var.kms_key_arn
   # AWS Lambda asks for six times the function's timeout.
   visibility_timeout_seconds = 360
   redrive_policy = jsonencode({
@@ -183,7 +203,8 @@ resource "aws_sqs_queue" "events" {
 resource "aws_sqs_queue" "follow" {
   name                       = "${var.name}-follow"
   tags                       = var.tags
-  sqs_managed_sse_enabled    = true
+  sqs_managed_sse_enabled    = local.has_kms_key ? null : true
+  kms_master_key_id          = var.kms_key_arn
   visibility_timeout_seconds = 360
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.failed_events.arn
@@ -195,7 +216,8 @@ resource "aws_sqs_queue" "follow" {
 resource "aws_sqs_queue" "failed_events" {
   name                      = "${var.name}-failed-events"
   tags                      = var.tags
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = local.has_kms_key ? null : true
+  kms_master_key_id         = var.kms_key_arn
   message_retention_seconds = 1209600
   # A person who replays events may serve ten of them one after the other.
   visibility_timeout_seconds = 900
@@ -203,11 +225,12 @@ resource "aws_sqs_queue" "failed_events" {
 }
 
 resource "aws_cloudwatch_log_group" "archiver" {
-  #checkov:skip=CKV_AWS_158: Encrypted with the service's own key; the log holds no console and no secret
+  #checkov:skip=CKV_AWS_158: Encrypted with the service's own key without kms_key_arn; the log holds no console and no secret
   #checkov:skip=CKV_AWS_338: How long log lines are kept is the account's choice. The archive is what lasts
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   log_group_class   = var.log_class
+  kms_key_id        = var.kms_key_arn
   tags              = var.tags
 }
 
@@ -239,7 +262,7 @@ resource "aws_iam_role_policy" "archiver" {
           # console-archive read and list.
           Effect   = "Allow"
           Action   = "s3:PutObject"
-          Resource = "${aws_s3_bucket.archive.arn}/console/*"
+          Resource = "${local.bucket_arn}/console/*"
         },
         {
           Effect   = "Allow"
@@ -259,6 +282,22 @@ resource "aws_iam_role_policy" "archiver" {
           Resource = "${aws_cloudwatch_log_group.archiver.arn}:*"
         },
       ],
+      # S3 asks KMS for a key to encrypt an object with, as the function's role. SQS does so for what is sent,
+      # and decrypts what is received.
+      [for statement in [
+        {
+          Effect    = "Allow"
+          Action    = "kms:GenerateDataKey"
+          Resource  = var.kms_key_arn
+          Condition = local.through_s3
+        },
+        {
+          Effect    = "Allow"
+          Action    = ["kms:GenerateDataKey", "kms:Decrypt"]
+          Resource  = var.kms_key_arn
+          Condition = local.through_sqs
+        },
+      ] : statement if local.has_kms_key],
       local.has_role ? [
         {
           # `*`: the operation concerns the caller itself and has no resource.
@@ -339,6 +378,11 @@ resource "aws_lambda_function" "archiver" {
       local.has_webhook ? {
         WEBHOOK_TOKEN = var.webhook_token
       } : {},
+      # Whatever an existing bucket encrypts with by default, a record is encrypted with this key.
+      local.has_kms_key ? {
+        AWS_SERVER_SIDE_ENCRYPTION = "aws:kms"
+        AWS_SSE_KMS_KEY_ID         = var.kms_key_arn
+      } : {},
     )
   }
 
@@ -358,6 +402,10 @@ resource "aws_lambda_function" "archiver" {
     precondition {
       condition     = (length(var.subnet_ids) == 0) == (length(var.security_group_ids) == 0)
       error_message = "Give subnet_ids and security_group_ids together."
+    }
+    precondition {
+      condition     = var.object_lock_days == 0 || var.existing_bucket == null
+      error_message = "Give either object_lock_days or existing_bucket. Lock the objects of your bucket yourself."
     }
     precondition {
       condition     = (var.package_bucket == null) == (var.package_key == null)
@@ -467,18 +515,28 @@ resource "aws_iam_role_policy" "sweep" {
   role  = aws_iam_role.sweep[0].name
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      {
-        Effect   = "Allow"
-        Action   = "lambda:InvokeFunction"
-        Resource = aws_lambda_function.archiver.arn
-      },
-      {
-        Effect   = "Allow"
-        Action   = "sqs:SendMessage"
-        Resource = aws_sqs_queue.failed_events.arn
-      },
-    ]
+    Statement = concat(
+      [
+        {
+          Effect   = "Allow"
+          Action   = "lambda:InvokeFunction"
+          Resource = aws_lambda_function.archiver.arn
+        },
+        {
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = aws_sqs_queue.failed_events.arn
+        },
+      ],
+      [for statement in [
+        {
+          Effect    = "Allow"
+          Action    = ["kms:GenerateDataKey", "kms:Decrypt"]
+          Resource  = var.kms_key_arn
+          Condition = local.through_sqs
+        },
+      ] : statement if local.has_kms_key],
+    )
   })
 }
 
@@ -511,11 +569,12 @@ resource "aws_scheduler_schedule" "sweep" {
 
 # CloudWatch's alarms may publish to a topic of their own account by its default policy.
 resource "aws_sns_topic" "alarms" {
-  #checkov:skip=CKV_AWS_26: CloudWatch cannot use the key of SNS, and alarms name the function and no console
-  count        = var.alarm_topic_arn == null ? 1 : 0
-  name         = "${var.name}-alarms"
-  display_name = "ECS console archiver"
-  tags         = var.tags
+  #checkov:skip=CKV_AWS_26: CloudWatch cannot use SNS's own key, and alarms name the function and no console. kms_key_arn is another one
+  count             = var.alarm_topic_arn == null ? 1 : 0
+  name              = "${var.name}-alarms"
+  display_name      = "ECS console archiver"
+  kms_master_key_id = var.kms_key_arn
+  tags              = var.tags
 }
 
 resource "aws_sns_topic_subscription" "alarms" {
@@ -748,21 +807,31 @@ resource "aws_iam_policy" "reader" {
   tags        = var.tags
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      {
-        # `console/*`: keys below the archive's prefix, and no others.
-        Effect    = "Allow"
-        Action    = "s3:ListBucket"
-        Resource  = aws_s3_bucket.archive.arn
-        Condition = { StringLike = { "s3:prefix" = "console/*" } }
-      },
-      {
-        # `…/console/*`: every record, of every instance.
-        Effect   = "Allow"
-        Action   = "s3:GetObject"
-        Resource = "${aws_s3_bucket.archive.arn}/console/*"
-      },
-    ]
+    Statement = concat(
+      [
+        {
+          # `console/*`: keys below the archive's prefix, and no others.
+          Effect    = "Allow"
+          Action    = "s3:ListBucket"
+          Resource  = local.bucket_arn
+          Condition = { StringLike = { "s3:prefix" = "console/*" } }
+        },
+        {
+          # `…/console/*`: every record, of every instance.
+          Effect   = "Allow"
+          Action   = "s3:GetObject"
+          Resource = "${local.bucket_arn}/console/*"
+        },
+      ],
+      [for statement in [
+        {
+          Effect    = "Allow"
+          Action    = "kms:Decrypt"
+          Resource  = var.kms_key_arn
+          Condition = local.through_s3
+        },
+      ] : statement if local.has_kms_key],
+    )
   })
 }
 
@@ -775,19 +844,35 @@ resource "aws_iam_policy" "redrive" {
   tags        = var.tags
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      {
-        Effect   = "Allow"
-        Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
-        Resource = aws_sqs_queue.failed_events.arn
-      },
-      {
-        # `…/console/*`: a record of any instance, below the archive's prefix.
-        Effect   = "Allow"
-        Action   = "s3:PutObject"
-        Resource = "${aws_s3_bucket.archive.arn}/console/*"
-      },
-    ]
+    Statement = concat(
+      [
+        {
+          Effect   = "Allow"
+          Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
+          Resource = aws_sqs_queue.failed_events.arn
+        },
+        {
+          # `…/console/*`: a record of any instance, below the archive's prefix.
+          Effect   = "Allow"
+          Action   = "s3:PutObject"
+          Resource = "${local.bucket_arn}/console/*"
+        },
+      ],
+      [for statement in [
+        {
+          Effect    = "Allow"
+          Action    = "kms:Decrypt"
+          Resource  = var.kms_key_arn
+          Condition = local.through_sqs
+        },
+        {
+          Effect    = "Allow"
+          Action    = "kms:GenerateDataKey"
+          Resource  = var.kms_key_arn
+          Condition = local.through_s3
+        },
+      ] : statement if local.has_kms_key],
+    )
   })
 }
 

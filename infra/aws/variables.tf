@@ -138,7 +138,7 @@ variable "follow_seconds" {
 }
 
 variable "retention_days" {
-  description = "Days after which records expire. S3 removes them 30 days later"
+  description = "Days after which records expire. S3 removes them 30 days later. Not with existing_bucket"
   type        = number
   default     = 365
 
@@ -156,6 +156,28 @@ variable "object_lock_days" {
   validation {
     condition     = var.object_lock_days >= 0
     error_message = "object_lock_days must be 0 or more."
+  }
+}
+
+variable "existing_bucket" {
+  description = "Name of a bucket of yours in this region that becomes the archive, below console/. The module changes nothing of it. null creates a bucket"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.existing_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.existing_bucket))
+    error_message = "existing_bucket must be the name of a bucket, without s3:// and without a path."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "ARN of a KMS key of yours in this region that encrypts the archive, the queues, the topic and the log. Its policy must let CloudWatch in. null takes the services' own keys"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]+:key/[A-Za-z0-9-]+$", var.kms_key_arn))
+    error_message = "The ARN of a key looks like arn:aws:kms:us-east-1:123456789012:key/ID. An alias is not enough."
   }
 }
 

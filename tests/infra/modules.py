@@ -48,6 +48,7 @@ ISSUER = {
     "aws_issuer_fingerprints": ["0" * 40, "f" * 40],
     "aws_role_arn": "arn:aws:iam::123456789012:role/ecs-console-archiver",
 }
+KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 VPC = {
     "vpc_id": "vpc-bp1aevy8sofi8mh1q", "vswitch_ids": ["vsw-bp1cnzvbfq"], "security_group_id": "sg-bp1aevy8sof",
 }
@@ -59,12 +60,12 @@ CHOICES = {
         [{}, {"webhook_token": f"{TOKEN},{OTHER_TOKEN}"}],
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
         [{}, {"name": "a" * 36}, {"region": "us-east-1", "architecture": "arm64"}],
-        [{"object_lock_days": 30}, {"retention_days": 30, "log_retention_days": 365}],
+        [{"object_lock_days": 30}, {"retention_days": 30, "log_retention_days": 365}, {"existing_bucket": "logs.example"}],
         [{}, {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"}, {"alarm_email": "operators@example.com"}],
         [{}, {"heartbeat_days": 7, "rejected_requests_per_hour": 0}],
         [{}, {"role_path": "/teams/platform/", "permissions_boundary_arn": "arn:aws:iam::123456789012:policy/limit"}],
         [{}, {"package_bucket": "packages", "package_key": "function.zip"}],
-        [{}, {"subnet_ids": ["subnet-0a", "subnet-0b"], "security_group_ids": ["sg-0a"]}],
+        [{}, {"subnet_ids": ["subnet-0a", "subnet-0b"], "security_group_ids": ["sg-0a"], "kms_key_arn": KMS_KEY}],
         [{}, {"log_class": "INFREQUENT_ACCESS", "dashboard": False, "tags": {"team": "platform"}}],
         [{"follow_seconds": 0, "max_concurrency": 12}, {"alibaba_region_id": "cn-beijing"}],
     ],
@@ -92,7 +93,7 @@ CHOICES = {
 PACKAGE = {"aws": "package", "alibaba": "package"}
 # What holds what must not be lost, and the variables that may replace it all the same.
 KEPT = {
-    "aws_s3_bucket.archive": {"name", "object_lock_days"},
+    "aws_s3_bucket.archive[0]": {"existing_bucket", "name", "object_lock_days"},
     "alicloud_oss_bucket.archive[0]": {"bucket", "create_bucket", "redundancy"},
 }
 
@@ -111,6 +112,8 @@ REFUSED = {
         (ROLE | {"alarm_email": "operators@example.com", "alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"},
          "Give either alarm_email or alarm_topic_arn. Subscribe the address to your topic yourself."),
         (ROLE | {"subnet_ids": ["subnet-0a"]}, "Give subnet_ids and security_group_ids together."),
+        (ROLE | {"existing_bucket": "logs", "object_lock_days": 30},
+         "Give either object_lock_days or existing_bucket. Lock the objects of your bucket yourself."),
         (ROLE | {"package_bucket": "packages"}, "Give package_bucket and package_key together."),
         (ROLE | {"package": "other.zip"},
          "There is no zip file at other.zip. Run make package, or set package to the zip file of a release."),

@@ -1,5 +1,6 @@
 """Tables of permissions, as the pages have them."""
 
+import json
 import pathlib
 import re
 
@@ -27,6 +28,13 @@ def permissions(page):
             found += [(who, action, place, conditions) for action in actions for place in places.split(", ")]
     assert found, f"{page} has no table of permissions: | {' | '.join(HEAD)} |"
     return found
+
+
+def policy(page, sid, filled_in):
+    """The policy that the page shows with a statement of this ID, with the reader's words filled in."""
+    text = pathlib.Path(page).read_text()
+    [found] = [block for block in re.findall(r"```json\n(.*?)```", text, re.S) if '"Statement"' in block and f'"{sid}"' in block]
+    return json.loads(re.sub("|".join(filled_in), lambda word: filled_in[word[0]], found))
 
 
 def as_list(value):

@@ -33,6 +33,7 @@ FILLED_IN = {
 }
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TOKEN": "0" * 64}
 ROLE, PROVIDER = "acs:ram::123456:role/archiver", "acs:ram::{account}:oidc-provider/archiver"
+KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 # Parameter → what it must take besides its default, and what it must refuse.
 VALUES = {
     "AlibabaRoleArn": ([ROLE, ROLE.replace("123456", "{account}")], ["arn:aws:iam::123456789012:role/archiver"]),
@@ -46,6 +47,8 @@ VALUES = {
     "FollowSeconds": (["0", "3600"], ["-1", "3601"]),
     "RetentionDays": (["30"], ["29"]),
     "ObjectLockDays": (["0", "30"], ["-1"]),
+    "ExistingBucket": (["logs", "logs.example"], ["s3://logs", "logs/console", "Logs"]),
+    "KmsKeyArn": ([KMS_KEY], ["1234abcd-12ab-34cd-56ef-1234567890ab", KMS_KEY.replace(":key/", ":alias/")]),
     "DatabaseName": (["ecs_console_archive_2"], ["ecs-console-archive", "2"]),
     "LogRetentionDays": (["7", "365"], ["31"]),
     "AlarmTopicArn": (["arn:aws:sns:us-east-1:123456789012:alarms"], ["alarms"]),
@@ -71,6 +74,8 @@ FORBIDDEN = [
       "AlibabaAccessKeySecret": "secret"}, ROLE_AND_KEY),
     ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "SubnetIds": "subnet-0a"},
      "Give SubnetIds and SecurityGroupIds together"),
+    ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "ExistingBucket": "logs", "ObjectLockDays": "30"},
+     "Give either ObjectLockDays or ExistingBucket. Lock the objects of your bucket yourself"),
     ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "AlarmEmail": "operators@example.com",
       "AlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms"},
      "Give either AlarmEmail or AlarmTopicArn. Subscribe the address to your topic yourself"),

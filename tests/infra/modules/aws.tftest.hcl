@@ -17,7 +17,7 @@ run "by_default_there_is_no_url_no_sweep_and_no_lock" {
     error_message = "There is a sweep without regions."
   }
   assert {
-    condition     = !aws_s3_bucket.archive.object_lock_enabled && length(aws_s3_bucket_object_lock_configuration.archive) == 0
+    condition     = !aws_s3_bucket.archive[0].object_lock_enabled && length(aws_s3_bucket_object_lock_configuration.archive) == 0
     error_message = "Records are locked for 0 days."
   }
   assert {
@@ -36,7 +36,7 @@ run "defaults_are_those_that_the_page_says" {
     error_message = "A console is not followed for 300 s."
   }
   assert {
-    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.archive.rule : rule.expiration[0].days if rule.id == "Records"]) == 365
+    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.archive[0].rule : rule.expiration[0].days if rule.id == "Records"]) == 365
     error_message = "Records do not expire after 365 days."
   }
   assert {
@@ -137,11 +137,11 @@ run "records_are_locked_in_a_versioned_bucket" {
     object_lock_days = 30
   }
   assert {
-    condition     = aws_s3_bucket.archive.object_lock_enabled && aws_s3_bucket_object_lock_configuration.archive[0].rule[0].default_retention[0].days == 30
+    condition     = aws_s3_bucket.archive[0].object_lock_enabled && aws_s3_bucket_object_lock_configuration.archive[0].rule[0].default_retention[0].days == 30
     error_message = "Records are not locked for 30 days."
   }
   assert {
-    condition     = aws_s3_bucket_versioning.archive.versioning_configuration[0].status == "Enabled"
+    condition     = aws_s3_bucket_versioning.archive[0].versioning_configuration[0].status == "Enabled"
     error_message = "The bucket keeps no versions, and S3 locks nothing."
   }
 }
@@ -282,7 +282,117 @@ run "the_program_comes_from_a_bucket" {
   }
 }
 
+run "without_a_key_everything_has_the_services_own" {
+  assert {
+    condition = alltrue([
+      for queue in [aws_sqs_queue.events, aws_sqs_queue.follow, aws_sqs_queue.failed_events] : queue.sqs_managed_sse_enabled
+    ])
+    error_message = "A queue is not encrypted."
+  }
+  assert {
+    condition     = one([for rule in aws_s3_bucket_server_side_encryption_configuration.archive[0].rule : rule.apply_server_side_encryption_by_default[0].sse_algorithm]) == "AES256"
+    error_message = "The archive is not encrypted with S3's own key."
+  }
+  assert {
+    condition = alltrue([
+      for policy in [aws_iam_role_policy.archiver.policy, aws_iam_policy.reader.policy, aws_iam_policy.redrive.policy] : !strcontains(policy, "kms:")
+    ])
+    error_message = "Somebody may use a key."
+  }
+  assert {
+    condition     = !contains(keys(aws_lambda_function.archiver.environment[0].variables), "AWS_SERVER_SIDE_ENCRYPTION")
+    error_message = "The function asks for an encryption."
+  }
+}
+
+run "a_key_encrypts_the_archive_the_queues_the_topic_and_the_log" {
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+  assert {
+    condition = alltrue([
+      for rule in aws_s3_bucket_server_side_encryption_configuration.archive[0].rule :
+      rule.apply_server_side_encryption_by_default[0].kms_master_key_id == var.kms_key_arn && rule.apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms" && rule.bucket_key_enabled
+    ])
+    error_message = "The archive has another key, or each object is a request to KMS."
+  }
+  assert {
+    condition = alltrue([
+      for queue in [aws_sqs_queue.events, aws_sqs_queue.follow, aws_sqs_queue.failed_events] : queue.kms_master_key_id == var.kms_key_arn
+    ])
+    error_message = "A queue has another key."
+  }
+  assert {
+    condition     = aws_sns_topic.alarms[0].kms_master_key_id == var.kms_key_arn && aws_cloudwatch_log_group.archiver.kms_key_id == var.kms_key_arn
+    error_message = "The topic or the log has another key."
+  }
+  assert {
+    condition = alltrue([
+      aws_lambda_function.archiver.environment[0].variables["AWS_SERVER_SIDE_ENCRYPTION"] == "aws:kms",
+      aws_lambda_function.archiver.environment[0].variables["AWS_SSE_KMS_KEY_ID"] == var.kms_key_arn,
+    ])
+    error_message = "The function does not ask for the key."
+  }
+}
+
+run "nothing_of_an_existing_bucket_is_changed" {
+  variables {
+    existing_bucket = "logs.example"
+    kms_key_arn     = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+  assert {
+    condition = 0 == sum([
+      length(aws_s3_bucket.archive),
+      length(aws_s3_bucket_lifecycle_configuration.archive),
+      length(aws_s3_bucket_object_lock_configuration.archive),
+      length(aws_s3_bucket_ownership_controls.archive),
+      length(aws_s3_bucket_policy.archive),
+      length(aws_s3_bucket_public_access_block.archive),
+      length(aws_s3_bucket_server_side_encryption_configuration.archive),
+      length(aws_s3_bucket_versioning.archive),
+    ])
+    error_message = "Something of the bucket is changed, or another one created."
+  }
+  assert {
+    condition     = output.archive_url == "s3://logs.example/console" && aws_lambda_function.archiver.environment[0].variables["ARCHIVE_URL"] == output.archive_url
+    error_message = "The archive is elsewhere."
+  }
+  assert {
+    condition     = startswith(aws_glue_catalog_table.lines.storage_descriptor[0].location, "s3://logs.example/console/")
+    error_message = "The table reads another bucket."
+  }
+  assert {
+    condition     = aws_lambda_function.archiver.environment[0].variables["AWS_SSE_KMS_KEY_ID"] == var.kms_key_arn
+    error_message = "The function leaves the key to the bucket's default, which may be another one."
+  }
+}
+
 # What is refused.
+
+run "a_lock_of_an_existing_bucket_is_refused" {
+  command = plan
+  variables {
+    existing_bucket  = "logs"
+    object_lock_days = 30
+  }
+  expect_failures = [aws_lambda_function.archiver]
+}
+
+run "an_address_of_a_bucket_is_refused" {
+  command = plan
+  variables {
+    existing_bucket = "s3://logs"
+  }
+  expect_failures = [var.existing_bucket]
+}
+
+run "an_alias_of_a_key_is_refused" {
+  command = plan
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-1:123456789012:alias/archive"
+  }
+  expect_failures = [var.kms_key_arn]
+}
 
 run "a_role_without_a_provider_is_refused" {
   command = plan
