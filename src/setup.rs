@@ -50,6 +50,7 @@ impl Config {
         Ok(Dispatcher {
             triggers: self.triggers,
             failed_events: self.failed_events,
+            failed_queue: (self.failed_queue).map(|config| SqsQueue::new(config, http.clone())),
             gate: Some(gate),
             pushes: Arc::default(),
             archiver: Archiver {

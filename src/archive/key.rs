@@ -269,32 +269,43 @@ impl fmt::Display for VerdictKey {
 /// Prefix of the keys of all failed events. It is not a valid instance ID.
 pub const FAILED_PREFIX: &str = "failed/";
 
-/// Key of a failed event: `failed/{error_type}-{digest}.json`. The digest is of the object's own
-/// bytes, so an event that fails again in the same way is kept once.
+/// Part of the key, after [`FAILED_PREFIX`], of events that the schedule does not try any more.
+const GIVEN_UP: &str = "given-up/";
+
+/// Key of a failed event: `failed/{error_type}-{digest}.json`, or
+/// `failed/given-up/{error_type}-{digest}.json`. The digest is of the object's own bytes, so an
+/// event that fails again in the same way is kept once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedKey {
     /// The error type, as in logs and alarms.
     pub error_type: String,
     /// Digest of the object's bytes.
     pub digest: ShortDigest,
+    /// Whether a scheduled redrive has tried it often enough, and leaves it to a person.
+    pub is_given_up: bool,
 }
 
 impl FailedKey {
     /// Parses an object key. `None` if it is not a failed event's key.
     pub fn parse(object_key: &str) -> Option<Self> {
         let name = object_key.strip_prefix(FAILED_PREFIX)?;
+        let given_up = name.strip_prefix(GIVEN_UP);
+        let (is_given_up, name) = (given_up.is_some(), given_up.unwrap_or(name));
         let (error_type, digest) = name.strip_suffix(".json")?.split_once('-')?;
         let is_word = !error_type.is_empty() && error_type.bytes().all(|b| b.is_ascii_alphabetic());
         Some(Self {
             error_type: is_word.then(|| error_type.to_owned())?,
             digest: ShortDigest::parse(digest)?,
+            is_given_up,
         })
     }
 }
 
 impl fmt::Display for FailedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{FAILED_PREFIX}{}-{}.json", self.error_type, self.digest)
+        let given_up = if self.is_given_up { GIVEN_UP } else { "" };
+        let (error_type, digest) = (&self.error_type, &self.digest);
+        write!(f, "{FAILED_PREFIX}{given_up}{error_type}-{digest}.json")
     }
 }
 
@@ -435,17 +446,25 @@ mod tests {
 
     #[test]
     fn a_failed_event_reads_back_and_is_neither_record_nor_marker() {
-        let text = "failed/EcsDenied-5891b5b522d5.json";
-        let key = FailedKey::parse(text).unwrap();
-        assert_eq!(key.to_string(), text);
-        assert_eq!(
-            (RecordKey::parse(text), MarkerKey::parse(text)),
-            (None, None)
-        );
+        for (text, is_given_up) in [
+            ("failed/EcsDenied-5891b5b522d5.json", false),
+            ("failed/given-up/EcsDenied-5891b5b522d5.json", true),
+        ] {
+            let key = FailedKey::parse(text).unwrap();
+            assert_eq!(
+                (key.to_string().as_str(), key.is_given_up),
+                (text, is_given_up)
+            );
+            assert_eq!(
+                (RecordKey::parse(text), MarkerKey::parse(text)),
+                (None, None)
+            );
+        }
         for other in [
             "failed/-5891b5b522d5.json",
             "failed/../x-5891b5b522d5.json",
             "failed/x.json",
+            "failed/given-up/given-up/x-5891b5b522d5.json",
         ] {
             assert_eq!(FailedKey::parse(other), None, "{other}");
         }

@@ -210,21 +210,107 @@ pub struct FailedEvent {
 struct FailedJson {
     error_type: String,
     event: String,
+    /// It is part of the bytes, and so of the digest in the key: each attempt has an object of its
+    /// own, so that the next can be stored before this one is removed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    attempts: u32,
+}
+
+fn is_zero(attempts: &u32) -> bool {
+    *attempts == 0
+}
+
+/// A failed event, as read from the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptEvent {
+    /// The event's text.
+    pub event: String,
+    /// How often a scheduled redrive has tried it, and it failed.
+    pub attempts: u32,
+    /// When it failed first. `None` if the metadata is lost.
+    pub failed_at: Option<Timestamp>,
+    /// When a scheduled redrive tried it last.
+    pub tried_at: Option<Timestamp>,
+}
+
+const FAILED_AT: &str = "failed-at";
+const TRIED_AT: &str = "tried-at";
+
+impl KeptEvent {
+    /// Reads a stored object.
+    ///
+    /// # Errors
+    /// If its body was not written by this program.
+    pub fn read(object: &Object) -> serde_json::Result<Self> {
+        let FailedJson {
+            event, attempts, ..
+        } = serde_json::from_slice(&object.body)?;
+        let time = |name: &str| object.metadata.get(name)?.parse().ok();
+        Ok(Self {
+            event,
+            attempts,
+            failed_at: time(FAILED_AT),
+            tried_at: time(TRIED_AT),
+        })
+    }
+
+    /// The object for the rest of its sweep, with as many attempts as before.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON.
+    pub fn rest(&self, event: &str, error_type: &str) -> serde_json::Result<FailedEvent> {
+        let failed_at = self.failed_at.unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut rest = FailedEvent::packed(event, error_type, self.attempts, failed_at)?;
+        if self.failed_at.is_none() {
+            rest.object.metadata.remove(FAILED_AT);
+        }
+        Ok(rest)
+    }
+
+    /// The object that replaces it after another attempt that failed in this way.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON.
+    pub fn after_attempt(
+        &self,
+        error_type: &str,
+        tried_at: Timestamp,
+        is_given_up: bool,
+    ) -> serde_json::Result<FailedEvent> {
+        let attempts = self.attempts.saturating_add(1);
+        let failed_at = self.failed_at.unwrap_or(tried_at);
+        let mut failed = FailedEvent::packed(&self.event, error_type, attempts, failed_at)?;
+        failed.key.is_given_up = is_given_up;
+        let tried_at = (TRIED_AT.to_owned(), iso_second(tried_at));
+        failed.object.metadata.extend([tried_at]);
+        Ok(failed)
+    }
 }
 
 impl FailedEvent {
     /// Packs an event's text and the type of its error.
     pub fn new(event: &str, error_type: &str, failed_at: Timestamp) -> serde_json::Result<Self> {
+        Self::packed(event, error_type, 0, failed_at)
+    }
+
+    fn packed(
+        event: &str,
+        error_type: &str,
+        attempts: u32,
+        failed_at: Timestamp,
+    ) -> serde_json::Result<Self> {
         let mut body = serde_json::to_vec_pretty(&FailedJson {
             error_type: error_type.to_owned(),
             event: event.to_owned(),
+            attempts,
         })?;
         body.push(b'\n');
         let key = FailedKey {
             error_type: error_type.to_owned(),
             digest: ConsoleDigest::of(&body).short(),
+            is_given_up: false,
         };
-        let metadata = BTreeMap::from([("failed-at".to_owned(), iso_second(failed_at))]);
+        let metadata = BTreeMap::from([(FAILED_AT.to_owned(), iso_second(failed_at))]);
         let object = Object {
             body,
             content_type: "application/json".to_owned(),
@@ -503,6 +589,37 @@ mod tests {
         assert!(first.key == second.key && first.object.body == second.object.body);
         assert_eq!(FailedEvent::read(&first.object.body).unwrap(), text);
         assert!(FailedEvent::read(b"{}").is_err());
+    }
+
+    #[test]
+    fn each_attempt_at_an_event_has_an_object_of_its_own_and_loses_nothing() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (failed_at, tried_at) = (at("2024-01-02T03:04:05Z"), at("2024-01-03T03:04:05Z"));
+        let first = FailedEvent::new("{}", "EcsDenied", failed_at).unwrap();
+        let kept = KeptEvent::read(&first.object).unwrap();
+        assert_eq!((kept.attempts, kept.tried_at), (0, None));
+        let second = kept.after_attempt("EcsDenied", tried_at, false).unwrap();
+        assert_ne!(second.key, first.key);
+        let again = KeptEvent::read(&second.object).unwrap();
+        assert_eq!(
+            (
+                again.event.as_str(),
+                again.attempts,
+                again.failed_at,
+                again.tried_at
+            ),
+            ("{}", 1, Some(failed_at), Some(tried_at))
+        );
+        // Two at once write the same object.
+        let other = kept.after_attempt("EcsDenied", at("2024-01-03T03:05:00Z"), false);
+        assert_eq!(other.unwrap().key, second.key);
+        let given_up = again.after_attempt("EcsDenied", tried_at, true).unwrap();
+        assert!(
+            given_up
+                .key
+                .to_string()
+                .starts_with("failed/given-up/EcsDenied-")
+        );
     }
 
     // If a new version of the compressor changes these bytes, stores that cannot refuse an

@@ -32,7 +32,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 76] = [
+pub const SETTINGS: [&str; 77] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -81,6 +81,7 @@ pub const SETTINGS: [&str; 76] = [
     "FUNCTION_COMPUTE_ENDPOINT_URL",
     "ARCHIVE_PROFILE",
     "FAILED_EVENTS",
+    "FAILED_QUEUE_URL",
     "AWS_LAMBDA_RUNTIME_API",
     "AWS_LAMBDA_FUNCTION_NAME",
     "AWS_LAMBDA_FUNCTION_VERSION",
@@ -110,6 +111,8 @@ pub const SETTINGS: [&str; 76] = [
     "AWS_LAMBDA_LOG_FORMAT",
     "RUST_LOG",
 ];
+
+const FAILED_QUEUE: &str = "FAILED_QUEUE_URL";
 
 /// Environment variables. An empty variable counts as not set.
 #[derive(Clone)]
@@ -166,6 +169,8 @@ pub struct Config {
     pub follow_queue: Option<FollowQueue>,
     /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
+    /// The platform's queue of failed events, for redrives.
+    pub failed_queue: Option<QueueConfig>,
     /// Who may send HTTP requests.
     pub webhook: WebhookPolicy,
     /// The secret with the tokens of HTTP requests, if a secrets manager keeps it.
@@ -359,6 +364,12 @@ impl Config {
             None => Some(None),
         };
         let failed_events = failed_events(environment, &mut problems);
+        let failed_queue = match environment.get(FAILED_QUEUE) {
+            Some(text) => {
+                queue::sqs_queue(FAILED_QUEUE, text, environment, &mut problems).map(Some)
+            }
+            None => Some(None),
+        };
         let webhook = host::webhook(environment, &mut problems);
         let http = http_options(environment, &mut problems);
         let read = || {
@@ -370,6 +381,7 @@ impl Config {
                 follow_budget: follow_budget?,
                 follow_queue: follow_queue?,
                 failed_events: failed_events?,
+                failed_queue: failed_queue?,
                 webhook,
                 webhook_token,
                 http: http?,

@@ -22,7 +22,7 @@ use crate::hosts::served::{Label, ServeError, Served, copy_of, on_one_line};
 use crate::intake::MAX_EVENTS;
 use crate::intake::delivery::{Delivery, Message, ReplyForm};
 use crate::intake::error::EventError;
-use crate::intake::event::Request;
+use crate::intake::event::{NotOurs, Request};
 use crate::intake::http_request::{AnswerForm, Purpose};
 use crate::intake::json_text::read;
 use crate::intake::redact::without_headers;
@@ -31,6 +31,7 @@ use crate::intake::webhook::gate::{Gate, GateError};
 use crate::intake::webhook::{Headers, UrlPath, WebhookRequest};
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::{ErrorType, Outcome};
+use crate::queue::sqs::SqsQueue;
 use crate::retry::{Deadline, Retrying, TimeUp, noting_time_up, time_up};
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
@@ -59,6 +60,8 @@ pub struct Dispatcher<C, S> {
     pub failed_events: FailedEvents,
     /// Authorizes HTTP requests. Without it, every caller is trusted.
     pub gate: Option<Gate>,
+    /// The platform's queue of failed events, for redrives. Without it, they serve the archive's.
+    pub failed_queue: Option<SqsQueue>,
     /// What this process remembers of HTTP pushes.
     pub pushes: Arc<Pushes>,
 }
@@ -121,9 +124,14 @@ pub(super) fn failed_event(text: &str, error_type: &str) -> serde_json::Result<F
     FailedEvent::new(&without_headers(text), error_type, Timestamp::now())
 }
 
-/// Whether it is the manual form, right or wrong, or an array of it.
+/// Whether it is the manual form, right or wrong, or an array of it. A redrive is like it: whoever
+/// sends it sends it again, so that none is kept for a redrive.
 fn is_manual(text: &str) -> bool {
-    let is_one = |value: &Value| value.get("instance_id").is_some();
+    let is_one = |value: &Value| {
+        ["instance_id", "redrive"]
+            .iter()
+            .any(|member| value.get(member).is_some())
+    };
     match read(text, MAX_EVENTS) {
         Ok(Value::String(json)) => is_manual(&json),
         Ok(Value::Array(all)) => !all.is_empty() && all.iter().all(is_one),
@@ -263,12 +271,21 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Payload::Http(_) => ReplyForm::Http,
             _ => reply,
         };
-        if form == ReplyForm::Http {
-            let requests = messages
-                .iter_mut()
-                .flat_map(|message| &mut message.requests);
-            for request in requests.filter(|request| matches!(request, Ok(Request::Follow(_)))) {
-                *request = Err(EventError::FollowOverHttp);
+        let requests = messages
+            .iter_mut()
+            .flat_map(|message| &mut message.requests);
+        for request in requests {
+            match request {
+                Ok(Request::Redrive(_)) if matches!(incoming, Payload::Replay(_)) => {
+                    *request = Ok(Request::Other(NotOurs::NestedRedrive));
+                }
+                Ok(Request::Follow(_)) if form == ReplyForm::Http => {
+                    *request = Err(EventError::FollowOverHttp);
+                }
+                Ok(Request::Redrive(_)) if form == ReplyForm::Http => {
+                    *request = Err(EventError::OverHttp("redrive"));
+                }
+                _ => {}
             }
         }
         let terms = Terms {
@@ -475,6 +492,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                     Some(name) => self.archiver.once(&name, deadline, serve).await,
                     None => serve.await,
                 }
+            }
+            Request::Redrive(asked) => {
+                let outcome = self.redrive_failed(*asked, deadline).await?;
+                Ok(Progress::Done(outcome))
             }
             Request::Instance(event) => ignored(
                 "not_a_trigger",

@@ -5,8 +5,8 @@ pub mod dispatch; // one payload in, one typed Reply out: the only door
 mod function_compute; // its control paths, credentials and log lines
 pub mod lambda; // AWS Lambda's Runtime API
 pub mod pushes; // what this process remembers of HTTP pushes
-#[cfg(feature = "cli")]
 pub mod redrive; // failed events through the door again
 pub mod reply; // what became of a payload → the answer its sender expects (pure)
+mod scheduled_redrive; // the same when a schedule asks for it, with bounds
 pub mod served; // what became of one event, and its line in the log
 pub mod server; // HTTP: limits, health, shutdown

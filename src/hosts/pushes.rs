@@ -131,7 +131,7 @@ fn is_lasting(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Stored(_) | Outcome::AlreadyStored(_) | Outcome::Ignored { .. } => true,
         Outcome::NoConsole { reason, .. } => *reason == NoConsole::NotSupported,
-        Outcome::Following { .. } | Outcome::Swept { .. } => false,
+        Outcome::Following { .. } | Outcome::Swept { .. } | Outcome::Redriven { .. } => false,
     }
 }
 

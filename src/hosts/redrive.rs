@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::archive::key::{FAILED_PREFIX, FailedKey};
-use crate::archive::reader;
 use crate::archive::record::FailedEvent;
 use crate::hosts::dispatch::{Dispatcher, Payload, failed_event};
 use crate::hosts::reply::{InvocationError, Reply};
@@ -17,10 +16,10 @@ use crate::queue::sqs::{Received, SqsQueue};
 use crate::queue::{Queue as _, QueueError};
 use crate::retry::{Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::{ConsoleSource, Fleet};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, list_all};
 
 /// Time to store the rest of an event and to remove it, after serving has used all its time.
-const BOOKKEEPING_TIME: Duration = Duration::from_secs(10);
+pub(super) const BOOKKEEPING_TIME: Duration = Duration::from_secs(10);
 
 /// What to do with a payload that is not a valid event, so that it can never succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +105,7 @@ impl RedriveError {
 /// # Errors
 /// [`StoreError`] if the store cannot be listed.
 pub async fn failed_events(store: &impl Store) -> Result<Vec<FailedKey>, StoreError> {
-    let entries = reader::entries(store, FAILED_PREFIX).await?;
+    let entries = list_all(store, FAILED_PREFIX).await?;
     let keys = entries
         .iter()
         .filter_map(|entry| FailedKey::parse(&entry.key));
@@ -114,7 +113,7 @@ pub async fn failed_events(store: &impl Store) -> Result<Vec<FailedKey>, StoreEr
 }
 
 /// The result of serving an event.
-enum Ended {
+pub(super) enum Ended {
     /// Nothing is left.
     Whole(Redriven),
     Partly {
@@ -124,9 +123,10 @@ enum Ended {
 }
 
 /// The rest of the sweeps in an event.
-struct Left {
-    event: Value,
-    failed: u64,
+pub(super) struct Left {
+    pub(super) event: Value,
+    /// As in [`Part`].
+    pub(super) failed: u64,
     /// The event that was served asks for the same.
     is_same: bool,
 }
@@ -202,7 +202,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     }
 
     /// Serves an event, and returns a result with which it can be removed.
-    async fn serve_again(
+    pub(super) async fn serve_again(
         &self,
         event: &str,
         invalid: InvalidEvents,

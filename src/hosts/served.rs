@@ -6,7 +6,7 @@ use tracing::{error, info};
 use crate::capture::CaptureError;
 use crate::intake::error::EventError;
 use crate::intake::event::Request;
-use crate::model::outcome::{ErrorType, Outcome, Stored, Tally};
+use crate::model::outcome::{ErrorType, Outcome, RedriveTally, Stored, Tally};
 
 /// The result of one event.
 pub type Served = Result<Outcome, ServeError>;
@@ -166,6 +166,16 @@ impl Label {
                     // A program that prints the outcome only shows the number of failures.
                     error!(target: "ecs_console_archiver::hosts", "failed in the sweep: {}", failure.escape_debug());
                 }
+            }
+            Ok(Outcome::Redriven { done, resume }) => {
+                let RedriveTally {
+                    served,
+                    failed,
+                    given_up,
+                    left,
+                } = done;
+                let is_sent_on = resume.is_some();
+                info!(served, failed, given_up, left, is_sent_on, "redriven");
             }
             Ok(Outcome::Ignored { reason, message }) => {
                 info!(

@@ -75,6 +75,12 @@ pub enum EventError {
     /// A sweep has an invalid member.
     #[error("the sweep cannot be read: {0}")]
     BadSweep(String),
+    /// A redrive has an invalid member.
+    #[error("the redrive cannot be read: {0}")]
+    BadRedrive(String),
+    /// The event came over HTTP, and only an invocation may ask for what it asks for. Holds its name.
+    #[error("a {0} is accepted from an invocation or a schedule only, not over HTTP")]
+    OverHttp(&'static str),
     /// A member is not text.
     #[error("{member} in the event is {found}, not text")]
     WrongType {

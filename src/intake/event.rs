@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::capture::follow::FollowMessage;
 use crate::capture::sweep::Sweep;
 use crate::intake::error::EventError;
+use crate::intake::redrive::Redrive;
 use crate::model::event::{Cause, InstanceEvent, MAX_TEXT_CHARS};
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 
@@ -33,6 +34,8 @@ pub enum Request {
     Follow(Box<FollowMessage>),
     /// Capture a whole fleet.
     Sweep(Box<Sweep>),
+    /// Serve failed events again.
+    Redrive(Box<Redrive>),
     /// Nothing: the event is valid, and about something else.
     Other(NotOurs),
 }
@@ -60,6 +63,11 @@ pub fn parse(event: &Object) -> Result<Request, EventError> {
         let sweep = Sweep::deserialize(sweep);
         let unreadable = |error: serde_json::Error| EventError::BadSweep(error.to_string());
         return sweep.map(Box::new).map(Request::Sweep).map_err(unreadable);
+    }
+    if let Some(redrive) = event.get("redrive") {
+        let redrive = Redrive::deserialize(redrive);
+        let unreadable = |error: serde_json::Error| EventError::BadRedrive(error.to_string());
+        return (redrive.map(Box::new).map(Request::Redrive)).map_err(unreadable);
     }
     if event.contains_key("instance_id") {
         return manual(event).map(Request::Instance);

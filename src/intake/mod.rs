@@ -8,6 +8,7 @@ pub mod event; // event JSON → what it asks for
 pub mod http_request; // an HTTP request that a platform passes on → the event in it
 pub(crate) mod json_text; // bytes → text → JSON, bounded
 pub mod redact; // the text to keep of a failed event, without request headers
+pub mod redrive; // the event that starts a redrive
 pub mod triggers; // which events lead to a capture
 pub mod webhook; // who may push events over HTTP
 

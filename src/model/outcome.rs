@@ -51,6 +51,15 @@ pub enum Outcome {
         #[serde(skip_serializing_if = "Option::is_none")]
         resume: Option<serde_json::Value>,
     },
+    /// A redrive served failed events again, or a part of them.
+    Redriven {
+        /// What the redrive did so far, including earlier invocations.
+        #[serde(flatten)]
+        done: RedriveTally,
+        /// The event that does the rest, which was sent to the follow queue.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resume: Option<serde_json::Value>,
+    },
     /// The event asks for no capture.
     Ignored {
         /// Why, as a word that stays the same between versions.
@@ -66,6 +75,9 @@ impl Outcome {
     pub fn leaves_nothing(&self, is_sent_on: bool) -> bool {
         match self {
             Self::Swept { done, resume } => done.failed == 0 && (is_sent_on || resume.is_none()),
+            Self::Redriven { done, resume } => {
+                done.failed == 0 && done.given_up == 0 && (done.left == 0 || resume.is_some())
+            }
             _ => true,
         }
     }
@@ -89,6 +101,21 @@ pub struct Tally {
     /// Messages of the first failures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+}
+
+/// What a redrive did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RedriveTally {
+    /// Events of which everything succeeded. They were removed.
+    pub served: u64,
+    /// Events that failed again. A later redrive tries them.
+    pub failed: u64,
+    /// Events that are not tried any more: they can never succeed, or were tried often enough. They
+    /// stay for a person.
+    pub given_up: u64,
+    /// Events that were not tried, as far as their number is known.
+    pub left: u64,
 }
 
 /// How an event failed, as a word that stays the same between versions. Alarms and the keys of

@@ -8,6 +8,7 @@ use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, IdentityCache, Region};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::MessageSystemAttributeName;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures_util::FutureExt as _;
@@ -30,6 +31,9 @@ const MAX_BODY_BYTES: usize = 256 << 10;
 const MAX_RECEIVED: i32 = 10;
 /// Longest visibility timeout in SQS.
 const MAX_INVISIBLE: Duration = Duration::from_secs(12 * 3600);
+/// Counts how often a message was received.
+const RECEIVE_COUNT: MessageSystemAttributeName =
+    MessageSystemAttributeName::ApproximateReceiveCount;
 /// How long a receive call waits for a message, in seconds. It is shorter than the time-out of an
 /// answer.
 const WAIT_SECONDS: i32 = 5;
@@ -74,6 +78,9 @@ pub struct Received {
     pub body: String,
     /// SQS's handle to delete the message.
     pub receipt_handle: String,
+    /// How often it was received, from all queues that it was in, this time included
+    /// (ReceiveMessage, `ApproximateReceiveCount`).
+    pub receive_count: u32,
 }
 
 /// SQS answers with JSON, except that it answers a deletion without a body.
@@ -157,17 +164,27 @@ impl SqsQueue {
         }
     }
 
-    /// Receives up to ten messages. Each stays invisible to other consumers for `serving`. Returns
+    /// Receives up to ten messages that are served one after the other, each within `serving`.
+    /// Returns none if the queue is empty.
+    ///
+    /// # Errors
+    /// [`QueueError`] if the queue cannot be read.
+    pub async fn receive(&self, serving: Duration) -> Result<Vec<Received>, QueueError> {
+        self.receive_for(serving * MAX_RECEIVED as u32).await
+    }
+
+    /// Receives up to ten messages. They stay invisible to other consumers for `invisible`. Returns
     /// none if the queue is empty.
     ///
+    /// # Errors
     /// [`QueueError`] if the queue cannot be read.
-    /// [`QueueError`].
-    pub async fn receive(&self, serving: Duration) -> Result<Vec<Received>, QueueError> {
-        let invisible = (serving * MAX_RECEIVED as u32).min(MAX_INVISIBLE).as_secs();
+    pub async fn receive_for(&self, invisible: Duration) -> Result<Vec<Received>, QueueError> {
+        let invisible = invisible.min(MAX_INVISIBLE).as_secs();
         let request = self.client.receive_message().queue_url(&self.url);
         let request = request
             .max_number_of_messages(MAX_RECEIVED)
             .visibility_timeout(invisible as i32)
+            .message_system_attribute_names(RECEIVE_COUNT)
             // Without a wait, SQS asks only some of its servers, and may miss messages.
             .wait_time_seconds(WAIT_SECONDS);
         let used = self.credentials.get().await?;
@@ -176,7 +193,12 @@ impl SqsQueue {
             Err(error) => return Err(self.error("ReceiveMessage", &error, &used).await),
         };
         let received = |message: aws_sdk_sqs::types::Message| {
+            let attributes = message.attributes.unwrap_or_default();
+            let receive_count = attributes.get(&RECEIVE_COUNT);
             Some(Received {
+                receive_count: receive_count
+                    .and_then(|count| count.parse().ok())
+                    .unwrap_or(1),
                 id: message.message_id.unwrap_or_default(),
                 body: message.body?,
                 receipt_handle: message.receipt_handle?,

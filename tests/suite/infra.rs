@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use ecs_console_archiver::config::SETTINGS;
+use ecs_console_archiver::intake::delivery::Delivery;
+use ecs_console_archiver::intake::event::Request;
 
 use crate::support::printed::checked;
 use crate::support::*;
@@ -605,8 +607,27 @@ fn unit(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_daily_sweep_is_a_command_of_the_program_and_as_confined_as_the_service() {
-    let sweep = unit("ecs-console-archiver-sweep.service");
+fn what_timers_start_is_a_command_of_the_program_and_as_confined_as_the_service() {
+    for (name, schedule) in [
+        ("ecs-console-archiver-sweep", "OnCalendar=daily"),
+        (
+            "ecs-console-archiver-redrive",
+            "OnCalendar=*-*-* 00/6:00:00",
+        ),
+    ] {
+        check_timer(name, schedule);
+    }
+    let redrive = unit("ecs-console-archiver-redrive.service");
+    let input = "StandardInputText=";
+    let event = redrive.iter().find_map(|line| line.strip_prefix(input));
+    let delivery = Delivery::parse(event.unwrap().as_bytes());
+    let request = &delivery.messages[0].requests[0];
+    assert!(matches!(request, Ok(Request::Redrive(_))), "{request:?}");
+}
+
+#[track_caller]
+fn check_timer(name: &str, schedule: &str) {
+    let sweep = unit(&format!("{name}.service"));
     let start = "ExecStart=/usr/local/bin/console-archive ";
     let command = sweep.iter().find_map(|line| line.strip_prefix(start));
     let mut program = Command::new(program("console-archive"));
@@ -636,7 +657,7 @@ fn the_daily_sweep_is_a_command_of_the_program_and_as_confined_as_the_service() 
     let [folder, sweeps] = [folders(&service), folders(&sweep)];
     assert!(sweeps.split(' ').any(|name| name == folder), "{sweeps}");
     // Its timer starts it, because it has its name.
-    assert!(unit("ecs-console-archiver-sweep.timer").contains(&"OnCalendar=daily".to_owned()));
+    assert!(unit(&format!("{name}.timer")).contains(&schedule.to_owned()));
 }
 
 /// What is printed depends on the console, so no page shows the beginning of an answer.

@@ -184,6 +184,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "hosts/dispatch.rs",
             "hosts/lambda.rs",
             "hosts/pushes.rs",
+            "hosts/scheduled_redrive.rs",
             "intake/webhook/gate.rs",
             "retry.rs",
             "secrets/mod.rs",

@@ -28,6 +28,7 @@ mod proxies;
 mod readme;
 mod reading;
 mod redrive;
+mod scheduled_redrive;
 mod self_invocation;
 mod secrets;
 mod shells;

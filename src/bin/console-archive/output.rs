@@ -146,6 +146,10 @@ pub fn outcome(outcome: &Value, taken: Taken, output: Output) -> Result<()> {
                 resume => format!("; more is left: {}", printable::json(&resume.to_string())),
             }
         ),
+        Some("redriven") => format!(
+            "redriven: {} served, {} failed again, {} given up, {} left",
+            outcome["served"], outcome["failed"], outcome["given_up"], outcome["left"],
+        ),
         Some("ignored") => format!("ignored: {}", text("message")),
         _ => printable::json(&outcome.to_string()).into_owned(), // The reply to an SQS batch or an HTTP request.
     };

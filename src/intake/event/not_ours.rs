@@ -20,6 +20,8 @@ pub enum NotOurs {
     Alarm(String),
     /// It is ActionTrail's record of an API call. Holds the API's name.
     AuditRecord(String),
+    /// It is a redrive that failed, and is served again by a redrive.
+    NestedRedrive,
 }
 
 impl NotOurs {
@@ -30,6 +32,7 @@ impl NotOurs {
             Self::Resource(_) => "other_resource",
             Self::Alarm(_) => "alarm",
             Self::AuditRecord(_) => "audit_record",
+            Self::NestedRedrive => "nested_redrive",
         }
     }
 }
@@ -51,6 +54,9 @@ impl fmt::Display for NotOurs {
                 f,
                 "the event is an audit record of the API call {name}, not an instance event, \
                  which comes by itself"
+            ),
+            Self::NestedRedrive => f.write_str(
+                "the event is a redrive that failed; the redrive that serves it does its work",
             ),
         }
     }

@@ -15,7 +15,7 @@ use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::source::ecs::response::EcsError;
 use ecs_console_archiver::source::{ConsoleSource, Fleet, InstancesPage};
-use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
+use ecs_console_archiver::store::{Entry, Object, Page, PutOutcome, Store, StoreError};
 
 /// Instances of one region, in pages.
 #[derive(Clone, Default)]
@@ -188,8 +188,18 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn list(&self, _: &str, _: Option<&str>) -> Result<Page, StoreError> {
-        unreachable!("nothing here lists")
+    async fn list(&self, prefix: &str, _: Option<&str>) -> Result<Page, StoreError> {
+        let objects = self.objects.lock().unwrap();
+        let below = objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        let entries = below.map(|(key, object)| Entry {
+            key: key.clone(),
+            bytes: object.body.len() as u64,
+            stored_at: jiff::Timestamp::UNIX_EPOCH,
+        });
+        Ok(Page {
+            entries: entries.collect(),
+            next: None,
+        })
     }
 
     fn url(&self, key: &str) -> String {
@@ -221,6 +231,7 @@ pub fn dispatcher(fleet: &FakeFleet, store: &MemoryStore) -> Dispatcher<FakeFlee
         archiver: archiver(fleet, store),
         triggers: Triggers::default(),
         failed_events: FailedEvents::Archive,
+        failed_queue: None,
         gate: None,
         pushes: Default::default(),
     }

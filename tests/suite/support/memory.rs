@@ -525,6 +525,7 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
         },
         triggers: Triggers::default(),
         failed_events: FailedEvents::Platform,
+        failed_queue: None,
         gate: None,
         pushes: Default::default(),
     }

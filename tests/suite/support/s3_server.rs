@@ -130,6 +130,7 @@ pub enum Denied {
     /// GET and HEAD of objects.
     Get,
     List,
+    Delete,
 }
 
 #[derive(Clone)]
@@ -348,6 +349,11 @@ impl S3Server {
         self.state.lock().unwrap().denied.extend(denied);
     }
 
+    /// Denies nothing from now on.
+    pub fn allow_all(&self) {
+        self.state.lock().unwrap().denied.clear();
+    }
+
     /// Sets its clock so much ahead of this machine's.
     pub fn set_clock_ahead(&self, ahead: SignedDuration) {
         self.state.lock().unwrap().clock_ahead = ahead;
@@ -542,6 +548,7 @@ impl Front {
             .is_some_and(|q| q.contains("list-type"));
         let asks = match request.method().as_str() {
             "PUT" => Denied::Put,
+            "DELETE" => Denied::Delete,
             "GET" if lists => Denied::List,
             "GET" | "HEAD" => Denied::Get,
             _ => return false,

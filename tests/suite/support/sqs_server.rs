@@ -1,7 +1,7 @@
 //! An SQS server in the test's process: it verifies SigV4 itself, and keeps what is sent for the
 //! test to deliver.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -42,6 +42,8 @@ struct State {
     delivers_sent: bool,
     /// How many messages were sent.
     count_of_sent: usize,
+    /// How often each message was received, by its handle.
+    receive_counts: BTreeMap<String, u32>,
 }
 
 impl SqsServer {
@@ -90,6 +92,13 @@ impl SqsServer {
     /// From now on what is received and not deleted comes again at once.
     pub fn give_again(&self) {
         self.state.lock().unwrap().gives_again = true;
+    }
+
+    /// The time is over for which what was received is invisible.
+    pub fn make_visible(&self) {
+        let mut state = self.state.lock().unwrap();
+        let in_flight = std::mem::take(&mut state.in_flight);
+        state.waiting.extend(in_flight);
     }
 
     /// From now on what is sent is received, too.
@@ -151,8 +160,19 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Fu
             let count = input["MaxNumberOfMessages"].as_u64().unwrap() as usize;
             let count = count.min(state.waiting.len());
             let received: Vec<_> = state.waiting.drain(..count).collect();
-            let message = |(handle, body): &(String, String)| json!({"MessageId": format!("id-{}", handle.split('#').next().unwrap()), "ReceiptHandle": handle, "Body": body, "MD5OfBody": md5_of(body)});
-            let messages: Vec<_> = received.iter().map(message).collect();
+            let asks = input["MessageSystemAttributeNames"] == json!(["ApproximateReceiveCount"]);
+            let mut message = |(handle, body): &(String, String)| {
+                let mut message = json!({"MessageId": format!("id-{}", handle.split('#').next().unwrap()), "ReceiptHandle": handle, "Body": body, "MD5OfBody": md5_of(body)});
+                // ReceiveMessage: attributes come if they are asked for, as text. AWS's samples of
+                // SQS events and getmoto/moto's answers have the same form.
+                let count = state.receive_counts.entry(handle.clone()).or_default();
+                *count += 1;
+                if asks {
+                    message["Attributes"] = json!({"ApproximateReceiveCount": count.to_string()});
+                }
+                message
+            };
+            let messages: Vec<_> = received.iter().map(&mut message).collect();
             if state.gives_again {
                 state.waiting.extend(received.iter().cloned());
             }
