@@ -298,6 +298,13 @@ resource "aws_iam_role_policy" "archiver" {
           Condition = local.through_sqs
         },
       ] : statement if local.has_kms_key],
+      var.scheduled_redrive ? [
+        {
+          Effect   = "Allow"
+          Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
+          Resource = aws_sqs_queue.failed_events.arn
+        },
+      ] : [],
       local.has_role ? [
         {
           # `*`: the operation concerns the caller itself and has no resource.
@@ -382,6 +389,9 @@ resource "aws_lambda_function" "archiver" {
       local.has_kms_key ? {
         AWS_SERVER_SIDE_ENCRYPTION = "aws:kms"
         AWS_SSE_KMS_KEY_ID         = var.kms_key_arn
+      } : {},
+      var.scheduled_redrive ? {
+        FAILED_QUEUE_URL = aws_sqs_queue.failed_events.url
       } : {},
     )
   }
@@ -565,6 +575,64 @@ resource "aws_scheduler_schedule" "sweep" {
 
   # The first sweep may come as soon as the schedule exists.
   depends_on = [aws_iam_role_policy.sweep]
+}
+
+resource "aws_iam_role" "redrive" {
+  count                = var.scheduled_redrive ? 1 : 0
+  name                 = "${var.name}-redrive"
+  description          = "Calls the function every six hours"
+  path                 = var.role_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = var.tags
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "redrive" {
+  count = var.scheduled_redrive ? 1 : 0
+  name  = "invoke"
+  role  = aws_iam_role.redrive[0].name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = "lambda:InvokeFunction"
+      Resource = aws_lambda_function.archiver.arn
+    }]
+  })
+}
+
+# Without a dead-letter queue: the next redrive makes up for one that could not be started.
+resource "aws_scheduler_schedule" "redrive" {
+  #checkov:skip=CKV_AWS_297: Encrypted with the service's own key; it holds a number
+  count               = var.scheduled_redrive ? 1 : 0
+  name                = "${var.name}-redrive"
+  description         = "Serves failed events again"
+  schedule_expression = "rate(6 hours)"
+
+  flexible_time_window {
+    mode                      = "FLEXIBLE"
+    maximum_window_in_minutes = 60
+  }
+
+  target {
+    arn      = aws_lambda_function.archiver.arn
+    role_arn = aws_iam_role.redrive[0].arn
+    # Five deliveries before an event has failed for good, and ten by redrives.
+    input = jsonencode({ redrive = { max_attempts = 15 } })
+  }
+
+  # The first redrive may come as soon as the schedule exists.
+  depends_on = [aws_iam_role_policy.redrive]
 }
 
 # CloudWatch's alarms may publish to a topic of their own account by its default policy.

@@ -126,6 +126,12 @@ variable "sweep_regions" {
   }
 }
 
+variable "scheduled_redrive" {
+  description = "Whether failed events are served again every six hours, until each was delivered 15 times in all"
+  type        = bool
+  default     = false
+}
+
 variable "follow_seconds" {
   description = "Seconds for which the function asks for a console again after its event. 0 stores what ECS has at the event, and no more"
   type        = number

@@ -27,13 +27,14 @@ TLS = {"aws:SecureTransport": "true"}
 # Keys that AWS sets for any action. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 GLOBAL_KEYS = {"aws:SecureTransport", "aws:SourceAccount", "aws:SourceArn"}
 # Who, in the table → the role whose policies they have, or the policy that people get.
-ROLES = {"the function": ("aws_iam_role.archiver", "ArchiverRole"), "the schedule": ("aws_iam_role.sweep[0]", "SweepRole")}
+ROLES = {"the function": ("aws_iam_role.archiver", "ArchiverRole"), "the schedule": ("aws_iam_role.sweep[0]", "SweepRole"),
+         "the redrive's schedule": ("aws_iam_role.redrive[0]", "RedriveRole")}
 POLICIES = {
     "readers": ("aws_iam_policy.reader", "Reader"),
     "who replays failed events": ("aws_iam_policy.redrive", "Redriver"),
 }
 # What the table's rows depend on.
-PARAMETERS = ["AlibabaRoleArn", "SweepRegions", "WebhookToken", "KmsKeyArn", "ExistingBucket"]
+PARAMETERS = ["AlibabaRoleArn", "ScheduledRedrive", "SweepRegions", "WebhookToken", "KmsKeyArn", "ExistingBucket"]
 SERVICES = {
     "AWS Lambda": "lambda.amazonaws.com",
     "Amazon EventBridge Scheduler": "scheduler.amazonaws.com",
@@ -136,6 +137,8 @@ class Deployment:
         if self.key:
             self.places |= {place: [self.key] for place in OF_KEY}
             self.places["another key through S3"] = [f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"]
+        if "aws_iam_role.redrive[0]" in self.resources:
+            self.places["the redrive's role"] = [self.arn("aws_iam_role.redrive[0]")]
 
     def arn(self, address):
         return self.resources[address]["arn"]
@@ -302,7 +305,7 @@ def template_policies(document, deployment):
     """Who → statements of the template's policies, for the same parameters."""
     pascal = {re.sub(r"(?:^|_)([a-z])", lambda found: found[1].upper(), name): value
               for name, value in deployment.variables.items()}
-    given = {name: ",".join(value) if isinstance(value, list) else value
+    given = {name: templates.parameter(value)
              for name, value in pascal.items() if name in document["Parameters"]}
     known = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws"}
     for name, address in SAME.items():

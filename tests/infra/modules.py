@@ -59,6 +59,7 @@ CHOICES = {
         [ROLE, EACH_ACCOUNT | {"alibaba_oidc_audience": "other"}, KEY],
         [{}, {"webhook_token": f"{TOKEN},{OTHER_TOKEN}"}],
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
+        [{}, {"scheduled_redrive": True}],
         [{}, {"name": "a" * 36}, {"region": "us-east-1", "architecture": "arm64"}],
         [{"object_lock_days": 30}, {"retention_days": 30, "log_retention_days": 365}, {"existing_bucket": "logs.example"}],
         [{}, {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"}, {"alarm_email": "operators@example.com"}],

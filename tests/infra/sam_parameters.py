@@ -44,6 +44,7 @@ VALUES = {
     "AlibabaRegionId": (["cn-beijing"], []),
     "WebhookToken": (["a" * 32, "B-_9" * 32, f"{'a' * 32},{'b' * 32}"], ["a" * 31, "a" * 129, f"{'a' * 32}, {'b' * 32}"]),
     "SweepRegions": (["cn-hangzhou", "cn-hangzhou,cn-beijing"], ["cn-hangzhou, cn-beijing", "cn-hangzhou,"]),
+    "ScheduledRedrive": (["true", "false"], ["yes"]),
     "FollowSeconds": (["0", "3600"], ["-1", "3601"]),
     "RetentionDays": (["30"], ["29"]),
     "ObjectLockDays": (["0", "30"], ["-1"]),

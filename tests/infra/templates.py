@@ -31,6 +31,13 @@ def load(path):
         return yaml.load(file, Loader)
 
 
+def parameter(value):
+    """A variable's value as a parameter has it, which is text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, list) else value
+
+
 NOTHING = object()
 
 

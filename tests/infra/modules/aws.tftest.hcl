@@ -17,6 +17,14 @@ run "by_default_there_is_no_url_no_sweep_and_no_lock" {
     error_message = "There is a sweep without regions."
   }
   assert {
+    condition     = length(aws_scheduler_schedule.redrive) == 0 && length(aws_iam_role.redrive) == 0
+    error_message = "There is a redrive that nobody asked for."
+  }
+  assert {
+    condition     = !contains(keys(aws_lambda_function.archiver.environment[0].variables), "FAILED_QUEUE_URL")
+    error_message = "The function knows a queue that it may not read."
+  }
+  assert {
     condition     = !aws_s3_bucket.archive[0].object_lock_enabled && length(aws_s3_bucket_object_lock_configuration.archive) == 0
     error_message = "Records are locked for 0 days."
   }
@@ -129,6 +137,24 @@ run "a_sweep_goes_through_the_regions_once_a_day" {
   assert {
     condition     = aws_scheduler_schedule.sweep[0].schedule_expression == "rate(1 day)" && aws_scheduler_schedule.sweep[0].target[0].role_arn == aws_iam_role.sweep[0].arn
     error_message = "The schedule is another one, or has another role."
+  }
+}
+
+run "a_redrive_serves_the_queue_of_failed_events_every_six_hours" {
+  variables {
+    scheduled_redrive = true
+  }
+  assert {
+    condition     = jsondecode(aws_scheduler_schedule.redrive[0].target[0].input) == { redrive = { max_attempts = 15 } }
+    error_message = "The schedule sends another event."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.redrive[0].schedule_expression == "rate(6 hours)" && aws_scheduler_schedule.redrive[0].target[0].role_arn == aws_iam_role.redrive[0].arn
+    error_message = "The schedule is another one, or has another role."
+  }
+  assert {
+    condition     = aws_lambda_function.archiver.environment[0].variables.FAILED_QUEUE_URL == aws_sqs_queue.failed_events.url
+    error_message = "The function serves another queue."
   }
 }
 
@@ -250,10 +276,11 @@ run "the_boundary_and_the_path_are_those_of_every_role" {
     permissions_boundary_arn = "arn:aws:iam::123456789012:policy/limit"
     role_path                = "/teams/platform/"
     sweep_regions            = ["cn-hangzhou"]
+    scheduled_redrive        = true
   }
   assert {
     condition = alltrue([
-      for role in [aws_iam_role.archiver, aws_iam_role.sweep[0]] :
+      for role in [aws_iam_role.archiver, aws_iam_role.sweep[0], aws_iam_role.redrive[0]] :
       role.permissions_boundary == var.permissions_boundary_arn && role.path == var.role_path
     ])
     error_message = "A role goes beyond the boundary, or is elsewhere."
