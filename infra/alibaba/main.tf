@@ -307,6 +307,40 @@ resource "alicloud_ram_role_policy_attachment" "network" {
   policy_type = "Custom"
 }
 
+resource "alicloud_ram_policy" "function_redrive" {
+  count           = var.scheduled_redrive ? 1 : 0
+  policy_name     = "${var.name}-function-redrive"
+  description     = "Lets the function take failed events and remove them"
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+  tags            = var.tags
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [
+      {
+        Effect = "Allow"
+        Action = "oss:ListObjects"
+        # `acs:oss:*:…:…`: a bucket's region is not part of its name, so it stays open. Only
+        # `console/failed/*`, the keys of failed events, can be listed.
+        Resource  = "acs:oss:*:${local.account}:${var.bucket}"
+        Condition = { StringLike = { "oss:Prefix" = ["console/failed/*"] } }
+      },
+      {
+        Effect = "Allow"
+        Action = ["oss:GetObject", "oss:DeleteObject"]
+        # `acs:oss:*:…:…/console/failed/*`: only failed events, whatever their names.
+        Resource = "acs:oss:*:${local.account}:${var.bucket}/console/failed/*"
+      },
+    ]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "function_redrive" {
+  count       = var.scheduled_redrive ? 1 : 0
+  role_name   = alicloud_ram_role.archiver.role_name
+  policy_name = alicloud_ram_policy.function_redrive[0].policy_name
+  policy_type = "Custom"
+}
+
 # Attach it to the user or role of the people who run console-archive.
 resource "alicloud_ram_policy" "reader" {
   policy_name     = "${var.name}-reader"
@@ -520,6 +554,22 @@ resource "alicloud_fcv3_trigger" "sweep" {
     cronExpression = "@every 24h"
     payload        = jsonencode({ sweep = { regions = var.sweep_regions } })
   })
+}
+
+resource "alicloud_fcv3_trigger" "redrive" {
+  count         = var.scheduled_redrive ? 1 : 0
+  function_name = alicloud_fcv3_function.archiver.function_name
+  trigger_name  = "redrive"
+  trigger_type  = "timer"
+  qualifier     = "LATEST"
+  trigger_config = jsonencode({
+    enable         = true
+    cronExpression = "@every 6h"
+    payload        = jsonencode({ redrive = {} })
+  })
+
+  # The first redrive may come as soon as the trigger exists.
+  depends_on = [alicloud_ram_role_policy_attachment.function_redrive]
 }
 
 # CloudMonitor asks the address to confirm, and has it only then.

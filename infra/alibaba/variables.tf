@@ -109,6 +109,12 @@ variable "sweep_regions" {
   }
 }
 
+variable "scheduled_redrive" {
+  description = "Whether failed events are served again every six hours, each at most ten times"
+  type        = bool
+  default     = false
+}
+
 variable "replay_queue" {
   description = "Whether the function serves the invocations that failed for good again, from their queue. Set it after the cause is fixed, and unset it when the queue is empty"
   type        = bool

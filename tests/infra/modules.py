@@ -75,6 +75,7 @@ CHOICES = {
         [{}, {"name": "a" * 40}, {"region": "cn-hangzhou"}],
         [{}, {"account_role_arn": "acs:ram::{account}:role/archiver"}],
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
+        [{}, {"scheduled_redrive": True}],
         [{}, {"alarm_contact_group": "oncall"}, {"alarm_email": "oncall@example.com", "alarm_statistics": "Average"}],
         [{"follow_seconds": 0}, {"retention_days": 30, "log_retention_days": 3650}],
         [{"tags": {"team": "platform"}, "kms_key_id": "key-hzz62f1cb66fa42qo"}, {"create_bucket": False}],

@@ -44,6 +44,9 @@ CONTEXTS = {
     "keys below `console/`": (
         {"oss:Prefix": "console/i-1/"}, [{}, {"oss:Prefix": ""}, {"oss:Prefix": "other/"}, {"oss:Prefix": "console"}],
     ),
+    "keys below `console/failed/`": (
+        {"oss:Prefix": "console/failed/"}, [{}, {"oss:Prefix": ""}, {"oss:Prefix": "console/"}, {"oss:Prefix": "console/i-1/"}],
+    ),
     "with a token of the function's role": (
         {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "{aws_audience}", "oidc:sub": "{aws_role_arn}"},
         [
@@ -215,7 +218,7 @@ def ros_statements(document, deployment):
     """Address → statements of ROS's policies for the same parameters; of a role, of all its policies."""
     pascal = {re.sub(r"(?:^|_)([a-z])", lambda found: found[1].upper(), name): value
               for name, value in deployment.variables.items()}
-    given = {name: ",".join(value) if isinstance(value, list) else value
+    given = {name: templates.parameter(value)
              for name, value in pascal.items() if name in document["Parameters"]}
     known = {"ALIYUN::TenantId": ACCOUNT, "ALIYUN::AccountId": ACCOUNT, "ALIYUN::Region": REGION}
     resolver = templates.Resolver(document, known | given)
@@ -254,22 +257,24 @@ def module_statements(deployment):
 
 
 def command_policies(page):
-    """The policies that the page's commands for Serverless Devs create: of the function, and its trust."""
+    """The policies that the page's commands for Serverless Devs create: of the function, its trust, and for redrives."""
     text = pathlib.Path(page).read_text()
     [policy] = re.findall(r"CreatePolicy --PolicyName ecs-console-archiver --PolicyDocument '(.*?)'", text, re.S)
     [trust] = re.findall(r"CreateRole --RoleName ecs-console-archiver --AssumeRolePolicyDocument '(.*?)'", text, re.S)
-    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT)) for one in (policy, trust)]
+    [redrive] = re.findall(
+        r"CreatePolicy --PolicyName ecs-console-archiver-function-redrive --PolicyDocument '(.*?)'", text, re.S)
+    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT)) for one in (policy, trust, redrive)]
 
 
 def commands_differ(page, deployment):
     """In what the page's commands give other statements than the function's policy has by default."""
-    policy, trust = command_policies(page)
+    policy, trust, _ = command_policies(page)
     policy = json.loads(json.dumps(policy).replace("BUCKET", deployment.variables["bucket"]))
     # Serverless Devs makes up the names of its project and its logstore.
     is_log = lambda part: part[1].startswith("log:")
     # The commands leave the region open, and have the default name.
     own = deployment.resources["alicloud_ram_policy.archiver"]["policy_document"]
-    own = own.replace(f":{REGION}:", ":*:").replace(f"/{deployment.name}-", "/ecs-console-archiver-")
+    own = re.sub(rf'/{deployment.name}(?=[-/"])', "/ecs-console-archiver", own.replace(f":{REGION}:", ":*:"))
     ours, theirs = pages.statements(json.loads(own)), pages.statements(policy)
     for one in sorted(map(str, {one for one in ours ^ theirs if not is_log(one)})):
         yield f"{page}: in one only of main.tf and the commands for Serverless Devs: {one}"
@@ -277,6 +282,15 @@ def commands_differ(page, deployment):
         yield f"{page}: main.tf and the commands for Serverless Devs do not allow the same on logs"
     if set().union(*map(pages.statements, deployment.trust())) != pages.statements(trust):
         yield f"{page}: main.tf and the commands for Serverless Devs do not trust the same"
+
+
+def redrive_differs(page, deployment):
+    """In what the page's command gives another policy for redrives than the module."""
+    *_, policy = command_policies(page)
+    policy = json.loads(json.dumps(policy).replace("BUCKET", deployment.variables["bucket"]))
+    own = json.loads(deployment.resources["alicloud_ram_policy.function_redrive[0]"]["policy_document"])
+    for one in sorted(map(str, pages.statements(own) ^ pages.statements(policy))):
+        yield f"{page}: in one only of main.tf and the command for redrives with Serverless Devs: {one}"
 
 
 # What is changed in the policies of a deployment of infra/alibaba, what with, and what must be said.
@@ -287,6 +301,9 @@ MISTAKES = [
     ("alicloud_ram_policy.archiver", "policy_document", ":instance/*", ":instance/i-1", "the function: ecs:GetInstanceConsoleOutput"),
     ("alicloud_ram_policy.reader", "policy_document", "StringLike", "StringEquals", "readers: oss:ListObjects"),
     ("alicloud_ram_policy.redrive", "policy_document", "/failed/*", "/*", "who replays failed events: oss:DeleteObject"),
+    ("alicloud_ram_policy.function_redrive", "policy_document", '["console/failed/*"]', '["console/*"]',
+     "the function: oss:ListObjects"),
+    ("alicloud_ram_policy.function_redrive", "policy_document", "/console/failed/*", "/console/*", "the function: oss:GetObject"),
     ("alicloud_oss_bucket_policy.archive", "policy", '["false"]', '["true"]', "an administrator: oss:GetObject"),
     ("alicloud_ram_role.archiver", "assume_role_policy_document", "fc.aliyuncs.com", "ecs.aliyuncs.com",
      "Function Compute: sts:AssumeRole"),
@@ -332,10 +349,12 @@ def main():
                         problems.append(f"{name}: in one only of main.tf and ros.yaml: {one}")
                     compared += len(ours.get(name, ()))
         if module == "alibaba":
-            plain = [one for one in (Deployment(module, file) for file in files)
-                     if one.bucket_policy() and not one.is_set("account_role_arn")]
+            deployments = [Deployment(module, file) for file in files]
+            plain = [one for one in deployments if one.bucket_policy() and not one.is_set("account_role_arn")]
             problems += commands_differ(page, plain[0])
-            problems += check_mistakes(plain[0], rows)
+            redriving = next(one for one in deployments if one.bucket_policy() and one.is_set("scheduled_redrive"))
+            problems += redrive_differs(page, redriving)
+            problems += check_mistakes(redriving, rows)
             mistaken = len(MISTAKES)
         lines.append(f"{source}: {len(rows)} permissions, {asked} requests in {len(files)} deployments of infra/{module} are "
                      f"allowed and denied as it says" + (f"; {compared} statements are the same in main.tf and ros.yaml, and "

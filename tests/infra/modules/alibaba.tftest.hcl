@@ -11,6 +11,10 @@ run "by_default_there_is_no_sweep_and_no_alarm" {
     error_message = "There is a sweep without regions."
   }
   assert {
+    condition     = length(alicloud_fcv3_trigger.redrive) == 0 && length(alicloud_ram_policy.function_redrive) == 0
+    error_message = "There is a redrive that nobody asked for, or its permissions."
+  }
+  assert {
     condition     = length(alicloud_cms_alarm.archiver) == 0
     error_message = "There is an alarm that nobody gets."
   }
@@ -89,6 +93,24 @@ run "a_sweep_goes_through_the_regions_once_a_day" {
   assert {
     condition     = jsondecode(alicloud_fcv3_trigger.sweep[0].trigger_config).enable
     error_message = "The trigger is off."
+  }
+}
+
+run "a_redrive_serves_failed_events_every_six_hours" {
+  variables {
+    scheduled_redrive = true
+  }
+  assert {
+    condition     = jsondecode(jsondecode(alicloud_fcv3_trigger.redrive[0].trigger_config).payload) == { redrive = {} }
+    error_message = "The trigger sends another event."
+  }
+  assert {
+    condition     = jsondecode(alicloud_fcv3_trigger.redrive[0].trigger_config).enable && jsondecode(alicloud_fcv3_trigger.redrive[0].trigger_config).cronExpression == "@every 6h"
+    error_message = "The trigger is off, or another one."
+  }
+  assert {
+    condition     = one(alicloud_ram_role_policy_attachment.function_redrive).role_name == alicloud_ram_role.archiver.role_name
+    error_message = "The function may not take failed events."
   }
 }
 
