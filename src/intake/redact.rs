@@ -13,7 +13,7 @@ use crate::intake::json_text::{has_duplicates, read};
 const MAX_DEPTH: usize = 32;
 
 /// Members of HTTP requests that may contain secrets, in lower case.
-const REQUEST_MEMBERS: [&str; 19] = [
+const REQUEST_MEMBERS: [&str; 20] = [
     "authorizationtoken", // In requests to Lambda authorizers.
     "authorizer",
     "cookies",
@@ -27,6 +27,7 @@ const REQUEST_MEMBERS: [&str; 19] = [
     "queryparameters",
     "querystring",
     "querystringparameters",
+    "raw_path", // Of VPC Lattice.
     "rawpath",
     "rawquerystring",
     "requestheaders",
@@ -405,6 +406,7 @@ mod tests {
     fn a_path_is_left_out_of_what_is_not_a_whole_request() {
         for text in [
             r#"{"path": "/hush", "body": "x"}"#,
+            r#"{"raw_path": "/hush", "body": "x"}"#,
             r#"{"requestContext": {"path": "/hush"}, "rawPath": "/hush"}"#,
             r#"{"a": {"pathParameters": {"proxy": "hush"}, "requestURI": "/hush"}}"#,
         ] {

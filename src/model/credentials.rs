@@ -64,6 +64,18 @@ impl Credentials {
         }
         Ok(())
     }
+
+    /// A service's message without the secrets of this key. A service that cannot verify a request
+    /// says what it was to sign, which has the token in it.
+    pub fn left_out_of(&self, message: &str) -> String {
+        let secrets = [Some(&self.access_key_secret), self.security_token.as_ref()];
+        let secrets = secrets.into_iter().flatten().map(Secret::expose);
+        secrets
+            .filter(|secret| !secret.is_empty())
+            .fold(message.to_owned(), |text, secret| {
+                text.replace(secret, "[secret]")
+            })
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -86,6 +98,24 @@ pub struct Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_service_repeats_of_a_request_has_no_secrets() {
+        let key = Credentials {
+            access_key_id: "id".into(),
+            access_key_secret: Secret::new("hush"),
+            security_token: Some(Secret::new("to/ken==")),
+        };
+        let message = "canonical: x-acs-security-token:to/ken==\nx-acs-action:A hush";
+        let said = "canonical: x-acs-security-token:[secret]\nx-acs-action:A [secret]";
+        assert_eq!(key.left_out_of(message), said);
+        let security_token = Some(Secret::new(""));
+        let key = Credentials {
+            security_token,
+            ..key
+        };
+        assert_eq!(key.left_out_of("abc"), "abc");
+    }
 
     #[test]
     fn a_key_with_a_character_that_no_header_takes_is_told_and_not_quoted() {

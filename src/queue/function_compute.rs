@@ -137,7 +137,8 @@ impl SelfInvocation {
         if is_accepted {
             return Ok(request_id.unwrap_or_default());
         }
-        let failure = Failure::read(status, request_id, &body);
+        let body = used.left_out_of(&String::from_utf8_lossy(&body));
+        let failure = Failure::read(status, request_id, body.as_bytes());
         let error = failure.to_error(&self.config);
         if failure.refuses_key() {
             let has_others = self.credentials.replace(&used).await;

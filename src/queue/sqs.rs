@@ -250,6 +250,7 @@ impl SqsQueue {
         let code = error.code().unwrap_or("no code");
         let mut text = format!("{operation} on {} returned {status} {code}", self.url);
         if let Some(message) = error.message() {
+            let message = used.left_out_of(message);
             text.push_str(&format!(": {}", message.escape_debug()));
         }
         if code.starts_with("ExpiredToken") {
