@@ -33,6 +33,9 @@ fuzz_target!(|payload: &[u8]| {
                     }
                     assert!(same_again(&json!({ "sweep": sweep }), request));
                 }
+                Request::Redrive(redrive) => {
+                    assert!(same_again(&json!({ "redrive": redrive }), request));
+                }
                 Request::Other(_) => {}
             }
         }
