@@ -1,11 +1,12 @@
 //! What a process remembers from one invocation to the next. Other processes do not know it, so it only
 //! saves work: everything holds without it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use lru::LruCache;
 
 /// How long a record counts as stored that this process has seen in the archive. The events of a reboot
 /// come within a minute, and are followed for some minutes.
@@ -13,7 +14,7 @@ const STORED_FOR: SignedDuration = SignedDuration::from_mins(10);
 /// How long a message counts as served. A queue delivers copies within minutes.
 const SERVED_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// Most names that are remembered of either kind: a few hundred kilobytes. The oldest are forgotten.
-const MAX_NAMES: usize = 1000;
+const MAX_NAMES: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
 /// The memory of one process. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -33,37 +34,24 @@ pub(super) type Turn = Arc<tokio::sync::Mutex<bool>>;
 
 /// Names with the time at which each was noted.
 #[derive(Debug)]
-struct Recent<T> {
-    entries: BTreeMap<String, (Timestamp, T)>,
-    order: VecDeque<String>,
-}
+struct Recent<T>(LruCache<String, (Timestamp, T)>);
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self {
-            entries: BTreeMap::new(),
-            order: VecDeque::new(),
-        }
+        Self(LruCache::new(MAX_NAMES))
     }
 }
 
 impl<T: Clone> Recent<T> {
     fn get(&self, name: &str, now: Timestamp, lasts: SignedDuration) -> Option<T> {
-        let (noted_at, value) = self.entries.get(name)?;
+        let (noted_at, value) = self.0.peek(name)?;
         let age = now.duration_since(*noted_at);
         // A clock that was set back says nothing about an age.
         (age >= SignedDuration::ZERO && age <= lasts).then(|| value.clone())
     }
 
     fn note(&mut self, name: &str, now: Timestamp, value: T) {
-        if self.entries.insert(name.to_owned(), (now, value)).is_none() {
-            self.order.push_back(name.to_owned());
-        }
-        if self.order.len() > MAX_NAMES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.entries.remove(&oldest);
-        }
+        self.0.put(name.to_owned(), (now, value));
     }
 }
 
@@ -131,15 +119,15 @@ mod tests {
     #[test]
     fn only_so_many_are_known_and_the_oldest_are_forgotten() {
         let memory = Memory::default();
-        for number in 0..=MAX_NAMES {
+        for number in 0..=MAX_NAMES.get() {
             memory.note_stored(&number.to_string(), at(0));
         }
         assert!(!memory.has_stored("0", at(0)));
         assert!(memory.has_stored("1", at(0)));
-        assert_eq!(lock(&memory.0.stored).entries.len(), MAX_NAMES);
+        assert_eq!(lock(&memory.0.stored).0.len(), MAX_NAMES.get());
         // One that is noted again is one.
         memory.note_stored("1", at(700));
-        assert_eq!(lock(&memory.0.stored).order.len(), MAX_NAMES);
+        assert_eq!(lock(&memory.0.stored).0.len(), MAX_NAMES.get());
     }
 
     #[test]
