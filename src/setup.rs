@@ -9,7 +9,7 @@ use crate::capture::Archiver;
 use crate::capture::memory::Memory;
 use crate::capture::room::Room;
 use crate::clock::{Clock, WallClock};
-use crate::config::{Archive, Config, EcsConfig, FollowQueue};
+use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue};
 use crate::credentials::{CredentialsProvider, ManagedSecret};
 use crate::hosts::dispatch::Dispatcher;
 use crate::http::{HttpSetupError, client};
@@ -53,6 +53,8 @@ impl Config {
             failed_queue: (self.failed_queue).map(|config| SqsQueue::new(config, http.clone())),
             gate: Some(gate),
             pushes: Arc::default(),
+            deployment: Deployment::default(),
+            credentials: Some(credentials.clone()),
             archiver: Archiver {
                 store: self.archive.store_with(http.clone(), Some(&credentials)),
                 follow_budget: self.follow_budget,

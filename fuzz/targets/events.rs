@@ -36,6 +36,11 @@ fuzz_target!(|payload: &[u8]| {
                 Request::Redrive(redrive) => {
                     assert!(same_again(&json!({ "redrive": redrive }), request));
                 }
+                Request::Doctor(doctor) => {
+                    doctor.region_id.iter().for_each(check_region);
+                    doctor.instance_id.iter().for_each(check_instance);
+                    assert!(same_again(&json!({ "doctor": doctor }), request));
+                }
                 Request::Other(_) => {}
             }
         }

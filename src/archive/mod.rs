@@ -1,6 +1,7 @@
 //! The stored form of consoles: the only folder that knows the layout of keys and objects.
 
 pub mod key; // every object family's key (pure)
+pub mod probe; // the object that proves that an archive can be written (pure)
 #[cfg(feature = "cli")]
 pub mod reader; // list, find, open
 pub mod record; // console bytes ⇄ gzip and metadata (pure)

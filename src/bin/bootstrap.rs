@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use ecs_console_archiver::config::{Config, ConfigError, Environment, Host};
+use ecs_console_archiver::config::{Config, ConfigError, Deployment, Environment, Host};
+use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::hosts::{lambda, server};
 use ecs_console_archiver::log::{self, LogConfig};
 
@@ -29,7 +30,10 @@ async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
         Host::from_environment(environment),
         Config::from_environment(environment),
     )?;
-    let dispatcher = config.dispatcher()?;
+    let dispatcher = Dispatcher {
+        deployment: Deployment::from_environment(environment),
+        ..config.dispatcher()?
+    };
     match host {
         Host::Lambda => lambda::run(&dispatcher).await,
         host => {

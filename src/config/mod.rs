@@ -19,7 +19,7 @@ use crate::alibaba::signature::SignatureVersion;
 #[cfg(feature = "cli")]
 use crate::credentials::aws_chain::AwsChain;
 use crate::credentials::source::Source;
-use crate::credentials::{Identity, ManagedSecret};
+use crate::credentials::{AwsCaller, Identity, ManagedSecret};
 use crate::http::HttpOptions;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::WebhookPolicy;
@@ -177,6 +177,21 @@ pub struct Config {
     pub webhook_token: Option<ManagedSecret>,
     /// Proxies and certificate authorities.
     pub http: HttpOptions,
+}
+
+/// What the settings say of the deployment itself. It has no value of a setting that may be secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deployment {
+    /// Name of the function, where its platform tells it.
+    pub name: Option<String>,
+    /// Name of its platform. Empty where there is none.
+    pub platform: &'static str,
+    /// Memory of the function, in MiB, where its platform tells it.
+    pub memory_mib: Option<String>,
+    /// Names of the settings that are set.
+    pub settings: Vec<&'static str>,
+    /// Who this is on AWS. `None` without AWS credentials.
+    pub aws: Option<AwsCaller>,
 }
 
 /// The parts of the settings that `doctor` checks. Each is read even if others are invalid.
@@ -554,6 +569,41 @@ fn aws_credentials(environment: &Environment, problems: &mut Problems) -> Option
         access_key_secret: Secret::new(secret?),
         security_token: token.map(Secret::new),
     }))
+}
+
+impl Deployment {
+    /// Reads what the settings say of the deployment. What is missing or wrong is left out, because
+    /// reading [`Config`] reports it.
+    pub fn from_environment(environment: &Environment) -> Self {
+        let get = |name| environment.get(name).map(str::to_owned);
+        let (name, platform) = if environment.get("AWS_LAMBDA_RUNTIME_API").is_some() {
+            (get("AWS_LAMBDA_FUNCTION_NAME"), "AWS Lambda")
+        } else if environment.is_function_compute() {
+            (get("FC_FUNCTION_NAME"), "Function Compute")
+        } else {
+            (None, "")
+        };
+        // Many deployments need no AWS.
+        let mut unused = Problems::default();
+        let has_key = environment.get("AWS_ACCESS_KEY_ID").is_some();
+        let credentials = has_key
+            .then(|| aws_credentials(environment, &mut unused))
+            .flatten();
+        let region = aws_region(environment, &mut unused);
+        let endpoint_url = get("AWS_ENDPOINT_URL_STS").or(get("AWS_ENDPOINT_URL"));
+        let aws = credentials.zip(region);
+        Self {
+            name,
+            platform,
+            memory_mib: get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
+            settings: environment.set.keys().copied().collect(),
+            aws: aws.map(|(credentials, region)| AwsCaller {
+                credentials,
+                region,
+                endpoint_url,
+            }),
+        }
+    }
 }
 
 fn aws_region(environment: &Environment, problems: &mut Problems) -> Option<String> {

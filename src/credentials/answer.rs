@@ -32,6 +32,17 @@ struct KeyAnswer {
 #[serde(rename_all = "PascalCase")]
 struct IdentityAnswer {
     account_id: AccountId,
+    #[serde(default)]
+    arn: String,
+}
+
+/// Whose credentials are used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The account.
+    pub account_id: AccountId,
+    /// ARN of the user, or of the role's session. Empty if STS did not name it.
+    pub arn: String,
 }
 
 /// Output of a program in the mode External, in the form that credentials-go reads.
@@ -66,17 +77,20 @@ pub fn role(status: u16, body: &[u8]) -> Result<Expiring, CredentialsError> {
     keys("STS", answer.credentials)
 }
 
-/// Reads from an answer of STS which account the credentials belong to.
+/// Reads from an answer of STS whose credentials they are.
 ///
 /// # Errors
 /// [`CredentialsError`] says what to do next.
-pub fn identity(status: u16, body: &[u8]) -> Result<AccountId, CredentialsError> {
+pub fn identity(status: u16, body: &[u8]) -> Result<Caller, CredentialsError> {
     if status != 200 {
         return Err(refusal("STS", status, body));
     }
     let answer: IdentityAnswer = serde_json::from_slice(body)
         .map_err(|_| CredentialsError::Unavailable("the answer of STS names no account".into()))?;
-    Ok(answer.account_id)
+    Ok(Caller {
+        account_id: answer.account_id,
+        arn: answer.arn,
+    })
 }
 
 /// Reads the credentials that the program `from` printed. Errors quote nothing of it.

@@ -1,11 +1,14 @@
 //! Access keys, and where they come from. Logs, errors and `Debug` cannot show their secret parts.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 pub mod answer; // answers of token services (pure)
-mod aws; // AWS STS: proof of an AWS identity
+mod aws; // AWS STS: who this is on AWS, and proof of it
 #[cfg(feature = "cli")]
 pub mod aws_chain; // AWS keys of a person
+mod caller; // who this process is on AWS
 mod command; // a program that prints keys
 mod fetch; // one request and its answer, bounded
 pub mod files; // the SDKs' file (pure)
@@ -17,7 +20,9 @@ pub mod source; // where keys come from
 mod sts; // Alibaba Cloud's STS
 
 use crate::model::credentials::Credentials;
+use crate::retry::{self, RetryAdvice, Retryable};
 
+pub use caller::AwsCaller;
 pub use managed::{ManagedSecret, access_key};
 pub use provider::{CredentialsProvider, Identity, Owner};
 
@@ -51,6 +56,19 @@ impl CredentialsError {
         match self {
             Self::Unavailable(reason) | Self::Refused(reason) | Self::Unusable(reason) => reason,
         }
+    }
+}
+
+impl Retryable for CredentialsError {
+    fn retry_advice(&self) -> RetryAdvice {
+        match self {
+            Self::Unavailable(_) => RetryAdvice::Wait,
+            Self::Refused(_) | Self::Unusable(_) => RetryAdvice::GiveUp,
+        }
+    }
+
+    fn timed_out(call: &str, after: Duration) -> Self {
+        Self::Unavailable(retry::timed_out(call, after))
     }
 }
 

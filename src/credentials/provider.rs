@@ -141,6 +141,10 @@ impl CredentialsProvider {
         self.beside(self.source().own_of_function())
     }
 
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.0.http
+    }
+
     /// The source of the credentials.
     pub fn source(&self) -> &Source {
         &self.0.source
@@ -409,7 +413,26 @@ impl CredentialsProvider {
             return Err(CredentialsError::Refused(text.to_owned()));
         };
         let credentials = self.kept_or_fetched().await?;
-        sts::caller_account(&self.0.http, &identity.sts, &credentials).await
+        let caller = sts::caller(&self.0.http, &identity.sts, &credentials).await?;
+        Ok(caller.account_id)
+    }
+
+    /// Asks STS whose credentials these are: an ARN, or an account ID if STS names no ARN. If each
+    /// account has its own role, it is the one of the account of the credentials. Makes one attempt.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] if there are none, or STS does not answer.
+    pub async fn caller(&self) -> Result<String, CredentialsError> {
+        let Some(identity) = &self.0.identity else {
+            let text = "it is not known where STS is".to_owned();
+            return Err(CredentialsError::Unavailable(text));
+        };
+        let credentials = self.get().await?;
+        let caller = sts::caller(&self.0.http, &identity.sts, &credentials).await?;
+        Ok(match caller.arn {
+            arn if arn.is_empty() => format!("the account {}", caller.account_id),
+            arn => arn,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use url::Url;
 
+use super::answer::Caller;
 use super::fetch::{STS_TIMEOUT, answer_of};
 use super::{CredentialsError, Expiring, answer};
 use crate::alibaba::nonce;
@@ -10,7 +11,6 @@ use crate::alibaba::request::{RpcCall, SigningContext, sign};
 use crate::alibaba::signature::{Parameter, SignatureVersion};
 use crate::clock::iso_second;
 use crate::model::credentials::{Credentials, Secret};
-use crate::model::ids::AccountId;
 
 /// Version of the STS API.
 const STS_VERSION: &str = "2015-04-01";
@@ -60,16 +60,16 @@ pub(super) async fn assume_role(
     answer::role(status, &body)
 }
 
-/// Returns the account of these credentials. The operation needs no permission
+/// Returns whose credentials these are. The operation needs no permission
 /// (`GetCallerIdentity`: "no authorization for this operation").
 ///
 /// # Errors
 /// [`CredentialsError`] says what to do next.
-pub(super) async fn caller_account(
+pub(super) async fn caller(
     http: &reqwest::Client,
     sts: &Url,
     credentials: &Credentials,
-) -> Result<AccountId, CredentialsError> {
+) -> Result<Caller, CredentialsError> {
     let (status, body) = call(http, sts, "GetCallerIdentity", Vec::new(), credentials).await?;
     answer::identity(status, &body)
 }

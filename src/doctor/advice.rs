@@ -86,22 +86,6 @@ fn credentials(is_alibaba: bool) -> &'static str {
     }
 }
 
-/// Whether ECS accepts the key, but a permission is missing.
-pub fn lacks_ecs_permission(error: &EcsError) -> bool {
-    let words = ["NoPermission", "Forbidden", "AccessDenied"];
-    matches!(error, EcsError::Denied { code, .. }
-        if words.iter().any(|word| goes_on_from(code, word)) && !goes_on_from(code, "Forbidden.RiskControl"))
-}
-
-/// Whether the key is missing or refused, so that every other request would fail too.
-pub fn refuses_ecs_key(error: &EcsError) -> bool {
-    match error {
-        EcsError::Credentials(_) => true,
-        EcsError::Denied { .. } => !lacks_ecs_permission(error),
-        _ => false,
-    }
-}
-
 /// What to do about an error of a bucket.
 pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -> String {
     let at_oss = speaks_to_oss(bucket);

@@ -7,21 +7,19 @@
 use std::time::Duration;
 
 use super::advice::{self, Operation};
-use super::{Check, PROBE_KEY, Verdict, clock};
+use super::{Check, Verdict, clock};
+use crate::archive::probe::{PROBE, PROBE_KEY, probe};
 use crate::config::Archive;
+use crate::model::check::name::{CREATE_ONLY, WRITE};
 use crate::retry::{Deadline, Retrying};
 use crate::store::bucket::{
     Addressing, BucketConfig, Encryption, EncryptionMethod, Profile, may_refuse_condition,
 };
-use crate::store::{ArchiveStore, Object, PutOutcome, Store as _, StoreError};
-
-const PROBE: &str = "Stored by console-archive doctor. It can be removed.\n";
+use crate::store::{ArchiveStore, PutOutcome, Store as _, StoreError};
 
 /// A key under which nothing is ever stored.
 const ABSENT_KEY: &str = "doctor/absent.txt";
 
-const WRITE: &str = "archive: write";
-const CREATE_ONLY: &str = "archive: create only";
 const READ: &str = "archive: read";
 const LIST: &str = "archive: list";
 const CLOCK: &str = "archive: clock";
@@ -31,14 +29,6 @@ pub(super) const CHECKS: [&str; 4] = [WRITE, CREATE_ONLY, READ, LIST];
 
 /// Result of a check that is skipped because the key is refused. Only one check reports the key.
 const SAME_KEY: &str = "not tried: the key is refused, see archive: write";
-
-fn probe() -> Object {
-    Object {
-        body: PROBE.into(),
-        content_type: "text/plain".into(),
-        metadata: Default::default(),
-    }
-}
 
 /// Runs all checks of an archive. `store_of` builds the store for given settings.
 pub(super) async fn examine(

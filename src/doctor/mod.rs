@@ -16,84 +16,24 @@ use crate::clock::Clock;
 use crate::config::{Archive, ConfigError, Sections};
 use crate::credentials::Owner;
 use crate::http::HttpSetupError;
-use crate::model::console::{ConsoleOutput, NoConsole};
+use crate::model::check::name::{ECS_CONSOLE, ECS_INSTANCES, FOLLOW_QUEUE};
+pub use crate::model::check::{Check, Verdict};
 use crate::model::ids::{InstanceId, RegionId};
-use crate::queue::Queue as _;
 use crate::queue::sqs::SqsQueue;
+use crate::queue::{PROBE, Queue as _};
 use crate::retry::{Deadline, Retrying, retry};
 use crate::source::ecs::EcsClient;
 use crate::source::ecs::endpoint::EcsEndpoint;
 use crate::source::ecs::response::EcsError;
-use crate::source::{ConsoleSource as _, Fleet as _, InstancesPage};
+use crate::source::{ConsoleSource as _, Fleet as _, check};
 
 /// Longest time for one request with its retries, even if the caller has more time.
 pub const MAX_CHECK_TIME: Duration = Duration::from_secs(10);
-
-/// Key of the only object that is stored, to check that writing works. Its bytes are always the
-/// same, so nothing is ever replaced by other bytes.
-pub const PROBE_KEY: &str = "doctor/probe.txt";
-
-/// A message that the function ignores, because it looks like another product's event.
-pub const QUEUE_PROBE: &str = r#"{"source":"ecs-console-archiver","type":"doctor"}"#;
-
-/// A valid instance ID that ECS never assigns.
-const NO_INSTANCE: &str = "i-doctor0000000000000";
 
 /// A clock that differs by more than this is reported as a warning.
 const SKEW_TO_MEND: SignedDuration = SignedDuration::from_secs(60);
 /// ECS and S3 reject times that differ by more than this.
 const SKEW_REFUSED: SignedDuration = SignedDuration::from_mins(15);
-
-/// The result of a check, from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Everything works.
-    Ok,
-    /// Not tried, because of another problem. Another check reports that problem.
-    Skipped,
-    /// The essential part works, and something else does not.
-    Warning,
-    /// Consoles would be lost.
-    Failed,
-}
-
-/// One check with its result.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was checked. The text stays the same between versions.
-    pub name: &'static str,
-    /// The result.
-    pub verdict: Verdict,
-    /// What was found. It may quote a service.
-    pub found: String,
-    /// What to do. `None` if there is nothing to do.
-    pub advice: Option<String>,
-}
-
-impl Check {
-    fn new(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self {
-            name,
-            verdict,
-            found: found.into(),
-            advice: None,
-        }
-    }
-
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, Verdict::Ok, found)
-    }
-
-    fn skipped(name: &'static str, found: &str) -> Self {
-        Self::new(name, Verdict::Skipped, found)
-    }
-
-    fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
-        self
-    }
-}
 
 /// All checks, in the order of a capture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -122,10 +62,7 @@ impl Diagnosis {
 }
 
 const SETTINGS: &str = "settings";
-const ECS_CONSOLE: &str = "ecs: console";
-const ECS_INSTANCES: &str = "ecs: instances";
 const ECS_CLOCK: &str = "ecs: clock";
-const FOLLOW_QUEUE: &str = "follow queue";
 
 const SETTINGS_WRONG: &str = "not tried: its settings are wrong";
 
@@ -243,25 +180,26 @@ async fn examine_ecs(
     time: Duration,
 ) -> Vec<Check> {
     let is_named = instance_id.is_some();
-    let instance_id = instance_id.or(InstanceId::parse(NO_INSTANCE).ok());
+    let instance_id = instance_id.or(InstanceId::parse(check::NO_INSTANCE).ok());
+    let failed = |name, error: &EcsError| ecs_failed(name, error, &client.endpoint, region_id);
     let console = async {
         let asked = Retrying::new(client, Deadline::after(time));
         match &instance_id {
-            Some(id) => ecs_console(
-                asked.console_output(Owner::Own, region_id, id).await,
-                id,
-                is_named,
-                &client.endpoint,
-                region_id,
-            ),
+            Some(id) => {
+                let answer = asked.console_output(Owner::Own, region_id, id).await;
+                let check = check::console(answer, id, is_named, region_id);
+                check.unwrap_or_else(|error| failed(ECS_CONSOLE, &error))
+            }
             None => Check::skipped(ECS_CONSOLE, "not tried: no instance to ask for"),
         }
     };
     let instances = async {
         let asked = Retrying::new(client, Deadline::after(time));
         let page = asked.instances(region_id, None).await;
-        let is_refused = matches!(&page, Err(error) if advice::refuses_ecs_key(error));
-        (ecs_instances(page, &client.endpoint, region_id), is_refused)
+        let is_refused = matches!(&page, Err(error) if check::refuses_key(error));
+        let check = check::instances(page, region_id);
+        let check = check.unwrap_or_else(|error| failed(ECS_INSTANCES, &error));
+        (check, is_refused)
     };
     let (console, (instances, is_refused)) = tokio::join!(console, instances);
     // Only one check reports that the credentials are refused.
@@ -276,70 +214,6 @@ async fn examine_ecs(
     vec![console, instances, clock(ECS_CLOCK, "ECS", &client.clock)]
 }
 
-fn ecs_console(
-    answer: Result<ConsoleOutput, EcsError>,
-    instance_id: &InstanceId,
-    is_named: bool,
-    endpoint: &EcsEndpoint,
-    region_id: &RegionId,
-) -> Check {
-    match answer {
-        Ok(output) if output.is_undecoded => Check::new(
-            ECS_CONSOLE,
-            Verdict::Warning,
-            format!("what ECS sends of {instance_id} is not Base64"),
-        )
-        .advise("consoles are stored as ECS sends them: check for a proxy in front of ECS"),
-        Ok(output) => {
-            let bytes = output.plain.len();
-            Check::ok(ECS_CONSOLE, format!("{bytes} bytes of {instance_id}"))
-        }
-        // The policy may allow other instances only, so an existing instance is needed as proof.
-        Err(EcsError::NoConsole {
-            code,
-            reason: NoConsole::NotFound,
-            ..
-        }) if is_named => {
-            let found = format!("ECS knows no instance {instance_id} in {region_id} ({code})");
-            Check::new(ECS_CONSOLE, Verdict::Warning, found).advise(
-                "check its ID, the region and the account: only an existing instance proves that \
-                 the key may read a console",
-            )
-        }
-        // ECS checks the key, the signature and the permission before the instance.
-        Err(EcsError::NoConsole { code, reason, .. }) => {
-            let accepted = "ECS accepts the key and the signature";
-            if is_named {
-                let found = format!("{accepted}, and answers {code}");
-                Check::ok(ECS_CONSOLE, found).advise(reason.message())
-            } else {
-                let found = format!("{accepted}; as expected, it knows no such instance ({code})");
-                Check::ok(ECS_CONSOLE, found)
-            }
-        }
-        Err(error) => ecs_failed(ECS_CONSOLE, &error, endpoint, region_id),
-    }
-}
-
-fn ecs_instances(
-    answer: Result<InstancesPage, EcsError>,
-    endpoint: &EcsEndpoint,
-    region_id: &RegionId,
-) -> Check {
-    match answer {
-        Ok(page) => {
-            let count = page.total.unwrap_or(page.instance_ids.len() as u64);
-            Check::ok(ECS_INSTANCES, format!("{count} in {region_id}"))
-        }
-        Err(error) if advice::lacks_ecs_permission(&error) => {
-            Check::new(ECS_INSTANCES, Verdict::Warning, account_of(&error)).advise(
-                "only sweep needs it: allow ecs:DescribeInstances and ecs:DescribeRegions for it",
-            )
-        }
-        Err(error) => ecs_failed(ECS_INSTANCES, &error, endpoint, region_id),
-    }
-}
-
 fn ecs_failed(
     name: &'static str,
     error: &EcsError,
@@ -347,21 +221,11 @@ fn ecs_failed(
     region_id: &RegionId,
 ) -> Check {
     let advice = advice::ecs(error, endpoint, Some(region_id));
-    Check::new(name, Verdict::Failed, account_of(error)).advise(advice)
-}
-
-/// The error without its advice.
-fn account_of(error: &EcsError) -> String {
-    match error {
-        EcsError::Denied {
-            code, request_id, ..
-        } => format!("ECS refused access ({code}, request {request_id})"),
-        other => other.to_string(),
-    }
+    Check::new(name, Verdict::Failed, check::without_advice(error)).advise(advice)
 }
 
 async fn examine_queue(queue: &SqsQueue, url: &url::Url, time: Duration) -> Check {
-    let send = || queue.send(QUEUE_PROBE, Duration::ZERO);
+    let send = || queue.send(PROBE, Duration::ZERO);
     match retry(Deadline::after(time), "SendMessage", send).await {
         Ok(_) => Check::ok(FOLLOW_QUEUE, "a message that the function ignores was sent"),
         Err(error) => Check::new(FOLLOW_QUEUE, Verdict::Failed, error.to_string()).advise(
@@ -410,34 +274,10 @@ mod tests {
 
     #[test]
     fn the_message_to_the_queue_is_one_that_the_function_ignores() {
-        let delivery = Delivery::parse(QUEUE_PROBE.as_bytes());
+        let delivery = Delivery::parse(PROBE.as_bytes());
         let requests: Vec<_> = delivery.messages.iter().flat_map(|m| &m.requests).collect();
         let product = NotOurs::Product("ecs-console-archiver".into());
         assert_eq!(requests, [&Ok(Request::Other(product))]);
-    }
-
-    #[test]
-    fn the_instance_that_cannot_exist_is_well_formed() {
-        assert!(InstanceId::parse(NO_INSTANCE).is_ok());
-    }
-
-    #[test]
-    fn who_does_not_sweep_need_not_list_instances() {
-        let region_id = RegionId::parse("cn-hangzhou").unwrap();
-        for (code, verdict) in [
-            ("Forbidden.RAM", Verdict::Warning),
-            ("NoPermission", Verdict::Warning),
-            ("SignatureDoesNotMatch", Verdict::Failed),
-        ] {
-            let denied = EcsError::Denied {
-                code: code.into(),
-                request_id: "r".into(),
-                advice: "the advice".into(),
-            };
-            let check = ecs_instances(Err(denied), &EcsEndpoint::Public, &region_id);
-            assert_eq!(check.verdict, verdict, "{check:?}");
-            assert!(!check.found.contains("the advice"), "{check:?}");
-        }
     }
 
     #[test]

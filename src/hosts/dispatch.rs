@@ -15,7 +15,8 @@ use crate::archive::record::FailedEvent;
 use crate::capture::room::Place;
 use crate::capture::sweep::Sweep;
 use crate::capture::{Archiver, CaptureError, HTTP_CAPTURE_TIME, Progress};
-use crate::config::FailedEvents;
+use crate::config::{Deployment, FailedEvents};
+use crate::credentials::CredentialsProvider;
 use crate::hosts::pushes::{EventName, Held, Pushes};
 use crate::hosts::reply::{Deferred, MessageReply, Rejection, Reply};
 use crate::hosts::served::{Label, ServeError, Served, copy_of, on_one_line};
@@ -64,6 +65,10 @@ pub struct Dispatcher<C, S> {
     pub failed_queue: Option<SqsQueue>,
     /// What this process remembers of HTTP pushes.
     pub pushes: Arc<Pushes>,
+    /// What it says of itself when it is asked, besides what it is made of.
+    pub deployment: Deployment,
+    /// The credentials for Alibaba Cloud, whose identity it can say.
+    pub credentials: Option<CredentialsProvider>,
 }
 
 /// One payload, by the way it came.
@@ -124,11 +129,11 @@ pub(super) fn failed_event(text: &str, error_type: &str) -> serde_json::Result<F
     FailedEvent::new(&without_headers(text), error_type, Timestamp::now())
 }
 
-/// Whether it is the manual form, right or wrong, or an array of it. A redrive is like it: whoever
-/// sends it sends it again, so that none is kept for a redrive.
+/// Whether it is the manual form, right or wrong, or an array of it. A redrive and a doctor event are
+/// like it: whoever sends one sends it again, so that none is kept for a redrive.
 fn is_manual(text: &str) -> bool {
     let is_one = |value: &Value| {
-        ["instance_id", "redrive"]
+        ["instance_id", "redrive", "doctor"]
             .iter()
             .any(|member| value.get(member).is_some())
     };
@@ -138,6 +143,12 @@ fn is_manual(text: &str) -> bool {
         Ok(value) => is_one(&value),
         Err(_) => false,
     }
+}
+
+/// Whether a message is a doctor event in no envelope.
+fn is_bare_doctor(message: &Message) -> bool {
+    let text = read(&message.text, MAX_EVENTS);
+    text.is_ok_and(|value| value.get("doctor").is_some())
 }
 
 /// The events of all messages, in their order: which are served, and whose answer a copy gets.
@@ -271,6 +282,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Payload::Http(_) => ReplyForm::Http,
             _ => reply,
         };
+        // An answer to anyone else says too much of the deployment, or is read by nobody.
+        let is_direct = matches!(incoming, Payload::Invocation(_))
+            && form == ReplyForm::One
+            && messages.iter().all(is_bare_doctor);
         let requests = messages
             .iter_mut()
             .flat_map(|message| &mut message.requests);
@@ -284,6 +299,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 }
                 Ok(Request::Redrive(_)) if form == ReplyForm::Http => {
                     *request = Err(EventError::OverHttp("redrive"));
+                }
+                Ok(Request::Doctor(_))
+                    if form == ReplyForm::Http && !matches!(incoming, Payload::Replay(_)) =>
+                {
+                    *request = Err(EventError::DoctorOverHttp);
+                }
+                Ok(Request::Doctor(_)) if !is_direct => {
+                    *request = Ok(Request::Other(NotOurs::IndirectDoctor));
                 }
                 _ => {}
             }
@@ -496,6 +519,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Request::Redrive(asked) => {
                 let outcome = self.redrive_failed(*asked, deadline).await?;
                 Ok(Progress::Done(outcome))
+            }
+            Request::Doctor(asked) => {
+                let examination = self.examine(*asked, deadline).await;
+                Ok(Progress::Done(Outcome::Examined(Box::new(examination))))
             }
             Request::Instance(event) => ignored(
                 "not_a_trigger",

@@ -2,6 +2,7 @@
 //! events. Each host passes its payload to one function, [`dispatch`].
 
 pub mod dispatch; // one payload in, one typed Reply out: the only door
+pub mod examine; // what a deployed function says of itself
 mod function_compute; // its control paths, credentials and log lines
 pub mod lambda; // AWS Lambda's Runtime API
 pub mod pushes; // what this process remembers of HTTP pushes

@@ -131,7 +131,10 @@ fn is_lasting(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Stored(_) | Outcome::AlreadyStored(_) | Outcome::Ignored { .. } => true,
         Outcome::NoConsole { reason, .. } => *reason == NoConsole::NotSupported,
-        Outcome::Following { .. } | Outcome::Swept { .. } | Outcome::Redriven { .. } => false,
+        Outcome::Following { .. }
+        | Outcome::Swept { .. }
+        | Outcome::Redriven { .. }
+        | Outcome::Examined(_) => false,
     }
 }
 

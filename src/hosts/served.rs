@@ -6,6 +6,7 @@ use tracing::{error, info};
 use crate::capture::CaptureError;
 use crate::intake::error::EventError;
 use crate::intake::event::Request;
+use crate::model::check::Verdict;
 use crate::model::outcome::{ErrorType, Outcome, RedriveTally, Stored, Tally};
 
 /// The result of one event.
@@ -176,6 +177,12 @@ impl Label {
                 } = done;
                 let is_sent_on = resume.is_some();
                 info!(served, failed, given_up, left, is_sent_on, "redriven");
+            }
+            Ok(Outcome::Examined(examination)) => {
+                let checks = examination.checks.iter();
+                let failed = checks.filter(|check| check.verdict == Verdict::Failed);
+                let failed: Vec<_> = failed.map(|check| &*check.name).collect();
+                info!(failed = failed.join(", "), "examined");
             }
             Ok(Outcome::Ignored { reason, message }) => {
                 info!(

@@ -78,6 +78,14 @@ pub enum EventError {
     /// A redrive has an invalid member.
     #[error("the redrive cannot be read: {0}")]
     BadRedrive(String),
+    /// A doctor event has an invalid member.
+    #[error("the doctor event cannot be read: {0}")]
+    BadDoctor(String),
+    /// A doctor event came over HTTP. What it says of the deployment is for its owner only.
+    #[error(
+        "a doctor event is accepted from a direct invocation of the function only, not over HTTP"
+    )]
+    DoctorOverHttp,
     /// The event came over HTTP, and only an invocation may ask for what it asks for. Holds its name.
     #[error("a {0} is accepted from an invocation or a schedule only, not over HTTP")]
     OverHttp(&'static str),

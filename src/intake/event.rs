@@ -17,6 +17,7 @@ use crate::capture::follow::FollowMessage;
 use crate::capture::sweep::Sweep;
 use crate::intake::error::EventError;
 use crate::intake::redrive::Redrive;
+use crate::model::check::Doctor;
 use crate::model::event::{Cause, InstanceEvent, MAX_TEXT_CHARS};
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 
@@ -36,6 +37,8 @@ pub enum Request {
     Sweep(Box<Sweep>),
     /// Serve failed events again.
     Redrive(Box<Redrive>),
+    /// Say what this deployment is, and check it.
+    Doctor(Box<Doctor>),
     /// Nothing: the event is valid, and about something else.
     Other(NotOurs),
 }
@@ -68,6 +71,11 @@ pub fn parse(event: &Object) -> Result<Request, EventError> {
         let redrive = Redrive::deserialize(redrive);
         let unreadable = |error: serde_json::Error| EventError::BadRedrive(error.to_string());
         return (redrive.map(Box::new).map(Request::Redrive)).map_err(unreadable);
+    }
+    if let Some(doctor) = event.get("doctor") {
+        let doctor = Doctor::deserialize(doctor);
+        let unreadable = |error: serde_json::Error| EventError::BadDoctor(error.to_string());
+        return (doctor.map(Box::new).map(Request::Doctor)).map_err(unreadable);
     }
     if event.contains_key("instance_id") {
         return manual(event).map(Request::Instance);

@@ -1,5 +1,6 @@
 //! The words of the domain. Pure: this folder imports nothing of ours.
 
+pub mod check; // checks of a set-up
 pub mod console; // a console output, or why there is none
 pub mod credentials; // an access key that never shows its secret
 pub mod event; // what happened to an instance

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::Examination;
 use super::console::NoConsole;
 use super::freshness::Freshness;
 use super::ids::InstanceId;
@@ -60,6 +61,8 @@ pub enum Outcome {
         #[serde(skip_serializing_if = "Option::is_none")]
         resume: Option<serde_json::Value>,
     },
+    /// A deployed function checked itself.
+    Examined(Box<Examination>),
     /// The event asks for no capture.
     Ignored {
         /// Why, as a word that stays the same between versions.

@@ -12,6 +12,10 @@ use crate::credentials::CredentialsError;
 use crate::refusal::Refusal;
 use crate::retry::{self, RetryAdvice, Retryable};
 
+/// A message that the function ignores, because it looks like another product's event. It proves
+/// that a queue takes messages.
+pub const PROBE: &str = r#"{"source":"ecs-console-archiver","type":"doctor"}"#;
+
 /// Delivers a message to a later invocation of the function.
 ///
 /// Delivery is at least once: a message may come twice. It may also come early: the message itself says

@@ -1,5 +1,6 @@
 //! Where consoles come from.
 
+pub mod check; // checks of ECS, and what an answer to one means (pure)
 pub mod ecs; // the API of Alibaba Cloud ECS
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

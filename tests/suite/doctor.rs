@@ -1,7 +1,8 @@
 //! `console-archive doctor`: every fault of a set-up is found, and the advice names its setting.
 
-use ecs_console_archiver::doctor::{PROBE_KEY, QUEUE_PROBE};
+use ecs_console_archiver::archive::probe::PROBE_KEY;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::queue::PROBE as QUEUE_PROBE;
 use ecs_console_archiver::simulator::{Console, Simulator};
 use jiff::SignedDuration;
 use serde_json::Value;

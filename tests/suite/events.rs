@@ -25,7 +25,12 @@ fn every_event_file_is_understood_and_ignored_only_where_its_name_says_so() {
         for notice in requests {
             let captured = match notice {
                 Ok(Request::Instance(event)) => Triggers::default().include(&event.cause),
-                Ok(Request::Follow(_) | Request::Sweep(_) | Request::Redrive(_)) => true,
+                Ok(
+                    Request::Follow(_)
+                    | Request::Sweep(_)
+                    | Request::Redrive(_)
+                    | Request::Doctor(_),
+                ) => true,
                 Ok(Request::Other(_)) => false,
                 Err(error) => panic!("{name}: {error}"),
             };

@@ -119,6 +119,7 @@ const LAYERS: [(&str, &[&str]); 23] = [
     (
         "doctor",
         &[
+            "archive",
             "clock",
             "config",
             "credentials",

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod crash_points;
 mod credentials;
+mod deployed;
 mod docs;
 mod doctor;
 mod door;

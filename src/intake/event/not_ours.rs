@@ -22,6 +22,8 @@ pub enum NotOurs {
     AuditRecord(String),
     /// It is a redrive that failed, and is served again by a redrive.
     NestedRedrive,
+    /// It asks a deployed function about itself, and nobody who could read the answer sent it.
+    IndirectDoctor,
 }
 
 impl NotOurs {
@@ -33,6 +35,7 @@ impl NotOurs {
             Self::Alarm(_) => "alarm",
             Self::AuditRecord(_) => "audit_record",
             Self::NestedRedrive => "nested_redrive",
+            Self::IndirectDoctor => "indirect_doctor",
         }
     }
 }
@@ -57,6 +60,10 @@ impl fmt::Display for NotOurs {
             ),
             Self::NestedRedrive => f.write_str(
                 "the event is a redrive that failed; the redrive that serves it does its work",
+            ),
+            Self::IndirectDoctor => f.write_str(
+                "a doctor event is served only where a function is invoked with it directly, as \
+                 console-archive doctor --deployed does",
             ),
         }
     }

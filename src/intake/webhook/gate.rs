@@ -112,6 +112,15 @@ impl Gate {
         }
     }
 
+    /// Says who may send pushes, without a part of a token. Reads the tokens if a secrets manager
+    /// keeps them.
+    ///
+    /// # Errors
+    /// [`GateError::NoToken`] if they cannot be read.
+    pub async fn describe(&self) -> Result<String, GateError> {
+        Ok(self.current_policy().await?.describe())
+    }
+
     /// Checks a push: headers, path and body.
     ///
     /// # Errors

@@ -124,6 +124,25 @@ const RSA_BYTES: std::ops::RangeInclusive<usize> = 128..=512;
 const SHA1_BYTES: usize = 20;
 
 impl WebhookPolicy {
+    /// Says whose requests are served, without a part of a token.
+    pub fn describe(&self) -> String {
+        let tokens = match self.tokens.len() {
+            0 => None,
+            1 => Some("1 token".to_owned()),
+            count => Some(format!("{count} tokens")),
+        };
+        let signature = self
+            .url
+            .as_ref()
+            .map(|_| "a signature for WEBHOOK_URL".to_owned());
+        match (tokens, signature) {
+            (Some(tokens), Some(signature)) => format!("{tokens}, and {signature}"),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) if self.allows_unsigned => "anyone: WEBHOOK_ALLOW_UNSIGNED".to_owned(),
+            (None, None) => "nobody but whom the platform has authenticated".to_owned(),
+        }
+    }
+
     /// Checks the headers. A configured token or signature is always required, even if the platform
     /// has authenticated the sender. The platform may know more senders than this receiver should
     /// accept.

@@ -234,5 +234,7 @@ pub fn dispatcher(fleet: &FakeFleet, store: &MemoryStore) -> Dispatcher<FakeFlee
         failed_queue: None,
         gate: None,
         pushes: Default::default(),
+        deployment: Default::default(),
+        credentials: None,
     }
 }

@@ -528,6 +528,8 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
         failed_queue: None,
         gate: None,
         pushes: Default::default(),
+        deployment: Default::default(),
+        credentials: None,
     }
 }
 

@@ -20,6 +20,8 @@ use super::sigv4;
 
 /// What AWS STS tells the OIDC provider.
 pub const AWS_TOKEN: &str = "eyJ.aws-identity-token-that-must-not-show.x";
+/// Who the keys of the tests are on AWS.
+pub const AWS_ARN: &str = "arn:aws:sts::123456789012:assumed-role/archiver/console-archiver";
 const METADATA_TOKEN: &str = "metadata-token-that-must-not-show";
 
 pub struct TokenServer {
@@ -167,6 +169,20 @@ impl Shared {
         }
         let form: std::collections::BTreeMap<_, _> =
             url::form_urlencoded::parse(body).into_owned().collect();
+        // The sample of AWS's page "GetCallerIdentity", for an assumed role.
+        if form["Action"] == "GetCallerIdentity" {
+            return plain(
+                200,
+                &format!(
+                    "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+                     <GetCallerIdentityResult><Arn>{AWS_ARN}</Arn>\
+                     <UserId>ARO123EXAMPLE123:console-archiver</UserId>\
+                     <Account>123456789012</Account></GetCallerIdentityResult>\
+                     <ResponseMetadata><RequestId>01234567-89ab-cdef-0123-456789abcdef</RequestId>\
+                     </ResponseMetadata></GetCallerIdentityResponse>"
+                ),
+            );
+        }
         assert_eq!(form["Action"], "GetWebIdentityToken");
         assert_eq!(form["Audience.member.1"], "sts.aliyuncs.com");
         assert_eq!(form["SigningAlgorithm"], "RS256");

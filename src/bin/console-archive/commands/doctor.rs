@@ -62,7 +62,7 @@ fn print(checks: &[Check], context: &Context) -> Result<()> {
     let row = |check: &Check| {
         let advice = check.advice.as_deref().unwrap_or(NOTHING);
         vec![
-            Cell::from(check.name),
+            one_line(&check.name).into_owned().into(),
             verdict(check.verdict),
             one_line(&check.found).into_owned().into(), // It may quote a service.
             one_line(advice).into_owned().into(),

@@ -1,0 +1,144 @@
+//! Checks of ECS: what is asked, and what an answer means. Pure.
+
+use crate::model::check::{Check, Verdict, name};
+use crate::model::console::{ConsoleOutput, NoConsole};
+use crate::model::ids::{InstanceId, RegionId};
+
+use super::InstancesPage;
+use super::ecs::response::EcsError;
+use super::ecs::response::codes::goes_on_from;
+
+/// A valid instance ID that ECS never assigns. ECS checks the key, the signature and the permission
+/// before the instance.
+pub const NO_INSTANCE: &str = "i-doctor0000000000000";
+
+/// What the answer about a console means. `is_named`: a person named the instance, so that it
+/// should exist.
+///
+/// # Errors
+/// The error, if the console of no instance can be read.
+pub fn console(
+    answer: Result<ConsoleOutput, EcsError>,
+    instance_id: &InstanceId,
+    is_named: bool,
+    region_id: &RegionId,
+) -> Result<Check, EcsError> {
+    match answer {
+        Ok(output) if output.is_undecoded => Ok(Check::new(
+            name::ECS_CONSOLE,
+            Verdict::Warning,
+            format!("what ECS sends of {instance_id} is not Base64"),
+        )
+        .advise("consoles are stored as ECS sends them: check for a proxy in front of ECS")),
+        Ok(output) => {
+            let bytes = output.plain.len();
+            let found = format!("{bytes} bytes of {instance_id}");
+            Ok(Check::ok(name::ECS_CONSOLE, found))
+        }
+        // The policy may allow other instances only, so an existing instance is needed as proof.
+        Err(EcsError::NoConsole {
+            code,
+            reason: NoConsole::NotFound,
+            ..
+        }) if is_named => {
+            let found = format!("ECS knows no instance {instance_id} in {region_id} ({code})");
+            Ok(
+                Check::new(name::ECS_CONSOLE, Verdict::Warning, found).advise(
+                    "check its ID, the region and the account: only an existing instance proves \
+                     that the key may read a console",
+                ),
+            )
+        }
+        Err(EcsError::NoConsole { code, reason, .. }) => {
+            let accepted = "ECS accepts the key and the signature";
+            Ok(if is_named {
+                let found = format!("{accepted}, and answers {code}");
+                Check::ok(name::ECS_CONSOLE, found).advise(reason.message())
+            } else {
+                let found = format!("{accepted}; as expected, it knows no such instance ({code})");
+                Check::ok(name::ECS_CONSOLE, found)
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What the answer about the instances of a region means.
+///
+/// # Errors
+/// The error, unless only a permission is missing that who does not sweep does not need.
+pub fn instances(
+    answer: Result<InstancesPage, EcsError>,
+    region_id: &RegionId,
+) -> Result<Check, EcsError> {
+    match answer {
+        Ok(page) => {
+            let count = page.total.unwrap_or(page.instance_ids.len() as u64);
+            let found = format!("{count} in {region_id}");
+            Ok(Check::ok(name::ECS_INSTANCES, found))
+        }
+        Err(error) if lacks_permission(&error) => Ok(Check::new(
+            name::ECS_INSTANCES,
+            Verdict::Warning,
+            without_advice(&error),
+        )
+        .advise("only sweep needs it: allow ecs:DescribeInstances and ecs:DescribeRegions for it")),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether ECS accepts the key, but a permission is missing.
+pub fn lacks_permission(error: &EcsError) -> bool {
+    let words = ["NoPermission", "Forbidden", "AccessDenied"];
+    matches!(error, EcsError::Denied { code, .. }
+        if words.iter().any(|word| goes_on_from(code, word)) && !goes_on_from(code, "Forbidden.RiskControl"))
+}
+
+/// Whether the key is missing or refused, so that every other request would fail too.
+pub fn refuses_key(error: &EcsError) -> bool {
+    match error {
+        EcsError::Credentials(_) => true,
+        EcsError::Denied { .. } => !lacks_permission(error),
+        _ => false,
+    }
+}
+
+/// The error without its advice.
+pub fn without_advice(error: &EcsError) -> String {
+    match error {
+        EcsError::Denied {
+            code, request_id, ..
+        } => format!("ECS refused access ({code}, request {request_id})"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_instance_that_cannot_exist_is_well_formed() {
+        assert!(InstanceId::parse(NO_INSTANCE).is_ok());
+    }
+
+    #[test]
+    fn who_does_not_sweep_need_not_list_instances() {
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        for (code, verdict) in [
+            ("Forbidden.RAM", Some(Verdict::Warning)),
+            ("NoPermission", Some(Verdict::Warning)),
+            ("SignatureDoesNotMatch", None),
+        ] {
+            let denied = EcsError::Denied {
+                code: code.into(),
+                request_id: "r".into(),
+                advice: "the advice".into(),
+            };
+            let check = instances(Err(denied), &region_id).ok();
+            let found = check.as_ref().map(|check| check.verdict);
+            assert_eq!(found, verdict, "{check:?}");
+            assert!(!check.is_some_and(|check| check.found.contains("the advice")));
+        }
+    }
+}
