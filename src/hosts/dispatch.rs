@@ -115,6 +115,7 @@ impl Keeps {
     fn includes(self, text: &str, failure: &ServeError) -> bool {
         match self {
             Self::Nothing => false,
+            _ if failure.is_over_http() => false,
             Self::UnlessByHandOrUnreadable => {
                 failure.error_type() != ErrorType::InvalidEvent && !is_manual(text)
             }
@@ -286,29 +287,26 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         let is_direct = matches!(incoming, Payload::Invocation(_))
             && form == ReplyForm::One
             && messages.iter().all(is_bare_doctor);
-        let requests = messages
-            .iter_mut()
-            .flat_map(|message| &mut message.requests);
-        for request in requests {
-            match request {
-                Ok(Request::Redrive(_)) if matches!(incoming, Payload::Replay(_)) => {
-                    *request = Ok(Request::Other(NotOurs::NestedRedrive));
+        let is_replay = matches!(incoming, Payload::Replay(_));
+        for message in &mut messages {
+            for request in &mut message.requests {
+                match request {
+                    Ok(Request::Redrive(_)) if is_replay => {
+                        *request = Ok(Request::Other(NotOurs::NestedRedrive));
+                    }
+                    Ok(Request::Doctor(_))
+                        if is_replay || (form != ReplyForm::Http && !is_direct) =>
+                    {
+                        *request = Ok(Request::Other(NotOurs::IndirectDoctor));
+                    }
+                    _ => {}
                 }
-                Ok(Request::Follow(_)) if form == ReplyForm::Http => {
-                    *request = Err(EventError::FollowOverHttp);
-                }
-                Ok(Request::Redrive(_)) if form == ReplyForm::Http => {
-                    *request = Err(EventError::OverHttp("redrive"));
-                }
-                Ok(Request::Doctor(_))
-                    if form == ReplyForm::Http && !matches!(incoming, Payload::Replay(_)) =>
-                {
-                    *request = Err(EventError::DoctorOverHttp);
-                }
-                Ok(Request::Doctor(_)) if !is_direct => {
-                    *request = Ok(Request::Other(NotOurs::IndirectDoctor));
-                }
-                _ => {}
+            }
+            // Refused whole: what is kept of a message that failed no longer says that it came over
+            // HTTP, and a redrive would serve all of it.
+            let refusal = message.requests.iter().find_map(not_over_http);
+            if let Some(refusal) = refusal.filter(|_| form == ReplyForm::Http) {
+                message.requests.fill_with(|| Err(refusal.clone()));
             }
         }
         let terms = Terms {
@@ -687,6 +685,16 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             _text: text,
             _name: name,
         })
+    }
+}
+
+/// Why a request is refused if it came over HTTP.
+fn not_over_http(request: &Result<Request, EventError>) -> Option<EventError> {
+    match request {
+        Ok(Request::Follow(_)) => Some(EventError::FollowOverHttp),
+        Ok(Request::Redrive(_)) => Some(EventError::OverHttp("redrive")),
+        Ok(Request::Doctor(_)) => Some(EventError::DoctorOverHttp),
+        _ => None,
     }
 }
 

@@ -50,6 +50,17 @@ impl ServeError {
         }
     }
 
+    /// Whether it asks for what only an invocation may ask for. Kept, it would be served as if an
+    /// invocation had asked.
+    pub(super) fn is_over_http(&self) -> bool {
+        matches!(
+            self,
+            Self::Event(
+                EventError::FollowOverHttp | EventError::OverHttp(_) | EventError::DoctorOverHttp
+            )
+        )
+    }
+
     /// The type of the error. It stays the same between versions, for alarms.
     pub fn error_type(&self) -> ErrorType {
         match self {

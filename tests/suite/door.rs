@@ -322,30 +322,39 @@ fn follow_message(instance_id: &str, key: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follow_message_over_http_is_refused() {
-    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
-    let key = "i-0/20180322T100457-5891b5b522d5.log.gz";
-    let body = follow_message("i-0", key);
-    let headers = Headers::default();
-    let push = WebhookRequest {
-        headers: &headers,
-        path: &UrlPath::default(),
-        body: body.as_bytes(),
-        is_authenticated: false,
-    };
-    let function_url = json!({"requestContext": {"http": {"method": "POST"}}, "headers": {},
-                              "body": body, "isBase64Encoded": false});
-    let function_url = function_url.to_string();
-    for payload in [
-        Payload::Http(&push),
-        Payload::Invocation(function_url.as_bytes()),
+async fn a_push_with_a_follow_message_is_refused_whole_and_not_kept_for_a_redrive() {
+    let follow = follow_message("i-0", "i-0/20180322T100457-5891b5b522d5.log.gz");
+    let follow: Value = serde_json::from_str(&follow).unwrap();
+    let genuine = json!({"instance_id": "i-1"});
+    for body in [
+        follow.clone(),
+        json!([follow, genuine]),
+        json!([genuine, follow]),
+        json!([follow, {"redrive": {}}]),
     ] {
-        let dispatcher = dispatcher(&fleet, &store);
-        let reply = dispatcher
-            .dispatch(payload, Deadline::after(Duration::from_secs(9)))
-            .await;
-        assert_eq!(reply.to_http().0, 400);
-        assert!(fleet.state().asked.is_empty());
+        let body = body.to_string();
+        let headers = Headers::default();
+        let push = WebhookRequest {
+            headers: &headers,
+            path: &UrlPath::default(),
+            body: body.as_bytes(),
+            is_authenticated: false,
+        };
+        let function_url = over_http(&body).to_string();
+        for payload in [
+            Payload::Http(&push),
+            Payload::Invocation(function_url.as_bytes()),
+            Payload::File(function_url.as_bytes()),
+        ] {
+            let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+            let dispatcher = dispatcher(&fleet, &store);
+            let reply = dispatcher
+                .dispatch(payload, Deadline::after(Duration::from_secs(9)))
+                .await;
+            assert_eq!(reply.to_http().0, 400, "{body}");
+            assert!(fleet.state().asked.is_empty(), "{body}");
+            assert!(store.objects.lock().unwrap().is_empty(), "{body}");
+        }
     }
 }
 

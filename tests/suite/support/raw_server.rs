@@ -93,6 +93,16 @@ impl RawServer {
     }
 }
 
+/// The most bytes that one connection takes from its sender before its reader reads any of them.
+/// Kernels since Linux 6.16 let a receive buffer grow to 32 MiB.
+pub fn most_unread() -> u64 {
+    let most_of = |buffer: &str| -> u64 {
+        let sizes = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{buffer}")).unwrap();
+        sizes.split_whitespace().nth(2).unwrap().parse().unwrap()
+    };
+    most_of("tcp_rmem") + most_of("tcp_wmem")
+}
+
 impl Drop for RawServer {
     fn drop(&mut self) {
         self.server.abort();
