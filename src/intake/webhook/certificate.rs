@@ -5,15 +5,11 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use rsa::BoxedUint;
-use rsa::hazmat::rsa_encrypt;
-use rsa::pkcs1v15::{Signature, VerifyingKey};
-use rsa::pkcs8::DecodePublicKey as _;
-use rsa::signature::Verifier as _;
-use rsa::traits::PublicKeyParts as _;
+use num_bigint::BigUint;
+use ring::signature::{RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RsaPublicKeyComponents};
 use sha1::Sha1;
-use sha2::Sha256;
-use x509_cert::der::{DecodePem as _, Encode as _};
+use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
+use x509_cert::der::{Decode as _, DecodePem as _, Reader as _, SliceReader};
 
 use super::Refused;
 use crate::model::ids::RegionId;
@@ -60,7 +56,13 @@ const OSS_HOSTS: [&str; 2] = [
 const MAX_NAME_BYTES: usize = 64;
 
 /// Shortest RSA key that is accepted, in bits. EventBridge's first certificates have this length.
-const MIN_KEY_BITS: u32 = 1024;
+const MIN_KEY_BITS: u64 = 1024;
+/// Longest RSA key that is accepted, in bits. It limits the time for a signature.
+const MAX_KEY_BITS: u64 = 4096;
+/// Longest exponent of a public key, in bits, as `ring` has it. It limits the time, too.
+const MAX_EXPONENT_BITS: u64 = 33;
+/// `rsaEncryption` (RFC 8017, appendix A.1).
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// The address of one of EventBridge's certificates.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,19 +98,19 @@ impl CertificateUrl {
 /// every push. Alibaba Cloud's SDK and public verifiers do not check the dates either.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
-    key: rsa::PublicKey,
+    modulus: BigUint,
+    exponent: BigUint,
 }
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = self.key.n().bit_width();
-        write!(f, "RSA, {bits} bits")
+        write!(f, "RSA, {} bits", self.modulus.bits())
     }
 }
 
 /// The bytes are not a certificate that can have signed a push.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected an X.509 certificate with an RSA key of {MIN_KEY_BITS} to 4096 bits")]
+#[error("expected an X.509 certificate with an RSA key of {MIN_KEY_BITS} to {MAX_KEY_BITS} bits")]
 pub struct InvalidCertificate;
 
 impl Certificate {
@@ -123,21 +125,37 @@ impl Certificate {
     fn read(pem: &[u8]) -> Option<Self> {
         let certificate = x509_cert::Certificate::from_pem(pem).ok()?;
         let contents = certificate.tbs_certificate();
-        let der = contents.subject_public_key_info().to_der().ok()?;
-        let key = rsa::PublicKey::from_public_key_der(&der).ok()?;
-        (key.n().bit_width() >= MIN_KEY_BITS).then_some(Self { key })
+        let info = contents.subject_public_key_info();
+        if info.algorithm.oid != RSA_ENCRYPTION {
+            return None;
+        }
+        // RFC 8017, appendix A.1.1: a sequence of the modulus and the exponent.
+        let mut reader = SliceReader::new(info.subject_public_key.as_bytes()?).ok()?;
+        let numbers = reader.sequence(|reader| {
+            Ok::<_, x509_cert::der::Error>((UintRef::decode(reader)?, UintRef::decode(reader)?))
+        });
+        let (modulus, exponent) = numbers.ok()?;
+        let [modulus, exponent] =
+            [modulus, exponent].map(|number| BigUint::from_bytes_be(number.as_bytes()));
+        let is_accepted = (MIN_KEY_BITS..=MAX_KEY_BITS).contains(&modulus.bits())
+            && (2..=MAX_EXPONENT_BITS).contains(&exponent.bits())
+            && [&modulus, &exponent].iter().all(|number| number.bit(0));
+        is_accepted.then_some(Self { modulus, exponent })
     }
 
     pub(super) fn verify_v2(&self, text: &[u8], signature: &str) -> Result<(), Refused> {
         let bad = Refused::BadSignature("it does not match");
         let signature = BASE64_STANDARD.decode(signature).map_err(|_| bad.clone())?;
-        let signature = Signature::try_from(&signature[..]).map_err(|_| bad.clone())?;
-        let key = VerifyingKey::<Sha256>::new(self.key.clone());
+        let key = RsaPublicKeyComponents {
+            n: self.modulus.to_bytes_be(),
+            e: self.exponent.to_bytes_be(),
+        };
+        let kind = &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY;
         // Some implementations leave out the last line feed. The documents show it.
         let without_end = text.strip_suffix(b"\n").unwrap_or(text);
         let is_good = [without_end, text]
             .iter()
-            .any(|text| key.verify(text, &signature).is_ok());
+            .any(|text| key.verify(kind, text, &signature).is_ok());
         if is_good { Ok(()) } else { Err(bad) }
     }
 
@@ -163,11 +181,15 @@ impl Certificate {
     /// Recovers the secret that was encrypted with the private key: PKCS #1 v1.5, block type 1.
     fn open_secret(&self, secret: &str) -> Option<Vec<u8>> {
         let encrypted = BASE64_STANDARD.decode(secret).ok()?;
-        let bits = self.key.n().bits_precision();
-        let number = BoxedUint::from_be_slice(&encrypted, bits).ok()?;
-        let opened = rsa_encrypt(&self.key, &number).ok()?.to_be_bytes();
-        let size = self.key.size();
-        let block = opened.get(opened.len().checked_sub(size)?..)?;
+        let number = BigUint::from_bytes_be(&encrypted);
+        let size = self.modulus.bits().div_ceil(8) as usize;
+        if encrypted.len() != size || number >= self.modulus {
+            return None;
+        }
+        // Nothing in it is secret, so its time may depend on its numbers.
+        let opened = number.modpow(&self.exponent, &self.modulus).to_bytes_be();
+        let mut block = vec![0; size - opened.len()];
+        block.extend_from_slice(&opened);
         let padded = block.strip_prefix(&[0, 1])?;
         let end = padded.iter().position(|byte| *byte != 0xff)?;
         (end >= 8 && padded[end] == 0).then(|| padded[end + 1..].to_vec())

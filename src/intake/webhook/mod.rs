@@ -298,9 +298,8 @@ fn hash(bytes: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use hmac::{Hmac, KeyInit as _, Mac as _};
-    use rsa::pkcs1v15::{Pkcs1v15Sign, SigningKey};
-    use rsa::pkcs8::DecodePrivateKey as _;
-    use rsa::signature::{SignatureEncoding as _, Signer as _};
+    use ring::rand::SystemRandom;
+    use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
     use sha1::Sha1;
 
     use super::*;
@@ -313,9 +312,17 @@ mod tests {
     const PEM_ADDRESS: &str = "https://cn-hangzhou-eventbridge.oss-cn-hangzhou.aliyuncs.com/\
         x509_public_certificate_2021012101.pem";
 
-    fn private_key() -> rsa::PrivateKey {
-        let pem = include_str!("../../../tests/fixtures/webhook/private-key.pem");
-        rsa::PrivateKey::from_pkcs8_pem(pem).unwrap()
+    /// `printf 'one-time secret' | openssl pkeyutl -sign -inkey private-key.pem | base64 -w0`
+    const ENCRYPTED_SECRET: &str = "mnVHDQhDzory/e1AKg/GBg+poAJ2LHZEBOrp+2WV/Lqp24mfRARdpd+8Ir7cr\
+        8AUTU2BVZvu5rZoNxO5oJwfHMILjP72PiSVSmvFHG6uC5PwIOI5m3/+t1/qYhvhpZ/mrwRNS/k+5qevIy3Xg31LSQ6\
+        ii0ViKkLb46UTr7zgrZ5QWfL+qOF972gOyquZWic0n7TTKUSk71adRoIz55rkG9GYZ9G7nffDSmPPFSdMfG5CGQVou\
+        8c/oLCwcA3+04dJH+ixO2w5qbat3nLINrkN486/a1ux6lVsjDo/9K9oJisMxOVKF0jazjO7HXwmxwl04j1bokRHvaC\
+        ViIVkVrPORA==";
+
+    fn private_key() -> RsaKeyPair {
+        let pem = include_bytes!("../../../tests/fixtures/webhook/private-key.pem");
+        let (_, der) = x509_cert::der::pem::decode_vec(pem).unwrap();
+        RsaKeyPair::from_pkcs8(&der).unwrap()
     }
 
     fn certificate() -> Certificate {
@@ -364,8 +371,7 @@ mod tests {
         let mut hmac = Hmac::<Sha1>::new_from_slice(b"one-time secret").unwrap();
         hmac.update(&text);
         let signature = BASE64_STANDARD.encode(hmac.finalize().into_bytes());
-        let secret = private_key().sign(Pkcs1v15Sign::new_unprefixed(), b"one-time secret");
-        headers.add(SECRET, BASE64_STANDARD.encode(secret.unwrap()));
+        headers.add(SECRET, ENCRYPTED_SECRET);
         headers.add(SIGNATURE_1, signature);
         headers
     }
@@ -383,8 +389,16 @@ mod tests {
         if !last_line_end {
             text.pop();
         }
-        let signature = SigningKey::<Sha256>::new(private_key()).sign(&text);
-        headers.add(SIGNATURE_2, BASE64_STANDARD.encode(signature.to_bytes()));
+        let key = private_key();
+        let mut signature = vec![0; key.public().modulus_len()];
+        key.sign(
+            &RSA_PKCS1_SHA256,
+            &SystemRandom::new(),
+            &text,
+            &mut signature,
+        )
+        .unwrap();
+        headers.add(SIGNATURE_2, BASE64_STANDARD.encode(signature));
         headers
     }
 
