@@ -135,6 +135,7 @@ impl Certificate {
             Ok::<_, x509_cert::der::Error>((UintRef::decode(reader)?, UintRef::decode(reader)?))
         });
         let (modulus, exponent) = numbers.ok()?;
+        reader.finish().ok()?;
         let [modulus, exponent] =
             [modulus, exponent].map(|number| BigUint::from_bytes_be(number.as_bytes()));
         let is_accepted = (MIN_KEY_BITS..=MAX_KEY_BITS).contains(&modulus.bits())
@@ -182,15 +183,17 @@ impl Certificate {
     fn open_secret(&self, secret: &str) -> Option<Vec<u8>> {
         let encrypted = BASE64_STANDARD.decode(secret).ok()?;
         let number = BigUint::from_bytes_be(&encrypted);
-        let size = self.modulus.bits().div_ceil(8) as usize;
-        if encrypted.len() != size || number >= self.modulus {
+        if number >= self.modulus {
             return None;
         }
         // Nothing in it is secret, so its time may depend on its numbers.
         let opened = number.modpow(&self.exponent, &self.modulus).to_bytes_be();
-        let mut block = vec![0; size - opened.len()];
-        block.extend_from_slice(&opened);
-        let padded = block.strip_prefix(&[0, 1])?;
+        // The block begins with 0 and 1. The number of so many bytes begins with the 1.
+        let size = self.modulus.bits().div_ceil(8) as usize;
+        let padded = opened.strip_prefix(&[1])?;
+        if opened.len() + 1 != size {
+            return None;
+        }
         let end = padded.iter().position(|byte| *byte != 0xff)?;
         (end >= 8 && padded[end] == 0).then(|| padded[end + 1..].to_vec())
     }
