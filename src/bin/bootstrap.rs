@@ -31,7 +31,7 @@ async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
         Config::from_environment(environment),
     )?;
     let dispatcher = Dispatcher {
-        deployment: Deployment::from_environment(environment),
+        deployment: Deployment::on(host, environment),
         ..config.dispatcher()?
     };
     match host {

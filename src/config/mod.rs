@@ -184,8 +184,8 @@ pub struct Config {
 pub struct Deployment {
     /// Name of the function, where its platform tells it.
     pub name: Option<String>,
-    /// Name of its platform. Empty where there is none.
-    pub platform: &'static str,
+    /// Name of its platform. `None` for a receiver.
+    pub platform: Option<&'static str>,
     /// Memory of the function, in MiB, where its platform tells it.
     pub memory_mib: Option<String>,
     /// Names of the settings that are set.
@@ -572,16 +572,14 @@ fn aws_credentials(environment: &Environment, problems: &mut Problems) -> Option
 }
 
 impl Deployment {
-    /// Reads what the settings say of the deployment. What is missing or wrong is left out, because
-    /// reading [`Config`] reports it.
-    pub fn from_environment(environment: &Environment) -> Self {
+    /// Reads the settings of a deployment on this host. Leaves out what is missing or wrong: reading
+    /// [`Config`] reports that.
+    pub fn on(host: Host, environment: &Environment) -> Self {
         let get = |name| environment.get(name).map(str::to_owned);
-        let (name, platform) = if environment.get("AWS_LAMBDA_RUNTIME_API").is_some() {
-            (get("AWS_LAMBDA_FUNCTION_NAME"), "AWS Lambda")
-        } else if environment.is_function_compute() {
-            (get("FC_FUNCTION_NAME"), "Function Compute")
-        } else {
-            (None, "")
+        let (name, platform) = match host {
+            Host::Lambda => (get("AWS_LAMBDA_FUNCTION_NAME"), Some("AWS Lambda")),
+            Host::FunctionCompute { .. } => (get("FC_FUNCTION_NAME"), Some("Function Compute")),
+            Host::Webhook { .. } => (None, None),
         };
         // Many deployments need no AWS.
         let mut unused = Problems::default();

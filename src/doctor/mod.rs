@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::{Archive, ConfigError, Sections};
-use crate::credentials::Owner;
 use crate::http::HttpSetupError;
 use crate::model::check::name::{ECS_CONSOLE, ECS_INSTANCES, FOLLOW_QUEUE};
 pub use crate::model::check::{Check, Verdict};
@@ -22,10 +21,10 @@ use crate::model::ids::{InstanceId, RegionId};
 use crate::queue::sqs::SqsQueue;
 use crate::queue::{PROBE, Queue as _};
 use crate::retry::{Deadline, Retrying, retry};
+use crate::source::check;
 use crate::source::ecs::EcsClient;
 use crate::source::ecs::endpoint::EcsEndpoint;
 use crate::source::ecs::response::EcsError;
-use crate::source::{ConsoleSource as _, Fleet as _, check};
 
 /// Longest time for one request with its retries, even if the caller has more time.
 pub const MAX_CHECK_TIME: Duration = Duration::from_secs(10);
@@ -179,39 +178,11 @@ async fn examine_ecs(
     instance_id: Option<InstanceId>,
     time: Duration,
 ) -> Vec<Check> {
-    let is_named = instance_id.is_some();
-    let instance_id = instance_id.or(InstanceId::parse(check::NO_INSTANCE).ok());
-    let failed = |name, error: &EcsError| ecs_failed(name, error, &client.endpoint, region_id);
-    let console = async {
-        let asked = Retrying::new(client, Deadline::after(time));
-        match &instance_id {
-            Some(id) => {
-                let answer = asked.console_output(Owner::Own, region_id, id).await;
-                let check = check::console(answer, id, is_named, region_id);
-                check.unwrap_or_else(|error| failed(ECS_CONSOLE, &error))
-            }
-            None => Check::skipped(ECS_CONSOLE, "not tried: no instance to ask for"),
-        }
-    };
-    let instances = async {
-        let asked = Retrying::new(client, Deadline::after(time));
-        let page = asked.instances(region_id, None).await;
-        let is_refused = matches!(&page, Err(error) if check::refuses_key(error));
-        let check = check::instances(page, region_id);
-        let check = check.unwrap_or_else(|error| failed(ECS_INSTANCES, &error));
-        (check, is_refused)
-    };
-    let (console, (instances, is_refused)) = tokio::join!(console, instances);
-    // Only one check reports that the credentials are refused.
-    let instances = if is_refused && console.verdict == Verdict::Failed {
-        Check::skipped(
-            ECS_INSTANCES,
-            "not known: the key is refused, see ecs: console",
-        )
-    } else {
-        instances
-    };
-    vec![console, instances, clock(ECS_CLOCK, "ECS", &client.clock)]
+    let asked = Retrying::new(client, Deadline::after(time));
+    let failed = |name, error| ecs_failed(name, &error, &client.endpoint, region_id);
+    let mut checks = Vec::from(check::ecs(&asked, region_id, instance_id, failed).await);
+    checks.push(clock(ECS_CLOCK, "ECS", &client.clock));
+    checks
 }
 
 fn ecs_failed(

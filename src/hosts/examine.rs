@@ -13,20 +13,18 @@ use crate::archive::key::FAILED_PREFIX;
 use crate::archive::probe::{PROBE_KEY, probe};
 use crate::capture::CaptureError;
 use crate::config::{Deployment, FailedEvents};
-use crate::credentials::{CredentialsError, Owner};
+use crate::credentials::CredentialsError;
 use crate::hosts::dispatch::Dispatcher;
 use crate::hosts::served::on_one_line;
 use crate::model::check::name::{CREATE_ONLY, ECS_CONSOLE, ECS_INSTANCES, FOLLOW_QUEUE, WRITE};
 use crate::model::check::{Check, Doctor, Examination, Verdict};
-use crate::model::ids::InstanceId;
 use crate::model::outcome::ErrorType;
 use crate::queue;
 use crate::retry::{Deadline, Retrying, retry};
 use crate::source::{ConsoleSource, Fleet, check};
 use crate::store::{PutOutcome, Store, StoreError};
 
-/// Longest time for one check. All of them run at the same time, and whoever asked waits for an
-/// answer.
+/// Longest time for one check. All checks run at the same time, and the sender waits for the answer.
 const CHECK_TIME: Duration = Duration::from_secs(8);
 /// Part of an invocation's time to answer in.
 const RESERVE: Duration = Duration::from_secs(1);
@@ -84,8 +82,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         let memory = memory_mib.as_ref();
         let memory = memory.map_or_else(String::new, |mib| format!(", {mib} MiB of memory"));
         let name = name.as_deref().unwrap_or("the function");
-        let found = format!("{name} on {platform}: {seconds} s for this invocation{memory}")
-            .replace(" on :", ":");
+        let platform = platform.map_or_else(String::new, |platform| format!(" on {platform}"));
+        let found = format!("{name}{platform}: {seconds} s for this invocation{memory}");
         if deadline.remaining() < SHORT_TIME {
             return Check::new(FUNCTION, Verdict::Warning, found)
                 .advise("give the function a time-out of 60 s or more");
@@ -110,38 +108,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         alibaba.into_iter().chain(aws).collect()
     }
 
-    async fn examine_ecs(&self, asked: Doctor, deadline: Deadline) -> Vec<Check> {
-        let region_id = asked.region_id.or(self.archiver.default_region.clone());
-        let is_named = asked.instance_id.is_some();
-        let instance_id = asked
-            .instance_id
-            .or(InstanceId::parse(check::NO_INSTANCE).ok());
-        let (Some(region_id), Some(instance_id)) = (region_id, instance_id) else {
+    async fn examine_ecs(&self, asked: Doctor, deadline: Deadline) -> [Check; 2] {
+        let Some(region_id) = asked.region_id.or(self.archiver.default_region.clone()) else {
             let found = "not tried: the function has no region, because events name theirs";
             let skipped = |name| Check::skipped(name, found).advise("give --region");
-            return [ECS_CONSOLE, ECS_INSTANCES].map(skipped).into();
+            return [ECS_CONSOLE, ECS_INSTANCES].map(skipped);
         };
         let source = Retrying::new(&self.archiver.source, deadline);
-        let console = async {
-            let answer = source.console_output(Owner::Own, &region_id, &instance_id);
-            check::console(answer.await, &instance_id, is_named, &region_id)
-        };
-        let instances = async {
-            let page = source.instances(&region_id, None).await;
-            check::instances(page, &region_id)
-        };
-        let (console, instances) = tokio::join!(console, instances);
-        let refused = |error: &_| check::refuses_key(error);
-        let instances = match instances {
-            // Only one check reports that the credentials are refused.
-            Err(error) if refused(&error) && console.is_err() => Check::skipped(
-                ECS_INSTANCES,
-                "not known: the key is refused, see ecs: console",
-            ),
-            instances => instances.unwrap_or_else(|error| failed(ECS_INSTANCES, error)),
-        };
-        let console = console.unwrap_or_else(|error| failed(ECS_CONSOLE, error));
-        vec![console, instances]
+        check::ecs(&source, &region_id, asked.instance_id, failed).await
     }
 
     async fn examine_archive(&self, deadline: Deadline) -> Vec<Check> {

@@ -1,23 +1,54 @@
-//! Checks of ECS: what is asked, and what an answer means. Pure.
+//! Checks of ECS: what is asked, and what an answer means.
 
+use crate::credentials::Owner;
 use crate::model::check::{Check, Verdict, name};
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::ids::{InstanceId, RegionId};
 
-use super::InstancesPage;
 use super::ecs::response::EcsError;
 use super::ecs::response::codes::goes_on_from;
+use super::{ConsoleSource, Fleet, InstancesPage};
 
 /// A valid instance ID that ECS never assigns. ECS checks the key, the signature and the permission
 /// before the instance.
-pub const NO_INSTANCE: &str = "i-doctor0000000000000";
+const NO_INSTANCE: &str = "i-doctor0000000000000";
+
+/// Requests the console of an instance and the list of instances, at the same time. Without an
+/// instance, asks for one that does not exist. `failed` makes a check of an error.
+pub async fn ecs(
+    source: &(impl ConsoleSource + Fleet),
+    region_id: &RegionId,
+    instance_id: Option<InstanceId>,
+    failed: impl Fn(&'static str, EcsError) -> Check,
+) -> [Check; 2] {
+    let is_named = instance_id.is_some();
+    let Some(instance_id) = instance_id.or(InstanceId::parse(NO_INSTANCE).ok()) else {
+        let found = "not tried: no instance to ask for";
+        return [name::ECS_CONSOLE, name::ECS_INSTANCES].map(|name| Check::skipped(name, found));
+    };
+    let (output, page) = tokio::join!(
+        source.console_output(Owner::Own, region_id, &instance_id),
+        source.instances(region_id, None),
+    );
+    let console = console(output, &instance_id, is_named, region_id);
+    let instances = match instances(page, region_id) {
+        // Only one check reports that the key is refused.
+        Err(error) if refuses_key(&error) && console.is_err() => Check::skipped(
+            name::ECS_INSTANCES,
+            "not known: the key is refused, see ecs: console",
+        ),
+        instances => instances.unwrap_or_else(|error| failed(name::ECS_INSTANCES, error)),
+    };
+    let console = console.unwrap_or_else(|error| failed(name::ECS_CONSOLE, error));
+    [console, instances]
+}
 
 /// What the answer about a console means. `is_named`: a person named the instance, so that it
 /// should exist.
 ///
 /// # Errors
 /// The error, if the console of no instance can be read.
-pub fn console(
+fn console(
     answer: Result<ConsoleOutput, EcsError>,
     instance_id: &InstanceId,
     is_named: bool,
@@ -67,7 +98,7 @@ pub fn console(
 ///
 /// # Errors
 /// The error, unless only a permission is missing that who does not sweep does not need.
-pub fn instances(
+fn instances(
     answer: Result<InstancesPage, EcsError>,
     region_id: &RegionId,
 ) -> Result<Check, EcsError> {
@@ -88,14 +119,14 @@ pub fn instances(
 }
 
 /// Whether ECS accepts the key, but a permission is missing.
-pub fn lacks_permission(error: &EcsError) -> bool {
+fn lacks_permission(error: &EcsError) -> bool {
     let words = ["NoPermission", "Forbidden", "AccessDenied"];
     matches!(error, EcsError::Denied { code, .. }
         if words.iter().any(|word| goes_on_from(code, word)) && !goes_on_from(code, "Forbidden.RiskControl"))
 }
 
 /// Whether the key is missing or refused, so that every other request would fail too.
-pub fn refuses_key(error: &EcsError) -> bool {
+fn refuses_key(error: &EcsError) -> bool {
     match error {
         EcsError::Credentials(_) => true,
         EcsError::Denied { .. } => !lacks_permission(error),
