@@ -65,7 +65,7 @@ pub struct Dispatcher<C, S> {
     pub failed_queue: Option<SqsQueue>,
     /// What this process remembers of HTTP pushes.
     pub pushes: Arc<Pushes>,
-    /// What it says of itself when it is asked, besides what it is made of.
+    /// Its platform and its settings' names, for the answer to a doctor event.
     pub deployment: Deployment,
     /// The credentials for Alibaba Cloud, whose identity it can say.
     pub credentials: Option<CredentialsProvider>,
@@ -130,8 +130,8 @@ pub(super) fn failed_event(text: &str, error_type: &str) -> serde_json::Result<F
     FailedEvent::new(&without_headers(text), error_type, Timestamp::now())
 }
 
-/// Whether it is the manual form, right or wrong, or an array of it. A redrive and a doctor event are
-/// like it: whoever sends one sends it again, so that none is kept for a redrive.
+/// Whether it is the manual form, right or wrong, or an array of it. Redrives and doctor events count
+/// as manual: their sender can send them again, so none is kept.
 fn is_manual(text: &str) -> bool {
     let is_one = |value: &Value| {
         ["instance_id", "redrive", "doctor"]
@@ -146,10 +146,10 @@ fn is_manual(text: &str) -> bool {
     }
 }
 
-/// Whether a message is a doctor event in no envelope.
-fn is_bare_doctor(message: &Message) -> bool {
-    let text = read(&message.text, MAX_EVENTS);
-    text.is_ok_and(|value| value.get("doctor").is_some())
+/// Whether a message's text is a doctor event in no envelope.
+fn is_bare_doctor(text: &str) -> bool {
+    let event = read(text, MAX_EVENTS);
+    event.is_ok_and(|value| value.get("doctor").is_some())
 }
 
 /// The events of all messages, in their order: which are served, and whose answer a copy gets.
@@ -283,19 +283,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Payload::Http(_) => ReplyForm::Http,
             _ => reply,
         };
-        // An answer to anyone else says too much of the deployment, or is read by nobody.
-        let is_direct = matches!(incoming, Payload::Invocation(_))
-            && form == ReplyForm::One
-            && messages.iter().all(is_bare_doctor);
         let is_replay = matches!(incoming, Payload::Replay(_));
+        let is_invocation = matches!(incoming, Payload::Invocation(_)) && form == ReplyForm::One;
         for message in &mut messages {
             for request in &mut message.requests {
                 match request {
                     Ok(Request::Redrive(_)) if is_replay => {
                         *request = Ok(Request::Other(NotOurs::NestedRedrive));
                     }
+                    // An answer to anyone but a direct sender says too much of the deployment, or
+                    // nobody reads it. Over HTTP it is refused below.
                     Ok(Request::Doctor(_))
-                        if is_replay || (form != ReplyForm::Http && !is_direct) =>
+                        if is_replay
+                            || (form != ReplyForm::Http
+                                && !(is_invocation && is_bare_doctor(&message.text))) =>
                     {
                         *request = Ok(Request::Other(NotOurs::IndirectDoctor));
                     }

@@ -81,7 +81,7 @@ pub enum EventError {
     /// A doctor event has an invalid member.
     #[error("the doctor event cannot be read: {0}")]
     BadDoctor(String),
-    /// A doctor event came over HTTP. What it says of the deployment is for its owner only.
+    /// A doctor event came over HTTP. Only the owner of the deployment may read the answer.
     #[error(
         "a doctor event is accepted from a direct invocation of the function only, not over HTTP"
     )]

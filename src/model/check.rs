@@ -87,7 +87,7 @@ impl Check {
     }
 }
 
-/// What a deployed function is asked to check.
+/// What a sender asks a deployed function to check.
 ///
 /// Members that it does not know are ignored, because a later version of the command line may ask.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

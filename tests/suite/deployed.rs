@@ -131,7 +131,7 @@ async fn a_function_on_lambda_says_who_it_is_on_both_clouds_and_what_works() {
     }
     let keys: Vec<_> = deployment.bucket.server.objects().into_keys().collect();
     assert_eq!(keys, [format!("kept/here/{PROBE_KEY}")]);
-    // What it sent itself is not served.
+    // The function ignores its own probe.
     let answer = function.result_of(PROBE.as_bytes()).await;
     assert_eq!(answer["outcome"], "ignored");
     let log = function.stop().await;
@@ -271,7 +271,7 @@ async fn on_function_compute_it_invokes_itself_with_the_keys_of_the_request() {
     examined.only_failed(&["follow queue"]);
 }
 
-/// Whoever sends it otherwise cannot read the answer, or must not.
+/// Other senders cannot read the answer, or must not.
 #[tokio::test]
 async fn only_a_direct_invocation_is_answered() {
     let bucket = Bucket::start(Profile::Aws).await;

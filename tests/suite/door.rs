@@ -201,16 +201,21 @@ async fn push_to(dispatcher: &FakeDispatcher, events: std::ops::Range<usize>) ->
     push_all(dispatcher, events.map(stopping)).await
 }
 
+/// A push that nobody has signed.
+fn unsigned<'a>(headers: &'a Headers, path: &'a UrlPath, body: &'a str) -> WebhookRequest<'a> {
+    WebhookRequest {
+        headers,
+        path,
+        body: body.as_bytes(),
+        is_authenticated: false,
+    }
+}
+
 /// The answer to these events in one push.
 async fn push_all(dispatcher: &FakeDispatcher, events: impl IntoIterator<Item = Value>) -> Reply {
     let body = Value::from_iter(events).to_string();
-    let headers = Headers::default();
-    let push = WebhookRequest {
-        headers: &headers,
-        path: &UrlPath::default(),
-        body: body.as_bytes(),
-        is_authenticated: false,
-    };
+    let (headers, path) = Default::default();
+    let push = unsigned(&headers, &path, &body);
     let deadline = Deadline::after(Duration::from_secs(60));
     let started = Instant::now();
     let reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
@@ -333,13 +338,8 @@ async fn a_push_with_a_follow_message_is_refused_whole_and_not_kept_for_a_redriv
         json!([follow, {"redrive": {}}]),
     ] {
         let body = body.to_string();
-        let headers = Headers::default();
-        let push = WebhookRequest {
-            headers: &headers,
-            path: &UrlPath::default(),
-            body: body.as_bytes(),
-            is_authenticated: false,
-        };
+        let (headers, path) = Default::default();
+        let push = unsigned(&headers, &path, &body);
         let function_url = over_http(&body).to_string();
         for payload in [
             Payload::Http(&push),
