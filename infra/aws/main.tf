@@ -35,11 +35,14 @@ locals {
   # Whether there is a secret is not a secret.
   has_key     = nonsensitive(var.alibaba_access_key_id != null)
   has_secret  = nonsensitive(var.alibaba_access_key_secret != null)
-  has_webhook = nonsensitive(var.webhook_token != null)
+  has_token   = nonsensitive(var.webhook_token != null)
+  has_webhook = local.has_token || var.webhook_token_arn != null
   has_role    = var.alibaba_role_arn != null
 
   own_buckets = var.existing_bucket == null ? 1 : 0
   has_kms_key = var.kms_key_arn != null
+  # Without the member of the secret's value.
+  secret_arns = [for arn in [var.webhook_token_arn, var.alibaba_access_key_arn] : split("#", arn)[0] if arn != null]
   # S3 and SQS use the key as whoever calls them. By itself, the key is of no use to anyone here.
   through_s3  = { StringEquals = { "kms:ViaService" = "s3.${data.aws_region.current.region}.amazonaws.com" } }
   through_sqs = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.region}.amazonaws.com" } }
@@ -317,6 +320,29 @@ resource "aws_iam_role_policy" "archiver" {
           }
         },
       ] : [],
+      length(local.secret_arns) > 0 ? [
+        {
+          # One of the actions is of each ARN's service.
+          Effect   = "Allow"
+          Action   = ["secretsmanager:GetSecretValue", "ssm:GetParameter"]
+          Resource = local.secret_arns
+        },
+      ] : [],
+      # Both decrypt as whoever reads. A secret is in the region of its key.
+      var.secrets_kms_key_arn != null ? [
+        {
+          Effect   = "Allow"
+          Action   = "kms:Decrypt"
+          Resource = var.secrets_kms_key_arn
+          Condition = {
+            StringEquals = {
+              "kms:ViaService" = [
+                for service in ["secretsmanager", "ssm"] : "${service}.${split(":", var.secrets_kms_key_arn)[3]}.amazonaws.com"
+              ]
+            }
+          }
+        },
+      ] : [],
     )
   })
 }
@@ -378,12 +404,19 @@ resource "aws_lambda_function" "archiver" {
         ALIBABA_CLOUD_ROLE_ARN            = var.alibaba_role_arn
         ALIBABA_CLOUD_OIDC_PROVIDER_ARN   = var.alibaba_oidc_provider_arn
         ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE = var.alibaba_oidc_audience
-        } : {
+      } : {},
+      local.has_key ? {
         ALIBABA_CLOUD_ACCESS_KEY_ID     = var.alibaba_access_key_id
         ALIBABA_CLOUD_ACCESS_KEY_SECRET = var.alibaba_access_key_secret
-      },
-      local.has_webhook ? {
+      } : {},
+      var.alibaba_access_key_arn != null ? {
+        ALIBABA_CLOUD_ACCESS_KEY_ARN = var.alibaba_access_key_arn
+      } : {},
+      local.has_token ? {
         WEBHOOK_TOKEN = var.webhook_token
+      } : {},
+      var.webhook_token_arn != null ? {
+        WEBHOOK_TOKEN_ARN = var.webhook_token_arn
       } : {},
       # Whatever an existing bucket encrypts with by default, a record is encrypted with this key.
       local.has_kms_key ? {
@@ -406,8 +439,16 @@ resource "aws_lambda_function" "archiver" {
       error_message = "Give alibaba_access_key_id and alibaba_access_key_secret together."
     }
     precondition {
-      condition     = local.has_role != local.has_key
-      error_message = "Give either alibaba_role_arn or alibaba_access_key_id, and not both."
+      condition     = length([for given in [local.has_role, local.has_key, var.alibaba_access_key_arn != null] : given if given]) == 1
+      error_message = "Give one of alibaba_role_arn, alibaba_access_key_id and alibaba_access_key_arn, and only one."
+    }
+    precondition {
+      condition     = !local.has_token || var.webhook_token_arn == null
+      error_message = "Give either webhook_token or webhook_token_arn, and not both."
+    }
+    precondition {
+      condition     = var.secrets_kms_key_arn == null || length(local.secret_arns) > 0
+      error_message = "Give secrets_kms_key_arn only with webhook_token_arn or alibaba_access_key_arn."
     }
     precondition {
       condition     = (length(var.subnet_ids) == 0) == (length(var.security_group_ids) == 0)

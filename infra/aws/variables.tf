@@ -97,6 +97,17 @@ variable "alibaba_access_key_secret" {
   }
 }
 
+variable "alibaba_access_key_arn" {
+  description = "ARN of the secret that has the access key, in place of alibaba_access_key_id and alibaba_access_key_secret. It exists before the first apply. If a member of its JSON is the key, name it as in ARN#MEMBER"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alibaba_access_key_arn == null || can(regex("^arn:[^:]+:(secretsmanager:[^:]+:[0-9]+:secret:|ssm:[^:]+:[0-9]+:parameter/)[A-Za-z0-9/_+=.@-]+(#.+)?$", var.alibaba_access_key_arn))
+    error_message = "The ARN of a secret looks like arn:aws:secretsmanager:us-east-1:123456789012:secret:NAME-SUFFIX or arn:aws:ssm:us-east-1:123456789012:parameter/NAME."
+  }
+}
+
 variable "alibaba_region_id" {
   description = "Region of instances whose events name none"
   type        = string
@@ -112,6 +123,28 @@ variable "webhook_token" {
   validation {
     condition     = var.webhook_token == null || can(regex("^[A-Za-z0-9_-]{32,128}(,[A-Za-z0-9_-]{32,128})?$", var.webhook_token))
     error_message = "A token must be 32 to 128 letters, digits, hyphens and underscores. Separate two tokens by a comma."
+  }
+}
+
+variable "webhook_token_arn" {
+  description = "ARN of the secret that has the token, in place of webhook_token. It exists before the first apply. If a member of its JSON is the token, name it as in ARN#MEMBER"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.webhook_token_arn == null || can(regex("^arn:[^:]+:(secretsmanager:[^:]+:[0-9]+:secret:|ssm:[^:]+:[0-9]+:parameter/)[A-Za-z0-9/_+=.@-]+(#.+)?$", var.webhook_token_arn))
+    error_message = "The ARN of a secret looks like arn:aws:secretsmanager:us-east-1:123456789012:secret:NAME-SUFFIX or arn:aws:ssm:us-east-1:123456789012:parameter/NAME."
+  }
+}
+
+variable "secrets_kms_key_arn" {
+  description = "ARN of the KMS key that encrypts these secrets, if it is a key of yours"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.secrets_kms_key_arn == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]+:key/[A-Za-z0-9-]+$", var.secrets_kms_key_arn))
+    error_message = "The ARN of a key looks like arn:aws:kms:us-east-1:123456789012:key/ID. An alias is not enough."
   }
 }
 

@@ -34,7 +34,8 @@ POLICIES = {
     "who replays failed events": ("aws_iam_policy.redrive", "Redriver"),
 }
 # What the table's rows depend on.
-PARAMETERS = ["AlibabaRoleArn", "ScheduledRedrive", "SweepRegions", "WebhookToken", "KmsKeyArn", "ExistingBucket"]
+PARAMETERS = ["AlibabaRoleArn", "ScheduledRedrive", "SweepRegions", "WebhookToken", "KmsKeyArn", "ExistingBucket",
+              "WebhookTokenArn", "AlibabaAccessKeyArn", "SecretsKmsKeyArn"]
 SERVICES = {
     "AWS Lambda": "lambda.amazonaws.com",
     "Amazon EventBridge Scheduler": "scheduler.amazonaws.com",
@@ -83,6 +84,14 @@ OF_KEY = {
     "your key for log groups of others": {LOG_GROUP: f"arn:aws:logs:{REGION}:210987654321:log-group:/aws/lambda/a"},
     "your key for alarms of others": {"aws:SourceAccount": "210987654321"},
 }
+# The same of the key that encrypts the secrets.
+OF_SECRETS_KEY = {
+    "your secrets' key through Secrets Manager": {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"},
+    "your secrets' key through Systems Manager": {"kms:ViaService": f"ssm.{REGION}.amazonaws.com"},
+    "your secrets' key directly": {},
+    "your secrets' key through S3": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
+    "your secrets' key through Secrets Manager of another region": {"kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"},
+}
 # Asked besides the table's, because they would lose or change what must not be.
 DANGEROUS = """
     s3:GetObject s3:GetObjectVersion s3:DeleteObject s3:DeleteObjectVersion s3:PutObjectRetention
@@ -93,7 +102,10 @@ DANGEROUS = """
     lambda:InvokeFunction lambda:UpdateFunctionCode lambda:UpdateFunctionConfiguration lambda:AddPermission
     lambda:DeleteFunction iam:PassRole iam:PutRolePolicy iam:AttachRolePolicy iam:UpdateAssumeRolePolicy
     sts:AssumeRole sts:GetWebIdentityToken kms:CreateGrant kms:DisableKey kms:PutKeyPolicy
-    kms:ScheduleKeyDeletion
+    kms:ScheduleKeyDeletion kms:Decrypt
+    secretsmanager:GetSecretValue secretsmanager:BatchGetSecretValue secretsmanager:PutSecretValue
+    secretsmanager:DeleteSecret secretsmanager:PutResourcePolicy
+    ssm:GetParameter ssm:GetParameters ssm:GetParametersByPath ssm:GetParameterHistory ssm:PutParameter ssm:DeleteParameter
 """.split()
 
 
@@ -131,7 +143,15 @@ class Deployment:
             "the function's role": [self.arn("aws_iam_role.archiver")],
             "another role": [f"arn:aws:iam::{ACCOUNT}:role/others"],
             "itself": ["*"],
+            "another secret": [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}" for name in ("others-a1B2c3", "archiver-z9Y8x7")],
+            "another parameter": [f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name}" for name in ("others", "archiver", "archiver/key2")],
         }
+        secrets = [self.variables.get(name, "").split("#")[0] for name in ("webhook_token_arn", "alibaba_access_key_arn")]
+        self.places["the function's secrets"] = [arn for arn in secrets if ":secretsmanager:" in arn]
+        self.places["the function's parameters"] = [arn for arn in secrets if ":ssm:" in arn]
+        self.secrets_key = self.variables.get("secrets_kms_key_arn")
+        if self.secrets_key:
+            self.places |= {place: [self.secrets_key] for place in OF_SECRETS_KEY}
         if "aws_iam_role.sweep[0]" in self.resources:
             self.places["the schedule's role"] = [self.arn("aws_iam_role.sweep[0]")]
         if self.key:
@@ -211,6 +231,11 @@ class Deployment:
                 for key, value in good.items()}, bad
 
 
+def parameters(phrase):
+    """The parameters of a condition of the table, of which one at least is set: with `A` or `B`."""
+    return re.findall(r"`(\w+)`", phrase) if re.fullmatch(r"with `\w+`(?: or `\w+`)*", phrase) else []
+
+
 def is_of(action, arn):
     """Whether the service of the action has such resources."""
     service = action.split(":")[0]
@@ -262,9 +287,8 @@ def cases(deployment, rows):
         good, bads = dict(TLS), []
         counts = True
         for phrase in conditions:
-            parameter = re.fullmatch(r"with `(\w+)`", phrase)
-            if parameter:
-                counts = counts and deployment.is_set(parameter[1])
+            if given := parameters(phrase):
+                counts = counts and any(map(deployment.is_set, given))
                 continue
             own, others = deployment.context(phrase)
             good |= own
@@ -272,7 +296,7 @@ def cases(deployment, rows):
         if not counts:
             continue
         allowed.add((who, action, place))
-        good |= OF_KEY.get(place, {})
+        good |= (OF_KEY | OF_SECRETS_KEY).get(place, {})
         for arn in deployment.places[place]:
             yield case(who, action, arn, good, True)
             for keys, bad in bads:
@@ -289,7 +313,8 @@ def cases(deployment, rows):
         for action in sorted(actions):
             for place, arns in deployment.places.items():
                 if (who, action, place) not in allowed:
-                    context = TLS | OF_KEY[place] if place in OF_KEY else fine
+                    key = (OF_KEY | OF_SECRETS_KEY).get(place)
+                    context = fine if key is None else TLS | key
                     for arn in filter(lambda arn: is_of(action, arn), arns):
                         yield case(who, action, arn, context, False)
     # The bucket's policy denies what an administrator may do, too.
@@ -422,6 +447,9 @@ MISTAKES = [
     ("aws_iam_policy.reader", '"kms:ViaService":"s3.', '"kms:ViaService":"sqs.', "readers: kms:Decrypt on"),
     (REDRIVE, '"kms:Decrypt"', '"kms:Encrypt"', "who replays failed events: kms:Decrypt on"),
     (REDRIVE, '"sqs:DeleteMessage"', '"sqs:PurgeQueue"', "who replays failed events: sqs:PurgeQueue"),
+    (ARCHIVER, 'secret:archiver-a1B2c3"', 'secret:*"', "the function: secretsmanager:GetSecretValue on"),
+    (ARCHIVER, 'parameter/archiver/key"', 'parameter/archiver/*"', "the function: ssm:GetParameter on"),
+    (ARCHIVER, '"kms:ViaService":["secretsmanager', '"kms:ViaService":["s3', "the function: kms:Decrypt on"),
     ("aws_iam_role.archiver", "lambda.amazonaws.com", "ec2.amazonaws.com", "AWS Lambda: sts:AssumeRole on"),
 ]
 
@@ -443,9 +471,10 @@ def check_mistakes(files, page, rows, document, modules):
         if not any(message in problem for problem in problems):
             yield f"{new} in place of {old} in {address} is not noticed"
     for row in range(0, len(rows), 5):
-        who, action, _, conditions = rows[row]
-        needed = [found[1] for found in (re.fullmatch(r"with `(\w+)`", phrase) for phrase in conditions) if found]
-        deployment = next(one for one in (Deployment(file, page) for file in files) if all(map(one.is_set, needed)))
+        who, action, place, conditions = rows[row]
+        needed = [given for given in map(parameters, conditions) if given]
+        deployment = next(one for one in (Deployment(file, page) for file in files)
+                          if one.places.get(place) and all(any(map(one.is_set, given)) for given in needed))
         problems, _, _ = check(deployment, rows[:row] + rows[row + 1 :], document, modules, who)
         if not any(f"{who}: {action} on" in problem for problem in problems):
             yield f"without {who}: {action}, nothing is noticed"

@@ -43,6 +43,12 @@ ROLE = {
 }
 EACH_ACCOUNT = {name: arn.replace("123456", "{account}") for name, arn in ROLE.items()}
 KEY = {"alibaba_access_key_id": "LTAI", "alibaba_access_key_secret": "secret"}
+KEY_SECRET = {"alibaba_access_key_arn": "arn:aws:ssm:us-east-1:123456789012:parameter/archiver/key"}
+TOKEN_SECRET = {
+    "webhook_token_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver-a1B2c3#token",
+    # Not the key of kms_key_arn, so that neither stands for the other.
+    "secrets_kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/0987dcba-09fe-87dc-65ba-ab0987654321",
+}
 ISSUER = {
     "aws_issuer_url": "https://issuer.example.com",
     "aws_issuer_fingerprints": ["0" * 40, "f" * 40],
@@ -56,8 +62,8 @@ VPC = {
 # the module is in one of them. Each pair of choices is in one combination at least.
 CHOICES = {
     "aws": [
-        [ROLE, EACH_ACCOUNT | {"alibaba_oidc_audience": "other"}, KEY],
-        [{}, {"webhook_token": f"{TOKEN},{OTHER_TOKEN}"}],
+        [ROLE, EACH_ACCOUNT | {"alibaba_oidc_audience": "other"}, KEY, KEY_SECRET],
+        [{}, {"webhook_token": f"{TOKEN},{OTHER_TOKEN}"}, TOKEN_SECRET],
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
         [{}, {"scheduled_redrive": True}],
         [{}, {"name": "a" * 36}, {"region": "us-east-1", "architecture": "arm64"}],
@@ -99,6 +105,7 @@ KEPT = {
     "alicloud_oss_bucket.archive[0]": {"bucket", "create_bucket", "redundancy"},
 }
 
+ONE_IDENTITY = "Give one of alibaba_role_arn, alibaba_access_key_id and alibaba_access_key_arn, and only one."
 # Module → variables that a condition of a resource refuses, and what it says. A resource may have several
 # conditions, so that `expect_failures` of a test cannot tell which of them failed.
 REFUSED = {
@@ -107,8 +114,13 @@ REFUSED = {
          "Give alibaba_role_arn and alibaba_oidc_provider_arn together."),
         ({"alibaba_access_key_id": "LTAI"},
          "Give alibaba_access_key_id and alibaba_access_key_secret together."),
-        ({}, "Give either alibaba_role_arn or alibaba_access_key_id, and not both."),
-        (ROLE | KEY, "Give either alibaba_role_arn or alibaba_access_key_id, and not both."),
+        ({}, ONE_IDENTITY),
+        (ROLE | KEY, ONE_IDENTITY),
+        (ROLE | KEY_SECRET, ONE_IDENTITY),
+        (KEY | KEY_SECRET, ONE_IDENTITY),
+        (ROLE | TOKEN_SECRET | {"webhook_token": TOKEN}, "Give either webhook_token or webhook_token_arn, and not both."),
+        (ROLE | TOKEN_SECRET | {"webhook_token_arn": None},
+         "Give secrets_kms_key_arn only with webhook_token_arn or alibaba_access_key_arn."),
         (ROLE | {"region": "eu-west-1"},
          "The provider's region is us-east-1, and the variable region is another one. Set AWS_REGION."),
         (ROLE | {"alarm_email": "operators@example.com", "alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"},

@@ -30,10 +30,14 @@ FILLED_IN = {
     "AWS_REGION_ID": "us-east-1",
     "OLD_TOKEN": "1" * 64,
     "YOU@EXAMPLE.COM": "operators@example.com",
+    "TOKEN_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:ecs-console-archiver-a1B2c3",
 }
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TOKEN": "0" * 64}
 ROLE, PROVIDER = "acs:ram::123456:role/archiver", "acs:ram::{account}:oidc-provider/archiver"
 KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver/token-a1B2c3"
+STORED = "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/archiver/key"
+OTHER_ARNS = [f"{SECRET}:token:AWSCURRENT:", "archiver/token", KMS_KEY, "acs:kms:cn-hangzhou:123456:secret/key"]
 # Parameter → what it must take besides its default, and what it must refuse.
 VALUES = {
     "AlibabaRoleArn": ([ROLE, ROLE.replace("123456", "{account}")], ["arn:aws:iam::123456789012:role/archiver"]),
@@ -41,8 +45,11 @@ VALUES = {
     "AlibabaOidcAudience": (["another"], []),
     "AlibabaAccessKeyId": (["LTAI"], []),
     "AlibabaAccessKeySecret": (["s3cret/+=$HOME"], []),
+    "AlibabaAccessKeyArn": ([SECRET, STORED, f"{SECRET}#key"], OTHER_ARNS),
     "AlibabaRegionId": (["cn-beijing"], []),
     "WebhookToken": (["a" * 32, "B-_9" * 32, f"{'a' * 32},{'b' * 32}"], ["a" * 31, "a" * 129, f"{'a' * 32}, {'b' * 32}"]),
+    "WebhookTokenArn": ([SECRET, STORED, f"{STORED}#token"], OTHER_ARNS),
+    "SecretsKmsKeyArn": ([KMS_KEY], ["1234abcd-12ab-34cd-56ef-1234567890ab", KMS_KEY.replace(":key/", ":alias/")]),
     "SweepRegions": (["cn-hangzhou", "cn-hangzhou,cn-beijing"], ["cn-hangzhou, cn-beijing", "cn-hangzhou,"]),
     "ScheduledRedrive": (["true", "false"], ["yes"]),
     "FollowSeconds": (["0", "3600"], ["-1", "3601"]),
@@ -66,13 +73,19 @@ VALUES = {
     "Architecture": (["x86_64", "arm64"], ["riscv64"]),
 }
 # Parameters that the rules forbid together, and what a rule says.
-ROLE_AND_KEY = "Give either AlibabaRoleArn or AlibabaAccessKeyId, and not both"
+ROLE_AND_KEY = "Give one of AlibabaRoleArn, AlibabaAccessKeyId and AlibabaAccessKeyArn, and only one"
 FORBIDDEN = [
     ({"AlibabaRoleArn": ROLE}, "Give AlibabaRoleArn and AlibabaOidcProviderArn together"),
     ({"AlibabaAccessKeyId": "LTAI"}, "Give AlibabaAccessKeyId and AlibabaAccessKeySecret together"),
     ({}, ROLE_AND_KEY),
     ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "AlibabaAccessKeyId": "LTAI",
       "AlibabaAccessKeySecret": "secret"}, ROLE_AND_KEY),
+    ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "AlibabaAccessKeyArn": SECRET}, ROLE_AND_KEY),
+    ({"AlibabaAccessKeyId": "LTAI", "AlibabaAccessKeySecret": "secret", "AlibabaAccessKeyArn": SECRET}, ROLE_AND_KEY),
+    ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "WebhookToken": "a" * 32, "WebhookTokenArn": SECRET},
+     "Give either WebhookToken or WebhookTokenArn, and not both"),
+    ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "SecretsKmsKeyArn": KMS_KEY},
+     "Give SecretsKmsKeyArn only with WebhookTokenArn or AlibabaAccessKeyArn"),
     ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "SubnetIds": "subnet-0a"},
      "Give SubnetIds and SecurityGroupIds together"),
     ({"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER, "ExistingBucket": "logs", "ObjectLockDays": "30"},
@@ -84,6 +97,7 @@ FORBIDDEN = [
 ALLOWED = [
     {"AlibabaRoleArn": ROLE, "AlibabaOidcProviderArn": PROVIDER},
     {"AlibabaAccessKeyId": "LTAI", "AlibabaAccessKeySecret": "secret"},
+    {"AlibabaAccessKeyArn": STORED, "WebhookTokenArn": SECRET, "SecretsKmsKeyArn": KMS_KEY},
 ]
 # Prints its arguments instead of deploying.
 SAM = "sam() { printf '%s\\n' \"$@\"; }\n"
@@ -195,7 +209,7 @@ def main():
         sent = sweep(template, regions)
         if sent != json.dumps({"sweep": {"regions": regions.split(",")}}, separators=(",", ": ")):
             problems.append(f"{file}: SweepRegions={regions} sends {sent}")
-    for name in {"WebhookToken", "SweepRegions", "AlarmEmail"} - named:
+    for name in {"WebhookToken", "WebhookTokenArn", "SweepRegions", "AlarmEmail"} - named:
         problems.append(f"no page shows how to give {name}")
     problems += value_problems(template, templates.load(file))
     for problem in problems:

@@ -59,7 +59,7 @@ fn the_templates_of_one_cloud_set_the_same_variables() {
 }
 
 /// Why a setting is in no file under infra. Every other one is.
-const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
+const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
     (
         "set by the platform",
         &[
@@ -124,10 +124,6 @@ const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
     (
         "a token does the same, and an address is known only after the deployment",
         &["WEBHOOK_URL", "WEBHOOK_ACCOUNTS"],
-    ),
-    (
-        "set by hand, with the permission that docs/credentials.md names",
-        &["WEBHOOK_TOKEN_ARN", "ALIBABA_CLOUD_ACCESS_KEY_ARN"],
     ),
     ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
     (

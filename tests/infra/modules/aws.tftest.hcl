@@ -104,6 +104,59 @@ run "a_key_is_used_without_a_role" {
   }
 }
 
+run "a_key_that_a_secrets_manager_keeps_is_read_and_nothing_else" {
+  variables {
+    alibaba_role_arn          = null
+    alibaba_oidc_provider_arn = null
+    alibaba_access_key_arn    = "arn:aws:ssm:us-east-1:123456789012:parameter/archiver/key#ecs"
+  }
+  assert {
+    condition     = [for name, value in aws_lambda_function.archiver.environment[0].variables : value if can(regex("ACCESS_KEY|ROLE|OIDC", name))] == [var.alibaba_access_key_arn]
+    error_message = "The function gets another key or a role."
+  }
+  assert {
+    condition = [for one in jsondecode(aws_iam_role_policy.archiver.policy).Statement : one if can(regex("GetParameter", jsonencode(one.Action)))] == [{
+      Effect   = "Allow"
+      Action   = ["secretsmanager:GetSecretValue", "ssm:GetParameter"]
+      Resource = ["arn:aws:ssm:us-east-1:123456789012:parameter/archiver/key"]
+    }]
+    error_message = "The function may not read that secret, or reads others."
+  }
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.archiver.policy, "kms:")
+    error_message = "The function may use a key that nobody named."
+  }
+  assert {
+    condition     = output.webhook_url == null
+    error_message = "The function has a URL without a token."
+  }
+}
+
+run "with_a_token_that_a_secrets_manager_keeps_the_function_has_a_url_and_no_token" {
+  variables {
+    webhook_token_arn   = "arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver-a1B2c3#token"
+    secrets_kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+  assert {
+    condition     = can(regex("^https://", output.webhook_url)) && contains(keys(aws_cloudwatch_metric_alarm.archiver), "pushes")
+    error_message = "There is no URL, or no alarm of its answers."
+  }
+  assert {
+    condition     = [for name, value in aws_lambda_function.archiver.environment[0].variables : value if can(regex("TOKEN", name)) && name != "ALIBABA_CLOUD_OIDC_TOKEN_AUDIENCE"] == [var.webhook_token_arn]
+    error_message = "The function does not know the secret, or a token as well."
+  }
+  assert {
+    condition     = strcontains(aws_iam_role_policy.archiver.policy, "\"arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver-a1B2c3\"")
+    error_message = "The function may not read the secret."
+  }
+  assert {
+    condition = [for one in jsondecode(aws_iam_role_policy.archiver.policy).Statement : one.Condition.StringEquals["kms:ViaService"] if one.Resource == var.secrets_kms_key_arn] == [
+      ["secretsmanager.us-east-1.amazonaws.com", "ssm.us-east-1.amazonaws.com"]
+    ]
+    error_message = "The function may not decrypt the secret, or may decrypt more."
+  }
+}
+
 run "with_a_token_the_function_has_a_url_and_an_alarm_of_its_answers" {
   variables {
     webhook_token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -519,6 +572,44 @@ run "tokens_with_a_space_between_them_are_refused" {
     webhook_token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
   }
   expect_failures = [var.webhook_token]
+}
+
+run "a_token_and_its_secret_are_refused" {
+  command = plan
+  variables {
+    webhook_token     = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    webhook_token_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver-a1B2c3"
+  }
+  expect_failures = [aws_lambda_function.archiver]
+}
+
+run "a_key_and_its_secret_are_refused" {
+  command = plan
+  variables {
+    alibaba_role_arn          = null
+    alibaba_oidc_provider_arn = null
+    alibaba_access_key_id     = "LTAI"
+    alibaba_access_key_secret = "secret"
+    alibaba_access_key_arn    = "arn:aws:ssm:us-east-1:123456789012:parameter/archiver/key"
+  }
+  expect_failures = [aws_lambda_function.archiver]
+}
+
+run "a_version_of_a_secret_and_a_name_are_refused" {
+  command = plan
+  variables {
+    webhook_token_arn      = "arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver-a1B2c3:token:AWSCURRENT:"
+    alibaba_access_key_arn = "archiver/key"
+  }
+  expect_failures = [var.webhook_token_arn, var.alibaba_access_key_arn]
+}
+
+run "an_alias_of_the_key_of_secrets_is_refused" {
+  command = plan
+  variables {
+    secrets_kms_key_arn = "arn:aws:kms:us-east-1:123456789012:alias/secrets"
+  }
+  expect_failures = [var.secrets_kms_key_arn]
 }
 
 run "regions_in_one_word_are_refused" {
