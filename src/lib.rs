@@ -12,6 +12,7 @@ pub mod queue; // messages to a later invocation
 
 pub mod model; // the words of the domain (pure)
 pub mod alibaba; // a signed call (pure, except the nonce)
+pub mod aws; // a signed call to AWS, and its refusals (pure, except the client)
 pub mod secrets; // secrets that a secrets manager keeps
 pub mod credentials; // access keys that never show their secret
 pub mod config; // environment → plain settings; the only folder that reads it

@@ -4,7 +4,8 @@ use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use super::{CredentialsError, for_aws};
+use super::CredentialsError;
+use crate::aws::for_sdk;
 use crate::clock::Clock;
 use crate::http::answer::Expected;
 use crate::model::credentials::{Credentials, Secret};
@@ -73,7 +74,7 @@ fn client(
     let config = aws_sdk_sts::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .credentials_provider(for_aws(credentials))
+        .credentials_provider(for_sdk(credentials))
         .http_client(crate::http::sdk_client(
             http.clone(),
             Clock::default(),

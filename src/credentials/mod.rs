@@ -86,15 +86,3 @@ impl Expiring {
         }
     }
 }
-
-/// Converts credentials for the AWS SDK.
-fn for_aws(credentials: &Credentials) -> aws_credential_types::Credentials {
-    let token = credentials.security_token.as_ref();
-    aws_credential_types::Credentials::new(
-        &credentials.access_key_id,
-        credentials.access_key_secret.expose(),
-        token.map(|token| token.expose().to_owned()),
-        None,
-        "environment",
-    )
-}

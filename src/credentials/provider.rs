@@ -443,7 +443,7 @@ impl ProvideCredentials for CredentialsProvider {
         Self: 'a,
     {
         let credentials = self.get().map(|credentials| match credentials {
-            Ok(credentials) => Ok(super::for_aws(&credentials)),
+            Ok(credentials) => Ok(crate::aws::for_sdk(&credentials)),
             Err(error) => Err(AwsError::provider_error(error)),
         });
         provider::future::ProvideCredentials::new(credentials)

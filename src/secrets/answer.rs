@@ -1,10 +1,9 @@
 //! Answers of secrets managers → the secret, or why there is none. Pure. Nothing of a value is
 //! quoted.
 //!
-//! Sources of AWS's errors: AWS, "GetSecretValue" and "GetParameter", sections "Errors"; "Common
-//! error types"; smithy.io, "AWS JSON 1.1 protocol", section "Operation error serialization". Of
-//! KMS's: "Common error codes" and "Sample responses" of KMS; the codes that Alibaba Cloud's own
-//! clients retry (aliyun-secretsmanager-client-go, `backoff_utils.go`).
+//! Sources of AWS's errors: AWS, "GetSecretValue" and "GetParameter", sections "Errors". Of KMS's:
+//! "Common error codes" and "Sample responses" of KMS; the codes that Alibaba Cloud's own clients retry
+//! (aliyun-secretsmanager-client-go, `backoff_utils.go`).
 
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use serde_json::Value;
 
 use super::SecretError;
 use super::arn::{Manager, SecretArn};
+use crate::aws::refused::{self, short};
 use crate::model::credentials::Secret;
 use crate::refusal::Refusal;
 
@@ -106,17 +106,6 @@ struct KmsAnswer {
     secret_data_type: Option<String>,
 }
 
-/// An error of AWS. Services write `message` or `Message`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct AwsError {
-    #[serde(rename = "__type")]
-    kind: String,
-    message: String,
-    #[serde(rename = "Message")]
-    message_in_capitals: String,
-}
-
 /// An error of KMS.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
@@ -183,52 +172,22 @@ fn bounded(from: &str, value: String) -> Result<Secret, Refused> {
 }
 
 fn aws_error(from: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Refused {
-    let answer: AwsError = serde_json::from_slice(body).unwrap_or_default();
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    // "com.amazonaws.secretsmanager#ResourceNotFoundException" in the body,
-    // "ResourceNotFoundException:http://internal.amazon.com/coral/…" in the header.
-    let code = match answer.kind.as_str() {
-        "" => header("x-amzn-errortype").unwrap_or_default(),
-        kind => kind,
-    };
-    let code = code.split(':').next().unwrap_or_default();
-    let code = printable(code.rsplit('#').next().unwrap_or_default());
-    let message = match answer.message.as_str() {
-        "" => &answer.message_in_capitals,
-        message => message,
-    };
-    let is_about_time = match code.as_str() {
-        "RequestExpired" | "RequestTimeTooSkewed" => true,
-        "InvalidSignatureException" => {
-            message.starts_with("Signature expired") || message.starts_with("Signature not yet")
-        }
-        _ => false,
-    };
-    let is_transient = status >= 500
-        || status == 429
-        || [
-            "ThrottlingException",
-            "Throttling",
-            "TooManyRequestsException",
-            "RequestLimitExceeded",
-            "InternalServiceError",
-            "InternalServiceErrorException",
-            "InternalServerError",
-            "ServiceUnavailable",
-        ]
-        .contains(&code.as_str());
-    let request_id = header("x-amzn-requestid").unwrap_or_default();
+    let refused = refused::Refused::read(status, headers, body);
     Refused {
         status,
-        account: account(from, status, &[&code, message, request_id]),
-        kind: kind(is_about_time, is_transient),
-        code,
+        account: account(
+            from,
+            status,
+            [&*refused.code, &refused.message, &refused.request_id],
+        ),
+        kind: kind(refused.is_about_time(), refused.is_transient()),
+        code: refused.code,
     }
 }
 
 fn kms_error(from: &str, status: u16, body: &[u8]) -> Refused {
     let answer: KmsError = serde_json::from_slice(body).unwrap_or_default();
-    let code = printable(&answer.code);
+    let code = short(&answer.code);
     if status == 200 && code.is_empty() {
         return Refused::unreadable(status, from);
     }
@@ -246,7 +205,11 @@ fn kms_error(from: &str, status: u16, body: &[u8]) -> Refused {
         .contains(&code.as_str());
     Refused {
         status,
-        account: account(from, status, &[&code, &answer.message, &answer.request_id]),
+        account: account(
+            from,
+            status,
+            [&*code, &short(&answer.message), &short(&answer.request_id)],
+        ),
         kind: kind(is_about_time, is_transient),
         code,
     }
@@ -260,21 +223,14 @@ fn kind(is_about_time: bool, is_transient: bool) -> Kind {
     }
 }
 
-fn account(from: &str, status: u16, parts: &[&str]) -> String {
+/// What was answered, with those of these printable parts that there are.
+fn account(from: &str, status: u16, parts: [&str; 3]) -> String {
     let mut text = format!("{from} answered {status}");
     for part in parts.iter().filter(|part| !part.is_empty()) {
         text.push(' ');
-        text.push_str(&printable(part));
+        text.push_str(part);
     }
     text
-}
-
-/// Truncates a text to 300 characters, and escapes it, because it comes from outside.
-fn printable(text: &str) -> String {
-    text.chars()
-        .take(300)
-        .flat_map(char::escape_debug)
-        .collect()
 }
 
 /// The part of a value that its ARN means: the whole, or a member of its JSON.

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::aws::partition;
 use crate::model::ids::{AccountId, RegionId};
 
 /// The service that keeps a secret.
@@ -54,20 +55,6 @@ pub enum InvalidSecretArn {
     )]
     Version,
 }
-
-/// Partitions of AWS, and the domains of their services.
-///
-/// Source: the partitions in the AWS SDK for Rust (aws-sdk-sqs 1.119.0, `endpoint_lib.rs`).
-const PARTITIONS: [(&str, &str); 8] = [
-    ("aws", "amazonaws.com"),
-    ("aws-cn", "amazonaws.com.cn"),
-    ("aws-eusc", "amazonaws.eu"),
-    ("aws-iso", "c2s.ic.gov"),
-    ("aws-iso-b", "sc2s.sgov.gov"),
-    ("aws-iso-e", "cloud.adc-e.uk"),
-    ("aws-iso-f", "csp.hci.ic.gov"),
-    ("aws-us-gov", "amazonaws.com"),
-];
 
 /// Longest name of a secret or parameter: 512 characters in Secrets Manager, 1011 in Parameter
 /// Store, 192 in KMS.
@@ -123,8 +110,8 @@ impl SecretArn {
             Manager::ParameterStore => "ssm",
             Manager::Kms => return format!("kms.{region}.aliyuncs.com"),
         };
-        let known = PARTITIONS.iter().find(|(name, _)| *name == self.partition);
-        let domain = known.map_or(PARTITIONS[0].1, |(_, domain)| domain);
+        // Parsing has checked the partition.
+        let domain = partition::domain(&self.partition).unwrap_or_default();
         format!("{service}.{region}.{domain}")
     }
 }
@@ -157,7 +144,7 @@ impl FromStr for SecretArn {
             }
             _ => return Err(InvalidSecretArn::Form),
         };
-        if manager.is_aws() && !PARTITIONS.iter().any(|(known, _)| *known == partition) {
+        if manager.is_aws() && partition::domain(partition).is_none() {
             return Err(InvalidSecretArn::Partition);
         }
         if name.contains(':') {

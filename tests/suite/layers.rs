@@ -11,7 +11,7 @@ use crate::support::files_below;
 
 /// For each part of the library, the parts it may name. Each names only parts that stand above it
 /// here, so there is no way back up.
-const LAYERS: [(&str, &[&str]); 23] = [
+const LAYERS: [(&str, &[&str]); 24] = [
     ("model", &[]),
     ("clock", &[]),
     ("printable", &[]),
@@ -21,14 +21,17 @@ const LAYERS: [(&str, &[&str]); 23] = [
     ("http", &["clock", "retry"]),
     ("terminal", &["printable"]),
     ("alibaba", &["clock", "model"]),
+    ("aws", &["model"]),
     (
         "secrets",
-        &["alibaba", "clock", "http", "model", "refusal", "retry"],
+        &[
+            "alibaba", "aws", "clock", "http", "model", "refusal", "retry",
+        ],
     ),
     (
         "credentials",
         &[
-            "alibaba", "clock", "http", "model", "refusal", "retry", "secrets",
+            "alibaba", "aws", "clock", "http", "model", "refusal", "retry", "secrets",
         ],
     ),
     (
@@ -145,6 +148,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
         "requests to services",
         &["reqwest"],
         &[
+            "aws/mod.rs",
             "config/mod.rs",
             "credentials/",
             "doctor/",
@@ -196,11 +200,13 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
 ];
 
 /// What computes and touches nothing: none of the capabilities, and no runtime.
-const PURE: [&str; 12] = [
+const PURE: [&str; 14] = [
     "alibaba/request.rs",
     "alibaba/signature.rs",
     "archive/key.rs",
     "archive/record",
+    "aws/partition.rs",
+    "aws/refused.rs",
     "capture/follow",
     "capture/sweep/message.rs",
     "hosts/reply.rs",
