@@ -109,7 +109,7 @@ test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda an
 INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(AWS) $(POLICY) $(NODE) $(ALIBABA)
 # What Terraform applied, for the tests of permissions.
 APPLIED := $(TARGET)/infra
-TERRAFORM_FOLDERS := infra/aws infra/alibaba infra/push
+TERRAFORM_FOLDERS := infra/aws infra/alibaba infra/push infra/rules
 UNITS := $(notdir $(wildcard infra/webhook/*.service infra/webhook/*.timer))
 
 .PHONY: test-infra

@@ -1,11 +1,11 @@
 output "region" {
   description = "Region of the rules"
-  value       = data.alicloud_regions.current.regions[0].id
+  value       = module.rules.region
 }
 
 output "rule_names" {
   description = "Names of the rules on the default bus of this region"
-  value       = [for rule in alicloud_event_bridge_rule.push : rule.rule_name]
+  value       = module.rules.rule_names
 }
 
 output "role_arn" {

@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "region" {
-  description = "Region of the rules. If the provider's region is another one, an apply fails. null does not compare them"
+  description = "Region of the first rules. If the provider's region is another one, an apply fails. null does not compare them"
   type        = string
   default     = null
 }
@@ -18,22 +18,12 @@ variable "region" {
 variable "url" {
   description = "Address to send events to: the output WebhookUrl or webhook_url of infra/aws, or the address of another receiver"
   type        = string
-
-  validation {
-    condition     = can(regex("^https://[^/?#@]+", var.url))
-    error_message = "url must begin with https://, because the token goes with each event."
-  }
 }
 
 variable "token" {
   description = "Token that the receiver has as WEBHOOK_TOKEN"
   type        = string
   sensitive   = true
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{32,128}$", var.token))
-    error_message = "token must be 32 to 128 letters, digits, hyphens and underscores."
-  }
 }
 
 variable "token_in_url" {
@@ -43,18 +33,13 @@ variable "token_in_url" {
 }
 
 variable "dead_letter_queue_arn" {
-  description = "ARN of a queue for events that could not be sent for a day, such as acs:mns:REGION:ACCOUNT:/queues/NAME. Empty drops them"
+  description = "ARN of a queue of this region for its events that could not be sent for a day, such as acs:mns:REGION:ACCOUNT:/queues/NAME. Empty drops them"
   type        = string
   default     = ""
-
-  validation {
-    condition     = can(regex("^(acs:(mns|mq):.+)?$", var.dead_letter_queue_arn))
-    error_message = "dead_letter_queue_arn must be an ARN, acs:mns:… or acs:mq:…."
-  }
 }
 
 variable "aws_issuer_url" {
-  description = "Issuer of the AWS account, as aws iam get-outbound-web-identity-federation-info prints it. Empty for other receivers than infra/aws, and for every region but the first"
+  description = "Issuer of the AWS account, as aws iam get-outbound-web-identity-federation-info prints it. Empty for other receivers than infra/aws"
   type        = string
   default     = ""
 

@@ -89,6 +89,12 @@ CHOICES = {
         [{"existing_log_project": "logs", "existing_log_store": "consoles"}, {"replay_queue": True}],
         [{}, {"heartbeat_days": 7, "heartbeat_action_policy": "oncall"}],
     ],
+    "rules": [
+        [{"url": "https://example.com/", "token": TOKEN}],
+        [{}, {"name": "a" * 40, "region": "cn-hangzhou"}],
+        [{}, {"dead_letter_queue_arn": "acs:mns:cn-hangzhou:123456:/queues/failed"}],
+        [{}, {"token_in_url": True}],
+    ],
     "push": [
         [{"url": "https://example.com/", "token": TOKEN}],
         [{}, ISSUER, ISSUER | {"aws_audience": "other"}, ISSUER | {"existing_oidc_provider": "aws"}],
@@ -151,10 +157,13 @@ REFUSED = {
         ({"bucket": "archive", "heartbeat_days": 7, "heartbeat_action_policy": "oncall", "log_retention_days": 6},
          "heartbeat_days must be at most log_retention_days, because the log is searched."),
     ],
+    "rules": [
+        ({"url": "https://example.com/", "token": TOKEN, "region": "cn-beijing"},
+         "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION."),
+    ],
     "push": [
         ({"url": "https://example.com/", "token": TOKEN, "region": "cn-beijing"},
-         "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION, "
-         "and select the region's workspace."),
+         "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION."),
         ({"url": "https://example.com/", "token": TOKEN, "aws_issuer_url": "https://issuer.example.com"},
          "With aws_issuer_url, set aws_role_arn too."),
         ({"url": "https://example.com/", "token": TOKEN} | ISSUER | {"aws_issuer_fingerprints": []},
@@ -233,14 +242,16 @@ def untidy(folder):
 
 
 class Workspace:
-    """A copy of a module in a folder of its own, and Terraform run in it."""
+    """A copy of a module, beside the modules that it may use, and Terraform run in it."""
 
     def __init__(self, tools, files, name):
         self.tools = tools
-        self.folder = tools.folder / name
+        self.folder = tools.folder / name / "module"
         self.folder.mkdir(parents=True)
         for file in files:
             shutil.copy(file, self.folder)
+        for other in CHOICES:
+            (self.folder.parent / other).symlink_to(INFRA / other)
         (self.folder / "function.zip").write_bytes(b"PK\5\6" + bytes(18))
 
     def run(self, *arguments, accepts=(0,)):
@@ -369,6 +380,38 @@ def check_module(tools, name, applied):
     if left.get("root_module", {}).get("resources"):
         raise Failed("a destroy leaves resources")
     return f"infra/{name}: {len(declared)} variables in {count} combinations, {changes} changes applied"
+
+
+def check_regions(tools):
+    """One apply sets the regions that infra/regions.sh names, and removes those that it no longer names."""
+    workspace = Workspace(tools, module_files("push"), "regions")
+    # The script writes beside itself.
+    script = workspace.folder.parent / "regions.sh"
+    shutil.copy(INFRA / "regions.sh", script)
+    (workspace.folder.parent / "push").unlink()
+    workspace.folder.rename(workspace.folder.parent / "push")
+    workspace.folder = workspace.folder.parent / "push"
+    workspace.write_variables({"url": "https://example.com/", "token": TOKEN, "region": "cn-hangzhou"})
+    for regions in (["cn-beijing", "ap-southeast-1"], ["cn-beijing", "eu-central-1"], []):
+        subprocess.run([script, *regions], check=True)
+        workspace.run("fmt", "-no-color", "-check", "-diff")
+        workspace.init()
+        workspace.plan()
+        workspace.apply()
+        workspace.expect_no_changes()
+        values = json.loads(workspace.run("show", "-json").stdout)["values"]
+        found = {
+            (module["address"].removeprefix("module."), one["values"]["regions"][0]["id"])
+            for module in values["root_module"]["child_modules"]
+            for one in module["resources"] if one["address"].endswith("data.alicloud_regions.current")
+        }
+        if found != {("rules", "cn-hangzhou"), *zip(regions, regions)}:
+            raise Failed(f"the rules of {regions} are in {found}")
+    for wrong in ('cn-beijing"', "beijing", "$(id)", ""):
+        done = subprocess.run([script, wrong], capture_output=True, text=True)
+        if done.returncode != 2 or "is not the ID of a region" not in done.stderr:
+            raise Failed(f"the region {wrong!r} is not refused: {done}")
+    return "infra/regions.sh: one apply sets all regions that it names"
 
 
 def check_refused(tools, name, index):
@@ -507,6 +550,7 @@ def main():
             tasks[workers.submit(check_tests, tools, name)] = f"tests/infra/modules/{name}.tftest.hcl"
             for index in range(len(REFUSED[name])):
                 tasks[workers.submit(check_refused, tools, name, index)] = f"infra/{name}"
+        tasks[workers.submit(check_regions, tools)] = "infra/regions.sh"
         tasks[workers.submit(check_sample, Workspace(tools, [SAMPLE], "sample"))] = "the sample"
         for index in range(len(MISTAKES)):
             tasks[workers.submit(check_mistake, tools, index)] = "a mistake"

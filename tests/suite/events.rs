@@ -164,7 +164,7 @@ fn the_rules_in_infra_let_through_what_leads_to_a_capture_by_default() {
         "infra/alibaba/main.tf",
         "infra/alibaba/ros.yaml",
         "infra/alibaba/s.yaml",
-        "infra/push/main.tf",
+        "infra/rules/main.tf",
         "docs/events.md",
     ] {
         assert_eq!(event_types(file), types, "{file}");

@@ -5,59 +5,17 @@ variables {
   token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 }
 
-run "two_rules_send_whole_events_with_the_token_as_a_header" {
+run "the_rules_are_two_in_the_region_of_the_provider" {
   assert {
-    condition     = toset(keys(alicloud_event_bridge_rule.push)) == toset(["state-changes", "system-events"])
+    condition     = toset(output.rule_names) == toset(["ecs-console-archiver-state-changes", "ecs-console-archiver-system-events"]) && output.region == "cn-hangzhou"
     error_message = "The rules are others."
   }
-  assert {
-    condition = alltrue([
-      for rule in alicloud_event_bridge_rule.push :
-      one([for parameter in rule.targets[0].param_list : parameter.value if parameter.resource_key == "Token"]) == var.token
-    ])
-    error_message = "The token does not go with the events."
-  }
-  assert {
-    condition = alltrue([
-      for rule in alicloud_event_bridge_rule.push :
-      one([for parameter in rule.targets[0].param_list : parameter.form if parameter.resource_key == "Body"]) == "ORIGINAL"
-    ])
-    error_message = "Events lose their envelope."
-  }
 }
 
-run "in_the_url_the_token_is_the_last_segment_and_no_header" {
-  variables {
-    token_in_url = true
-  }
-  assert {
-    condition = alltrue([
-      for rule in alicloud_event_bridge_rule.push :
-      one([for parameter in rule.targets[0].param_list : parameter.value if parameter.resource_key == "url"]) == "https://example.com/${var.token}"
-    ])
-    error_message = "Events go to another address."
-  }
-  assert {
-    condition = alltrue([
-      for rule in alicloud_event_bridge_rule.push :
-      length([for parameter in rule.targets[0].param_list : parameter if parameter.resource_key == "Token"]) == 0
-    ])
-    error_message = "The token goes as a header, too."
-  }
-  assert {
-    condition     = alltrue([for rule in alicloud_event_bridge_rule.push : rule.targets[0].endpoint == "https://example.com/${var.token}"])
-    error_message = "The endpoint is another address than the target's."
-  }
-}
-
-run "by_default_there_is_no_role_and_no_dead_letter_queue" {
+run "by_default_there_is_no_role" {
   assert {
     condition     = output.role_arn == null && output.oidc_provider_arn == null
     error_message = "There is a role for a receiver that is not on AWS."
-  }
-  assert {
-    condition     = alltrue([for rule in alicloud_event_bridge_rule.push : length(rule.targets[0].dead_letter_queue) == 0])
-    error_message = "Events go to a queue that nobody named."
   }
 }
 
@@ -122,25 +80,7 @@ run "a_provider_that_exists_is_trusted_and_not_touched" {
   }
 }
 
-run "events_that_cannot_be_sent_go_to_the_queue" {
-  variables {
-    dead_letter_queue_arn = "acs:mns:cn-hangzhou:123456:/queues/failed"
-  }
-  assert {
-    condition     = alltrue([for rule in alicloud_event_bridge_rule.push : one(rule.targets[0].dead_letter_queue).arn == var.dead_letter_queue_arn])
-    error_message = "Events that cannot be sent are lost."
-  }
-}
-
 # What is refused.
-
-run "another_region_than_the_providers_is_refused" {
-  command = plan
-  variables {
-    region = "cn-beijing"
-  }
-  expect_failures = [data.alicloud_regions.current]
-}
 
 run "an_issuer_without_a_fingerprint_is_refused" {
   command = plan
@@ -167,38 +107,6 @@ run "a_name_of_two_characters_is_refused" {
     name = "ab"
   }
   expect_failures = [var.name]
-}
-
-run "an_address_without_tls_is_refused" {
-  command = plan
-  variables {
-    url = "http://example.com/"
-  }
-  expect_failures = [var.url]
-}
-
-run "an_address_with_a_user_and_no_host_is_refused" {
-  command = plan
-  variables {
-    url = "https://@"
-  }
-  expect_failures = [var.url]
-}
-
-run "two_tokens_are_refused" {
-  command = plan
-  variables {
-    token = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-  }
-  expect_failures = [var.token]
-}
-
-run "a_queue_of_aws_is_refused" {
-  command = plan
-  variables {
-    dead_letter_queue_arn = "arn:aws:sqs:us-east-1:123456789012:failed"
-  }
-  expect_failures = [var.dead_letter_queue_arn]
 }
 
 run "an_issuer_without_tls_is_refused" {

@@ -1,0 +1,105 @@
+# Two EventBridge rules in the provider's region, which send instance events to a receiver of webhooks. A bus
+# carries only the events of its own region, so each region that has instances needs them. infra/push uses
+# this module for its own region; infra/regions.sh writes the uses for the others.
+
+terraform {
+  required_version = ">= 1.3"
+  required_providers {
+    alicloud = {
+      source  = "aliyun/alicloud"
+      version = ">= 1.252.0"
+    }
+  }
+}
+
+# Without a region, the provider takes a default of its own. In another region than before, an apply finds
+# nothing, and would create everything anew.
+data "alicloud_regions" "current" {
+  current = true
+
+  lifecycle {
+    postcondition {
+      condition     = var.region == null || self.regions[0].id == var.region
+      error_message = "The provider's region is ${self.regions[0].id}, and the variable region is another one. Set ALIBABA_CLOUD_REGION."
+    }
+  }
+}
+
+locals {
+  # Two rules, because a pattern with data.state drops the system events, which have no state.
+  rules = {
+    state-changes = {
+      source = ["acs.ecs"]
+      type   = ["ecs:Instance:StateChange"]
+      data   = { state = ["Stopping", "Starting", "Running"] }
+    }
+    system-events = {
+      source = ["acs.ecs"]
+      type = [
+        "ecs:Instance:InstanceFailure.Reboot",
+        "ecs:Instance:PreemptibleInstanceInterruption",
+        "ecs:Instance:SystemFailure.Reboot",
+        "ecs:Instance:SystemMaintenance.Reboot",
+        "ecs:Instance:SystemMaintenance.RebootAndIsolateErrorDisk",
+        "ecs:Instance:SystemMaintenance.RebootAndReInitErrorDisk",
+      ]
+    }
+  }
+
+  # The token's characters need no percent encoding.
+  url = var.token_in_url ? "${trimsuffix(var.url, "/")}/${var.token}" : var.url
+}
+
+resource "alicloud_event_bridge_rule" "rule" {
+  for_each       = local.rules
+  event_bus_name = "default"
+  rule_name      = "${var.name}-${each.key}"
+  description    = "Sends instance events to the archiver of console outputs"
+  filter_pattern = jsonencode(each.value)
+
+  targets {
+    target_id = "archiver"
+    type      = "https"
+    endpoint  = local.url
+    # For a day, with pauses up to 512 s. The receiver answers 503 to what it cannot accept yet.
+    push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"
+
+    dynamic "dead_letter_queue" {
+      for_each = var.dead_letter_queue_arn == "" ? [] : [var.dead_letter_queue_arn]
+      content {
+        arn = dead_letter_queue.value
+      }
+    }
+
+    # The whole event. Without its envelope, its type and region would be lost.
+    param_list {
+      resource_key = "Body"
+      form         = "ORIGINAL"
+    }
+
+    # EventBridge signs for this address, letter by letter.
+    param_list {
+      resource_key = "url"
+      form         = "CONSTANT"
+      value        = local.url
+    }
+
+    param_list {
+      resource_key = "Network"
+      form         = "CONSTANT"
+      value        = "PublicNetwork"
+    }
+
+    # EventBridge sends it as x-eventbridge-signature-token. The key comes from the parameters of HTTPS
+    # sinks, because the documents of rules have no example with a token. If events come without the
+    # token, set token_in_url.
+    dynamic "param_list" {
+      for_each = var.token_in_url ? [] : ["Token"]
+      content {
+        resource_key = param_list.value
+        form         = "CONSTANT"
+        value        = var.token
+      }
+    }
+  }
+}
