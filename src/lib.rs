@@ -27,6 +27,8 @@ pub mod retry; // when to retry, and when to stop
 
 // Only with the feature `cli`: checks, the simulator, and what a terminal shows.
 #[cfg(feature = "cli")]
+pub mod deployed; // a deployed function, asked what it says of itself
+#[cfg(feature = "cli")]
 pub mod doctor; // checks of the whole set-up
 #[cfg(feature = "cli")]
 pub mod simulator; // an ECS API on loopback

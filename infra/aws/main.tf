@@ -911,7 +911,7 @@ resource "aws_cloudwatch_dashboard" "archiver" {
 # Attach it to the role of the people who run console-archive.
 resource "aws_iam_policy" "reader" {
   name        = "${var.name}-reader"
-  description = "Lists and reads the archive"
+  description = "Lists and reads the archive, and has the function check itself"
   path        = var.role_path
   tags        = var.tags
   policy = jsonencode({
@@ -930,6 +930,11 @@ resource "aws_iam_policy" "reader" {
           Effect   = "Allow"
           Action   = "s3:GetObject"
           Resource = "${local.bucket_arn}/console/*"
+        },
+        {
+          Effect   = "Allow"
+          Action   = "lambda:InvokeFunction"
+          Resource = aws_lambda_function.archiver.arn
         },
       ],
       [for statement in [

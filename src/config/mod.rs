@@ -2,6 +2,8 @@
 
 mod archive;
 mod authorities;
+#[cfg(feature = "cli")]
+mod deployed;
 mod host;
 mod keys;
 mod proxies;
@@ -32,7 +34,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 77] = [
+pub const SETTINGS: [&str; 78] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -62,6 +64,7 @@ pub const SETTINGS: [&str; 77] = [
     "AWS_ENDPOINT_URL_STS",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER",
     "AWS_ENDPOINT_URL_SSM",
+    "AWS_ENDPOINT_URL_LAMBDA",
     "KMS_ENDPOINT_URL",
     "FC_FUNCTION_NAME",
     "FC_CUSTOM_LISTEN_PORT",

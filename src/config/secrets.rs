@@ -15,21 +15,32 @@ pub(super) fn address(
 ) -> Option<SecretAddress> {
     let arn: SecretArn = problems.note(name, text.parse())?;
     // The names of AWS's settings are those of the AWS SDKs.
-    let settings: &[&str] = match arn.manager() {
+    let settings: &[&'static str] = match arn.manager() {
         Manager::SecretsManager => &["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"],
         Manager::ParameterStore => &["AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"],
         Manager::Kms => &["KMS_ENDPOINT_URL"],
     };
-    let set = settings
-        .iter()
-        .find_map(|name| Some((*name, environment.get(name)?)));
     let public = format!("https://{}", arn.host());
-    let (setting, text) = set.unwrap_or((name, &public));
-    let endpoint = problems.note(setting, endpoint(text))?;
+    let endpoint = endpoint(settings, (name, &public), environment, problems)?;
     Some(SecretAddress { arn, endpoint })
 }
 
-fn endpoint(text: &str) -> Result<Url, &'static str> {
+/// The address of a service: that of the first of these settings that is set, or the public one, which
+/// comes from another setting.
+pub(super) fn endpoint(
+    settings: &[&'static str],
+    public: (&str, &str),
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<Url> {
+    let set = settings
+        .iter()
+        .find_map(|name| Some((*name, environment.get(name)?)));
+    let (setting, text) = set.unwrap_or(public);
+    problems.note(setting, bare_address(text))
+}
+
+fn bare_address(text: &str) -> Result<Url, &'static str> {
     let is_bare = |url: &Url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()

@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::aws::partition;
+use crate::deployed::{DeployedFunction, InvokeError, LambdaFunction};
 use crate::model::ids::RegionId;
 use crate::queue::QueueError;
 use crate::refusal::Refusal;
@@ -94,8 +96,8 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
             let endpoint = bucket.endpoint_url.as_deref();
             let host = endpoint.and_then(|url| host_of(&Url::parse(url).ok()?));
             let region = &bucket.region;
-            let domain = if region.starts_with("cn-") { ".cn" } else { "" };
-            let host = host.unwrap_or(format!("s3.{region}.amazonaws.com{domain}"));
+            let domain = partition::domain(partition::of_region(region)).unwrap_or_default();
+            let host = host.unwrap_or(format!("s3.{region}.{domain}"));
             let setting = match (bucket.scheme, endpoint) {
                 ("oss", _) => "the region in ARCHIVE_URL, or AWS_ENDPOINT_URL_S3 where it is set",
                 (_, Some(_)) => "AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL)",
@@ -306,11 +308,7 @@ fn permission(operation: Operation, config: &BucketConfig, at_oss: bool) -> Stri
     if at_oss {
         format!("allow this key oss:{action} on acs:oss:*:*:{resource}")
     } else {
-        let partition = match region {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
+        let partition = partition::of_region(region);
         format!("allow this key s3:{action} on arn:{partition}:s3:::{resource}")
     }
 }
@@ -470,6 +468,84 @@ pub fn secret(error: &SecretError, address: &SecretAddress) -> String {
         }
         code if code.contains("Signature") => credentials(!manager.is_aws()).to_owned(),
         code => look_up(code, manager.name()),
+    }
+}
+
+/// What to do about a deployed function that says nothing of itself.
+pub fn deployed(error: &InvokeError, function: &DeployedFunction) -> String {
+    match error {
+        InvokeError::Unavailable(cause) if cause.contains("does not answer") => {
+            let DeployedFunction::Lambda(LambdaFunction { endpoint, .. }) = function;
+            let setting = "the function's region, and AWS_ENDPOINT_URL_LAMBDA (or \
+                           AWS_ENDPOINT_URL) where it is set";
+            unreachable(setting, host_of(endpoint).as_deref(), cause)
+        }
+        InvokeError::Unavailable(cause) if cause.contains("timed out") => {
+            "look at the function's log, and allow more time with --timeout".to_owned()
+        }
+        InvokeError::Unavailable(_) => "AWS Lambda fails on its side: try again later".to_owned(),
+        InvokeError::Throttled(_) => "try again in a minute. If it stays so, more invocations run \
+             than MaxConcurrency of the function, or the quota of the account, allows"
+            .to_owned(),
+        InvokeError::StaleSignature(cause) if cause.contains("ExpiredToken") => {
+            "renew AWS_SESSION_TOKEN and the key it came with".to_owned()
+        }
+        InvokeError::StaleSignature(_) => "set this machine's clock".to_owned(),
+        InvokeError::Credentials(_) => credentials(false).to_owned(),
+        InvokeError::OutOfTime(_) => "give the function a time-out of 60 s or more; its log says \
+             what it waited for"
+            .to_owned(),
+        InvokeError::Failed(_) => {
+            "read the function's log: it names each setting that is wrong, and each error"
+                .to_owned()
+        }
+        InvokeError::Earlier(_) => {
+            "upgrade the function: its version does not check itself when it is asked".to_owned()
+        }
+        InvokeError::Later(_) => {
+            "upgrade console-archive: the function is of a later version".to_owned()
+        }
+        InvokeError::Foreign(_) => {
+            format!("check the name {function}: another program answered")
+        }
+        InvokeError::Refused(refusal) => uninvoked(refusal, function),
+    }
+}
+
+/// What to do about a platform that does not invoke a function.
+fn uninvoked(refusal: &Refusal, function: &DeployedFunction) -> String {
+    let DeployedFunction::Lambda(LambdaFunction { name, region, .. }) = function;
+    match refusal.code.as_str() {
+        "AccessDeniedException" => {
+            let partition = partition::of_region(region);
+            let resource = match name.region {
+                Some(_) => name.to_string(),
+                None => format!("arn:{partition}:lambda:{region}:*:function:{name}"),
+            };
+            format!("allow these credentials lambda:InvokeFunction on {resource}")
+        }
+        "ResourceNotFoundException" => {
+            format!("check the name and the region: there is no {name} in {region}")
+        }
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationTokenException" => credentials(false).to_owned(),
+        "InvalidSignatureException" | "SignatureDoesNotMatch" => {
+            "check AWS_SECRET_ACCESS_KEY: it is not this key's secret; and that nothing between \
+             changes the request, such as a proxy"
+                .to_owned()
+        }
+        code if code.starts_with("KMS") => {
+            "enable the KMS key of the function's environment, and allow the function's role \
+             kms:Decrypt on it"
+                .to_owned()
+        }
+        "" => "check AWS_ENDPOINT_URL_LAMBDA (or AWS_ENDPOINT_URL): AWS Lambda does not answer so"
+            .to_owned(),
+        code => look_up(code, "Invoke API of AWS Lambda"),
     }
 }
 

@@ -57,8 +57,28 @@ pub struct HttpOptions {
 /// [`HttpSetupError`] if a certificate cannot be a root. Also if TLS cannot be set up, which is a
 /// defect of the build.
 pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> {
+    client_that_waits(options, READ_TIMEOUT, ATTEMPT_TIMEOUT)
+}
+
+/// Builds a client that waits this long for the answer of a service that first works on it.
+///
+/// # Errors
+/// As [`client`].
+#[cfg(feature = "cli")]
+pub fn patient_client(
+    options: &HttpOptions,
+    longest: Duration,
+) -> Result<reqwest::Client, HttpSetupError> {
+    client_that_waits(options, longest, longest)
+}
+
+fn client_that_waits(
+    options: &HttpOptions,
+    read_timeout: Duration,
+    timeout: Duration,
+) -> Result<reqwest::Client, HttpSetupError> {
     let failed = |error: &dyn std::fmt::Display| HttpSetupError(error.to_string());
-    // The process has one client, so the first call sets them.
+    // All clients of the process have the same, so the first call sets them.
     let _ = PROXIES.set(options.proxies.clone());
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
@@ -76,8 +96,8 @@ pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpSetupError> 
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none()) // A signature is valid for one host only.
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .timeout(ATTEMPT_TIMEOUT)
+        .read_timeout(read_timeout)
+        .timeout(timeout)
         .user_agent(concat!(
             env!("CARGO_PKG_NAME"),
             "/",

@@ -61,15 +61,15 @@ impl Examined {
 }
 
 /// What a function on AWS Lambda works with.
-struct OnLambda {
-    bucket: Bucket,
+pub struct OnLambda {
+    pub bucket: Bucket,
     queue: SqsServer,
     _tokens: TokenServer,
-    settings: Settings,
+    pub settings: Settings,
 }
 
 impl OnLambda {
-    async fn prepare(profile: Profile, behaviour: Behaviour) -> Self {
+    pub async fn prepare(profile: Profile, behaviour: Behaviour) -> Self {
         let bucket = Bucket::start(profile).await;
         let queue = SqsServer::start().await;
         let simulator = Arc::new(simulator().await);

@@ -563,7 +563,7 @@ fn shell_words(line: &str) -> Vec<String> {
 fn filled_in(word: &str) -> &str {
     match word {
         "INSTANCE_ID" => "i-bp1panicnoroot00001",
-        "REGION_ID" | "REGION" => "cn-hangzhou",
+        "REGION_ID" | "ALIBABA_REGION_ID" | "REGION" => "cn-hangzhou",
         _ => word,
     }
 }

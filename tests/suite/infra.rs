@@ -97,6 +97,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "FUNCTION_COMPUTE_ENDPOINT_URL",
             "AWS_ENDPOINT_URL_SECRETS_MANAGER",
             "AWS_ENDPOINT_URL_SSM",
+            "AWS_ENDPOINT_URL_LAMBDA",
             "KMS_ENDPOINT_URL",
             "RUST_LOG",
             "TRIGGER_STATES",

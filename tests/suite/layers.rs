@@ -11,7 +11,7 @@ use crate::support::files_below;
 
 /// For each part of the library, the parts it may name. Each names only parts that stand above it
 /// here, so there is no way back up.
-const LAYERS: [(&str, &[&str]); 24] = [
+const LAYERS: [(&str, &[&str]); 25] = [
     ("model", &[]),
     ("clock", &[]),
     ("printable", &[]),
@@ -70,10 +70,25 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ),
     ("intake", &["capture", "http", "model"]),
     (
+        "deployed",
+        &[
+            "alibaba",
+            "aws",
+            "clock",
+            "credentials",
+            "http",
+            "model",
+            "refusal",
+            "retry",
+        ],
+    ),
+    (
         "config",
         &[
             "alibaba",
+            "aws",
             "credentials",
+            "deployed",
             "http",
             "intake",
             "log",
@@ -123,9 +138,11 @@ const LAYERS: [(&str, &[&str]); 24] = [
         "doctor",
         &[
             "archive",
+            "aws",
             "clock",
             "config",
             "credentials",
+            "deployed",
             "http",
             "intake",
             "model",
@@ -151,6 +168,8 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "aws/mod.rs",
             "config/mod.rs",
             "credentials/",
+            "deployed/lambda.rs",
+            "deployed/mod.rs",
             "doctor/",
             "http/",
             "intake/webhook/certificates.rs",
@@ -200,7 +219,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
 ];
 
 /// What computes and touches nothing: none of the capabilities, and no runtime.
-const PURE: [&str; 14] = [
+const PURE: [&str; 16] = [
     "alibaba/request.rs",
     "alibaba/signature.rs",
     "archive/key.rs",
@@ -209,6 +228,8 @@ const PURE: [&str; 14] = [
     "aws/refused.rs",
     "capture/follow",
     "capture/sweep/message.rs",
+    "deployed/answer.rs",
+    "deployed/name.rs",
     "hosts/reply.rs",
     "intake/",
     "model/",

@@ -12,6 +12,7 @@ mod credentials;
 mod deployed;
 mod docs;
 mod doctor;
+mod doctor_deployed;
 mod door;
 mod errors;
 mod events;

@@ -4,6 +4,7 @@ pub mod fakes;
 pub mod function_compute;
 pub mod gate;
 pub mod http;
+pub mod lambda_api;
 pub mod memory;
 pub mod printed;
 pub mod proxy;

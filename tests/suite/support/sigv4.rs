@@ -6,8 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::s3_server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
-/// Whether a `POST` is signed for a service in us-east-1 with the key the doubles know.
-pub fn is_good(service: &str, headers: &HeaderMap, path: &str, body: &[u8]) -> bool {
+/// Whether a `POST` is signed for a service in us-east-1 with the key the doubles know. `target`: path
+/// and query, as they were sent. Services other than S3 sign the path encoded once more.
+pub fn is_good(service: &str, headers: &HeaderMap, target: &str, body: &[u8]) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(authorization) = header("authorization") else {
         return false;
@@ -29,7 +30,12 @@ pub fn is_good(service: &str, headers: &HeaderMap, path: &str, body: &[u8]) -> b
         .map(|name| format!("{name}:{}\n", header(name).unwrap_or_default().trim()))
         .collect();
     let payload = hex::encode(Sha256::digest(body));
-    let canonical = format!("POST\n{path}\n\n{canonical_headers}\n{names}\n{payload}");
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = path.replace('%', "%25");
+    let mut query: Vec<_> = query.split('&').collect();
+    query.sort_unstable();
+    let query = query.join("&");
+    let canonical = format!("POST\n{path}\n{query}\n{canonical_headers}\n{names}\n{payload}");
     let time = header("x-amz-date").unwrap_or_default();
     let hash = hex::encode(Sha256::digest(canonical.as_bytes()));
     let string_to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");

@@ -1,10 +1,16 @@
 //! `console-archive doctor`: the checks of the set-up as a table or as JSON.
 
+use std::str::FromStr as _;
+
 use anstyle::AnsiColor;
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::config::Sections;
-use ecs_console_archiver::doctor::{Check, Verdict, examine};
+use ecs_console_archiver::config::{ConfigError, Sections};
+use ecs_console_archiver::deployed::DeployedFunction;
+use ecs_console_archiver::deployed::name::FunctionName;
+use ecs_console_archiver::doctor::{Check, Diagnosis, Verdict, deployed, examine};
+use ecs_console_archiver::http::HttpOptions;
+use ecs_console_archiver::model::check::Doctor;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::printable::one_line;
 use serde_json::json;
@@ -18,11 +24,13 @@ const AFTER_HELP: &str = "\
 Examples:
   console-archive doctor
   console-archive doctor --instance-id i-bp1panicnoroot00001 --output json
+  console-archive doctor --deployed arn:aws:lambda:us-east-1:123456789012:function:NAME
 
 Exit codes:
   0  all is in order, or there are warnings only
   1  something failed
-  2  a setting is wrong or missing; the rest was checked as far as it goes";
+  2  a setting is wrong or missing; the rest was checked as far as it goes. With --deployed, a setting
+     of this machine";
 
 /// Columns of the table in a file or a pipe.
 const WIDTH_OF_A_FILE: usize = 120;
@@ -32,20 +40,33 @@ const WIDTH_OF_A_FILE: usize = 120;
 /// It asks ECS for one console and one page of instances, stores one small object in the
 /// archive, always the same, reads it back, and sends the queue of FOLLOW_QUEUE_URL one message
 /// that the function ignores. Each of these takes 10 s at most.
+///
+/// With --deployed, the deployed function does the same with its own credentials, and says who it is on
+/// both clouds and which settings it has.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Ask for this instance's console, and not for that of an instance that cannot exist
     #[arg(long, value_name = "INSTANCE_ID", value_parser = InstanceId::parse)]
     instance_id: Option<InstanceId>,
+    /// Invoke this function, and show what it checked itself: NAME or NAME:ALIAS of AWS Lambda, or its
+    /// ARN
+    #[arg(long, value_name = "FUNCTION", value_parser = FunctionName::from_str)]
+    #[arg(conflicts_with = "ecs_endpoint_url")]
+    deployed: Option<FunctionName>,
     #[command(flatten)]
     ecs: EcsArguments,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
-    let environment = arguments.ecs.over(context.environment.clone());
-    let parts = Sections::from_environment(&environment);
-    let diagnosis = examine(parts, arguments.instance_id, context.time()).await?;
+    let diagnosis = match &arguments.deployed {
+        Some(name) => ask(name, &arguments, context).await?,
+        None => {
+            let environment = arguments.ecs.over(context.environment.clone());
+            let parts = Sections::from_environment(&environment);
+            examine(parts, arguments.instance_id, context.time()).await?
+        }
+    };
     let printed = match context.output {
         Output::Json => output::json(&json!(diagnosis)),
         Output::Text => print(&diagnosis.checks, context),
@@ -56,6 +77,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Verdict::Failed => Exit::Failed,
         Verdict::Ok | Verdict::Skipped | Verdict::Warning => Exit::Done,
     })
+}
+
+/// Asks a deployed function.
+async fn ask(name: &FunctionName, arguments: &Arguments, context: &Context) -> Result<Diagnosis> {
+    let (function, http) = ConfigError::both(
+        DeployedFunction::from_environment(name, &context.environment),
+        HttpOptions::from_environment(&context.environment),
+    )?;
+    let question = Doctor {
+        region_id: arguments.ecs.region.clone(),
+        instance_id: arguments.instance_id.clone(),
+    };
+    Ok(deployed::examine(&function, &question, &http, context.time()).await?)
 }
 
 fn print(checks: &[Check], context: &Context) -> Result<()> {
