@@ -1,4 +1,4 @@
-//! The accept loop of the doubles.
+//! What the doubles share: a port with an accept loop, and answers.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -6,6 +6,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -33,4 +34,46 @@ where
             });
         }
     })
+}
+
+/// A double on a port of its own. It ends when this is dropped.
+pub struct Listening {
+    port: u16,
+    server: JoinHandle<()>,
+}
+
+impl Listening {
+    pub async fn start<F>(answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static) -> Self
+    where
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = serve(listener, answer);
+        Self { port, server }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+pub fn plain(status: u16, body: &str) -> Response<Full<Bytes>> {
+    let response = Response::builder().status(status);
+    response.body(Full::from(body.to_owned())).unwrap()
+}
+
+/// An answer of AWS's JSON protocol of this version.
+pub fn aws_json(version: &str, status: u16, body: &Value) -> Response<Full<Bytes>> {
+    let mut answer = plain(status, &body.to_string());
+    let media_type = format!("application/x-amz-json-{version}");
+    let media_type = media_type.parse().unwrap();
+    answer.headers_mut().insert("content-type", media_type);
+    answer
 }

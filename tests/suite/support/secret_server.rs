@@ -20,10 +20,8 @@ use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-use super::http::serve;
+use super::http::{Listening, aws_json};
 use super::{ECS_SECRET, sigv4};
 
 pub const SECRET_ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver-a1B2c3";
@@ -37,12 +35,13 @@ pub enum Behaviour {
     Gives(String),
     /// Refuses with this status, code and message.
     Refuses(u16, &'static str, &'static str),
+    /// Never answers.
+    Hangs,
 }
 
 pub struct SecretServer {
-    port: u16,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    listening: Listening,
 }
 
 struct Shared {
@@ -53,26 +52,23 @@ struct Shared {
 impl SecretServer {
     /// A server that gives this value.
     pub async fn start(value: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(Behaviour::Gives(value.to_owned())),
             asked: Mutex::default(),
         });
         let serving = shared.clone();
-        let server = serve(listener, move |request| {
+        let listening = Listening::start(move |request| {
             let shared = serving.clone();
             async move { shared.answer(request).await }
         });
         Self {
-            port,
             shared,
-            server,
+            listening: listening.await,
         }
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.listening.url()
     }
 
     pub fn give(&self, value: &str) {
@@ -89,12 +85,6 @@ impl SecretServer {
     }
 }
 
-impl Drop for SecretServer {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
 impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
@@ -102,7 +92,7 @@ impl Shared {
         let header = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap());
         if header("x-acs-action").is_some() {
             let query = head.uri.query().unwrap_or_default();
-            return self.kms(&head.headers, query);
+            return self.kms(&head.headers, query).await;
         }
         let target = header("x-amz-target").unwrap_or_default().to_owned();
         let service = if target.starts_with("AmazonSSM.") {
@@ -117,9 +107,11 @@ impl Shared {
         }
         *self.asked.lock().unwrap() += 1;
         let input: Value = serde_json::from_slice(&body).unwrap();
-        let value = match self.behaviour.lock().unwrap().clone() {
+        let behaviour = self.behaviour.lock().unwrap().clone();
+        let value = match behaviour {
             Behaviour::Gives(value) => value,
             Behaviour::Refuses(status, code, message) => return aws_error(status, code, message),
+            Behaviour::Hangs => std::future::pending().await,
         };
         match target.as_str() {
             "secretsmanager.GetSecretValue" if input["SecretId"] == SECRET_ARN => json_answer(
@@ -156,7 +148,7 @@ impl Shared {
         }
     }
 
-    fn kms(&self, headers: &HeaderMap, query: &str) -> Response<Full<Bytes>> {
+    async fn kms(&self, headers: &HeaderMap, query: &str) -> Response<Full<Bytes>> {
         if !acs3_is_good(headers, query) {
             return kms_error(400, "SignatureDoesNotMatch", "Signature does not match.");
         }
@@ -167,7 +159,8 @@ impl Shared {
         if query.all(|(name, value)| name != "SecretName" || value != KMS_ARN) {
             return kms_error(404, "Forbidden.ResourceNotFound", "Resource not found.");
         }
-        match self.behaviour.lock().unwrap().clone() {
+        let behaviour = self.behaviour.lock().unwrap().clone();
+        match behaviour {
             Behaviour::Gives(value) => json_answer(
                 200,
                 &json!({
@@ -178,6 +171,7 @@ impl Shared {
                 }),
             ),
             Behaviour::Refuses(status, code, message) => kms_error(status, code, message),
+            Behaviour::Hangs => std::future::pending().await,
         }
     }
 }
@@ -231,9 +225,5 @@ fn kms_error(status: u16, code: &str, message: &str) -> Response<Full<Bytes>> {
 }
 
 fn json_answer(status: u16, body: &Value) -> Response<Full<Bytes>> {
-    Response::builder()
-        .status(status)
-        .header("content-type", "application/x-amz-json-1.1")
-        .body(Full::from(body.to_string()))
-        .unwrap()
+    aws_json("1.1", status, body)
 }

@@ -9,10 +9,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-use super::http::serve;
+use super::http::{Listening, aws_json};
 use super::sigv4;
 
 /// A message that was sent.
@@ -23,9 +21,8 @@ pub struct Sent {
 }
 
 pub struct SqsServer {
-    port: u16,
     state: Arc<Mutex<State>>,
-    server: JoinHandle<()>,
+    listening: Listening,
 }
 
 #[derive(Default)]
@@ -48,23 +45,20 @@ struct State {
 
 impl SqsServer {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Mutex::new(State::default()));
         let serving = state.clone();
-        let server = serve(listener, move |request| {
+        let listening = Listening::start(move |request| {
             let state = serving.clone();
             async move { answer(request, &state).await }
         });
         Self {
-            port,
             state,
-            server,
+            listening: listening.await,
         }
     }
 
     pub fn queue_url(&self) -> String {
-        format!("http://127.0.0.1:{}/123456789012/follow", self.port)
+        format!("{}/123456789012/follow", self.listening.url())
     }
 
     /// Takes the oldest message that was sent.
@@ -114,12 +108,6 @@ impl SqsServer {
 
     pub fn fault_next(&self, status: u16, code: &'static str) {
         self.state.lock().unwrap().faults.push_back((status, code));
-    }
-}
-
-impl Drop for SqsServer {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -203,9 +191,5 @@ fn error(status: u16, code: &str) -> Response<Full<Bytes>> {
 }
 
 fn json_answer(status: u16, body: &Value) -> Response<Full<Bytes>> {
-    Response::builder()
-        .status(status)
-        .header("content-type", "application/x-amz-json-1.0")
-        .body(Full::from(body.to_string()))
-        .unwrap()
+    aws_json("1.0", status, body)
 }

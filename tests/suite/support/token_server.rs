@@ -11,10 +11,8 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use jiff::SignedDuration;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-use super::http::serve;
+use super::http::{Listening, plain};
 use super::s3_server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use super::sigv4;
 
@@ -25,9 +23,8 @@ pub const AWS_ARN: &str = "arn:aws:sts::123456789012:assumed-role/archiver/conso
 const METADATA_TOKEN: &str = "metadata-token-that-must-not-show";
 
 pub struct TokenServer {
-    port: u16,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    listening: Listening,
 }
 
 pub struct Shared {
@@ -62,8 +59,6 @@ impl TokenServer {
         life: SignedDuration,
         behaviour: Behaviour,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             simulator: simulator.clone(),
             life,
@@ -71,30 +66,23 @@ impl TokenServer {
             asked: Mutex::default(),
         });
         let serving = shared.clone();
-        let server = serve(listener, move |request| {
+        let listening = Listening::start(move |request| {
             let shared = serving.clone();
             async move { shared.answer(request).await }
         });
         Self {
-            port,
             shared,
-            server,
+            listening: listening.await,
         }
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.listening.url()
     }
 
     /// Methods and paths, in order.
     pub fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
-    }
-}
-
-impl Drop for TokenServer {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -205,11 +193,4 @@ fn aws_error(status: u16, code: &str) -> Response<Full<Bytes>> {
             "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>as told</Message></Error></ErrorResponse>"
         ),
     )
-}
-
-fn plain(status: u16, body: &str) -> Response<Full<Bytes>> {
-    Response::builder()
-        .status(status)
-        .body(Full::from(body.to_owned()))
-        .unwrap()
 }
