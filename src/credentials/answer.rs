@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{CredentialsError, Expiring};
+use crate::aws::refused::short;
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
 
@@ -107,7 +108,7 @@ pub fn printed(from: &str, text: &[u8]) -> Result<Expiring, CredentialsError> {
     match printed.mode.as_str() {
         "" | "AK" | "StsToken" => {}
         mode => {
-            let mode = printable(mode);
+            let mode = short(mode);
             return Err(refused(&format!("the mode {mode}; print AK or StsToken")));
         }
     }
@@ -144,7 +145,7 @@ pub fn metadata(from: &str, status: u16, body: &[u8]) -> Result<Expiring, Creden
     match answer.code.as_deref() {
         None | Some("" | "Success") => keys(from, answer),
         Some(code) => {
-            let text = format!("{from} answered {}", printable(code));
+            let text = format!("{from} answered {}", short(code));
             Err(CredentialsError::Refused(text))
         }
     }
@@ -180,7 +181,7 @@ fn refusal(from: &str, status: u16, body: &[u8]) -> CredentialsError {
     let mut text = format!("{from} answered {status}");
     for part in [&answer.code, &answer.message, &answer.request_id] {
         if !part.is_empty() {
-            text.push_str(&format!(" {}", printable(part)));
+            text.push_str(&format!(" {}", short(part)));
         }
     }
     if status >= 500 || status == 429 || answer.code.starts_with("Throttling") {
@@ -188,14 +189,6 @@ fn refusal(from: &str, status: u16, body: &[u8]) -> CredentialsError {
     } else {
         CredentialsError::Refused(text)
     }
-}
-
-/// Truncates a text to 200 characters, and escapes it, because it comes from outside.
-fn printable(text: &str) -> String {
-    text.chars()
-        .take(200)
-        .flat_map(char::escape_debug)
-        .collect()
 }
 
 #[cfg(test)]
