@@ -18,6 +18,7 @@ use url::Url;
 
 use super::source::{Means, SPARE, Source};
 use super::{CredentialsError, Expiring, ManagedSecret, sts};
+use crate::clock::WallClock;
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
 use crate::secrets::SecretError;
@@ -46,6 +47,9 @@ struct Shared {
     source: Source,
     http: reqwest::Client,
     identity: Option<Identity>,
+    /// The time of day, because tokio's clock may stand still while a function is frozen between two
+    /// invocations (seen on AWS Lambda: mbeher2200/DarkHours pull request 204).
+    clock: WallClock,
     /// The latest credentials that the host passed. The accounts' providers share them.
     handed: Arc<StdMutex<Option<Credentials>>>,
     kept: Mutex<Kept>,
@@ -99,24 +103,32 @@ impl fmt::Debug for CredentialsProvider {
 impl CredentialsProvider {
     /// Provides credentials from `source`. Uses `http` if they must be fetched.
     pub fn new(source: Source, http: reqwest::Client) -> Self {
-        Self::with(source, http, None, Arc::default())
+        Self::timed(source, http, WallClock::default())
+    }
+
+    /// Like [`new`](Self::new), with another clock.
+    pub fn timed(source: Source, http: reqwest::Client, clock: WallClock) -> Self {
+        Self::with(source, http, None, clock, Arc::default())
     }
 
     /// Like [`new`](Self::new), and can also find out the account of the credentials.
     pub fn with_identity(source: Source, http: reqwest::Client, identity: Identity) -> Self {
-        Self::with(source, http, Some(identity), Arc::default())
+        let clock = WallClock::default();
+        Self::with(source, http, Some(identity), clock, Arc::default())
     }
 
     fn with(
         source: Source,
         http: reqwest::Client,
         identity: Option<Identity>,
+        clock: WallClock,
         handed: Arc<StdMutex<Option<Credentials>>>,
     ) -> Self {
         Self(Arc::new(Shared {
             source,
             http,
             identity,
+            clock,
             handed,
             kept: Mutex::default(),
             own: OnceCell::new(),
@@ -129,10 +141,12 @@ impl CredentialsProvider {
         let Shared {
             http,
             identity,
+            clock,
             handed,
             ..
         } = &*self.0;
-        Self::with(source, http.clone(), identity.clone(), handed.clone())
+        let identity = identity.clone();
+        Self::with(source, http.clone(), identity, *clock, handed.clone())
     }
 
     /// A provider of the credentials of the function's own role, whichever role this one assumes with
@@ -186,7 +200,7 @@ impl CredentialsProvider {
             due_at,
             ..
         } = &mut *kept;
-        let now = Timestamp::now();
+        let now = self.0.clock.now();
         let handed = self.handed();
         // Another provider was given fresh credentials of the host.
         let is_superseded = |kept: &Expiring| {
@@ -309,7 +323,7 @@ impl CredentialsProvider {
             kept.credentials = None;
             return true;
         }
-        let now = Timestamp::now();
+        let now = self.0.clock.now();
         let just_came = |at: Timestamp| now.duration_since(at) < REPLACEMENT_PAUSE;
         if !self.0.source.is_renewable(self.handed().is_some())
             || kept.replaced_at.is_some_and(just_came)

@@ -22,6 +22,7 @@ mod host;
 mod infra;
 mod interleavings;
 mod interrupts;
+mod key_refresh;
 mod last_words;
 mod layers;
 mod layout;
