@@ -16,6 +16,7 @@ use super::{
     Certificate, CertificateUrl, Headers, MAX_PUSH_BYTES, Refused, UrlPath, Verdict, WebhookPolicy,
     WebhookRequest, tokens,
 };
+use crate::clock::WallClock;
 use crate::model::credentials::Secret;
 
 /// Time for a whole fetch, including the DNS look-up. The sender waits meanwhile.
@@ -44,6 +45,7 @@ pub type ReadTokens = dyn Fn() -> BoxFuture<'static, Result<Secret, String>> + S
 struct Managed {
     read: Arc<ReadTokens>,
     held: Arc<Mutex<HeldTokens>>,
+    clock: WallClock,
 }
 
 impl fmt::Debug for Gate {
@@ -98,9 +100,13 @@ impl Gate {
     /// first needed, and then again and again, so that tokens can be replaced while this process
     /// runs.
     pub fn with_managed_tokens(self, read: Arc<ReadTokens>) -> Self {
+        self.with_timed_tokens(read, WallClock::default())
+    }
+
+    fn with_timed_tokens(self, read: Arc<ReadTokens>, clock: WallClock) -> Self {
         let held = Arc::default();
         Self {
-            managed: Some(Managed { read, held }),
+            managed: Some(Managed { read, held, clock }),
             ..self
         }
     }
@@ -212,7 +218,7 @@ impl Gate {
 impl Managed {
     /// `policy` with the current tokens, or with the last good ones if they cannot be read.
     async fn current(&self, policy: &Arc<WebhookPolicy>) -> Result<Arc<WebhookPolicy>, GateError> {
-        let next = self.held().current(Instant::now(), || self.begin(policy));
+        let next = self.held().current(self.clock.now(), || self.begin(policy));
         match next {
             Next::Use(policy) => Ok(policy),
             Next::Wait(reading, None) => reading.await.map_err(GateError::NoToken),
@@ -227,7 +233,7 @@ impl Managed {
         policy: &Arc<WebhookPolicy>,
     ) -> Arc<WebhookPolicy> {
         let begin = || self.begin(policy);
-        let next = self.held().after_refusal(refused, Instant::now(), begin);
+        let next = self.held().after_refusal(refused, self.clock.now(), begin);
         match next {
             None => refused.clone(),
             Some(Next::Use(policy)) => policy,
@@ -405,7 +411,11 @@ mod tests {
                 .boxed()
             };
             let gate = Gate::with(WebhookPolicy::default(), Bucket::new(Ok(Vec::new())));
-            gate.with_managed_tokens(Arc::new(read))
+            let clock = WallClock::Tokio {
+                time: Timestamp::now(),
+                instant: Instant::now(),
+            };
+            gate.with_timed_tokens(Arc::new(read), clock)
         }
 
         fn asked(&self) -> usize {

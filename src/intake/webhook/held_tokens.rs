@@ -2,36 +2,37 @@
 //! Unknown senders cause readings, so their number is limited.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Shared};
-use tokio::time::Instant;
+use jiff::{SignedDuration, Timestamp};
 
 use super::WebhookPolicy;
 
 /// How long tokens are current. A token that was replaced is accepted this long at most.
-const KEPT_FOR: Duration = Duration::from_mins(5);
+const KEPT_FOR: SignedDuration = SignedDuration::from_mins(5);
 /// Least time between two readings that pushes with unknown tokens cause.
-const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+const REFUSED_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 /// Least time from one reading that fails to the next, while other tokens are known.
-const FAILED_PAUSE: Duration = Duration::from_secs(30);
+const FAILED_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 /// The same, while no token is known, so that every push is sent again later.
-const NOTHING_PAUSE: Duration = Duration::from_secs(1);
+const NOTHING_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// The result of a reading: the policy with the tokens, or why there are none.
 pub(super) type Read = Result<Arc<WebhookPolicy>, String>;
 /// A running reading. Everyone who waits for it shares it.
 pub(super) type Reading = Shared<BoxFuture<'static, Read>>;
 
-/// The tokens that were read last. The caller passes in the time.
+/// The tokens that were read last. The caller passes in the time of day, because tokio's clock may
+/// stand still while a function is frozen between two invocations (seen on AWS Lambda:
+/// mbeher2200/DarkHours pull request 204).
 #[derive(Default)]
 pub(super) struct HeldTokens {
     /// The last good ones, and when they were asked for.
-    good: Option<(Arc<WebhookPolicy>, Instant)>,
+    good: Option<(Arc<WebhookPolicy>, Timestamp)>,
     /// The last reading, and when it began.
-    last: Option<(Reading, Instant)>,
+    last: Option<(Reading, Timestamp)>,
     /// When a push with an unknown token last caused one.
-    refused_at: Option<Instant>,
+    refused_at: Option<Timestamp>,
 }
 
 /// What to do for the current tokens.
@@ -44,11 +45,11 @@ pub(super) enum Next {
 
 impl HeldTokens {
     /// The current tokens. Begins a reading with `begin` if there are none.
-    pub(super) fn current(&mut self, now: Instant, begin: impl FnOnce() -> Reading) -> Next {
+    pub(super) fn current(&mut self, now: Timestamp, begin: impl FnOnce() -> Reading) -> Next {
         self.settle();
         let good = self.good.as_ref();
         if let Some((policy, at)) = good
-            && now.saturating_duration_since(*at) < KEPT_FOR
+            && is_within(KEPT_FOR, *at, now)
         {
             return Next::Use(policy.clone());
         }
@@ -60,7 +61,7 @@ impl HeldTokens {
         let Some((reading, at)) = &self.last else {
             return Next::Wait(self.begin(now, begin), good);
         };
-        let is_recent = now.saturating_duration_since(*at) < pause;
+        let is_recent = is_within(pause, *at, now);
         match (reading.peek(), good) {
             (None, good) => Next::Wait(reading.clone(), good),
             (Some(Err(_)), Some(good)) if is_recent => Next::Use(good),
@@ -74,7 +75,7 @@ impl HeldTokens {
     pub(super) fn after_refusal(
         &mut self,
         refused: &Arc<WebhookPolicy>,
-        now: Instant,
+        now: Timestamp,
         begin: impl FnOnce() -> Reading,
     ) -> Option<Next> {
         self.settle();
@@ -89,7 +90,7 @@ impl HeldTokens {
         {
             return Some(Next::Wait(reading.clone(), None));
         }
-        let is_recent = |at: Instant| now.saturating_duration_since(at) < REFUSED_PAUSE;
+        let is_recent = |at: Timestamp| is_within(REFUSED_PAUSE, at, now);
         if self.refused_at.is_some_and(is_recent) {
             return None;
         }
@@ -97,7 +98,7 @@ impl HeldTokens {
         Some(Next::Wait(self.begin(now, begin), None))
     }
 
-    fn begin(&mut self, now: Instant, begin: impl FnOnce() -> Reading) -> Reading {
+    fn begin(&mut self, now: Timestamp, begin: impl FnOnce() -> Reading) -> Reading {
         let reading = begin();
         self.last = Some((reading.clone(), now));
         reading
@@ -115,5 +116,25 @@ impl HeldTokens {
             Some((good, good_at)) if **good == **policy => *good_at = *at,
             good => *good = Some((policy.clone(), *at)),
         }
+    }
+}
+
+/// Whether `at` is less than `time` ago. Not if it is in the future, because the clock was set back.
+fn is_within(time: SignedDuration, at: Timestamp, now: Timestamp) -> bool {
+    (SignedDuration::ZERO..time).contains(&now.duration_since(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_token_for_longer() {
+        let at: Timestamp = "2024-03-22T02:04:41Z".parse().unwrap();
+        let second = SignedDuration::from_secs(1);
+        assert!(is_within(KEPT_FOR, at, at));
+        assert!(is_within(KEPT_FOR, at, at + KEPT_FOR - second));
+        assert!(!is_within(KEPT_FOR, at, at + KEPT_FOR));
+        assert!(!is_within(KEPT_FOR, at, at - second));
     }
 }
