@@ -271,6 +271,8 @@ pub const FAILED_PREFIX: &str = "failed/";
 
 /// Part of the key, after [`FAILED_PREFIX`], of events that the schedule does not try any more.
 const GIVEN_UP: &str = "given-up/";
+/// Part of the key, after [`FAILED_PREFIX`], of the note that a failed event could not be removed.
+const NOT_REMOVED: &str = "not-removed/";
 
 /// Key of a failed event: `failed/{error_type}-{digest}.json`, or
 /// `failed/given-up/{error_type}-{digest}.json`. The digest is of the object's own bytes, so an
@@ -298,6 +300,22 @@ impl FailedKey {
             digest: ShortDigest::parse(digest)?,
             is_given_up,
         })
+    }
+
+    /// Key of the note that this event could not be removed, although it was served again:
+    /// `failed/not-removed/{error_type}-{digest}.json`.
+    pub fn note(&self) -> String {
+        let (error_type, digest) = (&self.error_type, &self.digest);
+        format!("{FAILED_PREFIX}{NOT_REMOVED}{error_type}-{digest}.json")
+    }
+
+    /// The event that such a note is about. `None` if it is not a note's key.
+    pub fn of_note(object_key: &str) -> Option<Self> {
+        let name = object_key
+            .strip_prefix(FAILED_PREFIX)?
+            .strip_prefix(NOT_REMOVED)?;
+        let key = Self::parse(&format!("{FAILED_PREFIX}{name}"))?;
+        (!key.is_given_up).then_some(key)
     }
 }
 
@@ -459,6 +477,19 @@ mod tests {
                 (RecordKey::parse(text), MarkerKey::parse(text)),
                 (None, None)
             );
+            assert_eq!(FailedKey::of_note(text), None);
+        }
+        let key = FailedKey::parse("failed/EcsDenied-5891b5b522d5.json").unwrap();
+        let note = key.note();
+        assert_eq!(note, "failed/not-removed/EcsDenied-5891b5b522d5.json");
+        assert_eq!(FailedKey::parse(&note), None);
+        assert_eq!(FailedKey::of_note(&note), Some(key));
+        for other in [
+            "failed/not-removed/given-up/EcsDenied-5891b5b522d5.json",
+            "failed/not-removed/x.json",
+            "not-removed/EcsDenied-5891b5b522d5.json",
+        ] {
+            assert_eq!(FailedKey::of_note(other), None, "{other}");
         }
         for other in [
             "failed/-5891b5b522d5.json",

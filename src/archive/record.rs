@@ -197,6 +197,11 @@ fn json_object(json: &serde_json::Value) -> (Object, ShortDigest) {
     (object, digest)
 }
 
+/// Builds the note that a failed event could not be removed. Its key is [`FailedKey::note`].
+pub fn not_removed(event: &FailedKey) -> Object {
+    json_object(&serde_json::json!({ "not_removed": event.to_string() })).0
+}
+
 /// An event that failed permanently, kept so that it can be replayed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FailedEvent {

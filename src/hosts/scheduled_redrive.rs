@@ -4,6 +4,9 @@
 //! Of an event that fails again, the archive first gets an object that counts one attempt more, and
 //! then loses the one before. So a process that is killed in between loses nothing, and two
 //! redrives at once write the same object.
+//!
+//! If the archive refuses to lose an event, it gets a note about that. The next redrive removes what
+//! notes name before it serves anything. So what cannot be removed is not served each time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use serde_json::json;
 use tracing::{error, info, warn};
 
 use crate::archive::key::{FAILED_PREFIX, FailedKey};
-use crate::archive::record::KeptEvent;
+use crate::archive::record::{KeptEvent, not_removed};
 use crate::capture::{self, CaptureError};
 use crate::hosts::dispatch::Dispatcher;
 use crate::hosts::redrive::{BOOKKEEPING_TIME, Ended, InvalidEvents, RedriveError, Redriven};
@@ -127,14 +130,24 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         asked.began_at.get_or_insert(self.archiver.clock.now());
         let work = deadline.earlier_by(RESERVE);
         let entries = list_all(&Retrying::new(&self.archiver.store, work), FAILED_PREFIX).await?;
-        let keys = entries
+        let mut keys: Vec<_> = entries
             .iter()
-            .filter_map(|entry| FailedKey::parse(&entry.key));
-        let mut keys: Vec<_> = keys.filter(|key| !key.is_given_up).collect();
+            .filter_map(|entry| FailedKey::parse(&entry.key))
+            .filter(|key| !key.is_given_up)
+            .collect();
+        for key in entries.iter().filter_map(|e| FailedKey::of_note(&e.key)) {
+            self.remove_noted(&key, work).await?;
+            keys.retain(|other| *other != key);
+        }
         // Otherwise the same events would be tried first each time, and those behind them never if
         // these take all the time.
         fastrand::shuffle(&mut keys);
-        let (mut part, mut tries) = (Part::default(), keys.chunks(AT_ONCE));
+        // The first is tried alone, so that no other is served if it cannot be removed.
+        let (some, others) = keys.split_at(keys.len().min(AT_ONCE));
+        let (first, some) = some.split_at(some.len().min(1));
+        let tries = [first, some].into_iter();
+        let mut tries = tries.chain(others.chunks(AT_ONCE));
+        let mut part = Part::default();
         let before = asked.done;
         let may_try = |part: &Part| {
             let tried = part.after(&before);
@@ -171,6 +184,29 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         Ok(Outcome::Redriven { done, resume })
     }
 
+    /// Removes a failed event that is done, or has been replaced. If the archive refuses that, it gets a
+    /// note for the next redrive.
+    async fn remove(&self, store: &impl Store, key: &FailedKey) -> Result<(), StoreError> {
+        let Err(refused) = store.delete(&key.to_string()).await else {
+            return Ok(());
+        };
+        if !refused.is_transient() {
+            store.put_if_absent(&key.note(), &not_removed(key)).await?;
+        }
+        Err(refused)
+    }
+
+    /// Removes an event that an earlier redrive could not remove, and then the note about it.
+    async fn remove_noted(&self, key: &FailedKey, deadline: Deadline) -> Result<(), StoreError> {
+        let store = Retrying::new(&self.archiver.store, deadline);
+        if let Err(error) = store.delete(&key.to_string()).await {
+            let url = self.archiver.store.url(&key.to_string());
+            warn!("{url} was served and cannot be removed, so nothing else is served: {error}");
+            return Err(error);
+        }
+        store.delete(&key.note()).await
+    }
+
     /// Serves one event of the archive again, and stores what became of it. `continues`: when an
     /// earlier invocation of the same redrive began.
     async fn try_again(
@@ -203,7 +239,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             .await;
         let (error_type, can_succeed) = match served {
             Ok(Ended::Whole(_)) => {
-                store.delete(&object_key).await?;
+                self.remove(&store, key).await?;
                 return Ok(Tried::Served);
             }
             Ok(Ended::Partly { left, .. }) if left.failed == 0 => {
@@ -213,7 +249,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 {
                     let rest_key = rest.key.to_string();
                     store.put_if_absent(&rest_key, &rest.object).await?;
-                    store.delete(&object_key).await?;
+                    self.remove(&store, key).await?;
                 }
                 return Ok(Tried::Unfinished);
             }
@@ -243,7 +279,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         };
         let new_key = replaced.key.to_string();
         store.put_if_absent(&new_key, &replaced.object).await?;
-        store.delete(&object_key).await?;
+        self.remove(&store, key).await?;
         let url = self.archiver.store.url(&new_key);
         if is_given_up {
             error!(

@@ -10,6 +10,7 @@ use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::Console;
 use ecs_console_archiver::store::{Object, Store as _};
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -47,7 +48,7 @@ fn mended(bucket: &Bucket) {
 /// The failed events of a bucket, by their keys.
 fn failed(bucket: &Bucket) -> BTreeMap<String, KeptEvent> {
     let objects = bucket.server.objects().into_iter();
-    let failed = objects.filter(|(key, _)| key.contains("/failed/"));
+    let failed = objects.filter(|(key, _)| key.contains("/failed/") && !is_note(key));
     let kept = |object: s3_server::StoredObject| {
         let object = Object {
             body: object.body,
@@ -57,6 +58,15 @@ fn failed(bucket: &Bucket) -> BTreeMap<String, KeptEvent> {
         KeptEvent::read(&object).unwrap()
     };
     failed.map(|(key, object)| (key, kept(object))).collect()
+}
+
+fn is_note(key: &str) -> bool {
+    key.contains("/failed/not-removed/")
+}
+
+fn notes(bucket: &Bucket) -> Vec<String> {
+    let keys = bucket.server.objects().into_keys();
+    keys.filter(|key| is_note(key)).collect()
 }
 
 async fn redrive(function: &Function, event: Value) -> Value {
@@ -200,51 +210,47 @@ async fn a_receivers_timer_invokes_it_by_hand_and_learns_what_is_left() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_to_remove_is_told_once_and_leads_to_no_loop() {
-    let bucket = keeping(Profile::Aws).await;
-    mended(&bucket);
-    let function = Function::start(&bucket.settings).await;
-    denied(&bucket);
-    let other = starting(ID).replace(ID, "i-bp1cloudinit0000001");
-    let code = "Forbidden.RAM".to_owned();
-    let id = InstanceId::parse("i-bp1cloudinit0000001").unwrap();
-    bucket
-        .simulator
-        .set_console(&id, Console::Error { status: 403, code });
-    function.failure_of(starting(ID).as_bytes()).await;
-    function.failure_of(other.as_bytes()).await;
-    bucket.server.deny(&[Denied::Delete]);
-    let event = json!({"redrive": {"max_attempts": 2}}).to_string();
-    for _ in 0..8 {
-        let asked = bucket.simulator.answered().len();
-        let answer = function.invoke(event.as_bytes(), TIMEOUT).await;
-        let all_given_up = failed(&bucket).keys().all(|key| key.contains("given-up"));
-        assert!(!all_given_up);
-        let Answer::Error {
-            error_type,
-            error_message,
-        } = answer
-        else {
-            panic!("{answer:?}");
-        };
-        assert_eq!(error_type, "ArchiveDenied");
-        assert!(error_message.contains("AccessDenied"), "{error_message}");
-        assert!(bucket.simulator.answered().len() - asked <= 4);
+async fn what_cannot_be_removed_is_served_once_until_it_can_be() {
+    let states = ["Starting", "Stopping", "Running"];
+    for (succeeds, copies) in [(true, 0), (false, 1)] {
+        let bucket = keeping(Profile::Aws).await;
+        denied(&bucket);
+        let function = Function::start(&bucket.settings).await;
+        for state in states {
+            let event = starting(ID).replace("Starting", state);
+            function.failure_of(event.as_bytes()).await;
+        }
+        if succeeds {
+            mended(&bucket);
+        }
+        bucket.server.deny(&[Denied::Delete]);
+        let event = json!({"redrive": {}}).to_string();
+        for round in 0..12 {
+            let asked = bucket.simulator.answered().len();
+            let answer = function.invoke(event.as_bytes(), TIMEOUT).await;
+            let Answer::Error {
+                error_type,
+                error_message,
+            } = answer
+            else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(error_type, "ArchiveDenied");
+            assert!(error_message.contains("AccessDenied"), "{error_message}");
+            let asked = bucket.simulator.answered().len() - asked;
+            assert_eq!(asked, usize::from(round == 0), "{round}");
+            assert_eq!(failed(&bucket).len(), states.len() + copies, "{round}");
+            assert_eq!(notes(&bucket).len(), 1, "{round}");
+        }
+        bucket.server.allow_all();
+        mended(&bucket);
+        let outcome = redrive(&function, json!({"redrive": {}})).await;
+        // The one that was served is only removed. If it had failed, its copy is served.
+        let left = if succeeds { 2 } else { 3 };
+        assert_eq!(counts(&outcome), [left, 0, 0, 0], "{outcome}");
+        assert_eq!((failed(&bucket).len(), notes(&bucket).len()), (0, 0));
+        assert_eq!(bucket.server.records().len(), 1);
     }
-    // Two events, each with no attempt, one and two.
-    assert!(failed(&bucket).len() <= 6, "{:?}", failed(&bucket).keys());
-    bucket.server.allow_all();
-    mended(&bucket);
-    let id = ["hello\n", "2024-03-22 10:04:57"];
-    set_console(
-        &bucket.simulator,
-        "i-bp1cloudinit0000001",
-        id[0].as_bytes(),
-        id[1],
-    );
-    redrive(&function, json!({"redrive": {}})).await;
-    assert!(failed(&bucket).keys().all(|key| key.contains("given-up")));
-    assert_eq!(bucket.server.records().len(), 2);
 }
 
 #[tokio::test]
@@ -295,55 +301,278 @@ async fn whatever_call_of_a_redrive_fails_or_is_the_last_no_event_is_lost() {
     }
 }
 
+/// A function behind gates, and an archive that keeps one failed event of it.
+struct Gated {
+    bucket: Bucket,
+    calls: Arc<Calls>,
+    _gates: [Gate; 2],
+    function: Function,
+    kept: KeptEvent,
+}
+
+impl Gated {
+    async fn start(profile: Profile) -> Self {
+        let [mut ecs, mut store] = [Gate::shut().await, Gate::shut().await];
+        let mut bucket = Bucket::start_behind(profile, Some(store.port)).await;
+        let calls = Arc::new(Calls::default());
+        let upstream = port_of(&bucket.simulator.endpoint_url());
+        ecs.open(Service::Ecs, upstream, calls.clone());
+        store.open(Service::Store, bucket.server.own_port, calls.clone());
+        bucket.settings.extend(settings(&[
+            ("FAILED_EVENTS", "archive"),
+            (
+                "ECS_ENDPOINT_URL",
+                &format!("http://127.0.0.1:{}", ecs.port),
+            ),
+        ]));
+        denied(&bucket);
+        let function = started(&bucket.settings, &calls).await;
+        function.failure_of(starting(ID).as_bytes()).await;
+        let kept = failed(&bucket).pop_first().unwrap().1;
+        Self {
+            bucket,
+            calls,
+            _gates: [ecs, store],
+            function,
+            kept,
+        }
+    }
+
+    /// A redrive whose `number`-th call meets this fault; how many calls there were, and whether it
+    /// was answered.
+    async fn redrive_with(&self, fault: Option<(usize, Fault)>) -> (usize, bool) {
+        let before = self.calls.count();
+        if let Some((number, fault)) = fault {
+            self.calls.fault_at(before + number, fault);
+        }
+        let event = json!({"redrive": {}}).to_string();
+        let answer = self.function.try_invoke(event.as_bytes(), TIMEOUT).await;
+        (self.calls.count() - before, answer.is_ok())
+    }
+
+    async fn restart(&mut self) {
+        self.function = started(&self.bucket.settings, &self.calls).await;
+    }
+
+    /// The copies of the event that are left, and whether it is stored, if it is not lost.
+    fn assert_not_lost(&self, case: &str) -> usize {
+        let left = failed(&self.bucket);
+        let is_done = self.bucket.server.records().len() == 1;
+        assert!(is_done || !left.is_empty(), "{case}: the event is lost");
+        assert!(
+            left.values().all(|left| left.event == self.kept.event),
+            "{case}"
+        );
+        left.len()
+    }
+
+    /// After the cause is mended, one redrive serves what is left, whatever happened before.
+    async fn assert_mendable(&self, case: &str) {
+        mended(&self.bucket);
+        let last = redrive(&self.function, json!({"redrive": {}})).await;
+        assert_eq!(counts(&last)[1..], [0; 3], "{case}: {last}");
+        let left = failed(&self.bucket);
+        assert!(left.is_empty(), "{case}: {left:?}");
+        assert_eq!(notes(&self.bucket), [""; 0], "{case}");
+        assert_eq!(self.bucket.server.records().len(), 1, "{case}");
+        self.bucket.server.assert_nothing_was_overwritten();
+    }
+}
+
+fn port_of(url: &str) -> u16 {
+    url::Url::parse(url).unwrap().port().unwrap()
+}
+
+async fn started(settings: &Settings, calls: &Calls) -> Function {
+    let function = Function::start(settings).await;
+    calls.set_process(function.process());
+    function
+}
+
 /// One redrive of one event with a fault, and redrives until nothing is left; the calls of the first.
 async fn crash(profile: Profile, succeeds: bool, fault: Option<(usize, Fault)>) -> usize {
     let case = format!("{profile:?} {succeeds} {fault:?}");
-    let [mut ecs, mut store] = [Gate::shut().await, Gate::shut().await];
-    let mut bucket = Bucket::start_behind(profile, Some(store.port)).await;
+    let mut gated = Gated::start(profile).await;
+    if succeeds {
+        mended(&gated.bucket);
+    }
+    let (count, is_answered) = gated.redrive_with(fault).await;
+    assert!(fault.is_none() || gated.calls.faulted().is_some(), "{case}");
+    assert!(gated.assert_not_lost(&case) <= 2, "{case}");
+    let left = failed(&gated.bucket);
+    assert!(left.values().all(|left| left.attempts <= 1), "{case}");
+    if !is_answered {
+        gated.restart().await;
+    }
+    gated.assert_mendable(&case).await;
+    count
+}
+
+/// Killed after the same call each time, whatever that call is: a loop of kills leaves one copy of the
+/// event more for each of them at most.
+#[tokio::test]
+async fn each_kill_of_a_redrive_leaves_one_copy_more_at_most() {
+    const KILLS: usize = 4;
+    let mut most = 0;
+    for succeeds in [true, false] {
+        let gated = Gated::start(Profile::Aws).await;
+        let (whole, _) = gated.redrive_with(None).await;
+        for number in 1..=whole {
+            let case = format!("{succeeds} {number}");
+            let mut gated = Gated::start(Profile::Aws).await;
+            if succeeds {
+                mended(&gated.bucket);
+            }
+            for kills in 1..=KILLS {
+                let fault = Some((number, Fault::KillAfter));
+                let (calls, is_answered) = gated.redrive_with(fault).await;
+                // After a removal, the next one may have less to do.
+                assert!(!is_answered || calls < number, "{case}");
+                let copies = gated.assert_not_lost(&case);
+                assert!(copies <= 1 + kills, "{case}: {copies} after {kills} kills");
+                most = most.max(copies);
+                gated.restart().await;
+            }
+            gated.calls.fault_at(0, Fault::KillAfter); // No call has this number.
+            gated.assert_mendable(&case).await;
+        }
+    }
+    assert!(most >= 2, "no kill left a copy");
+}
+
+/// The last part of a sweep of which an instance failed in a part before, so that it begins anew: the
+/// queue gets the whole sweep, and then loses this message.
+fn last_part() -> String {
+    let done = json!({"regions": 0, "instances": 3, "stored": 2, "already_stored": 0,
+                      "no_console": 0, "failed": 1, "failures": ["i-swept00: ECS refused access"]});
+    let ids = ["i-swept00", "i-swept01", "i-swept02"];
+    let cursor = json!({"region_id": "cn-hangzhou", "done": ids});
+    json!({"sweep": {"version": 1, "regions": ["cn-hangzhou"], "concurrency": 8,
+                     "per_second": 100, "resume": cursor, "done": done}})
+    .to_string()
+}
+
+/// The same for a queue of failed events, where SQS keeps a message until it is deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_call_of_a_redrive_of_a_queue_fails_or_is_the_last_no_event_is_lost() {
+    let mut cases = Vec::new();
+    for (event, consoles, least) in [(starting("i-swept01"), 1, 4), (last_part(), 4, 5)] {
+        let whole = crash_of_queue(&event, consoles, None).await;
+        // To receive, to ask ECS, to remove and to receive nothing; a sweep is sent again, too.
+        assert!(whole >= least, "{whole}");
+        for number in 1..=whole {
+            cases.extend(Fault::ALL.map(|fault| (event.clone(), consoles, (number, fault))));
+        }
+    }
+    let cases = stream::iter(cases).map(|(event, consoles, fault)| {
+        let case = async move { crash_of_queue(&event, consoles, Some(fault)).await };
+        tokio::spawn(case)
+    });
+    let ran: Vec<_> = cases.buffer_unordered(8).collect().await;
+    assert!(ran.into_iter().all(|case| case.is_ok()));
+}
+
+/// One redrive of a queue with one message and a fault, and redrives until nothing is left; the calls
+/// of the first.
+async fn crash_of_queue(event: &str, consoles: usize, fault: Option<(usize, Fault)>) -> usize {
+    let case = format!("{event} {fault:?}");
+    let simulator = bare_simulator(ecs_credentials()).await;
+    for index in 0..4 {
+        let id = format!("i-swept{index:02}");
+        set_console(&simulator, &id, id.as_bytes(), "2024-03-22 10:04:57");
+    }
+    let (sqs, folder) = (SqsServer::start().await, tempfile::tempdir().unwrap());
+    sqs.deliver_what_is_sent();
+    sqs.put(event);
+    let [mut ecs, mut queue] = [Gate::shut().await, Gate::shut().await];
     let calls = Arc::new(Calls::default());
-    let port_of = |url: &str| url::Url::parse(url).unwrap().port().unwrap();
-    let upstream = port_of(&bucket.simulator.endpoint_url());
-    ecs.open(Service::Ecs, upstream, calls.clone());
-    store.open(Service::Store, bucket.server.own_port, calls.clone());
-    bucket.settings.extend(settings(&[
-        ("FAILED_EVENTS", "archive"),
+    ecs.open(
+        Service::Ecs,
+        port_of(&simulator.endpoint_url()),
+        calls.clone(),
+    );
+    queue.open(Service::Queue, port_of(&sqs.queue_url()), calls.clone());
+    let mut all = ecs_settings(&simulator);
+    all.extend(folder_settings(folder.path()));
+    all.extend(settings(&[
         (
             "ECS_ENDPOINT_URL",
             &format!("http://127.0.0.1:{}", ecs.port),
         ),
+        (
+            "FAILED_QUEUE_URL",
+            &format!("http://127.0.0.1:{}/123456789012/follow", queue.port),
+        ),
+        ("FOLLOW_SECONDS", "0"),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+        ("AWS_REGION", "us-east-1"),
     ]));
-    denied(&bucket);
-    let mut function = Function::start(&bucket.settings).await;
-    function.failure_of(starting(ID).as_bytes()).await;
-    let kept = failed(&bucket).pop_first().unwrap().1;
-    if succeeds {
-        mended(&bucket);
-    }
-    let before = calls.count();
     if let Some((number, fault)) = fault {
-        calls.fault_at(before + number, fault);
+        calls.fault_at(number, fault);
     }
-    calls.set_process(function.process());
-    let event = json!({"redrive": {}}).to_string();
-    let answer = function.try_invoke(event.as_bytes(), TIMEOUT).await;
-    let count = calls.count() - before;
+    let mut function = started(&all, &calls).await;
+    let redrive = json!({"redrive": {}}).to_string();
+    let answer = function.try_invoke(redrive.as_bytes(), TIMEOUT).await;
+    let count = calls.count();
     assert!(fault.is_none() || calls.faulted().is_some(), "{case}");
-    let left = failed(&bucket);
-    let is_done = succeeds && bucket.server.records().len() == 1;
-    assert!(is_done || !left.is_empty(), "{case}: the event is lost");
-    assert!(left.values().all(|left| left.event == kept.event), "{case}");
-    assert!(left.values().all(|left| left.attempts <= 1), "{case}");
-    mended(&bucket);
+    let stored = || {
+        let folders = names_in(folder.path(), "").into_iter();
+        let folders = folders.filter(|name| name.starts_with("i-"));
+        folders
+            .map(|name| names_in(&folder.path().join(name), ".log.gz").len())
+            .sum::<usize>()
+    };
+    let (waiting, in_flight) = sqs.left();
+    assert!(waiting + in_flight <= 2, "{case}: {:?}", sqs.left());
+    assert!(
+        waiting + in_flight > 0 || stored() == consoles,
+        "{case}: the event is lost"
+    );
     if answer.is_err() {
-        function = Function::start(&bucket.settings).await;
-        calls.set_process(function.process());
+        function = started(&all, &calls).await;
     }
-    let last = redrive(&function, json!({"redrive": {}})).await;
-    assert_eq!(counts(&last)[1..], [0; 3], "{case}: {last}");
-    assert!(failed(&bucket).is_empty(), "{case}: {:?}", failed(&bucket));
-    assert_eq!(bucket.server.records().len(), 1, "{case}");
-    bucket.server.assert_nothing_was_overwritten();
+    // The message, and the sweep that begins anew.
+    for _ in 0..2 {
+        sqs.make_visible();
+        function.result_of(redrive.as_bytes()).await;
+    }
+    assert_eq!((sqs.left(), stored()), ((0, 0), consoles), "{case}");
     count
+}
+
+/// A role that may receive and not delete: the queue counts, so that the redrive ends.
+#[tokio::test]
+async fn a_queue_that_deletes_nothing_gives_each_message_so_often_and_gets_no_copy() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    let (sqs, mut queue) = (SqsServer::start().await, Gate::shut().await);
+    let calls = Arc::new(Calls::default());
+    queue.open(Service::Queue, port_of(&sqs.queue_url()), calls.clone());
+    let url = format!("http://127.0.0.1:{}/123456789012/follow", queue.port);
+    bucket
+        .settings
+        .extend(settings(&[("FAILED_QUEUE_URL", &url)]));
+    mended(&bucket);
+    let function = Function::start(&bucket.settings).await;
+    sqs.put(&starting(ID));
+    let event = json!({"redrive": {"max_attempts": 3}}).to_string();
+    for round in 1..=6 {
+        let is_tried = round <= 3;
+        if is_tried {
+            // It receives, and then deletes.
+            calls.fault_at(calls.count() + 2, Fault::Deny);
+        }
+        let asked = bucket.simulator.answered().len();
+        let answer = function.invoke(event.as_bytes(), TIMEOUT).await;
+        let asked = bucket.simulator.answered().len() - asked;
+        assert_eq!(asked, usize::from(is_tried), "{round}: {answer:?}");
+        let is_refused =
+            matches!(&answer, Answer::Error { error_type, .. } if error_type == "QueueRefused");
+        assert_eq!(is_refused, is_tried, "{round}: {answer:?}");
+        assert_eq!(sqs.left(), (0, 1), "{round}");
+        sqs.make_visible();
+    }
+    assert_eq!(bucket.server.records().len(), 1);
 }
 
 #[tokio::test]
