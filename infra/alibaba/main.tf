@@ -45,6 +45,9 @@ locals {
   contact_group = var.alarm_email == "" ? var.alarm_contact_group : one(alicloud_cms_alarm_contact_group.alarms[*].alarm_contact_group_name)
   has_alarms    = var.alarm_email != "" || var.alarm_contact_group != ""
 
+  # Where rules of other regions send events; regions.tf uses it.
+  bus = { region = local.region, account = local.account, name = one(alicloud_event_bridge_event_bus.central[*].event_bus_name) }
+
   # Where the function sits in a VPC. Without an exit to the internet, it reaches the VPC's own addresses.
   is_in_vpc = var.vpc_id != ""
 
@@ -509,24 +512,87 @@ resource "alicloud_fcv3_trigger" "events" {
   })
 }
 
-# Serves what failed for good again, from the queue. The invocation is synchronous, so what fails once more
-# does not come back to the queue: the function keeps it below failed/.
-resource "alicloud_fcv3_trigger" "failed" {
-  count         = var.replay_queue ? 1 : 0
+# Events of other regions. A rule there sends them to this bus (infra/regions.sh), because a bus carries only the
+# events of its own region, and the default bus takes none of other buses. A rule here puts them into a queue,
+# which the function takes them from: Function Compute's triggers know the default bus only.
+resource "alicloud_event_bridge_event_bus" "central" {
+  count          = var.central_bus ? 1 : 0
+  event_bus_name = var.name
+  description    = "Instance events of other regions, for the archiver of console outputs"
+
+  lifecycle {
+    precondition {
+      condition     = var.internet_access
+      error_message = "Without internet_access, the function reaches ECS of its own region only. So unset central_bus, or set internet_access."
+    }
+  }
+}
+
+resource "alicloud_message_service_queue" "events" {
+  count      = var.central_bus ? 1 : 0
+  queue_name = "${var.name}-events"
+  # Seven days, the most there is.
+  message_retention_period = 604800
+  maximum_message_size     = 65536
+  # As long as a time-out of the function, so that no message is served twice at once.
+  visibility_timeout = 600
+  tags               = var.tags
+}
+
+resource "alicloud_event_bridge_rule" "central" {
+  count          = var.central_bus ? 1 : 0
+  event_bus_name = alicloud_event_bridge_event_bus.central[0].event_bus_name
+  rule_name      = "${var.name}-events"
+  description    = "Puts instance events of other regions into the queue of the archiver of console outputs"
+  # The rules that send to this bus choose the events.
+  filter_pattern = jsonencode({ source = ["acs.ecs"] })
+
+  targets {
+    target_id           = "archiver"
+    type                = "acs.mns.queue"
+    endpoint            = "acs:mns:${local.region}:${local.account}:queues/${alicloud_message_service_queue.events[0].queue_name}"
+    push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"
+
+    # The whole event. Without its envelope, its type and region would be lost.
+    param_list {
+      resource_key = "Body"
+      form         = "ORIGINAL"
+    }
+
+    param_list {
+      resource_key = "queue"
+      form         = "CONSTANT"
+      value        = alicloud_message_service_queue.events[0].queue_name
+    }
+  }
+}
+
+locals {
+  # Queues that the function takes events from.
+  queues = {
+    central = { queue = one(alicloud_message_service_queue.events[*].queue_name), is_asynchronous = true, is_on = var.central_bus }
+    # What failed for good, again. The invocation is synchronous, so what fails once more does not come back to
+    # the queue: the function keeps it below failed/.
+    failed = { queue = alicloud_message_service_queue.failed.queue_name, is_asynchronous = false, is_on = var.replay_queue }
+  }
+}
+
+resource "alicloud_fcv3_trigger" "queues" {
+  for_each      = { for name, queue in local.queues : name => queue if queue.is_on }
   function_name = alicloud_fcv3_function.archiver.function_name
-  trigger_name  = "failed"
+  trigger_name  = each.key
   trigger_type  = "eventbridge"
   qualifier     = "LATEST"
   trigger_config = jsonencode({
     triggerEnable          = true
-    asyncInvocationType    = false
+    asyncInvocationType    = each.value.is_asynchronous
     eventRuleFilterPattern = "{}"
     eventSourceConfig = {
       eventSourceType = "MNS"
       eventSourceParameters = {
         sourceMNSParameters = {
           RegionId  = local.region
-          QueueName = alicloud_message_service_queue.failed.queue_name
+          QueueName = each.value.queue
           # The program reads both forms.
           IsBase64Decode = false
         }

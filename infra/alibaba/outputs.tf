@@ -42,3 +42,8 @@ output "redrive_policy_name" {
   description = "Policy for people who replay failed events, together with the function's and the reader's"
   value       = alicloud_ram_policy.redrive.policy_name
 }
+
+output "central_bus" {
+  description = "Bus for the events of other regions: its region, account and name. The name is null without central_bus"
+  value       = local.bus
+}

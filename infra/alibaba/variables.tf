@@ -109,6 +109,12 @@ variable "sweep_regions" {
   }
 }
 
+variable "central_bus" {
+  description = "Whether a bus takes the events of other regions, which infra/regions.sh names"
+  type        = bool
+  default     = false
+}
+
 variable "scheduled_redrive" {
   description = "Whether failed events are served again every six hours, each at most ten times"
   type        = bool

@@ -1,6 +1,6 @@
-# Two EventBridge rules in the provider's region, which send instance events to a receiver of webhooks. A bus
-# carries only the events of its own region, so each region that has instances needs them. infra/push uses
-# this module for its own region; infra/regions.sh writes the uses for the others.
+# Two EventBridge rules in the provider's region, which send instance events to a receiver of webhooks, or to a
+# bus elsewhere. A bus carries only the events of its own region, so each region that has instances needs them.
+# infra/push uses this module for its own region; infra/regions.sh writes the uses for the others.
 
 terraform {
   required_version = ">= 1.3"
@@ -48,6 +48,24 @@ locals {
 
   # The token's characters need no percent encoding.
   url = var.token_in_url ? "${trimsuffix(var.url, "/")}/${var.token}" : var.url
+
+  to_bus   = var.bus != null
+  endpoint = local.to_bus ? "acs:eventbridge:${var.bus.region}:${var.bus.account}:eventbus/${var.bus.name}" : local.url
+
+  # What goes with each event, besides its body. EventBridge signs for the address, letter by letter. It sends the
+  # token as x-eventbridge-signature-token; that key comes from the parameters of HTTPS sinks, because the
+  # documents of rules have no example with a token. If events come without the token, set token_in_url.
+  constants = local.to_bus ? tomap({
+    RegionId     = var.bus.region
+    AccountType  = "SameAccount"
+    EventBusName = var.bus.name
+    }) : tomap({
+    url     = local.url
+    Network = "PublicNetwork"
+    Token   = var.token
+  })
+  # The names of the constants, which are no secrets.
+  keys = local.to_bus ? ["RegionId", "AccountType", "EventBusName"] : concat(["url", "Network"], var.token_in_url ? [] : ["Token"])
 }
 
 resource "alicloud_event_bridge_rule" "rule" {
@@ -59,8 +77,8 @@ resource "alicloud_event_bridge_rule" "rule" {
 
   targets {
     target_id = "archiver"
-    type      = "https"
-    endpoint  = local.url
+    type      = local.to_bus ? "acs.eventbridge" : "https"
+    endpoint  = local.endpoint
     # For a day, with pauses up to 512 s. The receiver answers 503 to what it cannot accept yet.
     push_retry_strategy = "EXPONENTIAL_DECAY_RETRY"
 
@@ -77,29 +95,23 @@ resource "alicloud_event_bridge_rule" "rule" {
       form         = "ORIGINAL"
     }
 
-    # EventBridge signs for this address, letter by letter.
-    param_list {
-      resource_key = "url"
-      form         = "CONSTANT"
-      value        = local.url
-    }
-
-    param_list {
-      resource_key = "Network"
-      form         = "CONSTANT"
-      value        = "PublicNetwork"
-    }
-
-    # EventBridge sends it as x-eventbridge-signature-token. The key comes from the parameters of HTTPS
-    # sinks, because the documents of rules have no example with a token. If events come without the
-    # token, set token_in_url.
     dynamic "param_list" {
-      for_each = var.token_in_url ? [] : ["Token"]
+      for_each = local.keys
       content {
         resource_key = param_list.value
         form         = "CONSTANT"
-        value        = var.token
+        value        = local.constants[param_list.value]
       }
+    }
+  }
+  lifecycle {
+    precondition {
+      condition     = local.to_bus != (var.url != "")
+      error_message = "Give either url, with token, or bus."
+    }
+    precondition {
+      condition     = local.to_bus || var.token != ""
+      error_message = "With url, give token too."
     }
   }
 }

@@ -18,9 +18,10 @@ variable "region" {
 variable "url" {
   description = "Address to send events to: the output WebhookUrl or webhook_url of infra/aws, or the address of another receiver"
   type        = string
+  default     = ""
 
   validation {
-    condition     = can(regex("^https://[^/?#@]+", var.url))
+    condition     = can(regex("^(https://[^/?#@]+.*)?$", var.url))
     error_message = "url must begin with https://, because the token goes with each event."
   }
 }
@@ -29,9 +30,10 @@ variable "token" {
   description = "Token that the receiver has as WEBHOOK_TOKEN"
   type        = string
   sensitive   = true
+  default     = ""
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{32,128}$", var.token))
+    condition     = can(regex("^([A-Za-z0-9_-]{32,128})?$", var.token))
     error_message = "token must be 32 to 128 letters, digits, hyphens and underscores."
   }
 }
@@ -50,5 +52,20 @@ variable "dead_letter_queue_arn" {
   validation {
     condition     = can(regex("^(acs:(mns|mq):.+)?$", var.dead_letter_queue_arn))
     error_message = "dead_letter_queue_arn must be an ARN, acs:mns:… or acs:mq:…."
+  }
+}
+
+variable "bus" {
+  description = "Custom bus that events go to, in place of url: its region, the ID of this account, and its name. It may be in another region"
+  type = object({
+    region  = string
+    account = string
+    name    = string
+  })
+  default = null
+
+  validation {
+    condition     = var.bus == null || try(var.bus.name, null) != null
+    error_message = "bus has no name. In infra/alibaba, set central_bus = true."
   }
 }

@@ -58,6 +58,7 @@ KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-123456
 VPC = {
     "vpc_id": "vpc-bp1aevy8sofi8mh1q", "vswitch_ids": ["vsw-bp1cnzvbfq"], "security_group_id": "sg-bp1aevy8sof",
 }
+PUSH = {"url": "https://example.com/", "token": TOKEN}
 # Module → what may be set, as a list of choices of which each combination has one. Every variable of
 # the module is in one of them. Each pair of choices is in one combination at least.
 CHOICES = {
@@ -85,18 +86,17 @@ CHOICES = {
         [{}, {"alarm_contact_group": "oncall"}, {"alarm_email": "oncall@example.com", "alarm_statistics": "Average"}],
         [{"follow_seconds": 0}, {"retention_days": 30, "log_retention_days": 3650}],
         [{"tags": {"team": "platform"}, "kms_key_id": "key-hzz62f1cb66fa42qo"}, {"create_bucket": False}],
-        [{}, VPC, VPC | {"internet_access": False}],
+        [{}, VPC | {"central_bus": True}, VPC | {"internet_access": False}],
         [{"existing_log_project": "logs", "existing_log_store": "consoles"}, {"replay_queue": True}],
         [{}, {"heartbeat_days": 7, "heartbeat_action_policy": "oncall"}],
     ],
     "rules": [
-        [{"url": "https://example.com/", "token": TOKEN}],
+        [PUSH, PUSH | {"token_in_url": True}, {"bus": {"region": "cn-beijing", "account": "123456", "name": "archiver"}}],
         [{}, {"name": "a" * 40, "region": "cn-hangzhou"}],
         [{}, {"dead_letter_queue_arn": "acs:mns:cn-hangzhou:123456:/queues/failed"}],
-        [{}, {"token_in_url": True}],
     ],
     "push": [
-        [{"url": "https://example.com/", "token": TOKEN}],
+        [PUSH],
         [{}, ISSUER, ISSUER | {"aws_audience": "other"}, ISSUER | {"existing_oidc_provider": "aws"}],
         [{}, {"name": "a" * 40, "region": "cn-hangzhou"}],
         [{}, {"dead_letter_queue_arn": "acs:mns:cn-hangzhou:123456:/queues/failed"}],
@@ -149,6 +149,9 @@ REFUSED = {
         ({"bucket": "archive", "internet_access": False},
          "Without internet_access, the function reaches ECS through a VPC. Set vpc_id, vswitch_ids and "
          "security_group_id."),
+        ({"bucket": "archive", "central_bus": True} | VPC | {"internet_access": False},
+         "Without internet_access, the function reaches ECS of its own region only. So unset central_bus, or set "
+         "internet_access."),
         ({"bucket": "archive", "alarm_email": "oncall@example.com", "alarm_contact_group": "oncall"},
          "Set alarm_email or alarm_contact_group, not both."),
         ({"bucket": "archive", "heartbeat_days": 7},
@@ -158,15 +161,19 @@ REFUSED = {
          "heartbeat_days must be at most log_retention_days, because the log is searched."),
     ],
     "rules": [
-        ({"url": "https://example.com/", "token": TOKEN, "region": "cn-beijing"},
+        (PUSH | {"region": "cn-beijing"},
          "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION."),
+        ({}, "Give either url, with token, or bus."),
+        (PUSH | {"bus": {"region": "cn-beijing", "account": "123456", "name": "archiver"}},
+         "Give either url, with token, or bus."),
+        ({"url": "https://example.com/"}, "With url, give token too."),
     ],
     "push": [
-        ({"url": "https://example.com/", "token": TOKEN, "region": "cn-beijing"},
+        (PUSH | {"region": "cn-beijing"},
          "The provider's region is cn-hangzhou, and the variable region is another one. Set ALIBABA_CLOUD_REGION."),
-        ({"url": "https://example.com/", "token": TOKEN, "aws_issuer_url": "https://issuer.example.com"},
+        (PUSH | {"aws_issuer_url": "https://issuer.example.com"},
          "With aws_issuer_url, set aws_role_arn too."),
-        ({"url": "https://example.com/", "token": TOKEN} | ISSUER | {"aws_issuer_fingerprints": []},
+        (PUSH | ISSUER | {"aws_issuer_fingerprints": []},
          "With aws_issuer_url, set aws_issuer_fingerprints too, or leave them out for Amazon's."),
     ],
 }
@@ -382,36 +389,40 @@ def check_module(tools, name, applied):
     return f"infra/{name}: {len(declared)} variables in {count} combinations, {changes} changes applied"
 
 
-def check_regions(tools):
+# What the modules are given, that infra/regions.sh writes the rules of other regions for.
+WITH_REGIONS = {"push": PUSH, "alibaba": {"bucket": "archive", "package": "function.zip", "central_bus": True}}
+
+
+def check_regions(tools, name):
     """One apply sets the regions that infra/regions.sh names, and removes those that it no longer names."""
-    workspace = Workspace(tools, module_files("push"), "regions")
-    # The script writes beside itself.
+    workspace = Workspace(tools, module_files(name), f"{name}-regions")
+    # The script writes into the folder beside itself.
     script = workspace.folder.parent / "regions.sh"
     shutil.copy(INFRA / "regions.sh", script)
-    (workspace.folder.parent / "push").unlink()
-    workspace.folder.rename(workspace.folder.parent / "push")
-    workspace.folder = workspace.folder.parent / "push"
-    workspace.write_variables({"url": "https://example.com/", "token": TOKEN, "region": "cn-hangzhou"})
+    (workspace.folder.parent / name).unlink()
+    workspace.folder = workspace.folder.rename(workspace.folder.parent / name)
+    workspace.write_variables(WITH_REGIONS[name] | {"region": "cn-hangzhou"})
+    own = {("rules", "cn-hangzhou")} if name == "push" else set()
     for regions in (["cn-beijing", "ap-southeast-1"], ["cn-beijing", "eu-central-1"], []):
-        subprocess.run([script, *regions], check=True)
+        subprocess.run([script, name, *regions], check=True)
         workspace.run("fmt", "-no-color", "-check", "-diff")
         workspace.init()
         workspace.plan()
         workspace.apply()
         workspace.expect_no_changes()
-        values = json.loads(workspace.run("show", "-json").stdout)["values"]
+        values = json.loads(workspace.run("show", "-json").stdout)["values"]["root_module"]
         found = {
             (module["address"].removeprefix("module."), one["values"]["regions"][0]["id"])
-            for module in values["root_module"]["child_modules"]
+            for module in values.get("child_modules", [])
             for one in module["resources"] if one["address"].endswith("data.alicloud_regions.current")
         }
-        if found != {("rules", "cn-hangzhou"), *zip(regions, regions)}:
+        if found != {*own, *zip(regions, regions)}:
             raise Failed(f"the rules of {regions} are in {found}")
     for wrong in ('cn-beijing"', "beijing", "$(id)", ""):
-        done = subprocess.run([script, wrong], capture_output=True, text=True)
+        done = subprocess.run([script, name, wrong], capture_output=True, text=True)
         if done.returncode != 2 or "is not the ID of a region" not in done.stderr:
             raise Failed(f"the region {wrong!r} is not refused: {done}")
-    return "infra/regions.sh: one apply sets all regions that it names"
+    return f"infra/regions.sh {name}: one apply sets all regions that it names"
 
 
 def check_refused(tools, name, index):
@@ -550,7 +561,8 @@ def main():
             tasks[workers.submit(check_tests, tools, name)] = f"tests/infra/modules/{name}.tftest.hcl"
             for index in range(len(REFUSED[name])):
                 tasks[workers.submit(check_refused, tools, name, index)] = f"infra/{name}"
-        tasks[workers.submit(check_regions, tools)] = "infra/regions.sh"
+        for name in WITH_REGIONS:
+            tasks[workers.submit(check_regions, tools, name)] = f"infra/regions.sh {name}"
         tasks[workers.submit(check_sample, Workspace(tools, [SAMPLE], "sample"))] = "the sample"
         for index in range(len(MISTAKES)):
             tasks[workers.submit(check_mistake, tools, index)] = "a mistake"

@@ -175,7 +175,7 @@ run "what_fails_for_good_goes_to_a_queue_that_the_function_may_send_to" {
     error_message = "Failed events are lost earlier."
   }
   assert {
-    condition     = length(alicloud_fcv3_trigger.failed) == 0
+    condition     = length(alicloud_fcv3_trigger.queues) == 0
     error_message = "The function serves its queue although nobody asked for it."
   }
 }
@@ -185,12 +185,44 @@ run "a_replay_serves_the_queue_synchronously" {
     replay_queue = true
   }
   assert {
-    condition     = !jsondecode(alicloud_fcv3_trigger.failed[0].trigger_config).asyncInvocationType
+    condition     = !jsondecode(alicloud_fcv3_trigger.queues["failed"].trigger_config).asyncInvocationType
     error_message = "What fails again comes back to the queue, for ever."
   }
   assert {
-    condition     = jsondecode(alicloud_fcv3_trigger.failed[0].trigger_config).eventSourceConfig.eventSourceParameters.sourceMNSParameters.QueueName == alicloud_message_service_queue.failed.queue_name
+    condition     = jsondecode(alicloud_fcv3_trigger.queues["failed"].trigger_config).eventSourceConfig.eventSourceParameters.sourceMNSParameters.QueueName == alicloud_message_service_queue.failed.queue_name
     error_message = "Another queue is served."
+  }
+}
+
+run "events_of_other_regions_come_by_the_bus_and_its_queue" {
+  variables {
+    central_bus = true
+  }
+  assert {
+    condition     = alicloud_event_bridge_rule.central[0].event_bus_name == output.central_bus.name && output.central_bus.region == "cn-hangzhou"
+    error_message = "The rule is on another bus than the one that events go to."
+  }
+  assert {
+    condition = (
+      one([for parameter in alicloud_event_bridge_rule.central[0].targets[0].param_list : parameter.value if parameter.resource_key == "queue"])
+      == jsondecode(alicloud_fcv3_trigger.queues["central"].trigger_config).eventSourceConfig.eventSourceParameters.sourceMNSParameters.QueueName
+    )
+    error_message = "The function takes events from another queue."
+  }
+  assert {
+    condition     = one([for parameter in alicloud_event_bridge_rule.central[0].targets[0].param_list : parameter.form if parameter.resource_key == "Body"]) == "ORIGINAL"
+    error_message = "Events lose their envelope."
+  }
+  assert {
+    condition     = jsondecode(alicloud_fcv3_trigger.queues["central"].trigger_config).asyncInvocationType
+    error_message = "What fails is not tried again, and does not reach the queue of failed invocations."
+  }
+}
+
+run "by_default_there_is_no_bus" {
+  assert {
+    condition     = length(alicloud_event_bridge_event_bus.central) + length(alicloud_message_service_queue.events) == 0 && output.central_bus.name == null
+    error_message = "There is a bus that nobody asked for."
   }
 }
 

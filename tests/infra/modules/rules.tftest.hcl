@@ -67,7 +67,42 @@ run "without_a_queue_events_that_cannot_be_sent_are_dropped" {
   }
 }
 
+run "to_a_bus_events_go_without_a_token" {
+  variables {
+    url   = ""
+    token = ""
+    bus   = { region = "cn-beijing", account = "123456", name = "archiver" }
+  }
+  assert {
+    condition     = alltrue([for rule in alicloud_event_bridge_rule.rule : rule.targets[0].type == "acs.eventbridge" && rule.targets[0].endpoint == "acs:eventbridge:cn-beijing:123456:eventbus/archiver"])
+    error_message = "Events go elsewhere."
+  }
+  # The sample of the page "Event target parameters".
+  assert {
+    condition = alltrue([
+      for rule in alicloud_event_bridge_rule.rule :
+      tomap({ for parameter in rule.targets[0].param_list : parameter.resource_key => parameter.value if parameter.form == "CONSTANT" })
+      == tomap({ RegionId = "cn-beijing", AccountType = "SameAccount", EventBusName = "archiver" })
+    ])
+    error_message = "The parameters are others than EventBridge's page has."
+  }
+  assert {
+    condition     = alltrue([for rule in alicloud_event_bridge_rule.rule : one([for parameter in rule.targets[0].param_list : parameter.form if parameter.resource_key == "Body"]) == "ORIGINAL"])
+    error_message = "Events lose their envelope."
+  }
+}
+
 # What is refused.
+
+run "a_bus_without_a_name_is_refused" {
+  command = plan
+  variables {
+    url   = ""
+    token = ""
+    bus   = { region = "cn-beijing", account = "123456", name = null }
+  }
+  expect_failures = [var.bus]
+}
 
 run "another_region_than_the_providers_is_refused" {
   command = plan

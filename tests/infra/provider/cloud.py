@@ -243,6 +243,7 @@ class Alicloud(Cloud):
     ACCOUNT = ALIBABA_ACCOUNT
     VALUES = {
         "alicloud_cms_alarm": {"id": "{uuid}", "status": "OK"},
+        "alicloud_event_bridge_event_bus": {"id": "{event_bus_name}"},
         "alicloud_event_bridge_rule": {"id": "{event_bus_name}:{rule_name}", "status": "ENABLE"},
         "alicloud_fcv3_async_invoke_config": {
             "function_arn": "acs:fc:{at_region}:{account}:functions/{function_name}", "id": "{function_name}",
@@ -278,6 +279,7 @@ class Alicloud(Cloud):
         "alicloud_ram_role_policy_attachment": {"id": "role:{policy_name}:{policy_type}:{role_name}"},
     }
     FIXED = {
+        "alicloud_event_bridge_event_bus": {"event_bus_name"},
         "alicloud_event_bridge_rule": {"event_bus_name", "rule_name"},
         "alicloud_fcv3_async_invoke_config": {"function_name", "qualifier"},
         "alicloud_fcv3_function": {"function_name"},

@@ -161,6 +161,7 @@ BINDINGS = {
     "alicloud_cms_alarm": "cms/alarm.py",
     "alicloud_cms_alarm_contact": "cms/alarm_contact.py",
     "alicloud_cms_alarm_contact_group": "cms/alarm_contact_group.py",
+    "alicloud_event_bridge_event_bus": "eventbridge/event_bus.py",
     "alicloud_event_bridge_rule": "eventbridge/rule.py",
     "alicloud_fcv3_async_invoke_config": "fc/v3_async_invoke_config.py",
     "alicloud_fcv3_function": "fc/v3_function.py",
