@@ -1,13 +1,13 @@
 //! The one door: a payload in, by whichever way it came, and a typed [`Reply`] out.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -42,8 +42,9 @@ const CONCURRENCY: usize = 4;
 /// Answers to events that are prepared at once.
 const ANSWERED_AT_ONCE: usize = 32;
 /// Events of one payload followed at once: all of them, because a console that waits is overwritten.
-/// They wait most of the time. The archiver's [`Room`](crate::capture::room::Room) bounds what they
-/// hold in memory, and how many of them ask ECS at the same moment.
+/// They wait most of the time, and begin as soon as ECS was asked for them once. The archiver's
+/// [`Room`](crate::capture::room::Room) bounds what they hold in memory, and how many of them ask ECS
+/// at the same moment.
 const FOLLOWED_AT_ONCE: usize = MAX_EVENTS;
 
 /// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
@@ -183,6 +184,7 @@ impl Sorted {
                 firsts.extend(name.clone().map(|name| (name, (message, place))));
                 sorted.answers.push((message, Answer::Own));
                 sorted.turns.push(Turn {
+                    index: sorted.turns.len(),
                     message,
                     request,
                     name,
@@ -200,10 +202,20 @@ impl Sorted {
 
 /// An event to serve, of a message.
 struct Turn {
+    /// Its place among all events that are served.
+    index: usize,
     message: usize,
     request: Result<Request, EventError>,
     /// Of a push only.
     name: Option<EventName>,
+}
+
+impl Turn {
+    /// Whether it may take all the time. What it is about is over or waits, and so it begins behind
+    /// the events, whose consoles are overwritten.
+    fn can_wait(&self) -> bool {
+        matches!(self.request, Ok(Request::Sweep(_) | Request::Redrive(_)))
+    }
 }
 
 /// Where the answer to an event comes from.
@@ -217,6 +229,7 @@ enum Answer {
 
 /// An event of one message, served up to its first wait.
 struct Begun {
+    index: usize,
     message: usize,
     label: Label,
     name: Option<EventName>,
@@ -233,14 +246,16 @@ enum Again {
 
 /// An event of one message, as it is answered.
 struct Ended {
+    index: usize,
     name: Option<EventName>,
     served: Served,
     deferred: Option<Deferred>,
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
-    /// Serves every event in a payload, and answers before the deadline. Every one is served once
-    /// before any is followed, so that none waits while its console is overwritten.
+    /// Serves every event in a payload, and answers before the deadline. One that takes long holds up
+    /// no other: each has one of a few places until ECS was asked for it once, and gives it to the
+    /// next while it is followed.
     ///
     /// The reply is typed. Its edges make the answer from it: [`Reply::to_json`] for a function
     /// platform, [`Reply::to_http`] for an HTTP server.
@@ -364,7 +379,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         let Sorted {
             texts,
             mut replies,
-            turns,
+            mut turns,
             answers,
         } = Sorted::of(messages, answers_first);
         let by = |time| deadline.or_earlier(Deadline::after(time));
@@ -373,26 +388,26 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         } else {
             (deadline, deadline)
         };
-        let begun: Vec<Begun> = stream::iter(turns)
+        turns.sort_by_key(Turn::can_wait);
+        let answering = Semaphore::new(ANSWERED_AT_ONCE);
+        let rooms: Vec<_> = texts.iter().map(|_| OnceLock::new()).collect();
+        let end = async |begun: Begun| {
+            if !answers_first {
+                return self.end(begun, deadline).await;
+            }
+            let _answering = answering.acquire().await;
+            let text = texts[begun.message].clone();
+            let place = self.place(&begun, &text, &rooms[begun.message]);
+            self.acknowledge(begun, text, place, deadline).await
+        };
+        let mut ended: Vec<Ended> = stream::iter(turns)
             .map(|turn| self.begin(turn, first))
-            .buffered(CONCURRENCY)
+            .buffer_unordered(CONCURRENCY)
+            .map(end)
+            .buffer_unordered(FOLLOWED_AT_ONCE)
             .collect()
             .await;
-        let ended: Vec<Ended> = if answers_first {
-            let places = self.places(&begun, &texts);
-            let acknowledge = |(begun, place): (Begun, _)| {
-                let text = texts[begun.message].clone();
-                self.acknowledge(begun, text, place, deadline)
-            };
-            let ended = stream::iter(begun.into_iter().zip(places))
-                .map(acknowledge)
-                .buffered(ANSWERED_AT_ONCE);
-            ended.collect().await
-        } else {
-            let end = |begun| self.end(begun, deadline);
-            let ended = stream::iter(begun).map(end).buffered(FOLLOWED_AT_ONCE);
-            ended.collect().await
-        };
+        ended.sort_by_key(|ended| ended.index);
         if answers_first && ended.iter().any(|ended| ended.served.is_err()) {
             let succeeded = ended.iter().filter_map(|ended| {
                 let outcome = ended.served.as_ref().ok()?;
@@ -458,13 +473,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             let failure = reply.events.iter().find_map(|one| one.as_ref().err())?;
             keeps.includes(text, failure).then_some((text, failure))
         });
-        let failed: Vec<_> = failed.collect();
-        for some in failed.chunks(CONCURRENCY) {
-            let keep = some
-                .iter()
-                .map(|(text, failure)| self.keep_failed_event(text, failure, deadline));
-            join_all(keep).await;
-        }
+        stream::iter(failed)
+            .for_each_concurrent(CONCURRENCY, |(text, failure)| {
+                self.keep_failed_event(text, failure, deadline)
+            })
+            .await;
     }
 
     /// Keeps an event that failed, where no dead-letter queue does. When that fails, too, the
@@ -533,6 +546,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
 
     async fn begin(&self, turn: Turn, deadline: Deadline) -> Begun {
         let Turn {
+            index,
             message,
             request,
             name,
@@ -550,6 +564,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             (Err(error), _) => Err(error.into()),
         };
         Begun {
+            index,
             message,
             label,
             name,
@@ -594,28 +609,28 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         };
         begun.label.log(&served);
         Ended {
+            index: begun.index,
             name: begun.name,
             served,
             deferred: None,
         }
     }
 
-    /// Room for the events of a push that are to be followed. Where there is none for an event or
-    /// for its message's text, its place is `None`.
-    fn places(&self, begun: &[Begun], texts: &[Arc<str>]) -> Vec<Option<(Place, Arc<Place>)>> {
+    /// Room for an event of a push that is to be followed, and for its message's text, which is
+    /// `room_of_text` once an event of the message has asked for it. `None` if there is none for one
+    /// of them.
+    fn place(
+        &self,
+        begun: &Begun,
+        text: &str,
+        room_of_text: &OnceLock<Option<Arc<Place>>>,
+    ) -> Option<(Place, Arc<Place>)> {
+        if !matches!(begun.progress, Ok(Progress::Following(_))) {
+            return None;
+        }
         let room = &self.archiver.room;
-        let mut of_texts: HashMap<usize, Option<Arc<Place>>> = HashMap::new();
-        let place = |begun: &Begun| {
-            if !matches!(begun.progress, Ok(Progress::Following(_))) {
-                return None;
-            }
-            let text = of_texts
-                .entry(begun.message)
-                .or_insert_with(|| room.for_bytes(texts[begun.message].len()).map(Arc::new));
-            let text = text.clone()?;
-            Some((room.for_event()?, text))
-        };
-        begun.iter().map(place).collect()
+        let of_text = room_of_text.get_or_init(|| room.for_bytes(text.len()).map(Arc::new));
+        Some((room.for_event()?, of_text.clone()?))
     }
 
     /// Makes of an event what can be answered now, and what goes on after the answer. `place`: for
@@ -628,6 +643,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         deadline: Deadline,
     ) -> Ended {
         let Begun {
+            index,
             label,
             name,
             progress,
@@ -666,6 +682,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         };
         label.log(&served);
         Ended {
+            index,
             name,
             served,
             deferred,

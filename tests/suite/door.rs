@@ -5,6 +5,7 @@ use std::time::Duration;
 use ecs_console_archiver::capture::room::{MAX_ANSWERS, MAX_BYTES, MAX_EVENTS};
 use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
 use ecs_console_archiver::hosts::reply::Reply;
+use ecs_console_archiver::hosts::served::Served;
 use ecs_console_archiver::intake::webhook::{Headers, UrlPath, WebhookRequest};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::model::outcome::Outcome;
@@ -296,13 +297,7 @@ async fn every_event_of_a_payload_is_followed_from_its_begin() {
     let deadline = || Deadline::after(Duration::from_secs(60));
     dispatcher.finish_deferred(reply.deferred, deadline()).await;
     // One batch of a queue, followed before its answer.
-    let records: Vec<_> = (0..300)
-        .map(|index| {
-            json!({"eventSource": "aws:sqs", "messageId": index.to_string(),
-                            "body": stopping(index).to_string()})
-        })
-        .collect();
-    let batch = json!({ "Records": records }).to_string();
+    let batch = batch((0..300).map(stopping));
     let dispatcher = follower(&fleets[1], &store);
     let payload = Payload::Invocation(batch.as_bytes());
     dispatcher.dispatch(payload, deadline()).await;
@@ -311,6 +306,63 @@ async fn every_event_of_a_payload_is_followed_from_its_begin() {
         assert!(asked[0] > 1, "{asked:?}");
         assert!(asked.iter().all(|times| *times == asked[0]), "{asked:?}");
     }
+}
+
+/// A batch of a queue, as AWS Lambda hands it over.
+fn batch(events: impl IntoIterator<Item = Value>) -> String {
+    let record = |(index, event): (usize, Value)| {
+        json!({"eventSource": "aws:sqs", "messageId": index.to_string(),
+               "body": event.to_string()})
+    };
+    let records: Vec<_> = events.into_iter().enumerate().map(record).collect();
+    json!({ "Records": records }).to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_hangs_holds_up_neither_the_asking_nor_the_following_of_others() {
+    let batch = batch((0..10).map(stopping));
+    let serve = async |hanging: &[InstanceId]| {
+        let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+        fleet.state().hanging = hanging.iter().cloned().collect();
+        let dispatcher = follower(&fleet, &store);
+        let payload = Payload::Invocation(batch.as_bytes());
+        let deadline = Deadline::after(Duration::from_secs(240));
+        let reply = dispatcher.dispatch(payload, deadline).await;
+        let times = |index| fleet.state().asked[&instance(index)];
+        let asked: Vec<_> = (1..10).map(times).collect();
+        (reply.to_json().unwrap(), asked)
+    };
+    let (_, asked) = serve(&[]).await;
+    let failed = json!({"batchItemFailures": [{"itemIdentifier": "0"}]});
+    assert_eq!(serve(&[instance(0)]).await, (failed, asked));
+
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    fleet.state().hanging = [instance(0)].into();
+    let reply = push_to(&follower(&fleet, &store), 0..300).await;
+    assert_eq!((reply.failures().count(), reply.deferred.len()), (1, 299));
+    assert!(reply.events().next().unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_have_the_order_of_the_events_whichever_is_served_first() {
+    let (fleet, store) = (FakeFleet::new(3, 3), MemoryStore::default());
+    let dispatcher = dispatcher(&fleet, &store);
+    let sweep = json!({"sweep": {"regions": ["cn-hangzhou"]}});
+    let events =
+        json!([sweep, stopping(7), {"redrive": {}}, stopping(8), {"garbage": 1}, stopping(9)]);
+    let text = events.to_string();
+    let payload = Payload::Invocation(text.as_bytes());
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let reply = dispatcher.dispatch(payload, deadline).await;
+    let answer = |served: &Served| match served {
+        Ok(Outcome::Stored(stored)) => stored.record.instance_id.to_string(),
+        Ok(outcome) => json!(outcome)["outcome"].as_str().unwrap().to_owned(),
+        Err(error) => error.error_type().as_str().to_owned(),
+    };
+    let answers: Vec<_> = reply.events().map(answer).collect();
+    let [seven, eight, nine] = [7, 8, 9].map(|index| instance(index).to_string());
+    let expected = ["swept", &seven, "redriven", &eight, "InvalidEvent", &nine];
+    assert_eq!(answers, expected);
 }
 
 /// A follow message that claims a record, as an event's text.

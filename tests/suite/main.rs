@@ -5,6 +5,7 @@ mod support;
 
 mod answers;
 mod accounts;
+mod at_once;
 mod cli;
 mod config;
 mod crash_points;

@@ -1,5 +1,6 @@
-//! A gate before a service: every request passes it, is counted, and can meet a fault there. Gates
-//! that share their [`Calls`] count through, so that "the fifth call" is one of a whole capture.
+//! A gate before a service: every request passes it, is counted, and can meet a fault or be held
+//! there. Gates that share their [`Calls`] count through, so that "the fifth call" is one of a whole
+//! capture.
 //!
 //! What passes is not changed: signatures cover the host, the path and the body as they were sent.
 
@@ -12,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::runtime_api::Process;
@@ -79,7 +81,16 @@ struct State {
     fault: Option<(usize, Fault)>,
     process: Option<Process>,
     before_ecs: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Of each call, its address, headers and body.
+    came: watch::Sender<Vec<(Service, String)>>,
+    /// Calls with such a text wait until the other end is dropped.
+    held: Vec<(String, watch::Receiver<()>)>,
 }
+
+/// While it is there, the calls that it is about are held at the gate.
+pub struct Hold(
+    #[expect(dead_code, reason = "what counts is that it is dropped")] watch::Sender<()>,
+);
 
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -99,6 +110,43 @@ impl Calls {
     /// What happens before each call reaches ECS: the test moves the guests' clock.
     pub fn before_ecs(&self, act: impl Fn() + Send + Sync + 'static) {
         self.0.lock().unwrap().before_ecs = Some(Arc::new(act));
+    }
+
+    /// From now on calls with this text in them are held, as by a service that does
+    /// not answer.
+    pub fn hold(&self, text: &str) -> Hold {
+        let (hold, held) = watch::channel(());
+        self.0.lock().unwrap().held.push((text.to_owned(), held));
+        Hold(hold)
+    }
+
+    /// Waits until the service was called with each of these texts.
+    pub async fn until_came(&self, service: Service, texts: &[impl AsRef<str>]) {
+        let mut came = self.0.lock().unwrap().came.subscribe();
+        let all = came.wait_for(|came| {
+            let is_there = |text: &str| {
+                came.iter()
+                    .any(|(to, said)| *to == service && said.contains(text))
+            };
+            texts.iter().all(|text| is_there(text.as_ref()))
+        });
+        all.await.unwrap();
+    }
+
+    /// How many calls with this text came before the service was called with the last of the others.
+    pub fn came_before(&self, text: &str, service: Service, others: &[impl AsRef<str>]) -> usize {
+        let state = self.0.lock().unwrap();
+        let came = state.came.borrow();
+        let first = |other: &str| {
+            let mut came = came.iter();
+            came.position(|(to, said)| *to == service && said.contains(other))
+        };
+        let last = others.iter().map(|other| first(other.as_ref()).unwrap());
+        let before = &came[..last.max().unwrap()];
+        before
+            .iter()
+            .filter(|(_, said)| said.contains(text))
+            .count()
     }
 
     /// Which process a fault kills.
@@ -141,6 +189,20 @@ impl Calls {
         let number = state.calls.len();
         let fault = state.fault.filter(|(at, _)| *at == number);
         (number, fault.map(|(_, fault)| fault))
+    }
+
+    /// Tells who waits for it that a call came, and waits while it is held.
+    async fn pass(&self, service: Service, said: String) {
+        let mut held: Vec<_> = {
+            let state = self.0.lock().unwrap();
+            let held = state.held.iter().filter(|(text, _)| said.contains(text));
+            let held = held.map(|(_, hold)| hold.clone()).collect();
+            state.came.send_modify(|came| came.push((service, said)));
+            held
+        };
+        for hold in &mut held {
+            while hold.changed().await.is_ok() {}
+        }
     }
 
     fn before(&self, service: Service) {
@@ -231,6 +293,9 @@ impl Way {
         // A call counts when it is there as a whole, and could have its effect.
         let body = body.collect().await.map_err(|_| ConnectionEnds)?.to_bytes();
         let (number, fault) = self.calls.arrive(self.service, head.method == "HEAD");
+        let text = String::from_utf8_lossy(&body);
+        let said = format!("{} {:?} {text}", head.uri, head.headers);
+        self.calls.pass(self.service, said).await;
         match fault {
             Some(Fault::Drop) => return Err(ConnectionEnds),
             Some(Fault::KillBefore) => {
