@@ -3,13 +3,12 @@
 #![no_main]
 
 use ecs_console_archiver::archive::key::{MarkerKey, RecordKey};
-use ecs_console_archiver::archive::record::{FailedEvent, Marker, Record};
+use ecs_console_archiver::archive::record::{FailedEvent, KeptEvent, Marker, Record};
 use ecs_console_archiver::capture::follow::{Follow, FollowMessage};
 use ecs_console_archiver::intake::delivery::{Delivery, Message};
 use ecs_console_archiver::intake::event::Request;
 use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
-use ecs_console_archiver::model::event::InstanceEvent;
-use ecs_console_archiver::model::event::MAX_TEXT_CHARS;
+use ecs_console_archiver::model::event::{InstanceEvent, MAX_TEXT_CHARS, Origin};
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use jiff::Timestamp;
@@ -108,10 +107,11 @@ fn same_again(message: &serde_json::Value, request: &Request) -> bool {
 
 /// An event that is kept when it fails is, served again, the same event.
 fn check_failed(message: &Message) {
-    let failed = FailedEvent::new(&message.text, "Internal", Timestamp::UNIX_EPOCH).unwrap();
-    let text = FailedEvent::read(&failed.object.body).unwrap();
-    assert_eq!(*text, *message.text);
-    let again = Delivery::parse(text.as_bytes());
+    let (origin, at) = (Origin::Invocation, Timestamp::UNIX_EPOCH);
+    let failed = FailedEvent::new(&message.text, origin, "Internal", at).unwrap();
+    let kept = KeptEvent::read(&failed.object).unwrap();
+    assert_eq!((&*kept.event, kept.origin), (&*message.text, origin));
+    let again = Delivery::of_replay(&kept.event, origin);
     let mut again = again.messages.iter().flat_map(|m| &m.requests).flatten();
     for request in message.requests.iter().flatten() {
         assert!(again.any(|read| read == request), "{request:?} is lost");

@@ -15,7 +15,7 @@ use crate::archive::key::{
 };
 use crate::clock::iso_second;
 use crate::model::console::{ConsoleOutput, NoConsole};
-use crate::model::event::{Cause, InstanceEvent};
+use crate::model::event::{Cause, InstanceEvent, Origin};
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, RegionId};
 use crate::store::Object;
@@ -219,6 +219,9 @@ struct FailedJson {
     /// own, so that the next can be stored before this one is removed.
     #[serde(default, skip_serializing_if = "is_zero")]
     attempts: u32,
+    /// Earlier versions do not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    over_http: Option<bool>,
 }
 
 fn is_zero(attempts: &u32) -> bool {
@@ -230,6 +233,8 @@ fn is_zero(attempts: &u32) -> bool {
 pub struct KeptEvent {
     /// The event's text.
     pub event: String,
+    /// How it came. Served again, it may ask for no more than when it came.
+    pub origin: Origin,
     /// How often a scheduled redrive has tried it, and it failed.
     pub attempts: u32,
     /// When it failed first. `None` if the metadata is lost.
@@ -248,11 +253,20 @@ impl KeptEvent {
     /// If its body was not written by this program.
     pub fn read(object: &Object) -> serde_json::Result<Self> {
         let FailedJson {
-            event, attempts, ..
+            event,
+            attempts,
+            over_http,
+            ..
         } = serde_json::from_slice(&object.body)?;
+        let origin = match over_http {
+            Some(true) => Origin::Http,
+            Some(false) => Origin::Invocation,
+            None => Origin::Unknown,
+        };
         let time = |name: &str| object.metadata.get(name)?.parse().ok();
         Ok(Self {
             event,
+            origin,
             attempts,
             failed_at: time(FAILED_AT),
             tried_at: time(TRIED_AT),
@@ -265,7 +279,8 @@ impl KeptEvent {
     /// If it cannot be written as JSON.
     pub fn rest(&self, event: &str, error_type: &str) -> serde_json::Result<FailedEvent> {
         let failed_at = self.failed_at.unwrap_or(Timestamp::UNIX_EPOCH);
-        let mut rest = FailedEvent::packed(event, error_type, self.attempts, failed_at)?;
+        let mut rest =
+            FailedEvent::packed(event, self.origin, error_type, self.attempts, failed_at)?;
         if self.failed_at.is_none() {
             rest.object.metadata.remove(FAILED_AT);
         }
@@ -284,7 +299,8 @@ impl KeptEvent {
     ) -> serde_json::Result<FailedEvent> {
         let attempts = self.attempts.saturating_add(1);
         let failed_at = self.failed_at.unwrap_or(tried_at);
-        let mut failed = FailedEvent::packed(&self.event, error_type, attempts, failed_at)?;
+        let mut failed =
+            FailedEvent::packed(&self.event, self.origin, error_type, attempts, failed_at)?;
         failed.key.is_given_up = is_given_up;
         let tried_at = (TRIED_AT.to_owned(), iso_second(tried_at));
         failed.object.metadata.extend([tried_at]);
@@ -293,13 +309,19 @@ impl KeptEvent {
 }
 
 impl FailedEvent {
-    /// Packs an event's text and the type of its error.
-    pub fn new(event: &str, error_type: &str, failed_at: Timestamp) -> serde_json::Result<Self> {
-        Self::packed(event, error_type, 0, failed_at)
+    /// Packs an event's text, how it came, and the type of its error.
+    pub fn new(
+        event: &str,
+        origin: Origin,
+        error_type: &str,
+        failed_at: Timestamp,
+    ) -> serde_json::Result<Self> {
+        Self::packed(event, origin, error_type, 0, failed_at)
     }
 
     fn packed(
         event: &str,
+        origin: Origin,
         error_type: &str,
         attempts: u32,
         failed_at: Timestamp,
@@ -308,6 +330,11 @@ impl FailedEvent {
             error_type: error_type.to_owned(),
             event: event.to_owned(),
             attempts,
+            over_http: match origin {
+                Origin::Http => Some(true),
+                Origin::Invocation => Some(false),
+                Origin::Unknown => None,
+            },
         })?;
         body.push(b'\n');
         let key = FailedKey {
@@ -322,14 +349,6 @@ impl FailedEvent {
             metadata,
         };
         Ok(Self { key, object })
-    }
-
-    /// Reads the event's text from the body of a stored object.
-    ///
-    /// # Errors
-    /// If the body was not written by [`new`](Self::new).
-    pub fn read(body: &[u8]) -> serde_json::Result<String> {
-        serde_json::from_slice(body).map(|FailedJson { event, .. }| event)
     }
 }
 
@@ -589,18 +608,33 @@ mod tests {
     #[test]
     fn a_failed_event_is_read_back_and_kept_once_however_often_it_fails() {
         let text = "{\"a\": \"ü\\n\"}";
-        let kept = |at: &str| FailedEvent::new(text, "EcsDenied", at.parse().unwrap()).unwrap();
-        let (first, second) = (kept("2024-01-02T03:04:05Z"), kept("2025-01-02T03:04:05Z"));
-        assert!(first.key == second.key && first.object.body == second.object.body);
-        assert_eq!(FailedEvent::read(&first.object.body).unwrap(), text);
-        assert!(FailedEvent::read(b"{}").is_err());
+        let kept = |origin, at: &str| {
+            FailedEvent::new(text, origin, "EcsDenied", at.parse().unwrap()).unwrap()
+        };
+        for origin in [Origin::Http, Origin::Invocation, Origin::Unknown] {
+            let first = kept(origin, "2024-01-02T03:04:05Z");
+            let second = kept(origin, "2025-01-02T03:04:05Z");
+            assert!(first.key == second.key && first.object.body == second.object.body);
+            let read = KeptEvent::read(&first.object).unwrap();
+            assert_eq!((read.event.as_str(), read.origin), (text, origin));
+            let at = Timestamp::UNIX_EPOCH;
+            for next in [
+                read.rest("{}", "EcsDenied").unwrap(),
+                read.after_attempt("EcsDenied", at, true).unwrap(),
+            ] {
+                assert_eq!(KeptEvent::read(&next.object).unwrap().origin, origin);
+            }
+        }
+        let mut empty = kept(Origin::Unknown, "2024-01-02T03:04:05Z").object;
+        empty.body = b"{}".to_vec();
+        assert!(KeptEvent::read(&empty).is_err());
     }
 
     #[test]
     fn each_attempt_at_an_event_has_an_object_of_its_own_and_loses_nothing() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let (failed_at, tried_at) = (at("2024-01-02T03:04:05Z"), at("2024-01-03T03:04:05Z"));
-        let first = FailedEvent::new("{}", "EcsDenied", failed_at).unwrap();
+        let first = FailedEvent::new("{}", Origin::Http, "EcsDenied", failed_at).unwrap();
         let kept = KeptEvent::read(&first.object).unwrap();
         assert_eq!((kept.attempts, kept.tried_at), (0, None));
         let second = kept.after_attempt("EcsDenied", tried_at, false).unwrap();

@@ -30,7 +30,7 @@ use crate::intake::redact::without_headers;
 use crate::intake::triggers::Triggers;
 use crate::intake::webhook::gate::{Gate, GateError};
 use crate::intake::webhook::{Headers, UrlPath, WebhookRequest};
-use crate::model::event::InstanceEvent;
+use crate::model::event::{InstanceEvent, Origin};
 use crate::model::outcome::{ErrorType, Outcome};
 use crate::queue::sqs::SqsQueue;
 use crate::retry::{Deadline, Retrying, TimeUp, noting_time_up, time_up};
@@ -80,9 +80,10 @@ pub enum Payload<'a> {
     Http(&'a WebhookRequest<'a>),
     /// A file that a person gave on the command line.
     File(&'a [u8]),
-    /// What failed before, from where it is kept. Nobody waits for an HTTP answer to it, whatever
-    /// its envelope: it is served to its end, and its sender was authorized when it came.
-    Replay(&'a [u8]),
+    /// What failed before, from where it is kept, and how it came. Nobody waits for an HTTP answer to
+    /// it, whatever its envelope: it is served to its end, and its sender was authorized when it
+    /// came. It may not ask for more than then.
+    Replay(&'a str, Origin),
 }
 
 /// How a payload is served, by the way it came.
@@ -90,6 +91,8 @@ pub enum Payload<'a> {
 struct Terms {
     /// The sender waits only briefly, so that the answer comes before the following.
     answers_first: bool,
+    /// How it came, which is kept with what fails.
+    origin: Origin,
     keeps: Keeps,
 }
 
@@ -127,8 +130,12 @@ impl Keeps {
 }
 
 /// An event as the archive keeps it when it fails, now.
-pub(super) fn failed_event(text: &str, error_type: &str) -> serde_json::Result<FailedEvent> {
-    FailedEvent::new(&without_headers(text), error_type, Timestamp::now())
+pub(super) fn failed_event(
+    text: &str,
+    origin: Origin,
+    error_type: &str,
+) -> serde_json::Result<FailedEvent> {
+    FailedEvent::new(&without_headers(text), origin, error_type, Timestamp::now())
 }
 
 /// Whether it is the manual form, right or wrong, or an array of it. Redrives and doctor events count
@@ -267,9 +274,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 }
                 Delivery::of_push(push.headers, push.body)
             }
-            Payload::Invocation(payload) | Payload::File(payload) | Payload::Replay(payload) => {
-                Delivery::parse(payload)
-            }
+            Payload::Replay(text, origin) => Delivery::of_replay(text, *origin),
+            Payload::Invocation(payload) | Payload::File(payload) => Delivery::parse(payload),
         };
         let Delivery {
             mut messages,
@@ -298,13 +304,22 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Payload::Http(_) => ReplyForm::Http,
             _ => reply,
         };
-        let is_replay = matches!(incoming, Payload::Replay(_));
+        let origin = match incoming {
+            _ if form == ReplyForm::Http => Origin::Http,
+            Payload::Replay(_, origin) => origin,
+            _ => Origin::Invocation,
+        };
+        let is_replay = matches!(incoming, Payload::Replay(..));
         let is_invocation = matches!(incoming, Payload::Invocation(_)) && form == ReplyForm::One;
         for message in &mut messages {
             for request in &mut message.requests {
                 match request {
                     Ok(Request::Redrive(_)) if is_replay => {
                         *request = Ok(Request::Other(NotOurs::NestedRedrive));
+                    }
+                    // What it says is stored may be forged. What it is about may come from anyone.
+                    Ok(Request::Follow(message)) if origin == Origin::Unknown => {
+                        *request = Ok(Request::Instance(message.follow.event.clone()));
                     }
                     // An answer to anyone but a direct sender says too much of the deployment, or
                     // nobody reads it. Over HTTP it is refused below.
@@ -318,17 +333,17 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                     _ => {}
                 }
             }
-            // Refused whole: what is kept of a message that failed no longer says that it came over
-            // HTTP, and a redrive would serve all of it.
+            // Refused whole, so that nothing of it is kept: its sender may not ask for it later either.
             let refusal = message.requests.iter().find_map(not_over_http);
-            if let Some(refusal) = refusal.filter(|_| form == ReplyForm::Http) {
+            if let Some(refusal) = refusal.filter(|_| origin == Origin::Http) {
                 message.requests.fill_with(|| Err(refusal.clone()));
             }
         }
         let terms = Terms {
-            answers_first: form == ReplyForm::Http && !matches!(incoming, Payload::Replay(_)),
+            answers_first: form == ReplyForm::Http && !is_replay,
+            origin,
             keeps: match incoming {
-                Payload::Replay(_) => Keeps::Nothing,
+                Payload::Replay(..) => Keeps::Nothing,
                 Payload::File(_) => Keeps::UnlessByHandOrUnreadable,
                 _ if form == ReplyForm::SqsBatch => Keeps::Everything,
                 _ => Keeps::UnlessByHand,
@@ -372,6 +387,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         messages: Vec<Message>,
         Terms {
             answers_first,
+            origin,
             keeps,
         }: Terms,
         deadline: Deadline,
@@ -428,7 +444,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             };
             replies[message].events.extend(served);
         }
-        self.keep_failed(keeps, &texts, &replies, deadline).await;
+        // Each message that failed is kept once.
+        let failed = texts.iter().zip(&replies).filter_map(|(text, reply)| {
+            let failure = reply.events.iter().find_map(|one| one.as_ref().err())?;
+            let is_kept = keeps.includes(text, failure);
+            is_kept.then(|| (text.clone(), failure.error_type()))
+        });
+        let failed: Vec<_> = failed.collect();
+        let keep = async |(text, error_type): (Arc<str>, ErrorType)| {
+            self.keep_failed_event(&text, origin, error_type, deadline)
+                .await;
+        };
+        stream::iter(failed)
+            .for_each_concurrent(CONCURRENCY, keep)
+            .await;
         (replies, all_deferred)
     }
 
@@ -450,7 +479,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             let served = served.map_err(ServeError::from);
             label.log(&served);
             if let Err(failure) = &served {
-                self.keep_failed_event(&text, failure, deadline).await;
+                // Only HTTP requests are followed after their answers.
+                self.keep_failed_event(&text, Origin::Http, failure.error_type(), deadline)
+                    .await;
             }
             served
         };
@@ -461,33 +492,19 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             .await
     }
 
-    /// Keeps the messages that failed, each once.
-    async fn keep_failed(
-        &self,
-        keeps: Keeps,
-        texts: &[Arc<str>],
-        replies: &[MessageReply],
-        deadline: Deadline,
-    ) {
-        let failed = texts.iter().zip(replies).filter_map(|(text, reply)| {
-            let failure = reply.events.iter().find_map(|one| one.as_ref().err())?;
-            keeps.includes(text, failure).then_some((text, failure))
-        });
-        stream::iter(failed)
-            .for_each_concurrent(CONCURRENCY, |(text, failure)| {
-                self.keep_failed_event(text, failure, deadline)
-            })
-            .await;
-    }
-
     /// Keeps an event that failed, where no dead-letter queue does. When that fails, too, the
     /// sender still learns of the failure itself.
-    async fn keep_failed_event(&self, text: &str, failure: &ServeError, deadline: Deadline) {
+    async fn keep_failed_event(
+        &self,
+        text: &str,
+        origin: Origin,
+        error_type: ErrorType,
+        deadline: Deadline,
+    ) {
         if self.failed_events != FailedEvents::Archive {
             return;
         }
-        let error_type = failure.error_type().as_str();
-        let event = match failed_event(text, error_type) {
+        let event = match failed_event(text, origin, error_type.as_str()) {
             Ok(event) => event,
             Err(error) => return error!("the failed event could not be kept: {error}"),
         };

@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::archive::key::{FAILED_PREFIX, FailedKey};
-use crate::archive::record::FailedEvent;
+use crate::archive::record::KeptEvent;
 use crate::hosts::dispatch::{Dispatcher, Payload, failed_event};
 use crate::hosts::reply::{InvocationError, Reply};
 use crate::hosts::served::ServeError;
 use crate::intake::delivery::Delivery;
 use crate::intake::event::Request;
+use crate::model::event::Origin;
 use crate::model::outcome::{ErrorType, Outcome};
 use crate::queue::sqs::{Received, SqsQueue};
 use crate::queue::{Queue as _, QueueError};
@@ -149,14 +150,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             return Ok(Redriven::Gone);
         };
         let damaged = |_| RedriveError::Damaged(self.archiver.store.url(&object_key));
-        let event = FailedEvent::read(&object.body).map_err(damaged)?;
+        let KeptEvent { event, origin, .. } = KeptEvent::read(&object).map_err(damaged)?;
         // A sweep may use all its time, and its rest must still be stored.
         let after = Deadline::after(deadline.remaining() + BOOKKEEPING_TIME);
         let store = Retrying::new(&self.archiver.store, after);
-        let redriven = match self.serve_again(&event, invalid, deadline).await? {
+        let served = self.serve_again(&event, origin, invalid, deadline).await?;
+        let redriven = match served {
             Ended::Whole(redriven) => redriven,
             Ended::Partly { answer, left } => {
-                let kept = failed_event(&left.event.to_string(), &key.error_type);
+                let kept = failed_event(&left.event.to_string(), origin, &key.error_type);
                 let kept = kept.map_err(damaged)?;
                 if left.is_same || kept.key == *key {
                     return Ok(left.of(answer, Place::Same));
@@ -185,7 +187,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         deadline: Deadline,
     ) -> Result<Redriven, RedriveError> {
         let after = Deadline::after(deadline.remaining() + BOOKKEEPING_TIME);
-        let redriven = match self.serve_again(&message.body, invalid, deadline).await? {
+        // Nobody sends to this queue over HTTP, and follow messages come here from the follow queue.
+        let origin = Origin::Invocation;
+        let served = self.serve_again(&message.body, origin, invalid, deadline);
+        let redriven = match served.await? {
             Ended::Whole(redriven) => redriven,
             Ended::Partly { answer, left } if left.is_same => {
                 return Ok(left.of(answer, Place::Same));
@@ -205,15 +210,16 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     pub(super) async fn serve_again(
         &self,
         event: &str,
+        origin: Origin,
         invalid: InvalidEvents,
         deadline: Deadline,
     ) -> Result<Ended, RedriveError> {
-        let payload = Payload::Replay(event.as_bytes());
+        let payload = Payload::Replay(event, origin);
         let reply = self.dispatch(payload, deadline).await;
         let Some(failure) = reply.failure() else {
             let answer = reply.to_json().map_err(RedriveError::Failed)?;
             let is_sent_on = self.archiver.follow_queue.is_some();
-            return Ok(match Left::by(event, &reply, is_sent_on) {
+            return Ok(match Left::by(event, origin, &reply, is_sent_on) {
                 Some(left) => Ended::Partly { answer, left },
                 None => Ended::Whole(Redriven::Served(answer)),
             });
@@ -230,8 +236,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
 impl Left {
     /// The rest of an event's sweeps, if all its events succeeded. `None` if nothing is left. If
     /// there is a follow queue (`is_sent_on`), it has what is unfinished.
-    fn by(event: &str, reply: &Reply, is_sent_on: bool) -> Option<Self> {
-        let messages = Delivery::parse(event.as_bytes()).messages.into_iter();
+    fn by(event: &str, origin: Origin, reply: &Reply, is_sent_on: bool) -> Option<Self> {
+        let messages = Delivery::of_replay(event, origin).messages.into_iter();
         let requests: Vec<_> = messages.flat_map(|message| message.requests).collect();
         let is_alone = requests.len() == 1;
         let (mut events, mut failed_of_all, mut is_same) = (Vec::new(), 0_u64, is_alone);

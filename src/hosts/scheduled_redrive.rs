@@ -235,7 +235,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }
         let time = deadline.or_earlier(Deadline::after(EVENT_TIME));
         let served = self
-            .serve_again(&kept.event, InvalidEvents::Keep, time)
+            .serve_again(&kept.event, kept.origin, InvalidEvents::Keep, time)
             .await;
         let (error_type, can_succeed) = match served {
             Ok(Ended::Whole(_)) => {

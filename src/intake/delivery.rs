@@ -11,6 +11,7 @@ use crate::intake::http_request::{HttpRequest, http_event, http_request, pushed_
 use crate::intake::json_text::{read, text_of};
 use crate::intake::webhook::Headers;
 use crate::intake::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_PUSH_EVENTS};
+use crate::model::event::Origin;
 
 /// How many layers of JSON text in a string are read before any envelope.
 const MAX_TEXTS: usize = 8;
@@ -76,6 +77,15 @@ impl Delivery {
         match pushed_event(headers, body) {
             Ok(text) => Self::from_text(&text, MAX_PUSH_EVENTS, 0),
             Err(error) => Self::unreadable(error, body),
+        }
+    }
+
+    /// Parses what failed before, within the limits that it met when it came.
+    pub fn of_replay(text: &str, origin: Origin) -> Self {
+        match origin {
+            // The attributes in its headers were added before it was kept.
+            Origin::Http => Self::of_push(&Headers::default(), text.as_bytes()),
+            Origin::Invocation | Origin::Unknown => Self::parse(text.as_bytes()),
         }
     }
 

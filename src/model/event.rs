@@ -29,6 +29,17 @@ pub struct InstanceEvent {
     pub occurred_at: Option<Timestamp>,
 }
 
+/// How an event came to this program, which says what it may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In an HTTP request. Whoever sends it may report events and ask for sweeps, and nothing else.
+    Http,
+    /// In another invocation, in a message of a queue, or in a file.
+    Invocation,
+    /// It failed and was kept by a version that did not keep its origin.
+    Unknown,
+}
+
 /// What caused the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

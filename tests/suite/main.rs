@@ -28,6 +28,7 @@ mod last_words;
 mod layers;
 mod layout;
 mod misuse;
+mod origins;
 mod proxies;
 mod readme;
 mod reading;

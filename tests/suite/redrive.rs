@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ecs_console_archiver::archive::record::FailedEvent;
+use ecs_console_archiver::model::event::Origin;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::{Console, Simulator};
 use serde_json::json;
@@ -35,7 +36,8 @@ fn mended(bucket: &Bucket) {
 
 /// Writes a failed event as the archive in a folder keeps it; its file.
 fn keep(archive: &Path, error_type: &str, event: &str) -> PathBuf {
-    let failed = FailedEvent::new(event, error_type, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let failed = FailedEvent::new(event, Origin::Invocation, error_type, at).unwrap();
     let file = archive.join(failed.key.to_string());
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, &failed.object.body).unwrap();
@@ -377,8 +379,9 @@ impl Swept {
         let names = names_in(&folder, ".json");
         let names = names.iter().filter(|name| !name.ends_with(".meta"));
         let read = |name: &String| std::fs::read(folder.join(format!("{name}.json"))).unwrap();
+        let json = |name| serde_json::from_slice::<serde_json::Value>(&read(name)).unwrap();
         names
-            .map(|name| FailedEvent::read(&read(name)).unwrap())
+            .map(|name| json(name)["event"].as_str().unwrap().to_owned())
             .collect()
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ecs_console_archiver::archive::record::{FailedEvent, KeptEvent};
 use ecs_console_archiver::hosts::dispatch::Payload;
+use ecs_console_archiver::model::event::Origin;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::Console;
@@ -167,7 +168,8 @@ async fn a_redrive_over_http_is_refused_and_one_within_a_redrive_does_nothing() 
     let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
     let mut all = ecs_settings(&simulator);
     all.extend(folder_settings(folder.path()));
-    let nested = FailedEvent::new(&body, "ArchiveDenied", jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let nested = FailedEvent::new(&body, Origin::Invocation, "ArchiveDenied", at).unwrap();
     let file = folder.path().join(nested.key.to_string());
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, &nested.object.body).unwrap();
@@ -628,7 +630,8 @@ async fn of_a_queue_what_succeeds_is_removed_and_what_was_received_too_often_is_
 async fn keep(store: &MemoryStore, instances: usize, failed_at: &str) {
     for index in 0..instances {
         let event = starting(instance(index).as_str());
-        let failed = FailedEvent::new(&event, "EcsUnavailable", failed_at.parse().unwrap());
+        let at = failed_at.parse().unwrap();
+        let failed = FailedEvent::new(&event, Origin::Invocation, "EcsUnavailable", at);
         let failed = failed.unwrap();
         let key = failed.key.to_string();
         store.put_if_absent(&key, &failed.object).await.unwrap();
