@@ -347,7 +347,7 @@ resource "alicloud_ram_role_policy_attachment" "function_redrive" {
 # Attach it to the user or role of the people who run console-archive.
 resource "alicloud_ram_policy" "reader" {
   policy_name     = "${var.name}-reader"
-  description     = "Lists and reads the archive"
+  description     = "Lists and reads the archive, and has the function check itself"
   rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
   tags            = var.tags
   policy_document = jsonencode({
@@ -366,6 +366,15 @@ resource "alicloud_ram_policy" "reader" {
         Action = "oss:GetObject"
         # `acs:oss:*:…:…/console/*`: every record, marker and failed event, whatever its name.
         Resource = "acs:oss:*:${local.account}:${var.bucket}/console/*"
+      },
+      {
+        # `acs:fc:…:…:functions/…/*`: at any of its versions.
+        Effect = "Allow"
+        Action = "fc:InvokeFunction"
+        Resource = [
+          "acs:fc:${local.region}:${local.account}:functions/${var.name}",
+          "acs:fc:${local.region}:${local.account}:functions/${var.name}/*",
+        ]
       },
     ]
   })

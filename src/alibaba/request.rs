@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::alibaba::signature::{
-    Parameter, SignatureVersion, acs3, canonical_query, percent_encode, sha256_hex, v1,
+    Parameter, SignatureVersion, acs3, canonical_query, sha256_hex, v1,
 };
 use crate::clock::iso_second;
 use crate::model::credentials::Credentials;
@@ -143,35 +143,7 @@ pub struct RoaCall<'a> {
     pub body: &'a [u8],
 }
 
-/// Version of the API of Function Compute 3.0.
-pub const FUNCTION_COMPUTE_VERSION: &str = "2023-03-30";
-
-impl<'a> RoaCall<'a> {
-    /// Invokes a function asynchronously, `delay_seconds` after Function Compute has accepted the
-    /// call.
-    ///
-    /// Source: the SDK alibabacloud-fc20230330 4.8.3 for the path, the query and the headers. It has
-    /// no parameter for the delay. "Deferred invocation" of Function Compute's pages names the header
-    /// `x-fc-async-delay`; two public programs send it to the API of 2023-03-30: the queue of
-    /// hughcube/laravel-alifc, and a Node.js function that calls its worker through the internal
-    /// endpoint.
-    pub fn invoke_function_later(name: &str, delay_seconds: u64, body: &'a [u8]) -> Self {
-        let name = percent_encode(name);
-        let header = |name: &str, value: String| (name.to_owned(), value);
-        Self {
-            action: "InvokeFunction",
-            version: FUNCTION_COMPUTE_VERSION,
-            path: format!("/{FUNCTION_COMPUTE_VERSION}/functions/{name}/invocations"),
-            parameters: vec![("qualifier".into(), "LATEST".into())],
-            headers: vec![
-                header("content-type", "application/octet-stream".into()),
-                header("x-fc-async-delay", delay_seconds.to_string()),
-                header("x-fc-invocation-type", "Async".into()),
-            ],
-            body,
-        }
-    }
-
+impl RoaCall<'_> {
     /// Signs the call to `endpoint`.
     pub fn sign(
         &self,

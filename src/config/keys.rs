@@ -35,6 +35,28 @@ const SESSION_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","A
 /// Session policy of a role that only reads a secret.
 const READER_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["kms:GetSecretValue","kms:Decrypt"],"Resource":"*"}]}"#;
 
+/// Session policy of a role that only invokes a function.
+#[cfg(feature = "cli")]
+const INVOKER_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"fc:InvokeFunction","Resource":"*"}]}"#;
+
+/// The source of the credentials that invoke a function of this account. The session of a role is one
+/// of its own, because the session for consoles may not invoke functions. A policy in
+/// `ALIBABA_CLOUD_ROLE_SESSION_POLICY` counts for it, too.
+#[cfg(feature = "cli")]
+pub(super) fn invoker(
+    account_id: &AccountId,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<Source> {
+    let mut source = alibaba(environment, problems)?;
+    if let Source::AssumeRole { role, .. } | Source::Oidc { role, .. } = &mut source
+        && role.session_policy.as_deref() == Some(SESSION_POLICY)
+    {
+        role.session_policy = Some(INVOKER_POLICY.to_owned());
+    }
+    Some(source.of_account(account_id))
+}
+
 /// The source of the credentials for ECS and OSS. Nothing is fetched here.
 pub(super) fn alibaba(environment: &Environment, problems: &mut Problems) -> Option<Source> {
     let defaults = defaults(environment, problems)?;

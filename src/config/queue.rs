@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::{Environment, Problems, aws_credentials, aws_region};
+use crate::alibaba::function_compute::public_endpoint;
 use crate::model::ids::{AccountId, RegionId};
 use crate::queue::function_compute::SelfInvocationConfig;
 use crate::queue::sqs::QueueConfig;
@@ -87,14 +88,14 @@ fn self_invocation(
 
 /// The address of Function Compute's API. In the setting, `{region}` and `{account}` stand for those of
 /// the function.
-fn endpoint(
+pub(super) fn endpoint(
     environment: &Environment,
     region_id: Option<&RegionId>,
     account_id: Option<&AccountId>,
     problems: &mut Problems,
 ) -> Option<Url> {
     let text = match environment.get(ENDPOINT) {
-        None => SelfInvocationConfig::public_endpoint(region_id?),
+        None => public_endpoint(region_id?),
         Some(text) if text.contains("{account}") && account_id.is_none() => {
             let why =
                 "{account} is unknown, because FC_ACCOUNT_ID is not set; write the account's ID";

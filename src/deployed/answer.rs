@@ -58,7 +58,8 @@ pub(super) fn failure(body: &[u8]) -> InvokeError {
             "the function does not know the question (unrecognized event format)".to_owned(),
         ),
         "Sandbox.Timedout" => InvokeError::OutOfTime(text),
-        _ if message.contains("Task timed out after") => InvokeError::OutOfTime(text),
+        // "Task timed out after 3.00 seconds", "Function timed out after 3 seconds".
+        _ if message.contains("timed out after") => InvokeError::OutOfTime(text),
         _ => InvokeError::Failed(text),
     }
 }
@@ -106,7 +107,8 @@ mod tests {
         }
     }
 
-    /// The time-outs are those of aws/aws-sdk-go issue 4872 and of AWS's page about invocations.
+    /// The time-outs are those of aws/aws-sdk-go issue 4872, of floci-io/floci issue 3314, and of Function
+    /// Compute's page about errors; the end of a process is that of aliyun/fc-go-sdk issue 5.
     #[test]
     fn a_failure_says_what_to_do_next() {
         for (body, kind, said) in [
@@ -134,6 +136,16 @@ mod tests {
                 r#"{"errorType": "Runtime.ExitError", "errorMessage": "Error: exit status 1\u001b"}"#,
                 "Failed",
                 "Runtime.ExitError: Error: exit status 1",
+            ),
+            (
+                r#"{"errorMessage": "Function timed out after 3 seconds (maxMemoryUsage: 15.32MB)"}"#,
+                "OutOfTime",
+                "after 3 seconds",
+            ),
+            (
+                r#"{"errorMessage": "Process exited unexpectedly before completing request"}"#,
+                "Failed",
+                "failed: Process exited",
             ),
             ("null", "Failed", "without a message"),
             ("<html>", "Failed", "without a message"),

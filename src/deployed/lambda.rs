@@ -15,7 +15,7 @@ use crate::aws::refused::Refused;
 use crate::clock::{Clock, http_date};
 use crate::credentials::source::Source;
 use crate::credentials::{CredentialsError, CredentialsProvider};
-use crate::http::bounded::{Unread, read};
+use crate::http::bounded::read;
 use crate::model::check::Examination;
 use crate::model::credentials::Credentials;
 use crate::refusal::Refusal;
@@ -112,14 +112,7 @@ impl Caller<'_> {
         let request = call.request(self.http, &used, self.clock.now());
         let request = request.map_err(CredentialsError::Unusable)?;
         let answer = read(request, LAMBDA, MAX_ANSWER_BYTES).await;
-        let answer = answer.map_err(|unread| match unread {
-            Unread::NoAnswer(cause) => {
-                InvokeError::Unavailable(format!("{LAMBDA} does not answer: {cause}"))
-            }
-            Unread::TooLong => InvokeError::Foreign(format!(
-                "the answer has more than {MAX_ANSWER_BYTES} bytes, so it is not read"
-            )),
-        })?;
+        let answer = answer.map_err(|unread| super::unread(LAMBDA, unread))?;
         let (headers, body) = (&answer.headers, &answer.body);
         match answer.status {
             200 if headers.contains_key("x-amz-function-error") => Err(answer::failure(body)),

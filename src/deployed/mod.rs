@@ -2,6 +2,7 @@
 //! does that.
 
 mod answer; // a function's answer → what it says of itself (pure)
+mod function_compute; // Function Compute
 mod lambda; // AWS Lambda
 pub mod name; // which function (pure)
 
@@ -11,10 +12,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::credentials::CredentialsError;
+use crate::http::bounded::Unread;
 use crate::model::check::{Doctor, Examination};
 use crate::refusal::Refusal;
 use crate::retry::{self, Deadline, RetryAdvice, Retryable, retry};
+use answer::MAX_ANSWER_BYTES;
 
+pub use function_compute::FunctionComputeFunction;
 pub use lambda::LambdaFunction;
 
 /// A deployed function, where its platform is, and who asks it.
@@ -22,6 +26,8 @@ pub use lambda::LambdaFunction;
 pub enum DeployedFunction {
     /// On AWS Lambda.
     Lambda(LambdaFunction),
+    /// On Function Compute.
+    FunctionCompute(FunctionComputeFunction),
 }
 
 /// Why a deployed function said nothing of itself. Each variant is what the caller does next.
@@ -87,6 +93,7 @@ impl fmt::Display for DeployedFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lambda(function) => function.name.fmt(f),
+            Self::FunctionCompute(function) => function.name.fmt(f),
         }
     }
 }
@@ -108,6 +115,22 @@ impl DeployedFunction {
                 let caller = function.caller(http);
                 retry(deadline, "the invocation", || caller.examine(&question)).await
             }
+            Self::FunctionCompute(function) => {
+                let caller = function.caller(http);
+                retry(deadline, "the invocation", || caller.examine(&question)).await
+            }
         }
+    }
+}
+
+/// Why a platform gave no whole answer.
+fn unread(platform: &str, unread: Unread) -> InvokeError {
+    match unread {
+        Unread::NoAnswer(cause) => {
+            InvokeError::Unavailable(format!("{platform} does not answer: {cause}"))
+        }
+        Unread::TooLong => InvokeError::Foreign(format!(
+            "the answer has more than {MAX_ANSWER_BYTES} bytes, so it is not read"
+        )),
     }
 }

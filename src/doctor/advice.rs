@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::aws::partition;
-use crate::deployed::{DeployedFunction, InvokeError, LambdaFunction};
+use crate::deployed::{DeployedFunction, FunctionComputeFunction, InvokeError, LambdaFunction};
 use crate::model::ids::RegionId;
 use crate::queue::QueueError;
 use crate::refusal::Refusal;
@@ -473,25 +473,36 @@ pub fn secret(error: &SecretError, address: &SecretAddress) -> String {
 
 /// What to do about a deployed function that says nothing of itself.
 pub fn deployed(error: &InvokeError, function: &DeployedFunction) -> String {
+    let is_alibaba = matches!(function, DeployedFunction::FunctionCompute(_));
     match error {
         InvokeError::Unavailable(cause) if cause.contains("does not answer") => {
-            let DeployedFunction::Lambda(LambdaFunction { endpoint, .. }) = function;
-            let setting = "the function's region, and AWS_ENDPOINT_URL_LAMBDA (or \
-                           AWS_ENDPOINT_URL) where it is set";
-            unreachable(setting, host_of(endpoint).as_deref(), cause)
+            let (endpoint, setting) = match function {
+                DeployedFunction::Lambda(function) => (
+                    &function.endpoint,
+                    "AWS_ENDPOINT_URL_LAMBDA (or AWS_ENDPOINT_URL)",
+                ),
+                DeployedFunction::FunctionCompute(function) => {
+                    (&function.endpoint, "FUNCTION_COMPUTE_ENDPOINT_URL")
+                }
+            };
+            let setting = format!("the function's region, and {setting} where it is set");
+            unreachable(&setting, host_of(endpoint).as_deref(), cause)
         }
         InvokeError::Unavailable(cause) if cause.contains("timed out") => {
             "look at the function's log, and allow more time with --timeout".to_owned()
         }
-        InvokeError::Unavailable(_) => "AWS Lambda fails on its side: try again later".to_owned(),
+        InvokeError::Unavailable(_) => "the platform fails on its side: try again later".to_owned(),
         InvokeError::Throttled(_) => "try again in a minute. If it stays so, more invocations run \
-             than MaxConcurrency of the function, or the quota of the account, allows"
+             than the function's limit, or the quota of the account, allows"
             .to_owned(),
         InvokeError::StaleSignature(cause) if cause.contains("ExpiredToken") => {
             "renew AWS_SESSION_TOKEN and the key it came with".to_owned()
         }
+        InvokeError::StaleSignature(cause) if cause.contains("SecurityToken") => {
+            "renew ALIBABA_CLOUD_SECURITY_TOKEN and the key it came with".to_owned()
+        }
         InvokeError::StaleSignature(_) => "set this machine's clock".to_owned(),
-        InvokeError::Credentials(_) => credentials(false).to_owned(),
+        InvokeError::Credentials(_) => credentials(is_alibaba).to_owned(),
         InvokeError::OutOfTime(_) => "give the function a time-out of 60 s or more; its log says \
              what it waited for"
             .to_owned(),
@@ -508,13 +519,18 @@ pub fn deployed(error: &InvokeError, function: &DeployedFunction) -> String {
         InvokeError::Foreign(_) => {
             format!("check the name {function}: another program answered")
         }
-        InvokeError::Refused(refusal) => uninvoked(refusal, function),
+        InvokeError::Refused(refusal) => match function {
+            DeployedFunction::Lambda(function) => not_invoked_by_lambda(refusal, function),
+            DeployedFunction::FunctionCompute(function) => {
+                not_invoked_by_function_compute(refusal, function)
+            }
+        },
     }
 }
 
-/// What to do about a platform that does not invoke a function.
-fn uninvoked(refusal: &Refusal, function: &DeployedFunction) -> String {
-    let DeployedFunction::Lambda(LambdaFunction { name, region, .. }) = function;
+/// What to do about AWS Lambda that does not invoke a function.
+fn not_invoked_by_lambda(refusal: &Refusal, function: &LambdaFunction) -> String {
+    let LambdaFunction { name, region, .. } = function;
     match refusal.code.as_str() {
         "AccessDeniedException" => {
             let partition = partition::of_region(region);
@@ -546,6 +562,38 @@ fn uninvoked(refusal: &Refusal, function: &DeployedFunction) -> String {
         "" => "check AWS_ENDPOINT_URL_LAMBDA (or AWS_ENDPOINT_URL): AWS Lambda does not answer so"
             .to_owned(),
         code => look_up(code, "Invoke API of AWS Lambda"),
+    }
+}
+
+/// What to do about Function Compute that does not invoke a function.
+fn not_invoked_by_function_compute(
+    refusal: &Refusal,
+    function: &FunctionComputeFunction,
+) -> String {
+    let name = &function.name;
+    match (refusal.status, refusal.code.as_str()) {
+        (_, "SignatureNotMatch" | "SignatureDoesNotMatch" | "IncompleteSignature") => {
+            "check ALIBABA_CLOUD_ACCESS_KEY_SECRET: it is not this key's secret; and that nothing \
+             between changes the request, such as a proxy"
+                .to_owned()
+        }
+        (_, code)
+            if ["InvalidAccessKey", "InvalidSecurityToken", "SecurityToken"]
+                .iter()
+                .any(|start| code.starts_with(start)) =>
+        {
+            credentials(true).to_owned()
+        }
+        (404, code) if !code.is_empty() => {
+            format!("check the name, the region and the account: there is no {name}")
+        }
+        (401 | 403, code) if !code.is_empty() => {
+            format!("allow these credentials fc:InvokeFunction on {name} and on {name}/*",)
+        }
+        (_, "") => {
+            "check FUNCTION_COMPUTE_ENDPOINT_URL: Function Compute does not answer so".to_owned()
+        }
+        (_, code) => look_up(code, "API of Function Compute"),
     }
 }
 

@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Answer, request_id};
-use crate::alibaba::request::{API_VERSION, FUNCTION_COMPUTE_VERSION};
+use crate::alibaba::function_compute::{FUNCTION_COMPUTE_VERSION, INVOKE_FUNCTION};
+use crate::alibaba::request::API_VERSION;
 use crate::alibaba::signature::{Parameter, acs3, canonical_query, sha256_hex, v1};
 use crate::credentials::Expiring;
 use crate::model::credentials::Credentials;
@@ -70,8 +71,6 @@ pub(super) enum Action {
 const MAX_PAYLOAD_BYTES: usize = 128 << 10;
 const MAX_DELAY_SECONDS: u64 = 3600;
 
-/// Name of the operation that invokes a function.
-const INVOKE: &str = "InvokeFunction";
 /// Version of the STS API.
 const STS_VERSION: &str = "2015-04-01";
 
@@ -149,7 +148,7 @@ impl Action {
             Self::DescribeRegions => "DescribeRegions",
             Self::GetCallerIdentity => "GetCallerIdentity",
             Self::AssumeRole { .. } => "AssumeRole",
-            Self::InvokeFunction { .. } => INVOKE,
+            Self::InvokeFunction { .. } => INVOKE_FUNCTION,
         }
     }
 
@@ -276,7 +275,7 @@ pub(super) fn call<B: AsRef<[u8]>>(
     if expires_at.is_some_and(|end| end <= now) {
         return refuse(403, "InvalidSecurityToken.Expired");
     }
-    let action = if claims.action == INVOKE {
+    let action = if claims.action == INVOKE_FUNCTION {
         Action::read_invocation(request, &query, request.body().as_ref())
     } else {
         Action::read(&claims.action, &query)

@@ -564,6 +564,9 @@ fn filled_in(word: &str) -> &str {
     match word {
         "INSTANCE_ID" => "i-bp1panicnoroot00001",
         "REGION_ID" | "ALIBABA_REGION_ID" | "REGION" => "cn-hangzhou",
+        "acs:fc:REGION_ID:ACCOUNT_ID:functions/ecs-console-archiver" => {
+            "acs:fc:cn-hangzhou:1690700000000030:functions/ecs-console-archiver"
+        }
         _ => word,
     }
 }

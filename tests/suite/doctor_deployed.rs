@@ -1,9 +1,16 @@
 //! `console-archive doctor --deployed`: what a deployed function says of itself reaches a person, and
 //! so does why it says nothing.
 
+use std::time::Duration;
+
+use ecs_console_archiver::simulator::{Cache, Guest};
 use serde_json::{Value, json};
 
 use crate::deployed::OnLambda;
+use crate::support::function_compute::Platform;
+use crate::support::function_compute_api::{
+    self, Behaviour as OnFunctionCompute, FunctionComputeApi,
+};
 use crate::support::lambda_api::{
     ARN, Behaviour, LambdaApi, NAME, NOT_AUTHORIZED, RATE_EXCEEDED, TIMED_OUT,
 };
@@ -44,14 +51,18 @@ impl Asked {
     }
 
     async fn doctor(&self, function: &str, more: &[&str]) -> Seen {
-        let mut arguments = vec!["doctor", "--output", "json", "--deployed", function];
-        arguments.extend(more);
-        let output = cli(&self.reader, &arguments).await;
-        Seen {
-            code: output.status.code(),
-            diagnosis: serde_json::from_slice(&output.stdout).unwrap_or_default(),
-            printed: text(&output.stdout) + &text(&output.stderr),
-        }
+        doctor(&self.reader, function, more).await
+    }
+}
+
+async fn doctor(reader: &Settings, function: &str, more: &[&str]) -> Seen {
+    let mut arguments = vec!["doctor", "--output", "json", "--deployed", function];
+    arguments.extend(more);
+    let output = cli(reader, &arguments).await;
+    Seen {
+        code: output.status.code(),
+        diagnosis: serde_json::from_slice(&output.stdout).unwrap_or_default(),
+        printed: text(&output.stdout) + &text(&output.stderr),
     }
 }
 
@@ -342,4 +353,125 @@ async fn settings_and_names_that_are_wrong_are_told_before_anything_is_sent() {
     seen.ends_with(1, "failed")
         .check("invocation", "failed", "AWS Lambda does not answer")
         .check("invocation", "failed", "AWS_ENDPOINT_URL_LAMBDA");
+}
+
+#[tokio::test]
+async fn a_function_on_function_compute_is_asked_by_its_arn() {
+    let guest = Guest::new(Cache::lagging(Duration::ZERO));
+    let platform = Platform::start("i-a1", guest, 0, &[]).await;
+    let api = FunctionComputeApi::start(platform).await;
+    // A key and its token, as of a person's profile.
+    let mut reader = settings(&[
+        ("FUNCTION_COMPUTE_ENDPOINT_URL", &api.url()),
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ecs-key"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ECS_SECRET),
+        ("ALIBABA_CLOUD_SECURITY_TOKEN", ECS_TOKEN),
+    ]);
+    let arn = function_compute_api::ARN;
+    for function in [arn, &format!("{arn}/prod")] {
+        let seen = doctor(&reader, function, &[]).await;
+        seen.ends_with(0, "ok")
+            .check("invocation", "ok", function)
+            .check("settings", "ok", "FUNCTION_COMPUTE_ENDPOINT_URL")
+            .check("function", "ok", "archiver on Function Compute: 60 s")
+            .check("identity: Alibaba Cloud", "ok", "acs:ram::")
+            .check("follow queue", "ok", "at most 3600 s");
+        assert_eq!(api.take_asked(), [r#"{"doctor":{}}"#]);
+    }
+    let denied = r#"{"Code": "AccessDenied", "Message": "the caller is not authorized"}"#;
+    for (behaviour, found, advice) in [
+        (
+            OnFunctionCompute::RunsAnEarlierVersion,
+            "does not know the question",
+            "upgrade the function",
+        ),
+        (
+            OnFunctionCompute::Refuses(403, denied),
+            "InvokeFunction of archiver returned 403 AccessDenied: the caller is not authorized",
+            "fc:InvokeFunction on acs:fc:cn-hangzhou:1690700000000030:functions/archiver and on",
+        ),
+        (
+            OnFunctionCompute::Refuses(403, r#"{"errorCode": "InvalidAccessKeyID"}"#),
+            "InvalidAccessKeyID",
+            "ALIBABA_CLOUD_ACCESS_KEY_ID",
+        ),
+        (
+            OnFunctionCompute::Fails(r#"{"errorMessage": "Function timed out after 3 seconds"}"#),
+            "after 3 seconds",
+            "60 s or more",
+        ),
+        (
+            OnFunctionCompute::Fails(r#"{"errorMessage": "Process exited unexpectedly"}"#),
+            "the function failed: Process exited",
+            "the function's log",
+        ),
+        (
+            OnFunctionCompute::Answers("<html>portal</html>"),
+            "as this program does not",
+            "another program",
+        ),
+    ] {
+        api.plan([behaviour]);
+        let seen = doctor(&reader, arn, &[]).await;
+        seen.ends_with(1, "failed")
+            .check("invocation", "failed", found)
+            .check("invocation", "failed", advice);
+        assert_eq!(api.take_asked().len(), 1, "{found}");
+    }
+    for passing in [
+        OnFunctionCompute::Refuses(429, r#"{"Code": "ResourceExhausted"}"#),
+        OnFunctionCompute::Refuses(503, ""),
+        OnFunctionCompute::Refuses(403, r#"{"Code": "InvalidTimeStamp.Expired"}"#),
+    ] {
+        api.plan([passing]);
+        doctor(&reader, arn, &[]).await.ends_with(0, "ok");
+        assert_eq!(api.take_asked().len(), 2);
+    }
+    let other = doctor(&reader, &format!("{arn}-2"), &[]).await;
+    other
+        .ends_with(1, "failed")
+        .check("invocation", "failed", "404 FunctionNotFound")
+        .check("invocation", "failed", "there is no acs:fc:");
+    reader.retain(|(name, _)| name != "ALIBABA_CLOUD_ACCESS_KEY_SECRET");
+    assert_eq!(doctor(&reader, arn, &[]).await.code, Some(2));
+    reader.push((
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET".into(),
+        "another-that-must-not-show".into(),
+    ));
+    let wrong = doctor(&reader, arn, &[]).await;
+    wrong
+        .ends_with(1, "failed")
+        .check("invocation", "failed", "SignatureNotMatch")
+        .check("invocation", "failed", "ALIBABA_CLOUD_ACCESS_KEY_SECRET");
+    reader.retain(|(name, _)| name != "FUNCTION_COMPUTE_ENDPOINT_URL");
+    reader.push((
+        "FUNCTION_COMPUTE_ENDPOINT_URL".into(),
+        "http://127.0.0.1:1".into(),
+    ));
+    let away = doctor(&reader, arn, &["--timeout", "1"]).await;
+    away.ends_with(1, "failed")
+        .check("invocation", "failed", "Function Compute does not answer")
+        .check("invocation", "failed", "FUNCTION_COMPUTE_ENDPOINT_URL");
+}
+
+#[tokio::test]
+async fn the_role_of_the_functions_account_is_assumed_to_ask_it() {
+    let guest = Guest::new(Cache::lagging(Duration::ZERO));
+    let platform = Platform::start("i-a1", guest, 0, &[]).await;
+    let simulator = platform.server.simulator.clone();
+    let api = FunctionComputeApi::start(platform).await;
+    let reader = settings(&[
+        ("FUNCTION_COMPUTE_ENDPOINT_URL", &api.url()),
+        ("STS_ENDPOINT_URL", &simulator.endpoint_url()),
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ecs-key"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ECS_SECRET),
+        ("ALIBABA_CLOUD_SECURITY_TOKEN", ECS_TOKEN),
+        ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::{account}:role/reader"),
+    ]);
+    // The double knows the key alone, so it refuses the session's.
+    let seen = doctor(&reader, function_compute_api::ARN, &[]).await;
+    seen.ends_with(1, "failed");
+    let assumed = simulator.assumed_roles();
+    assert_eq!(assumed[0].arn, "acs:ram::1690700000000030:role/reader");
+    assert!(assumed[0].has_policy);
 }

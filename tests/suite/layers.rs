@@ -168,6 +168,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "aws/mod.rs",
             "config/mod.rs",
             "credentials/",
+            "deployed/function_compute.rs",
             "deployed/lambda.rs",
             "deployed/mod.rs",
             "doctor/",
@@ -219,7 +220,8 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
 ];
 
 /// What computes and touches nothing: none of the capabilities, and no runtime.
-const PURE: [&str; 16] = [
+const PURE: [&str; 17] = [
+    "alibaba/function_compute.rs",
     "alibaba/request.rs",
     "alibaba/signature.rs",
     "archive/key.rs",

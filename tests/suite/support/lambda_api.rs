@@ -25,10 +25,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-use super::http::serve;
+use super::http::Listening;
 use super::runtime_api::{Answer, Function, TIMEOUT};
 use super::sigv4;
 
@@ -63,9 +61,8 @@ pub enum Behaviour {
 }
 
 pub struct LambdaApi {
-    port: u16,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    listening: Listening,
 }
 
 struct Shared {
@@ -76,27 +73,24 @@ struct Shared {
 
 impl LambdaApi {
     pub async fn start(function: Function) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             function,
             planned: Mutex::default(),
             asked: Mutex::default(),
         });
         let serving = shared.clone();
-        let server = serve(listener, move |request| {
+        let listening = Listening::start(move |request| {
             let shared = serving.clone();
             async move { shared.answer(request).await }
         });
         Self {
-            port,
             shared,
-            server,
+            listening: listening.await,
         }
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.listening.url()
     }
 
     /// What the next invocations meet. All others run the function.
@@ -107,12 +101,6 @@ impl LambdaApi {
     /// The payloads of the invocations that were signed well, in order.
     pub fn take_asked(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.asked.lock().unwrap())
-    }
-}
-
-impl Drop for LambdaApi {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the tests run the real program against.
 
+pub mod acs3;
 pub mod fakes;
 pub mod function_compute;
+pub mod function_compute_api;
 pub mod gate;
 pub mod http;
 pub mod lambda_api;

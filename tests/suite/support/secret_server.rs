@@ -14,15 +14,13 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::http::{Listening, aws_json};
-use super::{ECS_SECRET, sigv4};
+use super::{acs3, sigv4};
 
 pub const SECRET_ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:archiver-a1B2c3";
 pub const PARAMETER_ARN: &str = "arn:aws:ssm:us-east-1:123456789012:parameter/archiver/secret";
@@ -149,7 +147,7 @@ impl Shared {
     }
 
     async fn kms(&self, headers: &HeaderMap, query: &str) -> Response<Full<Bytes>> {
-        if !acs3_is_good(headers, query) {
+        if !acs3::is_good(headers, "/", query, b"") {
             return kms_error(400, "SignatureDoesNotMatch", "Signature does not match.");
         }
         *self.asked.lock().unwrap() += 1;
@@ -174,39 +172,6 @@ impl Shared {
             Behaviour::Hangs => std::future::pending().await,
         }
     }
-}
-
-/// ACS3-HMAC-SHA256, as "V3 request body & signature mechanism" describes it, with the key of the
-/// tests.
-fn acs3_is_good(headers: &HeaderMap, query: &str) -> bool {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let authorization = header("authorization").unwrap_or_default();
-    let part = |name: &str| {
-        let rest = authorization.split(&format!("{name}=")).nth(1)?;
-        rest.split(',').next()
-    };
-    let names = part("SignedHeaders").unwrap_or_default();
-    let canonical_headers: String = names
-        .split(';')
-        .map(|name| format!("{name}:{}\n", header(name).unwrap_or_default().trim()))
-        .collect();
-    let payload = hex::encode(Sha256::digest(b""));
-    let canonical = format!("POST\n/\n{query}\n{canonical_headers}\n{names}\n{payload}");
-    let hash = hex::encode(Sha256::digest(canonical.as_bytes()));
-    let mut mac = Hmac::<Sha256>::new_from_slice(ECS_SECRET.as_bytes()).unwrap();
-    mac.update(format!("ACS3-HMAC-SHA256\n{hash}").as_bytes());
-    let signature = hex::encode(mac.finalize().into_bytes());
-    [
-        "host",
-        "x-acs-action",
-        "x-acs-date",
-        "x-acs-signature-nonce",
-    ]
-    .iter()
-    .all(|name| names.split(';').any(|signed| signed == *name))
-        && header("x-acs-content-sha256") == Some(&payload)
-        && part("Credential") == Some("ecs-key")
-        && part("Signature") == Some(&signature)
 }
 
 fn aws_error(status: u16, code: &str, message: &str) -> Response<Full<Bytes>> {

@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "INSTANCE_ID", value_parser = InstanceId::parse)]
     instance_id: Option<InstanceId>,
     /// Invoke this function, and show what it checked itself: NAME or NAME:ALIAS of AWS Lambda, or its
-    /// ARN
+    /// ARN, or acs:fc:REGION:ACCOUNT:functions/NAME of Function Compute
     #[arg(long, value_name = "FUNCTION", value_parser = FunctionName::from_str)]
     #[arg(conflicts_with = "ecs_endpoint_url")]
     deployed: Option<FunctionName>,
