@@ -2,9 +2,11 @@
 //! the service rejects a time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
+
+use crate::lock::lock;
 
 /// The time of day. Following is timed by it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,8 +71,7 @@ impl Clock {
     }
 
     fn service_ahead(&self) -> std::sync::MutexGuard<'_, Option<SignedDuration>> {
-        let kept = self.service_ahead.lock();
-        kept.unwrap_or_else(PoisonError::into_inner)
+        lock(&self.service_ahead)
     }
 }
 

@@ -3,10 +3,12 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
+
+use crate::lock::lock;
 
 /// How long a record counts as stored that this process has seen in the archive. The events of a reboot
 /// come within a minute, and are followed for some minutes.
@@ -87,11 +89,6 @@ impl Memory {
     pub(super) fn tells_early(&self) -> bool {
         !self.0.has_told_early.swap(true, Ordering::Relaxed)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere leaves a value that is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Room in memory for what is followed, and for the answers of ECS that are being read. Its bounds hold
 //! over all senders together, because nobody limits how many of them there are.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::credentials::Owner;
+use crate::lock::lock;
 use crate::model::console::ConsoleOutput;
 use crate::model::ids::{InstanceId, RegionId};
 use crate::source::ConsoleSource;
@@ -89,8 +90,7 @@ impl Room {
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
-        // A panic elsewhere leaves a value that is whole.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.used)
     }
 }
 

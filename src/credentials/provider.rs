@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use aws_credential_types::provider::{
@@ -19,6 +19,7 @@ use url::Url;
 use super::source::{Means, SPARE, Source};
 use super::{CredentialsError, Expiring, ManagedSecret, sts};
 use crate::clock::WallClock;
+use crate::lock::lock;
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
 use crate::secrets::SecretError;
@@ -179,8 +180,7 @@ impl CredentialsProvider {
     }
 
     fn handed(&self) -> Option<Credentials> {
-        let handed = self.0.handed.lock();
-        handed.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.handed).clone()
     }
 
     /// Returns valid credentials. If each account has its own role, these are the credentials that
@@ -262,7 +262,7 @@ impl CredentialsProvider {
     pub async fn put(&self, credentials: Credentials) {
         let fresh = Some(credentials);
         {
-            let mut handed = self.0.handed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut handed = lock(&self.0.handed);
             if *handed == fresh {
                 return;
             }
@@ -275,7 +275,7 @@ impl CredentialsProvider {
 
     /// Drops the credentials of the host, if there is another source.
     fn drop_handed(&self, refused: &Credentials) -> bool {
-        let mut handed = self.0.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handed = lock(&self.0.handed);
         let is_dropped = handed.as_ref() == Some(refused) && self.0.source.has_more_than_host();
         if is_dropped {
             *handed = None;
@@ -289,8 +289,7 @@ impl CredentialsProvider {
         if self.source().needs_account() {
             // A provider of a single account returned them.
             let providers: Vec<_> = {
-                let accounts = self.0.accounts.lock();
-                let accounts = accounts.unwrap_or_else(PoisonError::into_inner);
+                let accounts = lock(&self.0.accounts);
                 accounts
                     .providers
                     .values()
@@ -363,11 +362,8 @@ impl CredentialsProvider {
                 return Err(CredentialsError::Refused(text.to_owned()));
             }
         };
-        let mut accounts = self.0.accounts.lock();
-        let accounts = match &mut accounts {
-            Ok(accounts) => &mut **accounts,
-            Err(poisoned) => &mut **poisoned.get_mut(),
-        };
+        let mut accounts = lock(&self.0.accounts);
+        let accounts = &mut *accounts; // Its members are borrowed apart.
         accounts.uses += 1;
         let uses = accounts.uses;
         if let Some((last_use, provider)) = accounts.providers.get_mut(account_id) {

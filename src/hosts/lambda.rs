@@ -1,6 +1,5 @@
 //! AWS Lambda: invocations from the Runtime API → [`Dispatcher::dispatch`].
 
-use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use lambda_extension::Extension;
@@ -12,6 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::hosts::reply::{Deferred, InvocationError};
+use crate::lock::lock;
 use crate::retry::Deadline;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
@@ -122,8 +122,7 @@ impl AfterAnswers {
     }
 
     fn current(&self) -> std::sync::MutexGuard<'_, Option<AfterAnswer>> {
-        // A panic elsewhere cannot leave a partial value.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.current)
     }
 }
 

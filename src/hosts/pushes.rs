@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
 use tokio::time::Instant;
 
 use crate::capture::room::Place;
+use crate::lock::lock;
 use crate::model::console::NoConsole;
 use crate::model::event::InstanceEvent;
 use crate::model::outcome::Outcome;
@@ -136,11 +137,6 @@ fn is_lasting(outcome: &Outcome) -> bool {
         | Outcome::Redriven { .. }
         | Outcome::Examined(_) => false,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere leaves a value that is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

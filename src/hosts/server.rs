@@ -10,7 +10,7 @@ mod line; // senders that wait, and which of them are disconnected
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +35,7 @@ use crate::credentials::CredentialsProvider;
 use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::intake::MAX_EVENT_BYTES;
 use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, UrlPath, WebhookRequest};
+use crate::lock::lock;
 use crate::retry::Deadline;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
@@ -212,7 +213,7 @@ impl Connection {
     }
 
     fn set_place(&self, place: Option<Place>) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        *lock(&self.place) = place;
     }
 
     async fn serve<C, S>(&self, server: Arc<Server<C, S>>, request: Request<Incoming>) -> Answer

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use verify::{Action, ApiCall, Format, Refusal};
 
 use crate::clock::iso_second;
 use crate::credentials::Expiring;
+use crate::lock::lock;
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 
@@ -338,7 +339,7 @@ impl Drop for Simulator {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

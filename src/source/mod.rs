@@ -3,9 +3,10 @@
 pub mod check; // checks of ECS, and what an answer to one means (pure)
 pub mod ecs; // the API of Alibaba Cloud ECS
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::credentials::Owner;
+use crate::lock::lock;
 use crate::model::console::ConsoleOutput;
 use crate::model::ids::{InstanceId, RegionId};
 use crate::retry::{Retrying, retry};
@@ -108,10 +109,6 @@ impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
         })
         .await
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

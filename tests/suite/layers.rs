@@ -11,9 +11,10 @@ use crate::support::files_below;
 
 /// For each part of the library, the parts it may name. Each names only parts that stand above it
 /// here, so there is no way back up.
-const LAYERS: [(&str, &[&str]); 25] = [
+const LAYERS: [(&str, &[&str]); 26] = [
     ("model", &[]),
-    ("clock", &[]),
+    ("lock", &[]),
+    ("clock", &["lock"]),
     ("printable", &[]),
     ("refusal", &[]),
     ("retry", &[]),
@@ -31,12 +32,20 @@ const LAYERS: [(&str, &[&str]); 25] = [
     (
         "credentials",
         &[
-            "alibaba", "aws", "clock", "http", "model", "refusal", "retry", "secrets",
+            "alibaba", "aws", "clock", "http", "lock", "model", "refusal", "retry", "secrets",
         ],
     ),
     (
         "source",
-        &["alibaba", "clock", "credentials", "http", "model", "retry"],
+        &[
+            "alibaba",
+            "clock",
+            "credentials",
+            "http",
+            "lock",
+            "model",
+            "retry",
+        ],
     ),
     (
         "store",
@@ -61,6 +70,7 @@ const LAYERS: [(&str, &[&str]); 25] = [
             "archive",
             "clock",
             "credentials",
+            "lock",
             "model",
             "queue",
             "retry",
@@ -68,7 +78,7 @@ const LAYERS: [(&str, &[&str]); 25] = [
             "store",
         ],
     ),
-    ("intake", &["capture", "clock", "http", "model"]),
+    ("intake", &["capture", "clock", "http", "lock", "model"]),
     (
         "deployed",
         &[
@@ -108,6 +118,7 @@ const LAYERS: [(&str, &[&str]); 25] = [
             "config",
             "credentials",
             "intake",
+            "lock",
             "log",
             "model",
             "queue",
@@ -133,7 +144,10 @@ const LAYERS: [(&str, &[&str]); 25] = [
             "store",
         ],
     ),
-    ("simulator", &["alibaba", "clock", "credentials", "model"]),
+    (
+        "simulator",
+        &["alibaba", "clock", "credentials", "lock", "model"],
+    ),
     (
         "doctor",
         &[

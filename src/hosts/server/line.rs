@@ -3,9 +3,11 @@
 //! disconnected. An honest sender needs milliseconds, so it is never the oldest for long.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio_util::sync::CancellationToken;
+
+use crate::lock::lock;
 
 /// A line with a limited number of places.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl Line {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     #[cfg(test)]

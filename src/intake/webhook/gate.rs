@@ -1,7 +1,7 @@
 //! Authorizes pushes. Applies the policy, and fetches the certificates that it needs.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -17,6 +17,7 @@ use super::{
     WebhookRequest, tokens,
 };
 use crate::clock::WallClock;
+use crate::lock::lock;
 use crate::model::credentials::Secret;
 
 /// Time for a whole fetch, including the DNS look-up. The sender waits meanwhile.
@@ -203,8 +204,7 @@ impl Gate {
     }
 
     fn fetching(&self, url: &CertificateUrl) -> Result<Fetching, String> {
-        let lock = self.certificates.lock();
-        let mut certificates = lock.unwrap_or_else(PoisonError::into_inner);
+        let mut certificates = lock(&self.certificates);
         let begin = || {
             let fetch = self.fetch.fetch(url.clone());
             // A separate task continues if the sender that caused it disconnects.
@@ -250,7 +250,7 @@ impl Managed {
     }
 
     fn held(&self) -> MutexGuard<'_, HeldTokens> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }
 
