@@ -14,6 +14,7 @@ use icu_properties::{CodePointSetData, CodePointSetDataBorrowed};
 /// Source: Unicode's `Default_Ignorable_Code_Point`, which includes every direction mark. Without
 /// the variation selectors, which follow a visible character. With the two separators and the
 /// annotations of chapter 23.
+#[inline]
 pub fn is_active(c: char) -> bool {
     const IGNORABLE: CodePointSetDataBorrowed<'static> =
         CodePointSetData::new::<DefaultIgnorableCodePoint>();
@@ -23,12 +24,14 @@ pub fn is_active(c: char) -> bool {
     match c {
         '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' => true,
         '\u{fe00}'..='\u{fe0f}' => false,
-        // These need no search: direction marks; letters of Europe with their marks; lines and
-        // arrows; Chinese and Korean.
+        // These need no search: direction marks, soft hyphens and tags; letters of Europe with their
+        // marks; of the East up to Georgian; lines and arrows; Chinese and Korean; emoji.
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => true,
-        '\u{ae}'..='\u{34e}' | '\u{350}'..='\u{61b}' => false,
+        '\u{ad}' | '\u{e0000}'..='\u{e0fff}' => true,
+        '\u{a0}'..='\u{34e}' | '\u{350}'..='\u{61b}' | '\u{61d}'..='\u{10ff}' => false,
         '\u{2010}'..='\u{2027}' | '\u{2070}'..='\u{3163}' => false,
         '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => false,
+        '\u{1f000}'..='\u{10ffff}' => false,
         c => IGNORABLE.contains(c),
     }
 }

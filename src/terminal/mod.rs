@@ -16,6 +16,10 @@
 //! | a run of NULs | `⟨4096 NUL⟩` |
 //! | everything else: erased and alternate screens, scroll regions, repetition, character sets, queries | nothing |
 
+mod cells;
+mod line;
+mod look;
+mod note;
 mod row;
 mod sequence;
 mod style;
@@ -23,47 +27,11 @@ mod style;
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::printable::is_active;
-use row::{MAX_CHARS, Note, Row};
+pub use line::{Line, Rewrite, Rewrites, Span};
+use row::{MAX_CHARS, Row};
 use sequence::Sequence;
+use style::Parameters;
 pub use style::{Attribute, Style};
-
-/// A line of a console, as it was when its end came.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Line {
-    spans: Pieces<Style>,
-    /// Whether each is a state of progress.
-    rewrites: Pieces<bool>,
-    /// It was too long to be held: the next line goes on where this one stops.
-    pub continues: bool,
-}
-
-/// A piece of text in one style.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span<'a> {
-    /// What to show. It has no control characters but tabs.
-    pub text: &'a str,
-    /// How.
-    pub style: Style,
-}
-
-/// Text that was written over or erased, at least in part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rewrite<'a> {
-    /// The whole of it. It has no control characters but tabs.
-    pub text: &'a str,
-    /// What came in its place says the same in other figures or signs: a later state of a progress
-    /// bar, a spinner, a prompt. No word of it is lost.
-    pub is_progress: bool,
-}
-
-/// How text that was written over is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rewrites {
-    /// On lines of its own; the states of a progress bar are counted.
-    Counted,
-    /// All of it on lines of its own.
-    Listed,
-}
 
 /// Reads a console line by line.
 pub fn lines(bytes: &[u8]) -> Lines<'_> {
@@ -80,114 +48,12 @@ pub fn lines(bytes: &[u8]) -> Lines<'_> {
 
 /// A console as text for people, without colours; see [`Line::show`].
 pub fn printable(bytes: &[u8]) -> String {
-    let (mut lines, mut line, mut shown) = (lines(bytes), Line::default(), String::new());
+    let (mut lines, mut line) = (lines(bytes), Line::default());
+    let mut shown = String::with_capacity(bytes.len());
     while lines.read(&mut line) {
         line.show(false, Rewrites::Counted, &mut shown);
     }
     shown
-}
-
-impl Line {
-    /// Its text alone.
-    pub fn text(&self) -> &str {
-        &self.spans.text
-    }
-
-    /// Its text, from left to right.
-    pub fn spans(&self) -> impl Iterator<Item = Span<'_>> {
-        self.spans.iter().map(|(text, style)| Span { text, style })
-    }
-
-    /// What was written on it and is no longer there, in the order in which it was written.
-    pub fn rewrites(&self) -> impl Iterator<Item = Rewrite<'_>> {
-        let rewrites = self.rewrites.iter();
-        rewrites.map(|(text, is_progress)| Rewrite { text, is_progress })
-    }
-
-    /// Appends it as a terminal shows it, in colours or without.
-    ///
-    /// Text that was written over stands on lines of its own before, marked `⟲`. The states of a
-    /// progress bar are counted behind the last one, unless they are listed. Colours end with the line.
-    pub fn show(&self, colours: bool, rewrites: Rewrites, shown: &mut String) {
-        let styled = |style: Style, texts: &[&str], shown: &mut String| {
-            let sgr = if colours { style.sgr() } else { String::new() };
-            shown.push_str(&sgr);
-            texts.iter().for_each(|text| shown.push_str(text));
-            shown.push_str(if sgr.is_empty() { "" } else { "\x1b[0m" });
-        };
-        let mut count = 0;
-        for rewrite in self.rewrites() {
-            if rewrite.is_progress && rewrites == Rewrites::Counted {
-                count += 1;
-            } else {
-                styled(Style::FAINT, &["⟲ ", rewrite.text], shown);
-                shown.push('\n');
-            }
-        }
-        if count > 0 && self.continues {
-            styled(Style::FAINT, &[&counted(count)], shown);
-            shown.push('\n');
-        }
-        if colours {
-            self.spans()
-                .for_each(|span| styled(span.style, &[span.text], shown));
-        } else {
-            shown.push_str(self.text());
-        }
-        if count > 0 && !self.continues {
-            styled(Style::FAINT, &[" ", &counted(count)], shown);
-        }
-        if !self.continues {
-            shown.push('\n');
-        }
-    }
-
-    fn clear(&mut self) {
-        self.spans.clear();
-        self.rewrites.clear();
-        self.continues = false;
-    }
-}
-
-/// Texts in one buffer, with something to say about each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Pieces<T> {
-    text: String,
-    /// Where each begins.
-    begins: Vec<(u32, T)>,
-}
-
-impl<T: Copy + PartialEq> Pieces<T> {
-    /// The text to append to, of the last piece if the same is said about it.
-    fn of(&mut self, about: T) -> &mut String {
-        match self.begins.last() {
-            Some((_, last)) if *last == about => &mut self.text,
-            _ => self.begin(about),
-        }
-    }
-
-    /// The text to append a new piece to.
-    fn begin(&mut self, about: T) -> &mut String {
-        self.begins.push((self.text.len() as u32, about));
-        &mut self.text
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&str, T)> {
-        let ends = self.begins.iter().skip(1).map(|(begin, _)| *begin as usize);
-        let ends = ends.chain([self.text.len()]);
-        let pieces = self.begins.iter().zip(ends);
-        pieces.map(|((begin, about), end)| (&self.text[*begin as usize..end], *about))
-    }
-
-    fn clear(&mut self) {
-        self.text.clear();
-        self.begins.clear();
-    }
-}
-
-fn counted(rewrites: usize) -> String {
-    let plural = if rewrites == 1 { "" } else { "s" };
-    format!("⟲ {rewrites} rewrite{plural}")
 }
 
 /// The lines of a console; see [`lines`].
@@ -218,15 +84,23 @@ impl Lines<'_> {
     /// Reads the next line into one whose memory serves again; whether there was one.
     pub fn read(&mut self, line: &mut Line) -> bool {
         line.clear();
-        if self.read_plain(line).is_some() {
-            return true;
-        }
+        self.read_plain(line).is_some() || self.read_row(line)
+    }
+
+    fn read_row(&mut self, line: &mut Line) -> bool {
         line.clear();
+        let begin = (self.at, self.row.column(), self.row_number);
+        let (style, faint_until) = (self.style, self.faint_until);
         while self.at < self.bytes.len() {
             if self.step(line) {
                 return true;
             }
-            if self.row.is_full() {
+            if self.row.needs_columns() {
+                let column;
+                (self.at, column, self.row_number) = begin;
+                (self.style, self.faint_until) = (style, faint_until);
+                self.row.begin_in_columns(column);
+            } else if self.row.is_full() {
                 self.is_continued = self.row.is_at_end();
                 self.row.take_line(self.is_continued, line);
                 return true;
@@ -247,6 +121,11 @@ impl Lines<'_> {
             return None;
         }
         let whole = &self.bytes[self.at..];
+        if let [b'\n', ..] = whole {
+            self.at += 1;
+            self.next_row();
+            return Some(());
+        }
         let window = whole.len().min(MAX_CHARS);
         let (mut rest, mut style) = (&whole[..window], self.style);
         let behind = loop {
@@ -295,25 +174,24 @@ impl Lines<'_> {
         match rest[0] {
             0x1b => return self.sequence(line),
             b' '..=b'~' => {
-                let (style, mut longest) = (self.style_here(), self.row.room());
-                if let Some(faint @ 1..) = self.faint_until.checked_sub(self.at) {
-                    longest = longest.min(faint);
+                let (style, mut length) = (self.style_here(), self.row.room());
+                if self.at < self.faint_until {
+                    length = length.min(self.faint_until - self.at);
                 }
-                let run = rest.iter().take(longest);
-                let length = run.take_while(|byte| matches!(**byte, b' '..=b'~')).count();
+                length = printable_length(&rest[..length.min(rest.len())]);
                 self.row.put_ascii(&rest[..length], style);
                 self.at += length - 1;
             }
             byte @ 0x80.. => match character(rest) {
                 Some(c) => {
                     if is_active(c) {
-                        self.row.note(Note::Active(c));
+                        self.row.note(|text| note::push_active(c, text));
                     } else {
                         self.row.put(c, self.style_here());
                     }
                     self.at += c.len_utf8() - 1;
                 }
-                None => self.row.note(Note::Byte(byte)),
+                None => self.row.note(|text| text.push_str(note::byte(byte))),
             },
             b'\n' | 0x0b | 0x0c => {
                 self.at += 1;
@@ -324,12 +202,11 @@ impl Lines<'_> {
             b'\t' => self.row.tab(self.style_here()),
             0 => {
                 let count = rest.iter().take_while(|byte| **byte == 0).count();
-                self.row
-                    .note(Note::Nuls(count.try_into().unwrap_or(u32::MAX)));
+                self.row.note(|text| note::push_nuls(count, text));
                 self.at += count - 1;
             }
             0x07 | 0x0e | 0x0f => {} // The bell, and shifts between character sets.
-            byte => self.row.note(Note::Byte(byte)),
+            byte => self.row.note(|text| text.push_str(note::byte(byte))),
         }
         self.at += 1;
         false
@@ -369,7 +246,7 @@ impl Lines<'_> {
         if !is_public(parameters) {
             return false; // Modes, queries, and what terminals have of their own.
         }
-        let mut numbers = parameters.split(|byte| *byte == b';').map(style::number);
+        let mut numbers = Parameters::new(parameters);
         let first = numbers.next().unwrap_or_default();
         let count = first.max(1);
         let second = numbers.next().unwrap_or_default().max(1);
@@ -440,14 +317,35 @@ fn takes_columns(c: char) -> bool {
 }
 
 /// The character that `bytes` begin with, if they are UTF-8 and not ASCII.
+#[inline]
 fn character(bytes: &[u8]) -> Option<char> {
-    let length = match bytes.first()? {
-        0xc2..0xe0 => 2,
-        0xe0..0xf0 => 3,
-        0xf0..0xf5 => 4,
+    let bits = |index: usize| match bytes.get(index) {
+        Some(byte @ 0x80..0xc0) => Some(u32::from(byte & 0x3f)),
+        _ => None,
+    };
+    // What could be shorter is ill-formed.
+    let (code, least) = match *bytes.first()? {
+        first @ 0xc2..0xe0 => (u32::from(first & 0x1f) << 6 | bits(1)?, 0x80),
+        first @ 0xe0..0xf0 => (
+            u32::from(first & 0xf) << 12 | bits(1)? << 6 | bits(2)?,
+            0x800,
+        ),
+        first @ 0xf0..0xf5 => (
+            u32::from(first & 0x7) << 18 | bits(1)? << 12 | bits(2)? << 6 | bits(3)?,
+            0x1_0000,
+        ),
         _ => return None,
     };
-    str::from_utf8(bytes.get(..length)?).ok()?.chars().next()
+    char::from_u32(code).filter(|_| code >= least)
+}
+
+/// How many bytes from the first on are printable ASCII.
+#[inline]
+fn printable_length(bytes: &[u8]) -> usize {
+    let printable = bytes
+        .iter()
+        .take_while(|byte| matches!(**byte, b' '..=b'~'));
+    printable.count()
 }
 
 /// How many bytes from the first on are printable ASCII or tabs.

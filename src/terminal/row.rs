@@ -1,11 +1,11 @@
-//! One row of a terminal: text that is written, and written over.
-
-use std::fmt::Write as _;
+//! One row of a terminal: text, and where its cursor stands.
 
 use unicode_width::UnicodeWidthChar as _;
 
+use super::cells::{Cells, MAX_MARKS, TAB_STOP};
+use super::line::{Line, Pieces};
+use super::note;
 use super::style::Style;
-use super::{Line, Pieces};
 
 /// So many characters and notes, and a row is given away where that cuts no text: memory stays
 /// bounded, whatever the guest writes.
@@ -14,125 +14,53 @@ pub(super) const MAX_CHARS: usize = 1 << 16;
 /// How far to the right a cursor goes beyond the text, and how far erasing reaches. No terminal of
 /// a console is wider.
 const MAX_COLUMNS: usize = 200;
-
-// In place of characters, which never are these.
-const TAB: char = '\t';
-const TAB_REST: char = '\u{1}';
-const WIDE_REST: char = '\u{2}';
-const TAB_STOP: usize = 8;
-
-/// One column, in few bytes: a console has tens of thousands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cell {
-    glyph: Glyph,
-    style: Style,
-}
-
-impl Cell {
-    const BLANK: Self = Self {
-        glyph: Glyph(' ' as u32),
-        style: Style::DEFAULT,
-    };
-}
-
-/// A character, or the index of one with marks in [`Row::marked`], from [`Glyph::MARKED`] on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Glyph(u32);
-
-impl Glyph {
-    const MARKED: u32 = char::MAX as u32 + 1;
-
-    fn is_ascii(self) -> bool {
-        matches!(self.0, 0x20..0x7f)
-    }
-}
-
-impl From<char> for Glyph {
-    fn from(c: char) -> Self {
-        Self(u32::from(c))
-    }
-}
-
-/// A character and the marks over it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Marked {
-    c: char,
-    marks: [Option<char>; 2],
-}
-
-/// What stands for bytes and characters that are not shown as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Note {
-    /// A control, or a byte that is not UTF-8.
-    Byte(u8),
-    /// A character that acts on a terminal or does not show.
-    Active(char),
-    /// So many NULs.
-    Nuls(u32),
-}
-
-impl Note {
-    fn push_to(self, text: &mut String) {
-        match self {
-            Self::Byte(byte) => {
-                text.push_str("\\x");
-                text.push(hex_digit(byte >> 4));
-                text.push(hex_digit(byte));
-            }
-            Self::Active(c) => push_escaped(c, text),
-            Self::Nuls(1) => text.push_str("⟨1 NUL⟩"), // Guests write them by the thousand.
-            Self::Nuls(count) => {
-                let _ = write!(text, "⟨{count} NUL⟩"); // Writing to a string does not fail.
-            }
-        }
-    }
-}
-
-/// As [`char::escape_unicode`] does, in a third of its time.
-fn push_escaped(c: char, text: &mut String) {
-    text.push_str("\\u{");
-    let c = u32::from(c);
-    let digits = (c.checked_ilog2().unwrap_or(0)) / 4;
-    for digit in (0..=digits).rev() {
-        text.push(hex_digit((c >> (4 * digit)) as u8));
-    }
-    text.push('}');
-}
-
-fn hex_digit(number: u8) -> char {
-    char::from(b"0123456789abcdef"[usize::from(number & 15)])
-}
-
-/// Characters that were written one after the other: from this column on, and from this index of
-/// [`Row::written`] on.
-#[derive(Debug, Clone, Copy)]
-struct Pass {
-    column: u32,
-    from: u32,
-}
+const BLANKS: &str = match str::from_utf8(&[b' '; MAX_COLUMNS]) {
+    Ok(blanks) => blanks,
+    Err(_) => panic!(),
+};
 
 /// Its buffers serve one row after the other.
+///
+/// Few rows are written over. As long as none of its text is, that goes straight to where it stays.
+/// Once some is about to be, the row [needs columns](Self::needs_columns), and has to be written
+/// again from its beginning.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     column: usize,
-    cells: Vec<Cell>,
-    /// All that was written to the cells, in its order.
-    written: Vec<Glyph>,
-    passes: Vec<Pass>,
-    /// [`taken`](Self::taken) when the last pass began.
+    /// Columns up to the end of the text.
+    width: usize,
+    /// Characters and notes since the row began.
+    taken: usize,
+    /// [`taken`](Self::taken) when the last pass began: characters that are written one after the
+    /// other.
     taken_before_pass: usize,
     /// Whether the next character belongs to the last pass.
     is_in_pass: bool,
-    /// Each by the column before which it is shown, in the order of the columns. They take no column
-    /// of the guest's.
-    notes: Vec<(u32, Note)>,
-    /// Those in the midst of other text, which they would tear.
-    late_notes: Vec<Note>,
-    /// Characters and notes since the row began.
-    taken: usize,
-    marked: Vec<Marked>,
-    /// Of what is left, of a pass, and of the next: their memory serves again.
-    looks: [Look; 3],
+    state: State,
+    /// As long as nothing is written over: all text.
+    spans: Pieces<Style>,
+    /// How many marks can go over the last character of these.
+    free_marks: usize,
+    /// Where that and its marks end.
+    marks_end: usize,
+    /// From then on: the same by columns.
+    cells: Cells,
+    /// Those that stand before a column, in the order of the columns. As long as nothing is written
+    /// over: only those behind all text.
+    notes: Pieces<u32>,
+    /// Notes in the midst of other text, which they would tear.
+    late_notes: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    /// Nothing is written over yet.
+    #[default]
+    Straight,
+    /// Something was about to be. What was written is void.
+    NeedsColumns,
+    /// Anything may be.
+    InColumns,
 }
 
 impl Row {
@@ -145,7 +73,20 @@ impl Row {
         self.taken == 0
     }
 
+    /// Text is about to be written over. The row has to be written once more.
+    pub fn needs_columns(&self) -> bool {
+        self.state == State::NeedsColumns
+    }
+
+    /// Forgets what was written since the cursor stood in this column.
+    pub fn begin_in_columns(&mut self, column: usize) {
+        self.clear();
+        self.column = column;
+        self.state = State::InColumns;
+    }
+
     /// It should be given away now: no text is cut, or goes on in the next row.
+    #[inline]
     pub fn is_full(&self) -> bool {
         let can_go_on =
             || !self.is_in_pass || (self.is_at_end() && self.taken_by_pass() >= MAX_CHARS);
@@ -153,6 +94,7 @@ impl Row {
     }
 
     /// So many characters can be put at once, and it is full after none of them but the last.
+    #[inline]
     pub fn room(&self) -> usize {
         if self.taken < MAX_CHARS / 2 {
             return MAX_CHARS / 2;
@@ -171,122 +113,169 @@ impl Row {
     }
 
     /// The cursor stands behind all text.
+    #[inline]
     pub fn is_at_end(&self) -> bool {
-        self.column >= self.cells.len()
+        self.column >= self.width
     }
 
+    #[inline]
     pub fn go_to(&mut self, column: usize) {
-        self.column = column.min(self.cells.len().max(MAX_COLUMNS));
         self.is_in_pass = false;
+        self.column = column.min(self.width.max(MAX_COLUMNS));
     }
 
     /// Puts printable ASCII.
+    #[inline]
     pub fn put_ascii(&mut self, text: &[u8], style: Style) {
-        self.write(text.iter().map(|byte| Cell {
-            glyph: char::from(*byte).into(),
-            style,
-        }));
+        if !self.go_on_with_pass() {
+            return;
+        }
+        if self.state == State::InColumns {
+            self.cells.write_ascii(self.column, text, style);
+        } else {
+            let spans = self.spans.of(style);
+            match text {
+                [byte] => spans.push(char::from(*byte)), // That needs no check of UTF-8.
+                _ => spans.push_str(str::from_utf8(text).unwrap_or_default()),
+            }
+            self.expect_marks(MAX_MARKS);
+        }
+        self.advance(text.len());
     }
 
+    /// Puts a character that is not active.
+    #[inline]
     pub fn put(&mut self, c: char, style: Style) {
-        let cell = |c: char| Cell {
-            glyph: c.into(),
-            style,
-        };
-        match c.width() {
-            Some(0) | None => self.put_mark(c),
-            Some(1) => self.write([cell(c)].into_iter()),
-            Some(_) => self.write([cell(c), cell(WIDE_REST)].into_iter()),
+        let columns = c.width().unwrap_or_default();
+        if columns == 0 {
+            return self.put_mark(c);
         }
+        if !self.go_on_with_pass() {
+            return;
+        }
+        if self.state == State::InColumns {
+            self.cells.write(self.column, c, columns, style);
+        } else {
+            self.spans.of(style).push(c);
+            self.expect_marks(MAX_MARKS);
+        }
+        self.advance(columns);
     }
 
     /// A mark goes over the character before it; one without such a character is spelled out, and
-    /// so is the third: towers of marks reach into other lines.
+    /// so is one too many.
+    #[inline]
     fn put_mark(&mut self, mark: char) {
-        let index = self.column.wrapping_sub(1);
-        if let (true, Some(cell), Some(written)) = (
-            self.is_in_pass,
-            self.cells.get_mut(index),
-            self.written.last_mut(),
-        ) {
-            let place = cell.glyph.0.wrapping_sub(Glyph::MARKED) as usize;
-            if let Some(marked) = self.marked.get_mut(place) {
-                if let Some(free) = marked.marks.iter_mut().find(|mark| mark.is_none()) {
-                    *free = Some(mark);
-                    return;
-                }
-            } else if let Some(c) = char::from_u32(cell.glyph.0)
-                && (c >= ' ' || c == WIDE_REST)
-            {
-                let glyph = Glyph(Glyph::MARKED + self.marked.len() as u32);
-                (cell.glyph, *written) = (glyph, glyph);
-                let marks = [Some(mark), None];
-                self.marked.push(Marked { c, marks });
-                return;
+        let is_put = match self.state {
+            _ if !self.is_in_pass => false,
+            State::InColumns => self.cells.put_mark(self.column - 1, mark),
+            _ if self.free_marks == 0 => false,
+            _ if self.spans.text.len() > self.marks_end => return self.need_columns(),
+            _ => {
+                self.spans.text.push(mark);
+                self.expect_marks(self.free_marks - 1);
+                true
             }
+        };
+        if !is_put {
+            self.note(|text| note::push_active(mark, text));
         }
-        self.note(Note::Active(mark));
     }
 
-    pub fn note(&mut self, note: Note) {
+    fn expect_marks(&mut self, free: usize) {
+        self.free_marks = free;
+        self.marks_end = self.spans.text.len();
+    }
+
+    /// Adds what stands for bytes that are not shown. It takes no column of the guest's.
+    #[inline]
+    pub fn note(&mut self, push_to: impl FnOnce(&mut String)) {
         self.taken += 1;
-        if self.is_at_end() {
-            self.tear_none(self.column as u32);
-            self.notes.push((self.column as u32, note));
+        if !self.is_at_end() {
+            return push_to(&mut self.late_notes);
+        }
+        self.tear_no_notes();
+        if self.state == State::Straight && self.column == self.width {
+            push_to(self.spans.of(Style::FAINT));
         } else {
-            self.late_notes.push(note);
+            push_to(self.notes.of(self.column as u32));
         }
     }
 
     /// Notes to the right of what comes now would stand in its midst.
-    fn tear_none(&mut self, column: u32) {
-        if self
-            .notes
-            .last()
-            .is_some_and(|(before, _)| *before > column)
-        {
-            let first = self.notes.partition_point(|(before, _)| *before <= column);
-            let notes = self.notes.drain(first..).map(|(_, note)| note);
-            self.late_notes.extend(notes);
+    #[inline]
+    fn tear_no_notes(&mut self) {
+        let column = self.column as u32;
+        if self.notes.last().is_some_and(|before| before > column) {
+            self.notes.move_from(column + 1, &mut self.late_notes);
         }
     }
 
     /// Beyond the text a tab is written; inside, it moves only.
     pub fn tab(&mut self, style: Style) {
-        let stop = (self.column / TAB_STOP + 1) * TAB_STOP;
+        let columns = TAB_STOP - self.column % TAB_STOP;
         if !self.is_at_end() {
-            return self.go_to(stop);
+            return self.go_to(self.column + columns);
         }
-        let cell = |c: char| Cell {
-            glyph: c.into(),
-            style,
-        };
-        let rest = std::iter::repeat_n(cell(TAB_REST), stop - self.column - 1);
-        self.write(std::iter::once(cell(TAB)).chain(rest));
+        if !self.go_on_with_pass() {
+            return;
+        }
+        if self.state == State::InColumns {
+            self.cells.write_tab(self.column, columns, style);
+        } else {
+            self.spans.of(style).push('\t');
+            self.expect_marks(0);
+        }
+        self.advance(columns);
     }
 
-    fn write(&mut self, cells: impl Iterator<Item = Cell>) {
-        let from = self.written.len();
-        if !std::mem::replace(&mut self.is_in_pass, true) {
-            self.passes.push(Pass {
-                column: self.column as u32,
-                from: from as u32,
-            });
-            self.taken_before_pass = self.taken;
-            self.tear_none(self.column as u32);
+    /// What is written next belongs to the last pass, or to a new one. Whether it can be written.
+    #[inline]
+    fn go_on_with_pass(&mut self) -> bool {
+        if self.is_in_pass {
+            return true;
         }
-        if self.cells.len() < self.column {
-            self.cells.resize(self.column, Cell::BLANK);
+        if self.state == State::InColumns {
+            self.tear_no_notes();
+            self.cells.begin_pass(self.column);
+        } else if !self.is_at_end() {
+            self.need_columns();
+            return false;
+        } else if self.column > self.width || !self.notes.text.is_empty() {
+            self.pad();
         }
-        for cell in cells {
-            self.written.push(cell.glyph);
-            match self.cells.get_mut(self.column) {
-                Some(old) => *old = cell,
-                None => self.cells.push(cell),
-            }
-            self.column += 1;
+        self.is_in_pass = true;
+        self.taken_before_pass = self.taken;
+        true
+    }
+
+    /// Writes blanks up to the cursor, and the notes among them.
+    #[inline(never)]
+    fn pad(&mut self) {
+        self.tear_no_notes();
+        let (spans, mut width) = (&mut self.spans, self.width);
+        for (notes, before) in self.notes.iter() {
+            let blanks = before as usize - std::mem::replace(&mut width, before as usize);
+            spans.of(Style::DEFAULT).push_str(&BLANKS[..blanks]);
+            spans.of(Style::FAINT).push_str(notes);
         }
-        self.taken += self.written.len() - from;
+        if width < self.column {
+            spans
+                .of(Style::DEFAULT)
+                .push_str(&BLANKS[..self.column - width]);
+        }
+        self.notes.clear();
+    }
+
+    #[inline]
+    fn advance(&mut self, columns: usize) {
+        self.column += columns;
+        self.width = self.width.max(self.column);
+        self.taken += columns;
+    }
+
+    fn need_columns(&mut self) {
+        self.state = State::NeedsColumns;
     }
 
     /// Erase in Line: 0 from the cursor on, 1 up to it, 2 all. What is not erased stays readable,
@@ -294,10 +283,10 @@ impl Row {
     pub fn erase(&mut self, part: u32) {
         self.is_in_pass = false;
         match part {
-            0 => self.cells.truncate(self.column),
+            0 if !self.is_at_end() => self.truncate(self.column),
             1 if self.column < MAX_COLUMNS => self.blank(0, self.column + 1),
             2 => {
-                self.cells.clear();
+                self.truncate(0);
                 self.column = self.column.min(MAX_COLUMNS);
             }
             _ => {}
@@ -310,231 +299,61 @@ impl Row {
         self.blank(self.column, count.min(MAX_COLUMNS));
     }
 
+    fn truncate(&mut self, width: usize) {
+        if self.width == width {
+            return;
+        }
+        if self.state == State::InColumns {
+            self.cells.truncate(width);
+            self.width = width;
+        } else {
+            self.need_columns();
+        }
+    }
+
     fn blank(&mut self, from: usize, count: usize) {
-        let end = (from + count).min(self.cells.len());
-        if let Some(cells) = self.cells.get_mut(from..end) {
-            cells.fill(Cell::BLANK);
+        let end = (from + count).min(self.width);
+        if from >= end {
+            return;
+        }
+        if self.state == State::InColumns {
+            self.cells.blank(from..end);
+        } else {
+            self.need_columns();
         }
     }
 
     /// Gives the row away into an empty line, and begins a new one in its first column.
     pub fn take_line(&mut self, continues: bool, line: &mut Line) {
-        self.fill_spans(&mut line.spans);
-        self.fill_rewrites(&mut line.rewrites);
+        if self.state == State::InColumns {
+            self.cells.fill_spans(&self.notes, &mut line.spans);
+            self.cells.fill_rewrites(&mut line.rewrites);
+        } else {
+            std::mem::swap(&mut line.spans, &mut self.spans);
+            push_notes(&self.notes.text, &mut line.spans);
+        }
+        push_notes(&self.late_notes, &mut line.spans);
         line.continues = continues;
-        self.column = 0;
-        self.cells.clear();
-        self.written.clear();
-        self.passes.clear();
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        (self.column, self.width) = (0, 0);
+        (self.taken, self.taken_before_pass) = (0, 0);
         self.is_in_pass = false;
+        self.spans.clear();
+        self.expect_marks(0);
+        if self.state == State::InColumns {
+            self.cells.clear();
+        }
+        self.state = State::Straight;
         self.notes.clear();
         self.late_notes.clear();
-        (self.taken, self.taken_before_pass) = (0, 0);
-        self.marked.clear();
-    }
-
-    fn fill_spans(&self, spans: &mut Pieces<Style>) {
-        let mut notes = self.notes.iter().peekable();
-        let mut column = 0;
-        while let Some(cell) = self.cells.get(column) {
-            if notes
-                .peek()
-                .is_some_and(|(before, _)| *before as usize <= column)
-            {
-                let text = spans.of(Style::FAINT);
-                while let Some((_, note)) = notes.next_if(|(before, _)| *before as usize <= column)
-                {
-                    note.push_to(text);
-                }
-            }
-            let text = spans.of(cell.style);
-            if cell.glyph.is_ascii() {
-                let end = notes
-                    .peek()
-                    .map_or(self.cells.len(), |(before, _)| *before as usize);
-                let run = self.cells[column..end.min(self.cells.len())]
-                    .iter()
-                    .take_while(|other| other.style == cell.style && other.glyph.is_ascii());
-                let before = text.len();
-                text.extend(run.map(|cell| char::from(cell.glyph.0 as u8)));
-                column += text.len() - before;
-                continue;
-            }
-            let stop = (column / TAB_STOP + 1) * TAB_STOP;
-            match self.char(cell.glyph) {
-                TAB if self.is_whole_tab(column + 1, stop) => {
-                    text.push(TAB);
-                    column = stop - 1;
-                }
-                TAB | TAB_REST => text.push(' '),
-                WIDE_REST if self.is_behind_wide(column) => {
-                    text.extend(self.marks(cell.glyph));
-                }
-                WIDE_REST => text.push(' '),
-                _ => self.push(cell.glyph, text),
-            }
-            column += 1;
-        }
-        let mut notes = notes
-            .map(|(_, note)| note)
-            .chain(&self.late_notes)
-            .peekable();
-        if notes.peek().is_some() {
-            let text = spans.of(Style::FAINT);
-            notes.for_each(|note| note.push_to(text));
-        }
-    }
-
-    fn marked(&self, glyph: Glyph) -> Option<&Marked> {
-        let index = glyph.0.checked_sub(Glyph::MARKED)?;
-        self.marked.get(index as usize)
-    }
-
-    /// Without its marks.
-    fn char(&self, glyph: Glyph) -> char {
-        let marked = || self.marked(glyph).map(|marked| marked.c);
-        char::from_u32(glyph.0).or_else(marked).unwrap_or_default()
-    }
-
-    fn marks(&self, glyph: Glyph) -> impl Iterator<Item = char> {
-        let marks = self.marked(glyph).map(|marked| marked.marks);
-        marks.into_iter().flatten().flatten()
-    }
-
-    fn push(&self, glyph: Glyph, text: &mut String) {
-        text.push(self.char(glyph));
-        text.extend(self.marks(glyph));
-    }
-
-    fn is_whole_tab(&self, from: usize, stop: usize) -> bool {
-        let rest = self.cells.get(from..stop);
-        rest.is_some_and(|rest| rest.iter().all(|cell| cell.glyph == TAB_REST.into()))
-    }
-
-    fn is_behind_wide(&self, column: usize) -> bool {
-        let head = column
-            .checked_sub(1)
-            .map(|before| self.char(self.cells[before].glyph));
-        head.is_some_and(|head| head.width().is_some_and(|width| width > 1))
-    }
-
-    /// Adds the passes of which something is no longer there.
-    fn fill_rewrites(&mut self, rewrites: &mut Pieces<bool>) {
-        let mut looks = std::mem::take(&mut self.looks);
-        let [last, this, next] = &mut looks;
-        let (mut is_last_read, mut is_next_read) = (false, false);
-        let mut passes = self.passes().peekable();
-        while let Some((column, text)) = passes.next() {
-            let is_this_read = std::mem::take(&mut is_next_read);
-            if !self.is_lost(column, text) {
-                continue;
-            }
-            let mut is_progress = self.is_sign(text);
-            if !is_progress {
-                if is_this_read {
-                    std::mem::swap(this, next);
-                } else {
-                    this.read(self, text.iter().copied());
-                }
-                if !std::mem::replace(&mut is_last_read, true) {
-                    last.read(self, self.cells.iter().map(|cell| cell.glyph));
-                }
-                is_progress = this.may_become(last);
-            }
-            if let (false, Some((_, later))) = (is_progress, passes.peek()) {
-                next.read(self, later.iter().copied());
-                is_next_read = true;
-                is_progress = this.may_become(next);
-            }
-            let shown = rewrites.begin(is_progress);
-            for glyph in text {
-                match self.char(*glyph) {
-                    TAB_REST | WIDE_REST => {}
-                    c => shown.push(c),
-                }
-                if glyph.0 >= Glyph::MARKED {
-                    shown.extend(self.marks(*glyph));
-                }
-            }
-        }
-        drop(passes);
-        self.looks = looks;
-    }
-
-    /// Their columns and texts.
-    fn passes(&self) -> impl Iterator<Item = (usize, &[Glyph])> {
-        let ends = self.passes.iter().skip(1).map(|next| next.from as usize);
-        let passes = self.passes.iter().zip(ends.chain([self.written.len()]));
-        passes.map(|(pass, end)| {
-            let text = &self.written[pass.from as usize..end];
-            (pass.column as usize, text)
-        })
-    }
-
-    /// Blanks at its end may go without a word.
-    fn is_lost(&self, column: usize, text: &[Glyph]) -> bool {
-        let is_same = |a: Glyph, b: Glyph| {
-            a == b || self.marked(a).is_some_and(|a| self.marked(b) == Some(a))
-        };
-        let now = self.cells.get(column..).unwrap_or_default();
-        let pairs = now.iter().zip(text);
-        let same = pairs
-            .take_while(|(now, was)| is_same(now.glyph, **was))
-            .count();
-        text[same..].iter().any(|glyph| *glyph != Cell::BLANK.glyph)
-    }
-
-    /// One or two signs, as of a spinner.
-    fn is_sign(&self, text: &[Glyph]) -> bool {
-        let chars = text.iter().map(|glyph| self.char(*glyph));
-        let mut count = 0;
-        chars.filter(|c| *c > ' ').all(|c| {
-            count += 1;
-            count <= 2 && !is_letter(c)
-        })
     }
 }
 
-/// As [`char::is_alphabetic`] says. Chinese needs no search.
-fn is_letter(c: char) -> bool {
-    matches!(c, '\u{4e00}'..='\u{9fff}') || c.is_alphabetic()
-}
-
-/// Letters of the shortest word: `BUG` is one, the `kB` of a size is none.
-const WORD: usize = 3;
-
-/// What tells progress bars from other text: their letters stay. A guest cannot hide a line behind
-/// one that looks alike, such as another user's log-in.
-#[derive(Debug, Default)]
-struct Look {
-    letters: Vec<char>,
-    /// There are few letters among figures and signs, and no word, as in `12.3M 45% 0:01`.
-    is_figures: bool,
-}
-
-impl Look {
-    fn read(&mut self, row: &Row, text: impl Iterator<Item = Glyph>) {
-        self.letters.clear();
-        let (mut count, mut in_word, mut has_word) = (0, 0, false);
-        for c in text.map(|glyph| row.char(glyph)) {
-            count += usize::from(c > ' ');
-            if is_letter(c) {
-                self.letters.push(c);
-                in_word += 1;
-                has_word |= in_word == WORD;
-            } else {
-                in_word = 0;
-            }
-        }
-        self.is_figures = self.letters.len() * 4 < count && !has_word;
-    }
-
-    /// Whether the other may be a later state of this.
-    fn may_become(&self, other: &Self) -> bool {
-        if self.is_figures {
-            other.is_figures
-        } else {
-            other.letters.starts_with(&self.letters)
-        }
+fn push_notes(notes: &str, spans: &mut Pieces<Style>) {
+    if !notes.is_empty() {
+        spans.of(Style::FAINT).push_str(notes);
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn read(bytes: &[u8]) -> Sequence<'_> {
     match bytes.get(1).copied().unwrap_or_default() {
         b'[' => control(&bytes[2..]),
         // Linux's palette: an operating system command that has no end.
-        b']' if is_palette(&bytes[2..]) => Sequence::Unseen(10),
+        b']' if third == b'P' && is_palette(&bytes[3..]) => Sequence::Unseen(10),
         introducer @ (b']' | b'P' | b'X' | b'^' | b'_') => string(introducer, &bytes[2..]),
         b'#' if matches!(third, b'3'..=b'6' | b'8') => Sequence::Unseen(3),
         b'%' if matches!(third, b'@' | b'G' | b'8') => Sequence::Unseen(3),
@@ -73,8 +73,8 @@ pub(super) fn read(bytes: &[u8]) -> Sequence<'_> {
 }
 
 fn is_palette(body: &[u8]) -> bool {
-    let digits = body.get(1..8).unwrap_or_default();
-    body.starts_with(b"P") && digits.len() == 7 && digits.iter().all(u8::is_ascii_hexdigit)
+    let digits = body.first_chunk::<7>();
+    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 fn control(body: &[u8]) -> Sequence<'_> {
@@ -108,7 +108,7 @@ fn string(introducer: u8, body: &[u8]) -> Sequence<'_> {
     match window.iter().position(ends) {
         // xterm ends a command of the operating system so, and no other string.
         Some(end) if window[end] == BEL && introducer == b']' => Sequence::Unseen(end + 3),
-        Some(end) if body[end..].starts_with(b"\x1b\\") => Sequence::Unseen(end + 4),
+        Some(end) if matches!(body[end..], [ESC, b'\\', ..]) => Sequence::Unseen(end + 4),
         Some(end) => Sequence::Broken(end + 2),
         None => Sequence::Broken(window.len() + 2),
     }

@@ -1,7 +1,5 @@
 //! How text looks: a guest's wishes, as far as they leave the text legible.
 
-use std::fmt::Write as _;
-
 /// Attributes of a piece of text. There is no blinking, and nothing conceals.
 ///
 /// All of it is in one number, because every character of a console has one: the two colours in the
@@ -112,17 +110,14 @@ impl Style {
     #[must_use]
     pub(super) fn select(self, parameters: &[u8]) -> Self {
         use Attribute::{Bold, Faint, Inverse, Italic, Strike, Underline};
-        let mut style = self;
-        let mut groups = parameters.split(|b| *b == b';');
-        while let Some(group) = groups.next() {
-            let mut parts = group.split(|b| *b == b':').map(number);
-            let code = parts.next().unwrap_or_default();
+        let (mut style, mut parameters) = (self, Parameters::new(parameters));
+        while let Some(code) = parameters.first_part() {
             style = match code {
                 0 => Self::default(),
                 1 => style.with(Bold, true),
                 2 => style.with(Faint, true),
                 3 => style.with(Italic, true),
-                4 => style.with(Underline, parts.next() != Some(0)),
+                4 => style.with(Underline, parameters.part() != Some(0)),
                 7 => style.with(Inverse, true),
                 9 => style.with(Strike, true),
                 21 => style.with(Underline, true),
@@ -138,15 +133,16 @@ impl Style {
                 39 => style.with_colour(FOREGROUND, None),
                 49 => style.with_colour(BACKGROUND, None),
                 38 | 48 | 58 => {
-                    let colour = if group.contains(&b':') {
-                        colour(parts.next().unwrap_or_default(), parts)
-                    } else {
-                        let kind = groups.next().map(number).unwrap_or_default();
-                        let count = if kind == 2 { 3 } else { 1 };
-                        let mut rest = groups.by_ref().take(count).map(number);
-                        let colour = colour(kind, &mut rest);
-                        rest.for_each(drop); // Of a kind that is not known, too.
-                        colour
+                    let colour = match parameters.part() {
+                        Some(kind) => colour(kind, std::iter::from_fn(|| parameters.part())),
+                        None => {
+                            let kind = parameters.next().unwrap_or_default();
+                            let count = if kind == 2 { 3 } else { 1 };
+                            let mut rest = parameters.by_ref().take(count);
+                            let colour = colour(kind, &mut rest);
+                            rest.for_each(drop); // Of a kind that is not known, too.
+                            colour
+                        }
                     };
                     match (code, colour) {
                         (38, Some(_)) => style.with_colour(FOREGROUND, colour),
@@ -178,10 +174,21 @@ impl Style {
 
     /// The sequence that makes a terminal show it, from its default on; empty for the default.
     pub fn sgr(self) -> String {
+        let mut sgr = String::new();
+        self.push_sgr(&mut sgr);
+        sgr
+    }
+
+    /// Appends the same.
+    pub(super) fn push_sgr(self, text: &mut String) {
+        if self == Self::DEFAULT {
+            return;
+        }
         let (foreground, background) = self.legible_colours();
-        let mut codes = String::new();
+        let mut before = "\x1b[";
         let mut add = |code: u32| {
-            let _ = write!(codes, ";{code}"); // Writing to a string does not fail.
+            text.push_str(std::mem::replace(&mut before, ";"));
+            push_number(code, text);
         };
         for (attribute, code) in ATTRIBUTES {
             if self.has(attribute) {
@@ -196,19 +203,75 @@ impl Style {
                 Some(index) => [base + 8, 5, index].into_iter().for_each(&mut add),
             }
         }
-        match codes.strip_prefix(';') {
-            Some(codes) => format!("\x1b[{codes}m"),
-            None => String::new(),
+        if before == ";" {
+            text.push('m');
         }
     }
 }
 
-/// A parameter: empty is zero, and what is too large for any meaning stays so.
-pub(super) fn number(digits: &[u8]) -> u32 {
-    digits.iter().fold(0_u32, |number, digit| {
-        let digit = u32::from(digit.wrapping_sub(b'0'));
-        number.saturating_mul(10).saturating_add(digit)
-    })
+/// Guests change colours by the thousand, and formatting takes its time.
+fn push_number(number: u32, text: &mut String) {
+    if number >= 10 {
+        push_number(number / 10, text);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
+}
+
+/// The parameters of a control sequence, with `;` between them. An empty one is zero, and one that is
+/// too large for any meaning stays so.
+pub(super) struct Parameters<'a> {
+    rest: &'a [u8],
+    /// What stands before these: a `;`, also before the first; a `:`; or nothing behind the last.
+    separator: Option<u8>,
+}
+
+impl<'a> Parameters<'a> {
+    pub fn new(parameters: &'a [u8]) -> Self {
+        let separator = Some(b';');
+        Self {
+            rest: parameters,
+            separator,
+        }
+    }
+
+    /// The next parameter as far as its first `:`, after what is left of the one before.
+    fn first_part(&mut self) -> Option<u32> {
+        while self.part().is_some() {}
+        self.separator?;
+        Some(self.number(|byte| matches!(byte, b';' | b':')))
+    }
+
+    /// What stands behind the `:` that comes next in the same parameter.
+    fn part(&mut self) -> Option<u32> {
+        let is_part = self.separator == Some(b':');
+        is_part.then(|| self.number(|byte| matches!(byte, b';' | b':')))
+    }
+
+    #[inline]
+    fn number(&mut self, separates: impl Fn(u8) -> bool) -> u32 {
+        let mut number = 0_u32;
+        for (index, byte) in self.rest.iter().enumerate() {
+            if separates(*byte) {
+                self.separator = Some(*byte);
+                self.rest = &self.rest[index + 1..];
+                return number;
+            }
+            let digit = u32::from(byte.wrapping_sub(b'0'));
+            number = number.saturating_mul(10).saturating_add(digit);
+        }
+        self.separator = None;
+        number
+    }
+}
+
+impl Iterator for Parameters<'_> {
+    type Item = u32;
+
+    /// The next as one number. It has no meaning where it has parts.
+    fn next(&mut self) -> Option<u32> {
+        self.separator?;
+        Some(self.number(|byte| byte == b';'))
+    }
 }
 
 /// The colour nearest to those of the kind 5, by index, or 2, whose last parts are red, green and blue.
@@ -218,21 +281,19 @@ fn colour(kind: u32, mut parts: impl Iterator<Item = u32>) -> Option<u8> {
         2 => {
             let first = [parts.next()?, parts.next()?, parts.next()?];
             let last = parts.fold(first, |[_, red, green], blue| [red, green, blue]);
-            let [red, green, blue] = last.map(|part| u8::try_from(part).ok());
-            Some(nearest([red?, green?, blue?]))
+            let part = |part: u32| u8::try_from(part).ok();
+            let [red, green, blue] = last;
+            Some(nearest([part(red)?, part(green)?, part(blue)?]))
         }
         _ => None,
     }
 }
 
 fn nearest(wanted: [u8; 3]) -> u8 {
-    let step = |part: u8| {
-        STEPS
-            .iter()
-            .rposition(|step| *step <= part.saturating_add(20))
-    };
-    let [red, green, blue] = wanted.map(|part| step(part).unwrap_or_default());
-    (16 + 36 * red + 6 * green + blue) as u8
+    // Of the steps, that before each but the first is 40 less: dark colours become no brighter.
+    let step = |part: u8| part.saturating_add(20).saturating_sub(55) / 40;
+    let [red, green, blue] = wanted;
+    16 + 36 * step(red) + 6 * step(green) + step(blue)
 }
 
 fn rgb(index: u8) -> [u8; 3] {
@@ -307,6 +368,17 @@ mod tests {
         check("8;31;41;7", "\x1b[7m");
         check("47", "\x1b[30;47m");
         check("44", "\x1b[97;44m");
+    }
+
+    #[test]
+    fn a_colour_is_the_nearest_that_is_not_brighter_by_much() {
+        for part in 0..=u8::MAX {
+            let step = STEPS
+                .iter()
+                .rposition(|step| *step <= part.saturating_add(20));
+            let step = step.unwrap_or_default() as u8;
+            assert_eq!(nearest([part; 3]), 16 + 43 * step, "{part}");
+        }
     }
 
     proptest::proptest! {

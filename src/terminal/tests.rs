@@ -422,6 +422,15 @@ fn token() -> impl Strategy<Value = (Option<String>, Vec<u8>)> {
     ]
 }
 
+#[test]
+fn every_character_is_read() {
+    for c in '\u{80}'..=char::MAX {
+        let text = c.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
+        assert_eq!(character(&text), Some(c));
+        assert_eq!(character(&text[..text.len() - 1]), None);
+    }
+}
+
 proptest! {
     #[test]
     fn every_text_of_the_guest_is_in_a_line_or_in_a_rewrite(
@@ -475,6 +484,24 @@ proptest! {
         // The bell shows nothing, and is not plain.
         let long: Vec<Line> = lines(format!("{line}\x07\r\nx\x07\n").as_bytes()).collect();
         prop_assert_eq!(short, long);
+    }
+
+    /// Most rows do without columns; it must not show.
+    #[test]
+    fn a_row_is_the_same_in_columns(tokens in prop::collection::vec(token(), 0..20)) {
+        let console: Vec<u8> = tokens.into_iter().flat_map(|(_, bytes)| bytes).collect();
+        // The bell shows nothing, and is not plain.
+        let console = [b"\x07", &console[..]].concat();
+        let mut in_columns = lines(&console);
+        in_columns.row.begin_in_columns(0);
+        prop_assert_eq!(in_columns.next(), lines(&console).next());
+    }
+
+    #[test]
+    fn characters_are_those_of_rusts_own_reading(bytes in prop::collection::vec(0x80_u8.., 0..6)) {
+        let chunk = bytes.utf8_chunks().next();
+        let expected = chunk.and_then(|chunk| chunk.valid().chars().next());
+        prop_assert_eq!(character(&bytes), expected);
     }
 
     #[test]

@@ -1,0 +1,187 @@
+//! What a console's line shows, and what was written over on it.
+
+use super::style::Style;
+
+/// A line of a console, as it was when its end came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Line {
+    pub(super) spans: Pieces<Style>,
+    /// Whether each is a state of progress.
+    pub(super) rewrites: Pieces<bool>,
+    /// It was too long to be held: the next line goes on where this one stops.
+    pub continues: bool,
+}
+
+/// A piece of text in one style.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span<'a> {
+    /// What to show. It has no control characters but tabs.
+    pub text: &'a str,
+    /// How.
+    pub style: Style,
+}
+
+/// Text that was written over or erased, at least in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewrite<'a> {
+    /// The whole of it. It has no control characters but tabs.
+    pub text: &'a str,
+    /// What came in its place says the same in other figures or signs: a later state of a progress
+    /// bar, a spinner, a prompt. No word of it is lost.
+    pub is_progress: bool,
+}
+
+/// How text that was written over is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rewrites {
+    /// On lines of its own; the states of a progress bar are counted.
+    Counted,
+    /// All of it on lines of its own.
+    Listed,
+}
+
+impl Line {
+    /// Its text alone.
+    pub fn text(&self) -> &str {
+        &self.spans.text
+    }
+
+    /// Its text, from left to right.
+    pub fn spans(&self) -> impl Iterator<Item = Span<'_>> {
+        self.spans.iter().map(|(text, style)| Span { text, style })
+    }
+
+    /// What was written on it and is no longer there, in the order in which it was written.
+    pub fn rewrites(&self) -> impl Iterator<Item = Rewrite<'_>> {
+        let rewrites = self.rewrites.iter();
+        rewrites.map(|(text, is_progress)| Rewrite { text, is_progress })
+    }
+
+    /// Appends it as a terminal shows it, in colours or without.
+    ///
+    /// Text that was written over stands on lines of its own before, marked `⟲`. The states of a
+    /// progress bar are counted behind the last one, unless they are listed. Colours end with the line.
+    #[inline]
+    pub fn show(&self, colours: bool, rewrites: Rewrites, shown: &mut String) {
+        let count = if self.rewrites.begins.is_empty() {
+            0
+        } else {
+            self.show_rewrites(colours, rewrites, shown)
+        };
+        if colours {
+            self.spans()
+                .for_each(|span| push_styled(span.style, &[span.text], colours, shown));
+        } else {
+            shown.push_str(self.text());
+        }
+        if count > 0 {
+            push_styled(Style::FAINT, &[" ", &counted(count)], colours, shown);
+        }
+        if !self.continues {
+            shown.push('\n');
+        }
+    }
+
+    /// Appends what stands before it. Returns how many rewrites are still to be counted behind it.
+    fn show_rewrites(&self, colours: bool, rewrites: Rewrites, shown: &mut String) -> usize {
+        let is_counted = |is_progress| is_progress && rewrites == Rewrites::Counted;
+        let all = &self.rewrites.begins;
+        let count = all.iter().filter(|(_, is)| is_counted(*is)).count();
+        if count < all.len() {
+            for rewrite in self
+                .rewrites()
+                .filter(|rewrite| !is_counted(rewrite.is_progress))
+            {
+                push_styled(Style::FAINT, &["⟲ ", rewrite.text], colours, shown);
+                shown.push('\n');
+            }
+        }
+        if count > 0 && self.continues {
+            push_styled(Style::FAINT, &[&counted(count)], colours, shown);
+            shown.push('\n');
+            return 0;
+        }
+        count
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.spans.clear();
+        self.rewrites.clear();
+        self.continues = false;
+    }
+}
+
+/// Texts in one buffer, with something to say about each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Pieces<T> {
+    pub text: String,
+    /// Where each begins.
+    begins: Vec<(u32, T)>,
+}
+
+impl<T: Copy + PartialEq> Pieces<T> {
+    /// The text to append to, of the last piece if the same is said about it.
+    #[inline]
+    pub fn of(&mut self, about: T) -> &mut String {
+        match self.begins.last() {
+            Some((_, last)) if *last == about => &mut self.text,
+            _ => self.begin(about),
+        }
+    }
+
+    /// What is said about the last.
+    #[inline]
+    pub fn last(&self) -> Option<T> {
+        self.begins.last().map(|(_, about)| *about)
+    }
+
+    /// The text to append a new piece to.
+    #[inline]
+    pub fn begin(&mut self, about: T) -> &mut String {
+        self.begins.push((self.text.len() as u32, about));
+        &mut self.text
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, T)> {
+        let ends = self.begins.iter().skip(1).map(|(begin, _)| *begin as usize);
+        let ends = ends.chain([self.text.len()]);
+        let pieces = self.begins.iter().zip(ends);
+        pieces.map(|((begin, about), end)| (&self.text[*begin as usize..end], *about))
+    }
+
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.begins.clear();
+    }
+}
+
+impl Pieces<u32> {
+    /// Moves the texts about numbers from this one on, where these are in order.
+    #[inline(never)]
+    pub fn move_from(&mut self, number: u32, to: &mut String) {
+        let first = self.begins.partition_point(|(_, about)| *about < number);
+        if let Some((begin, _)) = self.begins.get(first) {
+            to.push_str(&self.text[*begin as usize..]);
+            self.text.truncate(*begin as usize);
+            self.begins.truncate(first);
+        }
+    }
+}
+
+/// In colours or without.
+fn push_styled(style: Style, texts: &[&str], colours: bool, shown: &mut String) {
+    let begin = shown.len();
+    if colours {
+        style.push_sgr(shown);
+    }
+    let is_styled = shown.len() > begin;
+    texts.iter().for_each(|text| shown.push_str(text));
+    if is_styled {
+        shown.push_str("\x1b[0m");
+    }
+}
+
+fn counted(rewrites: usize) -> String {
+    let plural = if rewrites == 1 { "" } else { "s" };
+    format!("⟲ {rewrites} rewrite{plural}")
+}
