@@ -91,9 +91,10 @@ pub fn parse(event: &Object) -> Result<Request, EventError> {
         Ok(cause) => cause,
         Err(not_ours) => return Ok(Request::Other(not_ours)),
     };
+    let instance_id = instance_id(&layers)?;
     Ok(Request::Instance(InstanceEvent {
-        instance_id: instance_id(&layers)?,
-        region_id: region_id(&layers)?,
+        region_id: region_id(&layers, &instance_id)?,
+        instance_id,
         account_id: account_id(&layers),
         cause,
         event_id: layers.event_id().as_deref().map(excerpt),
@@ -258,24 +259,32 @@ fn instance_id(layers: &Layers<'_>) -> Result<InstanceId, EventError> {
     Err(EventError::NoInstance)
 }
 
-fn region_id(layers: &Layers<'_>) -> Result<Option<RegionId>, EventError> {
-    let arn_region = |arn: &str| {
-        arn.split(':')
-            .nth(2)
-            .map(str::to_owned)
-            .filter(|r| !r.is_empty())
-    };
-    let mut region = None;
-    for member in ["aliyunregionid", "regionId"] {
-        region = region.or(layers.outermost(member)?.map(str::to_owned));
+/// The region of the instance, if the event names one. The instance's own name has precedence: an event
+/// that was routed to the bus of another region ("Route events to EventBridge") still is about the same
+/// `subject`, while its `aliyunregionid` may be the region of either bus. After the name comes the
+/// `regionId` of a notification.
+fn region_id(layers: &Layers<'_>, instance: &InstanceId) -> Result<Option<RegionId>, EventError> {
+    for member in ["subject", "resourceId", "arn"] {
+        let values = layers
+            .objects
+            .iter()
+            .filter_map(|object| object.get(member));
+        let arns = values.filter_map(Value::as_str);
+        let named = arns.filter(|arn| instance_in_arn(arn) == Some(instance.as_str()));
+        // A name may leave its region out, or mask it.
+        let region = named
+            .filter_map(|arn| arn.split(':').nth(2))
+            .find_map(|region| RegionId::parse(region).ok());
+        if region.is_some() {
+            return Ok(region);
+        }
     }
-    for member in ["resourceId", "subject", "arn"] {
-        let arn = layers
-            .outermost(member)?
-            .filter(|arn| instance_in_arn(arn).is_some());
-        region = region.or(arn.and_then(arn_region));
+    for member in ["regionId", "aliyunregionid"] {
+        if let Some(region) = layers.innermost(member)? {
+            return Ok(Some(RegionId::parse(region)?));
+        }
     }
-    Ok(region.as_deref().map(RegionId::parse).transpose()?)
+    Ok(None)
 }
 
 /// The account that owns the instance. Samples in the documents mask account IDs, so an invalid ID
@@ -569,6 +578,57 @@ mod tests {
             "subject": "acs:ecs:cn-hangzhou:169070:instance/i-a1", "data": {"state": "Stopping"},
         });
         check(event, "i-a1", Some("cn-hangzhou"), stopping());
+    }
+
+    #[test]
+    fn the_region_is_that_of_the_instance_and_not_of_the_bus() {
+        let arn = "acs:ecs:cn-beijing:3:instance/i-a1";
+        for (event, region_id) in [
+            (
+                json!({"aliyunregionid": "cn-hangzhou", "subject": arn}),
+                "cn-beijing",
+            ),
+            (
+                json!({"aliyunregionid": "cn-hangzhou", "regionId": "cn-shanghai", "arn": arn}),
+                "cn-beijing",
+            ),
+            (
+                json!({"aliyunregionid": "cn-hangzhou", "data": {"resourceId": arn, "state": "Stopping"}}),
+                "cn-beijing",
+            ),
+            (
+                json!({"aliyunregionid": "cn-hangzhou",
+                       "data": {"regionId": "cn-beijing", "content": {"resourceId": "i-a1"}}}),
+                "cn-beijing",
+            ),
+            (
+                json!({"regionId": "cn-hangzhou", "data": {"regionId": "cn-beijing", "instanceId": "i-a1"}}),
+                "cn-beijing",
+            ),
+            (json!({"aliyunregionid": "cn-hangzhou"}), "cn-hangzhou"),
+            // A name that leaves its region out, and the name of another resource.
+            (
+                json!({"aliyunregionid": "cn-hangzhou", "subject": "acs:ecs::3:instance/i-a1"}),
+                "cn-hangzhou",
+            ),
+            (
+                json!({"aliyunregionid": "cn-hangzhou", "subject": "acs:ecs:*:3:instance/i-a1"}),
+                "cn-hangzhou",
+            ),
+            (
+                json!({"aliyunregionid": "cn-hangzhou", "subject": "acs:ecs:cn-beijing:3:instance/i-b2"}),
+                "cn-hangzhou",
+            ),
+            (
+                json!({"aliyunregionid": "cn-hangzhou", "subject": "acs:ecs:cn-beijing:3:disk/d-1"}),
+                "cn-hangzhou",
+            ),
+        ] {
+            let mut whole = json!({"resourceId": "i-a1", "state": "Stopping"});
+            let members = event.as_object().unwrap().clone();
+            whole.as_object_mut().unwrap().extend(members);
+            check(whole, "i-a1", Some(region_id), stopping());
+        }
     }
 
     #[test]
