@@ -3,6 +3,7 @@
 use url::Url;
 
 use crate::aws::partition;
+use crate::credentials::CredentialsError;
 use crate::deployed::{DeployedFunction, FunctionComputeFunction, InvokeError, LambdaFunction};
 use crate::model::ids::RegionId;
 use crate::queue::QueueError;
@@ -44,7 +45,7 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: Option<&RegionId
         EcsError::OtherAccount { .. } | EcsError::UnknownAccount { .. } => {
             "set ALIBABA_CLOUD_ROLE_ARN to a role of the instance's account".to_owned()
         }
-        EcsError::Credentials(_) => credentials(true).to_owned(),
+        EcsError::Credentials(cause) => refused_credentials(cause, true),
         EcsError::Transport(cause) if is_set => {
             unreachable("ECS_ENDPOINT_URL", host.as_deref(), cause)
         }
@@ -78,6 +79,19 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: Option<&RegionId
     }
 }
 
+/// What to do if a service refuses to issue credentials.
+fn refused_credentials(cause: &CredentialsError, is_alibaba: bool) -> String {
+    // STS fetches the issuer's keys over HTTPS, and knows the authorities that the provider lists.
+    if is_alibaba && cause.reason().contains("PublicKeyFingerprintMismatch") {
+        return "add the SHA-1 fingerprint of the root authority of the issuer's certificate to the \
+                OIDC provider in ALIBABA_CLOUD_OIDC_PROVIDER_ARN: aliyun ims \
+                AddFingerprintToOIDCProvider, or apply infra/push again without \
+                aws_issuer_fingerprints"
+            .to_owned();
+    }
+    credentials(is_alibaba).to_owned()
+}
+
 /// What to do if there are no credentials for Alibaba Cloud, or for AWS.
 fn credentials(is_alibaba: bool) -> &'static str {
     if is_alibaba {
@@ -105,7 +119,7 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
             };
             unreachable(setting, Some(&host), cause)
         }
-        StoreError::Credentials(_) => credentials(bucket.scheme == "oss").to_owned(),
+        StoreError::Credentials(cause) => refused_credentials(cause, bucket.scheme == "oss"),
         StoreError::StaleSignature(account) if account.contains("RequestTimeTooSkewed") => {
             "set this machine's clock".to_owned()
         }
@@ -648,6 +662,31 @@ mod tests {
         for (scheme, expected) in [("s3", s3), ("oss", oss)] {
             let advice = bucket(error, Operation::Write, &config(scheme));
             assert!(advice.contains(expected), "{scheme}: {advice}");
+        }
+    }
+
+    /// The answer of STS in issue 4794 of gardenlinux/gardenlinux, where the issuer's chain changed overnight.
+    const MISMATCH: &str = "STS answered 400 AuthenticationFail.OIDCToken.PublicKeyFingerprintMismatch \
+                            The https fingerprint of this discovery is invalid. 7652A38C";
+
+    #[test]
+    fn an_unknown_authority_of_an_issuer_is_told_apart_from_other_refusals() {
+        for (reason, ecs_and_oss, s3) in [
+            (
+                MISMATCH,
+                "AddFingerprintToOIDCProvider",
+                "AWS_ACCESS_KEY_ID",
+            ),
+            (
+                "STS answered 404 EntityNotExist.Role",
+                "ALIBABA_CLOUD_ROLE_ARN",
+                "AWS_ACCESS_KEY_ID",
+            ),
+        ] {
+            let refused = || CredentialsError::Refused(reason.to_owned());
+            let advice = ecs(&refused().into(), &EcsEndpoint::Public, None);
+            assert!(advice.contains(ecs_and_oss), "{advice}");
+            check(&refused().into(), s3, ecs_and_oss);
         }
     }
 
