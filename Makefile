@@ -232,6 +232,7 @@ DIST := $(TARGET)/dist
 DIST_FUNCTION := ecs-console-archiver-$(VERSION)-function-$(ARCH)
 DIST_CLI := console-archive-$(VERSION)-$(TRIPLE)
 DIST_TEMPLATE := ecs-console-archiver-$(VERSION)-aws.json
+DIST_ROS := ecs-console-archiver-$(VERSION)-alibaba.yaml
 
 .PHONY: dist
 dist: package $(TOOLS)/bin/cargo-cyclonedx ## Build everything in a release, in target/dist, with the same bytes each time.
@@ -245,10 +246,11 @@ dist: package $(TOOLS)/bin/cargo-cyclonedx ## Build everything in a release, in 
 	cd $(DIST) && sha256sum *.* > SHA256SUMS-$(ARCH)
 
 .PHONY: dist-template
-dist-template: $(SAM)/installed ## Make the template that CloudFormation takes without the SAM CLI, in target/dist.
+dist-template: $(SAM)/installed ## Make the templates of a release, for the forms of CloudFormation and of ROS, in target/dist.
 	mkdir -p $(DIST)
 	$(SAM)/bin/python infra/dist/cloudformation.py infra/aws/template.yaml $(VERSION) > $(DIST)/$(DIST_TEMPLATE)
-	cd $(DIST) && sha256sum $(DIST_TEMPLATE) > SHA256SUMS-aws
+	cp infra/alibaba/ros.yaml $(DIST)/$(DIST_ROS)
+	cd $(DIST) && sha256sum $(DIST_TEMPLATE) $(DIST_ROS) > SHA256SUMS-templates
 
 # The target of this machine, such as aarch64-apple-darwin. zig cannot build for macOS's own libraries.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')

@@ -425,6 +425,45 @@ def check_regions(tools, name):
     return f"infra/regions.sh {name}: one apply sets all regions that it names"
 
 
+# The words that a reader fills in, and what else an example needs.
+FILLED_IN = {
+    "OTHER_REGION_ID": "cn-beijing", "REGION_ID": "cn-hangzhou", "ALIBABA_ACCOUNT_ID": "123456", "BUCKET": "archive",
+    "VERSION": "0.0.1",
+}
+OWN_VARIABLES = {"aws": 'variable "webhook_token" {\n  default = "%s"\n}\n' % TOKEN}
+PAGES_WITH_MODULES = ["aws", "alibaba", "push"]
+
+
+def check_example(tools, page):
+    """The page's example of a module works by its address in a git repository, at the tag of a release."""
+    text = (INFRA / page / "README.md").read_text()
+    [example] = [block for block in re.findall(r"```terraform\n(.*?)```", text, re.S) if 'module "' in block]
+    workspace = Workspace(tools, [], f"{page}-example")
+    repository = workspace.folder.parent / "repository"
+    shutil.copytree(INFRA, repository / "infra", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars"))
+    identity = ["-c", "user.name=tests", "-c", "user.email=tests@example.com"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "Release"], ["tag", "v0.0.1"]):
+        subprocess.run(["git", *identity, *arguments], cwd=repository, env=tools.environment, check=True)
+    for word, value in FILLED_IN.items():
+        example = re.sub(rf"{word}\b", value, example)
+    sources = re.findall(r'source += "git::https://REPOSITORY//infra/(\w+)\?ref=v0\.0\.1"', example)
+    if not sources or len(sources) != example.count("module \""):
+        raise Failed(f"an address in the example is not that of a folder at a release:\n{example}")
+    example = example.replace("https://REPOSITORY", f"file://{repository}")
+    (workspace.folder / "main.tf").write_text(example + OWN_VARIABLES.get(page, ""))
+    for file in re.findall(r'\$\{path\.root\}/([^"]+)', example):
+        shutil.copy(workspace.folder / "function.zip", workspace.folder / file)
+    if page == "push":
+        workspace.write_variables({"token": TOKEN})
+    workspace.run("fmt", "-no-color", "-check", "-diff")
+    workspace.init()
+    workspace.run("validate", "-no-color")
+    workspace.plan()
+    workspace.apply()
+    workspace.expect_no_changes()
+    return f"infra/{page}: the page's example of {' and '.join(sources)} is applied from a git address"
+
+
 def check_refused(tools, name, index):
     values, message = REFUSED[name][index]
     workspace = Workspace(tools, module_files(name), f"{name}-refused-{index}")
@@ -561,6 +600,8 @@ def main():
             tasks[workers.submit(check_tests, tools, name)] = f"tests/infra/modules/{name}.tftest.hcl"
             for index in range(len(REFUSED[name])):
                 tasks[workers.submit(check_refused, tools, name, index)] = f"infra/{name}"
+        for name in PAGES_WITH_MODULES:
+            tasks[workers.submit(check_example, tools, name)] = f"the example in infra/{name}/README.md"
         for name in WITH_REGIONS:
             tasks[workers.submit(check_regions, tools, name)] = f"infra/regions.sh {name}"
         tasks[workers.submit(check_sample, Workspace(tools, [SAMPLE], "sample"))] = "the sample"

@@ -662,6 +662,25 @@ fn no_page_shows_an_answer_in_another_order_than_the_program_prints_it() {
     }
 }
 
+/// The forms of both consoles open a file of the release, by its name.
+#[test]
+fn the_templates_that_the_pages_open_in_a_form_are_in_a_release() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let makefile = read("Makefile");
+    for (page, ending) in [("aws", "-aws.json"), ("alibaba", "-alibaba.yaml")] {
+        let name = format!(":= ecs-console-archiver-$(VERSION){ending}\n");
+        assert!(makefile.contains(&name), "{name}");
+        let page = read(&format!("infra/{page}/README.md"));
+        assert!(page.contains(ending), "{ending}");
+    }
+    let files = "sha256sum $(DIST_TEMPLATE) $(DIST_ROS) > SHA256SUMS-templates\n";
+    assert!(makefile.contains(files));
+    // The parameter in the address of ROS's form, as in Alibaba Cloud's own pages with such links.
+    let form = "/stacks/create?templateUrl=https://REPOSITORY/releases/download/vVERSION/";
+    assert!(read("infra/alibaba/README.md").contains(form));
+    assert!(read(".github/workflows/release.yml").contains("make dist-template"));
+}
+
 /// What a policy in JSON allows.
 fn allowed(policy: &str) -> BTreeSet<String> {
     let policy: serde_json::Value = serde_json::from_str(policy).expect(policy);
