@@ -128,8 +128,9 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workf
 	$(POLICY)/bin/python tests/infra/aws_permissions.py $(NODE)/node_modules $(APPLIED) \
 		infra/aws/template.yaml infra/aws/README.md
 	$(POLICY)/bin/python tests/infra/ram_permissions.py $(APPLIED) infra/alibaba/ros.yaml \
-		infra/alibaba/README.md infra/aws/README.md
-	$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages infra/alibaba/ros.yaml
+		infra/alibaba/accounts.yaml infra/alibaba/README.md infra/aws/README.md
+	for template in infra/alibaba/ros.yaml infra/alibaba/accounts.yaml; do \
+		$(ALIBABA)/bin/python tests/infra/ros.py $(ALIBABA)/lib/python3*/site-packages $$template; done
 	$(ALIBABA)/bin/python tests/infra/serverless_devs.py \
 		$(ALIBABA)/lib/python3*/site-packages/alibabacloud_fc20230330 \
 		$(NODE)/node_modules infra/alibaba/s.yaml

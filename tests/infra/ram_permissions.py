@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Holds the policies on Alibaba Cloud to the tables of permissions on the pages.
 
-usage: ram_permissions.py APPLIED ROS_TEMPLATE PAGE AWS_PAGE
+usage: ram_permissions.py APPLIED ROS_TEMPLATE ACCOUNTS_TEMPLATE PAGE AWS_PAGE
 
 PAGE is that of infra/alibaba, with the commands for Serverless Devs. AWS_PAGE is that of infra/aws, whose
 function has a role on Alibaba Cloud by infra/push. The tables are used as aws_permissions.py does: what is
 in them must be allowed, and everything else denied, by the policies that modules.py applied (APPLIED).
 ros.yaml, resolved for the same parameters, and the page's commands must give the same statements.
+ACCOUNTS_TEMPLATE is resolved for the function's account and for another one (ACCOUNTS).
 """
 
 import copy
@@ -293,6 +294,91 @@ def redrive_differs(page, deployment):
         yield f"{page}: in one only of main.tf and the command for redrives with Serverless Devs: {one}"
 
 
+OTHER_ACCOUNT = "6543210987654321"
+FUNCTION = ("RAM", f"acs:ram::{ACCOUNT}:role/ecs-console-archiver")
+SENDER = ("Service", f"{OTHER_ACCOUNT}@eventbridge.aliyuncs.com")
+INSTANCE, CONSOLE = "acs:ecs:cn-beijing:{account}:instance/i-1", f"acs:oss:oss-{REGION}:{ACCOUNT}:archive/console/i-1/a.log.gz"
+# (Account, region, bucket) of a stack of accounts.yaml → its resources, and for each of its roles who may assume it, and
+# (action, resource) → whether the role may do it.
+ACCOUNTS = {
+    (ACCOUNT, REGION, "archive"): {"Senders": ([SENDER], {}), "Instances": ([FUNCTION], {
+        ("ecs:GetInstanceConsoleOutput", INSTANCE): True, ("ecs:DescribeRegions", "*"): True, ("oss:PutObject", CONSOLE): True,
+    })},
+    (OTHER_ACCOUNT, REGION, ""): {"StateChanges": None, "SystemEvents": None, "Instances": ([FUNCTION], {
+        ("ecs:GetInstanceConsoleOutput", INSTANCE): True, ("ecs:DescribeRegions", "*"): True, ("oss:PutObject", CONSOLE): False,
+    })},
+    (OTHER_ACCOUNT, "cn-beijing", ""): {"StateChanges": None, "SystemEvents": None},
+    # Those of a stack group that reaches the function's account.
+    (ACCOUNT, REGION, ""): {},
+    (ACCOUNT, "cn-beijing", ""): {},
+}
+STRANGERS = [
+    ("Service", "eventbridge.aliyuncs.com"), ("Service", f"{OTHER_ACCOUNT[:-1]}@eventbridge.aliyuncs.com"),
+    ("RAM", f"acs:ram::{ACCOUNT}:root"), ("RAM", f"acs:ram::{ACCOUNT}:role/others"),
+    ("RAM", f"acs:ram::{OTHER_ACCOUNT}:role/ecs-console-archiver"),
+]
+
+
+def account_problems(document):
+    """In what a stack of accounts.yaml has other resources than it should, or lets others in, or does more."""
+    for (account, region, bucket), expected in ACCOUNTS.items():
+        known = {"ALIYUN::TenantId": account, "ALIYUN::Region": region, "Account": ACCOUNT, "RegionId": REGION,
+                 "Bucket": bucket, "Members": f"1111111111111111,{OTHER_ACCOUNT}"}
+        resolver = templates.Resolver(document, known)
+        found = {name: resolver.value(one["Properties"]) for name, one in document["Resources"].items()
+                 if "Condition" not in one or resolver.condition(one["Condition"])}
+        where = f"accounts.yaml in {account}, {region}:"
+        if found.keys() != expected.keys():
+            yield f"{where} has {sorted(found)}"
+            continue
+        for name, role in ((name, role) for name, role in expected.items() if role):
+            trusted, does = role
+            trust = found[name]["AssumeRolePolicyDocument"]
+            for who in {*trusted, *STRANGERS, FUNCTION, SENDER}:
+                may = ram.decision([trust], who, "sts:AssumeRole", "", {}) is True
+                if may != (who in trusted):
+                    yield f"{where} {who} {'may' if may else 'may not'} assume {name}"
+            policies = [one["PolicyDocument"] for one in found[name].get("Policies", [])]
+            asked = does | {(action, resource): False for action in DANGEROUS for resource in (
+                INSTANCE, CONSOLE, f"acs:ram::{account}:role/others") if (action, resource) not in does}
+            for (action, resource), expected_answer in asked.items():
+                # RAM has no narrower resource for a listing, so it may be of anything.
+                answer = ram.decision(policies, FUNCTION, action, resource.format(account=account), {}) is True
+                if answer != expected_answer:
+                    yield f"{where} {name}: {action} on {resource} is {'allowed' if answer else 'denied'}"
+            system = found[name].get("PolicyAttachments", {}).get("System", [])
+            if system != (["AliyunEventBridgePutEventsPolicy"] if name == "Senders" else []):
+                yield f"{where} {name} has the system policies {system}"
+        for name in ("StateChanges", "SystemEvents"):
+            for target in found.get(name, {}).get("Targets", []):
+                # The sample of the page "Event target parameters" for another account.
+                given = {one["ResourceKey"]: one["Value"] for one in target["ParamList"] if one["Form"] == "CONSTANT"}
+                wanted = {"RegionId": REGION, "AccountType": "AnotherAccount", "AccountId": ACCOUNT,
+                          "EventBusName": "ecs-console-archiver", "RAMRoleName": "ecs-console-archiver-senders"}
+                endpoint = f"acs:eventbridge:{REGION}:{ACCOUNT}:eventbus/ecs-console-archiver"
+                if (given, target["Endpoint"], target["Type"]) != (wanted, endpoint, "acs.eventbridge"):
+                    yield f"{where} {name} sends events to {target['Endpoint']} with {given}"
+
+
+# What is changed in accounts.yaml, what with, and what must be said.
+ACCOUNT_MISTAKES = [
+    ("${Account}:role/${Name}", "${Account}:role/${Name}-2", "may not assume Instances"),
+    ("${Services}@eventbridge", "eventbridge", "may assume Senders"),
+    ("oss:PutObject", "oss:*", "oss:DeleteObject"),
+    ("Condition: HasRole", "Condition: IsOther", "has ["),
+    ("${Name}-senders", "${Name}-sender", "sends events to"),
+]
+
+
+def check_accounts(path):
+    yield from account_problems(templates.load(path))
+    text = pathlib.Path(path).read_text()
+    for old, new, message in ACCOUNT_MISTAKES:
+        changed = templates.yaml.load(text.replace(old, new), templates.Loader)
+        if old not in text or not any(message in problem for problem in account_problems(changed)):
+            yield f"{path}: {new} in place of {old} is not noticed"
+
+
 # What is changed in the policies of a deployment of infra/alibaba, what with, and what must be said.
 MISTAKES = [
     ("alicloud_ram_policy.archiver", "policy_document", '"oss:PutObject"', '["oss:PutObject","oss:DeleteObject"]',
@@ -327,8 +413,11 @@ def check_mistakes(deployment, rows):
 
 
 def main():
-    applied, template, page, aws_page = sys.argv[1:]
+    applied, template, accounts, page, aws_page = sys.argv[1:]
     document, problems, lines = templates.load(template), [], []
+    problems += check_accounts(accounts)
+    lines.append(f"{accounts}: the roles of {len(ACCOUNTS)} stacks are trusted and allowed as they should; "
+                 f"{len(ACCOUNT_MISTAKES)} mistakes are noticed")
     tables = {"alibaba": (page, pages.permissions(page)),
               "push": (aws_page, [row for row in pages.permissions(aws_page) if row[0].endswith(ON_ALIBABA)])}
     for module, (source, rows) in tables.items():

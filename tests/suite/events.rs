@@ -162,6 +162,7 @@ fn the_rules_in_infra_let_through_what_leads_to_a_capture_by_default() {
     types.insert("ecs:Instance:StateChange".into());
     for file in [
         "infra/alibaba/main.tf",
+        "infra/alibaba/accounts.yaml",
         "infra/alibaba/ros.yaml",
         "infra/alibaba/s.yaml",
         "infra/rules/main.tf",
