@@ -63,6 +63,10 @@ test: ## Run all tests.
 accept-unchanged: ## Record the results of the test `unchanged`; check the difference before you commit it.
 	mv $(TARGET)/tmp/unchanged/*.txt tests/fixtures/unchanged/
 
+.PHONY: record
+record: ## Record the serial console NAME of a virtual machine; without NAME, list them.
+	tests/record/record.py $(NAME)
+
 .PHONY: test-garage
 test-garage: $(TOOLS)/bin/garage ## Test the archive on a real S3 server while both sides are killed.
 	GARAGE=$(TOOLS)/bin/garage cargo test --locked --test garage -- --nocapture

@@ -32,6 +32,7 @@ mod origins;
 mod proxies;
 mod readme;
 mod reading;
+mod recordings;
 mod redrive;
 mod scheduled_redrive;
 mod self_invocation;

@@ -12,6 +12,7 @@ pub mod printed;
 pub mod proxy;
 pub mod raw_server;
 pub mod receiver;
+pub mod recording;
 pub mod relay;
 pub mod runtime_api;
 pub mod s3_server;

@@ -1,0 +1,510 @@
+"""What is recorded. Each function starts a machine, does something to it, and says what it did."""
+
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from machine import Machine
+
+ALL = {}
+
+# The console is a serial port, as on a machine in a cloud.
+CONSOLE = "console=ttyS0,115200"
+UEFI = ["-bios", "/usr/share/ovmf/OVMF.fd"]
+# A network of its own, on which only qemu's DHCP server answers.
+NETWORK = ["-netdev", "user,id=network,restrict=on", "-device", "virtio-net-pci,netdev=network"]
+
+
+def scenario(name, image):
+    """Registers a function as the recording `name`, which needs the disk `image`."""
+
+    def register(function):
+        function.image = image
+        ALL[name] = function
+        return function
+
+    return register
+
+
+def disk(folder):
+    """The disk, of which nothing that the machine writes is kept."""
+    return ["-drive", f"file={folder}/disk,format=raw,if=virtio,snapshot=on"]
+
+
+def kernel(folder, parameters=""):
+    """Boots the image's kernel with its initramfs, without a boot loader."""
+    line = f"root=/dev/vda ro {CONSOLE} {parameters}".strip()
+    return ["-kernel", f"{folder}/vmlinuz", "-initrd", f"{folder}/initrd", "-append", line]
+
+
+def version(folder):
+    return (folder / "kernel").read_text().strip()
+
+
+def boot(folder, parameters="", memory="512M"):
+    """A machine that boots its kernel from its disk."""
+    return Machine([*disk(folder), *kernel(folder, parameters)], kernel=version(folder), memory=memory)
+
+
+@contextmanager
+def changed(folder, files=(), commands=()):
+    """A copy of the image whose disk has other files, a dict, and was changed by `commands` of debugfs."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        copy = Path(name)
+        subprocess.run(["cp", "--sparse=always", folder / "disk", copy / "disk"], check=True)
+        for file in ("vmlinuz", "initrd", "kernel"):
+            (copy / file).symlink_to(folder / file)
+        lines = []
+        for number, (path, text) in enumerate(dict(files).items()):
+            (copy / str(number)).write_text(text)
+            lines += [f"rm {path}", f"write {copy / str(number)} {path}"]
+        script = "\n".join([*lines, *commands]) + "\n"
+        debugfs = ["debugfs", "-w", "-f", "-", copy / "disk"]
+        subprocess.run(debugfs, input=script, text=True, check=True, capture_output=True)
+        yield copy
+
+
+@contextmanager
+def compact_disc(folder, menu):
+    """A disc with GRUB, for BIOS and UEFI, the kernel and its initramfs."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        tree = Path(name) / "tree"
+        (tree / "boot/grub").mkdir(parents=True)
+        (tree / "boot/grub/grub.cfg").write_text(menu)
+        for file in ("vmlinuz", "initrd"):
+            shutil.copy(folder / file, tree / "boot" / file)
+        disc = Path(name) / "disc"
+        subprocess.run(["grub-mkrescue", "--output", disc, tree], check=True, capture_output=True)
+        yield ["-drive", f"file={disc},format=raw,if=ide,media=cdrom,readonly=on"]
+
+
+def clean(machine):
+    """From power-on to the login prompt, and off."""
+    machine.log_in()
+    machine.will_end("clean", "off", "poweroff", "login")
+    machine.type("poweroff\n")
+    machine.wait_off()
+    return machine
+
+
+@scenario("bookworm-clean", "bookworm")
+def bookworm_clean(folder):
+    """Boots Debian 12 with systemd to the login prompt, and powers it off."""
+    return clean(boot(folder))
+
+
+@scenario("trixie-sysvinit-clean", "trixie-sysvinit")
+def trixie_sysvinit_clean(folder):
+    """Boots Debian 13 with a real-time kernel and sysvinit to the login prompt, and powers it off."""
+    return clean(boot(folder))
+
+
+@scenario("bookworm-openrc-clean", "bookworm-openrc")
+def bookworm_openrc_clean(folder):
+    """Boots Debian 12 with OpenRC to the login prompt, and powers it off."""
+    return clean(boot(folder))
+
+
+@scenario("bookworm-reboots", "bookworm")
+def bookworm_reboots(folder):
+    """Boots Debian 12 four times in one console: twice by `reboot`, once by the reset button, then off."""
+    machine = boot(folder)
+    for _ in range(2):
+        machine.log_in()
+        machine.will_end("clean", "reboot", "reboot", "login")
+        machine.type("reboot\n")
+        machine.wait_reset()
+    machine.log_in()
+    machine.will_end("silence", "reboot", "reset button", "login")
+    machine.reset()
+    return clean(machine)
+
+
+@scenario("sysvinit-reboots", "trixie-sysvinit")
+def sysvinit_reboots(folder):
+    """Boots Debian 13 with sysvinit three times in one console."""
+    machine = boot(folder)
+    for _ in range(2):
+        machine.log_in()
+        machine.will_end("clean", "reboot", "reboot", "login")
+        machine.type("reboot\n")
+        machine.wait_reset()
+    return clean(machine)
+
+
+@scenario("panic-reboots", "bookworm")
+def panic_reboots(folder):
+    """Panics by sysrq with `panic=2`, restarts by itself, panics once more, and is powered off in its third boot."""
+    machine = boot(folder, "panic=2")
+    for _ in range(2):
+        machine.log_in()
+        machine.will_end("panic", "reboot", "echo c > /proc/sysrq-trigger", "login")
+        machine.type("echo c > /proc/sysrq-trigger\n")
+        machine.wait_reset()
+    return clean(machine)
+
+
+@scenario("panic-stays", "bookworm")
+def panic_stays(folder):
+    """Panics by sysrq, and stays so until the recording ends."""
+    machine = boot(folder)
+    machine.log_in()
+    machine.will_end("panic", "nothing", "echo c > /proc/sysrq-trigger", "login")
+    machine.type("echo c > /proc/sysrq-trigger\n")
+    machine.wait("end Kernel panic")
+    machine.watch(5)
+    machine.stop()
+    return machine
+
+
+@scenario("reboot-loop", "bookworm")
+def reboot_loop(folder):
+    """Has no initramfs to find its root with, panics, and tries it again seven times with equal text."""
+    arguments = ["-kernel", f"{folder}/vmlinuz", "-append", f"root=/dev/vda ro {CONSOLE} panic=1"]
+    machine = Machine(arguments, kernel=version(folder))
+    for _ in range(7):
+        machine.will_end("panic", "reboot", "no initramfs has the driver of the disk", "kernel")
+        machine.wait_reset()
+    machine.will_end("running", "nothing", "the recording ends", "kernel")
+    machine.wait("Linux version")
+    machine.stop()
+    return machine
+
+
+def small(folder, parameters="", memory="512M", kernel_is_shown=True):
+    """A machine that has BusyBox in its initramfs, and no disk."""
+    arguments = ["-kernel", f"{folder}/vmlinuz", "-initrd", f"{folder}/initrd"]
+    arguments += ["-append", f"{CONSOLE} {parameters}".strip()]
+    return Machine(arguments, kernel=version(folder) if kernel_is_shown else None, memory=memory)
+
+
+@scenario("busybox-clean", "busybox")
+def busybox_clean(folder):
+    """Boots the kernel of Debian 13 for clouds with BusyBox to the login prompt, and powers it off."""
+    return clean(small(folder))
+
+
+@scenario("busybox-without-stamps", "busybox")
+def busybox_without_stamps(folder):
+    """Boots twice with `printk.time=0`, so that no line has a stamp."""
+    machine = small(folder, "printk.time=0")
+    machine.log_in()
+    machine.will_end("clean", "reboot", "reboot", "login")
+    machine.type("reboot\n")
+    machine.wait_reset()
+    return clean(machine)
+
+
+@scenario("kexec", "busybox")
+def kexec(folder):
+    """Starts its kernel anew by kexec, without firmware between, and powers off."""
+    machine = small(folder, memory="768M")
+    machine.log_in()
+    machine.run("kexec -l /boot/vmlinuz --initrd=/boot/initrd --reuse-cmdline")
+    machine.will_end("clean", "kexec", "kexec -e", "login")
+    machine.type("kexec -e\n")
+    machine.wait_kexec("kexec", version(folder))
+    return clean(machine)
+
+
+@scenario("kdump", "busybox")
+def kdump(folder):
+    """Panics by sysrq; the crash kernel reads the memory, and restarts the machine; then it is powered off."""
+    machine = small(folder, "crashkernel=256M", memory="1G")
+    machine.log_in()
+    machine.run(
+        "kexec -p /boot/vmlinuz --initrd=/boot/initrd "
+        f'--append="{CONSOLE} irqpoll nr_cpus=1 reset_devices"'
+    )
+    machine.will_end("panic", "crash-kernel", "echo c > /proc/sysrq-trigger", "login")
+    machine.type("echo c > /proc/sysrq-trigger\n")
+    machine.wait_kexec("crash", version(folder))
+    machine.will_end("clean", "reboot", "the crash kernel saved the memory: reboot -f", "init")
+    machine.wait_reset()
+    return clean(machine)
+
+
+@scenario("oom-kill", "busybox")
+def oom_kill(folder):
+    """Runs out of memory, kills the process that took it, and goes on; then it is powered off."""
+    machine = small(folder, memory="256M")
+    machine.log_in()
+    machine.run("tail /dev/zero", 600)
+    machine.will_end("clean", "off", "poweroff", "login")
+    machine.type("poweroff\n")
+    machine.wait_off()
+    return machine
+
+
+@scenario("oom-panic", "busybox")
+def oom_panic(folder):
+    """Panics when it is out of memory, restarts by itself, and is powered off."""
+    machine = small(folder, "panic=5", memory="256M")
+    machine.log_in()
+    machine.run("echo 2 > /proc/sys/vm/panic_on_oom")
+    machine.will_end("oom", "reboot", "tail /dev/zero, with vm.panic_on_oom=2", "login")
+    machine.type("tail /dev/zero\n")
+    machine.wait_reset()
+    return clean(machine)
+
+
+@scenario("panic-no-root", "bookworm")
+def panic_no_root(folder):
+    """Names a root that is not there, without an initramfs, and stays in its panic."""
+    arguments = ["-kernel", f"{folder}/vmlinuz", "-append", f"root=/dev/sda1 ro {CONSOLE}"]
+    machine = Machine(arguments, kernel=version(folder))
+    machine.will_end("panic", "nothing", "root= names a disk that is not there", "kernel")
+    machine.wait("end Kernel panic")
+    machine.watch(3)
+    machine.stop()
+    return machine
+
+
+@scenario("panic-init-killed", "busybox")
+def panic_init_killed(folder):
+    """Runs `/bin/false` as its init, which ends, and stays in its panic."""
+    machine = small(folder, "rdinit=/bin/false")
+    machine.will_end("panic", "nothing", "init ends", "initramfs")
+    machine.wait("end Kernel panic")
+    machine.watch(3)
+    machine.stop()
+    return machine
+
+
+@scenario("silence-hang", "busybox")
+def silence_hang(folder):
+    """Stops all at once: the machine is halted by its host in the middle of its boot, and is reset a while later."""
+    machine = small(folder)
+    machine.wait("PCI: Using")
+    machine.will_end("silence", "reboot", "the host stops the processor, and resets it", "kernel")
+    machine.freeze()
+    machine.watch(20)
+    machine.thaw_and_reset()
+    return clean(machine)
+
+
+@scenario("silence-console-removed", "busybox")
+def silence_console_removed(folder):
+    """Loses its console half-way: the kernel's messages go nowhere, and the getty ends."""
+    machine = small(folder)
+    machine.log_in()
+    machine.will_end("silence", "nothing", "the getty is removed, and the console's log level is 0", "login")
+    machine.type("dmesg -n 1; sed -i /getty/d /etc/inittab; kill -HUP 1; exit\n")
+    machine.watch(30)
+    machine.stop()
+    return machine
+
+
+@scenario("quiet", "busybox")
+def quiet(folder):
+    """Boots with `quiet loglevel=3` twice: no line of the kernel is shown, only the login prompt."""
+    machine = small(folder, "quiet loglevel=3", kernel_is_shown=False)
+    machine.log_in()
+    machine.will_end("clean", "reboot", "reboot", "login")
+    machine.type("reboot\n")
+    machine.wait_reset()
+    return clean(machine)
+
+
+@scenario("login-respawns", "busybox")
+def login_respawns(folder):
+    """Shows its login prompt again and again, twenty times, as nobody gives a right name."""
+    machine = small(folder)
+    machine.wait_login()
+    for _ in range(20):
+        machine.type("\n")
+        machine.wait("login: ")
+    machine.will_end("running", "nothing", "the recording ends", "login")
+    machine.watch(2)
+    machine.stop()
+    return machine
+
+
+@scenario("emergency", "bookworm")
+def emergency(folder):
+    """Mounts a disk by fstab that is not there; systemd waits for it with a spinner, and starts emergency mode."""
+    fstab = "/dev/vda / ext4 errors=remount-ro 0 1\n/dev/vdz1 /srv ext4 defaults,x-systemd.device-timeout=30 0 2\n"
+    with changed(folder, {"/etc/fstab": fstab}) as copy:
+        machine = boot(copy)
+        machine.will_end("emergency", "nothing", "fstab names a disk that is not there", "init")
+        # Debian locks root's account, or asks for its password; here root has none.
+        machine.wait("(Press Enter|Control-D|for maintenance)", 1800)
+        machine.watch(10)
+        machine.stop()
+    return machine
+
+
+@scenario("rescue", "bookworm")
+def rescue(folder):
+    """Boots into rescue mode by `systemd.unit=rescue.target`."""
+    machine = boot(folder, "systemd.unit=rescue.target")
+    machine.will_end("emergency", "nothing", "systemd.unit=rescue.target", "init")
+    machine.wait("(Press Enter|Control-D|for maintenance)", 1800)
+    machine.watch(10)
+    machine.stop()
+    return machine
+
+
+SLOW = """[Unit]
+Description=Slow start
+Before=serial-getty@ttyS0.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sleep 90
+"""
+FAILS = """[Unit]
+Description=Web application
+[Service]
+Type=oneshot
+ExecStart=/bin/false
+"""
+
+
+@scenario("slow-boot", "bookworm")
+def slow_boot(folder):
+    """Waits 90 s for a unit, with a spinner, shows a unit that failed, then its login prompt, and is powered off."""
+    units = "/etc/systemd/system"
+    files = {f"{units}/slow.service": SLOW, f"{units}/web.service": FAILS}
+    wants = [f"symlink {units}/multi-user.target.wants/{name} ../{name}" for name in ("slow.service", "web.service")]
+    with changed(folder, files, wants) as copy:
+        return clean(boot(copy))
+
+
+@scenario("fsck-wants-a-person", "bookworm")
+def fsck_wants_a_person(folder):
+    """Finds its file system so inconsistent that a person has to answer: emergency mode."""
+    with changed(folder, commands=["unlink /etc/apt", "ssv state 2"]) as copy:
+        machine = boot(copy)
+        machine.will_end("emergency", "nothing", "a directory of the root file system is in no directory", "init")
+        machine.wait("(Press Enter|Control-D|for maintenance)", 1800)
+        machine.watch(10)
+        machine.stop()
+    return machine
+
+
+@scenario("initramfs-shell", "bookworm")
+def initramfs_shell(folder):
+    """Waits for a root that is not there, and ends at the shell of initramfs-tools."""
+    arguments = ["-kernel", f"{folder}/vmlinuz", "-initrd", f"{folder}/initrd"]
+    line = f"root=UUID=0a1b2c3d-0000-4000-8000-00000000feed ro {CONSOLE} rootdelay=10"
+    machine = Machine([*arguments, "-append", line], kernel=version(folder))
+    machine.will_end("silence", "nothing", "root= names a file system that is not there", "initramfs")
+    machine.wait(r"\(initramfs\)", 1800)
+    machine.watch(5)
+    machine.stop()
+    return machine
+
+
+@scenario("dracut-shell", "trixie-dracut")
+def dracut_shell(folder):
+    """Waits for a root that is not there, and ends at the emergency shell of dracut."""
+    arguments = ["-kernel", f"{folder}/vmlinuz", "-initrd", f"{folder}/initrd"]
+    line = f"root=UUID=0a1b2c3d-0000-4000-8000-00000000feed ro {CONSOLE} rd.retry=20"
+    machine = Machine([*arguments, "-append", line], kernel=version(folder), memory="1G")
+    machine.will_end("emergency", "nothing", "root= names a file system that is not there", "initramfs")
+    machine.wait("(Press Enter|Control-D|for maintenance)", 1800)
+    machine.watch(10)
+    machine.stop()
+    return machine
+
+
+@scenario("trixie-dracut-clean", "trixie-dracut")
+def trixie_dracut_clean(folder):
+    """Boots Debian 13 with dracut and systemd to the login prompt, and powers it off."""
+    return clean(boot(folder, memory="1G"))
+
+
+@scenario("sid-runit-clean", "sid-runit")
+def sid_runit_clean(folder):
+    """Boots Debian sid with runit to the login prompt, and powers it off."""
+    return clean(boot(folder))
+
+
+@scenario("cloud-init-no-data-source", "bookworm-cloud-init")
+def cloud_init_no_data_source(folder):
+    """Boots with cloud-init, which finds no data source, to the login prompt, and powers it off."""
+    return clean(boot(folder, "ds=nocloud", memory="1G"))
+
+
+MENU = """serial --unit=0 --speed=115200
+terminal_input serial console
+terminal_output serial
+set timeout=5
+menuentry "Linux" {{
+    linux /boot/vmlinuz {line}
+    initrd /boot/initrd
+}}
+menuentry "Linux (old kernel)" {{
+    linux /boot/vmlinuz-gone {line}
+    initrd /boot/initrd
+}}
+"""
+
+
+@scenario("grub-menu", "busybox")
+def grub_menu(folder):
+    """GRUB counts down its menu and boots; the second time a person moves in the menu, and edits the entry."""
+    with compact_disc(folder, MENU.format(line=CONSOLE)) as disc:
+        machine = Machine(disc, kernel=version(folder))
+        machine.log_in()
+        machine.will_end("clean", "reboot", "reboot", "login")
+        machine.type("reboot\n")
+        machine.wait_reset()
+        machine.wait("GNU GRUB")
+        machine.wait("automatically")
+        machine.type("\x1b[B\x1b[A", "arrow keys")
+        machine.type("e", "e: edit the entry")
+        machine.wait("Ctrl-x")
+        machine.watch(3)
+        machine.type("\x1b[B\x1b[B\x05 panic=7", "two lines down, to the end, ' panic=7'")
+        machine.type("\x18", "Ctrl-X: boot")
+        clean(machine)
+    return machine
+
+
+@scenario("grub-missing-file", "busybox")
+def grub_missing_file(folder):
+    """GRUB does not find the kernel of its entry, and goes back to its menu."""
+    with compact_disc(folder, "set default=1\n" + MENU.format(line=CONSOLE)) as disc:
+        machine = Machine(disc)
+        machine.will_end("silence", "nothing", "the entry names a kernel that is not there", "boot-loader")
+        machine.wait("Press any key to continue")
+        machine.watch(20)
+        machine.stop()
+    return machine
+
+
+@scenario("uefi-grub", "busybox")
+def uefi_grub(folder):
+    """UEFI firmware starts GRUB, which boots; two boots, then off."""
+    with compact_disc(folder, MENU.format(line=CONSOLE)) as disc:
+        machine = Machine([*disc, *UEFI], kernel=version(folder))
+        machine.log_in()
+        machine.will_end("clean", "reboot", "reboot", "login")
+        machine.type("reboot\n")
+        machine.wait_reset()
+        clean(machine)
+    return machine
+
+
+@scenario("uefi-no-bootable-device", "busybox")
+def uefi_no_bootable_device(folder):
+    """UEFI firmware finds nothing to boot, tries the network, and ends at its shell or menu."""
+    machine = Machine([*UEFI, *NETWORK], memory="256M")
+    machine.will_end("silence", "nothing", "no disk, and no server on the network", "firmware")
+    machine.watch(180)
+    machine.stop()
+    return machine
+
+
+@scenario("no-bootable-device", "busybox")
+def no_bootable_device(folder):
+    """SeaBIOS finds nothing to boot, iPXE finds no server, and the machine waits."""
+    machine = Machine(NETWORK, memory="128M")
+    machine.will_end("silence", "nothing", "no disk, and no server on the network", "firmware")
+    machine.wait("No bootable device")
+    machine.watch(10)
+    machine.stop()
+    return machine
