@@ -32,6 +32,8 @@ pub mod deployed; // a deployed function, asked what it says of itself
 #[cfg(feature = "cli")]
 pub mod doctor; // checks of the whole set-up
 #[cfg(feature = "cli")]
+pub mod reading; // captures → boots, each joined into one log (pure)
+#[cfg(feature = "cli")]
 pub mod simulator; // an ECS API on loopback
 #[cfg(feature = "cli")]
 pub mod terminal; // guests' bytes → readable lines (pure)

@@ -11,7 +11,7 @@ use crate::support::files_below;
 
 /// For each part of the library, the parts it may name. Each names only parts that stand above it
 /// here, so there is no way back up.
-const LAYERS: [(&str, &[&str]); 26] = [
+const LAYERS: [(&str, &[&str]); 27] = [
     ("model", &[]),
     ("lock", &[]),
     ("clock", &["lock"]),
@@ -21,6 +21,7 @@ const LAYERS: [(&str, &[&str]); 26] = [
     ("log", &["printable"]),
     ("http", &["clock", "retry"]),
     ("terminal", &["printable"]),
+    ("reading", &["model"]),
     ("alibaba", &["clock", "model"]),
     ("aws", &["model"]),
     (
@@ -234,7 +235,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
 ];
 
 /// What computes and touches nothing: none of the capabilities, and no runtime.
-const PURE: [&str; 17] = [
+const PURE: [&str; 18] = [
     "alibaba/function_compute.rs",
     "alibaba/request.rs",
     "alibaba/signature.rs",
@@ -250,6 +251,7 @@ const PURE: [&str; 17] = [
     "intake/",
     "model/",
     "printable.rs",
+    "reading/",
     "secrets/arn.rs",
     "terminal/",
 ];

@@ -1,0 +1,226 @@
+//! Where one capture continues another.
+//!
+//! ECS keeps the last part of a console, and hands all of it out at each capture. So two captures in
+//! succession usually share text: the later one begins with what the earlier one ends with. Bytes are
+//! compared exactly. How sure it is that equal bytes are the *same* bytes is part of the result, because
+//! consoles repeat themselves: banners at each boot, prompts, blank lines.
+
+use memchr::memmem::{Finder, FinderRev};
+
+use super::stamp::{Stamp, stamps};
+
+/// How a capture relates to what was known before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// The capture continues what was known.
+    Continues(Overlap),
+    /// All of the capture was known, and more came after it then: ECS returned an older console, or
+    /// the machine began anew and has printed the same so far. The bytes cannot tell.
+    Returns {
+        /// Whether the capture has a stamp of the kernel, which no other boot prints at the same moment.
+        is_stamped: bool,
+    },
+    /// All that was known is in the capture, with bytes before it.
+    Encloses {
+        /// How many bytes stand before it.
+        before: usize,
+    },
+    /// They share nothing that proves anything.
+    Apart,
+}
+
+/// What a capture shares with the end of what was known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlap {
+    /// Bytes of the capture before the shared ones: the rest of a line that the ring has cut.
+    pub cut: usize,
+    /// Number of shared bytes.
+    pub length: usize,
+    /// How sure it is.
+    pub certainty: Certainty,
+}
+
+/// How sure it is that equal bytes are the same output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certainty {
+    /// Long enough, or with stamps of the kernel: no other place prints these bytes.
+    Sure,
+    /// Equal bytes, but few, or such as each boot prints.
+    Unsure,
+    /// The capture fits in more than one place, because the console repeats itself.
+    Repeats {
+        /// How many bytes more may have been printed, at the places that were looked at.
+        missing: usize,
+    },
+}
+
+/// Shorter overlaps are accidents: line ends, box drawings and blanks of 8 to 31 bytes are common.
+pub const MIN_OVERLAP_BYTES: usize = 32;
+/// With a stamp of the kernel in it, this many bytes are no accident. A stamp alone is not enough.
+const STAMPED_BYTES: usize = 128;
+/// So many places are compared one by one. Text with more of them is periodic, and is compared in linear
+/// time instead.
+const MAX_PLACES: usize = 16;
+
+/// Relates the capture `new` to the bytes `known` before it.
+///
+/// Takes time linear in both lengths, whatever they contain.
+pub fn relate(known: &[u8], new: &[u8]) -> Relation {
+    if known.is_empty() || new.is_empty() {
+        return Relation::Apart;
+    }
+    let places = places(known, new);
+    let overlap_at_end = overlap(new, &places);
+    let is_enough =
+        |overlap: Overlap| overlap.length == new.len() || overlap.certainty == Certainty::Sure;
+    if !overlap_at_end.is_some_and(is_enough) && is_within(known, new) {
+        return Relation::Returns {
+            is_stamped: has_stamp(new),
+        };
+    }
+    if let Some(overlap) = overlap_at_end {
+        return Relation::Continues(overlap);
+    }
+    match Finder::new(known).find(new) {
+        Some(0) => {
+            let (length, certainty) = (known.len(), Certainty::Unsure);
+            return Relation::Continues(Overlap {
+                cut: 0,
+                length,
+                certainty,
+            });
+        }
+        // A banner alone may be that of an earlier boot.
+        Some(before) if certainty(known) == Certainty::Sure => {
+            return Relation::Encloses { before };
+        }
+        _ => {}
+    }
+    // A ring begins in the middle of a line, perhaps within a character or an escape sequence, which ECS may
+    // have changed or left out. So the overlap may begin with the second line.
+    match memchr::memchr(b'\n', new) {
+        Some(line_end) if line_end + 1 < new.len() => {
+            let cut = line_end + 1;
+            let rest = &new[cut..];
+            let places = self::places(known, rest);
+            overlap(rest, &places).map_or(Relation::Apart, |overlap| {
+                Relation::Continues(Overlap { cut, ..overlap })
+            })
+        }
+        _ => Relation::Apart,
+    }
+}
+
+/// Whether bytes have a stamp other than that of a kernel's first messages.
+fn has_stamp(bytes: &[u8]) -> bool {
+    stamps(bytes).any(|(_, stamp)| Stamp::is_distinctive(stamp))
+}
+
+fn is_within(known: &[u8], new: &[u8]) -> bool {
+    new.len() < known.len() && Finder::new(new).find(known).is_some()
+}
+
+/// The longest overlap, with its certainty. `None` below [`MIN_OVERLAP_BYTES`].
+fn overlap(new: &[u8], lengths: &Lengths) -> Option<Overlap> {
+    let length = lengths.longest;
+    if length < MIN_OVERLAP_BYTES {
+        return None;
+    }
+    let shared = &new[..length];
+    // If only a shorter part were shared, the rest of it would have been printed twice. A stamp in that rest
+    // excludes it.
+    let certainty = match lengths.shortest {
+        Some(shortest) if !has_stamp(&new[shortest..length]) => Certainty::Repeats {
+            missing: length - shortest,
+        },
+        _ => certainty(shared),
+    };
+    Some(Overlap {
+        cut: 0,
+        length,
+        certainty,
+    })
+}
+
+/// Text without stamps proves nothing, however long it is: each boot prints its banners, the checks of its
+/// file systems and the units that it starts again.
+fn certainty(shared: &[u8]) -> Certainty {
+    let is_proof = shared.len() >= STAMPED_BYTES && has_stamp(shared);
+    if is_proof {
+        Certainty::Sure
+    } else {
+        Certainty::Unsure
+    }
+}
+
+/// How long the overlaps are at the places where they are possible.
+struct Lengths {
+    /// The longest. Zero if there is none.
+    longest: usize,
+    /// The shortest other one, of at least [`MIN_OVERLAP_BYTES`].
+    shortest: Option<usize>,
+}
+
+/// Finds where `new` may begin within `known`, by the last bytes of `known`.
+fn places(known: &[u8], new: &[u8]) -> Lengths {
+    let none = Lengths {
+        longest: 0,
+        shortest: None,
+    };
+    if known.len() < MIN_OVERLAP_BYTES {
+        // Only if all of it is there.
+        return none;
+    }
+    let anchor = &known[known.len() - MIN_OVERLAP_BYTES..];
+    let finder = FinderRev::new(anchor);
+    let mut lengths = none;
+    let mut end = new.len();
+    for _ in 0..MAX_PLACES {
+        let Some(at) = finder.rfind(&new[..end]) else {
+            return lengths;
+        };
+        let length = at + MIN_OVERLAP_BYTES;
+        if known.ends_with(&new[..length]) {
+            if lengths.longest == 0 {
+                lengths.longest = length;
+            } else {
+                lengths.shortest = Some(length);
+            }
+        }
+        end = length - 1; // Places may lie across each other.
+    }
+    periodic(known, new)
+}
+
+/// The same by Knuth, Morris and Pratt's table of borders, whose time does not depend on the text.
+fn periodic(known: &[u8], new: &[u8]) -> Lengths {
+    let mut borders = vec![0_usize; new.len() + 1];
+    let mut border = 0;
+    for at in 1..new.len() {
+        while border > 0 && new[at] != new[border] {
+            border = borders[border];
+        }
+        border += usize::from(new[at] == new[border]);
+        borders[at + 1] = border;
+    }
+    let mut matched = 0;
+    for (at, &byte) in known
+        .iter()
+        .enumerate()
+        .skip(known.len().saturating_sub(new.len()))
+    {
+        while matched > 0 && (matched == new.len() || new[matched] != byte) {
+            matched = borders[matched];
+        }
+        matched += usize::from(new[matched] == byte);
+        debug_assert!(matched <= at + 1);
+    }
+    let longest = matched;
+    let mut shortest = None;
+    let mut length = borders[longest];
+    while length >= MIN_OVERLAP_BYTES {
+        shortest = Some(length);
+        length = borders[length];
+    }
+    Lengths { longest, shortest }
+}

@@ -1,0 +1,128 @@
+//! Time stamps that Linux prints in front of its messages: `[   12.345678]`, seconds since the kernel
+//! began.
+
+use std::ops::Range;
+
+/// A stamp of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// Microseconds since the kernel began.
+    pub micros: u64,
+}
+
+/// Digits behind the point. Linux prints six (`print_time` in `kernel/printk/printk.c`).
+const FRACTION_DIGITS: usize = 6;
+/// Digits before the point that are read. A machine that runs for 30 years needs nine.
+const MAX_SECOND_DIGITS: usize = 10;
+/// Linux pads the seconds to five characters with spaces.
+const MAX_PADDING: usize = 5;
+
+impl Stamp {
+    /// Whether hardly another boot has it. Until a kernel has set up its clock, all boots print zero, or
+    /// multiples of the clock's tick, such as 4 ms.
+    pub fn is_distinctive(self) -> bool {
+        !self.micros.is_multiple_of(1000)
+    }
+
+    /// Reads the stamp at the beginning of `text`, and where it ends. `None` if there is none.
+    pub fn parse(text: &[u8]) -> Option<(Self, usize)> {
+        let inner = text.strip_prefix(b"[")?;
+        let padding = inner
+            .iter()
+            .take(MAX_PADDING)
+            .take_while(|&&byte| byte == b' ')
+            .count();
+        let seconds = digits(&inner[padding..], MAX_SECOND_DIGITS);
+        let fraction_at = padding + seconds + 1;
+        if seconds == 0 || inner.get(padding + seconds) != Some(&b'.') {
+            return None;
+        }
+        let fraction = inner.get(fraction_at..fraction_at + FRACTION_DIGITS)?;
+        let is_closed = inner.get(fraction_at + FRACTION_DIGITS) == Some(&b']');
+        if !is_closed || digits(fraction, FRACTION_DIGITS) < FRACTION_DIGITS {
+            return None;
+        }
+        let micros = number(&inner[padding..padding + seconds]) * 1_000_000 + number(fraction);
+        Some((Self { micros }, 1 + fraction_at + FRACTION_DIGITS + 1))
+    }
+}
+
+/// The stamps in `text` from its beginning, wherever in a line they stand: lines of several CPUs and of
+/// programs may run into each other.
+pub fn stamps(text: &[u8]) -> impl Iterator<Item = (Range<usize>, Stamp)> + '_ {
+    memchr::memchr_iter(b'[', text).filter_map(|at| {
+        let (stamp, length) = Stamp::parse(&text[at..])?;
+        Some((at..at + length, stamp))
+    })
+}
+
+/// The last stamp in `text`.
+pub fn last_stamp(text: &[u8]) -> Option<Stamp> {
+    memchr::memrchr_iter(b'[', text).find_map(|at| Some(Stamp::parse(&text[at..])?.0))
+}
+
+/// The first stamp in `text`.
+pub fn first_stamp(text: &[u8]) -> Option<Stamp> {
+    stamps(text).next().map(|(_, stamp)| stamp)
+}
+
+/// How many digits `text` begins with, at most `most`.
+fn digits(text: &[u8], most: usize) -> usize {
+    text.iter()
+        .take(most)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count()
+}
+
+/// The value of at most [`MAX_SECOND_DIGITS`] digits.
+fn number(digits: &[u8]) -> u64 {
+    digits
+        .iter()
+        .fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(text: &str) -> Option<u64> {
+        Stamp::parse(text.as_bytes()).map(|(stamp, _)| stamp.micros)
+    }
+
+    #[test]
+    fn stamps_of_all_widths_are_read() {
+        assert_eq!(micros("[    0.000000] Linux version"), Some(0));
+        assert_eq!(micros("[   12.345678] x"), Some(12_345_678));
+        assert_eq!(micros("[123456.000001]"), Some(123_456_000_001));
+        assert_eq!(micros("[    0.000000][    T0] Linux"), Some(0));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_stamp_is_none() {
+        for text in [
+            "",
+            "[",
+            "[ ]",
+            "[1.5]",
+            "[1.1234567]",
+            "[1.12345",
+            "[T0]",
+            "[ .123456]",
+            "1.123456]",
+            "[99999999999.123456]",
+            "[       1.123456]",
+            "[\u{1b}1.123456]",
+        ] {
+            assert_eq!(micros(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn stamps_are_found_within_lines_from_both_ends() {
+        let text = b"x[    1.000000] a[    2.500000] b\n[bad] [    3.000000";
+        assert_eq!(first_stamp(text), Some(Stamp { micros: 1_000_000 }));
+        assert_eq!(last_stamp(text), Some(Stamp { micros: 2_500_000 }));
+        let places: Vec<_> = stamps(text).map(|(place, _)| place).collect();
+        assert_eq!(places, [1..15, 17..31]);
+    }
+}

@@ -1,0 +1,258 @@
+//! Where a boot begins in a console.
+
+use std::ops::Range;
+
+use super::stamp::{Stamp, stamps};
+
+/// How far a boot has come. Later stages are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Firmware and its boot ROMs: SeaBIOS, OVMF, U-Boot, iPXE.
+    Firmware,
+    /// A boot loader: GRUB, the kernel's EFI stub.
+    Loader,
+    /// Linux.
+    Kernel,
+}
+
+/// A line with which firmware, a boot loader or a kernel begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Where its line begins in the text.
+    pub line: usize,
+    /// What begins.
+    pub stage: Stage,
+    /// Whether the same boot prints more than one such line: a boot manager that tries device after
+    /// device, a menu that is drawn again.
+    pub is_repeated: bool,
+    /// Whether the kernel was started to save the memory of one that crashed.
+    pub is_crash_kernel: bool,
+}
+
+/// What firmware and boot loaders print first, on a line of its own.
+///
+/// Sources: SeaBIOS `src/fw/paravirt.c` and `src/post.c` ("SeaBIOS (version %s)"); EDK II
+/// `MdeModulePkg/Universal/BdsDxe`; U-Boot `lib/display_options.c`; iPXE `src/usr/autoboot.c`; GRUB
+/// `grub-core/normal/main.c` ("GNU GRUB  version %s") and `grub-core/kern/main.c` ("Welcome to GRUB!");
+/// Linux `drivers/firmware/efi/libstub`.
+const BANNERS: [(&[u8], Stage, bool); 9] = [
+    (b"SeaBIOS (version ", Stage::Firmware, false),
+    (b"U-Boot SPL 20", Stage::Firmware, false),
+    (b"U-Boot 20", Stage::Firmware, true), // Behind its SPL.
+    (b"BdsDxe: ", Stage::Firmware, true),
+    (b"UEFI firmware (version ", Stage::Firmware, false),
+    (b"iPXE ", Stage::Firmware, true),
+    (b"Welcome to GRUB!", Stage::Loader, true),
+    (b"GNU GRUB ", Stage::Loader, true),
+    (b"EFI stub: ", Stage::Loader, true),
+];
+
+/// The first words of Linux (`linux_banner` in `init/version.c`).
+const KERNEL: &[u8] = b"Linux version ";
+/// The parameter by which a crash kernel finds the crashed one's memory (`Documentation/admin-guide/kdump`).
+const CRASH_PARAMETER: &[u8] = b"elfcorehdr=";
+/// The command line is among the first lines of a kernel.
+const COMMAND_LINE_WITHIN: usize = 8 * 1024;
+
+/// The starts in `text`, in order.
+pub fn starts(text: &[u8]) -> Vec<Start> {
+    let mut starts = Vec::new();
+    for (line, words) in lines(text) {
+        if let Some((stage, is_repeated)) = banner(&text[words..]) {
+            let is_crash_kernel = stage == Stage::Kernel && is_crash_kernel(&text[words..]);
+            starts.push(Start {
+                line,
+                stage,
+                is_repeated,
+                is_crash_kernel,
+            });
+        }
+    }
+    starts
+}
+
+/// Whether `text` begins with a start, apart from line ends.
+pub fn begins_with_start(text: &[u8]) -> bool {
+    lines(text)
+        .next()
+        .is_some_and(|(_, words)| banner(&text[words..]).is_some())
+}
+
+/// What begins with this line.
+fn banner(line: &[u8]) -> Option<(Stage, bool)> {
+    let known = BANNERS.iter().find(|(banner, ..)| line.starts_with(banner));
+    if let Some(&(_, stage, is_repeated)) = known {
+        return Some((stage, is_repeated));
+    }
+    is_kernel(line).then_some((Stage::Kernel, false))
+}
+
+/// Whether it is the first line of a kernel, with a stamp of zero or without stamps. With
+/// `CONFIG_PRINTK_CALLER` the thread stands behind the stamp.
+fn is_kernel(line: &[u8]) -> bool {
+    let message = match Stamp::parse(line) {
+        Some((stamp, _)) if stamp.micros > 0 => return false,
+        Some((_, length)) => &line[length..],
+        None => line,
+    };
+    let message = match message.strip_prefix(b"[") {
+        Some(caller) => {
+            let caller_end = memchr::memchr(b']', &caller[..caller.len().min(16)]);
+            caller_end.map_or(message, |end| &caller[end + 1..])
+        }
+        None => message,
+    };
+    let message = message.strip_prefix(b" ").unwrap_or(message);
+    let version = message.strip_prefix(KERNEL).unwrap_or_default();
+    version.first().is_some_and(u8::is_ascii_digit)
+}
+
+fn is_crash_kernel(text: &[u8]) -> bool {
+    let beginning = &text[..text.len().min(COMMAND_LINE_WITHIN)];
+    memchr::memmem::find(beginning, CRASH_PARAMETER).is_some()
+}
+
+/// Where lines begin: at the beginning, behind line ends and carriage returns, and where the screen is
+/// cleared. Each comes with where its text begins, behind escape sequences.
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let breaks = memchr::memchr3_iter(b'\n', b'\r', 0x1b, text).filter_map(|at| match text[at] {
+        0x1b => clears_screen(&text[at..]).then_some(at),
+        _ => Some(at + 1),
+    });
+    let mut last = None;
+    std::iter::once(0).chain(breaks).filter_map(move |at| {
+        let line = at
+            + text[at..]
+                .iter()
+                .take_while(|byte| matches!(byte, b'\r' | b'\n' | 0))
+                .count();
+        let words = skip_sequences(text, line);
+        let is_new = last != Some(words) && words < text.len();
+        last = Some(words);
+        is_new.then_some((line, words))
+    })
+}
+
+/// Whether a sequence clears the screen or resets the terminal.
+fn clears_screen(text: &[u8]) -> bool {
+    [&b"\x1bc"[..], b"\x1b[2J", b"\x1b[H\x1b[J"]
+        .iter()
+        .any(|sequence| text.starts_with(sequence))
+}
+
+/// Skips escape sequences and line ends from `at` on.
+fn skip_sequences(text: &[u8], mut at: usize) -> usize {
+    loop {
+        let rest = &text[at..];
+        let length = match rest {
+            [b'\r' | b'\n' | 0, ..] => 1,
+            [0x1b, b'[', parameters @ ..] => {
+                let parameters_length = parameters
+                    .iter()
+                    .take(32)
+                    .take_while(|byte| matches!(byte, b' '..=b'?'))
+                    .count();
+                match parameters.get(parameters_length) {
+                    Some(b'@'..=b'~') => 2 + parameters_length + 1,
+                    _ => return at,
+                }
+            }
+            [0x1b, b'c' | b'7' | b'8' | b'=' | b'>', ..] => 2,
+            _ => return at,
+        };
+        at += length;
+    }
+}
+
+/// The least by which a kernel's clock goes back when another boot begins. Messages of several processors
+/// are out of order by less.
+const CLOCK_BACK_MICROS: u64 = 1_000_000;
+/// A kernel's clock has run for less than this when the first message of a boot reaches the console.
+const EARLY_MICROS: u64 = 5_000_000;
+
+/// The starts at which a boot begins, in order: those behind a later stage, and those that a boot has only
+/// once. Where a kernel's clock goes back without such a line, a boot begins, too.
+pub fn boot_starts(text: &[u8]) -> Vec<Start> {
+    let mut finder = Finder {
+        text,
+        boots: Vec::new(),
+        stage: None,
+        clock: None,
+    };
+    let mut from = 0;
+    for start in starts(text) {
+        finder.follow_clock(from..start.line);
+        finder.start(start);
+        from = start.line;
+    }
+    finder.follow_clock(from..text.len());
+    finder.boots
+}
+
+/// Walks through a text for boots.
+struct Finder<'a> {
+    text: &'a [u8],
+    boots: Vec<Start>,
+    /// How far the boot has come, as far as its lines say.
+    stage: Option<Stage>,
+    /// The kernel's last stamp in the boot.
+    clock: Option<Stamp>,
+}
+
+impl Finder<'_> {
+    fn start(&mut self, start: Start) {
+        let begins = match self.stage {
+            None => true,
+            Some(stage) if start.stage == stage => !start.is_repeated,
+            Some(stage) => start.stage < stage,
+        };
+        if begins {
+            self.begin(start);
+        } else {
+            self.stage = Some(start.stage);
+        }
+    }
+
+    /// A boot begins, unless its lines were printed before.
+    fn begin(&mut self, start: Start) {
+        let boot = self.boots.last().map_or(0, |boot| boot.line);
+        if is_quoted(&self.text[boot..start.line], &self.text[start.line..]) {
+            return;
+        }
+        self.stage = Some(start.stage);
+        self.clock = None;
+        self.boots.push(start);
+    }
+
+    /// Looks for a kernel whose first line is missing.
+    fn follow_clock(&mut self, range: Range<usize>) {
+        let offset = range.start;
+        for (place, stamp) in stamps(&self.text[range]) {
+            let is_back = |last: Stamp| stamp.micros + CLOCK_BACK_MICROS < last.micros;
+            if stamp.micros < EARLY_MICROS && self.clock.is_some_and(is_back) {
+                let at = offset + place.start;
+                let line = memchr::memrchr(b'\n', &self.text[..at]).map_or(0, |end| end + 1);
+                let (stage, is_repeated) = (Stage::Kernel, false);
+                self.begin(Start {
+                    line,
+                    stage,
+                    is_repeated,
+                    is_crash_kernel: false,
+                });
+            }
+            self.clock = Some(stamp);
+        }
+    }
+}
+
+/// Whether a kernel's first messages were printed before: by `dmesg`, or by a kernel that shows the log
+/// of the one that crashed.
+fn is_quoted(before: &[u8], messages: &[u8]) -> bool {
+    let messages = &messages[..messages.len().min(COMMAND_LINE_WITHIN)];
+    let line = memchr::memchr_iter(b'[', messages).find_map(|at| {
+        let (stamp, _) = Stamp::parse(&messages[at..])?;
+        let end = memchr::memchr2(b'\r', b'\n', &messages[at..])?;
+        stamp.is_distinctive().then_some(&messages[at..at + end])
+    });
+    line.is_some_and(|line| memchr::memmem::find(before, line).is_some())
+}

@@ -1,0 +1,575 @@
+//! Captures of a machine → its boots, each as one log in which every byte stands once.
+//!
+//! A chain is what captures join without a loss. It ends where nothing proves that a capture continues the
+//! one before. A chain is split into boots where firmware, a boot loader or a kernel begins. A boot goes on
+//! behind a gap if nothing says that the machine has started again in between.
+
+use std::ops::Range;
+
+use jiff::Timestamp;
+
+use super::overlap::{Certainty, Overlap, Relation, relate};
+use super::stamp::{Stamp, first_stamp, last_stamp};
+use super::start::{Stage, begins_with_start, boot_starts, starts};
+use crate::model::update_time::UpdateTime;
+
+/// A record's console and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// The record's name, such as `20180322T100457-b4a2cd4d9aed`.
+    pub name: String,
+    /// When it was captured, by the clocks of the function and the store.
+    pub captured_at: Timestamp,
+    /// When ECS last updated the console, as ECS reported it.
+    pub updated_at: Option<UpdateTime>,
+    /// When the machine was started, if the event that led to the capture says so.
+    pub started_at: Option<Timestamp>,
+    /// The event that led to the capture.
+    pub event_id: Option<String>,
+    /// The console output, as the guest wrote it.
+    pub plain: Vec<u8>,
+}
+
+/// One boot of a machine, as far as its captures show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// Names the boot, also after more captures have come: the name of the first record with a part of
+    /// it. A second boot that begins in the same record has `.2` behind it.
+    pub id: String,
+    /// All bytes that are known of it, each once, in order.
+    pub log: Vec<u8>,
+    /// Which capture each byte is from; in order, without a space between.
+    pub pieces: Vec<Piece>,
+    /// What is missing or unsure, in order.
+    pub marks: Vec<Mark>,
+    /// What it began with, at the beginning of the log. `None` if its beginning is missing.
+    pub start: Option<Stage>,
+    /// The captures with a part of it, in order.
+    pub captures: Vec<CaptureOf>,
+}
+
+/// A capture that a boot's log is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureOf {
+    /// The record's name.
+    pub name: String,
+    /// When it was captured.
+    pub captured_at: Timestamp,
+}
+
+/// Bytes of a log that stand together in one capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Where they are in the log.
+    pub range: Range<usize>,
+    /// The capture: an index of [`Boot::captures`].
+    pub capture: usize,
+    /// Where they begin in the capture.
+    pub offset: usize,
+}
+
+/// A place of a log where something is missing, or unsure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Before this byte of the log.
+    pub at: usize,
+    /// What is to be known of it.
+    pub kind: MarkKind,
+}
+
+/// What is missing or unsure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarkKind {
+    /// The captures do not meet: output in between is lost. `cut` bytes behind the mark are the rest of a
+    /// line that the ring has cut.
+    Gap {
+        /// Bytes of the cut line.
+        cut: usize,
+    },
+    /// At the end of a boot: the next capture begins with a boot, and does not meet this one. Last words, and
+    /// whole boots, may be missing.
+    EndUnknown,
+    /// The captures share so few bytes, or bytes that every boot prints, that they may not belong together.
+    Unsure {
+        /// The number of bytes.
+        shared: usize,
+    },
+    /// The console repeats itself here.
+    Repeats {
+        /// How many bytes between the captures may be missing.
+        missing: usize,
+    },
+}
+
+/// The least by which a kernel's clock goes back when another boot begins. Messages of several processors
+/// stand out of order by less.
+const CLOCK_BACK_MICROS: u64 = 1_000_000;
+/// A chain with more bytes gives its finished boots away, as no capture can reach back to them. More than
+/// the largest answer that is read of ECS.
+const MAX_CHAIN_BYTES: usize = 16 * 1024 * 1024;
+/// What is kept of such a chain, to find the next capture in it.
+const KEPT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Joins the captures of one machine.
+///
+/// The result depends neither on the order of `captures` nor on copies among them.
+pub fn stitch(mut captures: Vec<Capture>) -> Vec<Boot> {
+    sort(&mut captures);
+    let mut stitcher = Stitcher::default();
+    let mut boots: Vec<_> = captures
+        .into_iter()
+        .flat_map(|capture| stitcher.push(capture))
+        .collect();
+    boots.extend(stitcher.finish());
+    boots
+}
+
+/// Sorts captures as [`Stitcher`] takes them, by when they were captured. A guest's clock and ECS's time
+/// decide nothing, since both have been wrong.
+pub fn sort(captures: &mut Vec<Capture>) {
+    captures.sort_by(|a, b| {
+        let order = |capture: &Capture| (capture.captured_at, capture.updated_at);
+        order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name))
+    });
+    captures.dedup_by(|a, b| a.name == b.name);
+}
+
+/// Joins the captures of one machine as they come, in the order of [`sort`]. It holds one boot at a time,
+/// and a few MiB of what came before it.
+#[derive(Default)]
+pub struct Stitcher {
+    chain: Chain,
+    /// The last boot of the chains before. It may go on behind a gap.
+    open: Option<Boot>,
+    /// The machine was started at this time, and no capture has shown the boot since.
+    started_at: Option<Timestamp>,
+    /// The capture before.
+    last: Option<Last>,
+    /// How many boots each first record has named.
+    names: Names,
+}
+
+struct Last {
+    captured_at: Timestamp,
+    event_id: Option<String>,
+}
+
+/// What captures join without a loss.
+#[derive(Default)]
+struct Chain {
+    bytes: Vec<u8>,
+    /// The boots of so many bytes have been given away.
+    given: usize,
+    pieces: Vec<Piece>,
+    /// The captures, with the bytes of the chain that each has.
+    captures: Vec<(CaptureOf, Range<usize>)>,
+    marks: Vec<Mark>,
+    /// Whether the machine was started between the chain before and this one.
+    is_restarted: bool,
+}
+
+#[derive(Default)]
+struct Names {
+    last: String,
+    count: usize,
+}
+
+impl Stitcher {
+    /// Adds the next capture. Returns the boots that no later capture can change.
+    pub fn push(&mut self, capture: Capture) -> Vec<Boot> {
+        self.note_start(&capture);
+        let mut finished = Vec::new();
+        if !self.chain.add(
+            &capture,
+            self.started_at.is_some(),
+            self.is_same_event(&capture),
+        ) {
+            finished = self.close_chain();
+            self.chain = Chain::of(&capture, self.started_at.take().is_some());
+        } else if self.chain.has_begun_anew() {
+            self.started_at = None;
+        }
+        if self.chain.bytes.len() > MAX_CHAIN_BYTES {
+            finished.extend(self.give_away());
+        }
+        self.last = Some(Last {
+            captured_at: capture.captured_at,
+            event_id: capture.event_id,
+        });
+        finished
+    }
+
+    /// Returns the boots that are left.
+    pub fn finish(mut self) -> Vec<Boot> {
+        let mut boots = self.close_chain();
+        boots.extend(self.open);
+        boots
+    }
+
+    /// Remembers a start of the machine since the capture before.
+    fn note_start(&mut self, capture: &Capture) {
+        let last = self.last.as_ref().map(|last| last.captured_at);
+        let is_since = |at: &Timestamp| last.is_some_and(|last| last < *at);
+        self.started_at = capture.started_at.filter(is_since).or(self.started_at);
+    }
+
+    fn is_same_event(&self, capture: &Capture) -> bool {
+        let last = self.last.as_ref().and_then(|last| last.event_id.as_ref());
+        last.is_some() && last == capture.event_id.as_ref()
+    }
+
+    /// Ends the chain: all of its boots but the last are finished.
+    fn close_chain(&mut self) -> Vec<Boot> {
+        let mut finished = self.give_away();
+        let chain = std::mem::take(&mut self.chain);
+        if chain.given < chain.bytes.len() {
+            finished.extend(self.take(&chain, chain.given..chain.bytes.len()));
+        }
+        finished
+    }
+
+    /// Takes all boots but the last from the chain.
+    fn give_away(&mut self) -> Vec<Boot> {
+        let chain = std::mem::take(&mut self.chain);
+        let mut finished = Vec::new();
+        let ends: Vec<_> = chain.beginnings().into_iter().skip(1).collect();
+        let mut begin = chain.given;
+        for end in ends {
+            finished.extend(self.take(&chain, begin..end));
+            begin = end;
+        }
+        self.chain = chain;
+        self.chain.given = begin;
+        self.chain.forget(begin.saturating_sub(KEPT_BYTES));
+        finished
+    }
+
+    /// Takes one boot from a chain: it becomes the open one, or goes on with it. Returns the one that was
+    /// open, if it is finished by that.
+    fn take(&mut self, chain: &Chain, range: Range<usize>) -> Option<Boot> {
+        let mut boot = chain.boot(range.clone());
+        let is_behind_loss = range.start == 0;
+        if is_behind_loss && boot.start.is_none() {
+            let open = self.open.take();
+            match open {
+                Some(mut open) if !chain.is_restarted && is_possible(&open.log, &boot.log) => {
+                    open.go_on_with(boot);
+                    self.open = Some(open);
+                    return None;
+                }
+                open => {
+                    mark(
+                        &mut boot.marks,
+                        0,
+                        MarkKind::Gap {
+                            cut: cut(&boot.log),
+                        },
+                    );
+                    self.name(&mut boot);
+                    self.open = Some(boot);
+                    return open;
+                }
+            }
+        }
+        self.name(&mut boot);
+        let mut before = self.open.replace(boot)?;
+        if is_behind_loss {
+            mark(&mut before.marks, before.log.len(), MarkKind::EndUnknown);
+        }
+        Some(before)
+    }
+
+    fn name(&mut self, boot: &mut Boot) {
+        let first = &boot.captures[0].name;
+        if self.names.last != *first {
+            self.names = Names {
+                last: first.clone(),
+                count: 0,
+            };
+        }
+        self.names.count += 1;
+        boot.id = match self.names.count {
+            1 => first.clone(),
+            count => format!("{first}.{count}"),
+        };
+    }
+}
+
+/// Whether `later` may be of the same boot as `earlier`, by the kernel's clock.
+fn is_possible(earlier: &[u8], later: &[u8]) -> bool {
+    match (last_stamp(earlier), first_stamp(later)) {
+        (Some(last), Some(first)) => !is_back(last, first),
+        _ => true,
+    }
+}
+
+fn is_back(last: Stamp, next: Stamp) -> bool {
+    next.micros + CLOCK_BACK_MICROS < last.micros
+}
+
+/// Bytes of a line whose beginning a ring has cut, if it is one.
+fn cut(log: &[u8]) -> usize {
+    memchr::memchr(b'\n', log).map_or(0, |end| end + 1)
+}
+
+/// Marks a place, unless it has a mark that says more.
+fn mark(marks: &mut Vec<Mark>, at: usize, kind: MarkKind) {
+    let place = marks.partition_point(|mark| mark.at < at);
+    match marks.get_mut(place) {
+        Some(mark) if mark.at == at => mark.kind = mark.kind.or(kind),
+        _ => marks.insert(place, Mark { at, kind }),
+    }
+}
+
+impl MarkKind {
+    /// Of two marks at one place, the one that says more: what is certain before what is unsure.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Gap { .. } | Self::EndUnknown, _) => self,
+            (_, Self::Gap { .. } | Self::EndUnknown) => other,
+            (Self::Repeats { missing: a }, Self::Repeats { missing: b }) => {
+                Self::Repeats { missing: a.max(b) }
+            }
+            (Self::Repeats { .. }, _) => self,
+            (_, Self::Repeats { .. }) => other,
+            (Self::Unsure { shared: a }, Self::Unsure { shared: b }) => {
+                Self::Unsure { shared: a.min(b) }
+            }
+        }
+    }
+}
+
+impl Boot {
+    /// Adds what a later chain has of the boot, behind a gap.
+    fn go_on_with(&mut self, later: Boot) {
+        let (end, known) = (self.log.len(), self.captures.len());
+        mark(
+            &mut self.marks,
+            end,
+            MarkKind::Gap {
+                cut: cut(&later.log),
+            },
+        );
+        self.marks.extend(later.marks.into_iter().map(|mark| Mark {
+            at: mark.at + end,
+            ..mark
+        }));
+        self.pieces
+            .extend(later.pieces.into_iter().map(|piece| Piece {
+                range: piece.range.start + end..piece.range.end + end,
+                capture: piece.capture + known,
+                ..piece
+            }));
+        self.captures.extend(later.captures);
+        self.log.extend_from_slice(&later.log);
+    }
+
+    /// Which capture the byte at `at` is from, and where it is there. `None` past the end.
+    pub fn origin(&self, at: usize) -> Option<(&CaptureOf, usize)> {
+        let index = self.pieces.partition_point(|piece| piece.range.end <= at);
+        let piece = self.pieces.get(index)?;
+        Some((
+            &self.captures[piece.capture],
+            piece.offset + at - piece.range.start,
+        ))
+    }
+}
+
+impl Chain {
+    fn of(capture: &Capture, is_restarted: bool) -> Self {
+        let mut chain = Self {
+            is_restarted,
+            ..Self::default()
+        };
+        chain.append(capture, 0, 0);
+        chain
+    }
+
+    /// Adds a capture, if it belongs to the chain.
+    fn add(&mut self, capture: &Capture, is_restarted: bool, is_same_event: bool) -> bool {
+        let new = &capture.plain;
+        let begins_boot = || begins_with_start(new);
+        let end = self.bytes.len();
+        match relate(&self.bytes, new) {
+            Relation::Continues(overlap) => {
+                let kind = match overlap.certainty {
+                    Certainty::Sure => None,
+                    _ if is_restarted && begins_boot() => return false,
+                    _ if !self.is_possible(new, overlap) => return false,
+                    Certainty::Unsure if is_same_event && overlap.length == end => None,
+                    Certainty::Unsure => Some(MarkKind::Unsure {
+                        shared: overlap.length,
+                    }),
+                    Certainty::Repeats { missing } => Some(MarkKind::Repeats { missing }),
+                };
+                self.append(capture, overlap.cut, overlap.length);
+                if let Some(kind) = kind {
+                    mark(&mut self.marks, end, kind);
+                }
+            }
+            Relation::Returns { .. } if is_restarted && begins_boot() => return false,
+            Relation::Returns { is_stamped } => {
+                self.captures.push((capture.into(), end..end));
+                if !is_stamped && !is_same_event {
+                    mark(&mut self.marks, end, MarkKind::Unsure { shared: new.len() });
+                }
+            }
+            Relation::Encloses { before } if self.given == 0 => self.enclose(capture, before),
+            Relation::Encloses { .. } | Relation::Apart => return false,
+        }
+        true
+    }
+
+    /// Whether the kernel's clock allows what comes behind an overlap, unless a boot begins there.
+    fn is_possible(&self, new: &[u8], overlap: Overlap) -> bool {
+        let added = &new[overlap.cut + overlap.length..];
+        match (last_stamp(&self.bytes), first_stamp(added)) {
+            (Some(last), Some(first)) => !is_back(last, first) || !starts(added).is_empty(),
+            _ => true,
+        }
+    }
+
+    /// Adds the bytes of a capture behind its first `cut` and the `shared` ones.
+    fn append(&mut self, capture: &Capture, cut: usize, shared: usize) {
+        let (end, offset) = (self.bytes.len(), cut + shared);
+        let added = &capture.plain[offset..];
+        self.bytes.extend_from_slice(added);
+        if !added.is_empty() {
+            let (range, capture) = (end..end + added.len(), self.captures.len());
+            self.pieces.push(Piece {
+                range,
+                capture,
+                offset,
+            });
+        }
+        self.captures
+            .push((capture.into(), end - shared..self.bytes.len()));
+    }
+
+    /// Adds what a capture has before and behind all bytes of the chain.
+    fn enclose(&mut self, capture: &Capture, before: usize) {
+        self.bytes
+            .splice(..0, capture.plain[..before].iter().copied());
+        let shift = |range: &mut Range<usize>| *range = range.start + before..range.end + before;
+        self.pieces
+            .iter_mut()
+            .for_each(|piece| shift(&mut piece.range));
+        self.captures.iter_mut().for_each(|(_, range)| shift(range));
+        self.marks.iter_mut().for_each(|mark| mark.at += before);
+        let index = self.captures.len();
+        self.pieces.insert(
+            0,
+            Piece {
+                range: 0..before,
+                capture: index,
+                offset: 0,
+            },
+        );
+        self.append(capture, 0, self.bytes.len());
+    }
+}
+
+impl Chain {
+    /// Whether the capture that came last shows the beginning of a boot among its new bytes.
+    fn has_begun_anew(&self) -> bool {
+        let last = self.pieces.last().map(|piece| piece.range.clone());
+        last.is_some_and(|range| !starts(&self.bytes[range]).is_empty())
+    }
+
+    /// Where boots begin, among the bytes that are not given away. The first is where these begin.
+    fn beginnings(&self) -> Vec<usize> {
+        let bytes = &self.bytes[self.given..];
+        let starts = boot_starts(bytes)
+            .into_iter()
+            .map(|start| self.given + start.line);
+        std::iter::once(self.given)
+            .chain(starts.filter(|&at| at > self.given))
+            .collect()
+    }
+
+    /// The boot at `range`, still without its name.
+    fn boot(&self, range: Range<usize>) -> Boot {
+        let log = self.bytes[range.clone()].to_vec();
+        // A capture counts for each boot that it shows a part of, or that it found unchanged.
+        let is_in = |of: &Range<usize>| of.start < range.end && range.start < of.end;
+        let is_at_end =
+            |of: &Range<usize>| of.is_empty() && range.contains(&of.start.saturating_sub(1));
+        let shown = self
+            .captures
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, of))| is_in(of) || is_at_end(of));
+        let indices: Vec<_> = shown.map(|(index, _)| index).collect();
+        let pieces = self.pieces.iter().filter(|piece| is_in(&piece.range));
+        let pieces = pieces.map(|piece| {
+            let (start, end) = (
+                piece.range.start.max(range.start),
+                piece.range.end.min(range.end),
+            );
+            Piece {
+                range: start - range.start..end - range.start,
+                capture: indices.partition_point(|&index| index < piece.capture),
+                offset: piece.offset + start - piece.range.start,
+            }
+        });
+        // What is unsure between two boots stands at the end of the first.
+        let marks = self
+            .marks
+            .iter()
+            .filter(|mark| range.start < mark.at && mark.at <= range.end);
+        let start = boot_starts(&log)
+            .first()
+            .filter(|start| start.line == 0)
+            .map(|start| start.stage);
+        Boot {
+            id: String::new(),
+            pieces: pieces.collect(),
+            marks: marks
+                .map(|mark| Mark {
+                    at: mark.at - range.start,
+                    ..*mark
+                })
+                .collect(),
+            start,
+            captures: indices
+                .iter()
+                .map(|&index| self.captures[index].0.clone())
+                .collect(),
+            log,
+        }
+    }
+
+    /// Forgets the first `count` bytes.
+    fn forget(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.bytes.drain(..count);
+        self.given -= count;
+        let shift = |range: &mut Range<usize>| {
+            *range = range.start.saturating_sub(count)..range.end.saturating_sub(count);
+        };
+        self.captures.iter_mut().for_each(|(_, range)| shift(range));
+        self.marks.retain(|mark| mark.at > count);
+        self.marks.iter_mut().for_each(|mark| mark.at -= count);
+        self.pieces.retain(|piece| piece.range.end > count);
+        for piece in &mut self.pieces {
+            piece.offset += count.saturating_sub(piece.range.start);
+            shift(&mut piece.range);
+        }
+        let first = self.captures.partition_point(|(_, range)| range.end == 0);
+        self.captures.drain(..first);
+        self.pieces
+            .iter_mut()
+            .for_each(|piece| piece.capture -= first);
+    }
+}
+
+impl From<&Capture> for CaptureOf {
+    fn from(capture: &Capture) -> Self {
+        Self {
+            name: capture.name.clone(),
+            captured_at: capture.captured_at,
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Histories of machines, sampled as ECS shows them, against what the machines printed.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::stamp::stamps;
+use super::stitch::{Boot, Capture, stitch};
+
+const CONSOLES: [&[u8]; 5] = [
+    include_bytes!("../../tests/fixtures/consoles/i-bp1cloudinit0000001.log"),
+    include_bytes!("../../tests/fixtures/consoles/i-bp1ext4fsck00000001.log"),
+    include_bytes!("../../tests/fixtures/consoles/i-bp1normalreboot0001.log"),
+    include_bytes!("../../tests/fixtures/consoles/i-bp1oomkill000000001.log"),
+    include_bytes!("../../tests/fixtures/consoles/i-bp1panicnoroot00001.log"),
+];
+
+/// How ECS keeps the console.
+#[derive(Clone, Copy)]
+struct Ring {
+    bytes: usize,
+    /// Whether a restart empties it.
+    is_cleared: bool,
+}
+
+/// What a machine printed, and where its boots begin.
+struct History {
+    text: Vec<u8>,
+    boots: Vec<usize>,
+}
+
+impl History {
+    fn of(boots: impl Iterator<Item = Vec<u8>>) -> Self {
+        let mut history = Self {
+            text: Vec::new(),
+            boots: Vec::new(),
+        };
+        for boot in boots {
+            history.boots.push(history.text.len());
+            history.text.extend(boot);
+        }
+        history
+    }
+
+    /// What ECS shows after `end` bytes: where it begins.
+    fn visible(&self, end: usize, ring: Ring) -> usize {
+        let boot = if ring.is_cleared {
+            self.boots[self.boots.partition_point(|&at| at < end) - 1]
+        } else {
+            0
+        };
+        boot.max(end.saturating_sub(ring.bytes))
+    }
+}
+
+/// A boot as it is at another time: the kernel's stamps differ by microseconds, as no two boots take the
+/// same time.
+fn boot(console: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
+    let mut text = console.to_vec();
+    let mut delay = 0;
+    for (place, stamp) in stamps(console) {
+        if stamp.micros > 0 {
+            delay += rng.u64(0..300);
+            let micros = stamp.micros + delay;
+            let printed = format!("[{:5}.{:06}]", micros / 1_000_000, micros % 1_000_000);
+            if printed.len() == place.len() {
+                text[place].copy_from_slice(printed.as_bytes());
+            }
+        }
+    }
+    text
+}
+
+/// Samples a history at random moments, about `step` bytes apart. Also returns where each capture begins in
+/// the history.
+fn sample(
+    history: &History,
+    ring: Ring,
+    step: usize,
+    rng: &mut fastrand::Rng,
+) -> (Vec<Capture>, Vec<usize>) {
+    let (mut captures, mut begins) = (Vec::new(), Vec::new());
+    let (mut end, mut last_boot) = (0, 0);
+    while end < history.text.len() {
+        end = (end + 1 + rng.usize(0..2 * step)).min(history.text.len());
+        let begin = history.visible(end, ring);
+        let index = captures.len();
+        let captured_at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(60 * index as i64);
+        // A console that was emptied is that of a machine that ECS has started, of which there is an event.
+        let boot = history.boots.partition_point(|&at| at < end);
+        let is_started = ring.is_cleared && index > 0 && boot > last_boot;
+        last_boot = boot;
+        captures.push(Capture {
+            name: format!("{index:08}"),
+            captured_at,
+            updated_at: None,
+            started_at: is_started.then_some(captured_at - SignedDuration::from_secs(20)),
+            event_id: ring.is_cleared.then(|| boot.to_string()),
+            plain: history.text[begin..end].to_vec(),
+        });
+        begins.push(begin);
+    }
+    (captures, begins)
+}
+
+/// How captures were joined.
+#[derive(Debug, Default, PartialEq)]
+struct Counts {
+    /// Pairs of captures, each with the next.
+    pairs: usize,
+    /// Places where the captures do not meet, with a mark.
+    losses: usize,
+    /// Marks where nothing is missing.
+    unsure: usize,
+    /// Places where the captures do not meet, without a mark: what a reader would believe.
+    wrong: usize,
+    /// Bytes of captures that no log has.
+    dropped: usize,
+}
+
+impl Counts {
+    /// Compares what was stitched with what the machine printed.
+    fn add(&mut self, boots: &[Boot], captures: &[Capture], begins: &[usize]) {
+        self.pairs += captures.len() - 1;
+        let end = begins[begins.len() - 1] + captures[captures.len() - 1].plain.len();
+        let mut is_known = vec![false; end];
+        let (mut expected, mut marks_before) = (begins[0], 0);
+        for boot in boots {
+            let mut marks = boot.marks.iter().map(|mark| mark.at).peekable();
+            for piece in &boot.pieces {
+                // Marks at other places than between captures would say nothing.
+                while marks.next_if(|&at| at <= piece.range.start).is_some() {
+                    marks_before += 1;
+                }
+                let capture = captures
+                    .iter()
+                    .find(|capture| capture.name == boot.captures[piece.capture].name);
+                let capture = capture.expect("a piece has a capture");
+                let index: usize = capture.name.parse().unwrap();
+                let shown = &capture.plain[piece.offset..][..piece.range.len()];
+                assert!(
+                    boot.log[piece.range.clone()] == *shown,
+                    "a piece has the bytes of its capture"
+                );
+                let place = begins[index] + piece.offset;
+                is_known[place..][..shown.len()].fill(true);
+                match (place == expected, marks_before) {
+                    (true, 0) => {}
+                    (true, _) => self.unsure += 1,
+                    (false, 0) => self.wrong += 1,
+                    (false, 1) => self.losses += 1,
+                    (false, _) => panic!("a loss is marked once, not {marks_before} times"),
+                }
+                marks_before = 0;
+                expected = place + shown.len();
+            }
+            marks_before += marks.count();
+        }
+        for (capture, &begin) in captures.iter().zip(begins) {
+            let shown = &is_known[begin..begin + capture.plain.len()];
+            self.dropped += shown.iter().filter(|is_known| !**is_known).count();
+        }
+    }
+
+    fn of(ring: Ring, step: usize, history: impl Fn(&mut fastrand::Rng) -> History) -> Self {
+        let (mut counts, mut rng) = (Self::default(), fastrand::Rng::with_seed(7));
+        while counts.pairs < 1_000 {
+            let history = history(&mut rng);
+            let (captures, begins) = sample(&history, ring, step, &mut rng);
+            counts.add(&stitch(captures.clone()), &captures, &begins);
+        }
+        println!("{counts:?}");
+        counts
+    }
+}
+
+/// Boots of several images.
+fn any_boots(rng: &mut fastrand::Rng) -> History {
+    let count = rng.usize(1..30);
+    History::of((0..count).map(|_| boot(CONSOLES[rng.usize(0..CONSOLES.len())], rng)))
+}
+
+/// A machine that boots the same image again and again.
+fn reboot_loop(rng: &mut fastrand::Rng) -> History {
+    let console = CONSOLES[rng.usize(0..CONSOLES.len())];
+    History::of((0..20).map(|_| boot(console, rng)))
+}
+
+/// A prompt that is printed again and again.
+fn prompts(rng: &mut fastrand::Rng) -> History {
+    let mut text = boot(CONSOLES[0], rng);
+    text.extend(b"\r\nDebian GNU/Linux 12 iz-rig ttyS0\r\n\r\niz-rig login: ".repeat(3_000));
+    History {
+        text,
+        boots: vec![0],
+    }
+}
+
+const LARGE: Ring = Ring {
+    bytes: 65_536,
+    is_cleared: false,
+};
+const SMALL: Ring = Ring {
+    bytes: 16_384,
+    is_cleared: false,
+};
+const CLEARED: Ring = Ring {
+    bytes: 65_536,
+    is_cleared: true,
+};
+
+#[test]
+fn what_a_large_ring_shows_is_joined_as_it_was_printed() {
+    let counts = Counts::of(LARGE, 9_000, any_boots);
+    assert_eq!((counts.wrong, counts.losses, counts.dropped), (0, 0, 0));
+    assert!(counts.unsure * 100 <= counts.pairs, "{counts:?}");
+}
+
+#[test]
+fn what_a_small_ring_loses_is_marked_where_it_is_lost() {
+    for step in [2_000, 9_000, 30_000] {
+        for history in [any_boots as fn(&mut fastrand::Rng) -> History, reboot_loop] {
+            let counts = Counts::of(SMALL, step, history);
+            assert_eq!(counts.wrong, 0, "{counts:?}");
+        }
+    }
+}
+
+#[test]
+fn the_boots_of_a_console_that_restarts_empty_are_not_mixed() {
+    for step in [2_000, 9_000, 30_000] {
+        for history in [any_boots as fn(&mut fastrand::Rng) -> History, reboot_loop] {
+            let counts = Counts::of(CLEARED, step, history);
+            assert_eq!((counts.wrong, counts.dropped), (0, 0), "{counts:?}");
+            assert!(counts.unsure * 1000 <= counts.pairs, "{counts:?}");
+        }
+    }
+}
+
+#[test]
+fn a_prompt_that_repeats_is_not_joined_without_a_mark() {
+    for ring in [LARGE, SMALL, CLEARED] {
+        let counts = Counts::of(ring, 9_000, prompts);
+        assert_eq!(counts.wrong, 0, "{counts:?}");
+    }
+}
+
+/// Captures of a boot with an event, as far as a test needs.
+fn capture(index: usize, plain: &[u8]) -> Capture {
+    Capture {
+        name: format!("{index:08}"),
+        captured_at: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(60 * index as i64),
+        updated_at: None,
+        started_at: None,
+        event_id: None,
+        plain: plain.to_vec(),
+    }
+}
+
+#[test]
+fn copies_and_the_order_of_arrival_change_nothing() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    for ring in [LARGE, SMALL, CLEARED] {
+        let history = any_boots(&mut rng);
+        let (captures, _) = sample(&history, ring, 9_000, &mut rng);
+        let expected = stitch(captures.clone());
+        let mut mixed = [captures.clone(), captures].concat();
+        rng.shuffle(&mut mixed);
+        assert_eq!(stitch(mixed), expected);
+    }
+}
+
+#[test]
+fn later_captures_change_no_name_of_a_boot() {
+    let mut rng = fastrand::Rng::with_seed(4);
+    for ring in [LARGE, SMALL, CLEARED] {
+        let history = any_boots(&mut rng);
+        let (captures, _) = sample(&history, ring, 9_000, &mut rng);
+        let names = |captures: &[Capture]| -> Vec<_> {
+            stitch(captures.to_vec())
+                .into_iter()
+                .map(|boot| boot.id)
+                .collect()
+        };
+        let mut known = Vec::new();
+        for count in (1..=captures.len()).step_by(7) {
+            let now = names(&captures[..count]);
+            assert_eq!(now[..known.len()], known, "after {count} captures");
+            known = now;
+        }
+    }
+}
+
+#[test]
+fn a_stitcher_gives_boots_away_without_changing_them() {
+    // More than a chain holds: 20 MiB in boots of 50 KiB.
+    let mut rng = fastrand::Rng::with_seed(5);
+    let history = History::of((0..420).map(|_| boot(CONSOLES[0], &mut rng)));
+    let (captures, begins) = sample(&history, LARGE, 30_000, &mut rng);
+    let mut counts = Counts::default();
+    let boots = stitch(captures.clone());
+    counts.add(&boots, &captures, &begins);
+    assert_eq!(
+        (counts.wrong, counts.losses, counts.dropped, boots.len()),
+        (0, 0, 0, 420)
+    );
+}
+
+#[test]
+fn a_login_prompt_after_an_older_console_is_not_lost() {
+    let console = CONSOLES[0];
+    let boots = stitch(vec![
+        capture(0, &console[..20_000]),
+        capture(1, console),
+        capture(2, &console[..30_000]), // An older console, from a cache that lags.
+        capture(3, console),
+    ]);
+    assert_eq!(boots.len(), 1);
+    assert!(boots[0].log == console);
+    assert_eq!((boots[0].marks.len(), boots[0].captures.len()), (0, 4));
+}
