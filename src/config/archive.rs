@@ -1,5 +1,7 @@
 //! Settings → the archive's location.
 
+use std::path::PathBuf;
+
 use url::Url;
 
 use super::{Archive, Environment, Problems, aws_credentials, aws_region, keys};
@@ -17,7 +19,9 @@ pub(super) fn archive(environment: &Environment, problems: &mut Problems) -> Opt
     match url.scheme() {
         "file" => {
             let plain = url.query().is_none() && url.fragment().is_none();
-            let path = url.to_file_path().ok().filter(|_| plain);
+            // The root is what a forgotten variable leaves of file://$FOLDER.
+            let is_folder = |path: &PathBuf| plain && path.parent().is_some();
+            let path = url.to_file_path().ok().filter(is_folder);
             let why = format!("{text:?} names no folder on this machine; write file:///folder");
             Some(Archive::Directory(
                 problems.note("ARCHIVE_URL", path.ok_or(why))?,

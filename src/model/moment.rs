@@ -146,11 +146,11 @@ impl FromStr for Moment {
             fields[index] = rest.number(digits).ok_or_else(|| wrong.clone())?;
             unit = field;
         }
-        // A time zone starts with neither of these, so this is a field.
-        let goes_on = |c: char| c.is_ascii_digit() || ":.".contains(c);
+        // What starts otherwise is a field that no time has, as in 2018/03/22.
+        let is_zone = |c: char| c.is_ascii_alphabetic() || "+-[".contains(c);
         let zone = match rest.0.trim_start_matches(['T', 't', ' ']) {
             _ if rest.0.is_empty() => None,
-            zone if zone.is_empty() || zone.starts_with(goes_on) => return Err(wrong),
+            zone if !zone.starts_with(is_zone) => return Err(wrong),
             _ => Some(parse_zone(rest.0.trim().trim_matches(['[', ']']))?),
         };
         if is_compact && zone.is_none() {
@@ -296,6 +296,8 @@ mod tests {
             "2018-03-22 10:4",
             "2018-03 10:00",
             "22.03.2018",
+            "2018/03/22",
+            "2018-03-22_10",
             "T10:00",
             "2018-02-30",
             "2018-03-22T24:00",

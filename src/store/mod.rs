@@ -219,7 +219,7 @@ pub enum StoreError {
     #[error("the archive does not answer as a store does: {0}")]
     Foreign(String),
     /// The archive's folder does not exist. It is created with the first object.
-    #[error("the archive's folder {} does not exist; check ARCHIVE_URL", .0.display())]
+    #[error("the archive's folder {} does not exist: nothing was stored there yet, or ARCHIVE_URL is wrong", .0.display())]
     NoFolder(PathBuf),
     /// A file or folder cannot be read or written.
     #[error("the archive's folder fails at {}: {cause}; {}", path.display(), folder_advice(cause))]

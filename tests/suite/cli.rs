@@ -272,16 +272,15 @@ async fn invoke_answers_as_the_function_does() {
 #[tokio::test]
 async fn exit_codes_are_those_of_the_help() {
     let world = folder().await;
-    let missing = "does not exist; check ARCHIVE_URL";
+    let missing = "does not exist: nothing was stored there yet, or ARCHIVE_URL is wrong";
     check(&cli(&world.settings, &["list"]).await, 1, "", missing);
     std::fs::create_dir(world.folder.path().join("archive")).unwrap();
-    check(&cli(&world.settings, &["list"]).await, 3, "", "no records");
-    check(
-        &cli(&world.settings, &["get", ID]).await,
-        3,
-        "",
-        "has no record",
-    );
+    let folder = world.folder.path().join("archive");
+    let place = format!("in {}", url::Url::from_file_path(folder).unwrap());
+    let none = format!("no records {place}");
+    check(&cli(&world.settings, &["list"]).await, 3, "", &none);
+    let none = format!("{ID} has no record {place}");
+    check(&cli(&world.settings, &["get", ID]).await, 3, "", &none);
     check(
         &cli(&world.settings, &["capture", "i-bp1windows000000001"]).await,
         3,

@@ -290,6 +290,8 @@ fn wrong_settings_are_named_with_what_is_expected() {
                 "s3://bucket/x?region=a",
                 "file://relative/x",
                 "file:///x?y=1",
+                "file://",
+                "file:///",
                 "oss://bucket/x",
                 "oss://bucket/x?region=..",
                 "oss://bucket/x?zone=a",

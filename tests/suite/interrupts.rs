@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Output, Stdio};
 
 use ecs_console_archiver::simulator::Simulator;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::support::printed::{Printed, checked};
@@ -159,6 +160,40 @@ async fn a_second_interruption_ends_it_at_once() {
     capture.interrupt();
     capture.dies_of_it().await;
     assert_eq!(world.stored("i-a1"), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_invoke_that_waits_for_a_person_to_type_ends_at_once() {
+    let world = world().await;
+    // A terminal of its own, as a person has it.
+    let command = format!("{} invoke -", program("console-archive").display());
+    let mut script = tokio::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env_clear()
+        .envs(world.settings.iter().cloned())
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut keyboard = script.stdin.take().unwrap();
+    let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
+    let mut shown = String::new();
+    while !shown.contains("end it with Ctrl-D") {
+        shown += &lines
+            .next_line()
+            .await
+            .unwrap()
+            .expect("it says what it waits for");
+    }
+    keyboard.write_all(b"\x03").await.unwrap();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        shown += &line;
+    }
+    assert!(shown.contains("interrupted: not served: -"), "{shown}");
+    let status = script.wait().await.unwrap();
+    assert_eq!(status.code(), Some(128 + SIGINT), "{shown}");
 }
 
 fn event(world: &World, id: &str) -> String {

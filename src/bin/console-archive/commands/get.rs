@@ -110,24 +110,20 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             (Selector::Name(_), 0) => " of that name",
             _ => " before that one",
         };
-        output::error(format_args!("{instance_id} has no record{which}"));
-        if let Some(oldest) = oldest {
-            let name = oldest.key.name();
-            let time = oldest.updated_at();
-            let time = time.map(|time| time::shown_update(time, &context.time_zone));
-            let time = time.map(|time| format!(", of {time}")).unwrap_or_default();
-            output::error(format_args!(
-                "the oldest is {name}{time}; `console-archive list {instance_id}` shows all"
-            ));
+        let Some(oldest) = oldest else {
+            let archive_url = store.url("");
+            output::error(format_args!("{instance_id} has no record in {archive_url}"));
+            tell_marker(last_marker.as_ref(), context);
             return Ok(Exit::Nothing);
-        }
-        if let Some(MarkerEntry { key, .. }) = last_marker {
-            let time = time::shown(key.time, &context.time_zone);
-            let why = key.reason.message();
-            output::error(format_args!(
-                "ECS was asked for it, at last for {time}: {why}"
-            ));
-        }
+        };
+        output::error(format_args!("{instance_id} has no record{which}"));
+        let name = oldest.key.name();
+        let time = oldest.updated_at();
+        let time = time.map(|time| time::shown_update(time, &context.time_zone));
+        let time = time.map(|time| format!(", of {time}")).unwrap_or_default();
+        output::error(format_args!(
+            "the oldest is {name}{time}; `console-archive list {instance_id}` shows all"
+        ));
         return Ok(Exit::Nothing);
     };
     context.reads();
@@ -150,6 +146,15 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(error) if faults.is_empty() || !is_broken_pipe(&error) => Err(error),
         _ if faults.is_empty() => Ok(Exit::Done),
         _ => Ok(Exit::Failed),
+    }
+}
+
+/// Says why there is no console, as far as a marker says it.
+fn tell_marker(marker: Option<&MarkerEntry>, context: &Context) {
+    if let Some(MarkerEntry { key, stored_at }) = marker {
+        let time = time::shown(*stored_at, &context.time_zone);
+        let why = key.reason.message();
+        output::error(format_args!("ECS was last asked for it at {time}: {why}"));
     }
 }
 

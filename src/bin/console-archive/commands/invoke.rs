@@ -1,6 +1,6 @@
 //! `console-archive invoke`: events from files, served as the function serves them.
 
-use std::io::{Read as _, Write as _, stdout};
+use std::io::{IsTerminal as _, Read as _, Write as _, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -48,7 +48,15 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             tell_left(&arguments.events[served..]);
             return Ok(Exit::Interrupted);
         }
-        let payload = match read_payload(path) {
+        // Nothing has begun while a file is read, and a person may take long to type one.
+        let read = tokio::select! {
+            read = read_payload(path.clone()) => read,
+            () = context.interrupt.pressed() => {
+                tell_left(&arguments.events[served..]);
+                return Ok(Exit::Interrupted);
+            }
+        };
+        let payload = match read {
             Ok(payload) => payload,
             // The other files are served all the same, as behind an event that is not one.
             Err(error) => {
@@ -70,6 +78,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             && error.is_transient
         {
             output::timed_out(&error.message, context.time());
+        }
+        if !deferred.is_empty() && context.output == Output::Text {
+            // Otherwise it looks as if it hung.
+            let seconds = context.time().as_secs();
+            output::error(format_args!(
+                "following the console of {name}, for at most {seconds} s (--timeout)"
+            ));
         }
         let following = dispatcher.finish_deferred(deferred, deadline);
         let ended = context.interrupt.finish(&name, following).await;
@@ -137,14 +152,34 @@ fn tell_left(files: &[PathBuf]) {
     ));
 }
 
-/// At most a byte more than any event may have, so that an endless input ends.
-fn read_payload(path: &Path) -> Result<Vec<u8>, WrongInput> {
+/// At most a byte more than any event may have, so that an endless input ends. A thread of its own reads,
+/// because terminals and pipes may have nothing to read for long.
+async fn read_payload(path: PathBuf) -> Result<Vec<u8>, WrongInput> {
     let limit = MAX_EVENT_BYTES as u64 + 1;
-    if path != Path::new("-") {
-        return input::read(path, limit);
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let name = path.clone();
+    std::thread::spawn(move || {
+        let read = if path == Path::new("-") {
+            read_input(limit)
+        } else {
+            input::read(&path, limit)
+        };
+        // After Ctrl-C nobody waits for it.
+        _ = sender.send(read);
+    });
+    let unread = |_| Err(input::wrong(&name, "it was not read"));
+    receiver.await.unwrap_or_else(unread)
+}
+
+fn read_input(limit: u64) -> Result<Vec<u8>, WrongInput> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        output::error(
+            "reading an event from the terminal; end it with Ctrl-D on a line of its own",
+        );
     }
     let mut payload = Vec::new();
-    let read = std::io::stdin().take(limit).read_to_end(&mut payload);
+    let read = stdin.lock().take(limit).read_to_end(&mut payload);
     read.map_err(|error| input::wrong(Path::new("standard input"), error))?;
     Ok(payload)
 }

@@ -74,7 +74,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     });
     listing.markers.retain(|marker| is_within(marker.key.time));
     let left_out = all - listing.records.len() - listing.markers.len();
-    let exit = emptiness(&listing, instance_id, left_out);
+    let exit = emptiness(&listing, instance_id, left_out, &store.url(""));
     let rows = match instance_id {
         Some(_) => {
             context.reads();
@@ -100,16 +100,22 @@ impl Arguments {
 }
 
 /// What a listing without consoles means.
-fn emptiness(listing: &Listing, instance_id: Option<&InstanceId>, left_out: usize) -> Exit {
+fn emptiness(
+    listing: &Listing,
+    instance_id: Option<&InstanceId>,
+    left_out: usize,
+    archive_url: &str,
+) -> Exit {
     let of = instance_id.map_or(String::new(), |id| format!(" of {id}"));
     match (listing.records.len(), listing.markers.len()) {
         (0, 0) => {
             let within = match left_out {
-                0 => String::new(),
+                // A wrong address must not look like a lost console.
+                0 => format!("in {archive_url}"),
                 1 => "in that time; there is 1 outside of it".to_owned(),
                 count => format!("in that time; there are {count} outside of it"),
             };
-            output::error(format!("no records{of} {within}").trim_end());
+            output::error(format_args!("no records{of} {within}"));
             Exit::Nothing
         }
         (0, 1) => {
