@@ -8,7 +8,10 @@
 //! among them, since consoles repeat everything else: banners and checks at each boot, prompts, blank lines.
 //! Of the pairs of captures that the tests sample, more than 10,000, none is joined wrongly without a mark.
 
+pub mod clock;
+pub mod ending;
 pub mod overlap;
+pub mod select;
 pub mod stamp;
 pub mod start;
 pub mod stitch;

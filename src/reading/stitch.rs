@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::overlap::{Certainty, Overlap, Relation, relate};
 use super::stamp::{Stamp, first_stamp, last_stamp};
-use super::start::{Stage, begins_with_start, boot_starts, starts};
+use super::start::{Start, begins_with_start, boot_starts, starts};
 use crate::model::update_time::UpdateTime;
 
 /// A record's console and what is known of it.
@@ -43,7 +43,7 @@ pub struct Boot {
     /// What is missing or unsure, in order.
     pub marks: Vec<Mark>,
     /// What it began with, at the beginning of the log. `None` if its beginning is missing.
-    pub start: Option<Stage>,
+    pub start: Option<Start>,
     /// The captures with a part of it, in order.
     pub captures: Vec<CaptureOf>,
 }
@@ -518,9 +518,9 @@ impl Chain {
             .iter()
             .filter(|mark| range.start < mark.at && mark.at <= range.end);
         let start = boot_starts(&log)
-            .first()
-            .filter(|start| start.line == 0)
-            .map(|start| start.stage);
+            .into_iter()
+            .next()
+            .filter(|start| start.line == 0);
         Boot {
             id: String::new(),
             pieces: pieces.collect(),

@@ -108,7 +108,7 @@ async fn what_to_do_is_said_once() {
         &["redrive", "--dry-run"],
         &["redrive"],
     ] {
-        let told = [missing.to_str().unwrap(), "check ARCHIVE_URL"];
+        let told = [missing.to_str().unwrap(), "or ARCHIVE_URL is wrong"];
         check(&cli(&settings, command).await, 1, &told);
     }
 }

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Output, Stdio};
 
 use ecs_console_archiver::simulator::Simulator;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::support::printed::{Printed, checked};
@@ -77,13 +77,19 @@ fn start(settings: &Settings, arguments: &[&str]) -> Running {
 }
 
 fn start_in(folder: &Path, settings: &Settings, arguments: &[&str]) -> Running {
-    let printed = Printed::new();
-    let mut child = tokio::process::Command::new(program("console-archive"))
+    let mut command = tokio::process::Command::new(program("console-archive"));
+    command
         .env_clear()
         .envs(settings.iter().cloned())
         .args(arguments)
         .current_dir(folder)
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    run(command)
+}
+
+fn run(mut command: tokio::process::Command) -> Running {
+    let printed = Printed::new();
+    let mut child = command
         .stdout(printed.stdio())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -165,34 +171,22 @@ async fn a_second_interruption_ends_it_at_once() {
 #[tokio::test]
 async fn an_invoke_that_waits_for_a_person_to_type_ends_at_once() {
     let world = world().await;
-    // A terminal of its own, as a person has it.
+    // A terminal of its own, as a person has it. What it shows goes to standard error, too.
     let command = format!("{} invoke -", program("console-archive").display());
-    let mut script = tokio::process::Command::new("script")
-        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+    let mut script = tokio::process::Command::new("script");
+    script
+        .args(["-qefc", &command, "/dev/stderr"])
         .env_clear()
         .envs(world.settings.iter().cloned())
         .env("PATH", std::env::var_os("PATH").unwrap())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut keyboard = script.stdin.take().unwrap();
-    let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
-    let mut shown = String::new();
-    while !shown.contains("end it with Ctrl-D") {
-        shown += &lines
-            .next_line()
-            .await
-            .unwrap()
-            .expect("it says what it waits for");
-    }
+        .stdin(Stdio::piped());
+    let mut invoke = run(script);
+    invoke.tells("end it with Ctrl-D").await;
+    let mut keyboard = invoke.child.stdin.take().unwrap();
     keyboard.write_all(b"\x03").await.unwrap();
-    while let Some(line) = lines.next_line().await.unwrap() {
-        shown += &line;
-    }
+    let status = invoke.ended().await;
+    let shown = invoke.printed.text();
     assert!(shown.contains("interrupted: not served: -"), "{shown}");
-    let status = script.wait().await.unwrap();
     assert_eq!(status.code(), Some(128 + SIGINT), "{shown}");
 }
 

@@ -4,6 +4,7 @@
 mod support;
 
 mod answers;
+mod boots;
 mod accounts;
 mod at_once;
 mod cli;

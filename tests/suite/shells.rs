@@ -6,9 +6,10 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "list",
     "get",
+    "boots",
     "capture",
     "sweep",
     "invoke",

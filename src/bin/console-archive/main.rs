@@ -1,6 +1,7 @@
 //! The command line: arguments → the library's use cases → text or JSON, and an exit code.
 
 mod advice;
+mod boots;
 mod commands;
 mod exit;
 mod help;

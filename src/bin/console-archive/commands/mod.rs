@@ -1,5 +1,6 @@
 //! The subcommands, a file each, and what they have in common.
 
+mod boots;
 mod capture;
 mod completions;
 mod doctor;
@@ -45,6 +46,7 @@ pub enum Command {
     Invoke(invoke::Arguments),
     Capture(capture::Arguments),
     List(list::Arguments),
+    Boots(boots::Arguments),
     Get(get::Arguments),
     Sweep(sweep::Arguments),
     Redrive(redrive::Arguments),
@@ -62,6 +64,10 @@ impl Command {
             Self::List(arguments) => {
                 let list = list::run(&arguments, context);
                 context.unless_interrupted(list).await
+            }
+            Self::Boots(arguments) => {
+                let boots = boots::run(&arguments, context);
+                context.unless_interrupted(boots).await
             }
             Self::Get(arguments) => {
                 let get = get::run(arguments, context);

@@ -1,0 +1,191 @@
+//! How a boot ended.
+
+use super::stamp::{Stamp, last_stamp};
+use super::stitch::Boot;
+
+/// How a boot ended, by what it printed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was shut down, halted or restarted on purpose.
+    Clean,
+    /// The kernel panicked.
+    Panic,
+    /// The kernel ended a program because memory ran out, and the console shows nothing decisive after it.
+    OutOfMemory,
+    /// It waits for a person: emergency or rescue mode, the shell of an initramfs, the prompt of a boot loader.
+    Emergency,
+    /// Another boot came, and nothing says why.
+    Silence,
+    /// It is the newest boot, and nothing says that it ended.
+    Running,
+}
+
+/// What decides, the most decisive first. Where several stand in a log, the first kind here counts, unless
+/// the machine went on behind it.
+///
+/// Sources: Linux `kernel/panic.c`, `kernel/reboot.c`, `arch/*/kernel`, `mm/oom_kill.c`; systemd
+/// `units/emergency.service.in`, `units/rescue.service.in`, `src/sulogin-shell`; sysvinit's and util-linux's
+/// `sulogin`; initramfs-tools `scripts/functions` (`panic`); dracut `modules.d/99base/dracut-lib.sh`
+/// (`emergency_shell`); GRUB `grub-core/normal/main.c` and `grub-core/kern/rescue_reader.c`.
+const PANIC: [&[u8]; 1] = [b"Kernel panic - not syncing"];
+const CLEAN: [&[u8]; 6] = [
+    b"reboot: Power down",
+    b"reboot: Restarting system",
+    b"reboot: System halted",
+    b"reboot: machine restart",
+    b"kexec_core: Starting new kernel",
+    b"kexec: Starting new kernel",
+];
+const EMERGENCY: [&[u8]; 9] = [
+    b"You are in emergency mode",
+    b"You are in rescue mode",
+    b"Entering emergency mode",
+    b"Give root password for maintenance",
+    b"Press Enter for maintenance",
+    b"(initramfs)",
+    b"dracut:/#",
+    b"grub rescue>",
+    b"grub> ",
+];
+const OUT_OF_MEMORY: [&[u8]; 2] = [
+    b"Out of memory: Kill",
+    b"Out of memory and no killable processes",
+];
+const LOGIN: &[u8] = b"login: ";
+
+impl Ending {
+    /// How `boot` ended. `is_newest` if no later boot is known.
+    pub fn of(boot: &Boot, is_newest: bool) -> Self {
+        let log = &boot.log[..];
+        let last = |words: &[&[u8]]| {
+            words
+                .iter()
+                .filter_map(|words| memchr::memmem::rfind(log, words))
+                .max()
+        };
+        // A kernel that panicked prints nothing else than its own last words.
+        if last(&PANIC).is_some() {
+            return Self::Panic;
+        }
+        let login = last(&[LOGIN]);
+        let (clean, emergency, memory) = (last(&CLEAN), last(&EMERGENCY), last(&OUT_OF_MEMORY));
+        let latest = login.max(clean).max(emergency).max(memory);
+        match latest {
+            Some(_) if latest == clean => Self::Clean,
+            Some(_) if latest == emergency => Self::Emergency,
+            Some(_) if latest == memory => Self::OutOfMemory,
+            _ if is_newest => Self::Running,
+            _ => Self::Silence,
+        }
+    }
+
+    /// The word for it, in tables and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Panic => "panic",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Emergency => "emergency",
+            Self::Silence => "silence",
+            Self::Running => "running",
+        }
+    }
+}
+
+/// The kernel's last stamp before the first login prompt: when the prompt was there at the earliest.
+pub fn login(log: &[u8]) -> Option<Stamp> {
+    // A shell says when its user logged in last.
+    let is_prompt = |at: &usize| !log[..*at].ends_with(b"Last ");
+    let at = memchr::memmem::find_iter(log, LOGIN).find(is_prompt)?;
+    last_stamp(&log[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ending(log: &[u8], is_newest: bool) -> Ending {
+        let boot = Boot {
+            id: String::new(),
+            log: log.to_vec(),
+            pieces: Vec::new(),
+            marks: Vec::new(),
+            start: None,
+            captures: Vec::new(),
+        };
+        Ending::of(&boot, is_newest)
+    }
+
+    #[test]
+    fn recorded_consoles_end_as_they_did() {
+        for (log, expected) in [
+            (
+                &include_bytes!("../../tests/fixtures/consoles/i-bp1cloudinit0000001.log")[..],
+                Ending::Clean,
+            ),
+            (
+                include_bytes!("../../tests/fixtures/consoles/i-bp1ext4fsck00000001.log"),
+                Ending::Clean,
+            ),
+            (
+                include_bytes!("../../tests/fixtures/consoles/i-bp1normalreboot0001.log"),
+                Ending::Clean,
+            ),
+            (
+                include_bytes!("../../tests/fixtures/consoles/i-bp1oomkill000000001.log"),
+                Ending::Clean,
+            ),
+            (
+                include_bytes!("../../tests/fixtures/consoles/i-bp1panicnoroot00001.log"),
+                Ending::Panic,
+            ),
+        ] {
+            assert_eq!(ending(log, true), expected);
+        }
+    }
+
+    #[test]
+    fn the_first_prompt_says_how_long_a_boot_took() {
+        let log = b"[    1.500000] a\r\nLast login: Mon\r\n[    2.500000] b\r\nhost login: [    9.000000] c";
+        assert_eq!(login(log), Some(Stamp { micros: 2_500_000 }));
+        assert_eq!(login(b"[    1.500000] a\r\n"), None);
+        assert_eq!(login(b"host login: "), None);
+    }
+
+    #[test]
+    fn what_was_printed_last_decides() {
+        for (log, expected) in [
+            ("host login: ", Ending::Running),
+            ("", Ending::Running),
+            (
+                "You are in emergency mode. After logging in\r\nGive root password for maintenance\r\n",
+                Ending::Emergency,
+            ),
+            (
+                "You are in emergency mode\r\n[ 9.1] reboot: Restarting system\r\n",
+                Ending::Clean,
+            ),
+            ("(initramfs) exit\r\nhost login: ", Ending::Running),
+            (
+                "host login: [ 99.1] Out of memory: Killed process 94 (dd)\r\n",
+                Ending::OutOfMemory,
+            ),
+            (
+                "[ 99.1] Out of memory: Killed process 94 (dd)\r\nhost login: ",
+                Ending::Running,
+            ),
+            (
+                "[ 1.0] Command line: panic=30\r\nhost login: ",
+                Ending::Running,
+            ),
+            (
+                "[ 2.1] Kernel panic - not syncing: VFS\r\n[ 2.2] Rebooting in 2 seconds..",
+                Ending::Panic,
+            ),
+        ] {
+            assert_eq!(ending(log.as_bytes(), true), expected, "{log}");
+        }
+        assert_eq!(ending(b"host login: ", false), Ending::Silence);
+        assert_eq!(ending(b"[ 1.0] EXT4-fs", false), Ending::Silence);
+    }
+}

@@ -1,0 +1,196 @@
+//! What `console-archive boots` says of an instance whose console was captured again and again.
+
+use ecs_console_archiver::simulator::Simulator;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::support::s3_server::Profile;
+use crate::support::*;
+
+const ID: &str = "i-a1";
+
+struct World {
+    simulator: Simulator,
+    folder: tempfile::TempDir,
+    settings: Settings,
+    captures: usize,
+}
+
+impl World {
+    async fn new() -> Self {
+        let simulator = bare_simulator(ecs_credentials()).await;
+        let (folder, settings) = archive_folder(&simulator);
+        Self {
+            simulator,
+            folder,
+            settings,
+            captures: 0,
+        }
+    }
+
+    /// Stores what ECS shows of the console, a minute after the capture before.
+    async fn capture(&mut self, console: &[u8]) {
+        let time = format!("2024-03-22 10:{:02}:57", self.captures);
+        self.captures += 1;
+        set_console(&self.simulator, ID, console, &time);
+        let captured = cli(&self.settings, &["capture", ID]).await;
+        assert!(captured.status.success(), "{}", text(&captured.stderr));
+    }
+
+    async fn boots(&self) -> Value {
+        let shown = cli(&self.settings, &["boots", ID, "--output", "json"]).await;
+        assert!(shown.status.success(), "{}", text(&shown.stderr));
+        serde_json::from_slice(&shown.stdout).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn captures_of_a_boot_are_one_boot_and_the_next_is_another() {
+    let (panic, next) = (
+        fixture("i-bp1panicnoroot00001"),
+        fixture("i-bp1cloudinit0000001"),
+    );
+    let mut world = World::new().await;
+    world.capture(&panic[..9_000]).await;
+    world.capture(&panic).await;
+    world.capture(&next[..40_000]).await;
+    let boots = world.boots().await;
+    let [first, second] = &boots.as_array().unwrap()[..] else {
+        panic!("{boots:#}");
+    };
+    let facts = |boot: &Value| {
+        let captures = boot["captures"].as_array().unwrap().len();
+        json!([
+            boot["boot"],
+            boot["ending"],
+            boot["bytes"],
+            captures,
+            boot["gaps"],
+            boot["is_whole"]
+        ])
+    };
+    assert_eq!(facts(first), json!([-1, "panic", panic.len(), 2, 0, true]));
+    assert_eq!(facts(second), json!([0, "running", 40_000, 1, 0, true]));
+    assert_eq!(first["boot_id"], first["captures"][0]["name"]);
+    // Nothing shows whether the first boot printed more.
+    assert_eq!(
+        first["marks"],
+        json!([{"at": panic.len(), "kind": "end_unknown"}])
+    );
+    // The consoles are older than a day.
+    assert!(
+        first["started_at"].is_null() && first["clock_said"].is_string(),
+        "{first:#}"
+    );
+    let shown = text(&cli(&world.settings, &["boots", ID]).await.stdout);
+    assert!(
+        shown.starts_with("BOOT  BOOT ID") && shown.contains("running?"),
+        "{shown}"
+    );
+    let id = first["boot_id"].as_str().unwrap();
+    for name in ["-1", "previous", "1", id] {
+        let arguments = ["boots", ID, "-b", name, "--output", "json"];
+        let one = cli(&world.settings, &arguments).await;
+        let one: Value = serde_json::from_slice(&one.stdout).unwrap();
+        assert_eq!(one, json!([first]), "{name}");
+    }
+    let none = cli(&world.settings, &["boots", ID, "--boot=-2"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    let told = text(&none.stderr);
+    let expected = "there is no boot -2: 2 are known, -1 to 0";
+    assert!(told.contains(expected), "{told}");
+}
+
+#[tokio::test]
+async fn what_the_ring_lost_is_counted_and_what_it_kept_is_joined() {
+    let console = fixture("i-bp1cloudinit0000001");
+    let mut world = World::new().await;
+    world.capture(&console[..16_384]).await;
+    world.capture(&console[10_000..26_384]).await;
+    world.capture(&console[30_000..46_384]).await;
+    let boots = world.boots().await;
+    let boot = &boots[0];
+    assert_eq!(boots.as_array().unwrap().len(), 1, "{boots:#}");
+    assert_eq!(
+        (&boot["gaps"], &boot["bytes"]),
+        (&json!(1), &json!(26_384 + 16_384)),
+        "{boot:#}"
+    );
+    assert_eq!(boot["marks"][0]["at"], json!(26_384));
+}
+
+#[tokio::test]
+async fn a_boot_begins_when_its_clock_says() {
+    let now = Timestamp::now().as_second();
+    let console = format!(
+        "[    0.000000] Linux version 6.1\r\n[    1.000100] rtc: setting system clock to now UTC ({now})\r\n\
+         [    8.250001] systemd[1]: Started.\r\nhost login: "
+    );
+    let mut world = World::new().await;
+    world.capture(console.as_bytes()).await;
+    let boot = &world.boots().await[0];
+    let began = Timestamp::from_microsecond(now * 1_000_000 - 1_000_100).unwrap();
+    assert_eq!(boot["started_at"], json!(began.to_string()));
+    assert_eq!(boot["login_after_seconds"], json!(8.250001));
+    let shown = text(&cli(&world.settings, &["boots", ID]).await.stdout);
+    assert!(shown.contains("≈ ") && shown.contains("≥ 8 s"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_told_and_left_out() {
+    let console = fixture("i-bp1panicnoroot00001");
+    let mut world = World::new().await;
+    world.capture(&console[..9_000]).await;
+    world.capture(&console).await;
+    let records = world.folder.path().join("archive").join(ID);
+    let last = names_in(&records, ".log.gz").pop().unwrap();
+    std::fs::write(records.join(format!("{last}.log.gz")), b"no gzip").unwrap();
+    let shown = cli(&world.settings, &["boots", ID]).await;
+    let (table, told) = (text(&shown.stdout), text(&shown.stderr));
+    assert_eq!(shown.status.code(), Some(1), "{told}");
+    assert!(told.contains(&last) && told.contains("left out"), "{told}");
+    assert!(table.contains(" 9000 "), "{table}");
+}
+
+#[tokio::test]
+async fn without_a_console_it_says_why_and_without_a_record_where_it_looked() {
+    let world = World::new().await;
+    set_console(&world.simulator, "i-a2", b"", "2024-03-22 10:04:57");
+    assert_eq!(
+        cli(&world.settings, &["capture", "i-a2"])
+            .await
+            .status
+            .code(),
+        Some(3)
+    );
+    let shown = cli(&world.settings, &["boots", "i-a2"]).await;
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    assert!(
+        text(&shown.stdout).contains("none: empty"),
+        "{}",
+        text(&shown.stdout)
+    );
+    let none = cli(&world.settings, &["boots", "i-a3"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    assert!(
+        text(&none.stderr).contains("i-a3 has no record in file:///"),
+        "{}",
+        text(&none.stderr)
+    );
+}
+
+#[tokio::test]
+async fn captures_in_a_bucket_are_joined_too() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let console = fixture("i-bp1cloudinit0000001");
+    for (minute, end) in [20_000, 40_000, console.len()].into_iter().enumerate() {
+        let time = format!("2024-03-22 10:{minute:02}:57");
+        set_console(&bucket.simulator, ID, &console[..end], &time);
+        let captured = cli(&bucket.settings, &["capture", ID]).await;
+        assert!(captured.status.success(), "{}", text(&captured.stderr));
+    }
+    let shown = cli(&bucket.settings, &["boots", ID, "--output", "json"]).await;
+    let boots: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(boots[0]["bytes"], json!(console.len()));
+    assert_eq!(boots.as_array().unwrap().len(), 1);
+}
