@@ -384,8 +384,8 @@ const RUN: usize = 16;
 #[inline]
 fn ascii(run: &[Cell; RUN], style: Style) -> Option<[u8; RUN]> {
     let (mut text, mut is_ascii) = ([0; RUN], true);
-    for (byte, cell) in text.iter_mut().zip(run) {
-        *byte = cell.glyph.0 as u8;
+    for (index, cell) in run.iter().enumerate() {
+        text[index] = cell.glyph.0 as u8;
         is_ascii &= cell.style == style && cell.glyph.ascii().is_some();
     }
     is_ascii.then_some(text)

@@ -1,5 +1,6 @@
 //! What a console's line shows, and what was written over on it.
 
+use super::note;
 use super::style::Style;
 
 /// A line of a console, as it was when its end came.
@@ -69,13 +70,19 @@ impl Line {
             self.show_rewrites(colours, rewrites, shown)
         };
         if colours {
-            self.spans()
-                .for_each(|span| push_styled(span.style, &[span.text], colours, shown));
+            for span in self.spans() {
+                push_styled(span.style, colours, shown, |shown| {
+                    shown.push_str(span.text)
+                });
+            }
         } else {
             shown.push_str(self.text());
         }
         if count > 0 {
-            push_styled(Style::FAINT, &[" ", &counted(count)], colours, shown);
+            push_styled(Style::FAINT, colours, shown, |shown| {
+                shown.push(' ');
+                push_count(count, shown);
+            });
         }
         if !self.continues {
             shown.push('\n');
@@ -84,20 +91,25 @@ impl Line {
 
     /// Appends what stands before it. Returns how many rewrites are still to be counted behind it.
     fn show_rewrites(&self, colours: bool, rewrites: Rewrites, shown: &mut String) -> usize {
-        let is_counted = |is_progress| is_progress && rewrites == Rewrites::Counted;
+        let is_listed = |is_progress: bool| !is_progress || rewrites == Rewrites::Listed;
         let all = &self.rewrites.begins;
-        let count = all.iter().filter(|(_, is)| is_counted(*is)).count();
+        let count = all.iter().filter(|(_, is)| !is_listed(*is)).count();
         if count < all.len() {
             for rewrite in self
                 .rewrites()
-                .filter(|rewrite| !is_counted(rewrite.is_progress))
+                .filter(|rewrite| is_listed(rewrite.is_progress))
             {
-                push_styled(Style::FAINT, &["⟲ ", rewrite.text], colours, shown);
+                push_styled(Style::FAINT, colours, shown, |shown| {
+                    shown.push_str("⟲ ");
+                    shown.push_str(rewrite.text);
+                });
                 shown.push('\n');
             }
         }
         if count > 0 && self.continues {
-            push_styled(Style::FAINT, &[&counted(count)], colours, shown);
+            push_styled(Style::FAINT, colours, shown, |shown| {
+                push_count(count, shown)
+            });
             shown.push('\n');
             return 0;
         }
@@ -168,20 +180,30 @@ impl Pieces<u32> {
     }
 }
 
-/// In colours or without.
-fn push_styled(style: Style, texts: &[&str], colours: bool, shown: &mut String) {
+/// Appends a text, in colours or without.
+#[inline]
+fn push_styled(
+    style: Style,
+    colours: bool,
+    shown: &mut String,
+    push_text: impl FnOnce(&mut String),
+) {
     let begin = shown.len();
     if colours {
         style.push_sgr(shown);
     }
     let is_styled = shown.len() > begin;
-    texts.iter().for_each(|text| shown.push_str(text));
+    push_text(shown);
     if is_styled {
         shown.push_str("\x1b[0m");
     }
 }
 
-fn counted(rewrites: usize) -> String {
-    let plural = if rewrites == 1 { "" } else { "s" };
-    format!("⟲ {rewrites} rewrite{plural}")
+fn push_count(rewrites: usize, shown: &mut String) {
+    shown.push_str("⟲ ");
+    note::push_number(rewrites, shown);
+    shown.push_str(" rewrite");
+    if rewrites != 1 {
+        shown.push('s');
+    }
 }

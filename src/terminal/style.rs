@@ -1,5 +1,7 @@
 //! How text looks: a guest's wishes, as far as they leave the text legible.
 
+use super::note;
+
 /// Attributes of a piece of text. There is no blinking, and nothing conceals.
 ///
 /// All of it is in one number, because every character of a console has one: the two colours in the
@@ -188,7 +190,7 @@ impl Style {
         let mut before = "\x1b[";
         let mut add = |code: u32| {
             text.push_str(std::mem::replace(&mut before, ";"));
-            push_number(code, text);
+            note::push_number(code as usize, text);
         };
         for (attribute, code) in ATTRIBUTES {
             if self.has(attribute) {
@@ -207,14 +209,6 @@ impl Style {
             text.push('m');
         }
     }
-}
-
-/// Guests change colours by the thousand, and formatting takes its time.
-fn push_number(number: u32, text: &mut String) {
-    if number >= 10 {
-        push_number(number / 10, text);
-    }
-    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// The parameters of a control sequence, with `;` between them. An empty one is zero, and one that is

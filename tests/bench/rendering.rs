@@ -55,6 +55,12 @@ const HOSTILE: &[(&str, &str)] = &[
     ("strings that never end", "\x1bP0123456789\x1b_"),
     ("parameters that never end", "\x1b[1;1;"),
     ("ESC alone", "\x1b"),
+    // Few bytes that a terminal shows as long lines: each begins where the one before ended.
+    ("a staircase", "\x1b[Aa\x05"),
+    ("a staircase written over", "\x1b[A|/\x08"),
+    ("a staircase in columns", "\x1b[A\x1b]\x08|"),
+    // Lines that are short, and written over all the same.
+    ("a line erased", "a\x1b[2K\n"),
 ];
 
 fn main() {
