@@ -130,11 +130,7 @@ impl Keeps {
 }
 
 /// An event as the archive keeps it when it fails, now.
-pub(super) fn failed_event(
-    text: &str,
-    origin: Origin,
-    error_type: &str,
-) -> serde_json::Result<FailedEvent> {
+fn failed_event(text: &str, origin: Origin, error_type: &str) -> serde_json::Result<FailedEvent> {
     FailedEvent::new(&without_headers(text), origin, error_type, Timestamp::now())
 }
 

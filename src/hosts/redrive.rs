@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use crate::archive::key::{FAILED_PREFIX, FailedKey};
 use crate::archive::record::KeptEvent;
-use crate::hosts::dispatch::{Dispatcher, Payload, failed_event};
+use crate::capture::CaptureError;
+use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::hosts::reply::{InvocationError, Reply};
 use crate::hosts::served::ServeError;
 use crate::intake::delivery::Delivery;
+use crate::intake::error::EventError;
 use crate::intake::event::Request;
 use crate::model::event::Origin;
 use crate::model::outcome::{ErrorType, Outcome};
@@ -36,7 +38,7 @@ pub enum InvalidEvents {
 pub enum Redriven {
     /// Everything in it succeeded. Holds the answer.
     Served(Value),
-    /// Sweeps in it are unfinished. An event for the rest has replaced it.
+    /// A part of it is done. Events for the rest have replaced it.
     Left(Part),
     /// It can never succeed, and was removed. Holds the reason.
     Dropped(InvocationError),
@@ -49,13 +51,42 @@ pub enum Redriven {
 pub struct Part {
     /// The answer for what was done.
     pub answer: Value,
-    /// The event that does the rest.
-    pub left: Value,
+    /// What is left, at least one. Each is an event of its own, so that what succeeded is not served
+    /// again, and what had no time does not wait for what fails.
+    pub rests: Vec<Rest>,
+}
+
+impl Part {
+    /// Whether serving the rest now would most likely lead no further: nothing succeeded, and what
+    /// failed may succeed later.
+    pub fn is_stuck(&self) -> bool {
+        let is_transient = |rest: &Rest| matches!(&rest.why, Why::Failed(why) if why.is_transient);
+        let has_done_nothing = self.answer.as_array().is_some_and(Vec::is_empty);
+        has_done_nothing && self.rests.iter().any(is_transient)
+    }
+}
+
+/// What is left of an event, for one reason.
+#[derive(Debug)]
+pub struct Rest {
+    /// The event that does it.
+    pub event: Value,
+    /// Why it is left.
+    pub why: Why,
     /// Where that event is stored.
     pub place: Place,
-    /// Number of instances and regions that failed. If there are any, the rest is the whole sweep
-    /// again. Otherwise the rest continues the sweep.
-    pub failed: u64,
+}
+
+/// Why something of an event is left.
+#[derive(Debug)]
+pub enum Why {
+    /// There was no time for it. It is what was not begun, and the rest of a sweep.
+    TimeOver,
+    /// These events failed.
+    Failed(InvocationError),
+    /// So many instances and regions of sweeps failed. It is the whole sweeps again, because the
+    /// rest of a sweep would leave them out.
+    FailedInSweeps(u64),
 }
 
 /// Where the event for the rest is stored.
@@ -119,22 +150,21 @@ pub(super) enum Ended {
     Whole(Redriven),
     Partly {
         answer: Value,
-        left: Left,
+        left: Vec<Left>,
     },
 }
 
-/// The rest of the sweeps in an event.
+/// What is left of an event, for one reason.
 pub(super) struct Left {
     pub(super) event: Value,
-    /// As in [`Part`].
-    pub(super) failed: u64,
+    pub(super) why: Why,
     /// The event that was served asks for the same.
     is_same: bool,
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     /// Serves a failed event from the archive again. Removes it if everything in it succeeds. If a
-    /// sweep is unfinished, the rest is stored before the event is removed.
+    /// part of it is done, the rest is stored before the event is removed.
     ///
     /// # Errors
     /// [`RedriveError`]. The event is not removed then.
@@ -150,31 +180,43 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             return Ok(Redriven::Gone);
         };
         let damaged = |_| RedriveError::Damaged(self.archiver.store.url(&object_key));
-        let KeptEvent { event, origin, .. } = KeptEvent::read(&object).map_err(damaged)?;
-        // A sweep may use all its time, and its rest must still be stored.
+        let kept = KeptEvent::read(&object).map_err(damaged)?;
+        // An event may use all its time, and its rest must still be stored.
         let after = Deadline::after(deadline.remaining() + BOOKKEEPING_TIME);
         let store = Retrying::new(&self.archiver.store, after);
-        let served = self.serve_again(&event, origin, invalid, deadline).await?;
-        let redriven = match served {
-            Ended::Whole(redriven) => redriven,
-            Ended::Partly { answer, left } => {
-                let kept = failed_event(&left.event.to_string(), origin, &key.error_type);
-                let kept = kept.map_err(damaged)?;
-                if left.is_same || kept.key == *key {
-                    return Ok(left.of(answer, Place::Same));
-                }
-                store
-                    .put_if_absent(&kept.key.to_string(), &kept.object)
-                    .await?;
-                left.of(answer, Place::Key(kept.key))
+        let served = self.serve_again(&kept.event, kept.origin, invalid, deadline);
+        let (answer, left) = match served.await? {
+            Ended::Whole(redriven) => {
+                store.delete(&object_key).await?;
+                return Ok(redriven);
             }
+            Ended::Partly { answer, left } => (answer, left),
         };
-        store.delete(&object_key).await?;
-        Ok(redriven)
+        let mut rests = Vec::new();
+        for left in left {
+            let error_type = left.error_type(key);
+            let mut rest = kept
+                .rest(&left.event.to_string(), error_type)
+                .map_err(damaged)?;
+            rest.key.is_given_up = key.is_given_up;
+            let place = if left.is_same || rest.key == *key {
+                Place::Same
+            } else {
+                store
+                    .put_if_absent(&rest.key.to_string(), &rest.object)
+                    .await?;
+                Place::Key(rest.key)
+            };
+            rests.push(left.at(place));
+        }
+        if rests.iter().all(|rest| rest.place != Place::Same) {
+            store.delete(&object_key).await?;
+        }
+        Ok(Redriven::Left(Part { answer, rests }))
     }
 
     /// Serves a message of a dead-letter queue again. Deletes it if everything in it succeeds. If a
-    /// sweep is unfinished, the rest is sent to the queue before the message is deleted.
+    /// part of it is done, the rest is sent to the queue before the message is deleted.
     ///
     /// # Errors
     /// [`RedriveError`]. The message is not deleted then, and is visible again after its visibility
@@ -192,14 +234,23 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         let served = self.serve_again(&message.body, origin, invalid, deadline);
         let redriven = match served.await? {
             Ended::Whole(redriven) => redriven,
-            Ended::Partly { answer, left } if left.is_same => {
-                return Ok(left.of(answer, Place::Same));
-            }
             Ended::Partly { answer, left } => {
-                let text = left.event.to_string();
-                let send = || queue.send(&text, Duration::ZERO);
-                let id = retry(after, "SendMessage", send).await?;
-                left.of(answer, Place::Message(id))
+                let (mut rests, is_same) = (Vec::new(), left.iter().any(|left| left.is_same));
+                for left in left {
+                    let place = if left.is_same {
+                        Place::Same
+                    } else {
+                        let text = left.event.to_string();
+                        let send = || queue.send(&text, Duration::ZERO);
+                        Place::Message(retry(after, "SendMessage", send).await?)
+                    };
+                    rests.push(left.at(place));
+                }
+                let redriven = Redriven::Left(Part { answer, rests });
+                if is_same {
+                    return Ok(redriven);
+                }
+                redriven
             }
         };
         retry(after, "DeleteMessage", || queue.delete(message)).await?;
@@ -216,71 +267,149 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     ) -> Result<Ended, RedriveError> {
         let payload = Payload::Replay(event, origin);
         let reply = self.dispatch(payload, deadline).await;
+        let is_sent_on = self.archiver.follow_queue.is_some();
         let Some(failure) = reply.failure() else {
             let answer = reply.to_json().map_err(RedriveError::Failed)?;
-            let is_sent_on = self.archiver.follow_queue.is_some();
-            return Ok(match Left::by(event, origin, &reply, is_sent_on) {
+            let left = Left::by(event, origin, &reply, is_sent_on);
+            return Ok(match left.filter(|left| !left.is_empty()) {
                 Some(left) => Ended::Partly { answer, left },
                 None => Ended::Whole(Redriven::Served(answer)),
             });
         };
         let is_invalid = |failure: &ServeError| failure.error_type() == ErrorType::InvalidEvent;
         match invalid {
-            _ if !reply.failures().all(is_invalid) => Err(RedriveError::Failed(failure)),
+            _ if !reply.failures().all(is_invalid) => {
+                let answer = reply.events().flatten().map(|outcome| json!(outcome));
+                let answer = answer.collect();
+                match Left::by(event, origin, &reply, is_sent_on) {
+                    Some(left) => Ok(Ended::Partly { answer, left }),
+                    None => Err(RedriveError::Failed(failure)),
+                }
+            }
             InvalidEvents::Keep => Err(RedriveError::Invalid(failure)),
             InvalidEvents::Drop => Ok(Ended::Whole(Redriven::Dropped(failure))),
         }
     }
 }
 
+/// Events of a message, and what they ask for.
+#[derive(Default)]
+struct Events {
+    values: Vec<Value>,
+    requests: Vec<Result<Request, EventError>>,
+}
+
+impl Events {
+    fn push(&mut self, value: Value, request: Result<Request, EventError>) {
+        self.values.push(value);
+        self.requests.push(request);
+    }
+
+    /// The event that asks for all of them. `None` if there is none that asks for the same. That is so if
+    /// one was too deep in envelopes: without them, it would be served.
+    fn together(mut self, origin: Origin) -> Option<Value> {
+        let event = match self.values.len() {
+            1 => self.values.remove(0),
+            _ => Value::Array(self.values),
+        };
+        let again = Delivery::of_replay(&event.to_string(), origin);
+        let again = again.messages.into_iter().flat_map(|one| one.requests);
+        again
+            .map(Result::ok)
+            .eq(self.requests.into_iter().map(Result::ok))
+            .then_some(event)
+    }
+}
+
+fn is_time_over(failure: &ServeError) -> bool {
+    matches!(failure, ServeError::Capture(CaptureError::TimeOver(_)))
+}
+
 impl Left {
-    /// The rest of an event's sweeps, if all its events succeeded. `None` if nothing is left. If
-    /// there is a follow queue (`is_sent_on`), it has what is unfinished.
-    fn by(event: &str, origin: Origin, reply: &Reply, is_sent_on: bool) -> Option<Self> {
-        let messages = Delivery::of_replay(event, origin).messages.into_iter();
-        let requests: Vec<_> = messages.flat_map(|message| message.requests).collect();
-        let is_alone = requests.len() == 1;
-        let (mut events, mut failed_of_all, mut is_same) = (Vec::new(), 0_u64, is_alone);
-        for (request, served) in requests.into_iter().zip(reply.events()) {
-            let (Ok(Request::Sweep(sweep)), Ok(Outcome::Swept { done, resume })) =
-                (request, served)
-            else {
-                continue;
-            };
-            match resume {
-                Some(resume) if !is_sent_on => {
-                    is_same = false;
-                    events.push(resume.clone());
-                }
-                _ if done.failed > 0 => {
-                    // The sweep starts again: continuing at its end would do nothing, and would
-                    // count the same failures twice.
-                    let anew = sweep.anew();
-                    is_same &= anew == *sweep;
-                    failed_of_all = done.failed.saturating_add(failed_of_all);
-                    events.push(json!({ "sweep": anew }));
-                }
+    /// What is left of an event. `None` if it must stay as it is: nothing in it got any further. If
+    /// there is a follow queue (`is_sent_on`), it has what is unfinished of sweeps.
+    fn by(event: &str, origin: Origin, reply: &Reply, is_sent_on: bool) -> Option<Vec<Self>> {
+        let count = reply.events().count();
+        let failures = reply.failures().count();
+        let is_over = reply.failures().all(is_time_over);
+        if failures == count && (is_over || !reply.failures().any(is_time_over)) {
+            return None;
+        }
+        let messages = Delivery::of_replay_with_values(event, origin).messages;
+        // Of what is refused as a whole, no event's JSON is known.
+        if messages
+            .iter()
+            .any(|one| one.requests.len() != one.values.len())
+        {
+            return None;
+        }
+        let asked = messages.into_iter();
+        let asked = asked.flat_map(|one| one.requests.into_iter().zip(one.values));
+        let (mut unserved, mut failed) = (Events::default(), Events::default());
+        let (mut resumed, mut anew, mut failed_in_sweeps) = (Vec::new(), Vec::new(), 0_u64);
+        let mut is_same = count == 1;
+        for ((request, value), served) in asked.zip(reply.events()) {
+            match (request, served) {
+                (request, Err(failure)) if is_time_over(failure) => unserved.push(value, request),
+                (request, Err(_)) => failed.push(value, request),
+                (Ok(Request::Sweep(sweep)), Ok(Outcome::Swept { done, resume })) => match resume {
+                    Some(resume) if !is_sent_on => resumed.push(resume.clone()),
+                    _ if done.failed > 0 => {
+                        // The sweep starts again: continuing at its end would do nothing, and would
+                        // count the same failures twice.
+                        let whole = sweep.anew();
+                        is_same &= whole == *sweep;
+                        failed_in_sweeps = done.failed.saturating_add(failed_in_sweeps);
+                        anew.push(json!({ "sweep": whole }));
+                    }
+                    _ => {}
+                },
                 _ => {}
             }
         }
-        let event = match events.len() {
-            0 => return None,
-            1 => events.remove(0),
-            _ => Value::Array(events),
+        let mut left = Vec::new();
+        let mut leave = |event, why, is_same| {
+            left.push(Self {
+                event,
+                why,
+                is_same,
+            });
         };
-        Some(Self {
-            event,
-            failed: failed_of_all,
-            is_same,
-        })
+        let own_failure = reply.failure_among(|failure| !is_time_over(failure));
+        if !unserved.values.is_empty() {
+            resumed.insert(0, unserved.together(origin)?);
+        }
+        match resumed.len() {
+            0 => {}
+            1 => leave(resumed.remove(0), Why::TimeOver, false),
+            _ => leave(Value::Array(resumed), Why::TimeOver, false),
+        }
+        if let Some(failure) = own_failure {
+            leave(failed.together(origin)?, Why::Failed(failure), false);
+        }
+        if !anew.is_empty() {
+            let event = match anew.len() {
+                1 => anew.remove(0),
+                _ => Value::Array(anew),
+            };
+            leave(event, Why::FailedInSweeps(failed_in_sweeps), is_same);
+        }
+        Some(left)
     }
 
-    fn of(self, answer: Value, place: Place) -> Redriven {
-        Redriven::Left(Part {
-            answer,
-            left: self.event,
+    /// The error type in the key of the object that replaces this one.
+    pub(super) fn error_type<'a>(&self, before: &'a FailedKey) -> &'a str {
+        match &self.why {
+            Why::Failed(failure) => failure.error_type.as_str(),
+            Why::TimeOver | Why::FailedInSweeps(_) => &before.error_type,
+        }
+    }
+
+    fn at(self, place: Place) -> Rest {
+        Rest {
+            event: self.event,
+            why: self.why,
             place,
-            failed: self.failed,
-        })
+        }
     }
 }

@@ -131,13 +131,22 @@ impl Reply {
 
     /// Combines all failures into one error. `None` if no event failed.
     pub fn failure(&self) -> Option<InvocationError> {
+        self.failure_among(|_| true)
+    }
+
+    /// Combines these failures into one error.
+    pub(super) fn failure_among(
+        &self,
+        is_meant: impl Fn(&ServeError) -> bool,
+    ) -> Option<InvocationError> {
+        let failures: Vec<_> = self.failures().filter(|one| is_meant(one)).collect();
         // A transient failure comes first, because another delivery may succeed.
-        let worst = self.failures().min_by_key(|f| !f.is_transient())?;
+        let worst = failures.iter().min_by_key(|f| !f.is_transient())?;
         let message = match self.events().count() {
             1 => on_one_line(worst),
             events => format!(
                 "{} of {events} events failed, such as: {}",
-                self.failures().count(),
+                failures.len(),
                 on_one_line(worst)
             ),
         };

@@ -8,7 +8,7 @@
 //! If the archive refuses to lose an event, it gets a note about that. The next redrive removes what
 //! notes name before it serves anything. So what cannot be removed is not served each time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -21,9 +21,11 @@ use crate::archive::key::{FAILED_PREFIX, FailedKey};
 use crate::archive::record::{KeptEvent, not_removed};
 use crate::capture::{self, CaptureError};
 use crate::hosts::dispatch::Dispatcher;
-use crate::hosts::redrive::{BOOKKEEPING_TIME, Ended, InvalidEvents, RedriveError, Redriven};
+use crate::hosts::redrive::{
+    BOOKKEEPING_TIME, Ended, InvalidEvents, Left, RedriveError, Redriven, Rest, Why,
+};
 use crate::intake::redrive::Redrive;
-use crate::model::outcome::{Outcome, RedriveTally};
+use crate::model::outcome::{ErrorType, Outcome, RedriveTally};
 use crate::queue::sqs::SqsQueue;
 use crate::retry::{Deadline, Retrying, retry};
 use crate::source::{ConsoleSource, Fleet};
@@ -45,17 +47,34 @@ const INVISIBLE: Duration = Duration::from_secs(600);
 /// answer, and would not answer for the others either.
 const MAX_TRANSIENT: u64 = 4;
 
-/// What became of one event.
+/// What became of one event, or of a part of it.
 enum Tried {
     Served,
     Failed,
     GivenUp,
     /// It failed in a way that passes by itself, and stays as it is.
     Transient,
-    /// A part of a sweep is done, and the event for the rest has replaced it.
-    Unfinished,
+    /// There was no time to try it.
+    Left,
     /// Another redrive has removed it, or this one has tried it.
     Skipped,
+}
+
+/// What became of one event of the archive.
+struct Attempt {
+    /// Of each of its parts.
+    tried: Vec<Tried>,
+    /// The event for what there was no time for.
+    rest: Option<FailedKey>,
+}
+
+impl From<Tried> for Attempt {
+    fn from(tried: Tried) -> Self {
+        Self {
+            tried: vec![tried],
+            rest: None,
+        }
+    }
 }
 
 /// What one invocation did.
@@ -63,6 +82,8 @@ enum Tried {
 struct Part {
     tally: RedriveTally,
     transient: u64,
+    /// Whether an event was removed or replaced, so that less is left to do.
+    has_progressed: bool,
 }
 
 impl Part {
@@ -75,7 +96,7 @@ impl Part {
                 self.tally.failed += 1;
                 self.transient += 1;
             }
-            Tried::Unfinished => self.tally.left += 1,
+            Tried::Left => self.tally.left += 1,
             Tried::Skipped => {}
         }
     }
@@ -142,12 +163,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         // Otherwise the same events would be tried first each time, and those behind them never if
         // these take all the time.
         fastrand::shuffle(&mut keys);
+        let (mut part, mut keys) = (Part::default(), VecDeque::from(keys));
         // The first is tried alone, so that no other is served if it cannot be removed.
-        let (some, others) = keys.split_at(keys.len().min(AT_ONCE));
-        let (first, some) = some.split_at(some.len().min(1));
-        let tries = [first, some].into_iter();
-        let mut tries = tries.chain(others.chunks(AT_ONCE));
-        let mut part = Part::default();
+        let mut at_once = 1;
         let before = asked.done;
         let may_try = |part: &Part| {
             let tried = part.after(&before);
@@ -156,20 +174,24 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 && part.transient < MAX_TRANSIENT
                 && tried < asked.max_events
         };
-        while may_try(&part)
-            && let Some(some) = tries.next()
-        {
+        while may_try(&part) && !keys.is_empty() {
+            let some: Vec<_> = keys.drain(..keys.len().min(at_once)).collect();
             let tries = some
                 .iter()
                 .map(|key| self.try_again(key, &asked, continues, work));
-            for tried in join_all(tries).await {
-                part.count(&tried?);
+            for attempt in join_all(tries).await {
+                let Attempt { tried, rest } = attempt?;
+                tried.iter().for_each(|tried| part.count(tried));
+                // It got further, and so this ends. The others come first.
+                part.has_progressed |= rest.is_some();
+                keys.extend(rest);
             }
+            at_once = AT_ONCE;
         }
-        part.tally.left += tries.flatten().count() as u64;
+        part.tally.left += keys.len() as u64;
         let done = part.after(&before);
         let is_cut_short = work.remaining() < LEAST_TIME;
-        if is_cut_short && part.tried() == 0 && part.tally.left > 0 {
+        if is_cut_short && part.tried() == 0 && !part.has_progressed && part.tally.left > 0 {
             return Err(CaptureError::TimeOver(deadline.whole()));
         }
         let resume = match &self.archiver.follow_queue {
@@ -215,23 +237,23 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         asked: &Redrive,
         continues: Option<Timestamp>,
         deadline: Deadline,
-    ) -> Result<Tried, StoreError> {
+    ) -> Result<Attempt, StoreError> {
         let object_key = key.to_string();
         let after = Deadline::after(deadline.remaining() + BOOKKEEPING_TIME);
         let store = Retrying::new(&self.archiver.store, after);
         let Some(object) = store.get(&object_key).await? else {
-            return Ok(Tried::Skipped);
+            return Ok(Tried::Skipped.into());
         };
         let url = self.archiver.store.url(&object_key);
-        let Ok(mut kept) = KeptEvent::read(&object) else {
+        let Ok(kept) = KeptEvent::read(&object) else {
             warn!("{url} is not a failed event of this program");
-            return Ok(Tried::Skipped);
+            return Ok(Tried::Skipped.into());
         };
         // This program's clock wrote both, in whole seconds.
         if let (Some(began_at), Some(tried_at)) = (continues, kept.tried_at)
             && tried_at.as_second() >= began_at.as_second()
         {
-            return Ok(Tried::Skipped);
+            return Ok(Tried::Skipped.into());
         }
         let time = deadline.or_earlier(Deadline::after(EVENT_TIME));
         let served = self
@@ -240,46 +262,98 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         let (error_type, can_succeed) = match served {
             Ok(Ended::Whole(_)) => {
                 self.remove(&store, key).await?;
-                return Ok(Tried::Served);
-            }
-            Ok(Ended::Partly { left, .. }) if left.failed == 0 => {
-                let rest = kept.rest(&left.event.to_string(), &key.error_type);
-                if let Ok(rest) = rest
-                    && rest.key != *key
-                {
-                    let rest_key = rest.key.to_string();
-                    store.put_if_absent(&rest_key, &rest.object).await?;
-                    self.remove(&store, key).await?;
-                }
-                return Ok(Tried::Unfinished);
+                return Ok(Tried::Served.into());
             }
             Ok(Ended::Partly { left, .. }) => {
-                kept.event = left.event.to_string();
-                (key.error_type.clone(), true)
+                return self.replace(&store, key, &kept, left, asked).await;
             }
             Err(RedriveError::Failed(failure))
                 if failure.is_transient && !self.is_old(&kept, asked) =>
             {
-                return Ok(Tried::Transient);
+                // Nothing in it was begun, or late: that says nothing about any service.
+                return Ok(match failure.error_type {
+                    ErrorType::TimeoutTooShort => Tried::Left.into(),
+                    _ => Tried::Transient.into(),
+                });
             }
             Err(RedriveError::Failed(failure)) => (failure.error_type.to_string(), true),
             Err(RedriveError::Invalid(failure)) => (failure.error_type.to_string(), false),
             Err(RedriveError::Store(error)) => return Err(error),
             Err(error @ (RedriveError::Queue(_) | RedriveError::Damaged(_))) => {
                 warn!("{url} stays: {error}");
-                return Ok(Tried::Transient);
+                return Ok(Tried::Transient.into());
             }
         };
+        let tried = self.count_attempt(&store, &kept, &error_type, can_succeed, asked);
+        let tried = tried.await?;
+        self.remove(&store, key).await?;
+        Ok(tried.into())
+    }
+
+    /// Stores an event for each part that is left, and then removes the event.
+    async fn replace(
+        &self,
+        store: &impl Store,
+        key: &FailedKey,
+        kept: &KeptEvent,
+        left: Vec<Left>,
+        asked: &Redrive,
+    ) -> Result<Attempt, StoreError> {
+        let (mut attempt, mut is_same) = (Attempt::from(Tried::Skipped), false);
+        for left in left {
+            let error_type = left.error_type(key);
+            let part = KeptEvent {
+                event: left.event.to_string(),
+                ..kept.clone()
+            };
+            let (is_transient, can_succeed) = match &left.why {
+                Why::TimeOver => (true, true),
+                Why::Failed(failure) => (
+                    failure.is_transient && !self.is_old(kept, asked),
+                    failure.error_type != ErrorType::InvalidEvent,
+                ),
+                Why::FailedInSweeps(_) => (false, true),
+            };
+            if !is_transient {
+                let tried = self.count_attempt(store, &part, error_type, can_succeed, asked);
+                attempt.tried.push(tried.await?);
+                continue;
+            }
+            let Ok(rest) = kept.rest(&part.event, error_type) else {
+                continue; // Not every text is JSON text, and this one was read from it.
+            };
+            let rest_key = rest.key.to_string();
+            store.put_if_absent(&rest_key, &rest.object).await?;
+            is_same |= rest.key == *key;
+            match left.why {
+                Why::TimeOver => attempt.rest = Some(rest.key),
+                _ => attempt.tried.push(Tried::Transient),
+            }
+        }
+        if !is_same {
+            self.remove(store, key).await?;
+        }
+        Ok(attempt)
+    }
+
+    /// Stores an event that failed again, with one attempt more. The caller removes the one before.
+    async fn count_attempt(
+        &self,
+        store: &impl Store,
+        kept: &KeptEvent,
+        error_type: &str,
+        can_succeed: bool,
+        asked: &Redrive,
+    ) -> Result<Tried, StoreError> {
         let attempts = kept.attempts.saturating_add(1);
         let is_given_up =
-            !can_succeed || attempts >= asked.max_attempts || self.is_old(&kept, asked);
-        let replaced = kept.after_attempt(&error_type, self.archiver.clock.now(), is_given_up);
+            !can_succeed || attempts >= asked.max_attempts || self.is_old(kept, asked);
+        let replaced = kept.after_attempt(error_type, self.archiver.clock.now(), is_given_up);
         let Ok(replaced) = replaced else {
             return Ok(Tried::Failed); // Not every text is JSON text, and this one was read from it.
         };
         let new_key = replaced.key.to_string();
         store.put_if_absent(&new_key, &replaced.object).await?;
-        self.remove(&store, key).await?;
         let url = self.archiver.store.url(&new_key);
         if is_given_up {
             error!(
@@ -337,8 +411,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 });
                 for redriven in join_all(redrive).await {
                     let tried = match redriven {
-                        Ok(Redriven::Left(left)) if left.failed > 0 => Tried::Failed,
-                        Ok(Redriven::Left(_)) => Tried::Unfinished,
+                        Ok(Redriven::Left(part)) if part.is_stuck() => Tried::Transient,
+                        Ok(Redriven::Left(part)) => {
+                            let is_left = |rest: &Rest| matches!(rest.why, Why::TimeOver);
+                            if part.rests.iter().all(is_left) {
+                                Tried::Left
+                            } else {
+                                Tried::Failed
+                            }
+                        }
                         Ok(_) => Tried::Served,
                         Err(RedriveError::Queue(error)) => return Err(error.into()),
                         Err(RedriveError::Invalid(_)) => Tried::GivenUp,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::intake::envelope::{Requests, unwrap_text, unwrap_value};
+use crate::intake::envelope::{Reading, Unwrapped, unwrap_text, unwrap_value};
 use crate::intake::error::EventError;
 use crate::intake::event::Request;
 use crate::intake::http_request::{HttpRequest, http_event, http_request, pushed_event};
@@ -34,6 +34,8 @@ pub struct Message {
     pub sqs_message_id: Option<String>,
     /// Each event in it, or why that event is invalid.
     pub requests: Vec<Result<Request, EventError>>,
+    /// The JSON of each event in it, without envelopes. Only [`Delivery::of_replay_with_values`] fills it.
+    pub values: Vec<Value>,
     /// The text that is kept if the message fails permanently, and that is served again. It has no
     /// queue message or HTTP request around it, because headers may contain secrets. Each deferred
     /// event shares it.
@@ -57,6 +59,10 @@ impl Delivery {
     /// Parses a payload. It does not fail as a whole: an invalid event is an error in its place
     /// among the messages, so that the others are still served.
     pub fn parse(payload: &[u8]) -> Self {
+        Self::read(payload, false)
+    }
+
+    fn read(payload: &[u8], with_values: bool) -> Self {
         if payload.len() > MAX_EVENT_BYTES {
             let error = EventError::TooLarge {
                 bytes: payload.len(),
@@ -66,7 +72,13 @@ impl Delivery {
             return Self::unreadable(error, head);
         }
         match text_of(payload) {
-            Ok(text) => Self::from_text(&text, MAX_EVENTS, 0),
+            Ok(text) => {
+                let reading = Reading {
+                    max_events: MAX_EVENTS,
+                    with_values,
+                };
+                Self::from_text(&text, reading, 0)
+            }
             Err(error) => Self::unreadable(error, payload),
         }
     }
@@ -74,29 +86,49 @@ impl Delivery {
     /// Parses the body of an HTTP request. If its headers have the attributes of a CloudEvent, they
     /// are added.
     pub fn of_push(headers: &Headers, body: &[u8]) -> Self {
+        Self::pushed(headers, body, false)
+    }
+
+    fn pushed(headers: &Headers, body: &[u8], with_values: bool) -> Self {
         match pushed_event(headers, body) {
-            Ok(text) => Self::from_text(&text, MAX_PUSH_EVENTS, 0),
+            Ok(text) => {
+                let reading = Reading {
+                    max_events: MAX_PUSH_EVENTS,
+                    with_values,
+                };
+                Self::from_text(&text, reading, 0)
+            }
             Err(error) => Self::unreadable(error, body),
         }
     }
 
     /// Parses what failed before, within the limits that it met when it came.
     pub fn of_replay(text: &str, origin: Origin) -> Self {
+        Self::replayed(text, origin, false)
+    }
+
+    /// Parses what failed before in the same way, and also keeps the JSON of each event. That may take
+    /// much memory.
+    pub fn of_replay_with_values(text: &str, origin: Origin) -> Self {
+        Self::replayed(text, origin, true)
+    }
+
+    fn replayed(text: &str, origin: Origin, with_values: bool) -> Self {
         match origin {
             // The attributes in its headers were added before it was kept.
-            Origin::Http => Self::of_push(&Headers::default(), text.as_bytes()),
-            Origin::Invocation | Origin::Unknown => Self::parse(text.as_bytes()),
+            Origin::Http => Self::pushed(&Headers::default(), text.as_bytes(), with_values),
+            Origin::Invocation | Origin::Unknown => Self::read(text.as_bytes(), with_values),
         }
     }
 
-    fn from_text(text: &str, max_events: usize, depth: usize) -> Self {
-        match read(text, max_events) {
+    fn from_text(text: &str, reading: Reading, depth: usize) -> Self {
+        match read(text, reading.max_events) {
             // The payload is JSON text in a string. A queue's message can have this form, and a
             // failed event is replayed in this form.
             Ok(Value::String(json)) if depth < MAX_TEXTS => {
-                Self::from_text(&json, max_events, depth + 1)
+                Self::from_text(&json, reading, depth + 1)
             }
-            Ok(value) => Self::from_json(&value, max_events),
+            Ok(value) => Self::from_json(&value, reading),
             Err(error) => Self::unreadable(error, text.as_bytes()),
         }
     }
@@ -105,6 +137,7 @@ impl Delivery {
         let message = Message {
             sqs_message_id: None,
             requests: vec![Err(error)],
+            values: Vec::new(),
             text: String::from_utf8_lossy(payload).into(),
         };
         Self {
@@ -114,10 +147,10 @@ impl Delivery {
         }
     }
 
-    fn from_json(payload: &Value, max_events: usize) -> Self {
+    fn from_json(payload: &Value, mut reading: Reading) -> Self {
         if let Some(records) = sqs_records(payload) {
             return Self {
-                messages: sqs_messages(records, max_events),
+                messages: sqs_messages(records, reading),
                 reply: ReplyForm::SqsBatch,
                 request: None,
             };
@@ -130,18 +163,19 @@ impl Delivery {
             Some(object) if object.contains_key("Records") => ReplyForm::Many,
             _ => ReplyForm::One,
         };
-        let max_events = match reply {
-            ReplyForm::Http => MAX_PUSH_EVENTS,
-            _ => max_events,
-        };
+        if reply == ReplyForm::Http {
+            reading.max_events = MAX_PUSH_EVENTS;
+        }
         let text = match event {
             Some(event) => event.unwrap_or_default(),
             None => payload.to_string(),
         };
+        let Unwrapped { requests, values } = unwrap_value(payload, reading);
         Self {
             messages: vec![Message {
                 sqs_message_id: None,
-                requests: unwrap_value(payload, max_events),
+                requests,
+                values,
                 text: text.into(),
             }],
             reply,
@@ -159,22 +193,25 @@ fn sqs_records(payload: &Value) -> Option<&Vec<Value>> {
 
 /// Parses the messages, with at most `max_events` events in all of them. The other messages fail,
 /// and are delivered again with fewer beside them.
-fn sqs_messages(records: &[Value], max_events: usize) -> Vec<Message> {
-    let mut left = max_events;
+fn sqs_messages(records: &[Value], mut reading: Reading) -> Vec<Message> {
     let message = |record: &Value| {
-        let message = sqs_message(record, left);
-        left = left.saturating_sub(message.requests.len());
+        let message = sqs_message(record, reading);
+        let left = reading.max_events;
+        reading.max_events = left.saturating_sub(message.requests.len());
         message
     };
     records.iter().map(message).collect()
 }
 
-fn sqs_message(record: &Value, max_events: usize) -> Message {
+fn sqs_message(record: &Value, reading: Reading) -> Message {
     let body = record.get("body").and_then(Value::as_str);
-    let requests: Requests = match body {
-        _ if max_events == 0 => vec![Err(EventError::TooMany(MAX_EVENTS))],
-        Some(body) => unwrap_text(body, max_events),
-        None => unwrap_value(record, max_events), // The record itself may be an event.
+    let Unwrapped { requests, values } = match body {
+        _ if reading.max_events == 0 => Unwrapped {
+            requests: vec![Err(EventError::TooMany(MAX_EVENTS))],
+            values: Vec::new(),
+        },
+        Some(body) => unwrap_text(body, reading),
+        None => unwrap_value(record, reading), // The record itself may be an event.
     };
     let sqs_message_id = record
         .get("messageId")
@@ -183,6 +220,7 @@ fn sqs_message(record: &Value, max_events: usize) -> Message {
     Message {
         sqs_message_id,
         requests,
+        values,
         text: body.map_or_else(|| record.to_string().into(), Arc::from),
     }
 }

@@ -27,18 +27,36 @@ type Object = Map<String, Value>;
 /// The events of one message. Each is a request, or an error.
 pub(crate) type Requests = Vec<Result<Request, EventError>>;
 
-/// The events in a value. If there are more than `max_events`, the result is one error.
-pub(crate) fn unwrap_value(value: &Value, max_events: usize) -> Requests {
-    let mut unwrapping = Unwrapping::new(max_events);
-    unwrapping.value(value, 0, None);
-    unwrapping.requests
+/// How the events of a message are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    /// If there are more events, the result is one error.
+    pub(crate) max_events: usize,
+    /// Whether each event's JSON is wanted, too.
+    pub(crate) with_values: bool,
 }
 
-/// The events in a text, with the same limit.
-pub(crate) fn unwrap_text(text: &str, max_events: usize) -> Requests {
-    let mut unwrapping = Unwrapping::new(max_events);
+/// The events of one message.
+#[derive(Debug, Default)]
+pub(crate) struct Unwrapped {
+    pub(crate) requests: Requests,
+    /// The JSON of each, without its envelopes. Read by itself, it asks for the same, unless it was
+    /// too deep in envelopes. Empty if it is not wanted.
+    pub(crate) values: Vec<Value>,
+}
+
+/// The events in a value.
+pub(crate) fn unwrap_value(value: &Value, reading: Reading) -> Unwrapped {
+    let mut unwrapping = Unwrapping::new(reading);
+    unwrapping.value(value, 0, None);
+    unwrapping.unwrapped
+}
+
+/// The events in a text.
+pub(crate) fn unwrap_text(text: &str, reading: Reading) -> Unwrapped {
+    let mut unwrapping = Unwrapping::new(reading);
     unwrapping.text(text, 1, None);
-    unwrapping.requests
+    unwrapping.unwrapped
 }
 
 /// The location of a value, from the inside out.
@@ -58,16 +76,16 @@ impl fmt::Display for Place<'_> {
 }
 
 struct Unwrapping {
-    max_events: usize,
-    requests: Requests,
+    reading: Reading,
+    unwrapped: Unwrapped,
     is_full: bool,
 }
 
 impl Unwrapping {
-    fn new(max_events: usize) -> Self {
+    fn new(reading: Reading) -> Self {
         Self {
-            max_events,
-            requests: Vec::new(),
+            reading,
+            unwrapped: Unwrapped::default(),
             is_full: false,
         }
     }
@@ -78,21 +96,25 @@ impl Unwrapping {
             return;
         }
         if depth > MAX_ENVELOPES {
-            return self.push(Err(EventError::TooDeep(MAX_ENVELOPES)), place);
+            let error = EventError::TooDeep(MAX_ENVELOPES);
+            return self.push(Err(error), place, || value.clone());
         }
         match value {
             Value::Object(object) => self.object(object, depth, place),
             Value::Array(items) => self.items(items, depth, place),
             // An element of an EventBridge batch can be JSON text in a string.
             Value::String(json) => self.text(json, depth + 1, place),
-            other => self.push(Err(EventError::NotAnObject(type_name(other))), place),
+            other => {
+                let error = EventError::NotAnObject(type_name(other));
+                self.push(Err(error), place, || other.clone());
+            }
         }
     }
 
     fn text(&mut self, text: &str, depth: usize, place: Option<&Place<'_>>) {
-        match read(text, self.max_events) {
+        match read(text, self.reading.max_events) {
             Ok(value) => self.value(&value, depth, place),
-            Err(error) => self.push(Err(error), place),
+            Err(error) => self.push(Err(error), place, || text.into()),
         }
     }
 
@@ -105,24 +127,34 @@ impl Unwrapping {
 
     fn object(&mut self, object: &Object, depth: usize, outer: Option<&Place<'_>>) {
         let Some(Envelope { name, inside }) = envelope(object) else {
-            return self.push(event::parse(object), outer);
+            return self.push(event::parse(object), outer, || object.clone().into());
         };
         let place = Place { name, outer };
         match inside {
             Inside::Value(value) => self.value(&value, depth + 1, Some(&place)),
             Inside::Items(items) => self.items(items, depth, Some(&place)),
             Inside::Text(text) => self.text(&text, depth + 1, Some(&place)),
-            Inside::Fault(error) => self.push(Err(error), Some(&place)),
+            Inside::Fault(error) => self.push(Err(error), Some(&place), || object.clone().into()),
         }
     }
 
-    fn push(&mut self, request: Result<Request, EventError>, place: Option<&Place<'_>>) {
-        if self.requests.len() >= self.max_events {
+    fn push(
+        &mut self,
+        request: Result<Request, EventError>,
+        place: Option<&Place<'_>>,
+        value: impl FnOnce() -> Value,
+    ) {
+        let Unwrapped { requests, values } = &mut self.unwrapped;
+        if requests.len() >= self.reading.max_events {
             self.is_full = true;
-            self.requests = vec![Err(EventError::TooMany(self.max_events))];
+            *requests = vec![Err(EventError::TooMany(self.reading.max_events))];
+            values.clear();
             return;
         }
-        self.requests.push(match (request, place) {
+        if self.reading.with_values {
+            values.push(value());
+        }
+        requests.push(match (request, place) {
             (Err(error), Some(place)) => Err(EventError::Inside {
                 place: place.to_string(),
                 error: Box::new(error),
@@ -344,8 +376,13 @@ mod tests {
                "type": "mns:Queue:SendMessage", "aliyunregionid": "cn-chengdu", "data": data})
     }
 
+    const UP_TO_100: Reading = Reading {
+        max_events: 100,
+        with_values: false,
+    };
+
     fn unwrap(value: &Value) -> Requests {
-        unwrap_value(value, 100)
+        unwrap_value(value, UP_TO_100).requests
     }
 
     #[track_caller]
@@ -569,7 +606,11 @@ mod tests {
         for _ in 0..12 {
             text = json!([text]).to_string();
         }
-        let error = unwrap_text(&text, 100).remove(0).unwrap_err().to_string();
+        let error = unwrap_text(&text, UP_TO_100)
+            .requests
+            .remove(0)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("more than 8 envelopes"), "{error}");
     }
 }

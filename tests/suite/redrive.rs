@@ -1,13 +1,18 @@
 //! Events that failed for good, kept and served again.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ecs_console_archiver::archive::record::FailedEvent;
+use ecs_console_archiver::hosts::redrive::{InvalidEvents, Place, Redriven, Why};
 use ecs_console_archiver::model::event::Origin;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::{Console, Simulator};
+use ecs_console_archiver::store::Store as _;
 use serde_json::json;
 
+use crate::support::fakes::{FakeFleet, MemoryStore, dispatcher, instance};
 use crate::support::runtime_api::Function;
 use crate::support::s3_server::{ACCESS_KEY_ID, Profile, S3Server, SECRET_ACCESS_KEY};
 use crate::support::sqs_server::SqsServer;
@@ -324,6 +329,93 @@ async fn an_event_of_the_archive_that_fails_again_inside_an_http_envelope_stays(
     set_console(&simulator, ID, b"hello\n", "2024-03-22 10:04:57");
     assert_eq!(cli(&settings, &["redrive"]).await.status.code(), Some(0));
     assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn of_an_array_only_what_failed_is_served_again() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    denied(&bucket);
+    let good = "i-bp1cloudinit0000001";
+    set_console(&bucket.simulator, good, b"hello\n", "2024-03-22 10:04:57");
+    let event = |id| serde_json::from_str::<serde_json::Value>(&starting(id)).unwrap();
+    let push = json!([event(good), event(ID)]).to_string();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &push).unwrap();
+    cli(&bucket.settings, &["invoke", file.path().to_str().unwrap()]).await;
+    let sqs = SqsServer::start().await;
+    sqs.deliver_what_is_sent();
+    sqs.put(&push);
+    let url = sqs.queue_url();
+    for redrive in [&["redrive"][..], &["redrive", "--queue-url", &url]] {
+        let before = failed(&bucket.server);
+        let output = cli(&bucket.settings, redrive).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let place = match redrive {
+            ["redrive"] => "is replaced by failed/EcsDenied-",
+            _ => "is replaced by another message in the queue",
+        };
+        assert!(
+            told.contains(place) && told.contains(": 1 of 2 events failed, such as: ECS refused"),
+            "{told}"
+        );
+        if redrive.len() == 1 {
+            assert_ne!(failed(&bucket.server), before);
+            assert_eq!(failed(&bucket.server).len(), 1);
+            let asked = bucket.simulator.answered().len();
+            let output = cli(&bucket.settings, redrive).await;
+            assert_eq!(output.status.code(), Some(1));
+            assert_eq!(bucket.simulator.answered().len() - asked, 1);
+        }
+    }
+    let sent = sqs.take_sent().unwrap();
+    assert_eq!(sent.body, event(ID).to_string());
+    mended(&bucket);
+    let output = cli(&bucket.settings, &["redrive"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(failed(&bucket.server).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_hand_a_large_array_goes_on_where_its_time_was_over() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    fleet.state().call_time = Duration::from_millis(250);
+    let event = |index| starting(instance(index).as_str());
+    let events: Vec<_> = (0..500).map(event).collect();
+    let events = format!("[{}]", events.join(","));
+    let kept = FailedEvent::new(
+        &events,
+        Origin::Http,
+        "EcsUnavailable",
+        jiff::Timestamp::UNIX_EPOCH,
+    )
+    .unwrap();
+    let key = kept.key.to_string();
+    store.put_if_absent(&key, &kept.object).await.unwrap();
+    let dispatcher = dispatcher(&fleet, &store);
+    let (mut next, mut parts) = (Some(kept.key), 0);
+    while let Some(key) = next.take() {
+        let time = Deadline::after(Duration::from_secs(20));
+        let redriven = dispatcher.redrive(&key, InvalidEvents::Keep, time).await;
+        match redriven.unwrap() {
+            Redriven::Left(mut part) => {
+                assert!(!part.is_stuck());
+                let rest = part.rests.remove(0);
+                assert!(part.rests.is_empty() && matches!(rest.why, Why::TimeOver));
+                let Place::Key(key) = rest.place else {
+                    panic!("{:?}", rest.place)
+                };
+                next = Some(key);
+            }
+            Redriven::Served(_) => {}
+            other => panic!("{other:?}"),
+        }
+        parts += 1;
+    }
+    assert_eq!(parts, 2);
+    assert!((0..500).all(|index| store.records(&instance(index)) == 1));
+    let objects = store.objects.lock().unwrap();
+    assert!(!objects.keys().any(|key| key.starts_with("failed/")));
 }
 
 #[tokio::test]

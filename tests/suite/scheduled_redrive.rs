@@ -707,6 +707,102 @@ async fn a_redrive_ends_within_its_time_and_at_its_limit_and_goes_on_the_next_ti
     assert_eq!(outcome, Err("TimeoutTooShort".to_owned()));
 }
 
+/// Keeps one push of these instances' events; the events that stay of it.
+async fn keep_push(store: &MemoryStore, events: &[Value]) {
+    let failed_at = "2024-03-21T00:00:00Z".parse().unwrap();
+    let failed = FailedEvent::new(
+        &json!(events).to_string(),
+        Origin::Invocation,
+        "EcsUnavailable",
+        failed_at,
+    )
+    .unwrap();
+    let key = failed.key.to_string();
+    store.put_if_absent(&key, &failed.object).await.unwrap();
+}
+
+fn starting_in(index: usize) -> Value {
+    serde_json::from_str(&starting(instance(index).as_str())).unwrap()
+}
+
+fn events_in(store: &MemoryStore) -> Vec<(KeptEvent, Value)> {
+    let objects = store.objects.lock().unwrap();
+    let failed = objects.iter().filter(|(key, _)| key.starts_with("failed/"));
+    let kept = failed.map(|(_, object)| KeptEvent::read(object).unwrap());
+    kept.map(|kept| (kept.clone(), serde_json::from_str(&kept.event).unwrap()))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_redrive_of_a_large_push_serves_what_those_before_had_no_time_for() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    fleet.state().call_time = Duration::from_millis(250);
+    // The first of them hang, and take all the time of the first part.
+    fleet.state().hanging = (0..4).map(instance).collect();
+    let events: Vec<_> = (0..1000).map(starting_in).collect();
+    keep_push(&store, &events).await;
+    let event = json!({"redrive": {"max_attempts": 1}});
+    let mut redrives = 0;
+    while (4..1000).any(|index| store.records(&instance(index)) == 0) {
+        let outcome = redrive_in(&fleet, &store, &event, 60).await.unwrap();
+        assert_eq!(counts(&outcome)[2], 0, "{outcome}");
+        redrives += 1;
+        assert!(redrives <= 3, "{outcome}");
+    }
+    // What hangs stays, and no attempt counts. The others were asked for once, but for those that
+    // the end of a part cut off.
+    let left = events_in(&store);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!((left[0].0.attempts, &left[0].1), (0, &json!(events[..4])));
+    let asked: usize = (4..1000)
+        .map(|index| fleet.state().asked[&instance(index)])
+        .sum();
+    assert!(asked < 996 + 4 * 3 * redrives, "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_refused_inside_its_envelopes_is_not_served_without_them() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    fleet.state().hanging = [instance(1)].into();
+    let deep = (0..9).fold(starting_in(2), |inside, _| json!([inside]));
+    let events = [starting_in(0), starting_in(1), deep];
+    keep_push(&store, &events).await;
+    let before = kept_in(&store);
+    redrive_in(&fleet, &store, &json!({"redrive": {}}), 60)
+        .await
+        .unwrap();
+    assert_eq!(kept_in(&store), before);
+    assert_eq!(store.records(&instance(0)), 1);
+    assert!(!fleet.state().asked.contains_key(&instance(2)));
+}
+
+#[tokio::test]
+async fn of_a_push_only_what_fails_is_tried_again_and_given_up() {
+    let bucket = keeping(Profile::Aws).await;
+    denied(&bucket);
+    let function = Function::start(&bucket.settings).await;
+    let good = ["i-bp1cloudinit0000001", "i-bp1panicwithroot001"];
+    for id in good {
+        set_console(&bucket.simulator, id, b"hello\n", "2024-03-22 10:04:57");
+    }
+    let event = |id| serde_json::from_str::<Value>(&starting(id)).unwrap();
+    let push = json!([event(good[0]), event(ID), event(good[1])]);
+    function.failure_of(push.to_string().as_bytes()).await;
+    assert_eq!(failed(&bucket).len(), 1);
+    let redriven = json!({"redrive": {"max_attempts": 2}});
+    for (asked, expected) in [(3, [0, 1, 0, 0]), (1, [0, 0, 1, 0])] {
+        let before = bucket.simulator.answered().len();
+        let outcome = redrive(&function, redriven.clone()).await;
+        assert_eq!(counts(&outcome), expected, "{outcome}");
+        assert_eq!(bucket.simulator.answered().len() - before, asked);
+        let (_, left) = failed(&bucket).pop_first().unwrap();
+        assert_eq!(failed(&bucket).len(), 1);
+        let left: Value = serde_json::from_str(&left.event).unwrap();
+        assert_eq!(left, event(ID));
+    }
+    assert_eq!(bucket.server.records().len(), 2);
+}
+
 #[tokio::test]
 async fn a_redrive_goes_on_by_a_message_and_tries_no_event_twice() {
     let mut bucket = keeping(Profile::Aws).await;

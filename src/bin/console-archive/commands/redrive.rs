@@ -9,8 +9,9 @@ use clap::Args;
 use ecs_console_archiver::archive::key::{FAILED_PREFIX, FailedKey};
 use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::hosts::redrive::{
-    InvalidEvents, Part, Place, RedriveError, Redriven, failed_events,
+    InvalidEvents, Part, Place, RedriveError, Redriven, Rest, Why, failed_events,
 };
+use ecs_console_archiver::model::outcome::ErrorType;
 use ecs_console_archiver::queue::sqs::{QueueConfig, SqsQueue};
 use ecs_console_archiver::retry::{Deadline, Retrying, retry};
 use ecs_console_archiver::store::{ArchiveStore, Entry, Store as _};
@@ -28,10 +29,10 @@ use crate::time;
 /// Serve failed events again
 ///
 /// Without --queue-url, it serves the events that the archive keeps below failed/. With it, it serves
-/// the messages of that dead-letter queue. An event is removed when everything in it succeeds. A sweep
-/// that does not get to its end within --timeout leaves an event for the rest, which is served next. A
-/// sweep in which instances failed stays. The exit code is 1 if something failed again, and 2 if
-/// events are left that can never succeed.
+/// the messages of that dead-letter queue. An event is removed when everything in it succeeds. An array of
+/// events or a sweep that does not get to its end within --timeout leaves an event for the rest, which
+/// is served next. What failed in it stays, as an event of its own. The exit code is 1 if something
+/// failed again, and 2 if events are left that can never succeed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -150,13 +151,17 @@ async fn serve_archive(
         let redrive = dispatcher.redrive(&key, invalid, Deadline::after(time));
         let redriven = interrupt.finish(&name, redrive).await;
         unless_closed(count.tell(&name, &redriven, time, context.output))?;
-        if let Ok(Redriven::Left(Part {
-            place: Place::Key(rest),
-            failed: 0,
-            ..
-        })) = redriven
+        if let Ok(Redriven::Left(part)) = redriven
+            && !part.is_stuck()
         {
-            keys.push_front(rest); // Each part makes progress or fails, so that this ends.
+            // Each part makes progress, so that this ends.
+            let rests = part.rests.into_iter();
+            let goes_on = rests.filter(|rest| matches!(rest.why, Why::TimeOver));
+            for rest in goes_on {
+                if let Place::Key(key) = rest.place {
+                    keys.push_front(key);
+                }
+            }
         }
     }
     Ok(count.exit(interrupt))
@@ -207,19 +212,17 @@ async fn serve_queue(
                     let redrive = dispatcher.redrive_message(queue, message, invalid, deadline);
                     let redriven = interrupt.finish(&what, redrive).await;
                     let mut is_done = redriven.is_ok();
-                    match &redriven {
-                        Ok(Redriven::Left(Part {
-                            place: Place::Same, ..
-                        })) => is_done = false,
-                        // Served once more, the same instances would fail again.
-                        Ok(Redriven::Left(Part {
-                            place: Place::Message(id),
-                            failed: 1..,
-                            ..
-                        })) => {
-                            seen.insert(id.clone(), false);
+                    if let Ok(Redriven::Left(part)) = &redriven {
+                        for Rest { place, why, .. } in &part.rests {
+                            match (place, why) {
+                                (Place::Message(_), Why::TimeOver) if !part.is_stuck() => {}
+                                // Served once more, the same would fail again.
+                                (Place::Message(id), _) => {
+                                    seen.insert(id.clone(), false);
+                                }
+                                _ => is_done = false,
+                            }
                         }
-                        _ => {}
                     }
                     seen.insert(message.id.clone(), is_done);
                     unless_closed(count.tell(&what, &redriven, time, context.output))?;
@@ -236,18 +239,23 @@ async fn serve_queue(
 }
 
 /// What is left of an event, and where it is.
-fn tell_left(what: &str, part: &Part) {
-    let place = match &part.place {
+fn tell_left(what: &str, rest: &Rest) {
+    let place = match &rest.place {
         Place::Same => format!("{what} stays"),
         Place::Key(key) => format!("{what} is replaced by {key}"),
         Place::Message(_) => format!("{what} is replaced by another message in the queue"),
     };
-    let why = match part.failed {
-        0 => "the time was over before the sweep was done".to_owned(),
-        1 => "1 instance or region failed".to_owned(),
-        failed => format!("{failed} instances or regions failed"),
+    let why = match &rest.why {
+        Why::TimeOver => "the time was over before all of it was done",
+        Why::Failed(failure) => &failure.message,
+        Why::FailedInSweeps(1) => "1 instance or region failed",
+        Why::FailedInSweeps(failed) => &format!("{failed} instances or regions failed"),
     };
-    output::error(format_args!("{place}: {why}; left: {}", part.left));
+    let left = match rest.event.as_array() {
+        Some(events) => format!("{} events", events.len()),
+        None => rest.event.to_string(),
+    };
+    output::error(format_args!("{place}: {why}; left: {left}"));
 }
 
 impl Count {
@@ -276,10 +284,19 @@ impl Count {
             Ok(Redriven::Served(answer)) => output::outcomes(answer, self.taken, output),
             Ok(Redriven::Left(part)) => {
                 let printed = output::outcomes(&part.answer, self.taken, output);
-                if part.failed > 0 {
-                    self.failed += 1;
+                let whys = part.rests.iter().map(|rest| &rest.why);
+                for why in whys {
+                    match why {
+                        Why::Failed(failure) if failure.error_type == ErrorType::InvalidEvent => {
+                            self.invalid += 1;
+                        }
+                        Why::TimeOver => {}
+                        Why::Failed(_) | Why::FailedInSweeps(_) => self.failed += 1,
+                    }
                 }
-                tell_left(what, part);
+                for rest in &part.rests {
+                    tell_left(what, rest);
+                }
                 printed
             }
             Ok(Redriven::Gone) => Ok(()),
