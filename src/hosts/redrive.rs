@@ -9,7 +9,7 @@ use crate::archive::record::KeptEvent;
 use crate::capture::CaptureError;
 use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::hosts::reply::{InvocationError, Reply};
-use crate::hosts::served::ServeError;
+use crate::hosts::served::{ServeError, Served};
 use crate::intake::delivery::Delivery;
 use crate::intake::error::EventError;
 use crate::intake::event::Request;
@@ -329,6 +329,10 @@ impl Left {
     /// What is left of an event. `None` if it must stay as it is: nothing in it got any further. If
     /// there is a follow queue (`is_sent_on`), it has what is unfinished of sweeps.
     fn by(event: &str, origin: Origin, reply: &Reply, is_sent_on: bool) -> Option<Vec<Self>> {
+        let is_whole = |served: &Served| matches!(served, Ok(outcome) if !matches!(outcome, Outcome::Swept { .. }));
+        if reply.events().all(is_whole) {
+            return Some(Vec::new());
+        }
         let count = reply.events().count();
         let failures = reply.failures().count();
         let is_over = reply.failures().all(is_time_over);

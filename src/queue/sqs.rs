@@ -170,19 +170,25 @@ impl SqsQueue {
     /// # Errors
     /// [`QueueError`] if the queue cannot be read.
     pub async fn receive(&self, serving: Duration) -> Result<Vec<Received>, QueueError> {
-        self.receive_for(serving * MAX_RECEIVED as u32).await
+        self.receive_for(serving * MAX_RECEIVED as u32, MAX_RECEIVED as usize)
+            .await
     }
 
-    /// Receives up to ten messages. They stay invisible to other consumers for `invisible`. Returns
-    /// none if the queue is empty.
+    /// Receives up to `most` messages, ten at most. They stay invisible to other consumers for
+    /// `invisible`. Returns none if the queue is empty.
     ///
     /// # Errors
     /// [`QueueError`] if the queue cannot be read.
-    pub async fn receive_for(&self, invisible: Duration) -> Result<Vec<Received>, QueueError> {
+    pub async fn receive_for(
+        &self,
+        invisible: Duration,
+        most: usize,
+    ) -> Result<Vec<Received>, QueueError> {
+        let most = i32::try_from(most).unwrap_or(MAX_RECEIVED);
         let invisible = invisible.min(MAX_INVISIBLE).as_secs();
         let request = self.client.receive_message().queue_url(&self.url);
         let request = request
-            .max_number_of_messages(MAX_RECEIVED)
+            .max_number_of_messages(most.clamp(1, MAX_RECEIVED))
             .visibility_timeout(invisible as i32)
             .message_system_attribute_names(RECEIVE_COUNT)
             // Without a wait, SQS asks only some of its servers, and may miss messages.

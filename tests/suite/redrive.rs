@@ -300,6 +300,7 @@ async fn an_event_that_fails_again_inside_any_envelope_stays() {
     ];
     let redrive = async |envelope: &str| {
         let sqs = SqsServer::start().await;
+        sqs.deliver_what_is_sent();
         sqs.put(envelope);
         let arguments = ["redrive", "--queue-url", &sqs.queue_url()];
         let output = cli(&bucket.settings, &arguments).await;
@@ -309,7 +310,11 @@ async fn an_event_that_fails_again_inside_any_envelope_stays() {
         denied(&bucket);
         let (code, left, told) = redrive(envelope).await;
         assert_eq!((code, left), (Some(1), (0, 1)), "{envelope}");
-        assert!(told.contains("stays"), "{envelope}: {told}");
+        // Beside another event, it stays without that one.
+        assert!(
+            told.contains("stays") || told.contains("is replaced by another message"),
+            "{envelope}: {told}"
+        );
         mended(&bucket);
         let (code, left, told) = redrive(envelope).await;
         assert_eq!((code, left), (Some(0), (0, 0)), "{envelope}: {told}");

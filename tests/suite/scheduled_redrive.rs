@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::fakes::{FakeFleet, MemoryStore, dispatcher, instance};
+use crate::support::fakes::{FakeFleet, MemoryStore, SentMessages, dispatcher, instance};
 use crate::support::gate::{Calls, Fault, Gate, Service};
 use crate::support::receiver;
 use crate::support::runtime_api::{Answer, Function, TIMEOUT};
@@ -545,7 +545,7 @@ async fn crash_of_queue(event: &str, consoles: usize, fault: Option<(usize, Faul
 
 /// A role that may receive and not delete: the queue counts, so that the redrive ends.
 #[tokio::test]
-async fn a_queue_that_deletes_nothing_gives_each_message_so_often_and_gets_no_copy() {
+async fn a_queue_that_deletes_nothing_ends_each_redrive_and_gets_no_copy() {
     let mut bucket = Bucket::start(Profile::Aws).await;
     let (sqs, mut queue) = (SqsServer::start().await, Gate::shut().await);
     let calls = Arc::new(Calls::default());
@@ -559,26 +559,27 @@ async fn a_queue_that_deletes_nothing_gives_each_message_so_often_and_gets_no_co
     sqs.put(&starting(ID));
     let event = json!({"redrive": {"max_attempts": 3}}).to_string();
     for round in 1..=6 {
-        let is_tried = round <= 3;
-        if is_tried {
-            // It receives, and then deletes.
-            calls.fault_at(calls.count() + 2, Fault::Deny);
+        let is_refused = round <= 5;
+        if is_refused {
+            // It receives, and then deletes. What came too often waits until the queue has no other.
+            let deletes = if round <= 3 { 2 } else { 3 };
+            calls.fault_at(calls.count() + deletes, Fault::Deny);
         }
         let asked = bucket.simulator.answered().len();
         let answer = function.invoke(event.as_bytes(), TIMEOUT).await;
         let asked = bucket.simulator.answered().len() - asked;
-        assert_eq!(asked, usize::from(is_tried), "{round}: {answer:?}");
-        let is_refused =
+        assert_eq!(asked, 1, "{round}: {answer:?}");
+        let is_told =
             matches!(&answer, Answer::Error { error_type, .. } if error_type == "QueueRefused");
-        assert_eq!(is_refused, is_tried, "{round}: {answer:?}");
-        assert_eq!(sqs.left(), (0, 1), "{round}");
+        assert_eq!(is_told, is_refused, "{round}: {answer:?}");
+        assert_eq!(sqs.left(), (0, usize::from(is_refused)), "{round}");
         sqs.make_visible();
     }
     assert_eq!(bucket.server.records().len(), 1);
 }
 
 #[tokio::test]
-async fn of_a_queue_what_succeeds_is_removed_and_what_was_received_too_often_is_left_alone() {
+async fn of_a_queue_what_succeeds_is_removed_and_what_was_received_too_often_is_given_up() {
     let mut bucket = Bucket::start(Profile::Aws).await;
     let sqs = SqsServer::start().await;
     bucket
@@ -599,13 +600,13 @@ async fn of_a_queue_what_succeeds_is_removed_and_what_was_received_too_often_is_
         sqs.make_visible();
         let asked = bucket.simulator.answered().len();
         let outcome = redrive(&function, event.clone()).await;
-        let tries = attempt <= 3;
-        let expected = if tries { [0, 1, 1, 0] } else { [0, 0, 2, 0] };
+        let expected = if attempt < 3 {
+            [0, 1, 1, 0]
+        } else {
+            [0, 0, 2, 0]
+        };
         assert_eq!(counts(&outcome), expected, "{attempt}");
-        assert_eq!(
-            bucket.simulator.answered().len() - asked,
-            usize::from(tries)
-        );
+        assert_eq!(bucket.simulator.answered().len() - asked, 1);
     }
     // A person still finds both.
     sqs.make_visible();
@@ -624,6 +625,59 @@ async fn of_a_queue_what_succeeds_is_removed_and_what_was_received_too_often_is_
         panic!("{answer:?}");
     };
     assert_eq!(error_type, "QueueRefused");
+    // Each time, an alarm can see which were given up: the invalid one five times, the other three.
+    let log = function.stop().await;
+    let given_up = log
+        .lines()
+        .filter(|line| line.contains("given up: message"));
+    let given_up: Vec<_> = given_up.collect();
+    assert_eq!(given_up.len(), 8, "{log}");
+    assert!(given_up.iter().all(|line| line.contains("ERROR")), "{log}");
+}
+
+#[tokio::test]
+async fn an_outage_gives_up_no_message_of_a_queue() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    let sqs = SqsServer::start().await;
+    bucket.settings.extend(settings(&[
+        ("FAILED_QUEUE_URL", &sqs.queue_url()),
+        // Nobody listens there.
+        ("ECS_ENDPOINT_URL", "http://127.0.0.1:1"),
+    ]));
+    for number in 0..6 {
+        sqs.put(&starting(&format!("i-queued{number}")));
+    }
+    let event = json!({"redrive": {"max_attempts": 1}});
+    for _ in 0..2 {
+        let function = Function::start(&bucket.settings).await;
+        let (event, time) = (event.to_string(), Duration::from_secs(9));
+        let Answer::Response(outcome) = function.invoke(event.as_bytes(), time).await else {
+            panic!("the redrive failed");
+        };
+        let [served, failed, given_up, left] = counts(&outcome);
+        // How many are received in its time depends on the pauses between attempts.
+        let (waiting, received) = sqs.left();
+        assert_eq!((served, given_up), (0, 0), "{outcome}");
+        assert_eq!(
+            (waiting + received, failed + left),
+            (6, received as u64),
+            "{outcome}"
+        );
+        sqs.make_visible();
+    }
+    let mended = {
+        let mut mended = bucket.settings.clone();
+        let endpoint = bucket.simulator.endpoint_url();
+        mended.extend(settings(&[("ECS_ENDPOINT_URL", &endpoint)]));
+        mended
+    };
+    for number in 0..6 {
+        let id = format!("i-queued{number}");
+        set_console(&bucket.simulator, &id, b"hello\n", "2024-03-22 10:04:57");
+    }
+    let function = Function::start(&mended).await;
+    assert_eq!(counts(&redrive(&function, event).await), [6, 0, 0, 0]);
+    assert_eq!(sqs.left(), (0, 0));
 }
 
 /// Puts failed events of so many instances into a store.
@@ -670,7 +724,7 @@ async fn an_outage_ends_the_redrive_and_counts_as_no_attempt_until_the_events_ar
     let event = json!({"redrive": {"max_attempts": 1}});
     for _ in 0..3 {
         let outcome = redrive_in(&fleet, &store, &event, 60).await.unwrap();
-        assert_eq!(counts(&outcome), [0, 4, 0, 96]);
+        assert_eq!(counts(&outcome), [0, 5, 0, 95]);
         assert_eq!(kept_in(&store), before);
     }
     // The last of them failed 15 days ago.
@@ -699,10 +753,14 @@ async fn a_redrive_ends_within_its_time_and_at_its_limit_and_goes_on_the_next_ti
         assert_eq!((failed, given_up, left), (0, 0, 100 - served));
         assert_eq!(kept_in(&store).len() as u64, 100 - served);
     }
-    let event = json!({"redrive": {"max_events": 4}});
-    let outcome = redrive_in(&fleet, &store, &event, 600).await.unwrap();
-    assert_eq!(counts(&outcome), [4, 0, 0, 96 - served]);
+    for most in [1, 6] {
+        let event = json!({"redrive": {"max_events": most}});
+        let outcome = redrive_in(&fleet, &store, &event, 600).await.unwrap();
+        served += most;
+        assert_eq!(counts(&outcome), [most, 0, 0, 100 - served]);
+    }
     // Without time for one, it is an error, which names the time.
+    let event = json!({"redrive": {}});
     let outcome = redrive_in(&fleet, &store, &event, 3).await;
     assert_eq!(outcome, Err("TimeoutTooShort".to_owned()));
 }
@@ -753,11 +811,108 @@ async fn each_redrive_of_a_large_push_serves_what_those_before_had_no_time_for()
     // the end of a part cut off.
     let left = events_in(&store);
     assert_eq!(left.len(), 1, "{left:?}");
-    assert_eq!((left[0].0.attempts, &left[0].1), (0, &json!(events[..4])));
+    assert_eq!((left[0].0.attempts, &left[0].1), (0, &json!(&events[..4])));
     let asked: usize = (4..1000)
         .map(|index| fleet.state().asked[&instance(index)])
         .sum();
-    assert!(asked < 996 + 4 * 3 * redrives, "{asked}");
+    // Near the end of its time, a part begins four rounds of four events without time enough for them.
+    assert!(asked < 996 + 4 * 4 * 4 * redrives, "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_region_that_does_not_answer_holds_up_no_other() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    let of = |region: &str, index: usize| {
+        let mut event = starting_in(index);
+        event["aliyunregionid"] = json!(region);
+        json!([event])
+    };
+    // A region that is down, and one in which only some instances hang.
+    fleet.state().hanging = (0..40).chain(100..102).map(instance).collect();
+    for index in 0..40 {
+        keep_push(&store, of("cn-beijing", index).as_array().unwrap()).await;
+    }
+    for index in 100..140 {
+        keep_push(&store, of("cn-hangzhou", index).as_array().unwrap()).await;
+    }
+    let event = json!({"redrive": {}});
+    let outcome = redrive_in(&fleet, &store, &event, 600).await.unwrap();
+    let [served, failed, given_up, left] = counts(&outcome);
+    assert_eq!((served, given_up, failed + left), (38, 0, 42), "{outcome}");
+    // Four in a row at most, beside three more that were tried at the same time.
+    let down: usize = (0..40)
+        .filter(|index| fleet.state().asked.contains_key(&instance(*index)))
+        .count();
+    assert!((4..=7).contains(&down), "{down}");
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_an_event_is_neither_read_nor_in_the_way() {
+    let server = receiver::function_compute(&[]).await;
+    let folder = server.folder.path().join("failed");
+    std::fs::create_dir(&folder).unwrap();
+    // A little longer than the longest event, and longer than the longest object.
+    for (name, bytes) in [
+        ("aaaaaaaaaaaa", (16 << 20) + 2000),
+        ("bbbbbbbbbbbb", 66 << 20),
+    ] {
+        let file = std::fs::File::create(folder.join(format!("EcsDenied-{name}.json"))).unwrap();
+        file.set_len(bytes).unwrap();
+    }
+    let id = InstanceId::parse(ID).unwrap();
+    let code = "Forbidden.RAM".to_owned();
+    let denied = Console::Error { status: 403, code };
+    server.simulator.set_console(&id, denied);
+    server.invoke(starting(ID)).send().await.unwrap();
+    set_console(&server.simulator, ID, b"hello\n", "2024-03-22 10:04:57");
+    // Where events are given up, a link leads elsewhere. What is to be given up stays.
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), folder.join("given-up")).unwrap();
+    let invalid = FailedEvent::new(
+        "{ no event",
+        Origin::Http,
+        "InvalidEvent",
+        jiff::Timestamp::UNIX_EPOCH,
+    );
+    let invalid = invalid.unwrap();
+    let file = server.folder.path().join(invalid.key.to_string());
+    std::fs::write(&file, &invalid.object.body).unwrap();
+    for served in [1, 0] {
+        let event = json!({"redrive": {}}).to_string();
+        let answer = server.invoke(event).send().await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert_eq!(counts(&answer), [served, 1, 0, 0]);
+        assert!(file.exists() && names_in(elsewhere.path(), "").is_empty());
+    }
+    let (_, log) = server.terminate().await;
+    for bytes in ["16779216 bytes", "69206016 bytes"] {
+        assert_eq!(log.matches(bytes).count(), 2, "{log}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_about_to_end_begins_nothing_and_says_what_is_left() {
+    // The events of the second case hang, and are left as they are.
+    for (hanging, served) in [(0..0, 5), (0..100, 0)] {
+        let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+        fleet.state().call_time = Duration::from_secs(1);
+        fleet.state().hanging = hanging.map(instance).collect();
+        keep(&store, 60, "2024-03-21T00:00:00Z").await;
+        let dispatcher = dispatcher(&fleet, &store);
+        let event = json!({"redrive": {}}).to_string();
+        let payload = Payload::Invocation(event.as_bytes());
+        let redrive = dispatcher.dispatch(payload, Deadline::after(Duration::from_secs(60)));
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            dispatcher.archiver.ending.cancel();
+            Instant::now()
+        };
+        let (reply, told) = tokio::join!(redrive, end);
+        assert!(told.elapsed() < Duration::from_secs(6));
+        let outcome = reply.to_json().unwrap();
+        assert_eq!(counts(&outcome), [served, 0, 0, 60 - served], "{outcome}");
+        assert_eq!(kept_in(&store).len() as u64, 60 - served);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -801,6 +956,33 @@ async fn of_a_push_only_what_fails_is_tried_again_and_given_up() {
         assert_eq!(left, event(ID));
     }
     assert_eq!(bucket.server.records().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_of_a_service_that_is_down_does_not_call_itself_again_and_again() {
+    let (fleet, store) = (FakeFleet::default(), MemoryStore::default());
+    fleet.state().hanging = (0..4).map(instance).collect();
+    keep(&store, 5, "2024-03-21T00:00:00Z").await;
+    let queue = Arc::new(SentMessages::default());
+    let dispatcher = {
+        let mut dispatcher = dispatcher(&fleet, &store);
+        dispatcher.archiver.follow_queue = Some(queue.clone());
+        dispatcher
+    };
+    let (mut next, mut redrives) = (Some(json!({"redrive": {}}).to_string()), 0);
+    while let Some(event) = next.take() {
+        let payload = Payload::Invocation(event.as_bytes());
+        let deadline = Deadline::after(Duration::from_secs(9));
+        let reply = dispatcher.dispatch(payload, deadline).await;
+        let outcome = reply.to_json().unwrap();
+        let [served, failed, given_up, left] = counts(&outcome);
+        assert_eq!(served + failed + given_up + left, 5, "{outcome}");
+        next = queue.0.lock().unwrap().pop_front().map(|(body, _)| body);
+        assert_eq!(outcome.get("resume").is_some(), next.is_some());
+        redrives += 1;
+    }
+    // At most, one of them served the one that could be.
+    assert!(redrives <= 2, "{redrives}");
 }
 
 #[tokio::test]

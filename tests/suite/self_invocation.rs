@@ -2,17 +2,15 @@
 //! that delays, does not delay, delivers twice, and refuses. What takes minutes runs the real `Archiver` in
 //! the test's process, by a paused clock.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ecs_console_archiver::capture::memory::Memory;
-use ecs_console_archiver::queue::{Queue, QueueError};
 use ecs_console_archiver::simulator::{Cache, Fault, Guest, InvocationFault, Reports};
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::fakes::SentMessages;
 use crate::support::function_compute::Platform;
 use crate::support::memory::{self, AtomicStore};
 use crate::support::*;
@@ -230,36 +228,6 @@ async fn a_sweep_goes_on_through_it_and_a_copy_of_its_rest_is_served_once() {
     }
 }
 
-/// A queue as a test sees it.
-#[derive(Debug, Default)]
-struct Sent(Mutex<VecDeque<(String, Duration)>>);
-
-impl Queue for Sent {
-    fn send<'a>(
-        &'a self,
-        body: &'a str,
-        delay: Duration,
-    ) -> BoxFuture<'a, Result<String, QueueError>> {
-        async move {
-            self.0.lock().unwrap().push_back((body.to_owned(), delay));
-            Ok("id".to_owned())
-        }
-        .boxed()
-    }
-
-    fn greatest_delay(&self) -> Duration {
-        s(3600)
-    }
-
-    fn greatest_body_bytes(&self) -> usize {
-        128 << 10
-    }
-
-    fn operation(&self) -> &'static str {
-        "InvokeFunction"
-    }
-}
-
 /// A platform in the test's process.
 #[derive(Clone, Copy)]
 struct Habits {
@@ -284,7 +252,7 @@ fn run(habits: Habits, keeps_process: bool) -> Ran {
     let (asked, invocations, seconds) = memory::paused_runtime().block_on(async {
         let ecs = memory::Guests::begin([(ID.to_owned(), reboot())]);
         tokio::time::sleep(s(EVENT_AT)).await;
-        let (sent, process) = (Arc::new(Sent::default()), Memory::default());
+        let (sent, process) = (Arc::new(SentMessages::default()), Memory::default());
         let event = memory::event(ID, "Running", s(EVENT_AT));
         let mut next = Some((text(&event), Duration::ZERO));
         let (mut invocations, mut paid) = (0, Duration::ZERO);

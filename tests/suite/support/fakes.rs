@@ -1,7 +1,7 @@
 //! A fleet and a store in memory, for paused clocks: their calls take a time of the clock, and are
 //! counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,9 +13,12 @@ use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::intake::triggers::Triggers;
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::queue::{Queue, QueueError};
 use ecs_console_archiver::source::ecs::response::EcsError;
 use ecs_console_archiver::source::{ConsoleSource, Fleet, InstancesPage};
 use ecs_console_archiver::store::{Entry, Object, Page, PutOutcome, Store, StoreError};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 
 /// Instances of one region, in pages.
 #[derive(Clone, Default)]
@@ -204,6 +207,36 @@ impl Store for MemoryStore {
 
     fn url(&self, key: &str) -> String {
         format!("memory:///{key}")
+    }
+}
+
+/// A queue as a test sees it.
+#[derive(Debug, Default)]
+pub struct SentMessages(pub Mutex<VecDeque<(String, Duration)>>);
+
+impl Queue for SentMessages {
+    fn send<'a>(
+        &'a self,
+        body: &'a str,
+        delay: Duration,
+    ) -> BoxFuture<'a, Result<String, QueueError>> {
+        async move {
+            self.0.lock().unwrap().push_back((body.to_owned(), delay));
+            Ok("id".to_owned())
+        }
+        .boxed()
+    }
+
+    fn greatest_delay(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    fn greatest_body_bytes(&self) -> usize {
+        128 << 10
+    }
+
+    fn operation(&self) -> &'static str {
+        "InvokeFunction"
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use ecs_console_archiver::archive::key::{FAILED_PREFIX, FailedKey};
 use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::hosts::redrive::{
-    InvalidEvents, Part, Place, RedriveError, Redriven, Rest, Why, failed_events,
+    InvalidEvents, Place, RedriveError, Redriven, Rest, Why, failed_events,
 };
 use ecs_console_archiver::model::outcome::ErrorType;
 use ecs_console_archiver::queue::sqs::{QueueConfig, SqsQueue};
@@ -246,10 +246,10 @@ fn tell_left(what: &str, rest: &Rest) {
         Place::Message(_) => format!("{what} is replaced by another message in the queue"),
     };
     let why = match &rest.why {
-        Why::TimeOver => "the time was over before all of it was done",
-        Why::Failed(failure) => &failure.message,
-        Why::FailedInSweeps(1) => "1 instance or region failed",
-        Why::FailedInSweeps(failed) => &format!("{failed} instances or regions failed"),
+        Why::TimeOver => "the time was over before all of it was done".to_owned(),
+        Why::Failed(failure) => failure.message.clone(),
+        Why::FailedInSweeps(1) => "1 instance or region failed".to_owned(),
+        Why::FailedInSweeps(failed) => format!("{failed} instances or regions failed"),
     };
     let left = match rest.event.as_array() {
         Some(events) => format!("{} events", events.len()),
