@@ -35,6 +35,7 @@ mod readme;
 mod reading;
 mod recordings;
 mod redrive;
+mod round_trips;
 mod scheduled_redrive;
 mod self_invocation;
 mod secrets;

@@ -1,5 +1,6 @@
 //! A Lambda Runtime API on loopback: it hands events to the real `bootstrap` and takes its answers.
 
+use std::ffi::OsString;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -50,7 +51,9 @@ pub enum Answer {
 pub struct Function {
     process: Process,
     printed: Printed,
+    started_at: Instant,
     invocations: mpsc::UnboundedSender<Invocation>,
+    asked: watch::Receiver<Vec<Instant>>,
     server: JoinHandle<()>,
     owner: JoinHandle<()>,
 }
@@ -71,7 +74,8 @@ impl Process {
         self.ended().await;
     }
 
-    async fn ended(&self) -> ExitStatus {
+    /// Waits for its end.
+    pub async fn ended(&self) -> ExitStatus {
         let mut ended = self.ended.clone();
         let status = ended.wait_for(Option::is_some).await.unwrap();
         status.unwrap()
@@ -97,6 +101,8 @@ struct RuntimeApi {
     next: Mutex<mpsc::UnboundedReceiver<Invocation>>,
     current: Mutex<Option<oneshot::Sender<Answer>>>,
     extension: watch::Sender<Extension>,
+    /// When the program asked for an event, each time.
+    asked: watch::Sender<Vec<Instant>>,
     /// When the current invocation's time is over.
     ends_at: Mutex<Option<Instant>>,
 }
@@ -112,6 +118,14 @@ enum Extension {
 impl Function {
     /// Starts the binary with these settings and no others, but for the log's level: the finest.
     pub async fn start(settings: &[(String, String)]) -> Self {
+        let trace = [("AWS_LAMBDA_LOG_LEVEL".to_owned(), "TRACE".to_owned())];
+        let settings = [&trace, settings].concat();
+        Self::start_command(&[program("bootstrap").into()], &settings).await
+    }
+
+    /// Starts any program for the Runtime API: its path, its arguments, and these settings and no
+    /// others.
+    pub async fn start_command(command: &[OsString], settings: &[(String, String)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (invocations, next) = mpsc::unbounded_channel();
@@ -119,16 +133,19 @@ impl Function {
             next: Mutex::new(next),
             current: Mutex::default(),
             extension: watch::Sender::new(Extension::NotRegistered),
+            asked: watch::Sender::new(Vec::new()),
             ends_at: Mutex::default(),
         });
+        let asked = api.asked.subscribe();
         let server = serve(listener, move |request| {
             let api = api.clone();
             async move { api.answer(request).await }
         });
         let printed = Printed::new();
-        let child = Command::new(program("bootstrap"))
+        let started_at = Instant::now();
+        let child = Command::new(&command[0])
+            .args(&command[1..])
             .env_clear()
-            .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
             .envs(settings.iter().cloned())
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "console-archiver")
@@ -149,10 +166,26 @@ impl Function {
         Self {
             process,
             printed,
+            started_at,
             invocations,
+            asked,
             server,
             owner,
         }
+    }
+
+    /// When the process was started.
+    #[allow(dead_code)] // Benchmarks use it.
+    pub fn started_at(&self) -> Instant {
+        self.started_at
+    }
+
+    /// Waits until the program has asked for an event so many times; when it last did.
+    #[allow(dead_code)] // Benchmarks use it.
+    pub async fn asked_at(&self, times: usize) -> Instant {
+        let mut asked = self.asked.clone();
+        let asked = asked.wait_for(|asked| asked.len() >= times).await.unwrap();
+        asked[times - 1]
     }
 
     /// Its process.
@@ -242,6 +275,7 @@ impl RuntimeApi {
         let path = request.uri().path().to_owned();
         let (is_get, is_error) = (request.method() == Method::GET, path.ends_with("/error"));
         if is_get && path == "/2018-06-01/runtime/invocation/next" {
+            self.asked.send_modify(|asked| asked.push(Instant::now()));
             let Some(invocation) = self.next.lock().await.recv().await else {
                 return std::future::pending().await; // The test is over.
             };

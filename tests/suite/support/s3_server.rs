@@ -10,13 +10,14 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::{SignedDuration, Timestamp};
 use s3s::auth::SimpleAuth;
+use s3s::checksum::ChecksumHasher;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
 use s3s::host::{S3Host, SingleDomain, VirtualHost};
@@ -164,6 +165,10 @@ struct State {
     faults: VecDeque<Fault>,
     /// How many PUTs came.
     puts: usize,
+    /// The method of every request.
+    methods: Vec<String>,
+    /// How many connections came.
+    connections: usize,
     denied: Vec<Denied>,
     quirks: Vec<Quirk>,
     clock_ahead: SignedDuration,
@@ -302,6 +307,19 @@ impl S3Server {
         self.state.lock().unwrap().objects.clone()
     }
 
+    /// Removes everything below a prefix; what was there.
+    #[allow(dead_code)] // Benchmarks use it.
+    pub fn take_below(&self, prefix: &str) -> BTreeMap<String, StoredObject> {
+        let mut state = self.state.lock().unwrap();
+        let is_below = |key: &String| key.starts_with(&format!("{prefix}/"));
+        state.writes.retain(|key, _| !is_below(key));
+        let (taken, rest) = std::mem::take(&mut state.objects)
+            .into_iter()
+            .partition(|(key, _)| is_below(key));
+        state.objects = rest;
+        taken
+    }
+
     /// Changes an object, as who has other keys to the bucket may.
     pub fn tamper(&self, key: &str, change: impl FnOnce(&mut StoredObject)) {
         change(self.state.lock().unwrap().objects.get_mut(key).unwrap());
@@ -332,6 +350,16 @@ impl S3Server {
     /// How many PUTs came, whatever became of them.
     pub fn puts(&self) -> usize {
         self.state.lock().unwrap().puts
+    }
+
+    /// The methods of all requests so far, whatever became of them.
+    pub fn methods(&self) -> Vec<String> {
+        self.state.lock().unwrap().methods.clone()
+    }
+
+    /// How many connections came.
+    pub fn connections(&self) -> usize {
+        self.state.lock().unwrap().connections
     }
 
     /// How often a body was accepted under a key.
@@ -398,7 +426,8 @@ pub fn authority() -> std::path::PathBuf {
     super::root().join("tests/fixtures/tls/authority.pem")
 }
 
-fn tls_acceptor() -> TlsAcceptor {
+/// What accepts connections with the certificate of the doubles.
+pub fn tls_acceptor() -> TlsAcceptor {
     let file = |name: &str| super::root().join("tests/fixtures/tls").join(name);
     let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("server-key.pem")).unwrap();
@@ -416,6 +445,7 @@ async fn serve(listener: TcpListener, front: Arc<Front>, tls: Option<TlsAcceptor
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let (front, tls) = (front.clone(), tls.clone());
+        front.state.lock().unwrap().connections += 1;
         // A second handle on the socket, so that a fault can make its closing a reset.
         let stream = stream.into_std().unwrap();
         let socket = Arc::new(socket2::Socket::from(stream.try_clone().unwrap()));
@@ -472,6 +502,8 @@ impl Front {
         request: Request<Incoming>,
         socket: &socket2::Socket,
     ) -> Result<Answer, ConnectionEnds> {
+        let method = request.method().to_string();
+        self.state.lock().unwrap().methods.push(method);
         if let Some((status, code)) = self.refuses_token(&request) {
             return Ok(error(status, code, None));
         }
@@ -705,13 +737,20 @@ impl S3 for Objects {
         &self,
         request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
-        let S3Request { input, headers, .. } = request;
+        let S3Request {
+            input,
+            headers,
+            trailing_headers,
+            ..
+        } = request;
         check_bucket(&input.bucket)?;
         let mut body = Vec::new();
         let mut pieces = input.body.ok_or_else(|| s3_error!(IncompleteBody))?;
         while let Some(piece) = pieces.next().await {
             body.extend_from_slice(&piece.map_err(|_| s3_error!(IncompleteBody))?);
         }
+        let trailers = trailing_headers.and_then(|trailers| trailers.take());
+        check_checksums(&headers, &trailers.unwrap_or_default(), &body)?;
         // As in a bucket with Object Lock, which takes nothing without it; asked of those who write
         // as to AWS, for another profile has no such buckets.
         let sha256 = BASE64_STANDARD.encode(Sha256::digest(&body));
@@ -873,6 +912,72 @@ impl S3 for Objects {
     }
 }
 
+/// The body has each checksum that its headers and its trailers state, and each that they announce is
+/// there. boto3 sends one with every PUT since 1.36: in a header over HTTP, in a trailer over TLS.
+///
+/// As AWS answered: `BadDigest` to one that is wrong (ministack#1497 for headers, versitygw#1694 for
+/// trailers), `MalformedTrailerError` where the announced one is missing (versitygw#1600).
+fn check_checksums(headers: &HeaderMap, trailers: &HeaderMap, body: &[u8]) -> S3Result<()> {
+    let mut hasher = ChecksumHasher {
+        crc32: Some(Default::default()),
+        crc32c: Some(Default::default()),
+        sha1: Some(Default::default()),
+        sha256: Some(Default::default()),
+        crc64nvme: Some(Default::default()),
+    };
+    hasher.update(body);
+    let checksums = hasher.finalize();
+    for (name, checksum) in [
+        ("x-amz-checksum-crc32", checksums.checksum_crc32),
+        ("x-amz-checksum-crc32c", checksums.checksum_crc32c),
+        ("x-amz-checksum-sha1", checksums.checksum_sha1),
+        ("x-amz-checksum-sha256", checksums.checksum_sha256),
+        ("x-amz-checksum-crc64nvme", checksums.checksum_crc64nvme),
+    ] {
+        let is_announced = headers.get("x-amz-trailer").is_some_and(|v| v == name);
+        if is_announced && !trailers.contains_key(name) {
+            let code = S3ErrorCode::Custom("MalformedTrailerError".into());
+            let mut error = S3Error::new(code);
+            error.set_status_code(hyper::StatusCode::BAD_REQUEST);
+            return Err(error);
+        }
+        let mut stated = [headers, trailers]
+            .into_iter()
+            .flat_map(|m| m.get_all(name));
+        if stated.any(|value| value.to_str().ok() != checksum.as_deref()) {
+            return Err(s3_error!(BadDigest));
+        }
+    }
+    Ok(())
+}
+
+/// The samples of ministack#1497, which AWS answered.
+#[test]
+fn a_body_with_another_checksum_than_is_stated_is_refused() {
+    let map = |name: &'static str, value: &'static str| {
+        HeaderMap::from_iter([(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )])
+    };
+    let (none, name) = (HeaderMap::new(), "x-amz-checksum-crc32");
+    let announced = map("x-amz-trailer", name);
+    let code = |headers: &HeaderMap, trailers: &HeaderMap| {
+        let error = check_checksums(headers, trailers, b"hello\n").err()?;
+        Some(error.code().as_str().to_owned())
+    };
+    assert_eq!(code(&none, &none), None);
+    assert_eq!(code(&map(name, "NjowIA=="), &none), None);
+    assert_eq!(code(&announced, &map(name, "NjowIA==")), None);
+    let refused = |code: &str| Some(code.to_owned());
+    assert_eq!(code(&map(name, "AAAAAA=="), &none), refused("BadDigest"));
+    assert_eq!(
+        code(&announced, &map(name, "AAAAAA==")),
+        refused("BadDigest")
+    );
+    assert_eq!(code(&announced, &none), refused("MalformedTrailerError"));
+}
+
 /// Begins the token that leads on from a page without objects.
 const AFTER_GAP: &str = "after-gap:";
 
@@ -902,8 +1007,8 @@ fn file_already_exists() -> S3Error {
     let mut error = S3Error::new(S3ErrorCode::Custom("FileAlreadyExists".into()));
     error.set_status_code(hyper::StatusCode::CONFLICT);
     error.set_headers(HeaderMap::from_iter([(
-        hyper::header::HeaderName::from_static("x-oss-ec"),
-        hyper::header::HeaderValue::from_static("0026-00000002"),
+        HeaderName::from_static("x-oss-ec"),
+        HeaderValue::from_static("0026-00000002"),
     )]));
     error
 }

@@ -1,0 +1,54 @@
+//! How often a stored event goes to the services and back, once the process is warm. The way to a
+//! region is what an event waits for most, so each trip is one that it cannot do without.
+
+use crate::support::runtime_api::Function;
+use crate::support::s3_server::Profile;
+use crate::support::*;
+
+const CONSOLE: &str = "i-bp1normalreboot0001";
+/// The first ones open connections and learn the services' clocks.
+const BEFORE: usize = 2;
+const EVENTS: usize = 5;
+
+/// The requests that the store gets for each event.
+async fn check(profile: Profile, expected: &[&str]) {
+    let bucket = Bucket::start(profile).await;
+    let function = Function::start(&bucket.settings).await;
+    let mut before = (0, 0);
+    for event in 0..BEFORE + EVENTS {
+        if event == BEFORE {
+            before = (
+                bucket.simulator.answered().len(),
+                bucket.server.methods().len(),
+            );
+        }
+        let instance_id = format!("i-bp1{event:017}");
+        let console = fixture(CONSOLE);
+        set_console(
+            &bucket.simulator,
+            &instance_id,
+            &console,
+            "2024-03-22 10:04:57",
+        );
+        let answer = function.result_of(starting(&instance_id).as_bytes()).await;
+        assert_eq!(answer["outcome"], "stored", "{profile:?}: {answer}");
+    }
+    let asked: Vec<_> = bucket.simulator.answered().split_off(before.0);
+    assert_eq!(asked.len(), EVENTS, "{profile:?}: {asked:?}");
+    let stored = bucket.server.methods().split_off(before.1);
+    assert_eq!(stored, expected.repeat(EVENTS), "{profile:?}");
+    assert_eq!(bucket.server.connections(), 1, "{profile:?}");
+    function.stop().await;
+}
+
+#[tokio::test]
+async fn a_stored_event_takes_one_trip_to_ecs_and_one_to_the_store() {
+    check(Profile::Aws, &["PUT"]).await;
+    check(Profile::Oss { versioned: false }, &["PUT"]).await;
+}
+
+/// Such a store would replace an object without a word.
+#[tokio::test]
+async fn a_store_that_ignores_conditions_is_looked_at_first() {
+    check(Profile::IgnoresConditions, &["HEAD", "PUT"]).await;
+}
