@@ -42,6 +42,9 @@ POLICY := $(call environment,policy,$(POLICY_TOOLS))
 AWS := $(call environment,aws,$(AWS_SCHEMA))
 NODE := $(call environment,node,$(NODE_TOOLS))
 ALIBABA := $(call environment,alibaba,$(ALIBABA_TOOLS))
+# The packages of the Python function that `make bench` measures.
+PEER_PACKAGES := tests/bench/peer/requirements.txt
+PEER := $(TOOLS)/peer-$(firstword $(shell cksum < $(PEER_PACKAGES)))
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -194,8 +197,9 @@ $(POLICY)/installed: PACKAGES = $(POLICY_TOOLS)
 $(CHECKOV)/installed: PACKAGES = $(CHECKOV_TOOLS)
 $(TERRAFORM)/installed: PACKAGES = --no-deps $(TERRAFORM_TOOLS)
 $(ALIBABA)/installed: PACKAGES = --no-deps $(ALIBABA_TOOLS)
+$(PEER)/installed: PACKAGES = --no-deps --requirement $(PEER_PACKAGES)
 
-$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(PROVIDER) $(POLICY) $(TERRAFORM) $(ALIBABA)):
+$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(PROVIDER) $(POLICY) $(TERRAFORM) $(ALIBABA) $(PEER)):
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check $(PACKAGES)
 	touch $@
@@ -292,17 +296,27 @@ test-reproducible: dist ## Build a release again in another folder: it has the s
 install: ## Install the command line into cargo's folder of programs.
 	cargo install --locked --path . --bin console-archive
 
+BENCH := $(abspath $(TARGET))/bench
+# How often `make bench` starts each program.
+STARTS ?= 21
+
 .PHONY: bench
-bench: build ## Measure cold start, peak memory and size of the function, on this machine.
-	cargo bench --locked --profile dev --bench cold_start -- $(abspath $(TARGET))/function/bootstrap
+bench: build $(PEER)/installed ## Measure the function beside a Python function and an empty one, in target/bench.
+	$(zigbuild) --no-default-features --features bench --bin floor
+	cargo bench --locked --bench bench -- beside $(abspath $(TARGET)/function/bootstrap) \
+		$(abspath $(SHIPPED)/floor) $(PEER)/bin/python $(BENCH) $(STARTS)
+
+.PHONY: accept-bench
+accept-bench: ## Put what `make bench` measured into docs/performance.md.
+	tests/bench/accept.py $(BENCH) docs/performance.md
 
 .PHONY: bench-rendering
 bench-rendering: ## Measure how fast a console becomes lines that are safe to show.
-	cargo bench --locked --bench rendering
+	cargo bench --locked --bench bench -- rendering
 
 .PHONY: costs
 costs: ## Calculate the costs of a million reboots, with list prices.
-	cargo bench --locked --profile dev --bench costs
+	cargo bench --locked --profile dev --bench bench -- costs
 
 .PHONY: version
 version: ## Print the version that a release would have.

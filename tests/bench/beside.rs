@@ -1,153 +1,359 @@
-//! Cold start, first capture, peak memory and size of a built function, as whole processes.
+//! The function as it is released, beside a plain Python function with the official SDKs, and beside an
+//! empty function as the floor. They take turns in one run, through the same Runtime API, ECS and S3,
+//! with the same recorded console: over plain HTTP, and over TLS to both services.
 //!
-//! usage: cargo bench --bench cold_start -- PATH_OF_BOOTSTRAP
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+//! usage: make bench
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ecs_console_archiver::model::credentials::{Credentials, Secret};
-use ecs_console_archiver::simulator::{Simulator, SimulatorConfig};
+use serde_json::json;
+use tokio::time::Instant;
 
-const RUNS: usize = 21;
-const EVENT: &str = r#"{"instance_id":"i-bp1panicnoroot00001","region_id":"cn-hangzhou"}"#;
+use super::chart::{self, Group};
+use super::statistics::{Spread, quantile, short, sorted};
+use super::support::runtime_api::{Answer, Function, TIMEOUT};
+use super::support::s3_server::{BUCKET, Hosting, Profile, S3Server, authority};
+use super::support::*;
+use super::tls_front::TlsFront;
+use super::{CONSOLE, instance};
 
-struct Run {
-    ready: Duration,
-    captured: Duration,
-    peak_kib: u64,
+/// Events that each of them serves after its first.
+const WARM_EVENTS: usize = 100;
+
+const USAGE: &str = "usage: cargo bench --bench bench -- beside FUNCTION FLOOR PYTHON FOLDER STARTS
+
+FUNCTION  the function as it is released
+FLOOR     the empty function, built like it
+PYTHON    a Python with the packages of tests/bench/peer/requirements.txt
+FOLDER    where the table and the chart go
+STARTS    how often each program starts";
+
+struct Program {
+    name: &'static str,
+    command: Vec<OsString>,
+    stores: bool,
+    megabytes: f64,
 }
 
-fn main() {
-    let Some(function) = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with("--"))
-    else {
-        eprintln!("usage: cargo bench --bench cold_start -- PATH_OF_BOOTSTRAP");
+/// What one process took.
+struct Run {
+    ready_ms: f64,
+    first_ms: f64,
+    warm_p50_ms: f64,
+    warm_p99_ms: f64,
+    cpu_ms: f64,
+    peak_mib: f64,
+}
+
+/// A row of the table, of `Run`s.
+struct Figure {
+    name: &'static str,
+    unit: &'static str,
+    of: fn(&Run) -> f64,
+    in_chart: bool,
+}
+
+const FIGURES: [Figure; 6] = [
+    Figure {
+        name: "start to the first request for an event",
+        unit: "ms",
+        of: |run| run.ready_ms,
+        in_chart: false,
+    },
+    Figure {
+        name: "start to the first stored console",
+        unit: "ms",
+        of: |run| run.first_ms,
+        in_chart: true,
+    },
+    Figure {
+        name: "event when warm, median",
+        unit: "ms",
+        of: |run| run.warm_p50_ms,
+        in_chart: true,
+    },
+    Figure {
+        name: "event when warm, 99 of 100 within",
+        unit: "ms",
+        of: |run| run.warm_p99_ms,
+        in_chart: false,
+    },
+    Figure {
+        name: "CPU time of an event when warm",
+        unit: "ms",
+        of: |run| run.cpu_ms,
+        in_chart: true,
+    },
+    Figure {
+        name: "peak memory",
+        unit: "MiB",
+        of: |run| run.peak_mib,
+        in_chart: true,
+    },
+];
+
+pub fn run(arguments: &[String]) {
+    let [function, floor, python, folder, starts] = arguments else {
+        eprintln!("{USAGE}");
         std::process::exit(2);
     };
+    let programs = [
+        Program {
+            name: "the function",
+            command: vec![function.into()],
+            stores: true,
+            megabytes: megabytes(Path::new(function)),
+        },
+        Program {
+            name: "Python, official SDKs",
+            command: vec![
+                python.into(),
+                root().join("tests/bench/peer/runtime.py").into(),
+                "handler.handler".into(),
+            ],
+            stores: true,
+            megabytes: packages(python).iter().map(|path| megabytes(path)).sum(),
+        },
+        Program {
+            name: "empty function",
+            command: vec![floor.into()],
+            stores: false,
+            megabytes: megabytes(Path::new(floor)),
+        },
+    ];
+    let starts = starts.parse().unwrap();
+    let mut table = format!("{}\n", conditions(python, starts));
+    // One core for the doubles, so that the program has another.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let simulator = runtime
-        .block_on(Simulator::start(SimulatorConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            consoles: Some("tests/fixtures/consoles".into()),
-            credentials: Credentials {
-                access_key_id: "simulator".into(),
-                access_key_secret: Secret::new("simulator-secret"),
-                security_token: None,
-            },
-        }))
-        .unwrap();
-    run_once(&function, &simulator.endpoint_url()); // Into the page cache.
-    let runs: Vec<_> = (0..RUNS)
-        .map(|_| run_once(&function, &simulator.endpoint_url()))
-        .collect();
-    let size = std::fs::metadata(&function).unwrap().len();
-    println!("of {RUNS} starts: median (least to most)");
-    row(
-        "process start to first request for work, ms",
-        runs.iter().map(|r| millis(r.ready)),
-    );
-    row(
-        "process start to first console kept in a folder, ms",
-        runs.iter().map(|r| millis(r.captured)),
-    );
-    row(
-        "peak memory, MiB",
-        runs.iter().map(|r| r.peak_kib as f64 / 1024.0),
-    );
-    println!("size of the program, MiB: {:.1}", size as f64 / 1048576.0);
+    for has_tls in [false, true] {
+        let runs = runtime.block_on(measure(&programs, has_tls, starts));
+        let wire = if has_tls { "TLS" } else { "plain HTTP" };
+        table += &rows(wire, &programs, &runs);
+        if has_tls {
+            let chart = chart(&programs, &runs);
+            write(folder, "beside.svg", &chart);
+        }
+    }
+    print!("{table}");
+    write(folder, "beside.md", &table);
+}
+
+fn write(folder: &str, name: &str, text: &str) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(Path::new(folder).join(name), text).unwrap();
+}
+
+/// Starts each program in turn, again and again; the runs of each.
+async fn measure(programs: &[Program], has_tls: bool, starts: usize) -> Vec<Vec<Run>> {
+    let server = S3Server::start_at(Profile::Aws, None, Hosting::ByProfile, has_tls).await;
+    let mut bucket = Bucket::of(server).await;
+    let plain = fixture(CONSOLE);
+    for event in 0..=WARM_EVENTS {
+        let time = "2024-03-22 10:04:57";
+        set_console(&bucket.simulator, &instance(event), &plain, time);
+    }
+    let front = TlsFront::before(&bucket.simulator.endpoint_url()).await;
+    if has_tls {
+        let ecs = ("ECS_ENDPOINT_URL".to_owned(), front.url());
+        bucket.settings.retain(|(name, _)| *name != ecs.0);
+        bucket.settings.push(ecs);
+        let authority = authority();
+        for name in ["SSL_CERT_FILE", "AWS_CA_BUNDLE"] {
+            let file = authority.to_str().unwrap().to_owned();
+            bucket.settings.push((name.to_owned(), file));
+        }
+    }
+    let mut runs: Vec<_> = programs.iter().map(|_| Vec::new()).collect();
+    // The first start brings the files into memory, and does not count.
+    for turn in 0..=starts {
+        for (program, runs) in programs.iter().zip(&mut runs) {
+            let run = run_once(program, &bucket, turn).await;
+            if turn > 0 {
+                runs.push(run);
+            }
+        }
+    }
+    runs
+}
+
+/// Starts a program, gives it all events, one by one, and looks whether all consoles are stored.
+async fn run_once(program: &Program, bucket: &Bucket, turn: usize) -> Run {
+    let prefix = format!("{}/{turn}", program.name.replace([' ', ','], "-"));
+    let mut settings = bucket.settings.clone();
+    settings.retain(|(name, _)| name != "ARCHIVE_URL");
+    settings.push(("ARCHIVE_URL".into(), format!("s3://{BUCKET}/{prefix}")));
+    let function = Function::start_command(&program.command, &settings).await;
+    serve(&function, program, 0).await;
+    let first = function.started_at().elapsed();
+    let ready = function.asked_at(1).await - function.started_at();
+    let process = function.process().id;
+    let cpu_before = cpu_time(process);
+    let mut warm_ms = Vec::new();
+    for event in 1..=WARM_EVENTS {
+        let began = Instant::now();
+        serve(&function, program, event).await;
+        warm_ms.push(millis(began.elapsed()));
+    }
+    let cpu = cpu_time(process) - cpu_before;
+    let peak_mib = peak_mib(process);
+    function.stop().await;
+    if program.stores {
+        let stored = bucket.server.take_below(&prefix);
+        assert_eq!(stored.len(), 1 + WARM_EVENTS, "{}", program.name);
+        for object in stored.values().take(3) {
+            assert!(gunzip(&object.body) == fixture(CONSOLE), "{}", program.name);
+        }
+    }
+    let warm_ms = sorted(warm_ms);
+    Run {
+        ready_ms: millis(ready),
+        first_ms: millis(first),
+        warm_p50_ms: quantile(&warm_ms, 0.5),
+        warm_p99_ms: quantile(&warm_ms, 0.99),
+        cpu_ms: millis(cpu) / WARM_EVENTS as f64,
+        peak_mib,
+    }
+}
+
+async fn serve(function: &Function, program: &Program, event: usize) {
+    let payload = json!({"instance_id": instance(event), "region_id": "cn-hangzhou"});
+    let answer = function
+        .invoke(payload.to_string().as_bytes(), TIMEOUT)
+        .await;
+    let expected = if program.stores { "stored" } else { "nothing" };
+    let is_good = matches!(&answer, Answer::Response(value) if value["outcome"] == expected);
+    assert!(is_good, "{}: {answer:?}", program.name);
 }
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn row(name: &str, values: impl Iterator<Item = f64>) {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let (least, median, most) = (
-        values[0],
-        values[values.len() / 2],
-        values[values.len() - 1],
-    );
-    println!("{name}: {median:.1} ({least:.1} to {most:.1})");
+/// What all threads of a process have run so far. Unlike in `/proc/PID/stat`, in nanoseconds.
+fn cpu_time(process: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let nanos = threads.map(|thread| {
+        let times = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+        times.split(' ').next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(nanos.sum())
 }
 
-/// Starts the function, gives it one event, and waits for the answer.
-fn run_once(function: &str, endpoint_url: &str) -> Run {
-    let archive = tempfile::tempdir().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let start = Instant::now();
-    let mut process = Command::new(function)
-        .env_clear()
-        .env(
-            "AWS_LAMBDA_RUNTIME_API",
-            listener.local_addr().unwrap().to_string(),
-        )
-        .env("AWS_LAMBDA_FUNCTION_NAME", "f")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
-        .env(
-            "ARCHIVE_URL",
-            url::Url::from_file_path(archive.path()).unwrap().as_str(),
-        )
-        .env("ECS_ENDPOINT_URL", endpoint_url)
-        .env("ALIBABA_CLOUD_ACCESS_KEY_ID", "simulator")
-        .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "simulator-secret")
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let (stream, _) = listener.accept().unwrap();
-    let mut reader = BufReader::new(stream);
-    read_request(&mut reader);
-    let ready = start.elapsed();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: 1\r\nlambda-runtime-deadline-ms: 99999999999999\r\n\
-         lambda-runtime-invoked-function-arn: a\r\ncontent-length: {}\r\n\r\n{EVENT}",
-        EVENT.len()
-    );
-    reader.get_mut().write_all(head.as_bytes()).unwrap();
-    let body = read_request(&mut reader);
-    let captured = start.elapsed();
-    assert!(body.contains("\"outcome\":\"stored\""), "{body}");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let peak = status
+fn peak_mib(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let mut lines = status.lines();
+    let peak = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: f64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    kib / 1024.0
+}
+
+/// Of a file, or of everything below a folder.
+fn megabytes(path: &Path) -> f64 {
+    let bytes = if path.is_dir() {
+        files_in(path).iter().map(|(_, bytes)| bytes.len()).sum()
+    } else {
+        std::fs::metadata(path).unwrap().len() as usize
+    };
+    bytes as f64 / 1e6
+}
+
+/// The peer's packages: what one would put into the zip file. That is all of the environment but
+/// what installs packages.
+fn packages(python: &str) -> Vec<PathBuf> {
+    let script = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let folder = printed_by(python, &["-c", script]);
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let tools = ["pip", "setuptools", "pkg_resources", "_distutils_hack"];
+    let is_tool = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        tools.iter().any(|tool| name.starts_with(tool))
+    };
+    paths.filter(|path| !is_tool(path)).collect()
+}
+
+fn printed_by(program: &str, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(program);
+    let output = command.args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {output:?}");
+    text(&output.stdout).trim().to_owned()
+}
+
+/// On what, and beside what, this runs.
+fn conditions(python: &str, starts: usize) -> String {
+    let cores = std::thread::available_parallelism().unwrap();
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processor
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    let peak_kib = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    process.kill().unwrap();
-    process.wait().unwrap();
-    Run {
-        ready,
-        captured,
-        peak_kib,
-    }
+        .find(|line| line.starts_with("model name"));
+    let model = model.map_or("an unnamed processor", |line| {
+        line.split_once(": ").unwrap().1
+    });
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    format!(
+        "{} {}, {cores} cores of {model}, {}. {starts} starts of each program, {WARM_EVENTS} events \
+         after each. Median of the starts (smallest to largest). The load of the machine before was \
+         {load}.",
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        printed_by(python, &["--version"]),
+    )
 }
 
-/// The body of the next request; the function keeps to `content-length`.
-fn read_request(reader: &mut BufReader<TcpStream>) -> String {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap();
-        }
+fn rows(wire: &str, programs: &[Program], runs: &[Vec<Run>]) -> String {
+    let [function, peer, floor] = programs else {
+        unreachable!("three programs")
+    };
+    let (a, b, c) = (function.name, peer.name, floor.name);
+    let mut table = format!(
+        "\n| {wire} | {a} | {b} | {c} | {b} ÷ {a} | {a} ÷ {c} |\n|---|---|---|---|---|---|\n"
+    );
+    let mut row = |name: &str, [function, peer, floor]: [Spread; 3]| {
+        table += &format!(
+            "| {name} | {} | {} | {} | {} | {} |\n",
+            function.text(),
+            peer.text(),
+            floor.text(),
+            short(peer.median / function.median),
+            short(function.median / floor.median),
+        );
+    };
+    for figure in &FIGURES {
+        let spread = |index: usize| Spread::of(runs[index].iter().map(figure.of));
+        let name = format!("{}, {}", figure.name, figure.unit);
+        row(&name, [0, 1, 2].map(spread));
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    String::from_utf8(body).unwrap()
+    let size = |index: usize| Spread::exactly(programs[index].megabytes);
+    row("size of what is deployed, MB", [0, 1, 2].map(size));
+    table
+}
+
+fn chart(programs: &[Program], runs: &[Vec<Run>]) -> String {
+    let measured = FIGURES.iter().filter(|figure| figure.in_chart);
+    let measured = measured.map(|figure| Group {
+        name: figure.name.to_owned(),
+        unit: figure.unit,
+        values: (runs.iter())
+            .map(|runs| Spread::of(runs.iter().map(figure.of)).median)
+            .collect(),
+    });
+    let size = Group {
+        name: "size of what is deployed".to_owned(),
+        unit: "MB",
+        values: programs.iter().map(|program| program.megabytes).collect(),
+    };
+    let groups: Vec<_> = measured.chain([size]).collect();
+    let names: Vec<_> = programs.iter().map(|program| program.name).collect();
+    chart::bars(
+        "From an event to a stored console, over TLS",
+        &names,
+        &groups,
+    )
 }

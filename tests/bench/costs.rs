@@ -2,8 +2,7 @@
 //! decisions what to store, through a reboot, by a clock of its own, and multiplied by list prices. Both
 //! clouds follow through messages; Function Compute also as it must where it does not honour the delay.
 //!
-//! usage: cargo bench --bench costs
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+//! usage: make costs
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -135,7 +134,7 @@ impl Reboot {
     }
 }
 
-fn main() {
+pub fn run(_: &[String]) {
     let gzip_bytes = mean_gzip_bytes();
     println!(
         "{REBOOTS} reboots of {} events, by a record of {gzip_bytes:.0} bytes",

@@ -2,8 +2,7 @@
 //! the text and drops all else: the recorded consoles, and bytes that a guest writes to keep a reader
 //! busy. Each in one run on one core; the fastest of several counts.
 //!
-//! usage: cargo bench --bench rendering
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+//! usage: make bench-rendering
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -63,7 +62,7 @@ const HOSTILE: &[(&str, &str)] = &[
     ("a line erased", "a\x1b[2K\n"),
 ];
 
-fn main() {
+pub fn run(_: &[String]) {
     println!("One core; {BYTES} bytes of each; the fastest run.");
     println!(
         "{:<28} {:>18} {:>19} {:>19}",

@@ -1,0 +1,51 @@
+//! What this project costs: measured beside others, or calculated. A benchmark is one file here, and
+//! a line in `BENCHMARKS`.
+//!
+//! usage: cargo bench --bench bench -- NAME [ARGUMENT...]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+#[allow(dead_code)] // The suite uses the rest.
+#[path = "../suite/support/mod.rs"]
+mod support;
+
+mod beside;
+mod chart;
+mod costs;
+mod rendering;
+mod statistics;
+mod tls_front;
+
+/// The recorded console of every instance: 24 KB, a plain reboot.
+const CONSOLE: &str = "i-bp1normalreboot0001";
+
+/// An instance for each event, so that each is stored.
+fn instance(event: usize) -> String {
+    format!("i-bp1{event:017}")
+}
+
+/// A benchmark's name and what runs it, given its arguments.
+type Benchmark = (&'static str, fn(&[String]));
+
+const BENCHMARKS: [Benchmark; 3] = [
+    ("beside", beside::run),
+    ("costs", costs::run),
+    ("rendering", rendering::run),
+];
+
+fn main() {
+    // Cargo adds `--bench`.
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
+    let named = arguments.first().and_then(|name| {
+        let mut all = BENCHMARKS.iter();
+        all.find(|(known, _)| known == name)
+    });
+    let Some((_, run)) = named else {
+        let names = BENCHMARKS.map(|(name, _)| name).join("|");
+        eprintln!("usage: cargo bench --bench bench -- {names} [ARGUMENT...]");
+        std::process::exit(2);
+    };
+    run(&arguments[1..]);
+}
