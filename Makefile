@@ -306,6 +306,16 @@ bench: build $(PEER)/installed ## Measure the function beside a Python function 
 	cargo bench --locked --bench bench -- beside $(abspath $(TARGET)/function/bootstrap) \
 		$(abspath $(SHIPPED)/floor) $(PEER)/bin/python $(BENCH) $(STARTS)
 
+.PHONY: counts
+counts: build ## Count instructions, allocations and system calls; fail where they exceed tests/bench/limits.txt.
+	$(zigbuild) --no-default-features --features bench --bin kernels
+	cargo bench --locked --profile dev --bench bench -- counts $(abspath $(TARGET)/function/bootstrap) \
+		$(abspath $(SHIPPED)/kernels) tests/bench/limits.txt $(BENCH)
+
+.PHONY: accept-counts
+accept-counts: ## Make what `make counts` counted the new limits.
+	cp $(BENCH)/limits.txt tests/bench/limits.txt
+
 .PHONY: accept-bench
 accept-bench: ## Put what `make bench` measured into docs/performance.md.
 	tests/bench/accept.py $(BENCH) docs/performance.md

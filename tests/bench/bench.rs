@@ -11,6 +11,7 @@ mod support;
 mod beside;
 mod chart;
 mod costs;
+mod counts;
 mod rendering;
 mod statistics;
 mod tls_front;
@@ -26,9 +27,10 @@ fn instance(event: usize) -> String {
 /// A benchmark's name and what runs it, given its arguments.
 type Benchmark = (&'static str, fn(&[String]));
 
-const BENCHMARKS: [Benchmark; 3] = [
+const BENCHMARKS: [Benchmark; 4] = [
     ("beside", beside::run),
     ("costs", costs::run),
+    ("counts", counts::run),
     ("rendering", rendering::run),
 ];
 
