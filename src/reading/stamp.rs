@@ -17,7 +17,16 @@ const MAX_SECOND_DIGITS: usize = 10;
 /// Linux pads the seconds to five characters with spaces.
 const MAX_PADDING: usize = 5;
 
+/// The least by which a kernel's clock goes back when another boot begins. Messages of several processors
+/// are out of order by less.
+const CLOCK_BACK_MICROS: u64 = 1_000_000;
+
 impl Stamp {
+    /// Whether a kernel that printed `last` before cannot have printed this one, unless another boot began.
+    pub fn is_far_before(self, last: Self) -> bool {
+        self.micros + CLOCK_BACK_MICROS < last.micros
+    }
+
     /// Whether hardly another boot has it. Until a kernel has set up its clock, all boots print zero, or
     /// multiples of the clock's tick, such as 4 ms.
     pub fn is_distinctive(self) -> bool {

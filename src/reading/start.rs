@@ -164,9 +164,6 @@ fn skip_sequences(text: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// The least by which a kernel's clock goes back when another boot begins. Messages of several processors
-/// are out of order by less.
-const CLOCK_BACK_MICROS: u64 = 1_000_000;
 /// A kernel's clock has run for less than this when the first message of a boot reaches the console.
 const EARLY_MICROS: u64 = 5_000_000;
 
@@ -228,7 +225,7 @@ impl Finder<'_> {
     fn follow_clock(&mut self, range: Range<usize>) {
         let offset = range.start;
         for (place, stamp) in stamps(&self.text[range]) {
-            let is_back = |last: Stamp| stamp.micros + CLOCK_BACK_MICROS < last.micros;
+            let is_back = |last: Stamp| stamp.is_far_before(last);
             if stamp.micros < EARLY_MICROS && self.clock.is_some_and(is_back) {
                 let at = offset + place.start;
                 let line = memchr::memrchr(b'\n', &self.text[..at]).map_or(0, |end| end + 1);

@@ -9,7 +9,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 
 use super::overlap::{Certainty, Overlap, Relation, relate};
-use super::stamp::{Stamp, first_stamp, last_stamp};
+use super::stamp::{first_stamp, last_stamp};
 use super::start::{Start, begins_with_start, boot_starts, starts};
 use crate::model::update_time::UpdateTime;
 
@@ -101,9 +101,6 @@ pub enum MarkKind {
     },
 }
 
-/// The least by which a kernel's clock goes back when another boot begins. Messages of several processors
-/// stand out of order by less.
-const CLOCK_BACK_MICROS: u64 = 1_000_000;
 /// A chain with more bytes gives its finished boots away, as no capture can reach back to them. More than
 /// the largest answer that is read of ECS.
 const MAX_CHAIN_BYTES: usize = 16 * 1024 * 1024;
@@ -186,7 +183,7 @@ impl Stitcher {
         ) {
             finished = self.close_chain();
             self.chain = Chain::of(&capture, self.started_at.take().is_some());
-        } else if self.chain.has_begun_anew() {
+        } else if self.started_at.is_some() && self.chain.has_begun_anew() {
             self.started_at = None;
         }
         if self.chain.bytes.len() > MAX_CHAIN_BYTES {
@@ -298,13 +295,9 @@ impl Stitcher {
 /// Whether `later` may be of the same boot as `earlier`, by the kernel's clock.
 fn is_possible(earlier: &[u8], later: &[u8]) -> bool {
     match (last_stamp(earlier), first_stamp(later)) {
-        (Some(last), Some(first)) => !is_back(last, first),
+        (Some(last), Some(first)) => !first.is_far_before(last),
         _ => true,
     }
-}
-
-fn is_back(last: Stamp, next: Stamp) -> bool {
-    next.micros + CLOCK_BACK_MICROS < last.micros
 }
 
 /// Bytes of a line whose beginning a ring has cut, if it is one.
@@ -423,10 +416,7 @@ impl Chain {
     /// Whether the kernel's clock allows what comes behind an overlap, unless a boot begins there.
     fn is_possible(&self, new: &[u8], overlap: Overlap) -> bool {
         let added = &new[overlap.cut + overlap.length..];
-        match (last_stamp(&self.bytes), first_stamp(added)) {
-            (Some(last), Some(first)) => !is_back(last, first) || !starts(added).is_empty(),
-            _ => true,
-        }
+        is_possible(&self.bytes, added) || !starts(added).is_empty()
     }
 
     /// Adds the bytes of a capture behind its first `cut` and the `shared` ones.
