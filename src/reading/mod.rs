@@ -9,7 +9,9 @@
 //! Of the pairs of captures that the tests sample, more than 10,000, none is joined wrongly without a mark.
 
 pub mod clock;
+pub mod encoding;
 pub mod ending;
+pub mod log;
 pub mod overlap;
 pub mod select;
 pub mod stamp;

@@ -81,6 +81,11 @@ impl Iterator for Lines<'_> {
 }
 
 impl Lines<'_> {
+    /// How many bytes the lines that were read have taken.
+    pub fn bytes_read(&self) -> usize {
+        self.at
+    }
+
     /// Reads the next line into one whose memory serves again; whether there was one.
     pub fn read(&mut self, line: &mut Line) -> bool {
         line.clear();

@@ -21,7 +21,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
     ("log", &["printable"]),
     ("http", &["clock", "retry"]),
     ("terminal", &["printable"]),
-    ("reading", &["model"]),
+    ("reading", &["model", "terminal"]),
     ("alibaba", &["clock", "model"]),
     ("aws", &["model"]),
     (

@@ -1,0 +1,285 @@
+//! A boot's log as a person reads it: line by line, with what is missing between them.
+
+use std::iter::Peekable;
+use std::ops::Range;
+
+use encoding_rs::Encoding;
+
+use super::encoding::{Decoded, EncodingChoice};
+use super::stamp::Stamp;
+use super::stitch::{Boot, Mark};
+use crate::terminal::{self, Line};
+
+/// A boot's log, decoded, in the parts between its marks.
+#[derive(Debug)]
+pub struct Log<'a> {
+    /// What it is written in.
+    pub encoding: &'static Encoding,
+    segments: Vec<Segment<'a>>,
+}
+
+/// What stands between two marks.
+#[derive(Debug)]
+struct Segment<'a> {
+    /// What is to be known of the place before it.
+    mark: Option<Mark>,
+    /// Where it begins in the log.
+    begin: usize,
+    text: Decoded<'a>,
+}
+
+/// What comes next in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Something is missing or unsure here.
+    Mark(Mark),
+    /// A line.
+    Line(Place),
+}
+
+/// Where a line stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its number in the log, from 1 on. Captures that come later change no number.
+    pub number: usize,
+    /// Its bytes in the boot's log, with its end.
+    pub bytes: Range<usize>,
+    /// The kernel's stamp at its beginning.
+    pub stamp: Option<LineStamp>,
+    /// Whether its end has come. Only the last line of a log may have none.
+    pub is_ended: bool,
+}
+
+/// The stamp that a line begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineStamp {
+    /// What it says.
+    pub stamp: Stamp,
+    /// How many bytes of the line's text it takes, with the space behind it.
+    pub length: usize,
+}
+
+impl LineStamp {
+    /// Reads it from a line's text. A level such as `<3>` may stand before it.
+    pub fn of(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let level = match bytes {
+            [b'<', b'0'..=b'7', b'>', ..] => 3,
+            _ => 0,
+        };
+        let (stamp, length) = Stamp::parse(&bytes[level..])?;
+        let space = usize::from(bytes.get(level + length) == Some(&b' '));
+        Some(Self {
+            stamp,
+            length: level + length + space,
+        })
+    }
+}
+
+impl<'a> Log<'a> {
+    /// Decodes a boot's log.
+    pub fn new(boot: &'a Boot, encoding: EncodingChoice) -> Self {
+        let encoding = encoding.of(&boot.log);
+        let mut marks: Vec<_> = boot.marks.iter().copied().map(Some).collect();
+        if marks
+            .first()
+            .is_none_or(|mark| mark.is_some_and(|mark| mark.at > 0))
+        {
+            marks.insert(0, None);
+        }
+        let begin = |mark: Option<Mark>| mark.map_or(0, |mark| mark.at);
+        let ends = marks.iter().skip(1).map(|mark| begin(*mark));
+        let ends = ends.chain([boot.log.len()]);
+        let segments = marks.iter().zip(ends).map(|(mark, end)| Segment {
+            mark: *mark,
+            begin: begin(*mark),
+            text: Decoded::new(encoding, &boot.log[begin(*mark)..end]),
+        });
+        Self {
+            encoding,
+            segments: segments.collect(),
+        }
+    }
+
+    /// Reads it from its beginning.
+    pub fn parts(&self) -> Parts<'_> {
+        let mut segments = self.segments.iter().peekable();
+        Parts {
+            mark: segments.peek().and_then(|segment| segment.mark),
+            lines: segments
+                .peek()
+                .map(|segment| terminal::lines(segment.text.text())),
+            segments,
+            count: 0,
+        }
+    }
+}
+
+/// The parts of a log; see [`Log::parts`].
+#[derive(Debug)]
+pub struct Parts<'l> {
+    /// From the one that is being read on.
+    segments: Peekable<std::slice::Iter<'l, Segment<'l>>>,
+    mark: Option<Mark>,
+    lines: Option<terminal::Lines<'l>>,
+    count: usize,
+}
+
+impl Parts<'_> {
+    /// Reads the next part. A line goes into `line`, whose memory serves again.
+    pub fn read(&mut self, line: &mut Line) -> Option<Part> {
+        loop {
+            if let Some(mark) = self.mark.take() {
+                return Some(Part::Mark(mark));
+            }
+            let (segment, lines) = (*self.segments.peek()?, self.lines.as_mut()?);
+            let begin = lines.bytes_read();
+            if lines.read(line) {
+                self.count += 1;
+                let range = begin..lines.bytes_read();
+                let is_last = range.end == segment.text.text().len();
+                let is_ended =
+                    !is_last || matches!(segment.text.text().last(), Some(b'\n' | 0x0b | 0x0c));
+                let bytes = segment.text.origin(range);
+                return Some(Part::Line(Place {
+                    number: self.count,
+                    bytes: segment.begin + bytes.start..segment.begin + bytes.end,
+                    stamp: LineStamp::of(line.text()),
+                    is_ended,
+                }));
+            }
+            self.segments.next();
+            let next = self.segments.peek();
+            self.mark = next.and_then(|segment| segment.mark);
+            self.lines = next.map(|segment| terminal::lines(segment.text.text()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::stitch::MarkKind;
+
+    fn boot(log: &[u8], marks: &[(usize, MarkKind)]) -> Boot {
+        Boot {
+            id: String::new(),
+            log: log.to_vec(),
+            pieces: Vec::new(),
+            marks: marks
+                .iter()
+                .map(|(at, kind)| Mark {
+                    at: *at,
+                    kind: *kind,
+                })
+                .collect(),
+            start: None,
+            captures: Vec::new(),
+        }
+    }
+
+    /// Lines as `number@begin..end text`, marks as their kinds.
+    fn shown(boot: &Boot) -> Vec<String> {
+        let log = Log::new(boot, EncodingChoice::Auto);
+        let (mut parts, mut line, mut shown) = (log.parts(), Line::default(), Vec::new());
+        while let Some(part) = parts.read(&mut line) {
+            shown.push(match part {
+                Part::Mark(mark) => format!("{:?}", mark.kind),
+                Part::Line(Place {
+                    number,
+                    bytes,
+                    stamp,
+                    is_ended,
+                }) => format!(
+                    "{number}@{}..{}{}{} {}",
+                    bytes.start,
+                    bytes.end,
+                    stamp
+                        .map(|stamp| format!(" {}", stamp.stamp.micros))
+                        .unwrap_or_default(),
+                    if is_ended { "" } else { " open" },
+                    line.text()
+                ),
+            });
+        }
+        shown
+    }
+
+    #[test]
+    fn lines_are_numbered_across_marks_and_say_where_they_stand() {
+        let log = b"\x1b[32mok\x1b[0m\r\n[    1.500000] a\nt of it\nlogin: ";
+        let gap = MarkKind::Gap { cut: 8 };
+        let shown = shown(&boot(log, &[(30, gap), (45, MarkKind::EndUnknown)]));
+        assert_eq!(
+            shown,
+            [
+                "1@0..13 ok",
+                "2@13..30 1500000 [    1.500000] a",
+                "Gap { cut: 8 }",
+                "3@30..38 t of it",
+                "4@38..45 open login: ",
+                "EndUnknown",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_log_that_begins_with_a_gap_begins_with_its_mark() {
+        let shown_first = shown(&boot(b"x\n", &[(0, MarkKind::Gap { cut: 2 })]));
+        assert_eq!(shown_first, ["Gap { cut: 2 }", "1@0..2 x"]);
+        assert!(shown(&boot(b"", &[])).is_empty());
+    }
+
+    #[test]
+    fn chinese_is_read_and_stands_where_it_stood() {
+        let shown = shown(&boot(
+            b"a\r\n\xd5\xfd\xd4\xda\xc6\xf4\xb6\xaf\r\n\xc7\xeb\xc9\xd4\xba\xf2",
+            &[],
+        ));
+        assert_eq!(
+            shown,
+            ["1@0..3 a", "2@3..13 正在启动", "3@13..19 open 请稍候"]
+        );
+    }
+
+    #[test]
+    fn a_stamp_is_read_behind_a_level_and_not_within_a_line() {
+        let stamp = |text| LineStamp::of(text).map(|found| (found.stamp.micros, found.length));
+        assert_eq!(stamp("[    1.500000] a"), Some((1_500_000, 15)));
+        assert_eq!(stamp("<3>[    1.500000] a"), Some((1_500_000, 18)));
+        assert_eq!(stamp("[    1.500000]"), Some((1_500_000, 14)));
+        assert_eq!(stamp("a [    1.500000]"), None);
+    }
+
+    proptest::proptest! {
+        /// Whatever a guest writes and wherever marks stand, each byte is in one line, in order.
+        #[test]
+        fn lines_take_all_bytes_in_order(
+            log in proptest::collection::vec(proptest::sample::select(&b"ab[ \x1b\r\n\n\x08\xd5\xfd\xe4m3;H"[..]), 0..120),
+            places in proptest::collection::btree_set(0usize..120, 0..4),
+        ) {
+            let marks: Vec<_> = places.into_iter().filter(|at| *at <= log.len())
+                .map(|at| (at, MarkKind::Unsure { shared: 9 })).collect();
+            let boot = boot(&log, &marks);
+            for encoding in [EncodingChoice::Auto, "gb18030".parse().unwrap()] {
+                let log = Log::new(&boot, encoding);
+                let (mut parts, mut line) = (log.parts(), Line::default());
+                let (mut end, mut number, mut seen) = (0, 0, 0);
+                while let Some(part) = parts.read(&mut line) {
+                    match part {
+                        // A sequence behind the last line before a mark belongs to no line.
+                        Part::Mark(mark) => { seen += 1; proptest::prop_assert!(mark.at >= end); end = mark.at; }
+                        Part::Line(place) => {
+                            number += 1;
+                            proptest::prop_assert_eq!(place.number, number);
+                            proptest::prop_assert!(place.bytes.start <= end, "no byte is left out");
+                            proptest::prop_assert!(place.bytes.end >= end && place.bytes.end <= boot.log.len());
+                            end = place.bytes.end;
+                        }
+                    }
+                }
+                proptest::prop_assert_eq!(seen, boot.marks.len());
+            }
+        }
+    }
+}
