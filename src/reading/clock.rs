@@ -1,10 +1,13 @@
 //! Real times of a boot's lines, as far as the guest printed its clock.
 
+use std::ops::Range;
+
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use super::stamp::{Stamp, stamps};
+use super::stitch::Boot;
 
 /// The real time at which a kernel's stamps were zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,57 @@ pub enum GuestClock {
     },
     /// The guest has not printed it.
     Unknown,
+}
+
+/// When a line was printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineTime {
+    /// About then, by the guest's clock. A line without a stamp has the time of the one before.
+    About(Timestamp),
+    /// Then or before: when the capture was made that shows it.
+    NotAfter(Timestamp),
+}
+
+impl LineTime {
+    /// The time itself.
+    pub fn time(self) -> Timestamp {
+        match self {
+            Self::About(time) | Self::NotAfter(time) => time,
+        }
+    }
+}
+
+/// Tells when each line of a boot was printed; for lines in their order.
+#[derive(Debug)]
+pub struct LineTimes<'a> {
+    boot: &'a Boot,
+    clock: Option<Clock>,
+    last: Stamp,
+}
+
+impl<'a> LineTimes<'a> {
+    /// For the lines of a boot, whose guest's clock this is.
+    pub fn new(boot: &'a Boot, clock: GuestClock) -> Self {
+        let clock = match clock {
+            GuestClock::Right(clock) => Some(clock),
+            GuestClock::Wrong { .. } | GuestClock::Unknown => None,
+        };
+        Self {
+            boot,
+            clock,
+            last: Stamp { micros: 0 },
+        }
+    }
+
+    /// When the line was printed that stands at these bytes of the log. `None` if nothing is known.
+    pub fn of(&mut self, stamp: Option<Stamp>, bytes: &Range<usize>) -> Option<LineTime> {
+        self.last = stamp.unwrap_or(self.last);
+        let about = self.clock.and_then(|clock| clock.at(self.last));
+        about.map(LineTime::About).or_else(|| {
+            let (capture, _) = self.boot.origin(bytes.end.checked_sub(1)?)?;
+            Some(LineTime::NotAfter(capture.captured_at))
+        })
+    }
 }
 
 /// A clock that differs by more from the time of the capture is wrong. A machine may run for long before

@@ -13,6 +13,7 @@ pub mod encoding;
 pub mod ending;
 pub mod log;
 pub mod overlap;
+pub mod pattern;
 pub mod select;
 pub mod stamp;
 pub mod start;

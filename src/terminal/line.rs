@@ -116,6 +116,14 @@ impl Line {
         count
     }
 
+    /// Removes the first `bytes` of its text: a stamp that is shown in another form.
+    ///
+    /// # Panics
+    /// If a character ends elsewhere.
+    pub fn remove_front(&mut self, bytes: usize) {
+        self.spans.remove_front(bytes);
+    }
+
     pub(super) fn clear(&mut self) {
         self.spans.clear();
         self.rewrites.clear();
@@ -164,6 +172,16 @@ impl<T: Copy + PartialEq> Pieces<T> {
     pub fn clear(&mut self) {
         self.text.clear();
         self.begins.clear();
+    }
+
+    fn remove_front(&mut self, bytes: usize) {
+        self.text.drain(..bytes);
+        for (begin, _) in &mut self.begins {
+            *begin = begin.saturating_sub(bytes as u32);
+        }
+        // Of the pieces that begin with the text, the last one has it.
+        let first = self.begins.partition_point(|(begin, _)| *begin == 0);
+        self.begins.drain(..first.saturating_sub(1));
     }
 }
 
