@@ -133,7 +133,7 @@ pub fn sort(captures: &mut Vec<Capture>) {
 
 /// Joins the captures of one machine as they come, in the order of [`sort`]. It holds one boot at a time,
 /// and a few MiB of what came before it.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Stitcher {
     chain: Chain,
     /// The last boot of the chains before. It may go on behind a gap.
@@ -146,13 +146,14 @@ pub struct Stitcher {
     names: Names,
 }
 
+#[derive(Debug, Clone)]
 struct Last {
     captured_at: Timestamp,
     event_id: Option<String>,
 }
 
 /// What captures join without a loss.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 struct Chain {
     bytes: Vec<u8>,
     /// The boots of so many bytes have been given away.
@@ -165,7 +166,7 @@ struct Chain {
     is_restarted: bool,
 }
 
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 struct Names {
     last: String,
     count: usize,

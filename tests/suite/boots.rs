@@ -1,47 +1,17 @@
 //! What `console-archive boots` says of an instance whose console was captured again and again.
 
-use ecs_console_archiver::simulator::Simulator;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::s3_server::Profile;
 use crate::support::*;
 
-const ID: &str = "i-a1";
+use crate::support::captured::{Captured as World, ID};
 
-struct World {
-    simulator: Simulator,
-    folder: tempfile::TempDir,
-    settings: Settings,
-    captures: usize,
-}
-
-impl World {
-    async fn new() -> Self {
-        let simulator = bare_simulator(ecs_credentials()).await;
-        let (folder, settings) = archive_folder(&simulator);
-        Self {
-            simulator,
-            folder,
-            settings,
-            captures: 0,
-        }
-    }
-
-    /// Stores what ECS shows of the console, a minute after the capture before.
-    async fn capture(&mut self, console: &[u8]) {
-        let time = format!("2024-03-22 10:{:02}:57", self.captures);
-        self.captures += 1;
-        set_console(&self.simulator, ID, console, &time);
-        let captured = cli(&self.settings, &["capture", ID]).await;
-        assert!(captured.status.success(), "{}", text(&captured.stderr));
-    }
-
-    async fn boots(&self) -> Value {
-        let shown = cli(&self.settings, &["boots", ID, "--output", "json"]).await;
-        assert!(shown.status.success(), "{}", text(&shown.stderr));
-        serde_json::from_slice(&shown.stdout).unwrap()
-    }
+async fn boots_of(world: &World) -> Value {
+    let shown = cli(&world.settings, &["boots", ID, "--output", "json"]).await;
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    serde_json::from_slice(&shown.stdout).unwrap()
 }
 
 #[tokio::test]
@@ -54,7 +24,7 @@ async fn captures_of_a_boot_are_one_boot_and_the_next_is_another() {
     world.capture(&panic[..9_000]).await;
     world.capture(&panic).await;
     world.capture(&next[..40_000]).await;
-    let boots = world.boots().await;
+    let boots = boots_of(&world).await;
     let [first, second] = &boots.as_array().unwrap()[..] else {
         panic!("{boots:#}");
     };
@@ -108,7 +78,7 @@ async fn what_the_ring_lost_is_counted_and_what_it_kept_is_joined() {
     world.capture(&console[..16_384]).await;
     world.capture(&console[10_000..26_384]).await;
     world.capture(&console[30_000..46_384]).await;
-    let boots = world.boots().await;
+    let boots = boots_of(&world).await;
     let boot = &boots[0];
     assert_eq!(boots.as_array().unwrap().len(), 1, "{boots:#}");
     assert_eq!(
@@ -128,7 +98,7 @@ async fn a_boot_begins_when_its_clock_says() {
     );
     let mut world = World::new().await;
     world.capture(console.as_bytes()).await;
-    let boot = &world.boots().await[0];
+    let boot = &boots_of(&world).await[0];
     let began = Timestamp::from_microsecond(now * 1_000_000 - 1_000_100).unwrap();
     assert_eq!(boot["started_at"], json!(began.to_string()));
     assert_eq!(boot["login_after_seconds"], json!(8.250001));

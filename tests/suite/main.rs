@@ -40,6 +40,7 @@ mod scheduled_redrive;
 mod self_invocation;
 mod secrets;
 mod shells;
+mod show;
 mod simulator;
 mod stores;
 mod strange_answers;

@@ -6,10 +6,11 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "list",
-    "get",
     "boots",
+    "show",
+    "get",
     "capture",
     "sweep",
     "invoke",

@@ -1,14 +1,23 @@
 //! The boots of an instance, stitched from all of its records.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, ReadError, RecordEntry};
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::reading::stitch::{self, Boot, Capture, Stitcher};
+use ecs_console_archiver::reading::clock::GuestClock;
+use ecs_console_archiver::reading::ending::{self, Ending};
+use ecs_console_archiver::reading::select::{self, Selection};
+use ecs_console_archiver::reading::stamp::Stamp;
+use ecs_console_archiver::reading::stitch::{self, Boot, Capture, Mark, MarkKind, Stitcher};
 use ecs_console_archiver::store::Store;
 use futures_util::{StreamExt as _, stream};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
-use crate::output;
+use crate::exit::Exit;
+use crate::{output, time};
 
 /// Records read at once.
 const READ_AT_ONCE: usize = 16;
@@ -31,54 +40,226 @@ pub struct Boots {
 /// # Errors
 /// An error of the store. Damaged records are told and left out.
 pub async fn read(store: &impl Store, instance_id: &InstanceId) -> Result<Boots> {
-    let Listing {
-        mut records,
-        markers,
-    } = reader::list(store, Some(instance_id)).await?;
-    records.sort_by_key(|record| record.stored_at);
-    // What ECS sent in place of a console is not a part of one.
-    records.retain(|record| !record.key.is_undecoded);
-    let read = records.into_iter().map(async |record| {
-        let opened = reader::open(store, &record.key).await;
-        (record, opened)
-    });
-    let mut read = stream::iter(read).buffered(READ_AT_ONCE);
-    let (mut boots, mut damaged) = (Vec::new(), 0);
-    let (mut stitcher, mut waiting) = (Stitcher::default(), Vec::new());
-    while let Some((record, opened)) = read.next().await {
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(error @ (ReadError::Damaged(_) | ReadError::Gone(_))) => {
-                output::error(format_args!("warning: left out: {}", whole(&error)));
-                damaged += 1;
-                continue;
+    let mut reading = Reading::default();
+    reading.go_on(store, instance_id).await?;
+    Ok(reading.boots())
+}
+
+/// An instance's records, stitched as far as they have been read.
+#[derive(Default)]
+pub struct Reading {
+    finished: Vec<Boot>,
+    stitcher: Stitcher,
+    markers: Vec<MarkerEntry>,
+    damaged: usize,
+    /// Names of the captures that were read.
+    read: BTreeSet<String>,
+}
+
+impl Reading {
+    /// Reads the records that have not been read yet. Returns whether there were any.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub async fn go_on(&mut self, store: &impl Store, instance_id: &InstanceId) -> Result<bool> {
+        let Listing {
+            mut records,
+            markers,
+        } = reader::list(store, Some(instance_id)).await?;
+        self.markers = markers;
+        records.sort_by_key(|record| record.stored_at);
+        // What ECS sent in place of a console is not a part of one.
+        records.retain(|record| !record.key.is_undecoded && self.read.insert(record.key.name()));
+        let is_more = !records.is_empty();
+        let read = records.into_iter().map(async |record| {
+            let opened = reader::open(store, &record.key).await;
+            (record, opened)
+        });
+        let mut read = stream::iter(read).buffered(READ_AT_ONCE);
+        let mut waiting = Vec::new();
+        while let Some((record, opened)) = read.next().await {
+            let opened = match opened {
+                Ok(opened) => opened,
+                Err(error @ (ReadError::Damaged(_) | ReadError::Gone(_))) => {
+                    output::error(format_args!("warning: left out: {}", whole(&error)));
+                    self.damaged += 1;
+                    continue;
+                }
+                Err(ReadError::Store(error)) => return Err(error.into()),
+            };
+            let before = record
+                .stored_at
+                .checked_sub(STORED_WITHIN)
+                .unwrap_or(Timestamp::MIN);
+            waiting.push(capture(&record, &opened.object.metadata, opened.plain));
+            stitch::sort(&mut waiting);
+            let ready = waiting.partition_point(|capture: &Capture| capture.captured_at < before);
+            for capture in waiting.drain(..ready) {
+                self.finished.extend(self.stitcher.push(capture));
             }
-            Err(ReadError::Store(error)) => return Err(error.into()),
-        };
-        let before = record
-            .stored_at
-            .checked_sub(STORED_WITHIN)
-            .unwrap_or(Timestamp::MIN);
-        waiting.push(capture(&record, &opened.object.metadata, opened.plain));
-        stitch::sort(&mut waiting);
-        let ready = waiting.partition_point(|capture: &Capture| capture.captured_at < before);
-        boots.extend(
-            waiting
-                .drain(..ready)
-                .flat_map(|capture| stitcher.push(capture)),
-        );
+        }
+        for capture in waiting {
+            self.finished.extend(self.stitcher.push(capture));
+        }
+        Ok(is_more)
     }
-    boots.extend(
-        waiting
-            .into_iter()
-            .flat_map(|capture| stitcher.push(capture)),
-    );
-    boots.extend(stitcher.finish());
-    Ok(Boots {
-        boots,
-        markers,
-        damaged,
-    })
+
+    /// Adds a capture that is in no archive, unless one of its name was read. Returns whether it was added.
+    pub fn add(&mut self, capture: Capture) -> bool {
+        let is_new = self.read.insert(capture.name.clone());
+        if is_new {
+            self.finished.extend(self.stitcher.push(capture));
+        }
+        is_new
+    }
+
+    /// The boots as far as they are known now.
+    pub fn boots(&self) -> Boots {
+        let mut boots = self.finished.clone();
+        boots.extend(self.stitcher.clone().finish());
+        Boots {
+            boots,
+            markers: self.markers.clone(),
+            damaged: self.damaged,
+        }
+    }
+}
+
+impl Boots {
+    /// Finds a boot. Tells it if there is none.
+    pub fn select(&self, selection: &Selection, instance_id: &InstanceId) -> Option<usize> {
+        let ids = self.boots.iter().map(|boot| boot.id.as_str());
+        let found = selection.find(ids);
+        found
+            .inspect_err(|error| output::error(format_args!("{instance_id}: {error}")))
+            .ok()
+    }
+
+    /// Tells that there is no console of the instance.
+    pub fn tell_none(&self, instance_id: &InstanceId, archive_url: &str) -> Exit {
+        output::error(format_args!("{instance_id} has no record in {archive_url}"));
+        match self.damaged {
+            0 => Exit::Nothing,
+            _ => Exit::Failed,
+        }
+    }
+
+    /// How a command ends that has shown them.
+    pub fn exit(&self) -> Exit {
+        match self.damaged {
+            0 => Exit::Done,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// What is to be said of a boot beside its log.
+pub struct Summary<'a> {
+    pub boot: &'a Boot,
+    /// 0 is the newest, -1 the one before.
+    pub number: isize,
+    pub ending: Ending,
+    pub clock: GuestClock,
+    /// The kernel's last stamp before the first login prompt.
+    pub login: Option<Stamp>,
+}
+
+impl<'a> Summary<'a> {
+    /// Of the boot at `index`.
+    pub fn new(boots: &'a [Boot], index: usize) -> Self {
+        let boot = &boots[index];
+        Self {
+            boot,
+            number: select::number(index, boots.len()),
+            ending: Ending::of(boot, index + 1 == boots.len()),
+            clock: GuestClock::of(&boot.log, boot.captures[0].captured_at),
+            login: ending::login(&boot.log),
+        }
+    }
+
+    /// When the kernel began, by the guest's clock.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        match self.clock {
+            GuestClock::Right(clock) => clock.at(Stamp { micros: 0 }),
+            GuestClock::Wrong { .. } | GuestClock::Unknown => None,
+        }
+    }
+
+    pub fn is_crash_kernel(&self) -> bool {
+        self.boot.start.is_some_and(|start| start.is_crash_kernel)
+    }
+
+    /// Places where output is lost.
+    pub fn gaps(&self) -> usize {
+        self.count(|kind| matches!(kind, MarkKind::Gap { .. }))
+    }
+
+    /// Joins that are unsure.
+    pub fn unsure(&self) -> usize {
+        self.count(|kind| matches!(kind, MarkKind::Unsure { .. } | MarkKind::Repeats { .. }))
+    }
+
+    fn count(&self, is_counted: impl Fn(MarkKind) -> bool) -> usize {
+        let marks = self.boot.marks.iter();
+        marks.filter(|mark| is_counted(mark.kind)).count()
+    }
+
+    /// How it ended, for people.
+    pub fn ending_in_words(&self) -> String {
+        let ending = match self.ending {
+            Ending::OutOfMemory => "out of memory",
+            Ending::Running => "running?",
+            ending => ending.as_str(),
+        };
+        match self.is_crash_kernel() {
+            true => format!("{ending} (crash kernel)"),
+            false => ending.to_owned(),
+        }
+    }
+
+    /// When it began, for people: by the guest's clock (≈), or before its first capture (≤).
+    pub fn started_in_words(&self, zone: &TimeZone) -> String {
+        match (self.started_at(), self.clock) {
+            (Some(at), _) => format!("≈ {}", time::shown(at, zone)),
+            (None, GuestClock::Wrong { said }) => {
+                format!("?, its clock said {}", time::shown(said, zone))
+            }
+            (None, _) => format!("≤ {}", time::shown(self.boot.captures[0].captured_at, zone)),
+        }
+    }
+}
+
+/// A mark for programs.
+pub fn mark_json(mark: &Mark) -> Value {
+    let at = mark.at;
+    match mark.kind {
+        MarkKind::Gap { cut } => json!({"at": at, "kind": "gap", "cut_bytes": cut}),
+        MarkKind::EndUnknown => json!({"at": at, "kind": "end_unknown"}),
+        MarkKind::Unsure { shared } => json!({"at": at, "kind": "unsure", "shared_bytes": shared}),
+        MarkKind::Repeats { missing } => {
+            json!({"at": at, "kind": "repeats", "missing_bytes": missing})
+        }
+    }
+}
+
+/// A mark for people.
+pub fn mark_in_words(mark: &Mark) -> String {
+    match mark.kind {
+        MarkKind::Gap { .. } if mark.at == 0 => "gap: the beginning of the boot is lost".to_owned(),
+        MarkKind::Gap { cut: 0 } => "gap: output is lost here".to_owned(),
+        MarkKind::Gap { .. } => {
+            "gap: output is lost here, with the front of the next line".to_owned()
+        }
+        MarkKind::EndUnknown => {
+            "end: what came between this and the next boot is not known".to_owned()
+        }
+        MarkKind::Unsure { shared } => {
+            format!("unsure: two captures are joined here by {shared} equal bytes alone")
+        }
+        MarkKind::Repeats { missing } => {
+            format!("unsure: the console repeats itself here; up to {missing} bytes may be missing")
+        }
+    }
 }
 
 fn whole(error: &ReadError) -> String {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// The commands under the headings of `--help`, each once.
 const TASKS: [(&str, &[&str]); 3] = [
-    ("Read consoles back", &["list", "get", "boots"]),
+    ("Read consoles back", &["list", "boots", "show", "get"]),
     ("Keep consoles", &["capture", "sweep", "invoke", "redrive"]),
     (
         "Set up and try out",

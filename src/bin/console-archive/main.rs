@@ -8,6 +8,7 @@ mod help;
 mod input;
 mod interrupt;
 mod output;
+mod pager;
 mod record;
 mod resume_file;
 mod table;

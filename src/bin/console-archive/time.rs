@@ -6,8 +6,9 @@ use anyhow::Result;
 use ecs_console_archiver::archive::reader::Selector;
 use ecs_console_archiver::model::moment::{self, InvalidMoment, Moment};
 use ecs_console_archiver::model::update_time::UpdatedAt;
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ZonedDateTime};
+use jiff::{Span, Timestamp, Unit, ZonedDateTime};
 
 /// `2018-03-22 02:04:57Z`, or `2018-03-22 10:04:57+08:00`.
 pub fn shown(time: Timestamp, zone: &TimeZone) -> String {
@@ -51,6 +52,117 @@ impl FromStr for AtArgument {
     }
 }
 
+/// What `--since` and `--until` take: a moment, or one by its distance from now.
+#[derive(Debug, Clone)]
+pub enum Bound {
+    Moment(Moment),
+    /// `now`, `-1h`, `+5m`.
+    FromNow(Span),
+    /// `today`, `yesterday`, `tomorrow`: by so many days from today.
+    Day(i64),
+    /// A time of today.
+    TimeOfDay(Time, Unit),
+}
+
+impl FromStr for Bound {
+    type Err = InvalidBound;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBound> {
+        let text = text.trim();
+        match text {
+            "now" => return Ok(Self::FromNow(Span::new())),
+            "yesterday" => return Ok(Self::Day(-1)),
+            "today" => return Ok(Self::Day(0)),
+            "tomorrow" => return Ok(Self::Day(1)),
+            _ => {}
+        }
+        for (format, unit) in [("%H:%M:%S", Unit::Second), ("%H:%M", Unit::Minute)] {
+            if let Ok(time) = Time::strptime(format, text) {
+                return Ok(Self::TimeOfDay(time, unit));
+            }
+        }
+        if text.starts_with(['-', '+']) || text.ends_with(" ago") {
+            return text
+                .parse()
+                .map(Self::FromNow)
+                .map_err(|_| InvalidBound::Distance(text.to_owned()));
+        }
+        Ok(Self::Moment(text.parse()?))
+    }
+}
+
+/// Neither a moment nor a distance from now.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum InvalidBound {
+    #[error("{0}, or 10:04, today, yesterday, now or -1h")]
+    NotATime(InvalidMoment),
+    #[error("{0:?} is not a distance from now; expected one such as -1h or -90m")]
+    Distance(String),
+    #[error(transparent)]
+    Other(InvalidMoment),
+}
+
+impl From<InvalidMoment> for InvalidBound {
+    fn from(error: InvalidMoment) -> Self {
+        match error {
+            InvalidMoment::NotATime => Self::NotATime(error),
+            error => Self::Other(error),
+        }
+    }
+}
+
+impl Bound {
+    /// Its first nanosecond. `zone` applies to what names no zone.
+    pub fn first(&self, now: Timestamp, zone: &TimeZone) -> Timestamp {
+        self.ends(now, zone)
+            .map_or(Timestamp::MIN, |(first, _)| first)
+    }
+
+    /// Its last nanosecond: a day, an hour or a minute counts to its end.
+    pub fn last(&self, now: Timestamp, zone: &TimeZone) -> Timestamp {
+        self.ends(now, zone)
+            .map_or(Timestamp::MAX, |(_, last)| last)
+    }
+
+    fn ends(&self, now: Timestamp, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
+        let now = ZonedDateTime::new(now, zone.clone());
+        let (begin, length) = match self {
+            Self::Moment(moment) => return Some((moment.first(zone), moment.last(zone))),
+            Self::FromNow(span) => {
+                let time = now.checked_add(*span).ok()?.timestamp();
+                return Some((time, time));
+            }
+            Self::Day(days) => (
+                now.start_of_day()
+                    .ok()?
+                    .checked_add(Span::new().days(*days))
+                    .ok()?,
+                Span::new().days(1),
+            ),
+            Self::TimeOfDay(time, unit) => {
+                let length = match unit {
+                    Unit::Minute => Span::new().minutes(1),
+                    _ => Span::new().seconds(1),
+                };
+                (
+                    ZonedDateTime::new(
+                        zone.to_timestamp(now.date().to_datetime(*time)).ok()?,
+                        zone.clone(),
+                    ),
+                    length,
+                )
+            }
+        };
+        let end = begin.checked_add(length).ok()?;
+        Some((
+            begin.timestamp(),
+            end.timestamp()
+                .checked_sub(Span::new().nanoseconds(1))
+                .ok()?,
+        ))
+    }
+}
+
 /// Neither a name nor a moment.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InvalidAt {
@@ -74,6 +186,51 @@ impl AtArgument {
         match self {
             Self::Name(name) => name.clone(),
             Self::Moment(moment) => Selector::NotAfter(moment.last(zone)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From and to, at half past noon of a Thursday in Shanghai.
+    fn ends(text: &str) -> (String, String) {
+        let bound: Bound = text.parse().unwrap();
+        let (now, zone) = (
+            "2018-03-22T04:30:15Z".parse().unwrap(),
+            parse_zone("+08:00").unwrap(),
+        );
+        let shown = |time: Timestamp| shown(time, &zone).replace("+08:00", "");
+        (
+            shown(bound.first(now, &zone)),
+            shown(bound.last(now, &zone)),
+        )
+    }
+
+    #[test]
+    fn bounds_are_what_journalctl_takes() {
+        for (text, first, last) in [
+            ("now", "2018-03-22 12:30:15", "2018-03-22 12:30:15"),
+            ("-1h", "2018-03-22 11:30:15", "2018-03-22 11:30:15"),
+            ("+90m", "2018-03-22 14:00:15", "2018-03-22 14:00:15"),
+            ("2 days ago", "2018-03-20 12:30:15", "2018-03-20 12:30:15"),
+            ("yesterday", "2018-03-21 00:00:00", "2018-03-21 23:59:59"),
+            ("today", "2018-03-22 00:00:00", "2018-03-22 23:59:59"),
+            ("tomorrow", "2018-03-23 00:00:00", "2018-03-23 23:59:59"),
+            ("10:04", "2018-03-22 10:04:00", "2018-03-22 10:04:59"),
+            ("10:04:57", "2018-03-22 10:04:57", "2018-03-22 10:04:57"),
+            ("2018-03-01", "2018-03-01 00:00:00", "2018-03-01 23:59:59"),
+            (
+                "2018-03-22 10:04Z",
+                "2018-03-22 18:04:00",
+                "2018-03-22 18:04:59",
+            ),
+        ] {
+            assert_eq!(ends(text), (first.to_owned(), last.to_owned()), "{text}");
+        }
+        for text in ["", "-", "-1", "+x", "25:00", "ago", "noon"] {
+            assert!(text.parse::<Bound>().is_err(), "{text}");
         }
     }
 }

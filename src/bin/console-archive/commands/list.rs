@@ -7,7 +7,6 @@ use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::model::moment::Moment;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::{Store, StoreError};
 use ecs_console_archiver::{log, printable};
@@ -21,7 +20,7 @@ use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::record::Described;
 use crate::table::{Cell, Column, NOTHING, Table};
-use crate::time;
+use crate::time::{self, Bound};
 
 /// Objects read at once.
 const READ_AT_ONCE: usize = 16;
@@ -45,12 +44,12 @@ pub struct Arguments {
     /// The instance. Without it: all instances
     #[arg(value_parser = InstanceId::parse)]
     instance_id: Option<InstanceId>,
-    /// Leave out what has an earlier TIME: 2024-03-22, "2024-03-22 10:04" or 2024-03-22T10:04:57Z
-    #[arg(long, value_name = "TIME")]
-    since: Option<Moment>,
+    /// Leave out what has an earlier TIME: 2024-03-22, "2024-03-22 10:04", 10:04, today, yesterday, -1h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Bound>,
     /// Leave out what has a later TIME; a day, an hour or a minute counts to its end
-    #[arg(long, value_name = "TIME")]
-    until: Option<Moment>,
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<Bound>,
 }
 
 pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
@@ -93,8 +92,9 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
 impl Arguments {
     /// The first and the last moment that are asked for.
     fn bounds(&self, zone: &TimeZone) -> (Option<Timestamp>, Option<Timestamp>) {
-        let since = self.since.as_ref().map(|moment| moment.first(zone));
-        let until = self.until.as_ref().map(|moment| moment.last(zone));
+        let now = Timestamp::now();
+        let since = self.since.as_ref().map(|bound| bound.first(now, zone));
+        let until = self.until.as_ref().map(|bound| bound.last(now, zone));
         (since, until)
     }
 }

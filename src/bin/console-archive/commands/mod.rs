@@ -9,6 +9,7 @@ mod invoke;
 mod list;
 mod man;
 mod redrive;
+mod show;
 mod simulate;
 mod sweep;
 
@@ -46,6 +47,7 @@ pub enum Command {
     Invoke(invoke::Arguments),
     Capture(capture::Arguments),
     List(list::Arguments),
+    Show(show::Arguments),
     Boots(boots::Arguments),
     Get(get::Arguments),
     Sweep(sweep::Arguments),
@@ -68,6 +70,10 @@ impl Command {
             Self::Boots(arguments) => {
                 let boots = boots::run(&arguments, context);
                 context.unless_interrupted(boots).await
+            }
+            Self::Show(arguments) => {
+                let show = show::run(arguments, context);
+                context.unless_interrupted(show).await
             }
             Self::Get(arguments) => {
                 let get = get::run(arguments, context);
@@ -121,7 +127,7 @@ pub struct CommonArguments {
 }
 
 /// Of the commands that ask ECS about single instances.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct EcsArguments {
     /// Region of the instance, and of events that name none [env: ALIBABA_CLOUD_REGION_ID]
     #[arg(long, value_name = "REGION_ID", value_parser = RegionId::parse)]

@@ -1,0 +1,384 @@
+//! The lines of boots → what is printed of them.
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::printable;
+use ecs_console_archiver::reading::clock::{GuestClock, LineTime, LineTimes};
+use ecs_console_archiver::reading::encoding::EncodingChoice;
+use ecs_console_archiver::reading::log::{Log, Part, Place};
+use ecs_console_archiver::reading::pattern::Pattern;
+use ecs_console_archiver::reading::stamp::Stamp;
+use ecs_console_archiver::reading::stitch::Mark;
+use ecs_console_archiver::terminal::{Line, Rewrites};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+use serde_json::{Value, json};
+
+use super::{divider, tell};
+use crate::boots::{Summary, mark_in_words, mark_json};
+use crate::pager::Destination;
+
+/// The form of the times before lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TimeForm {
+    /// As the guest printed them
+    #[default]
+    Raw,
+    /// Seconds since the kernel began
+    Boot,
+    /// Of day, by the guest's clock (≈), or of the capture that shows the line (≤)
+    Wall,
+    /// Seconds since the line with a time before
+    Delta,
+}
+
+/// How many lines are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    First(usize),
+    Last(usize),
+}
+
+impl FromStr for Amount {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "expected a number of lines such as 20, or +20 for the first ones";
+        let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => text.parse().map_err(|_| expected),
+            false => Err(expected),
+        };
+        match text.strip_prefix('+') {
+            Some(first) => number(first).map(Self::First),
+            None => number(text).map(Self::Last),
+        }
+    }
+}
+
+/// What is printed of each line, and of which lines.
+pub struct Content {
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub pattern: Option<Pattern>,
+    pub time: TimeForm,
+    pub zone: TimeZone,
+    pub encoding: EncodingChoice,
+    pub is_raw: bool,
+    pub is_json: bool,
+    /// Whether each boot has a heading.
+    pub has_headings: bool,
+    pub colours: bool,
+    pub rewrites: Rewrites,
+}
+
+impl Content {
+    /// Whether no line is left out.
+    fn is_all(&self) -> bool {
+        self.since.is_none() && self.until.is_none() && self.pattern.is_none()
+    }
+}
+
+/// A boot, with what its lines need beside it.
+pub struct Reader<'a> {
+    content: &'a Content,
+    instance_id: &'a InstanceId,
+    summary: &'a Summary<'a>,
+    times: LineTimes<'a>,
+    clock: Clock,
+}
+
+/// The column of times.
+struct Clock {
+    form: TimeForm,
+    /// Whether the guest's clock is known and right.
+    is_known: bool,
+    last: Option<Stamp>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(
+        content: &'a Content,
+        instance_id: &'a InstanceId,
+        summary: &'a Summary<'a>,
+    ) -> Self {
+        Self {
+            content,
+            instance_id,
+            summary,
+            times: LineTimes::new(summary.boot, summary.clock),
+            clock: Clock {
+                form: content.time,
+                is_known: matches!(summary.clock, GuestClock::Right(_)),
+                last: None,
+            },
+        }
+    }
+
+    /// What is printed of a line; empty if the line is not to be shown.
+    pub fn line(&mut self, line: &mut Line, place: &Place) -> Vec<u8> {
+        let stamp = place.stamp.map(|stamp| stamp.stamp);
+        let time = self.times.of(stamp, &place.bytes);
+        let content = self.content;
+        let is_shown = time.is_none_or(|time| {
+            content.since.is_none_or(|since| since <= time.time())
+                && content.until.is_none_or(|until| time.time() <= until)
+        });
+        // Also a line that is left out is the one before the next.
+        let column = self.clock.column(place, time, &content.zone);
+        if !is_shown
+            || content
+                .pattern
+                .as_ref()
+                .is_some_and(|pattern| !matches(pattern, line))
+        {
+            return Vec::new();
+        }
+        if content.is_raw {
+            return self.summary.boot.log[place.bytes.clone()].to_vec();
+        }
+        if content.is_json {
+            return json_line(&self.line_json(line, place, time)).into_bytes();
+        }
+        let mut shown = column;
+        // The guest's own stamp says more than when the line was captured.
+        let is_replaced = match content.time {
+            TimeForm::Raw => false,
+            TimeForm::Wall => self.clock.is_known,
+            TimeForm::Boot | TimeForm::Delta => true,
+        };
+        if let Some(stamp) = place.stamp.filter(|_| is_replaced) {
+            line.remove_front(stamp.length);
+        }
+        line.show(content.colours, content.rewrites, &mut shown);
+        shown.into_bytes()
+    }
+
+    /// What is printed of a mark.
+    pub fn mark(&self, mark: &Mark) -> Vec<u8> {
+        if self.content.is_json {
+            let mut value = mark_json(mark);
+            self.add_boot(&mut value);
+            return json_line(&value).into_bytes();
+        }
+        divider(&mark_in_words(mark), self.content.colours).into_bytes()
+    }
+
+    pub fn heading(&self) -> String {
+        let Summary { boot, number, .. } = self.summary;
+        let captures = match boot.captures.len() {
+            1 => "1 capture".to_owned(),
+            count => format!("{count} captures"),
+        };
+        let text = format!(
+            "boot {number}  {}  began {}  ended: {}  {captures}, {} bytes",
+            boot.id,
+            self.summary.started_in_words(&self.content.zone),
+            self.summary.ending_in_words(),
+            boot.log.len(),
+        );
+        divider(&text, self.content.colours)
+    }
+
+    fn line_json(&self, line: &Line, place: &Place, time: Option<LineTime>) -> Value {
+        let mut value = json!({
+            "line": place.number,
+            "text": line.text(),
+            "at": place.bytes.start,
+            "bytes": place.bytes.len(),
+        });
+        self.add_boot(&mut value);
+        if let Some(stamp) = place.stamp {
+            value["stamp_seconds"] = json!(seconds(stamp.stamp));
+        }
+        match time {
+            Some(LineTime::About(time)) => value["time"] = json!(time.to_string()),
+            Some(LineTime::NotAfter(time)) => value["not_after"] = json!(time.to_string()),
+            None => {}
+        }
+        if let Some((capture, at)) = self.summary.boot.origin(place.bytes.start) {
+            value["record"] = json!({"name": capture.name, "at": at});
+        }
+        let rewrites: Vec<_> = line.rewrites().map(|rewrite| rewrite.text).collect();
+        if !rewrites.is_empty() {
+            value["rewrites"] = json!(rewrites);
+        }
+        value
+    }
+
+    fn add_boot(&self, value: &mut Value) {
+        value["instance_id"] = json!(self.instance_id);
+        value["boot_id"] = json!(self.summary.boot.id);
+    }
+}
+
+/// Whether the line, or what was written over on it, has a match.
+fn matches(pattern: &Pattern, line: &Line) -> bool {
+    pattern.is_match(line.text())
+        || line
+            .rewrites()
+            .any(|rewrite| pattern.is_match(rewrite.text))
+}
+
+fn seconds(stamp: Stamp) -> f64 {
+    stamp.micros as f64 / 1e6
+}
+
+fn json_line(value: &Value) -> String {
+    format!("{}\n", printable::json(&value.to_string()))
+}
+
+impl Clock {
+    fn column(&mut self, place: &Place, time: Option<LineTime>, zone: &TimeZone) -> String {
+        let stamp = place.stamp.map(|stamp| stamp.stamp);
+        let before = self.last;
+        self.last = stamp.or(self.last);
+        let text = match (self.form, stamp) {
+            (TimeForm::Raw, _) => return String::new(),
+            (TimeForm::Boot, Some(stamp)) => format!("[{:12.6}]", seconds(stamp)),
+            (TimeForm::Delta, Some(stamp)) => {
+                // Lines of several processors may be out of order.
+                let since = stamp.micros.saturating_sub(before.unwrap_or(stamp).micros);
+                format!("<{:12.6}>", seconds(Stamp { micros: since }))
+            }
+            (TimeForm::Wall, stamp) if stamp.is_some() || !self.is_known => match time {
+                Some(LineTime::About(time)) => format!("≈ {}", time_of_day(time, zone)),
+                Some(LineTime::NotAfter(time)) => format!("≤ {}", time_of_day(time, zone)),
+                None => String::new(),
+            },
+            _ => String::new(),
+        };
+        let width = match self.form {
+            TimeForm::Wall => "≈ 2018-03-22 10:04:57.123".chars().count(),
+            _ => "[    1.234567]".len(),
+        };
+        format!("{text:width$} ")
+    }
+}
+
+/// To the millisecond; the zone stands in the heading.
+fn time_of_day(time: Timestamp, zone: &TimeZone) -> String {
+    let time = ZonedDateTime::new(time, zone.clone());
+    time.strftime("%Y-%m-%d %H:%M:%S.%3f").to_string()
+}
+
+/// Prints boots, one after the other.
+pub struct Printer {
+    destination: Destination,
+    amount: Option<Amount>,
+    is_reverse: bool,
+    /// What cannot be printed before all is known, with whether each is a line.
+    held: VecDeque<(bool, Vec<u8>)>,
+    /// How many lines are held or were printed.
+    count: usize,
+}
+
+/// Lines that are shown without looking for Ctrl-C.
+const LINES_AT_ONCE: usize = 256;
+
+impl Printer {
+    pub fn new(destination: Destination, amount: Option<Amount>, is_reverse: bool) -> Self {
+        Self {
+            destination,
+            amount,
+            is_reverse,
+            held: VecDeque::new(),
+            count: 0,
+        }
+    }
+
+    /// Prints a boot, or holds what will be printed of it.
+    pub async fn boot(
+        &mut self,
+        content: &Content,
+        summary: &Summary<'_>,
+        instance_id: &InstanceId,
+    ) -> Result<()> {
+        if content.is_raw {
+            for mark in &summary.boot.marks {
+                tell(&format!("{}, at byte {}", mark_in_words(mark), mark.at));
+            }
+            if content.is_all() && self.amount.is_none() && !self.is_reverse {
+                // Sequences may stand behind the last line, and belong to none.
+                self.destination.write_all(&summary.boot.log)?;
+                self.count += 1;
+                return Ok(());
+            }
+        }
+        if let (TimeForm::Wall, GuestClock::Wrong { said }) = (content.time, summary.clock) {
+            tell(&format!(
+                "warning: the guest's clock is wrong, it said {}; times are those of captures (≤)",
+                crate::time::shown(said, &content.zone)
+            ));
+        }
+        let log = Log::new(summary.boot, content.encoding);
+        let mut reader = Reader::new(content, instance_id, summary);
+        let mut heading = content.has_headings.then(|| reader.heading());
+        let (mut parts, mut line, mut number) = (log.parts(), Line::default(), 0);
+        while let Some(part) = parts.read(&mut line) {
+            number += 1;
+            if number % LINES_AT_ONCE == 0 {
+                tokio::task::yield_now().await; // Ctrl-C ends it here, after a whole line.
+            }
+            let (is_line, shown) = match part {
+                Part::Mark(_) if content.is_raw || content.pattern.is_some() => continue,
+                Part::Mark(mark) => (false, reader.mark(&mark)),
+                Part::Line(place) => (true, reader.line(&mut line, &place)),
+            };
+            if shown.is_empty() {
+                continue;
+            }
+            // A boot of which nothing is shown has no heading.
+            if let Some(heading) = heading.take() {
+                self.put(false, heading.into_bytes())?;
+            }
+            if !self.put(is_line, shown)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether more is wanted.
+    fn put(&mut self, is_line: bool, shown: Vec<u8>) -> Result<bool> {
+        if let Some(Amount::First(most)) = self.amount
+            && self.count >= most
+        {
+            return Ok(false);
+        }
+        self.count += usize::from(is_line);
+        let last = match self.amount {
+            Some(Amount::Last(last)) => Some(last),
+            _ => None,
+        };
+        if !self.is_reverse && last.is_none() {
+            self.destination.write_all(&shown)?;
+            return Ok(true);
+        }
+        self.held.push_back((is_line, shown));
+        while last.is_some_and(|last| self.count > last) {
+            let Some((is_line, _)) = self.held.pop_front() else {
+                break;
+            };
+            self.count -= usize::from(is_line);
+        }
+        Ok(true)
+    }
+
+    /// Prints what is held. Returns how many lines there were.
+    pub fn finish(mut self) -> Result<usize> {
+        let mut held = std::mem::take(&mut self.held);
+        if self.is_reverse {
+            held.make_contiguous().reverse();
+        }
+        for (_, shown) in held {
+            self.destination.write_all(&shown)?;
+        }
+        self.destination.close()?;
+        Ok(self.count)
+    }
+}

@@ -1,0 +1,412 @@
+//! What `console-archive show` shows of the boots of an instance.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::support::captured::{Captured, ID};
+use crate::support::printed::{Printed, checked};
+use crate::support::s3_server::Profile;
+use crate::support::*;
+
+/// Two boots: one in two captures that overlap, and the next in two with a gap between.
+async fn two_boots() -> (Captured, Vec<u8>, Vec<u8>) {
+    let (panic, next) = (
+        fixture("i-bp1panicnoroot00001"),
+        fixture("i-bp1cloudinit0000001"),
+    );
+    let world = Captured::with(&[
+        &panic[..9_000],
+        &panic,
+        &next[..16_384],
+        &next[30_000..46_384],
+    ])
+    .await;
+    (world, panic, next)
+}
+
+#[tokio::test]
+async fn a_boot_is_shown_whole_from_any_of_its_names() {
+    let (world, panic, next) = two_boots().await;
+    for name in ["-1", "previous", "1"] {
+        let raw = cli(&world.settings, &["show", ID, "-b", name, "--raw"]).await;
+        assert_eq!(raw.stdout, panic, "{name}");
+    }
+    let expected = ecs_console_archiver::terminal::printable(&panic);
+    let unknown = "── end: what came between this and the next boot is not known ──\n";
+    assert_eq!(
+        world.shown("show", &["-b-1"]).await,
+        expected.clone() + unknown
+    );
+    let newest = cli(&world.settings, &["show", ID, "--raw"]).await;
+    assert_eq!(
+        newest.stdout,
+        [&next[..16_384], &next[30_000..46_384]].concat()
+    );
+    assert!(
+        text(&newest.stderr).contains("gap: output is lost here"),
+        "{}",
+        text(&newest.stderr)
+    );
+    let shown = world.shown("show", &["-b", "latest"]).await;
+    assert_eq!(shown.matches("── gap: output is lost here").count(), 1);
+    let none = cli(&world.settings, &["show", ID, "-b", "-2"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    let none = cli(&world.settings, &["show", "i-a9"]).await;
+    assert_eq!(none.status.code(), Some(3));
+}
+
+#[tokio::test]
+async fn lines_are_the_first_the_last_the_newest_first_or_those_that_match() {
+    let (world, panic, _) = two_boots().await;
+    let all = ecs_console_archiver::terminal::printable(&panic);
+    let lines: Vec<_> = all.lines().collect();
+    let last = lines.len() - 1;
+    let shown = async |options: &[&str]| {
+        let shown = world
+            .shown("show", &[&["-b", "-1"][..], options].concat())
+            .await;
+        let lines = shown.lines().filter(|line| !line.starts_with("──"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&["-n", "+2"]).await, lines[..2]);
+    assert_eq!(shown(&["-n", "2"]).await, lines[last - 1..]);
+    assert_eq!(
+        shown(&["-n", "2", "-r"]).await,
+        [lines[last], lines[last - 1]]
+    );
+    assert!(shown(&["-n", "0"]).await.is_empty());
+    let panics: Vec<_> = lines.iter().filter(|line| line.contains("anic")).collect();
+    assert_eq!(
+        shown(&["-g", "panic"]).await,
+        panics.into_iter().copied().collect::<Vec<_>>()
+    );
+    assert_eq!(shown(&["-e", "-n", "1"]).await, lines[last..]);
+    let none = cli(&world.settings, &["show", ID, "-b-1", "-g", "PANIC"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    let wrong = cli(&world.settings, &["show", ID, "-g", "("]).await;
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        text(&wrong.stderr).contains("--grep: "),
+        "{}",
+        text(&wrong.stderr)
+    );
+}
+
+#[tokio::test]
+async fn programs_get_each_line_with_where_it_stands() {
+    let (world, panic, _) = two_boots().await;
+    let printed = world
+        .shown("show", &["-b", "previous", "--output", "json"])
+        .await;
+    let parts: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (lines, marks): (Vec<_>, Vec<_>) = parts.iter().partition(|part| part["line"].is_u64());
+    assert_eq!(marks.len(), 1);
+    assert_eq!(marks[0]["kind"], "end_unknown");
+    let names: Vec<_> = names_in(&world.folder.path().join("archive").join(ID), ".log.gz");
+    for (index, line) in lines.iter().enumerate() {
+        assert_eq!(line["line"], json!(index + 1));
+        let member = |name: &str| usize::try_from(line[name].as_u64().unwrap()).unwrap();
+        let bytes = &panic[member("at")..member("at") + member("bytes")];
+        let rendered = ecs_console_archiver::terminal::printable(bytes);
+        assert_eq!(
+            rendered.trim_end_matches('\n'),
+            line["text"].as_str().unwrap()
+        );
+        // The first capture has the beginning, at the same places; the second has it all.
+        let name = line["record"]["name"].as_str().unwrap().to_owned();
+        assert!(names.contains(&name), "{name}");
+        assert_eq!(line["record"]["at"], line["at"]);
+    }
+    let stamped = lines
+        .iter()
+        .filter(|line| line["stamp_seconds"].is_number());
+    assert!(stamped.count() > 300);
+    assert_eq!(lines[0]["boot_id"], json!(names[0]));
+}
+
+/// A guest whose clock is right.
+fn console(began: i64, lines: &str) -> String {
+    let clock = began + 1;
+    format!(
+        "[    0.000000] Linux version 6.1\r\n[    1.000000] rtc: setting system clock to now UTC ({clock})\r\n{lines}"
+    )
+}
+
+#[tokio::test]
+async fn times_are_those_of_the_guest_where_its_clock_is_right() {
+    let began = Timestamp::now().as_second() - 600;
+    let guest = console(began, "[    8.250001] systemd[1]: Started.\r\nhost login: ");
+    let world = Captured::with(&[guest.as_bytes()]).await;
+    let last = async |form: &str| {
+        let shown = world.shown("show", &["--time", form, "-n", "2"]).await;
+        shown.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(last("raw").await[0], "[    8.250001] systemd[1]: Started.");
+    assert_eq!(last("boot").await[0], "[    8.250001] systemd[1]: Started.");
+    assert_eq!(
+        last("delta").await[0],
+        "<    7.250001> systemd[1]: Started."
+    );
+    assert_eq!(last("delta").await[1], "               host login: ");
+    let at = Timestamp::from_millisecond((began + 8) * 1000 + 250).unwrap();
+    let at = at.strftime("%Y-%m-%d %H:%M:%S.%3f");
+    assert_eq!(
+        last("wall").await[0],
+        format!("≈ {at} systemd[1]: Started.")
+    );
+    let line = world.shown("show", &["-n", "1", "--output", "json"]).await;
+    let line: Value = serde_json::from_str(&line).unwrap();
+    // The prompt has the time of the line before.
+    assert_eq!(
+        line["time"],
+        json!(
+            Timestamp::from_microsecond((began + 8) * 1_000_000 + 250_001)
+                .unwrap()
+                .to_string()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_said_to_be_wrong() {
+    let world = Captured::with(&[&fixture("i-bp1panicnoroot00001")]).await;
+    let shown = cli(&world.settings, &["show", ID, "--time", "wall", "-n", "1"]).await;
+    let (line, told) = (text(&shown.stdout), text(&shown.stderr));
+    assert!(
+        told.contains("the guest's clock is wrong, it said 2026-11-23"),
+        "{told}"
+    );
+    assert!(
+        line.starts_with("≤ ") && line.contains("[    2.170972] Rebooting"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn a_time_selects_lines_of_all_boots() {
+    let now = Timestamp::now().as_second();
+    let first = console(
+        now - 7200,
+        "[   60.000000] first\r\n[  120.000000] second\r\n",
+    );
+    let second = console(
+        now - 600,
+        "[   60.000000] third\r\n[  120.000000] fourth\r\n",
+    );
+    let world = Captured::with(&[first.as_bytes(), second.as_bytes()]).await;
+    let shown = async |options: &[&str]| {
+        let shown = world.shown("show", options).await;
+        let words = ["first", "second", "third", "fourth"];
+        words
+            .into_iter()
+            .filter(|word| shown.contains(word))
+            .collect::<Vec<_>>()
+    };
+    let at = |seconds: i64| Timestamp::from_second(seconds).unwrap().to_string();
+    assert_eq!(
+        shown(&["--since", &at(now - 7200 + 61)]).await,
+        ["second", "third", "fourth"]
+    );
+    assert_eq!(
+        shown(&["--until", &at(now - 600 + 61)]).await,
+        ["first", "second", "third"]
+    );
+    assert_eq!(shown(&["--since", "-1h"]).await, ["third", "fourth"]);
+    assert_eq!(
+        shown(&["--since", "-3h", "--until", "-1h"]).await,
+        ["first", "second"]
+    );
+    assert_eq!(
+        shown(&["-b-1", "--since", "-3h"]).await,
+        ["first", "second"]
+    );
+    let wrong = cli(
+        &world.settings,
+        &["show", ID, "--since", "now", "--until", "-1h"],
+    )
+    .await;
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn chinese_of_windows_is_read_and_other_encodings_by_request() {
+    let world = Captured::with(&[b"\xd5\xfd\xd4\xda\xc6\xf4\xb6\xaf Windows\r\nSAC>"]).await;
+    // Nothing shows what stood before.
+    let gap = "── gap: the beginning of the boot is lost ──\n";
+    let shown = world.shown("show", &[]).await;
+    assert_eq!(shown, format!("{gap}正在启动 Windows\nSAC>\n"));
+    let bytes = world.shown("show", &["--encoding", "utf-8"]).await;
+    assert!(bytes.starts_with(&format!("{gap}\\xd5\\xfd")), "{bytes}");
+}
+
+#[tokio::test]
+async fn a_screen_is_as_a_terminal_shows_it_and_nothing_acts_on_ours() {
+    let menu = b"old text\r\n\xc2\x9b2J\x1b[3;5HGNU GRUB  version 2.06\x1b[5;5H*Debian\x1b[6;5H Advanced\x1b]0;owned\x07";
+    let world = Captured::with(&[menu]).await;
+    let screen = world.shown("show", &["--screen"]).await;
+    let rows: Vec<_> = screen.lines().collect();
+    assert_eq!(rows[2], "    GNU GRUB  version 2.06");
+    assert_eq!(rows[4], "    *Debian");
+    assert!(
+        !screen.contains("old text") && !screen.contains('\x1b') && !screen.contains('\u{9b}'),
+        "{screen:?}"
+    );
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
+    let world = Captured::with(&[&fixture("i-bp1panicnoroot00001")]).await;
+    let paged = async |options: &str, pager: &str| {
+        let command = format!(
+            "{} show {ID} {options}",
+            program("console-archive").display()
+        );
+        let mut script = std::process::Command::new("script");
+        script
+            .args(["-qec", &command, "/dev/null"])
+            .env_clear()
+            .envs(world.settings.iter().cloned())
+            .env("PATH", std::env::var("PATH").unwrap())
+            .env("PAGER", pager)
+            .stdin(Stdio::null());
+        let shown = tokio::task::spawn_blocking(move || script.output().unwrap()).await;
+        let shown = checked(shown.unwrap());
+        assert!(shown.status.success());
+        text(&shown.stdout).replace('\r', "")
+    };
+    let shown = paged("", "tail -n 1 | tr a-z A-Z").await;
+    assert_eq!(shown, "[    2.170972] REBOOTING IN 2 SECONDS..\n");
+    // A pager that is left early.
+    assert_eq!(
+        paged("", "head -c 3").await,
+        "── ".chars().take(1).collect::<String>()
+    );
+    let heading = paged("--no-pager -n +1", "false").await;
+    assert!(
+        heading.starts_with("── boot 0  ") && heading.contains("ended: panic"),
+        "{heading}"
+    );
+    assert!(paged("", "").await.contains("Rebooting in 2 seconds.."));
+}
+
+#[tokio::test]
+async fn captures_in_a_bucket_are_shown_too() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let console = fixture("i-bp1panicnoroot00001");
+    for (minute, end) in [9_000, console.len()].into_iter().enumerate() {
+        let time = format!("2024-03-22 10:{minute:02}:57");
+        set_console(&bucket.simulator, ID, &console[..end], &time);
+        let captured = cli(&bucket.settings, &["capture", ID]).await;
+        assert!(captured.status.success(), "{}", text(&captured.stderr));
+    }
+    let shown = cli(&bucket.settings, &["show", ID, "--raw"]).await;
+    assert_eq!(shown.stdout, console);
+}
+
+/// `show -f`, and the lines that it prints.
+struct Following {
+    child: tokio::process::Child,
+    lines: UnboundedReceiver<String>,
+    printed: Printed,
+}
+
+fn follow(world: &Captured, options: &[&str]) -> Following {
+    let printed = Printed::new();
+    let mut child = tokio::process::Command::new(program("console-archive"))
+        .env_clear()
+        .envs(world.settings.iter().cloned())
+        .args(["show", ID, "--follow", "--interval", "1"])
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(printed.stdio())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let pipe = child.stdout.take().unwrap().into_owned_fd().unwrap();
+    let (lines, _) = printed.take_lines(std::fs::File::from(pipe));
+    Following {
+        child,
+        lines,
+        printed,
+    }
+}
+
+impl Following {
+    /// The lines up to one with this in it.
+    async fn until(&mut self, what: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.lines.recv().await {
+            let is_last = line.contains(what);
+            lines.push(line.trim_end().to_owned());
+            if is_last {
+                return lines;
+            }
+        }
+        panic!("{what:?} is not in {}", self.printed.text());
+    }
+
+    /// Ctrl-C ends it as it ends any program.
+    async fn interrupt(mut self) {
+        let id = self.child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-INT", &id])
+            .status();
+        assert!(sent.unwrap().success());
+        let status = self.child.wait().await.unwrap();
+        assert_eq!(status.signal(), Some(2), "{}", self.printed.text());
+    }
+}
+
+const BOOTED: &str = "[    0.000000] Linux version 6.1\r\n[    1.000001] one\r\n[    2.000001] two, which is long enough to be an overlap of its own\r\n[    3.000001] three, as long as the one before, and some more text for the ring\r\n";
+
+#[tokio::test]
+async fn following_shows_each_line_once_as_captures_come_and_the_next_boot() {
+    let mut world = Captured::with(&[BOOTED.as_bytes()]).await;
+    let mut following = follow(&world, &["-n", "1"]);
+    let shown = following.until("three").await;
+    assert_eq!(shown.len(), 2, "a heading and one line: {shown:?}");
+    world
+        .capture(format!("{BOOTED}host login: ").as_bytes())
+        .await;
+    // The prompt goes on.
+    world
+        .capture(format!("{BOOTED}host login: root\r\n[    4.000001] four\r\n").as_bytes())
+        .await;
+    assert_eq!(
+        following.until("four").await,
+        ["host login: root", "[    4.000001] four"]
+    );
+    world
+        .capture(b"[    0.000000] Linux version 6.2\r\n[    1.500001] another\r\n")
+        .await;
+    let next = following.until("another").await;
+    assert!(next[0].starts_with("── end"), "{next:?}");
+    assert!(next[1].starts_with("── boot 0  "), "{next:?}");
+    assert_eq!(
+        next[2..],
+        ["[    0.000000] Linux version 6.2", "[    1.500001] another"]
+    );
+    following.interrupt().await;
+}
+
+#[tokio::test]
+async fn a_machine_is_watched_live_and_nothing_is_stored() {
+    let mut world = Captured::new().await;
+    world.print(BOOTED.as_bytes());
+    let mut following = follow(&world, &["--live"]);
+    following.until("three").await;
+    world.print(format!("{BOOTED}[    5.000001] five\r\n").as_bytes());
+    assert_eq!(following.until("five").await, ["[    5.000001] five"]);
+    following.interrupt().await;
+    assert!(!world.folder.path().join("archive").join(ID).exists());
+    let once = world.shown("show", &["--live", "-n", "1"]).await;
+    assert_eq!(once, "[    5.000001] five\n");
+}
