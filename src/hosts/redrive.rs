@@ -60,9 +60,17 @@ impl Part {
     /// Whether serving the rest now would most likely lead no further: nothing succeeded, and what
     /// failed may succeed later.
     pub fn is_stuck(&self) -> bool {
-        let is_transient = |rest: &Rest| matches!(&rest.why, Why::Failed(why) if why.is_transient);
+        self.stuck().is_some()
+    }
+
+    /// What failed, if serving the rest now would most likely lead no further.
+    pub(super) fn stuck(&self) -> Option<&InvocationError> {
         let has_done_nothing = self.answer.as_array().is_some_and(Vec::is_empty);
-        has_done_nothing && self.rests.iter().any(is_transient)
+        let transient = self.rests.iter().find_map(|rest| match &rest.why {
+            Why::Failed(why) if why.is_transient => Some(why),
+            _ => None,
+        });
+        transient.filter(|_| has_done_nothing)
     }
 }
 

@@ -83,6 +83,8 @@ pub struct InvocationError {
     pub message: String,
     /// Whether the same invocation may succeed later.
     pub is_transient: bool,
+    /// Whether ECS answered, and is only busy with the instances.
+    pub is_of_instance: bool,
 }
 
 impl MessageReply {
@@ -154,6 +156,7 @@ impl Reply {
             error_type: worst.error_type(),
             message,
             is_transient: worst.is_transient(),
+            is_of_instance: failures.iter().all(|failure| failure.is_of_instance()),
         })
     }
 

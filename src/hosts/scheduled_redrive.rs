@@ -8,7 +8,7 @@
 //! If the archive refuses to lose an event, it gets a note about that. The next redrive removes what
 //! notes name before it serves anything. So what cannot be removed is not served each time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -25,12 +25,10 @@ use crate::hosts::redrive::{
     BOOKKEEPING_TIME, Ended, InvalidEvents, Left, Place, RedriveError, Redriven, Rest, Why,
 };
 use crate::hosts::reply::InvocationError;
+use crate::hosts::turns::{About, Part, Round, Rounds, Service, Transient, Tried};
 use crate::intake::MAX_EVENT_BYTES;
-use crate::intake::delivery::Delivery;
-use crate::intake::event::Request;
 use crate::intake::redrive::Redrive;
 use crate::model::event::Origin;
-use crate::model::ids::{AccountId, RegionId};
 use crate::model::outcome::{ErrorType, Outcome, RedriveTally};
 use crate::queue::QueueError;
 use crate::queue::sqs::{Received, SqsQueue};
@@ -40,9 +38,6 @@ use crate::store::{Entry, Store, StoreError, list_all};
 
 /// Events tried at once. Their captures share ECS's quota with those of new events.
 const AT_ONCE: usize = 4;
-/// Time for one event. It is not followed for longer where there is no follow queue: what it was
-/// about is over.
-const EVENT_TIME: Duration = Duration::from_secs(20);
 /// No event is begun with less time than this.
 const LEAST_TIME: Duration = Duration::from_secs(2);
 /// Part of an invocation's time to store what is left, and to answer.
@@ -52,21 +47,31 @@ const RESERVE: Duration = Duration::from_secs(5);
 const MAX_OBJECT_BYTES: u64 = 2 * MAX_EVENT_BYTES as u64 + 1024;
 /// Most bytes that are read at once, but for one object that is longer.
 const MAX_BYTES_AT_ONCE: u64 = 1 << 20;
+/// Time to read an event.
+const READ_TIME: Duration = Duration::from_secs(6);
+/// After so many events in a row that cannot be read, no other is tried: the cause is not one object.
+const MAX_UNREADABLE: usize = 4;
 /// When the process is about to end, what has begun gets so much time to end by itself. The server waits
 /// 10 s for its answers.
 const ENDING_TIME: Duration = Duration::from_secs(5);
 /// For at least so long nobody else receives a message that this redrive has received, also where
 /// its own time is shorter.
 const INVISIBLE: Duration = Duration::from_secs(600);
-/// After so many failures in a row of a kind that passes by itself, in one region and account, the
-/// redrive tries no other event of them: ECS does not answer there, and would not answer for the others
-/// either.
-const MAX_TRANSIENT: u64 = 4;
+/// Most bytes of messages that wait for others.
+const MAX_WAITING_BYTES: usize = 8 << 20;
 
 /// An event of the archive that is to be tried.
 struct Waiting {
     key: FailedKey,
     bytes: u64,
+    /// Nothing until it is read.
+    about: About,
+}
+
+/// A message of the queue that is to be tried.
+struct Message {
+    received: Received,
+    about: About,
 }
 
 /// How many of the first are tried at once.
@@ -81,34 +86,31 @@ fn fitting(waiting: &VecDeque<Waiting>) -> usize {
 }
 
 /// How many events may be tried at once, after these.
-fn at_once(asked: &Redrive, done: &RedriveTally) -> usize {
+fn at_once(asked: &Redrive, done: &RedriveTally, round: Round) -> usize {
+    if round == Round::Unanswered {
+        return AT_ONCE; // They are counted already.
+    }
     let tried = done.served + done.failed + done.given_up;
     let left = asked.max_events.saturating_sub(tried);
     usize::try_from(left).map_or(AT_ONCE, |left| left.min(AT_ONCE))
 }
 
-/// What became of one event, or of a part of it.
-enum Tried {
-    Served,
-    Failed,
-    GivenUp,
-    /// It failed in a way that passes by itself, and stays as it is.
-    Transient,
-    /// The archive has no place for what is to replace it. It stays as it is.
-    Stuck,
-    /// There was no time to try it.
-    Left,
-    /// Another redrive has removed it, or this one has tried it.
-    Skipped,
+/// What became of one event of the archive.
+enum Attempt {
+    /// Of the whole event.
+    Whole(Tried, About),
+    /// Others come first.
+    PutOff(About),
+    /// The archive does not return the object. It stays.
+    Unreadable(StoreError),
+    /// Events for its parts replace it.
+    Parted(Parted),
 }
 
-/// What became of one event of the archive.
+/// What became of the parts of an event.
 #[derive(Default)]
-struct Attempt {
-    /// Of each of its parts.
-    tried: Vec<Tried>,
-    /// What answers for it.
-    services: BTreeSet<Service>,
+struct Parted {
+    tried: Vec<(Tried, BTreeSet<Service>)>,
     /// The event for what there was no time for.
     rest: Option<Waiting>,
     /// Whether a part of it is done, or was parted from it.
@@ -117,118 +119,24 @@ struct Attempt {
 
 impl From<Tried> for Attempt {
     fn from(tried: Tried) -> Self {
-        Self {
-            tried: vec![tried],
-            ..Self::default()
-        }
+        Self::Whole(tried, About::default())
     }
 }
 
-/// What answers for an event: a region, with the account that owns the instance. Without either, the
-/// defaults of this function.
-type Service = (Option<RegionId>, Option<AccountId>);
-
-/// The services that answer for an event.
-fn services(event: &str, origin: Origin) -> BTreeSet<Service> {
-    let mut services = BTreeSet::new();
-    let messages = Delivery::of_replay(event, origin).messages.into_iter();
-    for request in messages.flat_map(|message| message.requests).flatten() {
-        match request {
-            Request::Instance(event) => services.extend([(event.region_id, event.account_id)]),
-            Request::Follow(message) => {
-                let event = message.follow.event;
-                services.extend([(event.region_id, event.account_id)]);
-            }
-            Request::Sweep(_) | Request::Redrive(_) | Request::Doctor(_) | Request::Other(_) => {}
-        }
+/// Has a message wait for others. Returns whether there is room for it.
+fn put_off(rounds: &mut Rounds<Message>, message: Message) -> bool {
+    let waiting = rounds.put_off.iter().chain(&rounds.unanswered);
+    let bytes: usize = waiting.map(|one| one.received.body.len()).sum();
+    let has_room = bytes + message.received.body.len() <= MAX_WAITING_BYTES;
+    if has_room {
+        rounds.put_off.push_back(message);
     }
-    services
+    has_room
 }
 
 /// Whether nothing of an event was begun, or only late. That says nothing about any service.
 fn is_time_over(failure: &InvocationError) -> bool {
     failure.is_transient && failure.error_type == ErrorType::TimeoutTooShort
-}
-
-/// What became of one message of the queue.
-struct TriedMessage {
-    tried: Tried,
-    services: BTreeSet<Service>,
-    /// The messages for what failed of it, which this redrive does not try.
-    failed: Vec<String>,
-}
-
-/// What one invocation did.
-#[derive(Default)]
-struct Part {
-    tally: RedriveTally,
-    /// Failures in a row of a kind that passes by itself.
-    transient: BTreeMap<Service, u64>,
-    /// All of these.
-    transient_failures: u64,
-    /// Whether an event was removed or replaced, so that less is left to do.
-    has_progressed: bool,
-}
-
-impl Part {
-    fn count(&mut self, tried: &Tried, services: &BTreeSet<Service>) {
-        match tried {
-            Tried::Served => self.tally.served += 1,
-            Tried::Failed | Tried::Stuck => self.tally.failed += 1,
-            Tried::GivenUp => self.tally.given_up += 1,
-            Tried::Transient => {
-                self.tally.failed += 1;
-                self.transient_failures += 1;
-                for service in services {
-                    *self.transient.entry(service.clone()).or_default() += 1;
-                }
-            }
-            Tried::Left => self.tally.left += 1,
-            Tried::Skipped => {}
-        }
-        if matches!(tried, Tried::Served | Tried::Failed | Tried::GivenUp) {
-            self.has_progressed = true;
-            self.transient.retain(|one, _| !services.contains(one));
-        }
-    }
-
-    /// The same without the events that this invocation left as they are: the next one tries them
-    /// again, and counts them then.
-    fn without_transient(&self, before: &RedriveTally) -> RedriveTally {
-        let done = self.after(before);
-        RedriveTally {
-            failed: done.failed.saturating_sub(self.transient_failures),
-            left: done.left.saturating_add(self.transient_failures),
-            ..done
-        }
-    }
-
-    /// Whether no service of an event answers.
-    fn is_hopeless(&self, services: &BTreeSet<Service>) -> bool {
-        let transient = |one| self.transient.get(one).copied().unwrap_or_default();
-        let is_down = |one| transient(one) >= MAX_TRANSIENT;
-        !services.is_empty() && services.iter().all(is_down)
-    }
-
-    fn has_done_nothing(&self) -> bool {
-        let RedriveTally {
-            served,
-            failed,
-            given_up,
-            left: _,
-        } = self.tally;
-        served + failed + given_up == 0 && !self.has_progressed
-    }
-
-    /// With what earlier invocations did.
-    fn after(&self, before: &RedriveTally) -> RedriveTally {
-        RedriveTally {
-            served: before.served.saturating_add(self.tally.served),
-            failed: before.failed.saturating_add(self.tally.failed),
-            given_up: before.given_up.saturating_add(self.tally.given_up),
-            left: self.tally.left,
-        }
-    }
 }
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
@@ -274,36 +182,69 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         // Otherwise the same events would be tried first each time, and those behind them never if
         // these take all the time.
         fastrand::shuffle(&mut waiting);
-        let (mut part, mut waiting) = (Part::default(), VecDeque::from(waiting));
+        let (mut part, mut rounds) = (Part::default(), Rounds::new(waiting));
         // The first is tried alone, so that no other is served if it cannot be removed.
         let mut is_first = true;
+        let (mut unreadable, mut unreadable_in_row, mut has_read) = (None, 0, false);
         let before = asked.done;
-        while self.may_begin(work) {
-            let most = if is_first { 1 } else { fitting(&waiting) };
-            let most = most.min(at_once(&asked, &part.after(&before)));
+        while self.may_begin(work) && !part.is_all_down() {
+            let (round, waiting) = rounds.next();
+            let most = if is_first { 1 } else { fitting(waiting) };
+            let most = most.min(at_once(&asked, &part.after(&before), round));
             let most = most.min(waiting.len());
             let some: Vec<_> = waiting.drain(..most).collect();
             if some.is_empty() {
                 break;
             }
-            let tries = some
-                .iter()
-                .map(|Waiting { key, .. }| self.try_again(key, &part, &asked, continues, work));
-            for attempt in join_all(tries).await {
-                let Attempt {
-                    tried,
-                    services,
-                    rest,
-                    is_smaller,
-                } = attempt?;
-                tried.iter().for_each(|tried| part.count(tried, &services));
-                // It got further, and so this ends. The others come first.
-                part.has_progressed |= is_smaller;
-                waiting.extend(rest);
+            let part_before = &part;
+            let tries = some.iter().map(|waiting| {
+                self.try_again(waiting, round, part_before, &asked, continues, work)
+            });
+            let attempts = join_all(tries).await;
+            for (waiting, attempt) in some.into_iter().zip(attempts) {
+                let attempt = attempt?;
+                match &attempt {
+                    Attempt::Unreadable(error) if error.is_of_object() => {}
+                    Attempt::Unreadable(_) => unreadable_in_row += 1,
+                    _ => (unreadable_in_row, has_read) = (0, true),
+                }
+                match attempt {
+                    Attempt::Unreadable(error) => {
+                        part.count_unreadable(round);
+                        unreadable = Some(error);
+                    }
+                    Attempt::Whole(tried, about) => {
+                        if part.takes_turn(tried, &about.services, round) {
+                            rounds.unanswered.push_back(Waiting { about, ..waiting });
+                        }
+                    }
+                    Attempt::PutOff(about) => {
+                        rounds.put_off.push_back(Waiting { about, ..waiting });
+                    }
+                    Attempt::Parted(parted) => {
+                        if round == Round::Unanswered {
+                            part.tries_again();
+                        }
+                        for (tried, services) in &parted.tried {
+                            part.count(*tried, services);
+                        }
+                        // It got further, and so this ends. The others come first.
+                        part.has_progressed |= parted.is_smaller;
+                        rounds.first.extend(parted.rest);
+                    }
+                }
             }
             is_first = false;
+            if unreadable_in_row >= MAX_UNREADABLE {
+                break;
+            }
         }
-        part.tally.left += waiting.len() as u64;
+        if (unreadable_in_row >= MAX_UNREADABLE || !has_read)
+            && let Some(error) = unreadable
+        {
+            return Err(error.into());
+        }
+        part.tally.left += rounds.untried();
         let done = part.after(&before);
         let is_cut_short = !self.may_begin(work) && part.tally.left > 0;
         if work.remaining() < LEAST_TIME && is_cut_short && part.has_done_nothing() {
@@ -378,6 +319,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             waiting.push(Waiting {
                 key: parsed,
                 bytes: *bytes,
+                about: About::default(),
             });
         }
         waiting
@@ -387,17 +329,24 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     /// earlier invocation of the same redrive began.
     async fn try_again(
         &self,
-        key: &FailedKey,
+        waiting: &Waiting,
+        round: Round,
         part: &Part,
         asked: &Redrive,
         continues: Option<Timestamp>,
         deadline: Deadline,
     ) -> Result<Attempt, StoreError> {
+        if part.is_hopeless(&waiting.about.services) {
+            return Ok(Tried::Left.into());
+        }
+        let key = &waiting.key;
         let object_key = key.to_string();
         let after = Deadline::after(deadline.remaining() + BOOKKEEPING_TIME);
         let store = Retrying::new(&self.archiver.store, after);
         let url = self.archiver.store.url(&object_key);
-        let object = match store.get(&object_key).await {
+        let reading = deadline.or_earlier(Deadline::after(READ_TIME));
+        let reader = Retrying::new(&self.archiver.store, reading);
+        let object = match reader.get(&object_key).await {
             Ok(Some(object)) => object,
             Ok(None) => return Ok(Tried::Skipped.into()),
             // It has grown since it was listed.
@@ -405,7 +354,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 warn!("{error}");
                 return Ok(Tried::Skipped.into());
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                warn!("{url} cannot be read, and stays: {error}");
+                return Ok(Attempt::Unreadable(error));
+            }
         };
         let Ok(kept) = KeptEvent::read(&object) else {
             warn!("{url} is not a failed event of this program");
@@ -417,20 +369,19 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         {
             return Ok(Tried::Skipped.into());
         }
-        let services = services(&kept.event, kept.origin);
-        if part.is_hopeless(&services) {
+        let about = About::of(&kept.event, kept.origin);
+        if part.is_hopeless(&about.services) {
             return Ok(Tried::Left.into());
         }
-        let time = deadline.or_earlier(Deadline::after(EVENT_TIME));
+        if round == Round::First && part.is_doubtful(&about.services) {
+            return Ok(Attempt::PutOff(about));
+        }
+        let time = deadline.or_earlier(Deadline::after(about.time_in(round)));
         let serve = self.serve_again(&kept.event, kept.origin, InvalidEvents::Keep, time);
         let Some(served) = self.unless_ending(serve).await else {
             return Ok(Tried::Left.into());
         };
-        let attempt = self.settle(&store, key, &kept, served, asked).await?;
-        Ok(Attempt {
-            services,
-            ..attempt
-        })
+        self.settle(&store, key, &kept, about, served, asked).await
     }
 
     /// Stores what became of an event.
@@ -439,6 +390,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         store: &impl Store,
         key: &FailedKey,
         kept: &KeptEvent,
+        about: About,
         served: Result<Ended, RedriveError>,
         asked: &Redrive,
     ) -> Result<Attempt, StoreError> {
@@ -446,10 +398,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         let (error_type, can_succeed) = match served {
             Ok(Ended::Whole(_)) => {
                 self.remove(store, key).await?;
-                return Ok(Tried::Served.into());
+                return Ok(Attempt::Whole(Tried::Served, about));
             }
             Ok(Ended::Partly { left, .. }) => {
-                return self.replace(store, key, kept, left, asked).await;
+                let parted = self.replace(store, key, kept, left, asked).await?;
+                return Ok(Attempt::Parted(parted));
             }
             Err(RedriveError::Failed(failure)) if is_time_over(&failure) => {
                 return Ok(Tried::Left.into());
@@ -457,7 +410,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Err(RedriveError::Failed(failure))
                 if failure.is_transient && !self.is_old(kept, asked) =>
             {
-                return Ok(Tried::Transient.into());
+                let tried = Tried::Transient(Transient::from(&failure));
+                return Ok(Attempt::Whole(tried, about));
             }
             Err(RedriveError::Failed(failure)) => (failure.error_type.to_string(), true),
             Err(RedriveError::Invalid(failure)) => (failure.error_type.to_string(), false),
@@ -465,7 +419,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Err(error @ (RedriveError::Queue(_) | RedriveError::Damaged(_))) => {
                 let url = self.archiver.store.url(&object_key);
                 warn!("{url} stays: {error}");
-                return Ok(Tried::Transient.into());
+                return Ok(Tried::Transient(Transient::OfAll).into());
             }
         };
         let tried = self.count_attempt(store, kept, &error_type, can_succeed, asked);
@@ -473,7 +427,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         if !matches!(tried, Tried::Stuck) {
             self.remove(store, key).await?;
         }
-        Ok(tried.into())
+        Ok(Attempt::Whole(tried, about))
     }
 
     /// Stores an event for each part that is left, and then removes the event.
@@ -484,14 +438,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         kept: &KeptEvent,
         left: Vec<Left>,
         asked: &Redrive,
-    ) -> Result<Attempt, StoreError> {
-        let (mut attempt, mut is_same) = (Attempt::from(Tried::Skipped), false);
+    ) -> Result<Parted, StoreError> {
+        let (mut parted, mut is_same) = (Parted::default(), false);
         for left in left {
             let error_type = left.error_type(key);
             let part = KeptEvent {
                 event: left.event.to_string(),
                 ..kept.clone()
             };
+            let about = About::of(&part.event, part.origin);
             let (is_transient, can_succeed) = match &left.why {
                 Why::TimeOver => (true, true),
                 Why::Failed(failure) => (
@@ -504,7 +459,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 let tried = self.count_attempt(store, &part, error_type, can_succeed, asked);
                 let tried = tried.await?;
                 is_same |= matches!(tried, Tried::Stuck);
-                attempt.tried.push(tried);
+                parted.tried.push((tried, about.services));
                 continue;
             }
             let Ok(rest) = kept.rest(&part.event, error_type) else {
@@ -514,21 +469,22 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             let rest_key = rest.key.to_string();
             store.put_if_absent(&rest_key, &rest.object).await?;
             is_same |= rest.key == *key;
-            match left.why {
-                Why::TimeOver => {
-                    attempt.rest = Some(Waiting {
-                        bytes: rest.object.body.len() as u64,
-                        key: rest.key,
-                    });
-                }
-                _ => attempt.tried.push(Tried::Transient),
+            if let Why::Failed(failure) = left.why {
+                let tried = Tried::Transient(Transient::from(&failure));
+                parted.tried.push((tried, about.services));
+            } else {
+                parted.rest = Some(Waiting {
+                    bytes: rest.object.body.len() as u64,
+                    key: rest.key,
+                    about,
+                });
             }
         }
         if !is_same {
             self.remove(store, key).await?;
-            attempt.is_smaller = true;
+            parted.is_smaller = true;
         }
-        Ok(attempt)
+        Ok(parted)
     }
 
     /// Stores an event that failed again, with one attempt more. The caller removes the one before.
@@ -589,71 +545,81 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     ) -> Result<Outcome, CaptureError> {
         let work = deadline.earlier_by(RESERVE);
         let (mut part, mut seen) = (Part::default(), BTreeSet::new());
-        let (mut last, mut is_empty) = (VecDeque::new(), false);
-        while self.may_begin(work) {
+        let (mut rounds, mut is_empty) = (Rounds::new([]), false);
+        while self.may_begin(work) && !part.is_all_down() {
             // What is received and not tried would count as an attempt.
-            let most = at_once(asked, &part.after(&asked.done));
+            let most = at_once(asked, &part.after(&asked.done), Round::First);
             if most == 0 {
                 break;
             }
-            let some: Vec<Received> = if is_empty {
-                last.drain(..most.min(last.len())).collect()
-            } else {
+            if !is_empty {
                 let invisible = INVISIBLE.max(deadline.remaining() + BOOKKEEPING_TIME);
                 let receive = || queue.receive_for(invisible, most);
                 let mut received = retry(work, "ReceiveMessage", receive).await?;
                 received.retain(|message| seen.insert(message.id.clone()));
                 is_empty = received.is_empty();
-                let (often, others) = received
-                    .into_iter()
-                    .partition(|message| message.receive_count > asked.max_attempts);
-                last.extend::<Vec<_>>(often);
-                others
-            };
-            if some.is_empty() && is_empty && last.is_empty() {
+                for received in received {
+                    let about = About::of(&received.body, Origin::Invocation);
+                    let is_late = received.receive_count > asked.max_attempts
+                        || part.is_doubtful(&about.services);
+                    let message = Message { received, about };
+                    if part.is_hopeless(&message.about.services) {
+                        part.tally.left += 1;
+                    } else if !is_late {
+                        rounds.first.push_back(message);
+                    } else if !put_off(&mut rounds, message) {
+                        part.tally.left += 1;
+                    }
+                }
+            }
+            let (round, waiting) = rounds.next();
+            if round != Round::First && !is_empty {
+                continue; // Others may be in the queue.
+            }
+            let some: Vec<_> = waiting.drain(..most.min(waiting.len())).collect();
+            if some.is_empty() {
                 break;
             }
+            let part_before = &part;
             let tries = some
                 .iter()
-                .map(|message| self.try_message(queue, message, &part, asked, work));
-            for attempt in join_all(tries).await {
-                let TriedMessage {
-                    tried,
-                    services,
-                    failed,
-                } = attempt?;
-                part.count(&tried, &services);
+                .map(|message| self.try_message(queue, message, round, part_before, asked, work));
+            let attempts = join_all(tries).await;
+            for (message, attempt) in some.into_iter().zip(attempts) {
+                let (tried, failed) = attempt?;
+                let has_turn = part.takes_turn(tried, &message.about.services, round);
+                // Messages for its parts have replaced one that got further.
+                if has_turn && failed.is_empty() {
+                    rounds.unanswered.push_back(message);
+                }
                 seen.extend(failed);
             }
         }
-        part.tally.left += last.len() as u64;
+        part.tally.left += rounds.untried();
         let done = part.after(&asked.done);
         Ok(Outcome::Redriven { done, resume: None })
     }
 
-    /// Serves one message of the queue again.
+    /// Serves one message of the queue again. Returns what became of it, and the messages for what failed
+    /// of it, which this redrive does not try.
     async fn try_message(
         &self,
         queue: &SqsQueue,
-        message: &Received,
+        message: &Message,
+        round: Round,
         part: &Part,
         asked: &Redrive,
         deadline: Deadline,
-    ) -> Result<TriedMessage, QueueError> {
-        let services = services(&message.body, Origin::Invocation);
-        let (mut tried, mut failed) = (Tried::Left, Vec::new());
-        if !part.is_hopeless(&services) {
-            let time = deadline.or_earlier(Deadline::after(EVENT_TIME));
-            let redrive = self.redrive_message(queue, message, InvalidEvents::Keep, time);
-            if let Some(redriven) = self.unless_ending(redrive).await {
-                (tried, failed) = self.settle_message(message, redriven, asked)?;
-            }
+    ) -> Result<(Tried, Vec<String>), QueueError> {
+        if part.is_hopeless(&message.about.services) {
+            return Ok((Tried::Left, Vec::new()));
         }
-        Ok(TriedMessage {
-            tried,
-            services,
-            failed,
-        })
+        let time = deadline.or_earlier(Deadline::after(message.about.time_in(round)));
+        let redrive = self.redrive_message(queue, &message.received, InvalidEvents::Keep, time);
+        match self.unless_ending(redrive).await {
+            Some(redriven) => self.settle_message(&message.received, redriven, asked),
+            None => Ok((Tried::Left, Vec::new())),
+        }
     }
 
     /// What became of a message, and the messages for what failed of it.
@@ -678,7 +644,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         let mut failed = Vec::new();
         let tried = match redriven {
             Ok(Redriven::Left(part)) => {
-                let is_stuck = part.is_stuck();
+                let stuck = part.stuck().map(Transient::from);
                 let (mut is_left, mut stays) = (true, false);
                 for Rest { why, place, .. } in part.rests {
                     if matches!(why, Why::TimeOver) {
@@ -692,8 +658,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 }
                 if is_left {
                     Tried::Left
-                } else if is_stuck {
-                    Tried::Transient
+                } else if let Some(transient) = stuck {
+                    Tried::Transient(transient)
                 } else if stays && is_last {
                     give_up("instances or regions of its sweep failed")
                 } else {
@@ -704,7 +670,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Err(RedriveError::Queue(error)) => return Err(error),
             Err(RedriveError::Invalid(why)) => give_up(&why.message),
             Err(RedriveError::Failed(why)) if is_time_over(&why) => Tried::Left,
-            Err(error) if error.is_transient() => Tried::Transient,
+            Err(RedriveError::Failed(why)) if why.is_transient => {
+                Tried::Transient(Transient::from(&why))
+            }
+            Err(error) if error.is_transient() => Tried::Transient(Transient::OfAll),
             Err(why) if is_last => give_up(&why.to_string()),
             Err(_) => Tried::Failed,
         };

@@ -50,6 +50,16 @@ impl ServeError {
         }
     }
 
+    /// Whether ECS answered, and is only busy with the instance.
+    pub(super) fn is_of_instance(&self) -> bool {
+        match self {
+            Self::Capture(CaptureError::Ecs(error)) => error.is_of_instance(),
+            // ECS gave a console.
+            Self::NoRoom => true,
+            Self::Capture(_) | Self::Event(_) | Self::Copy { .. } => false,
+        }
+    }
+
     /// Whether it asks for what only an invocation may ask for. Kept, it would be served as if an
     /// invocation had asked.
     pub(super) fn is_over_http(&self) -> bool {

@@ -274,6 +274,18 @@ impl StoreError {
         })
     }
 
+    /// Whether the refusal is about this object alone: it is in an archival storage class, or its KMS
+    /// key is not usable.
+    ///
+    /// Source: `InvalidObjectState` and the codes `KMS.…Exception` in the list of S3's error codes; OSS's
+    /// page of GetObject has the first one, too.
+    pub fn is_of_object(&self) -> bool {
+        let (Self::Denied(refusal) | Self::Rejected(refusal)) = self else {
+            return false;
+        };
+        refusal.code == "InvalidObjectState" || refusal.code.starts_with("KMS.")
+    }
+
     /// Whether the same call may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         self.retry_advice() != RetryAdvice::GiveUp

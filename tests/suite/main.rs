@@ -18,6 +18,7 @@ mod doctor_deployed;
 mod door;
 mod errors;
 mod events;
+mod fair_redrive;
 mod follow;
 mod function;
 mod host;

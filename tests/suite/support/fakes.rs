@@ -32,6 +32,8 @@ pub struct FleetState {
     pub call_time: Duration,
     /// Consoles of these are never answered.
     pub hanging: BTreeSet<InstanceId>,
+    /// ECS fails for these with an error code each.
+    pub failing: BTreeMap<InstanceId, &'static str>,
     /// By so many bytes a console is longer each time it is asked for.
     pub grows_by: usize,
     /// ECS refuses every token of a page, as when it is too old.
@@ -52,6 +54,7 @@ impl Default for FleetState {
             pages: Vec::new(),
             call_time: Duration::from_millis(50),
             hanging: BTreeSet::new(),
+            failing: BTreeMap::new(),
             grows_by: 0,
             refuses_tokens: false,
             repeats_token: false,
@@ -92,20 +95,38 @@ impl ConsoleSource for FakeFleet {
         _: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
-        let (hangs, grown) = {
+        let (hangs, failure, grown) = {
             let mut state = self.state();
             let asked = state.asked.entry(instance_id.clone()).or_default();
             *asked += 1;
             let grown = "+".repeat(*asked * state.grows_by);
             state.calls += 1;
             state.most_calls = state.most_calls.max(state.calls);
-            (state.hanging.contains(instance_id), grown)
+            let failure = state.failing.get(instance_id).copied();
+            (state.hanging.contains(instance_id), failure, grown)
         };
         if hangs {
             std::future::pending::<()>().await;
         }
         self.call().await;
         self.state().calls -= 1;
+        match failure {
+            None => {}
+            Some(code) if code.starts_with("Throttling") => {
+                return Err(EcsError::Throttled {
+                    code: code.into(),
+                    request_id: String::new(),
+                    retry_after_ms: Some(60_000),
+                });
+            }
+            Some(code) => {
+                return Err(EcsError::Unavailable {
+                    status: 503,
+                    code: code.into(),
+                    request_id: String::new(),
+                });
+            }
+        }
         Ok(ConsoleOutput {
             plain: format!("console of {instance_id}\n{grown}").into_bytes(),
             last_update_time: "2024-03-22 10:00:00".into(),

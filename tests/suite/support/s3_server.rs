@@ -170,6 +170,8 @@ struct State {
     /// How many connections came.
     connections: usize,
     denied: Vec<Denied>,
+    /// Keys of objects that GET refuses, with the refusal.
+    unreadable: BTreeMap<String, (u16, &'static str)>,
     quirks: Vec<Quirk>,
     clock_ahead: SignedDuration,
     /// The session token that is good; `None` takes any.
@@ -377,9 +379,19 @@ impl S3Server {
         self.state.lock().unwrap().denied.extend(denied);
     }
 
+    /// GET refuses this object, which others can still list: 403 `InvalidObjectState` for one in an
+    /// archival storage class (counsyl/stor#38, e2b-dev/infra#3138), 400 `KMS.DisabledException` and the
+    /// like for one whose key is gone (localstack#8422, rustfs#7423).
+    pub fn make_unreadable(&self, key: &str, status: u16, code: &'static str) {
+        let mut state = self.state.lock().unwrap();
+        state.unreadable.insert(key.to_owned(), (status, code));
+    }
+
     /// Denies nothing from now on.
     pub fn allow_all(&self) {
-        self.state.lock().unwrap().denied.clear();
+        let mut state = self.state.lock().unwrap();
+        state.denied.clear();
+        state.unreadable.clear();
     }
 
     /// Sets its clock so much ahead of this machine's.
@@ -518,6 +530,14 @@ impl Front {
             return Ok(error(403, "RequestTimeTooSkewed", None));
         }
         let is_put = request.method() == hyper::Method::PUT;
+        if request.method() == hyper::Method::GET {
+            let state = self.state.lock().unwrap();
+            let path = request.uri().path();
+            let refused = |(key, _): &(&String, _)| path.ends_with(&format!("/{key}"));
+            if let Some((_, (status, code))) = state.unreadable.iter().find(refused) {
+                return Ok(error(*status, code, None));
+            }
+        }
         if request.method() == hyper::Method::GET
             && let Some(answer) = self.foreign(request.uri().path())
         {

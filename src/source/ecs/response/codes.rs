@@ -39,13 +39,22 @@ pub(in crate::source::ecs) fn key_advice(code: &str, place: &str) -> Option<Stri
     Some(format!("check {place}: {what}"))
 }
 
+/// Whether the code is about one instance, with which ECS is still busy.
+pub(super) fn is_of_instance(code: &str) -> bool {
+    CODES
+        .iter()
+        .any(|(word, meaning)| matches!(meaning, Meaning::Busy) && goes_on_from(code, word))
+}
+
 /// What an error code of ECS means for the caller.
 #[derive(Clone, Copy)]
 pub(super) enum Meaning {
     /// Too many calls. Retry later.
     Throttled,
-    /// ECS failed, or it is still busy with an earlier operation. Retry.
+    /// ECS failed. Retry.
     Unavailable,
+    /// ECS is still busy with an earlier operation on the instance. Retry.
+    Busy,
     /// Sign again.
     Stale,
     /// The instance has no console output.
@@ -98,11 +107,11 @@ const CODES: &[(&str, Meaning)] = &[
     ("UnknownError", Meaning::Unavailable),                          // 2
     ("ServiceBusy", Meaning::Unavailable),                           // 5
     ("SystemBusy", Meaning::Unavailable),                            // 5
-    ("OperationConflict", Meaning::Unavailable),                     // 5
-    ("Operation.Conflict", Meaning::Unavailable),                    // 4
-    ("InvalidOperation.Conflict", Meaning::Unavailable),             // 5
-    ("LastTokenProcessing", Meaning::Unavailable),                   // 4
-    ("OperationDenied.InstanceOperationInProgress", Meaning::Unavailable), // 4
+    ("OperationConflict", Meaning::Busy),                            // 5
+    ("Operation.Conflict", Meaning::Busy),                           // 4
+    ("InvalidOperation.Conflict", Meaning::Busy),                    // 5
+    ("LastTokenProcessing", Meaning::Busy),                          // 4
+    ("OperationDenied.InstanceOperationInProgress", Meaning::Busy),  // 4
     (NONCE_USED, Meaning::Stale),                                    // 3
     (TIME_EXPIRED, Meaning::Stale),                                  // 3
     (TIME_ILLEGAL, Meaning::Stale),                                  // 4

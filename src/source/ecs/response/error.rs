@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::codes::{NONCE_USED, stale_advice};
+use super::codes::{NONCE_USED, is_of_instance, stale_advice};
 use crate::credentials::CredentialsError;
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::ids::AccountId;
@@ -132,6 +132,11 @@ impl EcsError {
         matches!(self, Self::NoConsole { reason: found, .. } if *found == reason)
     }
 
+    /// Whether ECS is busy with this instance, and may answer for the others.
+    pub fn is_of_instance(&self) -> bool {
+        matches!(self, Self::Unavailable { code, .. } if is_of_instance(code))
+    }
+
     /// Whether the same call may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         self.retry_advice() != RetryAdvice::GiveUp
@@ -182,5 +187,19 @@ mod tests {
             RetryAdvice::Wait
         );
         assert_eq!(EcsError::TooLong.retry_advice(), RetryAdvice::GiveUp);
+    }
+
+    #[test]
+    fn a_conflict_is_of_the_instance_and_what_ecs_lacks_is_not() {
+        let failure = |status, code: &str| EcsError::Unavailable {
+            status,
+            code: code.into(),
+            request_id: String::new(),
+        };
+        assert!(failure(403, "OperationDenied.InstanceOperationInProgress").is_of_instance());
+        assert!(failure(403, "InvalidOperation.Conflict").is_of_instance());
+        assert!(!failure(503, "ServiceUnavailable").is_of_instance());
+        assert!(!failure(502, "").is_of_instance());
+        assert!(!EcsError::Transport("reset".into()).is_of_instance());
     }
 }

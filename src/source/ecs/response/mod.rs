@@ -170,7 +170,7 @@ fn error(head: AnswerHead, body: &[u8]) -> EcsError {
             request_id,
             retry_after_ms,
         },
-        Some((_, Meaning::Unavailable)) => EcsError::Unavailable {
+        Some((_, Meaning::Unavailable | Meaning::Busy)) => EcsError::Unavailable {
             status,
             code,
             request_id,
