@@ -94,10 +94,18 @@ impl Ending {
 
 /// The kernel's last stamp before the first login prompt: when the prompt was there at the earliest.
 pub fn login(log: &[u8]) -> Option<Stamp> {
+    last_stamp(&log[..prompt(log)?])
+}
+
+/// Whether a boot came as far as its login prompt.
+pub fn has_login(log: &[u8]) -> bool {
+    prompt(log).is_some()
+}
+
+fn prompt(log: &[u8]) -> Option<usize> {
     // A shell says when its user logged in last.
     let is_prompt = |at: &usize| !log[..*at].ends_with(b"Last ");
-    let at = memchr::memmem::find_iter(log, LOGIN).find(is_prompt)?;
-    last_stamp(&log[..at])
+    memchr::memmem::find_iter(log, LOGIN).find(is_prompt)
 }
 
 #[cfg(test)]
@@ -150,6 +158,7 @@ mod tests {
         assert_eq!(login(log), Some(Stamp { micros: 2_500_000 }));
         assert_eq!(login(b"[    1.500000] a\r\n"), None);
         assert_eq!(login(b"host login: "), None);
+        assert!(has_login(b"host login: ") && !has_login(b"Last login: Mon"));
     }
 
     #[test]

@@ -9,15 +9,19 @@
 //! Of the pairs of captures that the tests sample, more than 10,000, none is joined wrongly without a mark.
 
 pub mod clock;
+pub mod compare;
 pub mod encoding;
 pub mod ending;
 pub mod log;
+pub mod masks;
 pub mod overlap;
 pub mod pattern;
+pub mod phase;
 pub mod select;
 pub mod stamp;
 pub mod start;
 pub mod stitch;
+pub mod words;
 
 #[cfg(test)]
 mod tests;

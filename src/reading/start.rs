@@ -87,6 +87,18 @@ fn banner(line: &[u8]) -> Option<(Stage, bool)> {
     is_kernel(line).then_some((Stage::Kernel, false))
 }
 
+/// The release of the kernel that a boot ran, such as `6.1.0-57-cloud-amd64`. `None` if its first line is not
+/// there.
+pub fn kernel_release(log: &[u8]) -> Option<&str> {
+    let kernel = starts(log)
+        .into_iter()
+        .find(|start| start.stage == Stage::Kernel)?;
+    let version = memchr::memmem::find(&log[kernel.line..], KERNEL)?;
+    let release = &log[kernel.line + version + KERNEL.len()..];
+    let end = release.iter().position(u8::is_ascii_whitespace)?;
+    str::from_utf8(&release[..end]).ok()
+}
+
 /// Whether it is the first line of a kernel, with a stamp of zero or without stamps. With
 /// `CONFIG_PRINTK_CALLER` the thread stands behind the stamp.
 fn is_kernel(line: &[u8]) -> bool {

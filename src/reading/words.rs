@@ -1,0 +1,206 @@
+//! Which words differ between two lines that are much alike.
+
+use std::ops::Range;
+
+use similar::{Algorithm, DiffOp, capture_diff_slices, diff_ratio};
+
+use super::masks::Masks;
+
+/// Of more lines than this on one side, none are paired: nobody compares them by eye, and it would take long.
+const MAX_LINES: usize = 40;
+/// Of longer lines, no words are compared.
+const MAX_WORDS: usize = 200;
+/// How alike lines are at least that are paired: the part of their words that both have.
+const MIN_ALIKE: f32 = 0.6;
+
+/// A line, taken apart. What is masked is one word, by its kind.
+#[derive(Debug)]
+struct Words<'t> {
+    words: Vec<&'t str>,
+    places: Vec<Range<usize>>,
+}
+
+impl<'t> Words<'t> {
+    fn of(line: &'t str, masks: &mut Masks) -> Self {
+        let mut all = Self {
+            words: Vec::new(),
+            places: Vec::new(),
+        };
+        let mut from = 0;
+        masks.find(line, |place, kind| {
+            all.push_plain(line, from..place.start);
+            from = place.end;
+            all.push(kind, place);
+        });
+        all.push_plain(line, from..line.len());
+        all
+    }
+
+    fn push(&mut self, word: &'t str, place: Range<usize>) {
+        self.words.push(word);
+        self.places.push(place);
+    }
+
+    /// Letters and figures that stand together are a word, and so is any other character.
+    fn push_plain(&mut self, line: &'t str, range: Range<usize>) {
+        let mut begin = range.start;
+        let mut rest = &line[range];
+        while let Some(first) = rest.chars().next() {
+            let is_word = |c: char| c.is_alphanumeric() || c == '_';
+            let length = match is_word(first) {
+                true => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+                false => first.len_utf8(),
+            };
+            self.push(&rest[..length], begin..begin + length);
+            begin += length;
+            rest = &rest[length..];
+        }
+    }
+
+    /// The part of their words that both have, of the words with letters or figures.
+    fn alike(&self, other: &Self) -> f32 {
+        if self.words.len().max(other.words.len()) > MAX_WORDS {
+            return 0.0;
+        }
+        let (a, b) = (self.said(), other.said());
+        let ops = capture_diff_slices(Algorithm::Myers, &a, &b);
+        diff_ratio(&ops, a.len(), b.len())
+    }
+
+    fn said(&self) -> Vec<&str> {
+        let words = self.words.iter().copied();
+        words
+            .filter(|word| word.contains(char::is_alphanumeric))
+            .collect()
+    }
+}
+
+/// Finds which of the added lines stand for which of the removed ones. Returns pairs of indices, each index
+/// once, in the order of both.
+pub fn pairs(removed: &[&str], added: &[&str]) -> Vec<(usize, usize)> {
+    if removed.is_empty() || removed.len().max(added.len()) > MAX_LINES {
+        return Vec::new();
+    }
+    let masks = &mut Masks::default();
+    let removed: Vec<_> = removed.iter().map(|line| Words::of(line, masks)).collect();
+    let added: Vec<_> = added.iter().map(|line| Words::of(line, masks)).collect();
+    // The most that pairs of the first lines are alike in all; by how many lines of each.
+    let mut best = vec![vec![0.0_f32; added.len() + 1]; removed.len() + 1];
+    let mut alike = vec![vec![0.0_f32; added.len()]; removed.len()];
+    for (a, of_a) in removed.iter().enumerate() {
+        for (b, of_b) in added.iter().enumerate() {
+            let both = of_a.alike(of_b);
+            alike[a][b] = if both < MIN_ALIKE { 0.0 } else { both };
+            let without = best[a][b + 1].max(best[a + 1][b]);
+            best[a + 1][b + 1] = without.max(best[a][b] + alike[a][b]);
+        }
+    }
+    let (mut a, mut b, mut found) = (removed.len(), added.len(), Vec::new());
+    while a > 0 && b > 0 {
+        let value = best[a][b];
+        if value == best[a - 1][b] {
+            a -= 1;
+        } else if value == best[a][b - 1] {
+            b -= 1;
+        } else {
+            (a, b) = (a - 1, b - 1);
+            found.push((a, b));
+        }
+    }
+    found.reverse();
+    found
+}
+
+/// The places in two lines where their words differ.
+pub fn different(a: &str, b: &str) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
+    let masks = &mut Masks::default();
+    let (a, b) = (Words::of(a, masks), Words::of(b, masks));
+    let (mut in_a, mut in_b) = (Vec::new(), Vec::new());
+    if a.words.len().max(b.words.len()) > MAX_WORDS {
+        return (in_a, in_b);
+    }
+    for op in capture_diff_slices(Algorithm::Myers, &a.words, &b.words) {
+        if !matches!(op, DiffOp::Equal { .. }) {
+            in_a.extend(place(&a, op.old_range()));
+            in_b.extend(place(&b, op.new_range()));
+        }
+    }
+    (in_a, in_b)
+}
+
+fn place(line: &Words, words: Range<usize>) -> Option<Range<usize>> {
+    let places = &line.places[words];
+    Some(places.first()?.start..places.last()?.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(line: &str, places: &[Range<usize>]) -> String {
+        let (mut marked, mut from) = (String::new(), 0);
+        for place in places {
+            marked += &format!("{}{{{}}}", &line[from..place.start], &line[place.clone()]);
+            from = place.end;
+        }
+        marked + &line[from..]
+    }
+
+    #[test]
+    fn words_that_differ_are_found_and_masked_values_are_not() {
+        for (a, b, in_a, in_b) in [
+            (
+                "[    1.000000] vda: error -6 at 0x12345678",
+                "[    2.500000] vdb: error -2 at 0x87654321",
+                "[    1.000000] {vda}: error -{6} at 0x12345678",
+                "[    2.500000] {vdb}: error -{2} at 0x87654321",
+            ),
+            ("ro quiet", "ro", "ro{ quiet}", "ro"),
+            (
+                "磁盘 vda 正常",
+                "磁盘 vdb 正常",
+                "磁盘 {vda} 正常",
+                "磁盘 {vdb} 正常",
+            ),
+            ("same", "same", "same", "same"),
+        ] {
+            let (of_a, of_b) = different(a, b);
+            assert_eq!(
+                (marked(a, &of_a).as_str(), marked(b, &of_b).as_str()),
+                (in_a, in_b)
+            );
+        }
+    }
+
+    #[test]
+    fn lines_are_paired_that_are_alike_in_their_order() {
+        let removed = ["eth0: link down", "virtio_blk vda: error -6", "x"];
+        let added = [
+            "nothing like it at all",
+            "virtio_blk vda: error -2",
+            "eth0: link up",
+        ];
+        assert_eq!(pairs(&removed, &added), [(1, 1)]);
+        assert_eq!(
+            pairs(&["a b c d", "a b c e"], &["a b c d", "a b c e"]),
+            [(0, 0), (1, 1)]
+        );
+        assert!(pairs(&[], &["a"]).is_empty() && pairs(&["a"], &[]).is_empty());
+        assert!(pairs(&["a"; 41], &["a"; 41]).is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn places_are_of_whole_characters_in_order(a in "[ab1é :-]{0,20}", b in "[ab1é :-]{0,20}") {
+            let (in_a, in_b) = different(&a, &b);
+            for (line, places) in [(&a, in_a), (&b, in_b)] {
+                let mut end = 0;
+                for place in places {
+                    proptest::prop_assert!(place.start >= end && place.end > place.start);
+                    proptest::prop_assert!(line.get(place.clone()).is_some());
+                    end = place.end;
+                }
+            }
+        }
+    }
+}
