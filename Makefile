@@ -324,6 +324,10 @@ accept-bench: ## Put what `make bench` measured into docs/performance.md.
 bench-rendering: ## Measure how fast a console becomes lines that are safe to show.
 	cargo bench --locked --bench bench -- rendering
 
+.PHONY: bench-comparing
+bench-comparing: ## Measure how long a comparison of two logs takes, beside GNU diff, and what it shows.
+	cargo bench --locked --bench bench -- comparing
+
 .PHONY: costs
 costs: ## Calculate the costs of a million reboots, with list prices.
 	cargo bench --locked --profile dev --bench bench -- costs

@@ -10,6 +10,7 @@ mod support;
 
 mod beside;
 mod chart;
+mod comparing;
 mod costs;
 mod counts;
 mod rendering;
@@ -27,8 +28,9 @@ fn instance(event: usize) -> String {
 /// A benchmark's name and what runs it, given its arguments.
 type Benchmark = (&'static str, fn(&[String]));
 
-const BENCHMARKS: [Benchmark; 4] = [
+const BENCHMARKS: [Benchmark; 5] = [
     ("beside", beside::run),
+    ("comparing", comparing::run),
     ("costs", costs::run),
     ("counts", counts::run),
     ("rendering", rendering::run),

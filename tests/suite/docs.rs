@@ -612,7 +612,7 @@ fn every_command_in_the_pages_is_one_that_the_program_takes() {
     }
     let help = help();
     for command in [
-        "invoke", "capture", "list", "get", "boots", "show", "sweep", "redrive", "doctor",
+        "invoke", "capture", "list", "get", "boots", "show", "diff", "sweep", "redrive", "doctor",
         "simulate",
     ] {
         assert!(

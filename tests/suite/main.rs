@@ -12,6 +12,7 @@ mod config;
 mod crash_points;
 mod credentials;
 mod deployed;
+mod diff;
 mod docs;
 mod doctor;
 mod doctor_deployed;

@@ -6,11 +6,12 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "list",
     "boots",
     "show",
     "get",
+    "diff",
     "capture",
     "sweep",
     "invoke",

@@ -19,6 +19,8 @@ pub enum Exit {
     Failed,
     Wrong,
     Nothing,
+    /// What was compared differs, and the exit code is to say so.
+    Different,
     /// By Ctrl-C. What had begun is finished.
     Interrupted,
 }
@@ -31,7 +33,7 @@ pub struct WrongInput(pub String);
 pub fn code(ended: Result<Exit>, context: &Context) -> ExitCode {
     match ended {
         Ok(Exit::Done) => ExitCode::SUCCESS,
-        Ok(Exit::Failed) => ExitCode::FAILURE,
+        Ok(Exit::Failed | Exit::Different) => ExitCode::FAILURE,
         Ok(Exit::Wrong) => ExitCode::from(2),
         Ok(Exit::Nothing) => ExitCode::from(3),
         Ok(Exit::Interrupted) => {

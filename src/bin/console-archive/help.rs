@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 
 /// The commands under the headings of `--help`, each once.
 const TASKS: [(&str, &[&str]); 3] = [
-    ("Read consoles back", &["list", "boots", "show", "get"]),
+    (
+        "Read consoles back",
+        &["list", "boots", "show", "get", "diff"],
+    ),
     ("Keep consoles", &["capture", "sweep", "invoke", "redrive"]),
     (
         "Set up and try out",
@@ -17,7 +20,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed: ECS, the archive or the queue did not answer, or refused; a record is damaged,
-       also with --damaged; or the time was over
+       also with --damaged; or the time was over. With `diff --exit-code`: the logs differ
   2    wrong on this side: an argument, a setting, an event
   3    there is nothing: no such record, no console output, no failed event
   130  interrupted (Ctrl-C)";

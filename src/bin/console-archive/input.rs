@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 use std::fs::{File, FileType};
-use std::io::Read as _;
-use std::path::Path;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
 
 use ecs_console_archiver::printable;
 
 use crate::exit::WrongInput;
+use crate::output;
 
 /// A problem with a file, by its name on one line.
 pub fn wrong(file: &Path, why: impl Display) -> WrongInput {
@@ -29,6 +30,44 @@ pub fn read(file: &Path, limit: u64) -> Result<Vec<u8>, WrongInput> {
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     read.map_err(|error| wrong(file, error))?;
+    Ok(bytes)
+}
+
+/// The same, or standard input for `-`. `what` is read, as a message on a terminal says. A thread of its own
+/// reads, because terminals and pipes may have nothing to read for long.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_or_standard_input(
+    file: PathBuf,
+    limit: u64,
+    what: &'static str,
+) -> Result<Vec<u8>, WrongInput> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let name = file.clone();
+    std::thread::spawn(move || {
+        let read = if file == Path::new("-") {
+            read_standard_input(limit, what)
+        } else {
+            read(&file, limit)
+        };
+        // After Ctrl-C nobody waits for it.
+        _ = sender.send(read);
+    });
+    let unread = |_| Err(wrong(&name, "it was not read"));
+    receiver.await.unwrap_or_else(unread)
+}
+
+fn read_standard_input(limit: u64, what: &str) -> Result<Vec<u8>, WrongInput> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        output::error(format_args!(
+            "reading {what} from the terminal; end it with Ctrl-D on a line of its own"
+        ));
+    }
+    let mut bytes = Vec::new();
+    let read = stdin.lock().take(limit).read_to_end(&mut bytes);
+    read.map_err(|error| wrong(Path::new("standard input"), error))?;
     Ok(bytes)
 }
 

@@ -13,6 +13,7 @@ pub mod printed;
 pub mod proxy;
 pub mod raw_server;
 pub mod receiver;
+pub mod recorded_boots;
 pub mod recording;
 pub mod relay;
 pub mod runtime_api;

@@ -1,7 +1,7 @@
 //! `console-archive invoke`: events from files, served as the function serves them.
 
-use std::io::{IsTerminal as _, Read as _, Write as _, stdout};
-use std::path::{Path, PathBuf};
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
@@ -152,36 +152,9 @@ fn tell_left(files: &[PathBuf]) {
     ));
 }
 
-/// At most a byte more than any event may have, so that an endless input ends. A thread of its own reads,
-/// because terminals and pipes may have nothing to read for long.
+/// At most a byte more than any event may have, so that an endless input ends.
 async fn read_payload(path: PathBuf) -> Result<Vec<u8>, WrongInput> {
-    let limit = MAX_EVENT_BYTES as u64 + 1;
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let name = path.clone();
-    std::thread::spawn(move || {
-        let read = if path == Path::new("-") {
-            read_input(limit)
-        } else {
-            input::read(&path, limit)
-        };
-        // After Ctrl-C nobody waits for it.
-        _ = sender.send(read);
-    });
-    let unread = |_| Err(input::wrong(&name, "it was not read"));
-    receiver.await.unwrap_or_else(unread)
-}
-
-fn read_input(limit: u64) -> Result<Vec<u8>, WrongInput> {
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        output::error(
-            "reading an event from the terminal; end it with Ctrl-D on a line of its own",
-        );
-    }
-    let mut payload = Vec::new();
-    let read = stdin.lock().take(limit).read_to_end(&mut payload);
-    read.map_err(|error| input::wrong(Path::new("standard input"), error))?;
-    Ok(payload)
+    input::read_or_standard_input(path, MAX_EVENT_BYTES as u64 + 1, "an event").await
 }
 
 fn print(

@@ -3,6 +3,7 @@
 mod boots;
 mod capture;
 mod completions;
+mod diff;
 mod doctor;
 mod get;
 mod invoke;
@@ -50,6 +51,7 @@ pub enum Command {
     Show(show::Arguments),
     Boots(boots::Arguments),
     Get(get::Arguments),
+    Diff(diff::Arguments),
     Sweep(sweep::Arguments),
     Redrive(redrive::Arguments),
     Doctor(doctor::Arguments),
@@ -78,6 +80,10 @@ impl Command {
             Self::Get(arguments) => {
                 let get = get::run(arguments, context);
                 context.unless_interrupted(get).await
+            }
+            Self::Diff(arguments) => {
+                let diff = diff::run(arguments, context);
+                context.unless_interrupted(diff).await
             }
             Self::Sweep(arguments) => sweep::run(arguments, context).await,
             Self::Redrive(arguments) => redrive::run(arguments, context).await,

@@ -1,0 +1,419 @@
+//! `console-archive diff`: what changed from one boot to another, or from one log to another.
+
+mod printer;
+
+use std::io::{IsTerminal as _, Write as _, stdout};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use ecs_console_archiver::archive::record;
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::reading::compare::{Comparison, Manner, Side};
+use ecs_console_archiver::reading::encoding::EncodingChoice;
+use ecs_console_archiver::reading::ending::{self, Ending};
+use ecs_console_archiver::reading::pattern::{Case, Meaning, Pattern};
+use ecs_console_archiver::reading::select::{InvalidSelection, Selection};
+use ecs_console_archiver::reading::start::kernel_release;
+use ecs_console_archiver::reading::stitch::{Boot, MarkKind};
+use ecs_console_archiver::retry::{Deadline, Retrying};
+use ecs_console_archiver::store::Store as _;
+use ecs_console_archiver::{log, printable};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::boots::{self, Boots, Summary};
+use crate::exit::{Exit, WrongInput};
+use crate::input;
+use crate::output::{self, Output};
+use crate::pager::Destination;
+use printer::{Form, Printer};
+
+/// Show what changed from one boot to another
+///
+/// Without a BOOT, the newest boot is compared with the last one before it that reached its login prompt on
+/// the same kernel; with one, that boot is. Two files are compared as they are given; gzip is unpacked, and
+/// `-` is standard input.
+///
+/// What differs at each boot counts for nothing: stamps, addresses, process IDs, durations, dates, clock
+/// frequencies, IDs of boots. Numbers that matter count: error numbers, units, sizes, the command line.
+/// Lines that only stand in another order have moved, and are counted. Lines that the other log has where
+/// output is lost are no difference.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive diff i-bp1panicnoroot00001
+  console-archive diff i-bp1panicnoroot00001 -2 -1
+  console-archive diff i-bp1panicnoroot00001 --baseline previous --stat
+  console-archive diff before.log after.log.gz
+  console-archive get i-bp1panicnoroot00001 | console-archive diff before.log -")]
+pub struct Arguments {
+    /// The instance; or the first of two files, ./i-a1 if its name is like an ID
+    #[arg(value_name = "INSTANCE_ID|FILE")]
+    first: String,
+    /// The boot to look at; or two boots, the second of which is looked at: numbers (0 is the newest, -1 the
+    /// one before, 1 the oldest), `latest`, `previous`, or a BOOT ID. Or the second file
+    #[arg(value_name = "BOOT|FILE", num_args = 0..=2, allow_negative_numbers = true)]
+    others: Vec<String>,
+    /// What the boot is compared with: `good`, the last boot before it that reached its login prompt, on the
+    /// same kernel if there is one; `previous`, the one before it; or a BOOT
+    #[arg(long, value_name = "good|previous|BOOT", default_value = "good")]
+    #[arg(allow_hyphen_values = true, hide_default_value = true)]
+    baseline: Baseline,
+    /// Leave out lines that match this regular expression; may be given several times
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
+    ignore: Vec<String>,
+    /// Compare lines as they are: nothing is masked, and nothing has moved
+    #[arg(long)]
+    raw: bool,
+    /// Lines around each change
+    #[arg(short = 'U', long, value_name = "LINES", default_value = "3")]
+    unified: usize,
+    /// Only count the differences, by the phases of a boot
+    #[arg(long, conflicts_with = "unified")]
+    stat: bool,
+    /// Show the lines that have moved, too: < where they were, > where they are
+    #[arg(long)]
+    moved: bool,
+    /// Show all lines of long blocks, of repetitions, and of places where output is lost
+    #[arg(long)]
+    unfold: bool,
+    /// Exit with 1 if there are differences, and with 0 if there are none, as `git diff` does
+    #[arg(long)]
+    exit_code: bool,
+    /// What the consoles are written in: auto, utf-8, gb18030, or another name of the Encoding Standard
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    encoding: EncodingChoice,
+    /// Print without a pager
+    #[arg(long)]
+    no_pager: bool,
+}
+
+/// What a boot is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Baseline {
+    Good,
+    Previous,
+    Boot(Selection),
+}
+
+impl FromStr for Baseline {
+    type Err = InvalidSelection;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSelection> {
+        match text {
+            "good" => Ok(Self::Good),
+            "previous" => Ok(Self::Previous),
+            text => text.parse().map(Self::Boot),
+        }
+    }
+}
+
+/// A comparison that takes longer goes on coarsely.
+const TIME: Duration = Duration::from_secs(5);
+
+/// What is compared, with its name.
+struct Log {
+    boot: Boot,
+    /// In the heading.
+    heading: String,
+    /// What programs are told of it.
+    json: Value,
+    /// Whether its last words may be missing.
+    is_end_unknown: bool,
+}
+
+/// The two logs, and how the command ends if nothing else is to be said.
+struct Pair {
+    a: Log,
+    b: Log,
+    exit: Exit,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.warnings());
+    let ignored = arguments.ignored()?;
+    let form = Form {
+        context: arguments.unified,
+        is_moved_shown: arguments.moved,
+        is_unfolded: arguments.unfold,
+        is_counted_only: arguments.stat,
+        colours: context.has_colors(),
+    };
+    let found = match InstanceId::parse(&arguments.first) {
+        Ok(instance_id) => arguments.boots(&instance_id, context).await?,
+        Err(_) => Ok(arguments.files().await?),
+    };
+    let pair = match found {
+        Ok(pair) => pair,
+        Err(exit) => return Ok(exit),
+    };
+    let (is_raw, encoding) = (arguments.raw, arguments.encoding);
+    let Pair { a, b, exit } = pair;
+    // It may take seconds, and Ctrl-C ends it.
+    let compared = tokio::task::spawn_blocking(move || {
+        let manner = Manner {
+            is_raw,
+            ignored: &ignored,
+        };
+        let deadline = Instant::now() + TIME;
+        let (side_a, side_b) = std::thread::scope(|scope| {
+            let side_b = scope.spawn(|| Side::read(&b.boot, encoding, manner));
+            let side_a = Side::read(&a.boot, encoding, manner);
+            (side_a, side_b.join())
+        });
+        let Ok(side_b) = side_b else {
+            anyhow::bail!("the second log was not read");
+        };
+        let compared = Comparison::new(side_a, side_b, manner, Some(deadline));
+        Ok((a, b, compared, Instant::now() > deadline))
+    });
+    let (a, b, compared, is_coarse) = compared.await??;
+    let printer = Printer {
+        a: &a,
+        b: &b,
+        compared: &compared,
+        is_coarse,
+        form: &form,
+    };
+    let is_different = compared.has_differences();
+    if context.output == Output::Json {
+        printer.json()?;
+    } else {
+        let is_paged = stdout().is_terminal() && !arguments.no_pager;
+        let mut destination = match is_paged {
+            true => Destination::pager(false)?,
+            false => Destination::stdout(),
+        };
+        destination.write_all(printer.text().as_bytes())?;
+        destination.close()?;
+    }
+    Ok(match exit {
+        Exit::Done if is_different && arguments.exit_code => Exit::Different,
+        exit => exit,
+    })
+}
+
+impl Arguments {
+    fn ignored(&self) -> Result<Vec<Pattern>> {
+        if self.ignore.is_empty() {
+            return Ok(Vec::new());
+        }
+        let meaning = Meaning {
+            case: Case::Sensitive,
+            is_literal: false,
+            is_word: false,
+            is_line: false,
+        };
+        let pattern = Pattern::new(&self.ignore, meaning);
+        let pattern = pattern.map_err(|error| WrongInput(format!("--ignore: {error}")))?;
+        Ok(vec![pattern])
+    }
+
+    /// Two files.
+    async fn files(&self) -> Result<Pair> {
+        let [second] = &self.others[..] else {
+            let first = printable::one_line(&self.first);
+            let wrong = match self.others.len() {
+                0 => format!("{first} is not an instance ID; two files are compared as `diff A B`"),
+                _ => format!("{first} is not an instance ID, and more than two files were given"),
+            };
+            return Err(WrongInput(wrong).into());
+        };
+        if self.baseline != Baseline::Good {
+            return Err(WrongInput("--baseline is for the boots of an instance".into()).into());
+        }
+        if self.first == "-" && second == "-" {
+            return Err(WrongInput("standard input cannot be both logs".into()).into());
+        }
+        Ok(Pair {
+            a: file(&self.first).await?,
+            b: file(second).await?,
+            exit: Exit::Done,
+        })
+    }
+
+    /// Two boots of an instance. What is not there is told.
+    async fn boots(
+        &self,
+        instance_id: &InstanceId,
+        context: &Context,
+    ) -> Result<Result<Pair, Exit>> {
+        let selections: Vec<Selection> = self
+            .others
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, InvalidSelection>>()
+            .map_err(|error| WrongInput(error.to_string()))?;
+        if selections.len() == 2 && self.baseline != Baseline::Good {
+            let wrong = "--baseline is for one boot, and two were given";
+            return Err(WrongInput(wrong.into()).into());
+        }
+        let store = context.store()?;
+        let archive = Retrying::new(&store, Deadline::after(context.time()));
+        context.reads();
+        let read = boots::read(&archive, instance_id).await?;
+        if read.boots.is_empty() {
+            return Ok(Err(read.tell_none(instance_id, &store.url(""))));
+        }
+        let found = match &selections[..] {
+            [a, b] => read.select(a, instance_id).zip(read.select(b, instance_id)),
+            chosen => {
+                let newest = Selection::Back(0);
+                let chosen = chosen.first().unwrap_or(&newest);
+                read.select(chosen, instance_id)
+                    .and_then(|chosen| Some((self.baseline(&read, chosen, instance_id)?, chosen)))
+            }
+        };
+        let Some((a, b)) = found else {
+            return Ok(Err(Exit::Nothing));
+        };
+        let log = |index| boot_log(&Summary::new(&read.boots, index), instance_id);
+        Ok(Ok(Pair {
+            a: log(a),
+            b: log(b),
+            exit: read.exit(),
+        }))
+    }
+
+    /// The boot that the chosen one is compared with. Tells it if there is none.
+    fn baseline(&self, read: &Boots, chosen: usize, instance_id: &InstanceId) -> Option<usize> {
+        let advice = "name two: `diff INSTANCE_ID BOOT BOOT`";
+        match &self.baseline {
+            Baseline::Boot(selection) => read.select(selection, instance_id),
+            Baseline::Previous if chosen == 0 => {
+                let told = format!("{instance_id}: no boot is known before that one; {advice}");
+                output::error(told);
+                None
+            }
+            Baseline::Previous => Some(chosen - 1),
+            Baseline::Good => {
+                let found = last_good(&read.boots, chosen);
+                if found.is_none() {
+                    output::error(format_args!(
+                        "{instance_id}: no other boot is known that reached its login prompt; \
+                         --baseline previous compares with the one before, or {advice}"
+                    ));
+                }
+                found
+            }
+        }
+    }
+}
+
+/// The last boot before `chosen` that reached its login prompt on the same kernel. If there is none: on any
+/// kernel; then the first such boot behind it.
+fn last_good(boots: &[Boot], chosen: usize) -> Option<usize> {
+    let kernel = kernel_release(&boots[chosen].log);
+    let is_good = |index: &usize| *index != chosen && ending::has_login(&boots[*index].log);
+    let is_same = |index: &usize| kernel.is_none() || kernel_release(&boots[*index].log) == kernel;
+    let before = || (0..chosen).rev().filter(is_good);
+    let behind = || (chosen..boots.len()).filter(is_good);
+    before()
+        .find(is_same)
+        .or_else(|| before().next())
+        .or_else(|| behind().find(is_same))
+        .or_else(|| behind().next())
+}
+
+fn boot_log(summary: &Summary, instance_id: &InstanceId) -> Log {
+    let boot = summary.boot.clone();
+    let (number, ending) = (summary.number, summary.ending_in_words());
+    let last = boot.marks.last().map(|mark| mark.kind);
+    let is_decided = matches!(summary.ending, Ending::Clean | Ending::Panic);
+    Log {
+        is_end_unknown: last == Some(MarkKind::EndUnknown) && !is_decided,
+        heading: format!("{}  boot {number}, {ending}", boot.id),
+        json: json!({
+            "instance_id": instance_id,
+            "boot": number,
+            "boot_id": boot.id,
+            "ending": summary.ending.as_str(),
+        }),
+        boot,
+    }
+}
+
+/// Reads a file, or standard input.
+async fn file(name: &str) -> Result<Log, WrongInput> {
+    let path = PathBuf::from(name);
+    let limit = record::MAX_PLAIN_BYTES as u64 + 1;
+    let bytes = input::read_or_standard_input(path.clone(), limit, "a log").await?;
+    let is_gzip = bytes.starts_with(&[0x1f, 0x8b]);
+    if bytes.len() as u64 == limit {
+        let most = record::MAX_PLAIN_BYTES;
+        return Err(input::wrong(
+            &path,
+            format_args!("it has more than {most} bytes"),
+        ));
+    }
+    let log = match is_gzip {
+        true => record::unpack(&bytes).map_err(|fault| input::wrong(&path, fault))?,
+        false => bytes,
+    };
+    let name = match name {
+        "-" => "standard input",
+        name => name,
+    };
+    Ok(Log {
+        heading: printable::one_line(name).into_owned(),
+        json: json!({"file": name}),
+        is_end_unknown: false,
+        boot: Boot {
+            id: String::new(),
+            log,
+            pieces: Vec::new(),
+            marks: Vec::new(),
+            start: None,
+            captures: Vec::new(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boots(logs: &[&str]) -> Vec<Boot> {
+        let boot = |log: &&str| Boot {
+            id: String::new(),
+            log: log.as_bytes().to_vec(),
+            pieces: Vec::new(),
+            marks: Vec::new(),
+            start: None,
+            captures: Vec::new(),
+        };
+        logs.iter().map(boot).collect()
+    }
+
+    #[test]
+    fn a_boot_is_compared_with_the_last_good_one_of_its_kernel() {
+        let old = "[    0.000000] Linux version 6.1 (gcc)\nhost login: \n";
+        let new = "[    0.000000] Linux version 6.12 (gcc)\nhost login: \n";
+        let panic = "[    0.000000] Linux version 6.1 (gcc)\n[    1.0] Kernel panic\n";
+        let hangs = "SeaBIOS (version 1)\n";
+        let found = |logs: &[&str], chosen| last_good(&boots(logs), chosen);
+        assert_eq!(
+            found(&[old, old, new, panic], 3),
+            Some(1),
+            "the same kernel"
+        );
+        assert_eq!(
+            found(&[new, panic, panic], 2),
+            Some(0),
+            "another, if there is no other"
+        );
+        assert_eq!(
+            found(&[old, new, hangs], 2),
+            Some(1),
+            "no kernel of its own"
+        );
+        assert_eq!(found(&[panic, new, old], 0), Some(2), "behind it");
+        assert_eq!(found(&[panic, new], 0), Some(1));
+        assert_eq!(found(&[old, panic, old], 2), Some(0));
+        assert_eq!(found(&[panic, old], 1), None, "not itself");
+        assert_eq!(found(&[panic, panic], 1), None);
+    }
+}

@@ -1,0 +1,488 @@
+//! A comparison → text for people, or JSON lines.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use ecs_console_archiver::reading::compare::{Comparison, Counts, Entry, LineOf, Side};
+use ecs_console_archiver::reading::phase::Phase;
+use ecs_console_archiver::reading::start::kernel_release;
+use ecs_console_archiver::reading::words;
+use serde_json::{Value, json};
+
+use super::{Log, TIME};
+use crate::output;
+use crate::table::{Column, Table};
+
+/// What is shown of a comparison.
+pub struct Form {
+    /// Equal lines around each change.
+    pub context: usize,
+    pub is_moved_shown: bool,
+    pub is_unfolded: bool,
+    pub is_counted_only: bool,
+    pub colours: bool,
+}
+
+pub struct Printer<'c> {
+    pub a: &'c Log,
+    pub b: &'c Log,
+    pub compared: &'c Comparison,
+    /// The time was over.
+    pub is_coarse: bool,
+    pub form: &'c Form,
+}
+
+/// A longer block of lines that the second log lacks, or that only one log can have, is folded: what is gone is
+/// read less than what is new.
+const FOLDED_FROM: usize = 12;
+/// Lines that are left at the beginning and at the end of a folded block.
+const LEFT: (usize, usize) = (5, 3);
+
+/// A line of the output.
+enum Row {
+    /// A line of a log, with what differs in it, and how often it comes.
+    Line {
+        sign: Sign,
+        index: usize,
+        different: Vec<Range<usize>>,
+        count: usize,
+    },
+    /// Lines that are not shown.
+    Folded { sign: Sign, said: String },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Removed,
+    Added,
+    MovedFrom,
+    MovedTo,
+    UnseenInB,
+    UnseenInA,
+}
+
+impl Sign {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "-",
+            Self::Added => "+",
+            Self::MovedFrom => "<",
+            Self::MovedTo => ">",
+            Self::UnseenInB => "?-",
+            Self::UnseenInA => "?+",
+        }
+    }
+
+    fn is_of_a(self) -> bool {
+        matches!(self, Self::Removed | Self::MovedFrom | Self::UnseenInB)
+    }
+
+    fn style(self) -> Style {
+        match self {
+            Self::Removed => AnsiColor::Red.on_default(),
+            Self::Added => AnsiColor::Green.on_default(),
+            _ => Style::new().dimmed(),
+        }
+    }
+}
+
+/// A part of the output: an equal line, or the rows between equal lines.
+enum Item {
+    Equal { a: usize, b: usize },
+    Rows(Vec<Row>),
+}
+
+impl Printer<'_> {
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let bold = Style::new().bold();
+        for (sign, log, side) in [
+            ("---", self.a, &self.compared.a),
+            ("+++", self.b, &self.compared.b),
+        ] {
+            let heading = format!("{sign} {}, {}", log.heading, lines(side.number_of_lines()));
+            self.push(bold, &heading, &mut text);
+        }
+        for note in self.notes() {
+            self.push(Style::new(), &format!("# {note}"), &mut text);
+        }
+        match self.form.is_counted_only {
+            true => text.push_str(&self.table()),
+            false => self.push_hunks(&mut text),
+        }
+        self.push(Style::new(), &format!("# {}", self.summary()), &mut text);
+        text
+    }
+
+    /// As JSON, a line for each line that is not the same.
+    pub fn json(&self) -> Result<()> {
+        let side = |log: &Log, side: &Side| {
+            let mut json = log.json.clone();
+            json["lines"] = json!(side.number_of_lines());
+            json["bytes"] = json!(log.boot.log.len());
+            json["gaps"] = json!(side.gaps());
+            json["kernel"] = json!(kernel_release(&log.boot.log));
+            json
+        };
+        let (a, b) = (&self.compared.a, &self.compared.b);
+        output::json_line(&json!({
+            "kind": "start",
+            "a": side(self.a, a),
+            "b": side(self.b, b),
+            "notes": self.notes(),
+        }))?;
+        let shown = self
+            .compared
+            .entries
+            .iter()
+            .filter(|_| !self.form.is_counted_only);
+        for entry in shown {
+            match *entry {
+                Entry::Same { .. } | Entry::MovedFrom { .. } => {}
+                Entry::Removed { a: at } => line_json("removed", Some(a.line(at)), None)?,
+                Entry::Added { b: at } => line_json("added", None, Some(b.line(at)))?,
+                Entry::MovedTo { a: from, b: to } => {
+                    line_json("moved", Some(a.line(from)), Some(b.line(to)))?;
+                }
+                Entry::UnseenInB { a: at } => line_json("unseen", Some(a.line(at)), None)?,
+                Entry::UnseenInA { b: at } => line_json("unseen", None, Some(b.line(at)))?,
+            }
+        }
+        let counts = self.compared.counts();
+        let phases = counts.by_phase();
+        let phases: serde_json::Map<_, _> = phases
+            .map(|(phase, counts)| (phase.as_str().to_owned(), counts_json(&counts)))
+            .collect();
+        let mut summary = counts_json(&counts.all());
+        summary["kind"] = json!("summary");
+        summary["phases"] = Value::Object(phases);
+        summary["is_coarse"] = json!(self.is_coarse);
+        output::json_line(&summary)
+    }
+
+    /// What is to be known before the differences.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let kernel = |log: &Log| kernel_release(&log.boot.log).map(str::to_owned);
+        if let (Some(a), Some(b)) = (kernel(self.a), kernel(self.b))
+            && a != b
+        {
+            let of =
+                |release: &str| ecs_console_archiver::printable::one_line(release).into_owned();
+            notes.push(format!("the kernels differ: {} and {}", of(&a), of(&b)));
+        }
+        for (name, log, side) in [
+            ("first", self.a, &self.compared.a),
+            ("second", self.b, &self.compared.b),
+        ] {
+            if side.is_empty() {
+                notes.push(format!("the {name} log is empty"));
+            }
+            if log.is_end_unknown {
+                notes.push(format!("the last words of the {name} log may be missing"));
+            }
+            let places = match side.gaps() {
+                0 => continue,
+                1 => "1 place".to_owned(),
+                count => format!("{count} places"),
+            };
+            notes.push(format!(
+                "output of the {name} log is lost at {places}: what the other has there is no difference"
+            ));
+        }
+        if self.is_coarse {
+            let seconds = TIME.as_secs();
+            notes.push(format!(
+                "after {seconds} s the comparison became coarse: some of these lines may be equal"
+            ));
+        }
+        notes
+    }
+
+    fn summary(&self) -> String {
+        let counts = self.compared.counts().all();
+        let mut parts = match (counts.removed, counts.added) {
+            (0, 0) => vec!["no difference".to_owned()],
+            (removed, added) => vec![format!("{removed} removed"), format!("{added} added")],
+        };
+        if counts.moved > 0 {
+            let shown = self.form.is_moved_shown || self.form.is_counted_only;
+            let option = if shown { "" } else { " (--moved shows them)" };
+            parts.push(format!("{} moved{option}", counts.moved));
+        }
+        if counts.unseen > 0 {
+            parts.push(format!(
+                "{} where the other's output is lost",
+                counts.unseen
+            ));
+        }
+        parts.join(", ")
+    }
+
+    fn table(&self) -> String {
+        let mut columns = vec![Column::text("PHASE")];
+        columns.extend(["REMOVED", "ADDED", "MOVED", "UNSEEN"].map(Column::number));
+        let counts = self.compared.counts();
+        let rows = counts.by_phase().map(|(phase, counts)| {
+            let numbers = [counts.removed, counts.added, counts.moved, counts.unseen];
+            let mut cells = vec![phase.as_str().into()];
+            cells.extend(numbers.map(|number| number.to_string().into()));
+            cells
+        });
+        let rows: Vec<_> = rows.collect();
+        match rows.is_empty() {
+            true => String::new(),
+            false => Table::new(columns, rows).show(None, self.form.colours),
+        }
+    }
+
+    fn push_hunks(&self, text: &mut String) {
+        let items = self.items();
+        let context = self.form.context;
+        let mut at = 0;
+        while let Some(first) = position(&items, at, |item| matches!(item, Item::Rows(_))) {
+            let begin = first.saturating_sub(context).max(at);
+            let mut end = first + 1;
+            // Changes whose surroundings meet stand together.
+            while let Some(next) = position(&items, end, |item| matches!(item, Item::Rows(_)))
+                && next - end <= 2 * context
+            {
+                end = next + 1;
+            }
+            let last = (end + context).min(items.len());
+            let last =
+                position(&items[..last], end, |item| matches!(item, Item::Rows(_))).unwrap_or(last);
+            self.push_hunk(&items, begin..last, text);
+            at = last;
+        }
+    }
+
+    fn push_hunk(&self, items: &[Item], range: Range<usize>, text: &mut String) {
+        let (a, b) = (&self.compared.a, &self.compared.b);
+        let first_of = |is_of_a: bool| {
+            items[range.clone()].iter().find_map(|item| match item {
+                Item::Equal { a, b } => Some(if is_of_a { *a } else { *b }),
+                Item::Rows(rows) => rows.iter().find_map(|row| match row {
+                    Row::Line { sign, index, .. } if sign.is_of_a() == is_of_a => Some(*index),
+                    _ => None,
+                }),
+            })
+        };
+        let line_a = first_of(true).map(|index| a.line(index));
+        let line_b = first_of(false).map(|index| b.line(index));
+        let number = |line: &Option<LineOf>| line.as_ref().map_or(0, |line| line.number);
+        let phase = line_b.as_ref().or(line_a.as_ref()).map(|line| line.phase);
+        let phase = phase.map_or("", Phase::as_str);
+        let heading = format!("@@ -{} +{} @@ {phase}", number(&line_a), number(&line_b));
+        self.push(AnsiColor::Cyan.on_default(), &heading, text);
+        for item in &items[range] {
+            match item {
+                Item::Equal { b: index, .. } => {
+                    self.push(Style::new(), &format!(" {}", b.line(*index).text), text);
+                }
+                Item::Rows(rows) => rows.iter().for_each(|row| self.push_row(row, text)),
+            }
+        }
+    }
+
+    fn push_row(&self, row: &Row, text: &mut String) {
+        match row {
+            Row::Folded { sign, said } => {
+                self.push(sign.style(), &format!("{}… {said}", sign.as_str()), text);
+            }
+            Row::Line {
+                sign,
+                index,
+                different,
+                count,
+            } => {
+                let side = if sign.is_of_a() {
+                    &self.compared.a
+                } else {
+                    &self.compared.b
+                };
+                let line = side.line(*index).text;
+                let mut shown = sign.as_str().to_owned();
+                let (style, mut from) = (sign.style(), 0);
+                if self.form.colours {
+                    for place in different {
+                        shown.push_str(&line[from..place.start]);
+                        let word = style.invert();
+                        let _ = write!(shown, "{word}{}{word:#}{style}", &line[place.clone()]);
+                        from = place.end;
+                    }
+                }
+                shown.push_str(&line[from..]);
+                if *count > 1 {
+                    let _ = write!(shown, " ×{count}");
+                }
+                self.push(style, &shown, text);
+            }
+        }
+    }
+
+    /// Appends a line in a style.
+    fn push(&self, style: Style, line: &str, text: &mut String) {
+        let style = if self.form.colours {
+            style
+        } else {
+            Style::new()
+        };
+        let _ = writeln!(text, "{style}{line}{style:#}"); // Writing to a string does not fail.
+    }
+
+    fn items(&self) -> Vec<Item> {
+        let mut items = Vec::new();
+        let is_same = |entry: &Entry| matches!(entry, Entry::Same { .. });
+        for run in self
+            .compared
+            .entries
+            .chunk_by(|a, b| is_same(a) == is_same(b))
+        {
+            if is_same(&run[0]) {
+                items.extend(run.iter().filter_map(|entry| match *entry {
+                    Entry::Same { a, b } => Some(Item::Equal { a, b }),
+                    _ => None,
+                }));
+                continue;
+            }
+            let rows = self.rows(run);
+            if !rows.is_empty() {
+                items.push(Item::Rows(rows));
+            }
+        }
+        items
+    }
+
+    /// The rows of what stands between equal lines.
+    fn rows(&self, run: &[Entry]) -> Vec<Row> {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        let (mut unseen_in_b, mut unseen_in_a) = (Vec::new(), Vec::new());
+        for entry in run {
+            match *entry {
+                Entry::Removed { a } => removed.push((Sign::Removed, a)),
+                Entry::Added { b } => added.push((Sign::Added, b)),
+                Entry::MovedFrom { a, .. } if self.form.is_moved_shown => {
+                    removed.push((Sign::MovedFrom, a));
+                }
+                Entry::MovedTo { b, .. } if self.form.is_moved_shown => {
+                    added.push((Sign::MovedTo, b))
+                }
+                Entry::UnseenInB { a } => unseen_in_b.push((Sign::UnseenInB, a)),
+                Entry::UnseenInA { b } => unseen_in_a.push((Sign::UnseenInA, b)),
+                Entry::Same { .. } | Entry::MovedFrom { .. } | Entry::MovedTo { .. } => {}
+            }
+        }
+        let mut rows = Vec::new();
+        for unseen in [unseen_in_b, unseen_in_a] {
+            self.push_block(&unseen, &mut rows);
+        }
+        let (a, b) = (&self.compared.a, &self.compared.b);
+        let text = |side: &'_ Side, lines: &[(Sign, usize)]| -> Vec<String> {
+            lines
+                .iter()
+                .map(|(_, index)| side.line(*index).text.to_owned())
+                .collect()
+        };
+        let (of_a, of_b) = (text(a, &removed), text(b, &added));
+        let of_a: Vec<&str> = of_a.iter().map(String::as_str).collect();
+        let of_b: Vec<&str> = of_b.iter().map(String::as_str).collect();
+        let (mut from_a, mut from_b) = (0, 0);
+        for (to_a, to_b) in words::pairs(&of_a, &of_b) {
+            self.push_block(&removed[from_a..to_a], &mut rows);
+            self.push_block(&added[from_b..to_b], &mut rows);
+            let (in_a, in_b) = words::different(of_a[to_a], of_b[to_b]);
+            for ((sign, index), different) in [(removed[to_a], in_a), (added[to_b], in_b)] {
+                rows.push(Row::Line {
+                    sign,
+                    index,
+                    different,
+                    count: 1,
+                });
+            }
+            (from_a, from_b) = (to_a + 1, to_b + 1);
+        }
+        self.push_block(&removed[from_a..], &mut rows);
+        self.push_block(&added[from_b..], &mut rows);
+        rows
+    }
+
+    /// Lines of one side: what repeats is one row, and a long block of what is not new is folded.
+    fn push_block(&self, lines: &[(Sign, usize)], rows: &mut Vec<Row>) {
+        let key = |&(sign, index): &(Sign, usize)| {
+            let side = if sign.is_of_a() {
+                &self.compared.a
+            } else {
+                &self.compared.b
+            };
+            (sign, side.line(index).key)
+        };
+        let is_repeated = |a: &(Sign, usize), b: &(Sign, usize)| {
+            let (a, b) = (key(a), key(b));
+            !self.form.is_unfolded && a.0 == b.0 && a.1 == b.1
+        };
+        let repeats: Vec<_> = lines.chunk_by(is_repeated).collect();
+        let row = |lines: &&[(Sign, usize)]| Row::Line {
+            sign: lines[0].0,
+            index: lines[0].1,
+            different: Vec::new(),
+            count: lines.len(),
+        };
+        let is_new = |(sign, _): &(Sign, usize)| {
+            !matches!(sign, Sign::Removed | Sign::UnseenInB | Sign::UnseenInA)
+        };
+        if self.form.is_unfolded || repeats.len() <= FOLDED_FROM || lines.iter().any(is_new) {
+            rows.extend(repeats.iter().map(row));
+            return;
+        }
+        let (front, rest) = repeats.split_at(LEFT.0);
+        let (folded, back) = rest.split_at(rest.len() - LEFT.1);
+        rows.extend(front.iter().map(row));
+        let count: usize = folded.iter().map(|lines| lines.len()).sum();
+        let said = format!("{} more, folded (--unfold shows them)", self::lines(count));
+        let sign = lines[0].0;
+        rows.push(Row::Folded { sign, said });
+        rows.extend(back.iter().map(row));
+    }
+}
+
+fn position(items: &[Item], from: usize, is: impl Fn(&Item) -> bool) -> Option<usize> {
+    let found = items.get(from..)?.iter().position(is)?;
+    Some(from + found)
+}
+
+fn lines(count: usize) -> String {
+    match count {
+        1 => "1 line".to_owned(),
+        count => format!("{count} lines"),
+    }
+}
+
+fn line_json(kind: &str, a: Option<LineOf>, b: Option<LineOf>) -> Result<()> {
+    let mut json = json!({"kind": kind});
+    for (name, line) in [("a", a), ("b", b)] {
+        if let Some(line) = line {
+            json["phase"] = json!(line.phase.as_str());
+            json["text"] = json!(line.text);
+            json["key"] = json!(line.key);
+            json[name] = json!({
+                "line": line.number,
+                "at": line.bytes.start,
+                "bytes": line.bytes.len(),
+            });
+        }
+    }
+    output::json_line(&json)
+}
+
+fn counts_json(counts: &Counts) -> Value {
+    json!({
+        "removed": counts.removed,
+        "added": counts.added,
+        "moved": counts.moved,
+        "unseen": counts.unseen,
+    })
+}
