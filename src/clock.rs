@@ -21,6 +21,15 @@ pub enum WallClock {
         /// The same moment on tokio's clock.
         instant: tokio::time::Instant,
     },
+    /// The same, for tests that set the clock.
+    Set {
+        /// The time of day at `instant`, before the clock is set.
+        time: Timestamp,
+        /// The same moment on tokio's clock.
+        instant: tokio::time::Instant,
+        /// How far the clock was set forward, in seconds.
+        ahead_seconds: &'static AtomicI64,
+    },
 }
 
 impl WallClock {
@@ -31,8 +40,35 @@ impl WallClock {
             Self::Tokio { time, instant } => time
                 .checked_add(instant.elapsed())
                 .unwrap_or(Timestamp::MAX),
+            Self::Set {
+                time,
+                instant,
+                ahead_seconds,
+            } => {
+                let ahead = SignedDuration::from_secs(ahead_seconds.load(Ordering::Relaxed));
+                let steady = Self::Tokio {
+                    time: *time,
+                    instant: *instant,
+                };
+                steady.now().checked_add(ahead).unwrap_or(Timestamp::MAX)
+            }
         }
     }
+
+    /// A clock that shows the same time now, and advances evenly from now on: nobody sets it, as NTP and
+    /// people set the clock of a machine. Only for what ends within one invocation, because it may stand
+    /// still while a function is frozen between two.
+    pub fn steady(&self) -> Self {
+        Self::Tokio {
+            time: self.now(),
+            instant: tokio::time::Instant::now(),
+        }
+    }
+}
+
+/// Whether `at` is less than `time` ago. Not if it is in the future, because the clock was set back.
+pub fn is_within(time: SignedDuration, at: Timestamp, now: Timestamp) -> bool {
+    (SignedDuration::ZERO..time).contains(&now.duration_since(at))
 }
 
 /// The clock of signatures. All clones share one correction.
@@ -99,6 +135,34 @@ mod tests {
         assert_eq!(date, "2056-11-24T08:49:37Z".parse().unwrap());
         clock.clone().set(date);
         assert!(clock.now().duration_since(date).abs() < SignedDuration::from_secs(60));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nothing_recent() {
+        let at: Timestamp = "2024-03-22T02:04:41Z".parse().unwrap();
+        let (second, minute) = (SignedDuration::from_secs(1), SignedDuration::from_mins(1));
+        assert!(is_within(minute, at, at));
+        assert!(is_within(minute, at, at + minute - second));
+        assert!(!is_within(minute, at, at + minute));
+        assert!(!is_within(minute, at, at - second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_clock_is_set_by_nobody() {
+        static AHEAD: AtomicI64 = AtomicI64::new(0);
+        let time: Timestamp = "2024-03-22T02:04:41Z".parse().unwrap();
+        let instant = tokio::time::Instant::now();
+        let clock = WallClock::Set {
+            time,
+            instant,
+            ahead_seconds: &AHEAD,
+        };
+        let steady = clock.steady();
+        AHEAD.store(-3600, Ordering::Relaxed);
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        let seconds = |clock: WallClock| clock.now().duration_since(time).as_secs();
+        assert_eq!((seconds(clock), seconds(steady)), (-3595, 5));
+        assert_eq!(seconds(clock.steady()), -3595);
     }
 
     #[test]

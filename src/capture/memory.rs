@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 
+use crate::clock::is_within;
 use crate::lock::lock;
 
 /// How long a record counts as stored that this process has seen in the archive. The events of a reboot
@@ -47,9 +48,7 @@ impl<T> Default for Recent<T> {
 impl<T: Clone> Recent<T> {
     fn get(&self, name: &str, now: Timestamp, lasts: SignedDuration) -> Option<T> {
         let (noted_at, value) = self.0.peek(name)?;
-        let age = now.duration_since(*noted_at);
-        // A clock that was set back says nothing about an age.
-        (age >= SignedDuration::ZERO && age <= lasts).then(|| value.clone())
+        is_within(lasts, *noted_at, now).then(|| value.clone())
     }
 
     fn note(&mut self, name: &str, now: Timestamp, value: T) {
@@ -104,12 +103,12 @@ mod tests {
         let memory = Memory::default();
         assert!(!memory.has_stored("a", at(0)));
         memory.note_stored("a", at(0));
-        assert!(memory.clone().has_stored("a", at(600)));
+        assert!(memory.clone().has_stored("a", at(599)));
         // That it was not put again does not make it known for longer.
         memory.note_stored("a", at(500));
-        assert!(!memory.has_stored("a", at(601)));
-        memory.note_stored("a", at(601));
-        assert!(memory.has_stored("a", at(1201)));
+        assert!(!memory.has_stored("a", at(600)));
+        memory.note_stored("a", at(600));
+        assert!(memory.has_stored("a", at(1199)));
         assert!(!memory.has_stored("a", at(0)), "a clock that was set back");
     }
 

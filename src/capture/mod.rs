@@ -92,6 +92,8 @@ pub struct Following {
     /// The latest console, if it extends what is stored.
     held: Option<PendingConsole>,
     pause: Duration,
+    /// Times the event while this process follows it.
+    clock: WallClock,
     /// It is a message that came before this moment, at which it is due.
     early: Option<(FollowMessage, Timestamp)>,
 }
@@ -207,8 +209,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         event: InstanceEvent,
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
-        let follow = Follow::begin(event, self.clock.now());
-        self.poll(follow, None, deadline).await
+        let clock = self.clock.steady();
+        let follow = Follow::begin(event, clock.now());
+        self.poll(follow, None, clock, deadline).await
     }
 
     /// Continues an event from a follow message, up to the next wait. The message may come early: then
@@ -227,7 +230,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             record.url = self.store.url(&record.key);
             record.instance_id = event.instance_id.clone();
         }
-        let now = self.clock.now();
+        let clock = self.clock.steady();
+        let now = clock.now();
         let Some(due_at) = message.early_until(now) else {
             return self.resume_due(message, deadline).await;
         };
@@ -245,6 +249,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             follow: message.follow.clone(),
             held: None,
             pause,
+            clock,
             early: Some((message, due_at)),
         })))
     }
@@ -255,7 +260,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
         let name = message.name();
-        let poll = self.poll(message.follow, None, deadline);
+        let poll = self.poll(message.follow, None, self.clock.steady(), deadline);
         self.once(&name, deadline, poll).await
     }
 
@@ -348,6 +353,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 follow,
                 held,
                 pause,
+                clock,
                 early,
             } = *following;
             let progress = if let Some((message, due_at)) = early {
@@ -363,7 +369,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                         return self.settle(follow, held, deadline).await;
                     }
                 }
-                self.poll(follow, held, deadline).await?
+                self.poll(follow, held, clock, deadline).await?
             };
             match progress {
                 Progress::Done(outcome) => return Ok(outcome),
@@ -414,6 +420,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         &self,
         mut follow: Follow,
         mut held: Option<PendingConsole>,
+        clock: WallClock,
         deadline: Deadline,
     ) -> Result<Progress, CaptureError> {
         let source = self.room.limit(&self.source);
@@ -430,7 +437,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let owner = owner(&follow.event);
             source.console_output(owner, region_id, instance_id).await
         };
-        let now = self.clock.now();
+        let now = clock.now();
         match answer {
             Ok(console) if console.plain.is_empty() => {
                 follow.record_absence(NoConsole::Empty, String::new());
@@ -476,6 +483,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             follow,
             held,
             pause,
+            clock,
             early: None,
         })))
     }
@@ -668,6 +676,8 @@ pub(crate) async fn send(
         return Err(QueueError::TooLarge { bytes, greatest });
     }
     let send = || queue.send(&message, pause);
+    // If the queue never answers, there is still time to keep the event as failed.
+    let deadline = deadline.with_reserve(KEEP_RESERVE);
     retry(deadline, queue.operation(), send).await.map(drop)
 }
 

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::source::{Means, SPARE, Source};
 use super::{CredentialsError, Expiring, ManagedSecret, sts};
-use crate::clock::WallClock;
+use crate::clock::{WallClock, is_within};
 use crate::lock::lock;
 use crate::model::credentials::{Credentials, Secret};
 use crate::model::ids::AccountId;
@@ -62,8 +62,8 @@ struct Shared {
 #[derive(Default)]
 struct Kept {
     credentials: Option<Expiring>,
-    /// When they are fetched again, even if they do not expire.
-    due_at: Option<Timestamp>,
+    /// For how long they count as current, even if they do not expire, and since when.
+    current_for: Option<(SignedDuration, Timestamp)>,
     /// When refused credentials were last dropped.
     replaced_at: Option<Timestamp>,
 }
@@ -197,7 +197,7 @@ impl CredentialsProvider {
         let mut kept = self.0.kept.lock().await;
         let Kept {
             credentials: kept,
-            due_at,
+            current_for,
             ..
         } = &mut *kept;
         let now = self.0.clock.now();
@@ -208,7 +208,7 @@ impl CredentialsProvider {
             handed.is_some_and(|handed| *handed != kept.credentials)
         };
         let lasts = |kept: &Expiring, spare| kept.expires_at.is_none_or(|end| end > now + spare);
-        let is_due = due_at.is_some_and(|due_at| due_at <= now);
+        let is_due = current_for.is_some_and(|(lasts, at)| !is_within(lasts, at, now));
         let is_current = |kept: &&Expiring| lasts(kept, RENEWAL) && !is_superseded(kept);
         let current = kept.as_ref().filter(is_current);
         if let Some(kept) = current.filter(|_| !is_due) {
@@ -230,7 +230,7 @@ impl CredentialsProvider {
         };
         match fetched {
             Ok(fresh) => {
-                *due_at = self.0.source.kept_for().map(|time| now + time);
+                *current_for = self.0.source.kept_for().map(|time| (time, now));
                 // This machine's clock may be wrong, so the service decides.
                 if let Some(end) = fresh.expires_at.filter(|end| *end <= now) {
                     warn!(
@@ -245,7 +245,7 @@ impl CredentialsProvider {
             Err(error) => match kept.as_ref().filter(|kept| lasts(kept, SPARE)) {
                 Some(kept) => {
                     if is_due {
-                        *due_at = Some(now + REFRESH_PAUSE);
+                        *current_for = Some((REFRESH_PAUSE, now));
                     }
                     warn!(
                         "credentials cannot be renewed, so the current ones are used until they expire: {error}"
@@ -323,7 +323,7 @@ impl CredentialsProvider {
             return true;
         }
         let now = self.0.clock.now();
-        let just_came = |at: Timestamp| now.duration_since(at) < REPLACEMENT_PAUSE;
+        let just_came = |at: Timestamp| is_within(REPLACEMENT_PAUSE, at, now);
         if !self.0.source.is_renewable(self.handed().is_some())
             || kept.replaced_at.is_some_and(just_came)
         {
@@ -331,7 +331,7 @@ impl CredentialsProvider {
         }
         *kept = Kept {
             credentials: None,
-            due_at: None,
+            current_for: None,
             replaced_at: Some(now),
         };
         true

@@ -1,6 +1,7 @@
 //! When an access key that a secrets manager keeps is read again: the real provider and a double of
 //! Secrets Manager over real sockets, at times that the tests set.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use ecs_console_archiver::clock::WallClock;
@@ -27,6 +28,8 @@ const DENIED: Behaviour = Behaviour::Refuses(400, "AccessDeniedException", "not 
 struct World {
     manager: SecretServer,
     keys: CredentialsProvider,
+    /// How far the clock was set forward, in seconds.
+    ahead_seconds: &'static AtomicI64,
 }
 
 /// A manager that keeps the key `id`, and a provider that has not asked for it yet.
@@ -44,16 +47,22 @@ async fn world(id: &str) -> World {
         }),
     };
     let source = Source::Managed(Box::new(secret));
-    let clock = WallClock::Tokio {
+    let ahead_seconds: &AtomicI64 = Box::leak(Box::default());
+    let clock = WallClock::Set {
         time: Timestamp::now(),
         instant: tokio::time::Instant::now(),
+        ahead_seconds,
     };
     let keys = CredentialsProvider::timed(
         source,
         http::client(&HttpOptions::default()).unwrap(),
         clock,
     );
-    World { manager, keys }
+    World {
+        manager,
+        keys,
+        ahead_seconds,
+    }
 }
 
 impl World {
@@ -64,6 +73,11 @@ impl World {
 
     fn store(&self, id: &str) {
         self.manager.give(&key(id));
+    }
+
+    /// Sets the clock, as NTP and people do.
+    fn set_clock(&self, ahead_seconds: i64) {
+        self.ahead_seconds.store(ahead_seconds, Ordering::Relaxed);
     }
 }
 
@@ -236,4 +250,32 @@ async fn requests_at_the_same_time_read_the_key_once() {
     pass(KEPT).await;
     assert!(twenty().await.iter().all(|id| id == "second"));
     assert_eq!(world.manager.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_keeps_no_key_for_longer() {
+    let world = world("first").await;
+    assert_eq!(world.used().await, "first");
+    world.store("second");
+    world.set_clock(-86_400);
+    assert_eq!(world.used().await, "second");
+    // The next five minutes begin now.
+    world.store("third");
+    pass(KEPT - 2 * SECOND).await;
+    assert_eq!(world.used().await, "second");
+    pass(2 * SECOND).await;
+    assert_eq!(world.used().await, "third");
+}
+
+#[tokio::test]
+async fn after_a_clock_was_set_back_a_refused_key_is_replaced() {
+    let world = world("first").await;
+    let first = world.keys.get().await.unwrap();
+    world.store("second");
+    assert!(world.keys.replace(&first).await);
+    let second = world.keys.get().await.unwrap();
+    world.store("third");
+    world.set_clock(-86_400);
+    assert!(world.keys.replace(&second).await);
+    assert_eq!(world.used().await, "third");
 }

@@ -8,6 +8,7 @@ mod boots;
 mod accounts;
 mod at_once;
 mod cli;
+mod clock_steps;
 mod config;
 mod crash_points;
 mod credentials;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ecs_console_archiver::capture::memory::Memory;
+use ecs_console_archiver::hosts::dispatch::Payload;
+use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::{Cache, Fault, Guest, InvocationFault, Reports};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::fakes::SentMessages;
+use crate::support::fakes::{FakeFleet, HangingQueue, MemoryStore, SentMessages, dispatcher};
 use crate::support::function_compute::Platform;
 use crate::support::memory::{self, AtomicStore};
 use crate::support::*;
@@ -365,4 +367,23 @@ fn copies_cost_an_invocation_each_and_no_look() {
     }
     assert!(copied.asked <= 2 * once.asked, "{copied:?} {once:?}");
     assert!(copied.invocations <= 4 * once.invocations, "{copied:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_queue_never_answers_there_is_time_left_to_keep_the_event() {
+    let store = MemoryStore {
+        write_time: s(1),
+        ..MemoryStore::default()
+    };
+    let mut dispatcher = dispatcher(&FakeFleet::default(), &store);
+    dispatcher.archiver.follow_queue = Some(Arc::new(HangingQueue));
+    dispatcher.archiver.follow_budget = s(300);
+    let event = starting(ID);
+    let payload = Payload::Invocation(event.as_bytes());
+    let reply = dispatcher.dispatch(payload, Deadline::after(s(60))).await;
+    let failure = reply.failure().unwrap();
+    assert_eq!(failure.error_type.as_str(), "QueueUnavailable");
+    let objects = store.objects.lock().unwrap();
+    let failed = objects.keys().filter(|key| key.starts_with("failed/"));
+    assert_eq!(failed.count(), 1, "{:?}", objects.keys());
 }

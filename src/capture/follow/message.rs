@@ -1,6 +1,6 @@
 //! The message that brings an event back to follow it further: the event, and when it is due. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,6 +9,10 @@ use super::{Follow, MESSAGE_VERSION};
 /// How often a message may be sent again because it came early. Then it is served at once. The longest
 /// pause of a plan is less than seven minutes, and an invocation of the templates waits for most of one.
 const MAX_EARLY: u8 = 8;
+
+/// A message that is due later than this was written by another clock than this machine's. The longest
+/// pause of a plan is less.
+const MAX_PAUSE: SignedDuration = SignedDuration::from_mins(7);
 
 /// A follow message.
 ///
@@ -52,7 +56,11 @@ impl FollowMessage {
 
     /// When it is due, if that is later than now and it may be waited for or sent again.
     pub fn early_until(&self, now: Timestamp) -> Option<Timestamp> {
-        (self.due_at).filter(|due_at| *due_at > now && self.early < MAX_EARLY)
+        let is_early =
+            |due_at: &Timestamp| *due_at > now && due_at.duration_since(now) <= MAX_PAUSE;
+        self.due_at
+            .filter(is_early)
+            .filter(|_| self.early < MAX_EARLY)
     }
 
     /// The same message, to be sent again because it came early.

@@ -178,6 +178,8 @@ pub struct MemoryStore {
     pub objects: Arc<Mutex<BTreeMap<String, Object>>>,
     /// Every write hangs.
     pub hangs: bool,
+    /// What each write takes.
+    pub write_time: Duration,
 }
 
 impl MemoryStore {
@@ -195,6 +197,7 @@ impl Store for MemoryStore {
         if self.hangs {
             std::future::pending::<()>().await;
         }
+        tokio::time::sleep(self.write_time).await;
         let mut objects = self.objects.lock().unwrap();
         if objects.contains_key(key) {
             return Ok(PutOutcome::Exists);
@@ -246,6 +249,28 @@ impl Queue for SentMessages {
             Ok("id".to_owned())
         }
         .boxed()
+    }
+
+    fn greatest_delay(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    fn greatest_body_bytes(&self) -> usize {
+        128 << 10
+    }
+
+    fn operation(&self) -> &'static str {
+        "InvokeFunction"
+    }
+}
+
+/// A queue that never answers.
+#[derive(Debug)]
+pub struct HangingQueue;
+
+impl Queue for HangingQueue {
+    fn send<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<String, QueueError>> {
+        std::future::pending().boxed()
     }
 
     fn greatest_delay(&self) -> Duration {
