@@ -24,14 +24,15 @@ pub fn is_active(c: char) -> bool {
     match c {
         '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' => true,
         '\u{fe00}'..='\u{fe0f}' => false,
-        // These need no search: direction marks, soft hyphens and tags; letters of Europe with their
-        // marks; of the East up to Georgian; lines and arrows; Chinese and Korean; emoji.
+        // These need no search: Chinese and Korean; direction marks, soft hyphens and tags; nearly all
+        // other letters and signs.
+        '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => false,
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => true,
         '\u{ad}' | '\u{e0000}'..='\u{e0fff}' => true,
-        '\u{a0}'..='\u{34e}' | '\u{350}'..='\u{61b}' | '\u{61d}'..='\u{10ff}' => false,
-        '\u{2010}'..='\u{2027}' | '\u{2070}'..='\u{3163}' => false,
-        '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => false,
-        '\u{1f000}'..='\u{10ffff}' => false,
+        '\u{a0}'..='\u{34e}' | '\u{350}'..='\u{61b}' | '\u{61d}'..='\u{115e}' => false,
+        '\u{1161}'..='\u{17b3}' | '\u{1810}'..='\u{2027}' | '\u{2070}'..='\u{3163}' => false,
+        '\u{a000}'..='\u{fdff}' | '\u{10000}'..='\u{1bc9f}' => false,
+        '\u{1d17b}'..='\u{10ffff}' => false,
         c => IGNORABLE.contains(c),
     }
 }

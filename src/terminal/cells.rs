@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::line::Pieces;
+use super::line::{BLANKS, Pieces};
 use super::look::{Look, is_letter};
 use super::style::Style;
 
@@ -12,7 +12,7 @@ pub(super) const MAX_MARKS: usize = 2;
 
 // In place of characters, which never are these.
 const TAB: char = '\t';
-const TAB_REST: char = '\u{1}';
+const TAB_REST: u32 = 1;
 const WIDE_REST: char = '\u{2}';
 
 /// One column, in few bytes: a console has tens of thousands.
@@ -44,6 +44,15 @@ impl Glyph {
         match self.0 {
             0x20..0x7f => Some(char::from(self.0 as u8)),
             _ => None,
+        }
+    }
+
+    /// The same for one that a row shows. Of a tab, it meets the rest only where the tab is torn.
+    #[inline]
+    fn ascii_in_row(self) -> Option<char> {
+        match self.0 {
+            TAB_REST => Some(' '),
+            _ => self.ascii(),
         }
     }
 
@@ -90,17 +99,18 @@ struct Pass {
 
 #[derive(Debug, Default)]
 pub(super) struct Cells {
+    /// Columns before the first cell. They are blank.
+    indent: usize,
     cells: Vec<Cell>,
-    /// All that was written to the cells, in its order.
+    /// All that was written to the cells, in its order. A tab is one, however far it reaches.
     written: Vec<Glyph>,
     passes: Vec<Pass>,
     marked: Vec<Marked>,
-    looks: Looks,
 }
 
 /// Looks of what is left in the columns, of a pass, and of the next. Their memory serves again.
 #[derive(Debug, Default)]
-struct Looks {
+pub(super) struct Looks {
     last: Look,
     is_last_read: bool,
     this: Look,
@@ -116,14 +126,33 @@ impl Cells {
             column: column as u32,
             from: self.written.len() as u32,
         });
-        if self.cells.len() < column {
+        // Before the indent, the difference is huge.
+        if column.wrapping_sub(self.indent) > self.cells.len() {
             self.pad(column);
         }
     }
 
+    /// Makes blanks of the columns between the text and this one.
     #[inline(never)]
-    fn pad(&mut self, width: usize) {
-        self.cells.resize(width, Cell::BLANK);
+    fn pad(&mut self, column: usize) {
+        if column < self.indent {
+            // At least as many as there are cells to move for them, so that few are moved often.
+            let count = (self.indent - column).max(self.cells.len());
+            let count = count.min(self.indent);
+            let blanks = std::iter::repeat_n(Cell::BLANK, count);
+            self.cells.splice(..0, blanks);
+            self.indent -= count;
+        } else if self.cells.is_empty() {
+            self.indent = column;
+        } else {
+            self.cells.resize(column - self.indent, Cell::BLANK);
+        }
+    }
+
+    /// Columns up to the end of the text.
+    #[inline]
+    fn width(&self) -> usize {
+        self.indent + self.cells.len()
     }
 
     #[inline]
@@ -144,17 +173,19 @@ impl Cells {
         }
     }
 
+    /// Writes a tab behind all text.
     pub fn write_tab(&mut self, column: usize, columns: usize, style: Style) {
         self.set(column, TAB.into(), style);
-        let rest = column + 1..column + columns;
-        rest.for_each(|column| self.set(column, TAB_REST.into(), style));
+        let glyph = Glyph(TAB_REST);
+        let width = self.cells.len() - 1 + columns;
+        self.cells.resize(width, Cell { glyph, style });
     }
 
     #[inline]
     fn set(&mut self, column: usize, glyph: Glyph, style: Style) {
         self.written.push(glyph);
         let cell = Cell { glyph, style };
-        match self.cells.get_mut(column) {
+        match self.cells.get_mut(column - self.indent) {
             Some(old) => *old = cell,
             None => self.cells.push(cell),
         }
@@ -162,8 +193,8 @@ impl Cells {
 
     /// Whether a mark goes over what was written last, to this column.
     pub fn put_mark(&mut self, column: usize, mark: char) -> bool {
-        let (Some(cell), Some(written)) = (self.cells.get_mut(column), self.written.last_mut())
-        else {
+        let cell = self.cells.get_mut(column - self.indent);
+        let (Some(cell), Some(written)) = (cell, self.written.last_mut()) else {
             return false;
         };
         let place = cell.glyph.narrow().wrapping_sub(Glyph::MARKED) as usize;
@@ -185,14 +216,17 @@ impl Cells {
     }
 
     pub fn truncate(&mut self, width: usize) {
-        self.cells.truncate(width);
+        self.indent = self.indent.min(width);
+        self.cells.truncate(width - self.indent);
     }
 
     pub fn blank(&mut self, columns: Range<usize>) {
-        self.cells[columns].fill(Cell::BLANK);
+        let index = |column: usize| column.saturating_sub(self.indent);
+        self.cells[index(columns.start)..index(columns.end)].fill(Cell::BLANK);
     }
 
     pub fn clear(&mut self) {
+        self.indent = 0;
         self.cells.clear();
         self.written.clear();
         self.passes.clear();
@@ -206,53 +240,62 @@ impl Cells {
             column = self.fill_columns(column, before as usize, spans);
             spans.of(Style::FAINT).push_str(notes);
         }
-        self.fill_columns(column, self.cells.len(), spans);
+        self.fill_columns(column, self.width(), spans);
     }
 
     /// Adds the text from one column on until another, or until the end of the tab that covers it.
     /// Returns where it ends.
     fn fill_columns(&self, mut column: usize, until: usize, spans: &mut Pieces<Style>) -> usize {
-        let until = until.min(self.cells.len());
-        while column < until {
-            let style = self.cells[column].style;
+        let until = until.min(self.width());
+        let blanks = until.min(self.indent).saturating_sub(column);
+        if blanks > 0 {
+            spans.of(Style::DEFAULT).push_str(&BLANKS[..blanks]);
+            column += blanks;
+        }
+        if column >= until {
+            return column;
+        }
+        let cells = &self.cells[..until - self.indent];
+        let mut index = column - self.indent;
+        while index < cells.len() {
+            let style = cells[index].style;
             let text = spans.of(style);
-            while let Some(run) = self.cells[column..until].first_chunk()
+            while let Some(run) = cells[index..].first_chunk()
                 && let Some(run) = ascii(run, style)
             {
                 text.push_str(str::from_utf8(&run).unwrap_or_default());
-                column += run.len();
+                index += run.len();
             }
-            while let Some(cell) = self.cells[..until]
-                .get(column)
-                .filter(|cell| cell.style == style)
-            {
-                if let Some(c) = cell.glyph.ascii() {
+            while let Some(cell) = cells.get(index).filter(|cell| cell.style == style) {
+                if let Some(c) = cell.glyph.ascii_in_row() {
                     text.push(c);
-                    column += 1;
+                    index += 1;
                 } else {
-                    column = self.fill_special(column, cell.glyph, text);
+                    index = self.fill_special(index, cell.glyph, text);
                 }
             }
         }
-        column
+        self.indent + index
     }
 
-    /// Adds what is not ASCII, or takes several columns. Returns the column behind it.
-    fn fill_special(&self, column: usize, glyph: Glyph, text: &mut String) -> usize {
-        let stop = (column / TAB_STOP + 1) * TAB_STOP;
+    /// Adds what is not ASCII, or takes several columns. Returns the index of the cell behind it.
+    fn fill_special(&self, index: usize, glyph: Glyph, text: &mut String) -> usize {
         match self.char(glyph) {
-            TAB if self.is_whole_tab(column + 1, stop) => {
+            TAB if self.is_whole_tab(index + 1, self.behind_tab(index)) => {
                 text.push(TAB);
-                return stop;
+                return self.behind_tab(index);
             }
-            WIDE_REST if self.is_behind_wide(column) => self.push_marks(glyph, text),
-            TAB | TAB_REST | WIDE_REST => text.push(' '),
+            WIDE_REST if self.is_behind_wide(index) => self.push_marks(glyph, text),
+            TAB | WIDE_REST => text.push(' '),
             c => {
                 text.push(c);
                 self.push_marks(glyph, text);
+                if glyph.is_wide() && self.is_wide_rest(index + 1) {
+                    return index + 2;
+                }
             }
         }
-        column + 1
+        index + 1
     }
 
     #[inline]
@@ -277,36 +320,52 @@ impl Cells {
         }
     }
 
-    fn is_whole_tab(&self, from: usize, stop: usize) -> bool {
-        let rest = self.cells.get(from..stop);
-        rest.is_some_and(|rest| rest.iter().all(|cell| cell.glyph == TAB_REST.into()))
+    /// Where a tab ends that begins here.
+    fn behind_tab(&self, index: usize) -> usize {
+        index + TAB_STOP - (self.indent + index) % TAB_STOP
     }
 
-    fn is_behind_wide(&self, column: usize) -> bool {
-        let before = column.checked_sub(1);
+    fn is_whole_tab(&self, from: usize, behind: usize) -> bool {
+        let rest = self.cells.get(from..behind);
+        rest.is_some_and(|rest| rest.iter().all(|cell| cell.glyph == Glyph(TAB_REST)))
+    }
+
+    fn is_wide_rest(&self, index: usize) -> bool {
+        let cell = self.cells.get(index);
+        cell.is_some_and(|cell| cell.glyph == WIDE_REST.into())
+    }
+
+    fn is_behind_wide(&self, index: usize) -> bool {
+        let before = index.checked_sub(1);
         before.is_some_and(|before| self.cells[before].glyph.is_wide())
     }
 
     /// Adds the passes of which something is no longer there.
-    pub fn fill_rewrites(&mut self, rewrites: &mut Pieces<bool>) {
-        let mut looks = std::mem::take(&mut self.looks);
+    pub fn fill_rewrites(&self, looks: &mut Looks, rewrites: &mut Pieces<bool>) {
         (looks.is_last_read, looks.next_index) = (false, None);
         for (index, pass) in self.passes.iter().enumerate() {
             let text = self.text(index);
             if !self.is_lost(pass.column as usize, text) {
                 continue;
             }
-            let is_progress = self.is_sign(text) || self.is_progress(index, &mut looks);
+            let is_progress = self.is_sign(text) || self.is_progress(index, looks);
             let shown = rewrites.begin(is_progress);
             for glyph in text {
-                match self.char(*glyph) {
-                    TAB_REST | WIDE_REST => {}
-                    c => shown.push(c),
+                match glyph.ascii() {
+                    Some(c) => shown.push(c),
+                    None => self.push_special(*glyph, shown),
                 }
-                self.push_marks(*glyph, shown);
             }
         }
-        self.looks = looks;
+    }
+
+    #[inline]
+    fn push_special(&self, glyph: Glyph, text: &mut String) {
+        let c = self.char(glyph);
+        if c != WIDE_REST {
+            text.push(c);
+        }
+        self.push_marks(glyph, text);
     }
 
     /// What a pass wrote.
@@ -352,11 +411,28 @@ impl Cells {
         let is_same = |a: Glyph, b: Glyph| {
             a == b || self.marked(a).is_some_and(|a| self.marked(b) == Some(a))
         };
-        let now = self.cells.get(column..).unwrap_or_default();
+        let is_blank = |glyph: &Glyph| *glyph == Cell::BLANK.glyph;
+        let indented = self.indent.saturating_sub(column).min(text.len());
+        let (indented, text) = text.split_at(indented);
+        if !indented.iter().all(is_blank) {
+            return true;
+        }
+        let mut at = column.saturating_sub(self.indent);
         for (index, was) in text.iter().enumerate() {
-            if !now.get(index).is_some_and(|now| is_same(now.glyph, *was)) {
-                let mut rest = text[index..].iter();
-                return rest.any(|glyph| *glyph != Cell::BLANK.glyph);
+            let is_there = match self.cells.get(at) {
+                Some(cell) if *was == TAB.into() => {
+                    let behind = self.behind_tab(at);
+                    let is_whole = cell.glyph == *was && self.is_whole_tab(at + 1, behind);
+                    at = behind;
+                    is_whole
+                }
+                now => {
+                    at += 1;
+                    now.is_some_and(|now| is_same(now.glyph, *was))
+                }
+            };
+            if !is_there {
+                return !text[index..].iter().all(is_blank);
             }
         }
         false
@@ -385,8 +461,9 @@ const RUN: usize = 16;
 fn ascii(run: &[Cell; RUN], style: Style) -> Option<[u8; RUN]> {
     let (mut text, mut is_ascii) = ([0; RUN], true);
     for (index, cell) in run.iter().enumerate() {
-        text[index] = cell.glyph.0 as u8;
-        is_ascii &= cell.style == style && cell.glyph.ascii().is_some();
+        let c = cell.glyph.ascii_in_row();
+        text[index] = c.unwrap_or_default() as u8;
+        is_ascii &= cell.style == style && c.is_some();
     }
     is_ascii.then_some(text)
 }

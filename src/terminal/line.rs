@@ -3,6 +3,15 @@
 use super::note;
 use super::style::Style;
 
+/// How far to the right a cursor goes beyond the text, and how far erasing reaches. No terminal of
+/// a console is wider.
+pub(super) const MAX_COLUMNS: usize = 200;
+/// What stands before text that a cursor went to.
+pub(super) const BLANKS: &str = match str::from_utf8(&[b' '; MAX_COLUMNS]) {
+    Ok(blanks) => blanks,
+    Err(_) => panic!(),
+};
+
 /// A line of a console, as it was when its end came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Line {
@@ -64,7 +73,7 @@ impl Line {
     /// progress bar are counted behind the last one, unless they are listed. Colours end with the line.
     #[inline]
     pub fn show(&self, colours: bool, rewrites: Rewrites, shown: &mut String) {
-        let count = if self.rewrites.begins.is_empty() {
+        let count = if self.rewrites.is_empty() {
             0
         } else {
             self.show_rewrites(colours, rewrites, shown)
@@ -91,20 +100,17 @@ impl Line {
 
     /// Appends what stands before it. Returns how many rewrites are still to be counted behind it.
     fn show_rewrites(&self, colours: bool, rewrites: Rewrites, shown: &mut String) -> usize {
-        let is_listed = |is_progress: bool| !is_progress || rewrites == Rewrites::Listed;
-        let all = &self.rewrites.begins;
-        let count = all.iter().filter(|(_, is)| !is_listed(*is)).count();
-        if count < all.len() {
-            for rewrite in self
-                .rewrites()
-                .filter(|rewrite| is_listed(rewrite.is_progress))
-            {
-                push_styled(Style::FAINT, colours, shown, |shown| {
-                    shown.push_str("⟲ ");
-                    shown.push_str(rewrite.text);
-                });
-                shown.push('\n');
+        let mut count = 0;
+        for (text, is_progress) in self.rewrites.iter() {
+            if is_progress && rewrites == Rewrites::Counted {
+                count += 1;
+                continue;
             }
+            push_styled(Style::FAINT, colours, shown, |shown| {
+                shown.push_str("⟲ ");
+                shown.push_str(text);
+            });
+            shown.push('\n');
         }
         if count > 0 && self.continues {
             push_styled(Style::FAINT, colours, shown, |shown| {
@@ -163,10 +169,17 @@ impl<T: Copy + PartialEq> Pieces<T> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, T)> {
-        let ends = self.begins.iter().skip(1).map(|(begin, _)| *begin as usize);
-        let ends = ends.chain([self.text.len()]);
-        let pieces = self.begins.iter().zip(ends);
-        pieces.map(|((begin, about), end)| (&self.text[*begin as usize..end], *about))
+        let mut rest = self.begins.iter();
+        std::iter::from_fn(move || {
+            let (begin, about) = rest.next()?;
+            let next = rest.as_slice().first();
+            let end = next.map_or(self.text.len(), |(begin, _)| *begin as usize);
+            Some((&self.text[*begin as usize..end], *about))
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.begins.is_empty()
     }
 
     pub fn clear(&mut self) {
@@ -218,10 +231,10 @@ fn push_styled(
 }
 
 fn push_count(rewrites: usize, shown: &mut String) {
+    if rewrites == 1 {
+        return shown.push_str("⟲ 1 rewrite"); // Guests write them by the thousand.
+    }
     shown.push_str("⟲ ");
     note::push_number(rewrites, shown);
-    shown.push_str(" rewrite");
-    if rewrites != 1 {
-        shown.push('s');
-    }
+    shown.push_str(" rewrites");
 }

@@ -122,7 +122,7 @@ impl Lines<'_> {
     /// and at the end of the bytes.
     fn read_plain(&mut self, line: &mut Line) -> Option<()> {
         // Nothing is in the row yet, but the cursor may not be in its first column.
-        if self.at < self.faint_until || self.row.column() > 0 {
+        if self.at < self.faint_until || self.row.column() > 0 || self.row.is_in_columns() {
             return None;
         }
         let whole = &self.bytes[self.at..];
@@ -143,7 +143,7 @@ impl Lines<'_> {
                     let Sequence::Control { parameters, action } = sequence::read(behind) else {
                         return None;
                     };
-                    if action != b'm' || !is_public(parameters) {
+                    if action != b'm' {
                         return None;
                     }
                     style = style.select(parameters);
@@ -226,20 +226,33 @@ impl Lines<'_> {
     }
 
     fn sequence(&mut self, line: &mut Line) -> bool {
-        let sequence = sequence::read(&self.bytes[self.at..]);
-        let end = self.at + sequence.len();
-        if let Sequence::Broken(_) = sequence {
-            self.faint_until = end;
-            self.at += 1;
-            return false;
+        match sequence::read(&self.bytes[self.at..]) {
+            Sequence::Control { parameters, action } => {
+                self.at += parameters.len() + 3;
+                self.control(parameters, action, line)
+            }
+            Sequence::Simple(action) => {
+                self.at += 2;
+                self.simple(action, line)
+            }
+            Sequence::Unseen(length) => {
+                self.at += length;
+                false
+            }
+            Sequence::Broken(length) => {
+                self.faint_until = self.at + length;
+                self.at += 1;
+                false
+            }
         }
-        self.at = end;
-        match sequence {
-            Sequence::Control { parameters, action } => self.control(parameters, action, line),
-            Sequence::Simple(b'D' | b'E') => self.end_line(line),
-            Sequence::Simple(b'M') => self.move_to(self.row_above(1), self.row.column(), line),
-            Sequence::Simple(b'8') => self.move_to(None, 0, line), // To a place that was saved.
-            Sequence::Simple(b'c') => {
+    }
+
+    fn simple(&mut self, action: u8, line: &mut Line) -> bool {
+        match action {
+            b'D' | b'E' => self.end_line(line),
+            b'M' => self.move_to(self.row_above(1), self.row.column(), line),
+            b'8' => self.move_to(None, 0, line), // To a place that was saved.
+            b'c' => {
                 self.style = Style::default();
                 self.move_to(None, 0, line)
             }
@@ -248,13 +261,9 @@ impl Lines<'_> {
     }
 
     fn control(&mut self, parameters: &[u8], action: u8, line: &mut Line) -> bool {
-        if !is_public(parameters) {
-            return false; // Modes, queries, and what terminals have of their own.
-        }
         let mut numbers = Parameters::new(parameters);
         let first = numbers.next().unwrap_or_default();
         let count = first.max(1);
-        let second = numbers.next().unwrap_or_default().max(1);
         let (column, columns) = (self.row.column(), count as usize);
         match action {
             b'm' => self.style = self.style.select(parameters),
@@ -263,7 +272,10 @@ impl Lines<'_> {
             b'C' | b'a' => self.row.go_to(column.saturating_add(columns)),
             b'D' => self.row.go_to(column.saturating_sub(columns)),
             b'G' | b'`' => self.row.go_to(columns - 1),
-            b'H' | b'f' => return self.move_to(Some(count), second as usize - 1, line),
+            b'H' | b'f' => {
+                let column = numbers.next().unwrap_or_default().max(1) as usize - 1;
+                return self.move_to(Some(count), column, line);
+            }
             b'd' => return self.move_to(Some(count), column, line),
             b'A' => return self.move_to(self.row_above(count), column, line),
             b'F' => return self.move_to(self.row_above(count), 0, line),
@@ -308,12 +320,6 @@ impl Lines<'_> {
         self.is_continued = false;
         self.row_number = self.row_below(1);
     }
-}
-
-/// Whether parameters are those of the standard: no mode, query, or what one terminal has of its own.
-fn is_public(parameters: &[u8]) -> bool {
-    let is_public = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b';' | b':');
-    parameters.iter().all(is_public)
 }
 
 /// Whether a character is text of its own: it neither acts nor goes over another.

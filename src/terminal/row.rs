@@ -2,22 +2,14 @@
 
 use unicode_width::UnicodeWidthChar as _;
 
-use super::cells::{Cells, MAX_MARKS, TAB_STOP};
-use super::line::{Line, Pieces};
+use super::cells::{Cells, Looks, MAX_MARKS, TAB_STOP};
+use super::line::{BLANKS, Line, MAX_COLUMNS, Pieces};
 use super::note;
 use super::style::Style;
 
 /// So many characters and notes, and a row is given away where that cuts no text: memory stays
 /// bounded, whatever the guest writes.
 pub(super) const MAX_CHARS: usize = 1 << 16;
-
-/// How far to the right a cursor goes beyond the text, and how far erasing reaches. No terminal of
-/// a console is wider.
-const MAX_COLUMNS: usize = 200;
-const BLANKS: &str = match str::from_utf8(&[b' '; MAX_COLUMNS]) {
-    Ok(blanks) => blanks,
-    Err(_) => panic!(),
-};
 
 /// Its buffers serve one row after the other.
 ///
@@ -37,6 +29,8 @@ pub(super) struct Row {
     /// Whether the next character belongs to the last pass.
     is_in_pass: bool,
     state: State,
+    /// In columns, and something was written over.
+    is_written_over: bool,
     /// As long as nothing is written over: all text.
     spans: Pieces<Style>,
     /// How many marks can go over the last character of these.
@@ -45,6 +39,7 @@ pub(super) struct Row {
     marks_end: usize,
     /// From then on: the same by columns.
     cells: Cells,
+    looks: Looks,
     /// Those that stand before a column, in the order of the columns. As long as nothing is written
     /// over: only those behind all text.
     notes: Pieces<u32>,
@@ -76,6 +71,11 @@ impl Row {
     /// Text is about to be written over. The row has to be written once more.
     pub fn needs_columns(&self) -> bool {
         self.state == State::NeedsColumns
+    }
+
+    /// Something may be written over; most likely, if nothing was written yet.
+    pub fn is_in_columns(&self) -> bool {
+        self.state == State::InColumns
     }
 
     /// Forgets what was written since the cursor stood in this column.
@@ -237,6 +237,7 @@ impl Row {
         }
         if self.state == State::InColumns {
             self.tear_no_notes();
+            self.is_written_over |= !self.is_at_end();
             self.cells.begin_pass(self.column);
         } else if !self.is_at_end() {
             self.need_columns();
@@ -306,6 +307,7 @@ impl Row {
         if self.state == State::InColumns {
             self.cells.truncate(width);
             self.width = width;
+            self.is_written_over = true;
         } else {
             self.need_columns();
         }
@@ -318,6 +320,7 @@ impl Row {
         }
         if self.state == State::InColumns {
             self.cells.blank(from..end);
+            self.is_written_over = true;
         } else {
             self.need_columns();
         }
@@ -327,14 +330,19 @@ impl Row {
     pub fn take_line(&mut self, continues: bool, line: &mut Line) {
         if self.state == State::InColumns {
             self.cells.fill_spans(&self.notes, &mut line.spans);
-            self.cells.fill_rewrites(&mut line.rewrites);
+            self.cells
+                .fill_rewrites(&mut self.looks, &mut line.rewrites);
         } else {
             std::mem::swap(&mut line.spans, &mut self.spans);
             push_notes(&self.notes.text, &mut line.spans);
         }
         push_notes(&self.late_notes, &mut line.spans);
         line.continues = continues;
+        let is_written_over = self.is_written_over;
         self.clear();
+        if is_written_over {
+            self.state = State::InColumns; // So is the next, most likely.
+        }
     }
 
     fn clear(&mut self) {
@@ -347,6 +355,7 @@ impl Row {
             self.cells.clear();
         }
         self.state = State::Straight;
+        self.is_written_over = false;
         self.notes.clear();
         self.late_notes.clear();
     }

@@ -1,6 +1,8 @@
 //! Where an escape sequence ends. Only sequences that terminals know are taken off the text: the
 //! bytes after an `ESC` that begins nothing known are a guest's words.
 
+use std::ops::RangeInclusive;
+
 /// Most bytes of a control string, or of a control sequence's parameters. Titles, links and colours
 /// are shorter; what is longer is taken for text, so that nothing hides behind it.
 const MAX_BYTES: usize = 256;
@@ -13,25 +15,15 @@ const ESC: u8 = 0x1b;
 /// What begins at an `ESC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sequence<'a> {
-    /// `ESC [`, parameters, and a final byte.
+    /// `ESC [`, parameters of digits, `;` and `:`, and a final byte.
     Control { parameters: &'a [u8], action: u8 },
     /// `ESC` and one byte.
     Simple(u8),
-    /// A sequence of this many bytes that shows nothing: a title, a link, a character set.
+    /// A sequence of this many bytes that shows nothing: a title, a link, a character set, a mode,
+    /// a query, and what one terminal has of its own.
     Unseen(usize),
     /// It never ends, or no terminal knows it: of this many bytes all but the `ESC` are text.
     Broken(usize),
-}
-
-impl Sequence<'_> {
-    /// Bytes it takes, the `ESC` included.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Control { parameters, .. } => parameters.len() + 3,
-            Self::Simple(_) => 2,
-            Self::Unseen(length) | Self::Broken(length) => *length,
-        }
-    }
 }
 
 /// Reads the sequence that `bytes` begin with; their first is an `ESC`.
@@ -79,26 +71,32 @@ fn is_palette(body: &[u8]) -> bool {
 
 fn control(body: &[u8]) -> Sequence<'_> {
     let body = &body[..body.len().min(MAX_BYTES)];
-    let digits = body
-        .iter()
-        .take_while(|b| (b'0'..=b'?').contains(b))
-        .count();
-    let others = &body[digits..];
-    let between = others
-        .iter()
-        .take_while(|b| (b' '..=b'/').contains(b))
-        .count();
-    let length = digits + between;
-    match (&others[..between], body.get(length)) {
+    let parameters = length(body, b'0'..=b';');
+    match body.get(parameters) {
         // `ESC [ [` is a function key of Linux, or a kernel's time after a cut sequence.
-        ([], Some(action @ (b'@'..=b'Z' | b'\\'..=b'~')))
-        | ([b' '], Some(action @ (b'q' | b'@' | b'A' | b't' | b'u')))
-        | ([b'!'..=b'/'], Some(action @ b'@'..=b'~')) => Sequence::Control {
-            parameters: &body[..length],
+        Some(action @ (b'@'..=b'Z' | b'\\'..=b'~')) => Sequence::Control {
+            parameters: &body[..parameters],
             action: *action,
         },
-        _ => Sequence::Broken(2 + length),
+        _ => unseen_control(body),
     }
+}
+
+fn unseen_control(body: &[u8]) -> Sequence<'_> {
+    let parameters = length(body, b'0'..=b'?');
+    let end = parameters + length(&body[parameters..], b' '..=b'/');
+    match (&body[parameters..end], body.get(end)) {
+        ([], Some(b'@'..=b'Z' | b'\\'..=b'~'))
+        | ([b' '], Some(b'q' | b'@' | b'A' | b't' | b'u'))
+        | ([b'!'..=b'/'], Some(b'@'..=b'~')) => Sequence::Unseen(end + 3),
+        _ => Sequence::Broken(end + 2),
+    }
+}
+
+/// How many bytes from the first on are among these.
+#[inline]
+fn length(bytes: &[u8], among: RangeInclusive<u8>) -> usize {
+    bytes.iter().take_while(|byte| among.contains(byte)).count()
 }
 
 /// A string ends at what ends it, and at all that shows that its end is missing.
@@ -127,10 +125,10 @@ mod tests {
     fn what_terminals_know_is_taken_off() {
         let (parameters, action) = (&b"0;32"[..], b'm');
         check(b"\x1b[0;32mOK", Sequence::Control { parameters, action });
-        let (parameters, action) = (&b"?1049"[..], b'h');
-        check(b"\x1b[?1049h", Sequence::Control { parameters, action });
-        let (parameters, action) = (&b"2 "[..], b'q');
-        check(b"\x1b[2 q", Sequence::Control { parameters, action });
+        check(b"\x1b[?1049h", Sequence::Unseen(8));
+        check(b"\x1b[1?h", Sequence::Unseen(5));
+        check(b"\x1b[2 q", Sequence::Unseen(5));
+        check(b"\x1b[!p", Sequence::Unseen(4));
         for action in *b"~@^_\\`|" {
             let parameters = &b"1"[..];
             check(

@@ -497,6 +497,20 @@ proptest! {
         prop_assert_eq!(in_columns.next(), lines(&console).next());
     }
 
+    /// Behind a row that is written over, the next is expected to be; it must not show.
+    #[test]
+    fn a_row_is_the_same_behind_one_that_is_written_over(
+        tokens in prop::collection::vec(token(), 0..20)
+    ) {
+        let console: Vec<u8> = tokens.into_iter().flat_map(|(_, bytes)| bytes).collect();
+        let behind = [b"ab\rc\n", &console[..]].concat();
+        let mut lines_behind = lines(&behind);
+        lines_behind.next();
+        prop_assert!(lines_behind.row.is_in_columns());
+        let alone: Vec<Line> = lines(&console).collect();
+        prop_assert_eq!(lines_behind.collect::<Vec<_>>(), alone);
+    }
+
     #[test]
     fn characters_are_those_of_rusts_own_reading(bytes in prop::collection::vec(0x80_u8.., 0..6)) {
         let chunk = bytes.utf8_chunks().next();
