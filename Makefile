@@ -320,6 +320,14 @@ accept-counts: ## Make what `make counts` counted the new limits.
 accept-bench: ## Put what `make bench` measured into docs/performance.md.
 	tests/bench/accept.py $(BENCH) docs/performance.md
 
+# How many records `make bench-searching` searches.
+RECORDS := 10000
+
+.PHONY: bench-searching
+bench-searching: ## Measure how fast an archive is searched, beside ugrep, ripgrep and zgrep (Debian's packages).
+	cargo build --locked --release --bin console-archive
+	cargo bench --locked --bench bench -- searching $(abspath $(TARGET))/release/console-archive $(RECORDS)
+
 .PHONY: bench-rendering
 bench-rendering: ## Measure how fast a console becomes lines that are safe to show.
 	cargo bench --locked --bench bench -- rendering

@@ -17,6 +17,7 @@ pub mod masks;
 pub mod overlap;
 pub mod pattern;
 pub mod phase;
+pub mod search;
 pub mod select;
 pub mod stamp;
 pub mod start;

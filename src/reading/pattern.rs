@@ -32,7 +32,7 @@ pub struct Meaning {
 #[derive(Debug, Clone)]
 pub struct Pattern(RegexMatcher);
 
-/// A pattern cannot be used. Says why, and shows where.
+/// A pattern cannot be used. Says why.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidPattern(String);
@@ -57,9 +57,12 @@ impl Pattern {
             .line_terminator(Some(b'\n'))
             .size_limit(MAX_BYTES)
             .build_many(patterns);
-        matcher
-            .map(Self)
-            .map_err(|error| InvalidPattern(error.to_string()))
+        matcher.map(Self).map_err(|error| {
+            let error = error.to_string();
+            // The last line says it; those before draw it.
+            let last = error.lines().last().unwrap_or_default();
+            InvalidPattern(last.trim_start_matches("error: ").to_owned())
+        })
     }
 
     /// Whether a line has a match.

@@ -4,6 +4,7 @@
 //! one before. A chain is split into boots where firmware, a boot loader or a kernel begins. A boot goes on
 //! behind a gap if nothing says that the machine has started again in between.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -121,17 +122,20 @@ pub fn stitch(mut captures: Vec<Capture>) -> Vec<Boot> {
     boots
 }
 
-/// Sorts captures as [`Stitcher`] takes them, by when they were captured. A guest's clock and ECS's time
-/// decide nothing, since both have been wrong.
-pub fn sort(captures: &mut Vec<Capture>) {
-    captures.sort_by(|a, b| {
-        let order = |capture: &Capture| (capture.captured_at, capture.updated_at);
-        order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name))
-    });
+/// Sorts captures as [`Stitcher`] takes them, and drops copies.
+fn sort(captures: &mut Vec<Capture>) {
+    captures.sort_by(order);
     captures.dedup_by(|a, b| a.name == b.name);
 }
 
-/// Joins the captures of one machine as they come, in the order of [`sort`]. It holds one boot at a time,
+/// The order in which [`Stitcher`] takes captures: by when they were captured. A guest's clock and ECS's time
+/// decide nothing, since both have been wrong.
+pub fn order(a: &Capture, b: &Capture) -> Ordering {
+    let times = |capture: &Capture| (capture.captured_at, capture.updated_at);
+    times(a).cmp(&times(b)).then_with(|| a.name.cmp(&b.name))
+}
+
+/// Joins the captures of one machine as they come, in their [`order`]. It holds one boot at a time,
 /// and a few MiB of what came before it.
 #[derive(Debug, Clone, Default)]
 pub struct Stitcher {

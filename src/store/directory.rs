@@ -27,7 +27,11 @@ pub const METADATA_SUFFIX: &str = ".meta.json";
 
 /// An archive in a folder.
 #[derive(Debug, Clone)]
-pub struct DirectoryStore(Arc<Folder>);
+pub struct DirectoryStore {
+    folder: Arc<Folder>,
+    /// Whether work is done on the thread that asks for it.
+    is_on_this_thread: bool,
+}
 
 #[derive(Debug)]
 struct Folder {
@@ -51,19 +55,36 @@ impl DirectoryStore {
 
     fn on(root: PathBuf, disk: Box<dyn Disk>) -> Self {
         let is_rooted = AtomicBool::new(false);
-        Self(Arc::new(Folder {
+        let folder = Folder {
             root,
             disk,
             is_rooted,
-        }))
+        };
+        Self {
+            folder: Arc::new(folder),
+            is_on_this_thread: false,
+        }
     }
 
-    /// Runs blocking work on another thread.
+    /// For a thread that does nothing else in the meantime: another thread for each file would take longer
+    /// than the file.
+    #[cfg(feature = "cli")]
+    pub fn on_this_thread(self) -> Self {
+        Self {
+            is_on_this_thread: true,
+            ..self
+        }
+    }
+
+    /// Runs blocking work, on another thread unless this one may wait.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Folder) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let folder = self.0.clone();
+        if self.is_on_this_thread {
+            return work(&self.folder);
+        }
+        let folder = self.folder.clone();
         match tokio::task::spawn_blocking(move || work(&folder)).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::Unavailable(error.to_string())),
@@ -100,7 +121,7 @@ impl Store for DirectoryStore {
     }
 
     fn url(&self, key: &str) -> String {
-        let path = self.0.root.join(key);
+        let path = self.folder.root.join(key);
         url::Url::from_file_path(&path).map_or_else(|()| path.display().to_string(), Into::into)
     }
 }

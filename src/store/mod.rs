@@ -326,6 +326,18 @@ pub enum ArchiveStore {
     Directory(DirectoryStore),
 }
 
+impl ArchiveStore {
+    /// For a thread that does nothing else while it waits for the archive; see
+    /// [`DirectoryStore::on_this_thread`].
+    #[cfg(feature = "cli")]
+    pub fn on_this_thread(self) -> Self {
+        match self {
+            Self::Directory(store) => Self::Directory(store.on_this_thread()),
+            Self::Bucket(_) => self,
+        }
+    }
+}
+
 // The futures of a bucket are boxed. The SDK's futures are nested too deeply for the compiler to
 // follow them through every caller.
 impl Store for ArchiveStore {

@@ -14,6 +14,7 @@ mod comparing;
 mod costs;
 mod counts;
 mod rendering;
+mod searching;
 mod statistics;
 mod tls_front;
 
@@ -34,6 +35,7 @@ const BENCHMARKS: [Benchmark; 5] = [
     ("costs", costs::run),
     ("counts", counts::run),
     ("rendering", rendering::run),
+    ("searching", searching::run),
 ];
 
 fn main() {

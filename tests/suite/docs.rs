@@ -612,8 +612,8 @@ fn every_command_in_the_pages_is_one_that_the_program_takes() {
     }
     let help = help();
     for command in [
-        "invoke", "capture", "list", "get", "boots", "show", "diff", "sweep", "redrive", "doctor",
-        "simulate",
+        "invoke", "capture", "list", "get", "boots", "show", "grep", "diff", "sweep", "redrive",
+        "doctor", "simulate",
     ] {
         assert!(
             help.contains(command) && shown.contains(command),

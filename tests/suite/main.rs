@@ -23,6 +23,7 @@ mod events;
 mod fair_redrive;
 mod follow;
 mod function;
+mod grep;
 mod host;
 mod infra;
 mod interleavings;

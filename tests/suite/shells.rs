@@ -6,10 +6,11 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "list",
     "boots",
     "show",
+    "grep",
     "get",
     "diff",
     "capture",

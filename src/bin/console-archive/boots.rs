@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, ReadError, RecordEntry};
+use ecs_console_archiver::archive::reader::{
+    self, Listing, MarkerEntry, ReadError, RecordContents, RecordEntry,
+};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::GuestClock;
 use ecs_console_archiver::reading::ending::{self, Ending};
@@ -11,7 +13,7 @@ use ecs_console_archiver::reading::select::{self, Selection};
 use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::reading::stitch::{self, Boot, Capture, Mark, MarkKind, Stitcher};
 use ecs_console_archiver::store::Store;
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream::{self, LocalBoxStream, StreamExt as _};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -67,39 +69,17 @@ impl Reading {
             markers,
         } = reader::list(store, Some(instance_id)).await?;
         self.markers = markers;
-        records.sort_by_key(|record| record.stored_at);
-        // What ECS sent in place of a console is not a part of one.
-        records.retain(|record| !record.key.is_undecoded && self.read.insert(record.key.name()));
+        records.retain(|record| self.read.insert(record.key.name()));
         let is_more = !records.is_empty();
-        let read = records.into_iter().map(async |record| {
-            let opened = reader::open(store, &record.key).await;
-            (record, opened)
-        });
-        let mut read = stream::iter(read).buffered(READ_AT_ONCE);
-        let mut waiting = Vec::new();
-        while let Some((record, opened)) = read.next().await {
-            let opened = match opened {
-                Ok(opened) => opened,
-                Err(error @ (ReadError::Damaged(_) | ReadError::Gone(_))) => {
-                    output::error(format_args!("warning: left out: {}", whole(&error)));
+        let mut captures = Captures::of(store, records, READ_AT_ONCE);
+        while let Some(capture) = captures.next().await? {
+            match capture {
+                Ok(capture) => self.finished.extend(self.stitcher.push(capture)),
+                Err(left_out) => {
+                    output::error(format_args!("warning: left out: {left_out}"));
                     self.damaged += 1;
-                    continue;
                 }
-                Err(ReadError::Store(error)) => return Err(error.into()),
-            };
-            let before = record
-                .stored_at
-                .checked_sub(STORED_WITHIN)
-                .unwrap_or(Timestamp::MIN);
-            waiting.push(capture(&record, &opened.object.metadata, opened.plain));
-            stitch::sort(&mut waiting);
-            let ready = waiting.partition_point(|capture: &Capture| capture.captured_at < before);
-            for capture in waiting.drain(..ready) {
-                self.finished.extend(self.stitcher.push(capture));
             }
-        }
-        for capture in waiting {
-            self.finished.extend(self.stitcher.push(capture));
         }
         Ok(is_more)
     }
@@ -262,10 +242,56 @@ pub fn mark_in_words(mark: &Mark) -> String {
     }
 }
 
-fn whole(error: &ReadError) -> String {
-    match error {
-        ReadError::Damaged(damaged) => format!("{damaged} is damaged: {}", damaged.faults_text()),
-        error => error.to_string(),
+/// The captures of an instance, in the order in which they were made.
+pub struct Captures<'a> {
+    records: LocalBoxStream<'a, (RecordEntry, Result<RecordContents, ReadError>)>,
+    /// Consoles that were read, and that one which was captured before may follow; the last one first.
+    waiting: Vec<Capture>,
+    /// No console that is still to come was captured before this time.
+    ready: Timestamp,
+}
+
+impl<'a> Captures<'a> {
+    /// Of these records. What ECS sent in place of a console is left out: it is not a part of one.
+    pub fn of(store: &'a impl Store, mut records: Vec<RecordEntry>, at_once: usize) -> Self {
+        records.retain(|record| !record.key.is_undecoded);
+        records.sort_by_key(|record| record.stored_at);
+        let read = records.into_iter().map(async |record| {
+            let opened = reader::open(store, &record.key).await;
+            (record, opened)
+        });
+        Self {
+            records: stream::iter(read).buffered(at_once).boxed_local(),
+            waiting: Vec::new(),
+            ready: Timestamp::MIN,
+        }
+    }
+
+    /// The next capture, or a record that is damaged or gone.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn next(&mut self) -> Result<Option<Result<Capture, ReadError>>> {
+        loop {
+            let is_ready = |capture: &Capture| capture.captured_at < self.ready;
+            if self.waiting.last().is_some_and(is_ready) {
+                return Ok(self.waiting.pop().map(Ok));
+            }
+            let Some((record, opened)) = self.records.next().await else {
+                return Ok(self.waiting.pop().map(Ok));
+            };
+            let opened = match opened {
+                Ok(opened) => opened,
+                Err(ReadError::Store(error)) => return Err(error.into()),
+                Err(error) => return Ok(Some(Err(error))),
+            };
+            let before = record.stored_at.checked_sub(STORED_WITHIN);
+            self.ready = before.unwrap_or(Timestamp::MIN);
+            let capture = capture(&record, &opened.object.metadata, opened.plain);
+            let is_later = |other: &Capture| stitch::order(other, &capture).is_gt();
+            let place = self.waiting.partition_point(is_later);
+            self.waiting.insert(place, capture);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 const TASKS: [(&str, &[&str]); 3] = [
     (
         "Read consoles back",
-        &["list", "boots", "show", "get", "diff"],
+        &["list", "boots", "show", "grep", "get", "diff"],
     ),
     ("Keep consoles", &["capture", "sweep", "invoke", "redrive"]),
     (

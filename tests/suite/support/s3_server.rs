@@ -1,7 +1,7 @@
 //! An S3 server in the test's process: signatures verified by s3s, objects in a map behind one
 //! lock, and the quirks of the services the archive meets.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -97,6 +97,10 @@ pub enum Quirk {
     EncodesKeys,
     /// Keys are percent-encoded, and nothing says so.
     EncodesKeysSilently,
+    /// The first read of each object gets 503 `SlowDown`, as S3 answers while a prefix that is read much
+    /// more than before gets more partitions (AWS, "Best practices design patterns: optimizing Amazon S3
+    /// performance"; trinodb/trino#6087, apache/iceberg#10340).
+    ThrottlesReads,
 }
 
 /// What happens to the next PUT in its place.
@@ -182,6 +186,8 @@ struct State {
     foreign: BTreeMap<String, Option<u64>>,
     /// How many bytes of those were sent.
     foreign_sent: u64,
+    /// Paths whose read was throttled.
+    throttled: BTreeSet<String>,
 }
 
 impl State {
@@ -538,6 +544,9 @@ impl Front {
                 return Ok(error(*status, code, None));
             }
         }
+        if self.throttles(&request) {
+            return Ok(error(503, "SlowDown", None));
+        }
         if request.method() == hyper::Method::GET
             && let Some(answer) = self.foreign(request.uri().path())
         {
@@ -585,6 +594,18 @@ impl Front {
             answer.headers_mut().insert("content-type", html);
         }
         Ok(answer)
+    }
+
+    fn throttles(&self, request: &Request<Incoming>) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let reads = request.method() == hyper::Method::GET
+            && request
+                .uri()
+                .query()
+                .is_none_or(|q| !q.contains("list-type"));
+        reads
+            && state.has(Quirk::ThrottlesReads)
+            && state.throttled.insert(request.uri().path().to_owned())
     }
 
     fn date(&self) -> HeaderValue {

@@ -6,6 +6,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod get;
+mod grep;
 mod invoke;
 mod list;
 mod man;
@@ -49,6 +50,7 @@ pub enum Command {
     Capture(capture::Arguments),
     List(list::Arguments),
     Show(show::Arguments),
+    Grep(grep::Arguments),
     Boots(boots::Arguments),
     Get(get::Arguments),
     Diff(diff::Arguments),
@@ -76,6 +78,10 @@ impl Command {
             Self::Show(arguments) => {
                 let show = show::run(arguments, context);
                 context.unless_interrupted(show).await
+            }
+            Self::Grep(arguments) => {
+                let grep = grep::run(arguments, context);
+                context.unless_interrupted(grep).await
             }
             Self::Get(arguments) => {
                 let get = get::run(arguments, context);

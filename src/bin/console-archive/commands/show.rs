@@ -205,7 +205,7 @@ impl Arguments {
             .map(|text| Pattern::new(&[text], meaning));
         let pattern = pattern
             .transpose()
-            .map_err(|error| WrongInput(format!("--grep: {error}")))?;
+            .map_err(|error| WrongInput(format!("a pattern cannot be used: {error}")))?;
         let (now, zone) = (Timestamp::now(), &context.time_zone);
         let since = self.since.as_ref().map(|bound| bound.first(now, zone));
         let until = self.until.as_ref().map(|bound| bound.last(now, zone));

@@ -1,0 +1,265 @@
+//! Searches instances at once, and hands out what was found in their order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use ecs_console_archiver::archive::reader::{ReadError, RecordEntry};
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::reading::encoding::EncodingChoice;
+use ecs_console_archiver::reading::ending::Ending;
+use ecs_console_archiver::reading::log::Log;
+use ecs_console_archiver::reading::search::{Search, Text};
+use ecs_console_archiver::reading::select::Selection;
+use ecs_console_archiver::reading::stitch::{Boot, Capture, CaptureOf, Piece, Stitcher};
+use ecs_console_archiver::retry::{self, Deadline, Retrying};
+use ecs_console_archiver::store::ArchiveStore;
+use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::form::{Counts, Form, Subject};
+use super::pace::{MOST_AT_ONCE, Pace, Paced};
+use crate::boots::Captures;
+
+/// What is searched, and how.
+#[derive(Clone)]
+pub struct Job {
+    pub search: Search,
+    pub form: Form,
+    pub encoding: EncodingChoice,
+    /// Records, not boots.
+    pub is_by_capture: bool,
+    pub boot: Option<Selection>,
+    pub ending: Option<Ending>,
+    /// For each instance.
+    pub time: Duration,
+}
+
+/// An instance, and its records.
+pub type Task = (InstanceId, Vec<RecordEntry>);
+
+/// What was found in an instance.
+#[derive(Default)]
+pub struct Found {
+    /// What is to be printed, a piece for each log, with when the log was first captured.
+    pub printed: Vec<(Timestamp, Vec<u8>)>,
+    pub counts: Counts,
+    /// Logs that were searched, and those that have a match.
+    pub logs: u64,
+    pub logs_with_match: u64,
+    pub records: u64,
+    pub bytes: u64,
+    /// Records that are damaged or gone, and what is wrong with each.
+    pub damaged: Vec<String>,
+}
+
+/// Results in the order of the tasks. No more of them wait than a window allows.
+pub struct Results {
+    finished: UnboundedReceiver<(usize, Result<Found>, OwnedSemaphorePermit)>,
+    waiting: BTreeMap<usize, (Result<Found>, OwnedSemaphorePermit)>,
+    next: usize,
+}
+
+/// Instances that are searched, or whose results wait for those before, for each thread.
+const WINDOW: usize = 4;
+
+/// Starts to search, on one thread for each of these stores.
+pub fn start(stores: Vec<ArchiveStore>, tasks: Vec<Task>, job: &Job, pace: &Arc<Pace>) -> Results {
+    let (sender, finished) = unbounded_channel();
+    let (next, tasks) = (Arc::new(AtomicUsize::new(0)), Arc::new(tasks));
+    let window = Arc::new(Semaphore::new(stores.len() * WINDOW));
+    let at_once = MOST_AT_ONCE / stores.len().max(1);
+    for store in stores {
+        let worker = Worker {
+            store: Paced {
+                store: store.on_this_thread(),
+                pace: Arc::clone(pace),
+            },
+            tasks: Arc::clone(&tasks),
+            next: Arc::clone(&next),
+            window: Arc::clone(&window),
+            sender: sender.clone(),
+            job: job.clone(),
+            at_once,
+        };
+        std::thread::spawn(move || worker.run());
+    }
+    Results {
+        finished,
+        waiting: BTreeMap::new(),
+        next: 0,
+    }
+}
+
+impl Results {
+    /// What was found in the next instance. `None` behind the last.
+    pub async fn next(&mut self) -> Option<Result<Found>> {
+        while !self.waiting.contains_key(&self.next) {
+            let (index, found, permit) = self.finished.recv().await?;
+            self.waiting.insert(index, (found, permit));
+        }
+        let (found, _) = self.waiting.remove(&self.next)?;
+        self.next += 1;
+        Some(found)
+    }
+
+    /// Whether the next one is there.
+    pub fn is_ready(&self) -> bool {
+        self.waiting.contains_key(&self.next) || !self.finished.is_empty()
+    }
+}
+
+struct Worker {
+    store: Paced<ArchiveStore>,
+    tasks: Arc<Vec<Task>>,
+    next: Arc<AtomicUsize>,
+    window: Arc<Semaphore>,
+    sender: UnboundedSender<(usize, Result<Found>, OwnedSemaphorePermit)>,
+    job: Job,
+    at_once: usize,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(retry::noting_time_up(self.work()));
+        }
+    }
+
+    async fn work(&mut self) {
+        // The place in the window comes before the task, so that the oldest task always has one.
+        while let Ok(permit) = Arc::clone(&self.window).acquire_owned().await {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let tasks = Arc::clone(&self.tasks);
+            let Some((instance_id, records)) = tasks.get(index) else {
+                return;
+            };
+            let found = self.search(instance_id, records).await;
+            if self.sender.send((index, found, permit)).is_err() {
+                return; // Nobody reads any more.
+            }
+        }
+    }
+
+    async fn search(&mut self, instance_id: &InstanceId, records: &[RecordEntry]) -> Result<Found> {
+        let store = Retrying::new(&self.store, Deadline::after(self.job.time));
+        let mut found = Found {
+            records: records.len() as u64,
+            ..Found::default()
+        };
+        let mut captures = Captures::of(&store, records.to_vec(), self.at_once);
+        let (mut stitcher, mut kept) = (Stitcher::default(), Vec::new());
+        // Which boot is which is known once all are.
+        let needs_all = self.job.boot.is_some();
+        while let Some(capture) = captures.next().await? {
+            let capture = match capture {
+                Ok(capture) => capture,
+                Err(error) => {
+                    self.job.salvage(instance_id, &error, &mut found);
+                    continue;
+                }
+            };
+            if self.job.is_by_capture {
+                self.job
+                    .log(instance_id, &alone(capture), false, &mut found);
+                continue;
+            }
+            for boot in stitcher.push(capture) {
+                match needs_all {
+                    true => kept.push(boot),
+                    false => self.job.boot(instance_id, &boot, false, &mut found),
+                }
+            }
+        }
+        kept.extend(stitcher.finish());
+        let last = kept.len().saturating_sub(1);
+        let selected = match &self.job.boot {
+            Some(selection) => {
+                let index = selection.find(kept.iter().map(|boot| boot.id.as_str()));
+                index.map_or(0..0, |index| index..index + 1)
+            }
+            None => 0..kept.len(),
+        };
+        for index in selected {
+            self.job
+                .boot(instance_id, &kept[index], index == last, &mut found);
+        }
+        Ok(found)
+    }
+}
+
+/// A record as a log of its own.
+fn alone(capture: Capture) -> Boot {
+    Boot {
+        id: capture.name.clone(),
+        pieces: vec![Piece {
+            range: 0..capture.plain.len(),
+            capture: 0,
+            offset: 0,
+        }],
+        marks: Vec::new(),
+        start: None,
+        captures: vec![CaptureOf {
+            name: capture.name,
+            captured_at: capture.captured_at,
+        }],
+        log: capture.plain,
+    }
+}
+
+impl Job {
+    fn boot(&mut self, instance_id: &InstanceId, boot: &Boot, is_newest: bool, found: &mut Found) {
+        let is_asked_for = |ending| Ending::of(boot, is_newest) == ending;
+        if self.ending.is_none_or(is_asked_for) {
+            self.log(instance_id, boot, true, found);
+        }
+    }
+
+    fn log(&mut self, instance_id: &InstanceId, boot: &Boot, is_boot: bool, found: &mut Found) {
+        let text = match self.form.is_raw {
+            true => Text::raw(&boot.log),
+            false => Text::rendered(&Log::new(boot, self.encoding)),
+        };
+        let subject = Subject {
+            instance_id: instance_id.as_str(),
+            boot,
+            name: &boot.id,
+            is_boot,
+        };
+        let mut printed = Vec::new();
+        let counts = self
+            .form
+            .search(&mut self.search, &text, &subject, &mut printed);
+        found.logs += 1;
+        found.bytes += boot.log.len() as u64;
+        found.logs_with_match += u64::from(counts.lines > 0);
+        found.counts.lines += counts.lines;
+        found.counts.matches += counts.matches;
+        if !printed.is_empty() {
+            found.printed.push((boot.captures[0].captured_at, printed));
+        }
+    }
+
+    /// Searches what can be read of a damaged record by itself: it may be what somebody looks for.
+    fn salvage(&mut self, instance_id: &InstanceId, error: &ReadError, found: &mut Found) {
+        found.damaged.push(error.to_string());
+        if let ReadError::Damaged(damaged) = error {
+            let name = damaged.url.rsplit('/').next().unwrap_or_default();
+            let capture = Capture {
+                name: format!("{name} (damaged)"),
+                captured_at: Timestamp::MIN,
+                updated_at: None,
+                started_at: None,
+                event_id: None,
+                plain: damaged.salvaged.plain.clone(),
+            };
+            self.log(instance_id, &alone(capture), false, found);
+        }
+    }
+}

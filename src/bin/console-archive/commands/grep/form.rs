@@ -1,0 +1,362 @@
+//! What is printed of a log that was searched: as grep and ripgrep print it.
+
+use anstyle::{AnsiColor, Style};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use ecs_console_archiver::reading::clock::{GuestClock, LineTime, LineTimes};
+use ecs_console_archiver::reading::search::{Search, Stamps, Text, TextLine, Told};
+use ecs_console_archiver::reading::stitch::Boot;
+use ecs_console_archiver::{printable, terminal};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// What is told of each log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Its lines that match.
+    Lines,
+    /// What matches in them, a line each.
+    Matches,
+    /// How many lines match.
+    LineCount,
+    /// How many matches there are.
+    MatchCount,
+    /// Its name, if a line matches.
+    Names,
+    /// Its name, if none does.
+    NamesWithout,
+    /// Nothing: the exit code says it.
+    Nothing,
+}
+
+/// How it is printed.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub kind: Kind,
+    pub is_json: bool,
+    pub has_numbers: bool,
+    /// The name stands once above its lines, not in each.
+    pub has_headings: bool,
+    pub colours: bool,
+    /// The rest of a longer line is left out.
+    pub max_columns: Option<usize>,
+    /// At most so many lines that match.
+    pub most: u64,
+    /// Lines are bytes of the guest, which must not reach a terminal.
+    pub is_raw: bool,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// What was found in a log.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub lines: u64,
+    pub matches: u64,
+}
+
+/// A log, and what it is called.
+pub struct Subject<'a> {
+    pub instance_id: &'a str,
+    pub boot: &'a Boot,
+    /// The boot's ID, or the name of a record.
+    pub name: &'a str,
+    pub is_boot: bool,
+}
+
+const NAME: Style = AnsiColor::Magenta.on_default();
+const NUMBER: Style = AnsiColor::Green.on_default();
+const MATCH: Style = AnsiColor::Red.on_default().bold();
+
+impl Form {
+    /// Searches a text. Appends what is to be printed of it.
+    pub fn search(
+        &self,
+        search: &mut Search,
+        text: &Text,
+        subject: &Subject<'_>,
+        printed: &mut Vec<u8>,
+    ) -> Counts {
+        let is_quick = matches!(self.kind, Kind::Names | Kind::NamesWithout | Kind::Nothing);
+        let pattern = search.pattern().clone();
+        let begun = printed.len();
+        let mut counts = Counts::default();
+        let mut found = Found {
+            form: self,
+            subject,
+            stamps: text.stamps(),
+            times: None,
+            printed,
+        };
+        search.run(text, |told| match told {
+            Told::Match(at, line, index) => {
+                let time = found.time(at, index);
+                if !self.is_within(time) {
+                    return true;
+                }
+                let mut matches = Vec::new();
+                if !is_quick {
+                    pattern.matches(line, |place| matches.push(place));
+                }
+                if counts.lines == 0 {
+                    found.begin();
+                }
+                counts.lines += 1;
+                counts.matches += matches.len().max(1) as u64;
+                found.matched(at, line, &matches, time);
+                !is_quick && counts.lines < self.most
+            }
+            Told::Context(at, line, index) => {
+                if counts.lines == 0 {
+                    found.begin();
+                }
+                let time = found.time(at, index);
+                found.context(at, line, time);
+                true
+            }
+            Told::Break => {
+                found.between();
+                true
+            }
+        });
+        if self.has_headings && printed.len() > begun {
+            printed.push(b'\n');
+        }
+        self.end(subject, counts, printed);
+        counts
+    }
+
+    /// Times are looked up only where somebody asked for them.
+    fn needs_times(&self) -> bool {
+        self.is_json || self.since.is_some() || self.until.is_some()
+    }
+
+    fn is_within(&self, time: Option<LineTime>) -> bool {
+        time.is_none_or(|time| {
+            self.since.is_none_or(|since| since <= time.time())
+                && self.until.is_none_or(|until| time.time() <= until)
+        })
+    }
+
+    fn end(&self, subject: &Subject<'_>, counts: Counts, printed: &mut Vec<u8>) {
+        let path = subject.path();
+        let count = match self.kind {
+            Kind::LineCount if counts.lines > 0 => Some(counts.lines),
+            Kind::MatchCount if counts.lines > 0 => Some(counts.matches),
+            _ => None,
+        };
+        let is_named = match self.kind {
+            Kind::Names => counts.lines > 0,
+            Kind::NamesWithout => counts.lines == 0,
+            _ => false,
+        };
+        if self.is_json {
+            if counts.lines > 0 {
+                let stats = json!({"matched_lines": counts.lines, "matches": counts.matches});
+                push_json(
+                    &json!({"type": "end", "data": {"path": {"text": path}, "stats": stats}}),
+                    printed,
+                );
+            }
+            return;
+        }
+        if let Some(count) = count {
+            let name = self.styled(NAME, &path);
+            printed.extend(format!("{name}:{count}\n").bytes());
+        }
+        if is_named {
+            printed.extend(self.styled(NAME, &path).bytes());
+            printed.push(b'\n');
+        }
+    }
+
+    fn styled(&self, style: Style, text: &str) -> String {
+        match self.colours {
+            true => format!("{style}{text}{style:#}"),
+            false => text.to_owned(),
+        }
+    }
+}
+
+impl Subject<'_> {
+    fn path(&self) -> String {
+        format!("{}/{}", self.instance_id, self.name)
+    }
+}
+
+/// What is being found in a log.
+struct Found<'f> {
+    form: &'f Form,
+    subject: &'f Subject<'f>,
+    stamps: Stamps<'f>,
+    times: Option<LineTimes<'f>>,
+    printed: &'f mut Vec<u8>,
+}
+
+impl Found<'_> {
+    /// When a line was printed, if anybody asked.
+    fn time(&mut self, at: &TextLine, index: usize) -> Option<LineTime> {
+        if !self.form.needs_times() {
+            return None;
+        }
+        let boot = self.subject.boot;
+        let times = self.times.get_or_insert_with(|| {
+            let clock = GuestClock::of(&boot.log, boot.captures[0].captured_at);
+            LineTimes::new(boot, clock)
+        });
+        times.of(self.stamps.at(index), &at.bytes)
+    }
+
+    /// Before the first line.
+    fn begin(&mut self) {
+        let path = self.subject.path();
+        if self.form.is_json {
+            push_json(
+                &json!({"type": "begin", "data": {"path": {"text": path}}}),
+                self.printed,
+            );
+        } else if self.form.has_headings && self.prints_lines() {
+            self.printed.extend(self.form.styled(NAME, &path).bytes());
+            self.printed.push(b'\n');
+        }
+    }
+
+    fn prints_lines(&self) -> bool {
+        matches!(self.form.kind, Kind::Lines | Kind::Matches)
+    }
+
+    fn matched(
+        &mut self,
+        at: &TextLine,
+        line: &[u8],
+        matches: &[std::ops::Range<usize>],
+        time: Option<LineTime>,
+    ) {
+        match self.form.kind {
+            Kind::Lines | Kind::Matches if self.form.is_json => {
+                self.json("match", at, line, matches, time);
+            }
+            Kind::Lines => self.line(at, line, matches, ':'),
+            Kind::Matches => {
+                for place in matches {
+                    let whole = 0..place.len();
+                    self.line(at, &line[place.clone()], &[whole], ':');
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn context(&mut self, at: &TextLine, line: &[u8], time: Option<LineTime>) {
+        if self.form.is_json {
+            self.json("context", at, line, &[], time);
+        } else if self.form.kind == Kind::Lines {
+            self.line(at, line, &[], '-');
+        }
+    }
+
+    fn between(&mut self) {
+        if self.form.kind == Kind::Lines && !self.form.is_json {
+            self.printed.extend(b"--\n");
+        }
+    }
+
+    fn line(&mut self, at: &TextLine, line: &[u8], matches: &[std::ops::Range<usize>], sign: char) {
+        let mut shown = String::new();
+        if !self.form.has_headings {
+            shown.push_str(&self.form.styled(NAME, &self.subject.path()));
+            shown.push(sign);
+        }
+        if self.form.has_numbers {
+            shown.push_str(&self.form.styled(NUMBER, &at.number.to_string()));
+            shown.push(sign);
+        }
+        let text = match std::str::from_utf8(line) {
+            Ok(text) if !self.form.is_raw => self.highlighted(text, matches),
+            _ => self.cut(
+                terminal::printable(line)
+                    .trim_end_matches('\n')
+                    .replace('\n', "⏎"),
+            ),
+        };
+        shown.push_str(&text);
+        shown.push('\n');
+        self.printed.extend(shown.bytes());
+    }
+
+    fn highlighted(&self, text: &str, matches: &[std::ops::Range<usize>]) -> String {
+        let is_long = |most| text.chars().nth(most).is_some();
+        if !self.form.colours || self.form.max_columns.is_some_and(is_long) {
+            return self.cut(text.to_owned());
+        }
+        let (mut shown, mut end) = (String::new(), 0);
+        for place in matches {
+            shown.push_str(&text[end..place.start]);
+            shown.push_str(&self.form.styled(MATCH, &text[place.clone()]));
+            end = place.end;
+        }
+        shown.push_str(&text[end..]);
+        shown
+    }
+
+    fn cut(&self, text: String) -> String {
+        let count = text.chars().count();
+        match self.form.max_columns {
+            Some(most) if count > most => {
+                let kept: String = text.chars().take(most).collect();
+                format!("{kept} … ({} characters more)", count - most)
+            }
+            _ => text,
+        }
+    }
+
+    /// ripgrep's shape, with where the line is in the archive and when it was printed.
+    fn json(
+        &mut self,
+        kind: &str,
+        at: &TextLine,
+        line: &[u8],
+        matches: &[std::ops::Range<usize>],
+        time: Option<LineTime>,
+    ) {
+        let submatches = matches.iter().map(|place| {
+            json!({"match": text_json(&line[place.clone()]), "start": place.start, "end": place.end})
+        });
+        let mut data = json!({
+            "path": {"text": self.subject.path()},
+            "lines": text_json(line),
+            "line_number": at.number,
+            "absolute_offset": at.bytes.start,
+            "submatches": submatches.collect::<Vec<_>>(),
+            "instance_id": self.subject.instance_id,
+        });
+        if self.subject.is_boot {
+            data["boot_id"] = json!(self.subject.name);
+        }
+        if let Some((capture, offset)) = self.subject.boot.origin(at.bytes.start) {
+            data["record"] = json!({"name": capture.name, "at": offset});
+        }
+        match time {
+            Some(LineTime::About(time)) => data["time"] = json!(time.to_string()),
+            Some(LineTime::NotAfter(time)) => data["not_after"] = json!(time.to_string()),
+            None => {}
+        }
+        if at.is_rewrite {
+            data["is_rewrite"] = json!(true);
+        }
+        push_json(&json!({"type": kind, "data": data}), self.printed);
+    }
+}
+
+/// As ripgrep has it: bytes that are no text are in Base64.
+fn text_json(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!({"text": text}),
+        Err(_) => json!({"bytes": BASE64_STANDARD.encode(bytes)}),
+    }
+}
+
+pub fn push_json(value: &Value, printed: &mut Vec<u8>) {
+    printed.extend(printable::json(&value.to_string()).bytes());
+    printed.push(b'\n');
+}
