@@ -29,7 +29,7 @@ fn instance(event: usize) -> String {
 /// A benchmark's name and what runs it, given its arguments.
 type Benchmark = (&'static str, fn(&[String]));
 
-const BENCHMARKS: [Benchmark; 5] = [
+const BENCHMARKS: [Benchmark; 6] = [
     ("beside", beside::run),
     ("comparing", comparing::run),
     ("costs", costs::run),
