@@ -219,17 +219,20 @@ ARCH ?= $(patsubst arm64,aarch64,$(shell uname -m))
 TRIPLE := $(ARCH)-unknown-linux-gnu
 GLIBC := 2.28
 SHIPPED := $(TARGET)/$(TRIPLE)/release
-zigbuild := PATH=$(BUILD)/bin:$$PATH infra/dist/build.sh zigbuild $(TRIPLE).$(GLIBC)
+zig := PATH=$(BUILD)/bin:$$PATH infra/dist/build.sh
+# The function, and what is measured beside it, are built by a profile of their own.
+SHIPPED_FUNCTION := $(TARGET)/$(TRIPLE)/function
+FOR_FUNCTION := $(TRIPLE).$(GLIBC) --profile function --no-default-features
 
 .PHONY: build
 build: $(BUILD)/installed ## Build the function as it is released, in target/function.
-	$(zigbuild) --no-default-features --bin bootstrap
+	$(zig) zigbuild $(FOR_FUNCTION) --bin bootstrap
 	mkdir -p $(TARGET)/function
-	cp $(SHIPPED)/bootstrap $(TARGET)/function/bootstrap
+	cp $(SHIPPED_FUNCTION)/bootstrap $(TARGET)/function/bootstrap
 
 .PHONY: package
 package: build ## Build the function as a zip file, target/function.zip.
-	infra/dist/pack.py $(TARGET)/function.zip bootstrap=$(SHIPPED)/bootstrap
+	infra/dist/pack.py $(TARGET)/function.zip bootstrap=$(SHIPPED_FUNCTION)/bootstrap
 
 # Prints the completions and the man pages. This is the released program if this machine can run it.
 MACHINE := $(patsubst arm64,aarch64,$(shell uname -m))
@@ -247,7 +250,7 @@ DIST_ROS := ecs-console-archiver-$(VERSION)-alibaba.yaml
 dist: package $(TOOLS)/bin/cargo-cyclonedx ## Build everything in a release, in target/dist, with the same bytes each time.
 	rm -rf $(DIST) && mkdir -p $(DIST)
 	cp $(TARGET)/function.zip $(DIST)/$(DIST_FUNCTION).zip
-	$(zigbuild) --bin console-archive
+	$(zig) zigbuild $(TRIPLE).$(GLIBC) --profile release --bin console-archive
 	infra/dist/pack-cli.sh $(DIST)/$(DIST_CLI).tar.gz $(SHIPPED)/console-archive $(PRINTER)
 	infra/dist/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(TRIPLE) bootstrap \
 		$(DIST)/$(DIST_FUNCTION).cdx.json --no-default-features
@@ -267,7 +270,7 @@ HOST_CLI = console-archive-$(VERSION)-$(HOST)
 
 .PHONY: dist-cli
 dist-cli: ## Build the command line for this kind of machine, in target/dist. Releases use it for macOS.
-	infra/dist/build.sh build $(HOST) --bin console-archive
+	infra/dist/build.sh build $(HOST) --profile release --bin console-archive
 	mkdir -p $(DIST)
 	infra/dist/pack-cli.sh $(DIST)/$(HOST_CLI).tar.gz $(TARGET)/$(HOST)/release/console-archive \
 		$(TARGET)/$(HOST)/release/console-archive
@@ -302,15 +305,15 @@ STARTS ?= 21
 
 .PHONY: bench
 bench: build $(PEER)/installed ## Measure the function beside a Python function and an empty one, in target/bench.
-	$(zigbuild) --no-default-features --features bench --bin floor
+	$(zig) zigbuild $(FOR_FUNCTION) --features bench --bin floor
 	cargo bench --locked --bench bench -- beside $(abspath $(TARGET)/function/bootstrap) \
-		$(abspath $(SHIPPED)/floor) $(PEER)/bin/python $(BENCH) $(STARTS)
+		$(abspath $(SHIPPED_FUNCTION)/floor) $(PEER)/bin/python $(BENCH) $(STARTS)
 
 .PHONY: counts
 counts: build ## Count instructions, allocations and system calls; fail where they exceed tests/bench/limits.txt.
-	$(zigbuild) --no-default-features --features bench --bin kernels
+	$(zig) zigbuild $(FOR_FUNCTION) --features bench --bin kernels
 	cargo bench --locked --profile dev --bench bench -- counts $(abspath $(TARGET)/function/bootstrap) \
-		$(abspath $(SHIPPED)/kernels) tests/bench/limits.txt $(BENCH)
+		$(abspath $(SHIPPED_FUNCTION)/kernels) tests/bench/limits.txt $(BENCH)
 
 .PHONY: accept-counts
 accept-counts: ## Make what `make counts` counted the new limits.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds a program as it ships, with the same bytes wherever it is built: by `cargo zigbuild` for any
-# Linux with this C library or a newer one, by `cargo build` for a machine of this kind.
-# usage: infra/dist/build.sh zigbuild|build TRIPLE[.GLIBC] CARGO_ARGUMENT...
+# Linux with this C library or a newer one, by `cargo build` for a machine of this kind. The profile is
+# `function` or `release`.
+# usage: infra/dist/build.sh zigbuild|rustc|build TRIPLE[.GLIBC] --profile PROFILE CARGO_ARGUMENT...
 set -euo pipefail
 
 build=$1 target=$2
@@ -13,4 +14,4 @@ for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
     RUSTFLAGS+=" --remap-path-prefix=$sources="
 done
 export RUSTFLAGS
-exec cargo "$build" --locked --release --target "$target" "$@"
+exec cargo "$build" --locked --target "$target" "$@"

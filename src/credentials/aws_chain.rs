@@ -4,13 +4,13 @@
 //!
 //! The crate `aws-config` reads the environment and `~/.aws`, in the same way as the AWS tools.
 
+use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_credential_types::provider::error::CredentialsError as AwsError;
-use aws_sdk_sts::config::Region;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 

@@ -1,7 +1,5 @@
 //! Who this process is on AWS.
 
-use futures_util::FutureExt as _;
-
 use super::source::{Means, Source};
 use super::{CredentialsError, CredentialsProvider, aws};
 
@@ -27,8 +25,6 @@ impl AwsCaller {
         let means = Means { http, handed: None };
         let credentials = self.credentials.fetch(means).await?.credentials;
         let endpoint_url = self.endpoint_url.as_deref();
-        // The SDK's futures are nested too deeply for the compiler to follow them.
-        let arn = aws::caller(&self.region, endpoint_url, &credentials, http);
-        arn.boxed().await
+        aws::caller(&self.region, endpoint_url, &credentials, http).await
     }
 }

@@ -442,9 +442,7 @@ impl AwsIdentity {
             endpoint_url: self.endpoint_url.as_deref(),
             audience: &self.audience,
         };
-        aws::web_identity_token(request, &credentials, http)
-            .boxed()
-            .await
+        aws::web_identity_token(request, &credentials, http).await
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use lambda_extension::Extension;
 use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::tower::{self, layer::layer_fn};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
@@ -10,6 +9,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::hosts::dispatch::{Dispatcher, Payload};
+use crate::hosts::extension::Extension;
 use crate::hosts::reply::{Deferred, InvocationError};
 use crate::lock::lock;
 use crate::retry::Deadline;
@@ -136,21 +136,16 @@ where
     C: ConsoleSource + Fleet + Sync,
     S: Store,
 {
-    let follow = move |event: lambda_extension::LambdaEvent| async move {
-        if event.next.is_invoke()
-            && let Some(AfterAnswer { deferred, deadline }) = after_answers.next().await
-        {
-            dispatcher.finish_deferred(deferred, deadline).await;
+    let extension = Extension::register("follow").await?;
+    Ok(async move {
+        loop {
+            // It is registered for invocations, so each event is one.
+            extension.next().await?;
+            if let Some(AfterAnswer { deferred, deadline }) = after_answers.next().await {
+                dispatcher.finish_deferred(deferred, deadline).await;
+            }
         }
-        Ok::<_, Error>(())
-    };
-    let extension = Extension::new()
-        .with_events(&["INVOKE"])
-        .with_extension_name("follow")
-        .with_events_processor(lambda_extension::service_fn(follow))
-        .register()
-        .await?;
-    Ok(extension.run())
+    })
 }
 
 #[cfg(test)]

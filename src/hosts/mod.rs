@@ -3,6 +3,7 @@
 
 pub mod dispatch; // one payload in, one typed Reply out: the only door
 pub mod examine; // what a deployed function says of itself
+mod extension; // AWS Lambda waits for work after an answer
 mod function_compute; // its control paths, credentials and log lines
 pub mod lambda; // AWS Lambda's Runtime API
 pub mod pushes; // what this process remembers of HTTP pushes

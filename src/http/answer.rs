@@ -38,8 +38,6 @@ pub enum Expected {
 pub struct Asked {
     /// Query of the request's address.
     pub query: String,
-    /// Header `x-amz-target`: the operation of a JSON protocol.
-    pub target: String,
 }
 
 /// Why a body is not the expected answer.

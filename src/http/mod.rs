@@ -158,13 +158,8 @@ impl HttpConnector for SdkConnector {
                 .map(reqwest::Body::wrap);
             let request = reqwest::Request::try_from(request)
                 .map_err(|error| ConnectorError::user(error.into()))?;
-            let target = request.headers().get("x-amz-target");
             let expected = expected(&Asked {
                 query: request.url().query().unwrap_or_default().to_owned(),
-                target: target
-                    .and_then(|target| target.to_str().ok())
-                    .unwrap_or_default()
-                    .to_owned(),
             });
             let answer = client.execute(request);
             let answer = match limit {

@@ -1,24 +1,28 @@
 //! Sends messages to a later invocation through an SQS queue, which delivers them after a delay.
 //! Also receives and deletes them.
+//!
+//! Sources: AWS, "SendMessage", "ReceiveMessage", "DeleteMessage" and "Common error types" of the API
+//! reference, with their samples of the JSON protocol; smithy.io, "AWS JSON 1.0 protocol".
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::retry::RetryConfig;
-use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, IdentityCache, Region};
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::MessageSystemAttributeName;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use reqwest::Method;
+use reqwest::header::{DATE, HeaderMap};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::clock::Clock;
-use crate::credentials::CredentialsProvider;
+use crate::aws::AwsCall;
+use crate::aws::refused::Refused;
+use crate::clock::{Clock, http_date};
 use crate::credentials::source::Source;
-use crate::http::answer::{Asked, Expected, FlawedAnswer};
+use crate::credentials::{CredentialsError, CredentialsProvider};
+use crate::http::answer::{self, Expected, Flaw, MAX_ANSWER_BYTES};
+use crate::http::bounded::{self, Unread};
 use crate::model::credentials::Credentials;
 use crate::queue::{Queue, QueueError, whole_seconds};
 use crate::refusal::Refusal;
@@ -28,15 +32,14 @@ const MAX_DELAY: Duration = Duration::from_secs(900);
 /// Longest message that every SQS queue takes. Newer queues take 1 MiB, and a queue may be set to less.
 const MAX_BODY_BYTES: usize = 256 << 10;
 /// Most messages that SQS returns at once.
-const MAX_RECEIVED: i32 = 10;
+const MAX_RECEIVED: usize = 10;
 /// Longest visibility timeout in SQS.
 const MAX_INVISIBLE: Duration = Duration::from_secs(12 * 3600);
 /// Counts how often a message was received.
-const RECEIVE_COUNT: MessageSystemAttributeName =
-    MessageSystemAttributeName::ApproximateReceiveCount;
+const RECEIVE_COUNT: &str = "ApproximateReceiveCount";
 /// How long a receive call waits for a message, in seconds. It is shorter than the time-out of an
 /// answer.
-const WAIT_SECONDS: i32 = 5;
+const WAIT_SECONDS: u64 = 5;
 
 /// The queue, and how to use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,18 +58,28 @@ impl QueueConfig {
     pub fn is_fifo(&self) -> bool {
         self.url.path().trim_end_matches('/').ends_with(".fifo")
     }
+
+    /// The input of SendMessage.
+    fn message(&self, body: &str, delay: Duration) -> Value {
+        let mut input = json!({"QueueUrl": self.url.as_str(), "MessageBody": body});
+        if self.is_fifo() {
+            let digest = BASE64_STANDARD.encode(Sha256::digest(body));
+            input["MessageGroupId"] = json!(digest);
+            input["MessageDeduplicationId"] = json!(digest);
+        } else {
+            input["DelaySeconds"] = json!(whole_seconds(delay, MAX_DELAY));
+        }
+        input
+    }
 }
 
 /// A client of an SQS queue.
-///
-/// Its futures are boxed. The SDK's futures are nested too deeply for the compiler to follow them
-/// through every caller.
 #[derive(Debug, Clone)]
 pub struct SqsQueue {
-    client: Client,
+    config: QueueConfig,
     credentials: CredentialsProvider,
-    url: String,
-    is_fifo: bool,
+    http: reqwest::Client,
+    clock: Clock,
 }
 
 /// A received message. No other consumer receives it until its visibility timeout ends.
@@ -83,12 +96,27 @@ pub struct Received {
     pub receive_count: u32,
 }
 
-/// SQS answers with JSON, except that it answers a deletion without a body.
-fn expected(asked: &Asked) -> Expected {
-    if asked.target.ends_with(".DeleteMessage") {
-        Expected::Any
-    } else {
-        Expected::Json
+/// A message in an answer to ReceiveMessage.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Message {
+    message_id: Option<String>,
+    body: Option<String>,
+    receipt_handle: Option<String>,
+    attributes: Option<BTreeMap<String, String>>,
+}
+
+impl Message {
+    /// `None` without a body, or without a handle to delete it by.
+    fn received(self) -> Option<Received> {
+        let attributes = self.attributes.unwrap_or_default();
+        let count = attributes.get(RECEIVE_COUNT);
+        Some(Received {
+            receive_count: count.and_then(|count| count.parse().ok()).unwrap_or(1),
+            id: self.message_id.unwrap_or_default(),
+            body: self.body?,
+            receipt_handle: self.receipt_handle?,
+        })
     }
 }
 
@@ -117,50 +145,30 @@ impl Queue for SqsQueue {
 
 impl SqsQueue {
     async fn send_once(&self, body: &str, delay: Duration) -> Result<String, QueueError> {
-        let seconds = whole_seconds(delay, MAX_DELAY) as i32;
-        let request = self.client.send_message().queue_url(&self.url);
-        let request = if self.is_fifo {
-            let digest = BASE64_STANDARD.encode(Sha256::digest(body));
-            request
-                .message_group_id(digest.as_str())
-                .message_deduplication_id(digest)
-        } else {
-            request.delay_seconds(seconds)
-        };
-        let used = self.credentials.get().await?;
-        let sent = request.message_body(body).send();
-        match sent.boxed().await {
-            // An answer without an ID does not prove that the message is in the queue.
-            Ok(sent) if sent.message_id.is_none() => Err(QueueError::Unavailable(format!(
-                "SendMessage on {} returned no message ID",
-                self.url
-            ))),
-            Ok(sent) => Ok(sent.message_id.unwrap_or_default()),
-            Err(error) => Err(self.error("SendMessage", &error, &used).await),
+        let input = self.config.message(body, delay);
+        let answer = self.call("SendMessage", &input, Expected::Json).await?;
+        #[derive(Deserialize)]
+        struct Sent {
+            #[serde(rename = "MessageId")]
+            message_id: String,
         }
+        // An answer without an ID does not prove that the message is in the queue.
+        let sent = serde_json::from_slice(&answer).map_err(|_| {
+            let url = &self.config.url;
+            QueueError::Unavailable(format!("SendMessage on {url} returned no message ID"))
+        });
+        sent.map(|Sent { message_id }| message_id)
     }
 }
 
 impl SqsQueue {
     /// Builds the client from the configuration alone, like that of the archive.
     pub fn new(config: QueueConfig, http: reqwest::Client) -> Self {
-        let is_fifo = config.is_fifo();
-        let credentials = CredentialsProvider::new(config.credentials, http.clone());
-        let client = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(config.region))
-            .credentials_provider(credentials.clone())
-            .identity_cache(IdentityCache::no_cache()) // The provider caches them.
-            .endpoint_url(config.url.origin().ascii_serialization())
-            .http_client(crate::http::sdk_client(http, Clock::default(), expected))
-            .retry_config(RetryConfig::disabled()) // `retry` retries, within the deadline.
-            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has the time-outs.
-            .build();
         Self {
-            client: Client::from_conf(client),
-            credentials,
-            is_fifo,
-            url: config.url.into(),
+            credentials: CredentialsProvider::new(config.credentials.clone(), http.clone()),
+            config,
+            http,
+            clock: Clock::default(),
         }
     }
 
@@ -170,7 +178,7 @@ impl SqsQueue {
     /// # Errors
     /// [`QueueError`] if the queue cannot be read.
     pub async fn receive(&self, serving: Duration) -> Result<Vec<Received>, QueueError> {
-        self.receive_for(serving * MAX_RECEIVED as u32, MAX_RECEIVED as usize)
+        self.receive_for(serving * MAX_RECEIVED as u32, MAX_RECEIVED)
             .await
     }
 
@@ -184,38 +192,25 @@ impl SqsQueue {
         invisible: Duration,
         most: usize,
     ) -> Result<Vec<Received>, QueueError> {
-        let most = i32::try_from(most).unwrap_or(MAX_RECEIVED);
-        let invisible = invisible.min(MAX_INVISIBLE).as_secs();
-        let request = self.client.receive_message().queue_url(&self.url);
-        let request = request
-            .max_number_of_messages(most.clamp(1, MAX_RECEIVED))
-            .visibility_timeout(invisible as i32)
-            .message_system_attribute_names(RECEIVE_COUNT)
+        let input = json!({
+            "QueueUrl": self.config.url.as_str(),
+            "MaxNumberOfMessages": most.clamp(1, MAX_RECEIVED),
+            "VisibilityTimeout": invisible.min(MAX_INVISIBLE).as_secs(),
+            "MessageSystemAttributeNames": [RECEIVE_COUNT],
             // Without a wait, SQS asks only some of its servers, and may miss messages.
-            .wait_time_seconds(WAIT_SECONDS);
-        let used = self.credentials.get().await?;
-        let answer = match request.send().boxed().await {
-            Ok(answer) => answer,
-            Err(error) => return Err(self.error("ReceiveMessage", &error, &used).await),
-        };
-        let received = |message: aws_sdk_sqs::types::Message| {
-            let attributes = message.attributes.unwrap_or_default();
-            let receive_count = attributes.get(&RECEIVE_COUNT);
-            Some(Received {
-                receive_count: receive_count
-                    .and_then(|count| count.parse().ok())
-                    .unwrap_or(1),
-                id: message.message_id.unwrap_or_default(),
-                body: message.body?,
-                receipt_handle: message.receipt_handle?,
-            })
-        };
-        Ok(answer
-            .messages
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(received)
-            .collect())
+            "WaitTimeSeconds": WAIT_SECONDS,
+        });
+        let answer = self.call("ReceiveMessage", &input, Expected::Json).await?;
+        #[derive(Deserialize)]
+        struct Answer {
+            /// Missing from the answer of an empty queue.
+            #[serde(rename = "Messages")]
+            messages: Option<Vec<Message>>,
+        }
+        let answer: Answer = serde_json::from_slice(&answer)
+            .map_err(|_| self.flawed("ReceiveMessage", 200, &Flaw::Other))?;
+        let messages = answer.messages.unwrap_or_default().into_iter();
+        Ok(messages.filter_map(Message::received).collect())
     }
 
     /// Deletes a received message.
@@ -223,50 +218,92 @@ impl SqsQueue {
     /// # Errors
     /// [`QueueError`]. SQS may deliver the message again then.
     pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
-        let request = self.client.delete_message().queue_url(&self.url);
-        let request = request.receipt_handle(&message.receipt_handle);
+        let input =
+            json!({"QueueUrl": self.config.url.as_str(), "ReceiptHandle": message.receipt_handle});
+        // SQS answers a deletion without a body, and servers like it with an empty object.
+        self.call("DeleteMessage", &input, Expected::Any).await?;
+        Ok(())
+    }
+
+    /// Makes one call, and returns the body of the success.
+    async fn call(
+        &self,
+        operation: &str,
+        input: &Value,
+        expected: Expected,
+    ) -> Result<Vec<u8>, QueueError> {
+        let (target, body) = (format!("AmazonSQS.{operation}"), input.to_string());
+        let call = AwsCall {
+            service: "sqs",
+            region: &self.config.region,
+            endpoint: &self.config.url,
+            method: Method::POST,
+            path: "/",
+            query: "",
+            headers: &[
+                ("content-type", "application/x-amz-json-1.0"),
+                ("x-amz-target", &target),
+            ],
+            body: body.as_bytes(),
+        };
         let used = self.credentials.get().await?;
-        match request.send().boxed().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.error("DeleteMessage", &error, &used).await),
+        let request = call.request(&self.http, &used, self.clock.now());
+        let request = request.map_err(CredentialsError::Unusable)?;
+        let answer = bounded::read(request, "SQS", MAX_ANSWER_BYTES).await;
+        let answer = answer.map_err(|unread| match unread {
+            Unread::NoAnswer(cause) => {
+                QueueError::Unavailable(format!("{operation} got no answer: {cause}"))
+            }
+            Unread::TooLong => {
+                let url = &self.config.url;
+                QueueError::Unavailable(format!("{operation} on {url} returned {}", Flaw::TooLong))
+            }
+        })?;
+        if !(200..300).contains(&answer.status) {
+            return Err(self.refused(operation, &answer, &used).await);
+        }
+        match answer::check(expected, &answer.body) {
+            Ok(()) => Ok(answer.body),
+            Err(flaw) => Err(self.flawed(operation, answer.status, &flaw)),
         }
     }
 
-    /// Turns a failed call into an error. If SQS refuses the credentials, they are replaced if
-    /// possible.
-    async fn error<E>(
+    fn flawed(&self, operation: &str, status: u16, flaw: &Flaw) -> QueueError {
+        let url = &self.config.url;
+        QueueError::Unavailable(format!("{operation} on {url} returned {status} and {flaw}"))
+    }
+
+    /// Turns an answer that is not a success into an error. If SQS refuses the credentials, they are
+    /// replaced if possible.
+    async fn refused(
         &self,
         operation: &str,
-        error: &SdkError<E, HttpResponse>,
+        answer: &bounded::Answer,
         used: &Credentials,
-    ) -> QueueError
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        let Some(response) = error.raw_response() else {
-            if let Some(FlawedAnswer { status, flaw }) = FlawedAnswer::behind(error) {
-                let url = &self.url;
-                let text = format!("{operation} on {url} returned {status} and {flaw}");
-                return QueueError::Unavailable(text);
-            }
-            let cause = crate::http::innermost(error);
-            return QueueError::Unavailable(format!("{operation} got no answer: {cause}"));
-        };
-        let status = response.status().as_u16();
-        let code = error.code().unwrap_or("no code");
-        let mut text = format!("{operation} on {} returned {status} {code}", self.url);
-        if let Some(message) = error.message() {
-            let message = used.left_out_of(message);
-            text.push_str(&format!(": {}", message.escape_debug()));
+    ) -> QueueError {
+        let body = used.left_out_of(&String::from_utf8_lossy(&answer.body));
+        let refused = Refused::read(answer.status, &answer.headers, body.as_bytes());
+        let (status, code) = (refused.status, refused.code.as_str());
+        let shown = if code.is_empty() { "no code" } else { code };
+        let mut text = format!(
+            "{operation} on {} returned {status} {shown}",
+            self.config.url
+        );
+        if !refused.message.is_empty() {
+            text.push_str(&format!(": {}", refused.message));
         }
         if code.starts_with("ExpiredToken") {
             let settings = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
             let place = self.credentials.source().place(settings);
             text.push_str(&format!("; renew the token: it is of {place}"));
         }
+        if refused.is_about_time() {
+            if let Some(date) = date(&answer.headers) {
+                self.clock.set(date);
+            }
+            return QueueError::StaleSignature(text);
+        }
         match (status, code) {
-            // The SDK has set its clock from the `Date` of this answer.
-            (_, "RequestExpired") => QueueError::StaleSignature(text),
             (_, "ExpiredToken" | "ExpiredTokenException") => {
                 self.credentials.replace(used).await;
                 QueueError::StaleSignature(text)
@@ -276,16 +313,57 @@ impl SqsQueue {
             {
                 QueueError::StaleSignature(text)
             }
-            (429, _) | (_, "RequestThrottled" | "ThrottlingException" | "OverLimit") => {
-                QueueError::Throttled(text)
-            }
-            (500.., _) => QueueError::Unavailable(text),
-            (200..300, _) => QueueError::Unavailable(text), // The answer was truncated.
+            (_, "RequestThrottled" | "OverLimit") => QueueError::Throttled(text),
+            _ if refused.is_throttled() => QueueError::Throttled(text),
+            _ if refused.is_transient() => QueueError::Unavailable(text),
             _ => QueueError::Refused(Refusal {
                 status,
-                code: error.code().unwrap_or_default().to_owned(),
+                code: code.to_owned(),
                 account: text,
             }),
         }
+    }
+}
+
+fn date(headers: &HeaderMap) -> Option<jiff::Timestamp> {
+    http_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(name: &str) -> QueueConfig {
+        let url = format!("https://sqs.us-east-1.amazonaws.com/123456789012/{name}");
+        QueueConfig {
+            url: url.parse().unwrap(),
+            region: "us-east-1".into(),
+            credentials: Source::Host,
+        }
+    }
+
+    /// The members of AWS's sample of SendMessage in the JSON protocol. A FIFO queue takes no delay, and
+    /// drops a message whose ID it had in the last five minutes.
+    #[test]
+    fn a_message_has_a_delay_or_a_group_by_the_kind_of_the_queue() {
+        let delay = Duration::from_millis(1001);
+        assert_eq!(
+            config("follow").message("{}", delay),
+            json!({
+                "QueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/follow",
+                "MessageBody": "{}",
+                "DelaySeconds": 2,
+            })
+        );
+        let digest = "RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=";
+        assert_eq!(
+            config("failed.fifo").message("{}", delay),
+            json!({
+                "QueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/failed.fifo",
+                "MessageBody": "{}",
+                "MessageGroupId": digest,
+                "MessageDeduplicationId": digest,
+            })
+        );
     }
 }

@@ -56,6 +56,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
         "queue",
         &[
             "alibaba",
+            "aws",
             "clock",
             "credentials",
             "http",
