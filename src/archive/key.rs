@@ -127,10 +127,19 @@ pub struct RecordKey {
 impl RecordKey {
     /// The key for a console.
     pub fn of(instance_id: &InstanceId, console: &ConsoleOutput) -> Self {
+        Self::with_digest(instance_id, console, &ConsoleDigest::of(&console.plain))
+    }
+
+    /// The key for a console whose digest is known. To compute it takes longer than anything else here.
+    pub fn with_digest(
+        instance_id: &InstanceId,
+        console: &ConsoleOutput,
+        digest: &ConsoleDigest,
+    ) -> Self {
         Self {
             instance_id: instance_id.clone(),
             last_update_time: UpdateTime::parse(&console.last_update_time).ok(),
-            digest: ConsoleDigest::of(&console.plain).short(),
+            digest: digest.short(),
             is_undecoded: console.is_undecoded,
         }
     }

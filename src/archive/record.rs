@@ -57,8 +57,20 @@ impl Record {
         freshness: Option<Freshness>,
     ) -> std::io::Result<Self> {
         let digest = ConsoleDigest::of(&console.plain);
+        Self::with_digest(event, region_id, console, &digest, captured_at, freshness)
+    }
+
+    /// Packs a console output whose digest is known.
+    pub fn with_digest(
+        event: &InstanceEvent,
+        region_id: &RegionId,
+        console: &ConsoleOutput,
+        digest: &ConsoleDigest,
+        captured_at: Timestamp,
+        freshness: Option<Freshness>,
+    ) -> std::io::Result<Self> {
         let gzip = pack(&console.plain)?;
-        let key = RecordKey::of(&event.instance_id, console);
+        let key = RecordKey::with_digest(&event.instance_id, console, digest);
         let mut metadata = BTreeMap::new();
         let mut note = |name: &str, value: &str| {
             if !value.is_empty() {

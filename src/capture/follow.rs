@@ -163,9 +163,18 @@ impl Follow {
 
     /// Records a poll that returned a console. The console is not empty.
     pub fn record_poll(&mut self, console: &ConsoleOutput, now: Timestamp) -> Change {
+        self.record_digested_poll(console, ConsoleDigest::of(&console.plain), now)
+    }
+
+    /// The same where the digest of the console is known.
+    pub fn record_digested_poll(
+        &mut self,
+        console: &ConsoleOutput,
+        sha256: ConsoleDigest,
+        now: Timestamp,
+    ) -> Change {
         self.polls = self.polls.saturating_add(1);
         self.absent = None;
-        let sha256 = ConsoleDigest::of(&console.plain);
         let change = match &self.seen {
             None => Change::First,
             Some(seen) if seen.is_undecoded != console.is_undecoded => Change::Replaced,

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::archive::key::RecordKey;
+use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::archive::record::{Marker, Record, Verdict};
 use crate::capture::follow::{Absent, Change, Follow, FollowMessage, Keeping, Kept, Plan};
 use crate::capture::memory::Memory;
@@ -101,6 +101,7 @@ pub struct Following {
 /// A console that is only in memory so far.
 struct PendingConsole {
     console: ConsoleOutput,
+    digest: ConsoleDigest,
     freshness: Option<Freshness>,
     /// `None` while it is on its way to the store.
     place: Option<Place>,
@@ -444,13 +445,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             }
             Err(EcsError::NoConsole { code, reason, .. }) => follow.record_absence(reason, code),
             Ok(console) => {
-                let change = follow.record_poll(&console, now);
+                let digest = ConsoleDigest::of(&console.plain);
+                let change = follow.record_digested_poll(&console, digest, now);
                 if change == Change::Replaced {
                     self.keep(&mut follow, held.take(), deadline).await?;
                 }
                 let freshness = follow.freshness();
                 let latest = PendingConsole {
                     console,
+                    digest,
                     freshness,
                     place: None,
                 };
@@ -549,13 +552,16 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Result<(), CaptureError> {
         let Some(PendingConsole {
-            console, freshness, ..
+            console,
+            digest,
+            freshness,
+            ..
         }) = held
         else {
             return Ok(());
         };
         let instance_id = &follow.event.instance_id;
-        let key = RecordKey::of(instance_id, &console).to_string();
+        let key = RecordKey::with_digest(instance_id, &console, &digest).to_string();
         if follow.already_kept(&key) {
             return Ok(());
         }
@@ -571,9 +577,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let last_update_time = console.last_update_time.escape_debug().to_string();
             warn!(%instance_id, last_update_time, "LastUpdateTime is unreadable; kept as undated");
         }
-        let record = Record::new(event, region_id, &console, self.clock.now(), freshness)
-            .map_err(CaptureError::Pack)?;
         let now = self.clock.now();
+        let record = Record::with_digest(event, region_id, &console, &digest, now, freshness)
+            .map_err(CaptureError::Pack)?;
         // The events of one reboot find the same consoles. Who follows through a queue pays for each object
         // put. A person who captures by hand may have removed the record, and a sweep asks once.
         let remembers = self.follow_queue.is_some() && Plan::of(&event.cause).is_some();
