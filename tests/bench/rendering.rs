@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use ecs_console_archiver::terminal;
+use ecs_console_archiver::terminal::{self, Line, Rewrites};
 
 /// What ECS's answer is cut to: the last of a console.
 const BYTES: usize = 60_000;
@@ -60,6 +60,11 @@ const HOSTILE: &[(&str, &str)] = &[
     ("a staircase in columns", "\x1b[A\x1b]\x08|"),
     // Lines that are short, and written over all the same.
     ("a line erased", "a\x1b[2K\n"),
+    ("every second line erased", "\x08a\x1bDé"),
+    ("half a tab written over", "\t\x08é"),
+    ("letters that are rare", "\u{600}\x1bX\x08"),
+    ("blanks before a cursor", "1\x1b[200G🎉\x1b[A"),
+    ("a staircase of marks", "1\u{80}\u{301}\x1bM"),
 ];
 
 pub fn run(_: &[String]) {
@@ -96,7 +101,7 @@ pub fn run(_: &[String]) {
 }
 
 fn row(name: &str, bytes: &[u8]) {
-    let ours = fastest(|| terminal::printable(black_box(bytes)));
+    let ours = fastest(|| render(black_box(bytes)));
     let text = String::from_utf8_lossy(bytes);
     let emulated = fastest(|| {
         let mut emulator = avt::Terminal::new(200, 50).unwrap();
@@ -113,6 +118,17 @@ fn row(name: &str, bytes: &[u8]) {
         format!(" {:>8.3} {speed:>9.0}", time.as_secs_f64() * 1e3)
     });
     println!("{name:<28}{}", figures.concat());
+}
+
+/// As the program does: line by line, through memory that serves again.
+fn render(bytes: &[u8]) {
+    let (mut lines, mut line) = (terminal::lines(bytes), Line::default());
+    let mut shown = String::new();
+    while lines.read(&mut line) {
+        line.show(false, Rewrites::Counted, &mut shown);
+        black_box(&shown);
+        shown.clear();
+    }
 }
 
 /// What a parser finds besides sequences.
