@@ -109,6 +109,11 @@ resource "alicloud_event_bridge_rule" "rule" {
       condition     = local.to_bus != (var.url != "")
       error_message = "Give either url, with token, or bus."
     }
+    # Otherwise the function would get each event of this region twice.
+    precondition {
+      condition     = try(var.bus.region, "") != data.alicloud_regions.current.regions[0].id
+      error_message = "The events of ${data.alicloud_regions.current.regions[0].id} reach the function of that region without a bus. Leave it out, as a name of infra/regions.sh, too; each workspace reads what that script wrote."
+    }
     precondition {
       condition     = local.to_bus || var.token != ""
       error_message = "With url, give token too."

@@ -167,6 +167,9 @@ REFUSED = {
         (PUSH | {"bus": {"region": "cn-beijing", "account": "123456", "name": "archiver"}},
          "Give either url, with token, or bus."),
         ({"url": "https://example.com/"}, "With url, give token too."),
+        ({"bus": {"region": "cn-hangzhou", "account": "123456", "name": "archiver"}},
+         "The events of cn-hangzhou reach the function of that region without a bus. Leave it out, as a name of "
+         "infra/regions.sh, too; each workspace reads what that script wrote."),
     ],
     "push": [
         (PUSH | {"region": "cn-beijing"},
@@ -422,6 +425,10 @@ def check_regions(tools, name):
         done = subprocess.run([script, name, wrong], capture_output=True, text=True)
         if done.returncode != 2 or "is not the ID of a region" not in done.stderr:
             raise Failed(f"the region {wrong!r} is not refused: {done}")
+    (workspace.folder / "terraform.tfvars").write_text('bucket = "region"\nregion   = "cn-hangzhou"\n')
+    done = subprocess.run([script, name, "cn-beijing", "cn-hangzhou"], capture_output=True, text=True)
+    if done.returncode != 2 or "cn-hangzhou is the region of terraform.tfvars" not in done.stderr:
+        raise Failed(f"the module's own region is not refused: {done}")
     return f"infra/regions.sh {name}: one apply sets all regions that it names"
 
 

@@ -6,11 +6,13 @@ usage: serverless_devs.py CLIENT NODE_MODULES FILE
 Serverless Devs' own parser (npm's @serverless-devs/parse-spec) reads the file and fills in variables.
 CLIENT is the folder of the API's client for Python, alibabacloud_fc20230330: a class for each
 structure, with its fields, their names on the wire, and which the service requires. It is read, not
-run. The component fc3 passes those structures on; its own schema is in no package. What it adds is
-in the table below.
+run. The component fc3 passes those structures on. It checks them first against a schema of its own,
+src/schema.json of devsapp/fc3, which is in no package. What that adds, requires and bounds is in the
+tables below. The script ends with mistakes that it must notice.
 """
 
 import ast
+import copy
 import functools
 import json
 import os
@@ -42,11 +44,45 @@ ADDED = {
 REQUIRED = {
     "CreateFunctionInput": {"region", "code"},
     "CreateTriggerInput": {"triggerName", "triggerType", "triggerConfig"},
-    "EventBridgeTriggerConfig": {"eventRuleFilterPattern", "eventSourceConfig"},
+    "EventBridgeTriggerConfig": {
+        "triggerEnable", "asyncInvocationType", "eventRuleFilterPattern", "eventSourceConfig", "eventSinkConfig",
+        "runOptions",
+    },
     # Asked for by the component's schema for every source.
     "EventSourceConfig": {"eventSourceType", "eventSourceParameters"},
+    "EventSinkConfig": {"deliveryOption"},
     "TimerTriggerConfig": {"cronExpression", "enable"},
 }
+# Field → least, most, and what it is a multiple of.
+BOUNDS = {
+    "cpu": (0.05, 16, None),
+    "memorySize": (128, 32768, 64),
+    "timeout": (1, 86400, 1),
+    "instanceConcurrency": (1, 200, 1),
+    "maxAsyncEventAgeInSeconds": (1, 2592000, 1),
+    "maxAsyncRetryAttempts": (0, 8, 1),
+}
+# Field → what it may be.
+WORDS = {
+    "runtime": {"custom", "custom.debian10", "custom.debian11", "custom.debian12"},
+    "diskSize": {512, 10240},
+    "triggerType": {"cdn_events", "eventbridge", "http", "log", "mns_topic", "oss", "tablestore", "timer"},
+}
+# Path into the function's properties, what is put there (None: nothing), and what must be said about it.
+MISTAKES = [
+    (["memorySize"], 100, "memorySize is not"),
+    (["diskSize"], 1024, "diskSize is not"),
+    (["timeout"], 0, "timeout is not"),
+    (["runtime"], "custom.debian9", "runtime is not"),
+    (["asyncInvokeConfig", "maxAsyncRetryAttempts"], 9, "maxAsyncRetryAttempts is not"),
+    (["asyncInvokeConfig", "maxEventAge"], 60, "has no maxEventAge"),
+    (["triggers", -1, "triggerConfig", "runOptions"], None, "needs runOptions"),
+    (["triggers", -1, "triggerConfig", "eventSinkConfig", "deliveryOption"], None, "needs deliveryOption"),
+    (["triggers", 0, "triggerConfig", "cronExpression"], None, "needs cronExpression"),
+    (["functionName"], None, "needs functionName"),
+    (["internetAccess"], "yes", "internetAccess is no"),
+    (["triggers", 0, "triggerType"], "eventbridge", "comes before a timer"),
+]
 TRIGGERS = {"eventbridge": "EventBridgeTriggerConfig", "timer": "TimerTriggerConfig"}
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 TOP = {"edition", "name", "access", "vars", "resources"}
@@ -114,6 +150,23 @@ class Check:
             else:
                 self.checked += 1
                 self.value(f"{where}.{key}", item, kind)
+                self.bounds(f"{where}.{key}", key, item)
+
+    def order(self, triggers):
+        """The component ends at the first trigger that fails, and those of EventBridge need roles that an
+        account may lack. So the timers come first."""
+        kinds = [trigger.get("triggerType") for trigger in triggers]
+        if kinds != sorted(kinds, key="timer".__ne__):
+            self.say("triggers:", "one that is not a timer comes before a timer")
+
+    def bounds(self, where, key, value):
+        if key in WORDS and value not in WORDS[key]:
+            self.say(where, f"is not one of {sorted(WORDS[key])}")
+        if key not in BOUNDS or not isinstance(value, (int, float)):
+            return
+        least, most, step = BOUNDS[key]
+        if not least <= value <= most or step and value % step:
+            self.say(where, f"is not from {least} to {most}" + (f" in steps of {step}" if step else ""))
 
     def value(self, where, value, kind):
         choices = kind.split(" | ")
@@ -153,6 +206,25 @@ def steps(modules, file, environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def unnoticed(client, props):
+    """The mistakes of which nothing is said."""
+    for path, value, said in MISTAKES:
+        wrong = copy.deepcopy(props)
+        *parents, last = path
+        place = wrong
+        for step in parents:
+            place = place[step]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+        check = Check(client)
+        check.structure("props", wrong, "CreateFunctionInput")
+        check.order(wrong["triggers"])
+        if not any(said in problem for problem in check.problems):
+            yield f"{path} = {value!r} is not noticed: {check.problems}"
+
+
 def main():
     client, modules, file = sys.argv[1:]
     text = pathlib.Path(file).read_text()
@@ -164,6 +236,8 @@ def main():
         if step["component"] != "fc3":
             check.say(file, "has a resource of another component than fc3")
         check.structure("props", step["props"], "CreateFunctionInput")
+        check.order(step["props"]["triggers"])
+        check.problems += unnoticed(check.client, step["props"])
         given = step["props"]["environmentVariables"]
         for name, value in ARRIVES.items():
             if given.get(name) != value:
@@ -182,6 +256,7 @@ def main():
         print(f"{file}: {problem}", file=sys.stderr)
     if check.problems or not check.checked:
         sys.exit(1)
+    print(f"{len(MISTAKES)} mistakes are noticed")
     print(f"{check.checked} properties are as Function Compute has them, and {len(ARRIVES)} variables of the function arrive")
 
 

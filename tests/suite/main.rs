@@ -26,6 +26,7 @@ mod function;
 mod grep;
 mod host;
 mod infra;
+mod infra_findings;
 mod interleavings;
 mod interrupts;
 mod key_refresh;
