@@ -572,6 +572,26 @@ fn filled_in(word: &str) -> &str {
 }
 
 #[test]
+fn every_command_that_prints_json_is_on_the_page_of_json() {
+    let help = Command::new(program("console-archive"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = text(&checked(help).stdout);
+    let commands = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let commands = commands.filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+    let commands: BTreeSet<_> = commands.filter_map(|line| line.split(' ').next()).collect();
+    assert!(commands.contains("list"), "{help}");
+    for command in commands.iter().filter(|name| **name != "console-archive") {
+        let help = Command::new(program("console-archive"))
+            .args([command, "--help"])
+            .output();
+        let prints_json = text(&checked(help.unwrap()).stdout).contains("--output <");
+        assert_eq!(prints_json, json_page::has(command), "{command}");
+    }
+}
+
+#[test]
 fn every_command_in_the_pages_is_one_that_the_program_takes() {
     let mut shown = BTreeSet::new();
     for (page, text) in pages() {

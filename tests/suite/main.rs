@@ -29,6 +29,7 @@ mod infra;
 mod infra_findings;
 mod interleavings;
 mod interrupts;
+mod json_page;
 mod key_refresh;
 mod last_words;
 mod layers;

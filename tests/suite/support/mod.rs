@@ -7,6 +7,7 @@ pub mod function_compute;
 pub mod function_compute_api;
 pub mod gate;
 pub mod http;
+pub mod json_page;
 pub mod lambda_api;
 pub mod memory;
 pub mod printed;
@@ -300,7 +301,9 @@ pub async fn cli(settings: &Settings, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(root());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await;
-    checked(output.unwrap())
+    let output = checked(output.unwrap());
+    json_page::check(arguments, &output.stdout);
+    output
 }
 
 pub fn text(bytes: &[u8]) -> String {
