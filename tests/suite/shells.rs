@@ -153,7 +153,7 @@ fn help_shows_each_command_once_under_its_task_and_each_has_an_example() {
     let (before, _) = help.split_once("\nOptions:\n").unwrap();
     for task in [
         "Read consoles back:",
-        "Keep consoles:",
+        "Store consoles:",
         "Set up and try out:",
     ] {
         assert!(before.contains(&format!("\n{task}\n")), "{help}");

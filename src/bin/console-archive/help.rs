@@ -9,7 +9,7 @@ const TASKS: [(&str, &[&str]); 3] = [
         "Read consoles back",
         &["list", "boots", "show", "grep", "get", "diff"],
     ),
-    ("Keep consoles", &["capture", "sweep", "invoke", "redrive"]),
+    ("Store consoles", &["capture", "sweep", "invoke", "redrive"]),
     (
         "Set up and try out",
         &["doctor", "simulate", "completions", "man"],

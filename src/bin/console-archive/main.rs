@@ -21,7 +21,7 @@ use ecs_console_archiver::retry;
 
 use commands::{Command, CommonArguments, Context};
 
-/// Keeps and reads back the console outputs of Alibaba Cloud ECS instances.
+/// Stores the console outputs of Alibaba Cloud ECS instances in an archive, and reads them back.
 #[derive(Debug, Parser)]
 #[command(name = "console-archive", version, max_term_width = 100)]
 #[command(arg_required_else_help = true, subcommand_required = true)]

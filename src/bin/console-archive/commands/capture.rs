@@ -15,9 +15,10 @@ use crate::exit::{Exit, WrongInput, unless_closed};
 use crate::output;
 use crate::record::Taken;
 
-/// Keep an instance's console now
+/// Ask ECS for an instance's console now, and store it
 ///
-/// A record that is there already is read back and verified.
+/// It needs credentials for ECS, and to write to the archive; `doctor` says what is missing. If the archive
+/// has this console already, nothing is stored: the record is read back and verified.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -71,7 +72,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             let region = archiver.default_region.as_ref().map(RegionId::as_str);
             output::error(format_args!(
                 "warning: ECS knows no such instance in {}: check the ID, --region and the \
-                 account; the archive keeps {marker_url}",
+                 account; the archive has {marker_url}",
                 region.unwrap_or_default()
             ));
             Ok(Exit::Nothing)

@@ -21,7 +21,7 @@ use crate::output::{self, Output};
 use crate::record::Described;
 use crate::time::{self, AtArgument};
 
-/// Print a console
+/// Print a record: one console, as ECS returned it
 ///
 /// On a terminal it is shown line by line: colours stay, other escape sequences are left out,
 /// and control characters are spelled out, for they come from the guest. Text that was written

@@ -23,7 +23,8 @@ use crate::record::Taken;
 
 /// Serve events from files, as the function does
 ///
-/// Each file holds one payload in any form the function takes; `-` is standard input. A file that
+/// To serve an event is to do what it asks for: it leads to a capture, or says why it does not. Each file
+/// holds one payload in any form the function takes; `-` is standard input. A file that
 /// cannot be read or served does not stop the others.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -25,7 +25,7 @@ use crate::pager::Destination;
 use crate::time::Bound;
 use printer::{Amount, Content, Printer, TimeForm};
 
-/// Show the log of a boot
+/// Show the whole log of a boot, joined from its records
 ///
 /// The captures of a boot are joined into one log, each byte once. Places where output is lost, or where
 /// a join is unsure, are marked. Without -b it is the newest boot.
