@@ -315,13 +315,34 @@ counts: build ## Count instructions, allocations and system calls; fail where th
 	cargo bench --locked --profile dev --bench bench -- counts $(abspath $(TARGET)/function/bootstrap) \
 		$(abspath $(SHIPPED_FUNCTION)/kernels) tests/bench/limits.txt $(BENCH)
 
+# The function as it is released, but with the names of its functions.
+NAMED := $(abspath $(TARGET))/named/bootstrap
+
+.PHONY: named
+named: $(BUILD)/installed
+	$(zig) rustc $(FOR_FUNCTION) --bin bootstrap -- -C strip=none
+	mkdir -p $(dir $(NAMED))
+	mv $(SHIPPED_FUNCTION)/bootstrap $(NAMED)
+
+.PHONY: flame
+flame: named ## Draw where the instructions of an event go, in target/bench.
+	cargo bench --locked --profile dev --bench bench -- flame $(NAMED) $(BENCH)
+
+.PHONY: sizes
+sizes: named ## List what the parts of the function cost in bytes, and at a start, in target/bench.
+	cargo bench --locked --profile dev --bench bench -- sizes $(NAMED) $(BENCH)
+
+.PHONY: bench-fleet
+bench-fleet: build ## Measure sweeps of 100 to 100 000 instances, and a burst of 1000 events, in target/bench.
+	cargo bench --locked --bench bench -- fleet $(abspath $(TARGET)/function/bootstrap) $(BENCH)
+
 .PHONY: accept-counts
 accept-counts: ## Make what `make counts` counted the new limits.
 	cp $(BENCH)/limits.txt tests/bench/limits.txt
 
 .PHONY: accept-bench
-accept-bench: ## Put what `make bench` measured into docs/performance.md.
-	tests/bench/accept.py $(BENCH) docs/performance.md
+accept-bench: ## Put what was measured into docs/performance.md and ARCHITECTURE.md.
+	tests/bench/accept.py $(BENCH) docs/performance.md ARCHITECTURE.md
 
 # How many records `make bench-searching` searches.
 RECORDS := 10000

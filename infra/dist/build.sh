@@ -14,4 +14,7 @@ for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
     RUSTFLAGS+=" --remap-path-prefix=$sources="
 done
 export RUSTFLAGS
-exec cargo "$build" --locked --target "$target" "$@"
+command=(cargo "$build")
+# To pass options to the compiler, as `cargo rustc` does, and link by zig.
+[ "$build" != rustc ] || command=(cargo-zigbuild rustc)
+exec "${command[@]}" --locked --target "$target" "$@"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Puts measured tables and pictures into a page.
+"""Puts measured tables and pictures into pages.
 
-usage: accept.py MEASURED PAGE
+usage: accept.py MEASURED PAGE [PAGE...]
 
-A block of the page from `<!-- NAME -->` to `<!-- end -->` becomes MEASURED/NAME.md. MEASURED/NAME.svg goes
-beside the page, as PAGE-NAME.svg.
+A block of a page from `<!-- NAME -->` to `<!-- end -->` becomes MEASURED/NAME.md. MEASURED/NAME.svg goes
+beside the first page, as PAGE-NAME.svg.
 """
 
 import pathlib
@@ -12,14 +12,18 @@ import re
 import shutil
 import sys
 
-measured, page = map(pathlib.Path, sys.argv[1:])
-text = page.read_text()
+measured, *pages = map(pathlib.Path, sys.argv[1:])
+texts = {page: page.read_text() for page in pages}
 for table in sorted(measured.glob("*.md")):
     block = re.compile(f"(<!-- {table.stem} -->\n).*?(<!-- end -->)", re.DOTALL)
     new = table.read_text().strip() + "\n"
-    text, found = block.subn(lambda marks: marks[1] + new + marks[2], text)
+    found = 0
+    for page, text in texts.items():
+        texts[page], here = block.subn(lambda marks: marks[1] + new + marks[2], text)
+        found += here
     if found != 1:
-        sys.exit(f"{page} has {found} blocks for {table.name}")
-page.write_text(text)
+        sys.exit(f"the pages have {found} blocks for {table.name}")
+for page, text in texts.items():
+    page.write_text(text)
 for picture in measured.glob("*.svg"):
-    shutil.copy(picture, page.with_name(f"{page.stem}-{picture.name}"))
+    shutil.copy(picture, pages[0].with_name(f"{pages[0].stem}-{picture.name}"))

@@ -13,8 +13,11 @@ mod chart;
 mod comparing;
 mod costs;
 mod counts;
+mod flame;
+mod fleet;
 mod rendering;
 mod searching;
+mod sizes;
 mod statistics;
 mod tls_front;
 
@@ -29,13 +32,16 @@ fn instance(event: usize) -> String {
 /// A benchmark's name and what runs it, given its arguments.
 type Benchmark = (&'static str, fn(&[String]));
 
-const BENCHMARKS: [Benchmark; 6] = [
+const BENCHMARKS: [Benchmark; 9] = [
     ("beside", beside::run),
     ("comparing", comparing::run),
     ("costs", costs::run),
     ("counts", counts::run),
+    ("flame", flame::run),
+    ("fleet", fleet::run),
     ("rendering", rendering::run),
     ("searching", searching::run),
+    ("sizes", sizes::run),
 ];
 
 fn main() {

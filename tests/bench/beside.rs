@@ -144,7 +144,7 @@ pub fn run(arguments: &[String]) {
     write(folder, "beside.md", &table);
 }
 
-fn write(folder: &str, name: &str, text: &str) {
+pub fn write(folder: &str, name: &str, text: &str) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(Path::new(folder).join(name), text).unwrap();
 }
@@ -236,7 +236,7 @@ fn millis(time: Duration) -> f64 {
 }
 
 /// What all threads of a process have run so far. Unlike in `/proc/PID/stat`, in nanoseconds.
-fn cpu_time(process: u32) -> Duration {
+pub fn cpu_time(process: u32) -> Duration {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let nanos = threads.map(|thread| {
         let times = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
@@ -245,7 +245,7 @@ fn cpu_time(process: u32) -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
-fn peak_mib(process: u32) -> f64 {
+pub fn peak_mib(process: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let mut lines = status.lines();
     let peak = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

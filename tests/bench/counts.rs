@@ -26,8 +26,8 @@ LIMITS    the file with the limits, such as tests/bench/limits.txt
 FOLDER    where the counts go, as such a file";
 
 /// Events before those that are counted. The first ones fill caches and pools.
-const BEFORE: usize = 5;
-const EVENTS: usize = 20;
+pub const BEFORE: usize = 5;
+pub const EVENTS: usize = 20;
 /// Runs of a kernel that are counted.
 const KERNEL_RUNS: usize = 10;
 const KERNELS: [&str; 4] = ["parse_event", "sign_call", "read_answer", "pack_record"];
@@ -109,7 +109,7 @@ fn of_kernel(kernels: &str, name: &str) -> Vec<Count> {
 }
 
 /// Runs a program until it has served so many events.
-async fn serve(command: &[OsString], events: usize) {
+pub async fn serve(command: &[OsString], events: usize) {
     let bucket = Bucket::start(Profile::Aws).await;
     for event in 0..events {
         let plain = fixture(CONSOLE);
@@ -207,27 +207,29 @@ impl Instructions {
 
 /// What a function took on one of its lines, or how often it called another there.
 #[derive(Default)]
-struct Cost<'a> {
+pub struct Cost<'a> {
     /// The file that the function is in: a program or a library.
-    object: &'a str,
+    pub object: &'a str,
+    pub function: &'a str,
     /// Its own, without those of what it called.
-    instructions: u64,
+    pub instructions: u64,
     called: &'a str,
     calls: u64,
 }
 
 /// Reads callgrind's file ("Callgrind Format Specification"). A line of costs belongs to the function
 /// and the object above it. The one after `calls=` repeats those of the called function.
-fn costs(path: &Path, mut take: impl FnMut(Cost<'_>)) {
+pub fn costs(path: &Path, mut take: impl FnMut(Cost<'_>)) {
     let (mut objects, mut functions) = (BTreeMap::new(), BTreeMap::new());
-    let (mut object, mut called, mut is_call) = (String::new(), String::new(), false);
+    let (mut object, mut function) = (String::new(), String::new());
+    let (mut called, mut is_call) = (String::new(), false);
     for line in std::fs::read_to_string(path).unwrap().lines() {
         if let Some(name) = line.strip_prefix("ob=") {
             object = whole(name, &mut objects);
         } else if let Some(name) = line.strip_prefix("cob=") {
             whole(name, &mut objects);
         } else if let Some(name) = line.strip_prefix("fn=") {
-            whole(name, &mut functions);
+            function = whole(name, &mut functions);
         } else if let Some(name) = line.strip_prefix("cfn=") {
             called = whole(name, &mut functions);
         } else if let Some(calls) = line.strip_prefix("calls=") {
@@ -242,6 +244,7 @@ fn costs(path: &Path, mut take: impl FnMut(Cost<'_>)) {
         {
             take(Cost {
                 object: &object,
+                function: &function,
                 instructions: line.split(' ').nth(1).unwrap().parse().unwrap(),
                 ..Cost::default()
             });
@@ -260,11 +263,18 @@ fn whole(name: &str, known: &mut BTreeMap<String, String>) -> String {
     name
 }
 
-fn callgrind(file: &Path, program: &str) -> Vec<OsString> {
+pub fn callgrind(file: &Path, program: &str) -> Vec<OsString> {
     let mut to_file = OsString::from("--callgrind-out-file=");
     to_file.push(file);
     let tool = ["valgrind", "--quiet", "--tool=callgrind"].map(OsString::from);
     [&tool[..], &[to_file, program.into()]].concat()
+}
+
+/// What each function takes until the program asks for its first event.
+pub async fn each_cost_of_start(function: &str, take: impl FnMut(Cost<'_>)) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    serve(&callgrind(file.path(), function), 0).await;
+    costs(file.path(), take);
 }
 
 async fn instructions(function: &str, events: usize) -> Instructions {
@@ -345,7 +355,7 @@ fn write(folder: &str, counts: &[Count]) {
 }
 
 /// A number with a mark before every three digits.
-fn grouped(number: u64, mark: char) -> String {
+pub fn grouped(number: u64, mark: char) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -5,6 +5,7 @@ mod support;
 
 mod answers;
 mod boots;
+mod bursts;
 mod accounts;
 mod at_once;
 mod cli;

@@ -59,6 +59,29 @@ async fn to_its_end(fleet: &FakeFleet, per_second: u16, seconds: f64) -> (Tally,
     panic!("it never ends");
 }
 
+/// ECS answers after 50 ms. A place is free again before the next instance may begin, so it is the rate
+/// that limits the sweep, and memory does not grow with the fleet.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_of_ten_thousand_instances_runs_at_its_rate() {
+    let (instances, per_second) = (10_000, 50);
+    let fleet = FakeFleet::new(instances, 100);
+    let began = Instant::now();
+    let (tally, invocations) = to_its_end(&fleet, per_second, 3600.0).await;
+    assert_eq!((tally.stored, invocations), (instances as u64, 1));
+    let (took, at_rate) = (began.elapsed(), instances as f64 / f64::from(per_second));
+    let extra = took.as_secs_f64() / at_rate;
+    assert!(
+        (1.0..1.05).contains(&extra),
+        "{took:?} in place of {at_rate} s"
+    );
+    // What is in memory is what is being asked for: 50 a second, for 50 ms each.
+    assert!(
+        fleet.state().most_calls <= 4,
+        "{}",
+        fleet.state().most_calls
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sweep_goes_on_within_a_page_and_asks_for_each_instance_once() {
     for (instances, page, per_second, seconds) in [

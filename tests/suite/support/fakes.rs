@@ -19,11 +19,22 @@ use ecs_console_archiver::source::{ConsoleSource, Fleet, InstancesPage};
 use ecs_console_archiver::store::{Entry, Object, Page, PutOutcome, Store, StoreError};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 /// Instances of one region, in pages.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct FakeFleet {
     pub state: Arc<Mutex<FleetState>>,
+    began: Instant,
+}
+
+impl Default for FakeFleet {
+    fn default() -> Self {
+        Self {
+            state: Arc::default(),
+            began: Instant::now(),
+        }
+    }
 }
 
 pub struct FleetState {
@@ -46,6 +57,41 @@ pub struct FleetState {
     /// Calls that go on, and the most of them at once.
     pub calls: usize,
     pub most_calls: usize,
+    /// How many calls for consoles ECS takes in a minute, if it limits them.
+    pub quota: Option<Quota>,
+}
+
+/// ECS counts the calls of each minute. Whoever is throttled in one minute may call again in the next
+/// ("Throttling" in the ECS API reference: "the API operation cannot be called until the next minute").
+#[derive(Default)]
+pub struct Quota {
+    pub per_minute: usize,
+    /// The minute that is counted, and its calls.
+    minute: u64,
+    used: usize,
+    /// How many calls were throttled in all.
+    pub throttled: usize,
+}
+
+impl Quota {
+    pub fn of(per_minute: usize) -> Self {
+        Self {
+            per_minute,
+            ..Self::default()
+        }
+    }
+
+    /// Counts a call, and says whether ECS serves it. `at`: since the first minute began.
+    fn takes(&mut self, at: Duration) -> bool {
+        let minute = at.as_secs() / 60;
+        if std::mem::replace(&mut self.minute, minute) != minute {
+            self.used = 0;
+        }
+        self.used += 1;
+        let takes = self.used <= self.per_minute;
+        self.throttled += usize::from(!takes);
+        takes
+    }
 }
 
 impl Default for FleetState {
@@ -62,6 +108,7 @@ impl Default for FleetState {
             listed: 0,
             calls: 0,
             most_calls: 0,
+            quota: None,
         }
     }
 }
@@ -126,6 +173,15 @@ impl ConsoleSource for FakeFleet {
                     request_id: String::new(),
                 });
             }
+        }
+        if let Some(quota) = &mut self.state().quota
+            && !quota.takes(self.began.elapsed())
+        {
+            return Err(EcsError::Throttled {
+                code: "Throttling.User".into(),
+                request_id: "R".into(),
+                retry_after_ms: None,
+            });
         }
         Ok(ConsoleOutput {
             plain: format!("console of {instance_id}\n{grown}").into_bytes(),
@@ -299,7 +355,7 @@ pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, M
         memory: Default::default(),
         clock: WallClock::Tokio {
             time: "2024-03-22T02:04:45Z".parse().unwrap(),
-            instant: tokio::time::Instant::now(),
+            instant: Instant::now(),
         },
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests run the real program against.
 
 pub mod acs3;
+pub mod burst;
 pub mod captured;
 pub mod fakes;
 pub mod function_compute;
