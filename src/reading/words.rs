@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use similar::{Algorithm, DiffOp, capture_diff_slices, diff_ratio};
+use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::masks::Masks;
 
@@ -57,42 +57,52 @@ impl<'t> Words<'t> {
         }
     }
 
-    /// The part of their words that both have, of the words with letters or figures.
-    fn alike(&self, other: &Self) -> f32 {
-        if self.words.len().max(other.words.len()) > MAX_WORDS {
-            return 0.0;
+    /// Its words with letters or figures, sorted. Empty if there are too many.
+    fn said(&self) -> Vec<&'t str> {
+        if self.words.len() > MAX_WORDS {
+            return Vec::new();
         }
-        let (a, b) = (self.said(), other.said());
-        let ops = capture_diff_slices(Algorithm::Myers, &a, &b);
-        diff_ratio(&ops, a.len(), b.len())
-    }
-
-    fn said(&self) -> Vec<&str> {
         let words = self.words.iter().copied();
-        words
+        let mut said: Vec<_> = words
             .filter(|word| word.contains(char::is_alphanumeric))
-            .collect()
+            .collect();
+        said.sort_unstable();
+        said
+    }
+}
+
+/// The part of their words that both lines have, of sorted words.
+fn alike(a: &[&str], b: &[&str]) -> f32 {
+    let (mut at_a, mut at_b, mut both) = (0, 0, 0);
+    while let (Some(of_a), Some(of_b)) = (a.get(at_a), b.get(at_b)) {
+        let order = of_a.cmp(of_b);
+        at_a += usize::from(order.is_le());
+        at_b += usize::from(order.is_ge());
+        both += usize::from(order.is_eq());
+    }
+    match a.len() + b.len() {
+        0 => 0.0,
+        all => 2.0 * both as f32 / all as f32,
     }
 }
 
 /// Finds which of the added lines stand for which of the removed ones. Returns pairs of indices, each index
 /// once, in the order of both.
-pub fn pairs(removed: &[&str], added: &[&str]) -> Vec<(usize, usize)> {
+pub fn pairs<'t>(removed: &[&'t str], added: &[&'t str], masks: &mut Masks) -> Vec<(usize, usize)> {
     if removed.is_empty() || removed.len().max(added.len()) > MAX_LINES {
         return Vec::new();
     }
-    let masks = &mut Masks::default();
-    let removed: Vec<_> = removed.iter().map(|line| Words::of(line, masks)).collect();
-    let added: Vec<_> = added.iter().map(|line| Words::of(line, masks)).collect();
+    let mut said = |line: &&'t str| Words::of(line, masks).said();
+    let removed: Vec<_> = removed.iter().map(&mut said).collect();
+    let added: Vec<_> = added.iter().map(&mut said).collect();
     // The most that pairs of the first lines are alike in all; by how many lines of each.
     let mut best = vec![vec![0.0_f32; added.len() + 1]; removed.len() + 1];
-    let mut alike = vec![vec![0.0_f32; added.len()]; removed.len()];
     for (a, of_a) in removed.iter().enumerate() {
         for (b, of_b) in added.iter().enumerate() {
-            let both = of_a.alike(of_b);
-            alike[a][b] = if both < MIN_ALIKE { 0.0 } else { both };
+            let both = alike(of_a, of_b);
+            let both = if both < MIN_ALIKE { 0.0 } else { both };
             let without = best[a][b + 1].max(best[a + 1][b]);
-            best[a + 1][b + 1] = without.max(best[a][b] + alike[a][b]);
+            best[a + 1][b + 1] = without.max(best[a][b] + both);
         }
     }
     let (mut a, mut b, mut found) = (removed.len(), added.len(), Vec::new());
@@ -112,8 +122,7 @@ pub fn pairs(removed: &[&str], added: &[&str]) -> Vec<(usize, usize)> {
 }
 
 /// The places in two lines where their words differ.
-pub fn different(a: &str, b: &str) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
-    let masks = &mut Masks::default();
+pub fn different(a: &str, b: &str, masks: &mut Masks) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
     let (a, b) = (Words::of(a, masks), Words::of(b, masks));
     let (mut in_a, mut in_b) = (Vec::new(), Vec::new());
     if a.words.len().max(b.words.len()) > MAX_WORDS {
@@ -164,12 +173,16 @@ mod tests {
             ),
             ("same", "same", "same", "same"),
         ] {
-            let (of_a, of_b) = different(a, b);
+            let (of_a, of_b) = different(a, b, &mut Masks::default());
             assert_eq!(
                 (marked(a, &of_a).as_str(), marked(b, &of_b).as_str()),
                 (in_a, in_b)
             );
         }
+    }
+
+    fn pairs(removed: &[&str], added: &[&str]) -> Vec<(usize, usize)> {
+        super::pairs(removed, added, &mut Masks::default())
     }
 
     #[test]
@@ -192,7 +205,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn places_are_of_whole_characters_in_order(a in "[ab1é :-]{0,20}", b in "[ab1é :-]{0,20}") {
-            let (in_a, in_b) = different(&a, &b);
+            let (in_a, in_b) = different(&a, &b, &mut Masks::default());
             for (line, places) in [(&a, in_a), (&b, in_b)] {
                 let mut end = 0;
                 for place in places {

@@ -1,6 +1,7 @@
 //! `console-archive diff`: what changed from one boot to another, or from one log to another.
 
 mod printer;
+mod rows;
 
 use std::io::{IsTerminal as _, Write as _, stdout};
 use std::path::PathBuf;

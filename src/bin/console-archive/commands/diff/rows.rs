@@ -1,0 +1,202 @@
+//! A comparison → what stands on each line of the output.
+
+use std::ops::Range;
+
+use anstyle::{AnsiColor, Style};
+use ecs_console_archiver::reading::compare::{Comparison, Entry, Side};
+use ecs_console_archiver::reading::masks::Masks;
+use ecs_console_archiver::reading::words;
+
+use super::printer::Form;
+
+/// A longer block of lines that the second log lacks, or that only one log can have, is folded: what is gone is
+/// read less than what is new.
+const FOLDED_FROM: usize = 12;
+/// Lines that are left at the beginning and at the end of a folded block.
+const LEFT: (usize, usize) = (5, 3);
+
+/// A line of the output.
+pub enum Row {
+    /// A line of a log, with what differs in it, and how often it comes.
+    Line {
+        sign: Sign,
+        index: usize,
+        different: Vec<Range<usize>>,
+        count: usize,
+    },
+    /// Lines that are not shown.
+    Folded { sign: Sign, said: String },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    Removed,
+    Added,
+    MovedFrom,
+    MovedTo,
+    UnseenInB,
+    UnseenInA,
+}
+
+impl Sign {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "-",
+            Self::Added => "+",
+            Self::MovedFrom => "<",
+            Self::MovedTo => ">",
+            Self::UnseenInB => "?-",
+            Self::UnseenInA => "?+",
+        }
+    }
+
+    pub fn is_of_a(self) -> bool {
+        matches!(self, Self::Removed | Self::MovedFrom | Self::UnseenInB)
+    }
+
+    pub fn style(self) -> Style {
+        match self {
+            Self::Removed => AnsiColor::Red.on_default(),
+            Self::Added => AnsiColor::Green.on_default(),
+            _ => Style::new().dimmed(),
+        }
+    }
+}
+
+/// A part of the output: an equal line, or the rows between equal lines.
+pub enum Item {
+    Equal { a: usize, b: usize },
+    Rows(Vec<Row>),
+}
+
+/// Lays out what is shown.
+pub struct Layout<'c> {
+    pub compared: &'c Comparison,
+    pub form: &'c Form,
+    pub masks: Masks,
+}
+
+impl Layout<'_> {
+    /// All items, in order.
+    pub fn items(&mut self) -> Vec<Item> {
+        let mut items = Vec::new();
+        let is_same = |entry: &Entry| matches!(entry, Entry::Same { .. });
+        for run in self
+            .compared
+            .entries
+            .chunk_by(|a, b| is_same(a) == is_same(b))
+        {
+            if is_same(&run[0]) {
+                items.extend(run.iter().filter_map(|entry| match *entry {
+                    Entry::Same { a, b } => Some(Item::Equal { a, b }),
+                    _ => None,
+                }));
+                continue;
+            }
+            let rows = self.rows(run);
+            if !rows.is_empty() {
+                items.push(Item::Rows(rows));
+            }
+        }
+        items
+    }
+
+    /// The rows of what stands between equal lines.
+    fn rows(&mut self, run: &[Entry]) -> Vec<Row> {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        let (mut unseen_in_b, mut unseen_in_a) = (Vec::new(), Vec::new());
+        for entry in run {
+            match *entry {
+                Entry::Removed { a } => removed.push((Sign::Removed, a)),
+                Entry::Added { b } => added.push((Sign::Added, b)),
+                Entry::MovedFrom { a, .. } if self.form.is_moved_shown => {
+                    removed.push((Sign::MovedFrom, a));
+                }
+                Entry::MovedTo { b, .. } if self.form.is_moved_shown => {
+                    added.push((Sign::MovedTo, b))
+                }
+                Entry::UnseenInB { a } => unseen_in_b.push((Sign::UnseenInB, a)),
+                Entry::UnseenInA { b } => unseen_in_a.push((Sign::UnseenInA, b)),
+                Entry::Same { .. } | Entry::MovedFrom { .. } | Entry::MovedTo { .. } => {}
+            }
+        }
+        let mut rows = Vec::new();
+        for unseen in [unseen_in_b, unseen_in_a] {
+            self.push_block(&unseen, &mut rows);
+        }
+        let (a, b) = (&self.compared.a, &self.compared.b);
+        let text = |side: &'_ Side, lines: &[(Sign, usize)]| -> Vec<String> {
+            lines
+                .iter()
+                .map(|(_, index)| side.line(*index).text.to_owned())
+                .collect()
+        };
+        let (of_a, of_b) = (text(a, &removed), text(b, &added));
+        let of_a: Vec<&str> = of_a.iter().map(String::as_str).collect();
+        let of_b: Vec<&str> = of_b.iter().map(String::as_str).collect();
+        let (mut from_a, mut from_b) = (0, 0);
+        for (to_a, to_b) in words::pairs(&of_a, &of_b, &mut self.masks) {
+            self.push_block(&removed[from_a..to_a], &mut rows);
+            self.push_block(&added[from_b..to_b], &mut rows);
+            let (in_a, in_b) = words::different(of_a[to_a], of_b[to_b], &mut self.masks);
+            for ((sign, index), different) in [(removed[to_a], in_a), (added[to_b], in_b)] {
+                rows.push(Row::Line {
+                    sign,
+                    index,
+                    different,
+                    count: 1,
+                });
+            }
+            (from_a, from_b) = (to_a + 1, to_b + 1);
+        }
+        self.push_block(&removed[from_a..], &mut rows);
+        self.push_block(&added[from_b..], &mut rows);
+        rows
+    }
+
+    /// Lines of one side: what repeats is one row, and a long block of what is not new is folded.
+    fn push_block(&self, lines: &[(Sign, usize)], rows: &mut Vec<Row>) {
+        let key = |&(sign, index): &(Sign, usize)| {
+            let side = if sign.is_of_a() {
+                &self.compared.a
+            } else {
+                &self.compared.b
+            };
+            (sign, side.line(index).key)
+        };
+        let is_repeated = |a: &(Sign, usize), b: &(Sign, usize)| {
+            let (a, b) = (key(a), key(b));
+            !self.form.is_unfolded && a.0 == b.0 && a.1 == b.1
+        };
+        let repeats: Vec<_> = lines.chunk_by(is_repeated).collect();
+        let row = |lines: &&[(Sign, usize)]| Row::Line {
+            sign: lines[0].0,
+            index: lines[0].1,
+            different: Vec::new(),
+            count: lines.len(),
+        };
+        let is_new = |(sign, _): &(Sign, usize)| {
+            !matches!(sign, Sign::Removed | Sign::UnseenInB | Sign::UnseenInA)
+        };
+        if self.form.is_unfolded || repeats.len() <= FOLDED_FROM || lines.iter().any(is_new) {
+            rows.extend(repeats.iter().map(row));
+            return;
+        }
+        let (front, rest) = repeats.split_at(LEFT.0);
+        let (folded, back) = rest.split_at(rest.len() - LEFT.1);
+        rows.extend(front.iter().map(row));
+        let count: usize = folded.iter().map(|lines| lines.len()).sum();
+        let said = format!("{} more, folded (--unfold shows them)", self::lines(count));
+        let sign = lines[0].0;
+        rows.push(Row::Folded { sign, said });
+        rows.extend(back.iter().map(row));
+    }
+}
+
+/// A number of lines, for people.
+pub fn lines(count: usize) -> String {
+    match count {
+        1 => "1 line".to_owned(),
+        count => format!("{count} lines"),
+    }
+}
