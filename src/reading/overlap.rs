@@ -81,7 +81,7 @@ pub fn relate(known: &[u8], new: &[u8]) -> Relation {
     if let Some(overlap) = overlap_at_end {
         return Relation::Continues(overlap);
     }
-    match Finder::new(known).find(new) {
+    match find(known, new) {
         Some(0) => {
             let (length, certainty) = (known.len(), Certainty::Unsure);
             return Relation::Continues(Overlap {
@@ -117,7 +117,34 @@ fn has_stamp(bytes: &[u8]) -> bool {
 }
 
 fn is_within(known: &[u8], new: &[u8]) -> bool {
-    new.len() < known.len() && Finder::new(new).find(known).is_some()
+    new.len() < known.len() && find(new, known).is_some()
+}
+
+/// The first place of `text` in `within`. Searched by its last bytes: to prepare a search for the whole of it
+/// takes many times longer.
+fn find(text: &[u8], within: &[u8]) -> Option<usize> {
+    if text.len() > within.len() {
+        return None;
+    }
+    if text.len() < MIN_OVERLAP_BYTES {
+        return Finder::new(text).find(within);
+    }
+    let before = text.len() - MIN_OVERLAP_BYTES;
+    let finder = Finder::new(&text[before..]);
+    let mut begin = 0;
+    for _ in 0..MAX_PLACES {
+        let at = begin + finder.find(&within[begin + before..])?;
+        if within[at..].starts_with(text) {
+            return Some(at);
+        }
+        begin = at + 1;
+        if begin + text.len() > within.len() {
+            return None;
+        }
+    }
+    Finder::new(text)
+        .find(&within[begin..])
+        .map(|at| begin + at)
 }
 
 /// The longest overlap, with its certainty. `None` below [`MIN_OVERLAP_BYTES`].
@@ -223,4 +250,29 @@ fn periodic(known: &[u8], new: &[u8]) -> Lengths {
         length = borders[length];
     }
     Lengths { longest, shortest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Also where the last bytes of a text stand again and again.
+        #[test]
+        fn a_text_is_found_where_it_stands_first(
+            within in "[ab]{0,200}",
+            at in 0usize..200,
+            length in 0usize..120,
+            periods in 0usize..60,
+        ) {
+            let within = format!("{within}{}", "ab".repeat(periods));
+            let begin = at.min(within.len());
+            let end = (begin + length).min(within.len());
+            let text = &within.as_bytes()[begin..end];
+            let expected = Finder::new(text).find(within.as_bytes());
+            proptest::prop_assert_eq!(find(text, within.as_bytes()), expected);
+            let other = [text, b"c"].concat();
+            proptest::prop_assert_eq!(find(&other, within.as_bytes()), None);
+        }
+    }
 }

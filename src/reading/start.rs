@@ -80,6 +80,14 @@ pub fn begins_with_start(text: &[u8]) -> bool {
 
 /// What begins with this line.
 fn banner(line: &[u8]) -> Option<(Stage, bool)> {
+    // Nearly all lines are a kernel's, with a stamp that is not zero.
+    if let [b'[', rest @ ..] = line {
+        let padding = rest.iter().take_while(|byte| **byte == b' ').count();
+        return match rest.get(padding) {
+            Some(b'0') if is_kernel(line) => Some((Stage::Kernel, false)),
+            _ => None,
+        };
+    }
     let known = BANNERS.iter().find(|(banner, ..)| line.starts_with(banner));
     if let Some(&(_, stage, is_repeated)) = known {
         return Some((stage, is_repeated));

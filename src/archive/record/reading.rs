@@ -115,7 +115,7 @@ pub fn unpack(gzip: &[u8]) -> Result<Vec<u8>, Fault> {
 /// Returns what can be read, and what is wrong. This program writes files with one member, so a
 /// second member was not written by it.
 fn inflate(gzip: &[u8]) -> (Vec<u8>, Vec<Fault>) {
-    let (mut plain, mut faults) = (Vec::new(), Vec::new());
+    let (mut plain, mut faults) = (Vec::with_capacity(said_length(gzip)), Vec::new());
     let mut bounded = GzDecoder::new(gzip).take(MAX_PLAIN_BYTES as u64 + 1);
     // The bytes read before an error are kept.
     if let Err(error) = bounded.read_to_end(&mut plain) {
@@ -133,6 +133,17 @@ fn inflate(gzip: &[u8]) -> (Vec<u8>, Vec<Fault>) {
         }
     }
     (plain, faults)
+}
+
+/// The length that a gzip file says its content has, in its last four bytes. A file that says more than
+/// its size allows is damaged, and gets no more memory than that.
+fn said_length(gzip: &[u8]) -> usize {
+    /// The most that deflate makes of a byte.
+    const GREATEST_RATIO: usize = 1032;
+    let said = gzip
+        .last_chunk()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+    said.min(gzip.len() * GREATEST_RATIO).min(MAX_PLAIN_BYTES)
 }
 
 #[cfg(test)]

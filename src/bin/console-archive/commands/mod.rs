@@ -33,6 +33,7 @@ use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::queue::sqs::{QueueConfig, SqsQueue};
 use ecs_console_archiver::source::ecs::EcsClient;
 use ecs_console_archiver::store::ArchiveStore;
+use ecs_console_archiver::store::directory::DirectoryStore;
 
 use jiff::tz::TimeZone;
 
@@ -294,6 +295,10 @@ impl Context {
 
     fn store(&self) -> Result<ArchiveStore> {
         let archive = Archive::from_environment(&self.environment)?;
+        if let Archive::Directory(root) = archive {
+            // A client reads all certificates of the system, which takes longer than most commands.
+            return Ok(ArchiveStore::Directory(DirectoryStore::new(root)));
+        }
         let options = HttpOptions::from_environment(&self.environment)?;
         Ok(archive.store(http::client(&options)?))
     }
