@@ -19,6 +19,7 @@ mod rendering;
 mod searching;
 mod sizes;
 mod statistics;
+mod stitching;
 mod tls_front;
 
 /// The recorded console of every instance: 24 KB, a plain reboot.
@@ -32,7 +33,7 @@ fn instance(event: usize) -> String {
 /// A benchmark's name and what runs it, given its arguments.
 type Benchmark = (&'static str, fn(&[String]));
 
-const BENCHMARKS: [Benchmark; 9] = [
+const BENCHMARKS: &[Benchmark] = &[
     ("beside", beside::run),
     ("comparing", comparing::run),
     ("costs", costs::run),
@@ -42,6 +43,7 @@ const BENCHMARKS: [Benchmark; 9] = [
     ("rendering", rendering::run),
     ("searching", searching::run),
     ("sizes", sizes::run),
+    ("stitching", stitching::run),
 ];
 
 fn main() {
@@ -55,7 +57,8 @@ fn main() {
         all.find(|(known, _)| known == name)
     });
     let Some((_, run)) = named else {
-        let names = BENCHMARKS.map(|(name, _)| name).join("|");
+        let names: Vec<_> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
+        let names = names.join("|");
         eprintln!("usage: cargo bench --bench bench -- {names} [ARGUMENT...]");
         std::process::exit(2);
     };

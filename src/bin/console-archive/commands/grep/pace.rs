@@ -45,7 +45,7 @@ impl Pace {
 
     fn begin(&self) -> bool {
         let mut now = self.now();
-        let may_begin = (now.reading as f64) < now.allowed;
+        let may_begin = now.reading < now.allowed as usize;
         now.reading += usize::from(may_begin);
         may_begin
     }
