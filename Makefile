@@ -352,6 +352,10 @@ bench-searching: ## Measure how fast an archive is searched, beside ugrep, ripgr
 	cargo build --locked --release --bin console-archive
 	cargo bench --locked --bench bench -- searching $(abspath $(TARGET))/release/console-archive $(RECORDS)
 
+.PHONY: bench-stitching
+bench-stitching: ## Count how captures are joined, beside the two public ways to join consoles of a cloud.
+	cargo bench --locked --bench bench -- stitching
+
 .PHONY: bench-rendering
 bench-rendering: ## Measure how fast a console becomes lines that are safe to show.
 	# Each run takes and returns its memory. What the kernel needs to hand it out anew is not measured.

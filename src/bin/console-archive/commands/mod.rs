@@ -295,11 +295,11 @@ impl Context {
 
     fn store(&self) -> Result<ArchiveStore> {
         let archive = Archive::from_environment(&self.environment)?;
+        let options = HttpOptions::from_environment(&self.environment)?;
         if let Archive::Directory(root) = archive {
-            // A client reads all certificates of the system, which takes longer than most commands.
+            // A client takes longer to set up than most commands take.
             return Ok(ArchiveStore::Directory(DirectoryStore::new(root)));
         }
-        let options = HttpOptions::from_environment(&self.environment)?;
         Ok(archive.store(http::client(&options)?))
     }
 
