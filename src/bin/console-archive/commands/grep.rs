@@ -200,9 +200,12 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     context.reads();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let stores = vec![store; threads.min(tasks.len())];
+    // A connection ends with the thread that opened it, so threads do not share any.
+    let stores: Result<Vec<_>> = (0..threads.min(tasks.len()))
+        .map(|_| context.store())
+        .collect();
     let pace = Pace::new();
-    let mut results = fleet::start(stores, tasks, &job, &pace);
+    let mut results = fleet::start(stores?, tasks, &job, &pace);
     let mut stdout = BufWriter::new(stdout());
     let (mut all, mut sorted) = (Found::default(), Vec::new());
     let mut failure = None;
