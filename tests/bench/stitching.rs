@@ -36,7 +36,7 @@ enum Joined {
     /// The second continues the first after this many of its bytes.
     After(usize),
     /// The same, and the reader is told that it is unsure.
-    Unsure(usize),
+    Unsure,
     /// They do not meet, and the reader is told.
     Gap,
 }
@@ -61,7 +61,7 @@ fn ours(first: &Capture, second: &Capture) -> Joined {
     let shared = (first.plain.len() + second.plain.len()).saturating_sub(known);
     match (is_marked, shared) {
         (true, 0) => Joined::Gap,
-        (true, shared) => Joined::Unsure(shared),
+        (true, _) => Joined::Unsure,
         (false, shared) => Joined::After(shared),
     }
 }
@@ -103,7 +103,7 @@ impl Counts {
         match (joined, shared) {
             (Joined::After(said), Some(shared)) if *said == shared => self.right += 1,
             (Joined::Gap, None) => self.right += 1,
-            (Joined::Gap | Joined::Unsure(_), _) => self.marked += 1,
+            (Joined::Gap | Joined::Unsure, _) => self.marked += 1,
             (Joined::After(said), shared) => {
                 self.wrong += 1;
                 let shared = shared.unwrap_or(0);
