@@ -263,13 +263,21 @@ impl Finder<'_> {
 }
 
 /// Whether a kernel's first messages were printed before: by `dmesg`, or by a kernel that shows the log
-/// of the one that crashed.
+/// of the one that crashed. Or whether its clock goes on behind words that only look like a start, as
+/// somebody who types `cat /proc/version` brings them to the console.
 fn is_quoted(before: &[u8], messages: &[u8]) -> bool {
     let messages = &messages[..messages.len().min(COMMAND_LINE_WITHIN)];
-    let line = memchr::memchr_iter(b'[', messages).find_map(|at| {
+    let first = memchr::memchr_iter(b'[', messages).find_map(|at| {
         let (stamp, _) = Stamp::parse(&messages[at..])?;
         let end = memchr::memchr2(b'\r', b'\n', &messages[at..])?;
-        stamp.is_distinctive().then_some(&messages[at..at + end])
+        let line = &messages[at..at + end];
+        stamp.is_distinctive().then_some((stamp, line))
     });
-    line.is_some_and(|line| memchr::memmem::find(before, line).is_some())
+    first.is_some_and(|(stamp, line)| {
+        let last = memchr::memrchr_iter(b'[', before).find_map(|at| {
+            let (stamp, _) = Stamp::parse(&before[at..])?;
+            stamp.is_distinctive().then_some(stamp)
+        });
+        last.is_some_and(|last| stamp >= last) || memchr::memmem::find(before, line).is_some()
+    })
 }

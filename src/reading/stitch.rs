@@ -179,6 +179,9 @@ struct Names {
 impl Stitcher {
     /// Adds the next capture. Returns the boots that no later capture can change.
     pub fn push(&mut self, capture: Capture) -> Vec<Boot> {
+        if capture.plain.is_empty() {
+            return Vec::new(); // It says nothing of what was before it.
+        }
         self.note_start(&capture);
         let mut finished = Vec::new();
         if !self.chain.add(

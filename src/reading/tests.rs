@@ -191,3 +191,42 @@ fn a_login_prompt_after_an_older_console_is_not_lost() {
     assert!(boots[0].log == console);
     assert_eq!((boots[0].marks.len(), boots[0].captures.len()), (0, 4));
 }
+
+#[test]
+fn words_that_only_look_like_a_start_begin_no_boot() {
+    let console = &CONSOLES[0][..40_000];
+    for words in [
+        "# cat /proc/version\r\nLinux version 6.1.0-56-cloud-amd64 (debian) #1 SMP\r\n",
+        "[    0.000000] Linux version 6.1.0-56-cloud-amd64\r\n[    0.000000] Command line: quiet\r\n",
+        "Nov 23 09:50:15 host kernel: [    0.000000] Linux version 6.1.0\r\n",
+        "GNU GRUB must be reinstalled: run grub-install\r\n",
+        "iPXE is a network boot firmware\r\n",
+        "U-Boot 2020 package installed\r\n",
+    ] {
+        let printed = [
+            console,
+            b"\r\n",
+            words.as_bytes(),
+            b"[  999.500001] and on it goes\r\n",
+        ]
+        .concat();
+        let boots = stitch(vec![capture(0, &printed)]);
+        assert_eq!(boots.len(), 1, "{words}");
+    }
+}
+
+#[test]
+fn an_empty_capture_changes_nothing() {
+    let console = CONSOLES[0];
+    let captures = |middle: &[u8]| {
+        vec![
+            capture(0, &console[..20_000]),
+            capture(1, middle),
+            capture(2, console),
+        ]
+    };
+    let boots = stitch(captures(b""));
+    assert_eq!(boots.len(), 1);
+    assert!(boots[0].log == console);
+    assert!(stitch(vec![capture(0, b"")]).is_empty());
+}
