@@ -99,6 +99,16 @@ async fn options_are_those_of_grep() {
         .map(|line| line.trim_start_matches(&*panic)[..5].to_owned())
         .collect();
     assert_eq!(numbers, ["-322-", ":323:", "-324-", "-325-"]);
+    let after = found(&["-m", "1", "-A", "2", "Linux version"]).await;
+    let (of_init, of_panic) = (
+        after.matches(&*init).count(),
+        after.matches(&*panic).count(),
+    );
+    assert_eq!(
+        (of_init, of_panic),
+        (3, 3),
+        "what follows the last match is printed, too: {after}"
+    );
     assert_eq!(
         found(&["-m", "2", "-c", "e"]).await,
         format!("{init}:2\n{panic}:2\n")
@@ -165,6 +175,7 @@ async fn exit_codes_are_those_of_the_other_commands() {
     assert_eq!(grep(&world, &[]).await.0, 2);
     assert_eq!(grep(&world, &["x", "not an id"]).await.0, 2);
     assert_eq!(grep(&world, &["-f", "/no/such/file"]).await.0, 2);
+    assert_eq!(grep(&world, &["-f", "/dev/null"]).await.0, 2);
 }
 
 #[tokio::test]
@@ -194,7 +205,7 @@ async fn damage_is_told_and_hides_no_match() {
         let (code, found, told) = grep(&world, &["Linux version"]).await;
         assert_eq!(code, 1, "{told}");
         assert!(told.contains("damaged: ") && told.contains(&name), "{told}");
-        assert_eq!(found.contains("(damaged):"), sees, "{found}");
+        assert_eq!(found.contains(&format!("i-b2/{name}:")), sees, "{found}");
         assert_eq!(found.lines().count(), 2 + usize::from(sees), "{found}");
     }
 }

@@ -227,6 +227,9 @@ async fn a_time_selects_lines_of_all_boots() {
         shown(&["-b-1", "--since", "-3h"]).await,
         ["first", "second"]
     );
+    let none = cli(&world.settings, &["show", ID, "--until", "2020-01-01"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    assert!(text(&none.stderr).contains("no line of that time"));
     let wrong = cli(
         &world.settings,
         &["show", ID, "--since", "now", "--until", "-1h"],

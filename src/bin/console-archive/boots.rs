@@ -76,7 +76,8 @@ impl Reading {
             match capture {
                 Ok(capture) => self.finished.extend(self.stitcher.push(capture)),
                 Err(left_out) => {
-                    output::error(format_args!("warning: left out: {left_out}"));
+                    let error = left_out.error;
+                    output::error(format_args!("warning: left out: {error}"));
                     self.damaged += 1;
                 }
             }
@@ -242,6 +243,12 @@ pub fn mark_in_words(mark: &Mark) -> String {
     }
 }
 
+/// A record that is damaged or gone.
+pub struct LeftOut {
+    pub record: RecordEntry,
+    pub error: ReadError,
+}
+
 /// The captures of an instance, in the order in which they were made.
 pub struct Captures<'a> {
     records: LocalBoxStream<'a, (RecordEntry, Result<RecordContents, ReadError>)>,
@@ -271,7 +278,7 @@ impl<'a> Captures<'a> {
     ///
     /// # Errors
     /// An error of the store.
-    pub async fn next(&mut self) -> Result<Option<Result<Capture, ReadError>>> {
+    pub async fn next(&mut self) -> Result<Option<Result<Capture, LeftOut>>> {
         loop {
             let is_ready = |capture: &Capture| capture.captured_at < self.ready;
             if self.waiting.last().is_some_and(is_ready) {
@@ -283,7 +290,7 @@ impl<'a> Captures<'a> {
             let opened = match opened {
                 Ok(opened) => opened,
                 Err(ReadError::Store(error)) => return Err(error.into()),
-                Err(error) => return Ok(Some(Err(error))),
+                Err(error) => return Ok(Some(Err(LeftOut { record, error }))),
             };
             let before = record.stored_at.checked_sub(STORED_WITHIN);
             self.ready = before.unwrap_or(Timestamp::MIN);

@@ -55,7 +55,12 @@ impl Destination {
             Self::Pager(mut stdin, mut child) => {
                 let written = stdin.flush();
                 drop(stdin);
-                child.wait()?;
+                let ended = child.wait()?;
+                if matches!(ended.code(), Some(126 | 127)) {
+                    return Err(io::Error::other(
+                        "the pager of PAGER cannot be run; set it to another one, or give --no-pager",
+                    ));
+                }
                 written
             }
         }

@@ -53,6 +53,9 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     context.reads();
     let read = boots::read(&store, instance_id).await?;
     if read.boots.is_empty() && read.markers.is_empty() {
+        if context.output == Output::Json {
+            output::json(&json!([]))?;
+        }
         return Ok(read.tell_none(instance_id, &store.url("")));
     }
     let mut rows = rows(&read.boots, &read.markers);

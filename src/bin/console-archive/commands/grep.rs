@@ -313,11 +313,11 @@ impl Arguments {
             let text = text.map_err(|error| WrongInput(format!("{file}: {error}")))?;
             patterns.extend(text.lines().map(str::to_owned));
         }
-        if patterns.is_empty() && self.file.is_empty() {
-            if self.words.is_empty() {
-                return Err(WrongInput("give a pattern to search for".into()).into());
-            }
+        if patterns.is_empty() && self.file.is_empty() && !self.words.is_empty() {
             patterns.push(self.words.remove(0));
+        }
+        if patterns.is_empty() {
+            return Err(WrongInput("give a pattern to search for".into()).into());
         }
         Ok(patterns)
     }
@@ -368,7 +368,7 @@ impl Arguments {
                 has_headings: stdout().is_terminal() && matches!(kind, Kind::Lines | Kind::Matches),
                 colours: context.has_colors() && !is_quick,
                 max_columns: self.max_columns,
-                most: self.max_count.unwrap_or(u64::MAX),
+                most: self.max_count.filter(|_| has_times).unwrap_or(u64::MAX),
                 is_raw: self.bytes,
                 since: self.since.as_ref().map(|bound| bound.first(now, zone)),
                 until: self.until.as_ref().map(|bound| bound.last(now, zone)),

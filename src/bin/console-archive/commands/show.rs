@@ -71,7 +71,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
     grep: Option<String>,
     /// Show what comes, until Ctrl-C: the last 10 lines first, or as many as -n says
-    #[arg(short, long, conflicts_with_all = ["reverse", "pager_end", "since", "until", "screen"])]
+    #[arg(short, long, conflicts_with_all = ["boot", "reverse", "pager_end", "since", "until", "screen"])]
     follow: bool,
     /// Ask ECS for the console, too; nothing of it is stored
     #[arg(long)]
@@ -175,8 +175,13 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
             .await?;
     }
     let count = printer.finish()?;
-    Ok(match (count, &arguments.grep) {
-        (0, Some(_)) if boots.damaged == 0 => Exit::Nothing,
+    let has_time = arguments.since.is_some() || arguments.until.is_some();
+    if count == 0 && has_time && arguments.grep.is_none() {
+        output::error(format_args!("{instance_id} has no line of that time"));
+    }
+    let is_sought = has_time || arguments.grep.is_some();
+    Ok(match count {
+        0 if is_sought && boots.damaged == 0 => Exit::Nothing,
         _ => boots.exit(),
     })
 }

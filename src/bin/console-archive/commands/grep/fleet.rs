@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::form::{Counts, Form, Subject};
 use super::pace::{MOST_AT_ONCE, Pace, Paced};
-use crate::boots::Captures;
+use crate::boots::{Captures, LeftOut};
 
 /// What is searched, and how.
 #[derive(Clone)]
@@ -160,8 +160,8 @@ impl Worker {
         while let Some(capture) = captures.next().await? {
             let capture = match capture {
                 Ok(capture) => capture,
-                Err(error) => {
-                    self.job.salvage(instance_id, &error, &mut found);
+                Err(left_out) => {
+                    self.job.salvage(instance_id, &left_out, &mut found);
                     continue;
                 }
             };
@@ -247,13 +247,12 @@ impl Job {
     }
 
     /// Searches what can be read of a damaged record by itself: it may be what somebody looks for.
-    fn salvage(&mut self, instance_id: &InstanceId, error: &ReadError, found: &mut Found) {
-        found.damaged.push(error.to_string());
-        if let ReadError::Damaged(damaged) = error {
-            let name = damaged.url.rsplit('/').next().unwrap_or_default();
+    fn salvage(&mut self, instance_id: &InstanceId, left_out: &LeftOut, found: &mut Found) {
+        found.damaged.push(left_out.error.to_string());
+        if let ReadError::Damaged(damaged) = &left_out.error {
             let capture = Capture {
-                name: format!("{name} (damaged)"),
-                captured_at: Timestamp::MIN,
+                name: left_out.record.key.name(),
+                captured_at: left_out.record.stored_at,
                 updated_at: None,
                 started_at: None,
                 event_id: None,

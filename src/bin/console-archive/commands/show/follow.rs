@@ -56,6 +56,7 @@ impl Live {
                 tell(&format!("ECS: {}", reason.message()));
                 return Ok(false);
             }
+            Err(error) if error.is_transient() => return Err(Unanswered(error.to_string()).into()),
             Err(error) => return Err(error.into()),
         };
         let key = RecordKey::of(instance_id, &console);
@@ -81,6 +82,11 @@ pub async fn read_what_is_there(
         read => read,
     }
 }
+
+/// ECS does not answer now, and may later.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unanswered(String);
 
 /// A boot that is shown as it grows.
 pub struct Follow<'a> {
@@ -127,7 +133,14 @@ impl Follow<'_> {
             let store = Retrying::new(self.store, Deadline::after(context.time()));
             is_new = read_what_is_there(&mut reading, &store, self.instance_id).await?;
             if let Some(live) = &self.live {
-                is_new |= live.look(&mut reading, self.instance_id, context).await?;
+                is_new |= match live.look(&mut reading, self.instance_id, context).await {
+                    // The archive may have more, and ECS comes back.
+                    Err(error) if error.is::<Unanswered>() => {
+                        tell(&format!("warning: {error}; asking again"));
+                        false
+                    }
+                    looked => looked?,
+                };
             }
         }
     }
