@@ -28,14 +28,12 @@ pub struct InvalidSelection(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSuchBoot {
     /// Fewer boots are known.
-    #[error("there is no boot {selection}: {count} are known, -{last} to 0")]
+    #[error("there is no boot {selection}: {}", known(*count))]
     OutOfRange {
         /// What was asked for.
         selection: isize,
         /// How many boots there are.
         count: usize,
-        /// The number of the oldest, without its sign.
-        last: usize,
     },
     /// No boot has this ID.
     #[error("no boot has the ID {0}")]
@@ -43,6 +41,14 @@ pub enum NoSuchBoot {
     /// Nothing is known of any boot.
     #[error("no boot is known")]
     None,
+}
+
+/// The numbers of all boots.
+fn known(count: usize) -> String {
+    match count {
+        1 => "1 is known, 0".to_owned(),
+        _ => format!("{count} are known, -{} to 0", count - 1),
+    }
 }
 
 impl FromStr for Selection {
@@ -95,11 +101,7 @@ impl Selection {
         if count == 0 {
             return Err(NoSuchBoot::None);
         }
-        let out_of_range = |selection| NoSuchBoot::OutOfRange {
-            selection,
-            count,
-            last: count - 1,
-        };
+        let out_of_range = |selection| NoSuchBoot::OutOfRange { selection, count };
         let signed = |number: usize| isize::try_from(number).unwrap_or(isize::MAX);
         match self {
             Self::Back(back) => (count - 1)
@@ -202,6 +204,11 @@ mod tests {
         assert_eq!(
             find("20180101T000000-aaaaaaaaaaaa-1").unwrap_err(),
             "there is no boot -3: 3 are known, -2 to 0"
+        );
+        let one = Selection::Back(1).find(["2018-a"].into_iter());
+        assert_eq!(
+            one.unwrap_err().to_string(),
+            "there is no boot -1: 1 is known, 0"
         );
         let none = Selection::Back(0).find([].into_iter());
         assert_eq!(none, Err(NoSuchBoot::None));

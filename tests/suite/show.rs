@@ -413,3 +413,22 @@ async fn a_machine_is_watched_live_and_nothing_is_stored() {
     let once = world.shown("show", &["--live", "-n", "1"]).await;
     assert_eq!(once, "[    5.000001] five\n");
 }
+
+#[tokio::test]
+async fn an_outage_of_ecs_ends_no_watching() {
+    let mut world = Captured::with(&[BOOTED.as_bytes()]).await;
+    let mut following = follow(&world, &["--live", "--timeout", "1"]);
+    following.until("three").await;
+    world.move_simulator().await;
+    // What others store is still shown, and each look at the archive comes with one at ECS.
+    let nine = format!("{BOOTED}[    9.000001] nine\r\n");
+    world.capture(nine.as_bytes()).await;
+    assert_eq!(following.until("nine").await, ["[    9.000001] nine"]);
+    world
+        .capture(format!("{nine}[   10.000001] ten\r\n").as_bytes())
+        .await;
+    assert_eq!(following.until("ten").await, ["[   10.000001] ten"]);
+    let told = following.printed.text();
+    assert!(told.contains("; asking again"), "{told}");
+    following.interrupt().await;
+}
