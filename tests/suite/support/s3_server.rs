@@ -97,9 +97,9 @@ pub enum Quirk {
     EncodesKeys,
     /// Keys are percent-encoded, and nothing says so.
     EncodesKeysSilently,
-    /// The first read of each object gets 503 `SlowDown`, as S3 answers while a prefix that is read much
-    /// more than before gets more partitions (AWS, "Best practices design patterns: optimizing Amazon S3
-    /// performance"; trinodb/trino#6087, apache/iceberg#10340).
+    /// The first read of each object gets 503 `SlowDown`. S3 answers so for a time when a prefix is read
+    /// much more than before (AWS, "Best practices design patterns: optimizing Amazon S3 performance",
+    /// "Timeouts and retries for latency-sensitive applications"; aws-sdk-cpp#1257, stoat-action#44).
     ThrottlesReads,
 }
 
