@@ -79,6 +79,16 @@ impl Ending {
         }
     }
 
+    /// All endings.
+    pub const ALL: [Self; 6] = [
+        Self::Clean,
+        Self::Panic,
+        Self::OutOfMemory,
+        Self::Emergency,
+        Self::Silence,
+        Self::Running,
+    ];
+
     /// The word for it, in tables and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -113,15 +123,7 @@ mod tests {
     use super::*;
 
     fn ending(log: &[u8], is_newest: bool) -> Ending {
-        let boot = Boot {
-            id: String::new(),
-            log: log.to_vec(),
-            pieces: Vec::new(),
-            marks: Vec::new(),
-            start: None,
-            captures: Vec::new(),
-        };
-        Ending::of(&boot, is_newest)
+        Ending::of(&Boot::of_log(log.to_vec()), is_newest)
     }
 
     #[test]

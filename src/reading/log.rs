@@ -163,9 +163,6 @@ mod tests {
 
     fn boot(log: &[u8], marks: &[(usize, MarkKind)]) -> Boot {
         Boot {
-            id: String::new(),
-            log: log.to_vec(),
-            pieces: Vec::new(),
             marks: marks
                 .iter()
                 .map(|(at, kind)| Mark {
@@ -173,8 +170,7 @@ mod tests {
                     kind: *kind,
                 })
                 .collect(),
-            start: None,
-            captures: Vec::new(),
+            ..Boot::of_log(log.to_vec())
         }
     }
 

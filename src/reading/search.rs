@@ -160,18 +160,15 @@ impl Search {
         Self { pattern, searcher }
     }
 
-    /// What is searched for.
-    pub fn pattern(&self) -> &Pattern {
-        &self.pattern
-    }
-
-    /// Tells lines in order, until `tell` returns false.
-    pub fn run<'t>(&mut self, text: &'t Text, tell: impl FnMut(Told<'t>) -> bool) {
+    /// Tells lines in order, with what is searched for, until `tell` returns false.
+    pub fn run<'t>(&mut self, text: &'t Text, mut tell: impl FnMut(Told<'t>, &Pattern) -> bool) {
+        let pattern = &self.pattern;
+        let tell = |told| tell(told, pattern);
         let mut telling = Telling { text, tell };
         // Neither the engine nor the sink can fail over bytes in memory.
         let _ = self
             .searcher
-            .search_slice(self.pattern.matcher(), &text.bytes, &mut telling);
+            .search_slice(pattern.matcher(), &text.bytes, &mut telling);
     }
 }
 
@@ -237,15 +234,11 @@ mod tests {
 
     fn boot(log: &[u8]) -> Boot {
         Boot {
-            id: String::new(),
-            log: log.to_vec(),
-            pieces: Vec::new(),
             marks: vec![Mark {
                 at: 0,
                 kind: MarkKind::Gap { cut: 0 },
             }],
-            start: None,
-            captures: Vec::new(),
+            ..Boot::of_log(log.to_vec())
         }
     }
 
@@ -258,7 +251,7 @@ mod tests {
         };
         let mut search = Search::new(Pattern::new(&[pattern], meaning).unwrap(), around);
         let mut told = Vec::new();
-        search.run(text, |line| {
+        search.run(text, |line, _| {
             told.push(match line {
                 Told::Match(at, line, _) => {
                     format!("{}:{}", at.number, String::from_utf8_lossy(line))
@@ -334,7 +327,7 @@ mod tests {
         };
         let mut search = Search::new(Pattern::new(&["two"], meaning).unwrap(), Around::default());
         let mut count = 0;
-        search.run(&text, |_| {
+        search.run(&text, |_, _| {
             count += 1;
             false
         });

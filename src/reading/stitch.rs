@@ -341,6 +341,18 @@ impl MarkKind {
 }
 
 impl Boot {
+    /// A log whose captures are not known, such as a file's.
+    pub fn of_log(log: Vec<u8>) -> Self {
+        Self {
+            id: String::new(),
+            log,
+            pieces: Vec::new(),
+            marks: Vec::new(),
+            start: None,
+            captures: Vec::new(),
+        }
+    }
+
     /// Adds what a later chain has of the boot, behind a gap.
     fn go_on_with(&mut self, later: Boot) {
         let (end, known) = (self.log.len(), self.captures.len());

@@ -73,14 +73,7 @@ pub fn run(_: &[String]) {
 fn compared(a: &[u8], b: &[u8]) -> Comparison {
     let manner = Manner::default();
     let read = |log: &[u8]| {
-        let boot = Boot {
-            id: String::new(),
-            log: log.to_vec(),
-            pieces: Vec::new(),
-            marks: Vec::new(),
-            start: None,
-            captures: Vec::new(),
-        };
+        let boot = Boot::of_log(log.to_vec());
         Side::read(&boot, EncodingChoice::Auto, manner)
     };
     let (a, b) = std::thread::scope(|scope| {

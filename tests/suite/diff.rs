@@ -80,14 +80,7 @@ fn changes(shown: &str) -> Vec<&str> {
 }
 
 fn side(log: &[u8]) -> Side {
-    let boot = Boot {
-        id: String::new(),
-        log: log.to_vec(),
-        pieces: Vec::new(),
-        marks: Vec::new(),
-        start: None,
-        captures: Vec::new(),
-    };
+    let boot = Boot::of_log(log.to_vec());
     Side::read(&boot, EncodingChoice::Auto, Manner::default())
 }
 

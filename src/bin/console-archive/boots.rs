@@ -7,7 +7,7 @@ use ecs_console_archiver::archive::reader::{
     self, Listing, MarkerEntry, ReadError, RecordContents, RecordEntry,
 };
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::reading::clock::GuestClock;
+use ecs_console_archiver::reading::clock::{GuestClock, LineTime};
 use ecs_console_archiver::reading::ending::{self, Ending};
 use ecs_console_archiver::reading::select::{self, Selection};
 use ecs_console_archiver::reading::stamp::Stamp;
@@ -44,7 +44,7 @@ pub struct Boots {
 pub async fn read(store: &impl Store, instance_id: &InstanceId) -> Result<Boots> {
     let mut reading = Reading::default();
     reading.go_on(store, instance_id).await?;
-    Ok(reading.boots())
+    Ok(reading.finish())
 }
 
 /// An instance's records, stitched as far as they have been read.
@@ -94,15 +94,22 @@ impl Reading {
         is_new
     }
 
-    /// The boots as far as they are known now.
-    pub fn boots(&self) -> Boots {
-        let mut boots = self.finished.clone();
-        boots.extend(self.stitcher.clone().finish());
+    /// The boots, once there is nothing more to read.
+    pub fn finish(self) -> Boots {
+        let mut boots = self.finished;
+        boots.extend(self.stitcher.finish());
         Boots {
             boots,
-            markers: self.markers.clone(),
+            markers: self.markers,
             damaged: self.damaged,
         }
+    }
+
+    /// The boots as far as they are known now.
+    pub fn boots(&self) -> Vec<Boot> {
+        let mut boots = self.finished.clone();
+        boots.extend(self.stitcher.clone().finish());
+        boots
     }
 }
 
@@ -207,6 +214,18 @@ impl<'a> Summary<'a> {
             }
             (None, _) => format!("≤ {}", time::shown(self.boot.captures[0].captured_at, zone)),
         }
+    }
+}
+
+/// Says for programs which record has the byte at `at` of a boot's log, and when its line was printed.
+pub fn add_origin(boot: &Boot, at: usize, time: Option<LineTime>, json: &mut Value) {
+    if let Some((capture, offset)) = boot.origin(at) {
+        json["record"] = json!({"name": capture.name, "at": offset});
+    }
+    match time {
+        Some(LineTime::About(time)) => json["time"] = json!(time.to_string()),
+        Some(LineTime::NotAfter(time)) => json["not_after"] = json!(time.to_string()),
+        None => {}
     }
 }
 

@@ -32,8 +32,13 @@ pub fn json(value: &Value) -> Result<()> {
 
 /// The same on one line, for programs that read a line at a time.
 pub fn json_line(value: &Value) -> Result<()> {
-    writeln!(stdout(), "{}", printable::json(&value.to_string()))?;
+    stdout().write_all(json_text(value).as_bytes())?;
     Ok(())
+}
+
+/// A line of JSON, for output that is not printed at once.
+pub fn json_text(value: &Value) -> String {
+    format!("{}\n", printable::json(&value.to_string()))
 }
 
 /// A line on standard error. It may quote a service, a file or an event.

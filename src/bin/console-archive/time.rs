@@ -163,6 +163,38 @@ impl Bound {
     }
 }
 
+/// The times from `--since` to `--until`.
+#[derive(Debug, Clone, Copy)]
+pub struct Period {
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+impl Period {
+    pub fn of(since: Option<&Bound>, until: Option<&Bound>, zone: &TimeZone) -> Self {
+        let now = Timestamp::now();
+        Self {
+            since: since.map(|bound| bound.first(now, zone)),
+            until: until.map(|bound| bound.last(now, zone)),
+        }
+    }
+
+    /// Whether it ends before it begins.
+    pub fn is_empty(self) -> bool {
+        let both = self.since.zip(self.until);
+        both.is_some_and(|(since, until)| since > until)
+    }
+
+    /// Whether any time is left out.
+    pub fn is_bounded(self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+
+    pub fn contains(self, time: Timestamp) -> bool {
+        self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time <= until)
+    }
+}
+
 /// Neither a name nor a moment.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InvalidAt {

@@ -8,12 +8,8 @@ use proptest::sample::select;
 fn boot(log: &[u8], marks: &[(usize, MarkKind)]) -> Boot {
     let marks = marks.iter().map(|&(at, kind)| Mark { at, kind }).collect();
     Boot {
-        id: String::new(),
-        log: log.to_vec(),
-        pieces: Vec::new(),
         marks,
-        start: None,
-        captures: Vec::new(),
+        ..Boot::of_log(log.to_vec())
     }
 }
 

@@ -362,14 +362,7 @@ async fn file(name: &str) -> Result<Log, WrongInput> {
         heading: printable::one_line(name).into_owned(),
         json: json!({"file": name}),
         is_end_unknown: false,
-        boot: Boot {
-            id: String::new(),
-            log,
-            pieces: Vec::new(),
-            marks: Vec::new(),
-            start: None,
-            captures: Vec::new(),
-        },
+        boot: Boot::of_log(log),
     })
 }
 
@@ -378,14 +371,7 @@ mod tests {
     use super::*;
 
     fn boots(logs: &[&str]) -> Vec<Boot> {
-        let boot = |log: &&str| Boot {
-            id: String::new(),
-            log: log.as_bytes().to_vec(),
-            pieces: Vec::new(),
-            marks: Vec::new(),
-            start: None,
-            captures: Vec::new(),
-        };
+        let boot = |log: &&str| Boot::of_log(log.as_bytes().to_vec());
         logs.iter().map(boot).collect()
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Result;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use ecs_console_archiver::archive::reader::{self, RecordEntry};
 use ecs_console_archiver::log;
@@ -28,7 +29,7 @@ use serde_json::json;
 use super::Context;
 use crate::exit::{Exit, WrongInput};
 use crate::output::{self, Output};
-use crate::time::Bound;
+use crate::time::{Bound, Period};
 use fleet::{Found, Job, Task};
 use form::{Form, Kind};
 use pace::Pace;
@@ -70,8 +71,8 @@ pub struct Arguments {
     )]
     boot: Option<Selection>,
     /// Only boots that ended so; the newest boot of an instance is `running` without an end
-    #[arg(long, value_enum, value_name = "ENDING", conflicts_with_all = ["captures", "boot"])]
-    ending: Option<EndingArgument>,
+    #[arg(long, value_parser = ending(), value_name = "ENDING", conflicts_with_all = ["captures", "boot"])]
+    ending: Option<Ending>,
     /// Only lines from then on; see `show`
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<Bound>,
@@ -163,28 +164,13 @@ enum Order {
     Time,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum EndingArgument {
-    Clean,
-    Panic,
-    OutOfMemory,
-    Emergency,
-    Silence,
-    Running,
-}
-
-impl From<EndingArgument> for Ending {
-    fn from(ending: EndingArgument) -> Self {
-        match ending {
-            EndingArgument::Clean => Self::Clean,
-            EndingArgument::Panic => Self::Panic,
-            EndingArgument::OutOfMemory => Self::OutOfMemory,
-            EndingArgument::Emergency => Self::Emergency,
-            EndingArgument::Silence => Self::Silence,
-            EndingArgument::Running => Self::Running,
-        }
-    }
+/// Takes the words that `boots --output json` prints.
+fn ending() -> impl TypedValueParser<Value = Ending> {
+    PossibleValuesParser::new(Ending::ALL.map(Ending::as_str)).try_map(|word| {
+        let mut all = Ending::ALL.into_iter();
+        all.find(|ending| ending.as_str() == word)
+            .ok_or("no ending has this name")
+    })
 }
 
 pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
@@ -193,7 +179,7 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
     let patterns = arguments.patterns()?;
     let job = arguments.job(&patterns, context)?;
     let store = context.store()?;
-    let tasks = tasks(&store, &arguments, job.form.since, context).await?;
+    let tasks = tasks(&store, &arguments, job.form.period.since, context).await?;
     if tasks.is_empty() {
         output::error(format_args!("no such record in {}", store.url("")));
         return Ok(Exit::Nothing);
@@ -241,13 +227,9 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
         stdout.write_all(&printed)?;
     }
     if context.output == Output::Json {
-        let mut summary = Vec::new();
         let stats = all.stats(begun, pace.retries.load(Ordering::Relaxed));
-        form::push_json(
-            &json!({"type": "summary", "data": {"stats": stats}}),
-            &mut summary,
-        );
-        stdout.write_all(&summary)?;
+        let summary = json!({"type": "summary", "data": {"stats": stats}});
+        stdout.write_all(output::json_text(&summary).as_bytes())?;
     }
     stdout.flush()?;
     if arguments.stats && context.output == Output::Text {
@@ -336,12 +318,12 @@ impl Arguments {
         let pattern = Pattern::new(patterns, meaning);
         let pattern =
             pattern.map_err(|error| WrongInput(format!("a pattern cannot be used: {error}")))?;
-        let (now, zone) = (Timestamp::now(), &context.time_zone);
+        let period = Period::of(self.since.as_ref(), self.until.as_ref(), &context.time_zone);
         let kind = self.kind();
         let is_quick = matches!(kind, Kind::Names | Kind::NamesWithout | Kind::Nothing);
         let around = self.context.unwrap_or_default();
         let has_around = kind == Kind::Lines;
-        let has_times = self.since.is_some() || self.until.is_some();
+        let has_times = period.is_bounded();
         Ok(Job {
             search: Search::new(
                 pattern,
@@ -370,13 +352,12 @@ impl Arguments {
                 max_columns: self.max_columns,
                 most: self.max_count.filter(|_| has_times).unwrap_or(u64::MAX),
                 is_raw: self.bytes,
-                since: self.since.as_ref().map(|bound| bound.first(now, zone)),
-                until: self.until.as_ref().map(|bound| bound.last(now, zone)),
+                period,
             },
             encoding: self.encoding,
             is_by_capture: self.captures,
             boot: self.boot.clone(),
-            ending: self.ending.map(Ending::from),
+            ending: self.ending,
             time: context.time(),
         })
     }

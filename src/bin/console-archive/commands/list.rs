@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::record::Described;
 use crate::table::{Cell, Column, NOTHING, Table};
-use crate::time::{self, Bound};
+use crate::time::{self, Bound, Period};
 
 /// Objects read at once.
 const READ_AT_ONCE: usize = 16;
@@ -55,23 +55,24 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let instance_id = arguments.instance_id.as_ref();
-    let (since, until) = arguments.bounds(&context.time_zone);
-    if since.zip(until).is_some_and(|(since, until)| since > until) {
+    let (since, until) = (arguments.since.as_ref(), arguments.until.as_ref());
+    let period = Period::of(since, until, &context.time_zone);
+    if period.is_empty() {
         output::error("--until is before --since");
         return Ok(Exit::Wrong);
     }
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.time()));
     let mut listing = reader::list(&store, instance_id).await?;
-    let is_within =
-        |time| since.is_none_or(|since| since <= time) && until.is_none_or(|until| time <= until);
     let all = listing.records.len() + listing.markers.len();
     // Without a time of its own, by when it was stored.
     listing.records.retain(|record| {
         let at = record.updated_at().map(|at| at.time);
-        is_within(at.unwrap_or(record.stored_at))
+        period.contains(at.unwrap_or(record.stored_at))
     });
-    listing.markers.retain(|marker| is_within(marker.key.time));
+    listing
+        .markers
+        .retain(|marker| period.contains(marker.key.time));
     let left_out = all - listing.records.len() - listing.markers.len();
     let exit = emptiness(&listing, instance_id, left_out, &store.url(""));
     let rows = match instance_id {
@@ -87,16 +88,6 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         Output::Text => context.print(&table(&rows, instance_id, &context.time_zone))?,
     }
     Ok(exit)
-}
-
-impl Arguments {
-    /// The first and the last moment that are asked for.
-    fn bounds(&self, zone: &TimeZone) -> (Option<Timestamp>, Option<Timestamp>) {
-        let now = Timestamp::now();
-        let since = self.since.as_ref().map(|bound| bound.first(now, zone));
-        let until = self.until.as_ref().map(|bound| bound.last(now, zone));
-        (since, until)
-    }
 }
 
 /// What a listing without consoles means.

@@ -14,7 +14,6 @@ use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
 use ecs_console_archiver::terminal::Rewrites;
-use jiff::Timestamp;
 use std::io::{IsTerminal as _, stdout};
 
 use super::{Context, EcsArguments};
@@ -22,7 +21,7 @@ use crate::boots::{Boots, Reading, Summary};
 use crate::exit::{Exit, WrongInput};
 use crate::output::{self, Output};
 use crate::pager::Destination;
-use crate::time::Bound;
+use crate::time::{Bound, Period};
 use printer::{Amount, Content, Printer, TimeForm};
 
 /// Show the whole log of a boot, joined from its records
@@ -143,7 +142,7 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
         };
         return follow.run(reading, content, before, context).await;
     }
-    let boots = reading.boots();
+    let boots = reading.finish();
     if boots.boots.is_empty() {
         return Ok(boots.tell_none(&instance_id, &store.url("")));
     }
@@ -211,15 +210,13 @@ impl Arguments {
         let pattern = pattern
             .transpose()
             .map_err(|error| WrongInput(format!("a pattern cannot be used: {error}")))?;
-        let (now, zone) = (Timestamp::now(), &context.time_zone);
-        let since = self.since.as_ref().map(|bound| bound.first(now, zone));
-        let until = self.until.as_ref().map(|bound| bound.last(now, zone));
-        if since.zip(until).is_some_and(|(since, until)| since > until) {
+        let zone = &context.time_zone;
+        let period = Period::of(self.since.as_ref(), self.until.as_ref(), zone);
+        if period.is_empty() {
             return Err(WrongInput("--until is before --since".into()).into());
         }
         Ok(Content {
-            since,
-            until,
+            period,
             pattern,
             time: self.time,
             zone: zone.clone(),
@@ -246,8 +243,4 @@ fn divider(text: &str, colours: bool) -> String {
         }
         false => format!("── {text} ──\n"),
     }
-}
-
-fn tell(text: &str) {
-    output::error(text);
 }

@@ -6,9 +6,12 @@ use base64::prelude::BASE64_STANDARD;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime, LineTimes};
 use ecs_console_archiver::reading::search::{Search, Stamps, Text, TextLine, Told};
 use ecs_console_archiver::reading::stitch::Boot;
-use ecs_console_archiver::{printable, terminal};
-use jiff::Timestamp;
+use ecs_console_archiver::terminal;
 use serde_json::{Value, json};
+
+use crate::boots::add_origin;
+use crate::output;
+use crate::time::Period;
 
 /// What is told of each log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +47,7 @@ pub struct Form {
     pub most: u64,
     /// Lines are bytes of the guest, which must not reach a terminal.
     pub is_raw: bool,
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
+    pub period: Period,
 }
 
 /// What was found in a log.
@@ -78,7 +80,6 @@ impl Form {
         printed: &mut Vec<u8>,
     ) -> Counts {
         let is_quick = matches!(self.kind, Kind::Names | Kind::NamesWithout | Kind::Nothing);
-        let pattern = search.pattern().clone();
         let begun = printed.len();
         let mut counts = Counts::default();
         let mut found = Found {
@@ -88,10 +89,10 @@ impl Form {
             times: None,
             printed,
         };
-        search.run(text, |told| match told {
+        search.run(text, |told, pattern| match told {
             Told::Match(at, line, index) => {
                 let time = found.time(at, index);
-                if !self.is_within(time) {
+                if time.is_some_and(|time| !self.period.contains(time.time())) {
                     return true;
                 }
                 let mut matches = Vec::new();
@@ -128,14 +129,7 @@ impl Form {
 
     /// Times are looked up only where somebody asked for them.
     fn needs_times(&self) -> bool {
-        self.is_json || self.since.is_some() || self.until.is_some()
-    }
-
-    fn is_within(&self, time: Option<LineTime>) -> bool {
-        time.is_none_or(|time| {
-            self.since.is_none_or(|since| since <= time.time())
-                && self.until.is_none_or(|until| time.time() <= until)
-        })
+        self.is_json || self.period.is_bounded()
     }
 
     fn end(&self, subject: &Subject<'_>, counts: Counts, printed: &mut Vec<u8>) {
@@ -333,14 +327,7 @@ impl Found<'_> {
         if self.subject.is_boot {
             data["boot_id"] = json!(self.subject.name);
         }
-        if let Some((capture, offset)) = self.subject.boot.origin(at.bytes.start) {
-            data["record"] = json!({"name": capture.name, "at": offset});
-        }
-        match time {
-            Some(LineTime::About(time)) => data["time"] = json!(time.to_string()),
-            Some(LineTime::NotAfter(time)) => data["not_after"] = json!(time.to_string()),
-            None => {}
-        }
+        add_origin(self.subject.boot, at.bytes.start, time, &mut data);
         if at.is_rewrite {
             data["is_rewrite"] = json!(true);
         }
@@ -356,7 +343,6 @@ fn text_json(bytes: &[u8]) -> Value {
     }
 }
 
-pub fn push_json(value: &Value, printed: &mut Vec<u8>) {
-    printed.extend(printable::json(&value.to_string()).bytes());
-    printed.push(b'\n');
+fn push_json(value: &Value, printed: &mut Vec<u8>) {
+    printed.extend(output::json_text(value).bytes());
 }

@@ -17,10 +17,10 @@ use ecs_console_archiver::terminal::Line;
 use jiff::Timestamp;
 
 use super::printer::{Amount, Content, Reader};
-use super::tell;
 use crate::boots::{Reading, Summary};
 use crate::commands::{CliArchiver, Context};
 use crate::exit::{Exit, WrongInput};
+use crate::output;
 use crate::pager::Destination;
 
 /// Asks ECS for the console of an instance.
@@ -53,7 +53,7 @@ impl Live {
             Ok(console) if console.is_undecoded => return Ok(false), // Not a part of the console.
             Ok(console) => console,
             Err(EcsError::NoConsole { reason, .. }) => {
-                tell(&format!("ECS: {}", reason.message()));
+                output::error(format_args!("ECS: {}", reason.message()));
                 return Ok(false);
             }
             Err(error) if error.is_transient() => return Err(Unanswered(error.to_string()).into()),
@@ -124,7 +124,7 @@ impl Follow<'_> {
                 is_waiting = !self.show(&reading, &content, before, &mut shown)?;
             }
             if std::mem::take(&mut is_waiting) {
-                tell(&format!(
+                output::error(format_args!(
                     "waiting for the first console of {}",
                     self.instance_id
                 ));
@@ -136,7 +136,7 @@ impl Follow<'_> {
                 is_new |= match live.look(&mut reading, self.instance_id, context).await {
                     // The archive may have more, and ECS comes back.
                     Err(error) if error.is::<Unanswered>() => {
-                        tell(&format!("warning: {error}; asking again"));
+                        output::error(format_args!("warning: {error}; asking again"));
                         false
                     }
                     looked => looked?,
@@ -155,15 +155,15 @@ impl Follow<'_> {
     ) -> Result<bool> {
         let boots = reading.boots();
         let is_first = shown.boot_id.is_empty();
-        let known = boots.boots.iter().position(|boot| boot.id == shown.boot_id);
+        let known = boots.iter().position(|boot| boot.id == shown.boot_id);
         // Of more than one boot since the last look, each is shown.
         let first = match known {
             Some(known) => known,
-            None => boots.boots.len().saturating_sub(1),
+            None => boots.len().saturating_sub(1),
         };
         let mut stdout = Destination::stdout();
-        for index in first..boots.boots.len() {
-            let summary = Summary::new(&boots.boots, index);
+        for index in first..boots.len() {
+            let summary = Summary::new(&boots, index);
             if shown.boot_id != summary.boot.id {
                 if !std::mem::take(&mut shown.open).is_empty() {
                     stdout.write_all(b"\n")?;
@@ -184,7 +184,7 @@ impl Follow<'_> {
             self.show_boot(&summary, content, least, shown, &mut stdout)?;
         }
         stdout.flush()?;
-        Ok(!boots.boots.is_empty())
+        Ok(!boots.is_empty())
     }
 
     /// `last`: at first, only so many lines of what is there.

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::ValueEnum;
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::printable;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime, LineTimes};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::log::{Log, Part, Place};
@@ -19,9 +18,11 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use serde_json::{Value, json};
 
-use super::{divider, tell};
-use crate::boots::{Summary, mark_in_words, mark_json};
+use super::divider;
+use crate::boots::{Summary, add_origin, mark_in_words, mark_json};
+use crate::output;
 use crate::pager::Destination;
+use crate::time::Period;
 
 /// The form of the times before lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -62,8 +63,7 @@ impl FromStr for Amount {
 
 /// What is printed of each line, and of which lines.
 pub struct Content {
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
+    pub period: Period,
     pub pattern: Option<Pattern>,
     pub time: TimeForm,
     pub zone: TimeZone,
@@ -79,7 +79,7 @@ pub struct Content {
 impl Content {
     /// Whether no line is left out.
     fn is_all(&self) -> bool {
-        self.since.is_none() && self.until.is_none() && self.pattern.is_none()
+        !self.period.is_bounded() && self.pattern.is_none()
     }
 }
 
@@ -124,10 +124,7 @@ impl<'a> Reader<'a> {
         let stamp = place.stamp.map(|stamp| stamp.stamp);
         let time = self.times.of(stamp, &place.bytes);
         let content = self.content;
-        let is_shown = time.is_none_or(|time| {
-            content.since.is_none_or(|since| since <= time.time())
-                && content.until.is_none_or(|until| time.time() <= until)
-        });
+        let is_shown = time.is_none_or(|time| content.period.contains(time.time()));
         // Also a line that is left out is the one before the next.
         let column = self.clock.column(place, time, &content.zone);
         if !is_shown
@@ -142,7 +139,7 @@ impl<'a> Reader<'a> {
             return self.summary.boot.log[place.bytes.clone()].to_vec();
         }
         if content.is_json {
-            return json_line(&self.line_json(line, place, time)).into_bytes();
+            return output::json_text(&self.line_json(line, place, time)).into_bytes();
         }
         let mut shown = column;
         // The guest's own stamp says more than when the line was captured.
@@ -163,7 +160,7 @@ impl<'a> Reader<'a> {
         if self.content.is_json {
             let mut value = mark_json(mark);
             self.add_boot(&mut value);
-            return json_line(&value).into_bytes();
+            return output::json_text(&value).into_bytes();
         }
         divider(&mark_in_words(mark), self.content.colours).into_bytes()
     }
@@ -195,14 +192,7 @@ impl<'a> Reader<'a> {
         if let Some(stamp) = place.stamp {
             value["stamp_seconds"] = json!(seconds(stamp.stamp));
         }
-        match time {
-            Some(LineTime::About(time)) => value["time"] = json!(time.to_string()),
-            Some(LineTime::NotAfter(time)) => value["not_after"] = json!(time.to_string()),
-            None => {}
-        }
-        if let Some((capture, at)) = self.summary.boot.origin(place.bytes.start) {
-            value["record"] = json!({"name": capture.name, "at": at});
-        }
+        add_origin(self.summary.boot, place.bytes.start, time, &mut value);
         let rewrites: Vec<_> = line.rewrites().map(|rewrite| rewrite.text).collect();
         if !rewrites.is_empty() {
             value["rewrites"] = json!(rewrites);
@@ -226,10 +216,6 @@ fn matches(pattern: &Pattern, line: &Line) -> bool {
 
 fn seconds(stamp: Stamp) -> f64 {
     stamp.micros as f64 / 1e6
-}
-
-fn json_line(value: &Value) -> String {
-    format!("{}\n", printable::json(&value.to_string()))
 }
 
 impl Clock {
@@ -300,7 +286,7 @@ impl Printer {
     ) -> Result<()> {
         if content.is_raw {
             for mark in &summary.boot.marks {
-                tell(&format!("{}, at byte {}", mark_in_words(mark), mark.at));
+                output::error(format_args!("{}, at byte {}", mark_in_words(mark), mark.at));
             }
             if content.is_all() && self.amount.is_none() && !self.is_reverse {
                 // Sequences may stand behind the last line, and belong to none.
@@ -310,7 +296,7 @@ impl Printer {
             }
         }
         if let (TimeForm::Wall, GuestClock::Wrong { said }) = (content.time, summary.clock) {
-            tell(&format!(
+            output::error(format_args!(
                 "warning: the guest's clock is wrong, it said {}; times are those of captures (≤)",
                 crate::time::shown(said, &content.zone)
             ));
