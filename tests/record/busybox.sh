@@ -43,6 +43,12 @@ echo 'rc: system is up'
 RC
 chmod +x "$tree/etc/rc"
 
+if [ -e "$root/usr/bin/make" ]; then
+    cp -r "$(dirname "$0")/faults" "$root/tmp/faults"
+    chroot "$root" make --silent -C "/lib/modules/$(cat "$folder/kernel")/build" M=/tmp/faults modules
+    cp "$root/tmp/faults/faults.ko" "$tree/lib/faults.ko"
+fi
+
 pack() {
     (cd "$tree" && find . | sort | cpio --quiet --create --format=newc --owner=+0:+0 | gzip -9)
 }

@@ -35,6 +35,9 @@ sid-runit)
 busybox) # has no disk: everything is in the initramfs, with a kernel for kexec
     suite=trixie kernel=linux-image-cloud-amd64 include=busybox-static
     ;;
+busybox-faults) # also has a module that breaks its kernel
+    suite=trixie kernel=linux-image-cloud-amd64 include=busybox-static,linux-headers-cloud-amd64,make
+    ;;
 *)
     echo "$0: no image is called $name" >&2
     exit 2
@@ -61,8 +64,9 @@ if [ -e "$root/etc/inittab" ]; then
     sed -i -e '/^[1-6]:.*getty/d' "$root/etc/inittab"
     echo 'T0:23:respawn:/sbin/getty -L ttyS0 115200 vt100' >> "$root/etc/inittab"
 fi
-if [ -d "$root/etc/runit" ] && [ -d "$root/etc/sv/getty-ttyS0" ]; then
-    ln -sf /etc/sv/getty-ttyS0 "$root/etc/service/getty-ttyS0"
+if [ -d "$root/etc/sv/getty-ttyS0" ]; then
+    # The folder of services is an absolute link.
+    chroot "$root" ln -sf /etc/sv/getty-ttyS0 /etc/service/getty-ttyS0
 fi
 # No files of the machine that built this one.
 rm -f "$root/etc/resolv.conf" "$root"/var/cache/apt/archives/*.deb
@@ -79,7 +83,7 @@ basename "$root"/boot/vmlinuz-* | sed 's/^vmlinuz-//' > "$folder/kernel"
 dpkg-query --admindir="$root/var/lib/dpkg" --show --showformat='${Package} ${Version}\n' 'linux-image-*-*' \
     systemd sysvinit-core openrc runit-init busybox-static initramfs-tools dracut kexec-tools makedumpfile \
     cloud-init 2> /dev/null > "$folder/packages" || true
-if [ "$name" = busybox ]; then
+if [[ "$include" = busybox-static* ]]; then
     "$(dirname "$0")/busybox.sh" "$root" "$folder"
     touch "$folder/disk"
 else

@@ -1,5 +1,6 @@
 """What is recorded. Each function starts a machine, does something to it, and says what it did."""
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -33,19 +34,27 @@ def disk(folder):
     return ["-drive", f"file={folder}/disk,format=raw,if=virtio,snapshot=on"]
 
 
-def kernel(folder, parameters=""):
-    """Boots the image's kernel with its initramfs, without a boot loader."""
-    line = f"root=/dev/vda ro {CONSOLE} {parameters}".strip()
-    return ["-kernel", f"{folder}/vmlinuz", "-initrd", f"{folder}/initrd", "-append", line]
+def kernel(folder, root, parameters="", initrd=True):
+    """Boots the image's kernel without a boot loader."""
+    line = " ".join(word for word in (root, CONSOLE, parameters) if word)
+    initramfs = ["-initrd", f"{folder}/initrd"] if initrd else []
+    return ["-kernel", f"{folder}/vmlinuz", *initramfs, "-append", line]
 
 
 def version(folder):
     return (folder / "kernel").read_text().strip()
 
 
-def boot(folder, parameters="", memory="512M"):
+def boot(folder, parameters="", memory="512M", devices=()):
     """A machine that boots its kernel from its disk."""
-    return Machine([*disk(folder), *kernel(folder, parameters)], kernel=version(folder), memory=memory)
+    arguments = [*disk(folder), *kernel(folder, "root=/dev/vda ro", parameters), *devices]
+    return Machine(arguments, kernel=version(folder), memory=memory)
+
+
+def small(folder, parameters="", memory="512M", kernel_is_shown=True):
+    """A machine that has BusyBox in its initramfs, and no disk."""
+    shown = version(folder) if kernel_is_shown else None
+    return Machine(kernel(folder, "", parameters), kernel=shown, memory=memory)
 
 
 @contextmanager
@@ -80,12 +89,38 @@ def compact_disc(folder, menu):
         yield ["-drive", f"file={disc},format=raw,if=ide,media=cdrom,readonly=on"]
 
 
+def end_by(machine, command, ended, then):
+    """Types a command that ends the boot, where somebody is logged in."""
+    machine.will_end(ended, then, command, "login")
+    machine.type(command + "\n")
+
+
+def power_off(machine):
+    end_by(machine, "poweroff", "clean", "off")
+    machine.wait_off()
+    return machine
+
+
 def clean(machine):
     """From power-on to the login prompt, and off."""
     machine.log_in()
-    machine.will_end("clean", "off", "poweroff", "login")
-    machine.type("poweroff\n")
-    machine.wait_off()
+    return power_off(machine)
+
+
+def reboot(machine):
+    """From power-on to the login prompt, and to the next boot."""
+    machine.log_in()
+    end_by(machine, "reboot", "clean", "reboot")
+    machine.wait_reset()
+
+
+def stay(machine, ended, by, stage, until=None, seconds=5):
+    """Ends the recording some seconds behind what it waits for, in the state in which the machine is then."""
+    machine.will_end(ended, "nothing", by, stage)
+    if until:
+        machine.wait(until, 1800)
+    machine.watch(seconds)
+    machine.stop()
     return machine
 
 
@@ -111,11 +146,8 @@ def bookworm_openrc_clean(folder):
 def bookworm_reboots(folder):
     """Boots Debian 12 four times in one console: twice by `reboot`, once by the reset button, then off."""
     machine = boot(folder)
-    for _ in range(2):
-        machine.log_in()
-        machine.will_end("clean", "reboot", "reboot", "login")
-        machine.type("reboot\n")
-        machine.wait_reset()
+    reboot(machine)
+    reboot(machine)
     machine.log_in()
     machine.will_end("silence", "reboot", "reset button", "login")
     machine.reset()
@@ -126,12 +158,12 @@ def bookworm_reboots(folder):
 def sysvinit_reboots(folder):
     """Boots Debian 13 with sysvinit three times in one console."""
     machine = boot(folder)
-    for _ in range(2):
-        machine.log_in()
-        machine.will_end("clean", "reboot", "reboot", "login")
-        machine.type("reboot\n")
-        machine.wait_reset()
+    reboot(machine)
+    reboot(machine)
     return clean(machine)
+
+
+CRASH = "echo c > /proc/sysrq-trigger"
 
 
 @scenario("panic-reboots", "bookworm")
@@ -140,8 +172,7 @@ def panic_reboots(folder):
     machine = boot(folder, "panic=2")
     for _ in range(2):
         machine.log_in()
-        machine.will_end("panic", "reboot", "echo c > /proc/sysrq-trigger", "login")
-        machine.type("echo c > /proc/sysrq-trigger\n")
+        end_by(machine, CRASH, "panic", "reboot")
         machine.wait_reset()
     return clean(machine)
 
@@ -151,33 +182,19 @@ def panic_stays(folder):
     """Panics by sysrq, and stays so until the recording ends."""
     machine = boot(folder)
     machine.log_in()
-    machine.will_end("panic", "nothing", "echo c > /proc/sysrq-trigger", "login")
-    machine.type("echo c > /proc/sysrq-trigger\n")
-    machine.wait("end Kernel panic")
-    machine.watch(5)
-    machine.stop()
-    return machine
+    machine.type(CRASH + "\n")
+    return stay(machine, "panic", CRASH, "login", "end Kernel panic")
 
 
 @scenario("reboot-loop", "bookworm")
 def reboot_loop(folder):
     """Has no initramfs to find its root with, panics, and tries it again seven times with equal text."""
-    arguments = ["-kernel", f"{folder}/vmlinuz", "-append", f"root=/dev/vda ro {CONSOLE} panic=1"]
+    arguments = kernel(folder, "root=/dev/vda ro", "panic=1", initrd=False)
     machine = Machine(arguments, kernel=version(folder))
     for _ in range(7):
         machine.will_end("panic", "reboot", "no initramfs has the driver of the disk", "kernel")
         machine.wait_reset()
-    machine.will_end("running", "nothing", "the recording ends", "kernel")
-    machine.wait("Linux version")
-    machine.stop()
-    return machine
-
-
-def small(folder, parameters="", memory="512M", kernel_is_shown=True):
-    """A machine that has BusyBox in its initramfs, and no disk."""
-    arguments = ["-kernel", f"{folder}/vmlinuz", "-initrd", f"{folder}/initrd"]
-    arguments += ["-append", f"{CONSOLE} {parameters}".strip()]
-    return Machine(arguments, kernel=version(folder) if kernel_is_shown else None, memory=memory)
+    return stay(machine, "running", "the recording ends", "kernel", "Linux version", 0)
 
 
 @scenario("busybox-clean", "busybox")
@@ -190,10 +207,7 @@ def busybox_clean(folder):
 def busybox_without_stamps(folder):
     """Boots twice with `printk.time=0`, so that no line has a stamp."""
     machine = small(folder, "printk.time=0")
-    machine.log_in()
-    machine.will_end("clean", "reboot", "reboot", "login")
-    machine.type("reboot\n")
-    machine.wait_reset()
+    reboot(machine)
     return clean(machine)
 
 
@@ -203,8 +217,7 @@ def kexec(folder):
     machine = small(folder, memory="768M")
     machine.log_in()
     machine.run("kexec -l /boot/vmlinuz --initrd=/boot/initrd --reuse-cmdline")
-    machine.will_end("clean", "kexec", "kexec -e", "login")
-    machine.type("kexec -e\n")
+    end_by(machine, "kexec -e", "clean", "kexec")
     machine.wait_kexec("kexec", version(folder))
     return clean(machine)
 
@@ -218,8 +231,7 @@ def kdump(folder):
         "kexec -p /boot/vmlinuz --initrd=/boot/initrd "
         f'--append="{CONSOLE} irqpoll nr_cpus=1 reset_devices"'
     )
-    machine.will_end("panic", "crash-kernel", "echo c > /proc/sysrq-trigger", "login")
-    machine.type("echo c > /proc/sysrq-trigger\n")
+    end_by(machine, CRASH, "panic", "crash-kernel")
     machine.wait_kexec("crash", version(folder))
     machine.will_end("clean", "reboot", "the crash kernel saved the memory: reboot -f", "init")
     machine.wait_reset()
@@ -232,10 +244,7 @@ def oom_kill(folder):
     machine = small(folder, memory="256M")
     machine.log_in()
     machine.run("tail /dev/zero", 600)
-    machine.will_end("clean", "off", "poweroff", "login")
-    machine.type("poweroff\n")
-    machine.wait_off()
-    return machine
+    return power_off(machine)
 
 
 @scenario("oom-panic", "busybox")
@@ -244,8 +253,7 @@ def oom_panic(folder):
     machine = small(folder, "panic=5", memory="256M")
     machine.log_in()
     machine.run("echo 2 > /proc/sys/vm/panic_on_oom")
-    machine.will_end("oom", "reboot", "tail /dev/zero, with vm.panic_on_oom=2", "login")
-    machine.type("tail /dev/zero\n")
+    end_by(machine, "tail /dev/zero", "oom", "reboot")
     machine.wait_reset()
     return clean(machine)
 
@@ -253,24 +261,15 @@ def oom_panic(folder):
 @scenario("panic-no-root", "bookworm")
 def panic_no_root(folder):
     """Names a root that is not there, without an initramfs, and stays in its panic."""
-    arguments = ["-kernel", f"{folder}/vmlinuz", "-append", f"root=/dev/sda1 ro {CONSOLE}"]
-    machine = Machine(arguments, kernel=version(folder))
-    machine.will_end("panic", "nothing", "root= names a disk that is not there", "kernel")
-    machine.wait("end Kernel panic")
-    machine.watch(3)
-    machine.stop()
-    return machine
+    machine = Machine(kernel(folder, "root=/dev/sda1 ro", initrd=False), kernel=version(folder))
+    return stay(machine, "panic", "root= names a disk that is not there", "kernel", "end Kernel panic")
 
 
 @scenario("panic-init-killed", "busybox")
 def panic_init_killed(folder):
     """Runs `/bin/false` as its init, which ends, and stays in its panic."""
     machine = small(folder, "rdinit=/bin/false")
-    machine.will_end("panic", "nothing", "init ends", "initramfs")
-    machine.wait("end Kernel panic")
-    machine.watch(3)
-    machine.stop()
-    return machine
+    return stay(machine, "panic", "init ends", "initramfs", "end Kernel panic")
 
 
 @scenario("silence-hang", "busybox")
@@ -281,7 +280,7 @@ def silence_hang(folder):
     machine.will_end("silence", "reboot", "the host stops the processor, and resets it", "kernel")
     machine.freeze()
     machine.watch(20)
-    machine.thaw_and_reset()
+    machine.reset()
     return clean(machine)
 
 
@@ -290,21 +289,15 @@ def silence_console_removed(folder):
     """Loses its console half-way: the kernel's messages go nowhere, and the getty ends."""
     machine = small(folder)
     machine.log_in()
-    machine.will_end("silence", "nothing", "the getty is removed, and the console's log level is 0", "login")
     machine.type("dmesg -n 1; sed -i /getty/d /etc/inittab; kill -HUP 1; exit\n")
-    machine.watch(30)
-    machine.stop()
-    return machine
+    return stay(machine, "silence", "the getty is removed, and the console's log level is 0", "login", seconds=30)
 
 
 @scenario("quiet", "busybox")
 def quiet(folder):
     """Boots with `quiet loglevel=3` twice: no line of the kernel is shown, only the login prompt."""
     machine = small(folder, "quiet loglevel=3", kernel_is_shown=False)
-    machine.log_in()
-    machine.will_end("clean", "reboot", "reboot", "login")
-    machine.type("reboot\n")
-    machine.wait_reset()
+    reboot(machine)
     return clean(machine)
 
 
@@ -316,10 +309,75 @@ def login_respawns(folder):
     for _ in range(20):
         machine.type("\n")
         machine.wait("login: ")
-    machine.will_end("running", "nothing", "the recording ends", "login")
-    machine.watch(2)
-    machine.stop()
-    return machine
+    return stay(machine, "running", "the recording ends", "login", seconds=2)
+
+
+def break_kernel(machine, fault):
+    """Logs in, and breaks the kernel as tests/record/faults/faults.c knows how to."""
+    machine.log_in()
+    machine.type(f"insmod /lib/faults.ko fault={fault}\n")
+
+
+@scenario("kernel-warning", "busybox-faults")
+def kernel_warning(folder):
+    """Warns by `WARN` in a module that is not of Debian, goes on, and is powered off."""
+    machine = small(folder)
+    break_kernel(machine, "warning")
+    machine.wait("end trace")
+    machine.watch(1)
+    return power_off(machine)
+
+
+@scenario("kernel-bug", "busybox-faults")
+def kernel_bug(folder):
+    """Meets `BUG` in a module, which ends the program that loads it, goes on, and is powered off."""
+    machine = small(folder)
+    break_kernel(machine, "bug")
+    machine.wait("end trace")
+    machine.watch(1)
+    return power_off(machine)
+
+
+@scenario("kernel-null", "busybox-faults")
+def kernel_null(folder):
+    """Writes to a null pointer in a module with `oops=panic panic=2`, restarts by itself, and is powered off."""
+    machine = small(folder, "oops=panic panic=2")
+    machine.log_in()
+    end_by(machine, "insmod /lib/faults.ko fault=null", "panic", "reboot")
+    machine.wait_reset()
+    return clean(machine)
+
+
+@scenario("kernel-protection", "busybox-faults")
+def kernel_protection(folder):
+    """Writes to an address that cannot be in a module with `oops=panic`, and stays in its panic."""
+    machine = small(folder, "oops=panic")
+    break_kernel(machine, "protection")
+    return stay(machine, "panic", "insmod /lib/faults.ko fault=protection", "login", "end Kernel panic")
+
+
+@scenario("kernel-soft-lockup", "busybox-faults")
+def kernel_soft_lockup(folder):
+    """Does not leave a module for 30 s; the watchdog of soft lockups reports it; it goes on, and is powered off."""
+    machine = small(folder, "watchdog_thresh=5 rcupdate.rcu_cpu_stall_timeout=60")
+    break_kernel(machine, "spin")
+    machine.wait("soft lockup", 120)
+    machine.wait("# ", 300)
+    return power_off(machine)
+
+
+@scenario("kernel-rcu-stall", "busybox-faults")
+def kernel_rcu_stall(folder):
+    """Does not leave a module for 30 s, without a watchdog; RCU reports a stall; it goes on, and is powered off."""
+    machine = small(folder, "nowatchdog rcupdate.rcu_cpu_stall_timeout=5")
+    break_kernel(machine, "spin")
+    machine.wait("# ", 300)
+    return power_off(machine)
+
+
+# What a machine says that waits for a person. Debian locks root's account, or asks for its password; here
+# root has none.
+MAINTENANCE = "(Press Enter|Control-D|for maintenance)"
 
 
 @scenario("emergency", "bookworm")
@@ -327,24 +385,14 @@ def emergency(folder):
     """Mounts a disk by fstab that is not there; systemd waits for it with a spinner, and starts emergency mode."""
     fstab = "/dev/vda / ext4 errors=remount-ro 0 1\n/dev/vdz1 /srv ext4 defaults,x-systemd.device-timeout=30 0 2\n"
     with changed(folder, {"/etc/fstab": fstab}) as copy:
-        machine = boot(copy)
-        machine.will_end("emergency", "nothing", "fstab names a disk that is not there", "init")
-        # Debian locks root's account, or asks for its password; here root has none.
-        machine.wait("(Press Enter|Control-D|for maintenance)", 1800)
-        machine.watch(10)
-        machine.stop()
-    return machine
+        return stay(boot(copy), "emergency", "fstab names a disk that is not there", "init", MAINTENANCE)
 
 
 @scenario("rescue", "bookworm")
 def rescue(folder):
     """Boots into rescue mode by `systemd.unit=rescue.target`."""
     machine = boot(folder, "systemd.unit=rescue.target")
-    machine.will_end("emergency", "nothing", "systemd.unit=rescue.target", "init")
-    machine.wait("(Press Enter|Control-D|for maintenance)", 1800)
-    machine.watch(10)
-    machine.stop()
-    return machine
+    return stay(machine, "emergency", "systemd.unit=rescue.target", "init", MAINTENANCE)
 
 
 SLOW = """[Unit]
@@ -376,38 +424,71 @@ def slow_boot(folder):
 def fsck_wants_a_person(folder):
     """Finds its file system so inconsistent that a person has to answer: emergency mode."""
     with changed(folder, commands=["unlink /etc/apt", "ssv state 2"]) as copy:
-        machine = boot(copy)
-        machine.will_end("emergency", "nothing", "a directory of the root file system is in no directory", "init")
-        machine.wait("(Press Enter|Control-D|for maintenance)", 1800)
-        machine.watch(10)
-        machine.stop()
-    return machine
+        by = "a directory of the root file system is in no directory"
+        return stay(boot(copy), "emergency", by, "init", MAINTENANCE)
+
+
+@scenario("disk-full", "bookworm")
+def disk_full(folder):
+    """Boots with a root file system that has no free block, and is powered off."""
+    statistics = subprocess.run(["dumpe2fs", "-h", folder / "disk"], text=True, check=True, capture_output=True)
+    free = int(re.search(r"Free blocks: +(\d+)", statistics.stdout)[1])
+    # The file's own table of blocks needs some, too.
+    with changed(folder, {"/filler": ""}, [f"fallocate /filler 0 {free - 8}"]) as copy:
+        return clean(boot(copy))
+
+
+@scenario("hung-task", "bookworm")
+def hung_task(folder):
+    """Freezes its file system under a program that writes; the kernel reports a hung task; the reset button ends it."""
+    machine = boot(folder)
+    machine.log_in()
+    machine.run("echo 10 > /proc/sys/kernel/hung_task_timeout_secs")
+    machine.run("(sleep 1; fsfreeze --freeze /; touch /frozen) &")
+    machine.wait("blocked for more than")
+    machine.watch(20)
+    machine.will_end("silence", "reboot", "reset button", "login")
+    machine.reset()
+    return clean(machine)
+
+
+@scenario("memory-limit", "bookworm")
+def memory_limit(folder):
+    """Runs a program past the memory limit of its unit; the kernel ends it, and the machine goes on until it is off."""
+    machine = boot(folder)
+    machine.log_in()
+    machine.run("systemd-run --wait --property=MemoryMax=20M tail /dev/zero")
+    return power_off(machine)
+
+
+@scenario("watchdog-reset", "trixie-sysvinit")
+def watchdog_reset(folder):
+    """Is reset by a watchdog that a program starts and does not serve, and is powered off."""
+    machine = boot(folder, devices=["-device", "i6300esb"])
+    machine.log_in()
+    machine.run("modprobe i6300esb heartbeat=10")
+    end_by(machine, "echo > /dev/watchdog", "silence", "reboot")
+    machine.wait_reset()
+    return clean(machine)
+
+
+NO_ROOT = "root=UUID=0a1b2c3d-0000-4000-8000-00000000feed ro"
 
 
 @scenario("initramfs-shell", "bookworm")
 def initramfs_shell(folder):
     """Waits for a root that is not there, and ends at the shell of initramfs-tools."""
-    arguments = ["-kernel", f"{folder}/vmlinuz", "-initrd", f"{folder}/initrd"]
-    line = f"root=UUID=0a1b2c3d-0000-4000-8000-00000000feed ro {CONSOLE} rootdelay=10"
-    machine = Machine([*arguments, "-append", line], kernel=version(folder))
-    machine.will_end("silence", "nothing", "root= names a file system that is not there", "initramfs")
-    machine.wait(r"\(initramfs\)", 1800)
-    machine.watch(5)
-    machine.stop()
-    return machine
+    machine = Machine(kernel(folder, NO_ROOT, "rootdelay=10"), kernel=version(folder))
+    by = "root= names a file system that is not there"
+    return stay(machine, "emergency", by, "initramfs", r"\(initramfs\)")
 
 
 @scenario("dracut-shell", "trixie-dracut")
 def dracut_shell(folder):
     """Waits for a root that is not there, and ends at the emergency shell of dracut."""
-    arguments = ["-kernel", f"{folder}/vmlinuz", "-initrd", f"{folder}/initrd"]
-    line = f"root=UUID=0a1b2c3d-0000-4000-8000-00000000feed ro {CONSOLE} rd.retry=20"
-    machine = Machine([*arguments, "-append", line], kernel=version(folder), memory="1G")
-    machine.will_end("emergency", "nothing", "root= names a file system that is not there", "initramfs")
-    machine.wait("(Press Enter|Control-D|for maintenance)", 1800)
-    machine.watch(10)
-    machine.stop()
-    return machine
+    machine = Machine(kernel(folder, NO_ROOT, "rd.retry=20"), kernel=version(folder), memory="1G")
+    by = "root= names a file system that is not there"
+    return stay(machine, "emergency", by, "initramfs", MAINTENANCE)
 
 
 @scenario("trixie-dracut-clean", "trixie-dracut")
@@ -448,10 +529,7 @@ def grub_menu(folder):
     """GRUB counts down its menu and boots; the second time a person moves in the menu, and edits the entry."""
     with compact_disc(folder, MENU.format(line=CONSOLE)) as disc:
         machine = Machine(disc, kernel=version(folder))
-        machine.log_in()
-        machine.will_end("clean", "reboot", "reboot", "login")
-        machine.type("reboot\n")
-        machine.wait_reset()
+        reboot(machine)
         machine.wait("GNU GRUB")
         machine.wait("automatically")
         machine.type("\x1b[B\x1b[A", "arrow keys")
@@ -460,20 +538,15 @@ def grub_menu(folder):
         machine.watch(3)
         machine.type("\x1b[B\x1b[B\x05 panic=7", "two lines down, to the end, ' panic=7'")
         machine.type("\x18", "Ctrl-X: boot")
-        clean(machine)
-    return machine
+        return clean(machine)
 
 
 @scenario("grub-missing-file", "busybox")
 def grub_missing_file(folder):
     """GRUB does not find the kernel of its entry, and goes back to its menu."""
     with compact_disc(folder, "set default=1\n" + MENU.format(line=CONSOLE)) as disc:
-        machine = Machine(disc)
-        machine.will_end("silence", "nothing", "the entry names a kernel that is not there", "boot-loader")
-        machine.wait("Press any key to continue")
-        machine.watch(20)
-        machine.stop()
-    return machine
+        by = "the entry names a kernel that is not there"
+        return stay(Machine(disc), "emergency", by, "boot-loader", "Press any key to continue", 20)
 
 
 @scenario("uefi-grub", "busybox")
@@ -481,30 +554,21 @@ def uefi_grub(folder):
     """UEFI firmware starts GRUB, which boots; two boots, then off."""
     with compact_disc(folder, MENU.format(line=CONSOLE)) as disc:
         machine = Machine([*disc, *UEFI], kernel=version(folder))
-        machine.log_in()
-        machine.will_end("clean", "reboot", "reboot", "login")
-        machine.type("reboot\n")
-        machine.wait_reset()
-        clean(machine)
-    return machine
+        reboot(machine)
+        return clean(machine)
 
 
 @scenario("uefi-no-bootable-device", "busybox")
 def uefi_no_bootable_device(folder):
     """UEFI firmware finds nothing to boot, tries the network, and ends at its shell or menu."""
     machine = Machine([*UEFI, *NETWORK], memory="256M")
-    machine.will_end("silence", "nothing", "no disk, and no server on the network", "firmware")
-    machine.watch(180)
-    machine.stop()
-    return machine
+    by = "no disk, and no server on the network"
+    return stay(machine, "emergency", by, "firmware", "Shell> |No bootable option", 10)
 
 
 @scenario("no-bootable-device", "busybox")
 def no_bootable_device(folder):
     """SeaBIOS finds nothing to boot, iPXE finds no server, and the machine waits."""
     machine = Machine(NETWORK, memory="128M")
-    machine.will_end("silence", "nothing", "no disk, and no server on the network", "firmware")
-    machine.wait("No bootable device")
-    machine.watch(10)
-    machine.stop()
-    return machine
+    by = "no disk, and no server on the network"
+    return stay(machine, "emergency", by, "firmware", "No bootable device", 10)
