@@ -1,6 +1,7 @@
 //! How a boot ended.
 
 use super::stamp::{Stamp, last_stamp};
+use super::start::{LOGIN, Stage, starts};
 use super::stitch::Boot;
 
 /// How a boot ended, by what it printed last.
@@ -8,11 +9,13 @@ use super::stitch::Boot;
 pub enum Ending {
     /// It was shut down, halted or restarted on purpose.
     Clean,
-    /// The kernel panicked.
+    /// The kernel panicked, or another one saved the memory of its crash.
     Panic,
-    /// The kernel ended a program because memory ran out, and the console shows nothing decisive after it.
+    /// Memory ran out: the kernel panicked for that, or ended a program, and the console shows nothing decisive
+    /// after it.
     OutOfMemory,
-    /// It waits for a person: emergency or rescue mode, the shell of an initramfs, the prompt of a boot loader.
+    /// It waits for a person: emergency or rescue mode, the shell of an initramfs, the prompt of a boot loader,
+    /// firmware that found nothing to boot.
     Emergency,
     /// Another boot came, and nothing says why.
     Silence,
@@ -26,8 +29,10 @@ pub enum Ending {
 /// Sources: Linux `kernel/panic.c`, `kernel/reboot.c`, `arch/*/kernel`, `mm/oom_kill.c`; systemd
 /// `units/emergency.service.in`, `units/rescue.service.in`, `src/sulogin-shell`; sysvinit's and util-linux's
 /// `sulogin`; initramfs-tools `scripts/functions` (`panic`); dracut `modules.d/99base/dracut-lib.sh`
-/// (`emergency_shell`); GRUB `grub-core/normal/main.c` and `grub-core/kern/rescue_reader.c`.
-const PANIC: [&[u8]; 1] = [b"Kernel panic - not syncing"];
+/// (`emergency_shell`).
+const PANIC: &[u8] = b"Kernel panic - not syncing";
+/// What a panic gives as its reason where memory ran out (Linux `mm/oom_kill.c`).
+const OUT_OF_MEMORY_PANIC: [&[u8]; 2] = [b"Out of memory", b"System is deadlocked on memory"];
 const CLEAN: [&[u8]; 6] = [
     b"reboot: Power down",
     b"reboot: Restarting system",
@@ -36,7 +41,7 @@ const CLEAN: [&[u8]; 6] = [
     b"kexec_core: Starting new kernel",
     b"kexec: Starting new kernel",
 ];
-const EMERGENCY: [&[u8]; 9] = [
+const EMERGENCY: [&[u8]; 7] = [
     b"You are in emergency mode",
     b"You are in rescue mode",
     b"Entering emergency mode",
@@ -44,14 +49,25 @@ const EMERGENCY: [&[u8]; 9] = [
     b"Press Enter for maintenance",
     b"(initramfs)",
     b"dracut:/#",
+];
+/// What firmware and boot loaders say that have nothing to start. It counts as long as no kernel came.
+///
+/// Sources: GRUB `grub-core/normal/main.c`, `grub-core/kern/rescue_reader.c`, `grub-core/normal/menu.c`; SeaBIOS
+/// `src/boot.c`; EDK II `MdeModulePkg/Universal/BdsDxe/BdsEntry.c` and `ShellPkg/Application/Shell`; iPXE
+/// `src/hci/shell.c`.
+const NOTHING_TO_START: [&[u8]; 7] = [
     b"grub rescue>",
     b"grub> ",
+    b"Failed to boot both default and fallback entries",
+    b"No bootable device.",
+    b"No bootable option or device was found",
+    b"Shell> ",
+    b"iPXE> ",
 ];
 const OUT_OF_MEMORY: [&[u8]; 2] = [
     b"Out of memory: Kill",
     b"Out of memory and no killable processes",
 ];
-const LOGIN: &[u8] = b"login: ";
 
 impl Ending {
     /// How `boot` ended. `is_newest` if no later boot is known.
@@ -64,10 +80,22 @@ impl Ending {
                 .max()
         };
         // A kernel that panicked prints nothing else than its own last words.
-        if last(&PANIC).is_some() {
+        if let Some(at) = memchr::memmem::find(log, PANIC) {
+            let rest = &log[at + PANIC.len()..];
+            let reason = rest.strip_prefix(b": ").unwrap_or(rest);
+            let is_memory = |words: &&[u8]| reason.starts_with(words);
+            return match OUT_OF_MEMORY_PANIC.iter().any(is_memory) {
+                true => Self::OutOfMemory,
+                false => Self::Panic,
+            };
+        }
+        if boot.has_crashed {
             return Self::Panic;
         }
         let login = last(&[LOGIN]);
+        if login.is_none() && last(&NOTHING_TO_START).is_some() && !has_kernel(log) {
+            return Self::Emergency;
+        }
         let (clean, emergency, memory) = (last(&CLEAN), last(&EMERGENCY), last(&OUT_OF_MEMORY));
         let latest = login.max(clean).max(emergency).max(memory);
         match latest {
@@ -100,6 +128,11 @@ impl Ending {
             Self::Running => "running",
         }
     }
+}
+
+/// Whether a kernel has printed a part of it.
+fn has_kernel(log: &[u8]) -> bool {
+    last_stamp(log).is_some() || starts(log).iter().any(|start| start.stage == Stage::Kernel)
 }
 
 /// The kernel's last stamp before the first login prompt: when the prompt was there at the earliest.
@@ -193,9 +226,30 @@ mod tests {
                 "[ 2.1] Kernel panic - not syncing: VFS\r\n[ 2.2] Rebooting in 2 seconds..",
                 Ending::Panic,
             ),
+            (
+                "[ 9.1] Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled",
+                Ending::OutOfMemory,
+            ),
+            (
+                "Minimal BASH-like line editing\r\ngrub> ",
+                Ending::Emergency,
+            ),
+            (
+                "grub> boot\r\n[    0.000000] Linux version 6.1\r\n",
+                Ending::Running,
+            ),
+            (
+                "No bootable device.\r\nLinux version 6.1 (without stamps)\r\n",
+                Ending::Running,
+            ),
         ] {
             assert_eq!(ending(log.as_bytes(), true), expected, "{log}");
         }
+        let crashed = Boot {
+            has_crashed: true,
+            ..Boot::of_log(b"[ 9.1] BUG: kernel NULL pointer dereference".to_vec())
+        };
+        assert_eq!(Ending::of(&crashed, false), Ending::Panic);
         assert_eq!(ending(b"host login: ", false), Ending::Silence);
         assert_eq!(ending(b"[ 1.0] EXT4-fs", false), Ending::Silence);
     }

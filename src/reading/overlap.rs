@@ -7,7 +7,7 @@
 
 use memchr::memmem::{Finder, FinderRev};
 
-use super::stamp::{Stamp, stamps};
+use super::stamp::says_moment;
 
 /// How a capture relates to what was known before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub enum Relation {
     /// All of the capture was known, and more came after it then: ECS returned an older console, or
     /// the machine began anew and has printed the same so far. The bytes cannot tell.
     Returns {
-        /// Whether the capture has a stamp of the kernel, which no other boot prints at the same moment.
-        is_stamped: bool,
+        /// Whether the capture says a moment, which no other boot does.
+        is_dated: bool,
     },
     /// All that was known is in the capture, with bytes before it.
     Encloses {
@@ -75,7 +75,7 @@ pub fn relate(known: &[u8], new: &[u8]) -> Relation {
         |overlap: Overlap| overlap.length == new.len() || overlap.certainty == Certainty::Sure;
     if !overlap_at_end.is_some_and(is_enough) && is_within(known, new) {
         return Relation::Returns {
-            is_stamped: has_stamp(new),
+            is_dated: says_moment(new),
         };
     }
     if let Some(overlap) = overlap_at_end {
@@ -109,11 +109,6 @@ pub fn relate(known: &[u8], new: &[u8]) -> Relation {
         }
         _ => Relation::Apart,
     }
-}
-
-/// Whether bytes have a stamp other than that of a kernel's first messages.
-fn has_stamp(bytes: &[u8]) -> bool {
-    stamps(bytes).any(|(_, stamp)| Stamp::is_distinctive(stamp))
 }
 
 fn is_within(known: &[u8], new: &[u8]) -> bool {
@@ -157,7 +152,7 @@ fn overlap(new: &[u8], lengths: &Lengths) -> Option<Overlap> {
     // If only a shorter part were shared, the rest of it would have been printed twice. A stamp in that rest
     // excludes it.
     let certainty = match lengths.shortest {
-        Some(shortest) if !has_stamp(&new[shortest..length]) => Certainty::Repeats {
+        Some(shortest) if !says_moment(&new[shortest..length]) => Certainty::Repeats {
             missing: length - shortest,
         },
         _ => certainty(shared),
@@ -172,7 +167,7 @@ fn overlap(new: &[u8], lengths: &Lengths) -> Option<Overlap> {
 /// Text without stamps proves nothing, however long it is: each boot prints its banners, the checks of its
 /// file systems and the units that it starts again.
 fn certainty(shared: &[u8]) -> Certainty {
-    let is_proof = shared.len() >= STAMPED_BYTES && has_stamp(shared);
+    let is_proof = shared.len() >= STAMPED_BYTES && says_moment(shared);
     if is_proof {
         Certainty::Sure
     } else {

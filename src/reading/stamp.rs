@@ -65,6 +65,24 @@ pub fn stamps(text: &[u8]) -> impl Iterator<Item = (Range<usize>, Stamp)> + '_ {
     })
 }
 
+/// Whether `text` says a moment that hardly another boot says: in a stamp, or by the guest's clock.
+pub fn says_moment(text: &[u8]) -> bool {
+    stamps(text).any(|(_, stamp)| stamp.is_distinctive()) || has_epoch(text)
+}
+
+/// Words in front of seconds since 1970: of an audit record (Linux `kernel/audit.c`, "audit(%llu.%03lu:%u): "),
+/// and of the line that sets the clock (`drivers/rtc/class.c`, "to %ptR UTC (%lld)").
+const EPOCHS: [&[u8]; 2] = [b"audit(", b" UTC ("];
+/// Since 2001. A clock that nobody has set begins in 1970, at each boot.
+const EPOCH_DIGITS: usize = 10;
+
+fn has_epoch(text: &[u8]) -> bool {
+    EPOCHS.iter().any(|words| {
+        let is_epoch = |at| digits(&text[at + words.len()..], EPOCH_DIGITS + 1) == EPOCH_DIGITS;
+        memchr::memmem::find_iter(text, words).any(is_epoch)
+    })
+}
+
 /// The last stamp in `text`.
 pub fn last_stamp(text: &[u8]) -> Option<Stamp> {
     memchr::memrchr_iter(b'[', text).find_map(|at| Some(Stamp::parse(&text[at..])?.0))
@@ -123,6 +141,31 @@ mod tests {
             "[\u{1b}1.123456]",
         ] {
             assert_eq!(micros(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_stamp_of_microseconds_or_a_clock_that_is_set() {
+        for (text, expected) in [
+            ("[    1.234567] eth0: up", true),
+            ("[    0.004000] Console: colour", false),
+            (
+                "audit: type=2000 audit(1795971918.772:1): state=initialized",
+                true,
+            ),
+            ("audit: type=2000 audit(2.772:1): state=initialized", false),
+            (
+                "rtc_cmos 00:03: setting system clock to 2026-11-29T17:05:19 UTC (1795971919)",
+                true,
+            ),
+            (
+                "rtc_cmos 00:03: setting system clock to 1970-01-01T00:00:10 UTC (10)",
+                false,
+            ),
+            ("audit(179597191877): UTC (", false),
+            ("", false),
+        ] {
+            assert_eq!(says_moment(text.as_bytes()), expected, "{text}");
         }
     }
 

@@ -184,6 +184,9 @@ fn skip_sequences(text: &[u8], mut at: usize) -> usize {
     }
 }
 
+/// What a login prompt ends with.
+pub(super) const LOGIN: &[u8] = b"login: ";
+
 /// A kernel's clock has run for less than this when the first message of a boot reaches the console.
 const EARLY_MICROS: u64 = 5_000_000;
 
@@ -233,7 +236,10 @@ impl Finder<'_> {
     /// A boot begins, unless its lines were printed before.
     fn begin(&mut self, start: Start) {
         let boot = self.boots.last().map_or(0, |boot| boot.line);
-        if is_quoted(&self.text[boot..start.line], &self.text[start.line..]) {
+        // No program prints what firmware prints once, or draws on the screen as a boot loader does.
+        let is_drawn = self.text[start.line] == 0x1b;
+        let can_be_quoted = start.stage == Stage::Kernel || start.is_repeated && !is_drawn;
+        if can_be_quoted && is_quoted(&self.text[boot..start.line], &self.text[start.line..]) {
             return;
         }
         self.stage = Some(start.stage);
@@ -243,7 +249,7 @@ impl Finder<'_> {
 
     /// Looks for a kernel whose first line is missing.
     fn follow_clock(&mut self, range: Range<usize>) {
-        let offset = range.start;
+        let (offset, end) = (range.start, range.end);
         for (place, stamp) in stamps(&self.text[range]) {
             let is_back = |last: Stamp| stamp.is_far_before(last);
             if stamp.micros < EARLY_MICROS && self.clock.is_some_and(is_back) {
@@ -258,6 +264,11 @@ impl Finder<'_> {
                 });
             }
             self.clock = Some(stamp);
+        }
+        let text = &self.text[offset..end];
+        // A kernel that is told to be quiet is seen by what it starts.
+        if self.clock.is_some() || memchr::memmem::find(text, LOGIN).is_some() {
+            self.stage = self.stage.max(Some(Stage::Kernel));
         }
     }
 }

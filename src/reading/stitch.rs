@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
-use super::overlap::{Certainty, Overlap, Relation, relate};
+use super::overlap::{Certainty, MIN_OVERLAP_BYTES, Overlap, Relation, relate};
 use super::stamp::{first_stamp, last_stamp};
 use super::start::{Start, begins_with_start, boot_starts, starts};
 use crate::model::update_time::UpdateTime;
@@ -47,6 +47,8 @@ pub struct Boot {
     pub start: Option<Start>,
     /// The captures with a part of it, in order.
     pub captures: Vec<CaptureOf>,
+    /// Whether the next boot is the kernel that saves its memory: it crashed, whatever it printed.
+    pub has_crashed: bool,
 }
 
 /// A capture that a boot's log is made of.
@@ -277,9 +279,12 @@ impl Stitcher {
             }
         }
         self.name(&mut boot);
+        let is_crash_kernel = boot.start.is_some_and(|start| start.is_crash_kernel);
         let mut before = self.open.replace(boot)?;
         if is_behind_loss {
             mark(&mut before.marks, before.log.len(), MarkKind::EndUnknown);
+        } else {
+            before.has_crashed = is_crash_kernel;
         }
         Some(before)
     }
@@ -350,6 +355,7 @@ impl Boot {
             marks: Vec::new(),
             start: None,
             captures: Vec::new(),
+            has_crashed: false,
         }
     }
 
@@ -420,10 +426,15 @@ impl Chain {
                     mark(&mut self.marks, end, kind);
                 }
             }
-            Relation::Returns { .. } if is_restarted && begins_boot() => return false,
-            Relation::Returns { is_stamped } => {
+            // A few bytes may be anything's.
+            Relation::Returns { .. }
+                if is_restarted && (begins_boot() || new.len() < MIN_OVERLAP_BYTES) =>
+            {
+                return false;
+            }
+            Relation::Returns { is_dated } => {
                 self.captures.push((capture.into(), end..end));
-                if !is_stamped && !is_same_event {
+                if !is_dated && !is_same_event {
                     mark(&mut self.marks, end, MarkKind::Unsure { shared: new.len() });
                 }
             }
@@ -545,6 +556,7 @@ impl Chain {
                 .iter()
                 .map(|&index| self.captures[index].0.clone())
                 .collect(),
+            has_crashed: false,
             log,
         }
     }

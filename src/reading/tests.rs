@@ -7,6 +7,9 @@ use super::stitch::{Boot, Capture, stitch};
 
 #[path = "../../tests/histories/mod.rs"]
 mod histories;
+#[allow(dead_code)] // The suite uses the rest.
+#[path = "../../tests/suite/support/recording.rs"]
+mod recording;
 
 use histories::*;
 
@@ -106,6 +109,24 @@ fn the_boots_of_a_console_that_restarts_empty_are_not_mixed() {
             assert_eq!((counts.wrong, counts.dropped), (0, 0), "{counts:?}");
             assert!(counts.unsure * 1000 <= counts.pairs, "{counts:?}");
         }
+    }
+}
+
+#[test]
+fn captures_of_recordings_are_joined_as_they_were_printed() {
+    for step in [2_000, 9_000] {
+        let large = Counts::of(LARGE, step, recordings);
+        assert_eq!((large.wrong, large.losses, large.dropped), (0, 0, 0));
+        let small = Counts::of(SMALL, step, recordings);
+        assert_eq!(small.wrong, 0);
+        let cleared = Counts::of(CLEARED, step, recordings);
+        assert_eq!((cleared.wrong, cleared.dropped), (0, 0));
+        for counts in [large, cleared] {
+            assert!(counts.unsure * 50 <= counts.pairs, "{counts:?}");
+        }
+        // Half a ring farther, little is left that both captures share, often a kernel's first lines alone.
+        let least = if step * 4 > SMALL.bytes { 10 } else { 50 };
+        assert!(small.unsure * least <= small.pairs, "{small:?}");
     }
 }
 
@@ -212,6 +233,22 @@ fn words_that_only_look_like_a_start_begin_no_boot() {
         .concat();
         let boots = stitch(vec![capture(0, &printed)]);
         assert_eq!(boots.len(), 1, "{words}");
+    }
+}
+
+#[test]
+fn a_boot_that_only_its_menu_shows_is_a_boot_although_a_kernel_s_clock_seems_to_go_on() {
+    let menu = "\x1b[H\x1b[J\x1b[2;24HGNU GRUB  version 2.06\r\n\r\n";
+    let stamped = |at: u32| format!("{menu}[    {at}.400001] reboot: Restarting system\r\n");
+    let prompt = format!("{menu}host login: root\r\n");
+    for printed in [
+        [stamped(5), stamped(6), stamped(8)],
+        [prompt.clone(), prompt.clone(), prompt.clone()],
+        [prompt, stamped(5), stamped(6)],
+    ] {
+        let boots = stitch(vec![capture(0, printed.concat().as_bytes())]);
+        let logs = boots.iter().map(|boot| &boot.log[..]);
+        assert!(logs.eq(printed.iter().map(String::as_bytes)), "{boots:?}");
     }
 }
 

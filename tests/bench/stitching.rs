@@ -10,11 +10,14 @@ use ecs_console_archiver::reading::stitch::{Capture, stitch};
 use memchr::memmem;
 
 use crate::statistics::Spread;
+use crate::support::recording;
 
 #[path = "../histories/mod.rs"]
 mod histories;
 
-use histories::{CLEARED, History, LARGE, Ring, SMALL, any_boots, prompts, reboot_loop, sample};
+use histories::{
+    CLEARED, History, LARGE, Ring, SMALL, any_boots, prompts, reboot_loop, recordings, sample,
+};
 
 /// Captures are about so many bytes apart.
 const STEP: usize = 9_000;
@@ -23,12 +26,14 @@ const PAIRS: usize = 4_000;
 
 type Case = (&'static str, Ring, fn(&mut fastrand::Rng) -> History);
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     ("a ring of 64 KiB runs on across boots", LARGE, any_boots),
     ("a ring of 16 KiB", SMALL, any_boots),
     ("a restart empties the console", CLEARED, any_boots),
     ("one image boots again and again", CLEARED, reboot_loop),
     ("a prompt 3000 times", LARGE, prompts),
+    ("recorded machines, 64 KiB", LARGE, recordings),
+    ("recorded machines, emptied", CLEARED, recordings),
 ];
 
 /// What a way makes of two captures in succession.

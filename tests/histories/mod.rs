@@ -1,8 +1,11 @@
 //! Histories of machines, sampled as ECS shows them. The tests of stitching and its benchmark share them, so
-//! that both speak of the same captures. Whoever includes this file names `stamp` and `Capture`.
+//! that both speak of the same captures. Whoever includes this file names `stamp`, `Capture` and `recording`.
+
+use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::recording::{Cause, Recording};
 use super::{Capture, stamp::stamps};
 
 pub const CONSOLES: [&[u8]; 5] = [
@@ -111,6 +114,32 @@ pub fn any_boots(rng: &mut fastrand::Rng) -> History {
 pub fn reboot_loop(rng: &mut fastrand::Rng) -> History {
     let console = CONSOLES[rng.usize(0..CONSOLES.len())];
     History::of((0..20).map(|_| boot(console, rng)))
+}
+
+/// What a machine printed that was recorded. ECS may empty its console when the machine starts, but not when a
+/// kernel starts another.
+pub fn recorded(recording: &Recording) -> History {
+    let boots = recording.label.boots.iter();
+    let by_the_machine = boots.filter(|boot| matches!(boot.cause, Cause::PowerOn | Cause::Reset));
+    History {
+        text: recording.bytes(),
+        boots: by_the_machine.map(|boot| boot.start).collect(),
+    }
+}
+
+/// All recordings behind one another, as if one machine had printed them. Their stamps are as they were.
+pub fn recordings(rng: &mut fastrand::Rng) -> History {
+    static RECORDED: LazyLock<Vec<History>> =
+        LazyLock::new(|| Recording::all().iter().map(recorded).collect());
+    let mut order: Vec<_> = RECORDED.iter().collect();
+    rng.shuffle(&mut order);
+    let mut all = History::of(std::iter::empty());
+    for history in order {
+        let begin = all.text.len();
+        all.boots.extend(history.boots.iter().map(|at| begin + at));
+        all.text.extend(&history.text);
+    }
+    all
 }
 
 /// A prompt that is printed again and again.

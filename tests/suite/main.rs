@@ -40,6 +40,7 @@ mod origins;
 mod proxies;
 mod readme;
 mod reading;
+mod recorded;
 mod recordings;
 mod redrive;
 mod round_trips;

@@ -122,6 +122,11 @@ impl Recording {
         labels.iter().map(|label| Self::read(label)).collect()
     }
 
+    /// The recording with this name.
+    pub fn named(name: &str) -> Self {
+        Self::read(&folder().join(name).with_extension("json"))
+    }
+
     fn read(label: &Path) -> Self {
         let name = label.file_stem().unwrap().to_str().unwrap().to_owned();
         let gzip = std::fs::read(label.with_extension("jsonl.gz")).unwrap();

@@ -209,6 +209,7 @@ fn alone(capture: Capture) -> Boot {
             name: capture.name,
             captured_at: capture.captured_at,
         }],
+        has_crashed: false,
         log: capture.plain,
     }
 }
