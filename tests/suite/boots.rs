@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::support::recording::Recording;
 use crate::support::s3_server::Profile;
 use crate::support::*;
 
@@ -104,6 +105,23 @@ async fn a_boot_begins_when_its_clock_says() {
     assert_eq!(boot["login_after_seconds"], json!(8.250001));
     let shown = text(&cli(&world.settings, &["boots", ID]).await.stdout);
     assert!(shown.contains("≈ ") && shown.contains("≥ 8 s"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_crash_kernel_has_a_row_that_names_the_boot_that_crashed() {
+    let world = World::with(&[&Recording::named("kdump").bytes()]).await;
+    let boots = boots_of(&world).await;
+    let facts = |index: usize| {
+        let boot = &boots[index];
+        (boot["ending"].clone(), boot["is_crash_kernel"].clone())
+    };
+    assert_eq!(boots.as_array().unwrap().len(), 3, "{boots:#}");
+    assert_eq!(facts(0), (json!("panic"), json!(false)));
+    assert_eq!(facts(1), (json!("clean"), json!(true)));
+    assert_eq!(facts(2), (json!("clean"), json!(false)));
+    assert_eq!(boots[1]["crashed_boot_id"], boots[0]["boot_id"]);
+    let shown = text(&cli(&world.settings, &["boots", ID]).await.stdout);
+    assert!(shown.contains("clean (crash kernel of -2)"), "{shown}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::captured::{Captured, ID};
 use crate::support::json_page::{members, members_of, printed};
+use crate::support::recording::Recording;
 use crate::support::*;
 
 /// Every member of the page is among those that were seen.
@@ -111,6 +112,7 @@ async fn boots_and_their_lines_have_the_members_of_the_page() {
         vec![with_clock(now).into_bytes()],
         vec![with_clock(now - 900_000_000).into_bytes()],
         vec![console[..16_384].to_vec(), console[30_000..46_384].to_vec()],
+        vec![Recording::named("kdump").bytes()],
         vec![
             format!("{}{shared}", numbered(0)).into_bytes(),
             format!("{shared}{}", numbered(500)).into_bytes(),

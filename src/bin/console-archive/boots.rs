@@ -150,18 +150,24 @@ pub struct Summary<'a> {
     pub clock: GuestClock,
     /// The kernel's last stamp before the first login prompt.
     pub login: Option<Stamp>,
+    /// The number and the boot whose memory this one, a crash kernel, saves; if that one is known.
+    pub crashed: Option<(isize, &'a Boot)>,
 }
 
 impl<'a> Summary<'a> {
     /// Of the boot at `index`.
     pub fn new(boots: &'a [Boot], index: usize) -> Self {
         let boot = &boots[index];
+        let before = index
+            .checked_sub(1)
+            .filter(|&index| boots[index].has_crashed);
         Self {
             boot,
             number: select::number(index, boots.len()),
             ending: Ending::of(boot, index + 1 == boots.len()),
             clock: GuestClock::of(&boot.log, boot.captures[0].captured_at),
             login: ending::login(&boot.log),
+            crashed: before.map(|index| (select::number(index, boots.len()), &boots[index])),
         }
     }
 
@@ -199,9 +205,10 @@ impl<'a> Summary<'a> {
             Ending::Running => "running?",
             ending => ending.as_str(),
         };
-        match self.is_crash_kernel() {
-            true => format!("{ending} (crash kernel)"),
-            false => ending.to_owned(),
+        match self.crashed {
+            Some((number, _)) => format!("{ending} (crash kernel of {number})"),
+            None if self.is_crash_kernel() => format!("{ending} (crash kernel)"),
+            None => ending.to_owned(),
         }
     }
 

@@ -180,6 +180,10 @@ fn boot_json(of: &Summary<'_>, instance_id: &InstanceId) -> Value {
         "started_at",
         of.started_at().map(|at| json!(at.to_string())),
     );
+    add(
+        "crashed_boot_id",
+        of.crashed.map(|(_, crashed)| json!(crashed.id)),
+    );
     if let GuestClock::Wrong { said } = of.clock {
         add("clock_said", Some(json!(said.to_string())));
     }
