@@ -14,8 +14,8 @@ pub enum Ending {
     /// Memory ran out: the kernel panicked for that, or ended a program, and the console shows nothing decisive
     /// after it.
     OutOfMemory,
-    /// It waits for a person: emergency or rescue mode, the shell of an initramfs, the prompt of a boot loader,
-    /// firmware that found nothing to boot.
+    /// It waits for a person: emergency or rescue mode, the shell of an initramfs, the passphrase of a disk, the
+    /// prompt of a boot loader, firmware that found nothing to boot.
     Emergency,
     /// Another boot came, and nothing says why.
     Silence,
@@ -29,7 +29,7 @@ pub enum Ending {
 /// Sources: Linux `kernel/panic.c`, `kernel/reboot.c`, `arch/*/kernel`, `mm/oom_kill.c`; systemd
 /// `units/emergency.service.in`, `units/rescue.service.in`, `src/sulogin-shell`; sysvinit's and util-linux's
 /// `sulogin`; initramfs-tools `scripts/functions` (`panic`); dracut `modules.d/99base/dracut-lib.sh`
-/// (`emergency_shell`).
+/// (`emergency_shell`); systemd `src/cryptsetup/cryptsetup.c`; cryptsetup-initramfs `scripts/local-top/cryptroot`.
 const PANIC: &[u8] = b"Kernel panic - not syncing";
 /// What a panic gives as its reason where memory ran out (Linux `mm/oom_kill.c`).
 const OUT_OF_MEMORY_PANIC: [&[u8]; 2] = [b"Out of memory", b"System is deadlocked on memory"];
@@ -41,7 +41,7 @@ const CLEAN: [&[u8]; 6] = [
     b"kexec_core: Starting new kernel",
     b"kexec: Starting new kernel",
 ];
-const EMERGENCY: [&[u8]; 7] = [
+const EMERGENCY: [&[u8]; 9] = [
     b"You are in emergency mode",
     b"You are in rescue mode",
     b"Entering emergency mode",
@@ -49,6 +49,8 @@ const EMERGENCY: [&[u8]; 7] = [
     b"Press Enter for maintenance",
     b"(initramfs)",
     b"dracut:/#",
+    b"enter passphrase for disk ",
+    b"Please unlock disk ",
 ];
 /// What firmware and boot loaders say that have nothing to start. It counts as long as no kernel came.
 ///
@@ -210,6 +212,10 @@ mod tests {
                 Ending::Clean,
             ),
             ("(initramfs) exit\r\nhost login: ", Ending::Running),
+            (
+                "Please enter passphrase for disk data: (press TAB for no echo) ",
+                Ending::Emergency,
+            ),
             (
                 "host login: [ 99.1] Out of memory: Killed process 94 (dd)\r\n",
                 Ending::OutOfMemory,

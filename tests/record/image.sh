@@ -22,6 +22,10 @@ bookworm-cloud-init)
 bookworm-openrc)
     suite=bookworm kernel=linux-image-cloud-amd64 include=sysvinit-core,openrc,initramfs-tools
     ;;
+bookworm-crypt) # also has a second disk, which is encrypted
+    suite=bookworm kernel=linux-image-cloud-amd64
+    include=systemd-sysv,dbus,initramfs-tools,cryptsetup,lvm2
+    ;;
 trixie-dracut)
     suite=trixie kernel=linux-image-amd64 include=systemd-sysv,dbus,dracut
     ;;
@@ -68,6 +72,9 @@ if [ -d "$root/etc/sv/getty-ttyS0" ]; then
     # The folder of services is an absolute link.
     chroot "$root" ln -sf /etc/sv/getty-ttyS0 /etc/service/getty-ttyS0
 fi
+if [ -x "$root/sbin/cryptsetup" ]; then
+    echo 'data /dev/vdb none luks' > "$root/etc/crypttab"
+fi
 # No files of the machine that built this one.
 rm -f "$root/etc/resolv.conf" "$root"/var/cache/apt/archives/*.deb
 rm -rf "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
@@ -91,5 +98,12 @@ else
     size=$(du --summarize --block-size=1M "$root" | cut -f 1)
     truncate --size="$((size + 300))M" "$folder/disk"
     mke2fs -q -t ext4 -L root -d "$root" "$folder/disk"
+fi
+if [ "$name" = bookworm-crypt ]; then
+    truncate --size=32M "$root/tmp/luks"
+    # A passphrase is quick to check by an emulated processor only if it is derived in few rounds.
+    echo -n password | chroot "$root" cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 \
+        --pbkdf-force-iterations 1000 --key-file - /tmp/luks
+    mv "$root/tmp/luks" "$folder/luks"
 fi
 rm -rf --one-file-system "$root" "$folder/customize"

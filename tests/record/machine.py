@@ -46,7 +46,7 @@ class Machine:
         # Emulated, so that it records the same on every machine. Without graphics, SeaBIOS writes to
         # the serial port.
         self.command = [
-            "nice", "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64",
+            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64",
             "-machine", "q35,graphics=" + ("on" if graphics else "off"), "-smp", "1", "-m", memory,
             "-display", "none", "-no-user-config", "-nodefaults", "-S",
             # At a reset the machine stops, so that nothing of the next boot is read as part of this one.

@@ -53,6 +53,7 @@ def record(name):
         machine = scenario(folder)
     except BaseException:
         if Machine.last:
+            (CACHE / f"{name}.log").write_bytes(Machine.last.console)
             Machine.last.close()
         raise
     RECORDINGS.mkdir(parents=True, exist_ok=True)

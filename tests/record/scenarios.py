@@ -29,9 +29,9 @@ def scenario(name, image):
     return register
 
 
-def disk(folder):
-    """The disk, of which nothing that the machine writes is kept."""
-    return ["-drive", f"file={folder}/disk,format=raw,if=virtio,snapshot=on"]
+def drive(file):
+    """A disk, of which nothing that the machine writes is kept."""
+    return ["-drive", f"file={file},format=raw,if=virtio,snapshot=on"]
 
 
 def kernel(folder, root, parameters="", initrd=True):
@@ -47,7 +47,7 @@ def version(folder):
 
 def boot(folder, parameters="", memory="512M", devices=()):
     """A machine that boots its kernel from its disk."""
-    arguments = [*disk(folder), *kernel(folder, "root=/dev/vda ro", parameters), *devices]
+    arguments = [*drive(folder / "disk"), *kernel(folder, "root=/dev/vda ro", parameters), *devices]
     return Machine(arguments, kernel=version(folder), memory=memory)
 
 
@@ -318,24 +318,36 @@ def break_kernel(machine, fault):
     machine.type(f"insmod /lib/faults.ko fault={fault}\n")
 
 
-@scenario("kernel-warning", "busybox-faults")
-def kernel_warning(folder):
-    """Warns by `WARN` in a module that is not of Debian, goes on, and is powered off."""
-    machine = small(folder)
-    break_kernel(machine, "warning")
+def survive(machine, fault):
+    """Breaks the kernel in a way that it survives, and powers the machine off."""
+    break_kernel(machine, fault)
     machine.wait("end trace")
     machine.watch(1)
     return power_off(machine)
+
+
+@scenario("kernel-warning", "busybox-faults")
+def kernel_warning(folder):
+    """Warns by `WARN` in a module that is not of Debian, goes on, and is powered off."""
+    return survive(small(folder), "warning")
+
+
+@scenario("kernel-refcount", "busybox-faults")
+def kernel_refcount(folder):
+    """Counts references to something that is gone, goes on, and is powered off."""
+    return survive(small(folder), "refcount")
 
 
 @scenario("kernel-bug", "busybox-faults")
 def kernel_bug(folder):
     """Meets `BUG` in a module, which ends the program that loads it, goes on, and is powered off."""
-    machine = small(folder)
-    break_kernel(machine, "bug")
-    machine.wait("end trace")
-    machine.watch(1)
-    return power_off(machine)
+    return survive(small(folder), "bug")
+
+
+@scenario("kernel-divide", "busybox-faults")
+def kernel_divide(folder):
+    """Divides by zero in a module, which ends the program that loads it, goes on, and is powered off."""
+    return survive(small(folder), "divide")
 
 
 @scenario("kernel-null", "busybox-faults")
@@ -366,18 +378,27 @@ def kernel_soft_lockup(folder):
     return power_off(machine)
 
 
+@scenario("kernel-stack", "busybox-faults")
+def kernel_stack(folder):
+    """Calls itself in a module until the stack is full, and stays in its panic."""
+    machine = small(folder)
+    break_kernel(machine, "stack")
+    return stay(machine, "panic", "insmod /lib/faults.ko fault=stack", "login", "end Kernel panic")
+
+
 @scenario("kernel-rcu-stall", "busybox-faults")
 def kernel_rcu_stall(folder):
-    """Does not leave a module for 30 s, without a watchdog; RCU reports a stall; it goes on, and is powered off."""
-    machine = small(folder, "nowatchdog rcupdate.rcu_cpu_stall_timeout=5")
-    break_kernel(machine, "spin")
+    """Reads by RCU in a module for 30 s, while somebody waits; the kernel reports a stall, goes on, and is powered off."""
+    machine = small(folder, "preempt=full rcupdate.rcu_cpu_stall_timeout=5")
+    break_kernel(machine, "read")
+    machine.wait("detected stalls", 120)
     machine.wait("# ", 300)
     return power_off(machine)
 
 
 # What a machine says that waits for a person. Debian locks root's account, or asks for its password; here
 # root has none.
-MAINTENANCE = "(Press Enter|Control-D|for maintenance)"
+MAINTENANCE = "(Press Enter|Control-D|for maintenance|Exit the shell)"
 
 
 @scenario("emergency", "bookworm")
@@ -489,6 +510,27 @@ def dracut_shell(folder):
     machine = Machine(kernel(folder, NO_ROOT, "rd.retry=20"), kernel=version(folder), memory="1G")
     by = "root= names a file system that is not there"
     return stay(machine, "emergency", by, "initramfs", MAINTENANCE)
+
+
+@scenario("lvm-no-root", "bookworm-crypt")
+def lvm_no_root(folder):
+    """Names a root on a volume group that is not there, and ends at the shell of initramfs-tools."""
+    machine = Machine(kernel(folder, "root=/dev/mapper/vg0-root ro", "rootdelay=10"), kernel=version(folder))
+    by = "root= names a volume group that is not there"
+    return stay(machine, "emergency", by, "initramfs", r"\(initramfs\)")
+
+
+@scenario("luks-asks", "bookworm-crypt")
+def luks_asks(folder):
+    """Asks for the passphrase of a disk, and nobody answers until the reset button; then somebody does, up to the end."""
+    machine = boot(folder, devices=drive(folder / "luks"))
+    machine.wait("enter passphrase", 1800)
+    machine.will_end("emergency", "reboot", "crypttab names a disk whose passphrase nobody enters", "init")
+    machine.watch(20)
+    machine.reset()
+    machine.wait("enter passphrase", 1800)
+    machine.type("password\n", "the passphrase")
+    return clean(machine)
 
 
 @scenario("trixie-dracut-clean", "trixie-dracut")

@@ -3,6 +3,8 @@
 
 #include <linux/delay.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
 #include <linux/string.h>
 
 /* As long as a watchdog with its shortest times needs. */
@@ -11,19 +13,60 @@
 static char *fault = "";
 module_param(fault, charp, 0);
 
+static struct rcu_head waiting;
+
+static void waited(struct rcu_head *head)
+{
+}
+
 static noinline void faults_write(unsigned long address)
 {
 	*(volatile int *)address = 1;
 }
 
-static noinline void faults_spin(void)
+static noinline int faults_divide(volatile int by)
+{
+	return 1 / by;
+}
+
+static noinline int faults_recurse(volatile int depth)
+{
+	volatile char frame[512];
+
+	frame[0] = depth;
+	return faults_recurse(depth + 1) + frame[0];
+}
+
+static void spin(void)
 {
 	int second;
 
-	preempt_disable();
 	for (second = 0; second < SPIN_SECONDS; second++)
 		mdelay(1000);
+}
+
+static noinline void faults_spin(void)
+{
+	preempt_disable();
+	spin();
 	preempt_enable();
+}
+
+static noinline void faults_read(void)
+{
+	rcu_read_lock();
+	call_rcu(&waiting, waited);
+	spin();
+	rcu_read_unlock();
+	rcu_barrier();
+}
+
+static noinline void faults_refcount(void)
+{
+	refcount_t count = REFCOUNT_INIT(1);
+
+	refcount_dec(&count);
+	refcount_dec(&count);
 }
 
 static int __init faults_init(void)
@@ -36,8 +79,16 @@ static int __init faults_init(void)
 		faults_write(8);
 	else if (!strcmp(fault, "protection"))
 		faults_write(0xdead000000000100); /* Not canonical. */
+	else if (!strcmp(fault, "divide"))
+		return faults_divide(0);
+	else if (!strcmp(fault, "stack"))
+		return faults_recurse(0);
+	else if (!strcmp(fault, "refcount"))
+		faults_refcount();
 	else if (!strcmp(fault, "spin"))
 		faults_spin();
+	else if (!strcmp(fault, "read"))
+		faults_read();
 	else
 		return -EINVAL;
 	return 0;
