@@ -116,6 +116,11 @@ pub fn iso_second(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// The second in which a moment is.
+pub fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
 /// Parses a time such as `Tue, 24 Nov 2026 08:49:37 GMT`, the form of RFC 9110 §5.6.7 that servers
 /// must send.
 pub fn http_date(text: &str) -> Option<Timestamp> {

@@ -6,6 +6,7 @@ pub mod hosts; // who calls us, and the one door
 pub mod intake; // bytes → what they ask for, and who may send them
 pub mod capture; // the use case: one event in, one Outcome out
 pub mod source; // where consoles come from
+pub mod reading; // consoles → boots; with the feature `cli`, each joined into one log (pure)
 pub mod archive; // the stored form
 pub mod store; // where bytes go: bucket or folder
 pub mod queue; // messages to a later invocation
@@ -31,8 +32,6 @@ pub mod retry; // when to retry, and when to stop
 pub mod deployed; // a deployed function, asked what it says of itself
 #[cfg(feature = "cli")]
 pub mod doctor; // checks of the whole set-up
-#[cfg(feature = "cli")]
-pub mod reading; // captures → boots, each joined into one log (pure)
 #[cfg(feature = "cli")]
 pub mod simulator; // an ECS API on loopback
 #[cfg(feature = "cli")]

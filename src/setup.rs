@@ -57,6 +57,7 @@ impl Config {
             credentials: Some(credentials.clone()),
             archiver: Archiver {
                 store: self.archive.store_with(http.clone(), Some(&credentials)),
+                has_catalog: self.has_catalog,
                 follow_budget: self.follow_budget,
                 follow_queue: self.follow_queue.map(queue),
                 clock: WallClock::default(),

@@ -16,7 +16,7 @@ pub const LOG_SUFFIX: &str = ".log.gz";
 
 /// Replaces the time in a key if ECS reported no readable one. It sorts after every time. It is
 /// constant, because with the time of capture, a redelivered event would be stored twice.
-const UNDATED: &str = "undated";
+pub(super) const UNDATED: &str = "undated";
 
 /// End of every marker's key.
 const MARKER_SUFFIX: &str = ".none.json";
@@ -91,7 +91,8 @@ pub struct ShortDigest(String);
 impl ShortDigest {
     const LEN: usize = 12;
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Parses the digits. `None` if they are not such a digest.
+    pub fn parse(text: &str) -> Option<Self> {
         (text.len() == Self::LEN && text.bytes().all(is_lower_hex)).then(|| Self(text.to_owned()))
     }
 }

@@ -1,5 +1,6 @@
 //! The stored form of consoles: the only folder that knows the layout of keys and objects.
 
+pub mod catalog; // what a listing of the fleet shows, by day
 pub mod key; // every object family's key (pure)
 pub mod probe; // the object that proves that an archive can be written (pure)
 #[cfg(feature = "cli")]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::archive::key::{MarkerKey, RecordKey, VerdictKey};
+use crate::archive::key::{MarkerKey, RecordKey, UNDATED, VerdictKey};
 use crate::archive::record::{self, CheckedObject, Fault};
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
@@ -146,15 +146,86 @@ pub async fn list(
     store: &impl Store,
     instance_id: Option<&InstanceId>,
 ) -> Result<Listing, StoreError> {
-    let prefix = instance_id
-        .map(RecordKey::instance_prefix)
-        .unwrap_or_default();
+    Ok(list_counted(store, instance_id).await?.0)
+}
+
+/// The same, and how many requests it took.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be listed.
+pub async fn list_counted(
+    store: &impl Store,
+    instance_id: Option<&InstanceId>,
+) -> Result<(Listing, usize), StoreError> {
+    let prefixes = match instance_id.map(RecordKey::instance_prefix) {
+        Some(prefix) => vec![prefix],
+        // Not the catalog, which may have as many objects.
+        None => InstanceId::PREFIXES.map(str::to_owned).to_vec(),
+    };
+    let (mut listed, mut requests) = (Vec::new(), 0);
+    for prefix in prefixes {
+        let mut pages = store::Listing::of(store, &prefix);
+        while let Some(page) = pages.next_page().await? {
+            listed.extend(page);
+        }
+        requests += pages.requests;
+    }
+    Ok((sorted_out(listed), requests))
+}
+
+/// Keys have wall clocks of UTC+8, or UTC, and a text in metadata may name another zone.
+const ZONES: SignedDuration = SignedDuration::from_hours(24);
+
+/// Lists the records and markers of one instance in a range of time, and a few beside it. It takes a request
+/// for each thousand objects in the range, and one for those without a time if there are more behind it.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be listed.
+pub async fn list_range(
+    store: &impl Store,
+    instance_id: &InstanceId,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> Result<Listing, StoreError> {
+    let prefix = RecordKey::instance_prefix(instance_id);
+    let key = |time: Timestamp| format!("{prefix}{}", time.strftime("%Y%m%dT%H%M%S"));
+    let first = since
+        .and_then(|since| since.checked_sub(ZONES).ok())
+        .map(key);
+    let last = until
+        .and_then(|until| until.checked_add(ZONES).ok())
+        .map(key);
+    let mut pages = store::Listing::of(store, &prefix);
+    if let Some(first) = &first {
+        pages = pages.after(first);
+    }
+    let mut listed = Vec::new();
+    while let Some(page) = pages.next_page().await? {
+        // Stores sort the whole listing, so all that follows is later, or has no time.
+        let is_behind = (page.last().zip(last.as_ref())).is_some_and(|(end, last)| end.key > *last);
+        listed.extend(page);
+        if is_behind && !pages.is_over() {
+            pages = store::Listing::of(store, &prefix).after(&format!("{prefix}{UNDATED}"));
+            while let Some(page) = pages.next_page().await? {
+                listed.extend(page);
+            }
+            break;
+        }
+    }
+    Ok(sorted_out(listed))
+}
+
+/// Objects by what they are, with the verdicts on records.
+fn sorted_out(mut listed: Vec<Entry>) -> Listing {
+    // Pages of some stores overlap, and some do not sort.
+    listed.sort_by(|a, b| a.key.cmp(&b.key));
+    listed.dedup_by(|a, b| a.key == b.key);
     let (mut listing, mut verdicts) = (Listing::default(), BTreeMap::new());
     for Entry {
         key,
         bytes,
         stored_at,
-    } in entries(store, &prefix).await?
+    } in listed
     {
         if let Some(key) = RecordKey::parse(&key) {
             listing.records.push(RecordEntry {
@@ -178,7 +249,7 @@ pub async fn list(
     for record in &mut listing.records {
         record.verdict = verdicts.get(&record.key).map(|(_, freshness)| *freshness);
     }
-    Ok(listing)
+    listing
 }
 
 /// Lists every object whose key starts with `prefix`.

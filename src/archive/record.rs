@@ -396,6 +396,14 @@ fn metadata_value(text: &str) -> String {
     value
 }
 
+/// The text that a metadata value was encoded from.
+#[cfg(feature = "cli")]
+pub fn metadata_text(value: &str) -> String {
+    percent_encoding::percent_decode_str(value)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -74,6 +74,9 @@ pub struct Kept {
     /// The freshness in its metadata, if this event created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freshness: Option<Freshness>,
+    /// When this event captured it. Earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -568,6 +571,7 @@ mod tests {
             record,
             created,
             freshness,
+            captured_at: None,
         }];
     }
 

@@ -8,11 +8,12 @@ pub mod sweep; // the same for every instance of whole regions
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::archive::catalog::Row;
 use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::archive::record::{Marker, Record, Verdict};
 use crate::capture::follow::{Absent, Change, Follow, FollowMessage, Keeping, Kept, Plan};
@@ -26,8 +27,9 @@ use crate::model::event::{Cause, InstanceEvent};
 use crate::model::freshness::Freshness;
 use crate::model::ids::RegionId;
 use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
-use crate::model::update_time::UpdateTime;
+use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::queue::{Queue, QueueError};
+use crate::reading::ending::boot_facts;
 use crate::retry::{self, Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
@@ -52,6 +54,13 @@ const KEEP_RESERVE: Duration = Duration::from_secs(2);
 /// Clocks of machines differ by less.
 const EARLY: Duration = Duration::from_secs(5);
 
+/// A console that a sweep finds stored already gets a row only if ECS updated it within this time: after it,
+/// an earlier sweep has most likely written one. [`reindex`](crate::archive::catalog::reindex) writes the others.
+const SWEPT_IS_NEW: SignedDuration = SignedDuration::from_hours(48);
+
+/// Platforms deliver an event again within this time. A replayed one may be older.
+const RECENT: SignedDuration = SignedDuration::from_hours(24);
+
 /// Captures consoles: it asks a source and writes to a store.
 #[derive(Debug, Clone)]
 pub struct Archiver<C, S> {
@@ -59,6 +68,8 @@ pub struct Archiver<C, S> {
     pub source: C,
     /// Where they are stored.
     pub store: S,
+    /// Whether each record and marker gets a row in the catalog.
+    pub has_catalog: bool,
     /// Region for events that name none.
     pub default_region: Option<RegionId>,
     /// How long a console is followed after its event. Zero: store what ECS has now, and stop.
@@ -590,6 +601,19 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let store = Retrying::new(&self.store, deadline);
             store.put_if_absent(&key, &record.object).await?
         };
+        let created = put == PutOutcome::Created;
+        // A row that an earlier delivery could not write any more is written now.
+        if !is_known && (created || self.may_lack_row(event, &console, now)) {
+            let facts = boot_facts(&console.plain);
+            let captured_at = if created { now } else { again_at(event, now) };
+            let row = Row::of_record(event, region_id, &record, digest, facts, captured_at);
+            let row = row.with_update_time(&console.last_update_time);
+            let row = match freshness.filter(|_| created) {
+                Some(freshness) => row.with_freshness(freshness),
+                None => row,
+            };
+            self.keep_row(&row, deadline).await?;
+        }
         self.memory.note_stored(&key, now);
         let record = StoredRecord {
             instance_id: instance_id.clone(),
@@ -599,12 +623,33 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             console_bytes: record.plain_bytes,
             gzip_bytes: record.object.body.len(),
         };
-        let created = put == PutOutcome::Created;
         follow.kept.push(Kept {
             record,
             created,
             freshness: freshness.filter(|_| created),
+            captured_at: Some(now),
         });
+        Ok(())
+    }
+
+    /// Whether a console that the archive had already may lack its row, because the process that stored it
+    /// was killed before it wrote one. A sweep finds the same consoles day after day, and does not write a
+    /// row for each of them each time: only while the console is new.
+    fn may_lack_row(&self, event: &InstanceEvent, console: &ConsoleOutput, now: Timestamp) -> bool {
+        if event.cause != Cause::Sweep {
+            return true;
+        }
+        let updated_at = UpdatedAt::parse(&console.last_update_time, now);
+        updated_at.is_none_or(|at| now.duration_since(at.time) <= SWEPT_IS_NEW)
+    }
+
+    async fn keep_row(&self, row: &Row, deadline: Deadline) -> Result<(), CaptureError> {
+        if !self.has_catalog {
+            return Ok(());
+        }
+        let (key, object) = row.packed();
+        let store = Retrying::new(&self.store, deadline);
+        store.put_if_absent(&key.to_string(), &object).await?;
         Ok(())
     }
 
@@ -616,11 +661,16 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let Some(record) = RecordKey::parse(&last.record.key) else {
             return Ok(()); // No version of this program stored such a key.
         };
-        let verdict = Verdict::new(&follow.event, record, freshness);
+        let verdict = Verdict::new(&follow.event, record.clone(), freshness);
         let store = Retrying::new(&self.store, deadline);
         let key = verdict.key.to_string();
         store.put_if_absent(&key, &verdict.object).await?;
-        Ok(())
+        let (event, region_id) = (&follow.event, self.region_id(&follow.event)?);
+        // It joins the row of the record, which is of that day.
+        let captured_at = last.captured_at.filter(|_| last.created);
+        let captured_at = captured_at.unwrap_or_else(|| again_at(event, self.clock.now()));
+        let row = Row::of_verdict(event, region_id, record, freshness, captured_at);
+        self.keep_row(&row, deadline).await
     }
 
     /// Stores a marker that there was no console, and returns its address.
@@ -638,6 +688,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let key = marker.key.to_string();
         let store = Retrying::new(&self.store, deadline);
         store.put_if_absent(&key, &marker.object).await?;
+        let row = Row::of_marker(event, region_id, &marker, again_at(event, self.clock.now()));
+        self.keep_row(&row, deadline).await?;
         Ok(self.store.url(&key))
     }
 
@@ -657,6 +709,16 @@ fn owner(event: &InstanceEvent) -> Owner<'_> {
         (None, Cause::Manual | Cause::Sweep) => Owner::Own,
         (None, _) => Owner::Unknown,
     }
+}
+
+/// The time in the row of what the archive may have had already. Each delivery of an event has the same, so that
+/// it writes the same row; and it is of the day of the capture, unless the event is old.
+fn again_at(event: &InstanceEvent, now: Timestamp) -> Timestamp {
+    let is_recent = |time: &Timestamp| {
+        let ago = now.duration_since(*time);
+        (SignedDuration::ZERO..=RECENT).contains(&ago)
+    };
+    event.occurred_at.filter(is_recent).unwrap_or(now)
 }
 
 fn json_of(message: &FollowMessage) -> Result<Value, CaptureError> {

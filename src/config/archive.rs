@@ -43,6 +43,18 @@ pub(super) fn archive(environment: &Environment, problems: &mut Problems) -> Opt
     }
 }
 
+/// Whether the catalog is written: `CATALOG` is `on`, unless it is set to `off`.
+pub(super) fn has_catalog(environment: &Environment, problems: &mut Problems) -> Option<bool> {
+    match environment.get("CATALOG") {
+        None | Some("on") => Some(true),
+        Some("off") => Some(false),
+        Some(other) => {
+            let why = format!("{other:?} is neither on nor off");
+            problems.note("CATALOG", Err(why))
+        }
+    }
+}
+
 /// Explains a value that is not an address. Often it is a path.
 fn not_an_address(text: &str, error: url::ParseError) -> String {
     let is_path = error == url::ParseError::RelativeUrlWithoutBase;

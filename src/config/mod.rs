@@ -34,7 +34,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 78] = [
+pub const SETTINGS: [&str; 79] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -83,6 +83,7 @@ pub const SETTINGS: [&str; 78] = [
     "FOLLOW_QUEUE_URL",
     "FUNCTION_COMPUTE_ENDPOINT_URL",
     "ARCHIVE_PROFILE",
+    "CATALOG",
     "FAILED_EVENTS",
     "FAILED_QUEUE_URL",
     "AWS_LAMBDA_RUNTIME_API",
@@ -170,6 +171,8 @@ pub struct Config {
     pub follow_budget: Duration,
     /// The queue that brings events back so that they are followed further.
     pub follow_queue: Option<FollowQueue>,
+    /// Whether each record and marker gets a row in the catalog.
+    pub has_catalog: bool,
     /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
     /// The platform's queue of failed events, for redrives.
@@ -381,6 +384,7 @@ impl Config {
             Some(text) => queue::follow_queue(text, environment, &mut problems).map(Some),
             None => Some(None),
         };
+        let has_catalog = archive::has_catalog(environment, &mut problems);
         let failed_events = failed_events(environment, &mut problems);
         let failed_queue = match environment.get(FAILED_QUEUE) {
             Some(text) => {
@@ -398,6 +402,7 @@ impl Config {
                 triggers: triggers?,
                 follow_budget: follow_budget?,
                 follow_queue: follow_queue?,
+                has_catalog: has_catalog?,
                 failed_events: failed_events?,
                 failed_queue: failed_queue?,
                 webhook,

@@ -208,7 +208,7 @@ impl Examined<'_> {
     }
 
     async fn list(&self, is_written: bool) -> Check {
-        let error = match self.asked().list("doctor/", None).await {
+        let error = match self.asked().list("doctor/", None, None).await {
             Ok(page) if is_written && !page.entries.iter().any(|e| e.key == PROBE_KEY) => {
                 let found = format!("{PROBE_KEY} was written and is not listed");
                 return Check::new(LIST, Verdict::Failed, found).advise(
@@ -334,7 +334,7 @@ impl Examined<'_> {
                 ..config.clone()
             };
             let store = (self.store_of)(Archive::Bucket(Box::new(other)));
-            let listed = tokio::time::timeout(self.time, store.list("doctor/", None)).await;
+            let listed = tokio::time::timeout(self.time, store.list("doctor/", None, None)).await;
             if matches!(listed, Ok(Ok(_))) {
                 return Some(format!(
                     "set AWS_S3_ADDRESSING_STYLE={}: the store answers there",

@@ -193,7 +193,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }
         let store = Retrying::new(&self.archiver.store, deadline);
         let url = self.archiver.store.url(FAILED_PREFIX);
-        let found = match store.list(FAILED_PREFIX, None).await {
+        let found = match store.list(FAILED_PREFIX, None, None).await {
             Ok(_) => format!("in {url}, where the function can list them"),
             Err(StoreError::Denied(_)) => {
                 format!("in {url}; it may not list them, which only a scheduled redrive needs")

@@ -54,6 +54,9 @@ impl InvalidId {
 }
 
 impl InstanceId {
+    /// What the ID of every instance begins with, in the order in which stores sort them.
+    pub const PREFIXES: [&str; 2] = [FIRST_GENERATION, "i-"];
+
     /// Checks `text`.
     ///
     /// # Errors

@@ -1,27 +1,9 @@
 //! How a boot ended.
 
 use super::stamp::{Stamp, last_stamp};
-use super::start::{LOGIN, Stage, starts};
-use super::stitch::Boot;
-
-/// How a boot ended, by what it printed last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// It was shut down, halted or restarted on purpose.
-    Clean,
-    /// The kernel panicked, or another one saved the memory of its crash.
-    Panic,
-    /// Memory ran out: the kernel panicked for that, or ended a program, and the console shows nothing decisive
-    /// after it.
-    OutOfMemory,
-    /// It waits for a person: emergency or rescue mode, the shell of an initramfs, the passphrase of a disk, the
-    /// prompt of a boot loader, firmware that found nothing to boot.
-    Emergency,
-    /// Another boot came, and nothing says why.
-    Silence,
-    /// It is the newest boot, and nothing says that it ended.
-    Running,
-}
+use super::start::{LOGIN, Stage, boot_starts, kernel_release, starts};
+use crate::model::ending::BootFacts;
+pub use crate::model::ending::Ending;
 
 /// What decides, the most decisive first. Where several stand in a log, the first kind here counts, unless
 /// the machine went on behind it.
@@ -73,8 +55,13 @@ const OUT_OF_MEMORY: [&[u8]; 2] = [
 
 impl Ending {
     /// How `boot` ended. `is_newest` if no later boot is known.
-    pub fn of(boot: &Boot, is_newest: bool) -> Self {
-        let log = &boot.log[..];
+    #[cfg(feature = "cli")]
+    pub fn of(boot: &super::stitch::Boot, is_newest: bool) -> Self {
+        Self::of_log(&boot.log, boot.has_crashed, is_newest)
+    }
+
+    /// How a boot with this log ended. `has_crashed`: a crash kernel came behind it.
+    fn of_log(log: &[u8], has_crashed: bool, is_newest: bool) -> Self {
         let last = |words: &[&[u8]]| {
             words
                 .iter()
@@ -91,7 +78,7 @@ impl Ending {
                 false => Self::Panic,
             };
         }
-        if boot.has_crashed {
+        if has_crashed {
             return Self::Panic;
         }
         let login = last(&[LOGIN]);
@@ -106,28 +93,6 @@ impl Ending {
             Some(_) if latest == memory => Self::OutOfMemory,
             _ if is_newest => Self::Running,
             _ => Self::Silence,
-        }
-    }
-
-    /// All endings.
-    pub const ALL: [Self; 6] = [
-        Self::Clean,
-        Self::Panic,
-        Self::OutOfMemory,
-        Self::Emergency,
-        Self::Silence,
-        Self::Running,
-    ];
-
-    /// The word for it, in tables and in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Clean => "clean",
-            Self::Panic => "panic",
-            Self::OutOfMemory => "out_of_memory",
-            Self::Emergency => "emergency",
-            Self::Silence => "silence",
-            Self::Running => "running",
         }
     }
 }
@@ -153,12 +118,43 @@ fn prompt(log: &[u8]) -> Option<usize> {
     memchr::memmem::find_iter(log, LOGIN).find(is_prompt)
 }
 
+/// Longest release of a kernel that is taken over, in bytes. Linux has 64 (`__NEW_UTS_LEN`).
+const MAX_RELEASE_BYTES: usize = 64;
+
+/// What one console shows of its boots by itself.
+///
+/// A crash kernel is part of the boot that it buries: that boot's panic is the end, and its kernel failed.
+pub fn boot_facts(console: &[u8]) -> BootFacts {
+    let starts = boot_starts(console);
+    let mut bounds: Vec<_> = (starts.iter())
+        .filter(|start| !start.is_crash_kernel)
+        .map(|start| start.line)
+        .collect();
+    // What stands before the first start is the rest of an earlier boot.
+    if bounds.first().is_none_or(|first| *first > 0) {
+        bounds.insert(0, 0);
+    }
+    let last = bounds.last().copied().unwrap_or_default();
+    let log = &console[last..];
+    let mut crash_kernels = starts.iter().filter(|start| start.is_crash_kernel);
+    let has_crashed = crash_kernels.any(|start| start.line > last);
+    let is_release = |release: &&str| {
+        release.len() <= MAX_RELEASE_BYTES && release.bytes().all(|b| b.is_ascii_graphic())
+    };
+    BootFacts {
+        boots: bounds.len(),
+        ending: Ending::of_log(log, has_crashed, true),
+        has_login: has_login(log),
+        kernel: kernel_release(log).filter(is_release).map(str::to_owned),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn ending(log: &[u8], is_newest: bool) -> Ending {
-        Ending::of(&Boot::of_log(log.to_vec()), is_newest)
+        Ending::of_log(log, false, is_newest)
     }
 
     #[test]
@@ -251,12 +247,53 @@ mod tests {
         ] {
             assert_eq!(ending(log.as_bytes(), true), expected, "{log}");
         }
-        let crashed = Boot {
-            has_crashed: true,
-            ..Boot::of_log(b"[ 9.1] BUG: kernel NULL pointer dereference".to_vec())
-        };
-        assert_eq!(Ending::of(&crashed, false), Ending::Panic);
+        let log = b"[ 9.1] BUG: kernel NULL pointer dereference";
+        assert_eq!(Ending::of_log(log, true, false), Ending::Panic);
         assert_eq!(ending(b"host login: ", false), Ending::Silence);
         assert_eq!(ending(b"[ 1.0] EXT4-fs", false), Ending::Silence);
+    }
+
+    #[test]
+    fn one_console_shows_its_boots_by_itself() {
+        let facts = |log: &str| {
+            let BootFacts {
+                boots,
+                ending,
+                has_login,
+                kernel,
+            } = boot_facts(log.as_bytes());
+            (boots, ending, has_login, kernel.unwrap_or_default())
+        };
+        let none = String::new();
+        assert_eq!(facts(""), (1, Ending::Running, false, none.clone()));
+        assert_eq!(
+            facts("host login: [    9.5] reboot: Restarting system\r\n"),
+            (1, Ending::Clean, true, none)
+        );
+        let first =
+            "[    0.000000] Linux version 6.1.0-1 (x)\r\n[   20.100001] a\r\nhost login: \r\n";
+        let second = "[    0.000000] Linux version 6.1.0-2 (x)\r\n[    0.200001] b\r\n";
+        let panic = "[    0.300001] Kernel panic - not syncing: x\r\n";
+        assert_eq!(
+            facts(&format!("{first}{second}{panic}")),
+            (2, Ending::Panic, false, "6.1.0-2".to_owned())
+        );
+        // The rest of a boot, and a whole one.
+        assert_eq!(
+            facts(&format!("[ 55.000001] end\r\n{first}")),
+            (2, Ending::Running, true, "6.1.0-1".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_crash_kernel_belongs_to_the_boot_that_it_buries() {
+        let log = "[    0.000000] Linux version 6.1.0-1 (x)\r\n[    0.100001] a\r\nhost login: \
+                   [   99.000001] Kernel panic - not syncing: sysrq\r\n\
+                   [    0.000000] Linux version 6.1.0-1 (x)\r\n\
+                   [    0.000000] Command line: elfcorehdr=0x1 nr_cpus=1\r\n[    0.100002] b\r\n\
+                   [    5.000001] reboot: Restarting system\r\n";
+        let facts = boot_facts(log.as_bytes());
+        assert_eq!((facts.boots, facts.ending), (1, Ending::Panic));
+        assert!(facts.has_login);
     }
 }

@@ -8,21 +8,34 @@
 //! among them, since consoles repeat everything else: banners and checks at each boot, prompts, blank lines.
 //! Of the pairs of captures that the tests sample, more than 10,000, none is joined wrongly without a mark.
 
+#[cfg(feature = "cli")]
 pub mod clock;
+#[cfg(feature = "cli")]
 pub mod compare;
+#[cfg(feature = "cli")]
 pub mod encoding;
 pub mod ending;
+#[cfg(feature = "cli")]
 pub mod log;
+#[cfg(feature = "cli")]
 pub mod masks;
+#[cfg(feature = "cli")]
 pub mod overlap;
+#[cfg(feature = "cli")]
 pub mod pattern;
+#[cfg(feature = "cli")]
 pub mod phase;
+#[cfg(feature = "cli")]
 pub mod search;
+#[cfg(feature = "cli")]
 pub mod select;
 pub mod stamp;
 pub mod start;
+#[cfg(feature = "cli")]
 pub mod stitch;
+#[cfg(feature = "cli")]
 pub mod words;
 
 #[cfg(test)]
+#[cfg(feature = "cli")]
 mod tests;

@@ -293,13 +293,24 @@ impl Store for BucketStore {
         }
     }
 
-    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
         let used = self.credentials.get().await?;
         let request = self
             .client
             .list_objects_v2()
             .bucket(&self.bucket)
             .prefix(self.object_key(prefix))
+            // Once there is a token, it has its place.
+            .set_start_after(
+                after
+                    .filter(|_| next.is_none())
+                    .map(|key| self.object_key(key)),
+            )
             .set_continuation_token(next.map(str::to_owned));
         let answer = match request.send().await {
             Ok(answer) => answer,

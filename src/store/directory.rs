@@ -114,10 +114,16 @@ impl Store for DirectoryStore {
         self.blocking(move |folder| folder.delete(&key)).await
     }
 
-    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
         debug_assert!(next.is_none(), "a folder is listed in one page");
-        let prefix = prefix.to_owned();
-        self.blocking(move |folder| folder.list(&prefix)).await
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.blocking(move |folder| folder.list(&prefix, after.as_deref()))
+            .await
     }
 
     fn url(&self, key: &str) -> String {
@@ -249,8 +255,9 @@ impl Folder {
         Ok(())
     }
 
-    fn list(&self, prefix: &str) -> Result<Page, StoreError> {
+    fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
         self.check_root()?;
+        let after = after.unwrap_or_default();
         // The walk starts in the last folder that the prefix names completely.
         let mut folders = vec![self.root.clone()];
         if let Some((folder, _)) = prefix.rsplit_once('/') {
@@ -291,10 +298,14 @@ impl Folder {
                     }
                 };
                 if metadata.is_file() {
-                    entries.extend(self.entry(&path, &metadata, prefix)?);
+                    let entry = self.entry(&path, &metadata, prefix)?;
+                    entries.extend(entry.filter(|entry| entry.key.as_str() > after));
                     continue;
                 }
                 let is_folder = metadata.is_dir();
+                if !self.can_hold(&path, prefix, after) {
+                    continue;
+                }
                 if metadata.is_symlink() || stands_for_an_object(&path, is_folder) {
                     let what = kind(metadata.file_type());
                     warn!("not listed: {} is {what}", path.display());
@@ -308,6 +319,16 @@ impl Folder {
         Ok(Page {
             entries,
             next: None,
+        })
+    }
+
+    /// Whether keys below this folder may start with `prefix` and come behind `after`.
+    fn can_hold(&self, folder: &Path, prefix: &str, after: &str) -> bool {
+        let key = folder.strip_prefix(&self.root).ok().and_then(Path::to_str);
+        key.is_none_or(|key| {
+            let below = format!("{key}/");
+            let is_asked_for = below.starts_with(prefix) || prefix.starts_with(&below);
+            is_asked_for && (below.as_str() >= after || after.starts_with(&below))
         })
     }
 
@@ -467,7 +488,7 @@ mod tests {
     }
 
     async fn keys(store: &DirectoryStore, prefix: &str) -> Vec<String> {
-        let page = store.list(prefix, None).await.unwrap();
+        let page = store.list(prefix, None, None).await.unwrap();
         page.entries.into_iter().map(|entry| entry.key).collect()
     }
 
@@ -622,8 +643,8 @@ mod tests {
         let root = folder.path().join("nowhere");
         let store = disk.store(&root);
         for error in [
-            store.list("", None).await.unwrap_err(),
-            store.list("i-a1/", None).await.unwrap_err(),
+            store.list("", None, None).await.unwrap_err(),
+            store.list("i-a1/", None, None).await.unwrap_err(),
             store.get(KEY).await.map(drop).unwrap_err(),
         ] {
             assert!(matches!(&error, StoreError::NoFolder(path) if *path == root));
@@ -693,7 +714,7 @@ mod tests {
         // A listing of the folder alone has nothing else to return.
         for (locked, prefix) in [(root.join("i-b2"), "i-b2/"), (root.clone(), "")] {
             let store = DirectoryStore::on(root.clone(), Box::new(Locked(locked)));
-            let error = store.list(prefix, None).await.unwrap_err();
+            let error = store.list(prefix, None, None).await.unwrap_err();
             let advice = "let the user of this process read and write there";
             assert!(error.to_string().contains(advice), "{error}");
         }

@@ -106,13 +106,15 @@ pub trait Store: Send + Sync {
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Lists the keys that start with `prefix`, one page at a time. `next` comes from the page
-    /// before.
+    /// before. `after` leaves out the keys up to this one, itself included, so that a range of a
+    /// listing takes few requests.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be listed.
     fn list(
         &self,
         prefix: &str,
+        after: Option<&str>,
         next: Option<&str>,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
@@ -144,8 +146,14 @@ impl<S: Store> Store for Retrying<'_, S> {
         .await
     }
 
-    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
-        retry(self.deadline, "listing", || self.inner.list(prefix, next)).await
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        let list = || self.inner.list(prefix, after, next);
+        retry(self.deadline, "listing", list).await
     }
 
     fn url(&self, key: &str) -> String {
@@ -159,29 +167,90 @@ impl<S: Store> Store for Retrying<'_, S> {
 /// [`StoreError`] if the store cannot be listed completely.
 pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
     let mut entries = BTreeMap::new();
-    let mut tokens = BTreeSet::new();
-    let (mut next, mut fruitless) = (None, 0);
-    loop {
-        let page = store.list(prefix, next.as_deref()).await?;
-        let before = entries.len();
-        entries.extend(
-            page.entries
-                .into_iter()
-                .map(|entry| (entry.key.clone(), entry)),
-        );
-        let Some(token) = page.next else {
-            return Ok(entries.into_values().collect());
-        };
-        fruitless = if entries.len() == before {
-            fruitless + 1
-        } else {
-            0
-        };
-        if fruitless > MAX_FRUITLESS_PAGES || !tokens.insert(token.clone()) {
-            let text = format!("the listing did not end after {} objects", entries.len());
-            return Err(StoreError::Listing(text));
+    let mut listing = Listing::of(store, prefix);
+    while let Some(page) = listing.next_page().await? {
+        entries.extend(page.into_iter().map(|entry| (entry.key.clone(), entry)));
+    }
+    Ok(entries.into_values().collect())
+}
+
+/// A listing, page by page, for those who need not hold all of it.
+pub struct Listing<'a, S> {
+    store: &'a S,
+    prefix: String,
+    after: Option<String>,
+    next: Option<String>,
+    is_over: bool,
+    tokens: BTreeSet<String>,
+    /// The last key of each page that brought something.
+    last: Option<String>,
+    fruitless: usize,
+    entries: usize,
+    /// Pages that were asked for so far.
+    pub requests: usize,
+}
+
+impl<'a, S: Store> Listing<'a, S> {
+    /// All keys that start with `prefix`.
+    pub fn of(store: &'a S, prefix: &str) -> Self {
+        Self {
+            store,
+            prefix: prefix.to_owned(),
+            after: None,
+            next: None,
+            is_over: false,
+            tokens: BTreeSet::new(),
+            last: None,
+            fruitless: 0,
+            entries: 0,
+            requests: 0,
         }
-        next = Some(token);
+    }
+
+    /// Only the keys behind this one.
+    pub fn after(self, key: &str) -> Self {
+        Self {
+            after: Some(key.to_owned()),
+            ..self
+        }
+    }
+
+    /// Whether the last page was returned.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// The next page, sorted. `None` behind the last. Most stores sort the whole listing, and some do not.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be listed, or if its listing has no end.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let (after, next) = (self.after.as_deref(), self.next.as_deref());
+        let mut page = self.store.list(&self.prefix, after, next).await?;
+        self.requests += 1;
+        // A store may ignore the parameter.
+        if let Some(after) = &self.after {
+            page.entries.retain(|entry| entry.key > *after);
+        }
+        self.entries += page.entries.len();
+        let last = page.entries.last().map(|entry| entry.key.clone());
+        let is_fruitless = last.is_none() || last == self.last;
+        self.fruitless = if is_fruitless { self.fruitless + 1 } else { 0 };
+        self.last = last.or_else(|| self.last.take());
+        match page.next {
+            None => self.is_over = true,
+            Some(token) => {
+                if self.fruitless > MAX_FRUITLESS_PAGES || !self.tokens.insert(token.clone()) {
+                    let text = format!("the listing did not end after {} objects", self.entries);
+                    return Err(StoreError::Listing(text));
+                }
+                self.next = Some(token);
+            }
+        }
+        Ok(Some(page.entries))
     }
 }
 
@@ -369,10 +438,15 @@ impl Store for ArchiveStore {
         }
     }
 
-    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
         match self {
-            Self::Bucket(store) => store.list(prefix, next).boxed().await,
-            Self::Directory(store) => store.list(prefix, next).await,
+            Self::Bucket(store) => store.list(prefix, after, next).boxed().await,
+            Self::Directory(store) => store.list(prefix, after, next).await,
         }
     }
 

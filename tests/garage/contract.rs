@@ -128,7 +128,7 @@ async fn a_listing_of_several_pages_has_every_key_once() {
     assert!(puts.iter().all(|put| *put == PutOutcome::Created));
     let (mut pages, mut listed, mut next) = (Vec::new(), Vec::new(), None);
     loop {
-        let page = store.list("", next.as_deref()).await.unwrap();
+        let page = store.list("", None, next.as_deref()).await.unwrap();
         pages.push(page.entries.len());
         listed.extend(page.entries.into_iter().map(|entry| entry.key));
         next = page.next;

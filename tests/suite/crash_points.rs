@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use ecs_console_archiver::archive::catalog::Row;
 use ecs_console_archiver::archive::record::unpack;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::simulator::{Cache, Console, Guest, Reports};
@@ -119,11 +120,12 @@ impl Scenario {
     /// counts; this is here so that an enumeration that misses calls is noticed.
     fn calls(self) -> [usize; 3] {
         match self {
-            Self::Plain | Self::NoConsole => [1, 1, 0],
-            Self::Followed => [2, 2, 0],
+            // Behind each object is its row of the catalog.
+            Self::Plain | Self::NoConsole => [1, 2, 0],
+            Self::Followed => [2, 4, 0],
             // Looks at the beginning, after the lag, and when it was quiet for long enough; the
             // third object is the verdict.
-            Self::Queued | Self::SelfInvoked => [3, 3, 2],
+            Self::Queued | Self::SelfInvoked => [3, 6, 2],
         }
     }
 }
@@ -327,6 +329,25 @@ impl World {
             let last = given.last().unwrap().as_bytes();
             assert!(stored.contains_key(last), "{case:?}: the last is not there");
         }
+        // Every record and marker is listed, and nothing else. Only if a delivery was cut short between a
+        // record and its row, and the next one found another console, that record has no row.
+        let listed: BTreeSet<_> = rows_of(server)
+            .iter()
+            .map(|row| row.subject.key())
+            .collect();
+        let there = records.keys().chain(markers.keys());
+        let there: BTreeSet<_> = there.map(|key| below_prefix(key).to_owned()).collect();
+        let unlisted: Vec<_> = there.difference(&listed).collect();
+        assert!(listed.is_subset(&there), "{case:?}: {listed:?}");
+        let may_lack_one = case.fault.is_some() && given.len() > 1;
+        assert!(
+            unlisted.len() <= usize::from(may_lack_one),
+            "{case:?}: {unlisted:?}"
+        );
+        for key in unlisted {
+            let console = unpack(&records[&format!("kept/here/{key}")].body).unwrap();
+            assert_ne!(console, given.last().unwrap().as_bytes(), "{case:?}");
+        }
         let verdicts = server.verdicts();
         let expected = usize::from(case.scenario.has_messages());
         assert_eq!(verdicts.len(), expected, "{case:?}: {verdicts:?}");
@@ -341,6 +362,21 @@ impl World {
             assert!((1..=most).contains(&writes), "{case:?}: {writes} × {key}");
         }
     }
+}
+
+/// The rows of the catalog, each as the program wrote it.
+fn rows_of(server: &s3_server::S3Server) -> Vec<Row> {
+    let rows = server.catalog();
+    let rows = rows.iter().map(|(key, object)| {
+        let row = Row::parse(&object.body).unwrap();
+        assert_eq!(row.packed().0.to_string(), below_prefix(key));
+        row
+    });
+    rows.collect()
+}
+
+fn below_prefix(key: &str) -> &str {
+    key.strip_prefix("kept/here/").unwrap()
 }
 
 fn not_supported() -> Console {

@@ -351,7 +351,8 @@ const ROLE: [Setting; 1] = [("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/archiver
 const STS_REGION: [Setting; 1] = [("ALIBABA_CLOUD_STS_REGION", "cn-hangzhou")];
 
 /// Each setting whose default is a value, another value, and what must be set for either to count.
-const OTHER_VALUES: [(&str, &str, &[Setting]); 15] = [
+const OTHER_VALUES: [(&str, &str, &[Setting]); 16] = [
+    ("CATALOG", "off", &[]),
     ("AWS_S3_ADDRESSING_STYLE", "virtual", &[]),
     ("FOLLOW_SECONDS", "1", &[]),
     ("ECS_SIGNATURE_VERSION", "1.0", &[]),
@@ -633,7 +634,7 @@ fn every_command_in_the_pages_is_one_that_the_program_takes() {
     let help = help();
     for command in [
         "invoke", "capture", "list", "get", "boots", "show", "grep", "diff", "sweep", "redrive",
-        "doctor", "simulate",
+        "doctor", "simulate", "compact", "reindex",
     ] {
         assert!(
             help.contains(command) && shown.contains(command),

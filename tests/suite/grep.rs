@@ -284,10 +284,17 @@ async fn a_bucket_is_searched_with_one_request_a_record_and_less_at_once_if_it_t
         let captured = cli(&bucket.settings, &["capture", id]).await;
         assert!(captured.status.success(), "{}", text(&captured.stderr));
     }
-    let listed = cli(&bucket.settings, &["list"]).await;
-    assert!(listed.status.success());
-    let methods = bucket.server.methods();
-    let pages = methods.iter().filter(|method| *method == "GET").count();
+    let listings = async || {
+        let before = bucket.server.listings();
+        assert!(
+            cli(&bucket.settings, &["grep", "-l", "x", "--captures"])
+                .await
+                .status
+                .success()
+        );
+        bucket.server.listings() - before
+    };
+    let pages = listings().await;
     let search = async || {
         let before = bucket.server.methods().len();
         let arguments = ["grep", "-l", "Kernel panic - not", "--stats"];

@@ -101,6 +101,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "KMS_ENDPOINT_URL",
             "RUST_LOG",
             "TRIGGER_STATES",
+            "CATALOG",
             "ALIBABA_CLOUD_ROLE_SESSION_NAME",
             "ALIBABA_CLOUD_ROLE_SESSION_POLICY",
             "STS_ENDPOINT_URL",

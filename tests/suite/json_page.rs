@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use ecs_console_archiver::archive::catalog::{Row, Subject};
 use ecs_console_archiver::archive::record::pack;
 use ecs_console_archiver::doctor::{Check, Deployed, Diagnosis, Verdict};
 use ecs_console_archiver::model::check::Examination;
@@ -65,6 +66,30 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
     for instance_id in ["i-a2", "i-a3"] {
         list.extend(seen(&world.settings, &["list", instance_id]).await);
     }
+    // Of the fleet: once days are joined, and where something was pruned.
+    let kernel = "i-bp1normalreboot0001";
+    set_console(
+        &world.simulator,
+        "i-a5",
+        &fixture(kernel),
+        "2024-03-22 10:04:57",
+    );
+    invoke(&world.settings, &event("i-a5")).await;
+    check("reindex", &seen(&world.settings, &["reindex"]).await);
+    list.extend(seen(&world.settings, &["list"]).await);
+    list.extend(seen(&world.settings, &["list", "--count"]).await);
+    let gone = format!("{ID}/20240322T100457-0123456789ab.log.gz");
+    let row = Row::pruned(
+        Subject::parse(&gone).unwrap(),
+        Timestamp::now(),
+        Timestamp::now(),
+    );
+    let (key, object) = row.packed();
+    let file = world.folder.path().join("archive").join(key.to_string());
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, object.body).unwrap();
+    list.extend(seen(&world.settings, &["list", "--outcome", "pruned"]).await);
+    check("compact", &seen(&world.settings, &["compact"]).await);
     check("list", &list);
 
     let records = world.folder.path().join("archive").join(ID);

@@ -6,6 +6,7 @@ mod support;
 mod answers;
 mod boots;
 mod bursts;
+mod catalog;
 mod accounts;
 mod at_once;
 mod cli;

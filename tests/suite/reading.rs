@@ -480,7 +480,7 @@ async fn what_stands_in_a_records_place_is_named_and_hides_nothing_else() {
 async fn a_name_cannot_write_lines_of_its_own() {
     let world = World::with(PLAIN).await;
     let archive = world.folder.path().join("archive");
-    let name = "\u{1b}[31mlink\nconsole-archive: all is lost";
+    let name = "i-\u{1b}[31mlink\nconsole-archive: all is lost";
     std::os::unix::fs::symlink("/etc", archive.join(name)).unwrap();
     fifo(&archive.join("i-a1").join("x\nERROR y"));
     let output = world.run(&["list"]).await;

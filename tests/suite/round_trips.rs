@@ -11,8 +11,9 @@ const BEFORE: usize = 2;
 const EVENTS: usize = 5;
 
 /// The requests that the store gets for each event.
-async fn check(profile: Profile, expected: &[&str]) {
-    let bucket = Bucket::start(profile).await;
+async fn check(profile: Profile, catalog: &str, expected: &[&str]) {
+    let mut bucket = Bucket::start(profile).await;
+    bucket.settings.push(("CATALOG".into(), catalog.into()));
     let function = Function::start(&bucket.settings).await;
     let mut before = (0, 0);
     for event in 0..BEFORE + EVENTS {
@@ -43,12 +44,19 @@ async fn check(profile: Profile, expected: &[&str]) {
 
 #[tokio::test]
 async fn a_stored_event_takes_one_trip_to_ecs_and_one_to_the_store() {
-    check(Profile::Aws, &["PUT"]).await;
-    check(Profile::Oss { versioned: false }, &["PUT"]).await;
+    check(Profile::Aws, "off", &["PUT"]).await;
+    check(Profile::Oss { versioned: false }, "off", &["PUT"]).await;
+}
+
+/// The row comes behind the record: it must not tell of a record that is not there.
+#[tokio::test]
+async fn a_row_of_the_catalog_takes_one_trip_more() {
+    check(Profile::Aws, "on", &["PUT", "PUT"]).await;
+    check(Profile::Oss { versioned: false }, "on", &["PUT", "PUT"]).await;
 }
 
 /// Such a store would replace an object without a word.
 #[tokio::test]
 async fn a_store_that_ignores_conditions_is_looked_at_first() {
-    check(Profile::IgnoresConditions, &["HEAD", "PUT"]).await;
+    check(Profile::IgnoresConditions, "off", &["HEAD", "PUT"]).await;
 }

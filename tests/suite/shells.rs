@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "list",
     "boots",
     "show",
@@ -17,6 +17,8 @@ const COMMANDS: [&str; 14] = [
     "sweep",
     "invoke",
     "redrive",
+    "compact",
+    "reindex",
     "doctor",
     "simulate",
     "completions",
@@ -154,6 +156,7 @@ fn help_shows_each_command_once_under_its_task_and_each_has_an_example() {
     for task in [
         "Read consoles back:",
         "Store consoles:",
+        "Keep the archive:",
         "Set up and try out:",
     ] {
         assert!(before.contains(&format!("\n{task}\n")), "{help}");

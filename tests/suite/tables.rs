@@ -200,8 +200,7 @@ async fn every_time_says_its_zone_and_all_of_them_the_same() {
     );
     assert!(row(&shanghai, "20240323T020000-")[3].ends_with("+08:00"));
     let all = world.text(&["list", "--time-zone", "-05:00"]).await;
-    assert_eq!(row(&all, "i-a2")[2], "2024-03-21 21:04:41-05:00");
-    assert!(row(&all, "i-a2")[3].ends_with("-05:00"));
+    assert!(row(&all, "i-a2")[1].ends_with("-05:00"));
     let failed = world.text(&["redrive", "--dry-run"]).await;
     assert!(
         row(&failed, "/failed/EcsUnavailable-")[1].ends_with('Z'),
@@ -230,11 +229,9 @@ async fn a_time_that_could_not_be_utc_has_no_question_mark() {
     let reported = in_beijing.strftime("%Y-%m-%d %H:%M:%S").to_string();
     set_console(&world._simulator, "i-a4", b"now\n", &reported);
     world.run(&["capture", "i-a4"]).await;
-    for arguments in [&["list", "i-a4"][..], &["list"]] {
-        let list = world.text(arguments).await;
-        let line = list.lines().find(|line| line.contains("i-a4")).unwrap();
-        assert!(!line.contains('?'), "{line}");
-    }
+    let list = world.text(&["list", "i-a4"]).await;
+    let line = list.lines().find(|line| line.contains("i-a4")).unwrap();
+    assert!(!line.contains('?'), "{line}");
 }
 
 #[tokio::test]
@@ -267,7 +264,9 @@ async fn a_listing_of_an_instance_says_why_how_good_and_how_long() {
         "{markers}"
     );
     let all = world.text(&["list"]).await;
-    assert!(all.lines().next().unwrap().ends_with("GZIP BYTES"), "{all}");
+    let of_fleet = "CAPTURED CAUSE ENDED FRESHNESS CONSOLE BYTES RECORD";
+    let heading: Vec<_> = all.lines().next().unwrap().split_whitespace().collect();
+    assert!(heading.join(" ").ends_with(of_fleet), "{all}");
     let json = world.json(&["list", ID]).await;
     for (name, value) in [
         ("event_cause", json!("Starting")),
@@ -289,12 +288,12 @@ async fn a_listing_of_an_instance_says_why_how_good_and_how_long() {
 async fn a_listing_is_cut_to_the_time_that_is_asked_for() {
     let world = world().await;
     for (arguments, rows) in [
-        (&["--since", "2024-03-22"][..], 3),
-        (&["--until", "2024-03-22"], 3),
+        (&["--since", "2024-03-22"][..], 2),
+        (&["--until", "2024-03-22"], 2),
         (&["--since", "2024-03-22 02:04:57Z"], 2),
         (&["--since", "2024-03-22 02:04:58Z"], 1),
-        (&["--until", "2024-03-22 02:04"], 2),
-        (&["--until", "2024-03-22 10:04", "--time-zone", "+08:00"], 2),
+        (&["--until", "2024-03-22 02:04"], 1),
+        (&["--until", "2024-03-22 10:04", "--time-zone", "+08:00"], 1),
         (&["--since", "2024-03-23", "--time-zone", "+08:00"], 1),
         (
             &[
@@ -307,7 +306,7 @@ async fn a_listing_is_cut_to_the_time_that_is_asked_for() {
         ),
         (&["--since", "2025"], 0),
     ] {
-        let listed = world.json(&[&["list"], arguments].concat()).await;
+        let listed = world.json(&[&["list", ID], arguments].concat()).await;
         assert_eq!(
             listed.as_array().unwrap().len(),
             rows,
@@ -402,7 +401,8 @@ async fn in_json_one_thing_has_one_name_in_every_command() {
         "key",
         "url",
         "gzip_bytes",
-        "stored_at",
+        "console_bytes",
+        "event_cause",
         "updated_at",
     ] {
         assert_eq!(

@@ -277,7 +277,7 @@ async fn run(transcript: &mut Transcript, settings: &Settings, arguments: &str) 
     transcript.printed("!", &output.stderr);
 }
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "list",
     "capture i-plain",
     "capture i-plain",
@@ -287,7 +287,9 @@ const COMMANDS: [&str; 17] = [
     "capture i-missing",
     "capture i-denied",
     "invoke tests/fixtures/unchanged/payloads/denied.json",
-    "list",
+    // One row: others come in the order of the seconds in which they were captured.
+    "list --ending panic",
+    "list --count",
     "list i-plain",
     "get i-plain",
     "get i-undecoded",

@@ -154,6 +154,15 @@ pub struct Summary<'a> {
     pub crashed: Option<(isize, &'a Boot)>,
 }
 
+/// An ending, for people.
+pub fn ending_in_words(ending: Ending) -> &'static str {
+    match ending {
+        Ending::OutOfMemory => "out of memory",
+        Ending::Running => "running?",
+        ending => ending.as_str(),
+    }
+}
+
 impl<'a> Summary<'a> {
     /// Of the boot at `index`.
     pub fn new(boots: &'a [Boot], index: usize) -> Self {
@@ -200,11 +209,7 @@ impl<'a> Summary<'a> {
 
     /// How it ended, for people.
     pub fn ending_in_words(&self) -> String {
-        let ending = match self.ending {
-            Ending::OutOfMemory => "out of memory",
-            Ending::Running => "running?",
-            ending => ending.as_str(),
-        };
+        let ending = ending_in_words(self.ending);
         match self.crashed {
             Some((number, _)) => format!("{ending} (crash kernel of {number})"),
             None if self.is_crash_kernel() => format!("{ending} (crash kernel)"),

@@ -4,12 +4,13 @@ use clap::{Command, CommandFactory};
 use std::fmt::Write as _;
 
 /// The commands under the headings of `--help`, each once.
-const TASKS: [(&str, &[&str]); 3] = [
+const TASKS: [(&str, &[&str]); 4] = [
     (
         "Read consoles back",
         &["list", "boots", "show", "grep", "get", "diff"],
     ),
     ("Store consoles", &["capture", "sweep", "invoke", "redrive"]),
+    ("Keep the archive", &["compact", "reindex"]),
     (
         "Set up and try out",
         &["doctor", "simulate", "completions", "man"],

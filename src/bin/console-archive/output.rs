@@ -1,7 +1,7 @@
 //! Results → text for people or JSON for programs: tables, JSON, messages.
 
 use std::fmt::Display;
-use std::io::{Write as _, stderr, stdout};
+use std::io::{BufWriter, Stdout, Write as _, stderr, stdout};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,6 +28,50 @@ pub enum Output {
 pub fn json(value: &Value) -> Result<()> {
     writeln!(stdout(), "{}", printable::json(&format!("{value:#}")))?;
     Ok(())
+}
+
+/// A line of text.
+pub fn line(text: impl Display) -> Result<()> {
+    writeln!(stdout(), "{text}")?;
+    Ok(())
+}
+
+/// An array that is printed while its items come, in the form of [`json`].
+pub struct JsonArray {
+    out: BufWriter<Stdout>,
+    is_empty: bool,
+}
+
+impl JsonArray {
+    pub fn begin() -> Result<Self> {
+        let mut out = BufWriter::new(stdout());
+        out.write_all(b"[")?;
+        Ok(Self {
+            out,
+            is_empty: true,
+        })
+    }
+
+    pub fn push(&mut self, item: &Value) -> Result<()> {
+        let separator = if std::mem::take(&mut self.is_empty) {
+            ""
+        } else {
+            ","
+        };
+        write!(self.out, "{separator}")?;
+        let text = format!("{item:#}");
+        for line in printable::json(&text).lines() {
+            write!(self.out, "\n  {line}")?;
+        }
+        Ok(())
+    }
+
+    pub fn end(mut self) -> Result<()> {
+        let end = if self.is_empty { "]\n" } else { "\n]\n" };
+        self.out.write_all(end.as_bytes())?;
+        self.out.flush()?;
+        Ok(())
+    }
 }
 
 /// The same on one line, for programs that read a line at a time.

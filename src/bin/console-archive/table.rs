@@ -81,6 +81,15 @@ impl Table {
         self.in_blocks(width, has_colors)
     }
 
+    /// Whether a first line has the headings. Blocks have none of their own.
+    pub fn begins_with_headings(&self, line: &str) -> bool {
+        let headings = self
+            .columns
+            .iter()
+            .flat_map(|column| column.heading.split(' '));
+        line.split_whitespace().eq(headings)
+    }
+
     /// The widest of each column, with its heading.
     fn widths(&self, width: fn(&str) -> usize) -> Vec<usize> {
         let of_column = |(index, column): (usize, &Column)| {

@@ -271,7 +271,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn list(&self, prefix: &str, _: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(
+        &self,
+        prefix: &str,
+        _: Option<&str>,
+        _: Option<&str>,
+    ) -> Result<Page, StoreError> {
         let objects = self.objects.lock().unwrap();
         let below = objects.iter().filter(|(key, _)| key.starts_with(prefix));
         let entries = below.map(|(key, object)| Entry {
@@ -348,6 +353,7 @@ pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, M
         source: fleet.clone(),
         store: store.clone(),
         default_region: RegionId::parse("cn-hangzhou").ok(),
+        has_catalog: false,
         follow_budget: Duration::ZERO,
         follow_queue: None,
         ending: Default::default(),

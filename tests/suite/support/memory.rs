@@ -285,7 +285,7 @@ impl Store for Used<'_> {
         panic!("a capture deletes nothing")
     }
 
-    async fn list(&self, _: &str, _: Option<&str>) -> Result<Page, StoreError> {
+    async fn list(&self, _: &str, _: Option<&str>, _: Option<&str>) -> Result<Page, StoreError> {
         panic!("a capture lists nothing")
     }
 
@@ -517,6 +517,7 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
             source,
             store,
             default_region: None,
+            has_catalog: true,
             follow_budget: FOLLOW_BUDGET,
             follow_queue: None,
             ending: Default::default(),

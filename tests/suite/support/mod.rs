@@ -13,6 +13,7 @@ pub mod lambda_api;
 pub mod memory;
 pub mod printed;
 pub mod proxy;
+pub mod raced;
 pub mod raw_server;
 pub mod receiver;
 pub mod recorded_boots;

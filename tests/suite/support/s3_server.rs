@@ -38,6 +38,13 @@ pub const BUCKET: &str = "consoles";
 
 /// Objects in one page of a listing, so that a handful of them needs several.
 const PAGE: usize = 3;
+/// Objects in one page of a listing of S3 and OSS.
+pub const REAL_PAGE: usize = 1000;
+
+/// Whether an object is of the catalog, below whatever prefix.
+pub fn is_of_catalog(key: &str) -> bool {
+    key.contains("catalog/rows/") || key.contains("catalog/days/")
+}
 
 /// Which service it behaves as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +176,9 @@ struct State {
     faults: VecDeque<Fault>,
     /// How many PUTs came.
     puts: usize,
+    /// Objects in one page of a listing.
+    page: usize,
+    listings: usize,
     /// The method of every request.
     methods: Vec<String>,
     /// How many connections came.
@@ -231,7 +241,10 @@ impl S3Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own_port = listener.local_addr().unwrap().port();
         let port = public_port.unwrap_or(own_port);
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(State {
+            page: PAGE,
+            ..State::default()
+        }));
         let mut builder = S3ServiceBuilder::new(Objects {
             profile,
             state: state.clone(),
@@ -311,8 +324,18 @@ impl S3Server {
         self.state.lock().unwrap().foreign_sent
     }
 
+    /// All objects but the catalog's.
     pub fn objects(&self) -> BTreeMap<String, StoredObject> {
-        self.state.lock().unwrap().objects.clone()
+        let mut objects = self.state.lock().unwrap().objects.clone();
+        objects.retain(|key, _| !is_of_catalog(key));
+        objects
+    }
+
+    /// The objects of the catalog.
+    pub fn catalog(&self) -> BTreeMap<String, StoredObject> {
+        let mut objects = self.state.lock().unwrap().objects.clone();
+        objects.retain(|key, _| is_of_catalog(key));
+        objects
     }
 
     /// Removes everything below a prefix; what was there.
@@ -355,7 +378,22 @@ impl S3Server {
         keys.filter(|key| key.ends_with(".verdict.json")).collect()
     }
 
-    /// How many PUTs came, whatever became of them.
+    /// Lists so many objects a request from now on.
+    pub fn set_page(&self, objects: usize) {
+        self.state.lock().unwrap().page = objects;
+    }
+
+    /// Requests for listings so far.
+    pub fn listings(&self) -> usize {
+        self.state.lock().unwrap().listings
+    }
+
+    /// Puts objects there, as an archive has them that is older than the test.
+    pub fn put_all(&self, objects: impl IntoIterator<Item = (String, StoredObject)>) {
+        self.state.lock().unwrap().objects.extend(objects);
+    }
+
+    /// How many PUTs came, whatever became of them; but for those of the catalog.
     pub fn puts(&self) -> usize {
         self.state.lock().unwrap().puts
     }
@@ -557,7 +595,7 @@ impl Front {
         let fault = is_put
             .then(|| {
                 let mut state = self.state.lock().unwrap();
-                state.puts += 1;
+                state.puts += usize::from(!is_of_catalog(request.uri().path()));
                 state.faults.pop_front()
             })
             .flatten();
@@ -887,8 +925,12 @@ impl S3 for Objects {
         let input = request.input;
         check_bucket(&input.bucket)?;
         let prefix = input.prefix.unwrap_or_default();
-        let after = input.continuation_token.unwrap_or_default();
-        let state = self.state.lock().unwrap();
+        // The token has the place; S3 ignores the other beside it.
+        let after = input.continuation_token.or(input.start_after);
+        let after = after.unwrap_or_default();
+        let mut state = self.state.lock().unwrap();
+        state.listings += 1;
+        let page = state.page;
         let (has_gap, after) = match after.strip_prefix(AFTER_GAP) {
             Some(after) => (false, after.to_owned()),
             None => (state.has(Quirk::EmptyPages), after),
@@ -912,8 +954,8 @@ impl S3 for Objects {
             last_modified: Some(object.stored_at.into()),
             ..Default::default()
         };
-        let mut contents: Vec<_> = rest.iter().take(PAGE).map(object).collect();
-        let is_truncated = rest.len() > PAGE;
+        let mut contents: Vec<_> = rest.iter().take(page).map(object).collect();
+        let is_truncated = rest.len() > page;
         let last = contents.last().and_then(|object| object.key.clone());
         let mut output = ListObjectsV2Output {
             next_continuation_token: last.filter(|_| is_truncated),

@@ -85,7 +85,9 @@ impl Transcript {
 
     /// Every file below a folder, by its name: small JSON as it is, everything else by its digest.
     pub fn objects(&mut self, folder: &Path) {
-        for (name, bytes) in files_in(folder) {
+        // The rows of the catalog are named by the time of their capture; tests of their own hold them.
+        let all = files_in(folder).into_iter();
+        for (name, bytes) in all.filter(|(name, _)| !name.contains("catalog/rows/")) {
             let shown = match in_one_line(&bytes) {
                 Some((json, spaces)) => format!("{json}{spaces}"),
                 None => digest(&bytes),

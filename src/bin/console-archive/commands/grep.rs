@@ -153,7 +153,7 @@ pub struct Arguments {
     stats: bool,
 }
 
-fn glob(text: &str) -> Result<GlobMatcher, globset::Error> {
+pub(super) fn glob(text: &str) -> Result<GlobMatcher, globset::Error> {
     Ok(Glob::new(text)?.compile_matcher())
 }
 
@@ -165,7 +165,7 @@ enum Order {
 }
 
 /// Takes the words that `boots --output json` prints.
-fn ending() -> impl TypedValueParser<Value = Ending> {
+pub(super) fn ending() -> impl TypedValueParser<Value = Ending> {
     PossibleValuesParser::new(Ending::ALL.map(Ending::as_str)).try_map(|word| {
         let mut all = Ending::ALL.into_iter();
         all.find(|ending| ending.as_str() == word)

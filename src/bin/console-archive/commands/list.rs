@@ -1,21 +1,28 @@
 //! `console-archive list`: what the archive has.
 
+mod fleet;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
-use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::ending::Ending;
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::{Store, StoreError};
 use ecs_console_archiver::{log, printable};
+use fleet::Filter;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use globset::GlobMatcher;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, grep};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::record::Described;
@@ -25,29 +32,51 @@ use crate::time::{self, Bound, Period};
 /// Objects read at once.
 const READ_AT_ONCE: usize = 16;
 
-/// List the records of one instance, or of all
+/// List the records of one instance, or what was captured of a fleet
 ///
-/// It also lists the times when there was no console, with the reason. TIME is when ECS last updated
-/// the console; if there was none, it is when the event was. ECS names no time zone: the time is read
-/// as UTC+8, as ECS's newest documents say, and has a question mark if it could be UTC instead.
+/// It also lists the times when there was no console, with the reason. It verifies no record: `get` verifies
+/// the one that it prints.
 ///
-/// With an instance, it also says why each record was captured, how much of its event it shows, and
-/// how long the console is. Without one, it shows the length as stored. It verifies no record: `get`
-/// verifies the one that it prints.
+/// With an instance, by TIME: when ECS last updated the console; if there was none, when the event was. ECS
+/// names no time zone: the time is read as UTC+8, as ECS's newest documents say, and has a question mark if it
+/// could be UTC instead.
+///
+/// Without an instance, or with --cause, --ending, --outcome or --region, by CAPTURED: when the console was
+/// captured. ENDED is how the console's last boot ended. This is read from the catalog, in a few requests
+/// whatever the archive has. Where the catalog does not reach back far enough, all of the archive is listed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  console-archive list
+  console-archive list --since yesterday
+  console-archive list --since -7d --ending panic --ending emergency
   console-archive list i-bp1panicnoroot00001 --since 2024-03-22
   console-archive list i-bp1panicnoroot00001 --output json")]
 pub struct Arguments {
     /// The instance. Without it: all instances
     #[arg(value_parser = InstanceId::parse)]
     instance_id: Option<InstanceId>,
-    /// Leave out what has an earlier TIME: 2024-03-22, "2024-03-22 10:04", 10:04, today, yesterday, -1h
+    /// Only instances that this matches, such as 'i-bp1*'; several may be given
+    #[arg(long, value_name = "GLOB", value_parser = grep::glob, conflicts_with = "instance_id")]
+    instance: Vec<GlobMatcher>,
+    /// Only instances of this region; several may be given
+    #[arg(long, value_name = "REGION_ID", value_parser = RegionId::parse)]
+    region: Vec<RegionId>,
+    /// Only what this led to, such as Stopping, 'SystemFailure*', manual or sweep; several may be given
+    #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
+    cause: Vec<GlobMatcher>,
+    /// Only consoles whose last boot ended so; several may be given
+    #[arg(long, value_name = "ENDING", value_parser = grep::ending())]
+    ending: Vec<Ending>,
+    /// Only what became this: a record, a marker, or one that was pruned; several may be given
+    #[arg(long, value_name = "OUTCOME", value_parser = outcome())]
+    outcome: Vec<RowOutcome>,
+    /// Print how many there are, and nothing else
+    #[arg(long)]
+    count: bool,
+    /// Leave out what has an earlier TIME or was CAPTURED earlier: 2024-03-22, "2024-03-22 10:04", 10:04, today, yesterday, -1h
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<Bound>,
-    /// Leave out what has a later TIME; a day, an hour or a minute counts to its end
+    /// Leave out what is later; a day, an hour or a minute counts to its end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<Bound>,
 }
@@ -63,8 +92,15 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     }
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.time()));
-    let mut listing = reader::list(&store, instance_id).await?;
-    let all = listing.records.len() + listing.markers.len();
+    let instance_id = match instance_id {
+        Some(instance_id) if !arguments.needs_catalog() => instance_id,
+        _ => {
+            let filter = arguments.filter()?;
+            return fleet::run(&filter, period, arguments.count, context, &store).await;
+        }
+    };
+    let (since, until) = (period.since, period.until);
+    let mut listing = reader::list_range(&store, instance_id, since, until).await?;
     // Without a time of its own, by when it was stored.
     listing.records.retain(|record| {
         let at = record.updated_at().map(|at| at.time);
@@ -73,15 +109,25 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     listing
         .markers
         .retain(|marker| period.contains(marker.key.time));
-    let left_out = all - listing.records.len() - listing.markers.len();
-    let exit = emptiness(&listing, instance_id, left_out, &store.url(""));
-    let rows = match instance_id {
-        Some(_) => {
-            context.reads();
-            read_rows(&store, listing).await?
+    if arguments.count {
+        let count = listing.records.len() + listing.markers.len();
+        match context.output {
+            Output::Json => output::json(&json!({ "count": count }))?,
+            Output::Text => output::line(count)?,
         }
-        None => rows(listing),
+        return Ok(Exit::Done);
+    }
+    let is_empty = listing.records.is_empty() && listing.markers.is_empty();
+    let left_out = match is_empty && period.is_bounded() {
+        true => {
+            let all = reader::list(&store, Some(instance_id)).await?;
+            all.records.len() + all.markers.len()
+        }
+        false => 0,
     };
+    let exit = emptiness(&listing, instance_id, left_out, &store.url(""));
+    context.reads();
+    let rows = read_rows(&store, listing).await?;
     match context.output {
         Output::Json => output::json(&rows.iter().map(|row| row.json(&store)).collect())?,
         Output::Text if rows.is_empty() => {}
@@ -90,14 +136,47 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     Ok(exit)
 }
 
+impl Arguments {
+    /// Whether only the catalog knows what is asked for.
+    fn needs_catalog(&self) -> bool {
+        !(self.region.is_empty()
+            && self.cause.is_empty()
+            && self.ending.is_empty()
+            && self.outcome.is_empty())
+    }
+
+    fn filter(&self) -> Result<Filter> {
+        let mut instances = self.instance.clone();
+        if let Some(id) = &self.instance_id {
+            instances.push(grep::glob(id.as_str())?); // An ID has no special characters.
+        }
+        Ok(Filter {
+            instances,
+            regions: self.region.clone(),
+            causes: self.cause.clone(),
+            endings: self.ending.clone(),
+            outcomes: self.outcome.clone(),
+        })
+    }
+}
+
+/// Takes the words of the catalog.
+fn outcome() -> impl TypedValueParser<Value = RowOutcome> {
+    PossibleValuesParser::new(RowOutcome::ALL.map(RowOutcome::as_str)).try_map(|word| {
+        let mut all = RowOutcome::ALL.into_iter();
+        all.find(|outcome| outcome.as_str() == word)
+            .ok_or("no outcome has this name")
+    })
+}
+
 /// What a listing without consoles means.
 fn emptiness(
     listing: &Listing,
-    instance_id: Option<&InstanceId>,
+    instance_id: &InstanceId,
     left_out: usize,
     archive_url: &str,
 ) -> Exit {
-    let of = instance_id.map_or(String::new(), |id| format!(" of {id}"));
+    let of = format!(" of {instance_id}");
     match (listing.records.len(), listing.markers.len()) {
         (0, 0) => {
             let within = match left_out {
@@ -221,9 +300,8 @@ impl Row {
         }
     }
 
-    /// Cells that every listing has: record, time, stored.
     fn cells(&self, zone: &TimeZone) -> Vec<Cell> {
-        match self {
+        let mut cells = match self {
             Self::Record(listed, metadata) => {
                 let metadata = metadata.as_ref();
                 let time = Described { listed, metadata }.updated_at();
@@ -239,11 +317,7 @@ impl Row {
                 time::shown(marker.key.time, zone).into(),
                 time::shown(marker.stored_at, zone).into(),
             ],
-        }
-    }
-
-    fn of_an_instance(&self, zone: &TimeZone) -> Vec<Cell> {
-        let mut cells = self.cells(zone);
+        };
         let (cause, freshness, bytes) = match self {
             Self::Record(listed, metadata) => {
                 let metadata = metadata.as_ref();
@@ -263,51 +337,19 @@ impl Row {
         }
         cells
     }
-
-    fn of_a_fleet(&self, zone: &TimeZone, has_verdicts: bool) -> Vec<Cell> {
-        let (instance_id, bytes, verdict) = match self {
-            Self::Record(listed, _) => {
-                let verdict = Described {
-                    listed,
-                    metadata: None,
-                };
-                let verdict = verdict.freshness_in_words();
-                let bytes = listed.gzip_bytes.to_string();
-                (&listed.key.instance_id, Some(bytes), verdict)
-            }
-            Self::Marker(marker, _) => (&marker.key.instance_id, None, None),
-        };
-        let mut cells = vec![Cell::from(instance_id.to_string())];
-        cells.extend(self.cells(zone));
-        cells.push(bytes.unwrap_or(NOTHING.to_owned()).into());
-        if has_verdicts {
-            cells.push(verdict.unwrap_or(NOTHING).into());
-        }
-        cells
-    }
 }
 
-fn table(rows: &[Row], instance_id: Option<&InstanceId>, zone: &TimeZone) -> Table {
-    let mut columns = ["RECORD", "TIME", "STORED"].map(Column::text).to_vec();
-    if instance_id.is_some() {
-        columns.extend(["CAUSE", "FRESHNESS"].map(Column::text));
-        columns.push(Column::number("CONSOLE BYTES"));
-        let mut rows: Vec<_> = rows.iter().map(|row| row.of_an_instance(zone)).collect();
-        // In a file or a pipe each line says of what it is; a terminal has no room for it.
-        if let Some(instance_id) = instance_id.filter(|_| output::width().is_none()) {
-            columns.insert(0, Column::text("INSTANCE"));
-            let cell = || Cell::from(instance_id.as_str());
-            rows.iter_mut().for_each(|row| row.insert(0, cell()));
-        }
-        return Table::new(columns, rows);
+fn table(rows: &[Row], instance_id: &InstanceId, zone: &TimeZone) -> Table {
+    let mut columns = ["RECORD", "TIME", "STORED", "CAUSE", "FRESHNESS"]
+        .map(Column::text)
+        .to_vec();
+    columns.push(Column::number("CONSOLE BYTES"));
+    let mut rows: Vec<_> = rows.iter().map(|row| row.cells(zone)).collect();
+    // In a file or a pipe each line says of what it is; a terminal has no room for it.
+    if output::width().is_none() {
+        columns.insert(0, Column::text("INSTANCE"));
+        let cell = || Cell::from(instance_id.as_str());
+        rows.iter_mut().for_each(|row| row.insert(0, cell()));
     }
-    // Most records say it in their metadata, which a listing of all does not read.
-    let has_verdicts = rows
-        .iter()
-        .any(|row| matches!(row, Row::Record(record, _) if record.verdict.is_some()));
-    columns.insert(0, Column::text("INSTANCE"));
-    columns.push(Column::number("GZIP BYTES"));
-    columns.extend(has_verdicts.then_some(Column::text("FRESHNESS")));
-    let rows = rows.iter().map(|row| row.of_a_fleet(zone, has_verdicts));
-    Table::new(columns, rows.collect())
+    Table::new(columns, rows)
 }

@@ -2,6 +2,7 @@
 
 mod boots;
 mod capture;
+mod compact;
 mod completions;
 mod diff;
 mod doctor;
@@ -11,6 +12,7 @@ mod invoke;
 mod list;
 mod man;
 mod redrive;
+mod reindex;
 mod show;
 mod simulate;
 mod sweep;
@@ -57,6 +59,8 @@ pub enum Command {
     Diff(diff::Arguments),
     Sweep(sweep::Arguments),
     Redrive(redrive::Arguments),
+    Compact(compact::Arguments),
+    Reindex(reindex::Arguments),
     Doctor(doctor::Arguments),
     Simulate(simulate::Arguments),
     Completions(completions::Arguments),
@@ -94,6 +98,14 @@ impl Command {
             }
             Self::Sweep(arguments) => sweep::run(arguments, context).await,
             Self::Redrive(arguments) => redrive::run(arguments, context).await,
+            Self::Compact(arguments) => {
+                let compact = compact::run(&arguments, context);
+                context.unless_interrupted(compact).await
+            }
+            Self::Reindex(arguments) => {
+                let reindex = reindex::run(&arguments, context);
+                context.unless_interrupted(reindex).await
+            }
             Self::Doctor(arguments) => {
                 let doctor = doctor::run(arguments, context);
                 context.unless_interrupted(doctor).await
@@ -229,6 +241,17 @@ impl Context {
 
     fn print(&self, table: &Table) -> Result<()> {
         self.print_in(table, output::width())
+    }
+
+    /// More rows of the table before, without headings.
+    fn print_more(&self, table: &Table) -> Result<()> {
+        let shown = table.show(output::width(), self.has_colors());
+        let rows = match shown.split_once('\n') {
+            Some((headings, rows)) if table.begins_with_headings(headings) => rows,
+            _ => &shown,
+        };
+        std::io::stdout().write_all(rows.as_bytes())?;
+        Ok(())
     }
 
     /// In this width; each row on one line where there is none.

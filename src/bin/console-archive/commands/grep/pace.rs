@@ -97,8 +97,13 @@ impl<S: Store> Store for Paced<S> {
         self.store.delete(key).await
     }
 
-    async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page, StoreError> {
-        self.store.list(prefix, next).await
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        self.store.list(prefix, after, next).await
     }
 
     fn url(&self, key: &str) -> String {

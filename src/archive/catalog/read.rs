@@ -1,0 +1,205 @@
+//! The rows of a range of time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
+
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+
+use super::day::{self, DayError, Rows};
+use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
+use super::name::CatalogKey;
+use super::row::Row;
+use crate::store::{Listing, Store, StoreError};
+
+/// Days whose objects are read at once.
+const AT_ONCE: usize = 8;
+/// How often a day is listed anew because its objects were joined and removed meanwhile.
+const MAX_LOOKS: usize = 4;
+
+/// From when on the catalog knows everything that was captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    /// There is no catalog.
+    Nothing,
+    /// From the day after this one on. It may have begun in the middle of this day.
+    After(Day),
+    /// Everything: it was built from the records.
+    Everything,
+}
+
+impl Coverage {
+    /// Whether the catalog has everything since this moment.
+    pub fn includes(self, since: Timestamp) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::After(day) => since >= day.end(),
+            Self::Everything => true,
+        }
+    }
+}
+
+/// What the catalog has of a range of time: its objects are listed, and days are read one after the other.
+pub struct Catalog<'a, S> {
+    store: &'a S,
+    range: RangeInclusive<Timestamp>,
+    /// From when on it is complete.
+    pub coverage: Coverage,
+    /// Requests for listings so far.
+    pub listings: usize,
+    days: BTreeMap<Day, OfDay>,
+}
+
+/// The objects of a day.
+#[derive(Default)]
+struct OfDay {
+    rows: Vec<Row>,
+    joined: BTreeSet<DayKey>,
+}
+
+/// A day's rows.
+pub struct ReadDay {
+    /// The day.
+    pub day: Day,
+    /// Its rows within the range, in the order of capture.
+    pub rows: Vec<Row>,
+    /// Objects that are damaged. What they say is missing.
+    pub damaged: Vec<(String, DayError)>,
+}
+
+impl<'a, S: Store> Catalog<'a, S> {
+    /// Lists what the catalog has of this range.
+    ///
+    /// It takes a request for each thousand rows that are not joined yet, and one for each thousand days.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be listed.
+    pub async fn open(store: &'a S, range: RangeInclusive<Timestamp>) -> Result<Self, StoreError> {
+        let (first, last) = (Day::of(*range.start()), Day::of(*range.end()));
+        let mut catalog = Self {
+            store,
+            range,
+            coverage: Coverage::Nothing,
+            listings: 0,
+            days: BTreeMap::new(),
+        };
+        // Rows before days: one that is joined meanwhile is seen twice rather than not at all.
+        let mut listing = Listing::of(store, ROWS_PREFIX).after(&first.rows_prefix());
+        'pages: while let Some(page) = listing.next_page().await? {
+            for entry in page {
+                if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key) {
+                    if key.row.day() > last {
+                        break 'pages; // Stores sort; those that do not are listed to their end.
+                    }
+                    catalog.day(key.row.day()).rows.push(key.row);
+                }
+            }
+        }
+        catalog.listings += listing.requests;
+        let mut begin = None;
+        let mut listing = Listing::of(store, DAYS_PREFIX);
+        while let Some(page) = listing.next_page().await? {
+            for entry in page {
+                if entry.key == COMPLETE_KEY {
+                    catalog.coverage = Coverage::Everything;
+                }
+                if let Some(CatalogKey::Day(key)) = CatalogKey::parse(&entry.key) {
+                    begin = Some(begin.unwrap_or(key.day).min(key.day));
+                    if (first..=last).contains(&key.day) {
+                        catalog.day(key.day).joined.insert(key);
+                    }
+                }
+            }
+        }
+        catalog.listings += listing.requests;
+        if catalog.coverage == Coverage::Nothing {
+            begin = match begin {
+                Some(begin) if begin < first => Some(begin),
+                begin => catalog.first_row().await?.into_iter().chain(begin).min(),
+            };
+            catalog.coverage = begin.map_or(Coverage::Nothing, Coverage::After);
+        }
+        Ok(catalog)
+    }
+
+    fn day(&mut self, day: Day) -> &mut OfDay {
+        self.days.entry(day).or_default()
+    }
+
+    /// The day of the first row that is not joined.
+    async fn first_row(&mut self) -> Result<Option<Day>, StoreError> {
+        let mut listing = Listing::of(self.store, ROWS_PREFIX);
+        let mut first = None;
+        while let (None, Some(page)) = (first, listing.next_page().await?) {
+            let keys = page
+                .iter()
+                .filter_map(|entry| CatalogKey::parse(&entry.key));
+            first = keys
+                .filter_map(|key| match key {
+                    CatalogKey::Row(key) => Some(key.row.day()),
+                    CatalogKey::Day(_) => None,
+                })
+                .min();
+        }
+        self.listings += listing.requests;
+        Ok(first)
+    }
+
+    /// Reads the days in order, a few ahead, and hands over each.
+    ///
+    /// # Errors
+    /// [`StoreError`] if an object cannot be read, or the error of `each`.
+    pub async fn read<E: From<StoreError>>(
+        self,
+        mut each: impl FnMut(ReadDay) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (store, range) = (self.store, &self.range);
+        let days = self.days.into_iter().map(async |(day, objects)| {
+            let mut read = read_day(store, day, objects).await?;
+            read.rows.retain(|row| range.contains(&row.captured_at));
+            Ok::<_, StoreError>(read)
+        });
+        let mut days = stream::iter(days).buffered(AT_ONCE);
+        while let Some(day) = days.next().await {
+            each(day?)?;
+        }
+        Ok(())
+    }
+}
+
+async fn read_day(store: &impl Store, day: Day, objects: OfDay) -> Result<ReadDay, StoreError> {
+    let mut rows: Rows = objects.rows.into_iter().collect();
+    let mut damaged = Vec::new();
+    let (mut read, mut looks) = (BTreeSet::new(), 0);
+    let mut keys: VecDeque<DayKey> = objects.joined.into_iter().collect();
+    while let Some(key) = keys.pop_front() {
+        if !read.insert(key.clone()) {
+            continue;
+        }
+        let name = key.to_string();
+        match store.get(&name).await? {
+            Some(object) => match day::unpack(&object.body) {
+                Ok(more) => more.into_iter().for_each(|row| rows.add(row)),
+                Err(error) => damaged.push((name, error)),
+            },
+            // It was joined with others, and removed.
+            None if looks < MAX_LOOKS => {
+                looks += 1;
+                let listed = crate::store::list_all(store, &day.days_prefix()).await?;
+                let listed = listed
+                    .iter()
+                    .filter_map(|entry| CatalogKey::parse(&entry.key));
+                keys.extend(listed.filter_map(|key| match key {
+                    CatalogKey::Day(key) => Some(key),
+                    CatalogKey::Row(_) => None,
+                }));
+            }
+            None => {}
+        }
+    }
+    Ok(ReadDay {
+        day,
+        rows: rows.in_order(),
+        damaged,
+    })
+}

@@ -1,0 +1,262 @@
+//! Records → catalog.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::compact::{self, CompactError, Objects};
+use super::key::{COMPLETE_KEY, Day, DayKey};
+use super::row::{Row, Subject};
+use super::spool::Spool;
+use crate::archive::key::{RecordKey, VerdictKey};
+use crate::archive::record::{self, CheckedObject};
+use crate::clock::whole_second;
+use crate::model::freshness::Freshness;
+use crate::model::ids::{AccountId, InstanceId, RegionId};
+use crate::reading::ending::boot_facts;
+use crate::store::{Entry, Listing, Object, Store, StoreError};
+
+/// Records read at once.
+const AT_ONCE: usize = 32;
+
+/// What a run did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Reindexed {
+    /// Days that the catalog has now.
+    pub days: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Objects of the old catalog that were removed.
+    pub removed: u64,
+    /// Objects of the old catalog that may not be removed.
+    pub left: u64,
+    /// Addresses of records that are damaged. Their rows say nothing of their boots.
+    pub damaged: Vec<String>,
+}
+
+/// Why the catalog was not rebuilt. The old one is still there then, at least in part.
+#[derive(Debug, thiserror::Error)]
+pub enum ReindexError {
+    /// The store failed or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A day could not be written.
+    #[error(transparent)]
+    Write(#[from] CompactError),
+    /// Rows are kept in files meanwhile, because an archive may have more than fit in memory.
+    #[error("a temporary file in {} fails: {cause}; set TMPDIR to a folder with space", folder.display())]
+    Temporary {
+        /// The folder for temporary files.
+        folder: PathBuf,
+        /// The error of the operating system.
+        cause: std::io::Error,
+    },
+}
+
+/// Builds the catalog anew from the records, markers and verdicts, from the day of `since` on. It reads each
+/// record once. `each` is told of progress: records and markers so far.
+///
+/// Events may be served meanwhile: their rows stay.
+///
+/// # Errors
+/// [`ReindexError`]. A second run finishes the work.
+pub async fn reindex(
+    store: &impl Store,
+    since: Option<Timestamp>,
+    mut each: impl FnMut(u64),
+) -> Result<Reindexed, ReindexError> {
+    let since = since.map(Day::of);
+    let is_asked_for = |day: Day| since.is_none_or(|since| day >= since);
+    // Before the records: so each row of the old catalog that is not found among them is of one that is gone.
+    let mut old = compact::objects(store, is_asked_for).await?;
+    let mut done = Reindexed::default();
+    let mut days = Spool::default();
+    let mut count = 0;
+    for prefix in InstanceId::PREFIXES {
+        let mut listing = Listing::of(store, prefix);
+        let mut of_instance: Vec<Entry> = Vec::new();
+        while let Some(page) = listing.next_page().await? {
+            for entry in page {
+                let instance = |entry: &Entry| entry.key.split('/').next().map(str::to_owned);
+                let is_next = of_instance
+                    .last()
+                    .is_some_and(|last| instance(last) != instance(&entry));
+                if is_next {
+                    count += rows_of(store, &of_instance, since, &mut days, &mut done).await?;
+                    each(count);
+                    of_instance.clear();
+                }
+                of_instance.push(entry);
+            }
+        }
+        count += rows_of(store, &of_instance, since, &mut days, &mut done).await?;
+        each(count);
+    }
+    for day in days.days() {
+        let rows = days.rows(day)?;
+        done.days += 1;
+        done.rows += rows.len() as u64;
+        let written = compact::write(store, day, rows, true).await?;
+        let Objects { rows, joined } = old.remove(&day).unwrap_or_default();
+        done.remove(store, rows, joined.difference(&written))
+            .await?;
+    }
+    for Objects { rows, joined } in old.into_values() {
+        done.remove(store, rows, joined.iter()).await?;
+    }
+    if since.is_none() {
+        store.put_if_absent(COMPLETE_KEY, &complete()).await?;
+    }
+    Ok(done)
+}
+
+/// Says that the catalog has everything that was stored before.
+fn complete() -> Object {
+    Object {
+        body: b"{\"schema\":1}\n".to_vec(),
+        content_type: "application/json".to_owned(),
+        metadata: BTreeMap::new(),
+    }
+}
+
+impl From<std::io::Error> for ReindexError {
+    /// Only temporary files are used.
+    fn from(cause: std::io::Error) -> Self {
+        Self::Temporary {
+            folder: tempfile::env::temp_dir(),
+            cause,
+        }
+    }
+}
+
+impl Reindexed {
+    async fn remove<'a>(
+        &mut self,
+        store: &impl Store,
+        rows: Vec<String>,
+        joined: impl Iterator<Item = &'a DayKey>,
+    ) -> Result<(), StoreError> {
+        let keys: Vec<_> = joined.map(DayKey::to_string).chain(rows).collect();
+        let (removed, left) = compact::remove(store, keys.into_iter()).await?;
+        self.removed += removed;
+        self.left += left;
+        Ok(())
+    }
+}
+
+/// Reads the records and markers of one instance, and adds a row for each; how many.
+async fn rows_of(
+    store: &impl Store,
+    entries: &[Entry],
+    since: Option<Day>,
+    days: &mut Spool,
+    done: &mut Reindexed,
+) -> Result<u64, ReindexError> {
+    let mut verdicts: BTreeMap<RecordKey, (Timestamp, Freshness)> = BTreeMap::new();
+    for entry in entries {
+        if let Some(key) = VerdictKey::parse(&entry.key) {
+            let verdict = (entry.stored_at, key.freshness);
+            let latest = verdicts.entry(key.record).or_insert(verdict);
+            if latest.0 <= verdict.0 {
+                *latest = verdict;
+            }
+        }
+    }
+    // Stored on this day or later, so captured at most a day before.
+    let may_be_asked_for = |entry: &&Entry| {
+        let stored_on = Day::of(entry.stored_at);
+        since.is_none_or(|since| stored_on >= since)
+    };
+    let subjects = entries.iter().filter(may_be_asked_for);
+    let subjects = subjects.filter_map(|entry| Some((Subject::parse(&entry.key)?, entry)));
+    let read = subjects.map(async |(subject, entry)| {
+        let object = store.get(&entry.key).await?;
+        Ok::<_, StoreError>(object.map(|object| (subject, entry, object)))
+    });
+    let mut read = stream::iter(read).buffered(AT_ONCE);
+    let mut count = 0;
+    while let Some(found) = read.try_next().await? {
+        let Some((subject, entry, object)) = found else {
+            continue; // It was removed meanwhile.
+        };
+        count += 1;
+        let row = match &subject {
+            Subject::Record(key) => {
+                let row = of_record(key, entry, &object, verdicts.get(key).copied());
+                let CheckedObject { faults, .. } = &row.1;
+                if !faults.is_empty() {
+                    done.damaged.push(store.url(&entry.key));
+                }
+                row.0
+            }
+            Subject::Marker(_) => of_marker(subject.clone(), entry, &object),
+        };
+        if since.is_none_or(|since| row.day() >= since) {
+            days.add(&row)?;
+        }
+    }
+    Ok(count)
+}
+
+/// The row of a stored record, by its metadata and its bytes.
+fn of_record(
+    key: &RecordKey,
+    entry: &Entry,
+    object: &Object,
+    verdict: Option<(Timestamp, Freshness)>,
+) -> (Row, CheckedObject) {
+    let read = record::read(key, object);
+    let text = |name: &str| {
+        object
+            .metadata
+            .get(name)
+            .map(|value| record::metadata_text(value))
+    };
+    let time = |name: &str| text(name)?.parse::<Timestamp>().ok();
+    let captured_at = time("captured-at").unwrap_or(entry.stored_at);
+    let row = Row::named(Subject::Record(key.clone()), captured_at);
+    let mut row = Row {
+        region_id: text("region-id").and_then(|id| RegionId::parse(&id).ok()),
+        account_id: text("account-id").and_then(|id| AccountId::parse(&id).ok()),
+        cause: text("event-cause").unwrap_or_default(),
+        event_id: text("event-id"),
+        event_time: time("event-time"),
+        sha256: text("console-sha256").and_then(|digest| digest.try_into().ok()),
+        console_bytes: text("console-bytes").and_then(|bytes| bytes.parse().ok()),
+        gzip_bytes: Some(entry.bytes),
+        ..row.with_update_time(&text("last-update-time").unwrap_or_default())
+    };
+    if let Some(freshness) = text("freshness").and_then(|word| word.parse().ok()) {
+        row = row.with_freshness(freshness);
+    }
+    if let Some((stored_at, freshness)) = verdict {
+        row = Row {
+            freshness: Some(freshness),
+            freshness_at: Some(whole_second(stored_at)),
+            freshness_is_final: true,
+            ..row
+        };
+    }
+    if read.faults.is_empty() {
+        row = row.with_facts(boot_facts(&read.plain));
+    }
+    (row, read)
+}
+
+/// The row of a stored marker.
+fn of_marker(subject: Subject, entry: &Entry, object: &Object) -> Row {
+    let json: Value = serde_json::from_slice(&object.body).unwrap_or_default();
+    let text = |name: &str| json[name].as_str().map(str::to_owned);
+    Row {
+        region_id: text("region_id").and_then(|id| RegionId::parse(&id).ok()),
+        account_id: text("account_id").and_then(|id| AccountId::parse(&id).ok()),
+        cause: text("event_cause").unwrap_or_default(),
+        event_id: text("event_id"),
+        event_time: text("event_time").and_then(|time| time.parse().ok()),
+        ..Row::named(subject, entry.stored_at)
+    }
+}

@@ -1,0 +1,340 @@
+//! What was captured of a fleet: by the catalog, and by a listing of the archive where the catalog is not
+//! complete.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+
+use anyhow::Result;
+use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
+use ecs_console_archiver::archive::catalog::row::RowOutcome;
+use ecs_console_archiver::archive::catalog::{Row, Subject};
+use ecs_console_archiver::archive::reader;
+use ecs_console_archiver::model::ending::Ending;
+use ecs_console_archiver::model::freshness::Freshness;
+use ecs_console_archiver::model::ids::RegionId;
+use ecs_console_archiver::model::update_time::UpdatedAt;
+use ecs_console_archiver::printable;
+use ecs_console_archiver::store::Store;
+use globset::GlobMatcher;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::boots::ending_in_words;
+use crate::exit::Exit;
+use crate::output::{self, JsonArray, Output};
+use crate::table::{Cell, Column, NOTHING, Table};
+use crate::time::{self, Period};
+
+/// Rows of a table that are in memory at once.
+const MAX_TABLE_ROWS: usize = 10_000;
+/// A listing of the whole archive that takes more requests is told.
+const MANY_REQUESTS: usize = 3;
+
+/// Which rows are asked for.
+#[derive(Debug, Default)]
+pub struct Filter {
+    pub instances: Vec<GlobMatcher>,
+    pub regions: Vec<RegionId>,
+    pub causes: Vec<GlobMatcher>,
+    pub endings: Vec<Ending>,
+    pub outcomes: Vec<RowOutcome>,
+}
+
+impl Filter {
+    fn includes(&self, row: &Row) -> bool {
+        let is_one = |globs: &[GlobMatcher], text: &str| {
+            globs.is_empty() || globs.iter().any(|glob| glob.is_match(text))
+        };
+        // What is gone is only listed if one asks for it.
+        let outcome = match self.outcomes.as_slice() {
+            [] => row.outcome != RowOutcome::Pruned,
+            outcomes => outcomes.contains(&row.outcome),
+        };
+        outcome
+            && is_one(&self.instances, row.instance_id.as_str())
+            && is_one(&self.causes, &row.cause)
+            && (self.regions.is_empty()
+                || row
+                    .region_id
+                    .as_ref()
+                    .is_some_and(|id| self.regions.contains(id)))
+            && (self.endings.is_empty()
+                || row
+                    .ending
+                    .is_some_and(|ending| self.endings.contains(&ending)))
+    }
+}
+
+/// Lists or counts what was captured in a period.
+pub async fn run(
+    filter: &Filter,
+    period: Period,
+    is_count: bool,
+    context: &Context,
+    store: &impl Store,
+) -> Result<Exit> {
+    let since = period.since.unwrap_or(Timestamp::MIN);
+    let until = period.until.unwrap_or(Timestamp::MAX);
+    let catalog = Catalog::open(store, since..=until).await?;
+    // A listing of all shows what is there. The catalog, opened before it, says more of each.
+    let listed = match catalog.coverage.includes(since) {
+        true => None,
+        false => Some(listed(store, catalog.coverage, period).await?),
+    };
+    let there: Option<HashSet<String>> =
+        (listed.as_ref()).map(|rows| rows.iter().map(|row| row.subject.key()).collect());
+    let is_there = |row: &Row| {
+        row.outcome == RowOutcome::Pruned
+            || there
+                .as_ref()
+                .is_none_or(|keys| keys.contains(&row.subject.key()))
+    };
+    let mut printer = Printer::new(is_count, context, store)?;
+    let mut seen = Seen::default();
+    let mut is_damaged = false;
+    let mut listed = listed.unwrap_or_default().into_iter().peekable();
+    context.reads();
+    catalog
+        .read(|ReadDay { day, rows, damaged }| -> Result<()> {
+            for (key, error) in damaged {
+                is_damaged = true;
+                output::error(format_args!(
+                    "damaged: {} ({error}); build the catalog anew with console-archive reindex",
+                    store.url(&key)
+                ));
+            }
+            // What the catalog does not know of comes in its place among the days.
+            while let Some(row) = listed.next_if(|row| row.day() < day) {
+                print(&mut printer, filter, &mut seen, row)?;
+            }
+            for row in rows.into_iter().filter(is_there) {
+                print(&mut printer, filter, &mut seen, row)?;
+            }
+            Ok(())
+        })
+        .await?;
+    for row in listed {
+        print(&mut printer, filter, &mut seen, row)?;
+    }
+    let count = printer.end()?;
+    Ok(match (count, is_damaged) {
+        (_, true) => Exit::Failed,
+        (0, _) if !is_count => {
+            let within = if period.is_bounded() {
+                " of that time"
+            } else {
+                ""
+            };
+            output::error(format_args!("no records{within} in {}", store.url("")));
+            Exit::Nothing
+        }
+        _ => Exit::Done,
+    })
+}
+
+fn print(
+    printer: &mut Printer<impl Store>,
+    filter: &Filter,
+    seen: &mut Seen,
+    row: Row,
+) -> Result<()> {
+    if seen.is_new(&row) && filter.includes(&row) {
+        printer.row(row)?;
+    }
+    Ok(())
+}
+
+/// The objects that were listed, as hashes: a record may have a row on two days, and the first counts.
+#[derive(Default)]
+struct Seen {
+    hasher: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl Seen {
+    fn is_new(&mut self, row: &Row) -> bool {
+        self.hashes.insert(self.hasher.hash_one(row.subject.key()))
+    }
+}
+
+/// What the archive has, by a listing of all of it; and why, if that took many requests.
+async fn listed(store: &impl Store, coverage: Coverage, period: Period) -> Result<Vec<Row>> {
+    let (listing, requests) = reader::list_counted(store, None).await?;
+    if requests > MANY_REQUESTS {
+        let why = match coverage {
+            Coverage::After(day) => format!("its catalog begins on {}", day.0),
+            _ => "it has no catalog".to_owned(),
+        };
+        output::error(format_args!(
+            "all of the archive was listed, in {requests} requests, because {why}; \
+             `console-archive reindex` builds the catalog from the records"
+        ));
+    }
+    let records = listing.records.into_iter().map(|record| {
+        let (bytes, verdict) = (Some(record.gzip_bytes), record.verdict);
+        Row::listed(
+            Subject::Record(record.key),
+            record.stored_at,
+            bytes,
+            verdict,
+        )
+    });
+    let markers = listing.markers.into_iter();
+    let markers = markers
+        .map(|marker| Row::listed(Subject::Marker(marker.key), marker.stored_at, None, None));
+    let rows = records.chain(markers);
+    let mut rows: Vec<_> = rows
+        .filter(|row| period.contains(row.captured_at))
+        .collect();
+    rows.sort_by_key(|row| row.captured_at);
+    Ok(rows)
+}
+
+/// Prints rows as they come.
+struct Printer<'a, S> {
+    context: &'a Context,
+    store: &'a S,
+    form: Form,
+    count: u64,
+}
+
+enum Form {
+    Count,
+    Json(JsonArray),
+    Table { rows: Vec<Row>, is_first: bool },
+}
+
+impl<'a, S: Store> Printer<'a, S> {
+    fn new(is_count: bool, context: &'a Context, store: &'a S) -> Result<Self> {
+        let form = match context.output {
+            _ if is_count => Form::Count,
+            Output::Json => Form::Json(JsonArray::begin()?),
+            Output::Text => Form::Table {
+                rows: Vec::new(),
+                is_first: true,
+            },
+        };
+        Ok(Self {
+            context,
+            store,
+            form,
+            count: 0,
+        })
+    }
+
+    fn row(&mut self, row: Row) -> Result<()> {
+        self.count += 1;
+        match &mut self.form {
+            Form::Count => Ok(()),
+            Form::Json(array) => array.push(&json(&row, self.store)),
+            Form::Table { rows, .. } => {
+                rows.push(row);
+                match rows.len() {
+                    MAX_TABLE_ROWS => self.print(),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn print(&mut self) -> Result<()> {
+        let Form::Table { rows, is_first } = &mut self.form else {
+            return Ok(());
+        };
+        let table = table(&std::mem::take(rows), &self.context.time_zone);
+        match std::mem::take(is_first) {
+            true => self.context.print(&table),
+            false => self.context.print_more(&table),
+        }
+    }
+
+    /// How many there were.
+    fn end(mut self) -> Result<u64> {
+        match self.form {
+            Form::Count => match self.context.output {
+                Output::Json => output::json(&json!({ "count": self.count }))?,
+                Output::Text => output::line(self.count)?,
+            },
+            Form::Json(array) => array.end()?,
+            Form::Table { ref rows, .. } if rows.is_empty() => {}
+            Form::Table { .. } => self.print()?,
+        }
+        Ok(self.count)
+    }
+}
+
+/// With the names that rows and the function's answers have.
+fn json(row: &Row, store: &impl Store) -> Value {
+    let mut json = serde_json::to_value(row).unwrap_or_default();
+    if let Some(members) = json.as_object_mut() {
+        // As of a single record: what is not known is not there. The others are for those who join rows.
+        let inner = [
+            "schema",
+            "freshness_at",
+            "freshness_is_final",
+            "last_captured_at",
+        ];
+        members.retain(|name, value| {
+            !value.is_null()
+                && *value != json!([])
+                && *value != json!("")
+                && !inner.contains(&name.as_str())
+        });
+    }
+    let key = row.subject.key();
+    json["url"] = store.url(&key).into();
+    let updated_at = match &row.subject {
+        Subject::Record(record) => {
+            json["is_undecoded"] = record.is_undecoded.into();
+            json["name"] = record.name().into();
+            let of_key = || UpdatedAt::of(record.last_update_time?, row.captured_at);
+            let updated_at = UpdatedAt::parse(&row.last_update_time, row.captured_at);
+            let updated_at = updated_at.or_else(of_key);
+            if let Some(at) = updated_at {
+                json["is_updated_at_certain"] = at.is_certain.into();
+            }
+            updated_at.map(|at| at.time.to_string()).into()
+        }
+        Subject::Marker(marker) => {
+            json["name"] = marker.name().into();
+            json["event_time"] = marker.time.to_string().into();
+            json["message"] = marker.reason.message().into();
+            return json;
+        }
+    };
+    json["updated_at"] = updated_at;
+    json
+}
+
+fn table(rows: &[Row], zone: &TimeZone) -> Table {
+    let mut columns = ["INSTANCE", "CAPTURED", "CAUSE", "ENDED", "FRESHNESS"]
+        .map(Column::text)
+        .to_vec();
+    columns.push(Column::number("CONSOLE BYTES"));
+    columns.push(Column::text("RECORD"));
+    let cells = rows.iter().map(|row| {
+        let or_nothing = |text: Option<String>| Cell::from(text.unwrap_or(NOTHING.to_owned()));
+        let freshness = row.freshness.map(|freshness| match freshness {
+            Freshness::Fresh => "complete",
+            Freshness::Stale => "from before the event",
+            Freshness::Partial => "a part",
+        });
+        let cause = printable::one_line(&row.cause).into_owned();
+        vec![
+            Cell::from(row.instance_id.to_string()),
+            time::shown(row.captured_at, zone).into(),
+            or_nothing((!cause.is_empty()).then_some(cause)),
+            or_nothing(row.ending.map(|ending| ending_in_words(ending).to_owned())),
+            or_nothing(freshness.map(str::to_owned)),
+            or_nothing(row.console_bytes.map(|bytes| bytes.to_string())),
+            match &row.subject {
+                _ if row.outcome == RowOutcome::Pruned => "pruned".into(),
+                Subject::Record(key) => key.name().into(),
+                Subject::Marker(key) => format!("none: {}", key.reason.as_str()).into(),
+            },
+        ]
+    });
+    Table::new(columns, cells.collect())
+}

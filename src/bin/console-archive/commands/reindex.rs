@@ -1,0 +1,78 @@
+//! `console-archive reindex`: records → catalog.
+
+use std::io::{IsTerminal as _, stderr};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use ecs_console_archiver::archive::catalog::reindex;
+use ecs_console_archiver::log;
+use ecs_console_archiver::retry::{Deadline, Retrying};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::Context;
+use crate::exit::Exit;
+use crate::output::{self, Output};
+use crate::time::{Bound, Period};
+
+/// A large archive takes minutes, and more than a day for none.
+const TIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Build the catalog anew from the records
+///
+/// It lists the whole archive, and reads each record and marker once. Needed once for an archive that is older
+/// than its catalog, and whenever the catalog is damaged or was switched off for a while. Events may be served
+/// meanwhile.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive reindex
+  console-archive reindex --since 2026-11-01")]
+pub struct Arguments {
+    /// Only the days of capture from this one on; it reads only what was stored since
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Bound>,
+}
+
+pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.warnings());
+    let period = Period::of(arguments.since.as_ref(), None, &context.time_zone);
+    let store = context.store()?;
+    let time = context.timeout.unwrap_or(TIME);
+    let store = Retrying::new(&store, Deadline::after(time));
+    context.reads();
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if !stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.set_style(ProgressStyle::with_template(
+        "{pos} records and markers, {per_sec}",
+    )?);
+    let done = reindex::reindex(&store, period.since, |count| bar.set_position(count)).await;
+    bar.finish_and_clear();
+    let done = done?;
+    for url in &done.damaged {
+        output::error(format_args!(
+            "damaged: {url}; its row says nothing of its boots"
+        ));
+    }
+    match context.output {
+        Output::Json => output::json(&json!(done))?,
+        Output::Text => output::line(format_args!(
+            "the catalog has {} rows of {} days; {} older objects were removed",
+            done.rows, done.days, done.removed
+        ))?,
+    }
+    if done.left > 0 {
+        output::error(format_args!(
+            "{} objects of the old catalog may not be removed; what they say of records that are gone stays",
+            done.left
+        ));
+    }
+    Ok(if done.damaged.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}

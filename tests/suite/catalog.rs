@@ -1,0 +1,817 @@
+//! The catalog: what it says equals the records, whoever writes, joins, rebuilds and is killed meanwhile; and
+//! a listing by it takes few requests, whatever the archive has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use ecs_console_archiver::archive::catalog::compact::{self, compact};
+use ecs_console_archiver::archive::catalog::day::Rows;
+use ecs_console_archiver::archive::catalog::key::COMPLETE_KEY;
+use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage};
+use ecs_console_archiver::archive::catalog::reindex::reindex;
+use ecs_console_archiver::archive::catalog::{CatalogKey, Day, Row, Subject};
+use ecs_console_archiver::archive::key::ConsoleDigest;
+use ecs_console_archiver::capture::Archiver;
+use ecs_console_archiver::clock::WallClock;
+use ecs_console_archiver::model::event::{Cause, InstanceEvent};
+use ecs_console_archiver::model::freshness::Freshness;
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::retry::Deadline;
+use ecs_console_archiver::simulator::Console;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::fakes::{FakeFleet, instance};
+use crate::support::memory::paused_runtime;
+use crate::support::raced::{Actor, World};
+use crate::support::runtime_api::Function;
+use crate::support::s3_server::{Profile, Quirk, REAL_PAGE, StoredObject};
+use crate::support::*;
+
+// ---- Actors at once, killed at any call ----
+
+/// What an actor does, and at which call it is killed, if at all; whether that call still has its effect.
+type Doing = (Work, Option<(usize, bool)>);
+
+/// What an actor does.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    /// Captures this instance by hand, up to three times if it is killed, as platforms deliver events again.
+    Capture(usize),
+    Compact,
+    Reindex,
+    /// Removes one of the records, as a lifecycle rule does, which knows no rows.
+    Expire(usize),
+    /// Hours go by.
+    Wait(u64),
+}
+
+fn work() -> impl Strategy<Value = Work> {
+    prop_oneof![
+        5 => (0..4usize).prop_map(Work::Capture),
+        2 => Just(Work::Compact),
+        1 => Just(Work::Reindex),
+        1 => (0..4usize).prop_map(Work::Expire),
+        2 => (1..40u64).prop_map(Work::Wait),
+    ]
+}
+
+/// Where an actor is killed, if at all.
+fn death() -> impl Strategy<Value = Option<(usize, bool)>> {
+    proptest::option::of((1..12usize, any::<bool>()))
+}
+
+fn begin() -> Timestamp {
+    "2026-11-24T20:00:00Z".parse().unwrap()
+}
+
+async fn capture(world: &World, number: usize, dies_at: Option<(usize, bool)>) {
+    let fleet = FakeFleet::default();
+    fleet.state().grows_by = 1;
+    let occurred_at = world.now();
+    // A console of its own, or one that was captured before.
+    let asked = fastrand::usize(0..3);
+    fleet.state().asked.insert(instance(number), asked);
+    for delivery in 0..3 {
+        fleet.state().asked.insert(instance(number), asked);
+        let actor = Actor::new(world, dies_at.filter(|_| delivery == 0));
+        let archiver = Archiver {
+            source: fleet.clone(),
+            store: actor.clone(),
+            default_region: RegionId::parse("cn-hangzhou").ok(),
+            has_catalog: true,
+            follow_budget: Duration::ZERO,
+            follow_queue: None,
+            ending: Default::default(),
+            room: Default::default(),
+            memory: Default::default(),
+            clock: WallClock::Tokio {
+                time: world.now(),
+                instant: Instant::now(),
+            },
+        };
+        let event = InstanceEvent {
+            instance_id: instance(number),
+            region_id: None,
+            account_id: None,
+            cause: Cause::Manual,
+            event_id: None,
+            occurred_at: Some(occurred_at),
+        };
+        let captured =
+            actor.run(archiver.capture(event, Deadline::after(Duration::from_secs(300))));
+        if let Some(outcome) = captured.await {
+            outcome.unwrap();
+            return;
+        }
+    }
+}
+
+async fn perform(world: &World, work: Work, dies_at: Option<(usize, bool)>) {
+    let actor = Actor::new(world, dies_at);
+    match work {
+        Work::Capture(number) => capture(world, number, dies_at).await,
+        Work::Compact => {
+            if let Some(done) = actor.run(compact(&actor, world.now())).await {
+                done.unwrap();
+            }
+        }
+        Work::Reindex => {
+            if let Some(done) = actor.run(reindex(&actor, None, |_| {})).await {
+                done.unwrap();
+            }
+        }
+        Work::Expire(number) => {
+            let records = records(world);
+            if let Some(key) = records.iter().nth(number) {
+                world.remove(key);
+            }
+        }
+        Work::Wait(hours) => tokio::time::sleep(Duration::from_secs(hours * 3600)).await,
+    }
+}
+
+fn records(world: &World) -> BTreeSet<String> {
+    let keys = world.keys().into_iter();
+    keys.filter(|key| Subject::parse(key).is_some()).collect()
+}
+
+/// What a reader of the catalog finds.
+async fn listed(world: &World) -> BTreeMap<String, Row> {
+    let actor = Actor::new(world, None);
+    let catalog = Catalog::open(&actor, Timestamp::MIN..=Timestamp::MAX)
+        .await
+        .unwrap();
+    let mut rows = BTreeMap::new();
+    let mut add = |day: ecs_console_archiver::archive::catalog::read::ReadDay| {
+        assert!(day.damaged.is_empty());
+        for row in day.rows {
+            rows.entry(row.subject.key()).or_insert(row);
+        }
+        Ok::<_, ecs_console_archiver::store::StoreError>(())
+    };
+    catalog.read(&mut add).await.unwrap();
+    rows
+}
+
+/// The catalog's objects, to compare them byte by byte.
+fn catalog_of(world: &World) -> BTreeMap<String, Vec<u8>> {
+    let keys = world.keys().into_iter();
+    keys.filter(|key| key.starts_with("catalog/"))
+        .map(|key| (key.clone(), world.object(&key).body))
+        .collect()
+}
+
+fn check_race(pairs: &[[Doing; 2]], seed: u64) -> Result<(), TestCaseError> {
+    fastrand::seed(seed);
+    paused_runtime().block_on(async {
+        let world = World::begin(begin());
+        let mut expired = BTreeSet::new();
+        for [one, other] in pairs {
+            let before = records(&world);
+            tokio::join!(
+                perform(&world, one.0, one.1),
+                perform(&world, other.0, other.1)
+            );
+            let after = records(&world);
+            expired.extend(before.difference(&after).cloned());
+        }
+        prop_assert_eq!(world.differing(), Vec::<String>::new());
+        let there = records(&world);
+        let rows = listed(&world).await;
+        let known: BTreeSet<_> = rows.keys().cloned().collect();
+        // Each event was acknowledged, so each record is listed; a row without a record is of one that expired.
+        prop_assert!(there.is_subset(&known), "not listed: {:?}", &there - &known);
+        prop_assert!(
+            known.is_subset(&(&there | &expired)),
+            "never was: {:?}",
+            &known - &there
+        );
+        let actor = Actor::new(&world, None);
+        reindex(&actor, None, |_| {}).await.unwrap();
+        let rebuilt = listed(&world).await;
+        let known: BTreeSet<_> = rebuilt.keys().cloned().collect();
+        prop_assert_eq!(&known, &there);
+        for (key, row) in &rebuilt {
+            let metadata = world.object(key).metadata;
+            let captured_at: Timestamp = metadata["captured-at"].parse().unwrap();
+            prop_assert_eq!(row.captured_at, captured_at, "{}", key);
+        }
+        let first = catalog_of(&world);
+        reindex(&actor, None, |_| {}).await.unwrap();
+        prop_assert_eq!(catalog_of(&world), first, "a second run changes nothing");
+        Ok(())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+    #[test]
+    fn whoever_works_at_once_and_is_killed_no_record_is_lost_from_the_catalog(
+        pairs in proptest::collection::vec([(work(), death()), (work(), death())], 1..10),
+        seed in any::<u64>(),
+    ) {
+        check_race(&pairs, seed)?;
+    }
+}
+
+/// Every call of every actor is the last one, beside another actor that goes on.
+#[test]
+fn wherever_a_compactor_or_an_indexer_is_killed_the_next_one_finishes() {
+    let mut cases = 0;
+    for work in [Work::Compact, Work::Reindex] {
+        for beside in [Work::Compact, Work::Reindex, Work::Capture(1)] {
+            for call in 1..40 {
+                for has_effect in [false, true] {
+                    let none = |work| (work, None);
+                    let pairs = [
+                        [none(Work::Capture(0)), none(Work::Capture(1))],
+                        [none(Work::Wait(9)), none(Work::Wait(1))],
+                        [none(Work::Capture(2)), none(Work::Compact)],
+                        [none(Work::Wait(30)), none(Work::Wait(1))],
+                        [(work, Some((call, has_effect))), none(beside)],
+                        [none(Work::Compact), none(Work::Wait(1))],
+                    ];
+                    check_race(&pairs, 7).unwrap();
+                    cases += 1;
+                }
+            }
+        }
+    }
+    println!("killed at {cases} places");
+}
+
+/// With Object Lock nothing is removed, and nothing is listed twice.
+#[test]
+fn where_nothing_may_be_removed_each_record_is_listed_once() {
+    paused_runtime().block_on(async {
+        let world = World::begin(begin());
+        for number in 0..3 {
+            capture(&world, number, None).await;
+        }
+        world.lock();
+        tokio::time::sleep(Duration::from_secs(30 * 3600)).await;
+        let actor = Actor::new(&world, None);
+        let done = compact(&actor, world.now()).await.unwrap();
+        assert_eq!(
+            (done.days, done.rows, done.removed, done.left),
+            (1, 3, 0, 3)
+        );
+        let again = compact(&actor, world.now()).await.unwrap();
+        assert_eq!(
+            (again.rows, again.left),
+            (3, 3),
+            "the same object is written again"
+        );
+        assert_eq!(listed(&world).await.len(), 3);
+        let keys = world.keys().into_iter();
+        let days = keys.filter(|key| matches!(CatalogKey::parse(key), Some(CatalogKey::Day(_))));
+        assert_eq!(days.count(), 1);
+    });
+}
+
+#[test]
+fn a_day_is_joined_75_minutes_after_its_end_and_not_before() {
+    paused_runtime().block_on(async {
+        let world = World::begin(begin());
+        capture(&world, 0, None).await;
+        let actor = Actor::new(&world, None);
+        let closes_at = Day::of(begin()).end() + compact::CLOSES_AFTER;
+        let early = compact(&actor, closes_at - SignedDuration::from_secs(1))
+            .await
+            .unwrap();
+        assert_eq!(early.days, 0);
+        assert_eq!(compact(&actor, closes_at).await.unwrap().days, 1);
+        // A row that came late is joined by the next run.
+        let late = world
+            .keys()
+            .into_iter()
+            .find(|key| key.starts_with("i-"))
+            .unwrap();
+        let row = Row::listed(
+            Subject::parse(&late).unwrap(),
+            begin(),
+            None,
+            Some(Freshness::Fresh),
+        );
+        let (key, object) = row.packed();
+        world.put(&key.to_string(), object);
+        let again = compact(&actor, closes_at).await.unwrap();
+        assert_eq!((again.days, again.rows, again.removed), (1, 1, 2));
+        let rows = listed(&world).await;
+        assert_eq!(rows[&late].freshness, Some(Freshness::Fresh));
+        assert!(
+            rows[&late].sha256.is_some(),
+            "the facts of the first row stay"
+        );
+        assert_eq!(
+            compact(&actor, closes_at).await.unwrap(),
+            compact::Compacted::default()
+        );
+    });
+}
+
+/// What somebody else put there is left alone, and a damaged object stops its day: its rows must not be lost.
+#[test]
+fn foreign_files_are_left_alone_and_damage_is_told() {
+    paused_runtime().block_on(async {
+        let world = World::begin(begin());
+        capture(&world, 0, None).await;
+        let record = world.object(&records(&world).into_iter().next().unwrap());
+        let foreign = [
+            "catalog/README.md",
+            "catalog/rows/dt=2026-11-24/_SUCCESS",
+            "catalog/days/dt=2026-11-24/part-0.parquet",
+        ];
+        for key in foreign {
+            world.put(key, record.clone());
+        }
+        tokio::time::sleep(Duration::from_secs(30 * 3600)).await;
+        let actor = Actor::new(&world, None);
+        assert_eq!(compact(&actor, world.now()).await.unwrap().rows, 1);
+        let keys = world.keys();
+        assert!(
+            foreign
+                .iter()
+                .all(|key| keys.iter().any(|found| found == key))
+        );
+        let is_day = |key: &&String| matches!(CatalogKey::parse(key), Some(CatalogKey::Day(_)));
+        let day = keys.iter().find(is_day).unwrap();
+        let mut damaged = world.object(day);
+        damaged.body.truncate(40);
+        world.put(day, damaged);
+        capture(&world, 1, None).await;
+        let row = Row::listed(
+            Subject::parse(&records(&world).into_iter().next().unwrap()).unwrap(),
+            begin(),
+            None,
+            None,
+        );
+        let (key, object) = row.packed();
+        world.put(&key.to_string(), object);
+        let error = compact(&actor, world.now()).await.unwrap_err().to_string();
+        assert!(error.contains(day) && error.contains("reindex"), "{error}");
+        assert!(
+            world.keys().contains(&key.to_string()),
+            "nothing was removed for it"
+        );
+        reindex(&actor, None, |_| {}).await.unwrap();
+        assert_eq!(listed(&world).await.len(), 2);
+    });
+}
+
+// ---- The programs, over sockets ----
+
+/// The JSON that the command line prints.
+async fn printed(settings: &Settings, arguments: &[&str]) -> Value {
+    let arguments = [arguments, &["--output", "json"]].concat();
+    let output = cli(settings, &arguments).await;
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        text(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What the function writes for its events is what a rebuilt catalog says, member by member.
+#[tokio::test]
+async fn rows_of_events_say_what_the_records_say() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    let consoles = [
+        "i-bp1normalreboot0001",
+        "i-bp1panicnoroot00001",
+        "i-bp1oomkill000000001",
+    ];
+    for id in consoles {
+        set_console(&bucket.simulator, id, &fixture(id), "2024-03-22 10:04:57");
+        function.result_of(starting(id).as_bytes()).await;
+    }
+    let silent = InstanceId::parse("i-silent").unwrap();
+    bucket.simulator.set_console(
+        &silent,
+        Console::Error {
+            status: 403,
+            code: "NotSupported".into(),
+        },
+    );
+    function.result_of(starting("i-silent").as_bytes()).await;
+    let joined = |server: &s3_server::S3Server| {
+        let rows = server.catalog().into_iter().filter_map(|(key, object)| {
+            let key = key.strip_prefix("kept/here/").unwrap();
+            match CatalogKey::parse(key)? {
+                CatalogKey::Row(_) => Some(vec![Row::parse(&object.body).unwrap()]),
+                CatalogKey::Day(_) => {
+                    Some(ecs_console_archiver::archive::catalog::day::unpack(&object.body).unwrap())
+                }
+            }
+        });
+        let rows: Rows = rows.flatten().collect();
+        rows.in_order()
+    };
+    let written = joined(&bucket.server);
+    assert_eq!(written.len(), 4);
+    let endings: Vec<_> = written
+        .iter()
+        .map(|row| row.ending.map(|e| e.as_str()))
+        .collect();
+    assert!(
+        endings.contains(&Some("panic")) && endings.contains(&Some("clean")),
+        "{endings:?}"
+    );
+    let rebuilt = printed(&bucket.settings, &["reindex"]).await;
+    assert_eq!(
+        (&rebuilt["rows"], &rebuilt["removed"]),
+        (&json!(4), &json!(4))
+    );
+    let without_time = |row: &Row| {
+        let mut row = serde_json::to_value(row).unwrap();
+        // A marker does not say when it was captured, and a row says by the function's clock.
+        if row["outcome"] == "no_console" {
+            for time in ["captured_at", "last_captured_at"] {
+                row[time] = Value::Null;
+            }
+        }
+        // The digits of a fraction are cut in metadata.
+        row
+    };
+    let rebuilt = joined(&bucket.server);
+    let by_key = |rows: &[Row]| -> BTreeMap<String, Value> {
+        rows.iter()
+            .map(|row| (row.subject.key(), without_time(row)))
+            .collect()
+    };
+    assert_eq!(by_key(&rebuilt), by_key(&written));
+    function.stop().await;
+}
+
+/// A row of an archive that is older than the test.
+fn row(day: Day, number: usize) -> Row {
+    let captured_at = day.begin() + SignedDuration::from_secs(number as i64 * 7);
+    let digest = ConsoleDigest::of(format!("{day} {number}").as_bytes());
+    let key = format!(
+        "i-bp1fleet{:04}/{}-{}.log.gz",
+        number % 500,
+        "20261101T000000",
+        digest.short()
+    );
+    let row = Row::listed(
+        Subject::parse(&key).unwrap(),
+        captured_at,
+        Some(5000 + number as u64),
+        None,
+    );
+    let endings = ["clean", "panic", "running", "emergency"];
+    Row {
+        region_id: RegionId::parse("cn-hangzhou").ok(),
+        cause: ["Stopping", "Starting", "sweep"][number % 3].to_owned(),
+        ending: Some(endings[number % 4].parse().unwrap()),
+        console_bytes: Some(24_000),
+        sha256: Some(digest),
+        last_update_time: "2026-11-01 00:00:00".to_owned(),
+        ..row.with_freshness(Freshness::Fresh)
+    }
+}
+
+fn stored(body: Vec<u8>) -> StoredObject {
+    StoredObject {
+        body,
+        content_type: Some("application/json".into()),
+        content_encoding: None,
+        metadata: BTreeMap::new(),
+        encryption: BTreeMap::new(),
+        stored_at: SystemTime::now(),
+    }
+}
+
+/// A year of days that are joined, and rows of today, below the bucket's prefix.
+fn put_catalog(server: &s3_server::S3Server, days: i64, of_a_day: usize, of_today: usize) -> Day {
+    let today = Day::of(Timestamp::now());
+    let mut objects = Vec::new();
+    for ago in 1..=days {
+        let day = Day::of(today.begin() - SignedDuration::from_hours(24 * ago));
+        let rows: Rows = (0..of_a_day).map(|number| row(day, number)).collect();
+        for (key, object) in rows.packed(day).unwrap() {
+            objects.push((format!("kept/here/{key}"), stored(object.body)));
+        }
+    }
+    for number in 0..of_today {
+        let (key, object) = row(today, number).packed();
+        objects.push((format!("kept/here/{key}"), stored(object.body)));
+    }
+    objects.push((format!("kept/here/{COMPLETE_KEY}"), stored(b"{}".to_vec())));
+    server.put_all(objects);
+    today
+}
+
+/// The requests of a command: listings, and reads.
+async fn requests(bucket: &Bucket, arguments: &[&str]) -> (usize, usize, std::process::Output) {
+    let before = (bucket.server.listings(), bucket.server.methods().len());
+    let output = cli(&bucket.settings, arguments).await;
+    let listings = bucket.server.listings() - before.0;
+    let all = bucket.server.methods().len() - before.1;
+    (listings, all - listings, output)
+}
+
+#[tokio::test]
+async fn a_week_of_a_year_takes_a_listing_of_days_and_of_rows_and_a_read_for_each_day() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.set_page(REAL_PAGE);
+    let today = put_catalog(&bucket.server, 365, 20, 1001);
+    let since = (today.begin() - SignedDuration::from_hours(7 * 24)).to_string();
+    let (listings, reads, output) =
+        requests(&bucket, &["list", "--since", &since, "--count"]).await;
+    assert_eq!(text(&output.stdout), format!("{}\n", 7 * 20 + 1001));
+    // 1001 rows of today are two pages.
+    assert_eq!((listings, reads), (2 + 1, 7), "{}", text(&output.stderr));
+    let (listings, reads, output) = requests(
+        &bucket,
+        &[
+            "list",
+            "--since",
+            &since,
+            "--ending",
+            "panic",
+            "--cause",
+            "St*",
+            "--instance",
+            "*0001",
+        ],
+    )
+    .await;
+    assert_eq!((listings, reads), (2 + 1, 7));
+    let lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
+    assert!(lines.len() > 1, "{lines:?}");
+    for line in &lines[1..] {
+        assert!(
+            line.contains("i-bp1fleet0001") && line.contains("panic"),
+            "{line}"
+        );
+    }
+    // A range in the middle reads no rows of today's.
+    let until = (today.begin() - SignedDuration::from_hours(5 * 24 + 1)).to_string();
+    let (_, reads, output) = requests(
+        &bucket,
+        &["list", "--since", &since, "--until", &until, "--count"],
+    )
+    .await;
+    assert_eq!((text(&output.stdout), reads), ("40\n".to_owned(), 2));
+}
+
+/// Of one instance, a range takes a request, on every kind of store.
+#[tokio::test]
+async fn a_range_of_one_instance_takes_one_listing() {
+    for profile in [
+        Profile::Aws,
+        Profile::Oss { versioned: false },
+        Profile::IgnoresConditions,
+    ] {
+        let bucket = Bucket::start(profile).await;
+        bucket.server.set_page(REAL_PAGE);
+        let objects = (0..2500).map(|number| {
+            let (day, hour) = (number / 24, number % 24);
+            let time = Day::of(begin() + SignedDuration::from_hours(24 * day)).0;
+            let digest = ConsoleDigest::of(number.to_string().as_bytes()).short();
+            let time = format!("{}T{hour:02}0000", time.to_string().replace('-', ""));
+            (
+                format!("kept/here/i-a1/{time}-{digest}.log.gz"),
+                stored(b"x".to_vec()),
+            )
+        });
+        bucket.server.put_all(objects);
+        let arguments = [
+            "list",
+            "i-a1",
+            "--since",
+            "2026-12-20",
+            "--until",
+            "2026-12-21",
+            "--count",
+        ];
+        let (listings, reads, output) = requests(&bucket, &arguments).await;
+        assert_eq!(
+            (text(&output.stdout), listings, reads),
+            // The second is for records without a time, which sort behind all others.
+            ("48\n".to_owned(), 2, 0),
+            "{profile:?}"
+        );
+        let arguments = ["list", "i-a1", "--since", "2027-02-20", "--count"];
+        let (listings, reads, _) = requests(&bucket, &arguments).await;
+        assert_eq!((listings, reads), (1, 0), "{profile:?}");
+    }
+}
+
+/// An archive that is older than its catalog is listed whole, and says so; rebuilt, it is not.
+#[tokio::test]
+async fn what_the_catalog_does_not_reach_is_listed_all_the_same() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.push(("CATALOG".into(), "off".into()));
+    for number in 0..8 {
+        let id = format!("i-old{number}");
+        set_console(
+            &bucket.simulator,
+            &id,
+            &fixture("i-bp1normalreboot0001"),
+            "2024-03-22 10:04:57",
+        );
+        assert!(
+            cli(&bucket.settings, &["capture", &id])
+                .await
+                .status
+                .success()
+        );
+    }
+    assert!(bucket.server.catalog().is_empty());
+    let (_, _, output) = requests(&bucket, &["list", "--since", "-1d", "--count"]).await;
+    assert_eq!(text(&output.stdout), "8\n");
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("requests, because it has no catalog") && told.contains("reindex"),
+        "{told}"
+    );
+    bucket.settings.push(("CATALOG".into(), "on".into())); // The later one counts.
+    set_console(
+        &bucket.simulator,
+        "i-new",
+        &fixture("i-bp1panicnoroot00001"),
+        "2024-03-22 10:04:57",
+    );
+    assert!(
+        cli(&bucket.settings, &["capture", "i-new"])
+            .await
+            .status
+            .success()
+    );
+    let (_, _, output) = requests(&bucket, &["list", "--since", "-1d", "--count"]).await;
+    assert_eq!(
+        text(&output.stdout),
+        "9\n",
+        "the catalog began today, and may lack what came before"
+    );
+    assert!(
+        text(&output.stderr).contains("its catalog begins on"),
+        "{}",
+        text(&output.stderr)
+    );
+    let done = printed(&bucket.settings, &["reindex"]).await;
+    assert_eq!(done["rows"], 9, "{done}");
+    let (listings, _, output) = requests(&bucket, &["list", "--since", "-1d", "--count"]).await;
+    assert_eq!(
+        (text(&output.stdout), text(&output.stderr)),
+        ("9\n".to_owned(), String::new())
+    );
+    assert_eq!(listings, 2);
+    let panics = printed(&bucket.settings, &["list", "--ending", "panic"]).await;
+    assert_eq!(panics[0]["instance_id"], "i-new", "{panics}");
+    assert_eq!(panics.as_array().unwrap().len(), 1);
+}
+
+/// Stores that list in other ways give the same.
+#[tokio::test]
+async fn odd_listings_change_nothing() {
+    for quirk in [
+        Quirk::EmptyPages,
+        Quirk::OutOfOrder,
+        Quirk::EncodesKeys,
+        Quirk::EncodesKeysSilently,
+        Quirk::NoTruncatedFlag,
+    ] {
+        let bucket = Bucket::start(Profile::Aws).await;
+        put_catalog(&bucket.server, 5, 4, 11);
+        bucket.server.behave(&[quirk]);
+        let count = printed(&bucket.settings, &["list", "--count"]).await;
+        assert_eq!(count["count"], 5 * 4 + 11, "{quirk:?}");
+        let done = printed(&bucket.settings, &["compact"]).await;
+        assert_eq!(done["days"], 0, "{quirk:?}: today is not over");
+    }
+}
+
+/// In a folder it is the same: rows are files, and days are joined.
+#[tokio::test]
+async fn a_folder_has_its_catalog_too() {
+    let simulator = simulator().await;
+    let (folder, settings) = archive_folder(&simulator);
+    for id in ["i-bp1normalreboot0001", "i-bp1panicnoroot00001"] {
+        assert!(cli(&settings, &["capture", id]).await.status.success());
+    }
+    let listed = printed(
+        &settings,
+        &["list", "--since", "today", "--ending", "panic"],
+    )
+    .await;
+    assert_eq!(
+        listed[0]["instance_id"], "i-bp1panicnoroot00001",
+        "{listed}"
+    );
+    assert_eq!(listed[0]["event_cause"], "manual");
+    assert_eq!(
+        listed[0]["reached_login"],
+        Value::Null,
+        "a name does not say it"
+    );
+    let archive = folder.path().join("archive");
+    let names = || files_in(&archive).into_iter().map(|(name, _)| name);
+    assert_eq!(
+        names()
+            .filter(|name| name.starts_with("catalog/rows/") && !name.ends_with(".meta.json"))
+            .count(),
+        2
+    );
+    let done = printed(&settings, &["reindex"]).await;
+    assert_eq!((&done["rows"], &done["removed"]), (&json!(2), &json!(2)));
+    assert!(!names().any(|name| name.starts_with("catalog/rows/")));
+    let listed = printed(&settings, &["list", "--ending", "panic"]).await;
+    assert_eq!(listed[0]["reached_login"], false, "{listed}");
+    let table = cli(&settings, &["list", "--since", "today"]).await;
+    let table = text(&table.stdout);
+    assert!(table.starts_with("INSTANCE"), "{table}");
+    assert!(
+        table.contains("panic") && table.contains("manual"),
+        "{table}"
+    );
+}
+
+/// A damaged day costs its own rows, is told, and fails the command.
+#[tokio::test]
+async fn a_damaged_day_is_told() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    put_catalog(&bucket.server, 2, 3, 0);
+    let mut keys = bucket.server.catalog().into_keys();
+    let key = keys.find(|key| key.ends_with(".jsonl.gz")).unwrap();
+    bucket
+        .server
+        .tamper(&key, |object| object.body.truncate(30));
+    let output = cli(&bucket.settings, &["list", "--count"]).await;
+    assert_eq!(
+        (text(&output.stdout), output.status.code()),
+        ("3\n".to_owned(), Some(1))
+    );
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("damaged: s3://consoles/kept/here/catalog/days/"),
+        "{told}"
+    );
+}
+
+/// A sweep finds the same consoles night after night, and writes a row only for what is new.
+#[test]
+fn a_sweep_writes_no_row_for_what_was_listed_long_ago() {
+    paused_runtime().block_on(async {
+        let world = World::begin("2024-03-22T02:30:00Z".parse().unwrap());
+        let event = |cause| InstanceEvent {
+            instance_id: instance(0),
+            region_id: None,
+            account_id: None,
+            cause,
+            event_id: None,
+            occurred_at: None,
+        };
+        let capture = async |cause: Cause| {
+            let fleet = FakeFleet::default();
+            let archiver = Archiver {
+                source: fleet,
+                store: Actor::new(&world, None),
+                default_region: RegionId::parse("cn-hangzhou").ok(),
+                has_catalog: true,
+                follow_budget: Duration::ZERO,
+                follow_queue: None,
+                ending: Default::default(),
+                room: Default::default(),
+                memory: Default::default(),
+                clock: WallClock::Tokio {
+                    time: world.now(),
+                    instant: Instant::now(),
+                },
+            };
+            archiver
+                .capture(event(cause), Deadline::after(Duration::from_secs(60)))
+                .await
+                .unwrap();
+            catalog_of(&world).len()
+        };
+        // ECS updated it at 10:00 of that day in UTC+8.
+        assert_eq!(capture(Cause::Sweep).await, 1);
+        tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+        assert_eq!(
+            capture(Cause::Sweep).await,
+            2,
+            "the first may have been killed before its row"
+        );
+        tokio::time::sleep(Duration::from_secs(48 * 3600)).await;
+        assert_eq!(capture(Cause::Sweep).await, 2);
+        assert_eq!(capture(Cause::Manual).await, 3, "a person asked for it");
+        assert_eq!(listed(&world).await.len(), 1);
+    });
+}
+
+#[test]
+fn a_catalog_covers_what_came_after_its_first_day() {
+    let day = Day::of(begin());
+    assert!(!Coverage::Nothing.includes(begin()));
+    assert!(Coverage::Everything.includes(Timestamp::MIN));
+    assert!(!Coverage::After(day).includes(begin()));
+    assert!(Coverage::After(day).includes(day.end()));
+}

@@ -1,0 +1,205 @@
+//! A store in memory that several actors use at once, each of which may be killed at any of its calls. Time
+//! is tokio's paused clock: each call takes a random time before and after its effect, so that a seed decides
+//! how the actors' calls mix, and each run can be had again.
+//!
+//! It is as S3 and OSS are with conditions: a PUT creates or says that the object exists, a removal of what
+//! is not there succeeds, and a listing shows all that was acknowledged before it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ecs_console_archiver::refusal::Refusal;
+use ecs_console_archiver::store::{Entry, Object, Page, PutOutcome, Store, StoreError};
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+/// Objects in a page of a listing.
+const PAGE: usize = 7;
+/// Longest time of half a call, in milliseconds.
+const MOST_MS: u64 = 40;
+
+#[derive(Default)]
+struct Shared {
+    objects: BTreeMap<String, (Object, Timestamp)>,
+    /// Removals are refused, as by Object Lock.
+    is_locked: bool,
+    /// Keys under which other bytes came than the object has.
+    differing: Vec<String>,
+}
+
+/// What the actors share.
+#[derive(Clone)]
+pub struct World {
+    shared: Arc<Mutex<Shared>>,
+    began: (Timestamp, Instant),
+}
+
+impl World {
+    /// The store's clock says `now`.
+    pub fn begin(now: Timestamp) -> Self {
+        Self {
+            shared: Arc::default(),
+            began: (now, Instant::now()),
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.began.0 + self.began.1.elapsed()
+    }
+
+    /// Keys under which other bytes came than the object has.
+    pub fn differing(&self) -> Vec<String> {
+        self.shared.lock().unwrap().differing.clone()
+    }
+
+    pub fn lock(&self) {
+        self.shared.lock().unwrap().is_locked = true;
+    }
+
+    /// Objects of records, markers and verdicts, by key.
+    pub fn keys(&self) -> Vec<String> {
+        self.shared
+            .lock()
+            .unwrap()
+            .objects
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    pub fn object(&self, key: &str) -> Object {
+        self.shared.lock().unwrap().objects[key].0.clone()
+    }
+
+    pub fn put(&self, key: &str, object: Object) {
+        let now = self.now();
+        let mut shared = self.shared.lock().unwrap();
+        shared.objects.insert(key.to_owned(), (object, now));
+    }
+
+    pub fn remove(&self, key: &str) {
+        self.shared.lock().unwrap().objects.remove(key);
+    }
+}
+
+/// One actor's way to the store.
+#[derive(Clone)]
+pub struct Actor {
+    world: World,
+    /// The call at which it is killed, from 1 on, and whether that call still has its effect.
+    dies_at: Option<(usize, bool)>,
+    calls: Arc<Mutex<usize>>,
+    died: Arc<Notify>,
+}
+
+impl Actor {
+    pub fn new(world: &World, dies_at: Option<(usize, bool)>) -> Self {
+        Self {
+            world: world.clone(),
+            dies_at,
+            calls: Arc::default(),
+            died: Arc::default(),
+        }
+    }
+
+    /// Runs its work until it ends or dies. `None` if it died.
+    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.died.notified() => None,
+        }
+    }
+
+    async fn call<T>(&self, effect: impl FnOnce(&mut Shared, Timestamp) -> T) -> T {
+        let number = {
+            let mut calls = self.calls.lock().unwrap();
+            *calls += 1;
+            *calls
+        };
+        let dies = self.dies_at.filter(|(at, _)| *at == number);
+        sleep(Duration::from_millis(fastrand::u64(0..MOST_MS))).await;
+        if let Some((_, false)) = dies {
+            self.died.notify_one();
+            std::future::pending::<()>().await;
+        }
+        let now = self.world.now();
+        let done = effect(&mut self.world.shared.lock().unwrap(), now);
+        if dies.is_some() {
+            self.died.notify_one();
+            std::future::pending::<()>().await;
+        }
+        sleep(Duration::from_millis(fastrand::u64(0..MOST_MS))).await;
+        done
+    }
+}
+
+impl Store for Actor {
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        self.call(|shared, now| {
+            if let Some((found, _)) = shared.objects.get(key) {
+                // What a record's metadata says is of the first event that stored it.
+                let is_same = found.body == object.body;
+                shared.differing.extend((!is_same).then(|| key.to_owned()));
+                return Ok(PutOutcome::Exists);
+            }
+            shared.objects.insert(key.to_owned(), (object.clone(), now));
+            Ok(PutOutcome::Created)
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let get =
+            |shared: &mut Shared, _| shared.objects.get(key).map(|(object, _)| object.clone());
+        Ok(self.call(get).await)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.call(|shared, _| {
+            if shared.is_locked {
+                return Err(StoreError::Denied(Refusal {
+                    status: 403,
+                    code: "AccessDenied".to_owned(),
+                    account: "DeleteObject returned 403 AccessDenied".to_owned(),
+                }));
+            }
+            shared.objects.remove(key);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        let after = next.or(after).unwrap_or_default();
+        Ok(self
+            .call(|shared, _| {
+                let below = shared.objects.iter();
+                let mut below =
+                    below.filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
+                let entries: Vec<_> = (below.by_ref().take(PAGE))
+                    .map(|(key, (object, stored_at))| Entry {
+                        key: key.clone(),
+                        bytes: object.body.len() as u64,
+                        stored_at: *stored_at,
+                    })
+                    .collect();
+                let next = below
+                    .next()
+                    .and(entries.last())
+                    .map(|entry| entry.key.clone());
+                Page { entries, next }
+            })
+            .await)
+    }
+
+    fn url(&self, key: &str) -> String {
+        format!("memory:///{key}")
+    }
+}
