@@ -507,7 +507,7 @@ def initramfs_shell(folder):
 @scenario("dracut-shell", "trixie-dracut")
 def dracut_shell(folder):
     """Waits for a root that is not there, and ends at the emergency shell of dracut."""
-    machine = Machine(kernel(folder, NO_ROOT, "rd.retry=20"), kernel=version(folder), memory="1G")
+    machine = Machine(kernel(folder, NO_ROOT, "rd.timeout=20"), kernel=version(folder), memory="1G")
     by = "root= names a file system that is not there"
     return stay(machine, "emergency", by, "initramfs", MAINTENANCE)
 
@@ -545,10 +545,17 @@ def sid_runit_clean(folder):
     return clean(boot(folder))
 
 
-@scenario("cloud-init-no-data-source", "bookworm-cloud-init")
-def cloud_init_no_data_source(folder):
-    """Boots with cloud-init, which finds no data source, to the login prompt, and powers it off."""
+@scenario("cloud-init-clean", "bookworm-cloud-init")
+def cloud_init_clean(folder):
+    """Boots with cloud-init, whose data source is on the kernel's command line, to the login prompt, and powers it off."""
     return clean(boot(folder, "ds=nocloud", memory="1G"))
+
+
+@scenario("cloud-init-no-metadata", "bookworm-cloud-init")
+def cloud_init_no_metadata(folder):
+    """Boots as on Alibaba Cloud, where no metadata server answers cloud-init, to the login prompt, and powers it off."""
+    cloud = ["-smbios", "type=1,manufacturer=Alibaba Cloud,product=Alibaba Cloud ECS"]
+    return clean(boot(folder, memory="1G", devices=[*NETWORK, *cloud]))
 
 
 MENU = """serial --unit=0 --speed=115200

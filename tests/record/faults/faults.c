@@ -26,7 +26,7 @@ static noinline void faults_write(unsigned long address)
 
 static noinline int faults_divide(volatile int by)
 {
-	return 1 / by;
+	return 1000 / by; /* Not 1: a compiler compares instead of dividing. */
 }
 
 static noinline int faults_recurse(volatile int depth)

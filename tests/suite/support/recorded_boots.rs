@@ -4,8 +4,8 @@ use regex_lite::Regex;
 
 use super::recording::{Boot, Cause, Recording};
 
-/// Whose disk is not the image as it was built.
-const OTHER_DISKS: [&str; 1] = ["slow-boot"];
+/// Whose disk is not the image as it was built, or which have another device.
+const OTHER_MACHINES: [&str; 3] = ["disk-full", "slow-boot", "watchdog-reset"];
 
 #[derive(Clone)]
 pub struct RecordedBoot {
@@ -44,7 +44,7 @@ pub fn all() -> Vec<RecordedBoot> {
 /// The machine that a boot ran on.
 fn machine(recording: &Recording, boot: &Boot, log: &[u8]) -> Option<String> {
     let is_switched_on = matches!(boot.cause, Cause::PowerOn | Cause::Reset);
-    if !is_switched_on || OTHER_DISKS.contains(&recording.name.as_str()) {
+    if !is_switched_on || OTHER_MACHINES.contains(&recording.name.as_str()) {
         return None;
     }
     let log = String::from_utf8_lossy(log);
