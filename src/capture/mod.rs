@@ -603,7 +603,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         };
         let created = put == PutOutcome::Created;
         // A row that an earlier delivery could not write any more is written now.
-        if !is_known && (created || self.may_lack_row(event, &console, now)) {
+        let may_lack_row = created || self.may_lack_row(event, &console, now);
+        if self.has_catalog && !is_known && may_lack_row {
             let facts = boot_facts(&console.plain);
             let captured_at = if created { now } else { again_at(event, now) };
             let row = Row::of_record(event, region_id, &record, digest, facts, captured_at);

@@ -63,10 +63,9 @@ impl Ending {
     /// How a boot with this log ended. `has_crashed`: a crash kernel came behind it.
     fn of_log(log: &[u8], has_crashed: bool, is_newest: bool) -> Self {
         let last = |words: &[&[u8]]| {
-            words
-                .iter()
-                .filter_map(|words| memchr::memmem::rfind(log, words))
-                .max()
+            // From the front: that is many times as fast as from the end, which has no vector instructions.
+            let last = |words: &&[u8]| memchr::memmem::find_iter(log, *words).last();
+            words.iter().filter_map(last).max()
         };
         // A kernel that panicked prints nothing else than its own last words.
         if let Some(at) = memchr::memmem::find(log, PANIC) {
