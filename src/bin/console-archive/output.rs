@@ -30,6 +30,14 @@ pub fn json(value: &Value) -> Result<()> {
     Ok(())
 }
 
+/// `1 row`, `2 rows`.
+pub fn count(number: u64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
+    }
+}
+
 /// A line of text.
 pub fn line(text: impl Display) -> Result<()> {
     writeln!(stdout(), "{text}")?;

@@ -38,8 +38,10 @@ pub async fn run(_: &Arguments, context: &Context) -> Result<Exit> {
         Output::Text => {
             let compact::Compacted { days, rows, .. } = done;
             output::line(format_args!(
-                "joined {rows} rows of {days} days, removed {} objects",
-                done.removed
+                "joined {} of {}, removed {}",
+                output::count(rows, "row"),
+                output::count(days, "day"),
+                output::count(done.removed, "object")
             ))?;
         }
     }

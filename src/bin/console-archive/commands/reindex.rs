@@ -60,8 +60,10 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     match context.output {
         Output::Json => output::json(&json!(done))?,
         Output::Text => output::line(format_args!(
-            "the catalog has {} rows of {} days; {} older objects were removed",
-            done.rows, done.days, done.removed
+            "the catalog has {} of {}; {} of the old one removed",
+            output::count(done.rows, "row"),
+            output::count(done.days, "day"),
+            output::count(done.removed, "object")
         ))?,
     }
     if done.left > 0 {

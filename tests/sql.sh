@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# DuckDB reads the catalog as docs/sql.md says, and counts what `list` counts.
+# usage: tests/sql.sh PYTHON CONSOLE_ARCHIVE
+set -euo pipefail
+
+python=$1
+console_archive=$(realpath "$2")
+cd "$(dirname "$0")/.."
+folder=$(mktemp -d)
+consoles=$folder/ecs
+mkdir "$consoles"
+cp tests/fixtures/consoles/*.log "$consoles"
+echo "405 NotSupported" > "$consoles/i-windows.error"
+. tests/simulator.sh
+trap 'kill "$simulator"; rm -rf "$folder"' EXIT
+export ARCHIVE_URL="file://$folder/archive" RUST_LOG=error
+
+for console in "$consoles"/*; do
+    name=${console##*/}
+    # Without a console it is exit code 3.
+    "$console_archive" capture "${name%.*}" > "$folder/captured" || [ $? = 3 ]
+done
+"$console_archive" reindex
+"$console_archive" list --output json > "$folder/list.json"
+"$python" tests/sql.py "$folder/archive" "$folder/list.json"
