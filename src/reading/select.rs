@@ -5,7 +5,8 @@ use std::str::FromStr;
 /// A boot of a machine, as a person names it.
 ///
 /// `0` and `latest` are the newest boot, `-1` and `previous` the one before; `1` is the oldest, `2` the one
-/// behind it. An ID names the same boot for ever. `ID-1` and `ID+1` are before and behind it.
+/// behind it. An ID names the same boot for ever. `ID-1` and `ID+1` are before and behind it; `latest-1` is
+/// `-1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// So many boots before the newest.
@@ -56,10 +57,21 @@ impl FromStr for Selection {
 
     fn from_str(text: &str) -> Result<Self, InvalidSelection> {
         let invalid = || InvalidSelection(text.to_owned());
-        match text {
-            "latest" => return Ok(Self::Back(0)),
-            "previous" => return Ok(Self::Back(1)),
-            _ => {}
+        let (word, offset) = text.split_at(text.find(['-', '+']).unwrap_or(text.len()));
+        let words = [("latest", 0), ("previous", 1)];
+        let named = words
+            .iter()
+            .find(|(name, _)| word.eq_ignore_ascii_case(name));
+        if let Some((_, back)) = named {
+            let offset = match offset {
+                "" => 0,
+                _ => offset.parse::<isize>().map_err(|_| invalid())?,
+            };
+            let back = offset
+                .checked_neg()
+                .and_then(|offset| offset.checked_add(*back));
+            let back = back.and_then(|back| usize::try_from(back).ok());
+            return back.map(Self::Back).ok_or_else(invalid); // Nothing is behind the newest.
         }
         if let Ok(number) = text.parse::<isize>() {
             return Ok(match number {
@@ -154,6 +166,8 @@ mod tests {
             "0",
             "-0",
             "latest",
+            "LATEST",
+            "previous+1",
             "3",
             "undated-cccccccccccc.2",
             "20180102T000000-bbbbbbbbbbbb+1",
@@ -163,6 +177,8 @@ mod tests {
         for text in [
             "-1",
             "previous",
+            "Previous",
+            "latest-1",
             "2",
             "20180102T000000-bbbbbbbbbbbb",
             "undated-cccccccccccc.2-1",
@@ -171,6 +187,8 @@ mod tests {
         }
         for text in [
             "-2",
+            "previous-1",
+            "latest-2",
             "1",
             "20180101T000000-aaaaaaaaaaaa",
             "undated-cccccccccccc.2-2",
