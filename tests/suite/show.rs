@@ -266,7 +266,7 @@ async fn a_screen_is_as_a_terminal_shows_it_and_nothing_acts_on_ours() {
 #[tokio::test]
 async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
     let world = Captured::with(&[&fixture("i-bp1panicnoroot00001")]).await;
-    let paged = async |options: &str, pager: &str| {
+    let ended = async |options: &str, pager: &str| {
         let command = format!(
             "{} show {ID} {options}",
             program("console-archive").display()
@@ -281,8 +281,12 @@ async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
             .stdin(Stdio::null());
         let shown = tokio::task::spawn_blocking(move || script.output().unwrap()).await;
         let shown = checked(shown.unwrap());
-        assert!(shown.status.success());
-        text(&shown.stdout).replace('\r', "")
+        (shown.status.code(), text(&shown.stdout).replace('\r', ""))
+    };
+    let paged = async |options: &str, pager: &str| {
+        let (code, shown) = ended(options, pager).await;
+        assert_eq!(code, Some(0), "{shown}");
+        shown
     };
     let shown = paged("", "tail -n 1 | tr a-z A-Z").await;
     assert_eq!(shown, "[    2.170972] REBOOTING IN 2 SECONDS..\n");
@@ -290,6 +294,12 @@ async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
     assert_eq!(
         paged("", "head -c 3").await,
         "── ".chars().take(1).collect::<String>()
+    );
+    // A pager that fails may have shown nothing.
+    let (code, told) = ended("", "exit 4;").await;
+    assert!(
+        code == Some(1) && told.contains("exit status: 4") && told.contains("--no-pager"),
+        "{told}"
     );
     let heading = paged("--no-pager -n +1", "false").await;
     assert!(

@@ -55,15 +55,25 @@ impl Destination {
             Self::Pager(mut stdin, mut child) => {
                 let written = stdin.flush();
                 drop(stdin);
-                let ended = child.wait()?;
-                if matches!(ended.code(), Some(126 | 127)) {
-                    return Err(io::Error::other(
-                        "the pager of PAGER cannot be run; set it to another one, or give --no-pager",
-                    ));
-                }
+                has_shown(&mut child)?;
                 written
             }
         }
+    }
+}
+
+/// Waits until the pager has ended. Whoever leaves it early has seen enough; but a pager that failed may have
+/// shown nothing, and has said nothing either.
+fn has_shown(child: &mut Child) -> io::Result<()> {
+    let ended = child.wait()?;
+    match ended.code() {
+        Some(0) => Ok(()),
+        Some(126 | 127) => Err(io::Error::other(
+            "the pager of PAGER cannot be run; set it to another one, or give --no-pager",
+        )),
+        _ => Err(io::Error::other(format!(
+            "the pager has ended with {ended}; if it has not shown everything, give --no-pager"
+        ))),
     }
 }
 
@@ -71,14 +81,22 @@ impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(stdout) => stdout.write(bytes),
-            Self::Pager(stdin, _) => stdin.write(bytes),
+            Self::Pager(stdin, child) => stdin.write(bytes).map_err(|error| told(error, child)),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(stdout) => stdout.flush(),
-            Self::Pager(stdin, _) => stdin.flush(),
+            Self::Pager(stdin, child) => stdin.flush().map_err(|error| told(error, child)),
         }
+    }
+}
+
+/// Why a pager does not read on.
+fn told(error: io::Error, child: &mut Child) -> io::Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => has_shown(child).err().unwrap_or(error),
+        _ => error,
     }
 }
