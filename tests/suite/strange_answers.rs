@@ -238,11 +238,17 @@ async fn more_time_is_offered_only_where_the_time_was_too_short() {
             "{told}"
         );
     }
-    // A pause that would end too late is not called a time-out.
-    let server = RawServer::start(Raw::new(503, error("SlowDown"))).await;
-    let output = cli(&bucket_at(&server.url()), &["list", "--timeout", "1"]).await;
+    // A pause that would end too late is not called a time-out. ECS says how long it is, so it does not depend on
+    // how fast this machine is.
+    let throttled = Raw::new(429, r#"{"Code":"Throttling.User","Message":"m","RequestId":"R"}"#);
+    let server = RawServer::start(throttled.with_header("x-acs-retry-after", "600000")).await;
+    let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
+    let mut settings = ecs_settings(&simulator);
+    settings.extend(folder_settings(folder.path()));
+    settings.push(("ECS_ENDPOINT_URL".into(), server.url()));
+    let output = cli(&settings, &["capture", "i-a1", "--timeout", "60"]).await;
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("--timeout gives it longer"), "{told}");
+    assert!(told.contains("no time for another attempt; --timeout gives it longer"), "{told}");
     assert!(!told.contains("timed out"), "{told}");
 }
