@@ -371,6 +371,39 @@ async fn a_boot_is_compared_with_the_last_good_one_or_with_the_one_that_is_named
 }
 
 #[tokio::test]
+async fn the_newest_boots_of_two_instances_are_compared() {
+    let world = three_boots().await;
+    let panic = named("panic-stays 0").whole;
+    set_console(&world.simulator, "i-b2", &panic, "2024-03-22 10:30:57");
+    let captured = cli(&world.settings, &["capture", "i-b2"]).await;
+    assert!(captured.status.success(), "{}", text(&captured.stderr));
+    let shown = world.shown("diff", &["i-b2"]).await;
+    let headings: Vec<_> = shown.lines().take(2).collect();
+    assert!(
+        headings[0].contains(&format!("{ID}/")) && headings[1].contains("i-b2/"),
+        "{headings:?}"
+    );
+    assert!(shown.contains("Kernel panic"), "{shown}");
+    let none = cli(&world.settings, &["diff", ID, "i-c3"]).await;
+    assert_eq!(none.status.code(), Some(3), "{}", text(&none.stderr));
+    let wrong = cli(
+        &world.settings,
+        &["diff", ID, "i-b2", "--baseline", "previous"],
+    )
+    .await;
+    assert_eq!(wrong.status.code(), Some(2));
+    for pattern in ["", "x*"] {
+        let all = cli(&world.settings, &["diff", ID, "--ignore", pattern]).await;
+        let told = text(&all.stderr);
+        assert_eq!(
+            (all.status.code(), told.contains("matches every line")),
+            (Some(2), true),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told() {
     let world = Captured::with(&[&named("bookworm-clean 0").whole]).await;
     for (arguments, code, said) in [

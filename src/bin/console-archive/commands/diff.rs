@@ -35,8 +35,8 @@ use printer::{Form, Printer};
 /// Show what changed from one boot to another
 ///
 /// Without a BOOT, the newest boot is compared with the last one before it that reached its login prompt on
-/// the same kernel; with one, that boot is. Two files are compared as they are given; gzip is unpacked, and
-/// `-` is standard input.
+/// the same kernel; with one, that boot is. Of two instances, the newest boots are compared. Two files are
+/// compared as they are given; gzip is unpacked, and `-` is standard input.
 ///
 /// What differs at each boot counts for nothing: stamps, addresses, process IDs, durations, dates, clock
 /// frequencies, IDs of boots. Numbers that matter count: error numbers, units, sizes, the command line.
@@ -55,7 +55,7 @@ pub struct Arguments {
     #[arg(value_name = "INSTANCE_ID|FILE")]
     first: String,
     /// The boot to look at; or two boots, the second of which is looked at: numbers (0 is the newest, -1 the
-    /// one before, 1 the oldest), `latest`, `previous`, or a BOOT ID. Or the second file
+    /// one before, 1 the oldest), `latest`, `previous`, or a BOOT ID. Or another instance, or the second file
     #[arg(value_name = "BOOT|FILE", num_args = 0..=2, allow_negative_numbers = true)]
     others: Vec<String>,
     /// What the boot is compared with: `good`, the last boot before it that reached its login prompt, on the
@@ -105,8 +105,8 @@ impl FromStr for Baseline {
 
     fn from_str(text: &str) -> Result<Self, InvalidSelection> {
         match text {
-            "good" => Ok(Self::Good),
-            "previous" => Ok(Self::Previous),
+            text if text.eq_ignore_ascii_case("good") => Ok(Self::Good),
+            text if text.eq_ignore_ascii_case("previous") => Ok(Self::Previous),
             text => text.parse().map(Self::Boot),
         }
     }
@@ -210,6 +210,11 @@ impl Arguments {
         };
         let pattern = Pattern::new(&self.ignore, meaning);
         let pattern = pattern.map_err(|error| WrongInput(format!("--ignore: {error}")))?;
+        if pattern.is_match("") && pattern.is_match("\u{1}") {
+            let wrong =
+                "--ignore: this pattern matches every line, so nothing would be left to compare";
+            return Err(WrongInput(wrong.into()).into());
+        }
         Ok(vec![pattern])
     }
 
@@ -242,6 +247,11 @@ impl Arguments {
         instance_id: &InstanceId,
         context: &Context,
     ) -> Result<Result<Pair, Exit>> {
+        if let [second] = &self.others[..]
+            && let Ok(second) = InstanceId::parse(second)
+        {
+            return self.instances(instance_id, &second, context).await;
+        }
         let selections: Vec<Selection> = self
             .others
             .iter()
@@ -277,6 +287,39 @@ impl Arguments {
             b: log(b),
             exit: read.exit(),
         }))
+    }
+
+    /// The newest boots of two instances. What is not there is told.
+    async fn instances(
+        &self,
+        first: &InstanceId,
+        second: &InstanceId,
+        context: &Context,
+    ) -> Result<Result<Pair, Exit>> {
+        if self.baseline != Baseline::Good {
+            let wrong = "--baseline is for the boots of one instance, and two were given";
+            return Err(WrongInput(wrong.into()).into());
+        }
+        let store = context.store()?;
+        context.reads();
+        let (mut logs, mut exit) = (Vec::new(), Exit::Done);
+        for instance_id in [first, second] {
+            let archive = Retrying::new(&store, Deadline::after(context.time()));
+            let read = boots::read(&archive, instance_id).await?;
+            let Some(newest) = read.boots.len().checked_sub(1) else {
+                return Ok(Err(read.tell_none(instance_id, &store.url(""))));
+            };
+            if read.damaged > 0 {
+                exit = read.exit();
+            }
+            let mut log = boot_log(&Summary::new(&read.boots, newest), instance_id);
+            log.heading = format!("{instance_id}/{}", log.heading);
+            logs.push(log);
+        }
+        let (Some(b), Some(a)) = (logs.pop(), logs.pop()) else {
+            return Ok(Err(Exit::Nothing));
+        };
+        Ok(Ok(Pair { a, b, exit }))
     }
 
     /// The boot that the chosen one is compared with. Tells it if there is none.
