@@ -287,6 +287,10 @@ pub async fn open(store: &impl Store, key: &RecordKey) -> Result<RecordContents,
         .get(&object_key)
         .await?
         .ok_or_else(|| ReadError::Gone(store.url(&object_key)))?;
+    check(store, key, object)
+}
+
+fn check(store: &impl Store, key: &RecordKey, object: Object) -> Result<RecordContents, ReadError> {
     let CheckedObject {
         plain,
         faults,
@@ -301,10 +305,53 @@ pub async fn open(store: &impl Store, key: &RecordKey) -> Result<RecordContents,
         return Ok(contents);
     }
     Err(ReadError::Damaged(Box::new(Damaged {
-        url: store.url(&object_key),
+        url: store.url(&key.to_string()),
         faults,
         salvaged: contents,
     })))
+}
+
+/// A record's console, read for a search.
+#[cfg(feature = "cli")]
+pub struct Console {
+    /// The console output as the guest wrote it.
+    pub plain: Vec<u8>,
+    /// The record's metadata. Empty if they were not asked for.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Reads a record's console as fast as it can be read. That it is whole is proven by gzip's length and checksum
+/// alone, not by the digest in the record's key.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(feature = "cli")]
+pub async fn console(
+    store: &impl Store,
+    key: &RecordKey,
+    wants_metadata: bool,
+    unpacker: &std::cell::RefCell<record::Unpacker>,
+) -> Result<Console, ReadError> {
+    let object_key = key.to_string();
+    let object = if wants_metadata {
+        store.get(&object_key).await?
+    } else {
+        let body = store.body(&object_key).await?;
+        body.map(|body| Object {
+            body,
+            content_type: String::new(),
+            metadata: BTreeMap::new(),
+        })
+    };
+    let object = object.ok_or_else(|| ReadError::Gone(store.url(&object_key)))?;
+    let unpacked = unpacker.borrow_mut().unpack(&object.body);
+    if let Some(plain) = unpacked {
+        let metadata = object.metadata;
+        return Ok(Console { plain, metadata });
+    }
+    let RecordContents { plain, object, .. } = check(store, key, object)?;
+    let metadata = object.metadata;
+    Ok(Console { plain, metadata })
 }
 
 #[cfg(test)]

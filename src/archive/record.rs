@@ -19,6 +19,8 @@ use crate::model::event::{Cause, InstanceEvent, Origin};
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, RegionId};
 use crate::store::Object;
+#[cfg(feature = "cli")]
+pub use reading::Unpacker;
 pub use reading::{CheckedObject, Fault, MAX_PLAIN_BYTES, read, unpack};
 
 /// Media type of a record. There is no `Content-Encoding`, so no client decompresses the object

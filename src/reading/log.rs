@@ -125,7 +125,39 @@ pub struct Parts<'l> {
     count: usize,
 }
 
+/// Lines of text alone, each with its end, which is LF or CR LF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlainLines {
+    /// The number of the first.
+    pub number: usize,
+    /// Where it begins in the boot's log.
+    pub begin: usize,
+    /// How many they are.
+    pub count: usize,
+}
+
 impl Parts<'_> {
+    /// Reads the lines that are text alone, as many as stand here together, and appends them to `text`, each with
+    /// a line feed. `None` if something else comes next.
+    pub fn read_plain_lines(&mut self, text: &mut Vec<u8>) -> Option<PlainLines> {
+        if self.mark.is_some() {
+            return None;
+        }
+        let (segment, lines) = (*self.segments.peek()?, self.lines.as_mut()?);
+        let at = lines.bytes_read();
+        let count = lines.read_plain_lines(text);
+        if count == 0 {
+            return None;
+        }
+        let number = self.count + 1;
+        self.count += count;
+        Some(PlainLines {
+            number,
+            begin: segment.begin + segment.text.origin(at..at).start,
+            count,
+        })
+    }
+
     /// Reads the next part. A line goes into `line`, whose memory serves again.
     pub fn read(&mut self, line: &mut Line) -> Option<Part> {
         loop {

@@ -5,7 +5,7 @@
 //! compared exactly. How sure it is that equal bytes are the *same* bytes is part of the result, because
 //! consoles repeat themselves: banners at each boot, prompts, blank lines.
 
-use memchr::memmem::{Finder, FinderRev};
+use memchr::memmem::Finder;
 
 use super::stamp::says_moment;
 
@@ -69,8 +69,8 @@ pub fn relate(known: &[u8], new: &[u8]) -> Relation {
     if known.is_empty() || new.is_empty() {
         return Relation::Apart;
     }
-    let places = places(known, new);
-    let overlap_at_end = overlap(new, &places);
+    let places = Places::of(known, new);
+    let overlap_at_end = overlap(new, &places.lengths(known, new, 0));
     let is_enough =
         |overlap: Overlap| overlap.length == new.len() || overlap.certainty == Certainty::Sure;
     if !overlap_at_end.is_some_and(is_enough) && is_within(known, new) {
@@ -81,7 +81,7 @@ pub fn relate(known: &[u8], new: &[u8]) -> Relation {
     if let Some(overlap) = overlap_at_end {
         return Relation::Continues(overlap);
     }
-    match find(known, new) {
+    match places.first_whole(known, new) {
         Some(0) => {
             let (length, certainty) = (known.len(), Certainty::Unsure);
             return Relation::Continues(Overlap {
@@ -102,8 +102,7 @@ pub fn relate(known: &[u8], new: &[u8]) -> Relation {
         Some(line_end) if line_end + 1 < new.len() => {
             let cut = line_end + 1;
             let rest = &new[cut..];
-            let places = self::places(known, rest);
-            overlap(rest, &places).map_or(Relation::Apart, |overlap| {
+            overlap(rest, &places.lengths(known, new, cut)).map_or(Relation::Apart, |overlap| {
                 Relation::Continues(Overlap { cut, ..overlap })
             })
         }
@@ -183,35 +182,68 @@ struct Lengths {
     shortest: Option<usize>,
 }
 
-/// Finds where `new` may begin within `known`, by the last bytes of `known`.
-fn places(known: &[u8], new: &[u8]) -> Lengths {
-    let none = Lengths {
-        longest: 0,
-        shortest: None,
-    };
-    if known.len() < MIN_OVERLAP_BYTES {
-        // Only if all of it is there.
-        return none;
+/// Where the last bytes of what was known stand in a capture. It can only continue what was known from there on.
+enum Places {
+    /// In order.
+    Few([usize; MAX_PLACES], usize),
+    /// More than can be compared one by one.
+    Many,
+}
+
+impl Places {
+    fn of(known: &[u8], new: &[u8]) -> Self {
+        let (mut few, mut count) = ([0; MAX_PLACES], 0);
+        if known.len() < MIN_OVERLAP_BYTES {
+            return Self::Few(few, 0); // Only if all of it is there.
+        }
+        let finder = Finder::new(&known[known.len() - MIN_OVERLAP_BYTES..]);
+        let mut begin = 0;
+        while let Some(at) = finder.find(&new[begin..]) {
+            let Some(place) = few.get_mut(count) else {
+                return Self::Many;
+            };
+            *place = begin + at;
+            count += 1;
+            begin += at + 1; // Places may lie across each other.
+        }
+        Self::Few(few, count)
     }
-    let anchor = &known[known.len() - MIN_OVERLAP_BYTES..];
-    let finder = FinderRev::new(anchor);
-    let mut lengths = none;
-    let mut end = new.len();
-    for _ in 0..MAX_PLACES {
-        let Some(at) = finder.rfind(&new[..end]) else {
-            return lengths;
+
+    /// How much of the capture, without its first `cut` bytes, stands at the end of what was known.
+    fn lengths(&self, known: &[u8], new: &[u8], cut: usize) -> Lengths {
+        let Self::Few(places, count) = self else {
+            return periodic(known, &new[cut..]);
         };
-        let length = at + MIN_OVERLAP_BYTES;
-        if known.ends_with(&new[..length]) {
-            if lengths.longest == 0 {
-                lengths.longest = length;
-            } else {
-                lengths.shortest = Some(length);
+        let mut lengths = Lengths {
+            longest: 0,
+            shortest: None,
+        };
+        for place in places[..*count].iter().rev().filter(|place| **place >= cut) {
+            let length = place + MIN_OVERLAP_BYTES - cut;
+            if known.ends_with(&new[cut..cut + length]) {
+                if lengths.longest == 0 {
+                    lengths.longest = length;
+                } else {
+                    lengths.shortest = Some(length);
+                }
             }
         }
-        end = length - 1; // Places may lie across each other.
+        lengths
     }
-    periodic(known, new)
+
+    /// Where all that was known stands first in the capture.
+    fn first_whole(&self, known: &[u8], new: &[u8]) -> Option<usize> {
+        match self {
+            Self::Few(places, count) if known.len() >= MIN_OVERLAP_BYTES => {
+                let ends = places[..*count]
+                    .iter()
+                    .map(|place| place + MIN_OVERLAP_BYTES);
+                let mut wholes = ends.filter(|end| new[..*end].ends_with(known));
+                wholes.next().map(|end| end - known.len())
+            }
+            _ => find(known, new),
+        }
+    }
 }
 
 /// The same by Knuth, Morris and Pratt's table of borders, whose time does not depend on the text.

@@ -1,5 +1,6 @@
 //! Searches the log of a boot, or a capture, line by line, with ripgrep's engine.
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
@@ -7,77 +8,169 @@ use grep_searcher::{
     BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkContextKind, SinkMatch,
 };
 
+use super::encoding::EncodingChoice;
 use super::log::{LineStamp, Log, Part};
 use super::pattern::Pattern;
 use super::stamp::Stamp;
+use super::stitch::Boot;
 use crate::terminal::Line;
 
-/// What is searched: lines, and where each stands.
-#[derive(Debug, Default)]
-pub struct Text {
-    bytes: Vec<u8>,
-    lines: Vec<TextLine>,
+/// What is searched: the lines of a log, and where each stands.
+#[derive(Debug)]
+pub struct Text<'l> {
+    log: &'l [u8],
+    bytes: Cow<'l, [u8]>,
+    runs: Vec<Run>,
+}
+
+/// Lines of a [`Text`] that stand together in the log.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// The first of them, by its index in the text.
+    index: usize,
+    /// Its number in the log.
+    number: usize,
+    /// Where it begins in the log.
+    begin: usize,
+    /// Where it ends, if it is no line of the log as it stands there: it was rendered.
+    end: Option<usize>,
+    is_rewrite: bool,
 }
 
 /// A line of a [`Text`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextLine {
+    /// Its index in the text.
+    pub index: usize,
     /// Its number in the log, from 1 on, as [`super::log::Place`] has it.
     pub number: usize,
-    /// Its bytes in the log.
-    pub bytes: Range<usize>,
     /// It is a state of the line that was written over.
     pub is_rewrite: bool,
 }
 
-impl Text {
+/// Memory of a [`Text`], to be used again.
+#[derive(Debug, Clone, Default)]
+pub struct Buffers {
+    bytes: Vec<u8>,
+    runs: Vec<Run>,
+}
+
+impl<'l> Text<'l> {
     /// The lines of a log as a person reads them. What was written over stands before its line.
-    pub fn rendered(log: &Log) -> Self {
-        let mut text = Self::default();
-        let (mut parts, mut line) = (log.parts(), Line::default());
-        while let Some(part) = parts.read(&mut line) {
-            let Part::Line(place) = part else {
+    pub fn rendered(boot: &'l Boot, encoding: EncodingChoice, buffers: Buffers) -> Self {
+        let Buffers {
+            mut bytes,
+            mut runs,
+        } = buffers;
+        (bytes.clear(), runs.clear());
+        let log = Log::new(boot, encoding);
+        let (mut parts, mut line, mut index) = (log.parts(), Line::default(), 0);
+        let (mut long, mut long_begin) = (String::new(), None);
+        loop {
+            // Nearly all lines are text alone, which only needs to be copied.
+            if long_begin.is_none()
+                && let Some(plain) = parts.read_plain_lines(&mut bytes)
+            {
+                runs.push(Run {
+                    index,
+                    number: plain.number,
+                    begin: plain.begin,
+                    end: None,
+                    is_rewrite: false,
+                });
+                index += plain.count;
                 continue;
-            };
-            for rewrite in line.rewrites() {
-                text.push(rewrite.text.as_bytes(), place.number, &place.bytes, true);
             }
-            text.push(line.text().as_bytes(), place.number, &place.bytes, false);
+            let place = match parts.read(&mut line) {
+                Some(Part::Line(place)) => place,
+                Some(Part::Mark(_)) => continue,
+                None => break,
+            };
+            let mut push = |text: &str, (number, begin), end, is_rewrite| {
+                bytes.extend_from_slice(text.as_bytes());
+                bytes.push(b'\n');
+                runs.push(Run {
+                    index,
+                    number,
+                    begin,
+                    end: Some(end),
+                    is_rewrite,
+                });
+                index += 1;
+            };
+            let here = (place.number, place.bytes.start);
+            for rewrite in line.rewrites() {
+                push(rewrite.text, here, place.bytes.end, true);
+            }
+            // A line that is too long to be held comes in parts, and is searched whole.
+            let begin = *long_begin.get_or_insert(here);
+            if line.continues {
+                long.push_str(line.text());
+                continue;
+            }
+            long_begin = None;
+            if long.is_empty() {
+                push(line.text(), begin, place.bytes.end, false);
+            } else {
+                long.push_str(line.text());
+                push(&long, begin, place.bytes.end, false);
+                long.clear();
+            }
         }
-        text
+        Self {
+            log: &boot.log,
+            bytes: bytes.into(),
+            runs,
+        }
     }
 
     /// The bytes as the guest wrote them, up to each line feed.
-    pub fn raw(log: &[u8]) -> Self {
-        let mut text = Self::default();
-        let mut begin = 0;
-        for (index, line) in log.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let end = begin + line.len();
-            let content = line.strip_suffix(b"\n").unwrap_or(line);
-            text.push(content, index + 1, &(begin..end), false);
-            begin = end;
+    pub fn raw(log: &'l [u8]) -> Self {
+        let run = Run {
+            index: 0,
+            number: 1,
+            begin: 0,
+            end: None,
+            is_rewrite: false,
+        };
+        Self {
+            log,
+            bytes: log.into(),
+            runs: vec![run],
         }
-        text
     }
 
-    fn push(&mut self, line: &[u8], number: usize, bytes: &Range<usize>, is_rewrite: bool) {
-        self.bytes.extend_from_slice(line);
-        self.bytes.push(b'\n');
-        self.lines.push(TextLine {
-            number,
-            bytes: bytes.clone(),
-            is_rewrite,
-        });
+    /// Gives its memory back.
+    pub fn into_buffers(self) -> Buffers {
+        Buffers {
+            bytes: match self.bytes {
+                Cow::Owned(bytes) => bytes,
+                Cow::Borrowed(_) => Vec::new(),
+            },
+            runs: self.runs,
+        }
     }
 
-    /// How many bytes are searched.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
+    fn run(&self, index: usize) -> &Run {
+        let behind = self.runs.partition_point(|run| run.index <= index);
+        &self.runs[behind - 1] // The first begins with the text.
     }
 
-    /// Whether there is nothing to search.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    fn line(&self, index: usize) -> TextLine {
+        let run = self.run(index);
+        TextLine {
+            index,
+            number: run.number + index - run.index,
+            is_rewrite: run.is_rewrite,
+        }
+    }
+
+    /// Tells where lines stand in the log, for lines in their order.
+    pub fn places(&self) -> Places<'_> {
+        Places {
+            text: self,
+            at: (0, 0),
+        }
     }
 
     /// Tells the kernel's last stamp at each line, for lines in their order.
@@ -86,6 +179,34 @@ impl Text {
             rest: &self.bytes,
             read: 0,
             last: None,
+        }
+    }
+}
+
+/// See [`Text::places`].
+#[derive(Debug)]
+pub struct Places<'t> {
+    text: &'t Text<'t>,
+    /// A line, and where it begins in the log.
+    at: (usize, usize),
+}
+
+impl Places<'_> {
+    /// The bytes in the log of the line at this index. Indices must not fall.
+    pub fn of(&mut self, index: usize) -> Range<usize> {
+        let run = self.text.run(index);
+        if let Some(end) = run.end {
+            return run.begin..end;
+        }
+        let (mut line, mut begin) = self.at.max((run.index, run.begin));
+        loop {
+            let rest = &self.text.log[begin..];
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+            if line >= index {
+                self.at = (line, begin);
+                return begin..begin + end;
+            }
+            (line, begin) = (line + 1, begin + end);
         }
     }
 }
@@ -104,11 +225,11 @@ impl Stamps<'_> {
     /// fall.
     pub fn at(&mut self, index: usize) -> Option<Stamp> {
         while self.read <= index {
-            let end = memchr::memchr(b'\n', self.rest)?;
+            let end = memchr::memchr(b'\n', self.rest).unwrap_or(self.rest.len());
             let line = std::str::from_utf8(&self.rest[..end]).ok();
             let stamp = line.and_then(LineStamp::of).map(|stamp| stamp.stamp);
             self.last = stamp.or(self.last);
-            self.rest = &self.rest[end + 1..];
+            self.rest = self.rest.get(end + 1..).unwrap_or_default();
             self.read += 1;
         }
         self.last
@@ -132,9 +253,11 @@ pub struct Around {
 #[derive(Debug)]
 pub enum Told<'t> {
     /// A line that matches.
-    Match(&'t TextLine, &'t [u8], usize),
-    /// A line before or behind one.
-    Context(&'t TextLine, &'t [u8], usize),
+    Match(TextLine, &'t [u8]),
+    /// A line before one.
+    Before(TextLine, &'t [u8]),
+    /// A line behind one.
+    After(TextLine, &'t [u8]),
     /// Lines are left out here.
     Break,
 }
@@ -161,7 +284,11 @@ impl Search {
     }
 
     /// Tells lines in order, with what is searched for, until `tell` returns false.
-    pub fn run<'t>(&mut self, text: &'t Text, mut tell: impl FnMut(Told<'t>, &Pattern) -> bool) {
+    pub fn run<'t>(
+        &mut self,
+        text: &'t Text<'t>,
+        mut tell: impl FnMut(Told<'t>, &Pattern) -> bool,
+    ) {
         let pattern = &self.pattern;
         let tell = |told| tell(told, pattern);
         let mut telling = Telling { text, tell };
@@ -173,25 +300,19 @@ impl Search {
 }
 
 struct Telling<'t, F> {
-    text: &'t Text,
+    text: &'t Text<'t>,
     tell: F,
 }
 
 impl<'t, F: FnMut(Told<'t>) -> bool> Telling<'t, F> {
     /// The line at an offset of the text, by its number among all of its lines.
-    fn line(
-        &self,
-        number: Option<u64>,
-        offset: u64,
-        length: usize,
-    ) -> (&'t TextLine, &'t [u8], usize) {
+    fn line(&self, number: Option<u64>, offset: u64, length: usize) -> (TextLine, &'t [u8]) {
         let index = number.map_or(0, |number| number as usize - 1);
         let begin = offset as usize;
         let line = &self.text.bytes[begin..begin + length];
         (
-            &self.text.lines[index],
+            self.text.line(index),
             line.strip_suffix(b"\n").unwrap_or(line),
-            index,
         )
     }
 }
@@ -202,8 +323,8 @@ impl<'t, F: FnMut(Told<'t>) -> bool> Sink for Telling<'t, F> {
     fn matched(&mut self, _: &Searcher, found: &SinkMatch<'_>) -> Result<bool, io::Error> {
         let (mut number, mut offset) = (found.line_number(), found.absolute_byte_offset());
         for line in found.lines() {
-            let (at, bytes, index) = self.line(number, offset, line.len());
-            if !(self.tell)(Told::Match(at, bytes, index)) {
+            let (at, bytes) = self.line(number, offset, line.len());
+            if !(self.tell)(Told::Match(at, bytes)) {
                 return Ok(false);
             }
             number = number.map(|number| number + 1);
@@ -213,11 +334,12 @@ impl<'t, F: FnMut(Told<'t>) -> bool> Sink for Telling<'t, F> {
     }
 
     fn context(&mut self, _: &Searcher, found: &SinkContext<'_>) -> Result<bool, io::Error> {
-        debug_assert!(*found.kind() != SinkContextKind::Other);
         let length = found.bytes().len();
-        let (at, bytes, index) =
-            self.line(found.line_number(), found.absolute_byte_offset(), length);
-        Ok((self.tell)(Told::Context(at, bytes, index)))
+        let (at, bytes) = self.line(found.line_number(), found.absolute_byte_offset(), length);
+        Ok((self.tell)(match found.kind() {
+            SinkContextKind::Before => Told::Before(at, bytes),
+            _ => Told::After(at, bytes),
+        }))
     }
 
     fn context_break(&mut self, _: &Searcher) -> Result<bool, io::Error> {
@@ -228,9 +350,8 @@ impl<'t, F: FnMut(Told<'t>) -> bool> Sink for Telling<'t, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::encoding::EncodingChoice;
     use crate::reading::pattern::{Case, Meaning};
-    use crate::reading::stitch::{Boot, Mark, MarkKind};
+    use crate::reading::stitch::{Mark, MarkKind};
 
     fn boot(log: &[u8]) -> Boot {
         Boot {
@@ -242,7 +363,11 @@ mod tests {
         }
     }
 
-    fn told(text: &Text, pattern: &str, around: Around) -> Vec<String> {
+    fn rendered(boot: &Boot) -> Text<'_> {
+        Text::rendered(boot, EncodingChoice::Auto, Buffers::default())
+    }
+
+    fn told(text: &Text<'_>, pattern: &str, around: Around) -> Vec<String> {
         let meaning = Meaning {
             case: Case::Sensitive,
             is_literal: false,
@@ -253,10 +378,10 @@ mod tests {
         let mut told = Vec::new();
         search.run(text, |line, _| {
             told.push(match line {
-                Told::Match(at, line, _) => {
+                Told::Match(at, line) => {
                     format!("{}:{}", at.number, String::from_utf8_lossy(line))
                 }
-                Told::Context(at, line, _) => {
+                Told::Before(at, line) | Told::After(at, line) => {
                     format!("{}-{}", at.number, String::from_utf8_lossy(line))
                 }
                 Told::Break => "--".to_owned(),
@@ -272,7 +397,7 @@ mod tests {
     #[test]
     fn lines_are_searched_as_they_are_read() {
         let boot = boot(LOG);
-        let text = Text::rendered(&Log::new(&boot, EncodingChoice::Auto));
+        let text = rendered(&boot);
         assert_eq!(
             told(&text, "two", Around::default()),
             ["2:two", "3:three⟨1 NUL⟩two", "5:100% two"]
@@ -307,10 +432,9 @@ mod tests {
             ["3:three\0two\r", "5:  0%\r 50%\r100% two\r"]
         );
         assert_eq!(told(&text, "login: $", Around::default()), ["6:login: "]);
-        let all: Vec<_> = text
-            .lines
-            .iter()
-            .flat_map(|line| LOG[line.bytes.clone()].to_vec())
+        let mut places = text.places();
+        let all: Vec<_> = (0..6)
+            .flat_map(|index| LOG[places.of(index)].to_vec())
             .collect();
         assert_eq!(all, LOG);
     }
@@ -318,7 +442,7 @@ mod tests {
     #[test]
     fn a_search_ends_when_nobody_wants_more() {
         let boot = boot(LOG);
-        let text = Text::rendered(&Log::new(&boot, EncodingChoice::Auto));
+        let text = rendered(&boot);
         let meaning = Meaning {
             case: Case::Smart,
             is_literal: false,
@@ -337,7 +461,7 @@ mod tests {
     #[test]
     fn a_line_has_the_stamp_of_the_one_before() {
         let boot = boot(b"[    1.500000] a\r\nb\r\n[    2.500000] c\r\n");
-        let text = Text::rendered(&Log::new(&boot, EncodingChoice::Auto));
+        let text = rendered(&boot);
         let mut stamps = text.stamps();
         let micros = [0, 1, 1, 2].map(|index| stamps.at(index).map(|stamp| stamp.micros));
         assert_eq!(
@@ -349,5 +473,92 @@ mod tests {
                 Some(2_500_000)
             ]
         );
+    }
+    /// The lines of a log one by one, as `show` reads them: text, number, bytes, and whether it is a rewrite.
+    fn one_by_one(
+        boot: &Boot,
+        encoding: EncodingChoice,
+    ) -> Vec<(String, usize, Range<usize>, bool)> {
+        let log = Log::new(boot, encoding);
+        let (mut parts, mut line, mut all) = (log.parts(), Line::default(), Vec::new());
+        let mut long: Option<(String, usize, usize)> = None;
+        while let Some(part) = parts.read(&mut line) {
+            let Part::Line(place) = part else { continue };
+            for rewrite in line.rewrites() {
+                all.push((
+                    rewrite.text.to_owned(),
+                    place.number,
+                    place.bytes.clone(),
+                    true,
+                ));
+            }
+            let (text, number, begin) =
+                long.get_or_insert((String::new(), place.number, place.bytes.start));
+            text.push_str(line.text());
+            if !line.continues {
+                all.push((
+                    std::mem::take(text),
+                    *number,
+                    *begin..place.bytes.end,
+                    false,
+                ));
+                long = None;
+            }
+        }
+        assert!(long.is_none());
+        all
+    }
+
+    fn at_once(boot: &Boot, encoding: EncodingChoice) -> Vec<(String, usize, Range<usize>, bool)> {
+        let text = Text::rendered(boot, encoding, Buffers::default());
+        let mut places = text.places();
+        let lines = text
+            .bytes
+            .split_inclusive(|byte| *byte == b'\n')
+            .enumerate();
+        let lines = lines.map(|(index, line)| {
+            let (at, line) = (text.line(index), &line[..line.len() - 1]);
+            let line = String::from_utf8(line.to_vec()).unwrap();
+            (line, at.number, places.of(index), at.is_rewrite)
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn very_long_lines_are_the_same_at_once_as_one_by_one() {
+        for length in [65_534, 65_535, 65_536, 65_537, 200_000] {
+            let long = "x".repeat(length);
+            let log = format!("a\n{long}\r\nb\n\n{long}\nc\r\n{long}");
+            let boot = boot(log.as_bytes());
+            let auto = EncodingChoice::Auto;
+            assert!(at_once(&boot, auto) == one_by_one(&boot, auto), "{length}");
+        }
+    }
+
+    const TAILS: &[&[u8]] = &[
+        b"",
+        b"\xd5\xfd\xd4\xda\xc6\xf4\xb6\xaf Windows\r\nx\r\n",
+        b"\xff",
+    ];
+
+    proptest::proptest! {
+        /// Whatever a guest writes and wherever marks stand.
+        #[test]
+        fn lines_are_the_same_at_once_as_one_by_one(
+            pieces in proptest::collection::vec(proptest::sample::select(&[
+                "plain text\r\n", "[    1.000000] x\n", "\n", "\r\n", "\r", "\r\r\n", "a", "\t", "0123456789 0123456789 0123456789 01234567\r\n",
+                "\x1b[31m", "\x1b[5;9H", "\x1b[K", "\x08", "\x1b]0;", "\x07", "\x1b[", "\0\0", "\u{e9}", "\u{301}", "\u{202e}", "\x0b", "\x0c",
+            ][..]), 0..60),
+            tail in proptest::sample::select(TAILS),
+            places in proptest::collection::btree_set(0usize..400, 0..4),
+        ) {
+            let log = [pieces.concat().as_bytes(), tail].concat();
+            let marks = places.into_iter().filter(|at| *at <= log.len())
+                .map(|at| Mark { at, kind: MarkKind::Unsure { shared: 9 } }).collect();
+            let boot = Boot { marks, ..Boot::of_log(log) };
+            for encoding in [EncodingChoice::Auto, "gb18030".parse().unwrap()] {
+                proptest::prop_assert_eq!(at_once(&boot, encoding), one_by_one(&boot, encoding));
+            }
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Where a boot begins in a console.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::packed::Searcher;
 
 use super::stamp::{Stamp, stamps};
 
@@ -51,29 +54,82 @@ const BANNERS: [(&[u8], Stage, bool); 9] = [
 const KERNEL: &[u8] = b"Linux version ";
 /// The parameter by which a crash kernel finds the crashed one's memory (`Documentation/admin-guide/kdump`).
 const CRASH_PARAMETER: &[u8] = b"elfcorehdr=";
+/// The kernel's own words, or its architecture's.
+const COMMAND_LINE: &[u8] = b"ommand line: ";
 /// The command line is among the first lines of a kernel.
 const COMMAND_LINE_WITHIN: usize = 8 * 1024;
 
 /// The starts in `text`, in order.
 pub fn starts(text: &[u8]) -> Vec<Start> {
-    let mut starts = Vec::new();
-    for (line, words) in lines(text) {
-        if let Some((stage, is_repeated)) = banner(&text[words..]) {
-            let is_crash_kernel = stage == Stage::Kernel && is_crash_kernel(&text[words..]);
-            starts.push(Start {
-                line,
-                stage,
-                is_repeated,
-                is_crash_kernel,
-            });
-        }
+    let Some(finder) = &*FINDER else {
+        let all = lines(text, 0..text.len());
+        return all
+            .filter_map(|(line, words)| start(line, &text[words..]))
+            .collect();
+    };
+    // Hardly a line has such words. Only where they are is it looked at where lines begin.
+    let (mut starts, mut known) = (Vec::new(), 0);
+    for found in finder.find_iter(text) {
+        let from = found.start().saturating_sub(KERNEL_PREFIX_BYTES).max(known);
+        let begin = not_skipped(text, known..from);
+        let lines = lines(text, begin..found.start());
+        let mut lines = lines.filter(|(_, words)| (from..=found.start()).contains(words));
+        starts.extend(lines.find_map(|(line, words)| start(line, &text[words..])));
+        known = found.start() + 1;
     }
     starts
 }
 
+/// Finds the words of all starts at once. `None` on processors that cannot.
+static FINDER: LazyLock<Option<Searcher>> =
+    LazyLock::new(|| Searcher::new(BANNERS.iter().map(|(banner, ..)| *banner).chain([KERNEL])));
+
+/// What stands before the first words of a kernel at the most: a stamp, the caller and a space.
+const KERNEL_PREFIX_BYTES: usize = 48;
+/// The longest sequence that [`skip_sequences`] skips.
+const MAX_SEQUENCE_BYTES: usize = 2 + MAX_PARAMETERS + 1;
+const MAX_PARAMETERS: usize = 32;
+
+/// Of a range, the last place behind something that is certainly not skipped at the beginning of a line.
+fn not_skipped(text: &[u8], range: Range<usize>) -> usize {
+    let mut end = range.end;
+    loop {
+        let before = &text[range.start..end];
+        let Some(last) = before
+            .iter()
+            .rposition(|byte| !matches!(byte, b'\r' | b'\n' | 0))
+        else {
+            return range.start;
+        };
+        // It may be the end of a sequence.
+        let from = (last + 1).saturating_sub(MAX_SEQUENCE_BYTES);
+        match memchr::memrchr(0x1b, &before[from..=last]) {
+            Some(escape) => end = range.start + from + escape,
+            None => return range.start + last + 1,
+        }
+    }
+}
+
+/// What a boot's log begins with. `None` if its beginning is missing.
+pub fn start_of(log: &[u8]) -> Option<Start> {
+    let (line, words) = lines(log, 0..log.len()).next()?;
+    start(line, &log[words..]).filter(|start| start.line == 0)
+}
+
+/// What begins with the line at `line`, whose words and all behind them are `text`.
+fn start(line: usize, text: &[u8]) -> Option<Start> {
+    let (stage, is_repeated) = banner(text)?;
+    Some(Start {
+        line,
+        stage,
+        is_repeated,
+        is_crash_kernel: stage == Stage::Kernel && is_crash_kernel(text),
+    })
+}
+
 /// Whether `text` begins with a start, apart from line ends.
 pub fn begins_with_start(text: &[u8]) -> bool {
-    lines(text)
+    lines(text, 0..text.len())
         .next()
         .is_some_and(|(_, words)| banner(&text[words..]).is_some())
 }
@@ -133,14 +189,16 @@ fn is_crash_kernel(text: &[u8]) -> bool {
 }
 
 /// Where lines begin: at the beginning, behind line ends and carriage returns, and where the screen is
-/// cleared. Each comes with where its text begins, behind escape sequences.
-fn lines(text: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
-    let breaks = memchr::memchr3_iter(b'\n', b'\r', 0x1b, text).filter_map(|at| match text[at] {
-        0x1b => clears_screen(&text[at..]).then_some(at),
-        _ => Some(at + 1),
+/// cleared. Each comes with where its text begins, behind escape sequences. Looks at these bytes of the text.
+fn lines(text: &[u8], range: Range<usize>) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let beginning = (range.start == 0).then_some(0);
+    let breaks = memchr::memchr3_iter(b'\n', b'\r', 0x1b, &text[range.clone()]);
+    let breaks = breaks.filter_map(move |at| match text[range.start + at] {
+        0x1b => clears_screen(&text[range.start + at..]).then_some(range.start + at),
+        _ => Some(range.start + at + 1),
     });
     let mut last = None;
-    std::iter::once(0).chain(breaks).filter_map(move |at| {
+    beginning.into_iter().chain(breaks).filter_map(move |at| {
         let line = at
             + text[at..]
                 .iter()
@@ -169,7 +227,7 @@ fn skip_sequences(text: &[u8], mut at: usize) -> usize {
             [0x1b, b'[', parameters @ ..] => {
                 let parameters_length = parameters
                     .iter()
-                    .take(32)
+                    .take(MAX_PARAMETERS)
                     .take_while(|byte| matches!(byte, b' '..=b'?'))
                     .count();
                 match parameters.get(parameters_length) {
@@ -227,7 +285,10 @@ impl Finder<'_> {
             Some(stage) => start.stage < stage,
         };
         if begins {
-            self.begin(start);
+            let is_kernel = start.stage == Stage::Kernel;
+            if !is_kernel || !is_silent(&self.text[start.line..]) {
+                self.begin(start);
+            }
         } else {
             self.stage = Some(start.stage);
         }
@@ -291,4 +352,35 @@ fn is_quoted(before: &[u8], messages: &[u8]) -> bool {
         });
         last.is_some_and(|last| stamp >= last) || memchr::memmem::find(before, line).is_some()
     })
+}
+
+/// Whether much follows the first words of a kernel, but neither a stamp nor its command line, which it prints
+/// next, and at the same level (`start_kernel` in `init/main.c`).
+fn is_silent(messages: &[u8]) -> bool {
+    messages.get(..COMMAND_LINE_WITHIN).is_some_and(|messages| {
+        stamps(messages).all(|(_, stamp)| stamp.micros == 0)
+            && memchr::memmem::find(messages, COMMAND_LINE).is_none()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Whatever stands before the words of a start.
+        #[test]
+        fn starts_are_found_as_if_each_line_was_looked_at(
+            pieces in proptest::collection::vec(proptest::sample::select(&[
+                "Linux version 6.1 ", "[    0.000000] ", "[    0.000000][    T0] ", "[    1.500001] ", "SeaBIOS (version 1", "U-Boot SPL 20",
+                "U-Boot 20", "iPXE ", "GNU GRUB ", "a", "\n", "\r\n", "\r", "\0", "\x1b[0m", "\x1b[2J", "\x1bc", "\x1b7", "\x1b[", "\x1b",
+                "00000000000000000000000000000000000000", "elfcorehdr=",
+            ][..]), 0..40),
+        ) {
+            let text = pieces.concat().into_bytes();
+            let all = lines(&text, 0..text.len());
+            let all: Vec<_> = all.filter_map(|(line, words)| start(line, &text[words..])).collect();
+            proptest::prop_assert_eq!(starts(&text), all);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::overlap::{Certainty, MIN_OVERLAP_BYTES, Overlap, Relation, relate};
 use super::stamp::{first_stamp, last_stamp};
-use super::start::{Start, begins_with_start, boot_starts, starts};
+use super::start::{Start, begins_with_start, boot_starts, start_of, starts};
 use crate::model::update_time::UpdateTime;
 
 /// A record's console and what is known of it.
@@ -538,10 +538,7 @@ impl Chain {
             .marks
             .iter()
             .filter(|mark| range.start < mark.at && mark.at <= range.end);
-        let start = boot_starts(&log)
-            .into_iter()
-            .next()
-            .filter(|start| start.line == 0);
+        let start = start_of(&log);
         Boot {
             id: String::new(),
             pieces: pieces.collect(),

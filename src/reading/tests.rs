@@ -234,6 +234,16 @@ fn words_that_only_look_like_a_start_begin_no_boot() {
         let boots = stitch(vec![capture(0, &printed)]);
         assert_eq!(boots.len(), 1, "{words}");
     }
+    // The kernel says nothing more, and programs say much.
+    let version =
+        &b"# cat /proc/version\r\nLinux version 6.1.0-56-cloud-amd64 (debian) #1 SMP\r\n"[..];
+    let lines = "app: a request took 7 ms\r\n".repeat(400);
+    let count = |behind: &[u8]| {
+        let printed = [console, b"\r\n", version, behind, lines.as_bytes()].concat();
+        stitch(vec![capture(0, &printed)]).len()
+    };
+    assert_eq!(count(b""), 1);
+    assert_eq!(count(b"Command line: console=ttyS0 printk.time=0\r\n"), 2);
 }
 
 #[test]

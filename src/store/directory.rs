@@ -104,6 +104,12 @@ impl Store for DirectoryStore {
         self.blocking(move |folder| folder.get(&key)).await
     }
 
+    async fn body(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = key.to_owned();
+        self.blocking(move |folder| Ok(folder.body(&key)?.map(|(_, body)| body)))
+            .await
+    }
+
     async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
         let key = key.to_owned();
         self.blocking(move |folder| folder.metadata(&key)).await
@@ -146,11 +152,7 @@ impl Folder {
         for segment in key.split('/') {
             path.push(segment);
             if path.is_symlink() {
-                return Err(StoreError::rejected(format!(
-                    "{} is a symbolic link, which the archive does not follow; put a folder or a \
-                     mount in its place",
-                    path.display()
-                )));
+                return Err(is_link(&path));
             }
         }
         Ok(path)
@@ -211,10 +213,25 @@ impl Folder {
         }
     }
 
+    /// Reads the bytes of an object. Returns its path, too.
+    fn body(&self, key: &str) -> Result<Option<(PathBuf, Vec<u8>)>, StoreError> {
+        let path = match key.rsplit_once('/') {
+            Some((folder, name)) if !matches!(name, "" | "." | "..") && !name.contains('\\') => {
+                self.path(folder)?.join(name)
+            }
+            _ => self.path(key)?,
+        };
+        match read_if_there(&path)? {
+            Some(body) => Ok(Some((path, body))),
+            None => {
+                self.check_root()?;
+                Ok(None)
+            }
+        }
+    }
+
     fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        let path = self.path(key)?;
-        let Some(body) = read_if_there(&path)? else {
-            self.check_root()?;
+        let Some((path, body)) = self.body(key)? else {
             return Ok(None);
         };
         let Metadata {
@@ -287,6 +304,14 @@ impl Folder {
             };
             for child in children {
                 let child = child.map_err(at(&folder))?;
+                let name = child.file_name();
+                let is_metadata = name
+                    .as_encoded_bytes()
+                    .ends_with(METADATA_SUFFIX.as_bytes());
+                // Half of all files. What is left needs another system call each.
+                if is_metadata && child.file_type().is_ok_and(|kind| kind.is_file()) {
+                    continue;
+                }
                 let path = child.path();
                 let metadata = match child.metadata() {
                     Ok(metadata) => metadata,
@@ -402,37 +427,50 @@ fn read_metadata(path: &Path) -> Metadata {
     })
 }
 
-/// Reads a file. `None` if it does not exist. Refuses pipes, which may never end, and stops at the
-/// limit for a file that grows.
+/// Reads a file. `None` if it does not exist. Refuses pipes, which may never end, and links.
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at(path)(error)),
     };
+    if found.is_symlink() {
+        return Err(is_link(path));
+    }
     if !found.is_file() {
         return Err(at(path)(not_a_file(found.file_type())));
     }
-    let too_large = |bytes| StoreError::TooLarge {
-        url: path.display().to_string(),
-        bytes,
-    };
     if found.len() > MAX_OBJECT_BYTES {
-        return Err(too_large(found.len()));
+        return Err(StoreError::TooLarge {
+            url: path.display().to_string(),
+            bytes: found.len(),
+        });
     }
-    let mut bytes = Vec::new();
-    let file = match std::fs::File::open(path) {
+    let mut file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at(path)(error)),
     };
-    file.take(MAX_OBJECT_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(at(path))?;
-    if bytes.len() as u64 > MAX_OBJECT_BYTES {
-        return Err(too_large(bytes.len() as u64));
+    // An object never grows: it appears whole.
+    let mut bytes = vec![0; found.len() as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(at(path)(error)),
+        }
     }
+    bytes.truncate(filled);
     Ok(Some(bytes))
+}
+
+fn is_link(path: &Path) -> StoreError {
+    StoreError::rejected(format!(
+        "{} is a symbolic link, which the archive does not follow; put a folder or a mount in its place",
+        path.display()
+    ))
 }
 
 #[cfg(test)]

@@ -87,6 +87,15 @@ pub trait Store: Send + Sync {
     /// than [`MAX_OBJECT_BYTES`]. It is not read then.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, StoreError>> + Send;
 
+    /// Reads the bytes of an object. `None` if it does not exist. Reads the object's metadata only if it
+    /// must.
+    ///
+    /// # Errors
+    /// Like [`get`](Self::get).
+    fn body(&self, key: &str) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>> + Send {
+        async { Ok(self.get(key).await?.map(|object| object.body)) }
+    }
+
     /// Reads the metadata of an object. `None` if it does not exist. Reads the object's bytes only
     /// if it must.
     ///
@@ -132,6 +141,10 @@ impl<S: Store> Store for Retrying<'_, S> {
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         retry(self.deadline, "reading an object", || self.inner.get(key)).await
+    }
+
+    async fn body(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        retry(self.deadline, "reading an object", || self.inner.body(key)).await
     }
 
     async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
@@ -421,6 +434,13 @@ impl Store for ArchiveStore {
         match self {
             Self::Bucket(store) => store.get(key).boxed().await,
             Self::Directory(store) => store.get(key).await,
+        }
+    }
+
+    async fn body(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Bucket(store) => store.body(key).boxed().await,
+            Self::Directory(store) => store.body(key).await,
         }
     }
 

@@ -92,6 +92,41 @@ impl Lines<'_> {
         self.read_plain(line).is_some() || self.read_row(line)
     }
 
+    /// Takes the lines that are text alone, as many as stand here together, and appends them, each with a
+    /// line feed. Returns how many. [`read`](Self::read) would give the same texts one by one.
+    pub fn read_plain_lines(&mut self, text: &mut Vec<u8>) -> usize {
+        if !self.is_at_line() {
+            return 0;
+        }
+        // Looked at again and again, more would take time that is not linear where many lines are too long.
+        const WINDOW: usize = 16 * MAX_CHARS;
+        let rest = &self.bytes[self.at..];
+        let plain = &rest[..plain_lines_length(&rest[..rest.len().min(WINDOW)])];
+        let (mut taken, mut count) = (0, 0);
+        text.reserve(plain.len());
+        for end in memchr::memchr_iter(b'\n', plain) {
+            let line = &plain[taken..end];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.len() >= MAX_CHARS {
+                break;
+            }
+            text.extend_from_slice(line);
+            text.push(b'\n');
+            (taken, count) = (end + 1, count + 1);
+        }
+        if count > 0 {
+            self.at += taken;
+            self.is_continued = false;
+            self.row_number = self.row_below(u32::try_from(count).unwrap_or(u32::MAX));
+        }
+        count
+    }
+
+    /// Nothing is in the row yet, and its text begins in its first column.
+    fn is_at_line(&self) -> bool {
+        self.at >= self.faint_until && self.row.column() == 0 && !self.row.is_in_columns()
+    }
+
     fn read_row(&mut self, line: &mut Line) -> bool {
         line.clear();
         let begin = (self.at, self.row.column(), self.row_number);
@@ -121,8 +156,7 @@ impl Lines<'_> {
     /// Nearly all lines are text with colours at the most: they need no row. `None` where one does,
     /// and at the end of the bytes.
     fn read_plain(&mut self, line: &mut Line) -> Option<()> {
-        // Nothing is in the row yet, but the cursor may not be in its first column.
-        if self.at < self.faint_until || self.row.column() > 0 || self.row.is_in_columns() {
+        if !self.is_at_line() {
             return None;
         }
         let whole = &self.bytes[self.at..];
@@ -375,6 +409,31 @@ fn plain_length(bytes: &[u8]) -> usize {
     let whole = bytes.chunks_exact(16).take_while(are_plain).count() * 16;
     let rest = bytes[whole..].iter().take_while(|byte| is_plain(byte));
     whole + rest.count()
+}
+
+/// How many bytes from the first on are whole lines of printable ASCII and tabs, with LF or CR LF behind each.
+fn plain_lines_length(bytes: &[u8]) -> usize {
+    // A carriage return is an end only before a line feed.
+    let is_plain = |byte: u8, next: u8| {
+        matches!(byte, b' '..=b'~' | b'\t' | b'\n') | ((byte == b'\r') & (next == b'\n'))
+    };
+    const CHUNK: usize = 64;
+    let mut length = 0;
+    // As in `plain_length`.
+    while let Some(chunk) = bytes.get(length..length + CHUNK + 1) {
+        let pairs = chunk[..CHUNK].iter().zip(&chunk[1..]);
+        if !pairs.fold(true, |all, (byte, next)| all & is_plain(*byte, *next)) {
+            break;
+        }
+        length += CHUNK;
+    }
+    let rest = &bytes[length..];
+    let nexts = rest.iter().skip(1).chain(&[0]);
+    let pairs = rest.iter().zip(nexts);
+    length += pairs
+        .take_while(|(byte, next)| is_plain(**byte, **next))
+        .count();
+    memchr::memrchr(b'\n', &bytes[..length]).map_or(0, |end| end + 1)
 }
 
 #[cfg(test)]

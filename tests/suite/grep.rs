@@ -129,6 +129,23 @@ async fn options_are_those_of_grep() {
     );
     let cut = found(&["--max-columns", "10", "Kernel panic"]).await;
     assert!(cut.contains(":[    2.167 … ("), "{cut}");
+    assert_eq!(
+        found(&["--max-columns", "0", "-N", "Kernel panic"]).await,
+        found(&["-N", "Kernel panic"]).await
+    );
+    // Of several kinds, as with ripgrep.
+    assert_eq!(
+        found(&["-c", "-l", "Kernel panic"]).await,
+        format!("{panic}\n")
+    );
+    assert_eq!(
+        found(&["-l", "-c", "Kernel panic"]).await,
+        format!("{panic}:1\n")
+    );
+    assert_eq!(
+        found(&["-o", "-c", "-e", "n[eo]"]).await,
+        found(&["--count-matches", "-e", "n[eo]"]).await
+    );
     let file = world.folder.path().join("patterns");
     std::fs::write(&file, "Kernel panic\nPower down\n").unwrap();
     assert_eq!(
@@ -204,7 +221,11 @@ async fn damage_is_told_and_hides_no_match() {
         std::fs::write(&path, &damaged).unwrap();
         let (code, found, told) = grep(&world, &["Linux version"]).await;
         assert_eq!(code, 1, "{told}");
-        assert!(told.contains("damaged: ") && told.contains(&name), "{told}");
+        assert!(
+            told.contains("is damaged: ") && told.contains(&name),
+            "{told}"
+        );
+        assert_eq!(told.matches("damaged").count(), 1, "said once: {told}");
         assert_eq!(found.contains(&format!("i-b2/{name}:")), sees, "{found}");
         assert_eq!(found.lines().count(), 2 + usize::from(sees), "{found}");
     }
@@ -341,4 +362,55 @@ async fn nothing_depends_on_how_many_threads_search() {
     let stats = grep(&world, &["Linux", "--output", "json"]).await.1;
     let last: Value = serde_json::from_str(stats.lines().last().unwrap()).unwrap();
     assert_eq!(last["data"]["stats"]["records"], records);
+}
+
+#[tokio::test]
+async fn nothing_stands_around_a_match_that_is_left_out() {
+    let began = Timestamp::now().as_second() - 3600;
+    let lines = [
+        (10, "a"),
+        (100, "hit one"),
+        (110, "b"),
+        (900, "c"),
+        (2000, "hit two"),
+        (2010, "d"),
+    ];
+    let lines = lines
+        .map(|(second, text)| format!("[{second:5}.000001] {text}\r\n"))
+        .concat();
+    let console = format!(
+        "[    0.000000] Linux version 6.1\r\n[    1.000001] rtc: setting system clock to x UTC ({})\r\n{lines}",
+        began + 1
+    );
+    let world = Captured::with(&[console.as_bytes()]).await;
+    let middle = Timestamp::from_second(began + 1500).unwrap().to_string();
+    let found = async |option: &str| {
+        let (_, found, _) = grep(&world, &["-N", "-C", "1", "hit", option, &middle]).await;
+        let texts = found
+            .lines()
+            .map(|line| line.rsplit("] ").next().unwrap().to_owned());
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(found("--until").await, ["a", "hit one", "b"]);
+    assert_eq!(found("--since").await, ["c", "hit two", "d"]);
+}
+
+#[tokio::test]
+async fn text_across_the_part_of_a_long_line_is_found() {
+    let long = format!(
+        "{}needle{}\r\nshort needle\r\n",
+        "x".repeat(65_533),
+        "y".repeat(70_000)
+    );
+    let world = Captured::with(&[long.as_bytes()]).await;
+    let (code, found, _) = grep(&world, &["-o", "needle"]).await;
+    let numbers: Vec<_> = found
+        .lines()
+        .map(|line| line.rsplit(':').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        (code, numbers),
+        (0, vec!["1".to_owned(), "4".to_owned()]),
+        "{found}"
+    );
 }

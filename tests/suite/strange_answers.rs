@@ -240,7 +240,10 @@ async fn more_time_is_offered_only_where_the_time_was_too_short() {
     }
     // A pause that would end too late is not called a time-out. ECS says how long it is, so it does not depend on
     // how fast this machine is.
-    let throttled = Raw::new(429, r#"{"Code":"Throttling.User","Message":"m","RequestId":"R"}"#);
+    let throttled = Raw::new(
+        429,
+        r#"{"Code":"Throttling.User","Message":"m","RequestId":"R"}"#,
+    );
     let server = RawServer::start(throttled.with_header("x-acs-retry-after", "600000")).await;
     let (simulator, folder) = (simulator().await, tempfile::tempdir().unwrap());
     let mut settings = ecs_settings(&simulator);
@@ -249,6 +252,9 @@ async fn more_time_is_offered_only_where_the_time_was_too_short() {
     let output = cli(&settings, &["capture", "i-a1", "--timeout", "60"]).await;
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("no time for another attempt; --timeout gives it longer"), "{told}");
+    assert!(
+        told.contains("no time for another attempt; --timeout gives it longer"),
+        "{told}"
+    );
     assert!(!told.contains("timed out"), "{told}");
 }

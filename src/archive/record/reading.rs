@@ -146,6 +146,43 @@ fn said_length(gzip: &[u8]) -> usize {
     said.min(gzip.len() * GREATEST_RATIO).min(MAX_PLAIN_BYTES)
 }
 
+/// Unpacks records one after the other, whole ones alone, in half the time of [`unpack`].
+#[cfg(feature = "cli")]
+pub struct Unpacker(libdeflater::Decompressor);
+
+#[cfg(feature = "cli")]
+impl Default for Unpacker {
+    fn default() -> Self {
+        Self(libdeflater::Decompressor::new())
+    }
+}
+
+#[cfg(feature = "cli")]
+impl Unpacker {
+    /// Decompresses a gzip file with one member, and checks its length and checksum. `None` if anything may be
+    /// wrong with it: [`read`] says whether something is, what, and how much can be read.
+    pub fn unpack(&mut self, gzip: &[u8]) -> Option<Vec<u8>> {
+        let (_, end) = gzip.split_last_chunk::<GZIP_END_BYTES>()?;
+        let [.., a, b, c, d] = *end;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        if length != said_length(gzip) {
+            return None;
+        }
+        let mut plain = vec![0; length];
+        let unpacked = self.0.gzip_decompress(gzip, &mut plain).ok()?;
+        // The decoder stops behind the first member. Whatever follows that ends either with another checksum
+        // and length, or with the same ones, which then stand in the file twice. (Those of an empty console are
+        // zeros, which its header has, too.)
+        let is_end = libdeflater::crc32(&plain).to_le_bytes() == end[..4];
+        let is_only_end = memchr::memmem::find(&gzip[..gzip.len() - 1], end).is_none();
+        (unpacked == length && is_end && is_only_end).then_some(plain)
+    }
+}
+
+/// Checksum and length at the end of a gzip member.
+#[cfg(feature = "cli")]
+const GZIP_END_BYTES: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -303,7 +340,50 @@ mod tests {
         }
     }
 
+    /// Of every kind of damage above, and of none.
+    #[test]
+    fn the_fast_way_unpacks_what_is_whole_and_nothing_else() {
+        let mut unpacker = Unpacker::default();
+        let gzip = pack(PLAIN).unwrap();
+        assert_eq!(unpacker.unpack(&gzip).as_deref(), Some(PLAIN));
+        let long = [7; 100_000];
+        let packed = pack(&long).unwrap();
+        assert_eq!(unpacker.unpack(&packed).as_deref(), Some(&long[..]));
+        let other = pack(b"other").unwrap();
+        for behind in [
+            &gzip[..],
+            &other,
+            &pack(b"").unwrap(),
+            b"garbage",
+            b"\0",
+            &gzip[gzip.len() - 8..],
+        ] {
+            assert_eq!(unpacker.unpack(&[&gzip, behind].concat()), None);
+        }
+        for length in 0..gzip.len() {
+            assert_eq!(unpacker.unpack(&gzip[..length]), None, "{length}");
+        }
+        for index in (0..3).chain(10..gzip.len()) {
+            let mut flipped = gzip.clone();
+            flipped[index] ^= 1;
+            assert_eq!(unpacker.unpack(&flipped), None, "byte {index}");
+        }
+        let bomb = pack(&vec![0; MAX_PLAIN_BYTES + 1]).unwrap();
+        assert_eq!(unpacker.unpack(&bomb), None);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn the_fast_way_says_the_same_as_the_other(gzip: Vec<u8>, plain: Vec<u8>) {
+            let mut unpacker = Unpacker::default();
+            let whole = pack(&plain).unwrap();
+            for gzip in [&gzip, &whole] {
+                let unpacked = unpacker.unpack(gzip);
+                proptest::prop_assert!(unpacked.is_none() || unpacked == unpack(gzip).ok());
+            }
+            proptest::prop_assert_eq!(unpacker.unpack(&whole).is_some(), !plain.is_empty());
+        }
+
         #[test]
         fn any_bytes_come_back(plain: Vec<u8>) {
             proptest::prop_assert_eq!(unpack(&pack(&plain).unwrap()).unwrap(), plain);

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{
-    self, Listing, MarkerEntry, ReadError, RecordContents, RecordEntry,
+    self, Console, Listing, MarkerEntry, ReadError, RecordEntry,
 };
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime};
@@ -71,7 +72,12 @@ impl Reading {
         self.markers = markers;
         records.retain(|record| self.read.insert(record.key.name()));
         let is_more = !records.is_empty();
-        let mut captures = Captures::of(store, records, READ_AT_ONCE);
+        let open = async |key: &RecordKey| {
+            let opened = reader::open(store, key).await?;
+            let (plain, metadata) = (opened.plain, opened.object.metadata);
+            Ok(Console { plain, metadata })
+        };
+        let mut captures = Captures::of(records, READ_AT_ONCE, &open);
         while let Some(capture) = captures.next().await? {
             match capture {
                 Ok(capture) => self.finished.extend(self.stitcher.push(capture)),
@@ -280,9 +286,29 @@ pub struct LeftOut {
     pub error: ReadError,
 }
 
+/// Records, and their consoles.
+pub type Consoles<'a> = LocalBoxStream<'a, (RecordEntry, Result<Console, ReadError>)>;
+
+/// Reads the consoles of these records, in this order, by `open`. What ECS sent in place of a console is left
+/// out: it is not a part of one.
+pub fn consoles<'a>(
+    records: Vec<RecordEntry>,
+    at_once: usize,
+    open: &'a impl AsyncFn(&RecordKey) -> Result<Console, ReadError>,
+) -> Consoles<'a> {
+    let records = records
+        .into_iter()
+        .filter(|record| !record.key.is_undecoded);
+    let read = records.map(async |record| {
+        let opened = open(&record.key).await;
+        (record, opened)
+    });
+    stream::iter(read).buffered(at_once).boxed_local()
+}
+
 /// The captures of an instance, in the order in which they were made.
 pub struct Captures<'a> {
-    records: LocalBoxStream<'a, (RecordEntry, Result<RecordContents, ReadError>)>,
+    records: Consoles<'a>,
     /// Consoles that were read, and that one which was captured before may follow; the last one first.
     waiting: Vec<Capture>,
     /// No console that is still to come was captured before this time.
@@ -290,16 +316,15 @@ pub struct Captures<'a> {
 }
 
 impl<'a> Captures<'a> {
-    /// Of these records. What ECS sent in place of a console is left out: it is not a part of one.
-    pub fn of(store: &'a impl Store, mut records: Vec<RecordEntry>, at_once: usize) -> Self {
-        records.retain(|record| !record.key.is_undecoded);
+    /// Of these records, read by `open`.
+    pub fn of(
+        mut records: Vec<RecordEntry>,
+        at_once: usize,
+        open: &'a impl AsyncFn(&RecordKey) -> Result<Console, ReadError>,
+    ) -> Self {
         records.sort_by_key(|record| record.stored_at);
-        let read = records.into_iter().map(async |record| {
-            let opened = reader::open(store, &record.key).await;
-            (record, opened)
-        });
         Self {
-            records: stream::iter(read).buffered(at_once).boxed_local(),
+            records: consoles(records, at_once, open),
             waiting: Vec::new(),
             ready: Timestamp::MIN,
         }
@@ -318,14 +343,14 @@ impl<'a> Captures<'a> {
             let Some((record, opened)) = self.records.next().await else {
                 return Ok(self.waiting.pop().map(Ok));
             };
-            let opened = match opened {
-                Ok(opened) => opened,
+            let console = match opened {
+                Ok(console) => console,
                 Err(ReadError::Store(error)) => return Err(error.into()),
                 Err(error) => return Ok(Some(Err(LeftOut { record, error }))),
             };
             let before = record.stored_at.checked_sub(STORED_WITHIN);
             self.ready = before.unwrap_or(Timestamp::MIN);
-            let capture = capture(&record, &opened.object.metadata, opened.plain);
+            let capture = capture(&record, console);
             let is_later = |other: &Capture| stitch::order(other, &capture).is_gt();
             let place = self.waiting.partition_point(is_later);
             self.waiting.insert(place, capture);
@@ -333,11 +358,8 @@ impl<'a> Captures<'a> {
     }
 }
 
-fn capture(
-    record: &RecordEntry,
-    metadata: &std::collections::BTreeMap<String, String>,
-    plain: Vec<u8>,
-) -> Capture {
+/// A record as a capture, as far as its metadata describe it.
+pub fn capture(record: &RecordEntry, Console { plain, metadata }: Console) -> Capture {
     let text = |name: &str| metadata.get(name).map(String::as_str);
     let time = |name: &str| text(name).and_then(|text| text.parse::<Timestamp>().ok());
     Capture {

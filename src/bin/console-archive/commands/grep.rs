@@ -18,7 +18,7 @@ use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::ending::Ending;
 use ecs_console_archiver::reading::pattern::{Case, Meaning, Pattern};
-use ecs_console_archiver::reading::search::{Around, Search};
+use ecs_console_archiver::reading::search::{Around, Buffers, Search};
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
@@ -106,23 +106,23 @@ pub struct Arguments {
     /// Print so many lines before and behind each match
     #[arg(short = 'C', long, value_name = "LINES")]
     context: Option<usize>,
-    /// Print only how many lines match, of each boot
-    #[arg(short, long, group = "kind")]
+    /// Print only how many lines match, of each boot. Of -c, --count-matches, -l and -L, the last one counts
+    #[arg(short, long, overrides_with_all = ["count_matches", "files_with_matches", "files_without_match"])]
     count: bool,
     /// Print only how many matches there are
-    #[arg(long, group = "kind")]
+    #[arg(long, overrides_with_all = ["count", "files_with_matches", "files_without_match"])]
     count_matches: bool,
     /// Print only the names of boots with a match
-    #[arg(short = 'l', long, group = "kind")]
+    #[arg(short = 'l', long, overrides_with_all = ["count", "count_matches", "files_without_match"])]
     files_with_matches: bool,
     /// Print only the names of boots without a match
-    #[arg(short = 'L', long, group = "kind")]
+    #[arg(short = 'L', long, overrides_with_all = ["count", "count_matches", "files_with_matches"])]
     files_without_match: bool,
-    /// Print only what matches, a line for each match
-    #[arg(short, long, group = "kind")]
+    /// Print only what matches, a line for each match; with -c, count matches
+    #[arg(short, long)]
     only_matching: bool,
     /// Print nothing; the exit code says whether there is a match
-    #[arg(short, long, group = "kind", conflicts_with = "output")]
+    #[arg(short, long, conflicts_with = "output")]
     quiet: bool,
     /// At most so many lines of each boot
     #[arg(short, long, value_name = "LINES")]
@@ -133,7 +133,7 @@ pub struct Arguments {
     /// Print no line numbers
     #[arg(short = 'N', long)]
     no_line_number: bool,
-    /// Print at most so many characters of a line
+    /// Print at most so many characters of a line; 0 prints all
     #[arg(long, value_name = "COLUMNS")]
     max_columns: Option<usize>,
     /// Search each record by itself, as a search of the files does
@@ -204,7 +204,7 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
             }
         };
         for damage in &found.damaged {
-            output::error(format_args!("damaged: {damage}"));
+            output::error(damage);
         }
         all.add(&found);
         match arguments.sort {
@@ -349,7 +349,7 @@ impl Arguments {
                 has_numbers: !self.no_line_number,
                 has_headings: stdout().is_terminal() && matches!(kind, Kind::Lines | Kind::Matches),
                 colours: context.has_colors() && !is_quick,
-                max_columns: self.max_columns,
+                max_columns: self.max_columns.filter(|most| *most > 0),
                 most: self.max_count.filter(|_| has_times).unwrap_or(u64::MAX),
                 is_raw: self.bytes,
                 period,
@@ -358,18 +358,22 @@ impl Arguments {
             is_by_capture: self.captures,
             boot: self.boot.clone(),
             ending: self.ending,
+            is_by_time: self.sort == Order::Time,
             time: context.time(),
+            buffers: Buffers::default(),
         })
     }
 
     fn kind(&self) -> Kind {
+        // As ripgrep has them, where several are given.
         let kinds = [
+            (self.quiet, Kind::Nothing),
+            (self.count && self.only_matching, Kind::MatchCount),
             (self.count, Kind::LineCount),
             (self.count_matches, Kind::MatchCount),
             (self.files_with_matches, Kind::Names),
             (self.files_without_match, Kind::NamesWithout),
             (self.only_matching, Kind::Matches),
-            (self.quiet, Kind::Nothing),
         ];
         let kind = kinds.into_iter().find(|(is_asked_for, _)| *is_asked_for);
         kind.map_or(Kind::Lines, |(_, kind)| kind)

@@ -1,28 +1,31 @@
 //! Searches instances at once, and hands out what was found in their order.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use ecs_console_archiver::archive::reader::{ReadError, RecordEntry};
+use ecs_console_archiver::archive::key::RecordKey;
+use ecs_console_archiver::archive::reader::{self, ReadError, RecordEntry};
+use ecs_console_archiver::archive::record::Unpacker;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::ending::Ending;
-use ecs_console_archiver::reading::log::Log;
-use ecs_console_archiver::reading::search::{Search, Text};
+use ecs_console_archiver::reading::search::{Buffers, Search, Text};
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stitch::{Boot, Capture, CaptureOf, Piece, Stitcher};
 use ecs_console_archiver::retry::{self, Deadline, Retrying};
 use ecs_console_archiver::store::ArchiveStore;
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::form::{Counts, Form, Subject};
 use super::pace::{MOST_AT_ONCE, Pace, Paced};
-use crate::boots::{Captures, LeftOut};
+use crate::boots::{self, Captures, LeftOut};
 
 /// What is searched, and how.
 #[derive(Clone)]
@@ -34,8 +37,11 @@ pub struct Job {
     pub is_by_capture: bool,
     pub boot: Option<Selection>,
     pub ending: Option<Ending>,
+    /// What is printed is sorted by when it was captured.
+    pub is_by_time: bool,
     /// For each instance.
     pub time: Duration,
+    pub buffers: Buffers,
 }
 
 /// An instance, and its records.
@@ -83,6 +89,7 @@ pub fn start(stores: Vec<ArchiveStore>, tasks: Vec<Task>, job: &Job, pace: &Arc<
             window: Arc::clone(&window),
             sender: sender.clone(),
             job: job.clone(),
+            unpacker: RefCell::default(),
             at_once,
         };
         std::thread::spawn(move || worker.run());
@@ -119,6 +126,7 @@ struct Worker {
     window: Arc<Semaphore>,
     sender: UnboundedSender<(usize, Result<Found>, OwnedSemaphorePermit)>,
     job: Job,
+    unpacker: RefCell<Unpacker>,
     at_once: usize,
 }
 
@@ -149,11 +157,33 @@ impl Worker {
 
     async fn search(&mut self, instance_id: &InstanceId, records: &[RecordEntry]) -> Result<Found> {
         let store = Retrying::new(&self.store, Deadline::after(self.job.time));
+        let wants_metadata = self.job.wants_metadata();
+        let unpacker = &self.unpacker;
+        let open =
+            async |key: &RecordKey| reader::console(&store, key, wants_metadata, unpacker).await;
         let mut found = Found {
             records: records.len() as u64,
             ..Found::default()
         };
-        let mut captures = Captures::of(&store, records.to_vec(), self.at_once);
+        let records = records.to_vec();
+        if self.job.is_by_capture {
+            let mut consoles = boots::consoles(records, self.at_once, &open);
+            while let Some((record, console)) = consoles.next().await {
+                match console {
+                    Ok(console) => {
+                        let alone = alone(boots::capture(&record, console));
+                        self.job.log(instance_id, &alone, false, &mut found);
+                    }
+                    Err(ReadError::Store(error)) => return Err(error.into()),
+                    Err(error) => {
+                        let left_out = LeftOut { record, error };
+                        self.job.salvage(instance_id, &left_out, &mut found);
+                    }
+                }
+            }
+            return Ok(found);
+        }
+        let mut captures = Captures::of(records, self.at_once, &open);
         let (mut stitcher, mut kept) = (Stitcher::default(), Vec::new());
         // Which boot is which is known once all are.
         let needs_all = self.job.boot.is_some();
@@ -165,11 +195,6 @@ impl Worker {
                     continue;
                 }
             };
-            if self.job.is_by_capture {
-                self.job
-                    .log(instance_id, &alone(capture), false, &mut found);
-                continue;
-            }
             for boot in stitcher.push(capture) {
                 match needs_all {
                     true => kept.push(boot),
@@ -215,6 +240,11 @@ fn alone(capture: Capture) -> Boot {
 }
 
 impl Job {
+    /// Boots are joined in the order in which they were captured, which the metadata say.
+    fn wants_metadata(&self) -> bool {
+        !self.is_by_capture || self.is_by_time || self.form.needs_times()
+    }
+
     fn boot(&mut self, instance_id: &InstanceId, boot: &Boot, is_newest: bool, found: &mut Found) {
         let is_asked_for = |ending| Ending::of(boot, is_newest) == ending;
         if self.ending.is_none_or(is_asked_for) {
@@ -225,7 +255,7 @@ impl Job {
     fn log(&mut self, instance_id: &InstanceId, boot: &Boot, is_boot: bool, found: &mut Found) {
         let text = match self.form.is_raw {
             true => Text::raw(&boot.log),
-            false => Text::rendered(&Log::new(boot, self.encoding)),
+            false => Text::rendered(boot, self.encoding, std::mem::take(&mut self.buffers)),
         };
         let subject = Subject {
             instance_id: instance_id.as_str(),
@@ -237,6 +267,7 @@ impl Job {
         let counts = self
             .form
             .search(&mut self.search, &text, &subject, &mut printed);
+        self.buffers = text.into_buffers();
         found.logs += 1;
         found.bytes += boot.log.len() as u64;
         found.logs_with_match += u64::from(counts.lines > 0);

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime, LineTimes};
-use ecs_console_archiver::reading::search::{Search, Stamps, Text, TextLine, Told};
+use ecs_console_archiver::reading::search::{Places, Search, Stamps, Text, TextLine, Told};
 use ecs_console_archiver::reading::stitch::Boot;
 use ecs_console_archiver::terminal;
 use serde_json::{Value, json};
@@ -75,48 +75,66 @@ impl Form {
     pub fn search(
         &self,
         search: &mut Search,
-        text: &Text,
+        text: &Text<'_>,
         subject: &Subject<'_>,
         printed: &mut Vec<u8>,
     ) -> Counts {
         let is_quick = matches!(self.kind, Kind::Names | Kind::NamesWithout | Kind::Nothing);
+        // To count them takes a second search of each line.
+        let needs_matches = self.is_json
+            || matches!(self.kind, Kind::Matches | Kind::MatchCount)
+            || (self.kind == Kind::Lines && self.colours);
         let begun = printed.len();
         let mut counts = Counts::default();
         let mut found = Found {
             form: self,
             subject,
+            places: text.places(),
             stamps: text.stamps(),
             times: None,
             printed,
         };
+        // What stands around a match of another time is not told either.
+        let (mut before, mut is_behind_match, mut is_apart) = (Vec::new(), false, false);
         search.run(text, |told, pattern| match told {
-            Told::Match(at, line, index) => {
-                let time = found.time(at, index);
-                if time.is_some_and(|time| !self.period.contains(time.time())) {
+            Told::Match(at, line) => {
+                let time = found.time(at);
+                is_behind_match = time.is_none_or(|time| self.period.contains(time.time()));
+                if !is_behind_match {
+                    before.clear();
+                    is_apart = true;
                     return true;
                 }
                 let mut matches = Vec::new();
-                if !is_quick {
+                if needs_matches {
                     pattern.matches(line, |place| matches.push(place));
                 }
                 if counts.lines == 0 {
                     found.begin();
+                } else if std::mem::take(&mut is_apart) {
+                    found.between();
+                }
+                is_apart = false;
+                for (at, line) in before.drain(..) {
+                    found.context(at, line);
                 }
                 counts.lines += 1;
                 counts.matches += matches.len().max(1) as u64;
                 found.matched(at, line, &matches, time);
                 !is_quick && counts.lines < self.most
             }
-            Told::Context(at, line, index) => {
-                if counts.lines == 0 {
-                    found.begin();
+            Told::Before(at, line) => {
+                before.push((at, line));
+                true
+            }
+            Told::After(at, line) => {
+                if is_behind_match {
+                    found.context(at, line);
                 }
-                let time = found.time(at, index);
-                found.context(at, line, time);
                 true
             }
             Told::Break => {
-                found.between();
+                is_apart = true;
                 true
             }
         });
@@ -128,7 +146,7 @@ impl Form {
     }
 
     /// Times are looked up only where somebody asked for them.
-    fn needs_times(&self) -> bool {
+    pub fn needs_times(&self) -> bool {
         self.is_json || self.period.is_bounded()
     }
 
@@ -182,6 +200,7 @@ impl Subject<'_> {
 struct Found<'f> {
     form: &'f Form,
     subject: &'f Subject<'f>,
+    places: Places<'f>,
     stamps: Stamps<'f>,
     times: Option<LineTimes<'f>>,
     printed: &'f mut Vec<u8>,
@@ -189,7 +208,7 @@ struct Found<'f> {
 
 impl Found<'_> {
     /// When a line was printed, if anybody asked.
-    fn time(&mut self, at: &TextLine, index: usize) -> Option<LineTime> {
+    fn time(&mut self, at: TextLine) -> Option<LineTime> {
         if !self.form.needs_times() {
             return None;
         }
@@ -198,7 +217,7 @@ impl Found<'_> {
             let clock = GuestClock::of(&boot.log, boot.captures[0].captured_at);
             LineTimes::new(boot, clock)
         });
-        times.of(self.stamps.at(index), &at.bytes)
+        times.of(self.stamps.at(at.index), &self.places.of(at.index))
     }
 
     /// Before the first line.
@@ -221,7 +240,7 @@ impl Found<'_> {
 
     fn matched(
         &mut self,
-        at: &TextLine,
+        at: TextLine,
         line: &[u8],
         matches: &[std::ops::Range<usize>],
         time: Option<LineTime>,
@@ -241,8 +260,9 @@ impl Found<'_> {
         }
     }
 
-    fn context(&mut self, at: &TextLine, line: &[u8], time: Option<LineTime>) {
+    fn context(&mut self, at: TextLine, line: &[u8]) {
         if self.form.is_json {
+            let time = self.time(at);
             self.json("context", at, line, &[], time);
         } else if self.form.kind == Kind::Lines {
             self.line(at, line, &[], '-');
@@ -255,7 +275,7 @@ impl Found<'_> {
         }
     }
 
-    fn line(&mut self, at: &TextLine, line: &[u8], matches: &[std::ops::Range<usize>], sign: char) {
+    fn line(&mut self, at: TextLine, line: &[u8], matches: &[std::ops::Range<usize>], sign: char) {
         let mut shown = String::new();
         if !self.form.has_headings {
             shown.push_str(&self.form.styled(NAME, &self.subject.path()));
@@ -308,7 +328,7 @@ impl Found<'_> {
     fn json(
         &mut self,
         kind: &str,
-        at: &TextLine,
+        at: TextLine,
         line: &[u8],
         matches: &[std::ops::Range<usize>],
         time: Option<LineTime>,
@@ -316,18 +336,19 @@ impl Found<'_> {
         let submatches = matches.iter().map(|place| {
             json!({"match": text_json(&line[place.clone()]), "start": place.start, "end": place.end})
         });
+        let bytes = self.places.of(at.index);
         let mut data = json!({
             "path": {"text": self.subject.path()},
             "lines": text_json(line),
             "line_number": at.number,
-            "absolute_offset": at.bytes.start,
+            "absolute_offset": bytes.start,
             "submatches": submatches.collect::<Vec<_>>(),
             "instance_id": self.subject.instance_id,
         });
         if self.subject.is_boot {
             data["boot_id"] = json!(self.subject.name);
         }
-        add_origin(self.subject.boot, at.bytes.start, time, &mut data);
+        add_origin(self.subject.boot, bytes.start, time, &mut data);
         if at.is_rewrite {
             data["is_rewrite"] = json!(true);
         }
