@@ -296,7 +296,11 @@ impl Finder<'_> {
 
     /// A boot begins, unless its lines were printed before.
     fn begin(&mut self, start: Start) {
-        let boot = self.boots.last().map_or(0, |boot| boot.line);
+        let last = self.boots.last().map(|boot| boot.line);
+        if last.is_some_and(|last| start.line <= last) {
+            return; // A clock that goes back within the line with which a boot begins.
+        }
+        let boot = last.unwrap_or_default();
         // No program prints what firmware prints once, or draws on the screen as a boot loader does.
         let is_drawn = self.text[start.line] == 0x1b;
         let can_be_quoted = start.stage == Stage::Kernel || start.is_repeated && !is_drawn;

@@ -263,6 +263,14 @@ fn a_boot_that_only_its_menu_shows_is_a_boot_although_a_kernel_s_clock_seems_to_
 }
 
 #[test]
+fn a_clock_that_goes_back_where_a_boot_begins_begins_no_other() {
+    let printed = b"[    9.500001] a\r\nb\rSeaBIOS (version 1) [    7.000001] [    2.000001] c\r\n";
+    let boots = stitch(vec![capture(0, printed)]);
+    let logs: Vec<_> = boots.iter().map(|boot| boot.log.len()).collect();
+    assert_eq!(logs, [20, printed.len() - 20]);
+}
+
+#[test]
 fn an_empty_capture_changes_nothing() {
     let console = CONSOLES[0];
     let captures = |middle: &[u8]| {
