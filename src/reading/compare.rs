@@ -11,11 +11,13 @@
 mod side;
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::time::Instant;
 
 use similar::{Algorithm, DiffOp, capture_diff_slices_deadline};
 
 use super::phase::Phase;
+use side::Known;
 pub use side::{LineOf, Manner, Side};
 
 /// What is to be said of lines that count. Lines are indices in their sides.
@@ -169,7 +171,7 @@ impl Comparison {
 fn compare(a: &Side, b: &Side, manner: Manner, deadline: Option<Instant>) -> Vec<Entry> {
     // The algorithm takes one of equally short ways. Whatever the order of the sides, it takes the same.
     let count = |side: &Side| side.counted().count();
-    let keys = |side| Side::counted(side).map(|(_, key)| key);
+    let keys = |side| Side::counted(side).map(|(_, key)| key.text);
     let order = count(a).cmp(&count(b));
     if order.then_with(|| keys(a).cmp(keys(b))).is_gt() {
         let mut entries = compare_in_order(b, a, manner, deadline);
@@ -189,7 +191,8 @@ fn is_same(entry: &Entry) -> bool {
 }
 
 fn compare_in_order(a: &Side, b: &Side, manner: Manner, deadline: Option<Instant>) -> Vec<Entry> {
-    let mut numbers = HashMap::new();
+    let mut numbers: HashMap<_, u32, BuildHasherDefault<Known>> = HashMap::default();
+    numbers.reserve(a.lines.len());
     let mut numbered = |side| {
         let (mut lines, mut keys) = (Vec::new(), Vec::new());
         for (index, key) in Side::counted(side) {

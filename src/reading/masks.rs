@@ -12,10 +12,10 @@ mod rules;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex_automata::Input;
 use regex_automata::meta::{Cache, Regex};
 use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
 
 pub use rules::{RULES, Rule};
 
@@ -63,14 +63,22 @@ impl Masks {
         let mut from = 0;
         while from <= line.len() {
             let input = Input::new(line).range(from..);
-            ENGINE.search_captures_with(&mut self.cache, &input, &mut self.captures);
-            let Some(whole) = self.captures.get_match() else {
+            let Some(whole) = ENGINE.search_with(&mut self.cache, &input) else {
                 return;
             };
             from = whole.end();
             let Some(kind) = RULES[whole.pattern().as_usize()].kind else {
                 continue;
             };
+            // Half of the rules have no groups, and groups take as long to find as the match.
+            if ENGINE.group_info().group_len(whole.pattern()) == 1 {
+                found(whole.range(), kind);
+                continue;
+            }
+            let input = input
+                .range(whole.range())
+                .anchored(Anchored::Pattern(whole.pattern()));
+            ENGINE.search_captures_with(&mut self.cache, &input, &mut self.captures);
             let mut groups = self.captures.iter().skip(1).flatten().peekable();
             if groups.peek().is_none() {
                 found(whole.range(), kind);

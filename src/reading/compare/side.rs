@@ -1,6 +1,8 @@
 //! A log, read line by line for a comparison.
 
+use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use crate::reading::encoding::EncodingChoice;
 use crate::reading::log::{LineStamp, Log, Part, Place};
@@ -41,7 +43,12 @@ pub(super) struct SideLine {
     text: Range<usize>,
     /// `None` if the line does not count.
     key: Option<Range<usize>>,
+    /// Of the key.
+    hash: u64,
 }
+
+/// Hashes keys. A guest that could foresee the hashes could make comparisons slow.
+static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Side {
     /// Reads a boot's log.
@@ -50,7 +57,13 @@ impl Side {
         let (mut parts, mut line) = (log.parts(), Line::default());
         let mut phases = Phases::of(&boot.log);
         let mut masks = Masks::default();
-        let mut side = Self::default();
+        // Most of them at once: to move megabytes again and again takes long.
+        let mut side = Self {
+            lines: Vec::with_capacity(memchr::memchr_iter(b'\n', &boot.log).count()),
+            text: String::with_capacity(boot.log.len()),
+            keys: String::with_capacity(boot.log.len()),
+            gaps: Vec::new(),
+        };
         // Before this byte of the log stands the rest of a line that the ring has cut.
         let mut cut_until = 0;
         // The number of the last line, if its end has not come.
@@ -128,7 +141,11 @@ impl Side {
                 .contains(char::is_alphanumeric)
                 .then_some(key)
         };
+        let hash = key
+            .clone()
+            .map_or(0, |key| HASHES.hash_one(&self.keys[key]));
         self.lines.push(SideLine {
+            hash,
             number: place.number,
             phase,
             bytes: place.bytes.clone(),
@@ -165,9 +182,41 @@ impl Side {
     }
 
     /// Indices of the lines that count, and their keys.
-    pub(super) fn counted(&self) -> impl Iterator<Item = (usize, &str)> {
-        let keys = self.lines.iter().enumerate();
-        keys.filter_map(|(index, line)| Some((index, &self.keys[line.key.clone()?])))
+    pub(super) fn counted(&self) -> impl Iterator<Item = (usize, Key<'_>)> {
+        let lines = self.lines.iter().enumerate();
+        lines.filter_map(|(index, line)| {
+            let (text, hash) = (&self.keys[line.key.clone()?], line.hash);
+            Some((index, Key { text, hash }))
+        })
+    }
+}
+
+/// A line's key, with its hash, which was calculated when the line was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key<'s> {
+    pub(super) text: &'s str,
+    hash: u64,
+}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.hash);
+    }
+}
+
+/// Takes the hash of a [`Key`] as it is.
+#[derive(Debug, Default)]
+pub(super) struct Known(u64);
+
+impl Hasher for Known {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 
