@@ -111,9 +111,12 @@ impl Reading {
         }
     }
 
-    /// The boots as far as they are known now.
-    pub fn boots(&self) -> Vec<Boot> {
-        let mut boots = self.finished.clone();
+    /// The boots as far as they are known now, from the one with this ID on; at least the newest.
+    pub fn boots_from(&self, id: &str) -> Vec<Boot> {
+        let finished = &self.finished;
+        let known = finished.iter().rposition(|boot| boot.id == id);
+        let from = known.unwrap_or(finished.len().saturating_sub(1));
+        let mut boots = finished[from..].to_vec();
         boots.extend(self.stitcher.clone().finish());
         boots
     }

@@ -153,7 +153,7 @@ impl Follow<'_> {
         before: Amount,
         shown: &mut Shown,
     ) -> Result<bool> {
-        let boots = reading.boots();
+        let boots = reading.boots_from(&shown.boot_id);
         let is_first = shown.boot_id.is_empty();
         let known = boots.iter().position(|boot| boot.id == shown.boot_id);
         // Of more than one boot since the last look, each is shown.
