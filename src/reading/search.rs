@@ -62,7 +62,8 @@ impl<'l> Text<'l> {
             mut bytes,
             mut runs,
         } = buffers;
-        (bytes.clear(), runs.clear());
+        bytes.clear();
+        runs.clear();
         let log = Log::new(boot, encoding);
         let (mut parts, mut line, mut index) = (log.parts(), Line::default(), 0);
         let (mut long, mut long_begin) = (String::new(), None);

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use ecs_console_archiver::archive::key::ConsoleDigest;
+use ecs_console_archiver::archive::record::pack;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::captured::{Captured, ID};
-use crate::support::s3_server::{Profile, Quirk};
+use crate::support::s3_server::{Profile, Quirk, StoredObject};
 use crate::support::*;
 
 /// One boot in three captures that overlap, one that panicked, and another instance.
@@ -413,4 +415,39 @@ async fn text_across_the_part_of_a_long_line_is_found() {
         (0, vec!["1".to_owned(), "4".to_owned()]),
         "{found}"
     );
+}
+
+#[tokio::test]
+async fn small_instances_are_read_together_and_no_more_than_64_records_at_once() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let plain = fixture("i-bp1panicnoroot00001");
+    let digest = ConsoleDigest::of(&plain).short();
+    for (instance, minute) in
+        (0..80).flat_map(|instance| (0..4).map(move |minute| (instance, minute)))
+    {
+        let key = format!("kept/here/i-a{instance:02}/20240322T10{minute:02}57-{digest}.log.gz");
+        let object = StoredObject {
+            body: pack(&plain).unwrap(),
+            content_type: None,
+            content_encoding: None,
+            metadata: BTreeMap::new(),
+            encryption: BTreeMap::new(),
+            stored_at: std::time::SystemTime::now(),
+        };
+        bucket.server.insert(&key, object);
+    }
+    let listed = cli(&bucket.settings, &["list"]).await;
+    assert!(listed.status.success(), "{}", text(&listed.stderr));
+    let pages = bucket.server.methods().len();
+    // No read is answered before 64 have come, and what comes meanwhile would be counted.
+    bucket.server.gather_reads(64);
+    let found = cli(
+        &bucket.settings,
+        &["grep", "--captures", "-c", "Kernel panic"],
+    )
+    .await;
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
+    assert_eq!(text(&found.stdout).lines().count(), 320);
+    assert_eq!(bucket.server.most_reading(), 64);
+    assert_eq!(bucket.server.methods().len(), 320 + 2 * pages);
 }

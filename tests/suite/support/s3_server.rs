@@ -26,6 +26,7 @@ use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_er
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -198,6 +199,11 @@ struct State {
     foreign_sent: u64,
     /// Paths whose read was throttled.
     throttled: BTreeSet<String>,
+    /// Reads that are being answered, and the most that were at once.
+    reading: usize,
+    most_reading: usize,
+    /// Reads wait for their answer until so many have come.
+    gathers: usize,
 }
 
 impl State {
@@ -221,6 +227,8 @@ impl S3Host for OwnDomain {
 
 struct Objects {
     profile: Profile,
+    /// The most reads that were there at once.
+    gathered: watch::Sender<usize>,
     state: Arc<Mutex<State>>,
 }
 
@@ -247,6 +255,7 @@ impl S3Server {
         }));
         let mut builder = S3ServiceBuilder::new(Objects {
             profile,
+            gathered: watch::Sender::default(),
             state: state.clone(),
         });
         // The front looks at dates, by a clock of its own.
@@ -322,6 +331,25 @@ impl S3Server {
     /// How many bytes of foreign objects were handed to the network.
     pub fn foreign_sent(&self) -> u64 {
         self.state.lock().unwrap().foreign_sent
+    }
+
+    /// Holds back the answers to reads until so many are there at once.
+    pub fn gather_reads(&self, count: usize) {
+        self.state.lock().unwrap().gathers = count;
+    }
+
+    /// The most reads that were answered at once.
+    pub fn most_reading(&self) -> usize {
+        self.state.lock().unwrap().most_reading
+    }
+
+    /// Stores an object as if it had been written before.
+    pub fn insert(&self, key: &str, object: StoredObject) {
+        self.state
+            .lock()
+            .unwrap()
+            .objects
+            .insert(key.to_owned(), object);
     }
 
     /// All objects but the catalog's.
@@ -873,12 +901,18 @@ impl S3 for Objects {
         request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         check_bucket(&request.input.bucket)?;
-        let state = self.state.lock().unwrap();
-        let object = state
-            .objects
-            .get(&request.input.key)
-            .ok_or_else(|| s3_error!(NoSuchKey))?
-            .clone();
+        let mut is_gathered = self.gathered.subscribe();
+        let (object, gathers) = {
+            let mut state = self.state.lock().unwrap();
+            let object = state.objects.get(&request.input.key).cloned();
+            let object = object.ok_or_else(|| s3_error!(NoSuchKey))?;
+            state.reading += 1;
+            state.most_reading = state.most_reading.max(state.reading);
+            self.gathered.send_replace(state.most_reading);
+            (object, state.gathers)
+        };
+        let _ = is_gathered.wait_for(|most| *most >= gathers).await;
+        self.state.lock().unwrap().reading -= 1;
         Ok(S3Response::new(GetObjectOutput {
             content_length: Some(object.body.len() as i64),
             content_type: object.content_type,

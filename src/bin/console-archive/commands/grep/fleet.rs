@@ -19,6 +19,7 @@ use ecs_console_archiver::reading::stitch::{Boot, Capture, CaptureOf, Piece, Sti
 use ecs_console_archiver::retry::{self, Deadline, Retrying};
 use ecs_console_archiver::store::ArchiveStore;
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -69,15 +70,28 @@ pub struct Results {
     next: usize,
 }
 
-/// Instances that are searched, or whose results wait for those before, for each thread.
+/// Instances whose results wait for those before, for each thread.
 const WINDOW: usize = 4;
+/// Instances of a bucket that a thread searches at once: few have enough records to keep it busy while it waits
+/// for answers.
+const INSTANCES_AT_ONCE: usize = 16;
+/// Records of each that are read at once, if there is more than one instance.
+const RECORDS_AT_ONCE: usize = 16;
 
 /// Starts to search, on one thread for each of these stores.
 pub fn start(stores: Vec<ArchiveStore>, tasks: Vec<Task>, job: &Job, pace: &Arc<Pace>) -> Results {
     let (sender, finished) = unbounded_channel();
     let (next, tasks) = (Arc::new(AtomicUsize::new(0)), Arc::new(tasks));
-    let window = Arc::new(Semaphore::new(stores.len() * WINDOW));
-    let at_once = MOST_AT_ONCE / stores.len().max(1);
+    let is_remote = stores
+        .iter()
+        .any(|store| matches!(store, ArchiveStore::Bucket(_)));
+    let instances_at_once = if is_remote { INSTANCES_AT_ONCE } else { 1 };
+    let window = Arc::new(Semaphore::new(stores.len() * (instances_at_once + WINDOW)));
+    let at_once = if tasks.len() > 1 {
+        RECORDS_AT_ONCE
+    } else {
+        MOST_AT_ONCE
+    };
     for store in stores {
         let worker = Worker {
             store: Paced {
@@ -89,7 +103,7 @@ pub fn start(stores: Vec<ArchiveStore>, tasks: Vec<Task>, job: &Job, pace: &Arc<
             window: Arc::clone(&window),
             sender: sender.clone(),
             job: job.clone(),
-            unpacker: RefCell::default(),
+            instances_at_once,
             at_once,
         };
         std::thread::spawn(move || worker.run());
@@ -126,21 +140,23 @@ struct Worker {
     window: Arc<Semaphore>,
     sender: UnboundedSender<(usize, Result<Found>, OwnedSemaphorePermit)>,
     job: Job,
-    unpacker: RefCell<Unpacker>,
+    instances_at_once: usize,
     at_once: usize,
 }
 
 impl Worker {
-    fn run(mut self) {
+    fn run(self) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         if let Ok(runtime) = runtime {
-            runtime.block_on(retry::noting_time_up(self.work()));
+            let all = (0..self.instances_at_once).map(|_| self.work());
+            runtime.block_on(retry::noting_time_up(join_all(all)));
         }
     }
 
-    async fn work(&mut self) {
+    async fn work(&self) {
+        let (mut job, unpacker) = (self.job.clone(), RefCell::default());
         // The place in the window comes before the task, so that the oldest task always has one.
         while let Ok(permit) = Arc::clone(&self.window).acquire_owned().await {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -148,17 +164,22 @@ impl Worker {
             let Some((instance_id, records)) = tasks.get(index) else {
                 return;
             };
-            let found = self.search(instance_id, records).await;
+            let found = self.search(&mut job, &unpacker, instance_id, records).await;
             if self.sender.send((index, found, permit)).is_err() {
                 return; // Nobody reads any more.
             }
         }
     }
 
-    async fn search(&mut self, instance_id: &InstanceId, records: &[RecordEntry]) -> Result<Found> {
-        let store = Retrying::new(&self.store, Deadline::after(self.job.time));
-        let wants_metadata = self.job.wants_metadata();
-        let unpacker = &self.unpacker;
+    async fn search(
+        &self,
+        job: &mut Job,
+        unpacker: &RefCell<Unpacker>,
+        instance_id: &InstanceId,
+        records: &[RecordEntry],
+    ) -> Result<Found> {
+        let store = Retrying::new(&self.store, Deadline::after(job.time));
+        let wants_metadata = job.wants_metadata();
         let open =
             async |key: &RecordKey| reader::console(&store, key, wants_metadata, unpacker).await;
         let mut found = Found {
@@ -166,18 +187,18 @@ impl Worker {
             ..Found::default()
         };
         let records = records.to_vec();
-        if self.job.is_by_capture {
+        if job.is_by_capture {
             let mut consoles = boots::consoles(records, self.at_once, &open);
             while let Some((record, console)) = consoles.next().await {
                 match console {
                     Ok(console) => {
                         let alone = alone(boots::capture(&record, console));
-                        self.job.log(instance_id, &alone, false, &mut found);
+                        job.log(instance_id, &alone, false, &mut found);
                     }
                     Err(ReadError::Store(error)) => return Err(error.into()),
                     Err(error) => {
                         let left_out = LeftOut { record, error };
-                        self.job.salvage(instance_id, &left_out, &mut found);
+                        job.salvage(instance_id, &left_out, &mut found);
                     }
                 }
             }
@@ -186,25 +207,25 @@ impl Worker {
         let mut captures = Captures::of(records, self.at_once, &open);
         let (mut stitcher, mut kept) = (Stitcher::default(), Vec::new());
         // Which boot is which is known once all are.
-        let needs_all = self.job.boot.is_some();
+        let needs_all = job.boot.is_some();
         while let Some(capture) = captures.next().await? {
             let capture = match capture {
                 Ok(capture) => capture,
                 Err(left_out) => {
-                    self.job.salvage(instance_id, &left_out, &mut found);
+                    job.salvage(instance_id, &left_out, &mut found);
                     continue;
                 }
             };
             for boot in stitcher.push(capture) {
                 match needs_all {
                     true => kept.push(boot),
-                    false => self.job.boot(instance_id, &boot, false, &mut found),
+                    false => job.boot(instance_id, &boot, false, &mut found),
                 }
             }
         }
         kept.extend(stitcher.finish());
         let last = kept.len().saturating_sub(1);
-        let selected = match &self.job.boot {
+        let selected = match &job.boot {
             Some(selection) => {
                 let index = selection.find(kept.iter().map(|boot| boot.id.as_str()));
                 index.map_or(0..0, |index| index..index + 1)
@@ -212,8 +233,7 @@ impl Worker {
             None => 0..kept.len(),
         };
         for index in selected {
-            self.job
-                .boot(instance_id, &kept[index], index == last, &mut found);
+            job.boot(instance_id, &kept[index], index == last, &mut found);
         }
         Ok(found)
     }

@@ -71,8 +71,11 @@ pub struct Paced<S> {
     pub pace: Arc<Pace>,
 }
 
-impl<S: Store> Store for Paced<S> {
-    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+impl<S> Paced<S> {
+    async fn at_its_pace<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        read: impl FnOnce() -> F,
+    ) -> Result<T, StoreError> {
         loop {
             let ended = self.pace.ended.notified();
             if self.pace.begin() {
@@ -80,9 +83,19 @@ impl<S: Store> Store for Paced<S> {
             }
             ended.await;
         }
-        let read = self.store.get(key).await;
+        let read = read().await;
         self.pace.end(&read);
         read
+    }
+}
+
+impl<S: Store> Store for Paced<S> {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.at_its_pace(|| self.store.get(key)).await
+    }
+
+    async fn body(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.at_its_pace(|| self.store.body(key)).await
     }
 
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
