@@ -78,10 +78,12 @@ test-garage: $(TOOLS)/bin/garage ## Test the archive on a real S3 server while b
 
 # Seconds that `make fuzz` runs each target.
 SECONDS ?= 20
-FUZZ_TARGETS := events ecs_answer update_time reader
+FUZZ_TARGETS := events ecs_answer update_time reader compare stitch
 # More seeds besides those in fuzz/seeds: inputs of other tests.
 SEEDS_events := events
 SEEDS_reader := tests/fixtures/consoles
+SEEDS_compare := tests/fixtures/consoles
+SEEDS_stitch := tests/fixtures/consoles
 
 # RUSTC_BOOTSTRAP enables coverage instrumentation in the stable compiler. No sanitizer is needed: this
 # code has no unsafe parts, and fuzzing checks the assertions of the targets.
@@ -358,7 +360,7 @@ RECORDS := 10000
 .PHONY: bench-searching
 bench-searching: ## Measure how fast an archive is searched, beside ugrep, ripgrep and zgrep (Debian's packages).
 	cargo build --locked --release --bin console-archive
-	cargo bench --locked --bench bench -- searching $(abspath $(TARGET))/release/console-archive $(RECORDS)
+	cargo bench --locked --bench bench -- searching $(abspath $(TARGET))/release/console-archive $(BENCH) $(RECORDS)
 
 .PHONY: bench-stitching
 bench-stitching: ## Count how captures are joined, beside the two public ways to join consoles of a cloud.
