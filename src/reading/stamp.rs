@@ -17,6 +17,9 @@ const MAX_SECOND_DIGITS: usize = 10;
 /// Linux pads the seconds to five characters with spaces.
 const MAX_PADDING: usize = 5;
 
+/// Bytes of a stamp with five characters before the point.
+const USUAL_BYTES: usize = 14;
+
 /// The least by which a kernel's clock goes back when another boot begins. Messages of several processors
 /// are out of order by less.
 const CLOCK_BACK_MICROS: u64 = 1_000_000;
@@ -35,6 +38,9 @@ impl Stamp {
 
     /// Reads the stamp at the beginning of `text`, and where it ends. `None` if there is none.
     pub fn parse(text: &[u8]) -> Option<(Self, usize)> {
+        if let Some(usual) = text.first_chunk().and_then(Self::parse_usual) {
+            return Some((usual, USUAL_BYTES));
+        }
         let inner = text.strip_prefix(b"[")?;
         let padding = inner
             .iter()
@@ -53,6 +59,26 @@ impl Stamp {
         }
         let micros = number(&inner[padding..padding + seconds]) * 1_000_000 + number(fraction);
         Some((Self { micros }, 1 + fraction_at + FRACTION_DIGITS + 1))
+    }
+
+    /// A stamp of the first day of a kernel, as nearly all are: `[    1.234567]`. `None` says nothing.
+    fn parse_usual(text: &[u8; USUAL_BYTES]) -> Option<Self> {
+        let [b'[', rest @ .., b']'] = text else {
+            return None;
+        };
+        let (mut micros, mut has_digit) = (0, false);
+        for (at, &byte) in rest.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' if at != 5 => {
+                    micros = micros * 10 + u64::from(byte - b'0');
+                    has_digit = true;
+                }
+                b' ' if !has_digit && at < 5 => {}
+                b'.' if has_digit && at == 5 => {}
+                _ => return None,
+            }
+        }
+        Some(Self { micros })
     }
 }
 

@@ -180,7 +180,7 @@ struct Names {
 
 impl Stitcher {
     /// Adds the next capture. Returns the boots that no later capture can change.
-    pub fn push(&mut self, capture: Capture) -> Vec<Boot> {
+    pub fn push(&mut self, mut capture: Capture) -> Vec<Boot> {
         if capture.plain.is_empty() {
             return Vec::new(); // It says nothing of what was before it.
         }
@@ -192,7 +192,7 @@ impl Stitcher {
             self.is_same_event(&capture),
         ) {
             finished = self.close_chain();
-            self.chain = Chain::of(&capture, self.started_at.take().is_some());
+            self.chain = Chain::of(&mut capture, self.started_at.take().is_some());
         } else if self.started_at.is_some() && self.chain.has_begun_anew() {
             self.started_at = None;
         }
@@ -228,9 +228,12 @@ impl Stitcher {
     /// Ends the chain: all of its boots but the last are finished.
     fn close_chain(&mut self) -> Vec<Boot> {
         let mut finished = self.give_away();
-        let chain = std::mem::take(&mut self.chain);
-        if chain.given < chain.bytes.len() {
-            finished.extend(self.take(&chain, chain.given..chain.bytes.len()));
+        let mut chain = std::mem::take(&mut self.chain);
+        let range = chain.given..chain.bytes.len();
+        if !range.is_empty() {
+            let mut log = std::mem::take(&mut chain.bytes);
+            log.drain(..range.start);
+            finished.extend(self.take(&chain, range, log));
         }
         finished
     }
@@ -242,7 +245,8 @@ impl Stitcher {
         let ends: Vec<_> = chain.beginnings().into_iter().skip(1).collect();
         let mut begin = chain.given;
         for end in ends {
-            finished.extend(self.take(&chain, begin..end));
+            let log = chain.bytes[begin..end].to_vec();
+            finished.extend(self.take(&chain, begin..end, log));
             begin = end;
         }
         self.chain = chain;
@@ -253,8 +257,8 @@ impl Stitcher {
 
     /// Takes one boot from a chain: it becomes the open one, or goes on with it. Returns the one that was
     /// open, if it is finished by that.
-    fn take(&mut self, chain: &Chain, range: Range<usize>) -> Option<Boot> {
-        let mut boot = chain.boot(range.clone());
+    fn take(&mut self, chain: &Chain, range: Range<usize>, log: Vec<u8>) -> Option<Boot> {
+        let mut boot = chain.boot(range.clone(), log);
         let is_behind_loss = range.start == 0;
         if is_behind_loss && boot.start.is_none() {
             let open = self.open.take();
@@ -395,13 +399,21 @@ impl Boot {
 }
 
 impl Chain {
-    fn of(capture: &Capture, is_restarted: bool) -> Self {
-        let mut chain = Self {
+    /// Takes the capture's bytes.
+    fn of(capture: &mut Capture, is_restarted: bool) -> Self {
+        let bytes = std::mem::take(&mut capture.plain);
+        let range = 0..bytes.len();
+        Self {
+            pieces: vec![Piece {
+                range: range.clone(),
+                capture: 0,
+                offset: 0,
+            }],
+            captures: vec![((&*capture).into(), range)],
+            bytes,
             is_restarted,
             ..Self::default()
-        };
-        chain.append(capture, 0, 0);
-        chain
+        }
     }
 
     /// Adds a capture, if it belongs to the chain.
@@ -508,9 +520,8 @@ impl Chain {
             .collect()
     }
 
-    /// The boot at `range`, still without its name.
-    fn boot(&self, range: Range<usize>) -> Boot {
-        let log = self.bytes[range.clone()].to_vec();
+    /// The boot at `range`, of which these are the bytes, still without its name.
+    fn boot(&self, range: Range<usize>, log: Vec<u8>) -> Boot {
         // A capture counts for each boot that it shows a part of, or that it found unchanged.
         let is_in = |of: &Range<usize>| of.start < range.end && range.start < of.end;
         let is_at_end =
