@@ -4,6 +4,7 @@
 //! usage: make bench-searching [RECORDS=10000]
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -14,7 +15,8 @@ use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::InstanceId;
 use serde_json::json;
 
-use crate::statistics::Spread;
+use crate::beside::write;
+use crate::statistics::{Spread, short};
 use crate::support::fixture;
 
 /// Records of an instance.
@@ -67,66 +69,177 @@ fn ours(program: &Path, folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// `searching PROGRAM [RECORDS]`
+/// `searching PROGRAM OUTPUT [RECORDS]`
 pub fn run(arguments: &[String]) {
-    let program = PathBuf::from(&arguments[0]);
+    let (program, measured) = (PathBuf::from(&arguments[0]), &arguments[1]);
     let count = arguments
-        .get(1)
+        .get(2)
         .map_or(10_000, |count| count.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let bytes = fill(folder.path(), count);
-    println!(
-        "{count} records of {} instances, {:.0} MB of consoles; medians of {ROUNDS} (least to most), in seconds\n",
-        count.div_ceil(RECORDS_EACH),
-        bytes as f64 / 1e6
-    );
     let output = folder.path().with_extension("out");
-    println!(
-        "{:<34}{}",
-        "",
-        PATTERNS.map(|pattern| format!("{pattern:>26}")).concat()
-    );
     let mut all = vec![vec![Vec::new(); PATTERNS.len()]; WAYS.len()];
-    let mut found = vec![vec![0; PATTERNS.len()]; WAYS.len()];
     for round in 0..ROUNDS {
         for (way, (name, command)) in WAYS.iter().enumerate() {
-            // Forty times slower; once says enough.
-            if *name == "zgrep" && round > 0 {
-                continue;
-            }
             for (index, pattern) in PATTERNS.iter().enumerate() {
-                let mut command = command(&program, folder.path(), pattern);
-                command
-                    .stdout(File::create(&output).unwrap())
-                    .stdin(Stdio::null());
-                let begun = Instant::now();
-                let status = command.status();
-                all[way][index].push(begun.elapsed().as_secs_f64());
-                assert!(status.is_ok(), "{name} is not installed");
-                found[way][index] = sum(&std::fs::read_to_string(&output).unwrap());
+                // It takes a minute each time; once says enough.
+                if *name == "zgrep" && (round > 0 || index > 0) {
+                    continue;
+                }
+                let command = command(&program, folder.path(), pattern);
+                all[way][index].push(Run::of(&command, &output));
             }
         }
     }
+    let mut table = format!(
+        "| {count} records, {:.0} MB of consoles | {} | CPU time, s | Peak memory, MiB |\n|---|---|---|---|---|---|\n",
+        bytes as f64 / 1e6,
+        PATTERNS
+            .map(|pattern| format!("`{}`, s", pattern.replace('|', "\\|")))
+            .join(" | ")
+    );
     for (way, (name, _)) in WAYS.iter().enumerate() {
-        let times = all[way]
+        let seconds = all[way].iter().map(|runs| match runs.len() {
+            0 => "-".to_owned(),
+            _ => Spread::of(runs.iter().map(|run| run.seconds)).text(),
+        });
+        let runs = || all[way].iter().flatten();
+        table.push_str(&format!(
+            "| `{name}` | {} | {} | {:.0} |\n",
+            seconds.collect::<Vec<_>>().join(" | "),
+            Spread::of(runs().map(|run| run.cpu)).text(),
+            runs().map(|run| run.peak_mib).fold(0.0, f64::max),
+        ));
+    }
+    let least = |way: usize| Spread::of(all[way].iter().flatten().map(|run| run.seconds)).median;
+    let lines = |way: usize| {
+        all[way]
             .iter()
-            .map(|times| Spread::of(times.iter().copied()).text());
-        println!(
-            "{name:<34}{}",
-            times.map(|time| format!("{time:>26}")).collect::<String>()
-        );
-    }
-    println!("\nlines found:");
+            .map(|runs| runs.last().map_or(0, |run| run.lines))
+    };
+    println!("lines found:");
     for (way, (name, _)) in WAYS.iter().enumerate() {
-        println!(
-            "{name:<34}{}",
-            found[way]
-                .iter()
-                .map(|count| format!("{count:>26}"))
-                .collect::<String>()
-        );
+        println!("{name:<34}{:?}", lines(way).collect::<Vec<_>>());
     }
+    println!("times as long as `{}`, of all patterns:", WAYS[0].0);
+    for (way, (name, _)) in WAYS.iter().enumerate() {
+        println!("{name:<34}{:.1}", least(way) / least(0));
+    }
+    println!("\n{table}");
+    write(measured, "searching.md", &table);
+    let sizes = reading(&program, folder.path(), &output);
+    println!("{sizes}");
+    write(measured, "searching-sizes.md", &sizes);
     let _ = std::fs::remove_file(output);
+}
+
+/// What a program took.
+struct Run {
+    seconds: f64,
+    cpu: f64,
+    peak_mib: f64,
+    lines: u64,
+}
+
+impl Run {
+    fn of(command: &Command, output: &Path) -> Self {
+        let told = output.with_extension("time");
+        let mut timed = Command::new("/usr/bin/time");
+        timed.args(["-q", "-f", "%U %S %M", "-o"]).arg(&told);
+        timed.arg(command.get_program()).args(command.get_args());
+        timed.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        timed
+            .stdout(File::create(output).unwrap())
+            .stdin(Stdio::null());
+        let begun = Instant::now();
+        timed.status().unwrap();
+        let seconds = begun.elapsed().as_secs_f64();
+        let told = std::fs::read_to_string(told).unwrap();
+        let numbers: Vec<f64> = told
+            .split_whitespace()
+            .map(|number| number.parse().unwrap())
+            .collect();
+        Self {
+            seconds,
+            cpu: numbers[0] + numbers[1],
+            peak_mib: numbers[2] / 1024.0,
+            lines: sum(&std::fs::read_to_string(output).unwrap_or_default()),
+        }
+    }
+}
+
+/// How memory and times grow with the archive: 10 records, those that are there, and ten times as many.
+fn reading(program: &Path, folder: &Path, output: &Path) -> String {
+    let few = tempfile::tempdir().unwrap();
+    fill(few.path(), 10);
+    let many = tempfile::tempdir_in(folder.parent().unwrap()).unwrap();
+    let mut records = 0;
+    for copy in 0..10 {
+        for instance in std::fs::read_dir(folder).unwrap() {
+            let instance = instance.unwrap().path();
+            let name = instance.file_name().unwrap().to_str().unwrap();
+            let into = many.path().join(format!("i-{copy}{}", &name[3..]));
+            std::fs::create_dir(&into).unwrap();
+            for file in std::fs::read_dir(&instance).unwrap() {
+                let file = file.unwrap();
+                std::fs::hard_link(file.path(), into.join(file.file_name())).unwrap();
+                records += 1;
+            }
+        }
+    }
+    let mut table = "| Records | `grep`, s | Peak memory, MiB | `grep '' \\| head -1` ends after, ms | `show -b previous`, ms |\n\
+                     |---|---|---|---|---|\n".to_owned();
+    let count = |folder: &Path| match folder {
+        folder if folder == few.path() => 10,
+        folder if folder == many.path() => records / 2,
+        _ => records / 20,
+    };
+    for folder in [few.path(), folder, many.path()] {
+        let run = Run::of(&ours(program, folder, &["-c", PATTERNS[2]]), output);
+        let heads = (0..ROUNDS).map(|_| ends_behind_a_line(program, folder) * 1e3);
+        let instance = std::fs::read_dir(folder)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .file_name();
+        let shows = (0..ROUNDS).map(|_| {
+            let mut show = Command::new(program);
+            show.env_clear()
+                .env("ARCHIVE_URL", format!("file://{}", folder.display()))
+                .args(["show", "-b", "previous"])
+                .arg(&instance);
+            Run::of(&show, output).seconds * 1e3
+        });
+        table.push_str(&format!(
+            "| {} | {} | {:.0} | {} | {} |\n",
+            count(folder),
+            short(run.seconds),
+            run.peak_mib,
+            Spread::of(heads.collect::<Vec<_>>()).text(),
+            Spread::of(shows.collect::<Vec<_>>()).text(),
+        ));
+    }
+    table
+}
+
+/// Seconds from the first line of a search to its end, if nobody reads on.
+fn ends_behind_a_line(program: &Path, folder: &Path) -> f64 {
+    let mut child = ours(program, folder, &[""])
+        .stdout(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    let begun = Instant::now();
+    child.wait().unwrap();
+    begun.elapsed().as_secs_f64()
 }
 
 /// The counts at the ends of the lines, added up.
