@@ -1,9 +1,9 @@
 //! Where a boot begins in a console.
 
-use std::ops::Range;
-use std::sync::LazyLock;
+#[cfg(feature = "cli")]
+mod banners;
 
-use aho_corasick::packed::Searcher;
+use std::ops::Range;
 
 use super::stamp::{Stamp, stamps};
 
@@ -61,54 +61,17 @@ const COMMAND_LINE_WITHIN: usize = 8 * 1024;
 
 /// The starts in `text`, in order.
 pub fn starts(text: &[u8]) -> Vec<Start> {
-    let Some(finder) = &*FINDER else {
-        let all = lines(text, 0..text.len());
-        return all
-            .filter_map(|(line, words)| start(line, &text[words..]))
-            .collect();
-    };
-    // Hardly a line has such words. Only where they are is it looked at where lines begin.
-    let (mut starts, mut known) = (Vec::new(), 0);
-    for found in finder.find_iter(text) {
-        let from = found.start().saturating_sub(KERNEL_PREFIX_BYTES).max(known);
-        let begin = not_skipped(text, known..from);
-        let lines = lines(text, begin..found.start());
-        let mut lines = lines.filter(|(_, words)| (from..=found.start()).contains(words));
-        starts.extend(lines.find_map(|(line, words)| start(line, &text[words..])));
-        known = found.start() + 1;
+    #[cfg(feature = "cli")]
+    if let Some(starts) = banners::starts(text) {
+        return starts;
     }
-    starts
+    let all = lines(text, 0..text.len());
+    all.filter_map(|(line, words)| start(line, &text[words..]))
+        .collect()
 }
 
-/// Finds the words of all starts at once. `None` on processors that cannot.
-static FINDER: LazyLock<Option<Searcher>> =
-    LazyLock::new(|| Searcher::new(BANNERS.iter().map(|(banner, ..)| *banner).chain([KERNEL])));
-
-/// What stands before the first words of a kernel at the most: a stamp, the caller and a space.
-const KERNEL_PREFIX_BYTES: usize = 48;
-/// The longest sequence that [`skip_sequences`] skips.
-const MAX_SEQUENCE_BYTES: usize = 2 + MAX_PARAMETERS + 1;
+/// Parameters of a sequence that is skipped at the beginning of a line.
 const MAX_PARAMETERS: usize = 32;
-
-/// Of a range, the last place behind something that is certainly not skipped at the beginning of a line.
-fn not_skipped(text: &[u8], range: Range<usize>) -> usize {
-    let mut end = range.end;
-    loop {
-        let before = &text[range.start..end];
-        let Some(last) = before
-            .iter()
-            .rposition(|byte| !matches!(byte, b'\r' | b'\n' | 0))
-        else {
-            return range.start;
-        };
-        // It may be the end of a sequence.
-        let from = (last + 1).saturating_sub(MAX_SEQUENCE_BYTES);
-        match memchr::memrchr(0x1b, &before[from..=last]) {
-            Some(escape) => end = range.start + from + escape,
-            None => return range.start + last + 1,
-        }
-    }
-}
 
 /// What a boot's log begins with. `None` if its beginning is missing.
 pub fn start_of(log: &[u8]) -> Option<Start> {

@@ -134,6 +134,7 @@ pub fn run(arguments: &[String]) {
 }
 
 /// What a program took.
+#[derive(Clone)]
 struct Run {
     seconds: f64,
     cpu: f64,
