@@ -202,6 +202,8 @@ struct State {
     /// Reads that are being answered, and the most that were at once.
     reading: usize,
     most_reading: usize,
+    /// How many reads were answered.
+    reads: usize,
     /// Reads wait for their answer until so many have come.
     gathers: usize,
 }
@@ -341,6 +343,11 @@ impl S3Server {
     /// The most reads that were answered at once.
     pub fn most_reading(&self) -> usize {
         self.state.lock().unwrap().most_reading
+    }
+
+    /// How many objects were read.
+    pub fn reads(&self) -> usize {
+        self.state.lock().unwrap().reads
     }
 
     /// Stores an object as if it had been written before.
@@ -907,6 +914,7 @@ impl S3 for Objects {
             let object = state.objects.get(&request.input.key).cloned();
             let object = object.ok_or_else(|| s3_error!(NoSuchKey))?;
             state.reading += 1;
+            state.reads += 1;
             state.most_reading = state.most_reading.max(state.reading);
             self.gathered.send_replace(state.most_reading);
             (object, state.gathers)
