@@ -109,7 +109,7 @@ fn of_two_clean_boots_of_one_image_hardly_a_line_is_shown() {
 
 /// A recorded boot that went well, a recording of the same disk with a fault in its first boot, and what the
 /// fault says first.
-const RECORDED_FAULTS: [(&str, &str, &str); 8] = [
+const RECORDED_FAULTS: [(&str, &str, &str); 10] = [
     (
         "bookworm-reboots 0",
         "emergency",
@@ -135,6 +135,16 @@ const RECORDED_FAULTS: [(&str, &str, &str); 8] = [
         "bookworm-reboots 0",
         "slow-boot",
         "Failed to start web.service",
+    ),
+    (
+        "bookworm-reboots 0",
+        "disk-full",
+        "Failed to start systemd-ra",
+    ),
+    (
+        "trixie-sysvinit-clean 0",
+        "watchdog-reset",
+        "watchdog did not stop",
     ),
     ("kdump 2", "kdump", "sysrq: Trigger a crash"),
     (
