@@ -116,6 +116,12 @@ impl Deadline {
         self.earlier_by(most.min(self.remaining() / 4))
     }
 
+    /// A deadline that is at most this long after the same start.
+    pub fn at_most(self, whole: Duration) -> Self {
+        let at = self.at.min(self.began + whole);
+        Self { at, ..self }
+    }
+
     /// The earlier of two deadlines.
     pub fn or_earlier(self, other: Self) -> Self {
         if other.at < self.at { other } else { self }

@@ -394,9 +394,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             mut turns,
             answers,
         } = Sorted::of(messages, answers_first);
-        let by = |time| deadline.or_earlier(Deadline::after(time));
         let (first, deadline) = if answers_first {
-            (by(HTTP_CAPTURE_TIME), by(HTTP_ANSWER_TIME))
+            let (capture, answer) = (HTTP_CAPTURE_TIME, HTTP_ANSWER_TIME);
+            (deadline.at_most(capture), deadline.at_most(answer))
         } else {
             (deadline, deadline)
         };

@@ -6,6 +6,7 @@ pub mod examine; // what a deployed function says of itself
 mod extension; // AWS Lambda waits for work after an answer
 mod function_compute; // its control paths, credentials and log lines
 pub mod lambda; // AWS Lambda's Runtime API
+pub mod places; // how many requests are served at the same time
 pub mod pushes; // what this process remembers of HTTP pushes
 pub mod redrive; // failed events through the door again
 pub mod reply; // what became of a payload → the answer its sender expects (pure)

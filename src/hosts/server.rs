@@ -24,7 +24,6 @@ use hyper_util::server::graceful::GracefulShutdown;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -41,12 +40,10 @@ use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
 
 use super::function_compute::{Control, LogLines};
+use super::places::Places;
 use body::{Bodies, Held, Unread};
 use line::{Line, Place};
 
-/// Requests served at the same time, each with its complete body. More requests of unknown senders
-/// get 503. More invocations of the platform wait.
-const MAX_REQUESTS: usize = 64;
 /// Connections that have not sent a complete request. If there are more, the oldest ones are
 /// closed.
 const MAX_WAITING: usize = 512;
@@ -105,7 +102,7 @@ where
         credentials,
         host,
         is_ending: AtomicBool::new(false),
-        requests: Semaphore::new(MAX_REQUESTS),
+        places: Places::default(),
         // The platform keeps its connections open, and is trusted.
         waiting: Line::new(if is_platform { usize::MAX } else { MAX_WAITING }),
         bodies: Bodies::new(),
@@ -185,7 +182,8 @@ struct Server<C, S> {
     credentials: CredentialsProvider,
     host: Host,
     is_ending: AtomicBool,
-    requests: Semaphore,
+    /// Requests of unknown senders that find none soon get 503.
+    places: Places,
     /// Connections that have not sent the head of a request.
     waiting: Arc<Line>,
     bodies: Bodies,
@@ -369,7 +367,9 @@ where
     }
 
     async fn push(self: Arc<Self>, received: Received, follows: bool) -> Answer {
-        let Ok(_permit) = self.requests.try_acquire() else {
+        // The time to wait for a place is part of the time until the answer.
+        let deadline = Deadline::after(REQUEST_TIME);
+        let Some(_place) = self.places.take_soon().await else {
             return come_back_later();
         };
         let push = WebhookRequest {
@@ -383,7 +383,6 @@ where
         } else {
             &self.unfollowed
         };
-        let deadline = Deadline::after(REQUEST_TIME);
         let mut reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
         let deferred = std::mem::take(&mut reply.deferred);
         if !deferred.is_empty() {
@@ -407,8 +406,7 @@ where
         };
         // Function Compute sends no more requests at once than the function's concurrency. It loses
         // events that are answered with "try again later". So this request waits.
-        let permit = tokio::time::timeout(deadline.remaining(), self.requests.acquire());
-        let Ok(_permit) = permit.await else {
+        let Some(_place) = self.places.take_by(deadline).await else {
             return failed_invocation(come_back_later());
         };
         let payload = Payload::Invocation(&payload);

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use ecs_console_archiver::capture::room::{MAX_ANSWERS, MAX_BYTES, MAX_EVENTS};
-use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
+use ecs_console_archiver::hosts::dispatch::Payload;
 use ecs_console_archiver::hosts::reply::Reply;
 use ecs_console_archiver::hosts::served::Served;
-use ecs_console_archiver::intake::webhook::{Headers, UrlPath, WebhookRequest};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::model::outcome::Outcome;
 use ecs_console_archiver::retry::Deadline;
@@ -14,7 +13,9 @@ use ecs_console_archiver::simulator::Console;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::fakes::{FakeFleet, MemoryStore, dispatcher, instance};
+use crate::support::fakes::{
+    FakeDispatcher, FakeFleet, MemoryStore, dispatcher, instance, unsigned,
+};
 use crate::support::runtime_api::Function;
 use crate::support::s3_server::Profile;
 use crate::support::*;
@@ -187,8 +188,6 @@ async fn push(fleet: &FakeFleet, store: &MemoryStore, events: usize, follow: Dur
     push_to(&dispatcher, 0..events).await
 }
 
-type FakeDispatcher = Dispatcher<FakeFleet, MemoryStore>;
-
 /// One whose calls take no time worth mentioning, and that follows.
 fn follower(fleet: &FakeFleet, store: &MemoryStore) -> FakeDispatcher {
     fleet.state().call_time = Duration::from_millis(1);
@@ -200,16 +199,6 @@ fn follower(fleet: &FakeFleet, store: &MemoryStore) -> FakeDispatcher {
 /// The answer to the events of these instances in one push.
 async fn push_to(dispatcher: &FakeDispatcher, events: std::ops::Range<usize>) -> Reply {
     push_all(dispatcher, events.map(stopping)).await
-}
-
-/// A push that nobody has signed.
-fn unsigned<'a>(headers: &'a Headers, path: &'a UrlPath, body: &'a str) -> WebhookRequest<'a> {
-    WebhookRequest {
-        headers,
-        path,
-        body: body.as_bytes(),
-        is_authenticated: false,
-    }
 }
 
 /// The answer to these events in one push.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use ecs_console_archiver::config::FailedEvents;
 use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
+use ecs_console_archiver::hosts::places::Places;
 use ecs_console_archiver::retry::Deadline;
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::fakes::{FakeFleet, MemoryStore, Quota, dispatcher, instance};
+use super::fakes::{FakeDispatcher, FakeFleet, MemoryStore, Quota, dispatcher, instance, unsigned};
 use super::starting;
 
 /// Who delivers the events, and to how many processes.
@@ -24,8 +24,9 @@ pub enum Platform {
     /// Twenty events in each process, as the templates set it. What fails is delivered again three times.
     /// After which time is not documented, so soon.
     FunctionCompute,
-    /// One process. It serves 64 requests at once, and refuses the others with 503. EventBridge delivers
-    /// them again after 1, 2, 4 … 512 seconds, 176 times (EventBridge, "Retry policies").
+    /// One process. It serves 64 requests at once, lets the others wait for a moment, and then refuses
+    /// them with 503. EventBridge delivers them again after 1, 2, 4 … 512 seconds, 176 times
+    /// (EventBridge, "Retry policies").
     Receiver,
 }
 
@@ -36,14 +37,6 @@ impl Platform {
             Self::Lambda => 1,
             Self::FunctionCompute => 20,
             Self::Receiver => usize::MAX,
-        }
-    }
-
-    /// Events that one process serves at once.
-    fn places(self) -> usize {
-        match self {
-            Self::Receiver => 64,
-            _ => self.shared_by(),
         }
     }
 
@@ -87,7 +80,7 @@ pub async fn burst(platform: Platform, events: usize, calls_per_minute: usize) -
                 failed_events: FailedEvents::Platform,
                 ..dispatcher(&fleet, &store)
             };
-            Arc::new((dispatcher, Semaphore::new(platform.places().min(events))))
+            Arc::new((dispatcher, Places::default()))
         })
         .collect();
     let deliver = async |index: usize| {
@@ -97,17 +90,12 @@ pub async fn burst(platform: Platform, events: usize, calls_per_minute: usize) -
         let mut deliveries = 0;
         for pause in platform.pauses().into_iter().map(Some).chain([None]) {
             deliveries += 1;
-            if let Ok(_place) = places.try_acquire() {
-                let deadline = Deadline::after(Duration::from_millis(59_500));
-                let payload = Payload::Invocation(body.as_bytes());
-                if dispatcher
-                    .dispatch(payload, deadline)
-                    .await
-                    .to_json()
-                    .is_ok()
-                {
-                    return (Some(began.elapsed()), deliveries);
-                }
+            let is_served = match platform {
+                Platform::Receiver => push(dispatcher, places, &body).await,
+                _ => invoke(dispatcher, &body).await,
+            };
+            if is_served {
+                return (Some(began.elapsed()), deliveries);
             }
             if let Some(pause) = pause {
                 tokio::time::sleep(pause).await;
@@ -133,4 +121,24 @@ pub async fn burst(platform: Platform, events: usize, calls_per_minute: usize) -
         throttled: state.quota.as_ref().map_or(0, |quota| quota.throttled),
         most_calls: state.most_calls,
     }
+}
+
+/// Whether an invocation succeeds.
+async fn invoke(dispatcher: &FakeDispatcher, body: &str) -> bool {
+    let deadline = Deadline::after(Duration::from_millis(59_500));
+    let payload = Payload::Invocation(body.as_bytes());
+    let reply = dispatcher.dispatch(payload, deadline).await;
+    reply.to_json().is_ok()
+}
+
+/// Whether the answer to a push is a success. It takes a place as the server does.
+async fn push(dispatcher: &FakeDispatcher, places: &Places, body: &str) -> bool {
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let Some(_place) = places.take_soon().await else {
+        return false;
+    };
+    let (headers, path) = Default::default();
+    let push = unsigned(&headers, &path, body);
+    let reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
+    reply.to_http().0.is_success()
 }

@@ -11,6 +11,7 @@ use ecs_console_archiver::config::FailedEvents;
 use ecs_console_archiver::credentials::Owner;
 use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::intake::triggers::Triggers;
+use ecs_console_archiver::intake::webhook::{Headers, UrlPath, WebhookRequest};
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::queue::{Queue, QueueError};
@@ -135,6 +136,15 @@ impl FakeFleet {
     }
 }
 
+/// A call that is counted among those at the same time, until it ends or is given up.
+struct Counted<'a>(&'a FakeFleet);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.state().calls -= 1;
+    }
+}
+
 impl ConsoleSource for FakeFleet {
     async fn console_output(
         &self,
@@ -155,8 +165,9 @@ impl ConsoleSource for FakeFleet {
         if hangs {
             std::future::pending::<()>().await;
         }
+        let counted = Counted(self);
         self.call().await;
-        self.state().calls -= 1;
+        drop(counted);
         match failure {
             None => {}
             Some(code) if code.starts_with("Throttling") => {
@@ -367,7 +378,9 @@ pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, M
 }
 
 /// With no queue and no gate; the archive keeps what fails.
-pub fn dispatcher(fleet: &FakeFleet, store: &MemoryStore) -> Dispatcher<FakeFleet, MemoryStore> {
+pub type FakeDispatcher = Dispatcher<FakeFleet, MemoryStore>;
+
+pub fn dispatcher(fleet: &FakeFleet, store: &MemoryStore) -> FakeDispatcher {
     Dispatcher {
         archiver: archiver(fleet, store),
         triggers: Triggers::default(),
@@ -377,5 +390,15 @@ pub fn dispatcher(fleet: &FakeFleet, store: &MemoryStore) -> Dispatcher<FakeFlee
         pushes: Default::default(),
         deployment: Default::default(),
         credentials: None,
+    }
+}
+
+/// A push that nobody has signed.
+pub fn unsigned<'a>(headers: &'a Headers, path: &'a UrlPath, body: &'a str) -> WebhookRequest<'a> {
+    WebhookRequest {
+        headers,
+        path,
+        body: body.as_bytes(),
+        is_authenticated: false,
     }
 }
