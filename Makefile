@@ -310,14 +310,15 @@ install: ## Install the command line into cargo's folder of programs.
 	cargo install --locked --path . --bin console-archive
 
 BENCH := $(abspath $(TARGET))/bench
-# How often `make bench` starts each program.
+# How often `make bench` starts each program, and how many events it serves after its first.
 STARTS ?= 21
+EVENTS ?= 100
 
 .PHONY: bench
 bench: build $(PEER)/installed ## Measure the function beside a Python function and an empty one, in target/bench.
 	$(zig) zigbuild $(FOR_FUNCTION) --features bench --bin floor
 	cargo bench --locked --bench bench -- beside $(abspath $(TARGET)/function/bootstrap) \
-		$(abspath $(SHIPPED_FUNCTION)/floor) $(PEER)/bin/python $(BENCH) $(STARTS)
+		$(abspath $(SHIPPED_FUNCTION)/floor) $(PEER)/bin/python $(BENCH) $(STARTS) $(EVENTS)
 
 .PHONY: counts
 counts: build ## Count instructions, allocations and system calls; fail where they exceed tests/bench/limits.txt.

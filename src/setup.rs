@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::capture::Archiver;
 use crate::capture::memory::Memory;
@@ -12,7 +13,7 @@ use crate::clock::{Clock, WallClock};
 use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue};
 use crate::credentials::{CredentialsProvider, ManagedSecret};
 use crate::hosts::dispatch::Dispatcher;
-use crate::http::{HttpSetupError, client};
+use crate::http::{HttpSetupError, client, early};
 use crate::intake::webhook::gate::{Gate, ReadTokens};
 use crate::queue::Queue;
 use crate::queue::function_compute::SelfInvocation;
@@ -68,6 +69,22 @@ impl Config {
                 default_region,
             },
         })
+    }
+}
+
+impl Dispatcher<EcsClient, ArchiveStore> {
+    /// Opens the connections that the first event will probably need. Does not wait for them.
+    pub fn connect_early(&self) {
+        let (ecs, store) = (&self.archiver.source, &self.archiver.store);
+        let default_region = self.archiver.default_region.as_ref();
+        let to_store = match store {
+            ArchiveStore::Bucket(store) => Url::parse(store.host_url()).ok(),
+            ArchiveStore::Directory(_) => None,
+        };
+        let to_ecs = ecs.endpoint.likely_url(default_region);
+        for url in [to_ecs, to_store].into_iter().flatten() {
+            tokio::spawn(early::open(ecs.http.clone(), url));
+        }
     }
 }
 

@@ -34,6 +34,10 @@ async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
         deployment: Deployment::on(host, environment),
         ..config.dispatcher()?
     };
+    // A platform starts the process for an event that waits. Who listens may wait for hours.
+    if !matches!(host, Host::Webhook { .. }) {
+        dispatcher.connect_early();
+    }
     match host {
         Host::Lambda => lambda::run(&dispatcher).await,
         host => {

@@ -20,6 +20,7 @@ use crate::clock::{Clock, http_date};
 
 pub mod answer; // whether a body is one whole document (pure)
 pub mod bounded; // one request, and its answer up to a limit
+pub mod early; // connections before the first request
 mod proxies;
 
 use answer::{Asked, Expected, Flaw, FlawedAnswer, MAX_ANSWER_BYTES};
@@ -104,6 +105,7 @@ fn client_that_waits(
             env!("CARGO_PKG_VERSION")
         ))
         .dns_resolver(Arc::new(Resolver))
+        .connector_layer(early::KeepLayer::default())
         .no_proxy() // The client must not read the environment itself,
         .proxy(options.proxies.clone().into_rule()) // because the settings have the proxies.
         .build()
@@ -161,7 +163,8 @@ impl HttpConnector for SdkConnector {
             let expected = expected(&Asked {
                 query: request.url().query().unwrap_or_default().to_owned(),
             });
-            let answer = client.execute(request);
+            let url = request.url().clone();
+            let answer = early::to(url, client.execute(request));
             let answer = match limit {
                 Some(limit) => tokio::time::timeout(limit, answer)
                     .await

@@ -431,6 +431,8 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new(); // Closes its connections when the server ends.
     while let Ok((stream, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
+        // The end of a long answer must not wait for an acknowledgement of the rest.
+        let _ = stream.set_nodelay(true);
         connections.spawn(serve_connection(stream, shared.clone()));
     }
 }

@@ -43,6 +43,8 @@ pub struct BucketStore {
     clock: Clock,
     /// Address of the service, for messages.
     address: String,
+    /// As [`Self::host_url`].
+    host_url: String,
 }
 
 /// What a success answer of S3 must contain. Some stores leave out whether a listing continues, and
@@ -91,6 +93,7 @@ impl BucketStore {
         credentials: CredentialsProvider,
     ) -> Self {
         let clock = Clock::default();
+        let host_url = config.object_host_url();
         let address = match &config.endpoint_url {
             Some(endpoint_url) => endpoint_url.clone(),
             None => format!("AWS S3 in {}", config.region),
@@ -130,7 +133,13 @@ impl BucketStore {
             encryption: config.encryption,
             clock,
             address,
+            host_url,
         }
+    }
+
+    /// The address that requests for objects go to, without the path.
+    pub fn host_url(&self) -> &str {
+        &self.host_url
     }
 
     /// The configured profile.
@@ -380,7 +389,60 @@ fn plain_key(listed: &str, says_encoded: bool, prefix: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_s3::config::endpoint::DefaultResolver;
+
     use super::*;
+    use crate::credentials::source::Source;
+    use crate::model::credentials::Credentials;
+    use crate::model::credentials::Secret;
+
+    /// Another address would be connected to early for nothing.
+    #[tokio::test]
+    async fn the_host_of_objects_is_the_one_that_the_sdk_asks() {
+        let ours = Some("https://store.example.com:9000");
+        let oss = Some("https://oss-cn-hangzhou.aliyuncs.com");
+        for (region, endpoint_url, addressing) in [
+            ("us-east-1", None, Addressing::VirtualHosted),
+            ("eu-central-1", None, Addressing::VirtualHosted),
+            ("ap-southeast-1", None, Addressing::Path),
+            ("cn-north-1", None, Addressing::VirtualHosted),
+            ("oss-cn-hangzhou", oss, Addressing::VirtualHosted),
+            ("garage", ours, Addressing::Path),
+        ] {
+            let config = BucketConfig {
+                scheme: "s3",
+                bucket: "consoles".to_owned(),
+                prefix: String::new(),
+                region: region.to_owned(),
+                endpoint_url: endpoint_url.map(str::to_owned),
+                addressing,
+                profile: Profile::Aws,
+                encryption: None,
+                credentials: Source::Static(Credentials {
+                    access_key_id: "key".to_owned(),
+                    access_key_secret: Secret::new("secret"),
+                    security_token: None,
+                }),
+            };
+            let http = crate::http::client(&Default::default()).unwrap();
+            let credentials = CredentialsProvider::new(config.credentials.clone(), http.clone());
+            let store = BucketStore::new(config, http, credentials);
+            let params = Params::builder()
+                .bucket("consoles")
+                .region(region)
+                .set_endpoint(endpoint_url.map(str::to_owned))
+                .force_path_style(addressing == Addressing::Path);
+            let params = params.build().unwrap();
+            let endpoint = DefaultResolver::new().resolve_endpoint(&params).await;
+            let endpoint = endpoint.unwrap();
+            let origin = |url: &str| url::Url::parse(url).unwrap().origin();
+            assert_eq!(
+                origin(store.host_url()),
+                origin(endpoint.url()),
+                "{region}, {addressing:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_listed_key_is_read_as_the_store_spells_it() {

@@ -19,16 +19,15 @@ use super::support::*;
 use super::tls_front::TlsFront;
 use super::{CONSOLE, instance};
 
-/// Events that each of them serves after its first.
-const WARM_EVENTS: usize = 100;
-
-const USAGE: &str = "usage: cargo bench --bench bench -- beside FUNCTION FLOOR PYTHON FOLDER STARTS
+const USAGE: &str =
+    "usage: cargo bench --bench bench -- beside FUNCTION FLOOR PYTHON FOLDER STARTS EVENTS
 
 FUNCTION  the function as it is released
 FLOOR     the empty function, built like it
 PYTHON    a Python with the packages of tests/bench/peer/requirements.txt
 FOLDER    where the table and the chart go
-STARTS    how often each program starts";
+STARTS    how often each program starts
+EVENTS    how many events each serves after its first";
 
 struct Program {
     name: &'static str,
@@ -95,7 +94,7 @@ const FIGURES: [Figure; 6] = [
 ];
 
 pub fn run(arguments: &[String]) {
-    let [function, floor, python, folder, starts] = arguments else {
+    let [function, floor, python, folder, starts, events] = arguments else {
         eprintln!("{USAGE}");
         std::process::exit(2);
     };
@@ -123,8 +122,8 @@ pub fn run(arguments: &[String]) {
             megabytes: megabytes(Path::new(floor)),
         },
     ];
-    let starts = starts.parse().unwrap();
-    let mut table = format!("{}\n", conditions(python, starts));
+    let (starts, events) = (starts.parse().unwrap(), events.parse().unwrap());
+    let mut table = format!("{}\n", conditions(python, starts, events));
     // One core for the doubles, so that the program has another.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -132,7 +131,7 @@ pub fn run(arguments: &[String]) {
         .build()
         .unwrap();
     for has_tls in [false, true] {
-        let runs = runtime.block_on(measure(&programs, has_tls, starts));
+        let runs = runtime.block_on(measure(&programs, has_tls, starts, events));
         let wire = if has_tls { "TLS" } else { "plain HTTP" };
         table += &rows(wire, &programs, &runs);
         if has_tls {
@@ -150,11 +149,16 @@ pub fn write(folder: &str, name: &str, text: &str) {
 }
 
 /// Starts each program in turn, again and again; the runs of each.
-async fn measure(programs: &[Program], has_tls: bool, starts: usize) -> Vec<Vec<Run>> {
+async fn measure(
+    programs: &[Program],
+    has_tls: bool,
+    starts: usize,
+    events: usize,
+) -> Vec<Vec<Run>> {
     let server = S3Server::start_at(Profile::Aws, None, Hosting::ByProfile, has_tls).await;
     let mut bucket = Bucket::of(server).await;
     let plain = fixture(CONSOLE);
-    for event in 0..=WARM_EVENTS {
+    for event in 0..=events {
         let time = "2024-03-22 10:04:57";
         set_console(&bucket.simulator, &instance(event), &plain, time);
     }
@@ -173,7 +177,7 @@ async fn measure(programs: &[Program], has_tls: bool, starts: usize) -> Vec<Vec<
     // The first start brings the files into memory, and does not count.
     for turn in 0..=starts {
         for (program, runs) in programs.iter().zip(&mut runs) {
-            let run = run_once(program, &bucket, turn).await;
+            let run = run_once(program, &bucket, turn, events).await;
             if turn > 0 {
                 runs.push(run);
             }
@@ -183,7 +187,7 @@ async fn measure(programs: &[Program], has_tls: bool, starts: usize) -> Vec<Vec<
 }
 
 /// Starts a program, gives it all events, one by one, and looks whether all consoles are stored.
-async fn run_once(program: &Program, bucket: &Bucket, turn: usize) -> Run {
+async fn run_once(program: &Program, bucket: &Bucket, turn: usize, events: usize) -> Run {
     let prefix = format!("{}/{turn}", program.name.replace([' ', ','], "-"));
     let mut settings = bucket.settings.clone();
     settings.retain(|(name, _)| name != "ARCHIVE_URL");
@@ -195,7 +199,7 @@ async fn run_once(program: &Program, bucket: &Bucket, turn: usize) -> Run {
     let process = function.process().id;
     let cpu_before = cpu_time(process);
     let mut warm_ms = Vec::new();
-    for event in 1..=WARM_EVENTS {
+    for event in 1..=events {
         let began = Instant::now();
         serve(&function, program, event).await;
         warm_ms.push(millis(began.elapsed()));
@@ -206,7 +210,7 @@ async fn run_once(program: &Program, bucket: &Bucket, turn: usize) -> Run {
     if program.stores {
         let mut stored = bucket.server.take_below(&prefix);
         stored.retain(|key, _| !is_of_catalog(key));
-        assert_eq!(stored.len(), 1 + WARM_EVENTS, "{}", program.name);
+        assert_eq!(stored.len(), 1 + events, "{}", program.name);
         for object in stored.values().take(3) {
             assert!(gunzip(&object.body) == fixture(CONSOLE), "{}", program.name);
         }
@@ -217,7 +221,7 @@ async fn run_once(program: &Program, bucket: &Bucket, turn: usize) -> Run {
         first_ms: millis(first),
         warm_p50_ms: quantile(&warm_ms, 0.5),
         warm_p99_ms: quantile(&warm_ms, 0.99),
-        cpu_ms: millis(cpu) / WARM_EVENTS as f64,
+        cpu_ms: millis(cpu) / events as f64,
         peak_mib,
     }
 }
@@ -287,7 +291,7 @@ fn printed_by(program: &str, arguments: &[&str]) -> String {
 }
 
 /// On what, and beside what, this runs.
-fn conditions(python: &str, starts: usize) -> String {
+fn conditions(python: &str, starts: usize, events: usize) -> String {
     let cores = std::thread::available_parallelism().unwrap();
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processor
@@ -299,7 +303,7 @@ fn conditions(python: &str, starts: usize) -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     format!(
-        "{} {}, {cores} cores of {model}, {}. {starts} starts of each program, {WARM_EVENTS} events \
+        "{} {}, {cores} cores of {model}, {}. {starts} starts of each program, {events} events \
          after each. Median of the starts (smallest to largest). The load of the machine before was \
          {load}.",
         std::env::consts::OS,

@@ -25,13 +25,13 @@ impl TlsFront {
             while let Ok((stream, _)) = listener.accept().await {
                 let (tls, upstream) = (tls.clone(), upstream.clone());
                 connections.spawn(async move {
+                    // It passes on pieces, and none of them may wait for an acknowledgement.
+                    let _ = stream.set_nodelay(true);
                     // Whoever does not trust the authority goes away here.
                     let Ok(mut inner) = tls.accept(stream).await else {
                         return;
                     };
                     let mut outer = TcpStream::connect(upstream).await.unwrap();
-                    // It passes on pieces, and none of them may wait for an acknowledgement.
-                    inner.get_ref().0.set_nodelay(true).unwrap();
                     outer.set_nodelay(true).unwrap();
                     let _ = copy_bidirectional(&mut inner, &mut outer).await;
                 });

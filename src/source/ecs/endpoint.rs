@@ -84,6 +84,18 @@ impl EcsEndpoint {
         };
         Url::parse(&text).map_err(|_| InvalidEndpoint)
     }
+
+    /// The address that the next request probably goes to, if events without a region are of this
+    /// one. `None` if only an event can tell.
+    pub fn likely_url(&self, default_region: Option<&RegionId>) -> Option<Url> {
+        match (self, default_region) {
+            (_, Some(region_id)) => self.url(region_id).ok(),
+            (Self::Template(EndpointTemplate(address)), None) if !address.contains('{') => {
+                Url::parse(address).ok()
+            }
+            (_, None) => None,
+        }
+    }
 }
 
 fn public_host(region_id: &RegionId) -> String {
@@ -104,6 +116,26 @@ mod tests {
     fn check(endpoint: &EcsEndpoint, region: &str, url: &str) {
         let region_id = RegionId::parse(region).unwrap();
         assert_eq!(endpoint.url(&region_id).unwrap().as_str(), url);
+    }
+
+    #[test]
+    fn without_a_region_only_an_address_without_one_is_known() {
+        let template = |text| EcsEndpoint::Template(EndpointTemplate::parse(text).unwrap());
+        let region_id = RegionId::parse("ap-southeast-1").unwrap();
+        let likely = |endpoint: EcsEndpoint, region| Some(endpoint.likely_url(region)?.to_string());
+        let ours = "http://127.0.0.1:8580/";
+        assert_eq!(
+            likely(template("http://127.0.0.1:8580"), None).unwrap(),
+            ours
+        );
+        for endpoint in [
+            EcsEndpoint::Public,
+            template("https://ecs-vpc.{region}.aliyuncs.com"),
+        ] {
+            assert_eq!(likely(endpoint.clone(), None), None);
+            let likely = likely(endpoint, Some(&region_id)).unwrap();
+            assert!(likely.contains(".ap-southeast-1."), "{likely}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::alibaba::nonce;
 use crate::alibaba::request::{RpcCall, SigningContext, sign};
 use crate::alibaba::signature::SignatureVersion;
 use crate::clock::{Clock, http_date};
+use crate::http::early;
 use std::borrow::Cow;
 
 use crate::credentials::source::Source;
@@ -185,7 +186,8 @@ impl EcsClient {
         }
         let host = endpoint.authority().to_owned(); // No template has a user in it.
         let transport = |error| transport(error, &host);
-        let mut response = request.send().await.map_err(transport)?;
+        let sent = early::to(endpoint, request.send()).await;
+        let mut response = sent.map_err(transport)?;
         let header = |name| response.headers().get(name)?.to_str().ok();
         let head = AnswerHead {
             status: response.status().as_u16(),

@@ -138,6 +138,26 @@ pub struct BucketConfig {
     pub credentials: Source,
 }
 
+impl BucketConfig {
+    /// The address that objects are asked for at, without the path.
+    pub(super) fn object_host_url(&self) -> String {
+        let endpoint_url = self.endpoint_url.clone().unwrap_or_else(|| {
+            let china = if self.region.starts_with("cn-") {
+                ".cn"
+            } else {
+                ""
+            };
+            format!("https://s3.{}.amazonaws.com{china}", self.region)
+        });
+        match (self.addressing, endpoint_url.split_once("://")) {
+            (Addressing::VirtualHosted, Some((scheme, host))) => {
+                format!("{scheme}://{}.{host}", self.bucket)
+            }
+            _ => endpoint_url,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ where
     tokio::spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
             let answer = answer.clone();
             connections.spawn(async move {
                 let service = service_fn(move |request| {

@@ -537,6 +537,9 @@ async fn serve(listener: TcpListener, front: Arc<Front>, tls: Option<TlsAcceptor
     while let Ok((stream, _)) = listener.accept().await {
         let (front, tls) = (front.clone(), tls.clone());
         front.state.lock().unwrap().connections += 1;
+        // As real servers do: what is written after the tickets of a handshake must not wait for the
+        // client to acknowledge them.
+        let _ = stream.set_nodelay(true);
         // A second handle on the socket, so that a fault can make its closing a reset.
         let stream = stream.into_std().unwrap();
         let socket = Arc::new(socket2::Socket::from(stream.try_clone().unwrap()));
