@@ -347,6 +347,10 @@ sizes: named ## List what the parts of the function cost in bytes, and at a star
 bench-fleet: build ## Measure sweeps of 100 to 100 000 instances, and a burst of 1000 events, in target/bench.
 	cargo bench --locked --bench bench -- fleet $(abspath $(TARGET)/function/bootstrap) $(BENCH)
 
+.PHONY: bench-memory
+bench-memory: build ## Measure the function's peak memory for consoles of all sizes, in target/bench.
+	cargo bench --locked --bench bench -- memory $(abspath $(TARGET))/function/bootstrap $(BENCH)
+
 .PHONY: accept-counts
 accept-counts: ## Make what `make counts` counted the new limits.
 	cp $(BENCH)/limits.txt tests/bench/limits.txt

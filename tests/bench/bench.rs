@@ -15,6 +15,7 @@ mod costs;
 mod counts;
 mod flame;
 mod fleet;
+mod memory;
 mod rendering;
 mod searching;
 mod sizes;
@@ -40,6 +41,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("counts", counts::run),
     ("flame", flame::run),
     ("fleet", fleet::run),
+    ("memory", memory::run),
     ("rendering", rendering::run),
     ("searching", searching::run),
     ("sizes", sizes::run),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use quick_xml::Reader;
 use quick_xml::escape::{escape, unescape};
 use quick_xml::events::Event;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Root elements of the XML answers that are read here. Any other page is not from ECS.
@@ -21,23 +22,27 @@ const MAX_DEPTH: usize = 4;
 
 /// The members of an object.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Members(BTreeMap<String, Member>);
+pub(super) struct Members<'a>(BTreeMap<String, Member<'a>>);
 
 /// The value of a member. A null counts as missing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Member {
-    /// A string.
-    Text(String),
+pub(super) enum Member<'a> {
+    /// A string. One without escapes, as a console is, is not copied: it may have megabytes.
+    Text(Cow<'a, str>),
     /// The bytes of any other value: a number, an object, a string that is not Unicode.
     Other(Vec<u8>),
 }
 
-impl Member {
-    fn from_json(raw: &[u8]) -> Option<Self> {
+/// A JSON string.
+#[derive(Deserialize)]
+struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Member<'a> {
+    fn from_json(raw: &'a [u8]) -> Option<Self> {
         if raw == b"null" {
             return None;
         }
-        if let Ok(text) = serde_json::from_slice(raw) {
+        if let Ok(JsonText(text)) = serde_json::from_slice(raw) {
             return Some(Self::Text(text));
         }
         let text = raw
@@ -47,9 +52,9 @@ impl Member {
     }
 }
 
-impl Members {
+impl<'a> Members<'a> {
     /// Reads a body. `None` if it is neither a JSON object nor an XML answer of ECS.
-    pub(super) fn read(body: &[u8]) -> Option<Self> {
+    pub(super) fn read(body: &'a [u8]) -> Option<Self> {
         let body = without_mark(body);
         match body.first()? {
             b'{' => Self::from_json(body),
@@ -59,7 +64,7 @@ impl Members {
     }
 
     /// Removes a member, and returns it.
-    pub(super) fn take(&mut self, name: &str) -> Option<Member> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Member<'a>> {
         self.0.remove(&name.to_ascii_lowercase())
     }
 
@@ -70,7 +75,7 @@ impl Members {
     /// Returns a member as text: a string, the digits of a number, or `true` and `false`.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         match self.0.get(&name.to_ascii_lowercase())? {
-            Member::Text(text) => Some(text.clone()),
+            Member::Text(text) => Some(text.clone().into_owned()),
             Member::Other(raw) if raw.starts_with(b"{") || raw.starts_with(b"[") => None,
             Member::Other(raw) => Some(String::from_utf8_lossy(raw).into_owned()),
         }
@@ -87,12 +92,12 @@ impl Members {
             return here;
         }
         self.0.values().find_map(|member| match member {
-            Member::Other(raw) => Self::from_json(raw)?.text_within(name, depth - 1),
+            Member::Other(raw) => Members::from_json(raw)?.text_within(name, depth - 1),
             Member::Text(_) => None,
         })
     }
 
-    fn from_json(body: &[u8]) -> Option<Self> {
+    fn from_json(body: &'a [u8]) -> Option<Self> {
         let body = match body.first()? {
             // A list of one error.
             b'[' => body.strip_prefix(b"[")?.strip_suffix(b"]")?.trim_ascii(),
@@ -155,7 +160,7 @@ impl Members {
             Member::Other(markup.as_bytes().to_vec())
         } else {
             let text = unescape(&element.text).map(Cow::into_owned);
-            Member::Text(text.unwrap_or(element.text))
+            Member::Text(Cow::Owned(text.unwrap_or(element.text)))
         };
         match depth {
             0 => {}
@@ -299,7 +304,7 @@ mod tests {
         fn json_of_any_texts_is_read(name in "[a-z]{1,9}", text in ".*", other in ".*") {
             let body = serde_json::json!({ &name: &text, "0": { &other: &other } }).to_string();
             let mut members = Members::read(body.as_bytes()).unwrap();
-            prop_assert_eq!(members.take(&name), Some(Member::Text(text)));
+            prop_assert_eq!(members.take(&name), Some(Member::Text(text.into())));
         }
     }
 }

@@ -60,7 +60,7 @@ pub fn console_output(head: AnswerHead, body: &[u8]) -> Result<ConsoleOutput, Ec
         None => (Vec::new(), false),
         Some(Member::Text(text)) => match console_text::decode(&text) {
             Some(plain) => (plain, false),
-            None => (text.into_bytes(), true),
+            None => (text.into_owned().into_bytes(), true),
         },
         Some(Member::Other(raw)) => (raw, true),
     };
