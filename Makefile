@@ -380,6 +380,11 @@ bench-rendering: ## Measure how fast a console becomes lines that are safe to sh
 bench-comparing: ## Measure how long a comparison of two logs takes, beside GNU diff, and what it shows.
 	cargo bench --locked --bench bench -- comparing
 
+.PHONY: bench-cataloging
+bench-cataloging: ## Measure what questions about a million records take, by the catalog and by a listing of the bucket.
+	cargo build --locked --release --bin console-archive
+	PROGRAMS=$(abspath $(TARGET))/release cargo bench --locked --bench bench -- cataloging
+
 .PHONY: costs
 costs: ## Calculate the costs of a million reboots, with list prices.
 	cargo bench --locked --profile dev --bench bench -- costs

@@ -9,6 +9,7 @@
 mod support;
 
 mod beside;
+mod cataloging;
 mod chart;
 mod comparing;
 mod costs;
@@ -36,6 +37,7 @@ type Benchmark = (&'static str, fn(&[String]));
 
 const BENCHMARKS: &[Benchmark] = &[
     ("beside", beside::run),
+    ("cataloging", cataloging::run),
     ("comparing", comparing::run),
     ("costs", costs::run),
     ("counts", counts::run),

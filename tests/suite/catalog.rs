@@ -2,11 +2,10 @@
 //! a listing by it takes few requests, whatever the archive has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use ecs_console_archiver::archive::catalog::compact::{self, compact};
 use ecs_console_archiver::archive::catalog::day::Rows;
-use ecs_console_archiver::archive::catalog::key::COMPLETE_KEY;
 use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage};
 use ecs_console_archiver::archive::catalog::reindex::reindex;
 use ecs_console_archiver::archive::catalog::{CatalogKey, Day, Row, Subject};
@@ -23,11 +22,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::support::cataloged::{put_catalog, stored};
 use crate::support::fakes::{FakeFleet, instance};
 use crate::support::memory::paused_runtime;
 use crate::support::raced::{Actor, World};
 use crate::support::runtime_api::Function;
-use crate::support::s3_server::{Profile, Quirk, REAL_PAGE, StoredObject};
+use crate::support::s3_server::{Profile, Quirk, REAL_PAGE};
 use crate::support::*;
 
 // ---- Actors at once, killed at any call ----
@@ -446,65 +446,6 @@ async fn rows_of_events_say_what_the_records_say() {
     };
     assert_eq!(by_key(&rebuilt), by_key(&written));
     function.stop().await;
-}
-
-/// A row of an archive that is older than the test.
-fn row(day: Day, number: usize) -> Row {
-    let captured_at = day.begin() + SignedDuration::from_secs(number as i64 * 7);
-    let digest = ConsoleDigest::of(format!("{day} {number}").as_bytes());
-    let key = format!(
-        "i-bp1fleet{:04}/{}-{}.log.gz",
-        number % 500,
-        "20261101T000000",
-        digest.short()
-    );
-    let row = Row::listed(
-        Subject::parse(&key).unwrap(),
-        captured_at,
-        Some(5000 + number as u64),
-        None,
-    );
-    let endings = ["clean", "panic", "running", "emergency"];
-    Row {
-        region_id: RegionId::parse("cn-hangzhou").ok(),
-        cause: ["Stopping", "Starting", "sweep"][number % 3].to_owned(),
-        ending: Some(endings[number % 4].parse().unwrap()),
-        console_bytes: Some(24_000),
-        sha256: Some(digest),
-        last_update_time: "2026-11-01 00:00:00".to_owned(),
-        ..row.with_freshness(Freshness::Fresh)
-    }
-}
-
-fn stored(body: Vec<u8>) -> StoredObject {
-    StoredObject {
-        body,
-        content_type: Some("application/json".into()),
-        content_encoding: None,
-        metadata: BTreeMap::new(),
-        encryption: BTreeMap::new(),
-        stored_at: SystemTime::now(),
-    }
-}
-
-/// A year of days that are joined, and rows of today, below the bucket's prefix.
-fn put_catalog(server: &s3_server::S3Server, days: i64, of_a_day: usize, of_today: usize) -> Day {
-    let today = Day::of(Timestamp::now());
-    let mut objects = Vec::new();
-    for ago in 1..=days {
-        let day = Day::of(today.begin() - SignedDuration::from_hours(24 * ago));
-        let rows: Rows = (0..of_a_day).map(|number| row(day, number)).collect();
-        for (key, object) in rows.packed(day).unwrap() {
-            objects.push((format!("kept/here/{key}"), stored(object.body)));
-        }
-    }
-    for number in 0..of_today {
-        let (key, object) = row(today, number).packed();
-        objects.push((format!("kept/here/{key}"), stored(object.body)));
-    }
-    objects.push((format!("kept/here/{COMPLETE_KEY}"), stored(b"{}".to_vec())));
-    server.put_all(objects);
-    today
 }
 
 /// The requests of a command: listings, and reads.

@@ -3,6 +3,7 @@
 pub mod acs3;
 pub mod burst;
 pub mod captured;
+pub mod cataloged;
 pub mod fakes;
 pub mod function_compute;
 pub mod function_compute_api;
