@@ -2,6 +2,7 @@
 //! lock, and the quirks of the services the archive meets.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -990,8 +991,9 @@ impl S3 for Objects {
         let everything = state.has(Quirk::IgnoresPrefix);
         let rest: Vec<_> = state
             .objects
-            .iter()
-            .filter(|(key, _)| (everything || key.starts_with(&prefix)) && **key > after)
+            .range::<String, _>((Bound::Excluded(&after), Bound::Unbounded))
+            .filter(|(key, _)| everything || key.starts_with(&prefix))
+            .take(page + 1)
             .collect();
         let object = |(key, object): &(&String, &StoredObject)| Object {
             key: Some((*key).clone()),
