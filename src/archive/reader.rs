@@ -202,7 +202,8 @@ pub async fn list_range(
     let mut listed = Vec::new();
     while let Some(page) = pages.next_page().await? {
         // Stores sort the whole listing, so all that follows is later, or has no time.
-        let is_behind = (page.last().zip(last.as_ref())).is_some_and(|(end, last)| end.key > *last);
+        let is_behind = store.sorts()
+            && (page.last().zip(last.as_ref())).is_some_and(|(end, last)| end.key > *last);
         listed.extend(page);
         if is_behind && !pages.is_over() {
             pages = store::Listing::of(store, &prefix).after(&format!("{prefix}{UNDATED}"));

@@ -58,9 +58,6 @@ const EARLY: Duration = Duration::from_secs(5);
 /// an earlier sweep has most likely written one. [`reindex`](crate::archive::catalog::reindex) writes the others.
 const SWEPT_IS_NEW: SignedDuration = SignedDuration::from_hours(48);
 
-/// Platforms deliver an event again within this time. A replayed one may be older.
-const RECENT: SignedDuration = SignedDuration::from_hours(24);
-
 /// Captures consoles: it asks a source and writes to a store.
 #[derive(Debug, Clone)]
 pub struct Archiver<C, S> {
@@ -606,8 +603,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let may_lack_row = created || self.may_lack_row(event, &console, now);
         if self.has_catalog && !is_known && may_lack_row {
             let facts = boot_facts(&console.plain);
-            let captured_at = if created { now } else { again_at(event, now) };
-            let row = Row::of_record(event, region_id, &record, digest, facts, captured_at);
+            let row = Row::of_record(event, region_id, &record, digest, facts, now);
             let row = row.with_update_time(&console.last_update_time);
             let row = match freshness.filter(|_| created) {
                 Some(freshness) => row.with_freshness(freshness),
@@ -668,8 +664,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         store.put_if_absent(&key, &verdict.object).await?;
         let (event, region_id) = (&follow.event, self.region_id(&follow.event)?);
         // It joins the row of the record, which is of that day.
-        let captured_at = last.captured_at.filter(|_| last.created);
-        let captured_at = captured_at.unwrap_or_else(|| again_at(event, self.clock.now()));
+        let captured_at = last.captured_at.unwrap_or_else(|| self.clock.now());
         let row = Row::of_verdict(event, region_id, record, freshness, captured_at);
         self.keep_row(&row, deadline).await
     }
@@ -689,7 +684,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let key = marker.key.to_string();
         let store = Retrying::new(&self.store, deadline);
         store.put_if_absent(&key, &marker.object).await?;
-        let row = Row::of_marker(event, region_id, &marker, again_at(event, self.clock.now()));
+        let row = Row::of_marker(event, region_id, &marker, self.clock.now());
         self.keep_row(&row, deadline).await?;
         Ok(self.store.url(&key))
     }
@@ -710,16 +705,6 @@ fn owner(event: &InstanceEvent) -> Owner<'_> {
         (None, Cause::Manual | Cause::Sweep) => Owner::Own,
         (None, _) => Owner::Unknown,
     }
-}
-
-/// The time in the row of what the archive may have had already. Each delivery of an event has the same, so that
-/// it writes the same row; and it is of the day of the capture, unless the event is old.
-fn again_at(event: &InstanceEvent, now: Timestamp) -> Timestamp {
-    let is_recent = |time: &Timestamp| {
-        let ago = now.duration_since(*time);
-        (SignedDuration::ZERO..=RECENT).contains(&ago)
-    };
-    event.occurred_at.filter(is_recent).unwrap_or(now)
 }
 
 fn json_of(message: &FollowMessage) -> Result<Value, CaptureError> {

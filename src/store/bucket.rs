@@ -361,7 +361,17 @@ impl Store for BucketStore {
             // Some stores leave out the flag.
             (Some(true) | None, Some(token)) => Some(token.to_owned()),
         };
-        Ok(Page { entries, next })
+        Ok(Page {
+            entries,
+            next,
+            is_partial: false,
+        })
+    }
+
+    /// S3's directory buckets do not sort ("ListObjectsV2" in the API reference of S3), and nobody knows of
+    /// other services.
+    fn sorts(&self) -> bool {
+        self.profile != Profile::Basic && !self.bucket.ends_with("--x-s3")
     }
 
     fn url(&self, key: &str) -> String {

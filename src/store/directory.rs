@@ -288,7 +288,7 @@ impl Folder {
             }
         }
         let asked_for = folders.first().cloned();
-        let mut entries = Vec::new();
+        let (mut entries, mut is_partial) = (Vec::new(), false);
         while let Some(folder) = folders.pop() {
             let children = match self.disk.read_dir(&folder) {
                 Ok(children) => children,
@@ -299,6 +299,7 @@ impl Folder {
                 // An unreadable folder must not hide the others.
                 Err(error) => {
                     warn!("not listed: {}", at(&folder)(error));
+                    is_partial = true;
                     continue;
                 }
             };
@@ -344,6 +345,7 @@ impl Folder {
         Ok(Page {
             entries,
             next: None,
+            is_partial,
         })
     }
 

@@ -65,6 +65,8 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// Where the next page begins. `None` on the last page.
     pub next: Option<String>,
+    /// Whether a part of what is there could not be listed. A warning has told it.
+    pub is_partial: bool,
 }
 
 /// Stores objects. Keys do not contain the archive's prefix. The store adds it.
@@ -127,6 +129,11 @@ pub trait Store: Send + Sync {
         next: Option<&str>,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
+    /// Whether a listing is sorted as a whole. If not, nobody knows that nothing earlier follows.
+    fn sorts(&self) -> bool {
+        true
+    }
+
     /// The address of an object, in the form that other tools accept.
     fn url(&self, key: &str) -> String;
 }
@@ -169,6 +176,10 @@ impl<S: Store> Store for Retrying<'_, S> {
         retry(self.deadline, "listing", list).await
     }
 
+    fn sorts(&self) -> bool {
+        self.inner.sorts()
+    }
+
     fn url(&self, key: &str) -> String {
         self.inner.url(key)
     }
@@ -201,6 +212,8 @@ pub struct Listing<'a, S> {
     entries: usize,
     /// Pages that were asked for so far.
     pub requests: usize,
+    /// Whether a part of what is there could not be listed.
+    pub is_partial: bool,
 }
 
 impl<'a, S: Store> Listing<'a, S> {
@@ -217,6 +230,7 @@ impl<'a, S: Store> Listing<'a, S> {
             fruitless: 0,
             entries: 0,
             requests: 0,
+            is_partial: false,
         }
     }
 
@@ -244,6 +258,7 @@ impl<'a, S: Store> Listing<'a, S> {
         let (after, next) = (self.after.as_deref(), self.next.as_deref());
         let mut page = self.store.list(&self.prefix, after, next).await?;
         self.requests += 1;
+        self.is_partial |= page.is_partial;
         // A store may ignore the parameter.
         if let Some(after) = &self.after {
             page.entries.retain(|entry| entry.key > *after);
@@ -467,6 +482,13 @@ impl Store for ArchiveStore {
         match self {
             Self::Bucket(store) => store.list(prefix, after, next).boxed().await,
             Self::Directory(store) => store.list(prefix, after, next).await,
+        }
+    }
+
+    fn sorts(&self) -> bool {
+        match self {
+            Self::Bucket(store) => store.sorts(),
+            Self::Directory(store) => store.sorts(),
         }
     }
 

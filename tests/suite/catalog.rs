@@ -22,7 +22,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::cataloged::{put_catalog, stored};
+use crate::support::cataloged::{self, put_catalog, stored};
 use crate::support::fakes::{FakeFleet, instance};
 use crate::support::memory::paused_runtime;
 use crate::support::raced::{Actor, World};
@@ -502,14 +502,10 @@ async fn a_week_of_a_year_takes_a_listing_of_days_and_of_rows_and_a_read_for_eac
     assert_eq!((text(&output.stdout), reads), ("40\n".to_owned(), 2));
 }
 
-/// Of one instance, a range takes a request, on every kind of store.
+/// Of one instance, a range takes a request, on stores that sort.
 #[tokio::test]
 async fn a_range_of_one_instance_takes_one_listing() {
-    for profile in [
-        Profile::Aws,
-        Profile::Oss { versioned: false },
-        Profile::IgnoresConditions,
-    ] {
+    for profile in [Profile::Aws, Profile::Oss { versioned: false }] {
         let bucket = Bucket::start(profile).await;
         bucket.server.set_page(REAL_PAGE);
         let objects = (0..2500).map(|number| {
@@ -755,4 +751,108 @@ fn a_catalog_covers_what_came_after_its_first_day() {
     assert!(Coverage::Everything.includes(Timestamp::MIN));
     assert!(!Coverage::After(day).includes(begin()));
     assert!(Coverage::After(day).includes(day.end()));
+}
+
+/// An older event that finds a console stored already does not move its capture into the past.
+#[tokio::test]
+async fn a_late_event_does_not_hide_a_fresh_capture() {
+    let simulator = simulator().await;
+    let (folder, settings) = archive_folder(&simulator);
+    let id = "i-bp1panicnoroot00001";
+    assert!(cli(&settings, &["capture", id]).await.status.success());
+    let ago = Timestamp::now() - SignedDuration::from_hours(3);
+    let event = starting(id).replace("2024-03-22T10:04:41+08:00", &ago.to_string());
+    let file = folder.path().join("event.json");
+    std::fs::write(&file, event).unwrap();
+    let file = file.to_str().unwrap();
+    assert!(cli(&settings, &["invoke", file]).await.status.success());
+    let listed = printed(&settings, &["list", "--since", "-1h"]).await;
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+}
+
+/// A machine whose clock is months behind writes a row of a day long ago, which proves nothing of that day.
+#[tokio::test]
+async fn a_slow_clock_does_not_make_the_catalog_reach_back() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.push(("CATALOG".into(), "off".into()));
+    assert!(
+        cli(&bucket.settings, &["capture", "i-bp1oomkill000000001"])
+            .await
+            .status
+            .success()
+    );
+    let long_ago = Day::of(Timestamp::now() - SignedDuration::from_hours(24 * 300));
+    let (key, object) = cataloged::row(long_ago, 1).packed();
+    bucket
+        .server
+        .put_all([(format!("kept/here/{key}"), stored(object.body))]);
+    let output = cli(&bucket.settings, &["list", "--since", "-30d", "--count"]).await;
+    assert_eq!(text(&output.stdout), "1\n", "{}", text(&output.stderr));
+}
+
+/// What the catalog does not know of is not left out in silence.
+#[tokio::test]
+async fn a_filter_says_what_it_cannot_decide() {
+    let simulator = simulator().await;
+    let (_folder, mut settings) = archive_folder(&simulator);
+    settings.push(("CATALOG".into(), "off".into()));
+    assert!(
+        cli(&settings, &["capture", "i-bp1panicnoroot00001"])
+            .await
+            .status
+            .success()
+    );
+    let output = cli(&settings, &["list", "--ending", "panic"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("of 1 record are not known") && told.contains("reindex"),
+        "{told}"
+    );
+    assert!(cli(&settings, &["reindex"]).await.status.success());
+    let listed = printed(&settings, &["list", "--ending", "panic"]).await;
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+}
+
+/// A day may have more rows than one object holds.
+#[test]
+fn a_day_of_very_many_rows_has_several_objects() {
+    let day = Day::of(begin());
+    let rows: Rows = (0..100_000)
+        .map(|number| cataloged::row(day, number % 80_000))
+        .collect();
+    let count = rows.len();
+    let packed = rows.packed(day).unwrap();
+    assert!(packed.len() > 1, "{}", packed.len());
+    let read = packed.iter().map(|(_, object)| {
+        ecs_console_archiver::archive::catalog::day::unpack(&object.body)
+            .unwrap()
+            .len()
+    });
+    assert_eq!(read.sum::<usize>(), count);
+}
+
+/// One bad row stops its own day, and no other.
+#[test]
+fn a_bad_day_does_not_keep_the_others_from_being_joined() {
+    paused_runtime().block_on(async {
+        let world = World::begin(begin());
+        capture(&world, 0, None).await;
+        let is_row = |key: &&String| key.starts_with("catalog/rows/");
+        let bad = world.keys().iter().find(is_row).unwrap().clone();
+        let mut object = world.object(&bad);
+        object.body.clear();
+        world.put(&bad, object);
+        tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+        capture(&world, 1, None).await;
+        tokio::time::sleep(Duration::from_secs(48 * 3600)).await;
+        let actor = Actor::new(&world, None);
+        let error = compact(&actor, world.now()).await.unwrap_err().to_string();
+        assert!(error.contains(&bad), "{error}");
+        let rows = world
+            .keys()
+            .into_iter()
+            .filter(|key| key.starts_with("catalog/rows/"));
+        assert_eq!(rows.collect::<Vec<_>>(), [bad]);
+    });
 }

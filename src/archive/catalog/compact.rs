@@ -65,13 +65,23 @@ pub enum CompactError {
 /// number of runs may do so at once, and each may be cut off at any point.
 ///
 /// # Errors
-/// [`CompactError`] of the first day that fails. Other days may be joined already.
+/// [`CompactError`] of the first day that fails. The others are joined all the same, unless the store failed.
 pub async fn compact(store: &impl Store, now: Timestamp) -> Result<Compacted, CompactError> {
-    let mut done = Compacted::default();
+    let (mut done, mut failed) = (Compacted::default(), None);
     for (day, objects) in objects(store, |day| is_over(day, now)).await? {
-        done.add(join(store, day, objects).await?);
+        match join(store, day, objects).await {
+            Ok(joined) => done.add(joined),
+            // The others do not depend on it.
+            Err(error @ (CompactError::Damaged { .. } | CompactError::Changed { .. })) => {
+                failed.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(done)
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(done),
+    }
 }
 
 fn is_over(day: Day, now: Timestamp) -> bool {
@@ -210,7 +220,7 @@ pub(super) async fn remove(
     let removals = keys.map(async |key| match store.delete(&key).await {
         Ok(()) => Ok(true),
         // Object Lock, or keys that may not remove.
-        Err(StoreError::Denied(_)) => Ok(false),
+        Err(StoreError::Denied(_) | StoreError::Io { .. }) => Ok(false),
         Err(error) => Err(error),
     });
     let mut removals = stream::iter(removals).buffer_unordered(AT_ONCE);

@@ -8,8 +8,8 @@ use crate::archive::key::ConsoleDigest;
 use crate::archive::record::{self, CONTENT_TYPE, Fault};
 use crate::store::Object;
 
-/// Rows in one object. A day of more has several.
-const MAX_ROWS: usize = 100_000;
+/// Bytes of the lines in one object. A day of more has several. Half of what [`record::unpack`] reads.
+const MAX_BYTES: usize = record::MAX_PLAIN_BYTES / 2;
 
 /// Why an object is not a day's joined rows.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum DayError {
     /// It cannot be decompressed.
     #[error(transparent)]
     Gzip(#[from] Fault),
+    /// It is too large to be read.
+    #[error("{0}")]
+    Unreadable(String),
     /// A line is no row.
     #[error("its line {line} is not a row of the catalog: {cause}")]
     Line {
@@ -70,9 +73,18 @@ impl Rows {
     /// # Errors
     /// If compressing fails.
     pub fn packed(self, day: Day) -> std::io::Result<Vec<(DayKey, Object)>> {
-        let rows = self.in_order();
-        let pack = |rows: &[Row]| {
-            let lines: String = rows.iter().map(Row::line).collect();
+        let mut objects = vec![String::new()];
+        for line in self.in_order().iter().map(Row::line) {
+            let is_full =
+                (objects.last()).is_some_and(|lines| lines.len() + line.len() > MAX_BYTES);
+            if is_full {
+                objects.push(String::new());
+            }
+            if let Some(lines) = objects.last_mut() {
+                lines.push_str(&line);
+            }
+        }
+        let pack = |lines: &String| {
             let digest = ConsoleDigest::of(lines.as_bytes()).short();
             let object = Object {
                 body: record::pack(lines.as_bytes())?,
@@ -81,7 +93,8 @@ impl Rows {
             };
             Ok((DayKey { day, digest }, object))
         };
-        rows.chunks(MAX_ROWS).map(pack).collect()
+        let objects = objects.iter().filter(|lines| !lines.is_empty());
+        objects.map(pack).collect()
     }
 }
 
@@ -98,14 +111,31 @@ impl FromIterator<Row> for Rows {
 /// # Errors
 /// [`DayError`] if a part of it cannot be read.
 pub fn unpack(gzip: &[u8]) -> Result<Vec<Row>, DayError> {
-    let lines = record::unpack(gzip)?;
-    let lines = lines.split(|byte| *byte == b'\n').enumerate();
-    let rows = lines.filter(|(_, line)| !line.is_empty());
-    rows.map(|(index, line)| {
-        Row::parse(line).map_err(|cause| DayError::Line {
-            line: index + 1,
-            cause,
-        })
-    })
-    .collect()
+    match unpack_as_far_as_possible(gzip) {
+        (rows, None) => Ok(rows),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// The same for a reader, who wants the other rows even if a line is none: the rows, and the first error. A later
+/// version may have written words that this one does not know.
+pub fn unpack_as_far_as_possible(gzip: &[u8]) -> (Vec<Row>, Option<DayError>) {
+    let lines = match record::unpack(gzip) {
+        Ok(lines) => lines,
+        Err(fault) => return (Vec::new(), Some(fault.into())),
+    };
+    let (mut rows, mut error) = (Vec::new(), None);
+    for (index, line) in lines.split(|byte| *byte == b'\n').enumerate() {
+        match Row::parse(line) {
+            Ok(row) => rows.push(row),
+            Err(_) if line.is_empty() => {}
+            Err(cause) => {
+                error.get_or_insert(DayError::Line {
+                    line: index + 1,
+                    cause,
+                });
+            }
+        }
+    }
+    (rows, error)
 }

@@ -89,7 +89,10 @@ impl<'a, S: Store> Catalog<'a, S> {
             for entry in page {
                 if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key) {
                     if key.row.day() > last {
-                        break 'pages; // Stores sort; those that do not are listed to their end.
+                        if store.sorts() {
+                            break 'pages;
+                        }
+                        continue;
                     }
                     catalog.day(key.row.day()).rows.push(key.row);
                 }
@@ -104,7 +107,8 @@ impl<'a, S: Store> Catalog<'a, S> {
                     catalog.coverage = Coverage::Everything;
                 }
                 if let Some(CatalogKey::Day(key)) = CatalogKey::parse(&entry.key) {
-                    begin = Some(begin.unwrap_or(key.day).min(key.day));
+                    let written_on = key.day.max(Day::of(entry.stored_at));
+                    begin = Some(begin.unwrap_or(written_on).min(written_on));
                     if (first..=last).contains(&key.day) {
                         catalog.day(key.day).joined.insert(key);
                     }
@@ -131,15 +135,14 @@ impl<'a, S: Store> Catalog<'a, S> {
         let mut listing = Listing::of(self.store, ROWS_PREFIX);
         let mut first = None;
         while let (None, Some(page)) = (first, listing.next_page().await?) {
-            let keys = page
+            // By the store's clock: a machine's may be behind, and its row of a day long ago proves nothing.
+            let days = page
                 .iter()
-                .filter_map(|entry| CatalogKey::parse(&entry.key));
-            first = keys
-                .filter_map(|key| match key {
-                    CatalogKey::Row(key) => Some(key.row.day()),
+                .filter_map(|entry| match CatalogKey::parse(&entry.key)? {
+                    CatalogKey::Row(key) => Some(key.row.day().max(Day::of(entry.stored_at))),
                     CatalogKey::Day(_) => None,
-                })
-                .min();
+                });
+            first = days.min();
         }
         self.listings += listing.requests;
         Ok(first)
@@ -177,11 +180,19 @@ async fn read_day(store: &impl Store, day: Day, objects: OfDay) -> Result<ReadDa
             continue;
         }
         let name = key.to_string();
-        match store.get(&name).await? {
-            Some(object) => match day::unpack(&object.body) {
-                Ok(more) => more.into_iter().for_each(|row| rows.add(row)),
-                Err(error) => damaged.push((name, error)),
-            },
+        let found = match store.get(&name).await {
+            Err(error @ StoreError::TooLarge { .. }) => {
+                damaged.push((name, DayError::Unreadable(error.to_string())));
+                continue;
+            }
+            found => found?,
+        };
+        match found {
+            Some(object) => {
+                let (more, error) = day::unpack_as_far_as_possible(&object.body);
+                more.into_iter().for_each(|row| rows.add(row));
+                damaged.extend(error.map(|error| (name, error)));
+            }
             // It was joined with others, and removed.
             None if looks < MAX_LOOKS => {
                 looks += 1;

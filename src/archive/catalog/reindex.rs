@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
+use tracing::warn;
 
 use super::compact::{self, CompactError, Objects};
 use super::key::{COMPLETE_KEY, Day, DayKey};
@@ -23,6 +24,9 @@ use crate::store::{Entry, Listing, Object, Store, StoreError};
 /// Records read at once.
 const AT_ONCE: usize = 32;
 
+/// By how much the clock of the machine that captured may be ahead of the store's.
+const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
+
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Reindexed {
@@ -34,8 +38,11 @@ pub struct Reindexed {
     pub removed: u64,
     /// Objects of the old catalog that may not be removed.
     pub left: u64,
-    /// Addresses of records that are damaged. Their rows say nothing of their boots.
+    /// Addresses of records that are damaged or cannot be read. Their rows say nothing of their boots.
     pub damaged: Vec<String>,
+    /// Whether a part of the archive could not be listed. Then nothing of the old catalog was removed, and the
+    /// catalog does not count as complete.
+    pub is_partial: bool,
 }
 
 /// Why the catalog was not rebuilt. The old one is still there then, at least in part.
@@ -95,6 +102,7 @@ pub async fn reindex(
         }
         count += rows_of(store, &of_instance, since, &mut days, &mut done).await?;
         each(count);
+        done.is_partial |= listing.is_partial;
     }
     for day in days.days() {
         let rows = days.rows(day)?;
@@ -102,8 +110,15 @@ pub async fn reindex(
         done.rows += rows.len() as u64;
         let written = compact::write(store, day, rows, true).await?;
         let Objects { rows, joined } = old.remove(&day).unwrap_or_default();
+        if done.is_partial {
+            continue;
+        }
         done.remove(store, rows, joined.difference(&written))
             .await?;
+    }
+    // What could not be listed may be there: its rows stay.
+    if done.is_partial {
+        return Ok(done);
     }
     for Objects { rows, joined } in old.into_values() {
         done.remove(store, rows, joined.iter()).await?;
@@ -168,14 +183,23 @@ async fn rows_of(
     }
     // Stored on this day or later, so captured at most a day before.
     let may_be_asked_for = |entry: &&Entry| {
-        let stored_on = Day::of(entry.stored_at);
-        since.is_none_or(|since| stored_on >= since)
+        // Clocks of machines and of the store differ.
+        let latest = entry
+            .stored_at
+            .checked_add(CLOCKS)
+            .unwrap_or(Timestamp::MAX);
+        since.is_none_or(|since| Day::of(latest) >= since)
     };
     let subjects = entries.iter().filter(may_be_asked_for);
     let subjects = subjects.filter_map(|entry| Some((Subject::parse(&entry.key)?, entry)));
     let read = subjects.map(async |(subject, entry)| {
-        let object = store.get(&entry.key).await?;
-        Ok::<_, StoreError>(object.map(|object| (subject, entry, object)))
+        match store.get(&entry.key).await {
+            Ok(object) => Ok(object.map(|object| (subject, entry, Some(object)))),
+            // One object must not keep the others out of the catalog.
+            Err(error @ StoreError::TooLarge { .. }) => Ok(unreadable(subject, entry, &error)),
+            Err(error) if error.is_of_object() => Ok(unreadable(subject, entry, &error)),
+            Err(error) => Err(error),
+        }
     });
     let mut read = stream::iter(read).buffered(AT_ONCE);
     let mut count = 0;
@@ -184,6 +208,16 @@ async fn rows_of(
             continue; // It was removed meanwhile.
         };
         count += 1;
+        let Some(object) = object else {
+            done.damaged.push(store.url(&entry.key));
+            days.add(&Row::listed(
+                subject,
+                entry.stored_at,
+                Some(entry.bytes),
+                None,
+            ))?;
+            continue;
+        };
         let row = match &subject {
             Subject::Record(key) => {
                 let row = of_record(key, entry, &object, verdicts.get(key).copied());
@@ -200,6 +234,16 @@ async fn rows_of(
         }
     }
     Ok(count)
+}
+
+/// What is known of an object that cannot be read: what the listing says.
+fn unreadable<'a>(
+    subject: Subject,
+    entry: &'a Entry,
+    error: &StoreError,
+) -> Option<(Subject, &'a Entry, Option<Object>)> {
+    warn!("{} is in the catalog by its name alone: {error}", entry.key);
+    Some((subject, entry, None))
 }
 
 /// The row of a stored record, by its metadata and its bytes.

@@ -1,6 +1,7 @@
 //! What the catalog says of one record or marker.
 
 use jiff::Timestamp;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -348,9 +349,16 @@ impl Row {
 
     /// Whether this row's facts count, and not the other's: it knows what the object is, and is earlier.
     fn comes_before(&self, other: &Self) -> bool {
-        // A verdict's row says nothing of the console but its freshness.
-        let knows_nothing = |row: &Self| row.sha256.is_none() && row.gzip_bytes.is_none();
-        let order = |row: &Self| (knows_nothing(row), row.captured_at);
+        let order = |row: &Self| {
+            let knows = match (row.sha256, row.gzip_bytes) {
+                (Some(_), _) => 0,
+                // What a name or a listing tells is a part of the row.
+                (None, Some(_)) => 1,
+                // A verdict's row says nothing of the console but its freshness.
+                (None, None) => 2,
+            };
+            (knows, row.captured_at)
+        };
         let facts = |row: &Self| {
             let mut row = row.clone();
             (row.freshness, row.freshness_at, row.freshness_is_final) = (None, None, false);
@@ -377,7 +385,11 @@ impl Row {
     /// # Errors
     /// If it is none.
     pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(line)
+        let row: Self = serde_json::from_slice(line)?;
+        if row.instance_id != *row.subject.instance_id() {
+            return Err(serde_json::Error::custom("its key is of another instance"));
+        }
+        Ok(row)
     }
 
     /// The row that says that an object was removed on purpose. It hides the row of its capture, if it is of

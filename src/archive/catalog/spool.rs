@@ -19,7 +19,7 @@ pub(super) struct Spool {
 /// What is in memory before it is written to files.
 const MAX_SPOOLED_BYTES: usize = 16 << 20;
 /// Files that are open at most. Days beyond them stay in memory.
-const MAX_FILES: usize = 512;
+const MAX_FILES: usize = 128;
 
 impl Spool {
     pub fn add(&mut self, row: &Row) -> std::io::Result<()> {

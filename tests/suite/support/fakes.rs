@@ -298,6 +298,7 @@ impl Store for MemoryStore {
         Ok(Page {
             entries: entries.collect(),
             next: None,
+            is_partial: false,
         })
     }
 

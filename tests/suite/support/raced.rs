@@ -194,7 +194,11 @@ impl Store for Actor {
                     .next()
                     .and(entries.last())
                     .map(|entry| entry.key.clone());
-                Page { entries, next }
+                Page {
+                    entries,
+                    next,
+                    is_partial: false,
+                }
             })
             .await)
     }

@@ -54,7 +54,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let done = done?;
     for url in &done.damaged {
         output::error(format_args!(
-            "damaged: {url}; its row says nothing of its boots"
+            "damaged or unreadable: {url}; its row says nothing of its boots"
         ));
     }
     match context.output {
@@ -72,7 +72,13 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             done.left
         ));
     }
-    Ok(if done.damaged.is_empty() {
+    if done.is_partial {
+        output::error(
+            "a part of the archive could not be listed, so nothing of the old catalog was removed; mend what the \
+             warnings name, and run it again",
+        );
+    }
+    Ok(if done.damaged.is_empty() && !done.is_partial {
         Exit::Done
     } else {
         Exit::Failed

@@ -1,7 +1,7 @@
 //! What was captured of a fleet: by the catalog, and by a listing of the archive where the catalog is not
 //! complete.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use anyhow::Result;
@@ -67,6 +67,21 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// Whether it asks for what is not known of this record: it stands in no row of the catalog.
+    fn cannot_decide(&self, row: &Row) -> bool {
+        let is_asked_for =
+            !(self.causes.is_empty() && self.endings.is_empty() && self.regions.is_empty());
+        let is_bare = row.cause.is_empty() && row.region_id.is_none();
+        let ids = &self.instances;
+        let is_in = ids.is_empty()
+            || ids
+                .iter()
+                .any(|glob| glob.is_match(row.instance_id.as_str()));
+        is_asked_for && is_bare && is_in
+    }
+}
+
 /// Lists or counts what was captured in a period.
 pub async fn run(
     filter: &Filter,
@@ -78,26 +93,17 @@ pub async fn run(
     let since = period.since.unwrap_or(Timestamp::MIN);
     let until = period.until.unwrap_or(Timestamp::MAX);
     let catalog = Catalog::open(store, since..=until).await?;
-    // A listing of all shows what is there. The catalog, opened before it, says more of each.
     let listed = match catalog.coverage.includes(since) {
         true => None,
-        false => Some(listed(store, catalog.coverage, period).await?),
-    };
-    let there: Option<HashSet<String>> =
-        (listed.as_ref()).map(|rows| rows.iter().map(|row| row.subject.key()).collect());
-    let is_there = |row: &Row| {
-        row.outcome == RowOutcome::Pruned
-            || there
-                .as_ref()
-                .is_none_or(|keys| keys.contains(&row.subject.key()))
+        false => Some(listed(store, catalog.coverage).await?),
     };
     let mut printer = Printer::new(is_count, context, store)?;
     let mut seen = Seen::default();
     let mut is_damaged = false;
-    let mut listed = listed.unwrap_or_default().into_iter().peekable();
+    let mut known = BTreeMap::new();
     context.reads();
     catalog
-        .read(|ReadDay { day, rows, damaged }| -> Result<()> {
+        .read(|ReadDay { rows, damaged, .. }| -> Result<()> {
             for (key, error) in damaged {
                 is_damaged = true;
                 output::error(format_args!(
@@ -105,21 +111,45 @@ pub async fn run(
                     store.url(&key)
                 ));
             }
-            // What the catalog does not know of comes in its place among the days.
-            while let Some(row) = listed.next_if(|row| row.day() < day) {
-                print(&mut printer, filter, &mut seen, row)?;
-            }
-            for row in rows.into_iter().filter(is_there) {
-                print(&mut printer, filter, &mut seen, row)?;
+            for row in rows.into_iter().filter(|row| seen.is_new(row)) {
+                if listed.is_some() {
+                    known.insert(row.subject.key(), row);
+                } else if filter.includes(&row) {
+                    printer.row(row)?;
+                }
             }
             Ok(())
         })
         .await?;
-    for row in listed {
-        print(&mut printer, filter, &mut seen, row)?;
+    let mut unknown = 0;
+    if let Some(listed) = listed {
+        // The listing shows what is there. The catalog, which was read before it, says more of it.
+        let mut rows: Vec<_> = listed
+            .into_iter()
+            .filter_map(|row| match known.remove(&row.subject.key()) {
+                Some(known) => Some(known),
+                None => period.contains(row.captured_at).then_some(row),
+            })
+            .collect();
+        let is_pruned = |row: &Row| row.outcome == RowOutcome::Pruned;
+        rows.extend(known.into_values().filter(is_pruned));
+        rows.sort_by_key(|row| row.captured_at);
+        for row in rows {
+            unknown += u64::from(filter.cannot_decide(&row));
+            if filter.includes(&row) {
+                printer.row(row)?;
+            }
+        }
+    }
+    if unknown > 0 {
+        output::error(format_args!(
+            "the cause, ending or region of {} are not known, because the catalog does not reach back to them; \
+             build it with console-archive reindex",
+            output::count(unknown, "record")
+        ));
     }
     let count = printer.end()?;
-    Ok(match (count, is_damaged) {
+    Ok(match (count, is_damaged || unknown > 0) {
         (_, true) => Exit::Failed,
         (0, _) if !is_count => {
             let within = if period.is_bounded() {
@@ -132,18 +162,6 @@ pub async fn run(
         }
         _ => Exit::Done,
     })
-}
-
-fn print(
-    printer: &mut Printer<impl Store>,
-    filter: &Filter,
-    seen: &mut Seen,
-    row: Row,
-) -> Result<()> {
-    if seen.is_new(&row) && filter.includes(&row) {
-        printer.row(row)?;
-    }
-    Ok(())
 }
 
 /// The objects that were listed, as hashes: a record may have a row on two days, and the first counts.
@@ -160,7 +178,7 @@ impl Seen {
 }
 
 /// What the archive has, by a listing of all of it; and why, if that took many requests.
-async fn listed(store: &impl Store, coverage: Coverage, period: Period) -> Result<Vec<Row>> {
+async fn listed(store: &impl Store, coverage: Coverage) -> Result<Vec<Row>> {
     let (listing, requests) = reader::list_counted(store, None).await?;
     if requests > MANY_REQUESTS {
         let why = match coverage {
@@ -184,10 +202,7 @@ async fn listed(store: &impl Store, coverage: Coverage, period: Period) -> Resul
     let markers = listing.markers.into_iter();
     let markers = markers
         .map(|marker| Row::listed(Subject::Marker(marker.key), marker.stored_at, None, None));
-    let rows = records.chain(markers);
-    let mut rows: Vec<_> = rows
-        .filter(|row| period.contains(row.captured_at))
-        .collect();
+    let mut rows: Vec<_> = records.chain(markers).collect();
     rows.sort_by_key(|row| row.captured_at);
     Ok(rows)
 }
