@@ -3,6 +3,10 @@
 //! The client connects only for a request. So [`open`] makes a request that is never sent: once the
 //! connection stands, with its TLS handshake, [`Keep`] keeps it, and the request fails. The first
 //! request to the same service, which [`to`] marks, takes the connection.
+//!
+//! If another request has left a connection to the very same host and port idle meanwhile, the client uses that
+//! one, and sends a `HEAD` without a signature, whose answer counts for nothing. ECS and stores have hosts of
+//! their own, but the simulator is ECS and STS at one address.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
