@@ -54,8 +54,8 @@ impl World {
         // over that of STS; it names no action.
         let answered = self.simulator.answered().into_iter();
         answered
-            .filter(|a| !a.action.is_empty())
             .map(|a| format!("{} {}", a.action, a.answer))
+            .filter(|action| action != " 400 MissingParameter")
             .collect()
     }
 }
