@@ -1,7 +1,7 @@
 //! Connections that are opened before a request needs them.
 //!
 //! The client connects only for a request. So [`open`] makes a request that is never sent: once the
-//! connection stands, with its TLS handshake, [`Keep`] keeps it, and the request fails. The first
+//! connection stands, with its TLS handshake, a connector keeps it, and the request fails. The first
 //! request to the same service, which [`to`] marks, takes the connection.
 //!
 //! If another request has left a connection to the very same host and port idle meanwhile, the client uses that
