@@ -9,7 +9,7 @@ use crate::archive::record::{self, CheckedObject, Fault};
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
 use crate::model::update_time::{UpdateTime, UpdatedAt};
-use crate::store::{self, Entry, Object, Store, StoreError};
+use crate::store::{self, Entry, Object, Pages, Store, StoreError};
 
 /// One record in a [`Listing`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +164,7 @@ pub async fn list_counted(
     };
     let (mut listed, mut requests) = (Vec::new(), 0);
     for prefix in prefixes {
-        let mut pages = store::Listing::of(store, &prefix);
+        let mut pages = Pages::of(store, &prefix);
         while let Some(page) = pages.next_page().await? {
             listed.extend(page);
         }
@@ -195,7 +195,7 @@ pub async fn list_range(
     let last = until
         .and_then(|until| until.checked_add(ZONES).ok())
         .map(key);
-    let mut pages = store::Listing::of(store, &prefix);
+    let mut pages = Pages::of(store, &prefix);
     if let Some(first) = &first {
         pages = pages.after(first);
     }
@@ -206,7 +206,7 @@ pub async fn list_range(
             && (page.last().zip(last.as_ref())).is_some_and(|(end, last)| end.key > *last);
         listed.extend(page);
         if is_behind && !pages.is_over() {
-            pages = store::Listing::of(store, &prefix).after(&format!("{prefix}{UNDATED}"));
+            pages = Pages::of(store, &prefix).after(&format!("{prefix}{UNDATED}"));
             while let Some(page) = pages.next_page().await? {
                 listed.extend(page);
             }

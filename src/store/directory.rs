@@ -132,6 +132,10 @@ impl Store for DirectoryStore {
             .await
     }
 
+    fn sorts(&self) -> bool {
+        true
+    }
+
     fn url(&self, key: &str) -> String {
         let path = self.folder.root.join(key);
         url::Url::from_file_path(&path).map_or_else(|()| path.display().to_string(), Into::into)

@@ -130,9 +130,7 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
     /// Whether a listing is sorted as a whole. If not, nobody knows that nothing earlier follows.
-    fn sorts(&self) -> bool {
-        true
-    }
+    fn sorts(&self) -> bool;
 
     /// The address of an object, in the form that other tools accept.
     fn url(&self, key: &str) -> String;
@@ -191,7 +189,7 @@ impl<S: Store> Store for Retrying<'_, S> {
 /// [`StoreError`] if the store cannot be listed completely.
 pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
     let mut entries = BTreeMap::new();
-    let mut listing = Listing::of(store, prefix);
+    let mut listing = Pages::of(store, prefix);
     while let Some(page) = listing.next_page().await? {
         entries.extend(page.into_iter().map(|entry| (entry.key.clone(), entry)));
     }
@@ -199,7 +197,7 @@ pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, St
 }
 
 /// A listing, page by page, for those who need not hold all of it.
-pub struct Listing<'a, S> {
+pub struct Pages<'a, S> {
     store: &'a S,
     prefix: String,
     after: Option<String>,
@@ -216,7 +214,7 @@ pub struct Listing<'a, S> {
     pub is_partial: bool,
 }
 
-impl<'a, S: Store> Listing<'a, S> {
+impl<'a, S: Store> Pages<'a, S> {
     /// All keys that start with `prefix`.
     pub fn of(store: &'a S, prefix: &str) -> Self {
         Self {

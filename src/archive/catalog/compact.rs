@@ -48,7 +48,7 @@ pub enum CompactError {
         /// What is wrong with it.
         cause: DayError,
     },
-    /// What was written is not what is read back.
+    /// The object that was read back differs from the one that was written.
     #[error(
         "{url} does not have the bytes that were written there; check what else writes below it"
     )]

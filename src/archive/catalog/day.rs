@@ -20,7 +20,7 @@ pub enum DayError {
     /// It is too large to be read.
     #[error("{0}")]
     Unreadable(String),
-    /// A line is no row.
+    /// A line is not a row.
     #[error("its line {line} is not a row of the catalog: {cause}")]
     Line {
         /// Number of the line, from 1 on.

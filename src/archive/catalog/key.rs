@@ -8,8 +8,6 @@ use jiff::tz::Offset;
 
 use crate::archive::key::ShortDigest;
 
-/// Prefix of the keys of all objects of the catalog. It is not a valid instance ID.
-pub const CATALOG_PREFIX: &str = "catalog/";
 /// Prefix of the keys of single rows.
 pub const ROWS_PREFIX: &str = "catalog/rows/";
 /// Prefix of the keys of whole days.

@@ -8,7 +8,7 @@
 //!
 //! The day is the UTC day of capture, which only moves on. Nothing here is ever replaced, and nothing takes a
 //! lock: [`Row::join`] puts rows of one object together in any order and as often as one likes, so any
-//! number of writers and compactors may work at once. What several of them leave behind is joined by the next.
+//! number of writers and compactors may work at once. If they leave several objects of a day behind, the next compactor joins those.
 //!
 //! The catalog is a cache of the records. [`reindex`] rebuilds it from them.
 

@@ -159,7 +159,7 @@ pub enum CatalogKey {
 }
 
 impl CatalogKey {
-    /// Parses an object key. `None` if it is no such key: other tools may put files there, too.
+    /// Parses an object key. `None` for other keys: other tools may put files there, too.
     pub fn parse(object_key: &str) -> Option<Self> {
         if let Some(rest) = object_key.strip_prefix(ROWS_PREFIX) {
             let (day, name) = rest.split_once('/')?;

@@ -10,7 +10,7 @@ use super::day::{self, DayError, Rows};
 use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::Row;
-use crate::store::{Listing, Store, StoreError};
+use crate::store::{Pages, Store, StoreError};
 
 /// Days whose objects are read at once.
 const AT_ONCE: usize = 8;
@@ -20,7 +20,7 @@ const MAX_LOOKS: usize = 4;
 /// From when on the catalog knows everything that was captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coverage {
-    /// There is no catalog.
+    /// The archive has no catalog.
     Nothing,
     /// From the day after this one on. It may have begun in the middle of this day.
     After(Day),
@@ -39,14 +39,13 @@ impl Coverage {
     }
 }
 
-/// What the catalog has of a range of time: its objects are listed, and days are read one after the other.
+/// The part of the catalog that is about a range of time. [`open`](Self::open) lists its objects, and
+/// [`read`](Self::read) reads one day after the other.
 pub struct Catalog<'a, S> {
     store: &'a S,
     range: RangeInclusive<Timestamp>,
     /// From when on it is complete.
     pub coverage: Coverage,
-    /// Requests for listings so far.
-    pub listings: usize,
     days: BTreeMap<Day, OfDay>,
 }
 
@@ -59,8 +58,6 @@ struct OfDay {
 
 /// A day's rows.
 pub struct ReadDay {
-    /// The day.
-    pub day: Day,
     /// Its rows within the range, in the order of capture.
     pub rows: Vec<Row>,
     /// Objects that are damaged. What they say is missing.
@@ -80,11 +77,10 @@ impl<'a, S: Store> Catalog<'a, S> {
             store,
             range,
             coverage: Coverage::Nothing,
-            listings: 0,
             days: BTreeMap::new(),
         };
         // Rows before days: one that is joined meanwhile is seen twice rather than not at all.
-        let mut listing = Listing::of(store, ROWS_PREFIX).after(&first.rows_prefix());
+        let mut listing = Pages::of(store, ROWS_PREFIX).after(&first.rows_prefix());
         'pages: while let Some(page) = listing.next_page().await? {
             for entry in page {
                 if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key) {
@@ -98,9 +94,8 @@ impl<'a, S: Store> Catalog<'a, S> {
                 }
             }
         }
-        catalog.listings += listing.requests;
         let mut begin = None;
-        let mut listing = Listing::of(store, DAYS_PREFIX);
+        let mut listing = Pages::of(store, DAYS_PREFIX);
         while let Some(page) = listing.next_page().await? {
             for entry in page {
                 if entry.key == COMPLETE_KEY {
@@ -115,7 +110,6 @@ impl<'a, S: Store> Catalog<'a, S> {
                 }
             }
         }
-        catalog.listings += listing.requests;
         if catalog.coverage == Coverage::Nothing {
             begin = match begin {
                 Some(begin) if begin < first => Some(begin),
@@ -131,8 +125,8 @@ impl<'a, S: Store> Catalog<'a, S> {
     }
 
     /// The day of the first row that is not joined.
-    async fn first_row(&mut self) -> Result<Option<Day>, StoreError> {
-        let mut listing = Listing::of(self.store, ROWS_PREFIX);
+    async fn first_row(&self) -> Result<Option<Day>, StoreError> {
+        let mut listing = Pages::of(self.store, ROWS_PREFIX);
         let mut first = None;
         while let (None, Some(page)) = (first, listing.next_page().await?) {
             // By the store's clock: a machine's may be behind, and its row of a day long ago proves nothing.
@@ -144,7 +138,6 @@ impl<'a, S: Store> Catalog<'a, S> {
                 });
             first = days.min();
         }
-        self.listings += listing.requests;
         Ok(first)
     }
 
@@ -209,7 +202,6 @@ async fn read_day(store: &impl Store, day: Day, objects: OfDay) -> Result<ReadDa
         }
     }
     Ok(ReadDay {
-        day,
         rows: rows.in_order(),
         damaged,
     })

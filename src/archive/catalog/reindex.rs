@@ -19,7 +19,7 @@ use crate::clock::whole_second;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 use crate::reading::ending::boot_facts;
-use crate::store::{Entry, Listing, Object, Store, StoreError};
+use crate::store::{Entry, Object, Pages, Store, StoreError};
 
 /// Records read at once.
 const AT_ONCE: usize = 32;
@@ -84,7 +84,7 @@ pub async fn reindex(
     let mut days = Spool::default();
     let mut count = 0;
     for prefix in InstanceId::PREFIXES {
-        let mut listing = Listing::of(store, prefix);
+        let mut listing = Pages::of(store, prefix);
         let mut of_instance: Vec<Entry> = Vec::new();
         while let Some(page) = listing.next_page().await? {
             for entry in page {

@@ -302,6 +302,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn sorts(&self) -> bool {
+        true
+    }
+
     fn url(&self, key: &str) -> String {
         format!("memory:///{key}")
     }

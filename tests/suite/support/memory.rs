@@ -289,6 +289,10 @@ impl Store for Used<'_> {
         panic!("a capture lists nothing")
     }
 
+    fn sorts(&self) -> bool {
+        true
+    }
+
     fn url(&self, key: &str) -> String {
         key.to_owned()
     }

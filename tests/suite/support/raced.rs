@@ -203,6 +203,10 @@ impl Store for Actor {
             .await)
     }
 
+    fn sorts(&self) -> bool {
+        true
+    }
+
     fn url(&self, key: &str) -> String {
         format!("memory:///{key}")
     }

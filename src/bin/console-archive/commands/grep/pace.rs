@@ -119,6 +119,10 @@ impl<S: Store> Store for Paced<S> {
         self.store.list(prefix, after, next).await
     }
 
+    fn sorts(&self) -> bool {
+        self.store.sorts()
+    }
+
     fn url(&self, key: &str) -> String {
         self.store.url(key)
     }
