@@ -221,7 +221,8 @@ fn sorted_out(mut listed: Vec<Entry>) -> Listing {
     // Pages of some stores overlap, and some do not sort.
     listed.sort_by(|a, b| a.key.cmp(&b.key));
     listed.dedup_by(|a, b| a.key == b.key);
-    let (mut listing, mut verdicts) = (Listing::default(), BTreeMap::new());
+    let verdicts = verdicts(&listed);
+    let mut listing = Listing::default();
     for Entry {
         key,
         bytes,
@@ -237,20 +238,28 @@ fn sorted_out(mut listed: Vec<Entry>) -> Listing {
             });
         } else if let Some(key) = MarkerKey::parse(&key) {
             listing.markers.push(MarkerEntry { key, stored_at });
-        } else if let Some(key) = VerdictKey::parse(&key) {
-            // Several events can judge one record. The newest verdict counts.
-            let verdict = verdicts
-                .entry(key.record)
-                .or_insert((stored_at, key.freshness));
-            if verdict.0 <= stored_at {
-                *verdict = (stored_at, key.freshness);
-            }
         }
     }
     for record in &mut listing.records {
         record.verdict = verdicts.get(&record.key).map(|(_, freshness)| *freshness);
     }
     listing
+}
+
+/// The verdicts among listed objects, with when each was stored. Several events can judge one record: the newest
+/// verdict counts.
+pub(super) fn verdicts(listed: &[Entry]) -> BTreeMap<RecordKey, (Timestamp, Freshness)> {
+    let mut verdicts = BTreeMap::new();
+    for entry in listed {
+        if let Some(key) = VerdictKey::parse(&entry.key) {
+            let verdict = (entry.stored_at, key.freshness);
+            let latest = verdicts.entry(key.record).or_insert(verdict);
+            if latest.0 <= verdict.0 {
+                *latest = verdict;
+            }
+        }
+    }
+    verdicts
 }
 
 /// Lists every object whose key starts with `prefix`.

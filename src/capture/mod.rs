@@ -601,15 +601,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let created = put == PutOutcome::Created;
         // A row that an earlier delivery could not write any more is written now.
         let may_lack_row = created || self.may_lack_row(event, &console, now);
-        if self.has_catalog && !is_known && may_lack_row {
-            let facts = boot_facts(&console.plain);
-            let row = Row::of_record(event, region_id, &record, digest, facts, now);
-            let row = row.with_update_time(&console.last_update_time);
-            let row = match freshness.filter(|_| created) {
-                Some(freshness) => row.with_freshness(freshness),
-                None => row,
+        if !is_known && may_lack_row {
+            let row = || {
+                let facts = boot_facts(&console.plain);
+                Row::of_record(event, region_id, &record, digest, facts, now)
+                    .with_update_time(&console.last_update_time)
+                    .with_freshness(freshness.filter(|_| created))
             };
-            self.keep_row(&row, deadline).await?;
+            self.keep_row(row, deadline).await?;
         }
         self.memory.note_stored(&key, now);
         let record = StoredRecord {
@@ -640,13 +639,18 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         updated_at.is_none_or(|at| now.duration_since(at.time) <= SWEPT_IS_NEW)
     }
 
-    async fn keep_row(&self, row: &Row, deadline: Deadline) -> Result<(), CaptureError> {
+    /// Writes a row of the catalog, if there is one.
+    async fn keep_row(
+        &self,
+        row: impl FnOnce() -> Row,
+        deadline: Deadline,
+    ) -> Result<(), CaptureError> {
         if !self.has_catalog {
             return Ok(());
         }
-        let (key, object) = row.packed();
+        let (key, object) = row().packed();
         let store = Retrying::new(&self.store, deadline);
-        store.put_if_absent(&key.to_string(), &object).await?;
+        store.put_if_absent(&key, &object).await?;
         Ok(())
     }
 
@@ -665,8 +669,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let (event, region_id) = (&follow.event, self.region_id(&follow.event)?);
         // It joins the row of the record, which is of that day.
         let captured_at = last.captured_at.unwrap_or_else(|| self.clock.now());
-        let row = Row::of_verdict(event, region_id, record, freshness, captured_at);
-        self.keep_row(&row, deadline).await
+        let row = || Row::of_verdict(event, region_id, record, freshness, captured_at);
+        self.keep_row(row, deadline).await
     }
 
     /// Stores a marker that there was no console, and returns its address.
@@ -684,8 +688,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let key = marker.key.to_string();
         let store = Retrying::new(&self.store, deadline);
         store.put_if_absent(&key, &marker.object).await?;
-        let row = Row::of_marker(event, region_id, &marker, self.clock.now());
-        self.keep_row(&row, deadline).await?;
+        let row = || Row::of_marker(event, region_id, &marker, self.clock.now());
+        self.keep_row(row, deadline).await?;
         Ok(self.store.url(&key))
     }
 

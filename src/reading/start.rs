@@ -117,9 +117,10 @@ fn banner(line: &[u8]) -> Option<(Stage, bool)> {
 /// The release of the kernel that a boot ran, such as `6.1.0-57-cloud-amd64`. `None` if its first line is not
 /// there.
 pub fn kernel_release(log: &[u8]) -> Option<&str> {
-    let kernel = starts(log)
-        .into_iter()
-        .find(|start| start.stage == Stage::Kernel)?;
+    // Its line is near the beginning, so the rest is not looked at.
+    let mut starts =
+        lines(log, 0..log.len()).filter_map(|(line, words)| start(line, &log[words..]));
+    let kernel = starts.find(|start| start.stage == Stage::Kernel)?;
     let version = memchr::memmem::find(&log[kernel.line..], KERNEL)?;
     let release = &log[kernel.line + version + KERNEL.len()..];
     let end = release.iter().position(u8::is_ascii_whitespace)?;

@@ -14,7 +14,7 @@ use ecs_console_archiver::capture::Archiver;
 use ecs_console_archiver::clock::WallClock;
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
 use ecs_console_archiver::model::freshness::Freshness;
-use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::Console;
 use jiff::{SignedDuration, Timestamp};
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::cataloged::{self, put_catalog, stored};
-use crate::support::fakes::{FakeFleet, instance};
+use crate::support::fakes::{self, FakeFleet, instance};
 use crate::support::memory::paused_runtime;
 use crate::support::raced::{Actor, World};
 use crate::support::runtime_api::Function;
@@ -67,6 +67,18 @@ fn begin() -> Timestamp {
     "2026-11-24T20:00:00Z".parse().unwrap()
 }
 
+/// By the world's clock, with a catalog.
+fn archiver(world: &World, fleet: &FakeFleet, actor: &Actor) -> Archiver<FakeFleet, Actor> {
+    Archiver {
+        has_catalog: true,
+        clock: WallClock::Tokio {
+            time: world.now(),
+            instant: Instant::now(),
+        },
+        ..fakes::archiver(fleet, actor)
+    }
+}
+
 async fn capture(world: &World, number: usize, dies_at: Option<(usize, bool)>) {
     let fleet = FakeFleet::default();
     fleet.state().grows_by = 1;
@@ -77,21 +89,7 @@ async fn capture(world: &World, number: usize, dies_at: Option<(usize, bool)>) {
     for delivery in 0..3 {
         fleet.state().asked.insert(instance(number), asked);
         let actor = Actor::new(world, dies_at.filter(|_| delivery == 0));
-        let archiver = Archiver {
-            source: fleet.clone(),
-            store: actor.clone(),
-            default_region: RegionId::parse("cn-hangzhou").ok(),
-            has_catalog: true,
-            follow_budget: Duration::ZERO,
-            follow_queue: None,
-            ending: Default::default(),
-            room: Default::default(),
-            memory: Default::default(),
-            clock: WallClock::Tokio {
-                time: world.now(),
-                instant: Instant::now(),
-            },
-        };
+        let archiver = archiver(world, &fleet, &actor);
         let event = InstanceEvent {
             instance_id: instance(number),
             region_id: None,
@@ -708,21 +706,7 @@ fn a_sweep_writes_no_row_for_what_was_listed_long_ago() {
         };
         let capture = async |cause: Cause| {
             let fleet = FakeFleet::default();
-            let archiver = Archiver {
-                source: fleet,
-                store: Actor::new(&world, None),
-                default_region: RegionId::parse("cn-hangzhou").ok(),
-                has_catalog: true,
-                follow_budget: Duration::ZERO,
-                follow_queue: None,
-                ending: Default::default(),
-                room: Default::default(),
-                memory: Default::default(),
-                clock: WallClock::Tokio {
-                    time: world.now(),
-                    instant: Instant::now(),
-                },
-            };
+            let archiver = archiver(&world, &fleet, &Actor::new(&world, None));
             archiver
                 .capture(event(cause), Deadline::after(Duration::from_secs(60)))
                 .await

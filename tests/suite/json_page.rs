@@ -85,7 +85,7 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
         Timestamp::now(),
     );
     let (key, object) = row.packed();
-    let file = world.folder.path().join("archive").join(key.to_string());
+    let file = world.folder.path().join("archive").join(&key);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, object.body).unwrap();
     list.extend(seen(&world.settings, &["list", "--outcome", "pruned"]).await);

@@ -1,7 +1,5 @@
 //! The names of rows, which hold what a listing shows.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
@@ -61,7 +59,7 @@ impl RowKey {
             ending: known(ending).and_then(|word| word.parse().ok()),
             console_bytes: known(console_bytes).and_then(|bytes| bytes.parse().ok()),
             gzip_bytes: known(gzip_bytes).and_then(|bytes| bytes.parse().ok()),
-            ..Row::named(subject, captured_at)
+            ..Row::new(subject, captured_at)
         };
         if let Some(time) = freshness.strip_prefix(PRUNED) {
             let row = Row {
@@ -73,10 +71,7 @@ impl RowKey {
         }
         let word = freshness.strip_prefix(FINAL);
         let is_final = word.is_some();
-        let row = match word.unwrap_or(freshness).parse() {
-            Ok(freshness) => row.with_freshness(freshness),
-            Err(_) => row,
-        };
+        let row = row.with_freshness(word.unwrap_or(freshness).parse().ok());
         let row = Row {
             freshness_is_final: is_final,
             ..row
@@ -90,56 +85,44 @@ fn parse_time(text: &str) -> Option<Timestamp> {
     Offset::UTC.to_timestamp(time).ok()
 }
 
-impl fmt::Display for RowKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row {
-            subject,
-            instance_id,
-            ..
-        } = &self.row;
-        let row = &self.row;
-        let key = subject.key();
-        let object = key.split_once('/').map_or("", |(_, object)| object);
-        let mut cause = utf8_percent_encode(&row.cause, PLAIN).to_string();
-        if cause.len() > MAX_CAUSE_BYTES {
-            cause.truncate(MAX_CAUSE_BYTES);
-            // Not in the middle of an encoded byte.
-            let cut = cause[MAX_CAUSE_BYTES - 2..].find('%');
-            cause.truncate(cut.map_or(MAX_CAUSE_BYTES, |at| MAX_CAUSE_BYTES - 2 + at));
-        }
-        let or_unknown = |part: Option<String>| part.unwrap_or_else(|| UNKNOWN.to_owned());
-        let freshness = match (row.pruned_at, row.freshness) {
-            (Some(time), _) => Some(format!("{PRUNED}{}", time.strftime(TIME))),
-            (None, Some(freshness)) if row.freshness_is_final => {
-                Some(format!("{FINAL}{freshness}"))
-            }
-            (None, freshness) => freshness.map(|freshness| freshness.to_string()),
-        };
-        let parts = [
-            row.captured_at.strftime(TIME).to_string(),
-            instance_id.to_string(),
-            or_unknown(row.region_id.as_ref().map(ToString::to_string)),
-            object.to_owned(),
-            cause,
-            or_unknown(freshness),
-            or_unknown(row.ending.map(|ending| ending.to_string())),
-            or_unknown(row.console_bytes.map(|bytes| bytes.to_string())),
-            or_unknown(row.gzip_bytes.map(|bytes| bytes.to_string())),
-            self.digest.to_string(),
-        ];
-        let name = parts.join(&SEPARATOR.to_string());
-        write!(f, "{}{name}{ROW_SUFFIX}", row.day().rows_prefix())
+/// The key of a row whose bytes have this digest.
+fn key_of(row: &Row, digest: &ShortDigest) -> String {
+    let key = row.subject.key();
+    let object = key.split_once('/').map_or("", |(_, object)| object);
+    let mut cause = utf8_percent_encode(&row.cause, PLAIN).to_string();
+    if cause.len() > MAX_CAUSE_BYTES {
+        cause.truncate(MAX_CAUSE_BYTES);
+        // Not in the middle of an encoded byte.
+        let cut = cause[MAX_CAUSE_BYTES - 2..].find('%');
+        cause.truncate(cut.map_or(MAX_CAUSE_BYTES, |at| MAX_CAUSE_BYTES - 2 + at));
     }
+    let or_unknown = |part: Option<String>| part.unwrap_or_else(|| UNKNOWN.to_owned());
+    let freshness = match (row.pruned_at, row.freshness) {
+        (Some(time), _) => Some(format!("{PRUNED}{}", time.strftime(TIME))),
+        (None, Some(freshness)) if row.freshness_is_final => Some(format!("{FINAL}{freshness}")),
+        (None, freshness) => freshness.map(|freshness| freshness.to_string()),
+    };
+    let parts = [
+        row.captured_at.strftime(TIME).to_string(),
+        row.instance_id.to_string(),
+        or_unknown(row.region_id.as_ref().map(ToString::to_string)),
+        object.to_owned(),
+        cause,
+        or_unknown(freshness),
+        or_unknown(row.ending.map(|ending| ending.to_string())),
+        or_unknown(row.console_bytes.map(|bytes| bytes.to_string())),
+        or_unknown(row.gzip_bytes.map(|bytes| bytes.to_string())),
+        digest.to_string(),
+    ];
+    let name = parts.join(&SEPARATOR.to_string());
+    format!("{}{name}{ROW_SUFFIX}", row.day().rows_prefix())
 }
 
 impl Row {
     /// The object to store, and its key.
-    pub fn packed(&self) -> (RowKey, Object) {
+    pub fn packed(&self) -> (String, Object) {
         let body = self.line().into_bytes();
-        let key = RowKey {
-            row: self.clone(),
-            digest: ConsoleDigest::of(&body).short(),
-        };
+        let key = key_of(self, &ConsoleDigest::of(&body).short());
         let object = Object {
             body,
             content_type: "application/json".to_owned(),

@@ -13,7 +13,8 @@ use super::compact::{self, CompactError, Objects};
 use super::key::{COMPLETE_KEY, Day, DayKey};
 use super::row::{Row, Subject};
 use super::spool::Spool;
-use crate::archive::key::{RecordKey, VerdictKey};
+use crate::archive::key::RecordKey;
+use crate::archive::reader::verdicts;
 use crate::archive::record::{self, CheckedObject};
 use crate::clock::whole_second;
 use crate::model::freshness::Freshness;
@@ -88,10 +89,9 @@ pub async fn reindex(
         let mut of_instance: Vec<Entry> = Vec::new();
         while let Some(page) = listing.next_page().await? {
             for entry in page {
-                let instance = |entry: &Entry| entry.key.split('/').next().map(str::to_owned);
-                let is_next = of_instance
-                    .last()
-                    .is_some_and(|last| instance(last) != instance(&entry));
+                let instance = entry.key.split('/').next();
+                let last = of_instance.last();
+                let is_next = last.is_some_and(|last| last.key.split('/').next() != instance);
                 if is_next {
                     count += rows_of(store, &of_instance, since, &mut days, &mut done).await?;
                     each(count);
@@ -171,16 +171,7 @@ async fn rows_of(
     days: &mut Spool,
     done: &mut Reindexed,
 ) -> Result<u64, ReindexError> {
-    let mut verdicts: BTreeMap<RecordKey, (Timestamp, Freshness)> = BTreeMap::new();
-    for entry in entries {
-        if let Some(key) = VerdictKey::parse(&entry.key) {
-            let verdict = (entry.stored_at, key.freshness);
-            let latest = verdicts.entry(key.record).or_insert(verdict);
-            if latest.0 <= verdict.0 {
-                *latest = verdict;
-            }
-        }
-    }
+    let verdicts = verdicts(entries);
     // Stored on this day or later, so captured at most a day before.
     let may_be_asked_for = |entry: &&Entry| {
         // Clocks of machines and of the store differ.
@@ -193,42 +184,39 @@ async fn rows_of(
     let subjects = entries.iter().filter(may_be_asked_for);
     let subjects = subjects.filter_map(|entry| Some((Subject::parse(&entry.key)?, entry)));
     let read = subjects.map(async |(subject, entry)| {
-        match store.get(&entry.key).await {
-            Ok(object) => Ok(object.map(|object| (subject, entry, Some(object)))),
+        let object = match store.get(&entry.key).await {
+            Ok(None) => return Ok(None), // It was removed meanwhile.
+            Ok(object) => object,
             // One object must not keep the others out of the catalog.
-            Err(error @ StoreError::TooLarge { .. }) => Ok(unreadable(subject, entry, &error)),
-            Err(error) if error.is_of_object() => Ok(unreadable(subject, entry, &error)),
-            Err(error) => Err(error),
-        }
+            Err(error) if matches!(error, StoreError::TooLarge { .. }) || error.is_of_object() => {
+                warn!("{} is in the catalog by its name alone: {error}", entry.key);
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Some((subject, entry, object)))
     });
     let mut read = stream::iter(read).buffered(AT_ONCE);
     let mut count = 0;
     while let Some(found) = read.try_next().await? {
         let Some((subject, entry, object)) = found else {
-            continue; // It was removed meanwhile.
-        };
-        count += 1;
-        let Some(object) = object else {
-            done.damaged.push(store.url(&entry.key));
-            days.add(&Row::listed(
-                subject,
-                entry.stored_at,
-                Some(entry.bytes),
-                None,
-            ))?;
             continue;
         };
-        let row = match &subject {
-            Subject::Record(key) => {
-                let row = of_record(key, entry, &object, verdicts.get(key).copied());
-                let CheckedObject { faults, .. } = &row.1;
-                if !faults.is_empty() {
-                    done.damaged.push(store.url(&entry.key));
-                }
-                row.0
+        count += 1;
+        let (row, is_damaged) = match (subject, object) {
+            (Subject::Record(key), Some(object)) => {
+                let verdict = verdicts.get(&key).copied();
+                of_record(key, entry, &object, verdict)
             }
-            Subject::Marker(_) => of_marker(subject.clone(), entry, &object),
+            (subject, Some(object)) => (of_marker(subject, entry, &object), false),
+            (subject, None) => {
+                let bytes = Some(entry.bytes);
+                (Row::listed(subject, entry.stored_at, bytes, None), true)
+            }
         };
+        if is_damaged {
+            done.damaged.push(store.url(&entry.key));
+        }
         if since.is_none_or(|since| row.day() >= since) {
             days.add(&row)?;
         }
@@ -236,24 +224,14 @@ async fn rows_of(
     Ok(count)
 }
 
-/// What is known of an object that cannot be read: what the listing says.
-fn unreadable<'a>(
-    subject: Subject,
-    entry: &'a Entry,
-    error: &StoreError,
-) -> Option<(Subject, &'a Entry, Option<Object>)> {
-    warn!("{} is in the catalog by its name alone: {error}", entry.key);
-    Some((subject, entry, None))
-}
-
-/// The row of a stored record, by its metadata and its bytes.
+/// The row of a stored record, by its metadata and its bytes, and whether the record is damaged.
 fn of_record(
-    key: &RecordKey,
+    key: RecordKey,
     entry: &Entry,
     object: &Object,
     verdict: Option<(Timestamp, Freshness)>,
-) -> (Row, CheckedObject) {
-    let read = record::read(key, object);
+) -> (Row, bool) {
+    let CheckedObject { plain, faults, .. } = record::read(&key, object);
     let text = |name: &str| {
         object
             .metadata
@@ -262,8 +240,8 @@ fn of_record(
     };
     let time = |name: &str| text(name)?.parse::<Timestamp>().ok();
     let captured_at = time("captured-at").unwrap_or(entry.stored_at);
-    let row = Row::named(Subject::Record(key.clone()), captured_at);
-    let mut row = Row {
+    let row = Row::new(Subject::Record(key), captured_at);
+    let row = Row {
         region_id: text("region-id").and_then(|id| RegionId::parse(&id).ok()),
         account_id: text("account-id").and_then(|id| AccountId::parse(&id).ok()),
         cause: text("event-cause").unwrap_or_default(),
@@ -274,9 +252,8 @@ fn of_record(
         gzip_bytes: Some(entry.bytes),
         ..row.with_update_time(&text("last-update-time").unwrap_or_default())
     };
-    if let Some(freshness) = text("freshness").and_then(|word| word.parse().ok()) {
-        row = row.with_freshness(freshness);
-    }
+    let stored = text("freshness").and_then(|word| word.parse().ok());
+    let mut row = row.with_freshness(stored);
     if let Some((stored_at, freshness)) = verdict {
         row = Row {
             freshness: Some(freshness),
@@ -285,10 +262,10 @@ fn of_record(
             ..row
         };
     }
-    if read.faults.is_empty() {
-        row = row.with_facts(boot_facts(&read.plain));
+    if faults.is_empty() {
+        row = row.with_facts(boot_facts(&plain));
     }
-    (row, read)
+    (row, !faults.is_empty())
 }
 
 /// The row of a stored marker.
@@ -301,6 +278,6 @@ fn of_marker(subject: Subject, entry: &Entry, object: &Object) -> Row {
         cause: text("event_cause").unwrap_or_default(),
         event_id: text("event_id"),
         event_time: text("event_time").and_then(|time| time.parse().ok()),
-        ..Row::named(subject, entry.stored_at)
+        ..Row::new(subject, entry.stored_at)
     }
 }

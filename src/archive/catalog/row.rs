@@ -177,7 +177,8 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(subject: Subject, captured_at: Timestamp) -> Self {
+    /// A row that says nothing else yet.
+    pub(super) fn new(subject: Subject, captured_at: Timestamp) -> Self {
         let captured_at = whole_second(captured_at);
         let (outcome, reason) = match &subject {
             Subject::Record(_) => (RowOutcome::Stored, None),
@@ -279,11 +280,12 @@ impl Row {
         }
     }
 
-    /// The same, with the freshness that the capture gave the console.
-    pub fn with_freshness(self, freshness: Freshness) -> Self {
+    /// The same, with the freshness that the capture gave the console, if it gave one.
+    pub fn with_freshness(self, freshness: impl Into<Option<Freshness>>) -> Self {
+        let freshness = freshness.into();
         Self {
-            freshness: Some(freshness),
-            freshness_at: Some(self.captured_at),
+            freshness,
+            freshness_at: freshness.map(|_| self.captured_at),
             ..self
         }
     }
@@ -415,14 +417,6 @@ impl Row {
             gzip_bytes,
             ..Self::new(subject, stored_at)
         };
-        match verdict {
-            Some(freshness) => row.with_freshness(freshness),
-            None => row,
-        }
-    }
-
-    /// The row that a name alone tells.
-    pub(super) fn named(subject: Subject, captured_at: Timestamp) -> Self {
-        Self::new(subject, captured_at)
+        row.with_freshness(verdict)
     }
 }

@@ -60,11 +60,24 @@ impl<T: Into<String>> From<T> for Cell {
 pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
+    has_headings: bool,
 }
 
 impl Table {
     pub fn new(columns: Vec<Column>, rows: Vec<Vec<Cell>>) -> Self {
-        Self { columns, rows }
+        Self {
+            columns,
+            rows,
+            has_headings: true,
+        }
+    }
+
+    /// More rows of a table whose headings were shown.
+    pub fn without_headings(self) -> Self {
+        Self {
+            has_headings: false,
+            ..self
+        }
     }
 
     /// As text, each line with its line feed. Without a width, each row is one line.
@@ -79,15 +92,6 @@ impl Table {
             }
         }
         self.in_blocks(width, has_colors)
-    }
-
-    /// Whether a first line has the headings. Blocks have none of their own.
-    pub fn begins_with_headings(&self, line: &str) -> bool {
-        let headings = self
-            .columns
-            .iter()
-            .flat_map(|column| column.heading.split(' '));
-        line.split_whitespace().eq(headings)
     }
 
     /// The widest of each column, with its heading.
@@ -114,7 +118,8 @@ impl Table {
     fn in_columns(&self, widths: &[usize], gap: usize, has_colors: bool) -> String {
         let headings = self.columns.iter().map(|c| Cell::from(c.heading)).collect();
         let mut shown = String::new();
-        for row in std::iter::once(&headings).chain(&self.rows) {
+        let headings = self.has_headings.then_some(&headings);
+        for row in headings.into_iter().chain(&self.rows) {
             let cells: Vec<_> = std::iter::zip(row, widths)
                 .map(|(cell, width)| lines(&cell.text, *width))
                 .collect();

@@ -364,7 +364,7 @@ impl Queue for HangingQueue {
 }
 
 /// With no queue.
-pub fn archiver(fleet: &FakeFleet, store: &MemoryStore) -> Archiver<FakeFleet, MemoryStore> {
+pub fn archiver<S: Store + Clone>(fleet: &FakeFleet, store: &S) -> Archiver<FakeFleet, S> {
     Archiver {
         source: fleet.clone(),
         store: store.clone(),

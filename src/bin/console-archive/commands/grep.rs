@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 use clap::{Args, ValueEnum};
 use ecs_console_archiver::archive::reader::{self, RecordEntry};
 use ecs_console_archiver::log;
@@ -166,11 +166,7 @@ enum Order {
 
 /// Takes the words that `boots --output json` prints.
 pub(super) fn ending() -> impl TypedValueParser<Value = Ending> {
-    PossibleValuesParser::new(Ending::ALL.map(Ending::as_str)).try_map(|word| {
-        let mut all = Ending::ALL.into_iter();
-        all.find(|ending| ending.as_str() == word)
-            .ok_or("no ending has this name")
-    })
+    super::word(&Ending::ALL, Ending::as_str)
 }
 
 pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
 use ecs_console_archiver::model::ending::Ending;
@@ -162,11 +162,7 @@ impl Arguments {
 
 /// Takes the words of the catalog.
 fn outcome() -> impl TypedValueParser<Value = RowOutcome> {
-    PossibleValuesParser::new(RowOutcome::ALL.map(RowOutcome::as_str)).try_map(|word| {
-        let mut all = RowOutcome::ALL.into_iter();
-        all.find(|outcome| outcome.as_str() == word)
-            .ok_or("no outcome has this name")
-    })
+    super::word(&RowOutcome::ALL, RowOutcome::as_str)
 }
 
 /// What a listing without consoles means.

@@ -23,6 +23,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Subcommand};
 use ecs_console_archiver::capture::{Archiver, CaptureError};
 use ecs_console_archiver::config::{Archive, Config, Environment, Sections};
@@ -117,6 +118,19 @@ impl Command {
             Self::Man(arguments) => man::run(arguments, help::command::<Arguments>()),
         }
     }
+}
+
+/// Takes the words of one of the library's types.
+fn word<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    as_str: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let words = all.iter().map(|one| as_str(*one));
+    PossibleValuesParser::new(words).try_map(move |word| {
+        let mut all = all.iter().copied();
+        all.find(|one| as_str(*one) == word)
+            .ok_or("there is no such word")
+    })
 }
 
 #[derive(Debug, Args)]
@@ -241,17 +255,6 @@ impl Context {
 
     fn print(&self, table: &Table) -> Result<()> {
         self.print_in(table, output::width())
-    }
-
-    /// More rows of the table before, without headings.
-    fn print_more(&self, table: &Table) -> Result<()> {
-        let shown = table.show(output::width(), self.has_colors());
-        let rows = match shown.split_once('\n') {
-            Some((headings, rows)) if table.begins_with_headings(headings) => rows,
-            _ => &shown,
-        };
-        std::io::stdout().write_all(rows.as_bytes())?;
-        Ok(())
     }
 
     /// In this width; each row on one line where there is none.

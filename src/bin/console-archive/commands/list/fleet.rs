@@ -42,11 +42,13 @@ pub struct Filter {
     pub outcomes: Vec<RowOutcome>,
 }
 
+/// Whether one of these globs matches; any text does if there is none.
+fn is_one(globs: &[GlobMatcher], text: &str) -> bool {
+    globs.is_empty() || globs.iter().any(|glob| glob.is_match(text))
+}
+
 impl Filter {
     fn includes(&self, row: &Row) -> bool {
-        let is_one = |globs: &[GlobMatcher], text: &str| {
-            globs.is_empty() || globs.iter().any(|glob| glob.is_match(text))
-        };
         // What is gone is only listed if one asks for it.
         let outcome = match self.outcomes.as_slice() {
             [] => row.outcome != RowOutcome::Pruned,
@@ -65,20 +67,13 @@ impl Filter {
                     .ending
                     .is_some_and(|ending| self.endings.contains(&ending)))
     }
-}
 
-impl Filter {
     /// Whether it asks for what is not known of this record: it stands in no row of the catalog.
     fn cannot_decide(&self, row: &Row) -> bool {
         let is_asked_for =
             !(self.causes.is_empty() && self.endings.is_empty() && self.regions.is_empty());
         let is_bare = row.cause.is_empty() && row.region_id.is_none();
-        let ids = &self.instances;
-        let is_in = ids.is_empty()
-            || ids
-                .iter()
-                .any(|glob| glob.is_match(row.instance_id.as_str()));
-        is_asked_for && is_bare && is_in
+        is_asked_for && is_bare && is_one(&self.instances, row.instance_id.as_str())
     }
 }
 
@@ -259,10 +254,11 @@ impl<'a, S: Store> Printer<'a, S> {
             return Ok(());
         };
         let table = table(&std::mem::take(rows), &self.context.time_zone);
-        match std::mem::take(is_first) {
-            true => self.context.print(&table),
-            false => self.context.print_more(&table),
-        }
+        let table = match std::mem::take(is_first) {
+            true => table,
+            false => table.without_headings(),
+        };
+        self.context.print(&table)
     }
 
     /// How many there were.
