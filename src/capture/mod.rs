@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::archive::catalog::Row;
+use crate::archive::catalog::compact::CompactError;
 use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::archive::record::{Marker, Record, Verdict};
 use crate::capture::follow::{Absent, Change, Follow, FollowMessage, Keeping, Kept, Plan};
@@ -159,6 +160,18 @@ pub enum CaptureError {
     /// Compressing failed.
     #[error("the console cannot be compressed: {0}")]
     Pack(std::io::Error),
+    /// The catalog's rows of a day cannot be joined.
+    #[error(transparent)]
+    Catalog(CompactError),
+}
+
+impl From<CompactError> for CaptureError {
+    fn from(error: CompactError) -> Self {
+        match error {
+            CompactError::Store(error) => Self::Store(error),
+            error => Self::Catalog(error),
+        }
+    }
 }
 
 impl CaptureError {
@@ -169,7 +182,11 @@ impl CaptureError {
             Self::Store(error) => error.is_transient(),
             Self::Queue(error) => error.retry_advice() != RetryAdvice::GiveUp,
             Self::TimeOver(_) => true,
-            Self::NoRegion | Self::RegionGone(_) | Self::NoProgress(_) | Self::Pack(_) => false,
+            Self::NoRegion
+            | Self::RegionGone(_)
+            | Self::NoProgress(_)
+            | Self::Pack(_)
+            | Self::Catalog(_) => false,
         }
     }
 
@@ -202,7 +219,10 @@ impl CaptureError {
             }
             Self::Queue(_) => ErrorType::QueueUnavailable,
             Self::NoProgress(_) | Self::TimeOver(_) => ErrorType::TimeoutTooShort,
-            Self::Pack(_) => ErrorType::Internal,
+            Self::Catalog(CompactError::Damaged { .. } | CompactError::Changed { .. }) => {
+                ErrorType::CatalogDamaged
+            }
+            Self::Catalog(_) | Self::Pack(_) => ErrorType::Internal,
         }
     }
 }

@@ -134,11 +134,11 @@ fn failed_event(text: &str, origin: Origin, error_type: &str) -> serde_json::Res
     FailedEvent::new(&without_headers(text), origin, error_type, Timestamp::now())
 }
 
-/// Whether it is the manual form, right or wrong, or an array of it. Redrives and doctor events count
-/// as manual: their sender can send them again, so none is kept.
+/// Whether it is the manual form, right or wrong, or an array of it. Redrives, compact and doctor events
+/// count as manual: their sender can send them again, so none is kept.
 fn is_manual(text: &str) -> bool {
     let is_one = |value: &Value| {
-        ["instance_id", "redrive", "doctor"]
+        ["instance_id", "redrive", "compact", "doctor"]
             .iter()
             .any(|member| value.get(member).is_some())
     };
@@ -217,7 +217,10 @@ impl Turn {
     /// Whether it may take all the time. What it is about is over or waits, and so it begins behind
     /// the events, whose consoles are overwritten.
     fn can_wait(&self) -> bool {
-        matches!(self.request, Ok(Request::Sweep(_) | Request::Redrive(_)))
+        matches!(
+            self.request,
+            Ok(Request::Sweep(_) | Request::Redrive(_) | Request::Compact)
+        )
     }
 }
 
@@ -545,6 +548,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                 let outcome = self.redrive_failed(*asked, deadline).await?;
                 Ok(Progress::Done(outcome))
             }
+            Request::Compact => {
+                let done = self.compact_catalog(deadline).await?;
+                Ok(Progress::Done(Outcome::Compacted(done)))
+            }
             Request::Doctor(asked) => {
                 let examination = self.examine(*asked, deadline).await;
                 Ok(Progress::Done(Outcome::Examined(Box::new(examination))))
@@ -724,6 +731,7 @@ fn not_over_http(request: &Result<Request, EventError>) -> Option<EventError> {
     match request {
         Ok(Request::Follow(_)) => Some(EventError::FollowOverHttp),
         Ok(Request::Redrive(_)) => Some(EventError::OverHttp("redrive")),
+        Ok(Request::Compact) => Some(EventError::OverHttp("compact event")),
         Ok(Request::Doctor(_)) => Some(EventError::DoctorOverHttp),
         _ => None,
     }

@@ -1,6 +1,7 @@
 //! Everyone who calls this program: function platforms, HTTP senders, and people who replay failed
 //! events. Each host passes its payload to one function, [`dispatch`].
 
+mod compact; // the catalog's rows, joined when a schedule asks for it
 pub mod dispatch; // one payload in, one typed Reply out: the only door
 pub mod examine; // what a deployed function says of itself
 mod extension; // AWS Lambda waits for work after an answer

@@ -135,6 +135,7 @@ fn is_lasting(outcome: &Outcome) -> bool {
         Outcome::Following { .. }
         | Outcome::Swept { .. }
         | Outcome::Redriven { .. }
+        | Outcome::Compacted(_)
         | Outcome::Examined(_) => false,
     }
 }

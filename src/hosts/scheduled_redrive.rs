@@ -287,7 +287,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     }
 
     /// Whether there is time for another event. There is none when the process is about to end.
-    fn may_begin(&self, work: Deadline) -> bool {
+    pub(super) fn may_begin(&self, work: Deadline) -> bool {
         work.remaining() >= LEAST_TIME && !self.archiver.ending.is_cancelled()
     }
 

@@ -7,7 +7,7 @@ use crate::capture::CaptureError;
 use crate::intake::error::EventError;
 use crate::intake::event::Request;
 use crate::model::check::Verdict;
-use crate::model::outcome::{ErrorType, Outcome, RedriveTally, Stored, Tally};
+use crate::model::outcome::{Compacted, ErrorType, Outcome, RedriveTally, Stored, Tally};
 
 /// The result of one event.
 pub type Served = Result<Outcome, ServeError>;
@@ -198,6 +198,16 @@ impl Label {
                 } = done;
                 let is_sent_on = resume.is_some();
                 info!(served, failed, given_up, left, is_sent_on, "redriven");
+            }
+            Ok(Outcome::Compacted(done)) => {
+                let Compacted {
+                    days,
+                    rows,
+                    removed,
+                    left,
+                    is_cut_short,
+                } = done;
+                info!(days, rows, removed, left, is_cut_short, "compacted");
             }
             Ok(Outcome::Examined(examination)) => {
                 let checks = examination.checks.iter();

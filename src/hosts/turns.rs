@@ -54,6 +54,7 @@ impl About {
                 Request::Follow(message) => message.follow.event,
                 Request::Sweep(_)
                 | Request::Redrive(_)
+                | Request::Compact
                 | Request::Doctor(_)
                 | Request::Other(_) => continue,
             };

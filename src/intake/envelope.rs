@@ -201,7 +201,7 @@ impl<'a> Envelope<'a> {
 
 /// The envelope around an event. `None` if there is none.
 fn envelope(object: &Object) -> Option<Envelope<'_>> {
-    let is_own = ["follow", "sweep", "redrive", "instance_id"]
+    let is_own = ["follow", "sweep", "redrive", "compact", "instance_id"]
         .iter()
         .any(|member| object.contains_key(*member));
     if is_own {

@@ -78,6 +78,9 @@ pub enum EventError {
     /// A redrive has an invalid member.
     #[error("the redrive cannot be read: {0}")]
     BadRedrive(String),
+    /// A compact event has a member.
+    #[error("the compact event is not {{\"compact\": {{}}}}: it takes no members")]
+    BadCompact,
     /// A doctor event has an invalid member.
     #[error("the doctor event cannot be read: {0}")]
     BadDoctor(String),

@@ -37,6 +37,8 @@ pub enum Request {
     Sweep(Box<Sweep>),
     /// Serve failed events again.
     Redrive(Box<Redrive>),
+    /// Join the catalog's rows of days that are over.
+    Compact,
     /// Say what this deployment is, and check it.
     Doctor(Box<Doctor>),
     /// Nothing: the event is valid, and about something else.
@@ -71,6 +73,13 @@ pub fn parse(event: &Object) -> Result<Request, EventError> {
         let redrive = Redrive::deserialize(redrive);
         let unreadable = |error: serde_json::Error| EventError::BadRedrive(error.to_string());
         return (redrive.map(Box::new).map(Request::Redrive)).map_err(unreadable);
+    }
+    if let Some(compact) = event.get("compact") {
+        // A member could only be meant for something else.
+        return match compact.as_object().is_some_and(Map::is_empty) {
+            true => Ok(Request::Compact),
+            false => Err(EventError::BadCompact),
+        };
     }
     if let Some(doctor) = event.get("doctor") {
         let doctor = Doctor::deserialize(doctor);

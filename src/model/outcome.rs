@@ -61,6 +61,8 @@ pub enum Outcome {
         #[serde(skip_serializing_if = "Option::is_none")]
         resume: Option<serde_json::Value>,
     },
+    /// The catalog's rows of days that are over were joined.
+    Compacted(Compacted),
     /// A deployed function checked itself.
     Examined(Box<Examination>),
     /// The event asks for no capture.
@@ -81,6 +83,7 @@ impl Outcome {
             Self::Redriven { done, resume } => {
                 done.failed == 0 && done.given_up == 0 && (done.left == 0 || resume.is_some())
             }
+            Self::Compacted(done) => !done.is_cut_short,
             _ => true,
         }
     }
@@ -121,6 +124,21 @@ pub struct RedriveTally {
     pub left: u64,
 }
 
+/// What a run did that joined rows of the catalog.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Compacted {
+    /// Days whose rows were joined.
+    pub days: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Objects that were removed, because a day's object has all that they said.
+    pub removed: u64,
+    /// Objects that may not be removed. They cost a part of a request when the catalog is read.
+    pub left: u64,
+    /// Whether the time ran out. The next run does the rest.
+    pub is_cut_short: bool,
+}
+
 /// How an event failed, as a word that stays the same between versions. Alarms and the keys of
 /// failed events use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +163,8 @@ pub enum ErrorType {
     ArchiveDenied,
     /// The archive rejected the request.
     ArchiveRejected,
+    /// An object of the catalog is damaged.
+    CatalogDamaged,
     /// The follow queue did not answer.
     QueueUnavailable,
     /// The follow queue refused the message.
@@ -176,6 +196,7 @@ impl ErrorType {
             Self::ArchiveUnavailable => "ArchiveUnavailable",
             Self::ArchiveDenied => "ArchiveDenied",
             Self::ArchiveRejected => "ArchiveRejected",
+            Self::CatalogDamaged => "CatalogDamaged",
             Self::QueueUnavailable => "QueueUnavailable",
             Self::QueueRefused => "QueueRefused",
             Self::CredentialsUnavailable => "CredentialsUnavailable",

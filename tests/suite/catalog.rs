@@ -112,7 +112,7 @@ async fn perform(world: &World, work: Work, dies_at: Option<(usize, bool)>) {
     match work {
         Work::Capture(number) => capture(world, number, dies_at).await,
         Work::Compact => {
-            if let Some(done) = actor.run(compact(&actor, world.now())).await {
+            if let Some(done) = actor.run(compact(&actor, world.now(), || true)).await {
                 done.unwrap();
             }
         }
@@ -252,12 +252,12 @@ fn where_nothing_may_be_removed_each_record_is_listed_once() {
         world.lock();
         tokio::time::sleep(Duration::from_secs(30 * 3600)).await;
         let actor = Actor::new(&world, None);
-        let done = compact(&actor, world.now()).await.unwrap();
+        let done = compact(&actor, world.now(), || true).await.unwrap();
         assert_eq!(
             (done.days, done.rows, done.removed, done.left),
             (1, 3, 0, 3)
         );
-        let again = compact(&actor, world.now()).await.unwrap();
+        let again = compact(&actor, world.now(), || true).await.unwrap();
         assert_eq!(
             (again.rows, again.left),
             (3, 3),
@@ -277,11 +277,11 @@ fn a_day_is_joined_75_minutes_after_its_end_and_not_before() {
         capture(&world, 0, None).await;
         let actor = Actor::new(&world, None);
         let closes_at = Day::of(begin()).end() + compact::CLOSES_AFTER;
-        let early = compact(&actor, closes_at - SignedDuration::from_secs(1))
+        let early = compact(&actor, closes_at - SignedDuration::from_secs(1), || true)
             .await
             .unwrap();
         assert_eq!(early.days, 0);
-        assert_eq!(compact(&actor, closes_at).await.unwrap().days, 1);
+        assert_eq!(compact(&actor, closes_at, || true).await.unwrap().days, 1);
         // A row that came late is joined by the next run.
         let late = world
             .keys()
@@ -296,7 +296,7 @@ fn a_day_is_joined_75_minutes_after_its_end_and_not_before() {
         );
         let (key, object) = row.packed();
         world.put(&key.to_string(), object);
-        let again = compact(&actor, closes_at).await.unwrap();
+        let again = compact(&actor, closes_at, || true).await.unwrap();
         assert_eq!((again.days, again.rows, again.removed), (1, 1, 2));
         let rows = listed(&world).await;
         assert_eq!(rows[&late].freshness, Some(Freshness::Fresh));
@@ -305,7 +305,7 @@ fn a_day_is_joined_75_minutes_after_its_end_and_not_before() {
             "the facts of the first row stay"
         );
         assert_eq!(
-            compact(&actor, closes_at).await.unwrap(),
+            compact(&actor, closes_at, || true).await.unwrap(),
             compact::Compacted::default()
         );
     });
@@ -328,7 +328,7 @@ fn foreign_files_are_left_alone_and_damage_is_told() {
         }
         tokio::time::sleep(Duration::from_secs(30 * 3600)).await;
         let actor = Actor::new(&world, None);
-        assert_eq!(compact(&actor, world.now()).await.unwrap().rows, 1);
+        assert_eq!(compact(&actor, world.now(), || true).await.unwrap().rows, 1);
         let keys = world.keys();
         assert!(
             foreign
@@ -349,7 +349,10 @@ fn foreign_files_are_left_alone_and_damage_is_told() {
         );
         let (key, object) = row.packed();
         world.put(&key.to_string(), object);
-        let error = compact(&actor, world.now()).await.unwrap_err().to_string();
+        let error = compact(&actor, world.now(), || true)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(day) && error.contains("reindex"), "{error}");
         assert!(
             world.keys().contains(&key.to_string()),
@@ -831,7 +834,10 @@ fn a_bad_day_does_not_keep_the_others_from_being_joined() {
         capture(&world, 1, None).await;
         tokio::time::sleep(Duration::from_secs(48 * 3600)).await;
         let actor = Actor::new(&world, None);
-        let error = compact(&actor, world.now()).await.unwrap_err().to_string();
+        let error = compact(&actor, world.now(), || true)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&bad), "{error}");
         let rows = world
             .keys()

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::day::{self, DayError, Rows};
 use super::key::{DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
@@ -13,26 +12,17 @@ use super::name::CatalogKey;
 use super::row::Row;
 use crate::archive::key::ConsoleDigest;
 use crate::archive::record;
-use crate::store::{PutOutcome, Store, StoreError, list_all};
+use crate::model::outcome::Compacted;
+use crate::store::{Pages, PutOutcome, Store, StoreError, list_all};
 
 /// How long after a day a row of it may still come without being late: an invocation's longest time, and an
 /// hour for clocks and queues. A later one is joined by a later run.
 pub const CLOSES_AFTER: Duration = Duration::from_secs(75 * 60);
+/// Rows that are joined in one go. More of one day are joined one part after the other, so that a run that is cut
+/// off in a day of very many has got further.
+const MAX_ROWS: usize = 2000;
 /// Objects read or removed at once.
 const AT_ONCE: usize = 32;
-
-/// What a run did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Compacted {
-    /// Days whose rows were joined.
-    pub days: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Objects that were removed, because a day's object has all that they said.
-    pub removed: u64,
-    /// Objects that may not be removed. They cost a part of a request when the catalog is read.
-    pub left: u64,
-}
 
 /// Why a day was not joined.
 #[derive(Debug, thiserror::Error)]
@@ -62,25 +52,59 @@ pub enum CompactError {
 }
 
 /// Joins the rows of each day that is over at `now`, and removes what the joined object makes needless. Any
-/// number of runs may do so at once, and each may be cut off at any point.
+/// number of runs may do so at once, and each may be cut off at any point. It begins nothing more once
+/// `may_begin` is false.
+///
+/// It needs memory for the rows of one day, whatever the number of days, if the store sorts its listings.
 ///
 /// # Errors
 /// [`CompactError`] of the first day that fails. The others are joined all the same, unless the store failed.
-pub async fn compact(store: &impl Store, now: Timestamp) -> Result<Compacted, CompactError> {
-    let (mut done, mut failed) = (Compacted::default(), None);
-    for (day, objects) in objects(store, |day| is_over(day, now)).await? {
-        match join(store, day, objects).await {
-            Ok(joined) => done.add(joined),
-            // The others do not depend on it.
-            Err(error @ (CompactError::Damaged { .. } | CompactError::Changed { .. })) => {
-                failed.get_or_insert(error);
+pub async fn compact(
+    store: &impl Store,
+    now: Timestamp,
+    may_begin: impl Fn() -> bool,
+) -> Result<Compacted, CompactError> {
+    let mut run = Run {
+        store,
+        may_begin,
+        latest: None,
+        failed: BTreeMap::new(),
+        done: Compacted::default(),
+    };
+    let mut waiting: BTreeMap<Day, Vec<String>> = BTreeMap::new();
+    let mut pages = Pages::of(store, ROWS_PREFIX);
+    while let Some(page) = pages.next_page().await? {
+        let mut last = None;
+        for entry in page {
+            if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key) {
+                let day = key.row.day();
+                last = Some(day).filter(|_| store.sorts());
+                if is_over(day, now) {
+                    waiting.entry(day).or_default().push(entry.key);
+                }
             }
-            Err(error) => return Err(error),
+        }
+        // A day is listed whole when a later one comes.
+        while let Some((day, rows)) = waiting.pop_first() {
+            if rows.len() < MAX_ROWS && last.is_none_or(|last| day >= last) {
+                waiting.insert(day, rows);
+                break;
+            }
+            run.join(day, rows).await?;
+        }
+        if run.done.is_cut_short || last.is_some_and(|last| !is_over(last, now)) {
+            break;
         }
     }
-    match failed {
+    for (day, rows) in waiting {
+        run.join(day, rows).await?;
+    }
+    if !run.done.is_cut_short {
+        run.join_days(now).await?;
+    }
+    match run.failed.into_values().next() {
         Some(error) => Err(error),
-        None => Ok(done),
+        None => Ok(run.done),
     }
 }
 
@@ -90,13 +114,86 @@ fn is_over(day: Day, now: Timestamp) -> bool {
         .is_ok_and(|closed_at| closed_at <= now)
 }
 
-impl Compacted {
-    fn add(&mut self, other: Self) {
-        self.days += other.days;
-        self.rows += other.rows;
-        self.removed += other.removed;
-        self.left += other.left;
+/// A run on its way through the days.
+struct Run<'a, S, F> {
+    store: &'a S,
+    may_begin: F,
+    /// The day that was joined last: its objects, and how many rows they have.
+    latest: Option<(Day, BTreeSet<DayKey>, u64)>,
+    failed: BTreeMap<Day, CompactError>,
+    done: Compacted,
+}
+
+impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
+    /// Joins rows of a day with what was joined of it before.
+    async fn join(&mut self, day: Day, rows: Vec<String>) -> Result<(), CompactError> {
+        // Behind the rows: one that another run joins meanwhile is seen twice rather than not at all.
+        let joined = match &self.latest {
+            Some((latest, joined, _)) if *latest == day => joined.clone(),
+            _ => joined_days(self.store, &day.days_prefix())
+                .await?
+                .remove(&day)
+                .unwrap_or_default(),
+        };
+        self.join_all(day, Objects { rows, joined }).await
     }
+
+    /// Joins the objects of days that have several: runs at once left them.
+    async fn join_days(&mut self, now: Timestamp) -> Result<(), CompactError> {
+        for (day, joined) in joined_days(self.store, DAYS_PREFIX).await? {
+            if joined.len() > 1 && is_over(day, now) {
+                let rows = Vec::new();
+                self.join_all(day, Objects { rows, joined }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn join_all(&mut self, day: Day, objects: Objects) -> Result<(), CompactError> {
+        if self.failed.contains_key(&day) {
+            return Ok(());
+        }
+        self.done.is_cut_short |= !(self.may_begin)();
+        if self.done.is_cut_short {
+            return Ok(());
+        }
+        match join(self.store, day, objects).await {
+            Ok(None) => {}
+            Ok(Some(joined)) => {
+                let counted = match &self.latest {
+                    Some((latest, _, rows)) if *latest == day => *rows,
+                    _ => {
+                        self.done.days += 1;
+                        0
+                    }
+                };
+                self.done.rows += joined.rows.saturating_sub(counted);
+                self.done.removed += joined.removed;
+                self.done.left += joined.left;
+                self.latest = Some((day, joined.written, joined.rows));
+            }
+            // The others do not depend on it.
+            Err(error @ (CompactError::Damaged { .. } | CompactError::Changed { .. })) => {
+                self.failed.insert(day, error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// The joined objects by day.
+async fn joined_days(
+    store: &impl Store,
+    prefix: &str,
+) -> Result<BTreeMap<Day, BTreeSet<DayKey>>, StoreError> {
+    let mut days: BTreeMap<Day, BTreeSet<DayKey>> = BTreeMap::new();
+    for entry in list_all(store, prefix).await? {
+        if let Some(CatalogKey::Day(key)) = CatalogKey::parse(&entry.key) {
+            days.entry(key.day).or_default().insert(key);
+        }
+    }
+    Ok(days)
 }
 
 /// The catalog's objects of a day.
@@ -106,72 +203,66 @@ pub(super) struct Objects {
     pub joined: BTreeSet<DayKey>,
 }
 
-/// The catalog's objects by day.
-pub(super) async fn objects(
-    store: &impl Store,
-    is_asked_for: impl Fn(Day) -> bool,
-) -> Result<BTreeMap<Day, Objects>, StoreError> {
-    let mut days: BTreeMap<Day, Objects> = BTreeMap::new();
-    // In this order: a row that is joined meanwhile is seen twice rather than not at all.
-    for prefix in [ROWS_PREFIX, DAYS_PREFIX] {
-        for entry in list_all(store, prefix).await? {
-            match CatalogKey::parse(&entry.key) {
-                Some(CatalogKey::Row(key)) if is_asked_for(key.row.day()) => {
-                    days.entry(key.row.day()).or_default().rows.push(entry.key);
-                }
-                Some(CatalogKey::Day(key)) if is_asked_for(key.day) => {
-                    days.entry(key.day).or_default().joined.insert(key);
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(days)
+/// What became of a day's objects.
+struct Joined {
+    /// The objects that have all rows now.
+    written: BTreeSet<DayKey>,
+    /// How many rows.
+    rows: u64,
+    removed: u64,
+    left: u64,
 }
 
-/// Joins a day's objects into one.
-async fn join(store: &impl Store, day: Day, objects: Objects) -> Result<Compacted, CompactError> {
+/// Joins a day's objects into one. `None` if there is nothing to do.
+async fn join(
+    store: &impl Store,
+    day: Day,
+    objects: Objects,
+) -> Result<Option<Joined>, CompactError> {
     if objects.rows.is_empty() && objects.joined.len() <= 1 {
-        return Ok(Compacted::default());
+        return Ok(None);
     }
     // What is gone was joined by another run, which has its rows.
-    let rows: Rows = read(store, &objects).await?.into_iter().collect();
-    if rows.is_empty() {
-        return Ok(Compacted::default());
+    let all: Rows = read(store, &objects).await?.into_iter().collect();
+    if all.is_empty() {
+        return Ok(None);
     }
-    let count = rows.len() as u64;
-    let written = write(store, day, rows, false).await?;
+    let rows = all.len() as u64;
+    let written = write(store, day, all, false).await?;
     let needless = objects.joined.iter().filter(|key| !written.contains(key));
     let needless = needless.map(DayKey::to_string).chain(objects.rows);
-    let (removed, left) = remove(store, needless).await?;
-    Ok(Compacted {
-        days: 1,
-        rows: count,
+    let (removed, left) = remove(store, needless.collect()).await?;
+    Ok(Some(Joined {
+        written,
+        rows,
         removed,
         left,
-    })
+    }))
 }
 
 /// The rows of these objects, but for those that are gone.
 pub(super) async fn read(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, CompactError> {
     let joined = objects.joined.iter().map(DayKey::to_string);
-    let keys = joined.chain(objects.rows.iter().cloned());
-    let read = keys.map(async |key| {
-        let Some(object) = store.get(&key).await? else {
-            return Ok::<_, CompactError>(Vec::new());
-        };
-        let url = || store.url(&key);
-        let rows = match key.starts_with(DAYS_PREFIX) {
-            true => day::unpack(&object.body),
-            false => Row::parse(&object.body)
-                .map(|row| vec![row])
-                .map_err(|cause| DayError::Line { line: 1, cause }),
-        };
-        rows.map_err(|cause| CompactError::Damaged { url: url(), cause })
-    });
+    let keys: Vec<_> = joined.chain(objects.rows.iter().cloned()).collect();
+    let read = keys.into_iter().map(|key| read_one(store, key));
     let read = stream::iter(read).buffer_unordered(AT_ONCE);
     let read: Vec<_> = read.try_collect().await?;
     Ok(read.into_iter().flatten().collect())
+}
+
+/// The rows of one object. None if it is gone.
+async fn read_one(store: &impl Store, key: String) -> Result<Vec<Row>, CompactError> {
+    let Some(object) = store.get(&key).await? else {
+        return Ok(Vec::new());
+    };
+    let rows = match key.starts_with(DAYS_PREFIX) {
+        true => day::unpack(&object.body),
+        false => Row::parse(&object.body)
+            .map(|row| vec![row])
+            .map_err(|cause| DayError::Line { line: 1, cause }),
+    };
+    let url = store.url(&key);
+    rows.map_err(|cause| CompactError::Damaged { url, cause })
 }
 
 /// Writes a day's rows, and reads them back before anything else is removed for them. `heals`: an object with
@@ -215,18 +306,23 @@ async fn is_whole(store: &impl Store, key: &DayKey) -> Result<bool, StoreError> 
 /// Removes objects; how many were removed, and how many may not be.
 pub(super) async fn remove(
     store: &impl Store,
-    keys: impl Iterator<Item = String>,
+    keys: Vec<String>,
 ) -> Result<(u64, u64), StoreError> {
-    let removals = keys.map(async |key| match store.delete(&key).await {
-        Ok(()) => Ok(true),
-        // Object Lock, or keys that may not remove.
-        Err(StoreError::Denied(_) | StoreError::Io { .. }) => Ok(false),
-        Err(error) => Err(error),
-    });
+    let removals = keys.into_iter().map(|key| remove_one(store, key));
     let mut removals = stream::iter(removals).buffer_unordered(AT_ONCE);
     let (mut removed, mut left) = (0, 0);
     while let Some(is_removed) = removals.try_next().await? {
         *(if is_removed { &mut removed } else { &mut left }) += 1;
     }
     Ok((removed, left))
+}
+
+/// Removes an object. `false` if it may not be removed.
+async fn remove_one(store: &impl Store, key: String) -> Result<bool, StoreError> {
+    match store.delete(&key).await {
+        Ok(()) => Ok(true),
+        // Object Lock, or keys that may not remove.
+        Err(StoreError::Denied(_) | StoreError::Io { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -10,7 +10,8 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::compact::{self, CompactError, Objects};
-use super::key::{COMPLETE_KEY, Day, DayKey};
+use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
+use super::name::CatalogKey;
 use super::row::{Row, Subject};
 use super::spool::Spool;
 use crate::archive::key::RecordKey;
@@ -20,7 +21,7 @@ use crate::clock::whole_second;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 use crate::reading::ending::boot_facts;
-use crate::store::{Entry, Object, Pages, Store, StoreError};
+use crate::store::{Entry, Object, Pages, Store, StoreError, list_all};
 
 /// Records read at once.
 const AT_ONCE: usize = 32;
@@ -80,7 +81,7 @@ pub async fn reindex(
     let since = since.map(Day::of);
     let is_asked_for = |day: Day| since.is_none_or(|since| day >= since);
     // Before the records: so each row of the old catalog that is not found among them is of one that is gone.
-    let mut old = compact::objects(store, is_asked_for).await?;
+    let mut old = objects(store, is_asked_for).await?;
     let mut done = Reindexed::default();
     let mut days = Spool::default();
     let mut count = 0;
@@ -129,6 +130,29 @@ pub async fn reindex(
     Ok(done)
 }
 
+/// The catalog's objects by day.
+async fn objects(
+    store: &impl Store,
+    is_asked_for: impl Fn(Day) -> bool,
+) -> Result<BTreeMap<Day, Objects>, StoreError> {
+    let mut days: BTreeMap<Day, Objects> = BTreeMap::new();
+    // In this order: a row that is joined meanwhile is seen twice rather than not at all.
+    for prefix in [ROWS_PREFIX, DAYS_PREFIX] {
+        for entry in list_all(store, prefix).await? {
+            match CatalogKey::parse(&entry.key) {
+                Some(CatalogKey::Row(key)) if is_asked_for(key.row.day()) => {
+                    days.entry(key.row.day()).or_default().rows.push(entry.key);
+                }
+                Some(CatalogKey::Day(key)) if is_asked_for(key.day) => {
+                    days.entry(key.day).or_default().joined.insert(key);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(days)
+}
+
 /// Says that the catalog has everything that was stored before.
 fn complete() -> Object {
     Object {
@@ -156,7 +180,7 @@ impl Reindexed {
         joined: impl Iterator<Item = &'a DayKey>,
     ) -> Result<(), StoreError> {
         let keys: Vec<_> = joined.map(DayKey::to_string).chain(rows).collect();
-        let (removed, left) = compact::remove(store, keys.into_iter()).await?;
+        let (removed, left) = compact::remove(store, keys).await?;
         self.removed += removed;
         self.left += left;
         Ok(())

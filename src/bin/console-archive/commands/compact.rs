@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::archive::catalog::compact;
 use ecs_console_archiver::log;
+use ecs_console_archiver::model::outcome::Compacted;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store as _;
 use jiff::Timestamp;
@@ -32,11 +33,11 @@ pub async fn run(_: &Arguments, context: &Context) -> Result<Exit> {
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.time()));
     context.reads();
-    let done = compact::compact(&store, Timestamp::now()).await?;
+    let done = compact::compact(&store, Timestamp::now(), || true).await?;
     match context.output {
         Output::Json => output::json(&json!(done))?,
         Output::Text => {
-            let compact::Compacted { days, rows, .. } = done;
+            let Compacted { days, rows, .. } = done;
             output::line(format_args!(
                 "joined {} of {}, removed {}",
                 output::count(rows, "row"),
