@@ -15,6 +15,7 @@ use ecs_console_archiver::clock::WallClock;
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::outcome::Compacted;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::Console;
 use jiff::{SignedDuration, Timestamp};
@@ -306,7 +307,7 @@ fn a_day_is_joined_75_minutes_after_its_end_and_not_before() {
         );
         assert_eq!(
             compact(&actor, closes_at, || true).await.unwrap(),
-            compact::Compacted::default()
+            Compacted::default()
         );
     });
 }

@@ -29,6 +29,7 @@ fn every_event_file_is_understood_and_ignored_only_where_its_name_says_so() {
                     Request::Follow(_)
                     | Request::Sweep(_)
                     | Request::Redrive(_)
+                    | Request::Compact
                     | Request::Doctor(_),
                 ) => true,
                 Ok(Request::Other(_)) => false,

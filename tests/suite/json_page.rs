@@ -10,7 +10,9 @@ use ecs_console_archiver::model::check::Examination;
 use ecs_console_archiver::model::console::NoConsole;
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::model::outcome::{Outcome, RedriveTally, Stored, StoredRecord, Tally};
+use ecs_console_archiver::model::outcome::{
+    Compacted, Outcome, RedriveTally, Stored, StoredRecord, Tally,
+};
 use ecs_console_archiver::simulator::Console;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -240,6 +242,7 @@ fn outcomes() -> Vec<Outcome> {
             done: RedriveTally::default(),
             resume,
         },
+        Outcome::Compacted(Compacted::default()),
         Outcome::Examined(Box::new(Examination {
             version: "0.1.0".into(),
             settings: Vec::new(),

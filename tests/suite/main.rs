@@ -45,6 +45,7 @@ mod recorded;
 mod recordings;
 mod redrive;
 mod round_trips;
+mod scheduled_compaction;
 mod scheduled_redrive;
 mod self_invocation;
 mod secrets;

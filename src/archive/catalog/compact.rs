@@ -18,9 +18,9 @@ use crate::store::{Pages, PutOutcome, Store, StoreError, list_all};
 /// How long after a day a row of it may still come without being late: an invocation's longest time, and an
 /// hour for clocks and queues. A later one is joined by a later run.
 pub const CLOSES_AFTER: Duration = Duration::from_secs(75 * 60);
-/// Rows that are joined in one go. More of one day are joined one part after the other, so that a run that is cut
-/// off in a day of very many has got further.
-const MAX_ROWS: usize = 2000;
+/// Rows that are joined in one go, at first. More of one day are joined one part after the other, so that a run that
+/// is cut off in a day of very many has got further.
+const FIRST_PART: usize = 2000;
 /// Objects read or removed at once.
 const AT_ONCE: usize = 32;
 
@@ -86,7 +86,7 @@ pub async fn compact(
         }
         // A day is listed whole when a later one comes.
         while let Some((day, rows)) = waiting.pop_first() {
-            if rows.len() < MAX_ROWS && last.is_none_or(|last| day >= last) {
+            if rows.len() < run.part_of(day) && last.is_none_or(|last| day >= last) {
                 waiting.insert(day, rows);
                 break;
             }
@@ -125,6 +125,15 @@ struct Run<'a, S, F> {
 }
 
 impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
+    /// How many rows of a day are joined next. Each part writes those before it once more, so parts double.
+    fn part_of(&self, day: Day) -> usize {
+        let joined = match &self.latest {
+            Some((latest, _, rows)) if *latest == day => *rows,
+            _ => 0,
+        };
+        usize::try_from(joined).map_or(FIRST_PART, |joined| joined.max(FIRST_PART))
+    }
+
     /// Joins rows of a day with what was joined of it before.
     async fn join(&mut self, day: Day, rows: Vec<String>) -> Result<(), CompactError> {
         // Behind the rows: one that another run joins meanwhile is seen twice rather than not at all.

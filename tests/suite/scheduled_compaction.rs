@@ -1,0 +1,221 @@
+//! The catalog's rows, joined when a schedule asks for it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use ecs_console_archiver::archive::catalog::compact::compact;
+use ecs_console_archiver::archive::catalog::day::{self, Rows};
+use ecs_console_archiver::archive::catalog::{CatalogKey, Day, Row};
+use ecs_console_archiver::model::outcome::Compacted;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::support::cataloged::{row, stored};
+use crate::support::memory::paused_runtime;
+use crate::support::raced::{Actor, World};
+use crate::support::receiver;
+use crate::support::runtime_api::{Answer, Function, TIMEOUT};
+use crate::support::s3_server::{Denied, Profile, S3Server};
+use crate::support::*;
+
+fn day_ago(days: i64) -> Day {
+    Day::of(Timestamp::now() - SignedDuration::from_hours(24 * days))
+}
+
+/// Rows that nobody has joined, below the bucket's prefix.
+fn put_rows(server: &S3Server, day: Day, count: usize) {
+    let rows = (0..count).map(|number| row(day, number).packed());
+    server.put_all(rows.map(|(key, object)| (format!("kept/here/{key}"), stored(object.body))));
+}
+
+/// How many single rows the catalog has, and the joined rows of each day.
+fn found(server: &S3Server) -> (usize, BTreeMap<Day, Vec<Row>>) {
+    let (mut singles, mut days) = (0, BTreeMap::new());
+    for (key, object) in server.catalog() {
+        match CatalogKey::parse(key.strip_prefix("kept/here/").unwrap()) {
+            Some(CatalogKey::Row(_)) => singles += 1,
+            Some(CatalogKey::Day(key)) => {
+                let rows = day::unpack(&object.body).unwrap();
+                let other = days.insert(key.day, rows);
+                assert_eq!(other, None, "{} has two objects", key.day);
+            }
+            None => panic!("{key}"),
+        }
+    }
+    (singles, days)
+}
+
+fn expected(day: Day, count: usize) -> (Day, Vec<Row>) {
+    let rows: Rows = (0..count).map(|number| row(day, number)).collect();
+    (day, rows.in_order())
+}
+
+fn compacted(days: u64, rows: u64, removed: u64) -> Value {
+    json!({"outcome": "compacted", "days": days, "rows": rows, "removed": removed, "left": 0,
+        "is_cut_short": false})
+}
+
+fn timer() -> String {
+    json!({"triggerTime": "2026-11-25T02:00:00Z", "triggerName": "compact", "payload": r#"{"compact": {}}"#})
+        .to_string()
+}
+
+/// The type and the message of a failure.
+async fn failure_of(function: &Function) -> (String, String) {
+    match function.invoke(EVENT, TIMEOUT).await {
+        Answer::Error {
+            error_type,
+            error_message,
+        } => (error_type, error_message),
+        Answer::Response(value) => panic!("the invocation succeeded: {value}"),
+    }
+}
+
+const EVENT: &[u8] = br#"{"compact": {}}"#;
+
+#[tokio::test]
+async fn the_function_joins_the_days_that_are_over_and_leaves_today_alone() {
+    for profile in [Profile::Aws, Profile::Oss { versioned: false }] {
+        let bucket = Bucket::start(profile).await;
+        let (first, second, today) = (day_ago(3), day_ago(2), day_ago(0));
+        put_rows(&bucket.server, first, 1005);
+        put_rows(&bucket.server, second, 3);
+        put_rows(&bucket.server, today, 2);
+        let function = Function::start(&bucket.settings).await;
+        assert_eq!(function.result_of(EVENT).await, compacted(2, 1008, 1008));
+        let days = BTreeMap::from([expected(first, 1005), expected(second, 3)]);
+        assert_eq!(found(&bucket.server), (2, days));
+        assert_eq!(function.result_of(EVENT).await, compacted(0, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_timer_of_function_compute_starts_it() {
+    let server = receiver::function_compute(&[]).await;
+    for number in 0..3 {
+        let (key, object) = row(day_ago(2), number).packed();
+        let path = server.folder.path().join(key.to_string());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, object.body).unwrap();
+    }
+    let answer = server.invoke(timer()).send().await.unwrap();
+    let body = answer.bytes().await.unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Value>(&body).unwrap(),
+        compacted(1, 3, 3)
+    );
+}
+
+#[tokio::test]
+async fn it_is_refused_over_http_and_with_members_and_never_kept() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(settings(&[
+        ("FAILED_EVENTS", "archive"),
+        ("WEBHOOK_ALLOW_UNSIGNED", "true"),
+    ]));
+    put_rows(&bucket.server, day_ago(2), 3);
+    let function = Function::start(&bucket.settings).await;
+    let pushed = json!({
+        "version": "2.0", "rawPath": "/", "headers": {"content-type": "application/json"},
+        "requestContext": {"http": {"method": "POST", "path": "/"}},
+        "body": String::from_utf8_lossy(EVENT), "isBase64Encoded": false,
+    });
+    let reply = function.result_of(pushed.to_string().as_bytes()).await;
+    assert_eq!(reply["statusCode"], 400, "{reply}");
+    for wrong in [json!({"since": "2026-01-01"}), json!(null), json!([])] {
+        let event = json!({"compact": wrong}).to_string();
+        let (error_type, message) = function.failure_of(event.as_bytes()).await;
+        assert_eq!(error_type, "InvalidEvent");
+        assert!(message.contains(r#"{"compact": {}}"#), "{message}");
+    }
+    assert_eq!(found(&bucket.server).0, 3);
+    let keys = bucket.server.objects().into_keys();
+    assert_eq!(keys.filter(|key| key.contains("/failed/")).count(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_day_is_an_error_of_its_own_and_holds_up_no_other() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    put_rows(&bucket.server, day_ago(3), 3);
+    put_rows(&bucket.server, day_ago(2), 3);
+    let (key, _) = row(day_ago(3), 1).packed();
+    bucket.server.tamper(&format!("kept/here/{key}"), |object| {
+        object.body.truncate(9)
+    });
+    let function = Function::start(&bucket.settings).await;
+    let (error_type, message) = failure_of(&function).await;
+    assert_eq!(error_type, "CatalogDamaged");
+    assert!(
+        message.contains(&key.to_string()) && message.contains("reindex"),
+        "{message}"
+    );
+    assert_eq!(found(&bucket.server).0, 3);
+    assert!(found(&bucket.server).1.contains_key(&day_ago(2)));
+}
+
+#[tokio::test]
+async fn rows_that_may_not_be_removed_stay_and_what_may_not_be_read_is_refused_access() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    put_rows(&bucket.server, day_ago(2), 3);
+    let function = Function::start(&bucket.settings).await;
+    bucket.server.deny(&[Denied::Delete]);
+    let outcome = function.result_of(EVENT).await;
+    assert_eq!((&outcome["rows"], &outcome["left"]), (&json!(3), &json!(3)));
+    assert_eq!(found(&bucket.server).0, 3);
+    bucket.server.deny(&[Denied::List]);
+    let (error_type, _) = failure_of(&function).await;
+    assert_eq!(error_type, "ArchiveDenied");
+}
+
+#[tokio::test]
+async fn without_time_for_anything_it_fails_so_that_the_alarm_tells() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    put_rows(&bucket.server, day_ago(2), 3);
+    let function = Function::start(&bucket.settings).await;
+    let (error_type, _) = function.failure_of(EVENT).await;
+    assert_eq!(error_type, "TimeoutTooShort");
+}
+
+/// Every run is cut off after one part, until nothing is left.
+#[test]
+fn runs_that_are_cut_short_get_further_each_time_and_end_as_one_run_does() {
+    paused_runtime().block_on(async {
+        let (large, small) = (day_ago(9), day_ago(8));
+        let filled = || {
+            let world = World::begin(Timestamp::now());
+            for (day, count) in [(large, 4100), (small, 5)] {
+                for number in 0..count {
+                    let (key, object) = row(day, number).packed();
+                    world.put(&key.to_string(), object);
+                }
+            }
+            world
+        };
+        let (at_once, in_parts) = (filled(), filled());
+        let actor = Actor::new(&at_once, None);
+        let whole = compact(&actor, at_once.now(), || true).await.unwrap();
+        assert_eq!(
+            (whole.days, whole.rows, whole.is_cut_short),
+            (2, 4105, false)
+        );
+        let actor = Actor::new(&in_parts, None);
+        let mut runs = Vec::new();
+        loop {
+            let begun = Cell::new(0);
+            let may_begin = || begun.replace(begun.get() + 1) < 1;
+            let done = compact(&actor, in_parts.now(), may_begin).await.unwrap();
+            runs.push(done);
+            if !done.is_cut_short {
+                break;
+            }
+        }
+        // The large day has three parts.
+        assert_eq!(runs.len(), 4, "{runs:?}");
+        let removed = runs.iter().map(|run| run.removed).sum::<u64>();
+        // Two of its objects were replaced.
+        assert_eq!((removed, whole.removed), (4107, 4107));
+        assert_eq!(in_parts.keys(), at_once.keys());
+        let again = compact(&actor, in_parts.now(), || true).await.unwrap();
+        assert_eq!(again, Compacted::default());
+    });
+}
