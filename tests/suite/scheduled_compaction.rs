@@ -183,7 +183,7 @@ fn runs_that_are_cut_short_get_further_each_time_and_end_as_one_run_does() {
         let (large, small) = (day_ago(9), day_ago(8));
         let filled = || {
             let world = World::begin(Timestamp::now());
-            for (day, count) in [(large, 4100), (small, 5)] {
+            for (day, count) in [(large, 6100), (small, 5)] {
                 for number in 0..count {
                     let (key, object) = row(day, number).packed();
                     world.put(&key.to_string(), object);
@@ -193,11 +193,15 @@ fn runs_that_are_cut_short_get_further_each_time_and_end_as_one_run_does() {
         };
         let (at_once, in_parts) = (filled(), filled());
         let actor = Actor::new(&at_once, None);
-        let whole = compact(&actor, at_once.now(), || true).await.unwrap();
+        let parts = Cell::new(0);
+        let may_begin = || parts.replace(parts.get() + 1) < usize::MAX;
+        let whole = compact(&actor, at_once.now(), may_begin).await.unwrap();
         assert_eq!(
             (whole.days, whole.rows, whole.is_cut_short),
-            (2, 4105, false)
+            (2, 6105, false)
         );
+        // 2000 rows, 2000, and then as many as there are, up to 4000; and the small day.
+        assert_eq!(parts.get(), 4);
         let actor = Actor::new(&in_parts, None);
         let mut runs = Vec::new();
         loop {
@@ -209,11 +213,11 @@ fn runs_that_are_cut_short_get_further_each_time_and_end_as_one_run_does() {
                 break;
             }
         }
-        // The large day has three parts.
-        assert_eq!(runs.len(), 4, "{runs:?}");
+        // Each begins with 2000 again.
+        assert_eq!(runs.len(), 5, "{runs:?}");
+        // The single rows, and an object of the day for each part but the last.
         let removed = runs.iter().map(|run| run.removed).sum::<u64>();
-        // Two of its objects were replaced.
-        assert_eq!((removed, whole.removed), (4107, 4107));
+        assert_eq!((removed, whole.removed), (6108, 6107));
         assert_eq!(in_parts.keys(), at_once.keys());
         let again = compact(&actor, in_parts.now(), || true).await.unwrap();
         assert_eq!(again, Compacted::default());
