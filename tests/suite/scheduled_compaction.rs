@@ -94,7 +94,7 @@ async fn a_timer_of_function_compute_starts_it() {
     let server = receiver::function_compute(&[]).await;
     for number in 0..3 {
         let (key, object) = row(day_ago(2), number).packed();
-        let path = server.folder.path().join(key.to_string());
+        let path = server.folder.path().join(&key);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, object.body).unwrap();
     }
