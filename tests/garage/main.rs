@@ -5,6 +5,7 @@
 #[path = "../suite/support/mod.rs"]
 mod support;
 
+mod catalog;
 mod contract;
 mod kills;
 mod relay;
