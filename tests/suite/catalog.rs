@@ -628,6 +628,43 @@ async fn odd_listings_change_nothing() {
     }
 }
 
+/// An object in an archival storage class, say, keeps no other out of the catalog.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_indexed_by_its_name() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    for id in ["i-bp1normalreboot0001", "i-bp1panicnoroot00001"] {
+        assert!(
+            cli(&bucket.settings, &["capture", id])
+                .await
+                .status
+                .success()
+        );
+    }
+    let keys: Vec<_> = bucket.server.records().into_keys().collect();
+    let frozen = keys.iter().find(|key| key.contains("panic")).unwrap();
+    bucket
+        .server
+        .make_unreadable(frozen, 403, "InvalidObjectState");
+    let output = cli(&bucket.settings, &["reindex", "--output", "json"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let done: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&done["rows"], done["damaged"].as_array().unwrap().len()),
+        (&json!(2), 1)
+    );
+    assert!(
+        done["damaged"][0].as_str().unwrap().ends_with(frozen),
+        "{done}"
+    );
+    let listed = printed(&bucket.settings, &["list"]).await;
+    let ending = |id: &str| {
+        let rows = listed.as_array().unwrap().iter();
+        rows.clone().find(|row| row["instance_id"] == id).unwrap()["ending"].clone()
+    };
+    assert_eq!(ending("i-bp1panicnoroot00001"), Value::Null);
+    assert_ne!(ending("i-bp1normalreboot0001"), Value::Null);
+}
+
 /// In a folder it is the same: rows are files, and days are joined.
 #[tokio::test]
 async fn a_folder_has_its_catalog_too() {
