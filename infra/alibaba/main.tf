@@ -344,6 +344,40 @@ resource "alicloud_ram_role_policy_attachment" "function_redrive" {
   policy_type = "Custom"
 }
 
+resource "alicloud_ram_policy" "function_compaction" {
+  count           = var.scheduled_compaction ? 1 : 0
+  policy_name     = "${var.name}-function-compaction"
+  description     = "Lets the function join the catalog's rows"
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+  tags            = var.tags
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [
+      {
+        Effect = "Allow"
+        Action = "oss:ListObjects"
+        # `acs:oss:*:…:…`: a bucket's region is not part of its name, so it stays open. Only
+        # `console/catalog/*`, the keys of the catalog, can be listed.
+        Resource  = "acs:oss:*:${local.account}:${var.bucket}"
+        Condition = { StringLike = { "oss:Prefix" = ["console/catalog/*"] } }
+      },
+      {
+        Effect = "Allow"
+        Action = ["oss:GetObject", "oss:DeleteObject"]
+        # `acs:oss:*:…:…/console/catalog/*`: every row and every day, and no record.
+        Resource = "acs:oss:*:${local.account}:${var.bucket}/console/catalog/*"
+      },
+    ]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "function_compaction" {
+  count       = var.scheduled_compaction ? 1 : 0
+  role_name   = alicloud_ram_role.archiver.role_name
+  policy_name = alicloud_ram_policy.function_compaction[0].policy_name
+  policy_type = "Custom"
+}
+
 # Attach it to the user or role of the people who run console-archive.
 resource "alicloud_ram_policy" "reader" {
   policy_name     = "${var.name}-reader"
@@ -645,6 +679,23 @@ resource "alicloud_fcv3_trigger" "redrive" {
 
   # The first redrive may come as soon as the trigger exists.
   depends_on = [alicloud_ram_role_policy_attachment.function_redrive]
+}
+
+resource "alicloud_fcv3_trigger" "compaction" {
+  count         = var.scheduled_compaction ? 1 : 0
+  function_name = alicloud_fcv3_function.archiver.function_name
+  trigger_name  = "compact"
+  trigger_type  = "timer"
+  qualifier     = "LATEST"
+  trigger_config = jsonencode({
+    enable = true
+    # At 02:00 UTC; the first number is seconds. A day is joined from 01:15 of the next one on.
+    cronExpression = "0 0 2 * * *"
+    payload        = jsonencode({ compact = {} })
+  })
+
+  # The first compaction may come as soon as the trigger exists.
+  depends_on = [alicloud_ram_role_policy_attachment.function_compaction]
 }
 
 # CloudMonitor asks the address to confirm, and has it only then.

@@ -121,6 +121,12 @@ variable "scheduled_redrive" {
   default     = false
 }
 
+variable "scheduled_compaction" {
+  description = "Whether the catalog's rows of each day are joined once the day is over. Then questions about the fleet take few requests, and SQL sees them"
+  type        = bool
+  default     = false
+}
+
 variable "replay_queue" {
   description = "Whether the function serves the invocations that failed for good again, from their queue. Set it after the cause is fixed, and unset it when the queue is empty"
   type        = bool

@@ -308,6 +308,31 @@ resource "aws_iam_role_policy" "archiver" {
           Resource = aws_sqs_queue.failed_events.arn
         },
       ] : [],
+      [for statement in [
+        {
+          # `console/catalog/*`: keys of the catalog, and no records.
+          Effect    = "Allow"
+          Action    = "s3:ListBucket"
+          Resource  = local.bucket_arn
+          Condition = { StringLike = { "s3:prefix" = "console/catalog/*" } }
+        },
+      ] : statement if var.scheduled_compaction],
+      var.scheduled_compaction ? [
+        {
+          # `…/console/catalog/*`: every row and every day, whatever its name.
+          Effect   = "Allow"
+          Action   = ["s3:GetObject", "s3:DeleteObject"]
+          Resource = "${local.bucket_arn}/console/catalog/*"
+        },
+      ] : [],
+      [for statement in [
+        {
+          Effect    = "Allow"
+          Action    = "kms:Decrypt"
+          Resource  = var.kms_key_arn
+          Condition = local.through_s3
+        },
+      ] : statement if var.scheduled_compaction && local.has_kms_key],
       local.has_role ? [
         {
           # `*`: the operation concerns the caller itself and has no resource.
@@ -674,6 +699,64 @@ resource "aws_scheduler_schedule" "redrive" {
 
   # The first redrive may come as soon as the schedule exists.
   depends_on = [aws_iam_role_policy.redrive]
+}
+
+resource "aws_iam_role" "compaction" {
+  count                = var.scheduled_compaction ? 1 : 0
+  name                 = "${var.name}-compaction"
+  description          = "Calls the function once a day"
+  path                 = var.role_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = var.tags
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "compaction" {
+  count = var.scheduled_compaction ? 1 : 0
+  name  = "invoke"
+  role  = aws_iam_role.compaction[0].name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = "lambda:InvokeFunction"
+      Resource = aws_lambda_function.archiver.arn
+    }]
+  })
+}
+
+# Without a dead-letter queue: the next compaction makes up for one that could not be started.
+resource "aws_scheduler_schedule" "compaction" {
+  #checkov:skip=CKV_AWS_297: Encrypted with the service's own key; it holds one word
+  count       = var.scheduled_compaction ? 1 : 0
+  name        = "${var.name}-compaction"
+  description = "Joins the catalog's rows of days that are over"
+  # In UTC. A day is joined from 01:15 of the next one on.
+  schedule_expression = "cron(0 2 * * ? *)"
+
+  flexible_time_window {
+    mode                      = "FLEXIBLE"
+    maximum_window_in_minutes = 60
+  }
+
+  target {
+    arn      = aws_lambda_function.archiver.arn
+    role_arn = aws_iam_role.compaction[0].arn
+    input    = jsonencode({ compact = {} })
+  }
+
+  # The first compaction may come as soon as the schedule exists.
+  depends_on = [aws_iam_role_policy.compaction]
 }
 
 # CloudWatch's alarms may publish to a topic of their own account by its default policy.

@@ -165,6 +165,12 @@ variable "scheduled_redrive" {
   default     = false
 }
 
+variable "scheduled_compaction" {
+  description = "Whether the catalog's rows of each day are joined once the day is over. Then questions about the fleet take few requests, and SQL sees them"
+  type        = bool
+  default     = false
+}
+
 variable "follow_seconds" {
   description = "Seconds for which the function asks for a console again after its event. 0 stores what ECS has at the event, and no more"
   type        = number

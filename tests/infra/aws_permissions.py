@@ -28,13 +28,14 @@ TLS = {"aws:SecureTransport": "true"}
 GLOBAL_KEYS = {"aws:SecureTransport", "aws:SourceAccount", "aws:SourceArn"}
 # Who, in the table → the role whose policies they have, or the policy that people get.
 ROLES = {"the function": ("aws_iam_role.archiver", "ArchiverRole"), "the schedule": ("aws_iam_role.sweep[0]", "SweepRole"),
-         "the redrive's schedule": ("aws_iam_role.redrive[0]", "RedriveRole")}
+         "the redrive's schedule": ("aws_iam_role.redrive[0]", "RedriveRole"),
+         "the compaction's schedule": ("aws_iam_role.compaction[0]", "CompactionRole")}
 POLICIES = {
     "readers": ("aws_iam_policy.reader", "Reader"),
     "who replays failed events": ("aws_iam_policy.redrive", "Redriver"),
 }
 # What the table's rows depend on.
-PARAMETERS = ["AlibabaRoleArn", "ScheduledRedrive", "SweepRegions", "WebhookToken", "KmsKeyArn", "ExistingBucket",
+PARAMETERS = ["AlibabaRoleArn", "ScheduledRedrive", "ScheduledCompaction", "SweepRegions", "WebhookToken", "KmsKeyArn", "ExistingBucket",
               "WebhookTokenArn", "AlibabaAccessKeyArn", "SecretsKmsKeyArn"]
 SERVICES = {
     "AWS Lambda": "lambda.amazonaws.com",
@@ -56,6 +57,11 @@ SAME = {
 CONTEXTS = {
     "keys below `console/`": (
         {"s3:prefix": "console/i-1/"}, [{}, {"s3:prefix": ""}, {"s3:prefix": "other/"}, {"s3:prefix": "console"}],
+    ),
+    "keys below `console/catalog/`": (
+        {"s3:prefix": "console/catalog/rows/"}, [
+            {}, {"s3:prefix": ""}, {"s3:prefix": "console/"}, {"s3:prefix": "console/i-1/"}, {"s3:prefix": "console/catalog"},
+        ],
     ),
     "for its audience": (
         {"sts:IdentityTokenAudience": ["{audience}"]}, [{"sts:IdentityTokenAudience": ["another"]}],
@@ -130,6 +136,9 @@ class Deployment:
             "objects below `console/`": [
                 f"{bucket}/console/i-1/20260101T000000.log.gz", f"{bucket}/console/failed/event.json",
             ],
+            "objects below `console/catalog/`": [
+                f"{bucket}/console/catalog/rows/dt=2026-01-01/a.json", f"{bucket}/console/catalog/days/dt=2026-01-01/a.jsonl.gz",
+            ],
             "other objects of the bucket": [f"{bucket}/other/object", f"{bucket}/console", f"{bucket}/console-2/object"],
             "another bucket": ["arn:aws:s3:::others", "arn:aws:s3:::others/console/i-1/20260101T000000.log.gz"],
             "the events queue": [self.arn("aws_sqs_queue.events")],
@@ -157,8 +166,9 @@ class Deployment:
         if self.key:
             self.places |= {place: [self.key] for place in OF_KEY}
             self.places["another key through S3"] = [f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"]
-        if "aws_iam_role.redrive[0]" in self.resources:
-            self.places["the redrive's role"] = [self.arn("aws_iam_role.redrive[0]")]
+        for name in ("redrive", "compaction"):
+            if f"aws_iam_role.{name}[0]" in self.resources:
+                self.places[f"the {name}'s role"] = [self.arn(f"aws_iam_role.{name}[0]")]
 
     def arn(self, address):
         return self.resources[address]["arn"]
@@ -320,7 +330,7 @@ def cases(deployment, rows):
     # The bucket's policy denies what an administrator may do, too.
     everything = [{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}]
     for action in sorted(action for action in actions if action.startswith("s3:")):
-        for place in ("the archive", "objects below `console/`", "other objects of the bucket"):
+        for place in ("the archive", "objects below `console/`", "objects below `console/catalog/`", "other objects of the bucket"):
             for arn in deployment.places[place]:
                 yield case("an administrator", action, arn, fine, True, everything)
                 yield case("an administrator", action, arn, fine | {"aws:SecureTransport": "false"}, False, everything)
@@ -440,6 +450,10 @@ MISTAKES = [
     (ARCHIVER, "sts:DurationSeconds", "sts:DurationInSeconds", "sts:GetWebIdentityToken has no condition key"),
     (ARCHIVER, '"sts:DurationSeconds":300', '"sts:DurationSeconds":3600', "the function: sts:GetWebIdentityToken on"),
     (ARCHIVER, "ForAllValues:StringEquals", "ForAllValues:StringLike", "ArchiverRole: in one only"),
+    (ARCHIVER, '/console/catalog/*"', '/console/*"', "the function: s3:DeleteObject on"),
+    (ARCHIVER, '["s3:GetObject","s3:DeleteObject"]', '"s3:GetObject"', "the function: s3:DeleteObject on"),
+    (ARCHIVER, '"s3:prefix":"console/catalog/*"', '"s3:prefix":"console/*"', "the function: s3:ListBucket on"),
+    ("aws_iam_role_policy.compaction[0]", '"lambda:InvokeFunction"', '"lambda:*"', "the compaction's schedule: lambda:"),
     (BUCKET, '"Deny"', '"Allow"', "an administrator: s3:DeleteObject on"),
     ("aws_iam_policy.reader", '"s3:prefix":"console/*"', '"s3:prefix":"*"', "readers: s3:ListBucket on"),
     (ARCHIVER, '"kms:ViaService":"s3.', '"kms:CallerAccount":"s3.', "the function: kms:GenerateDataKey on"),

@@ -46,7 +46,12 @@ CONTEXTS = {
         {"oss:Prefix": "console/i-1/"}, [{}, {"oss:Prefix": ""}, {"oss:Prefix": "other/"}, {"oss:Prefix": "console"}],
     ),
     "keys below `console/failed/`": (
-        {"oss:Prefix": "console/failed/"}, [{}, {"oss:Prefix": ""}, {"oss:Prefix": "console/"}, {"oss:Prefix": "console/i-1/"}],
+        {"oss:Prefix": "console/failed/"},
+        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/catalog/rows/"))],
+    ),
+    "keys below `console/catalog/`": (
+        {"oss:Prefix": "console/catalog/rows/"},
+        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/failed/"))],
     ),
     "with a token of the function's role": (
         {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "{aws_audience}", "oidc:sub": "{aws_role_arn}"},
@@ -96,6 +101,9 @@ class Deployment:
                 "the archive": [bucket],
                 "objects below `console/`": [f"{bucket}/console/i-1/20260101T000000.log.gz"],
                 "objects below `console/failed/`": [f"{bucket}/console/failed/event.json"],
+                "objects below `console/catalog/`": [
+                    f"{bucket}/console/catalog/rows/dt=2026-01-01/a.json", f"{bucket}/console/catalog/days/dt=2026-01-01/a.jsonl.gz",
+                ],
                 "other objects of the bucket": [f"{bucket}/other/object", f"{bucket}/console", f"{bucket}/console-2/object"],
                 "the function itself": [
                     f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}", f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}/LATEST",
@@ -162,9 +170,12 @@ def check(deployment, rows):
         if deployment.decide(who, action, resource, context) != expected:
             problems.append(f"{who}: {action} on {resource} with {context} is {'denied' if expected else 'allowed'}")
 
-    fine = dict(TLS)
+    # What no condition refuses. Conditions on the same key make several.
+    fine = [dict(TLS)]
     for good, _ in CONTEXTS.values():
-        fine |= deployment.filled(good)
+        good = deployment.filled(good)
+        fine = [one | good for one in fine] + [one for one in fine if one.keys() & good.keys()]
+    asking = []
     for who, action, place, conditions in rows:
         good, bads, counts = dict(TLS), [], True
         for phrase in conditions:
@@ -175,12 +186,15 @@ def check(deployment, rows):
             own, others = CONTEXTS[phrase]
             good |= deployment.filled(own)
             bads += [TLS | deployment.filled(other) for other in others]
-        if not counts:
-            continue
+        if counts:
+            asking.append((who, action, place, good, bads))
+    for who, action, place, good, bads in asking:
         allowed.add((who, action, place))
+        # Another row may allow what this one does not.
+        elsewhere = [other for *what, other, _ in asking if what == [who, action, place]]
         for resource in deployment.places[place]:
             ask(who, action, resource, good, True)
-            for bad in bads:
+            for bad in (one for one in bads if one not in elsewhere):
                 ask(who, action, resource, bad, False)
             # A bucket that was there before has its own policy.
             if ":oss:" in resource and deployment.bucket_policy():
@@ -196,7 +210,8 @@ def check(deployment, rows):
                     is_possible = resource == "*" or is_role or service(action) == service(resource)
                     # RAM has no narrower resource for a listing, so it may be of anything.
                     if is_possible and not {(who, action, place), (who, action, "listings")} & allowed:
-                        ask(who, action, resource, fine, False)
+                        for context in fine:
+                            ask(who, action, resource, context, False)
     if deployment.bucket_policy():
         for action in (one for one in DANGEROUS if one.startswith("oss:")):
             for place in ("the archive", "objects below `console/`", "other objects of the bucket"):
@@ -257,19 +272,25 @@ def module_statements(deployment):
     return {name: statements for name, statements in found.items() if statements}
 
 
+# What gives the function one more policy → the end of the policy's name.
+OPTIONS = {"scheduled_redrive": "function-redrive", "scheduled_compaction": "function-compaction"}
+
+
 def command_policies(page):
-    """The policies that the page's commands for Serverless Devs create: of the function, its trust, and for redrives."""
+    """The policies that the page's commands for Serverless Devs create: of the function, its trust, and those of OPTIONS."""
     text = pathlib.Path(page).read_text()
     [policy] = re.findall(r"CreatePolicy --PolicyName ecs-console-archiver --PolicyDocument '(.*?)'", text, re.S)
     [trust] = re.findall(r"CreateRole --RoleName ecs-console-archiver --AssumeRolePolicyDocument '(.*?)'", text, re.S)
-    [redrive] = re.findall(
-        r"CreatePolicy --PolicyName ecs-console-archiver-function-redrive --PolicyDocument '(.*?)'", text, re.S)
-    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT)) for one in (policy, trust, redrive)]
+    options = []
+    for name in OPTIONS.values():
+        [option] = re.findall(rf"CreatePolicy --PolicyName ecs-console-archiver-{name} --PolicyDocument '(.*?)'", text, re.S)
+        options.append(option)
+    return [json.loads(one.replace("ACCOUNT_ID", ACCOUNT)) for one in (policy, trust, *options)]
 
 
 def commands_differ(page, deployment):
     """In what the page's commands give other statements than the function's policy has by default."""
-    policy, trust, _ = command_policies(page)
+    policy, trust, *_ = command_policies(page)
     policy = json.loads(json.dumps(policy).replace("BUCKET", deployment.variables["bucket"]))
     # Serverless Devs makes up the names of its project and its logstore.
     is_log = lambda part: part[1].startswith("log:")
@@ -285,13 +306,15 @@ def commands_differ(page, deployment):
         yield f"{page}: main.tf and the commands for Serverless Devs do not trust the same"
 
 
-def redrive_differs(page, deployment):
-    """In what the page's command gives another policy for redrives than the module."""
-    *_, policy = command_policies(page)
-    policy = json.loads(json.dumps(policy).replace("BUCKET", deployment.variables["bucket"]))
-    own = json.loads(deployment.resources["alicloud_ram_policy.function_redrive[0]"]["policy_document"])
-    for one in sorted(map(str, pages.statements(own) ^ pages.statements(policy))):
-        yield f"{page}: in one only of main.tf and the command for redrives with Serverless Devs: {one}"
+def options_differ(page, deployments):
+    """In what the page's commands give other policies for OPTIONS than the module."""
+    _, _, *policies = command_policies(page)
+    for (option, name), policy in zip(OPTIONS.items(), policies, strict=True):
+        deployment = next(one for one in deployments if one.is_set(option))
+        policy = json.loads(json.dumps(policy).replace("BUCKET", deployment.variables["bucket"]))
+        own = json.loads(deployment.resources[f"alicloud_ram_policy.{name.replace('-', '_')}[0]"]["policy_document"])
+        for one in sorted(map(str, pages.statements(own) ^ pages.statements(policy))):
+            yield f"{page}: in one only of main.tf and the command for {name} with Serverless Devs: {one}"
 
 
 OTHER_ACCOUNT = "6543210987654321"
@@ -390,25 +413,31 @@ MISTAKES = [
     ("alicloud_ram_policy.function_redrive", "policy_document", '["console/failed/*"]', '["console/*"]',
      "the function: oss:ListObjects"),
     ("alicloud_ram_policy.function_redrive", "policy_document", "/console/failed/*", "/console/*", "the function: oss:GetObject"),
+    ("alicloud_ram_policy.function_compaction", "policy_document", '["console/catalog/*"]', '["console/*"]',
+     "the function: oss:ListObjects"),
+    ("alicloud_ram_policy.function_compaction", "policy_document", "/console/catalog/*", "/console/*", "the function: oss:DeleteObject"),
     ("alicloud_oss_bucket_policy.archive", "policy", '["false"]', '["true"]', "an administrator: oss:GetObject"),
     ("alicloud_ram_role.archiver", "assume_role_policy_document", "fc.aliyuncs.com", "ecs.aliyuncs.com",
      "Function Compute: sts:AssumeRole"),
 ]
 
 
-def check_mistakes(deployment, rows):
+def check_mistakes(deployments, rows):
     for address, name, old, new, message in MISTAKES:
-        changed = copy.deepcopy(deployment)
-        keys = [key for key in changed.resources if re.sub(r"\[.*", "", key) == address]
-        if not keys or old not in changed.resources[keys[0]][name]:
+        # Not every deployment has what is changed: a redrive, for example.
+        having = ((one, key) for one in deployments for key in one.resources if re.sub(r"\[.*", "", key) == address)
+        deployment, key = next(having, (None, None))
+        if deployment is None or old not in deployment.resources[key][name]:
             yield f"{address} has no {old}"
             continue
-        changed.resources[keys[0]][name] = changed.resources[keys[0]][name].replace(old, new)
+        changed = copy.deepcopy(deployment)
+        changed.resources[key][name] = changed.resources[key][name].replace(old, new)
         if not any(problem.startswith(message) for problem in check(changed, rows)[0]):
             yield f"{new} in place of {old} in {address} is not noticed"
     for row, (who, action, _, conditions) in enumerate(rows):
-        counts = all(deployment.is_set(word) for word in re.findall(r"with `(\w+)`", "; ".join(conditions)))
-        if counts and not any(problem.startswith(f"{who}: {action}") for problem in check(deployment, rows[:row] + rows[row + 1 :])[0]):
+        needed = re.findall(r"with `(\w+)`", "; ".join(conditions))
+        deployment = next(one for one in deployments if all(map(one.is_set, needed)))
+        if not any(problem.startswith(f"{who}: {action}") for problem in check(deployment, rows[:row] + rows[row + 1 :])[0]):
             yield f"without {who}: {action}, nothing is noticed"
 
 
@@ -441,9 +470,8 @@ def main():
             deployments = [Deployment(module, file) for file in files]
             plain = [one for one in deployments if one.bucket_policy() and not one.is_set("account_role_arn")]
             problems += commands_differ(page, plain[0])
-            redriving = next(one for one in deployments if one.bucket_policy() and one.is_set("scheduled_redrive"))
-            problems += redrive_differs(page, redriving)
-            problems += check_mistakes(redriving, rows)
+            problems += options_differ(page, deployments)
+            problems += check_mistakes(deployments, rows)
             mistaken = len(MISTAKES)
         lines.append(f"{source}: {len(rows)} permissions, {asked} requests in {len(files)} deployments of infra/{module} are "
                      f"allowed and denied as it says" + (f"; {compared} statements are the same in main.tf and ros.yaml, and "

@@ -52,6 +52,7 @@ VALUES = {
     "SecretsKmsKeyArn": ([KMS_KEY], ["1234abcd-12ab-34cd-56ef-1234567890ab", KMS_KEY.replace(":key/", ":alias/")]),
     "SweepRegions": (["cn-hangzhou", "cn-hangzhou,cn-beijing"], ["cn-hangzhou, cn-beijing", "cn-hangzhou,"]),
     "ScheduledRedrive": (["true", "false"], ["yes"]),
+    "ScheduledCompaction": (["true", "false"], ["yes"]),
     "FollowSeconds": (["0", "3600"], ["-1", "3601"]),
     "RetentionDays": (["30"], ["29"]),
     "ObjectLockDays": (["0", "30"], ["-1"]),

@@ -606,6 +606,10 @@ fn what_timers_start_is_a_command_of_the_program_and_as_confined_as_the_service(
             "ecs-console-archiver-redrive",
             "OnCalendar=*-*-* 00/6:00:00",
         ),
+        (
+            "ecs-console-archiver-compact",
+            "OnCalendar=*-*-* 02:00:00 UTC",
+        ),
     ] {
         check_timer(name, schedule);
     }

@@ -64,7 +64,7 @@ fn the_container_is_built_from_a_base_that_its_builder_may_replace_and_a_digest_
 /// without these, names are not found on some machines.
 #[test]
 fn each_service_may_use_the_families_that_looking_up_names_takes() {
-    for unit in ["", "-sweep", "-redrive"] {
+    for unit in ["", "-sweep", "-redrive", "-compact"] {
         let unit = read(&format!("infra/webhook/ecs-console-archiver{unit}.service"));
         let families = unit
             .lines()

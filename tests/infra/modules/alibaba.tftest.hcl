@@ -15,6 +15,10 @@ run "by_default_there_is_no_sweep_and_no_alarm" {
     error_message = "There is a redrive that nobody asked for, or its permissions."
   }
   assert {
+    condition     = length(alicloud_fcv3_trigger.compaction) == 0 && length(alicloud_ram_policy.function_compaction) == 0
+    error_message = "There is a compaction that nobody asked for, or its permissions."
+  }
+  assert {
     condition     = length(alicloud_cms_alarm.archiver) == 0
     error_message = "There is an alarm that nobody gets."
   }
@@ -111,6 +115,24 @@ run "a_redrive_serves_failed_events_every_six_hours" {
   assert {
     condition     = one(alicloud_ram_role_policy_attachment.function_redrive).role_name == alicloud_ram_role.archiver.role_name
     error_message = "The function may not take failed events."
+  }
+}
+
+run "a_compaction_joins_the_catalog_once_a_day_when_the_day_before_is_over" {
+  variables {
+    scheduled_compaction = true
+  }
+  assert {
+    condition     = jsondecode(jsondecode(alicloud_fcv3_trigger.compaction[0].trigger_config).payload) == { compact = {} }
+    error_message = "The trigger sends another event."
+  }
+  assert {
+    condition     = jsondecode(alicloud_fcv3_trigger.compaction[0].trigger_config).enable && jsondecode(alicloud_fcv3_trigger.compaction[0].trigger_config).cronExpression == "0 0 2 * * *"
+    error_message = "The trigger is off, or another one."
+  }
+  assert {
+    condition     = one(alicloud_ram_role_policy_attachment.function_compaction).role_name == alicloud_ram_role.archiver.role_name
+    error_message = "The function may not join the catalog."
   }
 }
 

@@ -21,6 +21,14 @@ run "by_default_there_is_no_url_no_sweep_and_no_lock" {
     error_message = "There is a redrive that nobody asked for."
   }
   assert {
+    condition     = length(aws_scheduler_schedule.compaction) == 0 && length(aws_iam_role.compaction) == 0
+    error_message = "There is a compaction that nobody asked for."
+  }
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.archiver.policy, "s3:DeleteObject")
+    error_message = "The function may remove objects, and has no reason to."
+  }
+  assert {
     condition     = !contains(keys(aws_lambda_function.archiver.environment[0].variables), "FAILED_QUEUE_URL")
     error_message = "The function knows a queue that it may not read."
   }
@@ -211,6 +219,24 @@ run "a_redrive_serves_the_queue_of_failed_events_every_six_hours" {
   }
 }
 
+run "a_compaction_joins_the_catalog_once_a_day_when_the_day_before_is_over" {
+  variables {
+    scheduled_compaction = true
+  }
+  assert {
+    condition     = jsondecode(aws_scheduler_schedule.compaction[0].target[0].input) == { compact = {} }
+    error_message = "The schedule sends another event."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.compaction[0].schedule_expression == "cron(0 2 * * ? *)" && aws_scheduler_schedule.compaction[0].target[0].role_arn == aws_iam_role.compaction[0].arn
+    error_message = "The schedule is another one, or has another role."
+  }
+  assert {
+    condition     = [for one in jsondecode(aws_iam_role_policy.archiver.policy).Statement : one.Resource if can(regex("DeleteObject", jsonencode(one.Action)))] == ["arn:aws:s3:::${aws_s3_bucket.archive[0].bucket}/console/catalog/*"]
+    error_message = "The function may not remove rows, or may remove records."
+  }
+}
+
 run "records_are_locked_in_a_versioned_bucket" {
   variables {
     object_lock_days = 30
@@ -330,10 +356,11 @@ run "the_boundary_and_the_path_are_those_of_every_role" {
     role_path                = "/teams/platform/"
     sweep_regions            = ["cn-hangzhou"]
     scheduled_redrive        = true
+    scheduled_compaction     = true
   }
   assert {
     condition = alltrue([
-      for role in [aws_iam_role.archiver, aws_iam_role.sweep[0], aws_iam_role.redrive[0]] :
+      for role in [aws_iam_role.archiver, aws_iam_role.sweep[0], aws_iam_role.redrive[0], aws_iam_role.compaction[0]] :
       role.permissions_boundary == var.permissions_boundary_arn && role.path == var.role_path
     ])
     error_message = "A role goes beyond the boundary, or is elsewhere."
