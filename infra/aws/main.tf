@@ -1113,3 +1113,91 @@ resource "aws_glue_catalog_table" "lines" {
     }
   }
 }
+
+locals {
+  # The members of a row, which docs/catalog.md explains. Times are text, because a timestamp of Hive has neither T nor
+  # Z; the view records makes times of them. What findings will be is open: they are empty.
+  catalog_columns = [
+    { name = "key", type = "string" },
+    { name = "instance_id", type = "string" },
+    { name = "region_id", type = "string" },
+    { name = "account_id", type = "string" },
+    { name = "captured_at", type = "string" },
+    { name = "outcome", type = "string" },
+    { name = "reason", type = "string" },
+    { name = "event_cause", type = "string" },
+    { name = "event_id", type = "string" },
+    { name = "event_time", type = "string" },
+    { name = "last_update_time", type = "string" },
+    { name = "freshness", type = "string" },
+    { name = "freshness_at", type = "string" },
+    { name = "freshness_is_final", type = "boolean" },
+    { name = "ending", type = "string" },
+    { name = "boots", type = "bigint" },
+    { name = "reached_login", type = "boolean" },
+    { name = "kernel", type = "string" },
+    { name = "sha256", type = "string" },
+    { name = "console_bytes", type = "bigint" },
+    { name = "gzip_bytes", type = "bigint" },
+    { name = "findings", type = "array<string>" },
+    { name = "last_captured_at", type = "string" },
+    { name = "pruned_at", type = "string" },
+    { name = "schema", type = "int" },
+  ]
+  # Description and text, by the name of the file.
+  catalog_queries = {
+    for file in fileset("${path.module}/queries", "*.sql") :
+    trimsuffix(file, ".sql") => regex("(?s)^-- ([^\n]*)\n(.*)$", file("${path.module}/queries/${file}"))
+  }
+}
+
+# A row of the catalog is a row, of the days that were joined. Nobody has to add days: Athena makes up the folder of
+# each from its date.
+resource "aws_glue_catalog_table" "catalog" {
+  count         = var.catalog_table ? 1 : 0
+  name          = "catalog_rows"
+  database_name = aws_glue_catalog_database.archive.name
+  table_type    = "EXTERNAL_TABLE"
+
+  parameters = {
+    "classification"            = "json"
+    "projection.enabled"        = "true"
+    "projection.dt.type"        = "date"
+    "projection.dt.format"      = "yyyy-MM-dd"
+    "projection.dt.range"       = "2026-01-01,NOW"
+    "storage.location.template" = "${local.archive_url}/catalog/days/dt=$${dt}/"
+  }
+
+  partition_keys {
+    name = "dt"
+    type = "string"
+  }
+
+  storage_descriptor {
+    location      = "${local.archive_url}/catalog/days/"
+    input_format  = "org.apache.hadoop.mapred.TextInputFormat"
+    output_format = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
+
+    dynamic "columns" {
+      for_each = local.catalog_columns
+
+      content {
+        name = columns.value.name
+        type = columns.value.type
+      }
+    }
+
+    # Athena's page on the other one for JSON, OpenX's, says that its results can be non-deterministic.
+    ser_de_info {
+      serialization_library = "org.apache.hive.hcatalog.data.JsonSerDe"
+    }
+  }
+}
+
+resource "aws_athena_named_query" "catalog" {
+  for_each    = { for name, query in local.catalog_queries : name => query if var.catalog_table }
+  name        = "${var.name}: ${replace(each.key, "-", " ")}"
+  description = each.value[0]
+  database    = aws_glue_catalog_database.archive.name
+  query       = each.value[1]
+}

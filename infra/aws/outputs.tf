@@ -52,3 +52,8 @@ output "athena_table" {
   description = "Table for queries in Athena"
   value       = "${aws_glue_catalog_database.archive.name}.${aws_glue_catalog_table.lines.name}"
 }
+
+output "catalog_table" {
+  description = "Table of the catalog for queries in Athena; null without catalog_table"
+  value       = one([for table in aws_glue_catalog_table.catalog : "${table.database_name}.${table.name}"])
+}

@@ -171,6 +171,12 @@ variable "scheduled_compaction" {
   default     = false
 }
 
+variable "catalog_table" {
+  description = "Whether Athena gets a table of the catalog, and queries that ask it what operators ask"
+  type        = bool
+  default     = false
+}
+
 variable "follow_seconds" {
   description = "Seconds for which the function asks for a console again after its event. 0 stores what ECS has at the event, and no more"
   type        = number

@@ -68,6 +68,7 @@ CHOICES = {
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
         [{}, {"scheduled_redrive": True}],
         [{}, {"scheduled_compaction": True}],
+        [{}, {"catalog_table": True}],
         [{}, {"name": "a" * 36}, {"region": "us-east-1", "architecture": "arm64"}],
         [{"object_lock_days": 30}, {"retention_days": 30, "log_retention_days": 365}, {"existing_bucket": "logs.example"}],
         [{}, {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"}, {"alarm_email": "operators@example.com"}],
@@ -190,7 +191,7 @@ class Failed(Exception):
 
 def module_files(name):
     """What Terraform reads of a module."""
-    return [file for file in (INFRA / name).iterdir() if file.suffix in (".tf", ".json")]
+    return [file for file in (INFRA / name).iterdir() if file.suffix in (".tf", ".json") or file.name == "queries"]
 
 
 def variables_of(folder):
@@ -261,7 +262,10 @@ class Workspace:
         self.folder = tools.folder / name / "module"
         self.folder.mkdir(parents=True)
         for file in files:
-            shutil.copy(file, self.folder)
+            if file.is_dir():
+                shutil.copytree(file, self.folder / file.name)
+            else:
+                shutil.copy(file, self.folder)
         for other in CHOICES:
             (self.folder.parent / other).symlink_to(INFRA / other)
         (self.folder / "function.zip").write_bytes(b"PK\5\6" + bytes(18))

@@ -53,6 +53,7 @@ VALUES = {
     "SweepRegions": (["cn-hangzhou", "cn-hangzhou,cn-beijing"], ["cn-hangzhou, cn-beijing", "cn-hangzhou,"]),
     "ScheduledRedrive": (["true", "false"], ["yes"]),
     "ScheduledCompaction": (["true", "false"], ["yes"]),
+    "CatalogTable": (["true", "false"], ["yes"]),
     "FollowSeconds": (["0", "3600"], ["-1", "3601"]),
     "RetentionDays": (["30"], ["29"]),
     "ObjectLockDays": (["0", "30"], ["-1"]),

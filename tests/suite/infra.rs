@@ -181,6 +181,12 @@ fn wildcards(line: &str) -> Vec<String> {
         "token ",
         "input.regex",
         "parameters ",
+        "for file in fileset(",
+        "trimsuffix(file, ",
+        // Of schedules.
+        "cronExpression",
+        "schedule_expression",
+        "ScheduleExpression",
     ];
     if code.starts_with('#') || other.iter().any(|start| code.starts_with(start)) {
         return Vec::new();
@@ -384,7 +390,8 @@ fn section(page: &str, title: &str) -> String {
 }
 
 /// What Terraform calls a service, and what the row of its permissions has in its first cell.
-const DEPLOYED_TO: [(&str, &str); 17] = [
+const DEPLOYED_TO: [(&str, &str); 18] = [
+    ("aws_athena", "| Athena |"),
     ("aws_cloudwatch", "| CloudWatch |"),
     ("aws_glue", "| Glue |"),
     ("aws_iam", "| IAM |"),

@@ -28,6 +28,7 @@ mod function;
 mod grep;
 mod host;
 mod infra;
+mod infra_catalog;
 mod infra_findings;
 mod interleavings;
 mod interrupts;

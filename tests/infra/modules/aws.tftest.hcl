@@ -237,6 +237,39 @@ run "a_compaction_joins_the_catalog_once_a_day_when_the_day_before_is_over" {
   }
 }
 
+run "by_default_there_is_no_table_of_the_catalog" {
+  assert {
+    condition     = output.catalog_table == null && length(aws_glue_catalog_table.catalog) == 0 && length(aws_athena_named_query.catalog) == 0
+    error_message = "There is a table that nobody asked for, or a query."
+  }
+}
+
+run "a_day_of_the_catalog_is_a_partition_that_nobody_has_to_add" {
+  variables {
+    catalog_table = true
+  }
+  assert {
+    condition     = output.catalog_table == "ecs_console_archiver.catalog_rows"
+    error_message = "The table has another name."
+  }
+  assert {
+    condition     = aws_glue_catalog_table.catalog[0].parameters["storage.location.template"] == "s3://${aws_s3_bucket.archive[0].bucket}/console/catalog/days/dt=$${dt}/"
+    error_message = "The days are elsewhere."
+  }
+  assert {
+    condition     = aws_glue_catalog_table.catalog[0].partition_keys[0].name == "dt" && aws_glue_catalog_table.catalog[0].parameters["projection.dt.type"] == "date"
+    error_message = "Athena cannot make up the days."
+  }
+  assert {
+    condition     = length(aws_athena_named_query.catalog) == length(fileset("queries", "*.sql")) && length(aws_athena_named_query.catalog) > 1
+    error_message = "A query is missing."
+  }
+  assert {
+    condition     = alltrue([for query in aws_athena_named_query.catalog : query.database == "ecs_console_archiver" && can(regex("^(SELECT|CREATE OR REPLACE VIEW) ", query.query)) && !startswith(query.description, "-")])
+    error_message = "A query is in another database, or has its description in it."
+  }
+}
+
 run "records_are_locked_in_a_versioned_bucket" {
   variables {
     object_lock_days = 30
