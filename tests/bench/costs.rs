@@ -1,21 +1,25 @@
 //! What a million reboots cost: requests counted by running the real policy of following, and the real
 //! decisions what to store, through a reboot, by a clock of its own, and multiplied by list prices. Both
-//! clouds follow through messages; Function Compute also as it must where it does not honour the delay.
+//! clouds follow through messages; Function Compute also as it must where it does not honour the delay. The
+//! catalog is joined once a day (`ScheduledCompaction`), and its rows have the sizes that the program gives them.
 //!
 //! usage: make costs
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ecs_console_archiver::archive::key::RecordKey;
-use ecs_console_archiver::archive::record::pack;
+use ecs_console_archiver::archive::catalog::day::Rows;
+use ecs_console_archiver::archive::catalog::{Day, Row};
+use ecs_console_archiver::archive::key::{ConsoleDigest, RecordKey};
+use ecs_console_archiver::archive::record::{Record, pack};
 use ecs_console_archiver::capture::follow::{Change, Follow, Keeping, Kept};
 use ecs_console_archiver::capture::memory::Memory;
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
 use ecs_console_archiver::model::freshness::Freshness;
-use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::model::outcome::StoredRecord;
+use ecs_console_archiver::reading::ending::boot_facts;
 use jiff::{SignedDuration, Timestamp};
 
 const REBOOTS: u32 = 10_000;
@@ -37,12 +41,22 @@ const WAIT_SECONDS: f64 = 57.5;
 const LOG_BYTES: f64 = 1000.0;
 /// How long a record is kept, as the templates have it.
 const MONTHS: f64 = 12.0;
+/// What a row takes of the function's time when it is joined: it is read and removed, which is two requests of
+/// about 1.2 million instructions, on a seventh of a processor. An assumption.
+const JOIN_SECONDS: f64 = 0.007;
+/// How long a versioned bucket keeps what was removed, as the templates of AWS have it.
+const NONCURRENT_MONTHS: f64 = 1.0;
+/// Rows of a day that a joined one is measured by.
+const ROWS_OF_A_DAY: usize = 1000;
 
 // List prices in US dollars. AWS: us-east-1.
 const LAMBDA_INVOCATION: f64 = 0.20e-6;
 const LAMBDA_GB_SECOND: f64 = 16.6667e-6;
 const LAMBDA_GB: f64 = 0.25;
 const S3_PUT: f64 = 5e-6;
+const S3_GET: f64 = 0.4e-6;
+/// A request lists a thousand keys. Removing is free.
+const S3_LIST_KEY: f64 = 5e-6 / 1000.0;
 const S3_GB_MONTH: f64 = 0.023;
 const SQS_REQUEST: f64 = 0.40e-6;
 const LOGS_GB: f64 = 0.50;
@@ -71,9 +85,73 @@ enum Way {
     Waiting,
 }
 
-/// Behind each object of an event stands its row of the catalog. A row is small, and once its day is joined, it
-/// has about 100 bytes: its storage counts for nothing beside that of a record.
+/// Behind each object of an event stands its row of the catalog.
 const ROW: u64 = 1;
+
+/// Bytes that are stored.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// A record.
+    gzip: f64,
+    /// A row by itself, which lasts until its day is joined.
+    row: f64,
+    /// A row in the object of its day.
+    joined_row: f64,
+}
+
+impl Sizes {
+    /// Of the consoles of the tests.
+    fn measured() -> Self {
+        let consoles = consoles();
+        let gzip_bytes = consoles.iter().map(|plain| pack(plain).unwrap().len());
+        let rows: Vec<_> = (0..ROWS_OF_A_DAY)
+            .map(|number| row(&consoles[number % consoles.len()], number))
+            .collect();
+        let row_bytes = rows.iter().map(|row| row.packed().1.body.len());
+        let (gzip_bytes, row_bytes): (usize, usize) = (gzip_bytes.sum(), row_bytes.sum());
+        let day = Day::of(rows[0].captured_at);
+        let joined = Rows::from_iter(rows).packed(day).unwrap();
+        let joined_bytes: usize = joined.iter().map(|(_, object)| object.body.len()).sum();
+        Self {
+            gzip: gzip_bytes as f64 / consoles.len() as f64,
+            row: row_bytes as f64 / ROWS_OF_A_DAY as f64,
+            joined_row: joined_bytes as f64 / ROWS_OF_A_DAY as f64,
+        }
+    }
+}
+
+/// A row as an event gives it, of an instance and a console of its own.
+fn row(console: &[u8], number: usize) -> Row {
+    let text = ConsoleDigest::of(&number.to_le_bytes()).to_string();
+    let captured_at: Timestamp = "2024-03-22T02:00:00Z".parse().unwrap();
+    let captured_at = captured_at + SignedDuration::from_secs(60 * number as i64 % 86_400);
+    let region_id = RegionId::parse("cn-hangzhou").unwrap();
+    let event = InstanceEvent {
+        instance_id: InstanceId::parse(&format!("i-bp1{}", &text[..17])).unwrap(),
+        region_id: Some(region_id.clone()),
+        account_id: None,
+        cause: Cause::StateChange("Stopping".to_owned()),
+        // As EventBridge has it, a UUID.
+        event_id: Some(text[17..53].to_owned()),
+        occurred_at: Some(captured_at),
+    };
+    let plain = [text.as_bytes(), console].concat();
+    let update_time = captured_at + SignedDuration::from_hours(8);
+    let console = ConsoleOutput {
+        last_update_time: update_time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        plain,
+        request_id: String::new(),
+        reported_instance_id: None,
+        is_undecoded: false,
+    };
+    let freshness = Some(Freshness::Fresh);
+    let record = Record::new(&event, &region_id, &console, captured_at, freshness).unwrap();
+    let digest = ConsoleDigest::of(&console.plain);
+    let facts = boot_facts(&console.plain);
+    Row::of_record(&event, &region_id, &record, digest, facts, captured_at)
+        .with_freshness(freshness)
+        .with_update_time(&console.last_update_time)
+}
 
 /// What one way of following takes, over all reboots.
 #[derive(Default)]
@@ -96,6 +174,8 @@ struct Reboot {
     messages: f64,
     puts: f64,
     records: f64,
+    /// Of the catalog.
+    rows: f64,
     /// That the function is paid for.
     seconds: f64,
     /// From each event's first look to its last, together.
@@ -126,6 +206,7 @@ impl Reboot {
             },
             puts: mean(counts.puts),
             records: mean(counts.created),
+            rows: mean(counts.puts * ROW / (1 + ROW)),
             seconds: polls * POLL_SECONDS + if is_paid_to_wait { waited_seconds } else { 0.0 },
             waited_seconds,
         }
@@ -139,10 +220,13 @@ impl Reboot {
 }
 
 pub fn run(_: &[String]) {
-    let gzip_bytes = mean_gzip_bytes();
+    let sizes = Sizes::measured();
     println!(
-        "{REBOOTS} reboots of {} events, by a record of {gzip_bytes:.0} bytes",
-        EVENTS.len()
+        "{REBOOTS} reboots of {} events, by a record of {:.0} bytes, a row of {:.0}, and of {:.0} when joined",
+        EVENTS.len(),
+        sizes.gzip,
+        sizes.row,
+        sizes.joined_row
     );
     let (long, short) = (FOLLOW.as_secs(), SHORTER.as_secs());
     let through_messages = |many: &str| {
@@ -154,13 +238,11 @@ pub fn run(_: &[String]) {
         ]
     };
     let kinds = through_messages("very many at once");
-    table("AWS", &kinds, |r| aws(r, gzip_bytes));
+    table("AWS", &kinds, |r| aws(r, sizes));
     let mut kinds = through_messages("very many at once");
     let name = format!("followed for {long} s, without the delay");
     kinds.push(Reboot::followed(Way::Early, FOLLOW, &name));
-    table("Function Compute", &kinds, |r| {
-        function_compute(r, gzip_bytes)
-    });
+    table("Function Compute", &kinds, |r| function_compute(r, sizes));
     let kinds = [
         Reboot::followed(Way::OneProcess, FOLLOW, "with the queue"),
         Reboot::followed(Way::Waiting, FOLLOW, "within the invocation"),
@@ -184,6 +266,7 @@ fn table(host: &str, kinds: &[Reboot], dollars: impl Fn(&Reboot) -> Vec<(&'stati
     row("requests to ECS", |r| r.polls);
     row("objects put, with rows of the catalog", |r| r.puts);
     row("of them new", |r| r.records);
+    row("rows of the catalog to join", |r| r.rows);
     row(
         "seconds from first to last look, of its events together",
         |r| r.waited_seconds,
@@ -204,26 +287,39 @@ fn table(host: &str, kinds: &[Reboot], dollars: impl Fn(&Reboot) -> Vec<(&'stati
     line("together", costs.iter().map(sum).collect());
 }
 
-fn aws(r: &Reboot, gzip_bytes: f64) -> Vec<(&'static str, f64)> {
+fn aws(r: &Reboot, sizes: Sizes) -> Vec<(&'static str, f64)> {
     let function = r.invocations * LAMBDA_INVOCATION + r.seconds * LAMBDA_GB * LAMBDA_GB_SECOND;
-    let storage = r.records * gzip_bytes / 1e9 * S3_GB_MONTH * MONTHS;
+    let removed = r.rows * sizes.row * NONCURRENT_MONTHS;
+    let storage = (stored(r, sizes) * MONTHS + removed) / 1e9 * S3_GB_MONTH;
+    let join = JOIN_SECONDS * LAMBDA_GB * LAMBDA_GB_SECOND + S3_GET + S3_LIST_KEY;
     vec![
         ("a million reboots: the function", 1e6 * function),
         // A message is sent, received and deleted.
         ("queue", 1e6 * r.messages * 3.0 * SQS_REQUEST),
         ("objects put", 1e6 * r.puts * S3_PUT),
+        ("the catalog joined", 1e6 * r.rows * join),
         ("a year of storage", 1e6 * storage),
         ("logs", 1e6 * r.invocations * LOG_BYTES / 1e9 * LOGS_GB),
     ]
 }
 
-fn function_compute(r: &Reboot, gzip_bytes: f64) -> Vec<(&'static str, f64)> {
+fn function_compute(r: &Reboot, sizes: Sizes) -> Vec<(&'static str, f64)> {
     let function = (r.invocations * CU_INVOCATION + r.seconds * CU_SECOND) * CU;
-    let storage = r.records * gzip_bytes / 1e9 * OSS_GB_MONTH * MONTHS;
+    let storage = stored(r, sizes) / 1e9 * OSS_GB_MONTH * MONTHS;
     vec![
         ("a million reboots: the function", 1e6 * function),
+        (
+            "the catalog joined",
+            1e6 * r.rows * JOIN_SECONDS * CU_SECOND * CU,
+        ),
         ("a year of storage", 1e6 * storage),
     ]
+}
+
+/// Bytes that stay of a reboot.
+fn stored(r: &Reboot, sizes: Sizes) -> f64 {
+    // All rows of a record become one.
+    r.records * (sizes.gzip + sizes.joined_row)
 }
 
 /// Counts through all reboots.
@@ -363,12 +459,13 @@ fn console_at(second: f64, began: Timestamp) -> ConsoleOutput {
     }
 }
 
-fn mean_gzip_bytes() -> f64 {
+fn consoles() -> Vec<Vec<u8>> {
     let files = std::fs::read_dir("tests/fixtures/consoles").unwrap();
-    let paths = files.map(|file| file.unwrap().path());
-    let sizes: Vec<_> = paths
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort(); // The same table each time.
+    paths
+        .iter()
         .filter(|path| path.extension().is_some_and(|ending| ending == "log"))
-        .map(|path| pack(&std::fs::read(path).unwrap()).unwrap().len())
-        .collect();
-    sizes.iter().sum::<usize>() as f64 / sizes.len() as f64
+        .map(|path| std::fs::read(path).unwrap())
+        .collect()
 }
