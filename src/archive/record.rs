@@ -31,6 +31,9 @@ pub const CONTENT_TYPE: &str = "application/gzip";
 const LEVEL: Compression = Compression::new(6);
 /// "Unknown" in RFC 1952. So the header is the same for each build of this program.
 const OS_UNKNOWN: u8 = 255;
+/// What every record begins with (RFC 1952, 2.3): deflated, with no flags, no time, and no word on the level.
+#[cfg(feature = "cli")]
+pub const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, OS_UNKNOWN];
 
 /// Longest metadata value as stored, in bytes. S3 allows 2 KB for all values together.
 const MAX_METADATA_VALUE_BYTES: usize = 256;

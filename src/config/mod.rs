@@ -498,6 +498,16 @@ impl Archive {
             _ => Err(ConfigError(problems.0)),
         }
     }
+
+    /// Reads whether the archive has a catalog.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if `CATALOG` is invalid.
+    #[cfg(feature = "cli")]
+    pub fn has_catalog(environment: &Environment) -> Result<bool, ConfigError> {
+        let mut problems = Problems::default();
+        archive::has_catalog(environment, &mut problems).ok_or(ConfigError(problems.0))
+    }
 }
 
 impl LogConfig {

@@ -10,6 +10,7 @@ use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage};
 use ecs_console_archiver::archive::catalog::reindex::reindex;
 use ecs_console_archiver::archive::catalog::{CatalogKey, Day, Row, Subject};
 use ecs_console_archiver::archive::key::ConsoleDigest;
+use ecs_console_archiver::archive::verify::{Fault, Scope, Told, VerifyError, verify};
 use ecs_console_archiver::capture::Archiver;
 use ecs_console_archiver::clock::WallClock;
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
@@ -43,6 +44,8 @@ enum Work {
     Capture(usize),
     Compact,
     Reindex,
+    /// Finds what has expired, and nothing else.
+    Verify,
     /// Removes one of the records, as a lifecycle rule does, which knows no rows.
     Expire(usize),
     /// Hours go by.
@@ -54,6 +57,7 @@ fn work() -> impl Strategy<Value = Work> {
         5 => (0..4usize).prop_map(Work::Capture),
         2 => Just(Work::Compact),
         1 => Just(Work::Reindex),
+        1 => Just(Work::Verify),
         1 => (0..4usize).prop_map(Work::Expire),
         2 => (1..40u64).prop_map(Work::Wait),
     ]
@@ -120,6 +124,28 @@ async fn perform(world: &World, work: Work, dies_at: Option<(usize, bool)>) {
         Work::Reindex => {
             if let Some(done) = actor.run(reindex(&actor, None, |_| {})).await {
                 done.unwrap();
+            }
+        }
+        Work::Verify => {
+            let mut found = Vec::new();
+            let told = |told: Told| {
+                if let Told::Found(finding) = told {
+                    found.push(finding.clone());
+                }
+                Ok::<_, VerifyError>(())
+            };
+            let scope = Scope::default();
+            actor
+                .run(verify(&actor, &scope, world.now(), told))
+                .await
+                .transpose()
+                .unwrap();
+            for finding in found {
+                let has_expired = !world.keys().contains(&finding.key);
+                assert!(
+                    finding.fault == Fault::Missing && has_expired,
+                    "{finding:?}"
+                );
             }
         }
         Work::Expire(number) => {
@@ -221,7 +247,7 @@ proptest! {
 fn wherever_a_compactor_or_an_indexer_is_killed_the_next_one_finishes() {
     let mut cases = 0;
     for work in [Work::Compact, Work::Reindex] {
-        for beside in [Work::Compact, Work::Reindex, Work::Capture(1)] {
+        for beside in [Work::Compact, Work::Reindex, Work::Verify, Work::Capture(1)] {
             for call in 1..40 {
                 for has_effect in [false, true] {
                     let none = |work| (work, None);

@@ -93,6 +93,8 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
     list.extend(seen(&world.settings, &["list", "--outcome", "pruned"]).await);
     check("compact", &seen(&world.settings, &["compact"]).await);
     check("list", &list);
+    std::fs::write(world.folder.path().join("archive/README.md"), "foreign").unwrap();
+    check("verify", &seen(&world.settings, &["verify"]).await);
 
     let records = world.folder.path().join("archive").join(ID);
     let name = names_in(&records, ".log.gz").pop().unwrap();

@@ -59,4 +59,5 @@ mod sweep;
 mod sweep_time;
 mod tables;
 mod unchanged;
+mod verify;
 mod wire_faults;

@@ -124,6 +124,11 @@ pub fn unpack_as_far_as_possible(gzip: &[u8]) -> (Vec<Row>, Option<DayError>) {
         Ok(lines) => lines,
         Err(fault) => return (Vec::new(), Some(fault.into())),
     };
+    rows(&lines)
+}
+
+/// The rows in a day's lines, and the first error.
+pub fn rows(lines: &[u8]) -> (Vec<Row>, Option<DayError>) {
     let (mut rows, mut error) = (Vec::new(), None);
     for (index, line) in lines.split(|byte| *byte == b'\n').enumerate() {
         match Row::parse(line) {

@@ -22,11 +22,13 @@ pub mod read; // rows of a range of days
 pub mod reindex; // records → catalog
 pub mod row; // what the catalog says of one record or marker (pure)
 #[cfg(feature = "cli")]
-mod spool; // rows by day, in temporary files
+pub(super) mod spool; // lines by a key, in temporary files
 
 pub use key::Day;
 pub use name::CatalogKey;
 pub use row::{Row, Subject};
+#[cfg(feature = "cli")]
+pub use spool::TemporaryError;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! Records → catalog.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +12,7 @@ use super::compact::{self, CompactError, Objects};
 use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::{Row, Subject};
-use super::spool::Spool;
+use super::spool::{Spool, TemporaryError};
 use crate::archive::key::RecordKey;
 use crate::archive::reader::verdicts;
 use crate::archive::record::{self, CheckedObject};
@@ -56,14 +55,9 @@ pub enum ReindexError {
     /// A day could not be written.
     #[error(transparent)]
     Write(#[from] CompactError),
-    /// Rows are kept in files meanwhile, because an archive may have more than fit in memory.
-    #[error("a temporary file in {} fails: {cause}; set TMPDIR to a folder with space", folder.display())]
-    Temporary {
-        /// The folder for temporary files.
-        folder: PathBuf,
-        /// The error of the operating system.
-        cause: std::io::Error,
-    },
+    /// Rows are kept in files meanwhile.
+    #[error(transparent)]
+    Temporary(#[from] TemporaryError),
 }
 
 /// Builds the catalog anew from the records, markers and verdicts, from the day of `since` on. It reads each
@@ -83,7 +77,7 @@ pub async fn reindex(
     // Before the records: so each row of the old catalog that is not found among them is of one that is gone.
     let mut old = objects(store, is_asked_for).await?;
     let mut done = Reindexed::default();
-    let mut days = Spool::default();
+    let mut days: Spool<Day> = Spool::default();
     let mut count = 0;
     for prefix in InstanceId::PREFIXES {
         let mut listing = Pages::of(store, prefix);
@@ -105,7 +99,7 @@ pub async fn reindex(
         each(count);
         done.is_partial |= listing.is_partial;
     }
-    for day in days.days() {
+    for day in days.keys() {
         let rows = days.rows(day)?;
         done.days += 1;
         done.rows += rows.len() as u64;
@@ -154,21 +148,11 @@ async fn objects(
 }
 
 /// Says that the catalog has everything that was stored before.
-fn complete() -> Object {
+pub fn complete() -> Object {
     Object {
         body: b"{\"schema\":1}\n".to_vec(),
         content_type: "application/json".to_owned(),
         metadata: BTreeMap::new(),
-    }
-}
-
-impl From<std::io::Error> for ReindexError {
-    /// Only temporary files are used.
-    fn from(cause: std::io::Error) -> Self {
-        Self::Temporary {
-            folder: tempfile::env::temp_dir(),
-            cause,
-        }
     }
 }
 
@@ -192,7 +176,7 @@ async fn rows_of(
     store: &impl Store,
     entries: &[Entry],
     since: Option<Day>,
-    days: &mut Spool,
+    days: &mut Spool<Day>,
     done: &mut Reindexed,
 ) -> Result<u64, ReindexError> {
     let verdicts = verdicts(entries);
@@ -242,7 +226,7 @@ async fn rows_of(
             done.damaged.push(store.url(&entry.key));
         }
         if since.is_none_or(|since| row.day() >= since) {
-            days.add(&row)?;
+            days.add_row(&row)?;
         }
     }
     Ok(count)

@@ -8,6 +8,7 @@ mod help;
 mod input;
 mod interrupt;
 mod output;
+mod pace;
 mod pager;
 mod record;
 mod resume_file;

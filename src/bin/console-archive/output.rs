@@ -1,7 +1,7 @@
 //! Results → text for people or JSON for programs: tables, JSON, messages.
 
 use std::fmt::Display;
-use std::io::{BufWriter, Stdout, Write as _, stderr, stdout};
+use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _, stderr, stdout};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,6 +11,7 @@ use ecs_console_archiver::config::ConfigError;
 use ecs_console_archiver::printable;
 use ecs_console_archiver::retry::{self, TimeUp};
 use ecs_console_archiver::store::StoreError;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use terminal_size::terminal_size_of;
 
@@ -36,6 +37,30 @@ pub fn count(number: u64, one: &str) -> String {
         1 => format!("1 {one}"),
         _ => format!("{number} {one}s"),
     }
+}
+
+/// `10,000`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Shows on a terminal how far a command has come; elsewhere nothing.
+pub fn progress(template: &str) -> Result<ProgressBar> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if !stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.set_style(ProgressStyle::with_template(template)?);
+    bar.tick();
+    Ok(bar)
 }
 
 /// A line of text.

@@ -10,6 +10,7 @@ pub mod function_compute_api;
 pub mod gate;
 pub mod http;
 pub mod json_page;
+pub mod kept;
 pub mod lambda_api;
 pub mod memory;
 pub mod printed;

@@ -2,7 +2,6 @@
 
 mod fleet;
 mod form;
-mod pace;
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, IsTerminal as _, Write as _, stdout};
@@ -29,10 +28,10 @@ use serde_json::json;
 use super::Context;
 use crate::exit::{Exit, WrongInput};
 use crate::output::{self, Output};
+use crate::pace::Pace;
 use crate::time::{Bound, Period};
 use fleet::{Found, Job, Task};
 use form::{Form, Kind};
-use pace::Pace;
 
 /// Search the logs of boots
 ///
@@ -155,6 +154,19 @@ pub struct Arguments {
 
 pub(super) fn glob(text: &str) -> Result<GlobMatcher, globset::Error> {
     Ok(Glob::new(text)?.compile_matcher())
+}
+
+/// What the IDs that the only glob matches begin with, so that nothing else is listed.
+pub(super) fn literal_prefix(globs: &[GlobMatcher]) -> String {
+    let [glob] = globs else {
+        return String::new();
+    };
+    let glob = glob.glob().glob();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    match glob.split_once(|c| !is_plain(c)) {
+        None => format!("{glob}/"),
+        Some((literal, _)) => literal.to_owned(),
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

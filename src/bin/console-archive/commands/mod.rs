@@ -16,6 +16,7 @@ mod reindex;
 mod show;
 mod simulate;
 mod sweep;
+mod verify;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
@@ -62,6 +63,7 @@ pub enum Command {
     Redrive(redrive::Arguments),
     Compact(compact::Arguments),
     Reindex(reindex::Arguments),
+    Verify(verify::Arguments),
     Doctor(doctor::Arguments),
     Simulate(simulate::Arguments),
     Completions(completions::Arguments),
@@ -106,6 +108,10 @@ impl Command {
             Self::Reindex(arguments) => {
                 let reindex = reindex::run(&arguments, context);
                 context.unless_interrupted(reindex).await
+            }
+            Self::Verify(arguments) => {
+                let verify = verify::run(&arguments, context);
+                context.unless_interrupted(verify).await
             }
             Self::Doctor(arguments) => {
                 let doctor = doctor::run(arguments, context);

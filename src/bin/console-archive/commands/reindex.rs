@@ -1,6 +1,5 @@
 //! `console-archive reindex`: records → catalog.
 
-use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,7 +7,6 @@ use clap::Args;
 use ecs_console_archiver::archive::catalog::reindex;
 use ecs_console_archiver::log;
 use ecs_console_archiver::retry::{Deadline, Retrying};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::Context;
@@ -42,13 +40,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let time = context.timeout.unwrap_or(TIME);
     let store = Retrying::new(&store, Deadline::after(time));
     context.reads();
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if !stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    bar.set_style(ProgressStyle::with_template(
-        "{pos} records and markers, {per_sec}",
-    )?);
+    let bar = output::progress("{pos} records and markers, {per_sec}")?;
     let done = reindex::reindex(&store, period.since, |count| bar.set_position(count)).await;
     bar.finish_and_clear();
     let done = done?;

@@ -25,8 +25,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::form::{Counts, Form, Subject};
-use super::pace::{MOST_AT_ONCE, Pace, Paced};
 use crate::boots::{self, Captures, LeftOut};
+use crate::pace::{MOST_AT_ONCE, Pace, Paced};
 
 /// What is searched, and how.
 #[derive(Clone)]

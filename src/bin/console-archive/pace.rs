@@ -103,7 +103,7 @@ impl<S: Store> Store for Paced<S> {
     }
 
     async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
-        self.store.metadata(key).await
+        self.at_its_pace(|| self.store.metadata(key)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

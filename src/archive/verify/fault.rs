@@ -1,0 +1,230 @@
+//! What can be wrong with an archive, in words for programs and people.
+
+use crate::archive::catalog::day;
+use crate::archive::catalog::key::{COMPLETE_KEY, DayKey};
+use crate::archive::catalog::name::RowKey;
+use crate::archive::catalog::row::SCHEMA;
+use crate::archive::catalog::{CatalogKey, Row};
+use crate::archive::key::{
+    ConsoleDigest, FailedKey, MarkerKey, RecordKey, ShortDigest, VerdictKey,
+};
+use crate::archive::probe::{self, PROBE_KEY};
+use crate::archive::record::{self, CheckedObject, GZIP_HEADER, Unpacker};
+use crate::model::ids::InstanceId;
+use crate::store::Object;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The object is not a whole gzip file as this program writes it.
+    Gzip,
+    /// Its bytes are not those that its key names.
+    Digest,
+    /// Its metadata does not describe its bytes, or is lost.
+    Metadata,
+    /// It cannot be read: it is too large, in an archival storage class, or its key is not usable.
+    Unreadable,
+    /// What the catalog says of it is not so.
+    Row,
+    /// The catalog says that it is there, and it is not.
+    Missing,
+    /// It is there, and the catalog does not say so.
+    NoRow,
+    /// It was pruned, and is still there.
+    Pruned,
+    /// A verdict on a record that is not there.
+    Orphan,
+    /// Its key is none of this program.
+    Foreign,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Gzip,
+        Self::Digest,
+        Self::Metadata,
+        Self::Unreadable,
+        Self::Row,
+        Self::Missing,
+        Self::NoRow,
+        Self::Pruned,
+        Self::Orphan,
+        Self::Foreign,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Digest => "digest",
+            Self::Metadata => "metadata",
+            Self::Unreadable => "unreadable",
+            Self::Row => "row",
+            Self::Missing => "missing",
+            Self::NoRow => "no_row",
+            Self::Pruned => "pruned",
+            Self::Orphan => "orphan",
+            Self::Foreign => "foreign",
+        }
+    }
+
+    /// Whether bytes are damaged, or what describes them.
+    pub fn is_damage(self) -> bool {
+        matches!(
+            self,
+            Self::Gzip | Self::Digest | Self::Metadata | Self::Unreadable | Self::Row
+        )
+    }
+}
+
+/// A fault of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The object's key. Somebody else may have chosen it.
+    pub key: String,
+    /// What kind of fault it is. The first one, if the object has several.
+    pub fault: Fault,
+    /// What is wrong, and what to do. It may quote the object's metadata.
+    pub detail: String,
+}
+
+/// What a key says that its object is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Named {
+    /// A console.
+    Record(RecordKey),
+    /// That there was no console.
+    Marker(MarkerKey),
+    /// How much of its event a record shows.
+    Verdict(VerdictKey),
+    /// A failed event.
+    Failed(FailedKey),
+    /// That a failed event could not be removed.
+    Note(FailedKey),
+    /// A row of the catalog.
+    Row(Box<RowKey>),
+    /// A day of the catalog.
+    Day(DayKey),
+    /// That the catalog is complete, or the probe of `doctor`: always the same bytes.
+    Fixed(&'static str),
+}
+
+impl Named {
+    /// Parses an object key. `None` if it is none of this program.
+    pub fn parse(key: &str) -> Option<Self> {
+        let of_instance = || {
+            RecordKey::parse(key)
+                .map(Self::Record)
+                .or_else(|| MarkerKey::parse(key).map(Self::Marker))
+                .or_else(|| VerdictKey::parse(key).map(Self::Verdict))
+        };
+        let of_failed = || {
+            FailedKey::of_note(key)
+                .map(Self::Note)
+                .or_else(|| FailedKey::parse(key).map(Self::Failed))
+        };
+        match key {
+            COMPLETE_KEY => Some(Self::Fixed(COMPLETE_KEY)),
+            PROBE_KEY => Some(Self::Fixed(PROBE_KEY)),
+            _ => match CatalogKey::parse(key) {
+                Some(CatalogKey::Row(key)) => Some(Self::Row(key)),
+                Some(CatalogKey::Day(key)) => Some(Self::Day(key)),
+                None => of_instance().or_else(of_failed),
+            },
+        }
+    }
+
+    /// The instance that it is about.
+    pub fn instance_id(&self) -> Option<&InstanceId> {
+        match self {
+            Self::Record(RecordKey { instance_id, .. })
+            | Self::Marker(MarkerKey { instance_id, .. }) => Some(instance_id),
+            Self::Verdict(key) => Some(&key.record.instance_id),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with its bytes and metadata. `None` if they are as they should be.
+    pub fn fault(
+        &self,
+        key: &str,
+        object: &Object,
+        unpacker: &mut Unpacker,
+    ) -> Option<(Fault, String)> {
+        match self {
+            Self::Record(record) => of_record(unpacker.read(record, object), object),
+            Self::Marker(MarkerKey { digest, .. })
+            | Self::Verdict(VerdictKey { digest, .. })
+            | Self::Failed(FailedKey { digest, .. }) => of_digest(&object.body, digest),
+            Self::Row(row) => {
+                of_digest(&object.body, &row.digest).or_else(|| of_row(key, &object.body))
+            }
+            Self::Day(day) => of_day(day, &object.body),
+            Self::Note(event) => of_bytes(&object.body, &record::not_removed(event).body),
+            Self::Fixed(PROBE_KEY) => of_bytes(&object.body, &probe::probe().body),
+            Self::Fixed(_) => None, // It says all by being there.
+        }
+    }
+}
+
+fn of_record(checked: CheckedObject, object: &Object) -> Option<(Fault, String)> {
+    let kind = |fault: &record::Fault| match fault {
+        record::Fault::Gzip { .. } | record::Fault::Trailing(_) | record::Fault::TooLarge => {
+            Fault::Gzip
+        }
+        record::Fault::Key { .. } => Fault::Digest,
+        record::Fault::Metadata { .. } => Fault::Metadata,
+    };
+    let CheckedObject {
+        faults, missing, ..
+    } = checked;
+    let mut found: Vec<_> = faults.iter().map(|f| (kind(f), f.to_string())).collect();
+    // The rest of what does not change the console.
+    if found.is_empty() && !object.body.starts_with(&GZIP_HEADER) {
+        let told = "its gzip header is not one that this program writes".to_owned();
+        found.push((Fault::Gzip, told));
+    }
+    if !missing.is_empty() {
+        let told = format!("it lacks the metadata {}", missing.join(", "));
+        found.push((Fault::Metadata, told));
+    }
+    let (kind, _) = *found.first()?;
+    let told: Vec<_> = found.into_iter().map(|(_, told)| told).collect();
+    Some((kind, told.join("; ")))
+}
+
+fn of_digest(bytes: &[u8], said: &ShortDigest) -> Option<(Fault, String)> {
+    let found = ConsoleDigest::of(bytes).short();
+    let told = || format!("its SHA-256 begins with {found}, and its key says {said}");
+    (found != *said).then(|| (Fault::Digest, told()))
+}
+
+fn of_bytes(bytes: &[u8], expected: &[u8]) -> Option<(Fault, String)> {
+    let told = "it does not have the bytes that this program writes there";
+    (bytes != expected).then(|| (Fault::Digest, told.to_owned()))
+}
+
+fn of_row(key: &str, bytes: &[u8]) -> Option<(Fault, String)> {
+    let told = match Row::parse(bytes) {
+        Ok(row) if row.schema > SCHEMA || row.packed().0 == key => return None,
+        Ok(_) => "its name and its bytes do not say the same".to_owned(),
+        Err(error) => format!("it is not a row of the catalog: {error}"),
+    };
+    Some((Fault::Row, told))
+}
+
+fn of_day(key: &DayKey, gzip: &[u8]) -> Option<(Fault, String)> {
+    let lines = match record::unpack(gzip) {
+        Ok(lines) => lines,
+        Err(fault) => return Some((Fault::Gzip, fault.to_string())),
+    };
+    of_digest(&lines, &key.digest).or_else(|| match day::rows(&lines) {
+        (_, Some(error)) => Some((Fault::Row, error.to_string())),
+        (rows, None) => {
+            let other = rows.iter().find(|row| row.day() != key.day)?;
+            let told = format!("it has a row of {}", other.day());
+            Some((Fault::Row, told))
+        }
+    })
+}
