@@ -6,6 +6,8 @@ pub mod instances; // some of the instances (pure)
 pub mod key; // every object family's key (pure)
 pub mod probe; // the object that proves that an archive can be written (pure)
 #[cfg(feature = "cli")]
+pub mod prune; // old boots go
+#[cfg(feature = "cli")]
 pub mod reader; // list, find, open
 pub mod record; // console bytes ⇄ gzip and metadata (pure)
 #[cfg(feature = "cli")]

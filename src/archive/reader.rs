@@ -9,6 +9,8 @@ use crate::archive::record::{self, CheckedObject, Fault};
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
 use crate::model::update_time::{UpdateTime, UpdatedAt};
+#[cfg(feature = "cli")]
+use crate::reading::stitch::Capture;
 use crate::store::{self, Entry, Object, Pages, Store, StoreError};
 
 /// One record in a [`Listing`].
@@ -217,7 +219,7 @@ pub async fn list_range(
 }
 
 /// Objects by what they are, with the verdicts on records.
-fn sorted_out(mut listed: Vec<Entry>) -> Listing {
+pub(super) fn sorted_out(mut listed: Vec<Entry>) -> Listing {
     // Pages of some stores overlap, and some do not sort.
     listed.sort_by(|a, b| a.key.cmp(&b.key));
     listed.dedup_by(|a, b| a.key == b.key);
@@ -328,6 +330,25 @@ pub struct Console {
     pub plain: Vec<u8>,
     /// The record's metadata. Empty if they were not asked for.
     pub metadata: BTreeMap<String, String>,
+}
+
+#[cfg(feature = "cli")]
+impl Console {
+    /// As a capture, as far as the metadata describe it.
+    pub fn into_capture(self, record: &RecordEntry) -> Capture {
+        let Self { plain, metadata } = self;
+        let text = |name: &str| metadata.get(name).map(String::as_str);
+        let time = |name: &str| text(name).and_then(|text| text.parse::<Timestamp>().ok());
+        Capture {
+            name: record.key.name(),
+            captured_at: time("captured-at").unwrap_or(record.stored_at),
+            updated_at: record.key.last_update_time,
+            // ECS starts a machine with an empty console. A guest that restarts by itself has no such event.
+            started_at: time("event-time").filter(|_| text("event-cause") == Some("Starting")),
+            event_id: text("event-id").map(str::to_owned),
+            plain,
+        }
+    }
 }
 
 /// Reads a record's console as fast as it can be read. That it is whole is proven by gzip's length and checksum

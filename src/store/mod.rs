@@ -381,6 +381,21 @@ impl StoreError {
         refusal.code == "InvalidObjectState" || refusal.code.starts_with("KMS.")
     }
 
+    /// Whether an object may not be removed: it is locked, or this key may not remove.
+    ///
+    /// Source: 403 `AccessDenied` where Object Lock or a policy forbids it, and `InvalidRequest` of some stores
+    /// (versitygw#1330, #1565); 409 `FileImmutable` of OSS under a retention policy ("Retention policies" in its
+    /// pages); a folder's permissions.
+    pub fn is_lock(&self) -> bool {
+        match self {
+            Self::Denied(_) | Self::Io { .. } => true,
+            Self::Rejected(refusal) => {
+                ["FileImmutable", "InvalidRequest"].contains(&refusal.code.as_str())
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         self.retry_advice() != RetryAdvice::GiveUp

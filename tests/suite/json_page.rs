@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 
 use crate::support::captured::{Captured, ID};
 use crate::support::json_page::{members, members_of, printed};
+use crate::support::kept::{Kept, Place, instance_id};
 use crate::support::recording::Recording;
+use crate::support::s3_server::Profile;
 use crate::support::*;
 
 /// Every member of the page is among those that were seen.
@@ -117,6 +119,26 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
     let failed = seen(&world.settings, &["redrive", "--dry-run"]).await;
     let expected = ["error_type", "key", "stored_at", "url"];
     assert_eq!(failed, expected.map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn what_is_pruned_has_the_members_of_the_page() {
+    let (now, day) = (Timestamp::now(), jiff::SignedDuration::from_hours(24));
+    let mut kept = Kept::default();
+    let id = instance_id(1);
+    for (age, console) in [(90, "old\r\n"), (2, "[    0.000000] Linux version 6.1\r\n")] {
+        kept.record(&id, console.as_bytes(), now - day * age);
+    }
+    kept.marker(&id, now - day * 60);
+    let placed = kept.with_catalog().place(Place::Bucket(Profile::Aws)).await;
+    let old = placed
+        .keys()
+        .into_iter()
+        .find(|key| key.ends_with(".log.gz"));
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.lock(&format!("kept/here/{}", old.unwrap()));
+    let arguments = ["prune", "--keep-last", "1", "--apply"];
+    check("prune", &seen(&placed.settings, &arguments).await);
 }
 
 #[tokio::test]

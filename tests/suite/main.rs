@@ -40,6 +40,7 @@ mod layout;
 mod misuse;
 mod origins;
 mod proxies;
+mod prune;
 mod readme;
 mod reading;
 mod recorded;

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "list",
     "boots",
     "show",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 17] = [
     "compact",
     "reindex",
     "verify",
+    "prune",
     "doctor",
     "simulate",
     "completions",

@@ -330,8 +330,7 @@ pub(super) async fn remove(
 async fn remove_one(store: &impl Store, key: String) -> Result<bool, StoreError> {
     match store.delete(&key).await {
         Ok(()) => Ok(true),
-        // Object Lock, or keys that may not remove.
-        Err(StoreError::Denied(_) | StoreError::Io { .. }) => Ok(false),
+        Err(error) if error.is_lock() => Ok(false),
         Err(error) => Err(error),
     }
 }

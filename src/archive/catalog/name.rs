@@ -20,6 +20,8 @@ const UNKNOWN: &str = "-";
 const FINAL: &str = "final.";
 /// In place of the freshness, before the time at which the object was removed.
 const PRUNED: &str = "pruned.";
+/// The same, before a later time at which it was found to be there.
+const THERE: &str = "there.";
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
 /// What stays in a part of a name. `%` and what follows it survive stores that encode keys in listings.
@@ -69,6 +71,13 @@ impl RowKey {
             let row = row.clone().join(row);
             return (parts.next().is_none() && row.day() == day).then_some(Self { row, digest });
         }
+        if let Some(time) = freshness.strip_prefix(THERE) {
+            let row = Row {
+                last_captured_at: Some(parse_time(time)?),
+                ..row
+            };
+            return (parts.next().is_none() && row.day() == day).then_some(Self { row, digest });
+        }
         let word = freshness.strip_prefix(FINAL);
         let is_final = word.is_some();
         let row = row.with_freshness(word.unwrap_or(freshness).parse().ok());
@@ -100,7 +109,11 @@ fn key_of(row: &Row, digest: &ShortDigest) -> String {
     let freshness = match (row.pruned_at, row.freshness) {
         (Some(time), _) => Some(format!("{PRUNED}{}", time.strftime(TIME))),
         (None, Some(freshness)) if row.freshness_is_final => Some(format!("{FINAL}{freshness}")),
-        (None, freshness) => freshness.map(|freshness| freshness.to_string()),
+        (None, Some(freshness)) => Some(freshness.to_string()),
+        (None, None) => {
+            let there = row.last_captured_at.filter(|last| *last > row.captured_at);
+            there.map(|time| format!("{THERE}{}", time.strftime(TIME)))
+        }
     };
     let parts = [
         row.captured_at.strftime(TIME).to_string(),

@@ -405,6 +405,16 @@ impl Row {
         row.clone().join(row)
     }
 
+    /// The row that takes [`pruned`](Self::pruned) back: the object was found to be there at this time, which is
+    /// later.
+    #[cfg(feature = "cli")]
+    pub fn still_there(subject: Subject, captured_at: Timestamp, at: Timestamp) -> Self {
+        Self {
+            last_captured_at: Some(whole_second(at)),
+            ..Self::new(subject, captured_at)
+        }
+    }
+
     /// The row that a listing of the archive itself tells.
     #[cfg(feature = "cli")]
     pub fn listed(

@@ -353,25 +353,10 @@ impl<'a> Captures<'a> {
             };
             let before = record.stored_at.checked_sub(STORED_WITHIN);
             self.ready = before.unwrap_or(Timestamp::MIN);
-            let capture = capture(&record, console);
+            let capture = console.into_capture(&record);
             let is_later = |other: &Capture| stitch::order(other, &capture).is_gt();
             let place = self.waiting.partition_point(is_later);
             self.waiting.insert(place, capture);
         }
-    }
-}
-
-/// A record as a capture, as far as its metadata describe it.
-pub fn capture(record: &RecordEntry, Console { plain, metadata }: Console) -> Capture {
-    let text = |name: &str| metadata.get(name).map(String::as_str);
-    let time = |name: &str| text(name).and_then(|text| text.parse::<Timestamp>().ok());
-    Capture {
-        name: record.key.name(),
-        captured_at: time("captured-at").unwrap_or(record.stored_at),
-        updated_at: record.key.last_update_time,
-        // ECS starts a machine with an empty console. A guest that restarts by itself has no such event.
-        started_at: time("event-time").filter(|_| text("event-cause") == Some("Starting")),
-        event_id: text("event-id").map(str::to_owned),
-        plain,
     }
 }

@@ -10,7 +10,10 @@ const TASKS: [(&str, &[&str]); 4] = [
         &["list", "boots", "show", "grep", "get", "diff"],
     ),
     ("Store consoles", &["capture", "sweep", "invoke", "redrive"]),
-    ("Keep the archive", &["compact", "reindex", "verify"]),
+    (
+        "Keep the archive",
+        &["compact", "reindex", "verify", "prune"],
+    ),
     (
         "Set up and try out",
         &["doctor", "simulate", "completions", "man"],

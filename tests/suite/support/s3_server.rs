@@ -188,6 +188,8 @@ struct State {
     denied: Vec<Denied>,
     /// Keys of objects that GET refuses, with the refusal.
     unreadable: BTreeMap<String, (u16, &'static str)>,
+    /// Keys of objects that cannot be removed.
+    locked: BTreeSet<String>,
     quirks: Vec<Quirk>,
     clock_ahead: SignedDuration,
     /// The session token that is good; `None` takes any.
@@ -467,6 +469,12 @@ impl S3Server {
         state.unreadable.insert(key.to_owned(), (status, code));
     }
 
+    /// DELETE refuses this object: 403 `AccessDenied`, as stores do that lock objects without versions
+    /// (versitygw#1330, #1565); of OSS 409 `FileImmutable`, as under its retention policies.
+    pub fn lock(&self, key: &str) {
+        self.state.lock().unwrap().locked.insert(key.to_owned());
+    }
+
     /// Denies nothing from now on.
     pub fn allow_all(&self) {
         let mut state = self.state.lock().unwrap();
@@ -619,6 +627,20 @@ impl Front {
             let refused = |(key, _): &(&String, _)| path.ends_with(&format!("/{key}"));
             if let Some((_, (status, code))) = state.unreadable.iter().find(refused) {
                 return Ok(error(*status, code, None));
+            }
+        }
+        if request.method() == hyper::Method::DELETE {
+            let state = self.state.lock().unwrap();
+            let path = request.uri().path();
+            if state
+                .locked
+                .iter()
+                .any(|key| path.ends_with(&format!("/{key}")))
+            {
+                return Ok(match self.profile {
+                    Profile::Oss { .. } => error(409, "FileImmutable", None),
+                    _ => error(403, "AccessDenied", None),
+                });
             }
         }
         if self.throttles(&request) {

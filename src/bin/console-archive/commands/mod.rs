@@ -11,6 +11,7 @@ mod grep;
 mod invoke;
 mod list;
 mod man;
+mod prune;
 mod redrive;
 mod reindex;
 mod show;
@@ -64,6 +65,7 @@ pub enum Command {
     Compact(compact::Arguments),
     Reindex(reindex::Arguments),
     Verify(verify::Arguments),
+    Prune(prune::Arguments),
     Doctor(doctor::Arguments),
     Simulate(simulate::Arguments),
     Completions(completions::Arguments),
@@ -113,6 +115,7 @@ impl Command {
                 let verify = verify::run(&arguments, context);
                 context.unless_interrupted(verify).await
             }
+            Self::Prune(arguments) => prune::run(&arguments, context).await,
             Self::Doctor(arguments) => {
                 let doctor = doctor::run(arguments, context);
                 context.unless_interrupted(doctor).await

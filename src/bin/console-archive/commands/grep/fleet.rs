@@ -192,7 +192,7 @@ impl Worker {
             while let Some((record, console)) = consoles.next().await {
                 match console {
                     Ok(console) => {
-                        let alone = alone(boots::capture(&record, console));
+                        let alone = alone(console.into_capture(&record));
                         job.log(instance_id, &alone, false, &mut found);
                     }
                     Err(ReadError::Store(error)) => return Err(error.into()),

@@ -159,7 +159,8 @@ pub async fn run(
     })
 }
 
-/// The objects that were listed, as hashes: a record may have a row on two days, and the first counts.
+/// The objects that were listed, as hashes: a record may have a row on two days, and the first counts. But for
+/// one that was pruned: a later capture has brought it back.
 #[derive(Default)]
 struct Seen {
     hasher: RandomState,
@@ -168,7 +169,8 @@ struct Seen {
 
 impl Seen {
     fn is_new(&mut self, row: &Row) -> bool {
-        self.hashes.insert(self.hasher.hash_one(row.subject.key()))
+        let seen = (row.subject.key(), row.is_pruned());
+        self.hashes.insert(self.hasher.hash_one(seen))
     }
 }
 

@@ -1,0 +1,509 @@
+//! Which boots of an instance are kept. Rules only keep: a boot goes if no rule keeps it.
+//!
+//! The rules are restic's, with one difference: `within` counts back from now, not from the newest boot. So an
+//! instance that is gone has its boots removed one day, but for the newest.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::model::ending::Ending;
+
+/// How many boots are kept, and which.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The newest so many.
+    pub last: u32,
+    /// The newest of each of the last so many days that have one.
+    pub daily: u32,
+    /// The same of weeks, which begin on Monday.
+    pub weekly: u32,
+    /// The same of months.
+    pub monthly: u32,
+    /// All since this time.
+    pub within: Option<Timestamp>,
+    /// Those that ended so.
+    pub endings: Vec<Ending>,
+    /// The zone of days.
+    pub zone: TimeZone,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            daily: 0,
+            weekly: 0,
+            monthly: 0,
+            within: None,
+            endings: Vec::new(),
+            zone: TimeZone::UTC,
+        }
+    }
+}
+
+impl Rules {
+    /// Whether they would keep nothing by themselves.
+    pub fn is_empty(&self) -> bool {
+        let counts = [self.last, self.daily, self.weekly, self.monthly];
+        counts == [0; 4] && self.within.is_none() && self.endings.is_empty()
+    }
+
+    fn is_within(&self, time: Timestamp) -> bool {
+        self.within.is_some_and(|since| time >= since)
+    }
+}
+
+/// What decides about a boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// When its last part was captured. `None` if nobody knows.
+    pub time: Option<Timestamp>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// Why a boot is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It is the newest of its instance.
+    Newest,
+    /// It was captured later than now, by the clock of this machine or of the one that captured it.
+    Future,
+    /// Nobody knows when it was captured.
+    Undated,
+    /// It is one of the last.
+    Last,
+    /// It is the newest of this day.
+    Daily(Date),
+    /// It is the newest of the week that begins on this day.
+    Weekly(Date),
+    /// It is the newest of the month that begins on this day.
+    Monthly(Date),
+    /// It is not old enough.
+    Within,
+    /// It ended so.
+    Ending(Ending),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest => f.write_str("newest"),
+            Self::Future => f.write_str("future-dated"),
+            Self::Undated => f.write_str("undated"),
+            Self::Last => f.write_str("last"),
+            Self::Daily(day) => write!(f, "daily {day}"),
+            Self::Weekly(monday) => write!(f, "weekly {monday}"),
+            Self::Monthly(first) => write!(f, "monthly {}", first.strftime("%Y-%m")),
+            Self::Within => f.write_str("within"),
+            Self::Ending(ending) => write!(f, "ending {ending}"),
+        }
+    }
+}
+
+/// Decides about the boots of an instance, the oldest first: for each, why it is kept. It goes if there is no
+/// reason.
+pub fn decide(boots: &[Facts], rules: &Rules, now: Timestamp) -> Vec<Vec<Reason>> {
+    let mut reasons = vec![Vec::new(); boots.len()];
+    if let Some(newest) = reasons.last_mut() {
+        newest.push(Reason::Newest);
+    }
+    // Only what has a time of the past is counted.
+    let mut counted = Vec::new();
+    for (index, boot) in boots.iter().enumerate() {
+        match boot.time {
+            None => reasons[index].push(Reason::Undated),
+            Some(time) if time > now => reasons[index].push(Reason::Future),
+            Some(time) => counted.push((index, time)),
+        }
+        if let Some(time) = boot.time
+            && rules.is_within(time)
+        {
+            reasons[index].push(Reason::Within);
+        }
+        if rules.endings.contains(&boot.ending) {
+            reasons[index].push(Reason::Ending(boot.ending));
+        }
+    }
+    counted.sort_by_key(|(index, time)| std::cmp::Reverse((*time, *index)));
+    for (index, _) in counted.iter().take(rules.last as usize) {
+        reasons[*index].push(Reason::Last);
+    }
+    type Period = (u32, fn(Date) -> Date, fn(Date) -> Reason);
+    let periods: [Period; 3] = [
+        (rules.daily, |day| day, Reason::Daily),
+        (rules.weekly, monday, Reason::Weekly),
+        (rules.monthly, |day| day.first_of_month(), Reason::Monthly),
+    ];
+    for (count, period, reason) in periods {
+        let (mut left, mut last) = (count, None);
+        for (index, time) in &counted {
+            if left == 0 {
+                break;
+            }
+            let period = period(rules.zone.to_datetime(*time).date());
+            if last != Some(period) {
+                reasons[*index].push(reason(period));
+                last = Some(period);
+                left -= 1;
+            }
+        }
+        // As with restic: where fewer periods have a boot than are asked for, the oldest boot stays, too.
+        if let Some((oldest, _)) = counted.last().filter(|_| left > 0)
+            && let Some(period) = last
+            && !reasons[*oldest].contains(&reason(period))
+        {
+            reasons[*oldest].push(reason(period));
+        }
+    }
+    reasons
+}
+
+fn monday(day: Date) -> Date {
+    let since = i64::from(day.weekday().to_monday_zero_offset());
+    day.checked_sub(jiff::Span::new().days(since))
+        .unwrap_or(day)
+}
+
+/// Decides about what belongs to no boot, such as a marker: whether it goes. It goes once all boots that are
+/// kept are newer, and `within` does not keep it. `oldest_kept`: when the oldest boot that is kept was captured
+/// first.
+pub fn may_go(time: Timestamp, oldest_kept: Option<Timestamp>, rules: &Rules) -> bool {
+    if rules.is_within(time) {
+        return false;
+    }
+    match oldest_kept {
+        Some(oldest) => time < oldest,
+        // Nothing says that it is old but its own time.
+        None => rules.within.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use jiff::SignedDuration;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-29T12:00:00Z".parse().unwrap()
+    }
+
+    /// A boot that was captured so many hours ago.
+    fn boot(hours_ago: i64, ending: Ending) -> Facts {
+        let time = now() - SignedDuration::from_hours(hours_ago);
+        Facts {
+            time: Some(time),
+            ending,
+        }
+    }
+
+    /// Which of boots with these ages, in hours, stay; each clean but the third of them.
+    fn kept(hours_ago: &[i64], rules: &Rules) -> Vec<i64> {
+        let boots = hours_ago.iter().enumerate().map(|(index, hours)| {
+            let ending = if index == 2 {
+                Ending::Panic
+            } else {
+                Ending::Clean
+            };
+            boot(*hours, ending)
+        });
+        let boots: Vec<_> = boots.collect();
+        let reasons = decide(&boots, rules, now());
+        let stays = hours_ago.iter().zip(reasons);
+        let stays = stays.filter(|(_, reasons)| !reasons.is_empty());
+        stays.map(|(hours, _)| *hours).collect()
+    }
+
+    /// Ages of boots: some of one day, week and month.
+    const AGES: [i64; 12] = [3000, 2999, 1500, 800, 790, 400, 200, 190, 50, 30, 5, 1];
+
+    #[test]
+    fn the_newest_stays_whatever_the_rules() {
+        assert_eq!(kept(&AGES, &Rules::default()), [1]);
+        assert_eq!(kept(&[9], &Rules::default()), [9]);
+        assert_eq!(decide(&[], &Rules::default(), now()), Vec::<Vec<_>>::new());
+    }
+
+    #[test]
+    fn each_rule_keeps_what_it_says_and_nothing_else() {
+        let none = Rules::default;
+        let rules = Rules { last: 3, ..none() };
+        assert_eq!(kept(&AGES, &rules), [30, 5, 1]);
+        let rules = Rules { daily: 4, ..none() };
+        assert_eq!(kept(&AGES, &rules), [190, 50, 30, 1]);
+        // 2026-11-29 is a Sunday: the week began 132 hours before noon.
+        let rules = Rules {
+            weekly: 3,
+            ..none()
+        };
+        assert_eq!(kept(&AGES, &rules), [400, 190, 1]);
+        let rules = Rules {
+            monthly: 2,
+            ..none()
+        };
+        assert_eq!(kept(&AGES, &rules), [790, 1]);
+        let within = Some(now() - SignedDuration::from_hours(200));
+        let rules = Rules { within, ..none() };
+        assert_eq!(kept(&AGES, &rules), [200, 190, 50, 30, 5, 1]);
+        let endings = vec![Ending::Panic];
+        let rules = Rules { endings, ..none() };
+        assert_eq!(kept(&AGES, &rules), [1500, 1]);
+        assert!(none().is_empty());
+    }
+
+    #[test]
+    fn with_any_rule_they_are_not_empty() {
+        let none = Rules::default;
+        let one_each = [
+            Rules { last: 1, ..none() },
+            Rules { daily: 1, ..none() },
+            Rules {
+                weekly: 1,
+                ..none()
+            },
+            Rules {
+                monthly: 1,
+                ..none()
+            },
+            Rules {
+                within: Some(now()),
+                ..none()
+            },
+            Rules {
+                endings: vec![Ending::Panic],
+                ..none()
+            },
+        ];
+        assert!(one_each.iter().all(|rules| !rules.is_empty()));
+    }
+
+    #[test]
+    fn where_too_few_periods_have_one_the_oldest_stays() {
+        let rules = Rules {
+            monthly: 99,
+            ..Rules::default()
+        };
+        assert_eq!(kept(&AGES, &rules), [3000, 2999, 1500, 790, 1]);
+        let rules = Rules {
+            daily: 2,
+            ..Rules::default()
+        };
+        assert_eq!(kept(&[5, 4, 3], &rules), [5, 3]);
+        let rules = Rules {
+            daily: 1,
+            ..Rules::default()
+        };
+        assert_eq!(kept(&[5, 4, 3], &rules), [3]);
+    }
+
+    #[test]
+    fn what_has_no_time_of_the_past_stays_and_is_not_counted() {
+        let future = boot(-1, Ending::Clean);
+        let undated = Facts {
+            time: None,
+            ..future
+        };
+        let boots = [
+            undated,
+            boot(9, Ending::Clean),
+            boot(5, Ending::Clean),
+            future,
+            boot(3, Ending::Clean),
+        ];
+        let rules = Rules {
+            last: 2,
+            ..Rules::default()
+        };
+        let reasons = decide(&boots, &rules, now());
+        let expected: [&[Reason]; 5] = [
+            &[Reason::Undated],
+            &[],
+            &[Reason::Last],
+            &[Reason::Future],
+            &[Reason::Newest, Reason::Last],
+        ];
+        assert_eq!(reasons, expected);
+        // Now is not the future.
+        assert_eq!(
+            decide(
+                &[boot(0, Ending::Clean), boot(0, Ending::Clean)],
+                &Rules::default(),
+                now()
+            )[0],
+            []
+        );
+    }
+
+    #[test]
+    fn days_are_those_of_the_zone_and_reasons_name_them() {
+        // 15:30 and 16:30 in UTC are two days in UTC+8.
+        let boots = ["2026-11-27T15:30:00Z", "2026-11-27T16:30:00Z"].map(|time| Facts {
+            time: time.parse().ok(),
+            ending: Ending::Clean,
+        });
+        let told = |zone: TimeZone| -> Vec<String> {
+            let rules = Rules {
+                daily: 1,
+                weekly: 1,
+                monthly: 1,
+                zone,
+                ..Rules::default()
+            };
+            let reasons = decide(&boots, &rules, now());
+            reasons
+                .iter()
+                .map(|all| all.iter().map(|r| format!("{r}, ")).collect())
+                .collect()
+        };
+        let newest = "newest, daily 2026-11-27, weekly 2026-11-23, monthly 2026-11, ";
+        assert_eq!(told(TimeZone::UTC), ["", newest]);
+        let zone = TimeZone::fixed(jiff::tz::offset(8));
+        let newest = "newest, daily 2026-11-28, weekly 2026-11-23, monthly 2026-11, ";
+        assert_eq!(told(zone), ["", newest]);
+        let words = [
+            Reason::Future,
+            Reason::Undated,
+            Reason::Last,
+            Reason::Within,
+            Reason::Ending(Ending::OutOfMemory),
+        ];
+        let words = words.map(|reason| reason.to_string());
+        assert_eq!(
+            words,
+            [
+                "future-dated",
+                "undated",
+                "last",
+                "within",
+                "ending out_of_memory"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_belongs_to_no_boot_goes_when_all_kept_boots_are_newer() {
+        let at = |hours: i64| now() - SignedDuration::from_hours(hours);
+        let rules = Rules {
+            last: 1,
+            ..Rules::default()
+        };
+        assert!(may_go(at(9), Some(at(8)), &rules));
+        assert!(!may_go(at(8), Some(at(8)), &rules));
+        assert!(!may_go(at(9), None, &rules));
+        let rules = Rules {
+            within: Some(at(10)),
+            ..rules
+        };
+        assert!(!may_go(at(9), Some(at(8)), &rules));
+        assert!(!may_go(at(10), None, &rules));
+        assert!(may_go(at(11), None, &rules));
+        assert!(!may_go(at(11), Some(at(12)), &rules));
+    }
+
+    /// How many periods are kept, and which one a time is in.
+    type Counted<'a> = (u32, &'a dyn Fn(&Timestamp) -> i64);
+
+    /// The rules once more, as sets: what each keeps, with no thought of how fast that is.
+    fn model(boots: &[Facts], rules: &Rules) -> BTreeSet<usize> {
+        let mut past: Vec<(Timestamp, usize)> = Vec::new();
+        let mut kept = BTreeSet::new();
+        for (index, boot) in boots.iter().enumerate() {
+            match boot.time {
+                Some(time) if time <= now() => past.push((time, index)),
+                _ => drop(kept.insert(index)),
+            }
+            let is_young =
+                boot.time >= rules.within && rules.within.is_some() && boot.time.is_some();
+            if is_young || rules.endings.contains(&boot.ending) || index + 1 == boots.len() {
+                kept.insert(index);
+            }
+        }
+        past.sort();
+        kept.extend(
+            past.iter()
+                .rev()
+                .take(rules.last as usize)
+                .map(|(_, index)| *index),
+        );
+        let days_since_1970 = |time: &Timestamp| time.as_second().div_euclid(86_400);
+        let month = |time: &Timestamp| {
+            let date = TimeZone::UTC.to_datetime(*time).date();
+            i64::from(date.year()) * 12 + i64::from(date.month())
+        };
+        let periods: [Counted; 3] = [
+            (rules.daily, &days_since_1970),
+            // The first of January 1970 was a Thursday.
+            (rules.weekly, &|time| {
+                (days_since_1970(time) + 3).div_euclid(7)
+            }),
+            (rules.monthly, &month),
+        ];
+        for (count, period) in periods {
+            let newest: BTreeMap<i64, usize> = past
+                .iter()
+                .map(|(time, index)| (period(time), *index))
+                .collect();
+            kept.extend(newest.values().rev().take(count as usize));
+            if (newest.len() as u32) < count {
+                kept.extend(past.first().map(|(_, index)| *index));
+            }
+        }
+        kept
+    }
+
+    fn facts() -> impl Strategy<Value = Facts> {
+        let time = prop_oneof![
+            20 => (0..4_000_i64).prop_map(Some),
+            4 => (0..40_i64).prop_map(Some),
+            1 => (-50..0_i64).prop_map(Some),
+            1 => Just(None),
+        ];
+        let ending = (0..Ending::ALL.len()).prop_map(|index| Ending::ALL[index]);
+        (time, ending).prop_map(|(hours_ago, ending)| Facts {
+            time: hours_ago.map(|hours| now() - SignedDuration::from_hours(hours)),
+            ending,
+        })
+    }
+
+    fn rules() -> impl Strategy<Value = Rules> {
+        let count = || prop_oneof![Just(0), 0..9_u32];
+        let within = proptest::option::of(
+            (0..4_000_i64).prop_map(|hours| now() - SignedDuration::from_hours(hours)),
+        );
+        let endings = prop_oneof![
+            Just(Vec::new()),
+            Just(vec![Ending::Panic, Ending::Emergency])
+        ];
+        (count(), count(), count(), count(), within, endings).prop_map(
+            |(last, daily, weekly, monthly, within, endings)| Rules {
+                last,
+                daily,
+                weekly,
+                monthly,
+                within,
+                endings,
+                zone: TimeZone::UTC,
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #[test]
+        fn the_rules_keep_what_the_model_keeps(
+            boots in proptest::collection::vec(facts(), 0..40),
+            rules in rules(),
+        ) {
+            let reasons = decide(&boots, &rules, now());
+            let kept: BTreeSet<_> = (0..boots.len()).filter(|index| !reasons[*index].is_empty()).collect();
+            prop_assert_eq!(kept, model(&boots, &rules));
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! `console-archive prune`: old boots go, and each that stays has a reason.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use ecs_console_archiver::archive::catalog::Subject;
+use ecs_console_archiver::archive::instances::Instances;
+use ecs_console_archiver::archive::prune::policy::Rules;
+use ecs_console_archiver::archive::prune::{self, Options, Plan, Planned, Pruned, Told};
+use ecs_console_archiver::log;
+use ecs_console_archiver::model::ending::Ending;
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::retry::{Deadline, Retrying};
+use ecs_console_archiver::store::{ArchiveStore, Store};
+use globset::GlobMatcher;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, ZonedDateTime};
+use serde_json::json;
+
+use super::{Context, grep};
+use crate::boots::ending_in_words;
+use crate::exit::{Exit, WrongInput};
+use crate::output::{self, Output};
+use crate::pace::{Pace, Paced};
+use crate::table::{Cell, Column, NOTHING, Table};
+use crate::time;
+
+/// A large archive takes hours, and more than a day for none.
+const TIME: Duration = Duration::from_secs(24 * 3600);
+/// Rows of a table that are in memory at once.
+const MAX_TABLE_ROWS: usize = 10_000;
+
+/// Remove old boots, by rules of what to keep
+///
+/// A boot stays if a rule keeps it, and goes with all of its records if none does. The rules count for each
+/// instance by itself. The newest boot of an instance always stays, and what has no time or one in the future.
+/// A record that two boots share stays with either.
+///
+/// It prints each boot with what becomes of it, and why. Nothing is removed without --apply.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive prune --keep-within 90d --keep-ending panic,out_of_memory
+  console-archive prune --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12
+  console-archive prune --keep-within 90d --instance 'i-bp1*' --apply")]
+pub struct Arguments {
+    /// Keep the newest N boots
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_last: u32,
+    /// Keep the newest boot of each of the last N days that have one
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_daily: u32,
+    /// The same of weeks, which begin on Monday
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_weekly: u32,
+    /// The same of months
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    keep_monthly: u32,
+    /// Keep all boots of this time before now, such as 90d, 12w or 1y
+    #[arg(long, value_name = "TIME", value_parser = within)]
+    keep_within: Option<Span>,
+    /// Keep boots that ended so; several may be given, with commas between them
+    #[arg(long, value_name = "ENDING", value_delimiter = ',', value_parser = grep::ending())]
+    keep_ending: Vec<Ending>,
+    /// Only instances that this matches, such as 'i-bp1*'; several may be given
+    #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
+    instance: Vec<GlobMatcher>,
+    /// Remove nothing if more than so many of a hundred records would go
+    #[arg(long, value_name = "PERCENT", default_value_t = 50)]
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=100))]
+    max_remove: u8,
+    /// Remove what goes. Without it, it is only shown
+    #[arg(long)]
+    apply: bool,
+}
+
+/// Takes a time such as `90d`.
+fn within(text: &str) -> Result<Span, String> {
+    let span: Span = text
+        .parse()
+        .map_err(|_| "expected a time such as 90d".to_owned())?;
+    match span.is_negative() {
+        true => Err("it goes back from now without a sign".to_owned()),
+        false => Ok(span),
+    }
+}
+
+pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.warnings());
+    let now = Timestamp::now();
+    let rules = arguments.rules(now, context)?;
+    if rules.is_empty() {
+        output::error(
+            "no rule keeps anything: give at least one of --keep-last, --keep-daily, --keep-weekly, \
+             --keep-monthly, --keep-within and --keep-ending",
+        );
+        return Ok(Exit::Wrong);
+    }
+    let paced = Paced {
+        store: context.store()?,
+        pace: Pace::new(),
+    };
+    let store = Retrying::new(&paced, Deadline::after(context.timeout.unwrap_or(TIME)));
+    let globs = &arguments.instance;
+    let includes =
+        |id: &InstanceId| globs.is_empty() || globs.iter().any(|glob| glob.is_match(id.as_str()));
+    let options = Options {
+        rules,
+        instances: Instances {
+            prefix: grep::literal_prefix(globs),
+            includes: &includes,
+        },
+        applies: arguments.apply,
+        most_percent: arguments.max_remove,
+        stops: &|| context.interrupt.is_pressed(),
+    };
+    context.reads();
+    let mut printer = Printer {
+        context,
+        store: &store,
+        rows: Vec::new(),
+        is_first: true,
+    };
+    let work = prune::prune::<anyhow::Error>(&store, &options, now, |told| printer.told(told));
+    let done = context.interrupt.finish("what was begun", work).await;
+    printer.print()?;
+    let done = done?;
+    let is_bucket = matches!(paced.store, ArchiveStore::Bucket(_));
+    summarize(&done, arguments, is_bucket, context)?;
+    if done.instances == 0 {
+        output::error(format_args!("no records in {}", store.url("")));
+        return Ok(Exit::Nothing);
+    }
+    Ok(tell(&done, arguments, context, &store))
+}
+
+/// Says what did not go as planned.
+fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl Store) -> Exit {
+    if done.damaged > 0 {
+        output::error(format_args!(
+            "{} damaged or not readable, and stays; console-archive verify names each",
+            output::count(done.damaged, "record")
+        ));
+    }
+    if done.is_too_much {
+        output::error(format_args!(
+            "{} of {} records would go, more than --max-remove {}: nothing was removed",
+            done.records_going, done.records, arguments.max_remove
+        ));
+        return Exit::Failed;
+    }
+    if done.locked > 0 {
+        output::error(format_args!(
+            "{} may not be removed from {}: they are locked, or this key may not remove; what was marked as pruned \
+             is listed again",
+            output::count(done.locked, "object"),
+            store.url("")
+        ));
+    }
+    if context.interrupt.is_pressed() {
+        return Exit::Interrupted;
+    }
+    match done.locked > 0 || done.is_cut_short {
+        true => Exit::Failed,
+        false => Exit::Done,
+    }
+}
+
+impl Arguments {
+    fn rules(&self, now: Timestamp, context: &Context) -> Result<Rules> {
+        let since = |span: Span| {
+            let now = ZonedDateTime::new(now, context.time_zone.clone());
+            let since = now.checked_sub(span).map(|since| since.timestamp());
+            since.map_err(|_| WrongInput("--keep-within goes back too far".to_owned()))
+        };
+        Ok(Rules {
+            last: self.keep_last,
+            daily: self.keep_daily,
+            weekly: self.keep_weekly,
+            monthly: self.keep_monthly,
+            within: self.keep_within.map(since).transpose()?,
+            endings: self.keep_ending.clone(),
+            zone: context.time_zone.clone(),
+        })
+    }
+}
+
+/// Prints what is planned, as it comes.
+struct Printer<'a, S> {
+    context: &'a Context,
+    store: &'a S,
+    rows: Vec<Vec<Cell>>,
+    is_first: bool,
+}
+
+impl<S: Store> Printer<'_, S> {
+    fn told(&mut self, told: Told) -> Result<()> {
+        match told {
+            Told::Plan(plan) => self.plan(plan),
+            Told::Changed(plan) => {
+                self.print()?;
+                output::error(format_args!(
+                    "{} has changed since; this is done:",
+                    plan.instance_id
+                ));
+                self.plan(plan)?;
+                self.print()
+            }
+            Told::Locked(key, why) => {
+                if self.context.output == Output::Json {
+                    return output::json_line(&json!({
+                        "type": "locked",
+                        "key": key,
+                        "url": self.store.url(key),
+                        "detail": why,
+                    }));
+                }
+                self.print()?;
+                output::error(format_args!("locked: {} ({why})", self.store.url(key)));
+                Ok(())
+            }
+        }
+    }
+
+    fn plan(&mut self, plan: &Plan) -> Result<()> {
+        if self.context.output == Output::Json {
+            for boot in &plan.boots {
+                output::json_line(&boot_json(plan, boot))?;
+            }
+            for other in &plan.others {
+                let key = other.subject.key();
+                output::json_line(&json!({
+                    "type": "other",
+                    "instance_id": plan.instance_id,
+                    "key": key,
+                    "url": self.store.url(&key),
+                    "action": "remove",
+                }))?;
+            }
+            return Ok(());
+        }
+        for boot in &plan.boots {
+            self.rows
+                .push(boot_cells(plan, boot, &self.context.time_zone));
+        }
+        if !plan.others.is_empty() {
+            self.rows.push(others_cells(plan));
+        }
+        match self.rows.len() >= MAX_TABLE_ROWS {
+            true => self.print(),
+            false => Ok(()),
+        }
+    }
+
+    /// Prints the rows so far.
+    fn print(&mut self) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let mut columns = ["INSTANCE", "BOOT ID", "CAPTURED", "ENDED"]
+            .map(Column::text)
+            .to_vec();
+        columns.extend(["RECORDS", "BYTES"].map(Column::number));
+        columns.extend(["ACTION", "REASON"].map(Column::text));
+        let table = Table::new(columns, std::mem::take(&mut self.rows));
+        let table = match std::mem::take(&mut self.is_first) {
+            true => table,
+            false => table.without_headings(),
+        };
+        self.context.print(&table)
+    }
+}
+
+fn boot_cells(plan: &Plan, boot: &Planned, zone: &TimeZone) -> Vec<Cell> {
+    let time = boot.facts.time;
+    let time = time.map(|time| time::shown(time, zone));
+    let shared = output::count(boot.shared as u64, "record");
+    let reason = match boot.reasons.is_empty() {
+        false => reasons(boot).join(", "),
+        true if boot.is_kept() => "a boot that is kept shares its records".to_owned(),
+        true if boot.shared > 0 => {
+            format!("no rule keeps it; {shared} shared with a boot that is kept")
+        }
+        true => "no rule keeps it".to_owned(),
+    };
+    let action = match boot.is_kept() {
+        true => "keep",
+        false => "REMOVE",
+    };
+    vec![
+        plan.instance_id.to_string().into(),
+        boot.id.clone().into(),
+        time.unwrap_or(NOTHING.to_owned()).into(),
+        ending_in_words(boot.facts.ending).into(),
+        boot.records.to_string().into(),
+        boot.bytes.to_string().into(),
+        action.into(),
+        reason.into(),
+    ]
+}
+
+fn others_cells(plan: &Plan) -> Vec<Cell> {
+    let is_marker = |subject: &Subject| matches!(subject, Subject::Marker(_));
+    let markers = plan
+        .others
+        .iter()
+        .filter(|other| is_marker(&other.subject))
+        .count() as u64;
+    let records = plan.others.len() as u64 - markers;
+    let told = [(markers, "marker"), (records, "record without a boot")];
+    let told = told.into_iter().filter(|(count, _)| *count > 0);
+    let told: Vec<_> = told
+        .map(|(count, one)| match one {
+            "marker" => output::count(count, one),
+            _ => format!("{count} without a boot"),
+        })
+        .collect();
+    let mut cells = vec![Cell::from(plan.instance_id.to_string())];
+    cells.extend((0..3).map(|_| Cell::from(NOTHING)));
+    cells.push(records.to_string().into());
+    cells.push(NOTHING.into());
+    cells.push("REMOVE".into());
+    cells.push(format!("older than every boot that is kept: {}", told.join(", ")).into());
+    cells
+}
+
+fn reasons(boot: &Planned) -> Vec<String> {
+    boot.reasons.iter().map(ToString::to_string).collect()
+}
+
+fn boot_json(plan: &Plan, boot: &Planned) -> serde_json::Value {
+    json!({
+        "type": "boot",
+        "instance_id": plan.instance_id,
+        "boot_id": boot.id,
+        "captured_at": boot.facts.time.map(|time| time.to_string()),
+        "ending": boot.facts.ending.as_str(),
+        "records": boot.records,
+        "bytes": boot.bytes,
+        "action": if boot.is_kept() { "keep" } else { "remove" },
+        "reasons": reasons(boot),
+        "keys": boot.removals.iter().map(|removal| removal.subject.key()).collect::<Vec<_>>(),
+    })
+}
+
+fn summarize(
+    done: &Pruned,
+    arguments: &Arguments,
+    is_bucket: bool,
+    context: &Context,
+) -> Result<()> {
+    if context.output == Output::Json {
+        return output::json_line(&json!({
+            "type": "summary",
+            "instances": done.instances,
+            "boots_kept": done.kept,
+            "boots_removed": done.going,
+            "objects": done.planned.objects,
+            "bytes": done.planned.bytes,
+            "removed_objects": done.removed.objects,
+            "removed_bytes": done.removed.bytes,
+            "locked": done.locked,
+            "damaged": done.damaged,
+            "is_applied": arguments.apply && !done.is_too_much,
+        }));
+    }
+    let sum = |sum: prune::Sum| {
+        let objects = output::grouped(sum.objects);
+        format!(
+            "{objects} objects with {} bytes",
+            output::grouped(sum.bytes)
+        )
+    };
+    let (kept, going) = (output::grouped(done.kept), output::grouped(done.going));
+    let line = match arguments.apply && !done.is_too_much {
+        true => format!(
+            "{going} boots went and {kept} stay: removed {}",
+            sum(done.removed)
+        ),
+        false => {
+            let planned = sum(done.planned);
+            format!("{going} boots would go and {kept} stay: {planned}; --apply removes them")
+        }
+    };
+    output::line(&line)?;
+    // Who may remove objects need not be allowed to ask for the bucket's versioning.
+    if is_bucket && done.planned.objects > 0 {
+        output::line(
+            "if the bucket keeps versions, theirs stay until a lifecycle rule removes them",
+        )?;
+    }
+    Ok(())
+}
