@@ -1,5 +1,10 @@
 //! How a boot ended.
 
+#[cfg(feature = "cli")]
+use std::ops::Range;
+
+#[cfg(feature = "cli")]
+use super::stamp::stamps;
 use super::stamp::{Stamp, last_stamp};
 use super::start::{LOGIN, Stage, boot_starts, kernel_release, starts};
 use crate::model::ending::BootFacts;
@@ -54,14 +59,9 @@ const OUT_OF_MEMORY: [&[u8]; 2] = [
 ];
 
 impl Ending {
-    /// How `boot` ended. `is_newest` if no later boot is known.
-    #[cfg(feature = "cli")]
-    pub fn of(boot: &super::stitch::Boot, is_newest: bool) -> Self {
-        Self::of_log(&boot.log, boot.has_crashed, is_newest)
-    }
-
-    /// How a boot with this log ended. `has_crashed`: a crash kernel came behind it.
-    fn of_log(log: &[u8], has_crashed: bool, is_newest: bool) -> Self {
+    /// How a boot with this log ended. `has_crashed`: a crash kernel came behind it. `is_newest`: no later boot is
+    /// known.
+    pub(super) fn of_log(log: &[u8], has_crashed: bool, is_newest: bool) -> Self {
         let last = |words: &[&[u8]]| {
             // From the front: that is many times as fast as from the end, which has no vector instructions.
             let last = |words: &&[u8]| memchr::memmem::find_iter(log, *words).last();
@@ -94,6 +94,44 @@ impl Ending {
             _ => Self::Silence,
         }
     }
+}
+
+/// What a kernel prints behind its panic comes within this time: traces, and when it restarts.
+#[cfg(feature = "cli")]
+const PANIC_MICROS: u64 = 60_000_000;
+/// What stands between a stamp and its message: a space, and with `CONFIG_PRINTK_CALLER` the thread.
+#[cfg(feature = "cli")]
+const MAX_CALLER_BYTES: usize = 20;
+
+/// Whether the machine cannot have printed more in this boot: its kernel has panicked, or its last line says that
+/// it stops. What comes behind a loss is then of another boot.
+#[cfg(feature = "cli")]
+pub(super) fn is_over(log: &[u8]) -> bool {
+    // By the kernel itself, behind its stamp or at the beginning of a line. Others quote it, and go on.
+    let said_at = |at: usize| {
+        let line = memchr::memrchr(b'\n', &log[..at]).map_or(0, |end| end + 1);
+        let said = stamps(&log[line..at]).last();
+        let is_right_behind = |place: &Range<usize>| at - line - place.end <= MAX_CALLER_BYTES;
+        match said {
+            Some((place, stamp)) if is_right_behind(&place) => Some(Some(stamp)),
+            _ => (line == at).then_some(None),
+        }
+    };
+    let panics = memchr::memmem::find_iter(log, PANIC);
+    if let Some((at, said)) = panics.filter_map(|at| Some((at, said_at(at)?))).last() {
+        let last = last_stamp(log);
+        let is_last = said.zip(last).is_none_or(|(said, last)| {
+            (said.micros..said.micros + PANIC_MICROS).contains(&last.micros)
+        });
+        return is_last && !has_login(&log[at..]);
+    }
+    let is_text = |byte: &u8| !byte.is_ascii_whitespace() && *byte != 0;
+    let end = &log[..log.iter().rposition(is_text).map_or(0, |last| last + 1)];
+    let line = memchr::memrchr(b'\n', end).map_or(0, |end| end + 1);
+    let is_said = |words: &&[u8]| {
+        memchr::memmem::find(&end[line..], words).is_some_and(|at| said_at(line + at).is_some())
+    };
+    CLEAN.iter().any(is_said)
 }
 
 /// Whether a kernel has printed a part of it.
@@ -250,6 +288,52 @@ mod tests {
         assert_eq!(Ending::of_log(log, true, false), Ending::Panic);
         assert_eq!(ending(b"host login: ", false), Ending::Silence);
         assert_eq!(ending(b"[ 1.0] EXT4-fs", false), Ending::Silence);
+    }
+
+    #[test]
+    fn behind_its_last_words_a_kernel_prints_nothing() {
+        for (log, expected) in [
+            (
+                "[    2.100001] Kernel panic - not syncing: VFS\r\n[    2.200001] Rebooting in 2 seconds..",
+                true,
+            ),
+            (
+                "Kernel panic - not syncing: VFS\r\n---[ end Kernel panic - not syncing: VFS ]---\r\n",
+                true,
+            ),
+            (
+                "host login: [   99.000001] Kernel panic - not syncing: sysrq\r\n",
+                true,
+            ),
+            (
+                "[   99.000001][    T0] Kernel panic - not syncing: sysrq\r\n",
+                true,
+            ),
+            (
+                "[   50.000001] a\r\n[   99.000001] reboot: Power down\r\n\0",
+                true,
+            ),
+            ("reboot: Restarting system\r\n", true),
+            ("[   99.000001] reboot: Power down\r\nhost login: ", false),
+            ("[   99.000001] systemd-shutdown[1]: Rebooting.\r\n", false),
+            (
+                "[    2.100001] Kernel panic - not syncing: VFS\r\n[   99.000001] a\r\n",
+                false,
+            ),
+            (
+                "[    2.100001] Kernel panic - not syncing: VFS\r\n[    1.000001] a\r\n",
+                false,
+            ),
+            (
+                "Nov 23 host kernel: Kernel panic - not syncing: VFS\r\n",
+                false,
+            ),
+            ("Kernel panic - not syncing: VFS\r\nhost login: ", false),
+            ("[    2.100001] EXT4-fs (vda1): mounted\r\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_over(log.as_bytes()), expected, "{log}");
+        }
     }
 
     #[test]

@@ -52,6 +52,8 @@ const BANNERS: [(&[u8], Stage, bool); 9] = [
 
 /// The first words of Linux (`linux_banner` in `init/version.c`).
 const KERNEL: &[u8] = b"Linux version ";
+/// What stands before them at the most: a stamp, the caller and a space, or a prompt.
+const KERNEL_PREFIX_BYTES: usize = 48;
 /// The parameter by which a crash kernel finds the crashed one's memory (`Documentation/admin-guide/kdump`).
 const CRASH_PARAMETER: &[u8] = b"elfcorehdr=";
 /// The kernel's own words, or its architecture's.
@@ -65,9 +67,46 @@ pub fn starts(text: &[u8]) -> Vec<Start> {
     if let Some(starts) = banners::starts(text) {
         return starts;
     }
-    let all = lines(text, 0..text.len());
-    all.filter_map(|(line, words)| start(line, &text[words..]))
-        .collect()
+    starts_one_by_one(text)
+}
+
+fn starts_one_by_one(text: &[u8]) -> Vec<Start> {
+    let lines = lines(text, 0..text.len());
+    let mut starts: Vec<_> = lines
+        .filter_map(|(line, words)| start(line, &text[words..]))
+        .collect();
+    let kernels = memchr::memmem::find_iter(text, KERNEL);
+    starts.extend(kernels.filter_map(|at| behind_prompt(text, at)));
+    starts.sort_by_key(|start| start.line);
+    starts
+}
+
+/// What waits for somebody, or for the machine to restart, at the end of a line without a line end. The next kernel
+/// begins right behind it where no firmware prints anything: after kexec, after a crash, in a machine whose kernel is
+/// loaded by its host.
+///
+/// Sources: util-linux `login-utils/login.c` and `agetty.c`; the default prompts of shells; Linux `kernel/panic.c`
+/// ("Rebooting in %d seconds..").
+const PROMPTS: [&[u8]; 5] = [LOGIN, b"Password: ", b"# ", b"$ ", b"seconds.."];
+
+/// The kernel whose first words are at `words`, if it begins in the middle of a line, behind a prompt. Its stamp is
+/// zero: without one, it may be what somebody typed.
+fn behind_prompt(text: &[u8], words: usize) -> Option<Start> {
+    let from = words.saturating_sub(KERNEL_PREFIX_BYTES);
+    let prompt_end = |prompt: &&[u8]| {
+        let found = memchr::memmem::rfind(&text[from..words], prompt)?;
+        Some(from + found + prompt.len())
+    };
+    // The prompt that is nearest: the words of a kernel's stamp are in none.
+    let line = PROMPTS.iter().filter_map(prompt_end).max()?;
+    let kernel = &text[line..];
+    let is_first = Stamp::parse(kernel).is_some() && is_kernel(kernel);
+    is_first.then(|| Start {
+        line,
+        stage: Stage::Kernel,
+        is_repeated: false,
+        is_crash_kernel: is_crash_kernel(kernel),
+    })
 }
 
 /// Parameters of a sequence that is skipped at the beginning of a line.
@@ -342,13 +381,11 @@ mod tests {
             pieces in proptest::collection::vec(proptest::sample::select(&[
                 "Linux version 6.1 ", "[    0.000000] ", "[    0.000000][    T0] ", "[    1.500001] ", "SeaBIOS (version 1", "U-Boot SPL 20",
                 "U-Boot 20", "iPXE ", "GNU GRUB ", "a", "\n", "\r\n", "\r", "\0", "\x1b[0m", "\x1b[2J", "\x1bc", "\x1b7", "\x1b[", "\x1b",
-                "00000000000000000000000000000000000000", "elfcorehdr=",
+                "host login: ", "~# ", "00000000000000000000000000000000000000", "elfcorehdr=",
             ][..]), 0..40),
         ) {
             let text = pieces.concat().into_bytes();
-            let all = lines(&text, 0..text.len());
-            let all: Vec<_> = all.filter_map(|(line, words)| start(line, &text[words..])).collect();
-            proptest::prop_assert_eq!(starts(&text), all);
+            proptest::prop_assert_eq!(starts(&text), starts_one_by_one(&text));
         }
     }
 }

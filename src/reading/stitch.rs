@@ -2,13 +2,15 @@
 //!
 //! A chain is what captures join without a loss. It ends where nothing proves that a capture continues the
 //! one before. A chain is split into boots where firmware, a boot loader or a kernel begins. A boot goes on
-//! behind a gap if nothing says that the machine has started again in between.
+//! behind a gap if nothing says that the machine has started again in between, and it was not over: behind a
+//! panic, or the last words of a shutdown, the next boot has begun, whether its beginning is there or not.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
 use jiff::Timestamp;
 
+use super::ending::{Ending, is_over};
 use super::overlap::{Certainty, MIN_OVERLAP_BYTES, Overlap, Relation, relate};
 use super::stamp::{first_stamp, last_stamp};
 use super::start::{Start, begins_with_start, boot_starts, start_of, starts};
@@ -263,7 +265,11 @@ impl Stitcher {
         if is_behind_loss && boot.start.is_none() {
             let open = self.open.take();
             match open {
-                Some(mut open) if !chain.is_restarted && is_possible(&open.log, &boot.log) => {
+                Some(mut open)
+                    if !chain.is_restarted
+                        && !is_over(&open.log)
+                        && is_possible(&open.log, &boot.log) =>
+                {
                     open.go_on_with(boot);
                     self.open = Some(open);
                     return None;
@@ -361,6 +367,11 @@ impl Boot {
             captures: Vec::new(),
             has_crashed: false,
         }
+    }
+
+    /// How it ended. `is_newest` if no later boot is known.
+    pub fn ending(&self, is_newest: bool) -> Ending {
+        Ending::of_log(&self.log, self.has_crashed, is_newest)
     }
 
     /// Adds what a later chain has of the boot, behind a gap.

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::stamp;
-use super::stitch::{Boot, Capture, stitch};
+use super::stitch::{Boot, Capture, Mark, MarkKind, stitch};
 
 #[path = "../../tests/histories/mod.rs"]
 mod histories;
@@ -268,6 +268,79 @@ fn a_clock_that_goes_back_where_a_boot_begins_begins_no_other() {
     let boots = stitch(vec![capture(0, printed)]);
     let logs: Vec<_> = boots.iter().map(|boot| boot.log.len()).collect();
     assert_eq!(logs, [20, printed.len() - 20]);
+}
+
+#[test]
+fn behind_a_loss_a_boot_that_was_over_does_not_go_on() {
+    let later =
+        b"[  900.000001] app: a machine that runs for a while\r\n[  901.000001] app: and on\r\n";
+    for (end, count) in [
+        (
+            "[   99.000001] Kernel panic - not syncing: sysrq\r\n[   99.000002] Rebooting in 2 seconds..",
+            2,
+        ),
+        (
+            "host login: [   99.000001] reboot: Restarting system\r\n",
+            2,
+        ),
+        ("host login: ", 1),
+        (
+            "Jan 01 kernel: Kernel panic - not syncing: sysrq\r\n[   99.000001] a\r\n",
+            1,
+        ),
+    ] {
+        let first = [CONSOLES[0], end.as_bytes()].concat();
+        let boots = stitch(vec![capture(0, &first), capture(1, later)]);
+        assert_eq!(boots.len(), count, "{end}");
+        let last = &boots[count - 1];
+        let at = last.log.len() - later.len();
+        assert_eq!(last.marks.len(), 1, "{end}");
+        let kind = MarkKind::Gap {
+            cut: later.iter().position(|byte| *byte == b'\n').unwrap() + 1,
+        };
+        assert_eq!(last.marks[0], Mark { at, kind }, "{end}");
+    }
+}
+
+#[test]
+fn a_kernel_begins_right_behind_a_prompt_too() {
+    let kernel = |rest: &str| {
+        format!(
+            "[    0.000000] Linux version 6.1.0-9 (x) #1\r\n[    0.000000] Command line: console=ttyS0 {rest}\r\n[    0.500001] a\r\n"
+        )
+    };
+    // A kernel that is quiet has no clock that goes back.
+    for (prompt, stamped) in [
+        ("host login: ", ""),
+        ("Password: ", "[    9.000001] b\r\n"),
+        ("root@host:~# ", ""),
+        ("[    9.000001] Rebooting in 2 seconds..", ""),
+    ] {
+        let first = format!(
+            "{}{stamped}{prompt}",
+            kernel("quiet").replace("0.500001", "0.700001")
+        );
+        let printed = first.clone() + &kernel("elfcorehdr=0x1");
+        let boots = stitch(vec![capture(0, printed.as_bytes())]);
+        let logs: Vec<_> = boots.iter().map(|boot| boot.log.len()).collect();
+        assert_eq!(logs, [first.len(), printed.len() - first.len()], "{prompt}");
+        assert!(boots[0].has_crashed && boots[1].start.is_some(), "{prompt}");
+    }
+    // A host that shows the console of its guest, and what is only like a prompt.
+    for words in [
+        "vm: [    0.000000] Linux version 6.1\r\n",
+        "# Linux version 6.1\r\n",
+        "# [    1.000000] Linux version 6.1\r\n",
+    ] {
+        let printed = [
+            CONSOLES[0],
+            b"\r\n",
+            words.as_bytes(),
+            b"[  999.500001] on\r\n",
+        ]
+        .concat();
+        assert_eq!(stitch(vec![capture(0, &printed)]).len(), 1, "{words}");
+    }
 }
 
 #[test]

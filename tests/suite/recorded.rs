@@ -83,7 +83,7 @@ fn each_boot_of_a_recording_ended_as_its_label_says() {
                 Ended::Silence => Ending::Silence,
                 Ended::Running => Ending::Running,
             };
-            let ending = Ending::of(&boots[number], is_newest);
+            let ending = boots[number].ending(is_newest);
             assert_eq!(ending, expected, "{}: boot {number}", recording.name);
         }
     }

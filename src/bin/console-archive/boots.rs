@@ -182,7 +182,7 @@ impl<'a> Summary<'a> {
         Self {
             boot,
             number: select::number(index, boots.len()),
-            ending: Ending::of(boot, index + 1 == boots.len()),
+            ending: boot.ending(index + 1 == boots.len()),
             clock: GuestClock::of(&boot.log, boot.captures[0].captured_at),
             login: ending::login(&boot.log),
             crashed: before.map(|index| (select::number(index, boots.len()), &boots[index])),

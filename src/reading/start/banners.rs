@@ -6,18 +6,18 @@ use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
 
-use super::{BANNERS, KERNEL, MAX_PARAMETERS, Start, lines, start};
+use super::{
+    BANNERS, KERNEL, KERNEL_PREFIX_BYTES, MAX_PARAMETERS, Start, behind_prompt, lines, start,
+};
 
 /// `None` on processors that cannot.
 static FINDER: LazyLock<Option<Searcher>> =
     LazyLock::new(|| Searcher::new(BANNERS.iter().map(|(banner, ..)| *banner).chain([KERNEL])));
 
-/// What stands before the first words of a kernel at the most: a stamp, the caller and a space.
-const KERNEL_PREFIX_BYTES: usize = 48;
 /// The longest sequence that is skipped at the beginning of a line.
 const MAX_SEQUENCE_BYTES: usize = 2 + MAX_PARAMETERS + 1;
 
-/// As [`super::starts`]. `None` on processors that cannot.
+/// As [`super::starts_one_by_one`]. `None` on processors that cannot.
 pub(super) fn starts(text: &[u8]) -> Option<Vec<Start>> {
     let finder = FINDER.as_ref()?;
     let (mut starts, mut known) = (Vec::new(), 0);
@@ -26,7 +26,9 @@ pub(super) fn starts(text: &[u8]) -> Option<Vec<Start>> {
         let begin = not_skipped(text, known..from);
         let lines = lines(text, begin..found.start());
         let mut lines = lines.filter(|(_, words)| (from..=found.start()).contains(words));
-        starts.extend(lines.find_map(|(line, words)| start(line, &text[words..])));
+        let at_line = lines.find_map(|(line, words)| start(line, &text[words..]));
+        let is_kernel = found.pattern().as_usize() == BANNERS.len();
+        starts.extend(at_line.or_else(|| is_kernel.then(|| behind_prompt(text, found.start()))?));
         known = found.start() + 1;
     }
     Some(starts)

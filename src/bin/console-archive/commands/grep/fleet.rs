@@ -266,7 +266,7 @@ impl Job {
     }
 
     fn boot(&mut self, instance_id: &InstanceId, boot: &Boot, is_newest: bool, found: &mut Found) {
-        let is_asked_for = |ending| Ending::of(boot, is_newest) == ending;
+        let is_asked_for = |ending| boot.ending(is_newest) == ending;
         if self.ending.is_none_or(is_asked_for) {
             self.log(instance_id, boot, true, found);
         }
