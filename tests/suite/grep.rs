@@ -188,7 +188,16 @@ async fn exit_codes_are_those_of_the_other_commands() {
         (0, String::new(), String::new())
     );
     assert_eq!(grep(&world, &["no such text"]).await.0, 3);
-    assert_eq!(grep(&world, &["x", "i-c3"]).await.0, 3);
+    let (code, _, told) = grep(&world, &["x", "i-c3"]).await;
+    assert_eq!((code, told.lines().count()), (3, 1), "{told}");
+    assert!(told.contains("i-c3 has no record in file:///"), "{told}");
+    // An instance that is not there hides nothing of the others, and is named.
+    let (code, found, told) = grep(&world, &["-c", "Kernel panic", "i-c3", ID]).await;
+    assert_eq!((code, found.lines().count()), (0, 1), "{found}");
+    assert!(told.contains("i-c3 has no record in"), "{told}");
+    let (code, _, told) = grep(&world, &["x", ID, "--instance", "i-b*"]).await;
+    assert_eq!((code, told.lines().count()), (3, 1), "{told}");
+    assert!(told.contains("no such record in"), "{told}");
     let (code, _, told) = grep(&world, &["("]).await;
     assert_eq!((code, told.contains("unclosed group")), (2, true), "{told}");
     assert_eq!(grep(&world, &[]).await.0, 2);

@@ -189,7 +189,6 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
     let store = context.store()?;
     let tasks = tasks(&store, &arguments, job.form.period.since, context).await?;
     if tasks.is_empty() {
-        output::error(format_args!("no such record in {}", store.url("")));
         return Ok(Exit::Nothing);
     }
     context.reads();
@@ -257,7 +256,8 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
     })
 }
 
-/// The instances to search, in order, with their records.
+/// The instances to search, in order, with their records. Tells which of those that were named have none, and if there
+/// is none at all.
 async fn tasks(
     store: &impl Store,
     arguments: &Arguments,
@@ -272,9 +272,15 @@ async fn tasks(
         for word in &arguments.words {
             let instance_id = InstanceId::parse(word)
                 .map_err(|error| WrongInput(format!("{word:?}: {error}")))?;
-            records.extend(reader::list(&store, Some(&instance_id)).await?.records);
+            let listed = reader::list(&store, Some(&instance_id)).await?.records;
+            if listed.is_empty() {
+                let archive = store.url("");
+                output::error(format_args!("{instance_id} has no record in {archive}"));
+            }
+            records.extend(listed);
         }
     }
+    let is_told = records.is_empty() && !arguments.words.is_empty();
     let mut tasks = BTreeMap::<InstanceId, Vec<RecordEntry>>::new();
     for record in records {
         let id = record.key.instance_id.as_str();
@@ -287,6 +293,9 @@ async fn tasks(
                 .or_default()
                 .push(record);
         }
+    }
+    if tasks.is_empty() && !is_told {
+        output::error(format_args!("no such record in {}", store.url("")));
     }
     Ok(tasks.into_iter().collect())
 }
