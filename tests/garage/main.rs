@@ -8,5 +8,6 @@ mod support;
 mod catalog;
 mod contract;
 mod kills;
+mod reading;
 mod relay;
 mod server;

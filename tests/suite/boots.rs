@@ -1,10 +1,15 @@
 //! What `console-archive boots` says of an instance whose console was captured again and again.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use ecs_console_archiver::archive::key::ConsoleDigest;
+use ecs_console_archiver::archive::record::pack;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::recording::Recording;
-use crate::support::s3_server::Profile;
+use crate::support::s3_server::{Profile, REAL_PAGE, StoredObject};
 use crate::support::*;
 
 use crate::support::captured::{Captured as World, ID};
@@ -181,4 +186,56 @@ async fn captures_in_a_bucket_are_joined_too() {
     let boots: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(boots[0]["bytes"], json!(console.len()));
     assert_eq!(boots.as_array().unwrap().len(), 1);
+}
+
+/// Whoever waits for a console does not wait for the fleet.
+#[tokio::test]
+async fn one_instance_among_a_hundred_thousand_records_takes_a_listing_and_a_read_of_each_of_its_own()
+ {
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.set_page(REAL_PAGE);
+    let (first, second) = (
+        fixture("i-bp1cloudinit0000001"),
+        fixture("i-bp1panicnoroot00001"),
+    );
+    let captures = [&first[..40_000], &first, &second];
+    for (minute, console) in captures.into_iter().enumerate() {
+        let time = format!("2024-03-22 10:{minute:02}:57");
+        set_console(&bucket.simulator, ID, console, &time);
+        let captured = cli(&bucket.settings, &["capture", ID]).await;
+        assert!(captured.status.success(), "{}", text(&captured.stderr));
+    }
+    // Also of instances whose IDs begin as this one's.
+    let plain = b"[    0.000000] Linux version 6.1";
+    let digest = ConsoleDigest::of(plain);
+    let gzip = pack(plain).unwrap();
+    let others = (0..100_000).map(|number| {
+        let key = format!(
+            "kept/here/{ID}{number:05}/20240322T100457-{}.log.gz",
+            digest.short()
+        );
+        let object = StoredObject {
+            body: gzip.clone(),
+            content_type: Some("application/gzip".into()),
+            content_encoding: None,
+            metadata: BTreeMap::new(),
+            encryption: BTreeMap::new(),
+            stored_at: SystemTime::now(),
+        };
+        (key, object)
+    });
+    bucket.server.put_all(others);
+    for arguments in [
+        &["boots", ID][..],
+        &["show", ID, "-b", "previous"],
+        &["diff", ID],
+        &["grep", "Linux version", ID],
+    ] {
+        let before = (bucket.server.listings(), bucket.server.methods().len());
+        let output = cli(&bucket.settings, arguments).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let listings = bucket.server.listings() - before.0;
+        let reads = bucket.server.methods().len() - before.1 - listings;
+        assert_eq!((listings, reads), (1, captures.len()), "{arguments:?}");
+    }
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::support::captured::{Captured, ID};
 use crate::support::printed::{Printed, checked};
+use crate::support::runtime_api::Function;
 use crate::support::s3_server::Profile;
 use crate::support::*;
 
@@ -330,11 +331,11 @@ struct Following {
     printed: Printed,
 }
 
-fn follow(world: &Captured, options: &[&str]) -> Following {
+fn follow(settings: &Settings, options: &[&str]) -> Following {
     let printed = Printed::new();
     let mut child = tokio::process::Command::new(program("console-archive"))
         .env_clear()
-        .envs(world.settings.iter().cloned())
+        .envs(settings.iter().cloned())
         .args(["show", ID, "--follow", "--interval", "1"])
         .args(options)
         .stdin(Stdio::null())
@@ -383,7 +384,7 @@ const BOOTED: &str = "[    0.000000] Linux version 6.1\r\n[    1.000001] one\r\n
 #[tokio::test]
 async fn following_shows_each_line_once_as_captures_come_and_the_next_boot() {
     let mut world = Captured::with(&[BOOTED.as_bytes()]).await;
-    let mut following = follow(&world, &["-n", "1"]);
+    let mut following = follow(&world.settings, &["-n", "1"]);
     let shown = following.until("three").await;
     assert_eq!(shown.len(), 2, "a heading and one line: {shown:?}");
     world
@@ -410,11 +411,53 @@ async fn following_shows_each_line_once_as_captures_come_and_the_next_boot() {
     following.interrupt().await;
 }
 
+/// Captures come in by the function, as with a deployed one; each is read once, however often is looked.
+#[tokio::test]
+async fn a_bucket_is_followed_and_each_of_its_records_is_read_once() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    let capture = async |minute: usize, console: &str| {
+        let time = format!("2024-03-22 10:{minute:02}:57");
+        set_console(&bucket.simulator, ID, console.as_bytes(), &time);
+        let event = json!({
+            "id": format!("E-{minute}"), "source": "acs.ecs", "type": "ecs:Instance:StateChange",
+            "time": format!("2024-03-22T10:{minute:02}:41+08:00"), "aliyunregionid": "cn-hangzhou",
+            "data": {"resourceId": ID, "state": "Stopping"},
+        });
+        let result = function.result_of(event.to_string().as_bytes()).await;
+        assert_eq!(result["outcome"], "stored", "{result}");
+    };
+    let mut following = follow(&bucket.settings, &[]);
+    capture(0, BOOTED).await;
+    let shown = following.until("three").await;
+    assert!(shown[0].starts_with("── boot 0  "), "{shown:?}");
+    assert_eq!(shown.len(), 5, "{shown:?}");
+    let four = format!("{BOOTED}[    4.000001] four\r\n");
+    capture(1, &four).await;
+    assert_eq!(following.until("four").await, ["[    4.000001] four"]);
+    // The ring has rolled, and the machine has panicked and begun anew.
+    let five = format!(
+        "{}[    5.000001] Kernel panic - not syncing: five\r\n",
+        &four[40..]
+    );
+    capture(2, &five).await;
+    following.until("five").await;
+    let six = format!("{five}[    0.000000] Linux version 6.2\r\n[    0.600001] six\r\n");
+    capture(3, &six).await;
+    let next = following.until("six").await;
+    assert!(next[0].starts_with("── boot 0  "), "{next:?}");
+    assert_eq!(next.len(), 3, "{next:?}");
+    capture(4, &format!("{six}[    0.700001] seven\r\n")).await;
+    assert_eq!(following.until("seven").await, ["[    0.700001] seven"]);
+    assert_eq!(bucket.server.reads(), 5);
+    following.interrupt().await;
+}
+
 #[tokio::test]
 async fn a_machine_is_watched_live_and_nothing_is_stored() {
     let mut world = Captured::new().await;
     world.print(BOOTED.as_bytes());
-    let mut following = follow(&world, &["--live"]);
+    let mut following = follow(&world.settings, &["--live"]);
     following.until("three").await;
     world.print(format!("{BOOTED}[    5.000001] five\r\n").as_bytes());
     assert_eq!(following.until("five").await, ["[    5.000001] five"]);
@@ -427,7 +470,7 @@ async fn a_machine_is_watched_live_and_nothing_is_stored() {
 #[tokio::test]
 async fn an_outage_of_ecs_ends_no_watching() {
     let mut world = Captured::with(&[BOOTED.as_bytes()]).await;
-    let mut following = follow(&world, &["--live", "--timeout", "1"]);
+    let mut following = follow(&world.settings, &["--live", "--timeout", "1"]);
     following.until("three").await;
     world.move_simulator().await;
     // What others store is still shown, and each look at the archive comes with one at ECS.
