@@ -41,6 +41,10 @@ impl Stamp {
         if let Some(usual) = text.first_chunk().and_then(Self::parse_usual) {
             return Some((usual, USUAL_BYTES));
         }
+        Self::parse_any(text)
+    }
+
+    fn parse_any(text: &[u8]) -> Option<(Self, usize)> {
         let inner = text.strip_prefix(b"[")?;
         let padding = inner
             .iter()
@@ -61,24 +65,26 @@ impl Stamp {
         Some((Self { micros }, 1 + fraction_at + FRACTION_DIGITS + 1))
     }
 
-    /// A stamp of the first day of a kernel, as nearly all are: `[    1.234567]`. `None` says nothing.
+    /// A stamp of the first day of a kernel, as nearly all are: `[    1.234567]`. `None` says nothing. There is one in
+    /// each line, so no byte decides how it goes on.
     fn parse_usual(text: &[u8; USUAL_BYTES]) -> Option<Self> {
-        let [b'[', rest @ .., b']'] = text else {
+        let [b'[', s0, s1, s2, s3, s4, b'.', f0, f1, f2, f3, f4, f5, b']'] = *text else {
             return None;
         };
-        let (mut micros, mut has_digit) = (0, false);
-        for (at, &byte) in rest.iter().enumerate() {
-            match byte {
-                b'0'..=b'9' if at != 5 => {
-                    micros = micros * 10 + u64::from(byte - b'0');
-                    has_digit = true;
-                }
-                b' ' if !has_digit && at < 5 => {}
-                b'.' if has_digit && at == 5 => {}
-                _ => return None,
-            }
+        let (mut micros, mut has_digit, mut is_stamp) = (0, false, true);
+        for byte in [s0, s1, s2, s3, s4] {
+            let digit = byte.wrapping_sub(b'0');
+            let is_digit = digit < 10;
+            is_stamp &= is_digit | ((byte == b' ') & !has_digit);
+            has_digit |= is_digit;
+            micros = micros * 10 + u64::from(digit) * u64::from(is_digit);
         }
-        Some(Self { micros })
+        for byte in [f0, f1, f2, f3, f4, f5] {
+            let digit = byte.wrapping_sub(b'0');
+            is_stamp &= digit < 10;
+            micros = micros * 10 + u64::from(digit);
+        }
+        (is_stamp & has_digit).then_some(Self { micros })
     }
 }
 
@@ -167,6 +173,26 @@ mod tests {
             "[\u{1b}1.123456]",
         ] {
             assert_eq!(micros(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_usual_stamp_says_what_any_stamp_says(
+            bytes in proptest::collection::vec(proptest::sample::select(&b" 0123456789.]["[..]), USUAL_BYTES),
+            seconds in 0u32..100_000,
+            micros in 0u32..1_000_000,
+            at in 0..USUAL_BYTES,
+        ) {
+            let printed = format!("[{seconds:5}.{micros:06}]").into_bytes();
+            let mut changed = printed.clone();
+            changed[at] = bytes[at];
+            for text in [bytes, printed, changed] {
+                let usual = Stamp::parse_usual(text.first_chunk().unwrap());
+                let any = Stamp::parse_any(&text);
+                let any = any.filter(|(_, length)| *length == USUAL_BYTES).map(|(stamp, _)| stamp);
+                proptest::prop_assert_eq!(usual, any);
+            }
         }
     }
 
