@@ -354,6 +354,8 @@ async fn a_boot_is_compared_with_the_last_good_one_or_with_the_one_that_is_named
     // The boot that panicked had come to its login prompt, too.
     assert_eq!(headings(&[]).await, [id(1), id(2)]);
     assert_eq!(headings(&["-1"]).await, [id(0), id(1)]);
+    assert_eq!(headings(&["-b", "-1"]).await, [id(0), id(1)]);
+    assert_eq!(headings(&["--boot=previous"]).await, [id(0), id(1)]);
     assert_eq!(headings(&["-2", "0"]).await, [id(0), id(2)]);
     assert_eq!(headings(&["latest", "previous"]).await, [id(2), id(1)]);
     assert_eq!(headings(&["--baseline", "previous"]).await, [id(1), id(2)]);
@@ -457,6 +459,7 @@ async fn what_is_not_there_is_told() {
             2,
             "--ignore: ",
         ),
+        (&["diff", ID, "0", "-b", "1"], 2, "cannot be used with"),
         (&["diff", ID, "0", "0"], 0, ""),
     ] {
         let output = cli(&world.settings, arguments).await;

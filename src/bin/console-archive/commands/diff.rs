@@ -58,6 +58,10 @@ pub struct Arguments {
     /// one before, 1 the oldest), `latest`, `previous`, or a BOOT ID. Or another instance, or the second file
     #[arg(value_name = "BOOT|FILE", num_args = 0..=2, allow_negative_numbers = true)]
     others: Vec<String>,
+    /// The boot to look at, as `show` takes it: the same as BOOT behind the instance
+    #[arg(short, long, value_name = "BOOT", allow_hyphen_values = true)]
+    #[arg(conflicts_with = "others")]
+    boot: Option<Selection>,
     /// What the boot is compared with: `good`, the last boot before it that reached its login prompt, on the
     /// same kernel if there is one; `previous`, the one before it; or a BOOT
     #[arg(long, value_name = "good|previous|BOOT", default_value = "good")]
@@ -252,10 +256,9 @@ impl Arguments {
         {
             return self.instances(instance_id, &second, context).await;
         }
-        let selections: Vec<Selection> = self
-            .others
-            .iter()
-            .map(|text| text.parse())
+        let named = self.others.iter().map(|text| text.parse());
+        let selections: Vec<Selection> = named
+            .chain(self.boot.iter().cloned().map(Ok))
             .collect::<Result<_, InvalidSelection>>()
             .map_err(|error| WrongInput(error.to_string()))?;
         if selections.len() == 2 && self.baseline != Baseline::Good {
