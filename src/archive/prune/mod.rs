@@ -30,7 +30,6 @@ use super::key::{MarkerKey, RecordKey, VerdictKey};
 use super::reader::{self, Console, Listing, ReadError, RecordEntry};
 use crate::clock::whole_second;
 use crate::model::ids::InstanceId;
-use crate::reading::ending::Ending;
 use crate::reading::stitch::{Boot, Stitcher};
 use crate::store::{self, Entry, Pages, Store, StoreError};
 use policy::{Facts, Reason, Rules, decide, may_go};
@@ -549,7 +548,7 @@ impl Read {
             id: boot.id.clone(),
             facts: Facts {
                 time: last.filter(|_| captures.iter().all(is_dated)),
-                ending: Ending::of(boot, is_newest),
+                ending: boot.ending(is_newest),
             },
             first: first.unwrap_or(Timestamp::MIN),
             captures,
