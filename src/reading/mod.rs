@@ -16,6 +16,8 @@ pub mod compare;
 pub mod encoding;
 pub mod ending;
 #[cfg(feature = "cli")]
+pub mod findings;
+#[cfg(feature = "cli")]
 pub mod log;
 #[cfg(feature = "cli")]
 pub mod masks;

@@ -633,8 +633,8 @@ fn every_command_in_the_pages_is_one_that_the_program_takes() {
     }
     let help = help();
     for command in [
-        "invoke", "capture", "list", "get", "boots", "show", "grep", "diff", "sweep", "redrive",
-        "doctor", "simulate", "compact", "reindex", "verify", "prune",
+        "invoke", "capture", "list", "get", "boots", "show", "grep", "diff", "findings", "explain",
+        "sweep", "redrive", "doctor", "simulate", "compact", "reindex", "verify", "prune",
     ] {
         assert!(
             help.contains(command) && shown.contains(command),

@@ -23,6 +23,7 @@ mod door;
 mod errors;
 mod events;
 mod fair_redrive;
+mod findings;
 mod follow;
 mod function;
 mod grep;

@@ -13,6 +13,8 @@ const COMMANDS: [&str; 18] = [
     "grep",
     "get",
     "diff",
+    "findings",
+    "explain",
     "capture",
     "sweep",
     "invoke",

@@ -4,11 +4,12 @@ use clap::{Command, CommandFactory};
 use std::fmt::Write as _;
 
 /// The commands under the headings of `--help`, each once.
-const TASKS: [(&str, &[&str]); 4] = [
+const TASKS: [(&str, &[&str]); 5] = [
     (
         "Read consoles back",
         &["list", "boots", "show", "grep", "get", "diff"],
     ),
+    ("Find out what went wrong", &["findings", "explain"]),
     ("Store consoles", &["capture", "sweep", "invoke", "redrive"]),
     (
         "Keep the archive",

@@ -5,6 +5,7 @@ use std::fs::{File, FileType};
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
+use ecs_console_archiver::archive::record;
 use ecs_console_archiver::printable;
 
 use crate::exit::WrongInput;
@@ -56,6 +57,30 @@ pub async fn read_or_standard_input(
     });
     let unread = |_| Err(wrong(&name, "it was not read"));
     receiver.await.unwrap_or_else(unread)
+}
+
+/// Reads a log that anyone may have kept: a file, or standard input for `-`. Gzip is unpacked. Returns what it is
+/// called, and its bytes.
+///
+/// # Errors
+/// As [`read`], and if it is too long or its gzip is damaged.
+pub async fn read_log(name: &str) -> Result<(&str, Vec<u8>), WrongInput> {
+    let path = PathBuf::from(name);
+    let limit = record::MAX_PLAIN_BYTES as u64 + 1;
+    let bytes = read_or_standard_input(path.clone(), limit, "a log").await?;
+    if bytes.len() as u64 == limit {
+        let most = record::MAX_PLAIN_BYTES;
+        return Err(wrong(&path, format_args!("it has more than {most} bytes")));
+    }
+    let log = match bytes.starts_with(&[0x1f, 0x8b]) {
+        true => record::unpack(&bytes).map_err(|fault| wrong(&path, fault))?,
+        false => bytes,
+    };
+    let name = match name {
+        "-" => "standard input",
+        name => name,
+    };
+    Ok((name, log))
 }
 
 fn read_standard_input(limit: u64, what: &str) -> Result<Vec<u8>, WrongInput> {

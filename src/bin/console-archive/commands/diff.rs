@@ -4,13 +4,11 @@ mod printer;
 mod rows;
 
 use std::io::{IsTerminal as _, Write as _, stdout};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::archive::record;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::compare::{Comparison, Manner, Side};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
@@ -385,25 +383,7 @@ fn boot_log(summary: &Summary, instance_id: &InstanceId) -> Log {
 
 /// Reads a file, or standard input.
 async fn file(name: &str) -> Result<Log, WrongInput> {
-    let path = PathBuf::from(name);
-    let limit = record::MAX_PLAIN_BYTES as u64 + 1;
-    let bytes = input::read_or_standard_input(path.clone(), limit, "a log").await?;
-    let is_gzip = bytes.starts_with(&[0x1f, 0x8b]);
-    if bytes.len() as u64 == limit {
-        let most = record::MAX_PLAIN_BYTES;
-        return Err(input::wrong(
-            &path,
-            format_args!("it has more than {most} bytes"),
-        ));
-    }
-    let log = match is_gzip {
-        true => record::unpack(&bytes).map_err(|fault| input::wrong(&path, fault))?,
-        false => bytes,
-    };
-    let name = match name {
-        "-" => "standard input",
-        name => name,
-    };
+    let (name, log) = input::read_log(name).await?;
     Ok(Log {
         heading: printable::one_line(name).into_owned(),
         json: json!({"file": name}),

@@ -6,6 +6,8 @@ mod compact;
 mod completions;
 mod diff;
 mod doctor;
+mod explain;
+mod findings;
 mod get;
 mod grep;
 mod invoke;
@@ -60,6 +62,8 @@ pub enum Command {
     Boots(boots::Arguments),
     Get(get::Arguments),
     Diff(diff::Arguments),
+    Findings(findings::Arguments),
+    Explain(explain::Arguments),
     Sweep(sweep::Arguments),
     Redrive(redrive::Arguments),
     Compact(compact::Arguments),
@@ -101,6 +105,11 @@ impl Command {
                 let diff = diff::run(arguments, context);
                 context.unless_interrupted(diff).await
             }
+            Self::Findings(arguments) => {
+                let findings = findings::run(arguments, context);
+                context.unless_interrupted(findings).await
+            }
+            Self::Explain(arguments) => explain::run(&arguments, context),
             Self::Sweep(arguments) => sweep::run(arguments, context).await,
             Self::Redrive(arguments) => redrive::run(arguments, context).await,
             Self::Compact(arguments) => {

@@ -1,0 +1,307 @@
+//! What `findings` says of recorded consoles, of records, and of any log.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::support::printed::checked;
+use crate::support::recording::Recording;
+use crate::support::*;
+
+const ID: &str = "i-bp1panicnoroot00001";
+
+/// Each recording, and what it shows, by signatures: the words are the machine's, and what happened is in the label
+/// of the recording.
+const RECORDINGS: &[(&str, &[&str])] = &[
+    ("bookworm-clean", &[]),
+    ("bookworm-reboots", &[]),
+    ("busybox-clean", &[]),
+    ("busybox-without-stamps", &[]),
+    ("cloud-init-clean", &[]),
+    (
+        "cloud-init-no-metadata",
+        &[
+            "cloud-init-metadata-unreachable",
+            "cloud-init-module-failed:locale",
+        ],
+    ),
+    (
+        "disk-full",
+        &[
+            "unit-failed:Load/Save Random Seed",
+            "unit-failed:systemd-ma…it a transient machine-id on disk",
+            "unit-failed:systemd-up…cord System Boot/Shutdown in UTMP",
+            "dependency-failed:Record Runlevel Change in UTMP",
+            "unit-failed:User Login Management",
+        ],
+    ),
+    (
+        "emergency",
+        &[
+            "device-timeout:/dev/vdz1",
+            "dependency-failed:/srv",
+            "dependency-failed:Local File Systems",
+            "dependency-failed:File System Check on /dev/vdz1",
+            "emergency-mode",
+            "maintenance-prompt",
+        ],
+    ),
+    (
+        "fsck-wants-a-person",
+        &[
+            "unit-failed:systemd-fs… File System Check on Root Device",
+            "emergency-mode",
+            "maintenance-prompt",
+        ],
+    ),
+    ("grub-menu", &[]),
+    (
+        "grub-missing-file",
+        &[
+            "loader-file-missing:/boot/vmlinuz-gone",
+            "loader-entries-failed",
+        ],
+    ),
+    (
+        "hung-task",
+        &["hung-task:touch", "hung-task:systemd-journal"],
+    ),
+    (
+        "initramfs-shell",
+        &["root-device-missing:UUID=<uuid>", "initramfs-shell"],
+    ),
+    ("kdump", &["kernel-panic-sysrq"]),
+    ("kernel-bug", &["kernel-bug:faults_init"]),
+    ("kernel-divide", &["kernel-protection-fault:faults_divide"]),
+    (
+        "kernel-null",
+        &[
+            "kernel-null-dereference:faults_write",
+            "kernel-panic:Fatal exception",
+        ],
+    ),
+    (
+        "kernel-protection",
+        &[
+            "kernel-protection-fault:faults_write",
+            "kernel-panic:Fatal exception",
+        ],
+    ),
+    ("kernel-rcu-stall", &["rcu-stall:rcu_preempt"]),
+    ("kernel-refcount", &["refcount:faults_refcount"]),
+    ("kernel-soft-lockup", &["soft-lockup:faults_spin"]),
+    (
+        "kernel-stack",
+        &[
+            "stack-overflow:faults_recurse",
+            "kernel-panic:Fatal exception in interrupt",
+        ],
+    ),
+    (
+        "kernel-warning",
+        &["kernel-warning:faults.c:32 faults_init"],
+    ),
+    ("kexec", &[]),
+    ("login-respawns", &[]),
+    ("luks-asks", &["luks-locked:data:"]),
+    (
+        "lvm-no-root",
+        &[
+            "root-device-missing:/dev/mapper/vg0-root",
+            "initramfs-shell",
+        ],
+    ),
+    ("memory-limit", &["oom-kill-cgroup:tail"]),
+    (
+        "no-bootable-device",
+        &["loader-network-boot", "firmware-no-bootable-device"],
+    ),
+    ("oom-kill", &["oom-kill:tail"]),
+    ("oom-panic", &["oom-nothing-to-kill"]),
+    ("panic-init-killed", &["init-died:0x00000100"]),
+    ("panic-no-root", &["root-not-mounted"]),
+    ("panic-reboots", &["kernel-panic-sysrq"]),
+    ("panic-stays", &["kernel-panic-sysrq"]),
+    ("quiet", &[]),
+    ("reboot-loop", &["root-not-mounted"]),
+    ("rescue", &["rescue-mode", "maintenance-prompt"]),
+    ("sid-runit-clean", &[]),
+    ("slow-boot", &["unit-failed:Web application"]),
+    ("sysvinit-reboots", &[]),
+    ("trixie-dracut-clean", &[]),
+    ("trixie-sysvinit-clean", &[]),
+    ("uefi-grub", &[]),
+    (
+        "uefi-no-bootable-device",
+        &[
+            "loader-network-boot",
+            "firmware-boot-entry-failed",
+            "firmware-shell",
+        ],
+    ),
+    // What they show is what they do not say; no line tells it.
+    ("silence-console-removed", &[]),
+    ("silence-hang", &[]),
+    ("watchdog-reset", &[]),
+];
+
+fn findings(log: &Path, options: &[&str]) -> Output {
+    let mut command = Command::new(program("console-archive"));
+    command.env_clear().arg("findings").arg(log).args(options);
+    checked(command.output().unwrap())
+}
+
+fn found(log: &Path, options: &[&str]) -> Vec<Value> {
+    let output = findings(log, &[&["--output", "json"], options].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    json_page::check(&["findings", "--output", "json"], &output.stdout);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn signatures(found: &[Value]) -> Vec<&str> {
+    let all = found.iter();
+    all.map(|one| one["signature"].as_str().unwrap()).collect()
+}
+
+fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+#[test]
+fn recordings_show_what_happened_in_them_and_clean_ones_nothing() {
+    for (name, expected) in RECORDINGS {
+        let log = file(&Recording::named(name).bytes());
+        let found = found(log.path(), &[]);
+        assert_eq!(signatures(&found), *expected, "{name}");
+        if name.ends_with("-clean") || name.ends_with("-reboots") && !name.starts_with("panic") {
+            assert!(found.is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_recording_has_its_findings_here() {
+    let folder = root().join("tests/fixtures/recordings");
+    let recorded = std::fs::read_dir(folder).unwrap();
+    let names = recorded.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names
+        .filter_map(|name| Some(name.strip_suffix(".jsonl.gz")?.to_owned()))
+        // Its units' names are cut where the width of its terminal ends.
+        .filter(|name| name != "dracut-shell")
+        .collect();
+    names.sort();
+    let mut known: Vec<_> = RECORDINGS.iter().map(|(name, _)| *name).collect();
+    known.sort_unstable();
+    assert_eq!(names, known);
+}
+
+#[test]
+fn dracut_ends_in_its_shell() {
+    let log = file(&Recording::named("dracut-shell").bytes());
+    let found = found(log.path(), &["--severity", "fatal"]);
+    assert_eq!(signatures(&found), ["dracut-shell", "maintenance-prompt"]);
+}
+
+#[test]
+fn a_finding_says_where_it_stands_and_what_to_do() {
+    let before = "[    0.000000] Linux version 6.1\r\n\x1b[31mred\x1b[0m\r\n";
+    let line = "[    1.234567] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n";
+    let log = file(format!("{before}{line}{line}").as_bytes());
+    let found = found(log.path(), &[]);
+    let [one] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(one["id"], "root-not-mounted");
+    assert_eq!(
+        (&one["family"], &one["severity"]),
+        (&json!("root"), &json!("fatal"))
+    );
+    assert_eq!((&one["count"], &one["line"]), (&json!(2), &json!(3)));
+    let bytes = json!([before.len(), before.len() + line.len()]);
+    assert_eq!(one["bytes"], bytes);
+    assert!(one["advice"].as_str().unwrap().contains("initramfs"));
+    let shown = text(&findings(log.path(), &[]).stdout);
+    assert!(
+        shown.contains("fatal") && shown.contains("2 times") && shown.contains("line 3"),
+        "{shown}"
+    );
+    let shown = text(&findings(log.path(), &["--color", "always"]).stdout);
+    assert!(shown.contains("\x1b["), "{shown:?}");
+}
+
+#[test]
+fn what_a_guest_writes_does_not_act_on_a_terminal() {
+    let log =
+        file(b"[FAILED] Failed to start \x1b]0;title\x07\x1b[2Jx\x9b31m\xe2\x80\xae.service.\r\n");
+    let output = findings(log.path(), &["--color", "never"]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("unit-failed:"), "{shown}");
+    let acts = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+    assert!(!shown.contains(acts), "{shown:?}");
+}
+
+#[tokio::test]
+async fn of_an_instance_the_newest_boot_counts_unless_another_is_chosen() {
+    let simulator = simulator().await;
+    let (_folder, settings) = archive_folder(&simulator);
+    assert!(cli(&settings, &["capture", ID]).await.status.success());
+    let next = "[    0.000000] Linux version 6.1.0-1 (gcc)\r\n[    1.234567] a\r\nhost login: ";
+    set_console(&simulator, ID, next.as_bytes(), "2030-03-22 10:04:57");
+    assert!(cli(&settings, &["capture", ID]).await.status.success());
+    let printed = async |arguments: &[&str]| {
+        let output = cli(
+            &settings,
+            &[&["findings", ID, "--output", "json"], arguments].concat(),
+        )
+        .await;
+        let found: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        found
+    };
+    assert!(printed(&[]).await.is_empty());
+    let before = printed(&["-b", "previous"]).await;
+    assert_eq!(signatures(&before), ["root-not-mounted"]);
+    assert_eq!(
+        (&before[0]["instance_id"], &before[0]["boot"]),
+        (&json!(ID), &json!(-1))
+    );
+    assert_eq!(printed(&["--all"]).await, before);
+    let shown = text(&cli(&settings, &["findings", ID, "--all"]).await.stdout);
+    assert!(
+        shown.contains("boot -1") && shown.contains("no findings"),
+        "{shown}"
+    );
+    let none = cli(&settings, &["findings", "i-gone"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    let none = cli(&settings, &["findings", ID, "-b", "-7"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    let file = cli(&settings, &["findings", "Cargo.toml", "--all"]).await;
+    assert_eq!(file.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn each_finding_is_explained() {
+    let all = cli(&Vec::new(), &["explain", "--output", "json"]).await;
+    let all: Vec<Value> = serde_json::from_slice(&all.stdout).unwrap();
+    assert!(all.len() > 100, "{}", all.len());
+    let list = text(&cli(&Vec::new(), &["explain"]).await.stdout);
+    for rule in &all {
+        let id = rule["id"].as_str().unwrap();
+        assert!(list.contains(&format!("  {id} ")), "{id}");
+    }
+    let explained = cli(
+        &Vec::new(),
+        &["explain", "kernel-null-dereference:ext4_readdir"],
+    )
+    .await;
+    let explained = text(&explained.stdout);
+    assert!(
+        explained.contains("null pointer") && explained.contains("Sources: Linux"),
+        "{explained}"
+    );
+    let unknown = cli(&Vec::new(), &["explain", "kernel-sad"]).await;
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("kernel-sad"));
+}
