@@ -33,7 +33,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let id = asked.split(':').next().unwrap_or(asked);
     let Some(rule) = rules.get(id) else {
         let wrong = format!(
-            "there is no finding {}; console-archive explain lists all",
+            "there is no finding {}; see all of them with console-archive explain",
             printable::one_line(id)
         );
         return Err(WrongInput(wrong).into());
