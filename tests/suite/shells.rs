@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
     "list",
     "boots",
     "show",
