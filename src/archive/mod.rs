@@ -2,6 +2,8 @@
 
 pub mod catalog; // what a listing of the fleet shows, by day
 #[cfg(feature = "cli")]
+pub mod copy; // one archive → another
+#[cfg(feature = "cli")]
 pub mod instances; // some of the instances (pure)
 pub mod key; // every object family's key (pure)
 pub mod probe; // the object that proves that an archive can be written (pure)

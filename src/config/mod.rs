@@ -116,6 +116,22 @@ pub const SETTINGS: [&str; 79] = [
     "RUST_LOG",
 ];
 
+/// Settings of the machine, which hold for each archive.
+#[cfg(feature = "cli")]
+const OF_MACHINE: [&str; 11] = [
+    "HOME",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "AWS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+];
+
 const FAILED_QUEUE: &str = "FAILED_QUEUE_URL";
 
 /// Environment variables. An empty variable counts as not set.
@@ -133,6 +149,17 @@ pub struct Environment {
 pub struct ConfigError(Vec<String>);
 
 impl ConfigError {
+    /// The same problems, each with where the settings are from.
+    #[cfg(feature = "cli")]
+    pub fn of(self, place: &str) -> Self {
+        let problems = self.0.into_iter();
+        Self(
+            problems
+                .map(|problem| format!("{place}: {problem}"))
+                .collect(),
+        )
+    }
+
     /// One entry for each problem. It begins with the name of the setting and a colon.
     pub fn problems(&self) -> &[String] {
         &self.0
@@ -273,6 +300,56 @@ impl Environment {
             environment = environment.with("AWS_REGION", region);
         }
         environment
+    }
+
+    /// Reads the settings of another archive from the text of a file, as systemd and Docker read theirs: a line
+    /// `NAME=value` for each, and lines that begin with `#`. Of this environment, only what is about the machine
+    /// counts. So no key is mixed from two clouds.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names each line that is no setting.
+    #[cfg(feature = "cli")]
+    pub fn of_file(&self, text: &str) -> Result<Self, ConfigError> {
+        let of_machine = self
+            .set
+            .iter()
+            .filter(|(name, _)| OF_MACHINE.contains(name));
+        let mut set: BTreeMap<_, _> = of_machine.map(|(n, v)| (*n, v.clone())).collect();
+        let mut problems = Problems::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            // The line may hold a secret, so it is not shown.
+            let Some((name, value)) = line.split_once('=') else {
+                let name = format!("line {number}");
+                problems.note::<()>(&name, Err("expected NAME=value"));
+                continue;
+            };
+            let name = name.strip_prefix("export ").unwrap_or(name).trim();
+            let Some(name) = SETTINGS.into_iter().find(|setting| *setting == name) else {
+                let line = format!("line {number}");
+                problems.note::<()>(&line, Err("its name is not one of a setting"));
+                continue;
+            };
+            let quoted = ['"', '\''].iter().find_map(|quote| {
+                let value = value.trim().strip_prefix(*quote)?;
+                value.strip_suffix(*quote)
+            });
+            let value = quoted.unwrap_or(value.trim());
+            match value.is_empty() {
+                true => set.remove(name),
+                false => set.insert(name, value.to_owned()),
+            };
+        }
+        if !problems.0.is_empty() {
+            return Err(ConfigError(problems.0));
+        }
+        Ok(Self {
+            set,
+            is_command_line: false,
+        })
     }
 
     /// Replaces a variable by the value of a command line option, if the option is given.

@@ -14,6 +14,8 @@ use crate::retry::{self, RetryAdvice, Retryable, Retrying, retry};
 pub mod bucket;
 pub mod directory;
 mod disk;
+#[cfg(feature = "cli")]
+pub mod sorted; // a listing, entry by entry
 
 use bucket::BucketStore;
 use directory::DirectoryStore;

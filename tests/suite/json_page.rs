@@ -17,6 +17,7 @@ use ecs_console_archiver::simulator::Console;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::support::archived;
 use crate::support::captured::{Captured, ID};
 use crate::support::json_page::{members, members_of, printed};
 use crate::support::kept::{Kept, Place, instance_id};
@@ -299,4 +300,21 @@ async fn outcomes_have_the_members_of_the_page() {
     check("capture", &all);
     all.extend(["error_type", "key", "stored_at", "url"].map(str::to_owned));
     check("redrive", &all);
+}
+
+#[tokio::test]
+async fn a_copy_has_the_members_of_the_page() {
+    let objects = archived::small(Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    let (from, to) = (folders.path().join("from"), folders.path().join("to"));
+    archived::put_into_folder(&from, &objects).await;
+    let mut other = objects.clone();
+    other.retain(|key, _| key.ends_with(".log.gz"));
+    for object in other.values_mut().take(1) {
+        object.metadata.clear();
+    }
+    archived::put_into_folder(&to, &other).await;
+    let to = url::Url::from_file_path(&to).unwrap();
+    let arguments = ["copy", "--to", to.as_str(), "--metadata"];
+    check("copy", &seen(&folder_settings(&from), &arguments).await);
 }

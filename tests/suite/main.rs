@@ -12,6 +12,7 @@ mod at_once;
 mod cli;
 mod clock_steps;
 mod config;
+mod copy;
 mod crash_points;
 mod credentials;
 mod deployed;

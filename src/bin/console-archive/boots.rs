@@ -28,14 +28,30 @@ const READ_AT_ONCE: usize = 16;
 /// One more hour is for deliveries that come again.
 const STORED_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
+/// What the times of storing say of the order of captures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StoredOrder {
+    /// Each record was stored soon after its capture, so only few consoles wait for another one.
+    #[default]
+    Near,
+    /// Nothing: the archive was copied. All consoles of the instance are in memory at once.
+    Unknown,
+}
+
+/// A record was stored long after its capture, so that the order is not [`StoredOrder::Near`]. What was read so
+/// far may be in the wrong order.
+#[derive(Debug, thiserror::Error)]
+#[error("the archive was copied")]
+pub struct WasCopied;
+
 /// What the archive has of an instance's boots.
 pub struct Boots {
     /// The boots, the oldest first.
     pub boots: Vec<Boot>,
     /// Captures without a console, and why.
     pub markers: Vec<MarkerEntry>,
-    /// How many records could not be read, or are damaged. Each was told.
-    pub damaged: usize,
+    /// Why records were left out: they are damaged, or gone. Each was told.
+    pub left_out: Vec<String>,
 }
 
 /// Reads each record of an instance once, and stitches.
@@ -54,7 +70,8 @@ pub struct Reading {
     finished: Vec<Boot>,
     stitcher: Stitcher,
     markers: Vec<MarkerEntry>,
-    damaged: usize,
+    left_out: Vec<String>,
+    order: StoredOrder,
     /// Names of the captures that were read.
     read: BTreeSet<String>,
 }
@@ -65,10 +82,28 @@ impl Reading {
     /// # Errors
     /// As [`read`].
     pub async fn go_on(&mut self, store: &impl Store, instance_id: &InstanceId) -> Result<bool> {
+        match self.read_new(store, instance_id).await {
+            Err(error) if error.is::<WasCopied>() => {
+                *self = Self {
+                    order: StoredOrder::Unknown,
+                    ..Self::default()
+                };
+                self.read_new(store, instance_id).await
+            }
+            read => read,
+        }
+    }
+
+    async fn read_new(&mut self, store: &impl Store, instance_id: &InstanceId) -> Result<bool> {
+        let listing = reader::list(store, Some(instance_id)).await?;
+        self.read_listed(store, listing).await
+    }
+
+    async fn read_listed(&mut self, store: &impl Store, listing: Listing) -> Result<bool> {
         let Listing {
             mut records,
             markers,
-        } = reader::list(store, Some(instance_id)).await?;
+        } = listing;
         self.markers = markers;
         records.retain(|record| self.read.insert(record.key.name()));
         let is_more = !records.is_empty();
@@ -77,14 +112,14 @@ impl Reading {
             let (plain, metadata) = (opened.plain, opened.object.metadata);
             Ok(Console { plain, metadata })
         };
-        let mut captures = Captures::of(records, READ_AT_ONCE, &open);
+        let mut captures = Captures::of(records, self.order, READ_AT_ONCE, &open);
         while let Some(capture) = captures.next().await? {
             match capture {
                 Ok(capture) => self.finished.extend(self.stitcher.push(capture)),
                 Err(left_out) => {
                     let error = left_out.error;
                     output::error(format_args!("warning: left out: {error}"));
-                    self.damaged += 1;
+                    self.left_out.push(error.to_string());
                 }
             }
         }
@@ -107,7 +142,7 @@ impl Reading {
         Boots {
             boots,
             markers: self.markers,
-            damaged: self.damaged,
+            left_out: self.left_out,
         }
     }
 
@@ -135,17 +170,17 @@ impl Boots {
     /// Tells that there is no console of the instance.
     pub fn tell_none(&self, instance_id: &InstanceId, archive_url: &str) -> Exit {
         output::error(format_args!("{instance_id} has no record in {archive_url}"));
-        match self.damaged {
-            0 => Exit::Nothing,
-            _ => Exit::Failed,
+        match self.left_out.is_empty() {
+            true => Exit::Nothing,
+            false => Exit::Failed,
         }
     }
 
     /// How a command ends that has shown them.
     pub fn exit(&self) -> Exit {
-        match self.damaged {
-            0 => Exit::Done,
-            _ => Exit::Failed,
+        match self.left_out.is_empty() {
+            true => Exit::Done,
+            false => Exit::Failed,
         }
     }
 }
@@ -316,12 +351,14 @@ pub struct Captures<'a> {
     waiting: Vec<Capture>,
     /// No console that is still to come was captured before this time.
     ready: Timestamp,
+    order: StoredOrder,
 }
 
 impl<'a> Captures<'a> {
     /// Of these records, read by `open`.
     pub fn of(
         mut records: Vec<RecordEntry>,
+        order: StoredOrder,
         at_once: usize,
         open: &'a impl AsyncFn(&RecordKey) -> Result<Console, ReadError>,
     ) -> Self {
@@ -330,13 +367,14 @@ impl<'a> Captures<'a> {
             records: consoles(records, at_once, open),
             waiting: Vec::new(),
             ready: Timestamp::MIN,
+            order,
         }
     }
 
     /// The next capture, or a record that is damaged or gone.
     ///
     /// # Errors
-    /// An error of the store.
+    /// An error of the store. [`WasCopied`] if the order is another one: then it is read anew.
     pub async fn next(&mut self) -> Result<Option<Result<Capture, LeftOut>>> {
         loop {
             let is_ready = |capture: &Capture| capture.captured_at < self.ready;
@@ -351,9 +389,14 @@ impl<'a> Captures<'a> {
                 Err(ReadError::Store(error)) => return Err(error.into()),
                 Err(error) => return Ok(Some(Err(LeftOut { record, error }))),
             };
-            let before = record.stored_at.checked_sub(STORED_WITHIN);
-            self.ready = before.unwrap_or(Timestamp::MIN);
             let capture = console.into_capture(&record);
+            if self.order == StoredOrder::Near {
+                let before = record.stored_at.checked_sub(STORED_WITHIN);
+                self.ready = before.unwrap_or(Timestamp::MIN);
+                if capture.captured_at < self.ready {
+                    return Err(WasCopied.into());
+                }
+            }
             let is_later = |other: &Capture| stitch::order(other, &capture).is_gt();
             let place = self.waiting.partition_point(is_later);
             self.waiting.insert(place, capture);

@@ -13,7 +13,7 @@ const TASKS: [(&str, &[&str]); 5] = [
     ("Store consoles", &["capture", "sweep", "invoke", "redrive"]),
     (
         "Keep the archive",
-        &["compact", "reindex", "verify", "prune"],
+        &["copy", "compact", "reindex", "verify", "prune"],
     ),
     (
         "Set up and try out",
@@ -25,8 +25,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed: ECS, the archive or the queue did not answer, or refused; a record is damaged,
-       also with --damaged; `verify` found a fault; or the time was over. With
-       `diff --exit-code`: the logs differ
+       also with --damaged; `verify` found a fault; `copy` left something out; or the time was
+       over. With `diff --exit-code`: the logs differ
   2    wrong on this side: an argument, a setting, an event
   3    there is nothing: no such record, no console output, no failed event, nothing to verify
   130  interrupted (Ctrl-C)";

@@ -1,9 +1,11 @@
-//! How many objects are read at once: many, and fewer where a store asks for it.
+//! How many objects are read or written at once: many, and fewer where a store asks for it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
 use tokio::sync::Notify;
 
@@ -99,7 +101,8 @@ impl<S: Store> Store for Paced<S> {
     }
 
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        self.store.put_if_absent(key, object).await
+        self.at_its_pace(|| self.store.put_if_absent(key, object))
+            .await
     }
 
     async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
@@ -117,6 +120,57 @@ impl<S: Store> Store for Paced<S> {
         next: Option<&str>,
     ) -> Result<Page, StoreError> {
         self.store.list(prefix, after, next).await
+    }
+
+    fn sorts(&self) -> bool {
+        self.store.sorts()
+    }
+
+    fn url(&self, key: &str) -> String {
+        self.store.url(key)
+    }
+}
+
+/// A store whose calls are tried again, each for so long. A run of hours has no better bound.
+pub struct Patient<S> {
+    pub store: Paced<S>,
+    pub time: Duration,
+}
+
+impl<S: Store> Patient<S> {
+    fn retrying(&self) -> Retrying<'_, Paced<S>> {
+        Retrying::new(&self.store, Deadline::after(self.time))
+    }
+}
+
+impl<S: Store> Store for Patient<S> {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.retrying().get(key).await
+    }
+
+    async fn body(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.retrying().body(key).await
+    }
+
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        self.retrying().put_if_absent(key, object).await
+    }
+
+    async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        self.retrying().metadata(key).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.retrying().delete(key).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        self.retrying().list(prefix, after, next).await
     }
 
     fn sorts(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What the tests run the real program against.
 
 pub mod acs3;
+pub mod archived;
 pub mod burst;
 pub mod captured;
 pub mod cataloged;

@@ -187,7 +187,8 @@ impl Store for Actor {
                     .map(|(key, (object, stored_at))| Entry {
                         key: key.clone(),
                         bytes: object.body.len() as u64,
-                        stored_at: *stored_at,
+                        // In whole seconds, as S3 and OSS list them.
+                        stored_at: Timestamp::from_second(stored_at.as_second()).unwrap(),
                     })
                     .collect();
                 let next = below

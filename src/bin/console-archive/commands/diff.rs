@@ -310,7 +310,7 @@ impl Arguments {
             let Some(newest) = read.boots.len().checked_sub(1) else {
                 return Ok(Err(read.tell_none(instance_id, &store.url(""))));
             };
-            if read.damaged > 0 {
+            if !read.left_out.is_empty() {
                 exit = read.exit();
             }
             let mut log = boot_log(&Summary::new(&read.boots, newest), instance_id);

@@ -4,6 +4,7 @@ mod boots;
 mod capture;
 mod compact;
 mod completions;
+mod copy;
 mod diff;
 mod doctor;
 mod explain;
@@ -66,6 +67,7 @@ pub enum Command {
     Explain(explain::Arguments),
     Sweep(sweep::Arguments),
     Redrive(redrive::Arguments),
+    Copy(copy::Arguments),
     Compact(compact::Arguments),
     Reindex(reindex::Arguments),
     Verify(verify::Arguments),
@@ -112,6 +114,10 @@ impl Command {
             Self::Explain(arguments) => explain::run(&arguments, context),
             Self::Sweep(arguments) => sweep::run(arguments, context).await,
             Self::Redrive(arguments) => redrive::run(arguments, context).await,
+            Self::Copy(arguments) => {
+                let copy = copy::run(arguments, context);
+                context.unless_interrupted(copy).await
+            }
             Self::Compact(arguments) => {
                 let compact = compact::run(&arguments, context);
                 context.unless_interrupted(compact).await
@@ -338,8 +344,12 @@ impl Context {
     }
 
     fn store(&self) -> Result<ArchiveStore> {
-        let archive = Archive::from_environment(&self.environment)?;
-        let options = HttpOptions::from_environment(&self.environment)?;
+        Self::store_of(&self.environment)
+    }
+
+    fn store_of(environment: &Environment) -> Result<ArchiveStore> {
+        let archive = Archive::from_environment(environment)?;
+        let options = HttpOptions::from_environment(environment)?;
         if let Archive::Directory(root) = archive {
             // A client takes longer to set up than most commands take.
             return Ok(ArchiveStore::Directory(DirectoryStore::new(root)));

@@ -180,7 +180,7 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     let is_sought = has_time || arguments.grep.is_some();
     Ok(match count {
-        0 if is_sought && boots.damaged == 0 => Exit::Nothing,
+        0 if is_sought && boots.left_out.is_empty() => Exit::Nothing,
         _ => boots.exit(),
     })
 }

@@ -25,7 +25,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::form::{Counts, Form, Subject};
-use crate::boots::{self, Captures, LeftOut};
+use crate::boots::{self, Captures, LeftOut, StoredOrder, WasCopied};
 use crate::pace::{MOST_AT_ONCE, Pace, Paced};
 
 /// What is searched, and how.
@@ -178,6 +178,23 @@ impl Worker {
         instance_id: &InstanceId,
         records: &[RecordEntry],
     ) -> Result<Found> {
+        let near = (records, StoredOrder::Near);
+        match self.search_in(near, job, unpacker, instance_id).await {
+            Err(error) if error.is::<WasCopied>() => {
+                let unknown = (records, StoredOrder::Unknown);
+                self.search_in(unknown, job, unpacker, instance_id).await
+            }
+            found => found,
+        }
+    }
+
+    async fn search_in(
+        &self,
+        (records, order): (&[RecordEntry], StoredOrder),
+        job: &mut Job,
+        unpacker: &RefCell<Unpacker>,
+        instance_id: &InstanceId,
+    ) -> Result<Found> {
         let store = Retrying::new(&self.store, Deadline::after(job.time));
         let wants_metadata = job.wants_metadata();
         let open =
@@ -204,7 +221,7 @@ impl Worker {
             }
             return Ok(found);
         }
-        let mut captures = Captures::of(records, self.at_once, &open);
+        let mut captures = Captures::of(records, order, self.at_once, &open);
         let (mut stitcher, mut kept) = (Stitcher::default(), Vec::new());
         // Which boot is which is known once all are.
         let needs_all = job.boot.is_some();

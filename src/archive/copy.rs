@@ -1,0 +1,644 @@
+//! One archive → another: what the other lacks, and nothing is replaced.
+//!
+//! Both are listed side by side, so that a second run costs two listings. A record comes before its verdicts,
+//! and before its row of the catalog. So the other archive is a valid one wherever a run ends.
+
+mod merge; // two listings, side by side
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::{Stream, TryStreamExt as _};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use super::catalog::day::{self, Rows};
+use super::catalog::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
+use super::catalog::{CatalogKey, Subject};
+use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey};
+use super::record;
+use crate::model::ids::InstanceId;
+use crate::store::sorted::Sorted;
+use crate::store::{Entry, Object, PutOutcome, Store, StoreError};
+use merge::Group;
+
+/// Groups of objects that are copied at once.
+const AT_ONCE: usize = 32;
+/// Days that are copied at once: each is in memory as rows.
+const DAYS_AT_ONCE: usize = 4;
+/// Objects in memory, in KiB. One that is larger has all of it.
+const ROOM_KIB: u32 = 64 << 10;
+/// A row that was captured so much before the run, or since, may be of a record that was stored after its
+/// instance was listed: a record is stored an hour after its capture at most, and clocks differ.
+const RECENT: SignedDuration = SignedDuration::from_hours(3);
+/// By how much the clocks of the machines that capture may be ahead of the store's.
+const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
+/// Longer than a second, which is how exactly a bucket says when it stored an object.
+const NEXT_SECOND: Duration = Duration::from_millis(1100);
+
+/// What to copy, and how.
+pub struct Request<'a> {
+    /// Which instances. `None`: all.
+    pub is_named: Option<&'a dyn Fn(&InstanceId) -> bool>,
+    /// Only what was stored since.
+    pub since: Option<Timestamp>,
+    /// Whether the metadata of what is there already are compared, too: two requests for each object.
+    pub compares_metadata: bool,
+    /// Only tell what would be copied.
+    pub is_dry_run: bool,
+    /// When the run begins.
+    pub began_at: Timestamp,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// Objects that were copied, or would be.
+    pub copied: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+    /// Objects that were there already.
+    pub there: u64,
+    /// Objects that were not copied, and why was told.
+    pub problems: u64,
+    /// Objects below instances that are none of this program.
+    pub foreign: u64,
+    /// Whether a part of one of the archives could not be listed.
+    pub is_partial: bool,
+    /// Whether the destination's catalog has everything that is there. If not, a listing of the fleet lists the
+    /// whole archive, or misses what it copied without a row, until it is built anew.
+    pub is_catalog_complete: bool,
+}
+
+/// Why an object was not copied. Others were.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Both archives have an object of this key, and they differ.
+    #[error("the destination has another object under this key; neither was changed")]
+    Conflict,
+    /// Both have the same bytes, with different metadata.
+    #[error("the destination has other metadata: {0}")]
+    Metadata(String),
+    /// It is not what its key says. It would keep the right one out of the destination.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// The source does not hand it out.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The destination does not take it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Problem {
+    /// The word for programs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Metadata(_) => "metadata",
+            Self::Damaged(_) => "damaged",
+            Self::Unreadable(_) => "unreadable",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// What became of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// Its key, below the prefix of both archives.
+    pub key: String,
+    /// Its length.
+    pub bytes: u64,
+    /// What became of it.
+    pub what: What,
+}
+
+/// What became of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// It was copied, or would be.
+    Copied,
+    /// It was there already.
+    There,
+    /// The source has it no longer.
+    Gone,
+    /// It is none of this program.
+    Foreign,
+    /// It was not copied.
+    Problem(Problem),
+}
+
+/// Why a run ended early. What it has copied is whole, and the next run goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The archive that is copied failed or refused.
+    #[error(transparent)]
+    Source(StoreError),
+    /// The other one.
+    #[error("the destination: {0}")]
+    Destination(StoreError),
+    /// Rows cannot be compressed.
+    #[error("the rows of {0} cannot be compressed: {1}")]
+    Pack(Day, std::io::Error),
+}
+
+/// Copies what `to` lacks. `tell` gets what became of each object.
+///
+/// Failed events are not copied: two archives would replay them.
+///
+/// # Errors
+/// [`CopyError`]. A second run goes on where this one ended.
+pub async fn copy(
+    source: &impl Store,
+    to: &impl Store,
+    request: &Request<'_>,
+    mut tell: impl FnMut(&Fate),
+) -> Result<Copied, CopyError> {
+    let copier = Copier {
+        source,
+        to,
+        request,
+        room: Semaphore::new(ROOM_KIB as usize),
+        seen: RefCell::default(),
+        failed: RefCell::default(),
+        is_partial: Cell::new(false),
+    };
+    let (mut done, mut has_own) = (Copied::default(), false);
+    for prefix in InstanceId::PREFIXES {
+        let groups = copier.merged(prefix, up_to_dot);
+        let groups = groups.inspect_ok(|group| has_own |= group.source.is_empty());
+        let objects = groups.map_ok(|group| copier.objects(group));
+        done.add_all(objects, AT_ONCE, &mut tell).await?;
+    }
+    // Behind the records, so that no row comes before its record.
+    let rows = copier.merged(ROWS_PREFIX, whole);
+    let rows = rows.map_ok(|group| copier.row(group));
+    done.add_all(rows, AT_ONCE, &mut tell).await?;
+    let (mut is_complete, mut source_is_complete) = (false, None);
+    let days = copier.merged(DAYS_PREFIX, whole).inspect_ok(|group| {
+        let find = |entries: &[Entry]| {
+            let mut found = entries.iter().filter(|entry| entry.key == COMPLETE_KEY);
+            found.next().map(|entry| entry.bytes)
+        };
+        source_is_complete = source_is_complete.or(find(&group.source));
+        is_complete |= find(&group.there).is_some();
+    });
+    let days = days.map_ok(|group| copier.day(group));
+    done.add_all(days, DAYS_AT_ONCE, &mut tell).await?;
+    done.is_partial = copier.is_partial.get();
+    let is_whole = request.is_named.is_none()
+        && request.since.is_none()
+        && done.problems == 0
+        && !done.is_partial;
+    // The last of all: it says that every record has a row, also those that the source has not.
+    if let Some(bytes) = source_is_complete
+        && is_whole
+        && !is_complete
+        && !has_own
+    {
+        let fate = copier.bring(COMPLETE_KEY, bytes).await?;
+        is_complete = fate.what != What::Gone;
+        done.add(&fate, &mut tell);
+    }
+    done.is_catalog_complete = is_complete && (source_is_complete.is_some() || done.copied == 0);
+    Ok(done)
+}
+
+/// A record and its verdicts have the same key up to the dot.
+fn up_to_dot(key: &str) -> &str {
+    key.find('.').map_or(key, |dot| &key[..=dot])
+}
+
+fn whole(key: &str) -> &str {
+    key
+}
+
+impl Copied {
+    async fn add_all<F: Future<Output = Result<Vec<Fate>, CopyError>>>(
+        &mut self,
+        work: impl Stream<Item = Result<F, CopyError>>,
+        at_once: usize,
+        tell: &mut impl FnMut(&Fate),
+    ) -> Result<(), CopyError> {
+        let mut fates = pin!(work.try_buffer_unordered(at_once));
+        while let Some(fates) = fates.try_next().await? {
+            fates.iter().for_each(|fate| self.add(fate, tell));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, fate: &Fate, tell: &mut impl FnMut(&Fate)) {
+        match &fate.what {
+            What::Copied => {
+                self.copied += 1;
+                self.copied_bytes += fate.bytes;
+            }
+            What::There => self.there += 1,
+            What::Foreign => self.foreign += 1,
+            What::Problem(_) => self.problems += 1,
+            What::Gone => {}
+        }
+        tell(fate);
+    }
+}
+
+struct Copier<'a, S, T> {
+    source: &'a S,
+    to: &'a T,
+    request: &'a Request<'a>,
+    /// Objects that are in memory.
+    room: Semaphore,
+    /// Hashes of the records and markers that belong to the copy. Empty where all do.
+    seen: RefCell<HashSet<u64>>,
+    /// Records and markers that were not copied. Their rows are not, either.
+    failed: RefCell<HashSet<String>>,
+    is_partial: Cell<bool>,
+}
+
+impl<'a, S: Store, T: Store> Copier<'a, S, T> {
+    fn merged(
+        &'a self,
+        prefix: &str,
+        stem: fn(&str) -> &str,
+    ) -> impl Stream<Item = Result<Group, CopyError>> + 'a {
+        let source = Sorted::of(self.source, prefix);
+        let to = Sorted::of(self.to, prefix).or_nothing();
+        merge::groups(source, to, stem, &self.is_partial)
+    }
+
+    fn is_named(&self, instance_id: &InstanceId) -> bool {
+        self.request.is_named.is_none_or(|named| named(instance_id))
+    }
+
+    /// A record or a marker, with the record's verdicts.
+    async fn objects(&self, mut group: Group) -> Result<Vec<Fate>, CopyError> {
+        let mut fates = Vec::new();
+        // The record first. Of the verdicts, the newest counts, by when it was stored.
+        group.source.sort_by_key(|entry| {
+            let is_verdict = VerdictKey::parse(&entry.key).is_some();
+            (is_verdict, entry.stored_at)
+        });
+        let since = self
+            .request
+            .since
+            .and_then(|since| since.checked_sub(CLOCKS).ok());
+        let is_new = |entry: &Entry| since.is_none_or(|since| entry.stored_at >= since);
+        if !group.source.iter().any(is_new) {
+            return Ok(fates);
+        }
+        let mut last_verdict: Option<String> = None;
+        let mut has_record = (group.there.iter()).any(|entry| Subject::parse(&entry.key).is_some());
+        for entry in &group.source {
+            let Some(family) = Family::of(&entry.key) else {
+                fates.push(fate(entry, What::Foreign));
+                continue;
+            };
+            if !self.is_named(family.instance_id()) {
+                continue;
+            }
+            if matches!(family, Family::Verdict(_)) {
+                if !has_record {
+                    continue; // It says nothing without its record.
+                }
+                if last_verdict.as_ref().is_some_and(|last| *last > entry.key) {
+                    tokio::time::sleep(NEXT_SECOND).await;
+                }
+            }
+            let there = group.there.iter().find(|there| there.key == entry.key);
+            let fate = match there {
+                Some(there) => self.compare(entry, there).await?,
+                None => self.bring(&entry.key, entry.bytes).await?,
+            };
+            let is_there = matches!(fate.what, What::Copied | What::There);
+            match family {
+                Family::Verdict(_) if fate.what == What::Copied => {
+                    last_verdict = Some(entry.key.clone());
+                }
+                Family::Verdict(_) => {}
+                _ if is_there => {
+                    has_record = true;
+                    if self.request.since.is_some() {
+                        self.seen.borrow_mut().insert(hash(&entry.key));
+                    }
+                }
+                _ => {
+                    self.failed.borrow_mut().insert(entry.key.clone());
+                    has_record = false;
+                }
+            }
+            fates.push(fate);
+        }
+        Ok(fates)
+    }
+
+    /// Whether a row is copied: its record is. One that was captured lately may be of a record that was not
+    /// seen, and then brings it.
+    async fn wants_row(
+        &self,
+        subject: &Subject,
+        captured_at: Timestamp,
+        fates: &mut Vec<Fate>,
+    ) -> Result<bool, CopyError> {
+        let key = subject.key();
+        if !self.is_named(subject.instance_id()) || self.failed.borrow().contains(&key) {
+            return Ok(false);
+        }
+        let since = self.request.since;
+        if since.is_some() && self.seen.borrow().contains(&hash(&key)) {
+            return Ok(true);
+        }
+        let recent = self.request.began_at.checked_sub(RECENT);
+        let is_recent = recent.is_ok_and(|recent| captured_at >= recent);
+        if !is_recent {
+            return Ok(since.is_none());
+        }
+        if since.is_some_and(|since| captured_at < since) {
+            return Ok(false);
+        }
+        if self.request.is_dry_run {
+            return Ok(true);
+        }
+        match self.to.metadata(&key).await {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) | Err(StoreError::NoFolder(_)) => {}
+            Err(error) => return Err(CopyError::Destination(error)),
+        }
+        let fate = self.bring(&key, 0).await?;
+        let is_there = matches!(fate.what, What::Copied | What::There);
+        fates.push(fate);
+        Ok(is_there)
+    }
+
+    async fn row(&self, group: Group) -> Result<Vec<Fate>, CopyError> {
+        let mut fates = Vec::new();
+        let Some(entry) = group.source.first() else {
+            return Ok(fates);
+        };
+        let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key) else {
+            return Ok(fates);
+        };
+        // What the source has pruned may well be here.
+        let row = &key.row;
+        if row.is_pruned()
+            || !self
+                .wants_row(&row.subject, row.captured_at, &mut fates)
+                .await?
+        {
+            return Ok(fates);
+        }
+        fates.push(match group.there.first() {
+            Some(there) => self.compare(entry, there).await?,
+            None => self.bring(&entry.key, entry.bytes).await?,
+        });
+        Ok(fates)
+    }
+
+    /// A day's joined rows: as they are, or those of them whose records are copied.
+    async fn day(&self, group: Group) -> Result<Vec<Fate>, CopyError> {
+        let mut fates = Vec::new();
+        let Some(entry) = group.source.first() else {
+            return Ok(fates);
+        };
+        let Some(CatalogKey::Day(key)) = CatalogKey::parse(&entry.key) else {
+            return Ok(fates);
+        };
+        let since = self
+            .request
+            .since
+            .and_then(|since| since.checked_sub(CLOCKS).ok());
+        if since.is_some_and(|since| key.day < Day::of(since)) {
+            return Ok(fates);
+        }
+        if let Some(there) = group.there.first() {
+            fates.push(self.compare(entry, there).await?);
+            return Ok(fates);
+        }
+        let object = match self.read(&entry.key).await? {
+            Ok(object) => object,
+            Err(what) => {
+                fates.push(fate(entry, what));
+                return Ok(fates);
+            }
+        };
+        let rows = match day::unpack(&object.body) {
+            Ok(rows) => rows,
+            Err(error) => {
+                let problem = Problem::Damaged(error.to_string());
+                fates.push(fate(entry, What::Problem(problem)));
+                return Ok(fates);
+            }
+        };
+        let count = rows.len();
+        let mut kept = Rows::default();
+        for row in rows {
+            let (subject, captured_at) = (row.subject.clone(), row.captured_at);
+            if !row.is_pruned() && self.wants_row(&subject, captured_at, &mut fates).await? {
+                kept.add(row);
+            }
+        }
+        if kept.len() == count {
+            let what = self.put(&entry.key, &object).await?;
+            fates.push(fate(entry, what));
+            return Ok(fates);
+        }
+        let packed = kept.packed(key.day);
+        for (key, object) in packed.map_err(|error| CopyError::Pack(key.day, error))? {
+            let key = key.to_string();
+            let what = self.put(&key, &object).await?;
+            let bytes = object.body.len() as u64;
+            fates.push(Fate { key, bytes, what });
+        }
+        Ok(fates)
+    }
+
+    /// An object that both archives list.
+    async fn compare(&self, entry: &Entry, there: &Entry) -> Result<Fate, CopyError> {
+        let key = &entry.key;
+        // The key has a digest of the content.
+        if entry.bytes == there.bytes {
+            if !self.request.compares_metadata {
+                return Ok(fate(entry, What::There));
+            }
+            let ours = self.source.metadata(key).await.map_err(CopyError::Source)?;
+            let theirs = self.to.metadata(key).await;
+            let theirs = theirs.map_err(CopyError::Destination)?;
+            let what = match (ours, theirs) {
+                (Some(ours), Some(theirs)) => match differing(&ours, &theirs) {
+                    names if names.is_empty() => What::There,
+                    names => What::Problem(Problem::Metadata(names)),
+                },
+                _ => What::Gone,
+            };
+            return Ok(fate(entry, what));
+        }
+        let what = match self.read(key).await? {
+            Ok(object) => self.compare_bytes(key, &object).await?,
+            Err(what) => what,
+        };
+        Ok(fate(entry, what))
+    }
+
+    /// Another version of the compressor may have packed the same bytes.
+    async fn compare_bytes(&self, key: &str, object: &Object) -> Result<What, CopyError> {
+        let there = match self.to.get(key).await {
+            Ok(Some(there)) => there,
+            Ok(None) => return Ok(What::Gone),
+            Err(error) if error.is_of_object() || matches!(error, StoreError::TooLarge { .. }) => {
+                return Ok(What::Problem(Problem::Conflict));
+            }
+            Err(error) => return Err(CopyError::Destination(error)),
+        };
+        let is_same = there.body == object.body
+            || match (record::unpack(&there.body), record::unpack(&object.body)) {
+                (Ok(there), Ok(here)) => there == here,
+                _ => false,
+            };
+        Ok(if is_same {
+            What::There
+        } else {
+            What::Problem(Problem::Conflict)
+        })
+    }
+
+    /// Copies an object that the destination lacks.
+    async fn bring(&self, key: &str, bytes: u64) -> Result<Fate, CopyError> {
+        let of = |bytes, what| Fate {
+            key: key.to_owned(),
+            bytes,
+            what,
+        };
+        if self.request.is_dry_run {
+            return Ok(of(bytes, What::Copied));
+        }
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(ROOM_KIB);
+        let _room = self.room.acquire_many(kib.min(ROOM_KIB)).await; // It is never closed.
+        let object = match self.read(key).await? {
+            Ok(object) => object,
+            Err(what) => return Ok(of(bytes, what)),
+        };
+        let what = self.put(key, &object).await?;
+        Ok(of(object.body.len() as u64, what))
+    }
+
+    /// Reads an object of the source, and checks that it is what its key says.
+    async fn read(&self, key: &str) -> Result<Result<Object, What>, CopyError> {
+        let object = match self.source.get(key).await {
+            Ok(Some(object)) => object,
+            Ok(None) => return Ok(Err(What::Gone)),
+            Err(error) if error.is_of_object() || matches!(error, StoreError::TooLarge { .. }) => {
+                return Ok(Err(What::Problem(Problem::Unreadable(error.to_string()))));
+            }
+            Err(error) => return Err(CopyError::Source(error)),
+        };
+        Ok(match fault(key, &object) {
+            Some(fault) => Err(What::Problem(Problem::Damaged(fault))),
+            None => Ok(object),
+        })
+    }
+
+    async fn put(&self, key: &str, object: &Object) -> Result<What, CopyError> {
+        if self.request.is_dry_run {
+            return Ok(What::Copied);
+        }
+        match self.to.put_if_absent(key, object).await {
+            Ok(PutOutcome::Created) => Ok(What::Copied),
+            // Somebody else was faster.
+            Ok(PutOutcome::Exists) => self.compare_bytes(key, object).await,
+            Err(StoreError::Rejected(refusal)) if OF_OBJECT.contains(&refusal.code.as_str()) => {
+                Ok(What::Problem(Problem::Refused(refusal.to_string())))
+            }
+            Err(error) => Err(CopyError::Destination(error)),
+        }
+    }
+}
+
+/// Codes of S3 and OSS by which a store refuses one object, and may take the next. The first is of S3's list of
+/// error codes, "metadata headers exceed the maximum allowed metadata size"; so are the others. The empty one
+/// is of a folder: a key that is no path.
+const OF_OBJECT: [&str; 4] = ["MetadataTooLarge", "EntityTooLarge", "KeyTooLongError", ""];
+
+fn fate(entry: &Entry, what: What) -> Fate {
+    Fate {
+        key: entry.key.clone(),
+        bytes: entry.bytes,
+        what,
+    }
+}
+
+fn hash(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The names of metadata that differ.
+fn differing(ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>) -> String {
+    let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+    let differ = names
+        .into_iter()
+        .filter(|name| ours.get(*name) != theirs.get(*name));
+    let names: Vec<_> = differ.map(String::as_str).collect();
+    names.join(", ")
+}
+
+/// An object below an instance.
+enum Family {
+    Record(RecordKey),
+    Marker(MarkerKey),
+    Verdict(VerdictKey),
+}
+
+impl Family {
+    fn of(key: &str) -> Option<Self> {
+        let record = RecordKey::parse(key).map(Self::Record);
+        let marker = || MarkerKey::parse(key).map(Self::Marker);
+        let verdict = || VerdictKey::parse(key).map(Self::Verdict);
+        record.or_else(marker).or_else(verdict)
+    }
+
+    fn instance_id(&self) -> &InstanceId {
+        match self {
+            Self::Record(key) => &key.instance_id,
+            Self::Marker(key) => &key.instance_id,
+            Self::Verdict(key) => &key.record.instance_id,
+        }
+    }
+}
+
+/// Why an object is not what its key says, or cannot be stored elsewhere as it is. `None` if it is good.
+fn fault(key: &str, object: &Object) -> Option<String> {
+    let is_header = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let metadata = object.metadata.iter();
+    let mut bad = metadata.filter(|(name, value)| {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        name.is_empty() || !name.bytes().all(is_name) || !is_header(value)
+    });
+    if let Some((name, _)) = bad.next() {
+        return Some(format!("its metadata {name:?} is no header"));
+    }
+    if !is_header(&object.content_type) {
+        return Some("its media type is no header".to_owned());
+    }
+    let digest = || ConsoleDigest::of(&object.body).short();
+    let is_right = match (Family::of(key), CatalogKey::parse(key)) {
+        (Some(Family::Record(key)), _) => {
+            let faults = record::read(&key, object).faults;
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            return (!faults.is_empty()).then(|| faults.join("; "));
+        }
+        (Some(Family::Marker(key)), _) => key.digest == digest(),
+        (Some(Family::Verdict(key)), _) => key.digest == digest(),
+        (None, Some(CatalogKey::Row(key))) => key.digest == digest(),
+        (None, Some(CatalogKey::Day(DayKey { digest, .. }))) => {
+            let lines = record::unpack(&object.body);
+            lines.is_ok_and(|lines| ConsoleDigest::of(&lines).short() == digest)
+        }
+        (None, None) => true,
+    };
+    (!is_right).then(|| "its bytes are not those of the digest in its key".to_owned())
+}

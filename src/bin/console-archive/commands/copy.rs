@@ -1,0 +1,247 @@
+//! `console-archive copy`: one archive → another.
+
+use std::cell::RefCell;
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use ecs_console_archiver::archive::copy::{self, Copied, CopyError, Fate, Request, What};
+use ecs_console_archiver::config::ConfigError;
+use ecs_console_archiver::log;
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::store::{ArchiveStore, Store as _};
+use globset::GlobMatcher;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Context, grep};
+use crate::exit::{self, Exit, WrongInput};
+use crate::output::{self, Output};
+use crate::pace::{Pace, Paced, Patient};
+use crate::time::{Bound, Period};
+
+/// Copy the archive to another one, in a folder or in any cloud
+///
+/// Copies records, markers, verdicts and the catalog that the other archive lacks, with their metadata. Nothing is
+/// replaced or removed. Run it again to copy what has come since: what is there is found by a listing of both
+/// archives. It may be interrupted at any time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive copy --to file:///backup/consoles
+  console-archive copy --to oss://backup/console?region=cn-hangzhou --to-settings backup.env --dry-run
+  console-archive copy --to s3://backup/console/ --instance 'i-bp1*' --since -7d")]
+pub struct Arguments {
+    /// The other archive: s3://BUCKET/PREFIX, oss://BUCKET/PREFIX or file:///FOLDER
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// A file with the settings of the other archive, a line NAME=value for each
+    ///
+    /// Then no setting of this archive counts for the other one, but those of proxies and certificate
+    /// authorities. Without it, both have the same settings.
+    #[arg(long, value_name = "FILE")]
+    to_settings: Option<PathBuf>,
+    /// Only instances whose ID matches; may be repeated
+    #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
+    instance: Vec<GlobMatcher>,
+    /// Only what was stored since
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Bound>,
+    /// Compare the metadata of what is there already, too; this takes two requests for each object
+    #[arg(long)]
+    metadata: bool,
+    /// List what would be copied, and copy nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.warnings());
+    let (source, to) = (context.store(), arguments.destination(context));
+    let (source, to) = both(source, to)?;
+    if is_below(&place(&source), &place(&to)) || is_below(&place(&to), &place(&source)) {
+        let urls = (source.url(""), to.url(""));
+        return Err(
+            WrongInput(format!("--to: {} and {} are in each other", urls.0, urls.1)).into(),
+        );
+    }
+    let patient = |store| Patient {
+        store: Paced {
+            store,
+            pace: Pace::new(),
+        },
+        time: context.time(),
+    };
+    let (source, to) = (patient(source), patient(to));
+    context.reads();
+    let period = Period::of(arguments.since.as_ref(), None, &context.time_zone);
+    let is_named = |id: &InstanceId| {
+        let mut globs = arguments.instance.iter();
+        globs.any(|glob| glob.is_match(id.as_str()))
+    };
+    let request = Request {
+        is_named: (!arguments.instance.is_empty()).then_some(&is_named),
+        since: period.since,
+        compares_metadata: arguments.metadata,
+        is_dry_run: arguments.dry_run,
+        began_at: Timestamp::now(),
+    };
+    let printer = RefCell::new(Printer::new(context.output, arguments.dry_run)?);
+    let done = copy::copy(&source, &to, &request, |fate| {
+        printer.borrow_mut().tell(fate)
+    })
+    .await;
+    let printer = printer.into_inner();
+    printer.bar.finish_and_clear();
+    exit::unless_closed(printer.printed)?;
+    let done = match done {
+        Ok(done) => done,
+        Err(CopyError::Source(error)) => return Err(error.into()),
+        Err(error) => return Err(anyhow!(error)),
+    };
+    exit::unless_closed(summarize(&done, &arguments, context))?;
+    if !done.is_catalog_complete && !arguments.dry_run {
+        output::error(format_args!(
+            "the catalog of {} does not have everything that is there; build it anew with \
+             console-archive reindex --archive-url {}",
+            to.url(""),
+            arguments.to
+        ));
+    }
+    if done.is_partial {
+        output::error("a part of an archive could not be listed, and was not copied");
+    }
+    match done.problems == 0 && !done.is_partial {
+        true => Ok(Exit::Done),
+        false => Ok(Exit::Failed),
+    }
+}
+
+/// Both stores, or the problems of both sides' settings.
+fn both(
+    source: Result<ArchiveStore>,
+    to: Result<ArchiveStore>,
+) -> Result<(ArchiveStore, ArchiveStore)> {
+    let settings = |side: Result<ArchiveStore>| match side {
+        Ok(store) => Ok(Ok(store)),
+        Err(error) => error.downcast::<ConfigError>().map(Err),
+    };
+    Ok(ConfigError::both(settings(source)?, settings(to)?)?)
+}
+
+/// Two services may have buckets of one name.
+fn place(store: &ArchiveStore) -> String {
+    match store {
+        ArchiveStore::Bucket(bucket) => format!("{} {}", bucket.host_url(), bucket.url("")),
+        ArchiveStore::Directory(folder) => folder.url(""),
+    }
+}
+
+/// Whether one archive's folder is in the other's, or both are the same. Keys of a bucket are no folders, but an
+/// archive in another would be listed with it.
+fn is_below(url: &str, other: &str) -> bool {
+    let with_slash = |url: &str| format!("{}/", url.trim_end_matches('/'));
+    with_slash(url).starts_with(&with_slash(other))
+}
+
+impl Arguments {
+    fn destination(&self, context: &Context) -> Result<ArchiveStore> {
+        let settings = match &self.to_settings {
+            None => Ok(context.environment.clone()),
+            Some(path) => {
+                let shown = path.display();
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| WrongInput(format!("{shown}: {error}")))?;
+                let settings = context.environment.of_file(&text);
+                settings.map_err(|problems| problems.of(&shown.to_string()))
+            }
+        };
+        let settings = settings?.with("ARCHIVE_URL", Some(self.to.clone()));
+        let of_destination = |error: anyhow::Error| match error.downcast::<ConfigError>() {
+            Ok(problems) => problems.of("the destination").into(),
+            Err(error) => error,
+        };
+        Context::store_of(&settings).map_err(of_destination)
+    }
+}
+
+/// Prints what became of objects, as far as somebody wants to read it.
+struct Printer {
+    bar: ProgressBar,
+    output: Output,
+    is_dry_run: bool,
+    copied_bytes: u64,
+    printed: Result<()>,
+}
+
+impl Printer {
+    fn new(output: Output, is_dry_run: bool) -> Result<Self> {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if !stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        bar.set_style(ProgressStyle::with_template(
+            "{pos} objects compared, {msg} copied, {per_sec}",
+        )?);
+        Ok(Self {
+            bar,
+            output,
+            is_dry_run,
+            copied_bytes: 0,
+            printed: Ok(()),
+        })
+    }
+
+    fn tell(&mut self, fate: &Fate) {
+        self.bar.inc(1);
+        let Fate { key, bytes, what } = fate;
+        if *what == What::Copied {
+            self.copied_bytes += bytes;
+            self.bar
+                .set_message(HumanBytes(self.copied_bytes).to_string());
+        }
+        if let (What::Problem(problem), Output::Text) = (what, self.output) {
+            self.bar
+                .suspend(|| output::error(format_args!("not copied: {key}: {problem}")));
+        }
+        let printed = match (what, self.output) {
+            (What::Copied, Output::Json) => {
+                output::json_text(&json!({"type": "copied", "key": key, "bytes": bytes}))
+            }
+            (What::Problem(problem), Output::Json) => output::json_text(&json!({
+                "type": "problem",
+                "key": key,
+                "problem": problem.as_str(),
+                "message": problem.to_string(),
+            })),
+            (What::Copied, Output::Text) if self.is_dry_run => format!("{key}\n"),
+            _ => return,
+        };
+        if self.printed.is_ok() {
+            self.printed = stdout().write_all(printed.as_bytes()).map_err(Into::into);
+        }
+    }
+}
+
+fn summarize(done: &Copied, arguments: &Arguments, context: &Context) -> Result<()> {
+    if context.output == Output::Json {
+        let mut summary = json!(done);
+        summary["type"] = json!("summary");
+        summary["is_dry_run"] = json!(arguments.dry_run);
+        return output::json_line(&summary);
+    }
+    let copied = if arguments.dry_run {
+        "would copy"
+    } else {
+        "copied"
+    };
+    output::line(format_args!(
+        "{copied} {} of {} bytes; {} there already, {} not copied",
+        output::count(done.copied, "object"),
+        done.copied_bytes,
+        done.there,
+        done.problems
+    ))
+}
