@@ -1,9 +1,11 @@
 //! Reads the archive back: lists its records, selects one of them, opens it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use futures_util::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::archive::catalog::Subject;
 use crate::archive::key::{MarkerKey, RecordKey, UNDATED, VerdictKey};
 use crate::archive::record::{self, CheckedObject, Fault};
 use crate::model::freshness::Freshness;
@@ -11,6 +13,7 @@ use crate::model::ids::InstanceId;
 use crate::model::update_time::{UpdateTime, UpdatedAt};
 #[cfg(feature = "cli")]
 use crate::reading::stitch::Capture;
+use crate::store::sorted::Sorted;
 use crate::store::{self, Entry, Object, Pages, Store, StoreError};
 
 /// One record in a [`Listing`].
@@ -173,6 +176,63 @@ pub async fn list_counted(
         requests += pages.requests;
     }
     Ok((sorted_out(listed), requests))
+}
+
+/// An instance, and all of its objects.
+#[cfg(feature = "cli")]
+pub struct Instance {
+    /// The instance.
+    pub id: InstanceId,
+    /// Its records, markers and verdicts, sorted by key.
+    pub entries: Vec<Entry>,
+}
+
+#[cfg(feature = "cli")]
+impl Instance {
+    /// The same, by what they are.
+    pub fn listing(self) -> Listing {
+        sorted_out(self.entries)
+    }
+}
+
+/// Lists the archive instance by instance, in the order of their IDs; or only these instances, each once. A page of
+/// the listing is in memory, and an instance.
+#[cfg(feature = "cli")]
+pub fn instances<'a, S: Store>(
+    store: &'a S,
+    ids: &[InstanceId],
+) -> impl Stream<Item = Result<Instance, StoreError>> + 'a {
+    let ids: BTreeSet<_> = ids.iter().map(RecordKey::instance_prefix).collect();
+    let prefixes = match ids.is_empty() {
+        true => InstanceId::PREFIXES
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
+        false => ids,
+    };
+    let listings = prefixes
+        .into_iter()
+        .map(|prefix| Sorted::of(store, &prefix));
+    let listings: VecDeque<_> = listings.collect();
+    stream::try_unfold(listings, async |mut listings| {
+        while let Some(listing) = listings.front_mut() {
+            let Some(first) = listing.peek().await? else {
+                listings.pop_front();
+                continue;
+            };
+            let folder = first.key.split_inclusive('/').next().unwrap_or_default();
+            let folder = folder.to_owned();
+            let mut entries = listing.take_while(|key| key.starts_with(&folder)).await?;
+            let is_known =
+                |key: &str| Subject::parse(key).is_some() || VerdictKey::parse(key).is_some();
+            entries.retain(|entry| is_known(&entry.key));
+            let id = InstanceId::parse(folder.trim_end_matches('/'));
+            if let (Ok(id), false) = (id, entries.is_empty()) {
+                return Ok(Some((Instance { id, entries }, listings)));
+            }
+        }
+        Ok(None)
+    })
 }
 
 /// Keys have wall clocks of UTC+8, or UTC, and a text in metadata may name another zone.

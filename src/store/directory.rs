@@ -198,12 +198,7 @@ impl Folder {
     fn create(&self, path: &Path, object: &Object) -> Result<PutOutcome, StoreError> {
         let folder = path.parent().unwrap_or(path);
         disk::make_folder(&*self.disk, folder)?;
-        let metadata = Metadata {
-            content_type: object.content_type.clone(),
-            metadata: object.metadata.clone(),
-        };
-        let json = serde_json::to_vec_pretty(&metadata)
-            .map_err(|error| StoreError::rejected(error.to_string()))?;
+        let json = described(object).map_err(|error| StoreError::rejected(error.to_string()))?;
         // Concurrent writers of one object may both get here. Both have complete and correct
         // metadata.
         let body = disk::written(&*self.disk, folder, &object.body)?;
@@ -384,6 +379,17 @@ impl Folder {
             stored_at: Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH),
         }))
     }
+}
+
+/// The file with an object's content type and metadata.
+///
+/// # Errors
+/// None: they are texts.
+pub fn described(object: &Object) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec_pretty(&Metadata {
+        content_type: object.content_type.clone(),
+        metadata: object.metadata.clone(),
+    })
 }
 
 fn metadata_path(path: &Path) -> PathBuf {

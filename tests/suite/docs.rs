@@ -635,6 +635,7 @@ fn every_command_in_the_pages_is_one_that_the_program_takes() {
     for command in [
         "invoke", "capture", "list", "get", "boots", "show", "grep", "diff", "findings", "explain",
         "sweep", "redrive", "doctor", "simulate", "compact", "reindex", "verify", "prune", "copy",
+        "export",
     ] {
         assert!(
             help.contains(command) && shown.contains(command),
@@ -696,13 +697,14 @@ fn every_message_in_troubleshooting_is_one_that_the_program_prints() {
 }
 
 /// Errors that nobody is shown, or only as a part of another one.
-const NOT_LOOKED_UP: [&str; 6] = [
+const NOT_LOOKED_UP: [&str; 7] = [
     "it is not Base64",
     "expected fresh, stale or partial",
     "not a time in any form ECS is known to use",
     "the ConsoleOutput of ECS is not Base64",
     "expected the 64 hexadecimal digits of a SHA-256",
     "broken off as told",
+    "the archive was copied",
 ];
 
 /// The texts of the errors in the code, their placeholders written as `…`.

@@ -318,3 +318,13 @@ async fn a_copy_has_the_members_of_the_page() {
     let arguments = ["copy", "--to", to.as_str(), "--metadata"];
     check("copy", &seen(&folder_settings(&from), &arguments).await);
 }
+
+#[tokio::test]
+async fn an_export_has_the_members_of_the_page() {
+    let folders = tempfile::tempdir().unwrap();
+    let from = folders.path().join("from");
+    archived::put_into_folder(&from, &archived::small(Timestamp::now())).await;
+    let to = folders.path().join("logs.tar");
+    let arguments = ["export", "-o", to.to_str().unwrap()];
+    check("export", &seen(&folder_settings(&from), &arguments).await);
+}

@@ -23,6 +23,7 @@ mod doctor_deployed;
 mod door;
 mod errors;
 mod events;
+mod export;
 mod fair_redrive;
 mod findings;
 mod follow;

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "list",
     "boots",
     "show",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 21] = [
     "sweep",
     "invoke",
     "redrive",
+    "export",
     "copy",
     "compact",
     "reindex",

@@ -64,6 +64,22 @@ pub async fn read(store: &impl Store, instance_id: &InstanceId) -> Result<Boots>
     Ok(reading.finish())
 }
 
+/// The same of records that are listed already.
+///
+/// # Errors
+/// As [`read`].
+pub async fn of_listing(store: &impl Store, listing: Listing) -> Result<Boots> {
+    let mut reading = Reading::default();
+    match reading.read_listed(store, listing.clone()).await {
+        Err(error) if error.is::<WasCopied>() => {
+            reading = Reading::of_copied();
+            reading.read_listed(store, listing).await?;
+        }
+        read => drop(read?),
+    }
+    Ok(reading.finish())
+}
+
 /// An instance's records, stitched as far as they have been read.
 #[derive(Default)]
 pub struct Reading {
@@ -77,6 +93,13 @@ pub struct Reading {
 }
 
 impl Reading {
+    fn of_copied() -> Self {
+        Self {
+            order: StoredOrder::Unknown,
+            ..Self::default()
+        }
+    }
+
     /// Reads the records that have not been read yet. Returns whether there were any.
     ///
     /// # Errors
@@ -84,10 +107,7 @@ impl Reading {
     pub async fn go_on(&mut self, store: &impl Store, instance_id: &InstanceId) -> Result<bool> {
         match self.read_new(store, instance_id).await {
             Err(error) if error.is::<WasCopied>() => {
-                *self = Self {
-                    order: StoredOrder::Unknown,
-                    ..Self::default()
-                };
+                *self = Self::of_copied();
                 self.read_new(store, instance_id).await
             }
             read => read,
@@ -105,6 +125,7 @@ impl Reading {
             markers,
         } = listing;
         self.markers = markers;
+        let has_begun = !self.read.is_empty();
         records.retain(|record| self.read.insert(record.key.name()));
         let is_more = !records.is_empty();
         let open = async |key: &RecordKey| {
@@ -113,6 +134,7 @@ impl Reading {
             Ok(Console { plain, metadata })
         };
         let mut captures = Captures::of(records, self.order, READ_AT_ONCE, &open);
+        captures = captures.behind_others(has_begun);
         while let Some(capture) = captures.next().await? {
             match capture {
                 Ok(capture) => self.finished.extend(self.stitcher.push(capture)),
@@ -352,6 +374,8 @@ pub struct Captures<'a> {
     /// No console that is still to come was captured before this time.
     ready: Timestamp,
     order: StoredOrder,
+    /// Whether a capture was handed out before.
+    has_begun: bool,
 }
 
 impl<'a> Captures<'a> {
@@ -368,7 +392,13 @@ impl<'a> Captures<'a> {
             waiting: Vec::new(),
             ready: Timestamp::MIN,
             order,
+            has_begun: false,
         }
+    }
+
+    /// Others were handed out before these.
+    fn behind_others(self, has_begun: bool) -> Self {
+        Self { has_begun, ..self }
     }
 
     /// The next capture, or a record that is damaged or gone.
@@ -379,6 +409,7 @@ impl<'a> Captures<'a> {
         loop {
             let is_ready = |capture: &Capture| capture.captured_at < self.ready;
             if self.waiting.last().is_some_and(is_ready) {
+                self.has_begun = true;
                 return Ok(self.waiting.pop().map(Ok));
             }
             let Some((record, opened)) = self.records.next().await else {
@@ -394,7 +425,10 @@ impl<'a> Captures<'a> {
                 let before = record.stored_at.checked_sub(STORED_WITHIN);
                 self.ready = before.unwrap_or(Timestamp::MIN);
                 if capture.captured_at < self.ready {
-                    return Err(WasCopied.into());
+                    if self.has_begun {
+                        return Err(WasCopied.into());
+                    }
+                    (self.order, self.ready) = (StoredOrder::Unknown, Timestamp::MIN);
                 }
             }
             let is_later = |other: &Capture| stitch::order(other, &capture).is_gt();

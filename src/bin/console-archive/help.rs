@@ -13,7 +13,7 @@ const TASKS: [(&str, &[&str]); 5] = [
     ("Store consoles", &["capture", "sweep", "invoke", "redrive"]),
     (
         "Keep the archive",
-        &["copy", "compact", "reindex", "verify", "prune"],
+        &["export", "copy", "compact", "reindex", "verify", "prune"],
     ),
     (
         "Set up and try out",

@@ -8,6 +8,7 @@ mod copy;
 mod diff;
 mod doctor;
 mod explain;
+mod export;
 mod findings;
 mod get;
 mod grep;
@@ -67,6 +68,7 @@ pub enum Command {
     Explain(explain::Arguments),
     Sweep(sweep::Arguments),
     Redrive(redrive::Arguments),
+    Export(export::Arguments),
     Copy(copy::Arguments),
     Compact(compact::Arguments),
     Reindex(reindex::Arguments),
@@ -114,6 +116,10 @@ impl Command {
             Self::Explain(arguments) => explain::run(&arguments, context),
             Self::Sweep(arguments) => sweep::run(arguments, context).await,
             Self::Redrive(arguments) => redrive::run(arguments, context).await,
+            Self::Export(arguments) => {
+                let export = export::run(arguments, context);
+                context.unless_interrupted(export).await
+            }
             Self::Copy(arguments) => {
                 let copy = copy::run(arguments, context);
                 context.unless_interrupted(copy).await

@@ -1,0 +1,274 @@
+//! `console-archive export`: the logs of boots, or the records as they are stored, as files in one archive.
+
+mod destination;
+mod members;
+mod progress;
+
+use std::io::{IsTerminal as _, stderr, stdout};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use ecs_console_archiver::archive::reader::{self, Instance};
+use ecs_console_archiver::log;
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::store::Store as _;
+use futures_util::TryStreamExt as _;
+use globset::GlobMatcher;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::{Context, grep};
+use crate::exit::{Exit, WrongInput};
+use crate::output::{self, Output};
+use crate::pace::{Pace, Paced, Patient};
+use crate::time::{Bound, Period};
+use destination::Destination;
+use members::Wanted;
+use progress::Job;
+
+/// Instances that are read ahead. Each is in memory until it is written.
+const AT_ONCE: usize = 4;
+
+/// Export logs, or records as they are stored, into a file or folder
+///
+/// Writes the log of each boot, joined from its captures, as INSTANCE_ID/BOOT_ID.log, and what is known of them as
+/// INSTANCE_ID/MANIFEST.jsonl. The same archive always gives the same bytes. An export that was interrupted goes on
+/// where it ended if you run the same command again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive export -o consoles.tar.zst
+  console-archive export -o crash.tar i-bp1panicnoroot00001 --since -7d
+  console-archive export -o - --instance 'i-bp1*' | ssh backup 'cat > consoles.tar.zst'
+  console-archive export -o records/ --as-stored")]
+pub struct Arguments {
+    /// FILE.tar.zst, FILE.tar, a folder, or - for a pipe
+    #[arg(short, long, value_name = "FILE")]
+    output_file: PathBuf,
+    /// Only these instances; all if there is none
+    #[arg(value_parser = InstanceId::parse)]
+    instance_ids: Vec<InstanceId>,
+    /// Only instances whose ID matches; may be repeated
+    #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
+    instance: Vec<GlobMatcher>,
+    /// Only boots that were captured at this time or later
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Bound>,
+    /// Only boots that were captured at this time or before
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<Bound>,
+    /// The records with their metadata, markers and verdicts, instead of logs: once unpacked, an archive in a folder
+    #[arg(long)]
+    as_stored: bool,
+    /// Form of the archive [default: by the end of FILE's name; tar.zst for a pipe]
+    #[arg(long, value_enum, value_name = "FORM")]
+    format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[value(name = "tar.zst")]
+    TarZst,
+    #[value(name = "tar")]
+    Tar,
+    #[value(name = "folder")]
+    Folder,
+}
+
+impl Format {
+    /// The word, as in `--format`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::TarZst => "tar.zst",
+            Self::Tar => "tar",
+            Self::Folder => "folder",
+        }
+    }
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.warnings());
+    let store = context.store()?;
+    let period = Period::of(
+        arguments.since.as_ref(),
+        arguments.until.as_ref(),
+        &context.time_zone,
+    );
+    let job = arguments.job(&period, &store.url(""), context)?;
+    let is_pipe = arguments.is_pipe();
+    let mut destination = Destination::open(&arguments.output_file, arguments.format()?, &job)?;
+    let store = Patient {
+        store: Paced {
+            store,
+            pace: Pace::new(),
+        },
+        time: context.time(),
+    };
+    context.reads();
+    // What an export that is gone on with was asked for counts: `-7d` is another time by now.
+    let wanted = Wanted {
+        since: destination.job().since,
+        until: destination.job().until,
+        is_as_stored: arguments.as_stored,
+    };
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if !stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.set_style(ProgressStyle::with_template("{pos} instances, {msg}")?);
+    let mut done = Done {
+        resumed: destination.resumed(),
+        ..Done::default()
+    };
+    let after = destination.last().cloned();
+    let is_asked_for = |instance: &Instance| {
+        let id = &instance.id;
+        let mut globs = arguments.instance.iter();
+        (arguments.instance.is_empty() || globs.any(|glob| glob.is_match(id.as_str())))
+            && after.as_ref().is_none_or(|after| id > after)
+    };
+    let instances = reader::instances(&store, &arguments.instance_ids);
+    let instances = instances.try_filter(|instance| std::future::ready(is_asked_for(instance)));
+    let read = instances
+        .map_err(anyhow::Error::from)
+        .map_ok(|instance| members::read(&store, instance, &wanted));
+    let mut read = std::pin::pin!(read.try_buffered(AT_ONCE));
+    while let Some(files) = read.try_next().await? {
+        for told in &files.told {
+            bar.suspend(|| output::error(format_args!("warning: left out: {told}")));
+        }
+        done.add(&files);
+        bar.inc(1);
+        if !files.members.is_empty() {
+            let written = destination.write(&files)?;
+            done.instances += 1;
+            bar.set_message(HumanBytes(written).to_string());
+        }
+    }
+    bar.finish_and_clear();
+    if done.instances == 0 && done.resumed == 0 {
+        destination.discard()?;
+        output::error(format_args!("no such record in {}", store.url("")));
+        return Ok(match done.damaged {
+            0 => Exit::Nothing,
+            _ => Exit::Failed,
+        });
+    }
+    done.bytes = destination.finish()?;
+    let told = done.in_words(&arguments);
+    match (context.output, is_pipe) {
+        (Output::Json, _) => output::json(&done.json())?,
+        (Output::Text, true) => output::error(told),
+        (Output::Text, false) => output::line(told)?,
+    }
+    Ok(match done.damaged {
+        0 => Exit::Done,
+        _ => Exit::Failed,
+    })
+}
+
+/// What was exported.
+#[derive(Debug, Default)]
+struct Done {
+    instances: u64,
+    /// Instances that an export before had written.
+    resumed: u64,
+    /// Logs, or objects as they are stored.
+    members: u64,
+    damaged: u64,
+    /// Length of the whole.
+    bytes: u64,
+}
+
+impl Done {
+    fn add(&mut self, files: &members::Files) {
+        self.members += files.logs;
+        self.damaged += files.told.len() as u64;
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "instances": self.instances,
+            "resumed_instances": self.resumed,
+            "members": self.members,
+            "damaged": self.damaged,
+            "bytes": self.bytes,
+        })
+    }
+
+    fn in_words(&self, arguments: &Arguments) -> String {
+        let what = match arguments.as_stored {
+            true => "object",
+            false => "log",
+        };
+        let before = match self.resumed {
+            0 => String::new(),
+            count => format!(", behind {} of before", output::count(count, "instance")),
+        };
+        format!(
+            "exported {} of {}{before}, as {} bytes",
+            output::count(self.members, what),
+            output::count(self.instances, "instance"),
+            self.bytes
+        )
+    }
+}
+
+impl Arguments {
+    fn is_pipe(&self) -> bool {
+        self.output_file.as_os_str() == "-"
+    }
+
+    fn format(&self) -> Result<Format> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
+        let name = self.output_file.to_string_lossy();
+        Ok(match () {
+            () if self.is_pipe() || name.ends_with(".tar.zst") => Format::TarZst,
+            () if name.ends_with(".tar") => Format::Tar,
+            () if name.ends_with('/') || self.output_file.extension().is_none() => Format::Folder,
+            () => {
+                let why = format!(
+                    "{name}: the name says no form; give .tar.zst, .tar or a folder, or --format"
+                );
+                return Err(WrongInput(why).into());
+            }
+        })
+    }
+
+    fn job(&self, period: &Period, archive_url: &str, context: &Context) -> Result<Job> {
+        let format = self.format()?;
+        if self.is_pipe() {
+            let why = match () {
+                () if format == Format::Folder => Some("a pipe takes no folder"),
+                () if context.output == Output::Json => {
+                    Some("--output json cannot be printed where the archive goes")
+                }
+                () if stdout().is_terminal() => Some("an archive is nothing for a terminal"),
+                () => None,
+            };
+            if let Some(why) = why {
+                return Err(WrongInput(format!("-o -: {why}")).into());
+            }
+        }
+        let words = |bound: &Option<Bound>| bound.as_ref().map(|bound| format!("{bound:?}"));
+        Ok(Job {
+            archive_url: archive_url.to_owned(),
+            format: format.as_str().to_owned(),
+            is_as_stored: self.as_stored,
+            instance_ids: self.instance_ids.clone(),
+            globs: self
+                .instance
+                .iter()
+                .map(|glob| glob.glob().to_string())
+                .collect(),
+            since_as_given: words(&self.since),
+            until_as_given: words(&self.until),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            since: period.since,
+            until: period.until,
+        })
+    }
+}

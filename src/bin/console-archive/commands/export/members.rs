@@ -1,0 +1,248 @@
+//! An instance → the files of its export.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use ecs_console_archiver::archive::key::{ConsoleDigest, RecordKey, VerdictKey};
+use ecs_console_archiver::archive::reader::Instance;
+use ecs_console_archiver::archive::record;
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::reading::stitch::Boot;
+use ecs_console_archiver::store::{Entry, Object, Store, StoreError, directory};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::boots::{self, Summary};
+
+/// Objects of an instance that are read at once.
+const AT_ONCE: usize = 16;
+
+/// What is exported.
+pub struct Wanted {
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub is_as_stored: bool,
+}
+
+/// A file.
+pub struct Member {
+    /// Its path, in the export.
+    pub path: String,
+    pub bytes: Vec<u8>,
+    pub modified: Timestamp,
+}
+
+/// The files of an instance: the manifest, and what it says something of.
+pub struct Files {
+    pub instance_id: InstanceId,
+    /// Empty if nothing of the instance is exported.
+    pub members: Vec<Member>,
+    /// Logs, or objects as they are stored.
+    pub logs: u64,
+    /// What is damaged, for people.
+    pub told: Vec<String>,
+}
+
+impl Wanted {
+    fn includes(&self, first: Timestamp, last: Timestamp) -> bool {
+        self.since.is_none_or(|since| last >= since)
+            && self.until.is_none_or(|until| first <= until)
+    }
+}
+
+/// The folder of an instance. IDs that differ in their case alone have folders that differ on each disk.
+fn folder(instance_id: &InstanceId) -> String {
+    let id = instance_id.as_str();
+    let prefix = InstanceId::PREFIXES
+        .into_iter()
+        .find(|prefix| id.starts_with(prefix));
+    let (prefix, rest) = id.split_at(prefix.map_or(0, str::len));
+    let mut folder = prefix.to_owned();
+    for letter in rest.chars() {
+        if letter.is_ascii_uppercase() {
+            folder.push('_');
+        }
+        folder.push(letter.to_ascii_lowercase());
+    }
+    folder
+}
+
+/// Reads an instance, and makes its files.
+///
+/// # Errors
+/// An error of the store.
+pub async fn read(store: &impl Store, instance: Instance, wanted: &Wanted) -> Result<Files> {
+    let id = instance.id.clone();
+    let (lines, members, told) = match wanted.is_as_stored {
+        true => as_stored(store, &instance, wanted).await?,
+        false => logs(store, instance, wanted).await?,
+    };
+    let mut files = Files {
+        instance_id: id,
+        logs: lines
+            .iter()
+            .filter(|line| line["member"].is_string())
+            .count() as u64,
+        members: Vec::new(),
+        told,
+    };
+    if members.is_empty() {
+        return Ok(files);
+    }
+    let modified = members.iter().map(|member| member.modified).max();
+    let lines = lines.iter().map(|line| format!("{line}\n"));
+    files.members.push(Member {
+        path: format!("{}/MANIFEST.jsonl", folder(&files.instance_id)),
+        bytes: lines.collect::<String>().into_bytes(),
+        modified: modified.unwrap_or(Timestamp::UNIX_EPOCH),
+    });
+    files.members.extend(members);
+    Ok(files)
+}
+
+type Parts = (Vec<Value>, Vec<Member>, Vec<String>);
+
+/// The log of each boot, joined from its captures.
+async fn logs(store: &impl Store, instance: Instance, wanted: &Wanted) -> Result<Parts> {
+    let (id, folder) = (instance.id.clone(), folder(&instance.id));
+    let boots = boots::of_listing(store, instance.listing()).await?;
+    let (mut lines, mut members) = (Vec::new(), Vec::new());
+    for index in 0..boots.boots.len() {
+        let boot = &boots.boots[index];
+        let times = || boot.captures.iter().map(|capture| capture.captured_at);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else {
+            continue;
+        };
+        if !wanted.includes(first, last) {
+            continue;
+        }
+        let path = format!("{folder}/{}.log", boot.id);
+        lines.push(line_of(
+            &Summary::new(&boots.boots, index),
+            &id,
+            &path,
+            last,
+        ));
+        members.push(Member {
+            path,
+            bytes: boot.log.clone(),
+            modified: last,
+        });
+    }
+    for error in &boots.left_out {
+        lines.push(json!({"type": "left_out", "instance_id": id, "message": error}));
+    }
+    Ok((lines, members, boots.left_out))
+}
+
+fn line_of(of: &Summary, id: &InstanceId, path: &str, last: Timestamp) -> Value {
+    let boot: &Boot = of.boot;
+    let records = boot.captures.iter().map(|capture| {
+        json!({
+            "key": format!("{id}/{}.log.gz", capture.name),
+            "captured_at": capture.captured_at.to_string(),
+        })
+    });
+    json!({
+        "type": "boot",
+        "member": path,
+        "instance_id": id,
+        "boot_id": boot.id,
+        "sha256": ConsoleDigest::of(&boot.log).to_string(),
+        "bytes": boot.log.len(),
+        "captured_at": last.to_string(),
+        "ending": of.ending.as_str(),
+        "is_whole": boot.start.is_some(),
+        "is_crash_kernel": of.is_crash_kernel(),
+        "gaps": of.gaps(),
+        "marks": boot.marks.iter().map(boots::mark_json).collect::<Vec<_>>(),
+        "records": records.collect::<Vec<_>>(),
+    })
+}
+
+fn captured_at(entry: &Entry, object: &Object) -> Timestamp {
+    let captured_at = object.metadata.get("captured-at");
+    let captured_at = captured_at.and_then(|text| text.parse().ok());
+    captured_at.unwrap_or(entry.stored_at)
+}
+
+/// The objects as a folder archive has them, with their metadata beside them.
+async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> Result<Parts> {
+    let folder = folder(&instance.id);
+    let entries = instance.entries.iter();
+    let read = entries.map(async |entry: &Entry| {
+        let object = match store.get(&entry.key).await {
+            Err(error) if error.is_of_object() || matches!(error, StoreError::TooLarge { .. }) => {
+                Err(error.to_string())
+            }
+            object => Ok(object?),
+        };
+        Ok::<_, StoreError>((entry, object))
+    });
+    let read = stream::iter(read).buffered(AT_ONCE);
+    let read: Vec<_> = read.try_collect().await?;
+    // A verdict goes with its record.
+    let records = read.iter().filter_map(|(entry, object)| {
+        let captured_at = captured_at(entry, object.as_ref().ok()?.as_ref()?);
+        let key = RecordKey::parse(&entry.key)?;
+        wanted.includes(captured_at, captured_at).then_some(key)
+    });
+    let records: BTreeSet<_> = records.collect();
+    let (mut lines, mut members, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for (entry, object) in read {
+        let object = match object {
+            Ok(Some(object)) => object,
+            Ok(None) => continue, // It was removed meanwhile.
+            Err(error) => {
+                lines.push(json!({"type": "left_out", "key": entry.key, "message": error}));
+                told.push(error);
+                continue;
+            }
+        };
+        let captured_at = captured_at(entry, &object);
+        let is_wanted = match VerdictKey::parse(&entry.key) {
+            Some(verdict) => records.contains(&verdict.record),
+            None => wanted.includes(captured_at, captured_at),
+        };
+        if !is_wanted {
+            continue;
+        }
+        let name = entry.key.split_once('/').map_or("", |(_, name)| name);
+        let path = format!("{folder}/{name}");
+        let mut line = json!({
+            "type": "object",
+            "member": path,
+            "key": entry.key,
+            "sha256": ConsoleDigest::of(&object.body).to_string(),
+            "bytes": object.body.len(),
+            "stored_at": entry.stored_at.to_string(),
+        });
+        if let Some(key) = RecordKey::parse(&entry.key) {
+            let faults = record::read(&key, &object).faults;
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            if !faults.is_empty() {
+                told.push(format!(
+                    "{} is damaged: {}",
+                    store.url(&entry.key),
+                    faults.join("; ")
+                ));
+                line["faults"] = json!(faults);
+            }
+        }
+        lines.push(line);
+        let described = directory::described(&object)?;
+        let modified = entry.stored_at;
+        for (path, bytes) in [
+            (path.clone(), object.body),
+            (format!("{path}{}", directory::METADATA_SUFFIX), described),
+        ] {
+            members.push(Member {
+                path,
+                bytes,
+                modified,
+            });
+        }
+    }
+    Ok((lines, members, told))
+}

@@ -1,0 +1,572 @@
+//! `export`: files that other programs open, the same bytes each time, and an export that was killed goes on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::archived::{self, Archived, Objects, of_folder, put_into_folder};
+use crate::support::printed::checked;
+use crate::support::s3_server::{Denied, Profile, REAL_PAGE};
+use crate::support::*;
+
+const PREFIX: &str = "kept/here/";
+
+async fn export(settings: &Settings, to: &Path, options: &[&str]) -> Output {
+    let to = to.to_str().unwrap();
+    cli(settings, &[&["export", "-o", to], options].concat()).await
+}
+
+#[track_caller]
+fn assert_done(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+/// The files of an archive, unpacked by another program.
+fn unpacked(unpacker: &str, archive: &Path) -> BTreeMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plain = tempfile::NamedTempFile::new().unwrap();
+    let mut file = std::fs::File::open(archive).unwrap();
+    if archive.extension().is_some_and(|end| end == "zst") && unpacker == "tar" {
+        // GNU tar calls a program that may not be there.
+        zstd::stream::copy_decode(file, &mut plain).unwrap();
+    } else {
+        std::io::copy(&mut file, &mut plain).unwrap();
+    }
+    let mut command = Command::new(unpacker);
+    command
+        .arg("-xf")
+        .arg(plain.path())
+        .arg("-C")
+        .arg(folder.path());
+    assert!(
+        command.status().unwrap().success(),
+        "{unpacker} {archive:?}"
+    );
+    files_in(folder.path()).into_iter().collect()
+}
+
+/// What a listing by GNU tar says of each file: mode, owner, time, name.
+fn listed(archive: &Path) -> Vec<String> {
+    let mut command = Command::new("tar");
+    command.args([
+        "--list",
+        "--verbose",
+        "--numeric-owner",
+        "--utc",
+        "--full-time",
+        "-f",
+    ]);
+    let output = checked(command.arg(archive).output().unwrap());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+fn manifest(files: &BTreeMap<String, Vec<u8>>, id: &str) -> Vec<Value> {
+    let lines = text(&files[&format!("{id}/MANIFEST.jsonl")]);
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_logs_of_boots_are_files_that_other_programs_open() {
+    let now = Timestamp::now();
+    let objects = archived::small(now);
+    let folders = tempfile::tempdir().unwrap();
+    let archive = folders.path().join("archive");
+    put_into_folder(&archive, &objects).await;
+    let settings = folder_settings(&archive);
+    let mut all = Vec::new();
+    for name in ["logs.tar.zst", "logs.tar", "logs"] {
+        let to = folders.path().join(name);
+        assert_done(&export(&settings, &to, &[]).await);
+        all.push(match name {
+            "logs" => files_in(&to).into_iter().collect(),
+            _ => unpacked("tar", &to),
+        });
+        if name != "logs" {
+            all.push(unpacked("bsdtar", &to));
+        }
+    }
+    for files in &all[1..] {
+        assert!(*files == all[0], "{:?} {:?}", files.keys(), all[0].keys());
+    }
+    let files = &all[0];
+    let mut ids = 0;
+    for id in ["i-a1", "i-a2", "i-b1"] {
+        let lines = manifest(files, id);
+        for line in &lines {
+            let member = line["member"].as_str().unwrap();
+            let log = &files[member];
+            let boot = line["boot_id"].as_str().unwrap();
+            let shown = cli(&settings, &["show", id, "--raw", "-b", boot]).await;
+            assert!(shown.stdout == *log, "{member}");
+            assert_eq!(line["bytes"], log.len());
+            assert_eq!(line["sha256"], hex::encode(Sha256::digest(log)));
+            assert!(objects.contains_key(line["records"][0]["key"].as_str().unwrap()));
+            ids += 1;
+        }
+    }
+    // Each log is in a manifest; a machine without a console has neither.
+    assert_eq!(files.len(), ids + 3, "{:?}", files.keys());
+    assert!(!files.keys().any(|name| name.starts_with("i-b2")));
+    // The manifest stands before the logs that it is about, and nothing tells who exported.
+    let lines = listed(&folders.path().join("logs.tar"));
+    assert!(lines[0].ends_with("i-a1/MANIFEST.jsonl"), "{lines:?}");
+    for line in &lines {
+        assert!(line.starts_with("-rw------- 0/0 "), "{line}");
+    }
+    let last = manifest(files, "i-b1").pop().unwrap();
+    let last_time: Timestamp = last["captured_at"].as_str().unwrap().parse().unwrap();
+    let time = last_time.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let line = lines
+        .iter()
+        .find(|line| line.ends_with(last["member"].as_str().unwrap()));
+    assert!(line.unwrap().contains(&time), "{line:?} {time}");
+}
+
+#[tokio::test]
+async fn the_same_archive_gives_the_same_bytes() {
+    let objects = archived::small(Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.put_all(archived::stored(PREFIX, &objects));
+    for options in [&[][..], &["--as-stored"]] {
+        for end in ["tar", "tar.zst"] {
+            let [one, other] =
+                ["one", "other"].map(|name| folders.path().join(format!("{name}.{end}")));
+            assert_done(&export(&bucket.settings, &one, options).await);
+            assert_done(&export(&bucket.settings, &other, options).await);
+            let to_pipe = [options, &["--format", end]].concat();
+            let piped = export(&bucket.settings, Path::new("-"), &to_pipe).await;
+            assert_done(&piped);
+            let [one, other] = [one, other].map(|path| {
+                let bytes = std::fs::read(&path).unwrap();
+                std::fs::remove_file(path).unwrap();
+                bytes
+            });
+            assert!(one == other && one == piped.stdout, "{options:?} {end}");
+            assert!(
+                text(&piped.stderr).contains("exported "),
+                "{}",
+                text(&piped.stderr)
+            );
+        }
+    }
+    assert_eq!(
+        std::fs::read_dir(folders.path()).unwrap().count(),
+        0,
+        "nothing is left beside"
+    );
+}
+
+/// A fleet whose machines run one image.
+fn fleet(machines: usize, now: Timestamp) -> Objects {
+    let console = fixture("i-bp1normalreboot0001");
+    let mut archived = Archived::of([]);
+    for number in 0..machines {
+        let mut console = console.clone();
+        console.extend_from_slice(format!("machine {number}\n").as_bytes());
+        let ago = SignedDuration::from_hours(100 + number as i64);
+        archived.capture(&format!("i-fleet{number:03}"), &console, now - ago);
+    }
+    archived.objects
+}
+
+/// Wherever an export is killed, the same command goes on, gives the same bytes, and reads at most the instances
+/// that are missing.
+#[tokio::test]
+async fn an_export_that_was_killed_goes_on_to_the_same_bytes() {
+    let objects = fleet(24, Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.set_page(REAL_PAGE);
+    bucket.server.put_all(archived::stored(PREFIX, &objects));
+    let whole = folders.path().join("whole.tar.zst");
+    assert_done(&export(&bucket.settings, &whole, &[]).await);
+    let whole = std::fs::read(whole).unwrap();
+    // What an export leaves behind that fails at its last instance.
+    let to = folders.path().join("consoles.tar.zst");
+    let beside = |end: &str| folders.path().join(format!("consoles.tar.zst{end}"));
+    let (part, progress) = (beside(".part"), beside(".part.jsonl"));
+    let last = objects
+        .keys()
+        .rfind(|key| key.ends_with(".log.gz"))
+        .unwrap();
+    bucket
+        .server
+        .make_unreadable(&format!("{PREFIX}{last}"), 403, "AccessDenied");
+    let failed = export(&bucket.settings, &to, &[]).await;
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(!to.exists());
+    bucket.server.allow_all();
+    let lines: Vec<_> = text(&std::fs::read(&progress).unwrap())
+        .split_inclusive('\n')
+        .map(str::to_owned)
+        .collect();
+    assert!(lines.len() > 20, "{lines:?}");
+    let ends: Vec<usize> = (lines[1..].iter())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["end"]
+                .as_u64()
+                .unwrap() as usize
+        })
+        .collect();
+    assert!(std::fs::read(&part).unwrap() == whole[..*ends.last().unwrap()]);
+    let mut points = 0;
+    for (index, end) in ends.iter().enumerate() {
+        // Behind a frame, before and in the middle of its line; and in the middle of the next frame.
+        let next = ends.get(index + 1).copied().unwrap_or(whole.len());
+        let half = &lines[index + 1][..lines[index + 1].len() / 2];
+        for (cut, noted, rest) in [
+            (*end, index, ""),
+            (*end, index, half),
+            ((end + next) / 2, index + 1, ""),
+        ] {
+            if (index + points) % 3 != 0 && index > 6 {
+                continue;
+            }
+            std::fs::write(&part, &whole[..cut]).unwrap();
+            std::fs::write(&progress, lines[..=noted].concat() + rest).unwrap();
+            let reads = bucket.server.reads();
+            let done = export(&bucket.settings, &to, &[]).await;
+            assert_done(&done);
+            assert!(std::fs::read(&to).unwrap() == whole, "cut at {cut}");
+            let reads = bucket.server.reads() - reads;
+            assert_eq!(reads, 24 - noted, "reads after {noted} instances");
+            std::fs::remove_file(&to).unwrap();
+            assert!(!part.exists() && !progress.exists());
+            points += 1;
+        }
+    }
+    assert!(points >= 20, "{points}");
+    // After a power cut the line may be on the disk, and not the frame.
+    std::fs::write(&part, &whole[..ends[2] - 10]).unwrap();
+    std::fs::write(&progress, lines[..10].concat()).unwrap();
+    assert_done(&export(&bucket.settings, &to, &[]).await);
+    assert!(std::fs::read(&to).unwrap() == whole);
+}
+
+/// Killed for real, while it waits for an answer.
+#[tokio::test]
+async fn a_folder_that_was_killed_goes_on_too() {
+    let objects = fleet(12, Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.set_page(REAL_PAGE);
+    bucket.server.put_all(archived::stored(PREFIX, &objects));
+    let whole = folders.path().join("whole");
+    assert_done(&export(&bucket.settings, &whole, &[]).await);
+    let to = folders.path().join("logs");
+    // The sixth instance is not answered.
+    let sixth = objects
+        .keys()
+        .filter(|key| key.ends_with(".log.gz"))
+        .nth(5)
+        .unwrap();
+    bucket
+        .server
+        .make_unreadable(&format!("{PREFIX}{sixth}"), 403, "AccessDenied");
+    assert_eq!(
+        export(&bucket.settings, &to, &[]).await.status.code(),
+        Some(1)
+    );
+    assert!(!to.exists() && folders.path().join("logs.part").is_dir());
+    bucket.server.allow_all();
+    let reads = bucket.server.reads();
+    assert_done(&export(&bucket.settings, &to, &[]).await);
+    assert_eq!(bucket.server.reads() - reads, 7);
+    assert!(files_in(&to) == files_in(&whole));
+}
+
+/// A cut archive is readable as far as it goes.
+#[tokio::test]
+async fn a_cut_archive_is_readable_up_to_the_cut() {
+    let objects = fleet(6, Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    put_into_folder(&folders.path().join("archive"), &objects).await;
+    let settings = folder_settings(&folders.path().join("archive"));
+    let to = folders.path().join("all.tar.zst");
+    assert_done(&export(&settings, &to, &[]).await);
+    let whole = std::fs::read(&to).unwrap();
+    // Small for a fleet of one image: the logs are compressed together.
+    let gzip: usize = (objects.iter().filter(|(key, _)| key.ends_with(".log.gz")))
+        .map(|(_, object)| object.body.len())
+        .sum();
+    println!("{} bytes of records as {} bytes", gzip, whole.len());
+    let cut = &whole[..whole.len() / 2];
+    let mut plain = Vec::new();
+    let mut decoder = zstd::Decoder::new(cut).unwrap();
+    let cut = std::io::copy(&mut decoder, &mut plain);
+    assert!(cut.is_err(), "it is cut");
+    let names = ["i-fleet000/MANIFEST.jsonl", "i-fleet001/"];
+    for name in names {
+        assert!(
+            plain
+                .windows(name.len())
+                .any(|bytes| bytes == name.as_bytes()),
+            "{name}"
+        );
+    }
+}
+
+/// Once unpacked, it is an archive in a folder.
+#[tokio::test]
+async fn records_as_stored_are_an_archive_again() {
+    let objects = archived::small(Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.put_all(archived::stored(PREFIX, &objects));
+    let to = folders.path().join("records.tar.zst");
+    assert_done(&export(&bucket.settings, &to, &["--as-stored"]).await);
+    let unpacked_to = folders.path().join("again");
+    std::fs::create_dir(&unpacked_to).unwrap();
+    let status = Command::new("bsdtar")
+        .args(["-x", "-f"])
+        .arg(&to)
+        .arg("-C")
+        .arg(&unpacked_to)
+        .status();
+    assert!(status.unwrap().success());
+    let mut found = of_folder(&unpacked_to).await;
+    found.retain(|key, _| !key.ends_with("MANIFEST.jsonl"));
+    let mut expected = objects;
+    expected.retain(|key, _| key.starts_with("i-"));
+    assert!(
+        found == expected,
+        "{:?}\n{:?}",
+        found.keys(),
+        expected.keys()
+    );
+    for command in [
+        &["boots", "i-a1", "--output", "json"][..],
+        &["list", "i-a2", "--output", "json"],
+    ] {
+        let there = cli(&bucket.settings, command).await;
+        let here = cli(&folder_settings(&unpacked_to), command).await;
+        let url = url::Url::from_file_path(&unpacked_to).unwrap();
+        let here = text(&here.stdout).replace(&format!("{url}/"), "s3://consoles/kept/here/");
+        assert_eq!(
+            here,
+            text(&there.stdout),
+            "{command:?}: times of storing are kept, too"
+        );
+    }
+}
+
+/// Some disks do not tell `i-abc` from `i-ABC`.
+#[tokio::test]
+async fn names_that_differ_in_their_case_alone_are_kept_apart() {
+    let now = Timestamp::now();
+    let archived = Archived::of([
+        ("i-abc", &b"small\n"[..], now),
+        ("i-ABC", b"large\n", now),
+        ("i-aBc", b"mixed\n", now),
+    ]);
+    let folders = tempfile::tempdir().unwrap();
+    put_into_folder(&folders.path().join("archive"), &archived.objects).await;
+    let settings = folder_settings(&folders.path().join("archive"));
+    let to = folders.path().join("logs.tar");
+    assert_done(&export(&settings, &to, &[]).await);
+    let files = unpacked("tar", &to);
+    let mut folders: Vec<_> = files
+        .keys()
+        .map(|name| name.split('/').next().unwrap())
+        .collect();
+    folders.dedup();
+    assert_eq!(folders, ["i-_a_b_c", "i-a_bc", "i-abc"]);
+    assert_eq!(manifest(&files, "i-_a_b_c")[0]["instance_id"], "i-ABC");
+    for name in files.keys() {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+        assert!(
+            name.bytes().all(plain) && !name.contains("..") && !name.starts_with('/'),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_the_fleet_and_of_the_time_is_exported() {
+    let now = Timestamp::now();
+    let folders = tempfile::tempdir().unwrap();
+    put_into_folder(&folders.path().join("archive"), &archived::small(now)).await;
+    let settings = folder_settings(&folders.path().join("archive"));
+    let check = async |options: &[&str], expected: &[&str]| {
+        let to = folders.path().join("part.tar");
+        assert_done(&export(&settings, &to, options).await);
+        let files = unpacked("tar", &to);
+        let logs = files.keys().filter(|name| name.ends_with(".log"));
+        let logs: Vec<_> = logs.map(|name| name.split('/').next().unwrap()).collect();
+        assert_eq!(logs, expected, "{options:?}");
+        std::fs::remove_file(to).unwrap();
+    };
+    check(&["i-a2"], &["i-a2"]).await;
+    check(&["--instance", "i-a*"], &["i-a1", "i-a1", "i-a2"]).await;
+    // An empty console is no boot.
+    check(&["--since", "-10h"], &["i-a1"]).await;
+    check(
+        &["--until", "-10h", "--instance", "i-[ab]1"],
+        &["i-a1", "i-b1"],
+    )
+    .await;
+    let none = export(&settings, &folders.path().join("none.tar"), &["i-none"]).await;
+    assert_eq!(none.status.code(), Some(3), "{}", text(&none.stderr));
+    assert_eq!(
+        std::fs::read_dir(folders.path()).unwrap().count(),
+        1,
+        "nothing is left"
+    );
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_told_and_left_out() {
+    let objects = archived::small(Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.put_all(archived::stored(PREFIX, &objects));
+    let record = objects.keys().find(|key| key.ends_with(".log.gz")).unwrap();
+    bucket
+        .server
+        .tamper(&format!("{PREFIX}{record}"), |object| {
+            object.body.truncate(30)
+        });
+    let to = folders.path().join("logs.tar");
+    let output = export(&bucket.settings, &to, &[]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("left out: ") && told.contains(record.as_str()),
+        "{told}"
+    );
+    let lines = manifest(&unpacked("tar", &to), "i-a1");
+    assert!(
+        lines.iter().any(|line| line["type"] == "left_out"),
+        "{lines:?}"
+    );
+    // As it is stored, it is exported with what is wrong.
+    let to = folders.path().join("records.tar");
+    let output = export(&bucket.settings, &to, &["--as-stored"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let files = unpacked("tar", &to);
+    assert_eq!(files[record].len(), 30);
+    let lines = manifest(&files, "i-a1");
+    let line = lines
+        .iter()
+        .find(|line| line["key"] == record.as_str())
+        .unwrap();
+    assert!(line["faults"][0].is_string(), "{line}");
+}
+
+/// A disk that has no space fails the export, which goes on when it has.
+#[tokio::test]
+async fn a_full_disk_is_told_and_the_export_goes_on_later() {
+    let objects = fleet(24, Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    put_into_folder(&folders.path().join("archive"), &objects).await;
+    let settings = folder_settings(&folders.path().join("archive"));
+    let whole = folders.path().join("whole.tar");
+    assert_done(&export(&settings, &whole, &[]).await);
+    let to = folders.path().join("logs.tar");
+    // A limit of the size of files does what a full disk does.
+    let mut command = Command::new("bash");
+    command.args([
+        "-c",
+        "ulimit -f 300; trap '' XFSZ; exec \"$0\" export -o \"$1\"",
+    ]);
+    command
+        .arg(program("console-archive"))
+        .arg(&to)
+        .env_clear()
+        .envs(settings.iter().cloned());
+    let output = checked(command.output().unwrap());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("run the same command again to go on from there"),
+        "{told}"
+    );
+    assert!(!to.exists());
+    assert_done(&export(&settings, &to, &[]).await);
+    assert!(std::fs::read(&to).unwrap() == std::fs::read(&whole).unwrap());
+}
+
+/// Whoever read the pipe has less than the whole.
+#[tokio::test]
+async fn a_pipe_that_closes_is_no_success() {
+    let objects = fleet(24, Timestamp::now());
+    let folders = tempfile::tempdir().unwrap();
+    put_into_folder(&folders.path().join("archive"), &objects).await;
+    let settings = folder_settings(&folders.path().join("archive"));
+    let mut command = Command::new("bash");
+    let piped = "\"$0\" export -o - --format tar | head -c 100 >/dev/null; exit ${PIPESTATUS[0]}";
+    command.args(["-c", piped]).arg(program("console-archive"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .envs(settings.iter().cloned());
+    let output = checked(command.output().unwrap());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("the pipe was closed before the export was whole"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_is_told_and_not_replaced() {
+    let folders = tempfile::tempdir().unwrap();
+    put_into_folder(
+        &folders.path().join("archive"),
+        &archived::small(Timestamp::now()),
+    )
+    .await;
+    let settings = folder_settings(&folders.path().join("archive"));
+    let check = async |to: &str, options: &[&str], expected: &str| {
+        let output = export(&settings, &folders.path().join(to), options).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(expected), "{told}");
+    };
+    std::fs::write(folders.path().join("there.tar"), "precious").unwrap();
+    check("there.tar", &[], "is there already").await;
+    assert_eq!(
+        std::fs::read(folders.path().join("there.tar")).unwrap(),
+        b"precious"
+    );
+    check("archive", &[], "is there already").await;
+    check("logs.zip", &[], "the name says no form").await;
+    check("logs.tar", &["not an id"], "").await;
+    let json = cli(&settings, &["export", "-o", "-", "--output", "json"]).await;
+    assert_eq!(json.status.code(), Some(2));
+    let folder = cli(&settings, &["export", "-o", "-", "--format", "folder"]).await;
+    assert!(text(&folder.stderr).contains("a pipe takes no folder"));
+    // An export that was asked for something else began there.
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket
+        .server
+        .put_all(archived::stored(PREFIX, &archived::small(Timestamp::now())));
+    bucket.server.deny(&[Denied::Get]);
+    let to = folders.path().join("begun.tar");
+    assert_eq!(
+        export(&bucket.settings, &to, &["--since", "-99h"])
+            .await
+            .status
+            .code(),
+        Some(1)
+    );
+    bucket.server.allow_all();
+    let other = export(&bucket.settings, &to, &["--since", "-98h"]).await;
+    assert_eq!(other.status.code(), Some(2));
+    assert!(
+        text(&other.stderr).contains("asked for something else"),
+        "{}",
+        text(&other.stderr)
+    );
+    assert_done(&export(&bucket.settings, &to, &["--since", "-99h"]).await);
+}
