@@ -42,10 +42,8 @@ fn unpacked(unpacker: &str, archive: &Path) -> BTreeMap<String, Vec<u8>> {
         .arg(plain.path())
         .arg("-C")
         .arg(folder.path());
-    assert!(
-        command.status().unwrap().success(),
-        "{unpacker} {archive:?}"
-    );
+    let output = checked(command.output().unwrap());
+    assert!(output.status.success(), "{unpacker} {archive:?}");
     files_in(folder.path()).into_iter().collect()
 }
 
@@ -326,13 +324,13 @@ async fn records_as_stored_are_an_archive_again() {
     assert_done(&export(&bucket.settings, &to, &["--as-stored"]).await);
     let unpacked_to = folders.path().join("again");
     std::fs::create_dir(&unpacked_to).unwrap();
-    let status = Command::new("bsdtar")
+    let mut command = Command::new("bsdtar");
+    command
         .args(["-x", "-f"])
         .arg(&to)
         .arg("-C")
-        .arg(&unpacked_to)
-        .status();
-    assert!(status.unwrap().success());
+        .arg(&unpacked_to);
+    assert!(checked(command.output().unwrap()).status.success());
     let mut found = of_folder(&unpacked_to).await;
     found.retain(|key, _| !key.ends_with("MANIFEST.jsonl"));
     let mut expected = objects;
