@@ -181,6 +181,25 @@ async fn what_no_rule_keeps_goes_with_all_that_belongs_to_it() {
     }
 }
 
+/// The panic may be in the part that is damaged.
+#[tokio::test]
+async fn of_an_instance_with_a_damaged_record_nothing_goes() {
+    let now = Timestamp::now();
+    let mut kept = Kept::default();
+    let one = boots(&mut kept, &instance_id(1), &[200, 150, 100, 2], now);
+    let other = boots(&mut kept, &instance_id(2), &[200, 150, 2], now);
+    let last = one[1].iter().rfind(|key| key.ends_with(".log.gz"));
+    kept.change(last.unwrap(), |object| object.body.truncate(40));
+    let placed = kept.with_catalog().place(Place::Folder).await;
+    let rules = ["--keep-ending", "panic", "--max-remove", "100", "--apply"];
+    let (_, shown, _) = pruned(&placed, &rules).await;
+    assert!(
+        shown.contains("a record of the instance is damaged"),
+        "{shown}"
+    );
+    assert_eq!(objects(&placed), all(one.iter().chain(&other[1..])));
+}
+
 #[tokio::test]
 async fn without_a_rule_or_with_too_much_nothing_goes() {
     let now = Timestamp::now();
@@ -339,7 +358,8 @@ async fn keys_that_may_not_remove_see_the_plan_and_change_no_listing() {
         .iter()
         .filter(|method| *method == "DELETE")
         .count();
-    assert!(deletes < 40, "{deletes} removals were tried");
+    // Sixteen refusals end it, and eight instances at once may have begun theirs.
+    assert!(deletes < 80, "{deletes} removals were tried, of 160");
     let listed = cli(&placed.settings, &["list", "--since", "-400d", "--count"]).await;
     assert_eq!(text(&listed.stdout), "240\n");
 }

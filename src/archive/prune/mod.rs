@@ -338,7 +338,12 @@ async fn plan(
         .map(|record| (record.key.name(), record))
         .collect();
     let facts: Vec<_> = read.boots.iter().map(|boot| boot.facts).collect();
-    let reasons = decide(&facts, rules, now);
+    let mut reasons = decide(&facts, rules, now);
+    if !read.damaged.is_empty() {
+        for none in reasons.iter_mut().filter(|reasons| reasons.is_empty()) {
+            none.push(Reason::Damaged);
+        }
+    }
     let is_kept = |(_, reasons): &(&ReadBoot, &Vec<Reason>)| !reasons.is_empty();
     let kept = read
         .boots

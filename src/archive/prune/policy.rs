@@ -86,6 +86,8 @@ pub enum Reason {
     Within,
     /// It ended so.
     Ending(Ending),
+    /// A record of its instance is damaged. How its boots ended, and which they are, may be other than it seems.
+    Damaged,
 }
 
 impl fmt::Display for Reason {
@@ -100,6 +102,7 @@ impl fmt::Display for Reason {
             Self::Monthly(first) => write!(f, "monthly {}", first.strftime("%Y-%m")),
             Self::Within => f.write_str("within"),
             Self::Ending(ending) => write!(f, "ending {ending}"),
+            Self::Damaged => f.write_str("a record of the instance is damaged"),
         }
     }
 }

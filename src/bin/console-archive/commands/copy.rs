@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::{Context, grep};
 use crate::exit::{self, Exit, WrongInput};
+use crate::input;
 use crate::output::{self, Output};
 use crate::pace::{Pace, Paced, Patient};
 use crate::time::{Bound, Period};
@@ -146,14 +147,22 @@ fn is_below(url: &str, other: &str) -> bool {
     with_slash(url).starts_with(&with_slash(other))
 }
 
+/// More is no file of settings.
+const MAX_SETTINGS_BYTES: u64 = 1 << 20;
+
 impl Arguments {
     fn destination(&self, context: &Context) -> Result<ArchiveStore> {
         let settings = match &self.to_settings {
             None => Ok(context.environment.clone()),
             Some(path) => {
                 let shown = path.display();
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| WrongInput(format!("{shown}: {error}")))?;
+                let bytes = input::read(path, MAX_SETTINGS_BYTES + 1)?;
+                if bytes.len() as u64 > MAX_SETTINGS_BYTES {
+                    let why = format_args!("it has more than {MAX_SETTINGS_BYTES} bytes");
+                    return Err(input::wrong(path, why).into());
+                }
+                let text =
+                    String::from_utf8(bytes).map_err(|_| input::wrong(path, "it is not UTF-8"))?;
                 let settings = context.environment.of_file(&text);
                 settings.map_err(|problems| problems.of(&shown.to_string()))
             }

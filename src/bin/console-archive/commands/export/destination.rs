@@ -86,6 +86,13 @@ impl Destination {
                 bytes,
             });
         }
+        // What is written into must be of this command: a link could lead anywhere.
+        if let Ok(there) = part.symlink_metadata()
+            && !there.is_file()
+        {
+            let why = format!("{} is not a file; remove it", part.display());
+            return Err(WrongInput(why).into());
+        }
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
