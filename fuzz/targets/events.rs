@@ -35,6 +35,9 @@ fuzz_target!(|payload: &[u8]| {
                 Request::Redrive(redrive) => {
                     assert!(same_again(&json!({ "redrive": redrive }), request));
                 }
+                Request::Compact => {
+                    assert!(same_again(&json!({ "compact": {} }), request));
+                }
                 Request::Doctor(doctor) => {
                     doctor.region_id.iter().for_each(check_region);
                     doctor.instance_id.iter().for_each(check_instance);
