@@ -136,6 +136,9 @@ impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
 
     /// Joins rows of a day with what was joined of it before.
     async fn join(&mut self, day: Day, rows: Vec<String>) -> Result<(), CompactError> {
+        if !self.may_join(day) {
+            return Ok(());
+        }
         // Behind the rows: one that another run joins meanwhile is seen twice rather than not at all.
         let joined = match &self.latest {
             Some((latest, joined, _)) if *latest == day => joined.clone(),
@@ -150,7 +153,7 @@ impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
     /// Joins the objects of days that have several: runs at once left them.
     async fn join_days(&mut self, now: Timestamp) -> Result<(), CompactError> {
         for (day, joined) in joined_days(self.store, DAYS_PREFIX).await? {
-            if joined.len() > 1 && is_over(day, now) {
+            if joined.len() > 1 && is_over(day, now) && self.may_join(day) {
                 let rows = Vec::new();
                 self.join_all(day, Objects { rows, joined }).await?;
             }
@@ -158,14 +161,16 @@ impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
         Ok(())
     }
 
-    async fn join_all(&mut self, day: Day, objects: Objects) -> Result<(), CompactError> {
+    /// Whether there is time, and the day has not failed before. Asked before anything is listed for it.
+    fn may_join(&mut self, day: Day) -> bool {
         if self.failed.contains_key(&day) {
-            return Ok(());
+            return false;
         }
-        self.done.is_cut_short |= !(self.may_begin)();
-        if self.done.is_cut_short {
-            return Ok(());
-        }
+        self.done.is_cut_short = self.done.is_cut_short || !(self.may_begin)();
+        !self.done.is_cut_short
+    }
+
+    async fn join_all(&mut self, day: Day, objects: Objects) -> Result<(), CompactError> {
         match join(self.store, day, objects).await {
             Ok(None) => {}
             Ok(Some(joined)) => {
@@ -192,7 +197,7 @@ impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
 }
 
 /// The joined objects by day.
-async fn joined_days(
+pub(super) async fn joined_days(
     store: &impl Store,
     prefix: &str,
 ) -> Result<BTreeMap<Day, BTreeSet<DayKey>>, StoreError> {

@@ -131,17 +131,16 @@ async fn objects(
 ) -> Result<BTreeMap<Day, Objects>, StoreError> {
     let mut days: BTreeMap<Day, Objects> = BTreeMap::new();
     // In this order: a row that is joined meanwhile is seen twice rather than not at all.
-    for prefix in [ROWS_PREFIX, DAYS_PREFIX] {
-        for entry in list_all(store, prefix).await? {
-            match CatalogKey::parse(&entry.key) {
-                Some(CatalogKey::Row(key)) if is_asked_for(key.row.day()) => {
-                    days.entry(key.row.day()).or_default().rows.push(entry.key);
-                }
-                Some(CatalogKey::Day(key)) if is_asked_for(key.day) => {
-                    days.entry(key.day).or_default().joined.insert(key);
-                }
-                _ => {}
-            }
+    for entry in list_all(store, ROWS_PREFIX).await? {
+        if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key)
+            && is_asked_for(key.row.day())
+        {
+            days.entry(key.row.day()).or_default().rows.push(entry.key);
+        }
+    }
+    for (day, joined) in compact::joined_days(store, DAYS_PREFIX).await? {
+        if is_asked_for(day) {
+            days.entry(day).or_default().joined = joined;
         }
     }
     Ok(days)
