@@ -386,7 +386,7 @@ pub fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// Encodes a text for a header: printable ASCII stays, everything else and `%` is percent-encoded.
-fn metadata_value(text: &str) -> String {
+pub(super) fn metadata_value(text: &str) -> String {
     let mut value = String::new();
     for byte in text.bytes() {
         if value.len() + 3 > MAX_METADATA_VALUE_BYTES {

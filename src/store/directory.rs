@@ -3,13 +3,15 @@
 //! An object is a file whose path is its key. A second file, with [`METADATA_SUFFIX`] after the
 //! name, has its content type and metadata as JSON. The second file is written first. Then the
 //! object appears by an atomic rename that replaces nothing. So an object that exists is complete.
-
 //!
 //! Symbolic links below the archive's folder are not followed. Otherwise the program could read or
 //! write outside of the folder in `ARCHIVE_URL`. The folder itself may be a link.
 
+#[cfg(feature = "cli")]
+mod strays; // what stands in the folder and is no object
+
 use std::collections::BTreeMap;
-use std::fs::FileType;
+use std::fs::{File, FileType, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +66,12 @@ impl DirectoryStore {
             folder: Arc::new(folder),
             is_on_this_thread: false,
         }
+    }
+
+    /// The archive's folder, which need not exist.
+    #[cfg(feature = "cli")]
+    pub fn root(&self) -> &Path {
+        &self.folder.root
     }
 
     /// For a thread that does nothing else in the meantime: another thread for each file would take longer
@@ -130,6 +138,12 @@ impl Store for DirectoryStore {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.blocking(move |folder| folder.list(&prefix, after.as_deref()))
             .await
+    }
+
+    #[cfg(feature = "cli")]
+    async fn strays(&self, prefix: &str) -> Result<Vec<super::Stray>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.blocking(move |folder| folder.strays(&prefix)).await
     }
 
     fn sorts(&self) -> bool {
@@ -247,7 +261,8 @@ impl Folder {
     fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
         let path = self.path(key)?;
         match std::fs::symlink_metadata(&path) {
-            Ok(_) => Ok(Some(read_metadata(&metadata_path(&path)).metadata)),
+            Ok(found) if found.is_file() => Ok(Some(read_metadata(&metadata_path(&path)).metadata)),
+            Ok(found) => Err(at(&path)(not_a_file(found.file_type()))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.check_root()?;
                 Ok(None)
@@ -458,7 +473,7 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
             bytes: found.len(),
         });
     }
-    let mut file = match std::fs::File::open(path) {
+    let mut file = match open_file(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at(path)(error)),
@@ -476,6 +491,18 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     }
     bytes.truncate(filled);
     Ok(Some(bytes))
+}
+
+/// Opens a file for reading. Whatever takes its place meanwhile is not followed, and not waited for.
+fn open_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    );
+    options.open(path)
 }
 
 fn is_link(path: &Path) -> StoreError {

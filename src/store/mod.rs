@@ -71,6 +71,30 @@ pub struct Page {
     pub is_partial: bool,
 }
 
+/// Something that stands among the objects of an archive and is none, so no listing has it.
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// What its key would be.
+    pub key: String,
+    /// When it was changed last.
+    pub modified_at: Timestamp,
+    /// What it is.
+    pub kind: StrayKind,
+}
+
+/// What a [`Stray`] is.
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrayKind {
+    /// A file that is being written, or that a writer was writing when it was killed.
+    Leftover,
+    /// The metadata of an object that is not there, or not yet.
+    Metadata,
+    /// Something that cannot be read as an object, in words: a folder, a link or a pipe.
+    NotAFile(&'static str),
+}
+
 /// Stores objects. Keys do not contain the archive's prefix. The store adds it.
 pub trait Store: Send + Sync {
     /// Stores an object unless one with this key exists. An object is never replaced by other
@@ -131,6 +155,16 @@ pub trait Store: Send + Sync {
         next: Option<&str>,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
+    /// Finds what stands among the objects below `prefix` and is none. A bucket has nothing but objects.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be listed.
+    #[cfg(feature = "cli")]
+    fn strays(&self, prefix: &str) -> impl Future<Output = Result<Vec<Stray>, StoreError>> + Send {
+        let _ = prefix;
+        async { Ok(Vec::new()) }
+    }
+
     /// Whether a listing is sorted as a whole. If not, nobody knows that nothing earlier follows.
     fn sorts(&self) -> bool;
 
@@ -174,6 +208,11 @@ impl<S: Store> Store for Retrying<'_, S> {
     ) -> Result<Page, StoreError> {
         let list = || self.inner.list(prefix, after, next);
         retry(self.deadline, "listing", list).await
+    }
+
+    #[cfg(feature = "cli")]
+    async fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
+        retry(self.deadline, "listing", || self.inner.strays(prefix)).await
     }
 
     fn sorts(&self) -> bool {
@@ -383,6 +422,26 @@ impl StoreError {
         refusal.code == "InvalidObjectState" || refusal.code.starts_with("KMS.")
     }
 
+    /// Whether the error may be about this object alone: the same key may read others, and list all of them.
+    /// [`is_of_object`](Self::is_of_object) is so for certain.
+    pub fn may_be_of_object(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::Io { .. } | Self::Rejected(_) => true,
+            // A policy may deny single objects, by their names or tags.
+            Self::Denied(refusal) => {
+                ["AccessDenied", "InvalidObjectState", "Forbidden", ""]
+                    .contains(&refusal.code.as_str())
+                    || refusal.code.starts_with("KMS.")
+            }
+            Self::Unavailable(_)
+            | Self::StaleSignature(_)
+            | Self::Credentials(_)
+            | Self::Listing(_)
+            | Self::Foreign(_)
+            | Self::NoFolder(_) => false,
+        }
+    }
+
     /// Whether an object may not be removed: it is locked, or this key may not remove.
     ///
     /// Source: 403 `AccessDenied` where Object Lock or a policy forbids it, and `InvalidRequest` of some stores
@@ -497,6 +556,14 @@ impl Store for ArchiveStore {
         match self {
             Self::Bucket(store) => store.list(prefix, after, next).boxed().await,
             Self::Directory(store) => store.list(prefix, after, next).await,
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    async fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
+        match self {
+            Self::Bucket(_) => Ok(Vec::new()),
+            Self::Directory(store) => store.strays(prefix).await,
         }
     }
 

@@ -47,6 +47,7 @@ pub struct Catalog<'a, S> {
     /// From when on it is complete.
     pub coverage: Coverage,
     days: BTreeMap<Day, OfDay>,
+    passes_unreadable: bool,
 }
 
 /// The objects of a day.
@@ -78,6 +79,7 @@ impl<'a, S: Store> Catalog<'a, S> {
             range,
             coverage: Coverage::Nothing,
             days: BTreeMap::new(),
+            passes_unreadable: false,
         };
         // Rows before days: one that is joined meanwhile is seen twice rather than not at all.
         let mut listing = Pages::of(store, ROWS_PREFIX).after(&first.rows_prefix());
@@ -120,6 +122,14 @@ impl<'a, S: Store> Catalog<'a, S> {
         Ok(catalog)
     }
 
+    /// The same, but an object that cannot be read counts as damaged, and does not end the reading.
+    pub fn past_unreadable(self) -> Self {
+        Self {
+            passes_unreadable: true,
+            ..self
+        }
+    }
+
     fn day(&mut self, day: Day) -> &mut OfDay {
         self.days.entry(day).or_default()
     }
@@ -150,8 +160,9 @@ impl<'a, S: Store> Catalog<'a, S> {
         mut each: impl FnMut(ReadDay) -> Result<(), E>,
     ) -> Result<(), E> {
         let (store, range) = (self.store, &self.range);
+        let passes_unreadable = self.passes_unreadable;
         let days = self.days.into_iter().map(async |(day, objects)| {
-            let mut read = read_day(store, day, objects).await?;
+            let mut read = read_day(store, day, objects, passes_unreadable).await?;
             read.rows.retain(|row| range.contains(&row.captured_at));
             Ok::<_, StoreError>(read)
         });
@@ -163,7 +174,12 @@ impl<'a, S: Store> Catalog<'a, S> {
     }
 }
 
-async fn read_day(store: &impl Store, day: Day, objects: OfDay) -> Result<ReadDay, StoreError> {
+async fn read_day(
+    store: &impl Store,
+    day: Day,
+    objects: OfDay,
+    passes_unreadable: bool,
+) -> Result<ReadDay, StoreError> {
     let mut rows: Rows = objects.rows.into_iter().collect();
     let mut damaged = Vec::new();
     let (mut read, mut looks) = (BTreeSet::new(), 0);
@@ -173,8 +189,12 @@ async fn read_day(store: &impl Store, day: Day, objects: OfDay) -> Result<ReadDa
             continue;
         }
         let name = key.to_string();
+        let is_passed = |error: &StoreError| {
+            matches!(error, StoreError::TooLarge { .. })
+                || passes_unreadable && error.may_be_of_object()
+        };
         let found = match store.get(&name).await {
-            Err(error @ StoreError::TooLarge { .. }) => {
+            Err(error) if is_passed(&error) => {
                 damaged.push((name, DayError::Unreadable(error.to_string())));
                 continue;
             }

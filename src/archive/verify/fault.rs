@@ -1,5 +1,7 @@
 //! What can be wrong with an archive, in words for programs and people.
 
+use jiff::Timestamp;
+
 use crate::archive::catalog::day;
 use crate::archive::catalog::key::{COMPLETE_KEY, DayKey};
 use crate::archive::catalog::name::RowKey;
@@ -10,7 +12,9 @@ use crate::archive::key::{
 };
 use crate::archive::probe::{self, PROBE_KEY};
 use crate::archive::record::{self, CheckedObject, GZIP_HEADER, Unpacker};
+use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
+use crate::model::update_time::UpdateTime;
 use crate::store::Object;
 
 /// A kind of fault.
@@ -22,7 +26,7 @@ pub enum Fault {
     Digest,
     /// Its metadata does not describe its bytes, or is lost.
     Metadata,
-    /// It cannot be read: it is too large, in an archival storage class, or its key is not usable.
+    /// It cannot be read: the store refuses or fails, it is too large, or something else has its place.
     Unreadable,
     /// What the catalog says of it is not so.
     Row,
@@ -32,15 +36,17 @@ pub enum Fault {
     NoRow,
     /// It was pruned, and is still there.
     Pruned,
-    /// A verdict on a record that is not there.
+    /// A verdict on a record that is not there, or metadata of an object that is not there.
     Orphan,
+    /// A file that a killed writer left.
+    Leftover,
     /// Its key is none of this program.
     Foreign,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Gzip,
         Self::Digest,
         Self::Metadata,
@@ -50,6 +56,7 @@ impl Fault {
         Self::NoRow,
         Self::Pruned,
         Self::Orphan,
+        Self::Leftover,
         Self::Foreign,
     ];
 
@@ -65,6 +72,7 @@ impl Fault {
             Self::NoRow => "no_row",
             Self::Pruned => "pruned",
             Self::Orphan => "orphan",
+            Self::Leftover => "leftover",
             Self::Foreign => "foreign",
         }
     }
@@ -153,7 +161,7 @@ impl Named {
         unpacker: &mut Unpacker,
     ) -> Option<(Fault, String)> {
         match self {
-            Self::Record(record) => of_record(unpacker.read(record, object), object),
+            Self::Record(key) => of_record(key, unpacker.read(key, object), object),
             Self::Marker(MarkerKey { digest, .. })
             | Self::Verdict(VerdictKey { digest, .. })
             | Self::Failed(FailedKey { digest, .. }) => of_digest(&object.body, digest),
@@ -168,7 +176,7 @@ impl Named {
     }
 }
 
-fn of_record(checked: CheckedObject, object: &Object) -> Option<(Fault, String)> {
+fn of_record(key: &RecordKey, checked: CheckedObject, object: &Object) -> Option<(Fault, String)> {
     let kind = |fault: &record::Fault| match fault {
         record::Fault::Gzip { .. } | record::Fault::Trailing(_) | record::Fault::TooLarge => {
             Fault::Gzip
@@ -177,13 +185,20 @@ fn of_record(checked: CheckedObject, object: &Object) -> Option<(Fault, String)>
         record::Fault::Metadata { .. } => Fault::Metadata,
     };
     let CheckedObject {
-        faults, missing, ..
+        faults,
+        mut missing,
+        ..
     } = checked;
     let mut found: Vec<_> = faults.iter().map(|f| (kind(f), f.to_string())).collect();
     // The rest of what does not change the console.
     if found.is_empty() && !object.body.starts_with(&GZIP_HEADER) {
         let told = "its gzip header is not one that this program writes".to_owned();
         found.push((Fault::Gzip, told));
+    }
+    found.extend(of_metadata(key, object).map(|told| (Fault::Metadata, told)));
+    // Every version has written it, and `prune` goes by it.
+    if !object.metadata.contains_key(CAPTURED_AT) {
+        missing.push(CAPTURED_AT);
     }
     if !missing.is_empty() {
         let told = format!("it lacks the metadata {}", missing.join(", "));
@@ -192,6 +207,38 @@ fn of_record(checked: CheckedObject, object: &Object) -> Option<(Fault, String)>
     let (kind, _) = *found.first()?;
     let told: Vec<_> = found.into_iter().map(|(_, told)| told).collect();
     Some((kind, told.join("; ")))
+}
+
+const CAPTURED_AT: &str = "captured-at";
+
+/// What metadata say that no record says of itself, whatever its bytes are.
+fn of_metadata(key: &RecordKey, object: &Object) -> Option<String> {
+    let text = |name: &str| {
+        let value = object.metadata.get(name);
+        value.map(|value| record::metadata_text(value))
+    };
+    let told = |name: &str, why: &str| {
+        let said = text(name).unwrap_or_default();
+        format!("its metadata says {name} {said:?}, which {why}")
+    };
+    let is_no_time = |name: &&str| text(name).is_some_and(|time| !is_time(&time));
+    if let Some(name) = [CAPTURED_AT, "event-time"].into_iter().find(is_no_time) {
+        return Some(told(name, "is not a time"));
+    }
+    if text("freshness").is_some_and(|word| word.parse::<Freshness>().is_err()) {
+        return Some(told("freshness", "is not one"));
+    }
+    let updated = text("last-update-time").unwrap_or_default();
+    if UpdateTime::parse(&updated).ok() != key.last_update_time {
+        return Some(told("last-update-time", "is not that of its key"));
+    }
+    let encoding = text("console-encoding");
+    let is_undecoded = encoding.as_deref() == Some(record::UNDECODED);
+    (is_undecoded != key.is_undecoded).then(|| told("console-encoding", "is not that of its key"))
+}
+
+fn is_time(text: &str) -> bool {
+    text.parse::<Timestamp>().is_ok()
 }
 
 fn of_digest(bytes: &[u8], said: &ShortDigest) -> Option<(Fault, String)> {

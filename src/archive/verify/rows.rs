@@ -3,25 +3,66 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::Named;
+use super::scope::earlier;
 use crate::archive::catalog::spool::Spool;
 use crate::archive::catalog::{Row, TemporaryError};
-use crate::archive::key::ConsoleDigest;
-use crate::store::Entry;
+use crate::archive::key::{ConsoleDigest, RecordKey, VerdictKey};
+use crate::archive::record::metadata_value;
+use crate::model::freshness::Freshness;
+use crate::model::ids::{AccountId, RegionId};
+use crate::model::update_time::UpdateTime;
+use crate::store::{Entry, Object};
 
 /// So many parts: of a million rows, each has 16 thousand.
 const PARTS: u64 = 64;
+/// How much later than its capture the first row of a record may say that it was captured. A function that was killed
+/// before it wrote the row writes it when the event comes again, with the time of then.
+const DELIVERED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
+
+/// What led to a capture, as metadata have it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Event {
+    id: String,
+    cause: String,
+    time: Option<Timestamp>,
+}
 
 /// What a row says of its object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Said {
     pub captured_at: Timestamp,
+    last_captured_at: Timestamp,
     /// When the object was pruned, if it was not captured again since.
     pub pruned_at: Option<Timestamp>,
     pub gzip_bytes: Option<u64>,
+    console_bytes: Option<u64>,
     pub sha256: Option<ConsoleDigest>,
+    /// As ECS reported it.
+    last_update_time: String,
+    region_id: Option<RegionId>,
+    account_id: Option<AccountId>,
+    freshness: Option<Freshness>,
+    freshness_at: Option<Timestamp>,
+    freshness_is_final: bool,
+    event: Option<Event>,
+}
+
+/// What a record or marker says of itself: a record by its metadata, which were compared with its bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Says {
+    /// A marker does not say it.
+    pub captured_at: Option<Timestamp>,
+    console_bytes: Option<u64>,
+    sha256: Option<ConsoleDigest>,
+    region_id: Option<RegionId>,
+    account_id: Option<AccountId>,
+    freshness: Option<Freshness>,
+    event: Option<Event>,
 }
 
 /// A listed object.
@@ -29,24 +70,26 @@ pub(super) struct Said {
 pub(super) struct Listed {
     pub bytes: u64,
     pub stored_at: Timestamp,
+    /// If it was read, and is whole.
+    pub says: Option<Box<Says>>,
 }
 
 /// All that is known of a record or marker.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// By the catalog.
-    pub said: Option<Said>,
+    /// By the catalog: a row for each day that has one.
+    pub said: Vec<Said>,
     /// By the listing.
     pub listed: Option<Listed>,
-    /// Keys of verdicts on it.
-    pub verdicts: Vec<String>,
+    /// Verdicts on it: their keys, and what they say.
+    pub verdicts: Vec<(String, Freshness)>,
 }
 
 #[derive(Serialize, Deserialize)]
 enum Fact {
-    Said(Said),
+    Said(Box<Said>),
     Listed(Listed),
-    Verdict(String),
+    Verdict(String, Freshness),
 }
 
 /// What the catalog and the listing say, by the objects' keys.
@@ -64,26 +107,21 @@ impl Facts {
     }
 
     pub fn said(&mut self, row: &Row) -> Result<(), TemporaryError> {
-        let said = Said {
-            captured_at: row.captured_at,
-            pruned_at: row.pruned_at.filter(|_| row.is_pruned()),
-            gzip_bytes: row.gzip_bytes,
-            sha256: row.sha256,
-        };
-        self.add(&row.subject.key(), &Fact::Said(said))
+        self.add(&row.subject.key(), &Fact::Said(Box::new(Said::of(row))))
     }
 
-    pub fn listed(&mut self, entry: &Entry) -> Result<(), TemporaryError> {
+    pub fn listed(&mut self, entry: &Entry, says: Option<Box<Says>>) -> Result<(), TemporaryError> {
         let listed = Listed {
             bytes: entry.bytes,
             stored_at: entry.stored_at,
+            says,
         };
         self.add(&entry.key, &Fact::Listed(listed))
     }
 
-    /// A verdict on the record with this key.
-    pub fn verdict(&mut self, record: &str, key: &str) -> Result<(), TemporaryError> {
-        self.add(record, &Fact::Verdict(key.to_owned()))
+    pub fn verdict(&mut self, key: &VerdictKey) -> Result<(), TemporaryError> {
+        let fact = Fact::Verdict(key.to_string(), key.freshness);
+        self.add(&key.record.to_string(), &fact)
     }
 
     /// The next part, by the objects' keys. `None` once all were taken.
@@ -102,24 +140,180 @@ impl Facts {
     }
 }
 
+impl Said {
+    fn of(row: &Row) -> Self {
+        Self {
+            captured_at: row.captured_at,
+            last_captured_at: row.last_captured_at.unwrap_or(row.captured_at),
+            pruned_at: row.pruned_at.filter(|_| row.is_pruned()),
+            gzip_bytes: row.gzip_bytes,
+            console_bytes: row.console_bytes,
+            sha256: row.sha256,
+            last_update_time: row.last_update_time.clone(),
+            region_id: row.region_id.clone(),
+            account_id: row.account_id.clone(),
+            freshness: row.freshness,
+            freshness_at: row.freshness_at,
+            freshness_is_final: row.freshness_is_final,
+            event: row.event_id.as_ref().map(|id| Event {
+                id: metadata_value(id),
+                cause: metadata_value(&row.cause),
+                time: row.event_time,
+            }),
+        }
+    }
+}
+
+impl Says {
+    /// Only of records and markers.
+    pub fn of(named: &Named, object: &Object) -> Option<Self> {
+        match named {
+            Named::Record(_) => Some(Self::of_record(object)),
+            Named::Marker(_) => Some(Self::of_marker(object)),
+            _ => None,
+        }
+    }
+
+    fn of_record(object: &Object) -> Self {
+        let text = |name: &str| object.metadata.get(name).map(String::as_str);
+        Self {
+            captured_at: text("captured-at").and_then(|time| time.parse().ok()),
+            console_bytes: text("console-bytes").and_then(|bytes| bytes.parse().ok()),
+            sha256: text("console-sha256").and_then(|digest| digest.to_owned().try_into().ok()),
+            region_id: text("region-id").and_then(|id| RegionId::parse(id).ok()),
+            account_id: text("account-id").and_then(|id| AccountId::parse(id).ok()),
+            freshness: text("freshness").and_then(|word| word.parse().ok()),
+            event: text("event-id").map(|id| Event {
+                id: id.to_owned(),
+                cause: text("event-cause").unwrap_or_default().to_owned(),
+                time: text("event-time").and_then(|time| time.parse().ok()),
+            }),
+        }
+    }
+
+    fn of_marker(object: &Object) -> Self {
+        let json: Value = serde_json::from_slice(&object.body).unwrap_or_default();
+        let text = |name: &str| json[name].as_str();
+        Self {
+            captured_at: None,
+            console_bytes: None,
+            sha256: None,
+            region_id: text("region_id").and_then(|id| RegionId::parse(id).ok()),
+            account_id: text("account_id").and_then(|id| AccountId::parse(id).ok()),
+            freshness: None,
+            // Its time is the day of the capture, if the event has none.
+            event: text("event_id").map(|id| Event {
+                id: metadata_value(id),
+                cause: metadata_value(text("event_cause").unwrap_or_default()),
+                time: None,
+            }),
+        }
+    }
+}
+
 impl Known {
     fn add(&mut self, fact: Fact) {
         match fact {
             Fact::Listed(listed) => self.listed = Some(listed),
-            Fact::Verdict(key) => self.verdicts.push(key),
-            // A record may have a row on several days. It was pruned if all of them say so.
-            Fact::Said(said) => {
-                self.said = Some(match self.said.take() {
-                    None => said,
-                    Some(known) => Said {
-                        pruned_at: known
-                            .pruned_at
-                            .max(said.pruned_at)
-                            .filter(|_| known.pruned_at.is_some() && said.pruned_at.is_some()),
-                        ..known
-                    },
-                });
-            }
+            Fact::Verdict(key, freshness) => self.verdicts.push((key, freshness)),
+            Fact::Said(said) => self.said.push(*said),
         }
+    }
+
+    /// When it was pruned: all of its rows say so.
+    pub fn pruned_at(&self) -> Option<Timestamp> {
+        match self.said.iter().all(|said| said.pruned_at.is_some()) {
+            true => self.said.iter().filter_map(|said| said.pruned_at).max(),
+            false => None,
+        }
+    }
+
+    /// The rows that say that it is there.
+    pub fn there(&self) -> impl Iterator<Item = &Said> {
+        self.said.iter().filter(|said| said.pruned_at.is_none())
+    }
+
+    /// How what the catalog says differs from the object with this key. `None` if it does not.
+    ///
+    /// Two events may find the same console at once. Then the row is of one of them and the record of the other, so
+    /// what is of an event is compared only if both name the same one. What a row says of boots is not compared:
+    /// another version may see them otherwise.
+    pub fn difference(&self, key: &str) -> Option<String> {
+        let record = RecordKey::parse(key);
+        let says = self
+            .listed
+            .as_ref()
+            .and_then(|listed| listed.says.as_deref());
+        let mut rows = self.there();
+        let of_row = rows.find_map(|said| {
+            let of_key = record.as_ref().and_then(|record| said.differs_from(record));
+            of_key.or_else(|| said.differs(says?))
+        });
+        of_row.or_else(|| self.times_differ(says?))
+    }
+
+    /// Of all rows together.
+    fn times_differ(&self, says: &Says) -> Option<String> {
+        let first = self.there().map(|said| said.captured_at).min()?;
+        let last = self.there().map(|said| said.last_captured_at).max()?;
+        if let Some(captured_at) = says.captured_at
+            && (captured_at > last || captured_at < earlier(first, DELIVERED_AGAIN))
+        {
+            return Some(catalog_says("captured_at", &first, &captured_at));
+        }
+        let judged = self.there().filter(|said| said.freshness.is_some());
+        let latest = judged.max_by_key(|said| (said.freshness_at, said.freshness_is_final));
+        let said = latest?.freshness?;
+        let mut verdicts = self.verdicts.iter().map(|(_, freshness)| *freshness);
+        let is_so = says.freshness == Some(said) || verdicts.any(|freshness| freshness == said);
+        let found = says.freshness.map_or("none", Freshness::as_str);
+        (!is_so).then(|| catalog_says("freshness", &said, &found))
+    }
+}
+
+fn catalog_says(name: &str, said: &dyn std::fmt::Display, found: &dyn std::fmt::Display) -> String {
+    format!("the catalog says {name} {said}, and the object {found}; {REINDEX}")
+}
+
+const REINDEX: &str = "console-archive reindex takes it over";
+
+/// That two differ which both are known.
+fn differ<T: PartialEq + std::fmt::Display>(
+    name: &str,
+    said: Option<&T>,
+    found: Option<&T>,
+) -> Option<String> {
+    let (said, found) = said.zip(found)?;
+    (said != found).then(|| catalog_says(name, said, found))
+}
+
+impl Said {
+    fn differs_from(&self, record: &RecordKey) -> Option<String> {
+        let digest = self.sha256.map(|digest| digest.short());
+        let updated = &self.last_update_time;
+        let has_other_time =
+            !updated.is_empty() && UpdateTime::parse(updated).ok() != record.last_update_time;
+        let name = record.name();
+        differ("sha256", digest.as_ref(), Some(&record.digest))
+            .or_else(|| has_other_time.then(|| catalog_says("last_update_time", updated, &name)))
+    }
+
+    fn differs(&self, says: &Says) -> Option<String> {
+        let (region, account) = (says.region_id.as_ref(), says.account_id.as_ref());
+        differ("sha256", self.sha256.as_ref(), says.sha256.as_ref())
+            .or_else(|| {
+                let bytes = says.console_bytes.as_ref();
+                differ("console_bytes", self.console_bytes.as_ref(), bytes)
+            })
+            .or_else(|| differ("region_id", self.region_id.as_ref(), region))
+            .or_else(|| differ("account_id", self.account_id.as_ref(), account))
+            .or_else(|| {
+                let (said, found) = self.event.as_ref().zip(says.event.as_ref())?;
+                if said.id != found.id {
+                    return None;
+                }
+                let times = differ("event_time", said.time.as_ref(), found.time.as_ref());
+                times.or_else(|| differ("cause", Some(&said.cause), Some(&found.cause)))
+            })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ecs_console_archiver::retry::{Deadline, Retrying};
-use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
+use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError, Stray};
 use tokio::sync::Notify;
 
 /// Most objects that are read at once. S3 answers 5500 reads a second of a prefix and more.
@@ -122,6 +122,10 @@ impl<S: Store> Store for Paced<S> {
         self.store.list(prefix, after, next).await
     }
 
+    async fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
+        self.store.strays(prefix).await
+    }
+
     fn sorts(&self) -> bool {
         self.store.sorts()
     }
@@ -171,6 +175,10 @@ impl<S: Store> Store for Patient<S> {
         next: Option<&str>,
     ) -> Result<Page, StoreError> {
         self.retrying().list(prefix, after, next).await
+    }
+
+    async fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
+        self.retrying().strays(prefix).await
     }
 
     fn sorts(&self) -> bool {

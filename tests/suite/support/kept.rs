@@ -125,16 +125,12 @@ impl Kept {
             reported_instance_id: None,
         };
         let event = event(id, at);
-        let record = Record::new(&event, &region_id(), &console, at, None).unwrap();
+        let freshness = Some(Freshness::Fresh);
+        let record = Record::new(&event, &region_id(), &console, at, freshness).unwrap();
         let (digest, facts) = (ConsoleDigest::of(plain), boot_facts(plain));
-        self.rows.push(Row::of_record(
-            &event,
-            &region_id(),
-            &record,
-            digest,
-            facts,
-            at,
-        ));
+        let row = Row::of_record(&event, &region_id(), &record, digest, facts, at);
+        let row = row.with_update_time(&console.last_update_time);
+        self.rows.push(row.with_freshness(freshness));
         self.put(&record.key.to_string(), record.object, at);
         record.key
     }
@@ -157,6 +153,12 @@ impl Kept {
         key
     }
 
+    /// The row of an object.
+    pub fn row(&mut self, key: &str) -> &mut Row {
+        let mut rows = self.rows.iter_mut();
+        rows.find(|row| row.subject.key() == key).unwrap()
+    }
+
     /// The keys of records, in their order.
     pub fn records(&self) -> Vec<String> {
         let keys = self.objects.keys().filter(|key| key.ends_with(".log.gz"));
@@ -168,10 +170,19 @@ impl Kept {
     }
 
     /// With the catalog's objects: days that are joined, and every seventh row by itself.
-    pub fn with_catalog(mut self) -> Self {
+    pub fn with_catalog(self) -> Self {
+        self.cataloged(|index| index % 7 == 0)
+    }
+
+    /// With days that have all rows.
+    pub fn with_days(self) -> Self {
+        self.cataloged(|_| false)
+    }
+
+    fn cataloged(mut self, is_single: impl Fn(usize) -> bool) -> Self {
         let mut days: BTreeMap<_, Rows> = BTreeMap::new();
         for (index, row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
-            if index % 7 == 0 {
+            if is_single(index) {
                 let (key, object) = row.packed();
                 self.put(&key, object, row.captured_at);
             } else {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::archive::instances::Instances;
-use ecs_console_archiver::archive::verify::{self, Fault, Finding, Part, Scope, Told, Verified};
+use ecs_console_archiver::archive::verify::{
+    self, Fault, Finding, Part, Scope, Told, Verified, VerifyError,
+};
 use ecs_console_archiver::config::Archive;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
@@ -85,7 +87,6 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             .map(|days| SignedDuration::from_hours(24 * i64::from(days))),
         ignores_catalog: !Archive::has_catalog(&context.environment)?,
     };
-    context.reads();
     let bar = output::progress("{pos} objects checked, {per_sec}")?;
     let told = |told: Told| match told {
         Told::Checked(count) => {
@@ -96,7 +97,12 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     };
     let done = verify::verify::<anyhow::Error>(&store, &scope, Timestamp::now(), told).await;
     bar.finish_and_clear();
-    let done = done?;
+    // As what it is, so that there is advice about it.
+    let done = done.map_err(|error| match error.downcast::<VerifyError>() {
+        Ok(VerifyError::Store(error)) => error.into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    })?;
     let is_good = done.all() == 0 && !done.is_partial;
     if !(arguments.quiet && is_good) {
         summarize(&done, context.output)?;
@@ -167,6 +173,7 @@ fn summarize(done: &Verified, output: Output) -> Result<()> {
         (Fault::NoRow, "not in the catalog"),
         (Fault::Pruned, "pruned and still there"),
         (Fault::Orphan, "without their record"),
+        (Fault::Leftover, "left over"),
         (Fault::Foreign, "foreign"),
     ] {
         if done.count(fault) > 0 {

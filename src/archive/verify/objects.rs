@@ -1,0 +1,204 @@
+//! What an archive has: each object is listed, and read if it is asked for.
+
+use std::cell::{Cell, RefCell};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::SignedDuration;
+
+use super::rows::Says;
+use super::scope::{Scope, earlier};
+use super::{
+    AT_ONCE, CLOCKS, Fault, IN_PROGRESS, Named, Run, Told, VerifyError, day_of, of_object,
+};
+use crate::archive::record::Unpacker;
+use crate::model::ids::InstanceId;
+use crate::store::{self, Entry, Pages, Store, StoreError, Stray, StrayKind};
+
+const FOREIGN: &str = "no object of an archive has such a key";
+
+/// What became of a listed object.
+enum Checked {
+    /// Somebody has removed it since.
+    Gone,
+    /// It was not read.
+    Unread,
+    /// With what a record or marker says of itself, if it was read.
+    Whole(Option<Box<Says>>),
+    Faulty(Fault, String),
+}
+
+impl<S: Store, F, E: From<VerifyError>> Run<'_, S, F>
+where
+    F: FnMut(Told) -> Result<(), E>,
+{
+    /// Lists what is there, and reads it.
+    pub(super) async fn read_objects(&mut self, prefix: &str) -> Result<(), E> {
+        let (store, scope) = (self.store, self.scope);
+        let is_partial = Cell::new(false);
+        let unpacker = RefCell::new(Unpacker::default());
+        let pages = stream::try_unfold(Pages::of(store, prefix), async |mut pages| {
+            let page = pages.next_page().await?;
+            is_partial.set(is_partial.get() | pages.is_partial);
+            let entries = page.map(|page| stream::iter(page).map(Ok::<_, StoreError>));
+            Ok::<_, StoreError>(entries.map(|entries| (entries, pages)))
+        });
+        let checks = pages.try_flatten().map_ok(|entry| {
+            let named = Named::parse(&entry.key);
+            let is_asked_for = is_asked_for(scope, &entry.key, named.as_ref())
+                && scope.is_since(entry.stored_at, CLOCKS);
+            let unpacker = &unpacker;
+            async move {
+                if !is_asked_for {
+                    return Ok(None);
+                }
+                let checked = match &named {
+                    None => Checked::Faulty(Fault::Foreign, FOREIGN.to_owned()),
+                    Some(named) => check(store, scope, named, &entry, unpacker).await?,
+                };
+                Ok(Some((entry, named, checked)))
+            }
+        });
+        let mut checks = std::pin::pin!(checks.try_buffered(AT_ONCE));
+        while let Some(checked) = checks.try_next().await.map_err(VerifyError::from)? {
+            if let Some((entry, named, checked)) = checked {
+                self.listed(&entry, named.as_ref(), checked)?;
+            }
+        }
+        self.done.is_partial |= is_partial.get();
+        Ok(())
+    }
+
+    fn listed(&mut self, entry: &Entry, named: Option<&Named>, checked: Checked) -> Result<(), E> {
+        if matches!(checked, Checked::Gone) {
+            return Ok(());
+        }
+        let noted = match named {
+            Some(Named::Record(_) | Named::Marker(_)) => {
+                self.oldest = self.oldest.min(entry.stored_at);
+                let says = match &checked {
+                    Checked::Whole(says) => says.clone(),
+                    _ => None,
+                };
+                self.facts.listed(entry, says)
+            }
+            Some(Named::Verdict(key)) => self.facts.verdict(key),
+            _ => Ok(()),
+        };
+        noted.map_err(VerifyError::from)?;
+        self.done.listed += 1;
+        match checked {
+            Checked::Gone | Checked::Unread => return Ok(()),
+            Checked::Whole(_) => {}
+            Checked::Faulty(fault, detail) => self.found(&entry.key, fault, detail)?,
+        }
+        self.done.checked += 1;
+        (self.told)(Told::Checked(self.done.checked))
+    }
+
+    /// Finds what no listing has: what was left behind, and what has the place of an object.
+    pub(super) async fn read_strays(&mut self, prefix: &str) -> Result<(), E> {
+        let strays = self.store.strays(prefix).await;
+        for stray in strays.map_err(VerifyError::from)? {
+            let Stray {
+                key,
+                modified_at,
+                kind,
+            } = stray;
+            let named = Named::parse(&key);
+            let is_asked_for = is_asked_for(self.scope, &key, named.as_ref())
+                && self.scope.is_since(modified_at, CLOCKS);
+            // A writer may be at it still.
+            let is_in_progress = !matches!(kind, StrayKind::NotAFile(_))
+                && modified_at > earlier(self.now, IN_PROGRESS);
+            if !is_asked_for || is_in_progress {
+                continue;
+            }
+            match (kind, named) {
+                (StrayKind::Leftover, _) => {
+                    let told = "a writer that was killed left it; it is harmless: remove it";
+                    self.found(&key, Fault::Leftover, told.to_owned())?;
+                }
+                (StrayKind::Metadata, _) => {
+                    let told =
+                        "the object that it describes is not there; it is harmless: remove it";
+                    self.found(&key, Fault::Orphan, told.to_owned())?;
+                }
+                (StrayKind::NotAFile(what), Some(_)) => {
+                    self.unknown_days.extend(day_of(&key));
+                    let told = format!("it is {what}; move it away: only a file is read there");
+                    self.found(&key, Fault::Unreadable, told)?;
+                    self.taken.insert(key);
+                }
+                (StrayKind::NotAFile(what), None) => {
+                    self.found(&key, Fault::Foreign, format!("it is {what}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is of an instance that is asked for.
+fn is_asked_for(scope: &Scope<'_>, key: &str, named: Option<&Named>) -> bool {
+    match named {
+        Some(named) => scope.includes(named.instance_id()),
+        None => {
+            let id = key.split('/').next().unwrap_or_default();
+            scope.includes(InstanceId::parse(id).ok().as_ref())
+        }
+    }
+}
+
+/// Reads an object, if it is asked for, and checks it.
+async fn check(
+    store: &impl Store,
+    scope: &Scope<'_>,
+    named: &Named,
+    entry: &Entry,
+    unpacker: &RefCell<Unpacker>,
+) -> Result<Checked, StoreError> {
+    let key = &entry.key;
+    let is_of_part = scope.part.is_none_or(|part| part.includes(key));
+    let is_read = match named {
+        _ if !scope.is_since(entry.stored_at, SignedDuration::ZERO) => false,
+        Named::Day(_) => true,
+        _ => is_of_part && !scope.is_quick,
+    };
+    if !is_read {
+        return Ok(match scope.is_quick && is_of_part {
+            true => Checked::Whole(None),
+            false => Checked::Unread,
+        });
+    }
+    let unreadable = |told: String| Checked::Faulty(Fault::Unreadable, told);
+    let object = match store.get(key).await {
+        Ok(Some(object)) => object,
+        Ok(None) => {
+            // Who prunes, compacts or redrives has removed it.
+            let listed = match store::list_all(store, key).await {
+                Ok(listed) => listed,
+                Err(error) => return Ok(unreadable(of_object(store, key, error).await?)),
+            };
+            return Ok(match listed.iter().any(|entry| entry.key == *key) {
+                true => unreadable("it is listed, and cannot be read".to_owned()),
+                false => Checked::Gone,
+            });
+        }
+        Err(error) => return Ok(unreadable(of_object(store, key, error).await?)),
+    };
+    let fault = named.fault(key, &object, &mut unpacker.borrow_mut());
+    if let Some((fault, detail)) = fault {
+        return Ok(Checked::Faulty(fault, detail));
+    }
+    let says = Says::of(named, &object);
+    // A store has the same clock for years. What was captured much later than it was stored is not so.
+    let captured_at = says.as_ref().and_then(|says| says.captured_at);
+    if let Some(captured_at) = captured_at.filter(|at| earlier(*at, CLOCKS) > entry.stored_at) {
+        let told = format!(
+            "its metadata says captured-at {captured_at}, and it was stored at {}",
+            entry.stored_at
+        );
+        return Ok(Checked::Faulty(Fault::Metadata, told));
+    }
+    Ok(Checked::Whole(says.map(Box::new)))
+}

@@ -1,0 +1,83 @@
+//! What stands in an archive's folder and is no object: what killed writers left, and what has the place of a file.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::super::disk::{WRITING, at};
+use super::super::{StoreError, Stray, StrayKind};
+use super::{Folder, METADATA_SUFFIX, kind, stands_for_an_object};
+
+impl Folder {
+    /// What stands below `prefix` and is no object. A folder that cannot be read has none: the listing tells it.
+    pub(super) fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
+        self.check_root()?;
+        let (mut folders, mut found) = (vec![self.root.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            self.strays_of(&folder, prefix, &mut folders, &mut found)?;
+        }
+        found.retain(|stray| stray.key.starts_with(prefix));
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    fn strays_of(
+        &self,
+        folder: &Path,
+        prefix: &str,
+        folders: &mut Vec<PathBuf>,
+        found: &mut Vec<Stray>,
+    ) -> Result<(), StoreError> {
+        let Ok(children) = self.disk.read_dir(folder) else {
+            return Ok(());
+        };
+        let (mut names, mut described) = (BTreeSet::new(), Vec::new());
+        for child in children {
+            let child = child.map_err(at(folder))?;
+            let (name, path) = (child.file_name(), child.path());
+            let file_type = match child.file_type() {
+                Ok(file_type) => file_type,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(at(&path)(error)),
+            };
+            let bytes = name.as_encoded_bytes();
+            if file_type.is_dir() {
+                if self.can_hold(&path, prefix, "") {
+                    folders.push(path.clone());
+                }
+                if stands_for_an_object(&path, true) {
+                    found.extend(self.stray(&path, StrayKind::NotAFile(kind(file_type))));
+                }
+            } else if bytes.starts_with(WRITING.as_bytes()) {
+                found.extend(self.stray(&path, StrayKind::Leftover));
+            } else if bytes.starts_with(b".") {
+                // Of another program, such as a network file system.
+            } else if let Some(of) = bytes.strip_suffix(METADATA_SUFFIX.as_bytes()) {
+                // A name that is not UTF-8 is no key.
+                if let Ok(of) = std::str::from_utf8(of) {
+                    described.push((OsString::from(of), path));
+                }
+                continue;
+            } else if !file_type.is_file() {
+                found.extend(self.stray(&path, StrayKind::NotAFile(kind(file_type))));
+            }
+            names.insert(name);
+        }
+        let alone = described.iter().filter(|(of, _)| !names.contains(of));
+        found.extend(alone.filter_map(|(_, path)| self.stray(path, StrayKind::Metadata)));
+        Ok(())
+    }
+
+    fn stray(&self, path: &Path, kind: StrayKind) -> Option<Stray> {
+        let key = path.strip_prefix(&self.root).ok()?.to_string_lossy();
+        let modified = std::fs::symlink_metadata(path).ok()?.modified().ok()?;
+        Some(Stray {
+            key: key.into_owned(),
+            modified_at: Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH),
+            kind,
+        })
+    }
+}
