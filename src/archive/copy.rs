@@ -141,7 +141,7 @@ pub enum CopyError {
     Source(StoreError),
     /// The other one.
     #[error("the destination: {0}")]
-    Destination(StoreError),
+    Destination(#[source] StoreError),
     /// Rows cannot be compressed.
     #[error("the rows of {0} cannot be compressed: {1}")]
     Pack(Day, std::io::Error),
@@ -253,7 +253,8 @@ struct Copier<'a, S, T> {
     request: &'a Request<'a>,
     /// Objects that are in memory.
     room: Semaphore,
-    /// Hashes of the records and markers that belong to the copy. Empty where all do.
+    /// Hashes of the records and markers that belong to the copy and are there. Rows of others are not copied: the
+    /// source has pruned or lost what they are about.
     seen: RefCell<HashSet<u64>>,
     /// Records and markers that were not copied. Their rows are not, either.
     failed: RefCell<HashSet<String>>,
@@ -278,6 +279,13 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
     /// A record or a marker, with the record's verdicts.
     async fn objects(&self, mut group: Group) -> Result<Vec<Fate>, CopyError> {
         let mut fates = Vec::new();
+        if self.request.since.is_none() {
+            let there = group.there.iter();
+            let subjects = there.filter(|entry| Subject::parse(&entry.key).is_some());
+            self.seen
+                .borrow_mut()
+                .extend(subjects.map(|entry| hash(&entry.key)));
+        }
         // The record first. Of the verdicts, the newest counts, by when it was stored.
         group.source.sort_by_key(|entry| {
             let is_verdict = VerdictKey::parse(&entry.key).is_some();
@@ -322,9 +330,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
                 Family::Verdict(_) => {}
                 _ if is_there => {
                     has_record = true;
-                    if self.request.since.is_some() {
-                        self.seen.borrow_mut().insert(hash(&entry.key));
-                    }
+                    self.seen.borrow_mut().insert(hash(&entry.key));
                 }
                 _ => {
                     self.failed.borrow_mut().insert(entry.key.clone());
@@ -336,7 +342,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         Ok(fates)
     }
 
-    /// Whether a row is copied: its record is. One that was captured lately may be of a record that was not
+    /// Whether a row is copied: its record is there. One that was captured lately may be of a record that was not
     /// seen, and then brings it.
     async fn wants_row(
         &self,
@@ -348,16 +354,13 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         if !self.is_named(subject.instance_id()) || self.failed.borrow().contains(&key) {
             return Ok(false);
         }
-        let since = self.request.since;
-        if since.is_some() && self.seen.borrow().contains(&hash(&key)) {
+        if self.seen.borrow().contains(&hash(&key)) {
             return Ok(true);
         }
         let recent = self.request.began_at.checked_sub(RECENT);
         let is_recent = recent.is_ok_and(|recent| captured_at >= recent);
-        if !is_recent {
-            return Ok(since.is_none());
-        }
-        if since.is_some_and(|since| captured_at < since) {
+        let since = self.request.since;
+        if !is_recent || since.is_some_and(|since| captured_at < since) {
             return Ok(false);
         }
         if self.request.is_dry_run {

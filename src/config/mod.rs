@@ -160,6 +160,13 @@ impl ConfigError {
         )
     }
 
+    /// The same problems of a setting that was given as this option.
+    #[cfg(feature = "cli")]
+    pub fn renamed(self, setting: &str, option: &str) -> Self {
+        let problems = self.0.into_iter();
+        Self(problems.map(|told| told.replace(setting, option)).collect())
+    }
+
     /// One entry for each problem. It begins with the name of the setting and a colon.
     pub fn problems(&self) -> &[String] {
         &self.0

@@ -22,6 +22,7 @@ use crate::support::archived::{
     self, Archived, Objects, assert_valid, objects, of_folder, put_into_folder,
 };
 use crate::support::fakes::{self, FakeFleet, instance};
+use crate::support::kept::{Kept, Place};
 use crate::support::memory::paused_runtime;
 use crate::support::raced::{Actor, World};
 use crate::support::s3_server::{Fault, Profile, Quirk, REAL_PAGE, S3Server, SECRET_ACCESS_KEY};
@@ -379,6 +380,96 @@ async fn a_part_of_the_fleet_comes_with_its_part_of_the_catalog() {
     assert_valid(&of_folder(&to).await);
 }
 
+/// The rows of what was pruned, joined or not, stay where its records are not.
+#[tokio::test]
+async fn an_archive_that_was_pruned_is_copied_without_the_rows_of_what_is_gone() {
+    let kept = Kept::of(100).with_catalog();
+    let placed = kept.place(Place::Folder).await;
+    let run = async |arguments: &[&str]| {
+        let output = cli(&placed.settings, arguments).await;
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    };
+    let folders = tempfile::tempdir().unwrap();
+    // Copied before, so that one copy has what is pruned then.
+    let before = url(&folders.path().join("before"));
+    run(&["copy", "--to", &before]).await;
+    run(&["prune", "--keep-last", "1", "--apply"]).await;
+    let single = url(&folders.path().join("single"));
+    run(&["copy", "--to", &single]).await;
+    let (_, summary) = copied(&placed.settings, &single, &[]).await;
+    assert_eq!(summary["copied"], 0, "{summary}");
+    run(&["compact"]).await;
+    let joined = url(&folders.path().join("joined"));
+    run(&["copy", "--to", &joined]).await;
+    run(&["copy", "--to", &before]).await;
+    for copy in [&before, &single, &joined] {
+        // All rows that there are: a record without one would be told, too.
+        run(&["verify", "--archive-url", copy]).await;
+    }
+    let found = of_folder(&folders.path().join("single")).await;
+    assert!(rows(&found).iter().all(|key| found.contains_key(key)));
+}
+
+/// A link, or another path to the same folder, leads back into the archive.
+#[tokio::test]
+async fn an_archive_is_not_copied_into_itself_by_any_path() {
+    let folders = tempfile::tempdir().unwrap();
+    let from = folders.path().join("from");
+    put_into_folder(&from, &archived::small(Timestamp::now())).await;
+    let link = folders.path().join("link");
+    let above = folders.path().join("above");
+    std::os::unix::fs::symlink(&from, &link).unwrap();
+    std::os::unix::fs::symlink(folders.path(), &above).unwrap();
+    let names = || files_in(&from).into_iter().map(|(name, _)| name);
+    let before: Vec<_> = names().collect();
+    for (from, to) in [
+        (&from, link.clone()),
+        (&from, link.join("below/it")),
+        (&from, above.join("from")),
+        (&from, above.clone()),
+        (&link, from.clone()),
+        (&link, above.join("link")),
+    ] {
+        let output = copy_to(&folder_settings(from), &url(&to), &[]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{to:?}: {told}");
+        assert!(told.contains("are in each other"), "{told}");
+    }
+    assert_eq!(names().collect::<Vec<_>>(), before);
+    // A folder beside it whose name begins alike is another one.
+    let beside = url(&folders.path().join("from-2"));
+    let output = copy_to(&folder_settings(&from), &beside, &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+/// The address of the destination is in no setting.
+#[tokio::test]
+async fn what_is_wrong_with_the_destination_names_its_option() {
+    let folders = tempfile::tempdir().unwrap();
+    let from = folders.path().join("from");
+    put_into_folder(&from, &archived::small(Timestamp::now())).await;
+    std::fs::write(folders.path().join("file"), "a file").unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    let (settings, _) = settings_file(&bucket);
+    let options = ["--to-settings", settings.path().to_str().unwrap()];
+    let of_folder = url(&folders.path().join("file/below"));
+    for (to, options) in [
+        (of_folder.as_str(), &[][..]),
+        ("s3://no-such-bucket/console/", &options),
+        ("nowhere", &[]),
+        ("s3://", &options),
+    ] {
+        let output = copy_to(&folder_settings(&from), to, options).await;
+        let told = text(&output.stderr);
+        assert!(!output.status.success());
+        assert!(
+            told.contains("the destination: ") && told.contains("--to"),
+            "{told}"
+        );
+        assert!(!told.contains("ARCHIVE_URL"), "{told}");
+    }
+}
+
 /// The records and markers that rows of a catalog are about.
 fn rows(objects: &Objects) -> BTreeSet<String> {
     let mut subjects = BTreeSet::new();
@@ -508,7 +599,7 @@ async fn wrong_settings_are_told_by_their_side_and_no_secret_is_shown() {
         );
     };
     let s3 = "s3://backup/console";
-    check("nowhere", None, "the destination: ARCHIVE_URL: ").await;
+    check("nowhere", None, "the destination: --to: ").await;
     check(s3, Some(""), "the destination: AWS_ACCESS_KEY_ID: not set").await;
     check(
         s3,

@@ -2,14 +2,15 @@
 
 use std::cell::RefCell;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use ecs_console_archiver::archive::copy::{self, Copied, CopyError, Fate, Request, What};
+use ecs_console_archiver::archive::copy::{self, Copied, CopyError, Fate, Problem, Request, What};
 use ecs_console_archiver::config::ConfigError;
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::store::bucket::BucketStore;
 use ecs_console_archiver::store::{ArchiveStore, Store as _};
 use globset::GlobMatcher;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -62,7 +63,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let (source, to) = (context.store(), arguments.destination(context));
     let (source, to) = both(source, to)?;
-    if is_below(&place(&source), &place(&to)) || is_below(&place(&to), &place(&source)) {
+    if are_in_each_other(&source, &to) {
         let urls = (source.url(""), to.url(""));
         return Err(
             WrongInput(format!("--to: {} and {} are in each other", urls.0, urls.1)).into(),
@@ -100,7 +101,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let done = match done {
         Ok(done) => done,
         Err(CopyError::Source(error)) => return Err(error.into()),
-        Err(error) => return Err(anyhow!(error)),
+        Err(error @ CopyError::Destination(_)) => return Err(anyhow!(of_destination(&error))),
+        Err(error @ CopyError::Pack(..)) => return Err(anyhow!(error)),
     };
     exit::unless_closed(summarize(&done, &arguments, context))?;
     if !done.is_catalog_complete && !arguments.dry_run {
@@ -132,19 +134,71 @@ fn both(
     Ok(ConfigError::both(settings(source)?, settings(to)?)?)
 }
 
-/// Two services may have buckets of one name.
-fn place(store: &ArchiveStore) -> String {
-    match store {
-        ArchiveStore::Bucket(bucket) => format!("{} {}", bucket.host_url(), bucket.url("")),
-        ArchiveStore::Directory(folder) => folder.url(""),
+/// Whether one archive is in the other, or both are the same.
+fn are_in_each_other(one: &ArchiveStore, other: &ArchiveStore) -> bool {
+    match (one, other) {
+        (ArchiveStore::Directory(one), ArchiveStore::Directory(other)) => {
+            let (one, other) = (Folder::of(one.root()), Folder::of(other.root()));
+            one.is_below(&other) || other.is_below(&one)
+        }
+        (ArchiveStore::Bucket(one), ArchiveStore::Bucket(other)) => {
+            // Two services may have buckets of one name.
+            let place = |bucket: &BucketStore| format!("{} {}", bucket.host_url(), bucket.url(""));
+            let (one, other) = (place(one), place(other));
+            is_below(&one, &other) || is_below(&other, &one)
+        }
+        _ => false,
     }
 }
 
-/// Whether one archive's folder is in the other's, or both are the same. Keys of a bucket are no folders, but an
-/// archive in another would be listed with it.
+/// Keys of a bucket are no folders, but an archive in another would be listed with it.
 fn is_below(url: &str, other: &str) -> bool {
     let with_slash = |url: &str| format!("{}/", url.trim_end_matches('/'));
     with_slash(url).starts_with(&with_slash(other))
+}
+
+/// A folder by where it is on the disk: a link or a mount may lead to it by another path.
+struct Folder {
+    path: PathBuf,
+    /// Device and inode of those of its folders that exist, itself first.
+    ids: Vec<(u64, u64)>,
+    exists: bool,
+}
+
+impl Folder {
+    fn of(path: &Path) -> Self {
+        let mut existing = path.ancestors();
+        let found = existing.find_map(|above| Some((above, above.canonicalize().ok()?)));
+        let (above, real) = found.unwrap_or((path, path.to_owned()));
+        let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
+        Self {
+            ids: real.ancestors().filter_map(id).collect(),
+            exists: rest.as_os_str().is_empty(),
+            path: real.join(rest),
+        }
+    }
+
+    fn is_below(&self, other: &Self) -> bool {
+        let other_id = other.ids.first().filter(|_| other.exists);
+        self.path.starts_with(&other.path) || other_id.is_some_and(|id| self.ids.contains(id))
+    }
+}
+
+#[cfg(unix)]
+fn id(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = path.metadata().ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn id(_: &Path) -> Option<(u64, u64)> {
+    None // Its path has to do.
+}
+
+/// Settings of the destination are those of `--to-settings`, but its address is in `--to`.
+fn of_destination(told: &dyn std::fmt::Display) -> String {
+    told.to_string().replace("ARCHIVE_URL", "--to")
 }
 
 /// More is no file of settings.
@@ -168,11 +222,14 @@ impl Arguments {
             }
         };
         let settings = settings?.with("ARCHIVE_URL", Some(self.to.clone()));
-        let of_destination = |error: anyhow::Error| match error.downcast::<ConfigError>() {
-            Ok(problems) => problems.of("the destination").into(),
+        let told = |error: anyhow::Error| match error.downcast::<ConfigError>() {
+            Ok(problems) => problems
+                .of("the destination")
+                .renamed("ARCHIVE_URL", "--to")
+                .into(),
             Err(error) => error,
         };
-        Context::store_of(&settings).map_err(of_destination)
+        Context::store_of(&settings).map_err(told)
     }
 }
 
@@ -211,9 +268,14 @@ impl Printer {
             self.bar
                 .set_message(HumanBytes(self.copied_bytes).to_string());
         }
+        let message = |problem: &Problem| match problem {
+            Problem::Refused(_) => of_destination(problem),
+            _ => problem.to_string(),
+        };
         if let (What::Problem(problem), Output::Text) = (what, self.output) {
+            let told = message(problem);
             self.bar
-                .suspend(|| output::error(format_args!("not copied: {key}: {problem}")));
+                .suspend(|| output::error(format_args!("not copied: {key}: {told}")));
         }
         let printed = match (what, self.output) {
             (What::Copied, Output::Json) => {
@@ -223,7 +285,7 @@ impl Printer {
                 "type": "problem",
                 "key": key,
                 "problem": problem.as_str(),
-                "message": problem.to_string(),
+                "message": message(problem),
             })),
             (What::Copied, Output::Text) if self.is_dry_run => format!("{key}\n"),
             _ => return,
