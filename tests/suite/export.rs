@@ -64,7 +64,11 @@ fn listed(archive: &Path) -> Vec<String> {
 }
 
 fn manifest(files: &BTreeMap<String, Vec<u8>>, id: &str) -> Vec<Value> {
-    let lines = text(&files[&format!("{id}/MANIFEST.jsonl")]);
+    lines_of(files, &format!("{id}/MANIFEST.jsonl"))
+}
+
+fn lines_of(files: &BTreeMap<String, Vec<u8>>, name: &str) -> Vec<Value> {
+    let lines = text(&files[name]);
     lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -207,8 +211,14 @@ async fn an_export_that_was_killed_goes_on_to_the_same_bytes() {
         .split_inclusive('\n')
         .map(str::to_owned)
         .collect();
-    assert!(lines.len() > 20, "{lines:?}");
-    let ends: Vec<usize> = (lines[1..].iter())
+    // What was asked for, the selection, and its digest.
+    let head = lines
+        .iter()
+        .position(|line| line.contains("\"end\":"))
+        .unwrap();
+    let (head, lines) = lines.split_at(head);
+    assert_eq!((head.len(), lines.len()), (26, 23));
+    let ends: Vec<usize> = (lines.iter())
         .map(|line| {
             serde_json::from_str::<Value>(line).unwrap()["end"]
                 .as_u64()
@@ -220,7 +230,7 @@ async fn an_export_that_was_killed_goes_on_to_the_same_bytes() {
     for (index, end) in ends.iter().enumerate() {
         // Behind a frame, before and in the middle of its line; and in the middle of the next frame.
         let next = ends.get(index + 1).copied().unwrap_or(whole.len());
-        let half = &lines[index + 1][..lines[index + 1].len() / 2];
+        let half = &lines[index][..lines[index].len() / 2];
         for (cut, noted, rest) in [
             (*end, index, ""),
             (*end, index, half),
@@ -230,7 +240,7 @@ async fn an_export_that_was_killed_goes_on_to_the_same_bytes() {
                 continue;
             }
             std::fs::write(&part, &whole[..cut]).unwrap();
-            std::fs::write(&progress, lines[..=noted].concat() + rest).unwrap();
+            std::fs::write(&progress, head.concat() + &lines[..noted].concat() + rest).unwrap();
             let reads = bucket.server.reads();
             let done = export(&bucket.settings, &to, &[]).await;
             assert_done(&done);
@@ -243,11 +253,53 @@ async fn an_export_that_was_killed_goes_on_to_the_same_bytes() {
         }
     }
     assert!(points >= 20, "{points}");
-    // After a power cut the line may be on the disk, and not the frame.
-    std::fs::write(&part, &whole[..ends[2] - 10]).unwrap();
-    std::fs::write(&progress, lines[..10].concat()).unwrap();
-    assert_done(&export(&bucket.settings, &to, &[]).await);
-    assert!(std::fs::read(&to).unwrap() == whole);
+    // Killed while it selected: nothing was written.
+    for cut in [0, head[0].len(), head.concat().len() - 20] {
+        std::fs::write(&progress, &head.concat()[..cut]).unwrap();
+        assert_done(&export(&bucket.settings, &to, &[]).await);
+        assert!(std::fs::read(&to).unwrap() == whole);
+        std::fs::remove_file(&to).unwrap();
+    }
+    // After a power cut the line may be on the disk, and of the frame only a part, or its length alone.
+    let broken: [(&str, Vec<u8>); 4] = [
+        ("cut", whole[..ends[2] - 10].to_vec()),
+        (
+            "zeros",
+            [&whole[..ends[1]], &vec![0; ends[9] - ends[1]]].concat(),
+        ),
+        ("changed", {
+            let mut changed = whole[..ends[8]].to_vec();
+            changed[ends[1] + 5] ^= 1;
+            changed
+        }),
+        ("gone", Vec::new()),
+    ];
+    for (what, bytes) in broken {
+        std::fs::write(&part, bytes).unwrap();
+        std::fs::write(&progress, head.concat() + &lines[..9].concat()).unwrap();
+        let reads = bucket.server.reads();
+        let done = export(&bucket.settings, &to, &[]).await;
+        assert_done(&done);
+        assert!(std::fs::read(&to).unwrap() == whole, "{what}");
+        let again = bucket.server.reads() - reads;
+        let (kept, told) = match what {
+            "gone" => (
+                0,
+                "behind the first 0 instances; the 9 behind it are exported again",
+            ),
+            _ => (
+                2,
+                "behind the first 2 instances; the 7 behind it are exported again",
+            ),
+        };
+        assert_eq!(again, 24 - kept, "{what}");
+        let shown = text(&done.stderr);
+        assert!(
+            shown.contains("is not what was written") && shown.contains(told),
+            "{shown}"
+        );
+        std::fs::remove_file(&to).unwrap();
+    }
 }
 
 /// Killed for real, while it waits for an answer.
@@ -276,10 +328,178 @@ async fn a_folder_that_was_killed_goes_on_too() {
     );
     assert!(!to.exists() && folders.path().join("logs.part").is_dir());
     bucket.server.allow_all();
+    // A power cut left zeros in a file of the fourth.
+    let part = folders.path().join("logs.part");
+    let (name, log) = (files_in(&part).into_iter())
+        .find(|(name, _)| name.starts_with("i-fleet003/") && name.ends_with(".log"))
+        .unwrap();
+    std::fs::write(part.join(name), vec![0; log.len()]).unwrap();
     let reads = bucket.server.reads();
-    assert_done(&export(&bucket.settings, &to, &[]).await);
-    assert_eq!(bucket.server.reads() - reads, 7);
+    let done = export(&bucket.settings, &to, &[]).await;
+    assert_done(&done);
+    assert_eq!(bucket.server.reads() - reads, 9);
+    assert!(text(&done.stderr).contains("behind the first 3 instances"));
     assert!(files_in(&to) == files_in(&whole));
+}
+
+/// An export of six instances of which the last could not be read.
+async fn interrupted(bucket: &Bucket, to: &Path) -> Objects {
+    let objects = fleet(6, Timestamp::now());
+    bucket.server.put_all(archived::stored(PREFIX, &objects));
+    let last = record_of(&objects, 5);
+    bucket
+        .server
+        .make_unreadable(&format!("{PREFIX}{last}"), 403, "AccessDenied");
+    let failed = export(&bucket.settings, to, &[]).await;
+    assert_eq!(failed.status.code(), Some(1));
+    bucket.server.allow_all();
+    objects
+}
+
+fn record_of(objects: &Objects, number: usize) -> String {
+    let mut records = objects.keys().filter(|key| key.ends_with(".log.gz"));
+    records.nth(number).unwrap().clone()
+}
+
+/// It is what was there when the export began: a state that the archive had, and that one alone.
+#[tokio::test]
+async fn an_export_that_goes_on_has_what_was_there_when_it_began() {
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    let to = folders.path().join("logs.tar");
+    let objects = interrupted(&bucket, &to).await;
+    let whole = folders.path().join("whole.tar");
+    assert_done(&export(&bucket.settings, &whole, &[]).await);
+    // Meanwhile an instance came before all others, one behind them, and more of one; and an old one went.
+    let mut archived = Archived::of([]);
+    let now = Timestamp::now();
+    for id in ["i-a", "i-fleet005", "i-z"] {
+        archived.capture(id, b"[    0.000000] Linux version 6.2.0\nnew\n", now);
+    }
+    let mut new = archived.objects;
+    new.retain(|key, _| key.ends_with(".log.gz"));
+    bucket.server.put_all(archived::stored(PREFIX, &new));
+    let old = record_of(&objects, 0);
+    bucket.server.remove(&format!("{PREFIX}{old}"));
+    let done = export(&bucket.settings, &to, &["--output", "json"]).await;
+    assert_done(&done);
+    let summary: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(
+        (&summary["resumed_instances"], &summary["came_since"]),
+        (&5.into(), &3.into())
+    );
+    let told = text(&done.stderr);
+    assert!(
+        told.contains("3 objects came since the export began"),
+        "{told}"
+    );
+    assert!(std::fs::read(&to).unwrap() == std::fs::read(&whole).unwrap());
+}
+
+/// What was left out before the interruption is missing in the whole.
+#[tokio::test]
+async fn an_export_that_goes_on_fails_for_what_it_left_out_before() {
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    let objects = fleet(6, Timestamp::now());
+    bucket.server.put_all(archived::stored(PREFIX, &objects));
+    let (damaged, last) = (record_of(&objects, 0), record_of(&objects, 5));
+    bucket
+        .server
+        .tamper(&format!("{PREFIX}{damaged}"), |object| {
+            object.body.truncate(30);
+        });
+    let to = folders.path().join("records.tar");
+    for refused in [true, false] {
+        if refused {
+            bucket
+                .server
+                .make_unreadable(&format!("{PREFIX}{last}"), 403, "AccessDenied");
+        }
+        let output = export(&bucket.settings, &to, &["--as-stored"]).await;
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        assert_eq!(to.exists(), !refused);
+        bucket.server.allow_all();
+    }
+}
+
+#[tokio::test]
+async fn what_was_removed_before_it_was_exported_is_named_and_nothing_is_mixed() {
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    let to = folders.path().join("logs.tar");
+    let objects = interrupted(&bucket, &to).await;
+    let last = record_of(&objects, 5);
+    bucket.server.remove(&format!("{PREFIX}{last}"));
+    let reads = bucket.server.reads();
+    let failed = export(&bucket.settings, &to, &[]).await;
+    let told = text(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(1), "{told}");
+    let part = to.with_extension("tar.part");
+    for expected in [
+        format!("{last} was removed since the export began; "),
+        format!(
+            "remove {0} and {0}.jsonl, and run the command again",
+            part.display()
+        ),
+    ] {
+        assert!(told.contains(&expected), "{told}");
+    }
+    assert_eq!(
+        bucket.server.reads(),
+        reads,
+        "it is told before anything is read"
+    );
+    assert!(part.exists() && !to.exists());
+    // Begun anew, it has what is there.
+    std::fs::remove_file(&part).unwrap();
+    std::fs::remove_file(folders.path().join("logs.tar.part.jsonl")).unwrap();
+    assert_done(&export(&bucket.settings, &to, &[]).await);
+    assert!(
+        !unpacked("tar", &to)
+            .keys()
+            .any(|name| name.starts_with("i-fleet005"))
+    );
+}
+
+/// What is written into is of this command, and in its place.
+#[tokio::test]
+async fn no_link_leads_an_export_elsewhere() {
+    use std::os::unix::fs::symlink;
+    let folders = tempfile::tempdir().unwrap();
+    let archive = folders.path().join("archive");
+    put_into_folder(&archive, &fleet(2, Timestamp::now())).await;
+    let precious = folders.path().join("precious");
+    let elsewhere = folders.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    for (to, link) in [
+        ("a.tar", "a.tar.part"),
+        ("b.tar", "b.tar.part.jsonl"),
+        ("c", "c.part.jsonl"),
+    ] {
+        std::fs::write(&precious, "precious").unwrap();
+        symlink(&precious, folders.path().join(link)).unwrap();
+        let output = export(&folder_settings(&archive), &folders.path().join(to), &[]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
+        assert!(told.contains("is not a file; remove it"), "{told}");
+        assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
+    }
+    symlink(&elsewhere, folders.path().join("d.part")).unwrap();
+    // What is there is of no export that is known.
+    let unknown = folders.path().join("e.part");
+    std::fs::create_dir(&unknown).unwrap();
+    std::fs::write(unknown.join("there"), "of somebody").unwrap();
+    for (to, expected) in [
+        ("d", "is not a folder; remove it"),
+        ("e", "does not say of which export"),
+    ] {
+        let output = export(&folder_settings(&archive), &folders.path().join(to), &[]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
+        assert!(told.contains(expected), "{told}");
+    }
+    assert!(files_in(&elsewhere).is_empty());
 }
 
 /// A cut archive is readable as far as it goes.
@@ -331,8 +551,7 @@ async fn records_as_stored_are_an_archive_again() {
         .arg("-C")
         .arg(&unpacked_to);
     assert!(checked(command.output().unwrap()).status.success());
-    let mut found = of_folder(&unpacked_to).await;
-    found.retain(|key, _| !key.ends_with("MANIFEST.jsonl"));
+    let found = of_folder(&unpacked_to).await;
     let mut expected = objects;
     expected.retain(|key, _| key.starts_with("i-"));
     assert!(
@@ -355,6 +574,37 @@ async fn records_as_stored_are_an_archive_again() {
             "{command:?}: times of storing are kept, too"
         );
     }
+}
+
+/// Nothing of it is foreign to an archive, and each name is as it was.
+#[tokio::test]
+async fn records_as_stored_are_an_archive_that_verify_finds_whole() {
+    let now = Timestamp::now() - SignedDuration::from_hours(100);
+    let archived = Archived::of([
+        ("i-abc", &b"small\n"[..], now),
+        ("i-ABC", b"large\n", now),
+        ("i-aBc", b"mixed\n", now),
+    ]);
+    let folders = tempfile::tempdir().unwrap();
+    put_into_folder(&folders.path().join("archive"), &archived.objects).await;
+    let settings = folder_settings(&folders.path().join("archive"));
+    let to = folders.path().join("records");
+    assert_done(&export(&settings, &to, &["--as-stored"]).await);
+    let mut expected = archived.objects;
+    expected.retain(|key, _| key.starts_with("i-"));
+    assert!(of_folder(&to).await == expected);
+    let settings = folder_settings(&to);
+    for command in [&["verify"][..], &["reindex"], &["verify"]] {
+        let output = cli(&settings, command).await;
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{command:?}: {}",
+            text(&output.stdout)
+        );
+    }
+    let listed = cli(&settings, &["list", "--count"]).await;
+    assert_eq!(text(&listed.stdout), "3\n");
 }
 
 /// Some disks do not tell `i-abc` from `i-ABC`.
@@ -452,7 +702,8 @@ async fn what_is_damaged_is_told_and_left_out() {
     assert_eq!(output.status.code(), Some(1));
     let files = unpacked("tar", &to);
     assert_eq!(files[record].len(), 30);
-    let lines = manifest(&files, "i-a1");
+    // A hidden file is none of the archive that it is.
+    let lines = lines_of(&files, "i-a1/.MANIFEST.jsonl");
     let line = lines
         .iter()
         .find(|line| line["key"] == record.as_str())

@@ -389,6 +389,11 @@ impl S3Server {
         taken
     }
 
+    /// Removes an object, as somebody else does.
+    pub fn remove(&self, key: &str) {
+        assert!(self.state.lock().unwrap().objects.remove(key).is_some());
+    }
+
     /// Changes an object, as who has other keys to the bucket may.
     pub fn tamper(&self, key: &str, change: impl FnOnce(&mut StoredObject)) {
         change(self.state.lock().unwrap().objects.get_mut(key).unwrap());

@@ -3,6 +3,7 @@
 mod destination;
 mod members;
 mod progress;
+mod selection;
 
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use ecs_console_archiver::archive::reader::{self, Instance};
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::store::Store as _;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use globset::GlobMatcher;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use crate::output::{self, Output};
 use crate::pace::{Pace, Paced, Patient};
 use crate::time::{Bound, Period};
 use destination::Destination;
-use members::Wanted;
+use members::{Removed, Wanted};
 use progress::Job;
 
 /// Instances that are read ahead. Each is in memory until it is written.
@@ -117,24 +118,42 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     bar.set_style(ProgressStyle::with_template("{pos} instances, {msg}")?);
-    let mut done = Done {
-        resumed: destination.resumed(),
-        ..Done::default()
+    let mut done = Done::default();
+    let begun = destination.begun();
+    let told = |error: anyhow::Error| match error.downcast::<Removed>() {
+        Ok(Removed { key, .. }) => Removed {
+            key,
+            begun: begun.clone(),
+        }
+        .into(),
+        Err(error) => error,
     };
-    let after = destination.last().cloned();
     let is_asked_for = |instance: &Instance| {
-        let id = &instance.id;
         let mut globs = arguments.instance.iter();
-        (arguments.instance.is_empty() || globs.any(|glob| glob.is_match(id.as_str())))
-            && after.as_ref().is_none_or(|after| id > after)
+        arguments.instance.is_empty() || globs.any(|glob| glob.is_match(instance.id.as_str()))
     };
-    let instances = reader::instances(&store, &arguments.instance_ids);
-    let instances = instances.try_filter(|instance| std::future::ready(is_asked_for(instance)));
-    let read = instances
-        .map_err(anyhow::Error::from)
-        .map_ok(|instance| members::read(&store, instance, &wanted));
+    let listed = || {
+        let listed = reader::instances(&store, &arguments.instance_ids);
+        let asked_for = listed.try_filter(|instance| std::future::ready(is_asked_for(instance)));
+        asked_for.map_err(anyhow::Error::from)
+    };
+    let instances = match destination.progress() {
+        None => listed().boxed_local(),
+        Some(progress) => {
+            if progress.is_selected() {
+                done.resumed = progress.written().len() as u64;
+                done.damaged = progress.written().map(|written| written.damaged).sum();
+                let came = selection::compare(progress, &store, listed()).await;
+                done.came_since = came.map_err(told)?;
+            } else {
+                selection::write(progress, listed()).await?;
+            }
+            stream::iter(selection::not_written(progress)?).boxed_local()
+        }
+    };
+    let read = instances.map_ok(|instance| members::read(&store, instance, &wanted));
     let mut read = std::pin::pin!(read.try_buffered(AT_ONCE));
-    while let Some(files) = read.try_next().await? {
+    while let Some(files) = read.try_next().await.map_err(told)? {
         for told in &files.told {
             bar.suspend(|| output::error(format_args!("warning: left out: {told}")));
         }
@@ -156,6 +175,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         });
     }
     done.bytes = destination.finish()?;
+    if done.came_since > 0 {
+        output::error(format_args!(
+            "{} came since the export began, and {} not in it; export to another name for what is new",
+            output::count(done.came_since, "object"),
+            if done.came_since == 1 { "is" } else { "are" },
+        ));
+    }
     let told = done.in_words(&arguments);
     match (context.output, is_pipe) {
         (Output::Json, _) => output::json(&done.json())?,
@@ -174,6 +200,8 @@ struct Done {
     instances: u64,
     /// Instances that an export before had written.
     resumed: u64,
+    /// Objects that came since the export began, if it was gone on with.
+    came_since: u64,
     /// Logs, or objects as they are stored.
     members: u64,
     damaged: u64,
@@ -191,6 +219,7 @@ impl Done {
         json!({
             "instances": self.instances,
             "resumed_instances": self.resumed,
+            "came_since": self.came_since,
             "members": self.members,
             "damaged": self.damaged,
             "bytes": self.bytes,

@@ -1,18 +1,19 @@
 //! Where an export is written: a tar file, compressed or not, a folder, or a pipe.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow};
-use ecs_console_archiver::model::ids::InstanceId;
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use super::Format;
 use super::members::{Files, Member};
-use super::progress::{Job, Progress, Written};
+use super::progress::{Job, Progress, Written, digest, not_followed, open};
 use crate::exit::WrongInput;
+use crate::output;
 
 /// What zstd itself takes by default.
 const LEVEL: i32 = 3;
@@ -76,9 +77,19 @@ impl Destination {
         }
         let (part, of_progress) = (beside(&path, ".part"), beside(&path, ".part.jsonl"));
         if format == Format::Folder {
-            std::fs::create_dir_all(&part).with_context(|| part.display().to_string())?;
-            let progress = Progress::open(of_progress, job, u64::MAX)?;
-            let bytes = progress.last.as_ref().map_or(0, |last| last.end);
+            make_folder(&part).with_context(|| part.display().to_string())?;
+            let mut progress = Progress::open(of_progress, job)?;
+            if !progress.is_selected() && std::fs::read_dir(&part)?.next().is_some() {
+                let shown = part.display();
+                let why = format!(
+                    "{shown} has files, and {shown}.jsonl does not say of which export; remove {shown}"
+                );
+                return Err(WrongInput(why).into());
+            }
+            let is_there = |written: &Written| is_in_folder(&part, written);
+            let count = progress.written().take_while(|one| is_there(one)).count();
+            keep(&mut progress, count, &part)?;
+            let bytes = progress.last().map_or(0, |last| last.end);
             return Ok(Self::Folder {
                 path,
                 part,
@@ -86,22 +97,16 @@ impl Destination {
                 bytes,
             });
         }
-        // What is written into must be of this command: a link could lead anywhere.
-        if let Ok(there) = part.symlink_metadata()
-            && !there.is_file()
-        {
-            let why = format!("{} is not a file; remove it", part.display());
-            return Err(WrongInput(why).into());
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
+        let mut options = not_followed();
+        options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, MODE);
         let at_part = || part.display().to_string();
-        let mut file = options.open(&part).with_context(at_part)?;
-        let there = file.metadata().with_context(at_part)?.len();
-        let progress = Progress::open(of_progress, job, there)?;
-        let length = progress.last.as_ref().map_or(0, |last| last.end);
+        let mut file = open(&part, &mut options)?;
+        let mut progress = Progress::open(of_progress, job)?;
+        let count = whole_frames(&mut file, &progress).with_context(at_part)?;
+        keep(&mut progress, count, &part)?;
+        let length = progress.last().map_or(0, |last| last.end);
         file.set_len(length).with_context(at_part)?;
         file.seek(SeekFrom::Start(length)).with_context(at_part)?;
         Ok(Self::File {
@@ -114,10 +119,21 @@ impl Destination {
         })
     }
 
-    fn progress(&self) -> Option<&Progress> {
+    /// What it has, and how far it has come. A pipe cannot be gone on with.
+    pub fn progress(&mut self) -> Option<&mut Progress> {
         match self {
             Self::File { progress, .. } | Self::Folder { progress, .. } => Some(progress),
             Self::Pipe { .. } => None,
+        }
+    }
+
+    /// What is to be removed to begin anew, in words.
+    pub fn begun(&self) -> String {
+        match self {
+            Self::File { part, .. } | Self::Folder { part, .. } => {
+                format!("remove {0} and {0}.jsonl, and ", part.display())
+            }
+            Self::Pipe { .. } => String::new(),
         }
     }
 
@@ -127,17 +143,6 @@ impl Destination {
             Self::File { progress, .. } | Self::Folder { progress, .. } => &progress.job,
             Self::Pipe { job, .. } => job,
         }
-    }
-
-    /// Instances that an export before has written.
-    pub fn resumed(&self) -> u64 {
-        self.progress().map_or(0, |progress| progress.written)
-    }
-
-    /// The last of them.
-    pub fn last(&self) -> Option<&InstanceId> {
-        let last = self.progress()?.last.as_ref();
-        last.map(|written| &written.instance_id)
     }
 
     /// Writes the files of an instance. Returns the length so far.
@@ -170,6 +175,9 @@ impl Destination {
                 progress.note(Written {
                     instance_id: files.instance_id.clone(),
                     end: *length,
+                    sha256: hex::encode(Sha256::digest(&frame)),
+                    damaged: files.told.len() as u64,
+                    files: Vec::new(),
                 })?;
                 Ok(*length)
             }
@@ -179,13 +187,19 @@ impl Destination {
                 bytes,
                 ..
             } => {
+                let mut all = Sha256::new();
                 for member in &files.members {
                     write_file(part, member)?;
                     *bytes += member.bytes.len() as u64;
+                    all.update(hex::encode(Sha256::digest(&member.bytes)));
                 }
+                let paths = files.members.iter().map(|member| member.path.clone());
                 progress.note(Written {
                     instance_id: files.instance_id.clone(),
                     end: *bytes,
+                    sha256: hex::encode(all.finalize()),
+                    damaged: files.told.len() as u64,
+                    files: paths.collect(),
                 })?;
                 Ok(*bytes)
             }
@@ -250,6 +264,75 @@ impl Destination {
     }
 }
 
+/// Goes on behind so many instances. Others that were noted are not on the disk as they were written.
+fn keep(progress: &mut Progress, count: usize, part: &Path) -> Result<()> {
+    let noted = progress.written().len();
+    if count < noted {
+        output::error(format_args!(
+            "warning: {} is not what was written behind the first {}; {} exported again",
+            part.display(),
+            output::count(count as u64, "instance"),
+            match noted - count {
+                1 => "the one behind it is".to_owned(),
+                count => format!("the {count} behind it are"),
+            }
+        ));
+    }
+    progress.keep(count)
+}
+
+/// How many instances are in the file as they were written, from its beginning on: after a power cut, its end may be
+/// anything.
+fn whole_frames(file: &mut File, progress: &Progress) -> io::Result<usize> {
+    file.rewind()?;
+    let (mut count, mut begin) = (0, 0);
+    for written in progress.written() {
+        let length = written.end.saturating_sub(begin);
+        let (read, sha256) = digest(io::Read::take(&mut *file, length))?;
+        if read < length || sha256 != written.sha256 {
+            break;
+        }
+        (count, begin) = (count + 1, written.end);
+    }
+    Ok(count)
+}
+
+/// Whether the files of an instance are in the folder as they were written.
+fn is_in_folder(folder: &Path, written: &Written) -> bool {
+    let mut all = Sha256::new();
+    for path in &written.files {
+        let path = folder.join(path);
+        let file = match is_of_folder(folder, &path) {
+            true => open(&path, not_followed().read(true)).ok(),
+            false => None,
+        };
+        let Some((_, sha256)) = file.and_then(|file| digest(file).ok()) else {
+            return false;
+        };
+        all.update(sha256);
+    }
+    hex::encode(all.finalize()) == written.sha256
+}
+
+/// Whether no link leads out of the folder on the way to this file.
+fn is_of_folder(folder: &Path, file: &Path) -> bool {
+    let between = file.ancestors().skip(1);
+    let mut between = between.take_while(|above| above.starts_with(folder));
+    between.all(|above| above.symlink_metadata().is_ok_and(|found| found.is_dir()))
+}
+
+/// Makes a folder, unless it is there. A link is none.
+fn make_folder(folder: &Path) -> Result<()> {
+    match folder.symlink_metadata() {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => {
+            let why = format!("{} is not a folder; remove it", folder.display());
+            Err(WrongInput(why).into())
+        }
+        Err(_) => Ok(std::fs::create_dir_all(folder)?),
+    }
+}
+
 /// Nothing that came meanwhile is replaced.
 fn rename(part: &Path, path: &Path) -> Result<()> {
     if path.symlink_metadata().is_ok() {
@@ -278,15 +361,15 @@ fn told_of_pipe(cause: io::Error) -> anyhow::Error {
 /// A file below the folder. What a killed export left of it is replaced.
 fn write_file(folder: &Path, member: &Member) -> Result<()> {
     let path = folder.join(&member.path);
-    let written = || -> io::Result<()> {
-        if let Some(above) = path.parent() {
-            std::fs::create_dir_all(above)?;
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, MODE);
-        let mut file = options.open(&path)?;
+    if let Some(above) = path.parent() {
+        make_folder(above)?;
+    }
+    let mut options = not_followed();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, MODE);
+    let mut file = open(&path, &mut options)?;
+    let mut written = || -> io::Result<()> {
         file.write_all(&member.bytes)?;
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds(member.modified)))?;
         file.sync_data()

@@ -1,6 +1,7 @@
 //! An instance → the files of its export.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use ecs_console_archiver::archive::key::{ConsoleDigest, RecordKey, VerdictKey};
@@ -8,7 +9,7 @@ use ecs_console_archiver::archive::reader::Instance;
 use ecs_console_archiver::archive::record;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::stitch::Boot;
-use ecs_console_archiver::store::{Entry, Object, Store, StoreError, directory};
+use ecs_console_archiver::store::{Entry, Object, Page, PutOutcome, Store, StoreError, directory};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -68,11 +69,79 @@ fn folder(instance_id: &InstanceId) -> String {
     folder
 }
 
+/// An object that was chosen when the export began is there no longer. Without it, the export would have a part of the
+/// archive as it was and a part as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} was removed since the export began; {begun}run the command again to begin anew")]
+pub struct Removed {
+    pub key: String,
+    /// What is done with what is written so far.
+    pub begun: String,
+}
+
+/// A store of which each object that is read should be there.
+struct Chosen<'a, S> {
+    store: &'a S,
+    removed: Mutex<Option<String>>,
+}
+
+impl<S: Store> Store for Chosen<'_, S> {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let found = self.store.get(key).await;
+        if matches!(found, Ok(None)) {
+            let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+            removed.get_or_insert_with(|| key.to_owned());
+        }
+        found
+    }
+
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        self.store.put_if_absent(key, object).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.store.delete(key).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        self.store.list(prefix, after, next).await
+    }
+
+    fn sorts(&self) -> bool {
+        self.store.sorts()
+    }
+
+    fn url(&self, key: &str) -> String {
+        self.store.url(key)
+    }
+}
+
 /// Reads an instance, and makes its files.
 ///
 /// # Errors
-/// An error of the store.
+/// An error of the store, or [`Removed`].
 pub async fn read(store: &impl Store, instance: Instance, wanted: &Wanted) -> Result<Files> {
+    let chosen = Chosen {
+        store,
+        removed: Mutex::default(),
+    };
+    let files = read_chosen(&chosen, instance, wanted).await?;
+    let removed = chosen.removed.into_inner();
+    match removed.unwrap_or_else(PoisonError::into_inner) {
+        None => Ok(files),
+        Some(key) => {
+            let begun = String::new();
+            Err(Removed { key, begun }.into())
+        }
+    }
+}
+
+async fn read_chosen(store: &impl Store, instance: Instance, wanted: &Wanted) -> Result<Files> {
     let id = instance.id.clone();
     let (lines, members, told) = match wanted.is_as_stored {
         true => as_stored(store, &instance, wanted).await?,
@@ -93,7 +162,11 @@ pub async fn read(store: &impl Store, instance: Instance, wanted: &Wanted) -> Re
     let modified = members.iter().map(|member| member.modified).max();
     let lines = lines.iter().map(|line| format!("{line}\n"));
     files.members.push(Member {
-        path: format!("{}/MANIFEST.jsonl", folder(&files.instance_id)),
+        path: match wanted.is_as_stored {
+            // The archive that it is does not list hidden files.
+            true => format!("{}/.MANIFEST.jsonl", files.instance_id),
+            false => format!("{}/MANIFEST.jsonl", folder(&files.instance_id)),
+        },
         bytes: lines.collect::<String>().into_bytes(),
         modified: modified.unwrap_or(Timestamp::UNIX_EPOCH),
     });
@@ -169,7 +242,6 @@ fn captured_at(entry: &Entry, object: &Object) -> Timestamp {
 
 /// The objects as a folder archive has them, with their metadata beside them.
 async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> Result<Parts> {
-    let folder = folder(&instance.id);
     let entries = instance.entries.iter();
     let read = entries.map(async |entry: &Entry| {
         let object = match store.get(&entry.key).await {
@@ -193,7 +265,7 @@ async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> 
     for (entry, object) in read {
         let object = match object {
             Ok(Some(object)) => object,
-            Ok(None) => continue, // It was removed meanwhile.
+            Ok(None) => continue, // `Chosen` has noted it.
             Err(error) => {
                 lines.push(json!({"type": "left_out", "key": entry.key, "message": error}));
                 told.push(error);
@@ -208,8 +280,8 @@ async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> 
         if !is_wanted {
             continue;
         }
-        let name = entry.key.split_once('/').map_or("", |(_, name)| name);
-        let path = format!("{folder}/{name}");
+        // The path of a file in an archive's folder is its key.
+        let path = entry.key.clone();
         let mut line = json!({
             "type": "object",
             "member": path,

@@ -1,13 +1,26 @@
-//! How far an export has come, beside the file that it writes.
+//! What an export has, and how far it has come: a file beside the one that it writes.
+//!
+//! ```text
+//! what was asked for
+//! an instance, and the objects that it had when the export began    ┐ the selection
+//! …                                                                 ┘
+//! the digest of the selection
+//! an instance that is written, with the digest of what was written
+//! …
+//! ```
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
-use std::path::PathBuf;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use ecs_console_archiver::archive::reader::Instance;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::store::Entry;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::exit::WrongInput;
 
@@ -40,97 +53,275 @@ impl Job {
     }
 }
 
+/// An instance of the selection: the objects that it had when the export began.
+#[derive(Serialize, Deserialize)]
+struct Selected {
+    instance_id: InstanceId,
+    /// Names below the instance, lengths in bytes, and when they were stored.
+    objects: Vec<(String, u64, Timestamp)>,
+}
+
+impl Selected {
+    fn of(instance: &Instance) -> Self {
+        let object = |entry: &Entry| {
+            let name = entry.key.split_once('/').map_or("", |(_, name)| name);
+            (name.to_owned(), entry.bytes, entry.stored_at)
+        };
+        Self {
+            instance_id: instance.id.clone(),
+            objects: instance.entries.iter().map(object).collect(),
+        }
+    }
+
+    fn into_instance(self) -> Instance {
+        let id = self.instance_id;
+        let entry = |(name, bytes, stored_at)| Entry {
+            key: format!("{id}/{name}"),
+            bytes,
+            stored_at,
+        };
+        let entries = self.objects.into_iter().map(entry).collect();
+        Instance { id, entries }
+    }
+}
+
+/// The end of the selection.
+#[derive(Serialize, Deserialize)]
+struct SelectionEnd {
+    /// SHA-256 of its lines.
+    selection_sha256: String,
+}
+
 /// An instance that is written whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Written {
     pub instance_id: InstanceId,
     /// Length of the file with it.
     pub end: u64,
+    /// SHA-256 of what was written for it.
+    pub sha256: String,
+    /// What of it is damaged or left out: the export is not whole, whoever finishes it.
+    #[serde(default)]
+    pub damaged: u64,
+    /// In a folder, its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
-/// The file beside the one that is written: a line for the job, and one for each instance behind it. A line is
-/// written once its instance is on the disk.
+/// Options by which files of an export are opened: what is written into must be of this command, and a link could
+/// lead anywhere.
+pub fn not_followed() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    );
+    options
+}
+
+/// Opens a file of an export, which may be there.
+///
+/// # Errors
+/// If something else has its place.
+pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
+    let shown = path.display();
+    if let Ok(there) = path.symlink_metadata()
+        && !there.is_file()
+    {
+        return Err(WrongInput(format!("{shown} is not a file; remove it")).into());
+    }
+    options.open(path).with_context(|| shown.to_string())
+}
+
+/// The length of what can be read, and its SHA-256.
+pub fn digest(mut from: impl std::io::Read) -> std::io::Result<(u64, String)> {
+    let (mut length, mut digest) = (0, Sha256::new());
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok((length, hex::encode(digest.finalize()))),
+            Ok(count) => {
+                digest.update(&buffer[..count]);
+                length += count as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The file beside the one that is written. A line is written once its instance is on the disk.
 #[derive(Debug)]
 pub struct Progress {
     path: PathBuf,
     file: File,
     pub job: Job,
-    pub written: u64,
-    pub last: Option<Written>,
+    /// Where the selection is in the file, once it is whole.
+    selection: Option<Range<u64>>,
+    /// What is written, and where its line ends.
+    written: Vec<(Written, u64)>,
 }
 
 impl Progress {
-    /// Begins, or goes on with what the file says. `length`: of the file with the instances.
+    /// Begins, or goes on with what the file says.
     ///
     /// # Errors
     /// If another export writes there, or one that was asked for something else began there.
-    pub fn open(path: PathBuf, job: &Job, length: u64) -> Result<Self> {
+    pub fn open(path: PathBuf, job: &Job) -> Result<Self> {
         let shown = path.display().to_string();
-        let mut options = OpenOptions::new();
+        let mut options = not_followed();
         options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).with_context(|| shown.clone())?;
+        let file = open(&path, &mut options)?;
         if file.try_lock().is_err() {
             return Err(WrongInput(format!("{shown}: another export writes there")).into());
         }
-        let mut text = Vec::new();
-        file.read_to_end(&mut text).with_context(|| shown.clone())?;
-        // A line that was cut is none.
-        let mut lines = text.split_inclusive(|byte| *byte == b'\n');
-        let mut whole = std::iter::from_fn(|| lines.next().filter(|line| line.ends_with(b"\n")));
         let mut progress = Self {
             path,
             file,
             job: job.clone(),
-            written: 0,
-            last: None,
+            selection: None,
+            written: Vec::new(),
         };
-        let mut kept = 0;
-        match whole.next() {
-            None => {}
-            Some(line) => {
-                let begun = serde_json::from_slice::<Job>(line).ok();
-                let Some(begun) = begun.filter(|begun| job.is_same(begun)) else {
-                    let why = format!(
-                        "{shown} is of an export that was asked for something else, or by another version; \
-                         remove it to begin anew"
-                    );
-                    return Err(WrongInput(why).into());
-                };
-                progress.job = begun;
-                kept = line.len();
-                for line in whole {
-                    let Ok(written) = serde_json::from_slice::<Written>(line) else {
-                        break;
-                    };
-                    // Not all of it is on the disk after a power cut.
-                    if written.end > length {
-                        break;
-                    }
-                    kept += line.len();
-                    progress.written += 1;
-                    progress.last = Some(written);
-                }
-            }
-        }
-        progress
-            .file
-            .set_len(kept as u64)
-            .with_context(|| shown.clone())?;
-        progress
-            .file
-            .seek(std::io::SeekFrom::End(0))
-            .with_context(|| shown)?;
-        if kept == 0 {
+        progress.read().with_context(|| shown)?;
+        if progress.selection.is_none() {
+            // Nothing was written yet.
+            progress.cut(0)?;
             let job = progress.job.clone();
             progress.line(&job)?;
         }
         Ok(progress)
     }
 
+    fn other(&self) -> WrongInput {
+        WrongInput(format!(
+            "{} is of an export that was asked for something else, or by another version; remove it to begin anew",
+            self.path.display()
+        ))
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let mut lines = Lines {
+            reader: BufReader::new(self.file.try_clone()?),
+            line: Vec::new(),
+            end: 0,
+        };
+        if !lines.next()? {
+            return Ok(());
+        }
+        let begun = serde_json::from_slice::<Job>(&lines.line).ok();
+        let Some(begun) = begun.filter(|begun| self.job.is_same(begun)) else {
+            return Err(self.other().into());
+        };
+        let (begin, mut digest) = (lines.end, Sha256::new());
+        loop {
+            let end = lines.end;
+            if !lines.next()? {
+                return Ok(()); // It was killed before the selection was whole.
+            }
+            if let Ok(SelectionEnd { selection_sha256 }) = serde_json::from_slice(&lines.line) {
+                if selection_sha256 != hex::encode(digest.finalize()) {
+                    return Ok(()); // It was not whole on the disk.
+                }
+                self.job = begun;
+                self.selection = Some(begin..end);
+                break;
+            }
+            if serde_json::from_slice::<Written>(&lines.line).is_ok() {
+                return Err(self.other().into()); // Earlier versions had no selection.
+            }
+            digest.update(&lines.line);
+        }
+        while lines.next()? {
+            let Ok(written) = serde_json::from_slice::<Written>(&lines.line) else {
+                break;
+            };
+            self.written.push((written, lines.end));
+        }
+        Ok(())
+    }
+
+    /// What is written.
+    pub fn written(&self) -> impl ExactSizeIterator<Item = &Written> {
+        self.written.iter().map(|(written, _)| written)
+    }
+
+    /// The last of it.
+    pub fn last(&self) -> Option<&Written> {
+        self.written().last()
+    }
+
+    /// Keeps the first so many instances. What is written behind them is not what it should be.
+    pub fn keep(&mut self, count: usize) -> Result<()> {
+        self.written.truncate(count);
+        let of_selection = self.selection.as_ref().map(|range| range.end);
+        match (self.written.last(), of_selection) {
+            (Some((_, end)), _) => self.cut(*end),
+            (None, Some(end)) => {
+                // Behind the line with the digest.
+                self.cut(end)?;
+                self.end_selection()
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn cut(&mut self, length: u64) -> Result<()> {
+        let cut = self.file.set_len(length);
+        let cut = cut.and_then(|()| self.file.seek(SeekFrom::Start(length)));
+        cut.map(drop)
+            .with_context(|| self.path.display().to_string())
+    }
+
+    /// Whether it is known what the export has.
+    pub fn is_selected(&self) -> bool {
+        self.selection.is_some()
+    }
+
+    /// Adds an instance to the selection.
+    pub fn select(&mut self, instance: &Instance) -> Result<()> {
+        self.line(&Selected::of(instance))
+    }
+
+    /// Nothing more is selected.
+    pub fn selected(&mut self) -> Result<()> {
+        let at_path = || self.path.display().to_string();
+        let end = self.file.stream_position().with_context(at_path)?;
+        let mut job = serde_json::to_string(&self.job)?;
+        job.push('\n');
+        self.selection = Some(job.len() as u64..end);
+        self.end_selection()
+    }
+
+    fn end_selection(&mut self) -> Result<()> {
+        let (_, selection_sha256) = digest(self.lines_of_selection()?)?;
+        self.line(&SelectionEnd { selection_sha256 })?;
+        let synced = self.file.sync_data();
+        synced.with_context(|| self.path.display().to_string())
+    }
+
+    fn lines_of_selection(&self) -> Result<impl std::io::BufRead + use<>> {
+        let Range { start, end } = self.selection.clone().unwrap_or_default();
+        let mut file = open(&self.path, not_followed().read(true))?;
+        file.seek(SeekFrom::Start(start))?;
+        Ok(BufReader::new(file.take(end - start)))
+    }
+
+    /// The selection, instance by instance.
+    pub fn instances(&self) -> Result<impl Iterator<Item = Result<Instance>> + use<>> {
+        let lines = self.lines_of_selection()?.split(b'\n');
+        Ok(lines.map(|line| {
+            let selected: Selected = serde_json::from_slice(&line?)?;
+            Ok(selected.into_instance())
+        }))
+    }
+
     /// Notes an instance that is on the disk.
     pub fn note(&mut self, written: Written) -> Result<()> {
         self.line(&written)?;
-        self.last = Some(written);
+        let at_path = || self.path.display().to_string();
+        let end = self.file.stream_position().with_context(at_path)?;
+        self.written.push((written, end));
         Ok(())
     }
 
@@ -144,5 +335,25 @@ impl Progress {
     /// Removes the file: the export is whole, or nothing.
     pub fn end(self) -> Result<()> {
         std::fs::remove_file(&self.path).with_context(|| self.path.display().to_string())
+    }
+}
+
+/// Whole lines. One that was cut is none.
+struct Lines {
+    reader: BufReader<File>,
+    line: Vec<u8>,
+    /// Where the line ends.
+    end: u64,
+}
+
+impl Lines {
+    fn next(&mut self) -> std::io::Result<bool> {
+        self.line.clear();
+        let length = self.reader.read_until(b'\n', &mut self.line)?;
+        let is_whole = self.line.ends_with(b"\n");
+        if is_whole {
+            self.end += length as u64;
+        }
+        Ok(is_whole)
     }
 }

@@ -1,0 +1,86 @@
+//! What an export has: the objects that were there when it began, whatever becomes of the archive until it ends.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::pin::pin;
+
+use anyhow::Result;
+use ecs_console_archiver::archive::reader::Instance;
+use ecs_console_archiver::store::Store;
+use futures_util::{Stream, TryStreamExt as _};
+
+use super::members::Removed;
+use super::progress::Progress;
+
+/// Notes what is there now.
+///
+/// # Errors
+/// An error of the listing, or of the file.
+pub async fn write(
+    progress: &mut Progress,
+    listed: impl Stream<Item = Result<Instance>>,
+) -> Result<()> {
+    let mut listed = pin!(listed);
+    while let Some(instance) = listed.try_next().await? {
+        progress.select(&instance)?;
+    }
+    progress.selected()
+}
+
+/// The instances of the selection that are not written yet. One of which nothing is exported is not written, either.
+///
+/// # Errors
+/// An error of the file.
+pub fn not_written(progress: &Progress) -> Result<impl Iterator<Item = Result<Instance>> + use<>> {
+    let last = progress.last().map(|last| last.instance_id.clone());
+    let skipped = usize::from(last.is_some());
+    let instances = progress.instances()?.skip_while(move |instance| {
+        let id = instance.as_ref().ok().map(|instance| &instance.id);
+        last.is_some() && id.is_some() && id != last.as_ref()
+    });
+    Ok(instances.skip(skipped))
+}
+
+/// Compares the selection with what is there now. Returns how many objects have come.
+///
+/// # Errors
+/// [`Removed`] if one is gone that is not written yet; an error of the listing, or of the file.
+pub async fn compare(
+    progress: &Progress,
+    store: &impl Store,
+    listed: impl Stream<Item = Result<Instance>>,
+) -> Result<u64> {
+    let (mut all, mut awaited) = (HashSet::new(), HashSet::new());
+    for instance in progress.instances()? {
+        all.extend(instance?.entries.iter().map(|entry| hash(&entry.key)));
+    }
+    for instance in not_written(progress)? {
+        awaited.extend(instance?.entries.iter().map(|entry| hash(&entry.key)));
+    }
+    let (mut came, until) = (0, progress.job.until);
+    let mut listed = pin!(listed);
+    while let Some(instance) = listed.try_next().await? {
+        for entry in instance.entries {
+            awaited.remove(&hash(&entry.key));
+            // What is stored later was captured later, too.
+            let is_asked_for = until.is_none_or(|until| entry.stored_at <= until);
+            came += u64::from(is_asked_for && !all.contains(&hash(&entry.key)));
+        }
+    }
+    for instance in not_written(progress)? {
+        for entry in instance?.entries {
+            // A part of the archive may not have been listed.
+            if awaited.contains(&hash(&entry.key)) && store.metadata(&entry.key).await?.is_none() {
+                let (key, begun) = (entry.key, String::new());
+                return Err(Removed { key, begun }.into());
+            }
+        }
+    }
+    Ok(came)
+}
+
+fn hash(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
