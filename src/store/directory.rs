@@ -318,7 +318,17 @@ impl Folder {
                 }
             };
             for child in children {
-                let child = child.map_err(at(&folder))?;
+                let child = match child {
+                    Ok(child) => child,
+                    Err(error) if Some(&folder) == asked_for.as_ref() => {
+                        return Err(at(&folder)(error));
+                    }
+                    Err(error) => {
+                        warn!("not listed: {}", at(&folder)(error));
+                        is_partial = true;
+                        break;
+                    }
+                };
                 let name = child.file_name();
                 let is_metadata = name
                     .as_encoded_bytes()
@@ -334,6 +344,7 @@ impl Folder {
                     Err(error) if error.kind() == ErrorKind::NotFound => continue,
                     Err(error) => {
                         warn!("not listed: {}", at(&path)(error));
+                        is_partial = true;
                         continue;
                     }
                 };

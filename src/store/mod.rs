@@ -91,8 +91,8 @@ pub enum StrayKind {
     Leftover,
     /// The metadata of an object that is not there, or not yet.
     Metadata,
-    /// Something that cannot be read as an object, in words: a folder, a link or a pipe.
-    NotAFile(&'static str),
+    /// Something that cannot be read as an object, in words: a folder, a link, a pipe, or a name that is no text.
+    NotAnObject(&'static str),
 }
 
 /// Stores objects. Keys do not contain the archive's prefix. The store adds it.

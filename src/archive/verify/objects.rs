@@ -108,7 +108,7 @@ where
             let is_asked_for = is_asked_for(self.scope, &key, named.as_ref())
                 && self.scope.is_since(modified_at, CLOCKS);
             // A writer may be at it still.
-            let is_in_progress = !matches!(kind, StrayKind::NotAFile(_))
+            let is_in_progress = !matches!(kind, StrayKind::NotAnObject(_))
                 && modified_at > earlier(self.now, IN_PROGRESS);
             if !is_asked_for || is_in_progress {
                 continue;
@@ -123,13 +123,13 @@ where
                         "the object that it describes is not there; it is harmless: remove it";
                     self.found(&key, Fault::Orphan, told.to_owned())?;
                 }
-                (StrayKind::NotAFile(what), Some(_)) => {
+                (StrayKind::NotAnObject(what), Some(_)) => {
                     self.unknown_days.extend(day_of(&key));
                     let told = format!("it is {what}; move it away: only a file is read there");
                     self.found(&key, Fault::Unreadable, told)?;
                     self.taken.insert(key);
                 }
-                (StrayKind::NotAFile(what), None) => {
+                (StrayKind::NotAnObject(what), None) => {
                     self.found(&key, Fault::Foreign, format!("it is {what}"))?;
                 }
             }

@@ -23,6 +23,8 @@ const PARTS: u64 = 64;
 /// How much later than its capture the first row of a record may say that it was captured. A function that was killed
 /// before it wrote the row writes it when the event comes again, with the time of then.
 const DELIVERED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
+/// How long after its capture a record is stored at most: the function holds a console while it follows it.
+const STORED_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
 /// What led to a capture, as metadata have it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -256,8 +258,15 @@ impl Known {
     fn times_differ(&self, says: &Says) -> Option<String> {
         let first = self.there().map(|said| said.captured_at).min()?;
         let last = self.there().map(|said| said.last_captured_at).max()?;
+        let stored_at = self.listed.as_ref()?.stored_at;
+        // Of a record whose row came late, the time of storing tells when it was captured.
+        let may_be_late = |captured_at: Timestamp| {
+            captured_at >= earlier(first, DELIVERED_AGAIN)
+                && captured_at >= earlier(stored_at, STORED_WITHIN)
+        };
         if let Some(captured_at) = says.captured_at
-            && (captured_at > last || captured_at < earlier(first, DELIVERED_AGAIN))
+            && !(first..=last).contains(&captured_at)
+            && (captured_at > last || !may_be_late(captured_at))
         {
             return Some(catalog_says("captured_at", &first, &captured_at));
         }

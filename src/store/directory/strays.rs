@@ -35,8 +35,8 @@ impl Folder {
             return Ok(());
         };
         let (mut names, mut described) = (BTreeSet::new(), Vec::new());
-        for child in children {
-            let child = child.map_err(at(folder))?;
+        // What cannot be read of a folder is told by the listing, too.
+        for child in children.map_while(Result::ok) {
             let (name, path) = (child.file_name(), child.path());
             let file_type = match child.file_type() {
                 Ok(file_type) => file_type,
@@ -49,7 +49,7 @@ impl Folder {
                     folders.push(path.clone());
                 }
                 if stands_for_an_object(&path, true) {
-                    found.extend(self.stray(&path, StrayKind::NotAFile(kind(file_type))));
+                    found.extend(self.stray(&path, StrayKind::NotAnObject(kind(file_type))));
                 }
             } else if bytes.starts_with(WRITING.as_bytes()) {
                 found.extend(self.stray(&path, StrayKind::Leftover));
@@ -62,7 +62,10 @@ impl Folder {
                 }
                 continue;
             } else if !file_type.is_file() {
-                found.extend(self.stray(&path, StrayKind::NotAFile(kind(file_type))));
+                found.extend(self.stray(&path, StrayKind::NotAnObject(kind(file_type))));
+            } else if name.to_str().is_none() {
+                let what = "a file whose name is not UTF-8";
+                found.extend(self.stray(&path, StrayKind::NotAnObject(what)));
             }
             names.insert(name);
         }
