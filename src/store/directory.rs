@@ -307,6 +307,10 @@ impl Folder {
             let children = match self.disk.read_dir(&folder) {
                 Ok(children) => children,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                // A file has the place of this folder, so there is nothing in it.
+                Err(error) if error.kind() == ErrorKind::NotADirectory && folder != self.root => {
+                    continue;
+                }
                 Err(error) if Some(&folder) == asked_for.as_ref() => {
                     return Err(at(&folder)(error));
                 }

@@ -543,6 +543,18 @@ async fn what_has_the_place_of_an_object_is_told_and_hides_no_other_fault() {
             "{last}"
         );
     }
+    // A file in place of the catalog's folder: what is below it is not there.
+    std::fs::remove_dir_all(folder.join("catalog")).unwrap();
+    std::fs::write(folder.join("catalog"), "").unwrap();
+    let (code, faults, _) = verified(&placed, &[]).await;
+    assert!(
+        code == 1 && faults.contains(&("catalog".to_owned(), "foreign".to_owned())),
+        "{faults:?}"
+    );
+    assert!(
+        faults.contains(&(records[5].clone(), "unreadable".to_owned())),
+        "{faults:?}"
+    );
     // Of the catalog too: what its day said is not known, and not told to be missing there.
     let day = kept
         .objects

@@ -196,9 +196,12 @@ fn of_record(key: &RecordKey, checked: CheckedObject, object: &Object) -> Option
         found.push((Fault::Gzip, told));
     }
     found.extend(of_metadata(key, object).map(|told| (Fault::Metadata, told)));
-    // Every version has written it, and `prune` goes by it.
-    if !object.metadata.contains_key(CAPTURED_AT) {
-        missing.push(CAPTURED_AT);
+    // Every version has written the first, and `prune` goes by it; the other, if ECS said it.
+    let is_dated = key.last_update_time.is_some();
+    for (name, is_written) in [(CAPTURED_AT, true), (UPDATED_AT, is_dated)] {
+        if is_written && !object.metadata.contains_key(name) {
+            missing.push(name);
+        }
     }
     if !missing.is_empty() {
         let told = format!("it lacks the metadata {}", missing.join(", "));
@@ -210,6 +213,7 @@ fn of_record(key: &RecordKey, checked: CheckedObject, object: &Object) -> Option
 }
 
 const CAPTURED_AT: &str = "captured-at";
+const UPDATED_AT: &str = "last-update-time";
 
 /// What metadata say that no record says of itself, whatever its bytes are.
 fn of_metadata(key: &RecordKey, object: &Object) -> Option<String> {
@@ -228,9 +232,9 @@ fn of_metadata(key: &RecordKey, object: &Object) -> Option<String> {
     if text("freshness").is_some_and(|word| word.parse::<Freshness>().is_err()) {
         return Some(told("freshness", "is not one"));
     }
-    let updated = text("last-update-time").unwrap_or_default();
-    if UpdateTime::parse(&updated).ok() != key.last_update_time {
-        return Some(told("last-update-time", "is not that of its key"));
+    let is_other = |updated: String| UpdateTime::parse(&updated).ok() != key.last_update_time;
+    if text(UPDATED_AT).is_some_and(is_other) {
+        return Some(told(UPDATED_AT, "is not that of its key"));
     }
     let encoding = text("console-encoding");
     let is_undecoded = encoding.as_deref() == Some(record::UNDECODED);
