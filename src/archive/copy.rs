@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::{Stream, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::catalog::day::{self, Rows};
 use super::catalog::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
@@ -23,7 +23,7 @@ use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey};
 use super::record;
 use crate::model::ids::InstanceId;
 use crate::store::sorted::Sorted;
-use crate::store::{Entry, Object, PutOutcome, Store, StoreError};
+use crate::store::{Entry, Object, Pages, PutOutcome, Store, StoreError};
 use merge::Group;
 
 /// Groups of objects that are copied at once.
@@ -163,6 +163,7 @@ pub async fn copy(
         source,
         to,
         request,
+        pruned: OnceCell::new(),
         room: Semaphore::new(ROOM_KIB as usize),
         seen: RefCell::default(),
         failed: RefCell::default(),
@@ -209,6 +210,22 @@ pub async fn copy(
     Ok(done)
 }
 
+/// Hashes of what was pruned, by the rows that are not joined yet. A day's own rows say it themselves.
+async fn pruned(source: &impl Store) -> Result<HashSet<u64>, StoreError> {
+    let mut pruned = HashSet::new();
+    let mut listing = Pages::of(source, ROWS_PREFIX);
+    while let Some(page) = listing.next_page().await? {
+        for entry in page {
+            if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key)
+                && key.row.is_pruned()
+            {
+                pruned.insert(hash(&key.row.subject.key()));
+            }
+        }
+    }
+    Ok(pruned)
+}
+
 /// A record and its verdicts have the same key up to the dot.
 fn up_to_dot(key: &str) -> &str {
     key.find('.').map_or(key, |dot| &key[..=dot])
@@ -253,9 +270,11 @@ struct Copier<'a, S, T> {
     request: &'a Request<'a>,
     /// Objects that are in memory.
     room: Semaphore,
-    /// Hashes of the records and markers that belong to the copy and are there. Rows of others are not copied: the
-    /// source has pruned or lost what they are about.
+    /// Hashes of the records and markers that belong to the copy, or are there already.
     seen: RefCell<HashSet<u64>>,
+    /// Hashes of those of which a row of the source says that they were pruned. Their other rows are copied only if
+    /// they are seen all the same. A row of what was lost otherwise is copied, so that `verify` tells the loss.
+    pruned: OnceCell<HashSet<u64>>,
     /// Records and markers that were not copied. Their rows are not, either.
     failed: RefCell<HashSet<String>>,
     is_partial: Cell<bool>,
@@ -280,11 +299,8 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
     async fn objects(&self, mut group: Group) -> Result<Vec<Fate>, CopyError> {
         let mut fates = Vec::new();
         if self.request.since.is_none() {
-            let there = group.there.iter();
-            let subjects = there.filter(|entry| Subject::parse(&entry.key).is_some());
-            self.seen
-                .borrow_mut()
-                .extend(subjects.map(|entry| hash(&entry.key)));
+            let there = group.there.iter().map(|entry| hash(&entry.key));
+            self.seen.borrow_mut().extend(there);
         }
         // The record first. Of the verdicts, the newest counts, by when it was stored.
         group.source.sort_by_key(|entry| {
@@ -342,7 +358,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         Ok(fates)
     }
 
-    /// Whether a row is copied: its record is there. One that was captured lately may be of a record that was not
+    /// Whether a row is copied: its record is, or should be there. One that was captured lately may be of a record that was not
     /// seen, and then brings it.
     async fn wants_row(
         &self,
@@ -354,12 +370,18 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         if !self.is_named(subject.instance_id()) || self.failed.borrow().contains(&key) {
             return Ok(false);
         }
-        if self.seen.borrow().contains(&hash(&key)) {
+        let hash = hash(&key);
+        if self.seen.borrow().contains(&hash) {
             return Ok(true);
         }
         let recent = self.request.began_at.checked_sub(RECENT);
         let is_recent = recent.is_ok_and(|recent| captured_at >= recent);
         let since = self.request.since;
+        if !is_recent && since.is_none() {
+            let pruned = self.pruned.get_or_try_init(|| pruned(self.source)).await;
+            let pruned = pruned.map_err(CopyError::Source)?;
+            return Ok(!pruned.contains(&hash));
+        }
         if !is_recent || since.is_some_and(|since| captured_at < since) {
             return Ok(false);
         }

@@ -410,6 +410,22 @@ async fn an_archive_that_was_pruned_is_copied_without_the_rows_of_what_is_gone()
     assert!(rows(&found).iter().all(|key| found.contains_key(key)));
 }
 
+/// A copy hides no loss.
+#[tokio::test]
+async fn what_the_source_has_lost_is_missing_in_its_copy_too() {
+    let mut kept = Kept::of(40).with_catalog();
+    let lost = kept.records()[7].clone();
+    kept.objects.remove(&lost);
+    let placed = kept.place(Place::Folder).await;
+    let folders = tempfile::tempdir().unwrap();
+    let to = url(&folders.path().join("to"));
+    copied(&placed.settings, &to, &[]).await;
+    let output = cli(&placed.settings, &["verify", "--archive-url", &to]).await;
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.starts_with(&format!("{lost}\tmissing\t")), "{told}");
+}
+
 /// A link, or another path to the same folder, leads back into the archive.
 #[tokio::test]
 async fn an_archive_is_not_copied_into_itself_by_any_path() {
