@@ -36,8 +36,9 @@ pub struct Capture {
 /// One boot of a machine, as far as its captures show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
-    /// Names the boot, also after more captures have come: the name of the first record with a part of
-    /// it. A second boot that begins in the same record has `.2` behind it.
+    /// Names the boot: the name of the first record with a part of it. The second boot that this record shows
+    /// has `.2` behind it, also if another record shows the first one before. So neither captures that come later
+    /// nor those of earlier boots that are gone change it.
     pub id: String,
     /// All bytes that are known of it, each once, in order.
     pub log: Vec<u8>,
@@ -150,8 +151,6 @@ pub struct Stitcher {
     started_at: Option<Timestamp>,
     /// The capture before.
     last: Option<Last>,
-    /// How many boots each first record has named.
-    names: Names,
 }
 
 #[derive(Debug, Clone)]
@@ -166,18 +165,14 @@ struct Chain {
     bytes: Vec<u8>,
     /// The boots of so many bytes have been given away.
     given: usize,
+    /// Where the boots begin that were taken from it.
+    begun: Vec<usize>,
     pieces: Vec<Piece>,
     /// The captures, with the bytes of the chain that each has.
     captures: Vec<(CaptureOf, Range<usize>)>,
     marks: Vec<Mark>,
     /// Whether the machine was started between the chain before and this one.
     is_restarted: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Names {
-    last: String,
-    count: usize,
 }
 
 impl Stitcher {
@@ -235,6 +230,7 @@ impl Stitcher {
         if !range.is_empty() {
             let mut log = std::mem::take(&mut chain.bytes);
             log.drain(..range.start);
+            chain.begun.push(range.start);
             finished.extend(self.take(&chain, range, log));
         }
         finished
@@ -242,12 +238,13 @@ impl Stitcher {
 
     /// Takes all boots but the last from the chain.
     fn give_away(&mut self) -> Vec<Boot> {
-        let chain = std::mem::take(&mut self.chain);
+        let mut chain = std::mem::take(&mut self.chain);
         let mut finished = Vec::new();
         let ends: Vec<_> = chain.beginnings().into_iter().skip(1).collect();
         let mut begin = chain.given;
         for end in ends {
             let log = chain.bytes[begin..end].to_vec();
+            chain.begun.push(begin);
             finished.extend(self.take(&chain, begin..end, log));
             begin = end;
         }
@@ -282,13 +279,11 @@ impl Stitcher {
                             cut: cut(&boot.log),
                         },
                     );
-                    self.name(&mut boot);
                     self.open = Some(boot);
                     return open;
                 }
             }
         }
-        self.name(&mut boot);
         let is_crash_kernel = boot.start.is_some_and(|start| start.is_crash_kernel);
         let mut before = self.open.replace(boot)?;
         if is_behind_loss {
@@ -297,21 +292,6 @@ impl Stitcher {
             before.has_crashed = is_crash_kernel;
         }
         Some(before)
-    }
-
-    fn name(&mut self, boot: &mut Boot) {
-        let first = &boot.captures[0].name;
-        if self.names.last != *first {
-            self.names = Names {
-                last: first.clone(),
-                count: 0,
-            };
-        }
-        self.names.count += 1;
-        boot.id = match self.names.count {
-            1 => first.clone(),
-            count => format!("{first}.{count}"),
-        };
     }
 }
 
@@ -531,7 +511,17 @@ impl Chain {
             .collect()
     }
 
-    /// The boot at `range`, of which these are the bytes, still without its name.
+    /// The name of a boot that begins at `begin`, and of which this capture is the first.
+    fn name(&self, begin: usize, (first, shown): &(CaptureOf, Range<usize>)) -> String {
+        let begun = self.begun.iter();
+        let before = begun.filter(|&&at| shown.start < at && at <= begin).count();
+        match before {
+            0 => first.name.clone(),
+            before => format!("{}.{}", first.name, before + 1),
+        }
+    }
+
+    /// The boot at `range`, of which these are the bytes.
     fn boot(&self, range: Range<usize>, log: Vec<u8>) -> Boot {
         // A capture counts for each boot that it shows a part of, or that it found unchanged.
         let is_in = |of: &Range<usize>| of.start < range.end && range.start < of.end;
@@ -561,8 +551,10 @@ impl Chain {
             .iter()
             .filter(|mark| range.start < mark.at && mark.at <= range.end);
         let start = start_of(&log);
+        let first = indices.first().map(|&index| &self.captures[index]);
+        let id = first.map(|first| self.name(range.start, first));
         Boot {
-            id: String::new(),
+            id: id.unwrap_or_default(), // Every byte is from a capture.
             pieces: pieces.collect(),
             marks: marks
                 .map(|mark| Mark {
@@ -587,6 +579,8 @@ impl Chain {
         }
         self.bytes.drain(..count);
         self.given -= count;
+        self.begun.retain(|at| *at > count);
+        self.begun.iter_mut().for_each(|at| *at -= count);
         let shift = |range: &mut Range<usize>| {
             *range = range.start.saturating_sub(count)..range.end.saturating_sub(count);
         };

@@ -184,6 +184,35 @@ fn later_captures_change_no_name_of_a_boot() {
     }
 }
 
+/// As `prune` and lifecycle rules leave an archive: each capture with a part of a boot that stays is there.
+#[test]
+fn captures_that_are_gone_change_no_name_and_no_log_of_later_boots() {
+    let mut rng = fastrand::Rng::with_seed(4);
+    let mut shared = 0;
+    for ring in [LARGE, SMALL, CLEARED] {
+        let history = any_boots(&mut rng);
+        let (captures, _) = sample(&history, ring, 9_000, &mut rng);
+        let boots = stitch(captures.clone());
+        for oldest in 1..boots.len() {
+            let (go, stay) = boots.split_at(oldest);
+            let has = |boots: &[Boot], name: &str| {
+                let mut captures = boots.iter().flat_map(|boot| &boot.captures);
+                captures.any(|capture| capture.name == name)
+            };
+            let mut left = captures.clone();
+            left.retain(|capture| has(stay, &capture.name));
+            shared += usize::from(left.iter().any(|capture| has(go, &capture.name)));
+            let left = stitch(left);
+            let of_left = &left[left.len() - stay.len()..];
+            for (boot, before) in of_left.iter().zip(stay) {
+                assert_eq!(boot.id, before.id, "without the first {oldest}");
+                assert!(boot.log == before.log, "{}", boot.id);
+            }
+        }
+    }
+    assert!(shared > 10, "{shared}");
+}
+
 #[test]
 fn a_stitcher_gives_boots_away_without_changing_them() {
     // More than a chain holds: 20 MiB in boots of 50 KiB.
