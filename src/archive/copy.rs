@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::catalog::day::{self, Rows};
+use super::catalog::hidden::Hidden;
 use super::catalog::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::catalog::{CatalogKey, Subject};
 use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey};
@@ -168,6 +169,7 @@ pub async fn copy(
         seen: RefCell::default(),
         failed: RefCell::default(),
         is_partial: Cell::new(false),
+        hidden: OnceCell::new(),
     };
     let (mut done, mut has_own) = (Copied::default(), false);
     for prefix in InstanceId::PREFIXES {
@@ -278,6 +280,8 @@ struct Copier<'a, S, T> {
     /// Records and markers that were not copied. Their rows are not, either.
     failed: RefCell<HashSet<String>>,
     is_partial: Cell<bool>,
+    /// What the destination's catalog says is pruned. Read once something is copied.
+    hidden: OnceCell<Hidden>,
 }
 
 impl<'a, S: Store, T: Store> Copier<'a, S, T> {
@@ -546,8 +550,24 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
             Ok(object) => object,
             Err(what) => return Ok(of(bytes, what)),
         };
+        if Subject::parse(key).is_some() {
+            self.list_again(key).await?;
+        }
         let what = self.put(key, &object).await?;
         Ok(of(object.body.len() as u64, what))
+    }
+
+    /// Has the destination list what it has pruned, and what comes back now. Before it is there: else a run that is
+    /// killed in between would leave it hidden, and the next one would find nothing to copy.
+    async fn list_again(&self, key: &str) -> Result<(), CopyError> {
+        let read = || Hidden::read(self.to, |_| true);
+        let hidden = match self.hidden.get_or_try_init(read).await {
+            Ok(hidden) => hidden,
+            Err(StoreError::NoFolder(_)) => return Ok(()),
+            Err(error) => return Err(CopyError::Destination(error)),
+        };
+        let listed = hidden.list_again(self.to, key).await;
+        listed.map_err(CopyError::Destination)
     }
 
     /// Reads an object of the source, and checks that it is what its key says.

@@ -17,6 +17,8 @@ pub mod day; // rows ⇄ one object (pure)
 pub mod key; // days, and the keys of their joined rows (pure)
 pub mod name; // the names of rows, which hold what a listing shows (pure)
 #[cfg(feature = "cli")]
+pub mod hidden; // what is said to be pruned, and is there
+#[cfg(feature = "cli")]
 pub mod read; // rows of a range of days
 #[cfg(feature = "cli")]
 pub mod reindex; // records → catalog

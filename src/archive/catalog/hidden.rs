@@ -1,0 +1,72 @@
+//! What the catalog says is pruned, and is there all the same: a run was killed before it removed it, or it came
+//! back by a copy. No listing of the fleet shows it, until a row says that it is there.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::read::Catalog;
+use super::row::{Row, Subject};
+use crate::clock::whole_second;
+use crate::store::{Store, StoreError};
+
+/// Objects of which rows say that they are pruned, by their keys: of each of these rows, when its object was
+/// captured and pruned.
+#[derive(Default)]
+pub struct Hidden(BTreeMap<String, Vec<(Timestamp, Timestamp)>>);
+
+impl Hidden {
+    /// Reads it from the whole catalog, for the keys that are asked for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the catalog cannot be read.
+    pub async fn read(
+        store: &impl Store,
+        is_asked_for: impl Fn(&str) -> bool,
+    ) -> Result<Self, StoreError> {
+        let mut hidden = Self::default();
+        let catalog = Catalog::open(store, Timestamp::MIN..=Timestamp::MAX).await?;
+        let read = catalog.read(|day| {
+            for row in day.rows.iter().filter(|row| row.is_pruned()) {
+                let key = row.subject.key();
+                if let Some(pruned_at) = row.pruned_at.filter(|_| is_asked_for(&key)) {
+                    let rows = hidden.0.entry(key).or_default();
+                    rows.push((row.captured_at, pruned_at));
+                }
+            }
+            Ok::<_, StoreError>(())
+        });
+        read.await?;
+        Ok(hidden)
+    }
+
+    /// Their keys.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
+    /// Lists an object again that is there: writes the rows that take back that it is pruned. Whoever does it at the
+    /// same time writes the same rows.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a row cannot be stored.
+    pub async fn list_again(&self, store: &impl Store, key: &str) -> Result<(), StoreError> {
+        let Some(subject) = Subject::parse(key) else {
+            return Ok(());
+        };
+        for (captured_at, pruned_at) in self.0.get(key).into_iter().flatten() {
+            if let Some(row) = still_there(subject.clone(), *captured_at, *pruned_at) {
+                let (key, object) = row.packed();
+                store.put_if_absent(&key, &object).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row that takes back that an object was pruned at this time. `None` if that is the end of time.
+pub fn still_there(subject: Subject, captured_at: Timestamp, pruned_at: Timestamp) -> Option<Row> {
+    let second = SignedDuration::from_secs(1);
+    let after = whole_second(pruned_at).checked_add(second).ok()?;
+    Some(Row::still_there(subject, captured_at, after))
+}
