@@ -457,6 +457,11 @@ impl StoreError {
         }
     }
 
+    /// Whether a disk or a quota has no space left.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if is_full(cause))
+    }
+
     /// Whether the same call may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         self.retry_advice() != RetryAdvice::GiveUp

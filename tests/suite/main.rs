@@ -44,6 +44,7 @@ mod misuse;
 mod origins;
 mod proxies;
 mod prune;
+mod prune_races;
 mod readme;
 mod reading;
 mod recorded;

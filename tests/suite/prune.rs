@@ -1,29 +1,17 @@
-//! `prune`: what no rule keeps goes, as a whole; whoever is killed meanwhile leaves nothing that looks whole and is
-//! not, and the next run finishes.
+//! `prune`: what no rule keeps goes, as a whole, and what stays is as before.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
 
-use ecs_console_archiver::archive::catalog::compact::compact;
-use ecs_console_archiver::archive::catalog::read::Catalog;
-use ecs_console_archiver::archive::catalog::reindex::reindex;
-use ecs_console_archiver::archive::catalog::{CatalogKey, Row, Subject};
-use ecs_console_archiver::archive::instances::Instances;
-use ecs_console_archiver::archive::prune::policy::Rules;
-use ecs_console_archiver::archive::prune::{Options, Pruned, Told, prune};
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::store::StoreError;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::support::kept::{Kept, Place, Placed, instance_id};
-use crate::support::memory::paused_runtime;
-use crate::support::raced::{Actor, World};
 use crate::support::s3_server::{Denied, Profile};
 use crate::support::*;
 
 /// A boot's console: so much of it as was captured at its first, second and third capture.
-fn console(boot: usize, captures: usize) -> String {
+pub fn console(boot: usize, captures: usize) -> String {
     let mut console = format!("[    0.000000] Linux version 6.1.{boot}\r\n");
     for part in 0..captures {
         for line in 0..20 {
@@ -214,11 +202,20 @@ async fn without_a_rule_or_with_too_much_nothing_goes() {
     }
     for wrong in [
         ["--keep-within", "-90d"],
+        ["--keep-within", "0d"],
+        ["--keep-within", "0h"],
         ["--keep-ending", "oom"],
         ["--keep-last", "x"],
     ] {
         assert_eq!(pruned(&placed, &wrong).await.0, Some(2), "{wrong:?}");
     }
+    // Nor with another rule beside it.
+    let (code, _, told) = pruned(&placed, &["--keep-within", "0d", "--keep-last", "1"]).await;
+    assert_eq!(code, Some(2));
+    assert!(
+        told.contains("a time of 0 keeps nothing: give one such as 90d"),
+        "{told}"
+    );
     let most = ["--keep-last", "1", "--apply"];
     let (code, _, told) = pruned(&placed, &most).await;
     assert_eq!(code, Some(1));
@@ -279,15 +276,31 @@ async fn a_record_that_two_boots_share_stays_with_either() {
     let shared = kept.record(&id, both.as_bytes(), at(100));
     let last = kept.record(&id, console(2, 2).as_bytes(), at(2));
     let placed = kept.with_catalog().place(Place::Folder).await;
+    let ids = async || -> Vec<String> {
+        let output = cli(
+            &placed.settings,
+            &["boots", id.as_str(), "--output", "json"],
+        )
+        .await;
+        let boots: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let boots = boots.as_array().unwrap().iter();
+        boots
+            .map(|boot| boot["boot_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let second = format!("{}.2", shared.name());
+    assert_eq!(ids().await, [first.name(), second.clone(), last.name()]);
     let arguments = ["--keep-last", "2", "--apply"];
     let (code, shown, _) = pruned(&placed, &arguments).await;
     assert_eq!(code, Some(0), "{shown}");
     assert!(
-        shown.contains("1 record shared with a boot that is kept"),
+        shown.contains("no rule keeps it; 1 record stays, which a boot that is kept shares"),
         "{shown}"
     );
     let stay: BTreeSet<_> = [shared.to_string(), last.to_string()].into();
     assert_eq!(objects(&placed), stay, "without {first}");
+    // What the record has of the first boot is a boot of its own, and the names of the others stay theirs.
+    assert_eq!(ids().await, [shared.name(), second, last.name()]);
     let (_, shown, _) = pruned(&placed, &arguments).await;
     assert!(
         shown.contains("a boot that is kept shares its records"),
@@ -414,212 +427,4 @@ async fn programs_get_a_line_for_each_boot_and_a_summary() {
         (&lines[2]["objects"], &lines[2]["is_applied"]),
         (&4.into(), &false.into())
     );
-}
-
-// ---- Beside others, and killed at any call ----
-
-/// An archive in the memory of the test, with two boots of three instances that go and one that stays.
-fn world() -> (World, BTreeSet<String>, BTreeSet<String>) {
-    let now = begin();
-    let world = World::begin(now);
-    let mut kept = Kept::default();
-    let (mut stay, mut go) = (BTreeSet::new(), BTreeSet::new());
-    for number in 0..2 {
-        let of = boots(&mut kept, &instance_id(number), &[200, 150, 2], now);
-        go.extend(all(&of[..2]));
-        stay.extend(of[2].clone());
-    }
-    for (key, (object, _)) in kept.with_catalog().objects {
-        world.put(&key, object);
-    }
-    (world, stay, go)
-}
-
-fn begin() -> Timestamp {
-    "2026-11-24T20:00:00Z".parse().unwrap()
-}
-
-async fn prune_as(actor: &Actor, now: Timestamp) -> Option<Result<Pruned, StoreError>> {
-    let options = Options {
-        rules: Rules {
-            last: 1,
-            ..Rules::default()
-        },
-        instances: Instances {
-            prefix: String::new(),
-            includes: &|_| true,
-        },
-        applies: true,
-        most_percent: 100,
-        stops: &|| false,
-    };
-    let work = prune::<StoreError>(actor, &options, now, |_: Told| Ok(()));
-    actor.run(work).await
-}
-
-fn archived(world: &World) -> BTreeSet<String> {
-    let keys = world.keys().into_iter();
-    keys.filter(|key| !key.starts_with("catalog/")).collect()
-}
-
-/// The rows of the catalog, as readers join them.
-async fn rows(world: &World) -> BTreeMap<String, Vec<Row>> {
-    let actor = Actor::new(world, None);
-    let catalog = Catalog::open(&actor, Timestamp::MIN..=Timestamp::MAX)
-        .await
-        .unwrap();
-    let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-    let read = catalog.read(|day| {
-        for row in day.rows {
-            rows.entry(row.subject.key()).or_default().push(row);
-        }
-        Ok::<_, StoreError>(())
-    });
-    read.await.unwrap();
-    rows
-}
-
-/// Nothing half there is shown as whole, and no row points to what is not there unless it says so.
-async fn check(world: &World, stay: &BTreeSet<String>, case: &str) {
-    let there = archived(world);
-    assert!(stay.is_subset(&there), "{case}: lost {:?}", stay - &there);
-    let rows = rows(world).await;
-    for (key, rows) in &rows {
-        let is_listed = rows.iter().any(|row| !row.is_pruned());
-        assert!(
-            !is_listed || there.contains(key),
-            "{case}: {key} is listed, and gone"
-        );
-    }
-    // Of a boot of which a record is gone, no other is listed, and its beginning is gone as well.
-    let is_record = |key: &&String| Subject::parse(key).is_some();
-    for number in 0..2 {
-        let prefix = format!("{}/", instance_id(number));
-        let of_instance: Vec<_> = there
-            .iter()
-            .filter(|key| key.starts_with(&prefix))
-            .filter(is_record)
-            .collect();
-        for boot in 0..2_usize {
-            let of_boot: Vec<_> = of_instance
-                .iter()
-                .filter(|key| {
-                    let object = world.object(key);
-                    let plain =
-                        ecs_console_archiver::archive::record::unpack(&object.body).unwrap();
-                    text(&plain).contains(&format!("boot {boot} says"))
-                })
-                .collect();
-            if of_boot.is_empty() || of_boot.len() == 3 {
-                continue;
-            }
-            for key in of_boot {
-                let is_listed = rows
-                    .get(*key)
-                    .is_some_and(|rows| rows.iter().any(|row| !row.is_pruned()));
-                assert!(
-                    !is_listed,
-                    "{case}: {key} of a boot that is half gone is listed"
-                );
-            }
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Beside {
-    Nothing,
-    Prune,
-    Compact,
-    Reindex,
-}
-
-async fn beside(world: &World, work: Beside) {
-    let actor = Actor::new(world, None);
-    match work {
-        Beside::Nothing => {}
-        Beside::Prune => drop(prune_as(&actor, world.now()).await.unwrap().unwrap()),
-        Beside::Compact => drop(compact(&actor, world.now(), || true).await.unwrap()),
-        Beside::Reindex => drop(reindex(&actor, None, |_| {}).await.unwrap()),
-    }
-}
-
-/// Each call of a run is its last one, with its effect and without; beside others.
-#[test]
-fn wherever_it_is_killed_nothing_half_there_is_listed_and_the_next_run_finishes() {
-    let cases = AtomicUsize::new(0);
-    for work in [
-        Beside::Nothing,
-        Beside::Prune,
-        Beside::Compact,
-        Beside::Reindex,
-    ] {
-        for call in 1.. {
-            let mut has_ended = false;
-            for has_effect in [false, true] {
-                fastrand::seed(call as u64);
-                has_ended |= paused_runtime().block_on(async {
-                    let (world, stay, go) = world();
-                    let case = format!("killed at call {call}, {has_effect}, beside {work:?}");
-                    let actor = Actor::new(&world, Some((call, has_effect)));
-                    let (ended, ()) =
-                        tokio::join!(prune_as(&actor, world.now()), beside(&world, work));
-                    if let Some(ended) = &ended {
-                        assert!(ended.is_ok(), "{case}: {ended:?}");
-                    }
-                    // Who reindexes may list what it has read before it went; see the end.
-                    if !matches!(work, Beside::Reindex) {
-                        check(&world, &stay, &case).await;
-                    }
-                    let actor = Actor::new(&world, None);
-                    prune_as(&actor, world.now()).await.unwrap().unwrap();
-                    if !matches!(work, Beside::Reindex) {
-                        check(&world, &stay, &case).await;
-                    }
-                    assert_eq!(archived(&world), stay, "{case}: of {go:?}");
-                    reindex(&actor, None, |_| {}).await.unwrap();
-                    let listed: BTreeSet<_> = rows(&world).await.into_keys().collect();
-                    let records: BTreeSet<_> = stay
-                        .into_iter()
-                        .filter(|key| Subject::parse(key).is_some())
-                        .collect();
-                    assert_eq!(listed, records, "{case}");
-                    cases.fetch_add(1, Ordering::Relaxed);
-                    ended.is_some()
-                });
-            }
-            if has_ended {
-                break;
-            }
-        }
-    }
-    let cases = cases.into_inner();
-    println!("killed at {cases} places");
-    assert!(cases > 200, "{cases} places are too few");
-}
-
-/// Locked objects are removed from no listing, whoever joins rows meanwhile.
-#[test]
-fn where_nothing_may_be_removed_all_stays_listed() {
-    for work in [Beside::Nothing, Beside::Compact] {
-        paused_runtime().block_on(async {
-            let (world, stay, go) = world();
-            world.lock();
-            let actor = Actor::new(&world, None);
-            let (done, ()) = tokio::join!(prune_as(&actor, world.now()), beside(&world, work));
-            let done = done.unwrap().unwrap();
-            assert_eq!(done.removed.objects, 0);
-            assert!(done.locked > 0);
-            assert_eq!(archived(&world), &stay | &go);
-            let rows = rows(&world).await;
-            let hidden: Vec<_> = rows
-                .values()
-                .flatten()
-                .filter(|row| row.is_pruned())
-                .collect();
-            assert!(hidden.is_empty(), "{hidden:?}");
-            let is_row = |key: &&String| matches!(CatalogKey::parse(key), Some(CatalogKey::Row(_)));
-            assert!(world.keys().iter().filter(is_row).count() > 0);
-        });
-    }
 }

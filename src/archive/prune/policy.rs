@@ -3,6 +3,7 @@
 //! The rules are restic's, with one difference: `within` counts back from now, not from the newest boot. So an
 //! instance that is gone has its boots removed one day, but for the newest.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -88,6 +89,8 @@ pub enum Reason {
     Ending(Ending),
     /// A record of its instance is damaged. How its boots ended, and which they are, may be other than it seems.
     Damaged,
+    /// Without it, what is left would show a boot that is kept with another log, ending or name, or two boots as one.
+    Needed,
 }
 
 impl fmt::Display for Reason {
@@ -103,6 +106,7 @@ impl fmt::Display for Reason {
             Self::Within => f.write_str("within"),
             Self::Ending(ending) => write!(f, "ending {ending}"),
             Self::Damaged => f.write_str("a record of the instance is damaged"),
+            Self::Needed => f.write_str("needed to tell other boots apart"),
         }
     }
 }
@@ -131,10 +135,13 @@ pub fn decide(boots: &[Facts], rules: &Rules, now: Timestamp) -> Vec<Vec<Reason>
             reasons[index].push(Reason::Ending(boot.ending));
         }
     }
-    counted.sort_by_key(|(index, time)| std::cmp::Reverse((*time, *index)));
+    counted.sort_by_key(|(index, time)| Reverse((*time, *index)));
     for (index, _) in counted.iter().take(rules.last as usize) {
         reasons[*index].push(Reason::Last);
     }
+    // Of boots with the same last record, the first is the newest of a period. Else the rest that this record shows of
+    // the next boot, once that one is pruned, would take its place, and another run would remove it.
+    counted.sort_by_key(|(index, time)| (Reverse(*time), *index));
     type Period = (u32, fn(Date) -> Date, fn(Date) -> Reason);
     let periods: [Period; 3] = [
         (rules.daily, |day| day, Reason::Daily),
@@ -155,7 +162,8 @@ pub fn decide(boots: &[Facts], rules: &Rules, now: Timestamp) -> Vec<Vec<Reason>
             }
         }
         // As with restic: where fewer periods have a boot than are asked for, the oldest boot stays, too.
-        if let Some((oldest, _)) = counted.last().filter(|_| left > 0)
+        let oldest = counted.iter().min_by_key(|(index, time)| (*time, *index));
+        if let Some((oldest, _)) = oldest.filter(|_| left > 0)
             && let Some(period) = last
             && !reasons[*oldest].contains(&reason(period))
         {
@@ -306,6 +314,35 @@ mod tests {
         assert_eq!(kept(&[5, 4, 3], &rules), [3]);
     }
 
+    /// What is left of a boot in the last record of the boot before has the time of that one.
+    #[test]
+    fn a_boot_with_the_time_of_the_one_before_takes_no_place_of_it() {
+        let boots = [50, 50, 30, 30, 1].map(|hours| boot(hours, Ending::Clean));
+        for rules in [
+            Rules {
+                daily: 2,
+                ..Rules::default()
+            },
+            Rules {
+                daily: 9,
+                ..Rules::default()
+            },
+            Rules {
+                weekly: 9,
+                ..Rules::default()
+            },
+        ] {
+            let reasons = decide(&boots, &rules, now());
+            let stays = reasons.iter().map(|reasons| !reasons.is_empty());
+            let stays: Vec<_> = stays.collect();
+            assert!(!stays[1] && !stays[3] && stays[4], "{reasons:?}");
+            let left: Vec<_> = (0..5).filter(|index| stays[*index]).collect();
+            let again: Vec<_> = left.iter().map(|index| boots[*index]).collect();
+            let again = decide(&again, &rules, now());
+            assert!(again.iter().all(|reasons| !reasons.is_empty()), "{again:?}");
+        }
+    }
+
     #[test]
     fn what_has_no_time_of_the_past_stays_and_is_not_counted() {
         let future = boot(-1, Ending::Clean);
@@ -429,6 +466,7 @@ mod tests {
             }
         }
         past.sort();
+        let oldest = past.first().map(|(_, index)| *index);
         kept.extend(
             past.iter()
                 .rev()
@@ -448,6 +486,8 @@ mod tests {
             }),
             (rules.monthly, &month),
         ];
+        // Of boots of one time, the first one counts as the newest.
+        past.sort_by_key(|(time, index)| (*time, Reverse(*index)));
         for (count, period) in periods {
             let newest: BTreeMap<i64, usize> = past
                 .iter()
@@ -455,7 +495,7 @@ mod tests {
                 .collect();
             kept.extend(newest.values().rev().take(count as usize));
             if (newest.len() as u32) < count {
-                kept.extend(past.first().map(|(_, index)| *index));
+                kept.extend(oldest);
             }
         }
         kept

@@ -6,6 +6,7 @@
 //! is not there succeeds, and a listing shows all that was acknowledged before it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,15 @@ struct Shared {
     is_locked: bool,
     /// Keys under which other bytes came than the object has.
     differing: Vec<String>,
+    /// So many bytes fit in it, as on a disk.
+    room: Option<usize>,
+}
+
+impl Shared {
+    fn bytes(&self) -> usize {
+        let objects = self.objects.values();
+        objects.map(|(object, _)| object.body.len()).sum()
+    }
 }
 
 /// What the actors share.
@@ -56,6 +66,12 @@ impl World {
 
     pub fn lock(&self) {
         self.shared.lock().unwrap().is_locked = true;
+    }
+
+    /// It has room for so many bytes more.
+    pub fn fill(&self, free: usize) {
+        let mut shared = self.shared.lock().unwrap();
+        shared.room = Some(shared.bytes() + free);
     }
 
     /// Objects of records, markers and verdicts, by key.
@@ -104,6 +120,10 @@ impl Actor {
         }
     }
 
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
     /// Runs its work until it ends or dies. `None` if it died.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
@@ -143,6 +163,14 @@ impl Store for Actor {
                 let is_same = found.body == object.body;
                 shared.differing.extend((!is_same).then(|| key.to_owned()));
                 return Ok(PutOutcome::Exists);
+            }
+            if let Some(room) = shared.room
+                && shared.bytes() + object.body.len() > room
+            {
+                return Err(StoreError::Io {
+                    path: key.into(),
+                    cause: ErrorKind::StorageFull.into(),
+                });
             }
             shared.objects.insert(key.to_owned(), (object.clone(), now));
             Ok(PutOutcome::Created)

@@ -80,10 +80,14 @@ fn within(text: &str) -> Result<Span, String> {
     let span: Span = text
         .parse()
         .map_err(|_| "expected a time such as 90d".to_owned())?;
-    match span.is_negative() {
-        true => Err("it goes back from now without a sign".to_owned()),
-        false => Ok(span),
+    if span.is_negative() {
+        return Err("it goes back from now without a sign".to_owned());
     }
+    // As a rule it would keep nothing, and let everything go.
+    if span.is_zero() {
+        return Err("a time of 0 keeps nothing: give one such as 90d".to_owned());
+    }
+    Ok(span)
 }
 
 pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
@@ -114,6 +118,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         applies: arguments.apply,
         most_percent: arguments.max_remove,
         stops: &|| context.interrupt.is_pressed(),
+        clock: &Timestamp::now,
     };
     context.reads();
     let mut printer = Printer {
@@ -143,6 +148,25 @@ fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl St
             output::count(done.damaged, "record")
         ));
     }
+    if done.gone > 0 {
+        output::error(format_args!(
+            "{} gone meanwhile: another run or a lifecycle rule removes records, too",
+            output::count(done.gone, "record")
+        ));
+    }
+    if done.listed_again > 0 {
+        output::error(format_args!(
+            "{} listed again: a run that was interrupted had marked what stays now as pruned",
+            output::count(done.listed_again, "object")
+        ));
+    }
+    if done.unwritten > 0 {
+        output::error(format_args!(
+            "the disk is too full for {} of the catalog that would say what was removed; run console-archive \
+             reindex once there is space",
+            output::count(done.unwritten, "row")
+        ));
+    }
     if done.is_too_much {
         output::error(format_args!(
             "{} of {} records would go, more than --max-remove {}: nothing was removed",
@@ -161,7 +185,7 @@ fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl St
     if context.interrupt.is_pressed() {
         return Exit::Interrupted;
     }
-    match done.locked > 0 || done.is_cut_short {
+    match done.locked > 0 || done.unwritten > 0 || done.is_cut_short {
         true => Exit::Failed,
         false => Exit::Done,
     }
@@ -280,7 +304,8 @@ fn boot_cells(plan: &Plan, boot: &Planned, zone: &TimeZone) -> Vec<Cell> {
         false => reasons(boot).join(", "),
         true if boot.is_kept() => "a boot that is kept shares its records".to_owned(),
         true if boot.shared > 0 => {
-            format!("no rule keeps it; {shared} shared with a boot that is kept")
+            let stay = if boot.shared == 1 { "stays" } else { "stay" };
+            format!("no rule keeps it; {shared} {stay}, which a boot that is kept shares")
         }
         true => "no rule keeps it".to_owned(),
     };
@@ -340,6 +365,7 @@ fn boot_json(plan: &Plan, boot: &Planned) -> serde_json::Value {
         "bytes": boot.bytes,
         "action": if boot.is_kept() { "keep" } else { "remove" },
         "reasons": reasons(boot),
+        "shared": boot.shared,
         "keys": boot.removals.iter().map(|removal| removal.subject.key()).collect::<Vec<_>>(),
     })
 }
@@ -362,6 +388,9 @@ fn summarize(
             "removed_bytes": done.removed.bytes,
             "locked": done.locked,
             "damaged": done.damaged,
+            "gone": done.gone,
+            "listed_again": done.listed_again,
+            "unwritten_rows": done.unwritten,
             "is_applied": arguments.apply && !done.is_too_much,
         }));
     }

@@ -1,0 +1,339 @@
+//! What becomes of an instance's boots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use jiff::Timestamp;
+
+use super::history::{self, History};
+use super::policy::{Facts, Reason, Rules, decide, may_go};
+use crate::archive::catalog::Subject;
+use crate::archive::key::{MarkerKey, RecordKey, VerdictKey};
+use crate::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
+use crate::model::ids::InstanceId;
+use crate::store::{self, Entry, Store, StoreError};
+
+/// How often an instance is looked at anew because records of it were removed meanwhile.
+const MAX_LOOKS: usize = 4;
+
+/// Objects, and their length in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// How many.
+    pub objects: u64,
+    /// Their length.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+    }
+}
+
+/// A record or marker that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// What it is.
+    pub subject: Subject,
+    pub(super) bytes: u64,
+    /// Verdicts on it.
+    pub(super) beside: Vec<Entry>,
+}
+
+/// A boot, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// Its name.
+    pub id: String,
+    /// When its last part was captured, and how it ended.
+    pub facts: Facts,
+    /// Records with a part of it.
+    pub records: usize,
+    /// Length of these records, in bytes.
+    pub bytes: u64,
+    /// Why it is kept. It goes if there is no reason.
+    pub reasons: Vec<Reason>,
+    /// Its records that go, the oldest first.
+    pub removals: Vec<Removal>,
+    /// Its records that stay although it goes, because a boot that is kept shares them.
+    pub shared: usize,
+}
+
+/// What becomes of an instance's boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Its boots, the oldest first.
+    pub boots: Vec<Planned>,
+    /// What belongs to no boot and goes: markers, and what ECS sent in place of a console.
+    pub others: Vec<Removal>,
+    /// Verdicts on records that are gone.
+    pub orphans: Vec<Entry>,
+    /// Records that are damaged or cannot be read. They stay: nobody knows what they are.
+    pub damaged: Vec<RecordKey>,
+    /// Records that something else removed while they were read.
+    pub gone: BTreeSet<RecordKey>,
+    /// All of its records.
+    pub records: u64,
+    /// Keys of its records and markers that stay.
+    pub(super) staying: Vec<String>,
+}
+
+impl Removal {
+    fn sum(&self) -> Sum {
+        let beside: u64 = self.beside.iter().map(|entry| entry.bytes).sum();
+        Sum {
+            objects: 1 + self.beside.len() as u64,
+            bytes: self.bytes + beside,
+        }
+    }
+}
+
+impl Planned {
+    /// Whether it stays: for a reason, or because nothing of it may go.
+    pub fn is_kept(&self) -> bool {
+        !self.reasons.is_empty() || (self.shared > 0 && self.removals.is_empty())
+    }
+}
+
+impl Plan {
+    /// What goes, in the order in which it does: boot by boot, and what belongs to none.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &[Removal]> {
+        let boots = self.boots.iter().map(|boot| boot.removals.as_slice());
+        boots.chain(self.others.chunks(1))
+    }
+
+    /// How many records go.
+    pub(super) fn records_going(&self) -> u64 {
+        let all = self.groups().flatten();
+        all.filter(|removal| matches!(removal.subject, Subject::Record(_)))
+            .count() as u64
+    }
+
+    /// All that goes.
+    pub(super) fn sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        self.groups()
+            .flatten()
+            .for_each(|removal| sum += removal.sum());
+        for orphan in &self.orphans {
+            sum += Sum {
+                objects: 1,
+                bytes: orphan.bytes,
+            };
+        }
+        sum
+    }
+
+    /// What would be removed, as a number by which a change is seen.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for removal in self.groups().flatten() {
+            removal.subject.key().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// Decides what becomes of an instance's boots, by what the archive has of it now.
+pub(super) async fn plan(
+    store: &impl Store,
+    instance_id: &InstanceId,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Plan, StoreError> {
+    let mut gone = BTreeSet::new();
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let entries = store::list_all(store, &RecordKey::instance_prefix(instance_id)).await?;
+        let mut listed = Listed::of(entries);
+        let history = history::read(store, &listed.records).await?;
+        gone.extend(history.gone.iter().cloned());
+        if !history.gone.is_empty() && looks < MAX_LOOKS {
+            continue;
+        }
+        listed.records.retain(|record| !gone.contains(&record.key));
+        let reasons = reasons(store, &listed, &history, rules, now).await?;
+        let plan = listed.into_plan(instance_id, history, reasons, rules);
+        return Ok(Plan { gone, ..plan });
+    }
+}
+
+/// Why each boot stays.
+async fn reasons(
+    store: &impl Store,
+    listed: &Listed,
+    history: &History,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Vec<Vec<Reason>>, StoreError> {
+    let facts: Vec<_> = history.boots.iter().map(|boot| boot.facts).collect();
+    let mut reasons = decide(&facts, rules, now);
+    if !history.damaged.is_empty() {
+        for none in reasons.iter_mut().filter(|reasons| reasons.is_empty()) {
+            none.push(Reason::Damaged);
+        }
+    }
+    // Each time at least one boot more stays.
+    loop {
+        let stays: Vec<_> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
+        if stays.iter().all(|stays| *stays) {
+            return Ok(reasons);
+        }
+        let staying = names(history, |place| stays[place]);
+        let shared: Vec<_> = (history.boots.iter())
+            .map(|boot| {
+                boot.captures
+                    .iter()
+                    .filter(|name| staying.contains(name))
+                    .count()
+            })
+            .collect();
+        if !history.may_change(&stays, &shared) {
+            return Ok(reasons);
+        }
+        let all = names(history, |_| true);
+        let left = listed.records.iter().filter(|record| {
+            let name = record.key.name();
+            staying.contains(&name) || !all.contains(&name)
+        });
+        let left = history::read(store, left).await?;
+        let needed = history.needed(&stays, &left);
+        if needed.is_empty() {
+            return Ok(reasons);
+        }
+        for place in needed {
+            reasons[place].push(Reason::Needed);
+        }
+    }
+}
+
+/// Names of the records of some boots, by their places.
+fn names(history: &History, is_asked_for: impl Fn(usize) -> bool) -> BTreeSet<&String> {
+    let boots = history.boots.iter().enumerate();
+    let boots = boots.filter(|(place, _)| is_asked_for(*place));
+    boots.flat_map(|(_, boot)| &boot.captures).collect()
+}
+
+/// What the archive has of an instance.
+struct Listed {
+    records: Vec<RecordEntry>,
+    markers: Vec<MarkerEntry>,
+    /// Lengths of the markers, by their keys.
+    marker_bytes: BTreeMap<String, u64>,
+    verdicts: BTreeMap<RecordKey, Vec<Entry>>,
+}
+
+impl Listed {
+    fn of(entries: Vec<Entry>) -> Self {
+        let mut verdicts: BTreeMap<RecordKey, Vec<Entry>> = BTreeMap::new();
+        let mut marker_bytes = BTreeMap::new();
+        for entry in &entries {
+            if let Some(key) = VerdictKey::parse(&entry.key) {
+                verdicts.entry(key.record).or_default().push(entry.clone());
+            } else if MarkerKey::parse(&entry.key).is_some() {
+                marker_bytes.insert(entry.key.clone(), entry.bytes);
+            }
+        }
+        let Listing { records, markers } = reader::sorted_out(entries);
+        Self {
+            records,
+            markers,
+            marker_bytes,
+            verdicts,
+        }
+    }
+
+    /// Takes a record out, with its verdicts.
+    fn removal(&mut self, record: &RecordEntry) -> Removal {
+        Removal {
+            subject: Subject::Record(record.key.clone()),
+            bytes: record.gzip_bytes,
+            beside: self.verdicts.remove(&record.key).unwrap_or_default(),
+        }
+    }
+
+    fn into_plan(
+        mut self,
+        instance_id: &InstanceId,
+        history: History,
+        reasons: Vec<Vec<Reason>>,
+        rules: &Rules,
+    ) -> Plan {
+        let records = std::mem::take(&mut self.records);
+        let by_name: BTreeMap<String, &RecordEntry> = records
+            .iter()
+            .map(|record| (record.key.name(), record))
+            .collect();
+        let is_kept = |place: usize| !reasons[place].is_empty();
+        let staying = names(&history, is_kept);
+        let kept = (history.boots.iter().enumerate()).filter(|(place, _)| is_kept(*place));
+        let oldest_kept = kept.map(|(_, boot)| boot.first).min();
+        let mut going = BTreeSet::new();
+        let mut boots = Vec::new();
+        for (boot, reasons) in history.boots.iter().zip(&reasons) {
+            let of_boot = boot.captures.iter().filter_map(|name| by_name.get(name));
+            let of_boot: Vec<&RecordEntry> = of_boot.copied().collect();
+            let (mut removals, mut shared) = (Vec::new(), 0);
+            for record in of_boot.iter().filter(|_| reasons.is_empty()) {
+                if staying.contains(&record.key.name()) {
+                    shared += 1;
+                } else if going.insert(record.key.to_string()) {
+                    removals.push(self.removal(record));
+                }
+            }
+            boots.push(Planned {
+                id: boot.id.clone(),
+                facts: boot.facts,
+                records: of_boot.len(),
+                bytes: of_boot.iter().map(|record| record.gzip_bytes).sum(),
+                reasons: reasons.clone(),
+                removals,
+                shared,
+            });
+        }
+        let of_boots = names(&history, |_| true);
+        let mut others = Vec::new();
+        for record in &records {
+            let is_of_none =
+                !of_boots.contains(&record.key.name()) && !history.damaged.contains(&record.key);
+            if is_of_none && may_go(record.stored_at, oldest_kept, rules) {
+                others.push(self.removal(record));
+            }
+        }
+        let mut keys: Vec<_> = records
+            .iter()
+            .map(|record| record.key.to_string())
+            .collect();
+        for MarkerEntry { key, stored_at } in std::mem::take(&mut self.markers) {
+            let name = key.to_string();
+            if may_go(stored_at, oldest_kept, rules) {
+                others.push(Removal {
+                    subject: Subject::Marker(key),
+                    bytes: self.marker_bytes.get(&name).copied().unwrap_or_default(),
+                    beside: Vec::new(),
+                });
+            }
+            keys.push(name);
+        }
+        going.extend(others.iter().map(|other| other.subject.key()));
+        keys.retain(|key| !going.contains(key));
+        let is_there = |record: &RecordKey| by_name.contains_key(&record.name());
+        let orphans = std::mem::take(&mut self.verdicts).into_iter();
+        let orphans = orphans.filter(|(record, _)| !is_there(record));
+        Plan {
+            instance_id: instance_id.clone(),
+            orphans: orphans.flat_map(|(_, verdicts)| verdicts).collect(),
+            boots,
+            others,
+            records: records.len() as u64,
+            damaged: history.damaged,
+            gone: BTreeSet::new(),
+            staying: keys,
+        }
+    }
+}
