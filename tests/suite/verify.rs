@@ -419,6 +419,29 @@ async fn what_is_not_known_is_not_told() {
     let placed = kept.place(Place::Folder).await;
     let (_, faults, _) = verified(&placed, &[]).await;
     assert_eq!(faults, [(day, "gzip".to_owned())].into());
+    // Only the row of a later capture is known, of another event that found the same console.
+    let mut kept = Kept::of(20);
+    let key = kept.records()[3].clone();
+    let row = kept.row(&key).clone();
+    let later = row.captured_at + SignedDuration::from_hours(120);
+    kept.rows.push(Row {
+        captured_at: later,
+        last_captured_at: Some(later),
+        freshness: None,
+        freshness_at: None,
+        ..row.clone()
+    });
+    let mut kept = kept.with_days();
+    let of_capture = row.day().days_prefix();
+    let mut days = kept.objects.keys();
+    let day = days
+        .find(|key| key.starts_with(&of_capture))
+        .unwrap()
+        .clone();
+    kept.change(&day, |object| object.body.truncate(40));
+    let placed = kept.place(Place::Folder).await;
+    let (_, faults, _) = verified(&placed, &[]).await;
+    assert_eq!(faults, [(day, "gzip".to_owned())].into());
 }
 
 /// A store that throttles is asked less, and one that refuses an object does not hide the others.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use super::rows::{Known, Listed};
+use super::facts::{Known, Listed};
 use super::scope::earlier;
 use super::{AT_ONCE, CLOCKS, Fault, IN_PROGRESS, Run, Told, VerifyError, of_object};
 use crate::archive::catalog::read::Catalog;
@@ -78,7 +78,9 @@ where
                 false => Ok(()),
             };
         }
-        if let Some(told) = known.difference(key) {
+        let says = listed.says.as_ref().and_then(|says| says.captured_at);
+        let knows_capture = says.is_none_or(|captured_at| self.knows(captured_at));
+        if let Some(told) = known.difference(key, knows_capture) {
             return self.found(key, Fault::Row, told);
         }
         // Another build may have compressed the same console for the row, so the metadata decide.
@@ -111,10 +113,21 @@ where
                 time.unwrap_or(listed.stored_at)
             }
         };
+        Ok(self.scope.is_since(captured_at, SignedDuration::ZERO) && self.knows_day(captured_at))
+    }
+
+    /// Whether a row of what was captured then would have been read.
+    fn knows(&self, captured_at: Timestamp) -> bool {
+        self.coverage.includes(captured_at)
+            && self.scope.is_since(captured_at, CLOCKS)
+            && self.knows_day(captured_at)
+    }
+
+    /// Whether nothing that was read of the catalog about then was damaged.
+    fn knows_day(&self, captured_at: Timestamp) -> bool {
         let begin = Day::of(captured_at).begin();
-        let is_unknown = |unknown: &Day| (unknown.begin() - begin).abs() <= CLOCKS;
-        Ok(self.scope.is_since(captured_at, SignedDuration::ZERO)
-            && !self.unknown_days.iter().any(is_unknown))
+        let is_near = |unknown: &Day| (unknown.begin() - begin).abs() <= CLOCKS;
+        !self.unknown_days.iter().any(is_near)
     }
 
     /// Compares an object's length with its metadata.

@@ -14,9 +14,10 @@
 //! ends a run.
 
 mod compare; // what is there ⇄ what the catalog says
+mod facts; // what is known of each record and marker
 mod fault; // what can be wrong with an object (pure)
 mod objects; // what is there: listed, and read
-mod rows; // what is known of each record and marker
+mod rows; // a row ⇄ its record or marker (pure)
 mod scope; // what of an archive is verified (pure)
 
 use std::collections::BTreeSet;
@@ -26,8 +27,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::catalog::read::{Catalog, Coverage, ReadDay};
 use super::catalog::{CatalogKey, Day, TemporaryError};
 use crate::store::{Store, StoreError};
+use facts::Facts;
 pub use fault::{Fault, Finding, Named};
-use rows::Facts;
 use scope::earlier;
 pub use scope::{InvalidPart, Part, Scope};
 

@@ -1,7 +1,4 @@
-//! What the archive has ⇄ what the catalog says, a part of both at a time.
-
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+//! A row of the catalog ⇄ the record or marker that it is about.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,17 +6,14 @@ use serde_json::Value;
 
 use super::Named;
 use super::scope::earlier;
-use crate::archive::catalog::spool::Spool;
-use crate::archive::catalog::{Row, TemporaryError};
-use crate::archive::key::{ConsoleDigest, RecordKey, VerdictKey};
+use crate::archive::catalog::Row;
+use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::archive::record::metadata_value;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, RegionId};
 use crate::model::update_time::UpdateTime;
-use crate::store::{Entry, Object};
+use crate::store::Object;
 
-/// So many parts: of a million rows, each has 16 thousand.
-const PARTS: u64 = 64;
 /// How much later than its capture the first row of a record may say that it was captured. A function that was killed
 /// before it wrote the row writes it when the event comes again, with the time of then.
 const DELIVERED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
@@ -43,7 +37,7 @@ pub(super) struct Said {
     pub pruned_at: Option<Timestamp>,
     pub gzip_bytes: Option<u64>,
     console_bytes: Option<u64>,
-    pub sha256: Option<ConsoleDigest>,
+    sha256: Option<ConsoleDigest>,
     /// As ECS reported it.
     last_update_time: String,
     region_id: Option<RegionId>,
@@ -67,83 +61,8 @@ pub(super) struct Says {
     event: Option<Event>,
 }
 
-/// A listed object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Listed {
-    pub bytes: u64,
-    pub stored_at: Timestamp,
-    /// If it was read, and is whole.
-    pub says: Option<Box<Says>>,
-}
-
-/// All that is known of a record or marker.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// By the catalog: a row for each day that has one.
-    pub said: Vec<Said>,
-    /// By the listing.
-    pub listed: Option<Listed>,
-    /// Verdicts on it: their keys, and what they say.
-    pub verdicts: Vec<(String, Freshness)>,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Fact {
-    Said(Box<Said>),
-    Listed(Listed),
-    Verdict(String, Freshness),
-}
-
-/// What the catalog and the listing say, by the objects' keys.
-#[derive(Default)]
-pub(super) struct Facts(Spool<u64>);
-
-impl Facts {
-    fn add(&mut self, key: &str, fact: &Fact) -> Result<(), TemporaryError> {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        // Serializing plain values to memory does not fail.
-        let mut line = serde_json::to_string(&(key, fact)).unwrap_or_default();
-        line.push('\n');
-        self.0.add(hasher.finish() % PARTS, &line)
-    }
-
-    pub fn said(&mut self, row: &Row) -> Result<(), TemporaryError> {
-        self.add(&row.subject.key(), &Fact::Said(Box::new(Said::of(row))))
-    }
-
-    pub fn listed(&mut self, entry: &Entry, says: Option<Box<Says>>) -> Result<(), TemporaryError> {
-        let listed = Listed {
-            bytes: entry.bytes,
-            stored_at: entry.stored_at,
-            says,
-        };
-        self.add(&entry.key, &Fact::Listed(listed))
-    }
-
-    pub fn verdict(&mut self, key: &VerdictKey) -> Result<(), TemporaryError> {
-        let fact = Fact::Verdict(key.to_string(), key.freshness);
-        self.add(&key.record.to_string(), &fact)
-    }
-
-    /// The next part, by the objects' keys. `None` once all were taken.
-    pub fn next_part(&mut self) -> Result<Option<BTreeMap<String, Known>>, TemporaryError> {
-        let Some(part) = self.0.keys().first().copied() else {
-            return Ok(None);
-        };
-        let mut all: BTreeMap<String, Known> = BTreeMap::new();
-        self.0.take(part, |line| {
-            // The lines are this program's own, of just before.
-            if let Ok((key, fact)) = serde_json::from_slice::<(String, Fact)>(line) {
-                all.entry(key).or_default().add(fact);
-            }
-        })?;
-        Ok(Some(all))
-    }
-}
-
 impl Said {
-    fn of(row: &Row) -> Self {
+    pub fn of(row: &Row) -> Self {
         Self {
             captured_at: row.captured_at,
             last_captured_at: row.last_captured_at.unwrap_or(row.captured_at),
@@ -213,28 +132,18 @@ impl Says {
     }
 }
 
-impl Known {
-    fn add(&mut self, fact: Fact) {
-        match fact {
-            Fact::Listed(listed) => self.listed = Some(listed),
-            Fact::Verdict(key, freshness) => self.verdicts.push((key, freshness)),
-            Fact::Said(said) => self.said.push(*said),
-        }
-    }
+/// An object that was read, and the rows that say that it is there.
+pub(super) struct Compared<'a> {
+    pub rows: Vec<&'a Said>,
+    pub says: Option<&'a Says>,
+    pub stored_at: Timestamp,
+    /// What verdicts on it say.
+    pub verdicts: Vec<Freshness>,
+    /// Whether a row of its capture would have been read.
+    pub knows_capture: bool,
+}
 
-    /// When it was pruned: all of its rows say so.
-    pub fn pruned_at(&self) -> Option<Timestamp> {
-        match self.said.iter().all(|said| said.pruned_at.is_some()) {
-            true => self.said.iter().filter_map(|said| said.pruned_at).max(),
-            false => None,
-        }
-    }
-
-    /// The rows that say that it is there.
-    pub fn there(&self) -> impl Iterator<Item = &Said> {
-        self.said.iter().filter(|said| said.pruned_at.is_none())
-    }
-
+impl Compared<'_> {
     /// How what the catalog says differs from the object with this key. `None` if it does not.
     ///
     /// Two events may find the same console at once. Then the row is of one of them and the record of the other, so
@@ -242,39 +151,41 @@ impl Known {
     /// another version may see them otherwise.
     pub fn difference(&self, key: &str) -> Option<String> {
         let record = RecordKey::parse(key);
-        let says = self
-            .listed
-            .as_ref()
-            .and_then(|listed| listed.says.as_deref());
-        let mut rows = self.there();
-        let of_row = rows.find_map(|said| {
+        let of_row = self.rows.iter().find_map(|said| {
             let of_key = record.as_ref().and_then(|record| said.differs_from(record));
-            of_key.or_else(|| said.differs(says?))
+            of_key.or_else(|| said.differs(self.says?))
         });
-        of_row.or_else(|| self.times_differ(says?))
+        of_row
+            .or_else(|| self.times_differ(self.says?))
+            .or_else(|| self.freshness_differs(self.says?))
     }
 
     /// Of all rows together.
     fn times_differ(&self, says: &Says) -> Option<String> {
-        let first = self.there().map(|said| said.captured_at).min()?;
-        let last = self.there().map(|said| said.last_captured_at).max()?;
-        let stored_at = self.listed.as_ref()?.stored_at;
+        let rows = || self.rows.iter();
+        let first = rows().map(|said| said.captured_at).min()?;
+        let last = rows().map(|said| said.last_captured_at).max()?;
+        if !self.knows_capture && !rows().any(|said| said.is_of_storing(self.stored_at)) {
+            return None;
+        }
         // Of a record whose row came late, the time of storing tells when it was captured.
         let may_be_late = |captured_at: Timestamp| {
             captured_at >= earlier(first, DELIVERED_AGAIN)
-                && captured_at >= earlier(stored_at, STORED_WITHIN)
+                && captured_at >= earlier(self.stored_at, STORED_WITHIN)
         };
-        if let Some(captured_at) = says.captured_at
-            && !(first..=last).contains(&captured_at)
-            && (captured_at > last || !may_be_late(captured_at))
-        {
-            return Some(catalog_says("captured_at", &first, &captured_at));
-        }
-        let judged = self.there().filter(|said| said.freshness.is_some());
+        let is_so = |captured_at: &Timestamp| {
+            (first..=last).contains(captured_at)
+                || *captured_at < first && may_be_late(*captured_at)
+        };
+        let wrong = says.captured_at.filter(|captured_at| !is_so(captured_at))?;
+        Some(catalog_says("captured_at", &first, &wrong))
+    }
+
+    fn freshness_differs(&self, says: &Says) -> Option<String> {
+        let judged = self.rows.iter().filter(|said| said.freshness.is_some());
         let latest = judged.max_by_key(|said| (said.freshness_at, said.freshness_is_final));
         let said = latest?.freshness?;
-        let mut verdicts = self.verdicts.iter().map(|(_, freshness)| *freshness);
-        let is_so = says.freshness == Some(said) || verdicts.any(|freshness| freshness == said);
+        let is_so = says.freshness == Some(said) || self.verdicts.contains(&said);
         let found = says.freshness.map_or("none", Freshness::as_str);
         (!is_so).then(|| catalog_says("freshness", &said, &found))
     }
@@ -284,7 +195,7 @@ fn catalog_says(name: &str, said: &dyn std::fmt::Display, found: &dyn std::fmt::
     format!("the catalog says {name} {said}, and the object {found}; {REINDEX}")
 }
 
-const REINDEX: &str = "console-archive reindex takes it over";
+const REINDEX: &str = "if the object is right, console-archive reindex takes that over";
 
 /// That two differ which both are known.
 fn differ<T: PartialEq + std::fmt::Display>(
@@ -297,6 +208,12 @@ fn differ<T: PartialEq + std::fmt::Display>(
 }
 
 impl Said {
+    /// Whether it is of the capture that stored the object, and of no later one.
+    fn is_of_storing(&self, stored_at: Timestamp) -> bool {
+        let began = earlier(stored_at, STORED_WITHIN);
+        self.last_captured_at >= began && earlier(self.captured_at, STORED_WITHIN) <= stored_at
+    }
+
     fn differs_from(&self, record: &RecordKey) -> Option<String> {
         let digest = self.sha256.map(|digest| digest.short());
         let updated = &self.last_update_time;

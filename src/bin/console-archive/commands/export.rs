@@ -1,8 +1,10 @@
 //! `console-archive export`: the logs of boots, or the records as they are stored, as files in one archive.
 
 mod destination;
+mod files;
 mod members;
 mod progress;
+mod read_back;
 mod selection;
 
 use std::io::{IsTerminal as _, stderr, stdout};

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::Format;
+use super::files::{make_folder, not_followed, open};
 use super::members::{Files, Member};
-use super::progress::{Job, Progress, Written, digest, not_followed, open};
+use super::progress::{Job, Progress, Written};
+use super::read_back::{is_in_folder, keep, whole_frames};
 use crate::exit::WrongInput;
-use crate::output;
 
 /// What zstd itself takes by default.
 const LEVEL: i32 = 3;
@@ -77,7 +78,7 @@ impl Destination {
         }
         let (part, of_progress) = (beside(&path, ".part"), beside(&path, ".part.jsonl"));
         if format == Format::Folder {
-            make_folder(&part).with_context(|| part.display().to_string())?;
+            make_folder(&part)?;
             let mut progress = Progress::open(of_progress, job)?;
             if !progress.is_selected() && std::fs::read_dir(&part)?.next().is_some() {
                 let shown = part.display();
@@ -261,75 +262,6 @@ impl Destination {
                 progress.end()
             }
         }
-    }
-}
-
-/// Goes on behind so many instances. Others that were noted are not on the disk as they were written.
-fn keep(progress: &mut Progress, count: usize, part: &Path) -> Result<()> {
-    let noted = progress.written().len();
-    if count < noted {
-        output::error(format_args!(
-            "warning: {} is not what was written behind the first {}; {} exported again",
-            part.display(),
-            output::count(count as u64, "instance"),
-            match noted - count {
-                1 => "the one behind it is".to_owned(),
-                count => format!("the {count} behind it are"),
-            }
-        ));
-    }
-    progress.keep(count)
-}
-
-/// How many instances are in the file as they were written, from its beginning on: after a power cut, its end may be
-/// anything.
-fn whole_frames(file: &mut File, progress: &Progress) -> io::Result<usize> {
-    file.rewind()?;
-    let (mut count, mut begin) = (0, 0);
-    for written in progress.written() {
-        let length = written.end.saturating_sub(begin);
-        let (read, sha256) = digest(io::Read::take(&mut *file, length))?;
-        if read < length || sha256 != written.sha256 {
-            break;
-        }
-        (count, begin) = (count + 1, written.end);
-    }
-    Ok(count)
-}
-
-/// Whether the files of an instance are in the folder as they were written.
-fn is_in_folder(folder: &Path, written: &Written) -> bool {
-    let mut all = Sha256::new();
-    for path in &written.files {
-        let path = folder.join(path);
-        let file = match is_of_folder(folder, &path) {
-            true => open(&path, not_followed().read(true)).ok(),
-            false => None,
-        };
-        let Some((_, sha256)) = file.and_then(|file| digest(file).ok()) else {
-            return false;
-        };
-        all.update(sha256);
-    }
-    hex::encode(all.finalize()) == written.sha256
-}
-
-/// Whether no link leads out of the folder on the way to this file.
-fn is_of_folder(folder: &Path, file: &Path) -> bool {
-    let between = file.ancestors().skip(1);
-    let mut between = between.take_while(|above| above.starts_with(folder));
-    between.all(|above| above.symlink_metadata().is_ok_and(|found| found.is_dir()))
-}
-
-/// Makes a folder, unless it is there. A link is none.
-fn make_folder(folder: &Path) -> Result<()> {
-    match folder.symlink_metadata() {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => {
-            let why = format!("{} is not a folder; remove it", folder.display());
-            Err(WrongInput(why).into())
-        }
-        Err(_) => Ok(std::fs::create_dir_all(folder)?),
     }
 }
 

@@ -9,10 +9,10 @@
 //! …
 //! ```
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use ecs_console_archiver::archive::reader::Instance;
@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::files::{digest, not_followed, open};
 use crate::exit::WrongInput;
 
 /// What an export is asked for. Only the same is gone on with.
@@ -108,49 +109,6 @@ pub struct Written {
     pub files: Vec<String>,
 }
 
-/// Options by which files of an export are opened: what is written into must be of this command, and a link could
-/// lead anywhere.
-pub fn not_followed() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        libc::O_NOFOLLOW | libc::O_NONBLOCK,
-    );
-    options
-}
-
-/// Opens a file of an export, which may be there.
-///
-/// # Errors
-/// If something else has its place.
-pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
-    let shown = path.display();
-    if let Ok(there) = path.symlink_metadata()
-        && !there.is_file()
-    {
-        return Err(WrongInput(format!("{shown} is not a file; remove it")).into());
-    }
-    options.open(path).with_context(|| shown.to_string())
-}
-
-/// The length of what can be read, and its SHA-256.
-pub fn digest(mut from: impl std::io::Read) -> std::io::Result<(u64, String)> {
-    let (mut length, mut digest) = (0, Sha256::new());
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok((length, hex::encode(digest.finalize()))),
-            Ok(count) => {
-                digest.update(&buffer[..count]);
-                length += count as u64;
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// The file beside the one that is written. A line is written once its instance is on the disk.
 #[derive(Debug)]
 pub struct Progress {
@@ -183,7 +141,7 @@ impl Progress {
             selection: None,
             written: Vec::new(),
         };
-        progress.read().with_context(|| shown)?;
+        progress.read()?;
         if progress.selection.is_none() {
             // Nothing was written yet.
             progress.cut(0)?;
@@ -201,12 +159,13 @@ impl Progress {
     }
 
     fn read(&mut self) -> Result<()> {
+        let at_path = || self.path.display().to_string();
         let mut lines = Lines {
-            reader: BufReader::new(self.file.try_clone()?),
+            reader: BufReader::new(self.file.try_clone().with_context(at_path)?),
             line: Vec::new(),
             end: 0,
         };
-        if !lines.next()? {
+        if !lines.next().with_context(at_path)? {
             return Ok(());
         }
         let begun = serde_json::from_slice::<Job>(&lines.line).ok();
@@ -216,7 +175,7 @@ impl Progress {
         let (begin, mut digest) = (lines.end, Sha256::new());
         loop {
             let end = lines.end;
-            if !lines.next()? {
+            if !lines.next().with_context(at_path)? {
                 return Ok(()); // It was killed before the selection was whole.
             }
             if let Ok(SelectionEnd { selection_sha256 }) = serde_json::from_slice(&lines.line) {
@@ -232,7 +191,7 @@ impl Progress {
             }
             digest.update(&lines.line);
         }
-        while lines.next()? {
+        while lines.next().with_context(at_path)? {
             let Ok(written) = serde_json::from_slice::<Written>(&lines.line) else {
                 break;
             };
