@@ -238,13 +238,16 @@ TRIPLE := $(ARCH)-unknown-linux-gnu
 GLIBC := 2.28
 SHIPPED := $(TARGET)/$(TRIPLE)/release
 zig := PATH=$(BUILD)/bin:$$PATH infra/dist/build.sh
-# The function, and what is measured beside it, are built by a profile of their own.
+# The function, and what is measured beside it, are built by a profile of their own. The program always
+# has the same place in memory, as programs of Go do: if not, it would contain each address in its tables
+# twice, and the loader would write all of them at each start. Libraries, stack and heap have random places.
 SHIPPED_FUNCTION := $(TARGET)/$(TRIPLE)/function
 FOR_FUNCTION := $(TRIPLE).$(GLIBC) --profile function --no-default-features
+AT_ONE_PLACE := -C relocation-model=static
 
 .PHONY: build
 build: $(BUILD)/installed ## Build the function as it is released, in target/function.
-	$(zig) zigbuild $(FOR_FUNCTION) --bin bootstrap
+	$(zig) rustc $(FOR_FUNCTION) --bin bootstrap -- $(AT_ONE_PLACE)
 	mkdir -p $(TARGET)/function
 	cp $(SHIPPED_FUNCTION)/bootstrap $(TARGET)/function/bootstrap
 
@@ -323,14 +326,16 @@ STARTS ?= 21
 EVENTS ?= 100
 
 .PHONY: bench
-bench: build $(PEER)/installed ## Measure the function beside a Python function and an empty one, in target/bench.
-	$(zig) zigbuild $(FOR_FUNCTION) --features bench --bin floor
+bench: build $(PEER)/installed ## Measure the function beside a Python function, a bare and an empty one, in target/bench.
+	$(zig) rustc $(FOR_FUNCTION) --features bench --bin bare -- $(AT_ONE_PLACE)
+	$(zig) rustc $(FOR_FUNCTION) --features bench --bin floor -- $(AT_ONE_PLACE)
 	cargo bench --locked --bench bench -- beside $(abspath $(TARGET)/function/bootstrap) \
-		$(abspath $(SHIPPED_FUNCTION)/floor) $(PEER)/bin/python $(BENCH) $(STARTS) $(EVENTS)
+		$(abspath $(SHIPPED_FUNCTION)/bare) $(abspath $(SHIPPED_FUNCTION)/floor) $(PEER)/bin/python \
+		$(BENCH) $(STARTS) $(EVENTS)
 
 .PHONY: counts
 counts: build ## Count instructions, allocations and system calls; fail where they exceed tests/bench/limits.txt.
-	$(zig) zigbuild $(FOR_FUNCTION) --features bench --bin kernels
+	$(zig) rustc $(FOR_FUNCTION) --features bench --bin kernels -- $(AT_ONE_PLACE)
 	cargo bench --locked --profile dev --bench bench -- counts $(abspath $(TARGET)/function/bootstrap) \
 		$(abspath $(SHIPPED_FUNCTION)/kernels) tests/bench/limits.txt $(BENCH)
 
@@ -339,7 +344,7 @@ NAMED := $(abspath $(TARGET))/named/bootstrap
 
 .PHONY: named
 named: $(BUILD)/installed
-	$(zig) rustc $(FOR_FUNCTION) --bin bootstrap -- -C strip=none
+	$(zig) rustc $(FOR_FUNCTION) --bin bootstrap -- $(AT_ONE_PLACE) -C strip=none
 	mkdir -p $(dir $(NAMED))
 	mv $(SHIPPED_FUNCTION)/bootstrap $(NAMED)
 
