@@ -1,5 +1,6 @@
 //! The use case: one event in, one [`Outcome`] out. Start reading here.
 
+mod idle; // work for the time in which a service is waited for
 pub mod follow; // what ECS returned so far, and when to ask again (pure)
 pub mod memory; // what a process remembers from one invocation to the next
 pub mod room; // how much may be followed in memory
@@ -18,6 +19,7 @@ use crate::archive::catalog::compact::CompactError;
 use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::archive::record::{Marker, Record, Verdict};
 use crate::capture::follow::{Absent, Change, Follow, FollowMessage, Keeping, Kept, Plan};
+use crate::capture::idle::meanwhile;
 use crate::capture::memory::Memory;
 use crate::capture::room::{Place, Room};
 use crate::capture::sweep::NoProgress;
@@ -464,7 +466,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             })
         } else {
             let owner = owner(&follow.event);
-            source.console_output(owner, region_id, instance_id).await
+            let answer = source.console_output(owner, region_id, instance_id);
+            meanwhile(answer, || self.store.prepare()).await.0
         };
         let now = clock.now();
         match answer {
@@ -612,23 +615,21 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         // put. A person who captures by hand may have removed the record, and a sweep asks once.
         let remembers = self.follow_queue.is_some() && Plan::of(&event.cause).is_some();
         let is_known = remembers && self.memory.has_stored(&key, now);
-        let put = if is_known {
-            PutOutcome::Exists
-        } else {
+        let mut created = false;
+        if !is_known {
             let store = Retrying::new(&self.store, deadline);
-            store.put_if_absent(&key, &record.object).await?
-        };
-        let created = put == PutOutcome::Created;
-        // A row that an earlier delivery could not write any more is written now.
-        let may_lack_row = created || self.may_lack_row(event, &console, now);
-        if !is_known && may_lack_row {
-            let row = || {
-                let facts = boot_facts(&console.plain);
-                Row::of_record(event, region_id, &record, digest, facts, now)
+            let put = store.put_if_absent(&key, &record.object);
+            let (put, facts) =
+                meanwhile(put, || self.has_catalog.then(|| boot_facts(&console.plain))).await;
+            created = put? == PutOutcome::Created;
+            // A row that an earlier delivery could not write any more is written now.
+            let may_lack_row = created || self.may_lack_row(event, &console, now);
+            if let Some(facts) = facts.filter(|_| may_lack_row) {
+                let row = Row::of_record(event, region_id, &record, digest, facts, now)
                     .with_update_time(&console.last_update_time)
-                    .with_freshness(freshness.filter(|_| created))
-            };
-            self.keep_row(row, deadline).await?;
+                    .with_freshness(freshness.filter(|_| created));
+                self.keep_row(|| row, deadline).await?;
+            }
         }
         self.memory.note_stored(&key, now);
         let record = StoredRecord {

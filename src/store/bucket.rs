@@ -4,6 +4,8 @@ mod failure; // a failed call → what to do
 mod settings; // which bucket, and what its store can do
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::endpoint::{Endpoint, EndpointFuture, Params, ResolveEndpoint};
@@ -33,7 +35,7 @@ pub use settings::{
 /// An archive in a bucket.
 #[derive(Debug, Clone)]
 pub struct BucketStore {
-    client: Client,
+    client: LazyClient,
     credentials: CredentialsProvider,
     scheme: &'static str,
     bucket: String,
@@ -45,6 +47,32 @@ pub struct BucketStore {
     address: String,
     /// As [`Self::host_url`].
     host_url: String,
+}
+
+/// The SDK's client, built for the first request or by [`Store::prepare`]: it parses the table of AWS's
+/// partitions, which is the longest part of a start.
+#[derive(Clone)]
+struct LazyClient(Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>);
+
+impl LazyClient {
+    fn new(config: aws_sdk_s3::Config) -> Self {
+        let build = || Client::from_conf(config);
+        Self(Arc::new(LazyLock::new(Box::new(build))))
+    }
+}
+
+impl std::fmt::Debug for LazyClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LazyClient")
+    }
+}
+
+impl Deref for LazyClient {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
 }
 
 /// What a success answer of S3 must contain. Some stores leave out whether a listing continues, and
@@ -124,7 +152,7 @@ impl BucketStore {
             }
         }
         Self {
-            client: Client::from_conf(builder.build()),
+            client: LazyClient::new(builder.build()),
             credentials,
             scheme: config.scheme,
             bucket: config.bucket,
@@ -366,6 +394,10 @@ impl Store for BucketStore {
             next,
             is_partial: false,
         })
+    }
+
+    fn prepare(&self) {
+        LazyLock::force(&self.client.0);
     }
 
     /// S3's directory buckets do not sort ("ListObjectsV2" in the API reference of S3), and nobody knows of

@@ -165,6 +165,9 @@ pub trait Store: Send + Sync {
         async { Ok(Vec::new()) }
     }
 
+    /// Does what the first request would otherwise wait for. It is short, and sends nothing.
+    fn prepare(&self) {}
+
     /// Whether a listing is sorted as a whole. If not, nobody knows that nothing earlier follows.
     fn sorts(&self) -> bool;
 
@@ -569,6 +572,13 @@ impl Store for ArchiveStore {
         match self {
             Self::Bucket(_) => Ok(Vec::new()),
             Self::Directory(store) => store.strays(prefix).await,
+        }
+    }
+
+    fn prepare(&self) {
+        match self {
+            Self::Bucket(store) => store.prepare(),
+            Self::Directory(store) => store.prepare(),
         }
     }
 
