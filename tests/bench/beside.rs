@@ -1,5 +1,5 @@
-//! The function as it is released, beside a plain Python function with the official SDKs, and beside an
-//! empty function as the floor. They take turns in one run, through the same Runtime API, ECS and S3,
+//! The function as it is released, beside a plain Python function with the official SDKs, and beside two
+//! floors: the least that keeps a console, and an empty function. They take turns in one run, through the same Runtime API, ECS and S3,
 //! with the same recorded console: over plain HTTP, and over TLS to both services.
 //!
 //! usage: make bench
@@ -20,9 +20,10 @@ use super::tls_front::TlsFront;
 use super::{CONSOLE, instance};
 
 const USAGE: &str =
-    "usage: cargo bench --bench bench -- beside FUNCTION FLOOR PYTHON FOLDER STARTS EVENTS
+    "usage: cargo bench --bench bench -- beside FUNCTION BARE FLOOR PYTHON FOLDER STARTS EVENTS
 
 FUNCTION  the function as it is released
+BARE      the least that keeps a console, built like it
 FLOOR     the empty function, built like it
 PYTHON    a Python with the packages of tests/bench/peer/requirements.txt
 FOLDER    where the table and the chart go
@@ -94,7 +95,7 @@ const FIGURES: [Figure; 6] = [
 ];
 
 pub fn run(arguments: &[String]) {
-    let [function, floor, python, folder, starts, events] = arguments else {
+    let [function, bare, floor, python, folder, starts, events] = arguments else {
         eprintln!("{USAGE}");
         std::process::exit(2);
     };
@@ -114,6 +115,12 @@ pub fn run(arguments: &[String]) {
             ],
             stores: true,
             megabytes: packages(python).iter().map(|path| megabytes(path)).sum(),
+        },
+        Program {
+            name: "bare function",
+            command: vec![bare.into()],
+            stores: true,
+            megabytes: megabytes(Path::new(bare)),
         },
         Program {
             name: "empty function",
@@ -313,30 +320,33 @@ fn conditions(python: &str, starts: usize, events: usize) -> String {
 }
 
 fn rows(wire: &str, programs: &[Program], runs: &[Vec<Run>]) -> String {
-    let [function, peer, floor] = programs else {
-        unreachable!("three programs")
+    let [function, peer, bare, floor] = programs else {
+        unreachable!("four programs")
     };
-    let (a, b, c) = (function.name, peer.name, floor.name);
+    let (a, b, c, d) = (function.name, peer.name, bare.name, floor.name);
     let mut table = format!(
-        "\n| {wire} | {a} | {b} | {c} | {b} ÷ {a} | {a} ÷ {c} |\n|---|---|---|---|---|---|\n"
+        "\n| {wire} | {a} | {b} | {c} | {d} | {b} ÷ {a} | {a} ÷ {c} | {a} ÷ {d} |\n\
+         |---|---|---|---|---|---|---|---|\n"
     );
-    let mut row = |name: &str, [function, peer, floor]: [Spread; 3]| {
+    let mut row = |name: &str, [function, peer, bare, floor]: [Spread; 4]| {
         table += &format!(
-            "| {name} | {} | {} | {} | {} | {} |\n",
+            "| {name} | {} | {} | {} | {} | {} | {} | {} |\n",
             function.text(),
             peer.text(),
+            bare.text(),
             floor.text(),
             short(peer.median / function.median),
+            short(function.median / bare.median),
             short(function.median / floor.median),
         );
     };
     for figure in &FIGURES {
         let spread = |index: usize| Spread::of(runs[index].iter().map(figure.of));
         let name = format!("{}, {}", figure.name, figure.unit);
-        row(&name, [0, 1, 2].map(spread));
+        row(&name, [0, 1, 2, 3].map(spread));
     }
     let size = |index: usize| Spread::exactly(programs[index].megabytes);
-    row("size of what is deployed, MB", [0, 1, 2].map(size));
+    row("size of what is deployed, MB", [0, 1, 2, 3].map(size));
     table
 }
 
