@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ecs_console_archiver::archive::catalog::Row;
 use ecs_console_archiver::model::ids::InstanceId;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -307,6 +308,23 @@ async fn a_record_that_two_boots_share_stays_with_either() {
         "{shown}"
     );
     assert_eq!(objects(&placed), stay);
+}
+
+/// Where the catalog does not reach back, the archive itself is listed. What it shows is there.
+#[tokio::test]
+async fn what_a_listing_of_the_archive_shows_is_not_hidden_by_its_row() {
+    let now = Timestamp::now();
+    let mut kept = Kept::default();
+    let of_boots = boots(&mut kept, &instance_id(1), &[200, 2], now);
+    let pruned: Vec<_> = (kept.rows.iter())
+        .map(|row| Row::pruned(row.subject.clone(), row.captured_at, now))
+        .collect();
+    kept.rows.extend(pruned);
+    let placed = kept.with_catalog().place(Place::Folder).await;
+    let listed = cli(&placed.settings, &["list", "--since", "-400d", "--count"]).await;
+    let records = all(&of_boots);
+    let records = records.iter().filter(|key| key.ends_with(".log.gz"));
+    assert_eq!(text(&listed.stdout), format!("{}\n", records.count()));
 }
 
 /// What may not be removed is told, stays listed, and costs no other boot its place.

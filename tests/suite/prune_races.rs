@@ -532,6 +532,21 @@ fn after_a_run_that_was_killed_gentler_rules_hide_nothing_that_is_there() {
             let world = world_of(&ARCHIVE.0);
             let has_died = perform(&world, Work::Prune, Some((call, true))).await;
             let actor = Actor::new(&world, None);
+            // The same rules would only go on.
+            let again = world_of(&ARCHIVE.0);
+            world
+                .keys()
+                .iter()
+                .for_each(|key| again.put(key, world.object(key)));
+            let gone = |key: &String| !world.keys().contains(key);
+            ARCHIVE
+                .0
+                .objects
+                .keys()
+                .filter(|key| gone(key))
+                .for_each(|key| again.remove(key));
+            let done = prune_as(&Actor::new(&again, None), &last(1)).await;
+            assert_eq!(done.unwrap().unwrap().listed_again, 0);
             let done = prune_as(&actor, &last(9)).await.unwrap().unwrap();
             hidden += done.listed_again;
             assert_eq!(
@@ -661,6 +676,29 @@ fn rows_for_which_there_is_never_space_are_told() {
         reindex(&actor, None, |_| {}).await.unwrap();
         assert_eq!(listed(&world).await, subjects(stay));
     });
+}
+
+/// It ends soon where everything is refused, and leaves nothing that it has begun.
+#[test]
+fn where_everything_is_refused_nothing_that_was_begun_stays_hidden() {
+    for seed in 0..10 {
+        fastrand::seed(seed);
+        paused_runtime().block_on(async {
+            let mut kept = Kept::default();
+            for number in 0..24 {
+                for (boot, days) in [(0, 200), (1, 2)] {
+                    let at = begin() - SignedDuration::from_hours(24 * days);
+                    kept.record(&instance_id(number), console(boot, 1).as_bytes(), at);
+                }
+            }
+            let world = world_of(&kept.with_catalog());
+            world.lock();
+            let actor = Actor::new(&world, None);
+            let done = prune_as(&actor, &last(1)).await.unwrap().unwrap();
+            assert!(done.is_cut_short && done.locked < 24, "{done:?}");
+            assert_eq!(listed(&world).await, subjects(&archived(&world)), "{seed}");
+        });
+    }
 }
 
 /// Locked objects are removed from no listing, whoever joins rows meanwhile.

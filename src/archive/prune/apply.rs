@@ -67,7 +67,6 @@ pub(super) async fn apply(
                 // The rest of the boot stays with it, and is listed again.
                 let left = &group[index..];
                 let stays = |row: &Row| left.iter().any(|one| one.subject == row.subject);
-                applied.unwritten.retain(|row| !stays(row));
                 let there = pruned.iter().filter(|row| stays(row));
                 let there = there.filter_map(|row| {
                     still_there(row.subject.clone(), row.captured_at, row.pruned_at?)
@@ -152,4 +151,30 @@ async fn put(store: &impl Store, rows: &[Row]) -> Result<(), StoreError> {
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::catalog::Subject;
+
+    /// As after a copy that brought it back a moment ago, or by the clock of another machine.
+    #[test]
+    fn a_row_of_a_later_capture_is_hidden_too() {
+        let subject = Subject::parse("i-a1/20180322T100457-0123456789ab.log.gz").unwrap();
+        let (now, later) = (
+            Timestamp::UNIX_EPOCH,
+            "1970-01-01T09:00:00Z".parse().unwrap(),
+        );
+        let removal = Removal {
+            subject: subject.clone(),
+            bytes: 1,
+            beside: Vec::new(),
+        };
+        let rows = RowTimes::from([(subject.key(), vec![(now, later)])]);
+        let there = Row::still_there(subject, now, later);
+        for pruned in pruned_rows(&removal, &rows, now) {
+            assert!(there.clone().join(pruned).is_pruned());
+        }
+    }
 }

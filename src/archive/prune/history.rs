@@ -23,8 +23,6 @@ pub(super) struct KnownBoot {
     pub captures: Vec<String>,
     /// Its log, as a number by which a change is seen.
     pub log: u64,
-    /// It begins where its first record does. So nothing that was captured before has a part in it.
-    pub begins_alone: bool,
 }
 
 /// What was read of an instance.
@@ -143,9 +141,6 @@ impl History {
         let captures = boot.captures.iter().map(|capture| capture.name.clone());
         let captures: Vec<_> = captures.collect();
         let is_dated = |name: &String| !self.undated.contains(name);
-        let first_piece = boot.pieces.first();
-        let begins_with_record =
-            first_piece.is_some_and(|piece| (piece.capture, piece.offset) == (0, 0));
         let mut log = DefaultHasher::new();
         boot.log.hash(&mut log);
         self.boots.push(KnownBoot {
@@ -157,22 +152,17 @@ impl History {
             first: times.min().unwrap_or(Timestamp::MIN),
             captures,
             log: log.finish(),
-            begins_alone: boot.start.is_some() && begins_with_record,
         });
     }
 
     /// Whether what is left may show other boots than those that stay, by their places: `stays` says of each boot
     /// whether it does, and `shared` how many of its records stay although it goes.
     ///
-    /// It shows the same where all that goes is older than all that stays, and nothing connects the two.
-    pub fn may_change(&self, stays: &[bool], shared: &[usize]) -> bool {
-        let Some(oldest) = stays.iter().position(|stays| *stays) else {
-            return true;
-        };
-        let (go, stay) = stays.split_at(oldest);
-        let is_whole =
-            stay.iter().all(|stays| *stays) && shared[..go.len()].iter().all(|n| *n == 0);
-        !(is_whole && self.boots[oldest].begins_alone)
+    /// It shows the same where all that goes is older than all that stays, and the two share nothing.
+    pub fn may_change(stays: &[bool], shared: &[usize]) -> bool {
+        let going = stays.iter().take_while(|stays| !**stays).count();
+        let is_newest = stays[going..].iter().all(|stays| *stays);
+        !(is_newest && shared[..going].iter().all(|shared| *shared == 0))
     }
 
     /// Boots that must stay as well, by their places, because without them the records that are left would show other
@@ -218,5 +208,114 @@ impl History {
             needed.extend((0..boots.len()).filter(goes)); // Whatever the reason, nothing is lost.
         }
         needed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ending::Ending;
+
+    /// A boot with these records, such as `"ab"`. Its ID is the first of them.
+    fn boot(captures: &str, log: u64, ending: Ending) -> KnownBoot {
+        KnownBoot {
+            id: captures[..1].to_owned(),
+            facts: Facts { time: None, ending },
+            first: Timestamp::UNIX_EPOCH,
+            captures: captures.chars().map(String::from).collect(),
+            log,
+        }
+    }
+
+    fn history(boots: impl IntoIterator<Item = KnownBoot>) -> History {
+        History {
+            boots: boots.into_iter().collect(),
+            ..History::default()
+        }
+    }
+
+    fn clean(captures: [&str; 4]) -> Vec<KnownBoot> {
+        let boots = (1..).zip(captures);
+        boots
+            .map(|(log, captures)| boot(captures, log, Ending::Clean))
+            .collect()
+    }
+
+    /// Four boots, of which the second and the last go; what must stay as well if this is left.
+    #[track_caller]
+    fn check(left: Vec<KnownBoot>, needed: &[usize]) {
+        let before = history(clean(["ab", "bc", "cd", "de"]));
+        let stays = [true, false, true, false];
+        let found = before.needed(&stays, &history(left));
+        assert_eq!(found, needed.iter().copied().collect());
+    }
+
+    #[test]
+    fn boots_that_are_left_as_they_were_and_a_rest_of_one_need_nothing() {
+        check(
+            vec![boot("ab", 1, Ending::Clean), boot("cd", 3, Ending::Clean)],
+            &[],
+        );
+        let rest = boot("b", 9, Ending::Panic);
+        check(
+            vec![
+                boot("ab", 1, Ending::Clean),
+                rest,
+                boot("cd", 3, Ending::Clean),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_boot_with_another_log_ending_or_id_needs_those_beside_it() {
+        check(
+            vec![boot("ab", 9, Ending::Clean), boot("cd", 3, Ending::Clean)],
+            &[1],
+        );
+        check(
+            vec![boot("ab", 1, Ending::Panic), boot("cd", 3, Ending::Clean)],
+            &[1],
+        );
+        check(
+            vec![boot("ab", 1, Ending::Clean), boot("cd", 9, Ending::Clean)],
+            &[1, 3],
+        );
+        check(vec![boot("ab", 1, Ending::Clean)], &[1, 3]);
+    }
+
+    #[test]
+    fn a_rest_of_several_boots_needs_each_of_them_that_goes() {
+        let with = |rest| {
+            vec![
+                boot("ab", 1, Ending::Clean),
+                boot("cd", 3, Ending::Clean),
+                rest,
+            ]
+        };
+        check(with(boot("be", 9, Ending::Clean)), &[1, 3]);
+        check(with(boot("bx", 9, Ending::Clean)), &[]);
+        check(with(boot("xae", 9, Ending::Clean)), &[3]);
+    }
+
+    #[test]
+    fn where_no_boot_beside_one_that_changes_goes_all_stay() {
+        let before = history(clean(["a", "b", "c", "d"]));
+        let stays = [false, true, true, true];
+        let left = |log| {
+            let boots = [boot("b", 2, Ending::Clean), boot("c", 3, Ending::Clean)];
+            history(boots.into_iter().chain([boot("d", log, Ending::Clean)]))
+        };
+        assert_eq!(before.needed(&stays, &left(4)), BTreeSet::new());
+        assert_eq!(before.needed(&stays, &left(9)), [0].into());
+    }
+
+    #[test]
+    fn only_where_all_that_goes_is_older_and_shares_nothing_nothing_may_change() {
+        let old = [false, false, true, true];
+        assert!(!History::may_change(&old, &[0, 0, 1, 1]));
+        assert!(History::may_change(&old, &[0, 1, 1, 1]));
+        assert!(History::may_change(&[false, true, false, true], &[0; 4]));
+        assert!(History::may_change(&[true, false, true, true], &[0; 4]));
     }
 }

@@ -23,6 +23,7 @@ mod history; // what is decided about: boots, by all records of an instance
 mod plan; // what becomes of an instance's boots
 pub mod policy; // which boots are kept, and why (pure)
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -159,13 +160,24 @@ pub async fn prune<E: From<StoreError>>(
         let (batch, rest) = left.split_at(count);
         left = rest;
         let rows = rows_of(store, batch.iter().map(|(id, ..)| id).collect()).await?;
+        // What was begun is finished: an instance that is left in the middle would be marked, and there.
+        let ends = Cell::new(false);
         let applied = batch.iter().map(async |(id, _, planned)| {
+            if ends.get() {
+                return Ok(None);
+            }
             let plan = plan(store, id, rules, now).await?;
+            if ends.get() {
+                return Ok(None);
+            }
             let applied = apply(store, &plan, &rows, options.clock).await?;
-            Ok::<_, StoreError>((plan, *planned, applied))
+            Ok::<_, StoreError>(Some((plan, *planned, applied)))
         });
         let mut applied = stream::iter(applied).buffered(INSTANCES_AT_ONCE);
-        while let Some((plan, planned, applied)) = applied.try_next().await? {
+        while let Some(applied) = applied.try_next().await? {
+            let Some((plan, planned, applied)) = applied else {
+                continue;
+            };
             if plan.fingerprint() != planned {
                 told(Told::Changed(&plan))?;
             }
@@ -178,9 +190,12 @@ pub async fn prune<E: From<StoreError>>(
             }
             let is_refused = done.removed == Sum::default() && done.locked >= MAX_REFUSALS;
             if is_refused || (options.stops)() {
-                done.is_cut_short = true;
-                return Ok(done);
+                ends.set(true);
             }
+        }
+        if ends.get() {
+            done.is_cut_short = true;
+            return Ok(done);
         }
     }
     Ok(done)

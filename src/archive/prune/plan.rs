@@ -13,9 +13,6 @@ use crate::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
 use crate::model::ids::InstanceId;
 use crate::store::{self, Entry, Store, StoreError};
 
-/// How often an instance is looked at anew because records of it were removed meanwhile.
-const MAX_LOOKS: usize = 4;
-
 /// Objects, and their length in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sum {
@@ -75,7 +72,7 @@ pub struct Plan {
     /// Records that are damaged or cannot be read. They stay: nobody knows what they are.
     pub damaged: Vec<RecordKey>,
     /// Records that something else removed while they were read.
-    pub gone: BTreeSet<RecordKey>,
+    pub gone: Vec<RecordKey>,
     /// All of its records.
     pub records: u64,
     /// Keys of its records and markers that stay.
@@ -145,22 +142,14 @@ pub(super) async fn plan(
     rules: &Rules,
     now: Timestamp,
 ) -> Result<Plan, StoreError> {
-    let mut gone = BTreeSet::new();
-    let mut looks = 0;
-    loop {
-        looks += 1;
-        let entries = store::list_all(store, &RecordKey::instance_prefix(instance_id)).await?;
-        let mut listed = Listed::of(entries);
-        let history = history::read(store, &listed.records).await?;
-        gone.extend(history.gone.iter().cloned());
-        if !history.gone.is_empty() && looks < MAX_LOOKS {
-            continue;
-        }
-        listed.records.retain(|record| !gone.contains(&record.key));
-        let reasons = reasons(store, &listed, &history, rules, now).await?;
-        let plan = listed.into_plan(instance_id, history, reasons, rules);
-        return Ok(Plan { gone, ..plan });
-    }
+    let entries = store::list_all(store, &RecordKey::instance_prefix(instance_id)).await?;
+    let mut listed = Listed::of(entries);
+    let history = history::read(store, &listed.records).await?;
+    listed
+        .records
+        .retain(|record| !history.gone.contains(&record.key));
+    let reasons = reasons(store, &listed, &history, rules, now).await?;
+    Ok(listed.into_plan(instance_id, history, reasons, rules))
 }
 
 /// Why each boot stays.
@@ -193,7 +182,7 @@ async fn reasons(
                     .count()
             })
             .collect();
-        if !history.may_change(&stays, &shared) {
+        if !History::may_change(&stays, &shared) {
             return Ok(reasons);
         }
         let all = names(history, |_| true);
@@ -332,7 +321,7 @@ impl Listed {
             others,
             records: records.len() as u64,
             damaged: history.damaged,
-            gone: BTreeSet::new(),
+            gone: history.gone,
             staying: keys,
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use anyhow::Result;
+use ecs_console_archiver::archive::catalog::hidden::still_there;
 use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::catalog::{Row, Subject};
@@ -122,7 +123,7 @@ pub async fn run(
         let mut rows: Vec<_> = listed
             .into_iter()
             .filter_map(|row| match known.remove(&row.subject.key()) {
-                Some(known) => Some(known),
+                Some(known) => Some(there(known)),
                 None => period.contains(row.captured_at).then_some(row),
             })
             .collect();
@@ -171,6 +172,16 @@ impl Seen {
     fn is_new(&mut self, row: &Row) -> bool {
         let seen = (row.subject.key(), row.is_pruned());
         self.hashes.insert(self.hasher.hash_one(seen))
+    }
+}
+
+/// The row of what a listing has shown to be there, whatever the catalog says of it.
+fn there(row: Row) -> Row {
+    let pruned_at = row.pruned_at.filter(|_| row.is_pruned());
+    let there = pruned_at.and_then(|at| still_there(row.subject.clone(), row.captured_at, at));
+    match there {
+        Some(there) => row.join(there),
+        None => row,
     }
 }
 
