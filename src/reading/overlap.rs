@@ -66,6 +66,15 @@ const MAX_PLACES: usize = 16;
 ///
 /// Takes time linear in both lengths, whatever they contain.
 pub fn relate(known: &[u8], new: &[u8]) -> Relation {
+    relate_if(known, new, || true)
+}
+
+/// The same for whoever may know that `known` does not have all of `new`: that is not searched for then.
+pub(super) fn relate_if(
+    known: &[u8],
+    new: &[u8],
+    may_be_within: impl FnOnce() -> bool,
+) -> Relation {
     if known.is_empty() || new.is_empty() {
         return Relation::Apart;
     }
@@ -73,7 +82,7 @@ pub fn relate(known: &[u8], new: &[u8]) -> Relation {
     let overlap_at_end = overlap(new, &places.lengths(known, new, 0));
     let is_enough =
         |overlap: Overlap| overlap.length == new.len() || overlap.certainty == Certainty::Sure;
-    if !overlap_at_end.is_some_and(is_enough) && is_within(known, new) {
+    if !overlap_at_end.is_some_and(is_enough) && may_be_within() && is_within(known, new) {
         return Relation::Returns {
             is_dated: says_moment(new),
         };

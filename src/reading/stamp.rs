@@ -17,6 +17,10 @@ const MAX_SECOND_DIGITS: usize = 10;
 /// Linux pads the seconds to five characters with spaces.
 const MAX_PADDING: usize = 5;
 
+/// Bytes of the longest stamp that is read.
+#[cfg(feature = "cli")]
+pub(super) const MAX_STAMP_BYTES: usize =
+    1 + MAX_PADDING + MAX_SECOND_DIGITS + 1 + FRACTION_DIGITS + 1;
 /// Bytes of a stamp with five characters before the point.
 const USUAL_BYTES: usize = 14;
 

@@ -5,16 +5,19 @@
 //! behind a gap if nothing says that the machine has started again in between, and it was not over: behind a
 //! panic, or the last words of a shutdown, the next boot has begun, whether its beginning is there or not.
 
+mod lookup;
+
 use std::cmp::Ordering;
 use std::ops::Range;
 
 use jiff::Timestamp;
 
 use super::ending::{Ending, is_over};
-use super::overlap::{Certainty, MIN_OVERLAP_BYTES, Overlap, Relation, relate};
-use super::stamp::{first_stamp, last_stamp};
+use super::overlap::{Certainty, MIN_OVERLAP_BYTES, Overlap, Relation, relate_if};
+use super::stamp::{Stamp, first_stamp, last_stamp};
 use super::start::{Start, begins_with_start, boot_starts, start_of, starts};
 use crate::model::update_time::UpdateTime;
+use lookup::Lookup;
 
 /// A record's console and what is known of it.
 #[derive(Debug, Clone)]
@@ -173,6 +176,8 @@ struct Chain {
     marks: Vec<Mark>,
     /// Whether the machine was started between the chain before and this one.
     is_restarted: bool,
+    /// What is remembered of the bytes.
+    lookup: Lookup,
 }
 
 impl Stitcher {
@@ -265,7 +270,7 @@ impl Stitcher {
                 Some(mut open)
                     if !chain.is_restarted
                         && !is_over(&open.log)
-                        && is_possible(&open.log, &boot.log) =>
+                        && is_possible(last_stamp(&open.log), &boot.log) =>
                 {
                     open.go_on_with(boot);
                     self.open = Some(open);
@@ -295,9 +300,9 @@ impl Stitcher {
     }
 }
 
-/// Whether `later` may be of the same boot as `earlier`, by the kernel's clock.
-fn is_possible(earlier: &[u8], later: &[u8]) -> bool {
-    match (last_stamp(earlier), first_stamp(later)) {
+/// Whether `later` may be of the same boot as what ends with the stamp `last`, by the kernel's clock.
+fn is_possible(last: Option<Stamp>, later: &[u8]) -> bool {
+    match (last, first_stamp(later)) {
         (Some(last), Some(first)) => !first.is_far_before(last),
         _ => true,
     }
@@ -412,7 +417,8 @@ impl Chain {
         let new = &capture.plain;
         let begins_boot = || begins_with_start(new);
         let end = self.bytes.len();
-        match relate(&self.bytes, new) {
+        let may_be_within = || self.lookup.may_have(new, &self.bytes);
+        match relate_if(&self.bytes, new, may_be_within) {
             Relation::Continues(overlap) => {
                 let kind = match overlap.certainty {
                     Certainty::Sure => None,
@@ -448,9 +454,10 @@ impl Chain {
     }
 
     /// Whether the kernel's clock allows what comes behind an overlap, unless a boot begins there.
-    fn is_possible(&self, new: &[u8], overlap: Overlap) -> bool {
+    fn is_possible(&mut self, new: &[u8], overlap: Overlap) -> bool {
         let added = &new[overlap.cut + overlap.length..];
-        is_possible(&self.bytes, added) || !starts(added).is_empty()
+        let last = self.lookup.last_stamp(&self.bytes);
+        is_possible(last, added) || !starts(added).is_empty()
     }
 
     /// Adds the bytes of a capture behind its first `cut` and the `shared` ones.
@@ -472,6 +479,7 @@ impl Chain {
 
     /// Adds what a capture has before and behind all bytes of the chain.
     fn enclose(&mut self, capture: &Capture, before: usize) {
+        self.lookup = Lookup::default();
         self.bytes
             .splice(..0, capture.plain[..before].iter().copied());
         let shift = |range: &mut Range<usize>| *range = range.start + before..range.end + before;
@@ -578,6 +586,7 @@ impl Chain {
             return;
         }
         self.bytes.drain(..count);
+        self.lookup = Lookup::default();
         self.given -= count;
         self.begun.retain(|at| *at > count);
         self.begun.iter_mut().for_each(|at| *at -= count);
