@@ -189,11 +189,15 @@ proptest::proptest! {
         proptest::prop_assert_eq!(compare(&a, &b, manner, None), back);
     }
 
+    /// Behind the deadline, too, where the comparison is coarse.
     #[test]
-    fn each_line_that_counts_is_told_once_in_order_and_pairs_are_equal(a in logs(), b in logs()) {
+    fn each_line_that_counts_is_told_once_in_order_and_pairs_are_equal(
+        a in logs(), b in logs(), is_late: bool,
+    ) {
+        let deadline = is_late.then(Instant::now);
         let (a, b) = (side(&boot_of(&a), Manner::default()), side(&boot_of(&b), Manner::default()));
         let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
-        for entry in compare(&a, &b, Manner::default(), None) {
+        for entry in compare(&a, &b, Manner::default(), deadline) {
             match entry {
                 Entry::Same { a, b } => { of_a.push(a); of_b.push(b); }
                 Entry::Removed { a } | Entry::MovedFrom { a, .. } | Entry::UnseenInB { a } => of_a.push(a),
