@@ -58,6 +58,8 @@ pub enum Certainty {
 pub const MIN_OVERLAP_BYTES: usize = 32;
 /// With a stamp of the kernel in it, this many bytes are no accident. A stamp alone is not enough.
 const STAMPED_BYTES: usize = 128;
+/// So many of the last bytes are looked for where fewer stand in too many places.
+const LONG_END_BYTES: usize = 256;
 /// So many places are compared one by one. Text with more of them is periodic, and is compared in linear
 /// time instead.
 const MAX_PLACES: usize = 16;
@@ -201,11 +203,16 @@ enum Places {
 
 impl Places {
     fn of(known: &[u8], new: &[u8]) -> Self {
-        let (mut few, mut count) = ([0; MAX_PLACES], 0);
-        if known.len() < MIN_OVERLAP_BYTES {
-            return Self::Few(few, 0); // Only if all of it is there.
+        match known.last_chunk::<MIN_OVERLAP_BYTES>() {
+            Some(end) => Self::of_end(end, new),
+            None => Self::Few([0; MAX_PLACES], 0), // Only if all of it is there.
         }
-        let finder = Finder::new(&known[known.len() - MIN_OVERLAP_BYTES..]);
+    }
+
+    /// Where `end` stands.
+    fn of_end<const BYTES: usize>(end: &[u8; BYTES], new: &[u8]) -> Self {
+        let (mut few, mut count) = ([0; MAX_PLACES], 0);
+        let finder = Finder::new(end);
         let mut begin = 0;
         while let Some(at) = finder.find(&new[begin..]) {
             let Some(place) = few.get_mut(count) else {
@@ -221,7 +228,7 @@ impl Places {
     /// How much of the capture, without its first `cut` bytes, stands at the end of what was known.
     fn lengths(&self, known: &[u8], new: &[u8], cut: usize) -> Lengths {
         let Self::Few(places, count) = self else {
-            return periodic(known, &new[cut..]);
+            return lengths_of_many(known, &new[cut..]);
         };
         let mut lengths = Lengths {
             longest: 0,
@@ -252,6 +259,27 @@ impl Places {
             }
             _ => find(known, new),
         }
+    }
+}
+
+/// The same where the last bytes of what was known stand in many places. Most often they are a part of a menu or of
+/// a progress bar, and more of the last bytes stand in few.
+fn lengths_of_many(known: &[u8], new: &[u8]) -> Lengths {
+    let Some(end) = known.last_chunk::<LONG_END_BYTES>() else {
+        return periodic(known, new);
+    };
+    let Places::Few(places, count) = Places::of_end(end, new) else {
+        return periodic(known, new);
+    };
+    let long = places[..count].iter().rev();
+    let long = long.map(|place| place + LONG_END_BYTES);
+    let short = (MIN_OVERLAP_BYTES..LONG_END_BYTES.min(new.len() + 1)).rev();
+    let mut lengths = long
+        .chain(short)
+        .filter(|length| known.ends_with(&new[..*length]));
+    Lengths {
+        longest: lengths.next().unwrap_or_default(),
+        shortest: lengths.next_back(),
     }
 }
 
@@ -293,6 +321,32 @@ mod tests {
     use super::*;
 
     proptest::proptest! {
+        /// Menus, progress bars, and text that repeats them.
+        #[test]
+        fn lengths_do_not_depend_on_how_they_are_found(
+            parts in proptest::collection::vec((0usize..5, 1usize..90), 1..12),
+            known_end in 0usize..3_000,
+            new_begin in 0usize..3_000,
+            is_cut: bool,
+        ) {
+            let parts = parts.into_iter().map(|(part, times)| ["-", "ab", "login: ", "x", "12345"][part].repeat(times));
+            let text = parts.collect::<String>().repeat(2).into_bytes();
+            let end = known_end.min(text.len());
+            let (known, new) = (&text[..end], &text[new_begin.min(end)..]);
+            let new = &new[new.len().min(usize::from(is_cut))..];
+            let of = |lengths: Lengths| (lengths.longest, lengths.shortest);
+            // Below the least length, only one of them says how long.
+            let by_borders = of(periodic(known, new));
+            let by_borders = if by_borders.0 < MIN_OVERLAP_BYTES { (0, None) } else { by_borders };
+            let many = of(lengths_of_many(known, new));
+            let many = if many.0 < MIN_OVERLAP_BYTES { (0, None) } else { many };
+            proptest::prop_assert_eq!(many, by_borders);
+            let places = Places::of(known, new);
+            if matches!(places, Places::Few(..)) && known.len() >= MIN_OVERLAP_BYTES {
+                proptest::prop_assert_eq!(of(places.lengths(known, new, 0)), by_borders);
+            }
+        }
+
         /// Also where the last bytes of a text stand again and again.
         #[test]
         fn a_text_is_found_where_it_stands_first(
