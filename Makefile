@@ -372,17 +372,32 @@ accept-counts: ## Make what `make counts` counted the new limits.
 accept-bench: ## Put what was measured into docs/performance.md and ARCHITECTURE.md.
 	tests/bench/accept.py $(BENCH) docs/performance.md ARCHITECTURE.md
 
-# How many records `make bench-searching` searches.
+# The command line as it is released. `cargo bench` puts another one where cargo builds it, with crates that are
+# hardly optimized.
+RELEASED := $(abspath $(TARGET))/released
+
+.PHONY: released
+released:
+	cargo build --locked --release --bin console-archive
+	mkdir -p $(RELEASED)
+	cp $(TARGET)/release/console-archive $(RELEASED)/
+
+# How many records `make bench-searching` and `make bench-searching-bucket` search.
 RECORDS := 10000
 
 .PHONY: bench-searching
-bench-searching: ## Measure how fast an archive is searched, beside ugrep, ripgrep and zgrep (Debian's packages).
-	cargo build --locked --release --bin console-archive
-	cargo bench --locked --bench bench -- searching $(abspath $(TARGET))/release/console-archive $(BENCH) $(RECORDS)
+bench-searching: released ## Measure how fast an archive is searched, beside ugrep, ripgrep and zgrep (Debian's packages).
+	cargo bench --locked --bench bench -- searching $(RELEASED)/console-archive $(BENCH) $(RECORDS)
+
+.PHONY: bench-searching-bucket
+bench-searching-bucket: released ## Measure how fast an archive in a bucket is searched, near and far, and if it throttles.
+	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- searching-bucket $(BENCH) $(RECORDS)
 
 .PHONY: bench-stitching
-bench-stitching: ## Count how captures are joined, beside the two public ways to join consoles of a cloud.
-	cargo bench --locked --bench bench -- stitching
+bench-stitching: ## Count and measure how captures are joined, beside the two public ways to join consoles of a cloud.
+	# As for bench-rendering.
+	MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=33554432 \
+		cargo bench --locked --bench bench -- stitching $(BENCH)
 
 .PHONY: bench-rendering
 bench-rendering: ## Measure how fast a console becomes lines that are safe to show.
@@ -390,13 +405,12 @@ bench-rendering: ## Measure how fast a console becomes lines that are safe to sh
 	MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=33554432 cargo bench --locked --bench bench -- rendering
 
 .PHONY: bench-comparing
-bench-comparing: ## Measure how long a comparison of two logs takes, beside GNU diff, and what it shows.
-	cargo bench --locked --bench bench -- comparing
+bench-comparing: released ## Measure how long a comparison of two logs takes, beside GNU diff, and what it shows.
+	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- comparing $(BENCH)
 
 .PHONY: bench-cataloging
-bench-cataloging: ## Measure what questions about a million records take, by the catalog and by a listing of the bucket.
-	cargo build --locked --release --bin console-archive
-	PROGRAMS=$(abspath $(TARGET))/release cargo bench --locked --bench bench -- cataloging
+bench-cataloging: released ## Measure what questions about a million records take, by the catalog and by a listing of the bucket.
+	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- cataloging
 
 .PHONY: costs
 costs: ## Calculate the costs of a million reboots, with list prices.

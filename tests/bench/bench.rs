@@ -19,6 +19,7 @@ mod fleet;
 mod memory;
 mod rendering;
 mod searching;
+mod searching_bucket;
 mod sizes;
 mod statistics;
 mod stitching;
@@ -46,6 +47,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("memory", memory::run),
     ("rendering", rendering::run),
     ("searching", searching::run),
+    ("searching-bucket", searching_bucket::run),
     ("sizes", sizes::run),
     ("stitching", stitching::run),
 ];

@@ -13,6 +13,8 @@ use ecs_console_archiver::archive::key::{ConsoleDigest, RecordKey};
 use ecs_console_archiver::archive::record::pack;
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::store::Object;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::beside::write;
@@ -135,18 +137,22 @@ pub fn run(arguments: &[String]) {
 
 /// What a program took.
 #[derive(Clone)]
-struct Run {
-    seconds: f64,
-    cpu: f64,
-    peak_mib: f64,
-    lines: u64,
+pub struct Run {
+    pub seconds: f64,
+    pub cpu: f64,
+    pub peak_mib: f64,
+    /// The counts that it printed, added up.
+    pub lines: u64,
+    /// What it printed besides.
+    pub told: String,
 }
 
 impl Run {
-    fn of(command: &Command, output: &Path) -> Self {
-        let told = output.with_extension("time");
+    /// `output` is a file that may be replaced.
+    pub fn of(command: &Command, output: &Path) -> Self {
+        let times = output.with_extension("time");
         let mut timed = Command::new("/usr/bin/time");
-        timed.args(["-q", "-f", "%U %S %M", "-o"]).arg(&told);
+        timed.args(["-q", "-f", "%U %S %M", "-o"]).arg(&times);
         timed.arg(command.get_program()).args(command.get_args());
         timed.envs(
             command
@@ -155,12 +161,15 @@ impl Run {
         );
         timed
             .stdout(File::create(output).unwrap())
+            .stderr(Stdio::piped())
             .stdin(Stdio::null());
         let begun = Instant::now();
-        timed.status().unwrap();
+        let told = timed.output().unwrap().stderr;
         let seconds = begun.elapsed().as_secs_f64();
-        let told = std::fs::read_to_string(told).unwrap();
-        let numbers: Vec<f64> = told
+        let told = String::from_utf8_lossy(&told).into_owned();
+        eprint!("{told}");
+        let times = std::fs::read_to_string(times).unwrap();
+        let numbers: Vec<f64> = times
             .split_whitespace()
             .map(|number| number.parse().unwrap())
             .collect();
@@ -169,6 +178,7 @@ impl Run {
             cpu: numbers[0] + numbers[1],
             peak_mib: numbers[2] / 1024.0,
             lines: sum(&std::fs::read_to_string(output).unwrap_or_default()),
+            told,
         }
     }
 }
@@ -251,13 +261,34 @@ fn sum(printed: &str) -> u64 {
         .sum()
 }
 
-/// Writes records as the archive has them. Each has the stamps of a boot of its own. Returns the bytes of
-/// their consoles.
+/// Writes records into a folder. Returns the bytes of their consoles.
 fn fill(folder: &Path, count: usize) -> usize {
+    let mut bytes = 0;
+    for record in records(count) {
+        bytes += record.console_bytes;
+        let path = folder.join(record.key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let object = record.object;
+        let beside = json!({"content_type": object.content_type, "metadata": object.metadata});
+        std::fs::write(format!("{}.meta.json", path.display()), beside.to_string()).unwrap();
+        std::fs::write(path, object.body).unwrap();
+    }
+    bytes
+}
+
+/// A record as the archive has it.
+pub struct Filled {
+    pub key: String,
+    pub object: Object,
+    pub captured_at: Timestamp,
+    pub console_bytes: usize,
+}
+
+/// So many records. Each has the stamps of a boot of its own.
+pub fn records(count: usize) -> impl Iterator<Item = Filled> {
     let console = String::from_utf8(fixture(crate::CONSOLE)).unwrap();
     let mut random = fastrand::Rng::with_seed(1);
-    let mut bytes = 0;
-    for index in 0..count {
+    (0..count).map(move |index| {
         let id = InstanceId::parse(&crate::instance(index / RECORDS_EACH)).unwrap();
         let minutes = index % RECORDS_EACH;
         let output = ConsoleOutput {
@@ -272,25 +303,30 @@ fn fill(folder: &Path, count: usize) -> usize {
             request_id: String::new(),
             reported_instance_id: None,
         };
-        bytes += output.plain.len();
-        let path = folder.join(RecordKey::of(&id, &output).to_string());
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let captured_at = format!("2026-11-01T{:02}:{:02}:59Z", minutes / 60, minutes % 60);
         let body = pack(&output.plain).unwrap();
-        let metadata = json!({
-            "content_type": "application/gzip",
-            "metadata": {
-                "captured-at": format!("2026-11-01T{:02}:{:02}:59Z", minutes / 60, minutes % 60),
-                "console-bytes": output.plain.len().to_string(),
-                "console-sha256": ConsoleDigest::of(&output.plain).to_string(),
-                "gzip-bytes": body.len().to_string(),
+        let metadata = [
+            ("captured-at", captured_at.clone()),
+            ("console-bytes", output.plain.len().to_string()),
+            (
+                "console-sha256",
+                ConsoleDigest::of(&output.plain).to_string(),
+            ),
+            ("gzip-bytes", body.len().to_string()),
+        ];
+        Filled {
+            key: RecordKey::of(&id, &output).to_string(),
+            object: Object {
+                body,
+                content_type: "application/gzip".to_owned(),
+                metadata: metadata
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into(),
             },
-        });
-        let mut beside = path.clone().into_os_string();
-        beside.push(".meta.json");
-        std::fs::write(beside, metadata.to_string()).unwrap();
-        std::fs::write(path, body).unwrap();
-    }
-    bytes
+            captured_at: captured_at.parse().unwrap(),
+            console_bytes: output.plain.len(),
+        }
+    })
 }
 
 /// With other microseconds in each stamp of the kernel.

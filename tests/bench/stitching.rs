@@ -1,5 +1,6 @@
 //! How captures of one machine are joined, beside the two public ways to join consoles of a cloud, each
-//! written anew: on the same pairs of captures, at random moments of consoles that the tests have recorded.
+//! written anew: on the same pairs of captures, at random moments of consoles that the tests have recorded. And how
+//! long it takes.
 //!
 //! usage: make bench-stitching
 
@@ -14,6 +15,7 @@ use crate::support::recording;
 
 #[path = "../histories/mod.rs"]
 mod histories;
+mod times;
 
 use histories::{
     CLEARED, History, LARGE, Ring, SMALL, any_boots, prompts, reboot_loop, recordings, sample,
@@ -119,7 +121,8 @@ impl Counts {
     }
 }
 
-pub fn run(_: &[String]) {
+/// `stitching OUTPUT`
+pub fn run(arguments: &[String]) {
     println!(
         "{:<40}{:>7}  {:<14}{:>8}{:>8}{:>8}{:>10}{:>10}{:>10}",
         "", "pairs", "", "right", "marked", "wrong", "lost KB", "doubled", "us a pair"
@@ -155,4 +158,5 @@ pub fn run(_: &[String]) {
             );
         }
     }
+    times::run(&arguments[0]);
 }

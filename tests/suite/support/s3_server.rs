@@ -209,6 +209,8 @@ struct State {
     reads: usize,
     /// Reads wait for their answer until so many have come.
     gathers: usize,
+    /// Reads and listings wait for their answer so long.
+    latency: Duration,
 }
 
 impl State {
@@ -341,6 +343,20 @@ impl S3Server {
     /// Holds back the answers to reads until so many are there at once.
     pub fn gather_reads(&self, count: usize) {
         self.state.lock().unwrap().gathers = count;
+    }
+
+    /// Answers reads and listings so much later, as a store that is far away.
+    #[allow(dead_code)] // Benchmarks use it.
+    pub fn set_latency(&self, latency: Duration) {
+        self.state.lock().unwrap().latency = latency;
+    }
+
+    /// Forgets how many reads came, and how many at once. None may be there.
+    #[allow(dead_code)] // Benchmarks use it.
+    pub fn forget_reads(&self) {
+        let mut state = self.state.lock().unwrap();
+        (state.reads, state.reading, state.most_reading) = (0, 0, 0);
+        state.throttled.clear();
     }
 
     /// The most reads that were answered at once.
@@ -823,6 +839,13 @@ impl Front {
     }
 }
 
+/// Lets nothing else come between if there is nothing to wait for.
+async fn wait(latency: Duration) {
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+}
+
 /// Whether a request is dated more than 15 minutes from `now`.
 fn is_skewed(request: &Request<Incoming>, now: Timestamp) -> bool {
     let date = &request.headers()["x-amz-date"];
@@ -940,7 +963,7 @@ impl S3 for Objects {
     ) -> S3Result<S3Response<GetObjectOutput>> {
         check_bucket(&request.input.bucket)?;
         let mut is_gathered = self.gathered.subscribe();
-        let (object, gathers) = {
+        let (object, gathers, latency) = {
             let mut state = self.state.lock().unwrap();
             let object = state.objects.get(&request.input.key).cloned();
             let object = object.ok_or_else(|| s3_error!(NoSuchKey))?;
@@ -948,9 +971,10 @@ impl S3 for Objects {
             state.reads += 1;
             state.most_reading = state.most_reading.max(state.reading);
             self.gathered.send_replace(state.most_reading);
-            (object, state.gathers)
+            (object, state.gathers, state.latency)
         };
         let _ = is_gathered.wait_for(|most| *most >= gathers).await;
+        wait(latency).await;
         self.state.lock().unwrap().reading -= 1;
         Ok(S3Response::new(GetObjectOutput {
             content_length: Some(object.body.len() as i64),
@@ -997,6 +1021,8 @@ impl S3 for Objects {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = request.input;
         check_bucket(&input.bucket)?;
+        let latency = self.state.lock().unwrap().latency;
+        wait(latency).await;
         let prefix = input.prefix.unwrap_or_default();
         // The token has the place; S3 ignores the other beside it.
         let after = input.continuation_token.or(input.start_after);
