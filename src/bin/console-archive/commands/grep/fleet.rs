@@ -16,7 +16,7 @@ use ecs_console_archiver::reading::ending::Ending;
 use ecs_console_archiver::reading::search::{Buffers, Search, Text};
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stitch::{Boot, Capture, CaptureOf, Piece, Stitcher};
-use ecs_console_archiver::retry::{self, Deadline, Retrying};
+use ecs_console_archiver::retry;
 use ecs_console_archiver::store::ArchiveStore;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -26,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::form::{Counts, Form, Subject};
 use crate::boots::{self, Captures, LeftOut, StoredOrder, WasCopied};
-use crate::pace::{MOST_AT_ONCE, Pace, Paced};
+use crate::pace::{MOST_AT_ONCE, Pace, Paced, Patient};
 
 /// What is searched, and how.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ pub struct Job {
     pub ending: Option<Ending>,
     /// What is printed is sorted by when it was captured.
     pub is_by_time: bool,
-    /// For each instance.
+    /// For each record.
     pub time: Duration,
     pub buffers: Buffers,
 }
@@ -94,9 +94,12 @@ pub fn start(stores: Vec<ArchiveStore>, tasks: Vec<Task>, job: &Job, pace: &Arc<
     };
     for store in stores {
         let worker = Worker {
-            store: Paced {
-                store: store.on_this_thread(),
-                pace: Arc::clone(pace),
+            store: Patient {
+                store: Paced {
+                    store: store.on_this_thread(),
+                    pace: Arc::clone(pace),
+                },
+                time: job.time,
             },
             tasks: Arc::clone(&tasks),
             next: Arc::clone(&next),
@@ -134,7 +137,7 @@ impl Results {
 }
 
 struct Worker {
-    store: Paced<ArchiveStore>,
+    store: Patient<ArchiveStore>,
     tasks: Arc<Vec<Task>>,
     next: Arc<AtomicUsize>,
     window: Arc<Semaphore>,
@@ -195,10 +198,10 @@ impl Worker {
         unpacker: &RefCell<Unpacker>,
         instance_id: &InstanceId,
     ) -> Result<Found> {
-        let store = Retrying::new(&self.store, Deadline::after(job.time));
         let wants_metadata = job.wants_metadata();
-        let open =
-            async |key: &RecordKey| reader::console(&store, key, wants_metadata, unpacker).await;
+        let open = async |key: &RecordKey| {
+            reader::console(&self.store, key, wants_metadata, unpacker).await
+        };
         let mut found = Found {
             records: records.len() as u64,
             ..Found::default()
