@@ -490,9 +490,13 @@ async fn no_link_leads_an_export_elsewhere() {
     let unknown = folders.path().join("e.part");
     std::fs::create_dir(&unknown).unwrap();
     std::fs::write(unknown.join("there"), "of somebody").unwrap();
+    std::fs::hard_link(&precious, folders.path().join("f.tar.part")).unwrap();
+    std::fs::write(folders.path().join("g.tar.part"), "of somebody").unwrap();
     for (to, expected) in [
         ("d", "is not a folder; remove it"),
         ("e", "does not say of which export"),
+        ("f.tar", "has another name, too; remove it"),
+        ("g.tar", "does not say of which export"),
     ] {
         let output = export(&folder_settings(&archive), &folders.path().join(to), &[]).await;
         let told = text(&output.stderr);
@@ -500,6 +504,28 @@ async fn no_link_leads_an_export_elsewhere() {
         assert!(told.contains(expected), "{told}");
     }
     assert!(files_in(&elsewhere).is_empty());
+    assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
+}
+
+/// As of a run that another umask or a person had made readable for everybody.
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_user_may_read_what_an_export_writes() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folders = tempfile::tempdir().unwrap();
+    let archive = folders.path().join("archive");
+    put_into_folder(&archive, &fleet(2, Timestamp::now())).await;
+    let mode = |name: &str| {
+        let found = folders.path().join(name).metadata().unwrap();
+        found.permissions().mode() & 0o777
+    };
+    let part = folders.path().join("a.tar.part");
+    std::fs::write(&part, "").unwrap();
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o666)).unwrap();
+    for to in ["a.tar", "b.tar.zst"] {
+        assert_done(&export(&folder_settings(&archive), &folders.path().join(to), &[]).await);
+        assert_eq!(mode(to), 0o600, "{to}");
+    }
 }
 
 /// A cut archive is readable as far as it goes.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::Format;
-use super::files::{make_folder, not_followed, open};
+use super::files::{MODE, make_folder, open_or_make};
 use super::members::{Files, Member};
 use super::progress::{Job, Progress, Written};
 use super::read_back::{is_in_folder, keep, whole_frames};
@@ -18,8 +18,6 @@ use crate::exit::WrongInput;
 
 /// What zstd itself takes by default.
 const LEVEL: i32 = 3;
-/// Who unpacks it may read and write a file, and nobody else: a console may show passwords.
-const MODE: u32 = 0o600;
 /// A tar file ends with two empty blocks.
 const END_OF_TAR: [u8; 1024] = [0; 1024];
 
@@ -46,6 +44,14 @@ pub enum Destination {
         job: Job,
         length: u64,
     },
+}
+
+/// What is there was written by something else, or its list was removed.
+fn of_no_export(part: &Path) -> WrongInput {
+    let shown = part.display();
+    WrongInput(format!(
+        "{shown} is not empty, and {shown}.jsonl does not say of which export it is; remove {shown}"
+    ))
 }
 
 /// The same name with this behind it.
@@ -81,11 +87,7 @@ impl Destination {
             make_folder(&part)?;
             let mut progress = Progress::open(of_progress, job)?;
             if !progress.is_selected() && std::fs::read_dir(&part)?.next().is_some() {
-                let shown = part.display();
-                let why = format!(
-                    "{shown} has files, and {shown}.jsonl does not say of which export; remove {shown}"
-                );
-                return Err(WrongInput(why).into());
+                return Err(of_no_export(&part).into());
             }
             let is_there = |written: &Written| is_in_folder(&part, written);
             let count = progress.written().take_while(|one| is_there(one)).count();
@@ -98,13 +100,13 @@ impl Destination {
                 bytes,
             });
         }
-        let mut options = not_followed();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, MODE);
         let at_part = || part.display().to_string();
-        let mut file = open(&part, &mut options)?;
+        let mut file = open_or_make(&part)?;
         let mut progress = Progress::open(of_progress, job)?;
+        let is_empty = file.metadata().with_context(at_part)?.len() == 0;
+        if !progress.is_selected() && !is_empty {
+            return Err(of_no_export(&part).into());
+        }
         let count = whole_frames(&mut file, &progress).with_context(at_part)?;
         keep(&mut progress, count, &part)?;
         let length = progress.last().map_or(0, |last| last.end);
@@ -296,12 +298,9 @@ fn write_file(folder: &Path, member: &Member) -> Result<()> {
     if let Some(above) = path.parent() {
         make_folder(above)?;
     }
-    let mut options = not_followed();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, MODE);
-    let mut file = open(&path, &mut options)?;
+    let mut file = open_or_make(&path)?;
     let mut written = || -> io::Result<()> {
+        file.set_len(0)?;
         file.write_all(&member.bytes)?;
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds(member.modified)))?;
         file.sync_data()

@@ -1,6 +1,6 @@
 //! Files that an export writes: no link is followed, and no pipe waited for.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -9,23 +9,59 @@ use sha2::{Digest as _, Sha256};
 
 use crate::exit::WrongInput;
 
-/// Options by which files of an export are opened: what is written into must be of this command, and a link could
-/// lead anywhere.
-pub fn not_followed() -> OpenOptions {
+/// Who made it may read and write a file, and nobody else: a console may show passwords.
+pub const MODE: u32 = 0o600;
+
+/// Opens a file of an export to read it.
+///
+/// # Errors
+/// If it cannot be read, or something else has its place.
+pub fn open(path: &Path) -> Result<File> {
+    opened(path, not_followed().read(true))
+}
+
+/// Opens a file of an export to write it, and makes it if it is not there.
+///
+/// # Errors
+/// If something else has its place, or a file that others have, too: an export may contain passwords, and what it
+/// writes must not reach other files.
+pub fn open_or_make(path: &Path) -> Result<File> {
+    let shown = path.display();
+    let mut options = not_followed();
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => return made.with_context(|| shown.to_string()),
+    }
+    let file = opened(path, &mut options)?;
+    let found = file.metadata().with_context(|| shown.to_string())?;
+    if let Some(why) = of_others(&found) {
+        return Err(WrongInput(format!("{shown} {why}")).into());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        if found.permissions().mode() & 0o777 != MODE {
+            let set = file.set_permissions(std::fs::Permissions::from_mode(MODE));
+            set.with_context(|| shown.to_string())?;
+        }
+    }
+    Ok(file)
+}
+
+/// Options for what must be of this command: a link could lead anywhere.
+fn not_followed() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        libc::O_NOFOLLOW | libc::O_NONBLOCK,
-    );
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        options.mode(MODE);
+    }
     options
 }
 
-/// Opens a file of an export, which may be there.
-///
-/// # Errors
-/// If something else has its place.
-pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
+fn opened(path: &Path, options: &mut OpenOptions) -> Result<File> {
     let shown = path.display();
     if let Ok(there) = path.symlink_metadata()
         && !there.is_file()
@@ -33,6 +69,24 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
         return Err(WrongInput(format!("{shown} is not a file; remove it")).into());
     }
     options.open(path).with_context(|| shown.to_string())
+}
+
+/// Who else has a file that is written into.
+#[cfg(unix)]
+fn of_others(found: &Metadata) -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt as _;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        Some("is another user's; remove it")
+    } else if found.nlink() > 1 {
+        Some("has another name, too; remove it")
+    } else {
+        None
+    }
+}
+
+#[cfg(not(unix))]
+fn of_others(_: &Metadata) -> Option<&'static str> {
+    None
 }
 
 /// The length of what can be read, and its SHA-256.

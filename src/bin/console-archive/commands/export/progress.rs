@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::files::{digest, not_followed, open};
+use super::files::{digest, open, open_or_make};
 use crate::exit::WrongInput;
 
 /// What an export is asked for. Only the same is gone on with.
@@ -128,9 +128,7 @@ impl Progress {
     /// If another export writes there, or one that was asked for something else began there.
     pub fn open(path: PathBuf, job: &Job) -> Result<Self> {
         let shown = path.display().to_string();
-        let mut options = not_followed();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = open(&path, &mut options)?;
+        let file = open_or_make(&path)?;
         if file.try_lock().is_err() {
             return Err(WrongInput(format!("{shown}: another export writes there")).into());
         }
@@ -261,7 +259,7 @@ impl Progress {
 
     fn lines_of_selection(&self) -> Result<impl std::io::BufRead + use<>> {
         let Range { start, end } = self.selection.clone().unwrap_or_default();
-        let mut file = open(&self.path, not_followed().read(true))?;
+        let mut file = open(&self.path)?;
         file.seek(SeekFrom::Start(start))?;
         Ok(BufReader::new(file.take(end - start)))
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
-use super::files::{digest, is_of_folder, not_followed, open};
+use super::files::{digest, is_of_folder, open};
 use super::progress::{Progress, Written};
 use crate::output;
 
@@ -50,7 +50,7 @@ pub fn is_in_folder(folder: &Path, written: &Written) -> bool {
     for path in &written.files {
         let path = folder.join(path);
         let file = match is_of_folder(folder, &path) {
-            true => open(&path, not_followed().read(true)).ok(),
+            true => open(&path).ok(),
             false => None,
         };
         let Some((_, sha256)) = file.and_then(|file| digest(file).ok()) else {
