@@ -374,6 +374,31 @@ async fn a_part_of_the_time_or_of_the_fleet_is_verified_alone() {
     assert!(text(&output.stdout).contains(&last) && !text(&output.stdout).contains(&first));
 }
 
+/// Lifecycle rules remove what is old. In a copy, everything was stored today.
+#[tokio::test]
+async fn only_what_is_older_than_the_rest_may_be_for_a_lifecycle_rule() {
+    const ADVICE: &str = "older than every record there is";
+    let copied_at = Timestamp::now() - SignedDuration::from_hours(2);
+    for (is_oldest, is_copy) in [(true, false), (false, false), (true, true), (false, true)] {
+        let kept = Kept::of(40);
+        let mut rows = kept.rows.clone();
+        rows.sort_by_key(|row| row.captured_at);
+        let mut kept = kept.with_catalog();
+        let lost = if is_oldest { 0 } else { rows.len() / 2 };
+        kept.objects.remove(&rows[lost].subject.key());
+        if is_copy {
+            kept.objects
+                .values_mut()
+                .for_each(|(_, at)| *at = copied_at);
+        }
+        let placed = kept.place(Place::Folder).await;
+        let output = cli(&placed.settings, &["verify", "--quick"]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert_eq!(told.contains(ADVICE), is_oldest, "{is_copy}: {told}");
+    }
+}
+
 /// An archive without a catalog has no rows that could be missing.
 #[tokio::test]
 async fn without_a_catalog_nothing_is_said_of_rows() {

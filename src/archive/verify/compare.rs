@@ -65,6 +65,9 @@ where
 
     /// Compares an object that is there with what the catalog says of it.
     async fn compare_one(&mut self, key: &str, known: &Known, listed: &Listed) -> Result<(), E> {
+        // A copy is stored long after what it has was captured.
+        let captured_at = known.said.iter().map(|said| said.captured_at);
+        self.oldest = captured_at.fold(self.oldest, Timestamp::min);
         if known.said.is_empty() {
             return match self.should_have_row(key, listed).await? {
                 true => self.found(key, Fault::NoRow, NO_ROW.to_owned()),

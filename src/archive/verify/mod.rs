@@ -142,7 +142,7 @@ struct Run<'a, S, F> {
     unknown_days: BTreeSet<Day>,
     /// Keys of objects whose place something else has, and of which that was told.
     taken: BTreeSet<String>,
-    /// When the oldest record was stored.
+    /// When the oldest record that is there was stored, or captured, as far as its row says that.
     oldest: Timestamp,
     done: Verified,
 }
