@@ -619,16 +619,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         if !is_known {
             let store = Retrying::new(&self.store, deadline);
             let put = store.put_if_absent(&key, &record.object);
-            let (put, facts) =
-                meanwhile(put, || self.has_catalog.then(|| boot_facts(&console.plain))).await;
-            created = put? == PutOutcome::Created;
             // A row that an earlier delivery could not write any more is written now.
-            let may_lack_row = created || self.may_lack_row(event, &console, now);
-            if let Some(facts) = facts.filter(|_| may_lack_row) {
-                let row = Row::of_record(event, region_id, &record, digest, facts, now)
-                    .with_update_time(&console.last_update_time)
-                    .with_freshness(freshness.filter(|_| created));
-                self.keep_row(|| row, deadline).await?;
+            let may_lack_row = self.may_lack_row(event, &console, now);
+            let facts = || boot_facts(&console.plain);
+            let (put, found) =
+                meanwhile(put, || (self.has_catalog && may_lack_row).then(facts)).await;
+            created = put? == PutOutcome::Created;
+            if created || may_lack_row {
+                let row = || {
+                    let facts = found.unwrap_or_else(facts);
+                    Row::of_record(event, region_id, &record, digest, facts, now)
+                        .with_update_time(&console.last_update_time)
+                        .with_freshness(freshness.filter(|_| created))
+                };
+                self.keep_row(row, deadline).await?;
             }
         }
         self.memory.note_stored(&key, now);
