@@ -602,15 +602,20 @@ async fn records_as_stored_are_an_archive_again() {
     }
 }
 
+/// Instances whose IDs differ in their case alone.
+fn of_three_cases(captured_at: Timestamp) -> Archived {
+    Archived::of([
+        ("i-abc", &b"small\n"[..], captured_at),
+        ("i-ABC", b"large\n", captured_at),
+        ("i-aBc", b"mixed\n", captured_at),
+    ])
+}
+
 /// Nothing of it is foreign to an archive, and each name is as it was.
 #[tokio::test]
 async fn records_as_stored_are_an_archive_that_verify_finds_whole() {
     let now = Timestamp::now() - SignedDuration::from_hours(100);
-    let archived = Archived::of([
-        ("i-abc", &b"small\n"[..], now),
-        ("i-ABC", b"large\n", now),
-        ("i-aBc", b"mixed\n", now),
-    ]);
+    let archived = of_three_cases(now);
     let folders = tempfile::tempdir().unwrap();
     put_into_folder(&folders.path().join("archive"), &archived.objects).await;
     let settings = folder_settings(&folders.path().join("archive"));
@@ -637,11 +642,7 @@ async fn records_as_stored_are_an_archive_that_verify_finds_whole() {
 #[tokio::test]
 async fn names_that_differ_in_their_case_alone_are_kept_apart() {
     let now = Timestamp::now();
-    let archived = Archived::of([
-        ("i-abc", &b"small\n"[..], now),
-        ("i-ABC", b"large\n", now),
-        ("i-aBc", b"mixed\n", now),
-    ]);
+    let archived = of_three_cases(now);
     let folders = tempfile::tempdir().unwrap();
     put_into_folder(&folders.path().join("archive"), &archived.objects).await;
     let settings = folder_settings(&folders.path().join("archive"));
