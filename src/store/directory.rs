@@ -11,7 +11,7 @@
 mod strays; // what stands in the folder and is no object
 
 use std::collections::BTreeMap;
-use std::fs::{File, FileType, OpenOptions};
+use std::fs::{FileType, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -488,7 +488,7 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
             bytes: found.len(),
         });
     }
-    let mut file = match open_file(path) {
+    let mut file = match not_followed().read(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at(path)(error)),
@@ -508,16 +508,16 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(Some(bytes))
 }
 
-/// Opens a file for reading. Whatever takes its place meanwhile is not followed, and not waited for.
-fn open_file(path: &Path) -> std::io::Result<File> {
+/// Options to open a file whose place something else may have taken: a link is not followed, and a pipe is not
+/// waited for.
+pub fn not_followed() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(
         &mut options,
         libc::O_NOFOLLOW | libc::O_NONBLOCK,
     );
-    options.open(path)
+    options
 }
 
 fn is_link(path: &Path) -> StoreError {

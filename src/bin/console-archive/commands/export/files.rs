@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use ecs_console_archiver::store::directory::not_followed;
 use sha2::{Digest as _, Sha256};
 
 use crate::exit::WrongInput;
@@ -29,6 +30,8 @@ pub fn open_or_make(path: &Path) -> Result<File> {
     let shown = path.display();
     let mut options = not_followed();
     options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, MODE);
     match options.clone().create_new(true).open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         made => return made.with_context(|| shown.to_string()),
@@ -47,18 +50,6 @@ pub fn open_or_make(path: &Path) -> Result<File> {
         }
     }
     Ok(file)
-}
-
-/// Options for what must be of this command: a link could lead anywhere.
-fn not_followed() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        options.mode(MODE);
-    }
-    options
 }
 
 fn opened(path: &Path, options: &mut OpenOptions) -> Result<File> {
