@@ -1,5 +1,5 @@
-//! What the catalog says is pruned, and is there all the same: a run was killed before it removed it, or it came
-//! back by a copy. No listing of the fleet shows it, until a row says that it is there.
+//! Objects that the catalog calls pruned, although they are there: a run was killed before it removed them, or a copy
+//! brought them back. No listing of the fleet shows them until a row says that they are there.
 
 use std::collections::BTreeMap;
 

@@ -160,7 +160,7 @@ pub async fn prune<E: From<StoreError>>(
         let (batch, rest) = left.split_at(count);
         left = rest;
         let rows = rows_of(store, batch.iter().map(|(id, ..)| id).collect()).await?;
-        // What was begun is finished: an instance that is left in the middle would be marked, and there.
+        // An instance that has begun is finished. Else its rows would call records pruned that are still there.
         let ends = Cell::new(false);
         let applied = batch.iter().map(async |(id, _, planned)| {
             if ends.get() {

@@ -50,7 +50,7 @@ pub struct Planned {
     pub records: usize,
     /// Length of these records, in bytes.
     pub bytes: u64,
-    /// Why it is kept. It goes if there is no reason.
+    /// The reasons to keep it. Without one, it goes.
     pub reasons: Vec<Reason>,
     /// Its records that go, the oldest first.
     pub removals: Vec<Removal>,
