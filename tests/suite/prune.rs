@@ -181,7 +181,12 @@ async fn of_an_instance_with_a_damaged_record_nothing_goes() {
     kept.change(last.unwrap(), |object| object.body.truncate(40));
     let placed = kept.with_catalog().place(Place::Folder).await;
     let rules = ["--keep-ending", "panic", "--max-remove", "100", "--apply"];
-    let (_, shown, _) = pruned(&placed, &rules).await;
+    let (code, shown, told) = pruned(&placed, &rules).await;
+    assert_eq!(code, Some(1));
+    assert!(
+        told.contains("1 record damaged or not readable, and stays"),
+        "{told}"
+    );
     assert!(
         shown.contains("a record of the instance is damaged"),
         "{shown}"
@@ -221,8 +226,17 @@ async fn without_a_rule_or_with_too_much_nothing_goes() {
     let (code, _, told) = pruned(&placed, &most).await;
     assert_eq!(code, Some(1));
     assert!(
-        told.contains("9 of 12 records would go, more than --max-remove 50: nothing was removed"),
+        told.contains(
+            "refused: 9 of 12 records would go, more than --max-remove 50 allows: nothing was removed"
+        ),
         "{told}"
+    );
+    // The plan says what it would need.
+    let (code, shown, told) = pruned(&placed, &most[..2]).await;
+    assert_eq!((code, &*told), (Some(0), ""));
+    assert!(
+        shown.contains("; --apply needs --max-remove 75 to remove them\n"),
+        "{shown}"
     );
     assert_eq!(placed.keys(), before);
     let (code, ..) = pruned(&placed, &[&most[..], &["--max-remove", "75"]].concat()).await;

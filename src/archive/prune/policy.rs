@@ -83,6 +83,8 @@ pub enum Reason {
     Weekly(Date),
     /// It is the newest of the month that begins on this day.
     Monthly(Date),
+    /// It is the oldest, and fewer days, weeks or months have a boot than are asked for.
+    Oldest,
     /// It is not old enough.
     Within,
     /// It ended so.
@@ -103,6 +105,7 @@ impl fmt::Display for Reason {
             Self::Daily(day) => write!(f, "daily {day}"),
             Self::Weekly(monday) => write!(f, "weekly {monday}"),
             Self::Monthly(first) => write!(f, "monthly {}", first.strftime("%Y-%m")),
+            Self::Oldest => f.write_str("oldest"),
             Self::Within => f.write_str("within"),
             Self::Ending(ending) => write!(f, "ending {ending}"),
             Self::Damaged => f.write_str("a record of the instance is damaged"),
@@ -166,8 +169,9 @@ pub fn decide(boots: &[Facts], rules: &Rules, now: Timestamp) -> Vec<Vec<Reason>
         if let Some((oldest, _)) = oldest.filter(|_| left > 0)
             && let Some(period) = last
             && !reasons[*oldest].contains(&reason(period))
+            && !reasons[*oldest].contains(&Reason::Oldest)
         {
-            reasons[*oldest].push(reason(period));
+            reasons[*oldest].push(Reason::Oldest);
         }
     }
     reasons
@@ -307,6 +311,14 @@ mod tests {
             ..Rules::default()
         };
         assert_eq!(kept(&[5, 4, 3], &rules), [5, 3]);
+        let both = Rules {
+            weekly: 9,
+            ..rules.clone()
+        };
+        let boots = [5, 4, 3].map(|hours| boot(hours, Ending::Clean));
+        let reasons = decide(&boots, &both, now());
+        assert_eq!(reasons[0], [Reason::Oldest], "once, whatever the rules");
+        assert!(!reasons[2].contains(&Reason::Oldest));
         let rules = Rules {
             daily: 1,
             ..Rules::default()

@@ -31,12 +31,20 @@ pub fn json(value: &Value) -> Result<()> {
     Ok(())
 }
 
-/// `1 row`, `2 rows`.
+/// `1 row`, `2 rows`, `10,000 rows`.
 pub fn count(number: u64, one: &str) -> String {
     match number {
         1 => format!("1 {one}"),
-        _ => format!("{number} {one}s"),
+        _ => format!("{} {one}s", grouped(number)),
     }
+}
+
+/// Says that there is something, and not what was asked for.
+pub fn no_match(of: u64, one: &str, place: &str) {
+    error(match of {
+        1 => format!("the only {one}{place} does not match"),
+        _ => format!("none of the {}{place} matches", count(of, one)),
+    });
 }
 
 /// `10,000`.
@@ -180,10 +188,19 @@ pub fn outcomes(answer: &Value, taken: Taken, output: Output) -> Result<()> {
 pub fn wrapped(text: &str, width: Option<usize>) -> String {
     match width {
         Some(width) => {
-            let indent = " ".repeat(text.len() - text.trim_start_matches(' ').len());
-            let lines = table::lines(text.trim_start(), width.saturating_sub(indent.len()));
-            let lines: Vec<_> = lines.iter().map(|line| format!("{indent}{line}")).collect();
-            lines.join("\n")
+            let indent = text.len() - text.trim_start_matches(' ').len();
+            table::hanging(text, width, indent).join("\n")
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// In lines of at most this width, of which all but the first have `indent` spaces.
+pub fn hanging(text: &str, indent: usize, width: Option<usize>) -> String {
+    match width {
+        Some(width) => {
+            let indent = if indent * 2 > width { 2 } else { indent };
+            table::hanging(text, width, indent).join("\n")
         }
         None => text.to_owned(),
     }

@@ -42,7 +42,7 @@ const MAX_TABLE_ROWS: usize = 10_000;
 #[command(after_help = "\
 Examples:
   console-archive prune --keep-within 90d --keep-ending panic,out_of_memory
-  console-archive prune --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12
+  console-archive prune --keep-last 3 --keep-daily 7 --keep-monthly 12
   console-archive prune --keep-within 90d --instance 'i-bp1*' --apply")]
 pub struct Arguments {
     /// Keep the newest N boots
@@ -134,18 +134,28 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let is_bucket = matches!(paced.store, ArchiveStore::Bucket(_));
     summarize(&done, arguments, is_bucket, context)?;
     if done.instances == 0 {
-        output::error(format_args!("no records in {}", store.url("")));
+        let url = store.url("");
+        output::error(match globs.is_empty() {
+            true => format!("no records in {url}"),
+            false => format!("no instance in {url} matches"),
+        });
         return Ok(Exit::Nothing);
     }
     Ok(tell(&done, arguments, context, &store))
+}
+
+/// What `--max-remove` must be for all that goes.
+fn percent(done: &Pruned) -> u64 {
+    (done.records_going * 100).div_ceil(done.records.max(1))
 }
 
 /// Says what did not go as planned.
 fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl Store) -> Exit {
     if done.damaged > 0 {
         output::error(format_args!(
-            "{} damaged or not readable, and stays; console-archive verify names each",
-            output::count(done.damaged, "record")
+            "{} damaged or not readable, and {}; console-archive verify names each",
+            output::count(done.damaged, "record"),
+            if done.damaged == 1 { "stays" } else { "stay" },
         ));
     }
     if done.gone > 0 {
@@ -167,10 +177,12 @@ fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl St
             output::count(done.unwritten, "row")
         ));
     }
-    if done.is_too_much {
+    if done.is_too_much && arguments.apply {
         output::error(format_args!(
-            "{} of {} records would go, more than --max-remove {}: nothing was removed",
-            done.records_going, done.records, arguments.max_remove
+            "refused: {} of {} would go, more than --max-remove {} allows: nothing was removed",
+            output::grouped(done.records_going),
+            output::count(done.records, "record"),
+            arguments.max_remove,
         ));
         return Exit::Failed;
     }
@@ -185,7 +197,7 @@ fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl St
     if context.interrupt.is_pressed() {
         return Exit::Interrupted;
     }
-    match done.locked > 0 || done.unwritten > 0 || done.is_cut_short {
+    match done.locked > 0 || done.unwritten > 0 || done.is_cut_short || done.damaged > 0 {
         true => Exit::Failed,
         false => Exit::Done,
     }
@@ -395,21 +407,25 @@ fn summarize(
         }));
     }
     let sum = |sum: prune::Sum| {
-        let objects = output::grouped(sum.objects);
-        format!(
-            "{objects} objects with {} bytes",
-            output::grouped(sum.bytes)
-        )
+        let objects = output::count(sum.objects, "object");
+        format!("{objects} with {} bytes", output::grouped(sum.bytes))
     };
-    let (kept, going) = (output::grouped(done.kept), output::grouped(done.going));
-    let line = match arguments.apply && !done.is_too_much {
-        true => format!(
-            "{going} boots went and {kept} stay: removed {}",
-            sum(done.removed)
-        ),
-        false => {
+    let kept = match done.kept {
+        1 => "1 stays".to_owned(),
+        kept => format!("{} stay", output::grouped(kept)),
+    };
+    let going = output::count(done.going, "boot");
+    let line = match (arguments.apply && !done.is_too_much, done.planned.objects) {
+        (true, _) => format!("{going} went and {kept}: removed {}", sum(done.removed)),
+        (false, 0) => format!("{going} would go and {kept}"),
+        (false, objects) => {
+            let them = if objects == 1 { "it" } else { "them" };
+            let apply = match done.is_too_much {
+                true => format!("--apply needs --max-remove {} to remove", percent(done)),
+                false => "--apply removes".to_owned(),
+            };
             let planned = sum(done.planned);
-            format!("{going} boots would go and {kept} stay: {planned}; --apply removes them")
+            format!("{going} would go and {kept}: {planned}; {apply} {them}")
         }
     };
     output::line(&line)?;
