@@ -727,6 +727,7 @@ async fn a_folder_has_its_catalog_too() {
     assert!(!names().any(|name| name.starts_with("catalog/rows/")));
     let listed = printed(&settings, &["list", "--ending", "panic"]).await;
     assert_eq!(listed[0]["reached_login"], false, "{listed}");
+    assert_eq!(done["lost"], 0, "{done}");
     let table = cli(&settings, &["list", "--since", "today"]).await;
     let table = text(&table.stdout);
     assert!(table.starts_with("INSTANCE"), "{table}");
@@ -734,6 +735,62 @@ async fn a_folder_has_its_catalog_too() {
         table.contains("panic") && table.contains("manual"),
         "{table}"
     );
+}
+
+/// Only the catalog says that a record was there. Whoever builds it anew learns what it does not say any more.
+#[tokio::test]
+async fn a_row_whose_record_is_gone_is_named_once_it_is_dropped() {
+    let simulator = simulator().await;
+    let (folder, settings) = archive_folder(&simulator);
+    let (lost, other) = ("i-bp1normalreboot0001", "i-bp1panicnoroot00001");
+    let remove = |id: &str| std::fs::remove_dir_all(folder.path().join("archive").join(id));
+    for (id, is_joined) in [(lost, false), (lost, true)] {
+        for id in [id, other] {
+            assert!(cli(&settings, &["capture", id]).await.status.success());
+        }
+        if is_joined {
+            let done = printed(&settings, &["reindex"]).await;
+            assert_eq!((&done["rows"], &done["lost"]), (&json!(2), &json!(0)));
+        }
+        remove(id).unwrap();
+        let done = cli(&settings, &["reindex"]).await;
+        let told = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(0), "{told}");
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(lines.len(), 2, "{told}");
+        let named = format!("row dropped: its record is gone: {lost}/");
+        assert!(lines[0].contains(&named), "{told}");
+        assert!(lines[1].contains("1 row dropped"), "{told}");
+        let again = cli(&settings, &["reindex"]).await;
+        assert_eq!(text(&again.stderr), "");
+    }
+    // What was removed on purpose is not lost.
+    let prune = [
+        "prune",
+        "--keep-last",
+        "1",
+        "--max-remove",
+        "100",
+        "--apply",
+    ];
+    set_console(
+        &simulator,
+        lost,
+        b"[    0.0] Linux version 1\r\n",
+        "2020-03-22 10:04:57",
+    );
+    assert!(cli(&settings, &["capture", lost]).await.status.success());
+    set_console(
+        &simulator,
+        lost,
+        b"[    0.0] Linux version 2\r\n",
+        "2021-03-22 10:04:57",
+    );
+    assert!(cli(&settings, &["capture", lost]).await.status.success());
+    let pruned = text(&cli(&settings, &prune).await.stdout);
+    assert!(pruned.contains("1 boot went"), "{pruned}");
+    let done = printed(&settings, &["reindex"]).await;
+    assert_eq!(done["lost"], 0, "{done}");
 }
 
 /// A damaged day costs its own rows, is told, and fails the command.

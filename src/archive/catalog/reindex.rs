@@ -1,6 +1,7 @@
 //! Records → catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::compact::{self, CompactError, Objects};
+use super::day;
 use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::{Row, Subject};
@@ -24,6 +26,9 @@ use crate::store::{Entry, Object, Pages, Store, StoreError, list_all};
 
 /// Records read at once.
 const AT_ONCE: usize = 32;
+
+/// Keys of what is gone that are handed out.
+const MAX_LOST: usize = 100;
 
 /// By how much the clock of the machine that captured may be ahead of the store's.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
@@ -41,6 +46,10 @@ pub struct Reindexed {
     pub left: u64,
     /// Addresses of records that are damaged or cannot be read. Their rows say nothing of their boots.
     pub damaged: Vec<String>,
+    /// Records and markers of which the old catalog had a row, and that are gone. `prune` did not remove them.
+    pub lost: u64,
+    /// The keys of the first of them.
+    pub lost_keys: Vec<String>,
     /// Whether a part of the archive could not be listed. Then nothing of the old catalog was removed, and the
     /// catalog does not count as complete.
     pub is_partial: bool,
@@ -78,12 +87,13 @@ pub async fn reindex(
     let mut old = objects(store, is_asked_for).await?;
     let mut done = Reindexed::default();
     let mut days: Spool<Day> = Spool::default();
-    let mut count = 0;
+    let (mut count, mut there) = (0, Subjects::default());
     for prefix in InstanceId::PREFIXES {
         let mut listing = Pages::of(store, prefix);
         let mut of_instance: Vec<Entry> = Vec::new();
         while let Some(page) = listing.next_page().await? {
             for entry in page {
+                there.add(&entry.key);
                 let instance = entry.key.split('/').next();
                 let last = of_instance.last();
                 let is_next = last.is_some_and(|last| last.key.split('/').next() != instance);
@@ -108,15 +118,15 @@ pub async fn reindex(
         if done.is_partial {
             continue;
         }
-        done.remove(store, rows, joined.difference(&written))
-            .await?;
+        let joined: BTreeSet<_> = joined.difference(&written).cloned().collect();
+        done.remove(store, Objects { rows, joined }, &there).await?;
     }
     // What could not be listed may be there: its rows stay.
     if done.is_partial {
         return Ok(done);
     }
-    for Objects { rows, joined } in old.into_values() {
-        done.remove(store, rows, joined.iter()).await?;
+    for objects in old.into_values() {
+        done.remove(store, objects, &there).await?;
     }
     if since.is_none() {
         store.put_if_absent(COMPLETE_KEY, &complete()).await?;
@@ -155,15 +165,68 @@ pub fn complete() -> Object {
     }
 }
 
+/// The records and markers that were listed, as hashes.
+#[derive(Default)]
+struct Subjects {
+    hasher: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl Subjects {
+    fn add(&mut self, key: &str) {
+        if Subject::parse(key).is_some() {
+            self.hashes.insert(self.hasher.hash_one(key));
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.hashes.contains(&self.hasher.hash_one(key))
+    }
+}
+
+/// The rows of these objects, as far as they can be read: the catalog is built anew because it may be damaged.
+async fn old_rows(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, StoreError> {
+    let of_names = objects.rows.iter().filter_map(|key| CatalogKey::parse(key));
+    let mut rows: Vec<_> = of_names
+        .filter_map(|key| match key {
+            CatalogKey::Row(key) => Some(key.row),
+            _ => None,
+        })
+        .collect();
+    for key in &objects.joined {
+        match store.get(&key.to_string()).await {
+            Ok(object) => rows.extend(object.into_iter().flat_map(|object| {
+                let (rows, _) = day::unpack_as_far_as_possible(&object.body);
+                rows
+            })),
+            Err(error) if matches!(error, StoreError::TooLarge { .. }) || error.is_of_object() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(rows)
+}
+
 impl Reindexed {
-    async fn remove<'a>(
+    /// Removes objects of the old catalog. What their rows say of objects that are gone is noted first.
+    async fn remove(
         &mut self,
         store: &impl Store,
-        rows: Vec<String>,
-        joined: impl Iterator<Item = &'a DayKey>,
+        objects: Objects,
+        there: &Subjects,
     ) -> Result<(), StoreError> {
-        let keys: Vec<_> = joined.map(DayKey::to_string).chain(rows).collect();
-        let (removed, left) = compact::remove(store, keys).await?;
+        let old = old_rows(store, &objects).await?;
+        let pruned = old.iter().filter(|row| row.is_pruned());
+        let pruned: BTreeSet<_> = pruned.map(|row| row.subject.key()).collect();
+        let gone = old.iter().map(|row| row.subject.key());
+        let gone: BTreeSet<_> = gone
+            .filter(|key| !pruned.contains(key) && !there.has(key))
+            .collect();
+        self.lost += gone.len() as u64;
+        let room = MAX_LOST.saturating_sub(self.lost_keys.len());
+        self.lost_keys.extend(gone.into_iter().take(room));
+        let Objects { rows, joined } = objects;
+        let joined = joined.iter().map(DayKey::to_string);
+        let (removed, left) = compact::remove(store, joined.chain(rows).collect()).await?;
         self.removed += removed;
         self.left += left;
         Ok(())

@@ -17,11 +17,16 @@ use crate::time::{Bound, Period};
 /// A large archive takes minutes, and more than a day for none.
 const TIME: Duration = Duration::from_secs(24 * 3600);
 
+/// Keys of what is gone that are printed.
+const MAX_LOST: usize = 10;
+
 /// Build the catalog anew from the records
 ///
 /// It lists the whole archive, and reads each record and marker once. Needed once for an archive that is older
 /// than its catalog, and whenever the catalog is damaged or was switched off for a while. Events may be served
 /// meanwhile.
+///
+/// Only the catalog says which records were lost, and the new one does not: run `console-archive verify` first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -47,6 +52,15 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     for url in &done.damaged {
         output::error(format_args!(
             "damaged or unreadable: {url}; its row says nothing of its boots"
+        ));
+    }
+    for key in done.lost_keys.iter().take(MAX_LOST) {
+        output::error(format_args!("row dropped: its record is gone: {key}"));
+    }
+    if done.lost > 0 {
+        output::error(format_args!(
+            "{} dropped, because their records are gone: nothing says any more that they were there",
+            output::count(done.lost, "row")
         ));
     }
     match context.output {
