@@ -198,6 +198,11 @@ pub async fn copy(
         && request.since.is_none()
         && done.problems == 0
         && !done.is_partial;
+    if let Some(bytes) = source_is_complete.filter(|_| is_complete) {
+        let key = COMPLETE_KEY.to_owned();
+        let what = What::There;
+        done.add(&Fate { key, bytes, what }, &mut tell);
+    }
     // The last of all: it says that every record has a row, also those that the source has not.
     if let Some(bytes) = source_is_complete
         && is_whole

@@ -336,8 +336,13 @@ impl Environment {
             };
             let name = name.strip_prefix("export ").unwrap_or(name).trim();
             let Some(name) = SETTINGS.into_iter().find(|setting| *setting == name) else {
-                let line = format!("line {number}");
-                problems.note::<()>(&line, Err("its name is not one of a setting"));
+                // Of another line, such as one of a key, nothing is shown.
+                let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+                let wrong = match name.contains('_') && name.chars().all(is_name) {
+                    true => format!("{name} is not the name of a setting"),
+                    false => "its name is not the name of a setting".to_owned(),
+                };
+                problems.note::<()>(&format!("line {number}"), Err(wrong.as_str()));
                 continue;
             };
             let quoted = ['"', '\''].iter().find_map(|quote| {

@@ -28,7 +28,7 @@ const CLOCK: &str = "archive: clock";
 pub(super) const CHECKS: [&str; 4] = [WRITE, CREATE_ONLY, READ, LIST];
 
 /// Result of a check that is skipped because the key is refused. Only one check reports the key.
-const SAME_KEY: &str = "not tried: the key is refused, see archive: write";
+const SAME_KEY: &str = "not tried: the key is missing or refused, see archive: write";
 
 /// Runs all checks of an archive. `store_of` builds the store for given settings.
 pub(super) async fn examine(

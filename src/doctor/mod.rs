@@ -225,7 +225,7 @@ async fn examine_queue(queue: &SqsQueue, url: &url::Url, time: Duration) -> Chec
 /// The check only reports the difference, because requests are signed again by the service's clock.
 fn clock(name: &'static str, service: &str, clock: &Clock) -> Check {
     let Some(ahead) = clock.last_seen_ahead() else {
-        return Check::skipped(name, "not known: no answer told the time");
+        return Check::skipped(name, "not known: no answer had a time");
     };
     let off = SignedDuration::from_secs(ahead.abs().as_secs());
     let which = if ahead.is_negative() {

@@ -32,10 +32,10 @@ pub async fn ecs(
     );
     let console = console(output, &instance_id, is_named, region_id);
     let instances = match instances(page, region_id) {
-        // Only one check reports that the key is refused.
+        // Only one check reports the key.
         Err(error) if refuses_key(&error) && console.is_err() => Check::skipped(
             name::ECS_INSTANCES,
-            "not known: the key is refused, see ecs: console",
+            "not known: the key is missing or refused, see ecs: console",
         ),
         instances => instances.unwrap_or_else(|error| failed(name::ECS_INSTANCES, error)),
     };

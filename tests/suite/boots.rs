@@ -63,6 +63,18 @@ async fn captures_of_a_boot_are_one_boot_and_the_next_is_another() {
         shown.starts_with("BOOT  BOOT ID") && shown.contains("running?"),
         "{shown}"
     );
+    // What their clocks showed stands below the table.
+    let told = text(&cli(&world.settings, &["boots", ID]).await.stderr);
+    assert!(
+        shown.lines().skip(1).all(|row| row.contains("  ?  ")),
+        "{shown}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(
+        told.contains("the guest's clock is wrong (?): that of boot 0 said 20")
+            && told.contains(", and that of 1 other boot too"),
+        "{told}"
+    );
     let id = first["boot_id"].as_str().unwrap();
     for name in ["-1", "previous", "1", id] {
         let arguments = ["boots", ID, "-b", name, "--output", "json"];
@@ -170,6 +182,33 @@ async fn without_a_console_it_says_why_and_without_a_record_where_it_looked() {
         "{}",
         text(&none.stderr)
     );
+    // Commands that need a console say why there is none.
+    for command in ["show", "findings", "diff", "get"] {
+        let none = cli(&world.settings, &[command, "i-a2"]).await;
+        let told = text(&none.stderr);
+        assert_eq!(none.status.code(), Some(3), "{command}: {told}");
+        assert!(
+            told.contains("i-a2 has no record in") && told.contains("ECS was last asked for it at"),
+            "{command}: {told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn where_all_records_are_damaged_none_is_readable() {
+    let world = World::with(&[b"[    0.000000] Linux version 6.1\r\n"]).await;
+    let records = world.folder.path().join("archive").join(ID);
+    let name = names_in(&records, ".log.gz").pop().unwrap();
+    std::fs::write(records.join(format!("{name}.log.gz")), b"no gzip").unwrap();
+    for command in ["boots", "show", "findings", "diff"] {
+        let none = cli(&world.settings, &[command, ID]).await;
+        let told = text(&none.stderr);
+        assert_eq!(none.status.code(), Some(1), "{command}: {told}");
+        assert!(
+            told.contains("has no readable record in"),
+            "{command}: {told}"
+        );
+    }
 }
 
 #[tokio::test]

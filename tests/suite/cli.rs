@@ -273,7 +273,7 @@ async fn invoke_answers_as_the_function_does() {
 async fn exit_codes_are_those_of_the_help() {
     let world = folder().await;
     let missing = "does not exist: nothing was stored there yet, or ARCHIVE_URL is wrong";
-    check(&cli(&world.settings, &["list"]).await, 1, "", missing);
+    check(&cli(&world.settings, &["list"]).await, 2, "", missing);
     std::fs::create_dir(world.folder.path().join("archive")).unwrap();
     let folder = world.folder.path().join("archive");
     let place = format!("in {}", url::Url::from_file_path(folder).unwrap());
@@ -295,7 +295,7 @@ async fn exit_codes_are_those_of_the_help() {
     );
     check(&cli(&world.settings, &["capture"]).await, 2, "", "Usage");
     check(
-        &cli(&world.settings, &["get", ID, "--at", "now"]).await,
+        &cli(&world.settings, &["get", ID, "--at", "noon"]).await,
         2,
         "",
         "expected a moment",

@@ -416,6 +416,23 @@ async fn the_newest_boots_of_two_instances_are_compared() {
 }
 
 #[tokio::test]
+async fn where_no_good_boot_is_before_a_later_one_is_taken_and_it_says_so() {
+    let (panic, good) = (
+        fixture("i-bp1panicnoroot00001"),
+        fixture("i-bp1cloudinit0000001"),
+    );
+    let world = Captured::with(&[&panic, &good]).await;
+    let note = "# no good boot is before it: it is compared with a later one\n";
+    let shown = world.shown("diff", &["-1"]).await;
+    assert!(shown.contains(note), "{shown}");
+    // Nobody asked for an earlier one.
+    for named in [&["0", "-1"][..], &["-1", "--baseline", "0"]] {
+        let shown = world.shown("diff", named).await;
+        assert!(!shown.contains(note), "{named:?}: {shown}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told() {
     let world = Captured::with(&[&named("bookworm-clean 0").whole]).await;
     for (arguments, code, said) in [

@@ -689,8 +689,42 @@ async fn a_part_of_the_fleet_and_of_the_time_is_exported() {
         &["i-a1", "i-b1"],
     )
     .await;
-    let none = export(&settings, &folders.path().join("none.tar"), &["i-none"]).await;
-    assert_eq!(none.status.code(), Some(3), "{}", text(&none.stderr));
+    let to = folders.path().join("none.tar");
+    for (options, expected) in [
+        (&["i-none"][..], "i-none has no record in file:///"),
+        (
+            &["i-a1", "--since", "2999-01-01"],
+            "i-a1 has nothing to export",
+        ),
+        (&["--instance", "i-none"], "in file:///"),
+        (&["--since", "2999-01-01"], "none of the "),
+    ] {
+        let none = export(&settings, &to, options).await;
+        let told = text(&none.stderr);
+        assert_eq!(none.status.code(), Some(3), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains(expected), "{told}");
+    }
+    // One that is not there hides nothing of the others, and is named.
+    let some = export(&settings, &to, &["i-a2", "i-none"]).await;
+    assert_done(&some);
+    assert!(text(&some.stderr).contains("i-none has no record in file:///"));
+    std::fs::remove_file(to).unwrap();
+    let nowhere = folders.path().join("nowhere/logs.tar");
+    let wrong = export(&settings, &nowhere, &[]).await;
+    let told = text(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("nowhere/logs.tar: there is no folder "),
+        "{told}"
+    );
+    let wrong = cli(&settings, &["export", "--output", "logs.tar"]).await;
+    let told = text(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        told.contains("tip: to write the file logs.tar, give -o logs.tar"),
+        "{told}"
+    );
     assert_eq!(
         std::fs::read_dir(folders.path()).unwrap().count(),
         1,
@@ -718,6 +752,7 @@ async fn what_is_damaged_is_told_and_left_out() {
         told.contains("left out: ") && told.contains(record.as_str()),
         "{told}"
     );
+    assert_eq!(told.matches("left out: ").count(), 1, "{told}");
     let lines = manifest(&unpacked("tar", &to), "i-a1");
     assert!(
         lines.iter().any(|line| line["type"] == "left_out"),

@@ -197,7 +197,21 @@ async fn exit_codes_are_those_of_the_other_commands() {
     assert!(told.contains("i-c3 has no record in"), "{told}");
     let (code, _, told) = grep(&world, &["x", ID, "--instance", "i-b*"]).await;
     assert_eq!((code, told.lines().count()), (3, 1), "{told}");
-    assert!(told.contains("no such record in"), "{told}");
+    assert!(
+        told.contains(" matches") && told.contains("in file:///"),
+        "{told}"
+    );
+    let (code, _, told) = grep(&world, &["x", "--since", "2999-01-01"]).await;
+    assert!(code == 3 && told.contains("none of the "), "{told}");
+    let (code, _, told) = grep(&world, &["x", ID, "--since", "2999-01-01"]).await;
+    assert!(
+        code == 3 && told.contains("no records of that time in"),
+        "{told}"
+    );
+    let endings = ["-l", "Linux", "--ending", "panic,clean,running,silence"];
+    let (_, several, _) = grep(&world, &endings).await;
+    let (_, one, _) = grep(&world, &["-l", "Linux", "--ending", "panic"]).await;
+    assert!(several.lines().count() > one.lines().count(), "{several}");
     let (code, _, told) = grep(&world, &["("]).await;
     assert_eq!((code, told.contains("unclosed group")), (2, true), "{told}");
     assert_eq!(grep(&world, &[]).await.0, 2);

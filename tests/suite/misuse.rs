@@ -210,6 +210,10 @@ async fn a_resume_file_suffices_where_it_names_its_regions() {
     // Without a file there is nothing that names a region.
     let output = world.run(&sweep(&["--resume", &file])).await;
     check(&output, 2, "", "no region: give --region");
+    let output = world
+        .run(&sweep(&["--region", "cn-hangzhou,cn-beijing"]))
+        .await;
+    check(&output, 0, " in 2 regions: ", "");
 }
 
 #[tokio::test]

@@ -495,7 +495,7 @@ async fn a_name_cannot_write_lines_of_its_own() {
     let told = text(&output.stderr);
     assert_eq!(
         (output.status.code(), told.lines().count()),
-        (Some(1), 1),
+        (Some(2), 1),
         "{told}"
     );
     settings.extend(crate::support::settings(&[

@@ -78,6 +78,11 @@ fn the_commands_that_need_no_cloud_work_in_their_order() {
     for name in ["events", "tests"] {
         std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
     }
+    // What the section about reading back reads.
+    let demo = root().join("tests/demo.sh");
+    let program = program("console-archive");
+    let demo = format!("{} {} target/demo", demo.display(), program.display());
+    run(&demo, folder.path());
     let mut blocks = blocks("sh");
     let simulate = format!("exec {}", blocks.remove(0));
     let mut simulator = bash(&simulate, folder.path());
@@ -109,7 +114,7 @@ fn the_commands_that_need_no_cloud_work_in_their_order() {
     are_shown(&self::blocks("text").split_off(1).concat(), &shown);
     assert!(
         std::fs::read(folder.path().join("console.log")).unwrap()
-            == fixture("i-bp1oomkill000000001")
+            == fixture("i-bp1panicnoroot00001")
     );
 }
 

@@ -160,8 +160,17 @@ async fn times_are_those_of_the_guest_where_its_clock_is_right() {
     let at = at.strftime("%Y-%m-%d %H:%M:%S.%3f");
     assert_eq!(
         last("wall").await[0],
-        format!("≈ {at} systemd[1]: Started.")
+        format!("≈ {at}Z systemd[1]: Started.")
     );
+    let shown = world.shown(
+        "show",
+        &["--time", "wall", "--time-zone", "+08:00", "-n", "2"],
+    );
+    let shown = shown.await;
+    assert!(shown.contains("+08:00 systemd[1]: Started."), "{shown}");
+    let without_stamp = shown.lines().last().unwrap();
+    let column = "≈ 2018-03-22 10:04:57.123+08:00 ".chars().count();
+    assert_eq!(without_stamp, format!("{:column$}host login: ", ""));
     let line = world.shown("show", &["-n", "1", "--output", "json"]).await;
     let line: Value = serde_json::from_str(&line).unwrap();
     // The prompt has the time of the line before.
@@ -184,10 +193,10 @@ async fn a_clock_that_is_wrong_is_said_to_be_wrong() {
         told.contains("the guest's clock is wrong, it said 2026-11-23"),
         "{told}"
     );
-    assert!(
-        line.starts_with("≤ ") && line.contains("[    2.170972] Rebooting"),
-        "{line}"
-    );
+    // When it was captured is known to the second.
+    let (time, rest) = line.split_once("Z ").unwrap();
+    assert!(time.starts_with("≤ ") && !time.contains('.'), "{line}");
+    assert!(rest.starts_with("[    2.170972] Rebooting"), "{line}");
 }
 
 #[tokio::test]
@@ -231,6 +240,12 @@ async fn a_time_selects_lines_of_all_boots() {
     let none = cli(&world.settings, &["show", ID, "--until", "2020-01-01"]).await;
     assert_eq!(none.status.code(), Some(3));
     assert!(text(&none.stderr).contains("no line of that time"));
+    assert_eq!(text(&none.stdout), "", "no mark stands alone");
+    let cut = world.shown("show", &["-b-1", "--since", "-3h"]).await;
+    assert!(cut.ends_with("is not known ──\n"), "{cut}");
+    let until = at(now - 7200 + 61);
+    let cut = world.shown("show", &["-b-1", "--until", &until]).await;
+    assert!(cut.ends_with("first\n"), "{cut}");
     let wrong = cli(
         &world.settings,
         &["show", ID, "--since", "now", "--until", "-1h"],

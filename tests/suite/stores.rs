@@ -344,7 +344,7 @@ async fn a_folder_archive_that_does_not_exist_is_named_and_not_called_empty() {
     for command in [&["list"][..], &["list", "i-a1"], &["get", "i-a1"]] {
         let output = cli(&settings, command).await;
         let shown = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{shown}");
+        assert_eq!(output.status.code(), Some(2), "{shown}");
         assert!(shown.contains("nowhere does not exist"), "{shown}");
         assert!(!shown.contains("no record"), "{shown}");
     }

@@ -105,6 +105,9 @@ async fn at_every_width_every_word_is_whole_and_no_line_is_wider_than_the_termin
         "doctor",
         "redrive --dry-run",
         "sweep --region cn-hangzhou",
+        "explain --no-pager",
+        "explain root-not-mounted --no-pager",
+        &format!("findings {ID} --no-pager"),
     ] {
         let arguments: Vec<_> = command.split(' ').collect();
         let piped = world.text(&arguments).await;
@@ -326,8 +329,75 @@ async fn a_listing_is_cut_to_the_time_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn where_nothing_matches_it_does_not_say_that_nothing_is_there() {
+    let world = world().await;
+    for (filter, of) in [
+        (
+            &["--instance", "i-xx*"][..],
+            "none of the 3 captures in file:///",
+        ),
+        (
+            &["--cause", "Stopping"],
+            "none of the 3 captures in file:///",
+        ),
+        (
+            &["--outcome", "pruned"],
+            "none of the 3 captures in file:///",
+        ),
+        (
+            &["--ending", "panic", "--since", "-1h"],
+            "none of the 3 captures of that time in file:///",
+        ),
+        (&["--until", "2020"], "no records of that time in file:///"),
+    ] {
+        let none = world.run(&[&["list"], filter].concat()).await;
+        let told = text(&none.stderr);
+        assert_eq!(none.status.code(), Some(3), "{told}");
+        assert!(told.contains(of), "{filter:?}: {told}");
+    }
+    let count = async |filter: &[&str]| world.text(&[&["list", "--count"], filter].concat()).await;
+    assert_eq!(count(&["--cause", "starting"]).await, "2\n", "in any case");
+    assert_eq!(count(&["--outcome", "stored,no_console"]).await, "3\n");
+    assert_eq!(count(&["--since", "1h"]).await, "3\n", "an hour ago");
+}
+
+/// A line that a terminal breaks cannot be pasted.
+#[tokio::test]
+async fn examples_of_the_help_fit_80_columns() {
+    let world = world().await;
+    let examples = |help: &str| {
+        let (_, examples) = help.split_once("Examples:\n")?;
+        let examples = examples.lines().take_while(|line| !line.is_empty());
+        Some(examples.map(str::to_owned).collect::<Vec<_>>())
+    };
+    let help = world.text(&["--help"]).await;
+    let (_, commands) = help.split_once("Read consoles back:\n").unwrap();
+    let (commands, _) = commands.split_once("Options:\n").unwrap();
+    let commands = commands.lines().filter(|line| line.starts_with("  "));
+    let commands = commands.map(|line| line.split_whitespace().next().unwrap());
+    let mut count = 0;
+    for command in commands {
+        let wide = examples(&world.text(&[command, "--help"]).await);
+        let narrow = world.on_a_terminal(80, &format!("{command} --help")).await;
+        assert_eq!(examples(&plain(&narrow)), wide, "{command}");
+        count += usize::from(wide.is_some());
+        for line in wide.into_iter().flatten() {
+            assert!(line.chars().count() <= 80, "{command}: {line}");
+        }
+    }
+    assert!(count > 15, "{count} commands have examples");
+}
+
+#[tokio::test]
 async fn get_takes_the_times_and_names_that_list_shows() {
     let world = world().await;
+    for (at, name) in [
+        ("yesterday", "20240323T020000-"),
+        ("-1h", "20240323T020000-"),
+    ] {
+        let got = world.json(&["get", ID, "--at", at]).await;
+        assert!(got["name"].as_str().unwrap().starts_with(name), "{got}");
+    }
     let listed = world.text(&["list", ID]).await;
     for line in listed.lines().skip(1) {
         let cells: Vec<_> = line.split("  ").filter(|cell| !cell.is_empty()).collect();

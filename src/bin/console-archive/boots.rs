@@ -50,29 +50,35 @@ pub struct Boots {
     pub boots: Vec<Boot>,
     /// Captures without a console, and why.
     pub markers: Vec<MarkerEntry>,
-    /// Why records were left out: they are damaged, or gone. Each was told.
+    /// Why records were left out: they are damaged, or gone. Each was reported.
     pub left_out: Vec<String>,
 }
 
 /// Reads each record of an instance once, and stitches.
 ///
 /// # Errors
-/// An error of the store. Damaged records are told and left out.
+/// An error of the store. Damaged records are reported and left out.
 pub async fn read(store: &impl Store, instance_id: &InstanceId) -> Result<Boots> {
     let mut reading = Reading::default();
     reading.go_on(store, instance_id).await?;
     Ok(reading.finish())
 }
 
-/// The same of records that are listed already.
+/// The same of records that are listed already. What is left out is not reported.
 ///
 /// # Errors
 /// As [`read`].
 pub async fn of_listing(store: &impl Store, listing: Listing) -> Result<Boots> {
-    let mut reading = Reading::default();
+    let mut reading = Reading {
+        is_quiet: true,
+        ..Reading::default()
+    };
     match reading.read_listed(store, listing.clone()).await {
         Err(error) if error.is::<WasCopied>() => {
-            reading = Reading::of_copied();
+            reading = Reading {
+                is_quiet: true,
+                ..Reading::of_copied()
+            };
             reading.read_listed(store, listing).await?;
         }
         read => drop(read?),
@@ -87,6 +93,8 @@ pub struct Reading {
     stitcher: Stitcher,
     markers: Vec<MarkerEntry>,
     left_out: Vec<String>,
+    /// Whether what is left out is only noted.
+    is_quiet: bool,
     order: StoredOrder,
     /// Names of the captures that were read.
     read: BTreeSet<String>,
@@ -140,7 +148,9 @@ impl Reading {
                 Ok(capture) => self.finished.extend(self.stitcher.push(capture)),
                 Err(left_out) => {
                     let error = left_out.error;
-                    output::error(format_args!("warning: left out: {error}"));
+                    if !self.is_quiet {
+                        output::error(format_args!("warning: left out: {error}"));
+                    }
                     self.left_out.push(error.to_string());
                 }
             }
@@ -189,13 +199,17 @@ impl Boots {
             .ok()
     }
 
-    /// Tells that there is no console of the instance.
-    pub fn tell_none(&self, instance_id: &InstanceId, archive_url: &str) -> Exit {
-        output::error(format_args!("{instance_id} has no record in {archive_url}"));
-        match self.left_out.is_empty() {
-            true => Exit::Nothing,
-            false => Exit::Failed,
+    /// Says that there is no console of the instance, and why as far as it is known.
+    pub fn tell_none(&self, instance_id: &InstanceId, archive_url: &str, zone: &TimeZone) -> Exit {
+        if !self.left_out.is_empty() {
+            output::error(format_args!(
+                "{instance_id} has no readable record in {archive_url}"
+            ));
+            return Exit::Failed;
         }
+        output::error(format_args!("{instance_id} has no record in {archive_url}"));
+        tell_marker(self.markers.last(), zone);
+        Exit::Nothing
     }
 
     /// How a command ends that has shown them.
@@ -204,6 +218,15 @@ impl Boots {
             true => Exit::Done,
             false => Exit::Failed,
         }
+    }
+}
+
+/// Says why there is no console, as far as a marker says it.
+pub fn tell_marker(marker: Option<&MarkerEntry>, zone: &TimeZone) {
+    if let Some(MarkerEntry { key, stored_at }) = marker {
+        let time = time::shown(*stored_at, zone);
+        let why = key.reason.message();
+        output::error(format_args!("ECS was last asked for it at {time}: {why}"));
     }
 }
 
@@ -287,9 +310,7 @@ impl<'a> Summary<'a> {
     pub fn started_in_words(&self, zone: &TimeZone) -> String {
         match (self.started_at(), self.clock) {
             (Some(at), _) => format!("≈ {}", time::shown(at, zone)),
-            (None, GuestClock::Wrong { said }) => {
-                format!("?, its clock said {}", time::shown(said, zone))
-            }
+            (None, GuestClock::Wrong { .. }) => "?".to_owned(),
             (None, _) => format!("≤ {}", time::shown(self.boot.captures[0].captured_at, zone)),
         }
     }
@@ -326,16 +347,18 @@ pub fn mark_in_words(mark: &Mark) -> String {
         MarkKind::Gap { .. } if mark.at == 0 => "gap: the beginning of the boot is lost".to_owned(),
         MarkKind::Gap { cut: 0 } => "gap: output is lost here".to_owned(),
         MarkKind::Gap { .. } => {
-            "gap: output is lost here, with the front of the next line".to_owned()
+            "gap: output is lost here, and so is the beginning of the next line".to_owned()
         }
         MarkKind::EndUnknown => {
             "end: what came between this and the next boot is not known".to_owned()
         }
         MarkKind::Unsure { shared } => {
-            format!("unsure: two captures are joined here by {shared} equal bytes alone")
+            let bytes = output::grouped(shared as u64);
+            format!("unsure: two captures are joined here by {bytes} equal bytes alone")
         }
         MarkKind::Repeats { missing } => {
-            format!("unsure: the console repeats itself here; up to {missing} bytes may be missing")
+            let bytes = output::count(missing as u64, "byte");
+            format!("unsure: the console repeats itself here; up to {bytes} may be missing")
         }
     }
 }

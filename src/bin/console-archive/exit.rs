@@ -55,13 +55,21 @@ pub fn code(ended: Result<Exit>, context: &Context) -> ExitCode {
                 output::time_is_over(&error, time_up, context.time());
             }
             let is_wrong = error.is::<ConfigError>() || error.is::<WrongInput>();
-            if is_wrong || has_unusable_key(&error) {
+            if is_wrong || has_unusable_key(&error) || names_no_folder(&error) {
                 ExitCode::from(2)
             } else {
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+/// Whether the setting of the archive names a folder that does not exist.
+fn names_no_folder(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<StoreError>(),
+        Some(StoreError::NoFolder(_))
+    )
 }
 
 /// Whether a key came, from wherever the settings say, that goes into no request.

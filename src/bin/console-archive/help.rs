@@ -1,6 +1,7 @@
 //! What `--help` and the man pages say beside the arguments: commands by task, and exit codes.
 
-use clap::{Command, CommandFactory};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Command, CommandFactory, Error};
 use std::fmt::Write as _;
 
 /// The commands under the headings of `--help`, each once.
@@ -24,11 +25,13 @@ const TASKS: [(&str, &[&str]); 5] = [
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    failed: ECS, the archive or the queue did not answer, or refused; a record is damaged,
-       also with --damaged; `verify` found a fault; `copy` left something out; or the time was
-       over. With `diff --exit-code`: the logs differ
-  2    wrong on this side: an argument, a setting, an event
-  3    there is nothing: no such record, no console output, no failed event, nothing to verify
+  1    failed: ECS, the archive or the queue did not answer, or refused; a record
+       is damaged, also with --damaged; `verify` found a fault; `copy` left
+       something out; or the time was over. With `diff --exit-code`: the logs
+       differ
+  2    wrong on this side: an argument, a setting, an event, no such folder
+  3    there is nothing: no such record, no console output, no failed event,
+       nothing to verify or to copy
   130  interrupted (Ctrl-C)";
 
 const EXAMPLES: &str = "\
@@ -38,7 +41,7 @@ Examples:
 
   Try it with no cloud at all, in two terminals:
   console-archive simulate --consoles tests/fixtures/consoles
-  console-archive capture i-bp1panicnoroot00001   # with the settings that simulate prints";
+  console-archive capture i-bp1panicnoroot00001   # with the settings it prints";
 
 /// The whole command line. Help, completions and man pages are all made of it.
 pub fn command<A: CommandFactory>() -> Command {
@@ -52,6 +55,22 @@ pub fn command<A: CommandFactory>() -> Command {
         tasks(&command)
     );
     without_common_options(command.help_template(template))
+}
+
+/// Of `export`, `--output` is not where it writes.
+pub fn with_advice(mut error: Error) -> Error {
+    let is_export = std::env::args().any(|argument| argument == "export");
+    let (option, value) = (ContextKind::InvalidArg, ContextKind::InvalidValue);
+    if let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
+        (error.get(option), error.get(value))
+        && is_export
+        && option.starts_with("--output <")
+    {
+        let tip = format!("to write the file {value}, give -o {value} or --output-file {value}");
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
 }
 
 /// Commands that neither read settings nor print results: their help leaves the common options out.

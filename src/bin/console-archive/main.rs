@@ -35,7 +35,8 @@ pub struct Arguments {
 
 fn main() -> ExitCode {
     let mut command = help::command::<Arguments>();
-    let matches = command.get_matches_mut();
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let matches = matches.unwrap_or_else(|error| help::with_advice(error).exit());
     let Arguments { command, common } = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
         Err(error) => error.format(&mut command).exit(),

@@ -3,13 +3,35 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use textwrap::{Options, WordSplitter, wrap};
+use textwrap::core::Word;
+use textwrap::{Options, WordSeparator, WordSplitter, wrap};
 use unicode_width::UnicodeWidthStr as _;
 
 /// Spaces between columns, and where that makes the difference.
 const GAPS: [usize; 2] = [2, 1];
 /// What stands for nothing. A block leaves it out.
 pub const NOTHING: &str = "-";
+/// A space at which no line breaks. It is printed as a space.
+const GLUE: char = '\u{a0}';
+/// A place without width at which a line may break. It is not printed.
+const SEAM: char = '\u{200b}';
+
+/// The text as one word.
+pub fn glued(text: &str) -> String {
+    text.replace(' ', &GLUE.to_string())
+}
+
+/// A long name, which may break behind its dots and colons.
+pub fn with_seams(name: &str) -> String {
+    let mut seamed = String::new();
+    for c in name.chars() {
+        seamed.push(c);
+        if matches!(c, '.' | ':') {
+            seamed.push(SEAM);
+        }
+    }
+    seamed
+}
 
 #[derive(Clone)]
 pub struct Column {
@@ -191,17 +213,42 @@ fn natural(text: &str) -> usize {
 }
 
 fn longest_word(text: &str) -> usize {
-    let words = text.split_whitespace();
+    let words = text.split([' ', '\n', SEAM]);
     words.map(str::width).max().unwrap_or(0)
+}
+
+/// Words that stay whole, each with the spaces behind it.
+fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let mut rest = line;
+    Box::new(std::iter::from_fn(move || {
+        let end = rest.find([' ', SEAM]).unwrap_or(rest.len());
+        let behind = rest[end..].strip_prefix(SEAM);
+        let behind = behind.unwrap_or(rest[end..].trim_start_matches(' '));
+        let (word, others) = rest.split_at(rest.len() - behind.len());
+        rest = others;
+        (!word.is_empty()).then(|| Word::from(word))
+    }))
 }
 
 /// A text in lines of at most this width, but for words that are longer.
 pub fn lines(text: &str, width: usize) -> Vec<String> {
+    hanging(text, width, 0)
+}
+
+/// The same of a paragraph with spaces in front of it. All lines but the first have `indent` spaces.
+pub fn hanging(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let text = text.trim_end();
+    let (start, rest) = text.split_at(text.len() - text.trim_start_matches(' ').len());
+    let indent = " ".repeat(indent);
     let options = Options::new(width)
+        .initial_indent(start)
+        .subsequent_indent(&indent)
         .break_words(false)
+        .word_separator(WordSeparator::Custom(words))
         .word_splitter(WordSplitter::NoHyphenation);
-    let lines = wrap(text, options).into_iter();
-    lines.map(|line| line.trim_end().to_owned()).collect()
+    let lines = wrap(rest, options).into_iter();
+    let plain = |line: &str| line.trim_end().replace(SEAM, "").replace(GLUE, " ");
+    lines.map(|line| plain(&line)).collect()
 }
 
 #[cfg(test)]
@@ -275,6 +322,23 @@ mod tests {
              \n\
              CHECK           archive: write\n\
              WHAT WAS FOUND\n  s3://consoles/kept/doctor/probe.txt\n  cannot be written\n"
+        );
+    }
+
+    #[test]
+    fn a_name_breaks_at_its_seams_and_what_is_glued_stays_together() {
+        let columns = vec![Column::text("CAUSE"), Column::text("TO LOGIN")];
+        let cause = with_seams("InstanceFailure.Reboot:Executing").into();
+        let table = Table::new(columns, vec![vec![cause, glued("≥ 77 s").into()]]);
+        let wide = "CAUSE                             TO LOGIN\n\
+                    InstanceFailure.Reboot:Executing  ≥ 77 s\n";
+        assert_eq!(table.show(None, false), wide);
+        assert_eq!(table.show(Some(42), false), wide);
+        assert_eq!(
+            table.show(Some(26), false),
+            "CAUSE             TO LOGIN\n\
+             InstanceFailure.  ≥ 77 s\n\
+             Reboot:Executing\n"
         );
     }
 

@@ -12,12 +12,23 @@ use jiff::{Span, Timestamp, Unit, ZonedDateTime};
 
 /// `2018-03-22 02:04:57Z`, or `2018-03-22 10:04:57+08:00`.
 pub fn shown(time: Timestamp, zone: &TimeZone) -> String {
+    shown_as(time, zone, "%Y-%m-%d %H:%M:%S")
+}
+
+/// `2018-03-22 02:04:57.123Z`.
+pub fn shown_to_millis(time: Timestamp, zone: &TimeZone) -> String {
+    shown_as(time, zone, "%Y-%m-%d %H:%M:%S.%3f")
+}
+
+fn shown_as(time: Timestamp, zone: &TimeZone, format: &str) -> String {
     let time = ZonedDateTime::new(time, zone.clone());
-    let format = match *zone == TimeZone::UTC {
-        true => "%Y-%m-%d %H:%M:%SZ",
-        false => "%Y-%m-%d %H:%M:%S%:z",
-    };
-    time.strftime(format).to_string()
+    let of_zone = if *zone == TimeZone::UTC { "Z" } else { "%:z" };
+    time.strftime(&format!("{format}{of_zone}")).to_string()
+}
+
+/// Characters of a time that [`shown`] shows.
+pub fn width(zone: &TimeZone) -> usize {
+    shown(Timestamp::UNIX_EPOCH, zone).len()
 }
 
 /// With a question mark where the zone is that of ECS's documents and not proven.
@@ -38,7 +49,7 @@ pub fn parse_zone(text: &str) -> Result<TimeZone, Box<dyn std::error::Error + Se
 #[derive(Debug, Clone)]
 pub enum AtArgument {
     Name(Selector),
-    Moment(Moment),
+    Time(Bound),
 }
 
 impl FromStr for AtArgument {
@@ -47,7 +58,7 @@ impl FromStr for AtArgument {
     fn from_str(text: &str) -> Result<Self, InvalidAt> {
         match Selector::name(text) {
             Some(name) => Ok(Self::Name(name)),
-            None => Ok(Self::Moment(text.parse()?)),
+            None => Ok(Self::Time(text.parse()?)),
         }
     }
 }
@@ -56,7 +67,7 @@ impl FromStr for AtArgument {
 #[derive(Debug, Clone)]
 pub enum Bound {
     Moment(Moment),
-    /// `now`, `-1h`, `+5m`.
+    /// `now`, `-1h`, `+5m`, `7d` for so long ago.
     FromNow(Span),
     /// `today`, `yesterday`, `tomorrow`: by so many days from today.
     Day(i64),
@@ -87,7 +98,16 @@ impl FromStr for Bound {
                 .map(Self::FromNow)
                 .map_err(|_| InvalidBound::Distance(text.to_owned()));
         }
-        Ok(Self::Moment(text.parse()?))
+        // As `--keep-within` takes it.
+        let is_span = text.starts_with(|c: char| c.is_ascii_digit())
+            && text.ends_with(|c: char| c.is_ascii_alphabetic());
+        match text.parse() {
+            Ok(moment) => Ok(Self::Moment(moment)),
+            Err(error) => match text.parse::<Span>() {
+                Ok(span) if is_span => Ok(Self::FromNow(-span)),
+                _ => Err(error.into()),
+            },
+        }
     }
 }
 
@@ -195,19 +215,19 @@ impl Period {
     }
 }
 
-/// Neither a name nor a moment.
+/// Neither a name nor a time.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InvalidAt {
     #[error("{0}, or a record's name such as 20180322T100457-0123456789ab")]
-    NotATime(InvalidMoment),
+    NotATime(InvalidBound),
     #[error(transparent)]
-    Other(InvalidMoment),
+    Other(InvalidBound),
 }
 
-impl From<InvalidMoment> for InvalidAt {
-    fn from(error: InvalidMoment) -> Self {
+impl From<InvalidBound> for InvalidAt {
+    fn from(error: InvalidBound) -> Self {
         match error {
-            InvalidMoment::NotATime => Self::NotATime(error),
+            InvalidBound::NotATime(_) => Self::NotATime(error),
             error => Self::Other(error),
         }
     }
@@ -217,7 +237,7 @@ impl AtArgument {
     pub fn at(&self, zone: &TimeZone) -> Selector {
         match self {
             Self::Name(name) => name.clone(),
-            Self::Moment(moment) => Selector::NotAfter(moment.last(zone)),
+            Self::Time(time) => Selector::NotAfter(time.last(Timestamp::now(), zone)),
         }
     }
 }
@@ -247,6 +267,8 @@ mod tests {
             ("-1h", "2018-03-22 11:30:15", "2018-03-22 11:30:15"),
             ("+90m", "2018-03-22 14:00:15", "2018-03-22 14:00:15"),
             ("2 days ago", "2018-03-20 12:30:15", "2018-03-20 12:30:15"),
+            ("2d", "2018-03-20 12:30:15", "2018-03-20 12:30:15"),
+            ("90m", "2018-03-22 11:00:15", "2018-03-22 11:00:15"),
             ("yesterday", "2018-03-21 00:00:00", "2018-03-21 23:59:59"),
             ("today", "2018-03-22 00:00:00", "2018-03-22 23:59:59"),
             ("tomorrow", "2018-03-23 00:00:00", "2018-03-23 23:59:59"),
@@ -261,7 +283,9 @@ mod tests {
         ] {
             assert_eq!(ends(text), (first.to_owned(), last.to_owned()), "{text}");
         }
-        for text in ["", "-", "-1", "+x", "25:00", "ago", "noon"] {
+        for text in [
+            "", "-", "-1", "+x", "25:00", "ago", "noon", "7", "7x", "P7D",
+        ] {
             assert!(text.parse::<Bound>().is_err(), "{text}");
         }
     }

@@ -19,17 +19,18 @@ use super::Context;
 use crate::boots::{self, Summary};
 use crate::exit::Exit;
 use crate::output::{self, Output};
-use crate::table::{Cell, Column, NOTHING, Table};
+use crate::table::{self, Cell, Column, NOTHING, Table};
 use crate::time;
 
 /// List the boots of an instance, and how each ended
 ///
 /// The captures of a boot are joined into one log, each byte once. BOOT numbers boots as journalctl does: 0
-/// is the newest, -1 the one before; in other commands, 1 is the oldest. BOOT ID stays the same for ever.
+/// is the newest, -1 the one before; 1 is the oldest. BOOT ID stays the same unless the boot's first record is
+/// removed.
 ///
 /// STARTED is the guest's own clock (≈), or before the first capture (≤) if the console does not show the
-/// clock. TO LOGIN is how long the kernel ran at least before its first login prompt. GAPS counts places
-/// where output is lost, and those where a join is unsure.
+/// clock; a question mark if the clock is wrong. TO LOGIN is how long the kernel ran at least before its first
+/// login prompt. GAPS counts places where output is lost, and those where a join is unsure.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -56,7 +57,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         if context.output == Output::Json {
             output::json(&json!([]))?;
         }
-        return Ok(read.tell_none(instance_id, &store.url("")));
+        return Ok(read.tell_none(instance_id, &store.url(""), &context.time_zone));
     }
     let mut rows = rows(&read.boots, &read.markers);
     if let Some(boot) = &arguments.boot {
@@ -68,7 +69,10 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     }
     match context.output {
         Output::Json => output::json(&rows.iter().map(|row| row.json(instance_id)).collect())?,
-        Output::Text => context.print(&table(&rows, &context.time_zone))?,
+        Output::Text => {
+            context.print(&table_of(&rows, &context.time_zone))?;
+            tell_wrong_clocks(&rows, &context.time_zone);
+        }
     }
     Ok(read.exit())
 }
@@ -88,10 +92,33 @@ fn rows<'a>(boots: &'a [Boot], markers: &'a [MarkerEntry]) -> Vec<Row<'a>> {
     rows
 }
 
-fn table(rows: &[Row], zone: &TimeZone) -> Table {
+/// Says what the clocks showed that STARTED does not show.
+fn tell_wrong_clocks(rows: &[Row], zone: &TimeZone) {
+    let mut wrong = rows.iter().filter_map(|row| match row {
+        Row::Boot(row) => match row.clock {
+            GuestClock::Wrong { said } => Some((row.number, time::shown(said, zone))),
+            _ => None,
+        },
+        Row::Marker(_) => None,
+    });
+    if let Some((number, said)) = wrong.next_back() {
+        let others = match wrong.count() {
+            0 => String::new(),
+            count => format!(
+                ", and that of {} too",
+                output::count(count as u64, "other boot")
+            ),
+        };
+        output::error(format_args!(
+            "warning: the guest's clock is wrong (?): that of boot {number} said {said}{others}"
+        ));
+    }
+}
+
+fn table_of(rows: &[Row], zone: &TimeZone) -> Table {
     let mut columns = vec![Column::number("BOOT")];
     columns.extend(["BOOT ID", "STARTED", "TO LOGIN", "ENDED"].map(Column::text));
-    columns.extend(["CAPTURES", "BYTES"].map(Column::number));
+    columns.extend(["RECORDS", "BYTES"].map(Column::number));
     columns.push(Column::text("GAPS"));
     Table::new(columns, rows.iter().map(|row| row.cells(zone)).collect())
 }
@@ -136,7 +163,7 @@ impl Row<'_> {
 fn boot_cells(of: &Summary<'_>, zone: &TimeZone) -> Vec<Cell> {
     let login = of
         .login
-        .map(|stamp| format!("≥ {} s", stamp.micros / 1_000_000));
+        .map(|stamp| table::glued(&format!("≥ {} s", stamp.micros / 1_000_000)));
     let gaps = match (of.gaps(), of.unsure()) {
         (0, 0) => "0".to_owned(),
         (gaps, 0) => gaps.to_string(),

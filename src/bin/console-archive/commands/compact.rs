@@ -38,6 +38,10 @@ pub async fn run(_: &Arguments, context: &Context) -> Result<Exit> {
         Output::Json => output::json(&json!(done))?,
         Output::Text => {
             let Compacted { days, rows, .. } = done;
+            if days == 0 && done.removed == 0 && done.left == 0 {
+                output::line("nothing to join: a day is joined 75 minutes after its end, in UTC")?;
+                return Ok(Exit::Done);
+            }
             output::line(format_args!(
                 "joined {} of {}, removed {}",
                 output::count(rows, "row"),

@@ -11,9 +11,11 @@ use crate::exit::Exit;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  console-archive completions bash > ~/.local/share/bash-completion/completions/console-archive
+  console-archive completions bash \\
+    > ~/.local/share/bash-completion/completions/console-archive
   console-archive completions zsh > \"${fpath[1]}/_console-archive\"
-  console-archive completions fish > ~/.config/fish/completions/console-archive.fish")]
+  console-archive completions fish \\
+    > ~/.config/fish/completions/console-archive.fish")]
 pub struct Arguments {
     /// The shell
     #[arg(value_enum, value_name = "SHELL")]

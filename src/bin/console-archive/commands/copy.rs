@@ -33,7 +33,8 @@ use crate::time::{Bound, Period};
 #[command(after_help = "\
 Examples:
   console-archive copy --to file:///backup/consoles
-  console-archive copy --to oss://backup/console?region=cn-hangzhou --to-settings backup.env --dry-run
+  console-archive copy --to 'oss://backup/console?region=cn-hangzhou' \\
+    --to-settings backup.env
   console-archive copy --to s3://backup/console/ --instance 'i-bp1*' --since -7d")]
 pub struct Arguments {
     /// The other archive: s3://BUCKET/PREFIX, oss://BUCKET/PREFIX or file:///FOLDER
@@ -65,9 +66,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let (source, to) = both(source, to)?;
     if are_in_each_other(&source, &to) {
         let urls = (source.url(""), to.url(""));
-        return Err(
-            WrongInput(format!("--to: {} and {} are in each other", urls.0, urls.1)).into(),
-        );
+        let wrong = match are_the_same(&source, &to) {
+            true => format!("--to: {} is the archive that is copied", urls.1),
+            false => format!("--to: {} and {} are in each other", urls.0, urls.1),
+        };
+        return Err(WrongInput(wrong).into());
     }
     let patient = |store| Patient {
         store: Paced {
@@ -105,10 +108,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(error @ CopyError::Pack(..)) => return Err(anyhow!(error)),
     };
     exit::unless_closed(summarize(&done, &arguments, context))?;
+    if done.copied + done.there + done.problems == 0 && !done.is_partial {
+        let is_all = arguments.instance.is_empty() && arguments.since.is_none();
+        let url = source.url("");
+        output::error(match is_all {
+            true => format!("nothing to copy in {url}"),
+            false => format!("nothing in {url} matches"),
+        });
+        return Ok(Exit::Nothing);
+    }
     if !done.is_catalog_complete && !arguments.dry_run {
         output::error(format_args!(
-            "the catalog of {} does not have everything that is there; build it anew with \
-             console-archive reindex --archive-url {}",
+            "the catalog of {} is not marked as complete, so a listing of its fleet lists all of it; console-archive \
+             reindex --archive-url '{}' builds it and marks it",
             to.url(""),
             arguments.to
         ));
@@ -148,6 +160,16 @@ fn are_in_each_other(one: &ArchiveStore, other: &ArchiveStore) -> bool {
             is_below(&one, &other) || is_below(&other, &one)
         }
         _ => false,
+    }
+}
+
+fn are_the_same(one: &ArchiveStore, other: &ArchiveStore) -> bool {
+    match (one, other) {
+        (ArchiveStore::Directory(one), ArchiveStore::Directory(other)) => {
+            let (one, other) = (Folder::of(one.root()), Folder::of(other.root()));
+            one.is_below(&other) && other.is_below(&one)
+        }
+        _ => one.url("") == other.url(""),
     }
 }
 
@@ -225,6 +247,7 @@ impl Arguments {
         let told = |error: anyhow::Error| match error.downcast::<ConfigError>() {
             Ok(problems) => problems
                 .of("the destination")
+                .renamed("the destination: ARCHIVE_URL", "--to")
                 .renamed("ARCHIVE_URL", "--to")
                 .into(),
             Err(error) => error,
@@ -309,10 +332,10 @@ fn summarize(done: &Copied, arguments: &Arguments, context: &Context) -> Result<
         "copied"
     };
     output::line(format_args!(
-        "{copied} {} of {} bytes; {} there already, {} not copied",
+        "{copied} {} of {}; {} there already, {} not copied",
         output::count(done.copied, "object"),
-        done.copied_bytes,
-        done.there,
-        done.problems
+        output::count(done.copied_bytes, "byte"),
+        output::grouped(done.there),
+        output::grouped(done.problems)
     ))
 }

@@ -33,7 +33,8 @@ use printer::{Form, Printer};
 /// Show what changed from one boot to another
 ///
 /// Without a BOOT, the newest boot is compared with the last one before it that reached its login prompt on
-/// the same kernel; with one, that boot is. Of two instances, the newest boots are compared. Two files are
+/// the same kernel; with one, that boot is. If no boot before it reached its prompt, it is compared with the
+/// first one behind it that did, and a note says so. Of two instances, the newest boots are compared. Two files are
 /// compared as they are given; gzip is unpacked, and `-` is standard input.
 ///
 /// What differs at each boot counts for nothing: stamps, addresses, process IDs, durations, dates, clock
@@ -61,7 +62,7 @@ pub struct Arguments {
     #[arg(conflicts_with = "others")]
     boot: Option<Selection>,
     /// What the boot is compared with: `good`, the last boot before it that reached its login prompt, on the
-    /// same kernel if there is one; `previous`, the one before it; or a BOOT
+    /// same kernel if there is one, else the first one behind it; `previous`, the one before it; or a BOOT
     #[arg(long, value_name = "good|previous|BOOT", default_value = "good")]
     #[arg(allow_hyphen_values = true, hide_default_value = true)]
     baseline: Baseline,
@@ -122,7 +123,7 @@ struct Log {
     boot: Boot,
     /// In the heading.
     heading: String,
-    /// What programs are told of it.
+    /// What JSON says of it.
     json: Value,
     /// Whether its last words may be missing.
     is_end_unknown: bool,
@@ -132,6 +133,8 @@ struct Log {
 struct Pair {
     a: Log,
     b: Log,
+    /// Whether the first one is of a later boot than the second, although an earlier one was asked for.
+    is_later: bool,
     exit: Exit,
 }
 
@@ -154,7 +157,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     let (is_raw, encoding) = (arguments.raw, arguments.encoding);
-    let Pair { a, b, exit } = pair;
+    let Pair {
+        a,
+        b,
+        is_later,
+        exit,
+    } = pair;
     // It may take seconds, and Ctrl-C ends it.
     let compared = tokio::task::spawn_blocking(move || {
         let manner = Manner {
@@ -178,6 +186,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         a: &a,
         b: &b,
         compared: &compared,
+        is_later,
         is_coarse,
         form: &form,
     };
@@ -239,6 +248,7 @@ impl Arguments {
         Ok(Pair {
             a: file(&self.first).await?,
             b: file(second).await?,
+            is_later: false,
             exit: Exit::Done,
         })
     }
@@ -268,7 +278,11 @@ impl Arguments {
         context.reads();
         let read = boots::read(&archive, instance_id).await?;
         if read.boots.is_empty() {
-            return Ok(Err(read.tell_none(instance_id, &store.url(""))));
+            return Ok(Err(read.tell_none(
+                instance_id,
+                &store.url(""),
+                &context.time_zone,
+            )));
         }
         let found = match &selections[..] {
             [a, b] => read.select(a, instance_id).zip(read.select(b, instance_id)),
@@ -286,6 +300,7 @@ impl Arguments {
         Ok(Ok(Pair {
             a: log(a),
             b: log(b),
+            is_later: selections.len() < 2 && self.baseline == Baseline::Good && a > b,
             exit: read.exit(),
         }))
     }
@@ -308,7 +323,11 @@ impl Arguments {
             let archive = Retrying::new(&store, Deadline::after(context.time()));
             let read = boots::read(&archive, instance_id).await?;
             let Some(newest) = read.boots.len().checked_sub(1) else {
-                return Ok(Err(read.tell_none(instance_id, &store.url(""))));
+                return Ok(Err(read.tell_none(
+                    instance_id,
+                    &store.url(""),
+                    &context.time_zone,
+                )));
             };
             if !read.left_out.is_empty() {
                 exit = read.exit();
@@ -320,7 +339,12 @@ impl Arguments {
         let (Some(b), Some(a)) = (logs.pop(), logs.pop()) else {
             return Ok(Err(Exit::Nothing));
         };
-        Ok(Ok(Pair { a, b, exit }))
+        Ok(Ok(Pair {
+            a,
+            b,
+            is_later: false,
+            exit,
+        }))
     }
 
     /// The boot that the chosen one is compared with. Tells it if there is none.

@@ -18,19 +18,20 @@ use serde_json::json;
 use super::{Context, EcsArguments};
 use crate::exit::{Exit, unless_closed};
 use crate::output::{self, Output};
-use crate::table::{Cell, Column, NOTHING, Table};
+use crate::table::{self, Cell, Column, NOTHING, Table};
 
 const AFTER_HELP: &str = "\
 Examples:
   console-archive doctor
   console-archive doctor --instance-id i-bp1panicnoroot00001 --output json
-  console-archive doctor --deployed arn:aws:lambda:us-east-1:123456789012:function:NAME
+  console-archive doctor \\
+    --deployed arn:aws:lambda:us-east-1:123456789012:function:NAME
 
 Exit codes:
   0  all is in order, or there are warnings only
   1  something failed
-  2  a setting is wrong or missing; the rest was checked as far as it goes. With --deployed, a setting
-     of this machine";
+  2  a setting is wrong or missing; the rest was checked as far as it goes.
+     With --deployed, a setting of this machine";
 
 /// Columns of the table in a file or a pipe.
 const WIDTH_OF_A_FILE: usize = 120;
@@ -96,7 +97,7 @@ fn print(checks: &[Check], context: &Context) -> Result<()> {
     let row = |check: &Check| {
         let advice = check.advice.as_deref().unwrap_or(NOTHING);
         vec![
-            one_line(&check.name).into_owned().into(),
+            table::glued(&one_line(&check.name)).into(),
             verdict(check.verdict),
             one_line(&check.found).into_owned().into(), // It may quote a service.
             one_line(advice).into_owned().into(),

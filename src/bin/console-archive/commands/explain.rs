@@ -1,5 +1,7 @@
 //! `console-archive explain`: what a finding means.
 
+use std::io::{IsTerminal as _, Write as _, stdout};
+
 use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::printable;
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::exit::{Exit, WrongInput};
 use crate::output::{self, Output};
+use crate::pager::Destination;
 
 /// Explain what a finding means, and what to do
 ///
@@ -23,12 +26,22 @@ pub struct Arguments {
     /// ID of a finding, or its signature
     #[arg(value_name = "ID")]
     id: Option<String>,
+    /// Print without a pager
+    #[arg(long)]
+    no_pager: bool,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let rules = Rules::built_in();
+    let width = output::width();
     let Some(asked) = &arguments.id else {
-        return list(rules, context.output);
+        match context.output {
+            Output::Json => {
+                output::json(&rules.all().iter().map(|rule| json(rules, rule)).collect())?;
+            }
+            Output::Text => arguments.print(&list(rules, width))?,
+        }
+        return Ok(Exit::Done);
     };
     let id = asked.split(':').next().unwrap_or(asked);
     let Some(rule) = rules.get(id) else {
@@ -40,51 +53,58 @@ pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     };
     match context.output {
         Output::Json => output::json(&json(rules, rule))?,
-        Output::Text => {
-            output::line(format_args!(
-                "{}  {}  {}",
-                rule.id,
-                rule.severity.as_str(),
-                rules.family(rule).name
-            ))?;
-            output::line(format_args!("\n{}\n\n{}", rule.title, rule.advice))?;
-            output::line("\nIt is found in lines such as")?;
-            for line in &rule.yes {
-                output::line(format_args!("  {line}"))?;
-            }
-            output::line(format_args!("\nSources: {}", rules.family(rule).sources))?;
-        }
+        Output::Text => arguments.print(&page(rules, rule, width))?,
     }
     Ok(Exit::Done)
 }
 
-fn list(rules: &Rules, form: Output) -> Result<Exit> {
-    match form {
-        Output::Json => output::json(&rules.all().iter().map(|rule| json(rules, rule)).collect())?,
-        Output::Text => {
-            let width = rules
-                .all()
-                .iter()
-                .map(|rule| rule.id.len())
-                .max()
-                .unwrap_or_default();
-            let mut family = "";
-            for rule in rules.all() {
-                let name = rules.family(rule).name;
-                if name != family {
-                    let gap = if family.is_empty() { "" } else { "\n" };
-                    output::line(format_args!("{gap}{name}"))?;
-                    family = name;
-                }
-                let severity = rule.severity.as_str();
-                output::line(format_args!(
-                    "  {:width$}  {severity:7}  {}",
-                    rule.id, rule.title
-                ))?;
-            }
-        }
+impl Arguments {
+    fn print(&self, page: &str) -> Result<()> {
+        let is_paged = stdout().is_terminal() && !self.no_pager;
+        let mut destination = match is_paged {
+            true => Destination::pager(false)?,
+            false => Destination::stdout(),
+        };
+        destination.write_all(page.as_bytes())?;
+        destination.close()?;
+        Ok(())
     }
-    Ok(Exit::Done)
+}
+
+fn page(rules: &Rules, rule: &Rule, width: Option<usize>) -> String {
+    let family = rules.family(rule);
+    let mut lines = vec![
+        format!("{}  {}  {}", rule.id, rule.severity.as_str(), family.name),
+        String::new(),
+        rule.title.to_string(),
+        String::new(),
+        rule.advice.to_string(),
+        String::new(),
+        "It is found in lines such as".to_owned(),
+    ];
+    lines.extend(rule.yes.iter().map(|line| format!("  {line}")));
+    lines.extend([String::new(), format!("Sources: {}", family.sources)]);
+    let fitted = lines.iter().map(|line| output::wrapped(line, width) + "\n");
+    fitted.collect()
+}
+
+fn list(rules: &Rules, width: Option<usize>) -> String {
+    let ids = rules.all().iter().map(|rule| rule.id.len());
+    let of_id = ids.max().unwrap_or_default();
+    let (mut shown, mut family) = (String::new(), "");
+    for rule in rules.all() {
+        let name = rules.family(rule).name;
+        if name != family {
+            let gap = if family.is_empty() { "" } else { "\n" };
+            shown += &format!("{gap}{name}\n");
+            family = name;
+        }
+        let severity = rule.severity.as_str();
+        let line = format!("  {:of_id$}  {severity:7}  {}", rule.id, rule.title);
+        let title_at = 2 + of_id + 2 + 7 + 2;
+        shown += &(output::hanging(&line, title_at, width) + "\n");
+    }
+    shown
 }
 
 fn json(rules: &Rules, rule: &Rule) -> Value {

@@ -7,6 +7,8 @@ mod progress;
 mod read_back;
 mod selection;
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::path::PathBuf;
 
@@ -43,7 +45,7 @@ const AT_ONCE: usize = 4;
 Examples:
   console-archive export -o consoles.tar.zst
   console-archive export -o crash.tar i-bp1panicnoroot00001 --since -7d
-  console-archive export -o - --instance 'i-bp1*' | ssh backup 'cat > consoles.tar.zst'
+  console-archive export -o - --instance 'i-bp1*' | ssh backup 'cat > c.tar.zst'
   console-archive export -o records/ --as-stored")]
 pub struct Arguments {
     /// FILE.tar.zst, FILE.tar, a folder, or - for a pipe
@@ -134,8 +136,15 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         let mut globs = arguments.instance.iter();
         arguments.instance.is_empty() || globs.any(|glob| glob.is_match(instance.id.as_str()))
     };
+    // Of those that were named, the ones that are there.
+    let (found, listed_instances) = (RefCell::new(BTreeSet::new()), Cell::new(0));
     let listed = || {
-        let listed = reader::instances(&store, &arguments.instance_ids);
+        let listed = reader::instances(&store, &arguments.instance_ids).inspect_ok(|instance| {
+            listed_instances.set(listed_instances.get() + 1);
+            if arguments.instance_ids.contains(&instance.id) {
+                found.borrow_mut().insert(instance.id.clone());
+            }
+        });
         let asked_for = listed.try_filter(|instance| std::future::ready(is_asked_for(instance)));
         asked_for.map_err(anyhow::Error::from)
     };
@@ -161,6 +170,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
         done.add(&files);
         bar.inc(1);
+        let id = &files.instance_id;
+        let is_empty = files.members.is_empty() && files.told.is_empty();
+        if is_empty && arguments.instance_ids.contains(id) {
+            bar.suspend(|| output::error(format_args!("{id} has nothing to export")));
+        }
         if !files.members.is_empty() {
             let written = destination.write(&files)?;
             done.instances += 1;
@@ -168,9 +182,18 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
     }
     bar.finish_and_clear();
+    let is_missing = |id: &&InstanceId| !found.borrow().contains(id);
+    for id in arguments.instance_ids.iter().filter(is_missing) {
+        output::error(format_args!("{id} has no record in {}", store.url("")));
+    }
     if done.instances == 0 && done.resumed == 0 {
         destination.discard()?;
-        output::error(format_args!("no such record in {}", store.url("")));
+        let url = store.url("");
+        match listed_instances.get() {
+            _ if !arguments.instance_ids.is_empty() => {}
+            0 => output::error(format_args!("no records in {url}")),
+            count => output::no_match(count, "instance", &format!(" in {url}")),
+        }
         return Ok(match done.damaged {
             0 => Exit::Nothing,
             _ => Exit::Failed,
@@ -238,10 +261,10 @@ impl Done {
             count => format!(", behind {} of before", output::count(count, "instance")),
         };
         format!(
-            "exported {} of {}{before}, as {} bytes",
+            "exported {} of {}{before}, as {}",
             output::count(self.members, what),
             output::count(self.instances, "instance"),
-            self.bytes
+            output::count(self.bytes, "byte"),
         )
     }
 }
@@ -277,7 +300,9 @@ impl Arguments {
                 () if context.output == Output::Json => {
                     Some("--output json cannot be printed where the archive goes")
                 }
-                () if stdout().is_terminal() => Some("an archive is nothing for a terminal"),
+                () if stdout().is_terminal() => Some(
+                    "an archive cannot go to a terminal; give a file, or a program behind a pipe",
+                ),
                 () => None,
             };
             if let Some(why) = why {

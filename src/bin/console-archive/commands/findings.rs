@@ -64,6 +64,9 @@ pub struct Arguments {
     no_pager: bool,
 }
 
+/// The column of what is said of a finding.
+const TEXT_AT: usize = 11;
+
 /// The findings of one log.
 struct Log {
     heading: String,
@@ -97,7 +100,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         if index > 0 {
             writeln!(destination)?;
         }
-        destination.write_all(text(log, context.has_colors()).as_bytes())?;
+        let text = text(log, context.has_colors());
+        destination.write_all(fitted(&text, output::width()).as_bytes())?;
     }
     destination.close()?;
     Ok(exit)
@@ -118,7 +122,8 @@ impl Arguments {
             if context.output == Output::Json {
                 output::json(&json!([]))?;
             }
-            return Ok(Err(read.tell_none(instance_id, &store.url(""))));
+            let url = store.url("");
+            return Ok(Err(read.tell_none(instance_id, &url, &context.time_zone)));
         }
         let chosen = match self.all {
             true => 0..read.boots.len(),
@@ -204,6 +209,15 @@ fn text(log: &Log, has_colors: bool) -> String {
         ));
     }
     text
+}
+
+/// The same in lines of at most this width, each continued below its own text.
+fn fitted(text: &str, width: Option<usize>) -> String {
+    let fitted = text.lines().map(|line| match line.starts_with("  ") {
+        true => output::hanging(line, TEXT_AT, width),
+        false => output::hanging(line, 0, width),
+    });
+    fitted.map(|line| line + "\n").collect()
 }
 
 fn style(severity: Severity) -> Style {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{
-    self, MarkerEntry, ReadError, RecordContents, RecordEntry, Selector,
+    self, ReadError, RecordContents, RecordEntry, Selector,
 };
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
@@ -16,6 +16,7 @@ use ecs_console_archiver::{log, printable};
 use serde_json::json;
 
 use super::Context;
+use crate::boots::tell_marker;
 use crate::exit::{Exit, is_broken_pipe};
 use crate::output::{self, Output};
 use crate::record::Described;
@@ -46,9 +47,9 @@ pub struct Arguments {
     /// the newest
     ///
     /// Times and names are as `list` shows them: 2018-03-22, "2018-03-22 10:04",
-    /// 2018-03-22T10:04:57+08:00, 20180322T100457-b4a2cd4d9aed. A day, an hour or a minute counts to
-    /// its end. A time without a zone is in that of --time-zone, UTC without it.
-    #[arg(long, value_name = "TIME|NAME")]
+    /// 2018-03-22T10:04:57+08:00, 20180322T100457-b4a2cd4d9aed; also yesterday and -1h. A day, an hour or
+    /// a minute counts to its end. A time without a zone is in that of --time-zone, UTC without it.
+    #[arg(long, value_name = "TIME|NAME", allow_hyphen_values = true)]
     at: Option<AtArgument>,
     /// Print the record before that one; --previous=2 prints the second before it
     #[arg(long, value_name = "COUNT", num_args = 0..=1, require_equals = true)]
@@ -113,7 +114,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         let Some(oldest) = oldest else {
             let archive_url = store.url("");
             output::error(format_args!("{instance_id} has no record in {archive_url}"));
-            tell_marker(last_marker.as_ref(), context);
+            tell_marker(last_marker.as_ref(), &context.time_zone);
             return Ok(Exit::Nothing);
         };
         output::error(format_args!("{instance_id} has no record{which}"));
@@ -146,15 +147,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(error) if faults.is_empty() || !is_broken_pipe(&error) => Err(error),
         _ if faults.is_empty() => Ok(Exit::Done),
         _ => Ok(Exit::Failed),
-    }
-}
-
-/// Says why there is no console, as far as a marker says it.
-fn tell_marker(marker: Option<&MarkerEntry>, context: &Context) {
-    if let Some(MarkerEntry { key, stored_at }) = marker {
-        let time = time::shown(*stored_at, &context.time_zone);
-        let why = key.reason.message();
-        output::error(format_args!("ECS was last asked for it at {time}: {why}"));
     }
 }
 

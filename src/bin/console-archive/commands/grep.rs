@@ -21,7 +21,7 @@ use ecs_console_archiver::reading::search::{Around, Buffers, Search};
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
-use globset::{Glob, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobMatcher};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -69,9 +69,11 @@ pub struct Arguments {
         conflicts_with = "captures"
     )]
     boot: Option<Selection>,
-    /// Only boots that ended so; the newest boot of an instance is `running` without an end
-    #[arg(long, value_parser = ending(), value_name = "ENDING", conflicts_with_all = ["captures", "boot"])]
-    ending: Option<Ending>,
+    /// Only boots that ended so; several may be given, with commas between them. The newest boot of an instance is
+    /// `running` without an end
+    #[arg(long, value_parser = ending(), value_delimiter = ',', value_name = "ENDING")]
+    #[arg(conflicts_with_all = ["captures", "boot"])]
+    ending: Vec<Ending>,
     /// Only lines from then on; see `show`
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<Bound>,
@@ -154,6 +156,11 @@ pub struct Arguments {
 
 pub(super) fn glob(text: &str) -> Result<GlobMatcher, globset::Error> {
     Ok(Glob::new(text)?.compile_matcher())
+}
+
+pub(super) fn glob_of_any_case(text: &str) -> Result<GlobMatcher, globset::Error> {
+    let glob = GlobBuilder::new(text).case_insensitive(true).build();
+    Ok(glob?.compile_matcher())
 }
 
 /// What the IDs that the only glob matches begin with, so that nothing else is listed.
@@ -270,8 +277,8 @@ async fn tasks(
         records = reader::list(&store, None).await?.records;
     } else {
         for word in &arguments.words {
-            let instance_id = InstanceId::parse(word)
-                .map_err(|error| WrongInput(format!("{word:?}: {error}")))?;
+            let instance_id =
+                InstanceId::parse(word).map_err(|error| WrongInput(error.to_string()))?;
             let listed = reader::list(&store, Some(&instance_id)).await?.records;
             if listed.is_empty() {
                 let archive = store.url("");
@@ -280,7 +287,7 @@ async fn tasks(
             records.extend(listed);
         }
     }
-    let is_told = records.is_empty() && !arguments.words.is_empty();
+    let (count, is_told) = (records.len() as u64, !arguments.words.is_empty());
     let mut tasks = BTreeMap::<InstanceId, Vec<RecordEntry>>::new();
     for record in records {
         let id = record.key.instance_id.as_str();
@@ -294,8 +301,16 @@ async fn tasks(
                 .push(record);
         }
     }
-    if tasks.is_empty() && !is_told {
-        output::error(format_args!("no such record in {}", store.url("")));
+    if tasks.is_empty() {
+        let url = store.url("");
+        match count {
+            0 if is_told => {}
+            0 => output::error(format_args!("no records in {url}")),
+            _ if is_told && arguments.instance.is_empty() => {
+                output::error(format_args!("no records of that time in {url}"));
+            }
+            _ => output::no_match(count, "record", &format!(" in {url}")),
+        }
     }
     Ok(tasks.into_iter().collect())
 }
@@ -374,7 +389,7 @@ impl Arguments {
             encoding: self.encoding,
             is_by_capture: self.captures,
             boot: self.boot.clone(),
-            ending: self.ending,
+            endings: self.ending.clone(),
             is_by_time: self.sort == Order::Time,
             time: context.time(),
             buffers: Buffers::default(),
@@ -425,15 +440,15 @@ impl Found {
     fn tell(&self, begun: Instant, retries: u64) {
         let retries = match retries {
             0 => String::new(),
-            count => format!(", {count} reads tried again"),
+            count => format!(", {} tried again", output::count(count, "read")),
         };
         output::error(format_args!(
-            "{} lines match in {} of {} logs; {} records, {} bytes in {:.2} s{retries}",
-            self.counts.lines,
-            self.logs_with_match,
-            self.logs,
-            self.records,
-            self.bytes,
+            "matches: {} in {} of {}; {}, {} in {:.2} s{retries}",
+            output::count(self.counts.lines, "line"),
+            output::grouped(self.logs_with_match),
+            output::count(self.logs, "log"),
+            output::count(self.records, "record"),
+            output::count(self.bytes, "byte"),
             begun.elapsed().as_secs_f64(),
         ));
     }

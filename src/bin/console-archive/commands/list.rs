@@ -26,7 +26,7 @@ use super::{Context, grep};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::record::Described;
-use crate::table::{Cell, Column, NOTHING, Table};
+use crate::table::{self, Cell, Column, NOTHING, Table};
 use crate::time::{self, Bound, Period};
 
 /// Objects read at once.
@@ -48,7 +48,7 @@ const READ_AT_ONCE: usize = 16;
 #[command(after_help = "\
 Examples:
   console-archive list --since yesterday
-  console-archive list --since -7d --ending panic --ending emergency
+  console-archive list --since -7d --ending panic,emergency
   console-archive list i-bp1panicnoroot00001 --since 2024-03-22
   console-archive list i-bp1panicnoroot00001 --output json")]
 pub struct Arguments {
@@ -59,16 +59,16 @@ pub struct Arguments {
     #[arg(long, value_name = "GLOB", value_parser = grep::glob, conflicts_with = "instance_id")]
     instance: Vec<GlobMatcher>,
     /// Only instances of this region; several may be given
-    #[arg(long, value_name = "REGION_ID", value_parser = RegionId::parse)]
+    #[arg(long, value_name = "REGION_ID", value_delimiter = ',', value_parser = RegionId::parse)]
     region: Vec<RegionId>,
-    /// Only what this led to, such as Stopping, 'SystemFailure*', manual or sweep; several may be given
-    #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
+    /// Only what this led to, such as Stopping, 'SystemFailure*', manual or sweep, in any case; several may be given
+    #[arg(long, value_name = "GLOB", value_parser = grep::glob_of_any_case)]
     cause: Vec<GlobMatcher>,
     /// Only consoles whose last boot ended so; several may be given
-    #[arg(long, value_name = "ENDING", value_parser = grep::ending())]
+    #[arg(long, value_name = "ENDING", value_delimiter = ',', value_parser = grep::ending())]
     ending: Vec<Ending>,
     /// Only what became this: a record, a marker, or one that was pruned; several may be given
-    #[arg(long, value_name = "OUTCOME", value_parser = outcome())]
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', value_parser = outcome())]
     outcome: Vec<RowOutcome>,
     /// Print how many there are, and nothing else
     #[arg(long)]
@@ -131,7 +131,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     match context.output {
         Output::Json => output::json(&rows.iter().map(|row| row.json(&store)).collect())?,
         Output::Text if rows.is_empty() => {}
-        Output::Text => context.print(&table(&rows, instance_id, &context.time_zone))?,
+        Output::Text => context.print(&table_of(&rows, instance_id, &context.time_zone))?,
     }
     Ok(exit)
 }
@@ -215,7 +215,7 @@ fn rows(listing: Listing) -> Vec<Row> {
     rows
 }
 
-/// The same, with metadata. It reads no console. Keys that may list, and not read, are told so.
+/// The same, with metadata. It reads no console. Where a key may list, and not read, it says so.
 async fn read_rows(store: &impl Store, listing: Listing) -> Result<Vec<Row>, StoreError> {
     let is_told = AtomicBool::new(false);
     let unless_denied = |error: StoreError| match error {
@@ -327,7 +327,7 @@ impl Row {
                 (cause.map(str::to_owned), None, None)
             }
         };
-        let cause = cause.map(|cause| printable::one_line(&cause).into_owned());
+        let cause = cause.map(|cause| table::with_seams(&printable::one_line(&cause)));
         for text in [cause, freshness, bytes] {
             cells.push(text.unwrap_or(NOTHING.to_owned()).into());
         }
@@ -335,7 +335,7 @@ impl Row {
     }
 }
 
-fn table(rows: &[Row], instance_id: &InstanceId, zone: &TimeZone) -> Table {
+fn table_of(rows: &[Row], instance_id: &InstanceId, zone: &TimeZone) -> Table {
     let mut columns = ["RECORD", "TIME", "STORED", "CAUSE", "FRESHNESS"]
         .map(Column::text)
         .to_vec();

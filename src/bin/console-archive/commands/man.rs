@@ -15,7 +15,8 @@ use crate::exit::Exit;
 #[command(after_help = "\
 Examples:
   console-archive man | man -l -
-  console-archive man --folder ~/.local/share/man/man1 && man console-archive-get")]
+  console-archive man --folder ~/.local/share/man/man1
+  man console-archive-get")]
 pub struct Arguments {
     /// Write console-archive.1 and a page for each command to this folder
     #[arg(long, value_name = "FOLDER")]

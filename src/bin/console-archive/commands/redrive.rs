@@ -37,7 +37,8 @@ use crate::time;
 #[command(after_help = "\
 Examples:
   console-archive redrive --dry-run
-  console-archive redrive --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/NAME")]
+  console-archive redrive \\
+    --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/NAME")]
 pub struct Arguments {
     /// Address of a dead-letter queue in SQS
     #[arg(long, value_name = "URL", conflicts_with = "dry_run")]

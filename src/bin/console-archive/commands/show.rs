@@ -144,7 +144,7 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     let boots = reading.finish();
     if boots.boots.is_empty() {
-        return Ok(boots.tell_none(&instance_id, &store.url("")));
+        return Ok(boots.tell_none(&instance_id, &store.url(""), &context.time_zone));
     }
     let Some(shown) = arguments.selected(&boots, &instance_id) else {
         return Ok(Exit::Nothing);

@@ -22,7 +22,7 @@ use crate::input;
 #[command(after_help = "\
 Examples:
   console-archive simulate --consoles tests/fixtures/consoles
-  console-archive simulate --consoles tests/fixtures/consoles --fault 'throttle*3'")]
+  console-archive simulate --consoles consoles/ --fault 'throttle*3'")]
 pub struct Arguments {
     /// Folder with a file INSTANCE_ID.log for each console, or INSTANCE_ID.error with a status
     /// and a code such as "405 NotSupported"

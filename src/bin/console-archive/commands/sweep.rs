@@ -30,11 +30,11 @@ use crate::resume_file;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  console-archive sweep --region cn-hangzhou --region cn-beijing
+  console-archive sweep --region cn-hangzhou,cn-beijing
   console-archive sweep --all-regions --resume left.json")]
 pub struct Arguments {
-    /// Region to sweep; give it again for another [env: ALIBABA_CLOUD_REGION_ID]
-    #[arg(long = "region", value_name = "REGION_ID", value_parser = region)]
+    /// Region to sweep; several may be given, with commas between them [env: ALIBABA_CLOUD_REGION_ID]
+    #[arg(long = "region", value_name = "REGION_ID", value_delimiter = ',', value_parser = RegionId::parse)]
     #[arg(conflicts_with = "all_regions")]
     regions: Vec<RegionId>,
     /// Sweep every region the account can use
@@ -60,13 +60,6 @@ pub struct Arguments {
     /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]
     #[arg(long, value_name = "URL")]
     ecs_endpoint_url: Option<String>,
-}
-
-fn region(text: &str) -> Result<RegionId, String> {
-    if text.contains(',') {
-        return Err("expected one region; give --region again for another".to_owned());
-    }
-    RegionId::parse(text).map_err(|error| error.to_string())
 }
 
 const NO_REGION: &str = "no region: give --region or --all-regions, or set ALIBABA_CLOUD_REGION_ID";
@@ -219,15 +212,21 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
         failures,
     } = done;
     let mut stdout = std::io::stdout();
-    let (instances, regions) = (counted(*instances, "instance"), counted(*regions, "region"));
+    let (instances, regions) = (
+        output::count(*instances, "instance"),
+        output::count(*regions, "region"),
+    );
     let reached = if is_whole {
         format!("in {regions}")
     } else {
         format!("so far, {regions} completely")
     };
     let summary = format!(
-        "swept {instances} {reached}: {stored} stored, {already_stored} already stored, \
-         {no_console} without a console, {failed} failed"
+        "swept {instances} {reached}: {} stored, {} already stored, {} without a console, {} failed",
+        output::grouped(*stored),
+        output::grouped(*already_stored),
+        output::grouped(*no_console),
+        output::grouped(*failed),
     );
     let width = output::width();
     writeln!(stdout, "{}", output::wrapped(&summary, width))?;
@@ -236,11 +235,6 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
         writeln!(stdout, "{}", output::wrapped(&failure, width))?;
     }
     Ok(())
-}
-
-fn counted(count: u64, thing: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {thing}{plural}")
 }
 
 /// The account has lost the regions that a resumed sweep has left.

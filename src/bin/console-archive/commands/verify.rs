@@ -32,13 +32,13 @@ const TIME: Duration = Duration::from_secs(24 * 3600);
 /// with the catalog, both ways, so that a record that somebody removed is found, too. Nothing is changed. Events
 /// may be served meanwhile.
 ///
-/// It prints a line for each fault, KEY, FAULT and DETAIL with tabs between them, and how much it checked. The exit
-/// code is 1 if there is a fault, and 3 if there is nothing to check.
+/// It prints a line for each fault, KEY, FAULT and DETAIL, in a file or a pipe with tabs between them, and how much
+/// it checked. The exit code is 1 if there is a fault, and 3 if there is nothing to check.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   console-archive verify
-  console-archive verify --quiet --subset 1/7 --retention-days 365   # by cron: a part each night
+  console-archive verify --quiet --subset 1/7 --retention-days 365  # nightly
   console-archive verify --quick --since -7d
   console-archive verify --instance 'i-bp1*' --output json")]
 pub struct Arguments {
@@ -116,7 +116,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     }
     if done.is_partial {
         output::error(
-            "a part of the archive could not be listed, so what it has may be told to be missing; mend what the \
+            "a part of the archive could not be listed, so what it has may be reported as missing; mend what the \
              warnings name, and run it again",
         );
     }
@@ -144,7 +144,15 @@ fn print(finding: &Finding, store: &impl Store, output: Output) -> Result<()> {
         })),
         Output::Text => {
             let (key, detail) = (printable::one_line(key), printable::one_line(detail));
-            output::line(format_args!("{key}\t{}\t{detail}", fault.as_str()))
+            let fault = fault.as_str();
+            match output::width() {
+                // Nobody cuts it into columns.
+                Some(width) => {
+                    let shown = format!("{key}  {fault}  {detail}");
+                    output::line(output::hanging(&shown, 2, Some(width)))
+                }
+                None => output::line(format_args!("{key}\t{fault}\t{detail}")),
+            }
         }
     }
 }

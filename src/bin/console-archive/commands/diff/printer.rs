@@ -30,6 +30,8 @@ pub struct Printer<'c> {
     pub a: &'c Log,
     pub b: &'c Log,
     pub compared: &'c Comparison,
+    /// No good boot is before the second one.
+    pub is_later: bool,
     /// The time was over.
     pub is_coarse: bool,
     pub form: &'c Form,
@@ -107,6 +109,9 @@ impl Printer<'_> {
     /// What is to be known before the differences.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if self.is_later {
+            notes.push("no good boot is before it: it is compared with a later one".to_owned());
+        }
         let kernel = |log: &Log| kernel_release(&log.boot.log).map(str::to_owned);
         if let (Some(a), Some(b)) = (kernel(self.a), kernel(self.b))
             && a != b
@@ -127,8 +132,7 @@ impl Printer<'_> {
             }
             let places = match side.gaps() {
                 0 => continue,
-                1 => "1 place".to_owned(),
-                count => format!("{count} places"),
+                count => output::count(count as u64, "place"),
             };
             notes.push(format!(
                 "output of the {name} log is lost at {places}: what the other has there is no difference"

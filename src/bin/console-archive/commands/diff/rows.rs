@@ -195,8 +195,5 @@ impl Layout<'_> {
 
 /// A number of lines, for people.
 pub fn lines(count: usize) -> String {
-    match count {
-        1 => "1 line".to_owned(),
-        count => format!("{count} lines"),
-    }
+    crate::output::count(count as u64, "line")
 }

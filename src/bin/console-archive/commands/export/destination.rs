@@ -82,6 +82,15 @@ impl Destination {
             let why = format!("{shown} is there already; remove it, or give another name");
             return Err(WrongInput(why).into());
         }
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|_| format != Format::Folder)
+            && !folder.is_dir()
+        {
+            let why = format!("{shown}: there is no folder {}", folder.display());
+            return Err(WrongInput(why).into());
+        }
         let (part, of_progress) = (beside(&path, ".part"), beside(&path, ".part.jsonl"));
         if format == Format::Folder {
             make_folder(&part)?;

@@ -37,7 +37,8 @@ pub struct Job {
     /// Records, not boots.
     pub is_by_capture: bool,
     pub boot: Option<Selection>,
-    pub ending: Option<Ending>,
+    /// All if there is none.
+    pub endings: Vec<Ending>,
     /// What is printed is sorted by when it was captured.
     pub is_by_time: bool,
     /// For each record.
@@ -286,8 +287,7 @@ impl Job {
     }
 
     fn boot(&mut self, instance_id: &InstanceId, boot: &Boot, is_newest: bool, found: &mut Found) {
-        let is_asked_for = |ending| boot.ending(is_newest) == ending;
-        if self.ending.is_none_or(is_asked_for) {
+        if self.endings.is_empty() || self.endings.contains(&boot.ending(is_newest)) {
             self.log(instance_id, boot, true, found);
         }
     }

@@ -25,7 +25,7 @@ use super::Context;
 use crate::boots::ending_in_words;
 use crate::exit::Exit;
 use crate::output::{self, JsonArray, Output};
-use crate::table::{Cell, Column, NOTHING, Table};
+use crate::table::{self, Cell, Column, NOTHING, Table};
 use crate::time::{self, Period};
 
 /// Rows of a table that are in memory at once.
@@ -49,13 +49,14 @@ fn is_one(globs: &[GlobMatcher], text: &str) -> bool {
 }
 
 impl Filter {
+    /// What is gone is only listed if one asks for it.
+    fn shows(&self, outcome: RowOutcome) -> bool {
+        outcome != RowOutcome::Pruned || self.outcomes.contains(&outcome)
+    }
+
     fn includes(&self, row: &Row) -> bool {
-        // What is gone is only listed if one asks for it.
-        let outcome = match self.outcomes.as_slice() {
-            [] => row.outcome != RowOutcome::Pruned,
-            outcomes => outcomes.contains(&row.outcome),
-        };
-        outcome
+        self.shows(row.outcome)
+            && (self.outcomes.is_empty() || self.outcomes.contains(&row.outcome))
             && is_one(&self.instances, row.instance_id.as_str())
             && is_one(&self.causes, &row.cause)
             && (self.regions.is_empty()
@@ -94,7 +95,7 @@ pub async fn run(
         false => Some(listed(store, catalog.coverage).await?),
     };
     let mut printer = Printer::new(is_count, context, store)?;
-    let mut seen = Seen::default();
+    let (mut seen, mut looked_at) = (Seen::default(), 0);
     let mut is_damaged = false;
     let mut known = BTreeMap::new();
     context.reads();
@@ -110,7 +111,10 @@ pub async fn run(
             for row in rows.into_iter().filter(|row| seen.is_new(row)) {
                 if listed.is_some() {
                     known.insert(row.subject.key(), row);
-                } else if filter.includes(&row) {
+                    continue;
+                }
+                looked_at += u64::from(filter.shows(row.outcome));
+                if filter.includes(&row) {
                     printer.row(row)?;
                 }
             }
@@ -131,6 +135,7 @@ pub async fn run(
         rows.extend(known.into_values().filter(is_pruned));
         rows.sort_by_key(|row| row.captured_at);
         for row in rows {
+            looked_at += u64::from(filter.shows(row.outcome));
             unknown += u64::from(filter.cannot_decide(&row));
             if filter.includes(&row) {
                 printer.row(row)?;
@@ -153,7 +158,11 @@ pub async fn run(
             } else {
                 ""
             };
-            output::error(format_args!("no records{within} in {}", store.url("")));
+            let url = store.url("");
+            match looked_at {
+                0 => output::error(format_args!("no records{within} in {url}")),
+                _ => output::no_match(looked_at, "capture", &format!("{within} in {url}")),
+            }
             Exit::Nothing
         }
         _ => Exit::Done,
@@ -266,7 +275,7 @@ impl<'a, S: Store> Printer<'a, S> {
         let Form::Table { rows, is_first } = &mut self.form else {
             return Ok(());
         };
-        let table = table(&std::mem::take(rows), &self.context.time_zone);
+        let table = table_of(&std::mem::take(rows), &self.context.time_zone);
         let table = match std::mem::take(is_first) {
             true => table,
             false => table.without_headings(),
@@ -332,7 +341,19 @@ fn json(row: &Row, store: &impl Store) -> Value {
     json
 }
 
-fn table(rows: &[Row], zone: &TimeZone) -> Table {
+/// Of what is gone: its name, and when it was removed.
+fn pruned(row: &Row, zone: &TimeZone) -> String {
+    let name = match &row.subject {
+        Subject::Record(key) => key.name(),
+        Subject::Marker(key) => key.name(),
+    };
+    match row.pruned_at {
+        Some(at) => format!("{name}, pruned at {}", time::shown(at, zone)),
+        None => format!("{name}, pruned"),
+    }
+}
+
+fn table_of(rows: &[Row], zone: &TimeZone) -> Table {
     let mut columns = ["INSTANCE", "CAPTURED", "CAUSE", "ENDED", "FRESHNESS"]
         .map(Column::text)
         .to_vec();
@@ -345,7 +366,7 @@ fn table(rows: &[Row], zone: &TimeZone) -> Table {
             Freshness::Stale => "from before the event",
             Freshness::Partial => "a part",
         });
-        let cause = printable::one_line(&row.cause).into_owned();
+        let cause = table::with_seams(&printable::one_line(&row.cause));
         vec![
             Cell::from(row.instance_id.to_string()),
             time::shown(row.captured_at, zone).into(),
@@ -354,7 +375,7 @@ fn table(rows: &[Row], zone: &TimeZone) -> Table {
             or_nothing(freshness.map(str::to_owned)),
             or_nothing(row.console_bytes.map(|bytes| bytes.to_string())),
             match &row.subject {
-                _ if row.outcome == RowOutcome::Pruned => "pruned".into(),
+                _ if row.outcome == RowOutcome::Pruned => pruned(row, zone).into(),
                 Subject::Record(key) => key.name().into(),
                 Subject::Marker(key) => format!("none: {}", key.reason.as_str()).into(),
             },

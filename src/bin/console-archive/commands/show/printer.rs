@@ -15,14 +15,13 @@ use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::reading::stitch::Mark;
 use ecs_console_archiver::terminal::{Line, Rewrites};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ZonedDateTime};
 use serde_json::{Value, json};
 
 use super::divider;
 use crate::boots::{Summary, add_origin, mark_in_words, mark_json};
 use crate::output;
 use crate::pager::Destination;
-use crate::time::Period;
+use crate::time::{self, Period};
 
 /// The form of the times before lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -172,11 +171,11 @@ impl<'a> Reader<'a> {
             count => format!("{count} captures"),
         };
         let text = format!(
-            "boot {number}  {}  began {}  ended: {}  {captures}, {} bytes",
+            "boot {number}  {}  began {}  ended: {}  {captures}, {}",
             boot.id,
             self.summary.started_in_words(&self.content.zone),
             self.summary.ending_in_words(),
-            boot.log.len(),
+            output::count(boot.log.len() as u64, "byte"),
         );
         divider(&text, self.content.colours)
     }
@@ -232,24 +231,19 @@ impl Clock {
                 format!("<{:12.6}>", seconds(Stamp { micros: since }))
             }
             (TimeForm::Wall, stamp) if stamp.is_some() || !self.is_known => match time {
-                Some(LineTime::About(time)) => format!("≈ {}", time_of_day(time, zone)),
-                Some(LineTime::NotAfter(time)) => format!("≤ {}", time_of_day(time, zone)),
+                Some(LineTime::About(time)) => format!("≈ {}", time::shown_to_millis(time, zone)),
+                Some(LineTime::NotAfter(time)) => format!("≤ {}", time::shown(time, zone)),
                 None => String::new(),
             },
             _ => String::new(),
         };
         let width = match self.form {
-            TimeForm::Wall => "≈ 2018-03-22 10:04:57.123".chars().count(),
+            TimeForm::Wall if !self.is_known => "≤ ".chars().count() + time::width(zone),
+            TimeForm::Wall => "≈ ".chars().count() + time::width(zone) + ".123".len(),
             _ => "[    1.234567]".len(),
         };
         format!("{text:width$} ")
     }
-}
-
-/// To the millisecond; the zone stands in the heading.
-fn time_of_day(time: Timestamp, zone: &TimeZone) -> String {
-    let time = ZonedDateTime::new(time, zone.clone());
-    time.strftime("%Y-%m-%d %H:%M:%S.%3f").to_string()
 }
 
 /// Prints boots, one after the other.
@@ -298,13 +292,16 @@ impl Printer {
         if let (TimeForm::Wall, GuestClock::Wrong { said }) = (content.time, summary.clock) {
             output::error(format_args!(
                 "warning: the guest's clock is wrong, it said {}; times are those of captures (≤)",
-                crate::time::shown(said, &content.zone)
+                time::shown(said, &content.zone)
             ));
         }
         let log = Log::new(summary.boot, content.encoding);
         let mut reader = Reader::new(content, instance_id, summary);
         let mut heading = content.has_headings.then(|| reader.heading());
         let (mut parts, mut line, mut number) = (log.parts(), Line::default(), 0);
+        // A mark is shown beside a line that is shown.
+        let mut is_beside = !content.period.is_bounded();
+        let mut waiting = Vec::new();
         while let Some(part) = parts.read(&mut line) {
             number += 1;
             if number % LINES_AT_ONCE == 0 {
@@ -315,12 +312,24 @@ impl Printer {
                 Part::Mark(mark) => (false, reader.mark(&mark)),
                 Part::Line(place) => (true, reader.line(&mut line, &place)),
             };
+            if content.period.is_bounded() {
+                if is_line {
+                    is_beside = !shown.is_empty();
+                } else if !is_beside {
+                    waiting.push(shown);
+                    continue;
+                }
+                if !is_beside {
+                    waiting.clear();
+                }
+            }
             if shown.is_empty() {
                 continue;
             }
             // A boot of which nothing is shown has no heading.
-            if let Some(heading) = heading.take() {
-                self.put(false, heading.into_bytes())?;
+            let before = heading.take().map(String::into_bytes);
+            for shown in before.into_iter().chain(waiting.drain(..)) {
+                self.put(false, shown)?;
             }
             if !self.put(is_line, shown)? {
                 return Ok(());
