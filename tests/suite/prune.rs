@@ -153,6 +153,13 @@ async fn what_no_rule_keeps_goes_with_all_that_belongs_to_it() {
         )
         .await;
         assert_eq!(text(&gone.stdout), "6\n");
+        let gone = ["list", "--since", "-400d", "--outcome", "pruned"];
+        let gone = text(&cli(&placed.settings, &gone).await.stdout);
+        for key in one[0].iter().filter(|key| key.ends_with(".log.gz")) {
+            let (_, name) = key.split_once('/').unwrap();
+            let named = format!("  {}, pruned at 20", name.trim_end_matches(".log.gz"));
+            assert!(gone.contains(&named), "{named}: {gone}");
+        }
         let verified = cli(&placed.settings, &["verify"]).await;
         assert_eq!(
             verified.status.code(),

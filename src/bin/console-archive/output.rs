@@ -199,7 +199,7 @@ pub fn wrapped(text: &str, width: Option<usize>) -> String {
 pub fn hanging(text: &str, indent: usize, width: Option<usize>) -> String {
     match width {
         Some(width) => {
-            let indent = if indent * 2 > width { 2 } else { indent };
+            let indent = if indent + 20 > width { 2 } else { indent };
             table::hanging(text, width, indent).join("\n")
         }
         None => text.to_owned(),
