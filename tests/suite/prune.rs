@@ -331,6 +331,54 @@ async fn a_record_that_two_boots_share_stays_with_either() {
     assert_eq!(objects(&placed), stay);
 }
 
+/// One of its records goes with the boot before, and the other one stays with the boot behind.
+#[tokio::test]
+async fn a_boot_that_loses_a_record_with_the_boot_before_it_is_told_to_go() {
+    let now = Timestamp::now();
+    let mut kept = Kept::default();
+    let id = instance_id(1);
+    let restart = "[    9.000000] reboot: Restarting system\r\n";
+    let at = |days: i32| now - DAY * days;
+    let first = format!("{}{restart}{}", console(0, 2), console(1, 1));
+    let first = kept.record(&id, first.as_bytes(), at(200));
+    let shared = format!("{}{restart}{}", console(1, 2), console(2, 1));
+    let shared = kept.record(&id, shared.as_bytes(), at(2));
+    let placed = kept.with_catalog().place(Place::Folder).await;
+    let arguments = ["--keep-last", "1"];
+    let (code, shown, told) = pruned(&placed, &arguments).await;
+    assert_eq!((code, &*told), (Some(0), ""), "{shown}");
+    assert!(
+        shown
+            .contains("REMOVE  no rule keeps it; 1 record stays, which a boot that is kept shares"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\n2 boots would go and 1 stays: 1 object with "),
+        "{shown}"
+    );
+    let json = [&arguments[..], &["--output", "json"]].concat();
+    let (_, lines, _) = pruned(&placed, &json).await;
+    let actions: Vec<_> = (lines.lines())
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["action"].clone())
+        .collect();
+    assert_eq!(
+        actions,
+        ["remove".into(), "remove".into(), "keep".into(), Value::Null]
+    );
+    let apply = [&arguments[..], &["--apply"]].concat();
+    let (code, shown, _) = pruned(&placed, &apply).await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(
+        shown.contains("\n2 boots went and 1 stays: removed 1 object with "),
+        "{shown}"
+    );
+    assert_eq!(
+        objects(&placed),
+        [shared.to_string()].into(),
+        "without {first}"
+    );
+}
+
 /// Where the catalog does not reach back, the archive itself is listed. What it shows is there.
 #[tokio::test]
 async fn what_a_listing_of_the_archive_shows_is_not_hidden_by_its_row() {

@@ -90,9 +90,10 @@ impl Removal {
 }
 
 impl Planned {
-    /// Whether it stays: for a reason, or because nothing of it may go.
+    /// Whether it stays: for a reason, or because nothing of it may go. A record that it shares with another boot that
+    /// goes is among that one's removals.
     pub fn is_kept(&self) -> bool {
-        !self.reasons.is_empty() || (self.shared > 0 && self.removals.is_empty())
+        !self.reasons.is_empty() || (self.shared > 0 && self.shared == self.records)
     }
 }
 
