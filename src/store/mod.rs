@@ -93,6 +93,8 @@ pub enum StrayKind {
     Metadata,
     /// Something that cannot be read as an object, in words: a folder, a link, a pipe, or a name that is no text.
     NotAnObject(&'static str),
+    /// A folder of which not all can be listed, and why.
+    Unlistable(std::io::ErrorKind),
 }
 
 /// Stores objects. Keys do not contain the archive's prefix. The store adds it.

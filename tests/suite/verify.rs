@@ -1,7 +1,6 @@
 //! `verify`: what is wrong with an archive is found, each of it, and nothing else; also what is not there.
 
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -528,10 +527,14 @@ async fn what_has_the_place_of_an_object_is_told_and_hides_no_other_fault() {
     let folder = placed.folder.as_ref().unwrap().path();
     let elsewhere = tempfile::tempdir().unwrap();
     let mut expected: Faults = [(records[50].clone(), "missing".to_owned())].into();
-    // A name that is no text is no key.
-    let name = std::ffi::OsStr::from_bytes(b"i-kept0000\xff.log.gz");
-    std::fs::write(folder.join(name), "").unwrap();
-    expected.insert(("i-kept0000\u{fffd}.log.gz".to_owned(), "foreign".to_owned()));
+    // A name that is no text is no key. The disks of macOS have none.
+    #[cfg(not(target_os = "macos"))]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = std::ffi::OsStr::from_bytes(b"i-kept0000\xff.log.gz");
+        std::fs::write(folder.join(name), "").unwrap();
+        expected.insert(("i-kept0000\u{fffd}.log.gz".to_owned(), "foreign".to_owned()));
+    }
     let mut taken = |key: &str, take: &dyn Fn(&Path)| {
         let path = folder.join(key);
         std::fs::remove_file(&path).unwrap();
@@ -545,6 +548,8 @@ async fn what_has_the_place_of_an_object_is_told_and_hides_no_other_fault() {
     });
     taken(&records[15], &|path| symlink("nowhere", path).unwrap());
     taken(&records[20], &|path| symlink(path, path).unwrap());
+    // On macOS the path of a socket is shorter than that of a record.
+    #[cfg(not(target_os = "macos"))]
     taken(&records[25], &|path| {
         std::os::unix::net::UnixListener::bind(path)
             .map(drop)
@@ -670,15 +675,23 @@ impl Store for Failing {
         self.folder.put_if_absent(key, object).await
     }
 
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.folder.delete(key).await
+    }
+
+    fn sorts(&self) -> bool {
+        true
+    }
+
+    fn url(&self, key: &str) -> String {
+        self.folder.url(key)
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         match key == self.key {
             true => self.fail(),
             false => self.folder.get(key).await,
         }
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.folder.delete(key).await
     }
 
     async fn list(
@@ -691,14 +704,6 @@ impl Store for Failing {
             true => self.fail(),
             false => self.folder.list(prefix, after, next).await,
         }
-    }
-
-    fn sorts(&self) -> bool {
-        true
-    }
-
-    fn url(&self, key: &str) -> String {
-        self.folder.url(key)
     }
 }
 
@@ -882,4 +887,125 @@ async fn leftovers_of_a_folder_are_told_once_they_are_old() {
         "{told}"
     );
     assert_eq!(verified(&placed, &["--instance", id]).await.1, of_instance);
+}
+
+/// For every user.
+fn make_readable(folder: &Path) {
+    let mut command = std::process::Command::new("chmod");
+    command.args(["-R", "a+rX"]).arg(folder);
+    let made = checked(command.output().unwrap());
+    assert!(made.status.success());
+}
+
+/// Runs `verify` as somebody who may not look into this folder of the archive. The user of the tests may be root,
+/// who may look into each.
+async fn verified_without(placed: &Placed, folder: &str, arguments: &[&str]) -> (Faults, String) {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    let archive = placed.folder.as_ref().unwrap().path();
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let is_root = std::fs::metadata(archive).unwrap().uid() == 0;
+    // Others may not run the program where it is built, or not read what is made here.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let program_there = elsewhere.path().join("console-archive");
+    let mut command = std::process::Command::new(program("console-archive"));
+    if is_root {
+        std::fs::copy(program("console-archive"), &program_there).unwrap();
+        set_mode(elsewhere.path(), 0o755);
+        make_readable(archive);
+        command = std::process::Command::new(&program_there);
+        command.uid(65_534).gid(65_534);
+    }
+    set_mode(&archive.join(folder), 0o000);
+    command
+        .env_clear()
+        .envs(placed.settings.iter().cloned())
+        .arg("verify")
+        .args(arguments)
+        .current_dir("/");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await;
+    set_mode(&archive.join(folder), 0o755);
+    let output = checked(output.unwrap());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let lines = text(&output.stdout);
+    let faults = lines.lines().filter_map(|line| {
+        let (key, told) = line.split_once('\t')?;
+        let (fault, detail) = told.split_once('\t')?;
+        let is_advice = key != folder || detail.contains("let the user of this process read");
+        assert!(is_advice, "{detail}");
+        Some((key.to_owned(), fault.to_owned()))
+    });
+    (faults.collect(), told)
+}
+
+/// It is one fault, and what cannot be seen is not told to be missing.
+#[tokio::test]
+async fn a_folder_of_the_catalog_that_cannot_be_listed_hides_no_other_fault() {
+    let kept = Kept::of(60);
+    let first = kept.rows.iter().min_by_key(|row| row.captured_at).unwrap();
+    let lost = first.subject.key();
+    let mut kept = kept.with_catalog();
+    let records = kept.records();
+    kept.change(&records[40], |object| object.body.clear());
+    let days = kept.objects.keys();
+    let day = days
+        .filter(|key| key.ends_with(".jsonl.gz"))
+        .nth(3)
+        .unwrap();
+    let day = day.rsplit_once('/').unwrap().0.to_owned();
+    let mut rows = kept.objects.keys();
+    let rows = rows.find(|key| key.starts_with("catalog/rows/")).unwrap();
+    let rows = rows.rsplit_once('/').unwrap().0.to_owned();
+    let fault = |key: &str, fault: &str| (key.to_owned(), fault.to_owned());
+    let instance = records[40].split_once('/').unwrap().0;
+    for folder in ["catalog", "catalog/rows", "catalog/days", &day, &rows] {
+        for arguments in [&[][..], &["--instance", instance]] {
+            let placed = kept.place(Place::Folder).await;
+            let (faults, told) = verified_without(&placed, folder, arguments).await;
+            let expected = [fault(&records[40], "gzip"), fault(folder, "unreadable")];
+            assert_eq!(faults, expected.into(), "{arguments:?}: {told}");
+            let is_hidden = !folder.contains("dt=");
+            let says = told.contains("the catalog cannot be read, so what is missing is not known");
+            assert_eq!(says, is_hidden, "{folder}: {told}");
+        }
+    }
+    // Something else has the place of a day's folder.
+    let take: [&dyn Fn(&Path); 3] = [
+        &|path| symlink("nowhere", path).unwrap(),
+        &|path| std::fs::write(path, "").unwrap(),
+        &|path| pipe(path),
+    ];
+    for take in take {
+        let placed = kept.place(Place::Folder).await;
+        let path = placed.folder.as_ref().unwrap().path().join(&day);
+        std::fs::remove_dir_all(&path).unwrap();
+        take(&path);
+        let expected = [fault(&records[40], "gzip"), fault(&day, "foreign")];
+        assert_eq!(verified(&placed, &[]).await.1, expected.into());
+    }
+    // What is missing elsewhere is found all the same.
+    kept.objects.remove(&lost).unwrap();
+    let placed = kept.place(Place::Folder).await;
+    let (faults, _) = verified_without(&placed, &day, &[]).await;
+    assert!(faults.contains(&fault(&lost, "missing")), "{faults:?}");
+}
+
+/// What its records are is not known, and each that has a row is told.
+#[tokio::test]
+async fn a_folder_of_an_instance_that_cannot_be_listed_is_told() {
+    let kept = Kept::of(60).with_catalog();
+    let placed = kept.place(Place::Folder).await;
+    let instance = kept.records()[0].split_once('/').unwrap().0.to_owned();
+    let below = format!("{instance}/");
+    let of_instance = kept.objects.keys().filter(|key| key.starts_with(&below));
+    let of_instance = of_instance.filter(|key| Subject::parse(key).is_some());
+    let mut expected: Faults = of_instance
+        .map(|key| (key.clone(), "unreadable".to_owned()))
+        .collect();
+    expected.insert((instance.clone(), "unreadable".to_owned()));
+    let (faults, _) = verified_without(&placed, &instance, &[]).await;
+    assert_eq!(faults, expected);
 }

@@ -21,6 +21,32 @@ pub const COMPLETE_KEY: &str = "catalog/days/complete.json";
 const DAY_IS: &str = "dt=";
 const DAY_SUFFIX: &str = ".jsonl.gz";
 
+/// A folder of the catalog.
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatalogFolder {
+    /// All of it, or all of its rows or days.
+    Whole,
+    /// What it has of this day: its rows, or its joined rows.
+    Of(Day),
+}
+
+#[cfg(feature = "cli")]
+impl CatalogFolder {
+    /// Parses the path of a folder, below the archive's prefix. `None` if it is none of the catalog.
+    pub fn parse(path: &str) -> Option<Self> {
+        let below = path.strip_prefix("catalog")?;
+        match below {
+            "" | "/rows" | "/days" => Some(Self::Whole),
+            _ => {
+                let of_day = path.strip_prefix(ROWS_PREFIX);
+                let of_day = of_day.or_else(|| path.strip_prefix(DAYS_PREFIX))?;
+                Day::parse(of_day).map(Self::Of)
+            }
+        }
+    }
+}
+
 /// A UTC day of capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(pub Date);

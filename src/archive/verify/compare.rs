@@ -39,6 +39,9 @@ where
                     continue;
                 }
                 self.orphans(&key, &known.verdicts).await?;
+                if self.is_unseen(&known) {
+                    continue;
+                }
                 let is_asked_for = |captured_at: &Timestamp| {
                     self.scope.is_since(*captured_at, SignedDuration::ZERO)
                         && !self.scope.may_have_expired(*captured_at, self.now)
@@ -68,6 +71,9 @@ where
         // A copy is stored long after what it has was captured.
         let captured_at = known.said.iter().map(|said| said.captured_at);
         self.oldest = captured_at.fold(self.oldest, Timestamp::min);
+        if self.is_unseen(known) {
+            return Ok(());
+        }
         if known.said.is_empty() {
             return match self.should_have_row(key, listed).await? {
                 true => self.found(key, Fault::NoRow, NO_ROW.to_owned()),
@@ -94,6 +100,12 @@ where
             true => self.compare_length(key, listed).await,
             false => Ok(()),
         }
+    }
+
+    /// Whether there may be rows of it that were not seen, which say more than those that were.
+    fn is_unseen(&self, known: &Known) -> bool {
+        let mut days = known.said.iter().map(|said| Day::of(said.captured_at));
+        self.done.is_catalog_hidden || days.any(|day| self.unseen_days.contains(&day))
     }
 
     /// Whether an object without a row is one that the catalog should know.

@@ -24,9 +24,10 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::catalog::key::CatalogFolder;
 use super::catalog::read::{Catalog, Coverage, ReadDay};
 use super::catalog::{CatalogKey, Day, TemporaryError};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StrayKind};
 use facts::Facts;
 pub use fault::{Fault, Finding, Named};
 use scope::earlier;
@@ -37,6 +38,8 @@ const AT_ONCE: usize = 64;
 /// What was stored or removed within this time before may be half done: an event stores a record and then its
 /// row, and is delivered again if that fails.
 const IN_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
+/// Where the catalog is.
+const CATALOG_PREFIX: &str = "catalog/";
 /// By how much clocks of machines and of the store differ at most.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
 
@@ -53,6 +56,8 @@ pub struct Verified {
     pub older_than_all: u64,
     /// Whether records were compared with rows. An archive without a catalog has none.
     pub has_catalog: bool,
+    /// Whether there is something in place of the catalog that cannot be read, so that nothing is known of rows.
+    pub is_catalog_hidden: bool,
     /// Whether a part of the archive could not be listed.
     pub is_partial: bool,
 }
@@ -112,6 +117,7 @@ pub async fn verify<E: From<VerifyError>>(
         facts: Facts::default(),
         coverage: Coverage::Nothing,
         unknown_days: BTreeSet::new(),
+        unseen_days: BTreeSet::new(),
         taken: BTreeSet::new(),
         oldest: Timestamp::MAX,
         done: Verified::default(),
@@ -140,7 +146,9 @@ struct Run<'a, S, F> {
     coverage: Coverage,
     /// Days of which an object is damaged: which rows they have is not known.
     unknown_days: BTreeSet<Day>,
-    /// Keys of objects whose place something else has, and of which that was told.
+    /// Days of which a folder cannot be listed: whether what they have was pruned later is not known, too.
+    unseen_days: BTreeSet<Day>,
+    /// Keys of what was told already: of objects whose place something else has, and of folders of the catalog.
     taken: BTreeSet<String>,
     /// When the oldest record that is there was stored, or captured, as far as its row says that.
     oldest: Timestamp,
@@ -157,8 +165,37 @@ where
         (self.told)(Told::Found(&Finding { key, fault, detail }))
     }
 
+    /// Notes that a folder cannot be looked into. What of the catalog it may have is not known.
+    fn note_unseen(&mut self, folder: &str) {
+        match CatalogFolder::parse(folder) {
+            Some(CatalogFolder::Whole) => {
+                self.coverage = Coverage::Nothing;
+                self.done.has_catalog = false;
+                self.done.is_catalog_hidden = true;
+            }
+            Some(CatalogFolder::Of(day)) => {
+                self.unseen_days.insert(day);
+                self.unknown_days.insert(day);
+            }
+            None => {}
+        }
+    }
+
     /// Reads what should be there.
     async fn read_catalog(&mut self) -> Result<(), E> {
+        let strays = self.store.strays(CATALOG_PREFIX).await;
+        for stray in strays.map_err(VerifyError::from)? {
+            if matches!(
+                stray.kind,
+                StrayKind::Unlistable(_) | StrayKind::NotAnObject(_)
+            ) && CatalogFolder::parse(&stray.key).is_some()
+            {
+                self.stray(stray)?;
+            }
+        }
+        if self.done.is_catalog_hidden {
+            return Ok(());
+        }
         let since = self.scope.since.unwrap_or(Timestamp::MIN);
         let range = earlier(since, CLOCKS)..=Timestamp::MAX;
         let catalog = Catalog::open(self.store, range)

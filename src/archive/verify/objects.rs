@@ -12,7 +12,7 @@ use super::{
 };
 use crate::archive::record::Unpacker;
 use crate::model::ids::InstanceId;
-use crate::store::{self, Entry, Pages, Store, StoreError, Stray, StrayKind};
+use crate::store::{self, Entry, Pages, Store, StoreError, Stray, StrayKind, folder_advice};
 
 const FOREIGN: &str = "no object of an archive has such a key";
 
@@ -82,6 +82,11 @@ where
                 self.facts.listed(entry, says)
             }
             Some(Named::Verdict(key)) => self.facts.verdict(key),
+            // A file may have the place of a folder of the catalog.
+            None => {
+                self.note_unseen(&entry.key);
+                Ok(())
+            }
             _ => Ok(()),
         };
         noted.map_err(VerifyError::from)?;
@@ -99,42 +104,54 @@ where
     pub(super) async fn read_strays(&mut self, prefix: &str) -> Result<(), E> {
         let strays = self.store.strays(prefix).await;
         for stray in strays.map_err(VerifyError::from)? {
-            let Stray {
-                key,
-                modified_at,
-                kind,
-            } = stray;
-            let named = Named::parse(&key);
-            let is_asked_for = is_asked_for(self.scope, &key, named.as_ref())
-                && self.scope.is_since(modified_at, CLOCKS);
+            let named = Named::parse(&stray.key);
+            let is_folder = matches!(stray.kind, StrayKind::Unlistable(_));
+            let is_asked_for = is_asked_for(self.scope, &stray.key, named.as_ref())
+                && (is_folder || self.scope.is_since(stray.modified_at, CLOCKS));
             // A writer may be at it still.
-            let is_in_progress = !matches!(kind, StrayKind::NotAnObject(_))
-                && modified_at > earlier(self.now, IN_PROGRESS);
-            if !is_asked_for || is_in_progress {
-                continue;
-            }
-            match (kind, named) {
-                (StrayKind::Leftover, _) => {
-                    let told = "a writer that was killed left it; it is harmless: remove it";
-                    self.found(&key, Fault::Leftover, told.to_owned())?;
-                }
-                (StrayKind::Metadata, _) => {
-                    let told =
-                        "the object that it describes is not there; it is harmless: remove it";
-                    self.found(&key, Fault::Orphan, told.to_owned())?;
-                }
-                (StrayKind::NotAnObject(what), Some(_)) => {
-                    self.unknown_days.extend(day_of(&key));
-                    let told = format!("it is {what}; move it away: only a file is read there");
-                    self.found(&key, Fault::Unreadable, told)?;
-                    self.taken.insert(key);
-                }
-                (StrayKind::NotAnObject(what), None) => {
-                    self.found(&key, Fault::Foreign, format!("it is {what}"))?;
-                }
+            let is_in_progress = matches!(stray.kind, StrayKind::Leftover | StrayKind::Metadata)
+                && stray.modified_at > earlier(self.now, IN_PROGRESS);
+            if is_asked_for && !is_in_progress && !self.taken.contains(&stray.key) {
+                self.stray(stray)?;
             }
         }
         Ok(())
+    }
+
+    /// Tells what something is that no listing has.
+    pub(super) fn stray(&mut self, stray: Stray) -> Result<(), E> {
+        let Stray { key, kind, .. } = stray;
+        match (kind, Named::parse(&key)) {
+            (StrayKind::Leftover, _) => {
+                let told = "a writer that was killed left it; it is harmless: remove it";
+                self.found(&key, Fault::Leftover, told.to_owned())
+            }
+            (StrayKind::Metadata, _) => {
+                let told = "the object that it describes is not there; it is harmless: remove it";
+                self.found(&key, Fault::Orphan, told.to_owned())
+            }
+            (StrayKind::NotAnObject(what), Some(_)) => {
+                self.unknown_days.extend(day_of(&key));
+                let told = format!("it is {what}; move it away: only a file is read there");
+                self.found(&key, Fault::Unreadable, told)?;
+                self.taken.insert(key);
+                Ok(())
+            }
+            (StrayKind::NotAnObject(what), None) => {
+                self.note_unseen(&key);
+                self.found(&key, Fault::Foreign, format!("it is {what}"))?;
+                self.taken.insert(key);
+                Ok(())
+            }
+            (StrayKind::Unlistable(why), _) => {
+                self.note_unseen(&key);
+                let advice = folder_advice(&why.into());
+                let told = format!("the folder cannot be listed: {why}; {advice}");
+                self.found(&key, Fault::Unreadable, told)?;
+                self.taken.insert(key);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -12,14 +12,17 @@ use super::super::{StoreError, Stray, StrayKind};
 use super::{Folder, METADATA_SUFFIX, kind, stands_for_an_object};
 
 impl Folder {
-    /// What stands below `prefix` and is no object. A folder that cannot be read has none: the listing tells it.
+    /// What stands below `prefix` and is no object, and the folders below and above it that cannot be listed.
     pub(super) fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
         self.check_root()?;
         let (mut folders, mut found) = (vec![self.root.clone()], Vec::new());
         while let Some(folder) = folders.pop() {
             self.strays_of(&folder, prefix, &mut folders, &mut found)?;
         }
-        found.retain(|stray| stray.key.starts_with(prefix));
+        // Only folders that may hold such keys were looked into.
+        found.retain(|stray| {
+            stray.key.starts_with(prefix) || matches!(stray.kind, StrayKind::Unlistable(_))
+        });
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }
@@ -31,12 +34,22 @@ impl Folder {
         folders: &mut Vec<PathBuf>,
         found: &mut Vec<Stray>,
     ) -> Result<(), StoreError> {
-        let Ok(children) = self.disk.read_dir(folder) else {
-            return Ok(());
+        let children = match self.disk.read_dir(folder) {
+            Ok(children) => children,
+            Err(error) => {
+                found.extend(self.unlistable(folder, error.kind()));
+                return Ok(());
+            }
         };
         let (mut names, mut described) = (BTreeSet::new(), Vec::new());
-        // What cannot be read of a folder is told by the listing, too.
-        for child in children.map_while(Result::ok) {
+        for child in children {
+            let child = match child {
+                Ok(child) => child,
+                Err(error) => {
+                    found.extend(self.unlistable(folder, error.kind()));
+                    break;
+                }
+            };
             let (name, path) = (child.file_name(), child.path());
             let file_type = match child.file_type() {
                 Ok(file_type) => file_type,
@@ -72,6 +85,14 @@ impl Folder {
         let alone = described.iter().filter(|(of, _)| !names.contains(of));
         found.extend(alone.filter_map(|(_, path)| self.stray(path, StrayKind::Metadata)));
         Ok(())
+    }
+
+    /// A folder that is there, and cannot be listed.
+    fn unlistable(&self, folder: &Path, error: ErrorKind) -> Option<Stray> {
+        let is_there = !matches!(error, ErrorKind::NotFound | ErrorKind::NotADirectory);
+        is_there
+            .then(|| self.stray(folder, StrayKind::Unlistable(error)))
+            .flatten()
     }
 
     fn stray(&self, path: &Path, kind: StrayKind) -> Option<Stray> {

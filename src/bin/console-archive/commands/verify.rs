@@ -106,7 +106,11 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let is_good = done.all() == 0 && !done.is_partial;
     if !(arguments.quiet && is_good) {
         summarize(&done, context.output)?;
-        if !done.has_catalog {
+        if done.is_catalog_hidden {
+            output::error(
+                "the catalog cannot be read, so what is missing is not known; mend the folder that is told above",
+            );
+        } else if !done.has_catalog {
             output::error("there is no catalog, so what is missing is not known");
         }
     }
