@@ -46,6 +46,9 @@ pub struct Catalog<'a, S> {
     range: RangeInclusive<Timestamp>,
     /// From when on it is complete.
     pub coverage: Coverage,
+    /// The first day of which there is anything, by what it is called. In a copy, the coverage begins when it was
+    /// copied, and only this says when the catalog did.
+    pub begin: Option<Day>,
     days: BTreeMap<Day, OfDay>,
     passes_unreadable: bool,
 }
@@ -78,6 +81,7 @@ impl<'a, S: Store> Catalog<'a, S> {
             store,
             range,
             coverage: Coverage::Nothing,
+            begin: None,
             days: BTreeMap::new(),
             passes_unreadable: false,
         };
@@ -92,6 +96,7 @@ impl<'a, S: Store> Catalog<'a, S> {
                         }
                         continue;
                     }
+                    catalog.begins(key.row.day());
                     catalog.day(key.row.day()).rows.push(key.row);
                 }
             }
@@ -104,6 +109,7 @@ impl<'a, S: Store> Catalog<'a, S> {
                     catalog.coverage = Coverage::Everything;
                 }
                 if let Some(CatalogKey::Day(key)) = CatalogKey::parse(&entry.key) {
+                    catalog.begins(key.day);
                     let written_on = key.day.max(Day::of(entry.stored_at));
                     begin = Some(begin.unwrap_or(written_on).min(written_on));
                     if (first..=last).contains(&key.day) {
@@ -128,6 +134,10 @@ impl<'a, S: Store> Catalog<'a, S> {
             passes_unreadable: true,
             ..self
         }
+    }
+
+    fn begins(&mut self, day: Day) {
+        self.begin = Some(self.begin.map_or(day, |begin| begin.min(day)));
     }
 
     fn day(&mut self, day: Day) -> &mut OfDay {

@@ -88,7 +88,8 @@ where
             };
         }
         let says = listed.says.as_ref().and_then(|says| says.captured_at);
-        let knows_capture = says.is_none_or(|captured_at| self.knows(captured_at));
+        let is_copy = known.is_copy();
+        let knows_capture = says.is_none_or(|captured_at| self.knows(captured_at, is_copy));
         if let Some(told) = known.difference(key, knows_capture) {
             return self.found(key, Fault::Row, told);
         }
@@ -132,8 +133,12 @@ where
     }
 
     /// Whether a row of what was captured then would have been read.
-    fn knows(&self, captured_at: Timestamp) -> bool {
-        self.coverage.includes(captured_at)
+    fn knows(&self, captured_at: Timestamp, is_copy: bool) -> bool {
+        let coverage = match is_copy {
+            true => self.coverage_of_copies,
+            false => self.coverage,
+        };
+        coverage.includes(captured_at)
             && self.scope.is_since(captured_at, CLOCKS)
             && self.knows_day(captured_at)
     }

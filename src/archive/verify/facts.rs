@@ -113,6 +113,12 @@ impl Known {
         self.said.iter().filter(|said| said.pruned_at.is_none())
     }
 
+    /// Whether it was copied: it was stored long after each capture of which there is a row.
+    pub fn is_copy(&self) -> bool {
+        let stored_at = self.listed.as_ref().map(|listed| listed.stored_at);
+        stored_at.is_some_and(|at| self.said.iter().all(|said| said.was_long_before(at)))
+    }
+
     /// How what the catalog says differs from the object with this key. `knows_capture`: whether a row of its capture
     /// would have been read.
     pub fn difference(&self, key: &str, knows_capture: bool) -> Option<String> {

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::CLOCKS;
+use super::scope::earlier;
 use crate::archive::catalog::day;
 use crate::archive::catalog::key::{COMPLETE_KEY, DayKey};
 use crate::archive::catalog::name::RowKey;
@@ -14,7 +16,7 @@ use crate::archive::probe::{self, PROBE_KEY};
 use crate::archive::record::{self, CheckedObject, GZIP_HEADER, Unpacker};
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
-use crate::model::update_time::UpdateTime;
+use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::store::Object;
 
 /// A kind of fault.
@@ -231,6 +233,16 @@ fn of_metadata(key: &RecordKey, object: &Object) -> Option<String> {
     }
     if text("freshness").is_some_and(|word| word.parse::<Freshness>().is_err()) {
         return Some(told("freshness", "is not one"));
+    }
+    // Both are times of services, but for the zone of the second, which nobody knows.
+    let is_much_later = |captured_at: Timestamp| {
+        let updated_at = key.last_update_time?;
+        let updated_at = UpdatedAt::of(updated_at, captured_at)?.time;
+        Some(earlier(updated_at, CLOCKS) > captured_at)
+    };
+    let captured_at = text(CAPTURED_AT).and_then(|time| time.parse().ok());
+    if captured_at.and_then(is_much_later) == Some(true) {
+        return Some(told(CAPTURED_AT, "is long before the time in its key"));
     }
     let is_other = |updated: String| UpdateTime::parse(&updated).ok() != key.last_update_time;
     if text(UPDATED_AT).is_some_and(is_other) {

@@ -116,6 +116,7 @@ pub async fn verify<E: From<VerifyError>>(
         told,
         facts: Facts::default(),
         coverage: Coverage::Nothing,
+        coverage_of_copies: Coverage::Nothing,
         unknown_days: BTreeSet::new(),
         unseen_days: BTreeSet::new(),
         taken: BTreeSet::new(),
@@ -144,6 +145,8 @@ struct Run<'a, S, F> {
     told: F,
     facts: Facts,
     coverage: Coverage,
+    /// The same of records that were copied, and so stored long after they were captured.
+    coverage_of_copies: Coverage,
     /// Days of which an object is damaged: which rows they have is not known.
     unknown_days: BTreeSet<Day>,
     /// Days of which a folder cannot be listed: whether what they have was pruned later is not known, too.
@@ -170,6 +173,7 @@ where
         match CatalogFolder::parse(folder) {
             Some(CatalogFolder::Whole) => {
                 self.coverage = Coverage::Nothing;
+                self.coverage_of_copies = Coverage::Nothing;
                 self.done.has_catalog = false;
                 self.done.is_catalog_hidden = true;
             }
@@ -202,6 +206,10 @@ where
             .await
             .map_err(VerifyError::from)?;
         self.coverage = catalog.coverage;
+        self.coverage_of_copies = match catalog.coverage {
+            Coverage::After(_) => catalog.begin.map_or(Coverage::Nothing, Coverage::After),
+            coverage => coverage,
+        };
         self.done.has_catalog = catalog.coverage != Coverage::Nothing;
         let (scope, facts, unknown_days) = (self.scope, &mut self.facts, &mut self.unknown_days);
         let read = catalog.past_unreadable().read(|ReadDay { rows, damaged }| {

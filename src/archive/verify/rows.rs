@@ -214,6 +214,11 @@ impl Said {
         self.last_captured_at >= began && earlier(self.captured_at, STORED_WITHIN) <= stored_at
     }
 
+    /// Whether all of its captures were long before this time.
+    pub fn was_long_before(&self, stored_at: Timestamp) -> bool {
+        self.last_captured_at < earlier(stored_at, STORED_WITHIN)
+    }
+
     fn differs_from(&self, record: &RecordKey) -> Option<String> {
         let digest = self.sha256.map(|digest| digest.short());
         let updated = &self.last_update_time;
