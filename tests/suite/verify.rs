@@ -922,6 +922,37 @@ async fn a_changed_time_of_capture_is_found_in_a_copy_whose_catalog_may_lack_row
     }
 }
 
+/// Captures by hand and sweeps have none, and what an event's capture had is in its row.
+#[tokio::test]
+async fn a_freshness_that_was_added_is_found() {
+    let mut kept = Kept::of(60);
+    let mut records = kept.records().into_iter().step_by(7);
+    let mut expected = Faults::new();
+    for cause in ["manual", "sweep"] {
+        let key = records.next().unwrap();
+        kept.change(&key, |object| {
+            object.metadata.remove("event-id");
+            object.metadata.insert("event-cause".into(), cause.into());
+        });
+        let row = kept.row(&key);
+        row.event_id = None;
+        row.cause = cause.to_owned();
+        (row.freshness, row.freshness_at) = (None, None);
+        expected.insert((key, "metadata".to_owned()));
+    }
+    let key = records.next().unwrap();
+    let row = kept.row(&key);
+    (row.freshness, row.freshness_at) = (None, None);
+    expected.insert((key, "row".to_owned()));
+    // No fault: the function was killed before it wrote the row, and when the event came again, the record was there.
+    let row = kept.row(&records.next().unwrap());
+    let again = row.captured_at + SignedDuration::from_hours(5);
+    (row.captured_at, row.last_captured_at) = (again, Some(again));
+    (row.freshness, row.freshness_at) = (None, None);
+    let placed = kept.with_days().place(Place::Folder).await;
+    assert_eq!(verified(&placed, &[]).await.1, expected);
+}
+
 /// For every user.
 fn make_readable(folder: &Path) {
     let mut command = std::process::Command::new("chmod");

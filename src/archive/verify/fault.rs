@@ -14,6 +14,7 @@ use crate::archive::key::{
 };
 use crate::archive::probe::{self, PROBE_KEY};
 use crate::archive::record::{self, CheckedObject, GZIP_HEADER, Unpacker};
+use crate::model::event::Cause;
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
 use crate::model::update_time::{UpdateTime, UpdatedAt};
@@ -233,6 +234,14 @@ fn of_metadata(key: &RecordKey, object: &Object) -> Option<String> {
     }
     if text("freshness").is_some_and(|word| word.parse::<Freshness>().is_err()) {
         return Some(told("freshness", "is not one"));
+    }
+    if let (Some(word), Some(cause)) = (text("freshness"), text("event-cause")) {
+        let has_none = [Cause::Manual, Cause::Sweep].map(|cause| cause.to_string());
+        if has_none.contains(&cause) {
+            return Some(format!(
+                "its metadata says freshness {word:?}, and a capture of cause {cause} has none"
+            ));
+        }
     }
     // Both are times of services, but for the zone of the second, which nobody knows.
     let is_much_later = |captured_at: Timestamp| {

@@ -184,7 +184,14 @@ impl Compared<'_> {
     fn freshness_differs(&self, says: &Says) -> Option<String> {
         let judged = self.rows.iter().filter(|said| said.freshness.is_some());
         let latest = judged.max_by_key(|said| (said.freshness_at, said.freshness_is_final));
-        let said = latest?.freshness?;
+        let Some(said) = latest.and_then(|said| said.freshness) else {
+            // A later event that finds the same console does not know what the record says.
+            let is_of_capture = |said: &&Said| Some(said.captured_at) == says.captured_at;
+            let found = says
+                .freshness
+                .filter(|_| self.rows.iter().any(is_of_capture))?;
+            return Some(catalog_says("freshness", &"none", &found));
+        };
         let is_so = says.freshness == Some(said) || self.verdicts.contains(&said);
         let found = says.freshness.map_or("none", Freshness::as_str);
         (!is_so).then(|| catalog_says("freshness", &said, &found))
