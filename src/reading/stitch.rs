@@ -78,7 +78,7 @@ pub struct Piece {
 }
 
 /// A place of a log where something is missing, or unsure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mark {
     /// Before this byte of the log.
     pub at: usize,
@@ -87,7 +87,7 @@ pub struct Mark {
 }
 
 /// What is missing or unsure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MarkKind {
     /// The captures do not meet: output in between is lost. `cut` bytes behind the mark are the rest of a
     /// line that the ring has cut.

@@ -379,6 +379,43 @@ async fn a_boot_that_loses_a_record_with_the_boot_before_it_is_told_to_go() {
     );
 }
 
+/// The boot behind it shows that its end is not known. Behind the one after that, nothing would.
+#[tokio::test]
+async fn what_is_told_to_be_missing_of_a_boot_that_is_kept_stays_told() {
+    let now = Timestamp::now();
+    let mut kept = Kept::default();
+    let id = instance_id(1);
+    let at = |days: i32| now - DAY * days;
+    let panic = "[    9.000000] Kernel panic - not syncing: as told\r\n";
+    let first = format!("{}{panic}", console(0, 2));
+    let first = kept.record(&id, first.as_bytes(), at(200));
+    let restart = "[    9.000000] reboot: Restarting system\r\n";
+    let second = format!("{}{restart}", console(1, 2));
+    let second = kept.record(&id, second.as_bytes(), at(100));
+    // Its beginning is lost.
+    let last = console(2, 3).replace(&console(2, 1), "");
+    let last = kept.record(&id, last.as_bytes(), at(2));
+    let placed = kept.with_catalog().place(Place::Folder).await;
+    let marks = async || -> Value {
+        let arguments = ["boots", id.as_str(), "--output", "json"];
+        let output = cli(&placed.settings, &arguments).await;
+        let boots: Value = serde_json::from_slice(&output.stdout).unwrap();
+        boots[0]["marks"].clone()
+    };
+    let before = marks().await;
+    assert_eq!(before[0]["kind"], "end_unknown", "{before}");
+    let rules = ["--keep-ending", "panic", "--apply"];
+    let (code, shown, _) = pruned(&placed, &rules).await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(
+        shown.contains("needed to tell other boots apart"),
+        "{shown}"
+    );
+    assert_eq!(marks().await, before);
+    let all = [first, second, last].map(|key| key.to_string());
+    assert_eq!(objects(&placed), all.into());
+}
+
 /// Where the catalog does not reach back, the archive itself is listed. What it shows is there.
 #[tokio::test]
 async fn what_a_listing_of_the_archive_shows_is_not_hidden_by_its_row() {

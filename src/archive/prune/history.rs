@@ -21,7 +21,7 @@ pub(super) struct KnownBoot {
     pub first: Timestamp,
     /// Names of its records, the oldest first.
     pub captures: Vec<String>,
-    /// Its log, as a number by which a change is seen.
+    /// Its log, and what is told to be missing of it, as a number by which a change is seen.
     pub log: u64,
 }
 
@@ -142,7 +142,7 @@ impl History {
         let captures: Vec<_> = captures.collect();
         let is_dated = |name: &String| !self.undated.contains(name);
         let mut log = DefaultHasher::new();
-        boot.log.hash(&mut log);
+        (&boot.log, &boot.marks).hash(&mut log);
         self.boots.push(KnownBoot {
             id: boot.id.clone(),
             facts: Facts {

@@ -91,7 +91,7 @@ pub enum Reason {
     Ending(Ending),
     /// A record of its instance is damaged. How its boots ended, and which they are, may be other than it seems.
     Damaged,
-    /// Without it, what is left would show a boot that is kept with another log, ending or name, or two boots as one.
+    /// Without it, what is left would show a boot that is kept with another log, mark, ending or name, or two boots as one.
     Needed,
 }
 
