@@ -1073,3 +1073,50 @@ async fn a_folder_of_an_instance_that_cannot_be_listed_is_told() {
     let (faults, _) = verified_without(&placed, &instance, &[]).await;
     assert_eq!(faults, expected);
 }
+
+/// The catalog counts as complete as soon as it is there. A later version may write more into it.
+#[tokio::test]
+async fn an_object_that_calls_the_catalog_complete_is_as_reindex_writes_it() {
+    for (body, is_fault) in [
+        (&b""[..], true),
+        (b"{}", true),
+        (b"{\"schema\":1}\n", false),
+        (b"{\"schema\":2,\"more\":true}\n", false),
+    ] {
+        let mut kept = Kept::of(20).with_catalog();
+        kept.change(COMPLETE_KEY, |object| object.body = body.to_vec());
+        let placed = kept.place(Place::Folder).await;
+        let expected = is_fault.then(|| (COMPLETE_KEY.to_owned(), "digest".to_owned()));
+        let (_, faults, _) = verified(&placed, &[]).await;
+        assert_eq!(faults, expected.into_iter().collect(), "{}", text(body));
+    }
+}
+
+/// Neither an object nor its metadata, and no writer made it.
+#[tokio::test]
+async fn what_has_the_place_of_metadata_or_the_name_of_a_writer_is_told() {
+    let kept = Kept::of(20).with_catalog();
+    let placed = kept.place(Place::Folder).await;
+    let folder = placed.folder.as_ref().unwrap().path();
+    let records = kept.records();
+    let mut expected = Faults::new();
+    let takes: [&dyn Fn(&Path); 3] = [
+        &|path| std::fs::create_dir(path).unwrap(),
+        &|path| pipe(path),
+        &|path| symlink("nowhere", path).unwrap(),
+    ];
+    for (record, take) in records.iter().step_by(3).zip(takes) {
+        let beside = format!("{record}.meta.json");
+        std::fs::remove_file(folder.join(&beside)).unwrap();
+        take(&folder.join(&beside));
+        // The record lacks what it should say.
+        for key in [record, &beside] {
+            expected.insert((key.clone(), "metadata".to_owned()));
+        }
+    }
+    let id = records[0].split_once('/').unwrap().0;
+    let left = format!("{id}/.writing-x");
+    std::fs::create_dir(folder.join(&left)).unwrap();
+    expected.insert((left, "foreign".to_owned()));
+    assert_eq!(verified(&placed, &[]).await.1, expected);
+}

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 
 use super::CLOCKS;
 use super::scope::earlier;
-use crate::archive::catalog::day;
 use crate::archive::catalog::key::{COMPLETE_KEY, DayKey};
 use crate::archive::catalog::name::RowKey;
 use crate::archive::catalog::row::SCHEMA;
 use crate::archive::catalog::{CatalogKey, Row};
+use crate::archive::catalog::{day, reindex};
 use crate::archive::key::{
     ConsoleDigest, FailedKey, MarkerKey, RecordKey, ShortDigest, VerdictKey,
 };
@@ -174,7 +174,7 @@ impl Named {
             Self::Day(day) => of_day(day, &object.body),
             Self::Note(event) => of_bytes(&object.body, &record::not_removed(event).body),
             Self::Fixed(PROBE_KEY) => of_bytes(&object.body, &probe::probe().body),
-            Self::Fixed(_) => None, // It says all by being there.
+            Self::Fixed(_) => of_complete(&object.body),
         }
     }
 }
@@ -275,6 +275,15 @@ fn of_digest(bytes: &[u8], said: &ShortDigest) -> Option<(Fault, String)> {
 fn of_bytes(bytes: &[u8], expected: &[u8]) -> Option<(Fault, String)> {
     let told = "it does not have the bytes that this program writes there";
     (bytes != expected).then(|| (Fault::Digest, told.to_owned()))
+}
+
+/// A later version may say more there.
+fn of_complete(bytes: &[u8]) -> Option<(Fault, String)> {
+    let json: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    let schema = json.and_then(|json| json.get("schema")?.as_u64());
+    let told = "it is not what console-archive reindex writes there; remove it, and reindex";
+    let is_written = bytes == reindex::complete().body || schema > Some(SCHEMA.into());
+    (!is_written).then(|| (Fault::Digest, told.to_owned()))
 }
 
 fn of_row(key: &str, bytes: &[u8]) -> Option<(Fault, String)> {

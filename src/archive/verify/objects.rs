@@ -12,6 +12,7 @@ use super::{
 };
 use crate::archive::record::Unpacker;
 use crate::model::ids::InstanceId;
+use crate::store::directory::METADATA_SUFFIX;
 use crate::store::{self, Entry, Pages, Store, StoreError, Stray, StrayKind, folder_advice};
 
 const FOREIGN: &str = "no object of an archive has such a key";
@@ -137,6 +138,11 @@ where
                 self.taken.insert(key);
                 Ok(())
             }
+            (StrayKind::NotAnObject(what), None) if describes_an_object(&key) => {
+                let told =
+                    format!("it is {what}; move it away: only a file with metadata is read there");
+                self.found(&key, Fault::Metadata, told)
+            }
             (StrayKind::NotAnObject(what), None) => {
                 self.note_unseen(&key);
                 self.found(&key, Fault::Foreign, format!("it is {what}"))?;
@@ -153,6 +159,12 @@ where
             }
         }
     }
+}
+
+/// Whether a key is the name of the file with an object's metadata.
+fn describes_an_object(key: &str) -> bool {
+    let of = key.strip_suffix(METADATA_SUFFIX);
+    of.and_then(Named::parse).is_some()
 }
 
 /// Whether it is of an instance that is asked for.

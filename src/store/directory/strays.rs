@@ -61,7 +61,11 @@ impl Folder {
                 if self.can_hold(&path, prefix, "") {
                     folders.push(path.clone());
                 }
-                if stands_for_an_object(&path, true) {
+                // No writer makes a folder of such a name.
+                let is_named_as_file = stands_for_an_object(&path, true)
+                    || bytes.starts_with(WRITING.as_bytes())
+                    || bytes.ends_with(METADATA_SUFFIX.as_bytes());
+                if is_named_as_file {
                     found.extend(self.stray(&path, StrayKind::NotAnObject(kind(file_type))));
                 }
             } else if bytes.starts_with(WRITING.as_bytes()) {
@@ -69,6 +73,10 @@ impl Folder {
             } else if bytes.starts_with(b".") {
                 // Of another program, such as a network file system.
             } else if let Some(of) = bytes.strip_suffix(METADATA_SUFFIX.as_bytes()) {
+                if !file_type.is_file() {
+                    found.extend(self.stray(&path, StrayKind::NotAnObject(kind(file_type))));
+                    continue;
+                }
                 // A name that is not UTF-8 is no key.
                 if let Ok(of) = std::str::from_utf8(of) {
                     described.push((OsString::from(of), path));
