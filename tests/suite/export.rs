@@ -462,6 +462,50 @@ async fn what_was_removed_before_it_was_exported_is_named_and_nothing_is_mixed()
     );
 }
 
+/// Another one under the same key is another state of the archive, if only its metadata differ.
+#[tokio::test]
+async fn what_was_replaced_before_it_was_exported_is_named() {
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    let to = folders.path().join("logs.tar");
+    let objects = interrupted(&bucket, &to).await;
+    let last = record_of(&objects, 5);
+    let key = format!("{PREFIX}{last}");
+    bucket.server.tamper(&key, |object| {
+        let at = "1970-01-02T00:00:00Z".to_owned();
+        object.metadata.insert("captured-at".to_owned(), at);
+        object.stored_at += std::time::Duration::from_secs(5);
+    });
+    let failed = export(&bucket.settings, &to, &[]).await;
+    let told = text(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(1), "{told}");
+    let expected = format!("{last} was replaced since the export began; ");
+    assert!(told.contains(&expected), "{told}");
+    assert!(!to.exists());
+}
+
+/// It would be handed on with the logs.
+#[tokio::test]
+async fn a_file_that_is_not_of_the_export_does_not_go_along() {
+    let folders = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start(Profile::Aws).await;
+    let to = folders.path().join("logs");
+    interrupted(&bucket, &to).await;
+    let part = folders.path().join("logs.part");
+    for foreign in ["passwords.txt", "i-fleet001/notes"] {
+        let foreign = part.join(foreign);
+        std::fs::write(&foreign, "secret").unwrap();
+        let failed = export(&bucket.settings, &to, &[]).await;
+        let told = text(&failed.stderr);
+        assert_eq!(failed.status.code(), Some(2), "{told}");
+        let expected = format!("{} is not of this export; move it away", foreign.display());
+        assert!(told.contains(&expected), "{told}");
+        assert!(!to.exists());
+        std::fs::remove_file(&foreign).unwrap();
+    }
+    assert_done(&export(&bucket.settings, &to, &[]).await);
+}
+
 /// What is written into is of this command, and in its place.
 #[tokio::test]
 async fn no_link_leads_an_export_elsewhere() {

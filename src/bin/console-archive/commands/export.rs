@@ -125,9 +125,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let mut done = Done::default();
     let begun = destination.begun();
     let told = |error: anyhow::Error| match error.downcast::<Removed>() {
-        Ok(Removed { key, .. }) => Removed {
-            key,
+        Ok(removed) => Removed {
             begun: begun.clone(),
+            ..removed
         }
         .into(),
         Err(error) => error,

@@ -1,5 +1,6 @@
 //! Where an export is written: a tar file, compressed or not, a folder, or a pipe.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Stdout, Write};
 use std::path::{Path, PathBuf};
@@ -253,6 +254,7 @@ impl Destination {
                 progress,
                 bytes,
             } => {
+                refuse_others(&part, &progress)?;
                 rename(&part, &path)?;
                 progress.end()?;
                 Ok(bytes)
@@ -274,6 +276,30 @@ impl Destination {
             }
         }
     }
+}
+
+/// Refuses what is in the folder, and was not written by the export: it would go along.
+fn refuse_others(part: &Path, progress: &Progress) -> Result<()> {
+    let written = progress.written().flat_map(|written| &written.files);
+    let written: HashSet<PathBuf> = written.map(|file| part.join(file)).collect();
+    let mut folders = vec![part.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let at_folder = || folder.display().to_string();
+        for child in std::fs::read_dir(&folder).with_context(at_folder)? {
+            let child = child.with_context(at_folder)?;
+            let path = child.path();
+            if child.file_type().with_context(at_folder)?.is_dir() {
+                folders.push(path);
+            } else if !written.contains(&path) {
+                let why = format!(
+                    "{} is not of this export; move it away, and run the same command again",
+                    path.display()
+                );
+                return Err(WrongInput(why).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Nothing that came meanwhile is replaced.

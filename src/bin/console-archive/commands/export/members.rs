@@ -69,14 +69,32 @@ fn folder(instance_id: &InstanceId) -> String {
     folder
 }
 
-/// An object that was chosen when the export began is there no longer. Without it, the export would have a part of the
-/// archive as it was and a part as it is.
+/// An object that was chosen when the export began is there no longer, or another one is. The export would have a part
+/// of the archive as it was and a part as it is.
 #[derive(Debug, thiserror::Error)]
-#[error("{key} was removed since the export began; {begun}run the command again to begin anew")]
+#[error("{key} was {what} since the export began; {begun}run the command again to begin anew")]
 pub struct Removed {
     pub key: String,
+    pub what: &'static str,
     /// What is done with what is written so far.
     pub begun: String,
+}
+
+impl Removed {
+    pub fn gone(key: String) -> Self {
+        Self {
+            key,
+            what: "removed",
+            begun: String::new(),
+        }
+    }
+
+    pub fn replaced(key: String) -> Self {
+        Self {
+            what: "replaced",
+            ..Self::gone(key)
+        }
+    }
 }
 
 /// A store of which each object that is read should be there.
@@ -134,10 +152,7 @@ pub async fn read(store: &impl Store, instance: Instance, wanted: &Wanted) -> Re
     let removed = chosen.removed.into_inner();
     match removed.unwrap_or_else(PoisonError::into_inner) {
         None => Ok(files),
-        Some(key) => {
-            let begun = String::new();
-            Err(Removed { key, begun }.into())
-        }
+        Some(key) => Err(Removed::gone(key).into()),
     }
 }
 
