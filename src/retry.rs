@@ -212,6 +212,8 @@ fn pause(advice: RetryAdvice, ceiling: Duration, jitter: f64) -> Option<Duration
 pub struct Retrying<'a, T> {
     pub(crate) inner: &'a T,
     pub(crate) deadline: Deadline,
+    /// Whether it waits until a full disk has space.
+    pub(crate) waits_for_space: bool,
 }
 
 /// "listing timed out after 60 s".
@@ -227,7 +229,20 @@ pub fn in_seconds(time: Duration) -> f64 {
 impl<'a, T> Retrying<'a, T> {
     /// Wraps `inner`, which makes one attempt per call.
     pub fn new(inner: &'a T, deadline: Deadline) -> Self {
-        Self { inner, deadline }
+        Self {
+            inner,
+            deadline,
+            waits_for_space: true,
+        }
+    }
+
+    /// For who makes space by itself: a full disk is an error at once.
+    #[cfg(feature = "cli")]
+    pub fn without_waiting_for_space(self) -> Self {
+        Self {
+            waits_for_space: false,
+            ..self
+        }
     }
 }
 

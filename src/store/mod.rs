@@ -179,10 +179,13 @@ pub trait Store: Send + Sync {
 
 impl<S: Store> Store for Retrying<'_, S> {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        retry(self.deadline, "storing an object", || {
-            self.inner.put_if_absent(key, object)
-        })
-        .await
+        let put = retry(self.deadline, "storing an object", || async {
+            match self.inner.put_if_absent(key, object).await {
+                Err(error) if error.is_full() && !self.waits_for_space => Ok(Err(error)),
+                put => put.map(Ok),
+            }
+        });
+        put.await?
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {

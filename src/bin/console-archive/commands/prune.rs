@@ -105,7 +105,8 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         store: context.store()?,
         pace: Pace::new(),
     };
-    let store = Retrying::new(&paced, Deadline::after(context.timeout.unwrap_or(TIME)));
+    let deadline = Deadline::after(context.timeout.unwrap_or(TIME));
+    let store = Retrying::new(&paced, deadline).without_waiting_for_space();
     let globs = &arguments.instance;
     let includes =
         |id: &InstanceId| globs.is_empty() || globs.iter().any(|glob| glob.is_match(id.as_str()));
