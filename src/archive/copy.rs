@@ -73,6 +73,9 @@ pub struct Copied {
     /// Whether the destination's catalog has everything that is there. If not, a listing of the fleet lists the
     /// whole archive, or misses what it copied without a row, until it is built anew.
     pub is_catalog_complete: bool,
+    /// Whether the destination has all that the source has, stored at the same times: it may be the same archive, by
+    /// another address.
+    pub is_stored_alike: bool,
 }
 
 /// Why an object was not copied. Others were.
@@ -170,11 +173,15 @@ pub async fn copy(
         failed: RefCell::default(),
         is_partial: Cell::new(false),
         hidden: OnceCell::new(),
+        stored_alike: Cell::default(),
     };
     let (mut done, mut has_own) = (Copied::default(), false);
     for prefix in InstanceId::PREFIXES {
         let groups = copier.merged(prefix, up_to_dot);
-        let groups = groups.inspect_ok(|group| has_own |= group.source.is_empty());
+        let groups = groups.inspect_ok(|group| {
+            has_own |= group.source.is_empty();
+            copier.compare_times(group);
+        });
         let objects = groups.map_ok(|group| copier.objects(group));
         done.add_all(objects, AT_ONCE, &mut tell).await?;
     }
@@ -194,6 +201,7 @@ pub async fn copy(
     let days = days.map_ok(|group| copier.day(group));
     done.add_all(days, DAYS_AT_ONCE, &mut tell).await?;
     done.is_partial = copier.is_partial.get();
+    done.is_stored_alike = copier.stored_alike.get() == Some(true);
     let is_whole = request.is_named.is_none()
         && request.since.is_none()
         && done.problems == 0
@@ -287,6 +295,8 @@ struct Copier<'a, S, T> {
     is_partial: Cell<bool>,
     /// What the destination's catalog says is pruned. Read once something is copied.
     hidden: OnceCell<Hidden>,
+    /// Whether both archives have the same objects below instances, stored at the same times. `None` if they have none.
+    stored_alike: Cell<Option<bool>>,
 }
 
 impl<'a, S: Store, T: Store> Copier<'a, S, T> {
@@ -298,6 +308,12 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         let source = Sorted::of(self.source, prefix);
         let to = Sorted::of(self.to, prefix).or_nothing();
         merge::groups(source, to, stem, &self.is_partial)
+    }
+
+    /// A copy is stored later than what it was made from.
+    fn compare_times(&self, group: &Group) {
+        let is_alike = self.stored_alike.get() != Some(false) && group.source == group.there;
+        self.stored_alike.set(Some(is_alike));
     }
 
     fn is_named(&self, instance_id: &InstanceId) -> bool {

@@ -439,6 +439,46 @@ async fn what_the_source_has_lost_is_missing_in_its_copy_too() {
     assert!(told.starts_with(&format!("{lost}\tmissing\t")), "{told}");
 }
 
+/// Nothing is lost by that. But who believes to have a backup has none.
+#[tokio::test]
+async fn one_bucket_by_two_addresses_is_told_and_stays_as_it_is() {
+    let objects = archived::small(Timestamp::now());
+    let bucket = Bucket::start(Profile::Aws).await;
+    let mut stored = archived::stored(PREFIX, &objects);
+    let hour = std::time::Duration::from_secs(3600);
+    stored
+        .iter_mut()
+        .for_each(|(_, object)| object.stored_at -= hour);
+    bucket.server.put_all(stored);
+    let other = tempfile::NamedTempFile::new().unwrap();
+    let (file, to) = settings_file(&bucket);
+    let settings = std::fs::read_to_string(file.path()).unwrap();
+    assert!(settings.contains("//127.0.0.1:"), "{settings}");
+    std::fs::write(
+        other.path(),
+        settings.replace("//127.0.0.1:", "//localhost:"),
+    )
+    .unwrap();
+    let before = in_bucket(&bucket.server);
+    let options = ["--to-settings", other.path().to_str().unwrap()];
+    let output = copy_to(&bucket.settings, &to, &options).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let warning =
+        "have the same objects, stored at the same times; if these are two addresses of one bucket";
+    assert!(told.contains(warning), "{told}");
+    assert_same(&in_bucket(&bucket.server), &before);
+    assert!(bucket.server.methods().iter().all(|method| method == "GET"));
+    // A copy is stored later.
+    let real = Bucket::start(Profile::Aws).await;
+    for _ in 0..2 {
+        let (file, to) = settings_file(&real);
+        let options = ["--to-settings", file.path().to_str().unwrap()];
+        let output = copy_to(&bucket.settings, &to, &options).await;
+        assert!(!text(&output.stderr).contains("warning"));
+    }
+}
+
 /// A link, or another path to the same folder, leads back into the archive.
 #[tokio::test]
 async fn an_archive_is_not_copied_into_itself_by_any_path() {

@@ -79,6 +79,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         },
         time: context.time(),
     };
+    let are_buckets =
+        [&source, &to].map(|side| matches!(side, ArchiveStore::Bucket(_))) == [true; 2];
     let (source, to) = (patient(source), patient(to));
     context.reads();
     let period = Period::of(arguments.since.as_ref(), None, &context.time_zone);
@@ -123,6 +125,15 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
              reindex --archive-url '{}' builds it and marks it",
             to.url(""),
             arguments.to
+        ));
+    }
+    // A folder may have been copied with its times.
+    if done.is_stored_alike && are_buckets {
+        output::error(format_args!(
+            "warning: {} and {} have the same objects, stored at the same times; if these are two addresses of one \
+             bucket, this is no copy",
+            source.url(""),
+            to.url("")
         ));
     }
     if done.is_partial {
