@@ -416,6 +416,64 @@ async fn what_is_told_to_be_missing_of_a_boot_that_is_kept_stays_told() {
     assert_eq!(objects(&placed), all.into());
 }
 
+/// By its ID, its family, or how bad it is.
+#[tokio::test]
+async fn boots_that_show_a_finding_are_kept() {
+    let now = Timestamp::now();
+    let lines = [
+        "",
+        "[    8.000000] EXT4-fs error (device vda1): ext4_lookup:1855: inode #2: comm ls: deleted inode referenced: 12\r\n",
+        "/dev/vda1: ***** FILE SYSTEM WAS MODIFIED *****\r\n",
+        "[    8.000000] VFS: Cannot open root device \"vda1\" or unknown-block(0,0): error -6\r\n",
+        "",
+    ];
+    let mut kept = Kept::default();
+    let id = instance_id(1);
+    for (boot, line) in lines.into_iter().enumerate() {
+        let at = now - DAY * (100 - 10 * boot as i32);
+        let console = format!("{}{line}", console(boot, 2));
+        kept.record(&id, console.as_bytes(), at);
+    }
+    let placed = kept.with_catalog().place(Place::Folder).await;
+    let (error, warning, fatal) = (
+        Some("finding ext4-error"),
+        Some("finding fsck-repaired"),
+        Some("finding root-not-mounted"),
+    );
+    for (asked, expected) in [
+        ("ext4-error", [error, None, None]),
+        ("filesystem", [error, warning, None]),
+        ("error", [error, None, fatal]),
+        ("warning", [error, warning, fatal]),
+        ("root,fsck-repaired", [None, warning, fatal]),
+    ] {
+        let arguments = [
+            "--keep-finding",
+            asked,
+            "--max-remove",
+            "100",
+            "--output",
+            "json",
+        ];
+        let (code, shown, told) = pruned(&placed, &arguments).await;
+        assert_eq!(code, Some(0), "{told}");
+        let boots: Vec<Value> = (shown.lines())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let reasons: Vec<_> = (boots[..5].iter())
+            .map(|boot| boot["reasons"][0].as_str())
+            .collect();
+        let [one, two, three] = expected;
+        assert_eq!(reasons, [None, one, two, three, Some("newest")], "{asked}");
+    }
+    let (code, _, told) = pruned(&placed, &["--keep-finding", "bad-luck"]).await;
+    assert_eq!(code, Some(2));
+    assert!(
+        told.contains("there is no such finding: give an ID"),
+        "{told}"
+    );
+}
+
 /// Where the catalog does not reach back, the archive itself is listed. What it shows is there.
 #[tokio::test]
 async fn what_a_listing_of_the_archive_shows_is_not_hidden_by_its_row() {

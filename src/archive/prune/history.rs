@@ -7,9 +7,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::AT_ONCE;
-use super::policy::Facts;
+use super::policy::{Facts, Rules};
 use crate::archive::key::RecordKey;
 use crate::archive::reader::{self, Console, ReadError, RecordEntry};
+use crate::reading::encoding::EncodingChoice;
+use crate::reading::findings;
 use crate::reading::stitch::{Boot, Stitcher};
 use crate::store::{Store, StoreError};
 
@@ -40,10 +42,11 @@ pub(super) struct History {
     last: Option<Boot>,
 }
 
-/// Reads the boots that these records show, one capture after the other.
+/// Reads the boots that these records show, one capture after the other, as far as these rules need it.
 pub(super) async fn read(
     store: &impl Store,
     records: impl IntoIterator<Item = &RecordEntry>,
+    rules: &Rules,
 ) -> Result<History, StoreError> {
     // They are nearly always stored in the order in which they were captured.
     let mut records: Vec<_> = records
@@ -51,7 +54,7 @@ pub(super) async fn read(
         .filter(|record| !record.key.is_undecoded)
         .collect();
     records.sort_by_key(|record| record.stored_at);
-    if let Some(history) = read_in_order(store, &records).await? {
+    if let Some(history) = read_in_order(store, &records, rules).await? {
         return Ok(history);
     }
     // Not in an archive that was copied, nor where one was followed for longer than another.
@@ -67,7 +70,7 @@ pub(super) async fn read(
         (captured_at, record.key.last_update_time, record.key.name())
     });
     let records: Vec<_> = records.into_iter().map(|(record, _)| record).collect();
-    let history = read_in_order(store, &records).await?;
+    let history = read_in_order(store, &records, rules).await?;
     let told = "the times of records change while they are read".to_owned();
     history.ok_or(StoreError::Unavailable(told))
 }
@@ -80,6 +83,7 @@ fn captured_at(metadata: &BTreeMap<String, String>) -> Option<Timestamp> {
 async fn read_in_order(
     store: &impl Store,
     records: &[&RecordEntry],
+    rules: &Rules,
 ) -> Result<Option<History>, StoreError> {
     let mut history = History::default();
     let mut stitcher = Stitcher::default();
@@ -117,37 +121,44 @@ async fn read_in_order(
         }
         before = Some(order);
         for boot in stitcher.push(capture) {
-            history.add(boot);
+            history.add(boot, rules);
         }
     }
     for boot in stitcher.finish() {
-        history.add(boot);
+        history.add(boot, rules);
     }
     if let Some(last) = history.last.take() {
-        history.add_known(&last, true);
+        history.add_known(&last, true, rules);
     }
     Ok(Some(history))
 }
 
 impl History {
-    fn add(&mut self, boot: Boot) {
+    fn add(&mut self, boot: Boot, rules: &Rules) {
         if let Some(before) = self.last.replace(boot) {
-            self.add_known(&before, false);
+            self.add_known(&before, false, rules);
         }
     }
 
-    fn add_known(&mut self, boot: &Boot, is_newest: bool) {
+    fn add_known(&mut self, boot: &Boot, is_newest: bool, rules: &Rules) {
         let times = boot.captures.iter().map(|capture| capture.captured_at);
         let captures = boot.captures.iter().map(|capture| capture.name.clone());
         let captures: Vec<_> = captures.collect();
         let is_dated = |name: &String| !self.undated.contains(name);
         let mut log = DefaultHasher::new();
         (&boot.log, &boot.marks).hash(&mut log);
+        // Most of the work of a run, so it is only done if it is asked for.
+        let finding = (!rules.findings.is_empty()).then(|| {
+            let rules_of_findings = findings::Rules::built_in();
+            let found = findings::of_boot(boot, EncodingChoice::Auto, rules_of_findings);
+            rules.keeping(&found)
+        });
         self.boots.push(KnownBoot {
             id: boot.id.clone(),
             facts: Facts {
                 time: (times.clone().max()).filter(|_| captures.iter().all(is_dated)),
                 ending: boot.ending(is_newest),
+                finding: finding.flatten(),
             },
             first: times.min().unwrap_or(Timestamp::MIN),
             captures,
@@ -220,7 +231,11 @@ mod tests {
     fn boot(captures: &str, log: u64, ending: Ending) -> KnownBoot {
         KnownBoot {
             id: captures[..1].to_owned(),
-            facts: Facts { time: None, ending },
+            facts: Facts {
+                time: None,
+                ending,
+                finding: None,
+            },
             first: Timestamp::UNIX_EPOCH,
             captures: captures.chars().map(String::from).collect(),
             log,

@@ -145,7 +145,7 @@ pub(super) async fn plan(
 ) -> Result<Plan, StoreError> {
     let entries = store::list_all(store, &RecordKey::instance_prefix(instance_id)).await?;
     let mut listed = Listed::of(entries);
-    let history = history::read(store, &listed.records).await?;
+    let history = history::read(store, &listed.records, rules).await?;
     listed
         .records
         .retain(|record| !history.gone.contains(&record.key));
@@ -191,7 +191,7 @@ async fn reasons(
             let name = record.key.name();
             staying.contains(&name) || !all.contains(&name)
         });
-        let left = history::read(store, left).await?;
+        let left = history::read(store, left, rules).await?;
         let needed = history.needed(&stays, &left);
         if needed.is_empty() {
             return Ok(reasons);

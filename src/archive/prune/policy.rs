@@ -11,6 +11,50 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::model::ending::Ending;
+use crate::reading::findings::{self, Finding, Rule, Severity};
+
+/// Which findings of a boot's log keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FindingRule {
+    /// Those that are at least so bad.
+    AtLeast(Severity),
+    /// Those of this family.
+    Family(&'static str),
+    /// Those with this ID.
+    Id(&'static str),
+}
+
+/// A word is neither a severity, nor a family of findings, nor the ID of one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there is no such finding: give an ID, a family, or a severity, as console-archive explain lists them"
+)]
+pub struct UnknownFinding;
+
+impl FindingRule {
+    /// Parses a severity, the name of a family, or an ID.
+    ///
+    /// # Errors
+    /// [`UnknownFinding`].
+    pub fn parse(text: &str) -> Result<Self, UnknownFinding> {
+        let rules = findings::Rules::built_in();
+        let severity = Severity::ALL.into_iter().find(|one| one.as_str() == text);
+        let mut names = rules.all().iter().map(|rule| rules.family(rule).name);
+        severity
+            .map(Self::AtLeast)
+            .or_else(|| names.find(|name| *name == text).map(Self::Family))
+            .or_else(|| Some(Self::Id(&rules.get(text)?.id)))
+            .ok_or(UnknownFinding)
+    }
+
+    fn includes(&self, rule: &Rule) -> bool {
+        match self {
+            Self::AtLeast(severity) => rule.severity >= *severity,
+            Self::Family(name) => findings::Rules::built_in().family(rule).name == *name,
+            Self::Id(id) => rule.id == *id,
+        }
+    }
+}
 
 /// How many boots are kept, and which.
 #[derive(Debug, Clone)]
@@ -27,6 +71,8 @@ pub struct Rules {
     pub within: Option<Timestamp>,
     /// Those that ended so.
     pub endings: Vec<Ending>,
+    /// Those whose logs show one of these.
+    pub findings: Vec<FindingRule>,
     /// The zone of days.
     pub zone: TimeZone,
 }
@@ -40,6 +86,7 @@ impl Default for Rules {
             monthly: 0,
             within: None,
             endings: Vec::new(),
+            findings: Vec::new(),
             zone: TimeZone::UTC,
         }
     }
@@ -49,7 +96,18 @@ impl Rules {
     /// Whether they would keep nothing by themselves.
     pub fn is_empty(&self) -> bool {
         let counts = [self.last, self.daily, self.weekly, self.monthly];
-        counts == [0; 4] && self.within.is_none() && self.endings.is_empty()
+        let has_none = self.endings.is_empty() && self.findings.is_empty();
+        counts == [0; 4] && self.within.is_none() && has_none
+    }
+
+    /// The ID of the worst of these findings that keeps their boot; of those that are as bad, the first.
+    pub fn keeping(&self, found: &[Finding<'static>]) -> Option<&'static str> {
+        let is_wanted = |rule: &Rule| self.findings.iter().any(|wanted| wanted.includes(rule));
+        let keeping = found.iter().map(|finding| finding.rule);
+        let keeping = keeping.rev().filter(|rule| is_wanted(rule));
+        keeping
+            .max_by_key(|rule| rule.severity)
+            .map(|rule| rule.id.as_str())
     }
 
     fn is_within(&self, time: Timestamp) -> bool {
@@ -64,6 +122,8 @@ pub struct Facts {
     pub time: Option<Timestamp>,
     /// How it ended.
     pub ending: Ending,
+    /// The ID of a finding that keeps it.
+    pub finding: Option<&'static str>,
 }
 
 /// Why a boot is kept.
@@ -89,6 +149,8 @@ pub enum Reason {
     Within,
     /// It ended so.
     Ending(Ending),
+    /// Its log shows the finding of this ID.
+    Finding(&'static str),
     /// A record of its instance is damaged. How its boots ended, and which they are, may be other than it seems.
     Damaged,
     /// Without it, what is left would show a boot that is kept with another log, mark, ending or name, or two boots as one.
@@ -108,6 +170,7 @@ impl fmt::Display for Reason {
             Self::Oldest => f.write_str("oldest"),
             Self::Within => f.write_str("within"),
             Self::Ending(ending) => write!(f, "ending {ending}"),
+            Self::Finding(id) => write!(f, "finding {id}"),
             Self::Damaged => f.write_str("a record of the instance is damaged"),
             Self::Needed => f.write_str("needed to tell other boots apart"),
         }
@@ -137,6 +200,7 @@ pub fn decide(boots: &[Facts], rules: &Rules, now: Timestamp) -> Vec<Vec<Reason>
         if rules.endings.contains(&boot.ending) {
             reasons[index].push(Reason::Ending(boot.ending));
         }
+        reasons[index].extend(boot.finding.map(Reason::Finding));
     }
     counted.sort_by_key(|(index, time)| Reverse((*time, *index)));
     for (index, _) in counted.iter().take(rules.last as usize) {
@@ -216,6 +280,7 @@ mod tests {
         Facts {
             time: Some(time),
             ending,
+            finding: None,
         }
     }
 
@@ -399,6 +464,7 @@ mod tests {
         let boots = ["2026-11-27T15:30:00Z", "2026-11-27T16:30:00Z"].map(|time| Facts {
             time: time.parse().ok(),
             ending: Ending::Clean,
+            finding: None,
         });
         let told = |zone: TimeZone| -> Vec<String> {
             let rules = Rules {
@@ -473,7 +539,8 @@ mod tests {
             }
             let is_young =
                 boot.time >= rules.within && rules.within.is_some() && boot.time.is_some();
-            if is_young || rules.endings.contains(&boot.ending) || index + 1 == boots.len() {
+            let is_told = rules.endings.contains(&boot.ending) || boot.finding.is_some();
+            if is_young || is_told || index + 1 == boots.len() {
                 kept.insert(index);
             }
         }
@@ -521,9 +588,11 @@ mod tests {
             1 => Just(None),
         ];
         let ending = (0..Ending::ALL.len()).prop_map(|index| Ending::ALL[index]);
-        (time, ending).prop_map(|(hours_ago, ending)| Facts {
+        let finding = prop_oneof![9 => Just(None), 1 => Just(Some("root-not-mounted"))];
+        (time, ending, finding).prop_map(|(hours_ago, ending, finding)| Facts {
             time: hours_ago.map(|hours| now() - SignedDuration::from_hours(hours)),
             ending,
+            finding,
         })
     }
 
@@ -544,7 +613,7 @@ mod tests {
                 monthly,
                 within,
                 endings,
-                zone: TimeZone::UTC,
+                ..Rules::default()
             },
         )
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::archive::catalog::Subject;
 use ecs_console_archiver::archive::instances::Instances;
-use ecs_console_archiver::archive::prune::policy::Rules;
+use ecs_console_archiver::archive::prune::policy::{FindingRule, Rules};
 use ecs_console_archiver::archive::prune::{self, Options, Plan, Planned, Pruned, Told};
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::ending::Ending;
@@ -42,6 +42,7 @@ const MAX_TABLE_ROWS: usize = 10_000;
 #[command(after_help = "\
 Examples:
   console-archive prune --keep-within 90d --keep-ending panic,out_of_memory
+  console-archive prune --keep-within 90d --keep-finding error,hardware
   console-archive prune --keep-last 3 --keep-daily 7 --keep-monthly 12
   console-archive prune --keep-within 90d --instance 'i-bp1*' --apply")]
 pub struct Arguments {
@@ -63,6 +64,10 @@ pub struct Arguments {
     /// Keep boots that ended so; several may be given, with commas between them
     #[arg(long, value_name = "ENDING", value_delimiter = ',', value_parser = grep::ending())]
     keep_ending: Vec<Ending>,
+    /// Keep boots whose log shows such a finding: an ID, a family, or a severity, which includes what is worse; several
+    /// may be given, with commas between them
+    #[arg(long, value_name = "FINDING", value_delimiter = ',', value_parser = FindingRule::parse)]
+    keep_finding: Vec<FindingRule>,
     /// Only instances that this matches, such as 'i-bp1*'; several may be given
     #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
     instance: Vec<GlobMatcher>,
@@ -97,7 +102,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     if rules.is_empty() {
         output::error(
             "no rule keeps anything: give at least one of --keep-last, --keep-daily, --keep-weekly, \
-             --keep-monthly, --keep-within and --keep-ending",
+             --keep-monthly, --keep-within, --keep-ending and --keep-finding",
         );
         return Ok(Exit::Wrong);
     }
@@ -218,6 +223,7 @@ impl Arguments {
             monthly: self.keep_monthly,
             within: self.keep_within.map(since).transpose()?,
             endings: self.keep_ending.clone(),
+            findings: self.keep_finding.clone(),
             zone: context.time_zone.clone(),
         })
     }
