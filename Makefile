@@ -298,7 +298,8 @@ dist-cli: ## Build the command line for this kind of machine, in target/dist. Re
 	cd $(DIST) && shasum -a 256 $(HOST_CLI).tar.gz > SHA256SUMS-$(HOST)
 
 # The tests of the command line. They also run on macOS, and need util-linux's `script` on Linux.
-CLI_TESTS := cli:: doctor:: interrupts:: misuse:: reading:: redrive:: shells:: stores:: sweep:: tables::
+CLI_TESTS := boots:: catalog:: cli:: copy:: diff:: doctor:: export:: findings:: grep:: interrupts:: misuse:: \
+	prune:: prune_races:: reading:: redrive:: shells:: show:: stores:: sweep:: tables:: verify::
 
 .PHONY: test-cli
 test-cli: ## Run the tests of the command line, also on macOS.
