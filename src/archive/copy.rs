@@ -7,7 +7,6 @@ mod merge; // two listings, side by side
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use super::catalog::day::{self, Rows};
 use super::catalog::hidden::Hidden;
 use super::catalog::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::catalog::{CatalogKey, Subject};
-use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey};
+use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey, hash};
 use super::record;
 use crate::model::ids::InstanceId;
 use crate::store::sorted::Sorted;
@@ -634,12 +633,6 @@ fn fate(entry: &Entry, what: What) -> Fate {
         bytes: entry.bytes,
         what,
     }
-}
-
-fn hash(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// The names of metadata that differ.

@@ -337,6 +337,15 @@ impl fmt::Display for FailedKey {
     }
 }
 
+/// A hash of an object's key. A set of them needs little memory, whatever the archive has.
+#[cfg(feature = "cli")]
+pub fn hash(object_key: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    object_key.hash(&mut hasher);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

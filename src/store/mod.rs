@@ -177,6 +177,82 @@ pub trait Store: Send + Sync {
     fn url(&self, key: &str) -> String;
 }
 
+/// Methods of [`Store`] that hand their calls over to a store within: `hand_over!(self, self.inner; get, delete)`. Who
+/// uses it imports it by its name.
+#[cfg(feature = "cli")]
+#[macro_export]
+macro_rules! hand_over {
+    ($own:ident, $inner:expr; $($method:ident),+) => {
+        $(hand_over!(@$method $own, $inner);)+
+    };
+    (@put_if_absent $own:ident, $inner:expr) => {
+        async fn put_if_absent(
+            &$own,
+            key: &str,
+            object: &$crate::store::Object,
+        ) -> Result<$crate::store::PutOutcome, $crate::store::StoreError> {
+            $inner.put_if_absent(key, object).await
+        }
+    };
+    (@get $own:ident, $inner:expr) => {
+        async fn get(
+            &$own,
+            key: &str,
+        ) -> Result<Option<$crate::store::Object>, $crate::store::StoreError> {
+            $inner.get(key).await
+        }
+    };
+    (@body $own:ident, $inner:expr) => {
+        async fn body(&$own, key: &str) -> Result<Option<Vec<u8>>, $crate::store::StoreError> {
+            $inner.body(key).await
+        }
+    };
+    (@metadata $own:ident, $inner:expr) => {
+        async fn metadata(
+            &$own,
+            key: &str,
+        ) -> Result<
+            Option<std::collections::BTreeMap<String, String>>,
+            $crate::store::StoreError,
+        > {
+            $inner.metadata(key).await
+        }
+    };
+    (@delete $own:ident, $inner:expr) => {
+        async fn delete(&$own, key: &str) -> Result<(), $crate::store::StoreError> {
+            $inner.delete(key).await
+        }
+    };
+    (@list $own:ident, $inner:expr) => {
+        async fn list(
+            &$own,
+            prefix: &str,
+            after: Option<&str>,
+            next: Option<&str>,
+        ) -> Result<$crate::store::Page, $crate::store::StoreError> {
+            $inner.list(prefix, after, next).await
+        }
+    };
+    (@strays $own:ident, $inner:expr) => {
+        async fn strays(
+            &$own,
+            prefix: &str,
+        ) -> Result<Vec<$crate::store::Stray>, $crate::store::StoreError> {
+            $inner.strays(prefix).await
+        }
+    };
+    (@sorts $own:ident, $inner:expr) => {
+        fn sorts(&$own) -> bool {
+            $inner.sorts()
+        }
+    };
+    (@url $own:ident, $inner:expr) => {
+        fn url(&$own, key: &str) -> String {
+            $inner.url(key)
+        }
+    };
+}
+
 impl<S: Store> Store for Retrying<'_, S> {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
         let put = retry(self.deadline, "storing an object", || async {

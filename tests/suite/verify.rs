@@ -9,10 +9,11 @@ use ecs_console_archiver::archive::catalog::key::COMPLETE_KEY;
 use ecs_console_archiver::archive::catalog::{Row, Subject};
 use ecs_console_archiver::archive::record::pack;
 use ecs_console_archiver::archive::verify::{self, Fault, Scope, Told, VerifyError};
+use ecs_console_archiver::hand_over;
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::store::directory::DirectoryStore;
-use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
+use ecs_console_archiver::store::{Object, Page, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -672,21 +673,7 @@ impl Failing {
 }
 
 impl Store for Failing {
-    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        self.folder.put_if_absent(key, object).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.folder.delete(key).await
-    }
-
-    fn sorts(&self) -> bool {
-        true
-    }
-
-    fn url(&self, key: &str) -> String {
-        self.folder.url(key)
-    }
+    hand_over!(self, self.folder; put_if_absent, delete, sorts, url);
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         match key == self.key {

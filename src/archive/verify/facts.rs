@@ -1,7 +1,6 @@
 //! What is known of each record and marker, a part of the archive at a time: an archive has more than fits in memory.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::{Compared, Said, Says};
 use crate::archive::catalog::spool::Spool;
 use crate::archive::catalog::{Row, TemporaryError};
-use crate::archive::key::VerdictKey;
+use crate::archive::key::{VerdictKey, hash};
 use crate::model::freshness::Freshness;
 use crate::store::Entry;
 
@@ -49,12 +48,10 @@ pub(super) struct Facts(Spool<u64>);
 
 impl Facts {
     fn add(&mut self, key: &str, fact: &Fact) -> Result<(), TemporaryError> {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
         // Serializing plain values to memory does not fail.
         let mut line = serde_json::to_string(&(key, fact)).unwrap_or_default();
         line.push('\n');
-        self.0.add(hasher.finish() % PARTS, &line)
+        self.0.add(hash(key) % PARTS, &line)
     }
 
     pub fn said(&mut self, row: &Row) -> Result<(), TemporaryError> {

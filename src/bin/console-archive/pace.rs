@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ecs_console_archiver::hand_over;
 use ecs_console_archiver::retry::{Deadline, Retrying};
-use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError, Stray};
+use ecs_console_archiver::store::{Object, PutOutcome, Store, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Most objects that are read at once. S3 answers 5500 reads a second of a prefix and more.
@@ -126,30 +127,7 @@ impl<S: Store> Store for Paced<S> {
         self.at_its_pace(|| self.store.metadata(key)).await
     }
 
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.store.delete(key).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        next: Option<&str>,
-    ) -> Result<Page, StoreError> {
-        self.store.list(prefix, after, next).await
-    }
-
-    async fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
-        self.store.strays(prefix).await
-    }
-
-    fn sorts(&self) -> bool {
-        self.store.sorts()
-    }
-
-    fn url(&self, key: &str) -> String {
-        self.store.url(key)
-    }
+    hand_over!(self, self.store; delete, list, strays, sorts, url);
 }
 
 /// A store whose calls are tried again, each for so long. A run of hours has no better bound.
@@ -165,46 +143,8 @@ impl<S: Store> Patient<S> {
 }
 
 impl<S: Store> Store for Patient<S> {
-    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        self.retrying().get(key).await
-    }
-
-    async fn body(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.retrying().body(key).await
-    }
-
-    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        self.retrying().put_if_absent(key, object).await
-    }
-
-    async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
-        self.retrying().metadata(key).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.retrying().delete(key).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        next: Option<&str>,
-    ) -> Result<Page, StoreError> {
-        self.retrying().list(prefix, after, next).await
-    }
-
-    async fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
-        self.retrying().strays(prefix).await
-    }
-
-    fn sorts(&self) -> bool {
-        self.store.sorts()
-    }
-
-    fn url(&self, key: &str) -> String {
-        self.store.url(key)
-    }
+    hand_over!(self, self.retrying(); get, body, put_if_absent, metadata, delete, list, strays);
+    hand_over!(self, self.store; sorts, url);
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use anyhow::Result;
 use ecs_console_archiver::archive::key::{ConsoleDigest, RecordKey, VerdictKey};
 use ecs_console_archiver::archive::reader::Instance;
 use ecs_console_archiver::archive::record;
+use ecs_console_archiver::hand_over;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::stitch::Boot;
-use ecs_console_archiver::store::{Entry, Object, Page, PutOutcome, Store, StoreError, directory};
+use ecs_console_archiver::store::{Entry, Object, Store, StoreError, directory};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -113,30 +114,7 @@ impl<S: Store> Store for Chosen<'_, S> {
         found
     }
 
-    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        self.store.put_if_absent(key, object).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.store.delete(key).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        next: Option<&str>,
-    ) -> Result<Page, StoreError> {
-        self.store.list(prefix, after, next).await
-    }
-
-    fn sorts(&self) -> bool {
-        self.store.sorts()
-    }
-
-    fn url(&self, key: &str) -> String {
-        self.store.url(key)
-    }
+    hand_over!(self, self.store; put_if_absent, delete, list, sorts, url);
 }
 
 /// Reads an instance, and makes its files.

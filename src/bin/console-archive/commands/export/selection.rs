@@ -1,10 +1,10 @@
 //! What an export has: the objects that were there when it began, whatever becomes of the archive until it ends.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::pin;
 
 use anyhow::Result;
+use ecs_console_archiver::archive::key::hash;
 use ecs_console_archiver::archive::reader::Instance;
 use ecs_console_archiver::store::{Entry, Store};
 use futures_util::{Stream, TryStreamExt as _};
@@ -89,10 +89,4 @@ pub async fn compare(
 /// What a listing says of an object. Another one has another time of storing.
 fn state(entry: &Entry) -> (u64, Timestamp) {
     (entry.bytes, entry.stored_at)
-}
-
-fn hash(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }
