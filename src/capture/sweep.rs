@@ -5,14 +5,15 @@
 //! says which time-out to set.
 
 mod message; // the rest of a sweep, from one invocation to the next (pure)
+mod pages; // the pages that are swept at the same time (pure)
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -27,6 +28,7 @@ use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet, InstancesPage};
 use crate::store::Store;
 pub use message::{Cursor, Sweep};
+use pages::Pages;
 
 /// Part of an invocation's time for sending on the rest of the sweep, at most a quarter of it.
 const END_RESERVE: Duration = Duration::from_secs(5);
@@ -80,7 +82,7 @@ pub struct NoProgress {
 struct Part<'a> {
     sweep: Sweep,
     /// A tick for each instance that may begin.
-    pace: Mutex<Interval>,
+    pace: Interval,
     /// No instance begins later.
     begin_by: Deadline,
     /// No instance begins after this is cancelled.
@@ -94,7 +96,83 @@ struct Part<'a> {
     tell: &'a (dyn Fn(SweepProgress<'_>) + Sync),
 }
 
-/// How far a region or a page was swept.
+impl Part<'_> {
+    /// Whether nothing may begin any more.
+    fn is_over(&self) -> bool {
+        self.begin_by.remaining().is_zero() || self.stop.is_cancelled()
+    }
+
+    /// Waits until an instance may begin. Returns whether it may.
+    async fn turn(&mut self) -> bool {
+        let turn = tokio::time::timeout(self.begin_by.remaining(), self.pace.tick());
+        let turn = self.stop.run_until_cancelled(turn).await;
+        matches!(turn, Some(Ok(_)))
+    }
+
+    /// Counts an instance. Returns whether it is done. If not, the next invocation tries it again.
+    fn is_served(
+        &mut self,
+        instance_id: &InstanceId,
+        served: Result<Outcome, CaptureError>,
+        had: Duration,
+    ) -> bool {
+        if let Err(error) = &served
+            && error.is_transient()
+            && had < FAIR_TIME
+        {
+            self.last_left = Some(format!("{instance_id}: {error}"));
+            return false;
+        }
+        (self.tell)(SweepProgress::Instance(instance_id, &served));
+        self.sweep.done.count(instance_id, &served);
+        self.has_progressed = true;
+        if let Err(error) = served {
+            self.first_failure.get_or_insert(error);
+        }
+        true
+    }
+
+    /// Goes on behind pages that are done.
+    fn end_pages(&mut self, pages: &mut Pages) {
+        while pages.end_page() {
+            self.has_progressed = true;
+            if pages.cursor().next_token.is_some() {
+                self.sweep.resume = Some(pages.cursor().clone());
+                (self.tell)(SweepProgress::Left(&self.sweep));
+                self.sweep.resume = None;
+            }
+        }
+    }
+
+    /// ECS does not list the page at the cursor: the region fails, or the next invocation tries again.
+    fn unlisted(&mut self, error: EcsError, cursor: Cursor) -> Reached {
+        if error.is_transient() && self.end.remaining() < FAIR_TIME {
+            self.last_left = Some(error.to_string());
+            return Reached::OutOfTime(cursor);
+        }
+        let error = CaptureError::from(error);
+        self.sweep.done.fail(cursor.region_id.as_str(), &error);
+        self.first_failure.get_or_insert(error);
+        self.has_progressed = true;
+        Reached::End
+    }
+}
+
+/// What goes on at the same time.
+enum Task {
+    /// Lists the page with this token.
+    List(String),
+    Capture(InstanceId),
+}
+
+/// What has ended.
+enum Done {
+    Listed(Result<InstancesPage, EcsError>),
+    /// With the time that the instance had.
+    Captured(InstanceId, Result<Outcome, CaptureError>, Duration),
+}
+
+/// How far a region was swept.
 enum Reached {
     /// To its end.
     End,
@@ -162,136 +240,112 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     }
 
     async fn sweep_region(&self, part: &mut Part<'_>, mut cursor: Cursor) -> Reached {
-        let mut is_first_page = true;
+        if part.is_over() {
+            return Reached::OutOfTime(cursor);
+        }
+        let page = match self.first_page(part.end, &mut cursor).await {
+            Ok(page) => page,
+            Err(error) => return part.unlisted(error, cursor),
+        };
+        (part.tell)(SweepProgress::Region(&cursor.region_id, page.total));
+        let region_id = cursor.region_id.clone();
+        let mut pages = Pages::at(cursor, page);
+        part.end_pages(&mut pages);
+        let end = part.end;
+        let run = |task| async {
+            match task {
+                Task::List(token) => Done::Listed(self.page(end, &region_id, Some(&token)).await),
+                Task::Capture(instance_id) => {
+                    let time = end.or_earlier(Deadline::after(INSTANCE_TIME));
+                    let event = event(&instance_id, region_id.clone());
+                    let had = time.remaining();
+                    let served = self.capture(event, time).await;
+                    Done::Captured(instance_id, served, had)
+                }
+            }
+        };
+        let at_once = usize::from(part.sweep.concurrency.max(1));
+        let begin_in_a_second = usize::from(part.sweep.per_second);
+        let (mut tasks, mut captures) = (FuturesUnordered::new(), 0);
+        let mut unlisted = None;
         loop {
-            if part.begin_by.remaining().is_zero() || part.stop.is_cancelled() {
-                return Reached::OutOfTime(cursor);
+            if !part.is_over()
+                && let Some(token) = pages.take_token(begin_in_a_second)
+            {
+                tasks.push(run(Task::List(token)));
             }
-            let page = match self.page(part, &mut cursor, is_first_page).await {
-                Ok(page) => page,
-                Err(error) if error.is_transient() && part.end.remaining() < FAIR_TIME => {
-                    part.last_left = Some(error.to_string());
-                    return Reached::OutOfTime(cursor);
+            let may_begin = pages.has_waiting() && captures < at_once && !part.is_over();
+            tokio::select! {
+                biased;
+                Some(done) = tasks.next() => match done {
+                    Done::Listed(Ok(page)) => {
+                        pages.add(page);
+                        part.end_pages(&mut pages);
+                    }
+                    Done::Listed(Err(error)) => unlisted = Some(error),
+                    Done::Captured(instance_id, served, had) => {
+                        captures -= 1;
+                        if part.is_served(&instance_id, served, had) {
+                            pages.finish(instance_id);
+                            part.end_pages(&mut pages);
+                        }
+                    }
+                },
+                is_ours = part.turn(), if may_begin => {
+                    let begun = pages.begin().filter(|_| is_ours);
+                    captures += usize::from(begun.is_some());
+                    tasks.extend(begun.map(|instance_id| run(Task::Capture(instance_id))));
                 }
-                Err(error) => {
-                    let error = CaptureError::from(error);
-                    part.sweep.done.fail(cursor.region_id.as_str(), &error);
-                    part.first_failure.get_or_insert(error);
-                    part.has_progressed = true;
-                    return Reached::End;
-                }
-            };
-            if is_first_page {
-                (part.tell)(SweepProgress::Region(&cursor.region_id, page.total));
-                is_first_page = false;
+                else => break,
             }
-            cursor = match self.sweep_page(part, cursor, page.instance_ids).await {
-                (cursor, true) => cursor,
-                (cursor, false) => return Reached::OutOfTime(cursor),
-            };
-            part.has_progressed = true;
-            let Some(next_token) = page.next_token else {
+        }
+        drop(tasks);
+        match unlisted {
+            // The pages before it are done.
+            Some(error) if pages.is_between() => part.unlisted(error, pages.cursor().clone()),
+            None if pages.is_done() => {
                 part.sweep.done.end_region();
-                return Reached::End;
-            };
-            cursor.next_token = Some(next_token);
-            cursor.done.clear();
-            part.sweep.resume = Some(cursor.clone());
-            (part.tell)(SweepProgress::Left(&part.sweep));
-            part.sweep.resume = None;
+                Reached::End
+            }
+            _ => Reached::OutOfTime(pages.cursor().clone()),
         }
     }
 
     /// The page at the cursor. If its token is too old, the region begins again, once. Stored records
     /// stay.
+    async fn first_page(
+        &self,
+        end: Deadline,
+        cursor: &mut Cursor,
+    ) -> Result<InstancesPage, EcsError> {
+        let token = cursor.next_token.as_deref();
+        match self.page(end, &cursor.region_id, token).await {
+            Err(EcsError::Rejected { .. }) if token.is_some() && !cursor.is_begun_anew => {
+                *cursor = Cursor {
+                    is_begun_anew: true,
+                    ..Cursor::start(cursor.region_id.clone())
+                };
+                self.page(end, &cursor.region_id, None).await
+            }
+            page => page,
+        }
+    }
+
     async fn page(
         &self,
-        part: &Part<'_>,
-        cursor: &mut Cursor,
-        is_first: bool,
+        end: Deadline,
+        region_id: &RegionId,
+        token: Option<&str>,
     ) -> Result<InstancesPage, EcsError> {
-        let fleet = Retrying::new(&self.source, part.end);
-        let token = cursor.next_token.clone();
-        let mut page = fleet.instances(&cursor.region_id, token.as_deref()).await;
-        if let Err(EcsError::Rejected { .. }) = &page
-            && token.is_some()
-            && is_first
-            && !cursor.is_begun_anew
-        {
-            *cursor = Cursor {
-                is_begun_anew: true,
-                ..Cursor::start(cursor.region_id.clone())
-            };
-            page = fleet.instances(&cursor.region_id, None).await;
-        }
-        let page = page?;
-        if page.next_token.is_some() && page.next_token == cursor.next_token {
+        let fleet = Retrying::new(&self.source, end);
+        let page = fleet.instances(region_id, token).await?;
+        if page.next_token.is_some() && page.next_token.as_deref() == token {
             return Err(EcsError::Unreadable {
                 status: 200,
                 reason: "the next page of instances is this page".into(),
             });
         }
         Ok(page)
-    }
-
-    /// Captures the rest of a page. Returns whether the page is done.
-    async fn sweep_page(
-        &self,
-        part: &mut Part<'_>,
-        mut cursor: Cursor,
-        instance_ids: Vec<InstanceId>,
-    ) -> (Cursor, bool) {
-        let ids = instance_ids.into_iter().collect::<BTreeSet<_>>();
-        let ids: Vec<_> = ids.difference(&cursor.done).cloned().collect();
-        let (all, mut done) = (ids.len(), 0);
-        let Part {
-            end,
-            begin_by,
-            stop,
-            ..
-        } = *part;
-        let captures = ids.into_iter().map(|instance_id| {
-            let (pace, region_id) = (&part.pace, cursor.region_id.clone());
-            async move {
-                if begin_by.remaining().is_zero() {
-                    return None;
-                }
-                let turn = async { pace.lock().await.tick().await };
-                let turn = tokio::time::timeout(begin_by.remaining(), turn);
-                stop.run_until_cancelled(turn).await?.ok()?;
-                let time = end.or_earlier(Deadline::after(INSTANCE_TIME));
-                let had = time.remaining();
-                let served = self.capture(event(&instance_id, region_id), time).await;
-                Some((instance_id, served, had))
-            }
-        });
-        let captures: Vec<_> = captures.collect();
-        let at_once = usize::from(part.sweep.concurrency.max(1));
-        let mut captures = stream::iter(captures).buffer_unordered(at_once);
-        let mut finished = Vec::new();
-        while let Some(begun) = captures.next().await {
-            let Some((instance_id, served, had)) = begun else {
-                continue; // The next invocation begins it.
-            };
-            if let Err(error) = &served
-                && error.is_transient()
-                && had < FAIR_TIME
-            {
-                part.last_left = Some(format!("{instance_id}: {error}"));
-                continue;
-            }
-            (part.tell)(SweepProgress::Instance(&instance_id, &served));
-            part.sweep.done.count(&instance_id, &served);
-            part.has_progressed = true;
-            done += 1;
-            if let Err(error) = served {
-                part.first_failure.get_or_insert(error);
-            }
-            finished.push(instance_id);
-        }
-        drop(captures);
-        cursor.done.extend(finished);
-        (cursor, done == all)
     }
 
     /// Sends the rest of a sweep to the queue, or returns it to the sender.
@@ -376,8 +430,8 @@ fn event(instance_id: &InstanceId, region_id: RegionId) -> InstanceEvent {
 }
 
 /// A tick for each instance that may begin.
-fn pace(per_second: u16) -> Mutex<Interval> {
+fn pace(per_second: u16) -> Interval {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / u32::from(per_second.max(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Mutex::new(ticks)
+    ticks
 }
