@@ -1,6 +1,7 @@
-//! The function as it is released, beside a plain Python function with the official SDKs, and beside two
-//! floors: the least that keeps a console, and an empty function. They take turns in one run, through the same Runtime API, ECS and S3,
-//! with the same recorded console: over plain HTTP, and over TLS to both services.
+//! The function as it is released, with and without its catalog, beside a plain Python function with the
+//! official SDKs, and beside two floors: the least that keeps a console, and an empty function. They take turns
+//! in one run, through the same Runtime API, ECS and S3, with the same recorded console: over plain HTTP, and
+//! over TLS to both services.
 //!
 //! usage: make bench
 
@@ -33,6 +34,8 @@ EVENTS    how many events each serves after its first";
 struct Program {
     name: &'static str,
     command: Vec<OsString>,
+    /// Besides those of the services and the archive.
+    settings: &'static [(&'static str, &'static str)],
     stores: bool,
     megabytes: f64,
 }
@@ -94,6 +97,9 @@ const FIGURES: [Figure; 6] = [
     },
 ];
 
+/// Which programs the table divides, by their places among them.
+const RATIOS: [(usize, usize); 4] = [(2, 0), (2, 1), (0, 3), (0, 4)];
+
 pub fn run(arguments: &[String]) {
     let [function, bare, floor, python, folder, starts, events] = arguments else {
         eprintln!("{USAGE}");
@@ -103,6 +109,15 @@ pub fn run(arguments: &[String]) {
         Program {
             name: "the function",
             command: vec![function.into()],
+            settings: &[],
+            stores: true,
+            megabytes: megabytes(Path::new(function)),
+        },
+        // It sends as many requests as the Python function.
+        Program {
+            name: "without a catalog",
+            command: vec![function.into()],
+            settings: &[("CATALOG", "off")],
             stores: true,
             megabytes: megabytes(Path::new(function)),
         },
@@ -113,18 +128,21 @@ pub fn run(arguments: &[String]) {
                 root().join("tests/bench/peer/runtime.py").into(),
                 "handler.handler".into(),
             ],
+            settings: &[],
             stores: true,
             megabytes: packages(python).iter().map(|path| megabytes(path)).sum(),
         },
         Program {
             name: "bare function",
             command: vec![bare.into()],
+            settings: &[],
             stores: true,
             megabytes: megabytes(Path::new(bare)),
         },
         Program {
             name: "empty function",
             command: vec![floor.into()],
+            settings: &[],
             stores: false,
             megabytes: megabytes(Path::new(floor)),
         },
@@ -199,6 +217,8 @@ async fn run_once(program: &Program, bucket: &Bucket, turn: usize, events: usize
     let mut settings = bucket.settings.clone();
     settings.retain(|(name, _)| name != "ARCHIVE_URL");
     settings.push(("ARCHIVE_URL".into(), format!("s3://{BUCKET}/{prefix}")));
+    let own = program.settings.iter();
+    settings.extend(own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let function = Function::start_command(&program.command, &settings).await;
     serve(&function, program, 0).await;
     let first = function.started_at().elapsed();
@@ -320,33 +340,33 @@ fn conditions(python: &str, starts: usize, events: usize) -> String {
 }
 
 fn rows(wire: &str, programs: &[Program], runs: &[Vec<Run>]) -> String {
-    let [function, peer, bare, floor] = programs else {
-        unreachable!("four programs")
-    };
-    let (a, b, c, d) = (function.name, peer.name, bare.name, floor.name);
+    let names: Vec<_> = programs.iter().map(|program| program.name).collect();
+    let ratios = RATIOS.map(|(over, under)| format!("{} ÷ {}", names[over], names[under]));
+    let columns = names.len() + ratios.len();
     let mut table = format!(
-        "\n| {wire} | {a} | {b} | {c} | {d} | {b} ÷ {a} | {a} ÷ {c} | {a} ÷ {d} |\n\
-         |---|---|---|---|---|---|---|---|\n"
+        "\n| {wire} | {} | {} |\n|---|{}\n",
+        names.join(" | "),
+        ratios.join(" | "),
+        "---|".repeat(columns)
     );
-    let mut row = |name: &str, [function, peer, bare, floor]: [Spread; 4]| {
-        table += &format!(
-            "| {name} | {} | {} | {} | {} | {} | {} | {} |\n",
-            function.text(),
-            peer.text(),
-            bare.text(),
-            floor.text(),
-            short(peer.median / function.median),
-            short(function.median / bare.median),
-            short(function.median / floor.median),
-        );
+    let mut row = |name: &str, values: Vec<Spread>| {
+        let ratio = |(over, under): (usize, usize)| values[over].median / values[under].median;
+        let ratios = RATIOS.map(|pair| short(ratio(pair)));
+        let values: Vec<_> = values.iter().map(Spread::text).collect();
+        let (values, ratios) = (values.join(" | "), ratios.join(" | "));
+        table += &format!("| {name} | {values} | {ratios} |\n");
     };
     for figure in &FIGURES {
-        let spread = |index: usize| Spread::of(runs[index].iter().map(figure.of));
+        let spreads = runs
+            .iter()
+            .map(|runs| Spread::of(runs.iter().map(figure.of)));
         let name = format!("{}, {}", figure.name, figure.unit);
-        row(&name, [0, 1, 2, 3].map(spread));
+        row(&name, spreads.collect());
     }
-    let size = |index: usize| Spread::exactly(programs[index].megabytes);
-    row("size of what is deployed, MB", [0, 1, 2, 3].map(size));
+    let sizes = programs
+        .iter()
+        .map(|program| Spread::exactly(program.megabytes));
+    row("size of what is deployed, MB", sizes.collect());
     table
 }
 

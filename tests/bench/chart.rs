@@ -11,7 +11,7 @@ pub struct Group {
     pub values: Vec<f64>,
 }
 
-const COLOURS: [&str; 4] = ["#2563eb", "#d97706", "#9ca3af", "#16a34a"];
+const COLOURS: [&str; 5] = ["#2563eb", "#93c5fd", "#d97706", "#9ca3af", "#16a34a"];
 const WIDTH: usize = 760;
 const LEFT: usize = 250;
 /// Of the longest bar. The rest is for its number.
@@ -31,7 +31,7 @@ pub fn bars(title: &str, programs: &[&str], groups: &[Group]) -> String {
          <text x=\"12\" y=\"20\" font-size=\"14\" font-weight=\"bold\">{title}</text>\n"
     );
     for (index, program) in programs.iter().enumerate() {
-        let (x, colour) = (LEFT + index * 125, COLOURS[index]);
+        let (x, colour) = (12 + index * 148, COLOURS[index]);
         writeln!(
             svg,
             "<rect x=\"{x}\" y=\"32\" width=\"10\" height=\"10\" fill=\"{colour}\"/>\
