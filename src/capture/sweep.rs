@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -37,6 +37,9 @@ const END_RESERVE: Duration = Duration::from_secs(5);
 const BEGIN_RESERVE: Duration = Duration::from_secs(2);
 /// Longest time for one instance.
 const INSTANCE_TIME: Duration = Duration::from_secs(60);
+/// An instance that begins late by less than this, because the thread was busy, makes no other one later. So
+/// the rate holds on average, and no more begin at once than those of this time.
+const CATCH_UP: Duration = Duration::from_millis(100);
 /// An instance that fails although it had this much time counts as failed. With less time, the next
 /// invocation tries it again.
 const FAIR_TIME: Duration = Duration::from_secs(10);
@@ -81,8 +84,7 @@ pub struct NoProgress {
 /// One invocation's part of a sweep.
 struct Part<'a> {
     sweep: Sweep,
-    /// A tick for each instance that may begin.
-    pace: Interval,
+    pace: Pace,
     /// No instance begins later.
     begin_by: Deadline,
     /// No instance begins after this is cancelled.
@@ -104,7 +106,7 @@ impl Part<'_> {
 
     /// Waits until an instance may begin. Returns whether it may.
     async fn turn(&mut self) -> bool {
-        let turn = tokio::time::timeout(self.begin_by.remaining(), self.pace.tick());
+        let turn = tokio::time::timeout(self.begin_by.remaining(), self.pace.turn());
         let turn = self.stop.run_until_cancelled(turn).await;
         matches!(turn, Some(Ok(_)))
     }
@@ -198,7 +200,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let time = deadline.remaining();
         let end = deadline.with_reserve(END_RESERVE);
         let mut part = Part {
-            pace: pace(sweep.per_second),
+            pace: Pace::new(sweep.per_second),
             begin_by: end.with_reserve(BEGIN_RESERVE),
             stop,
             end,
@@ -429,9 +431,67 @@ fn event(instance_id: &InstanceId, region_id: RegionId) -> InstanceEvent {
     }
 }
 
-/// A tick for each instance that may begin.
-fn pace(per_second: u16) -> Interval {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / u32::from(per_second.max(1)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
+/// When the next instance may begin.
+struct Pace {
+    period: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(per_second: u16) -> Self {
+        Self {
+            period: Duration::from_secs(1) / u32::from(per_second.max(1)),
+            next: Instant::now(),
+        }
+    }
+
+    /// Waits until an instance may begin.
+    async fn turn(&mut self) {
+        tokio::time::sleep_until(self.next).await;
+        let late = Instant::now().saturating_duration_since(self.next);
+        self.next += self.period + late.saturating_sub(CATCH_UP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of 400 turns at 200 a second come in the first two seconds, if the thread is busy for this
+    /// long before every tenth of them.
+    async fn turns_in_two_seconds(busy: Duration) -> usize {
+        let (mut pace, began) = (Pace::new(200), Instant::now());
+        let mut in_time = 0;
+        for turn in 0..400 {
+            if turn % 10 == 9 {
+                tokio::time::advance(busy).await;
+            }
+            pace.turn().await;
+            in_time += usize::from(began.elapsed() < Duration::from_secs(2));
+        }
+        in_time
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_that_is_busy_now_and_then_makes_a_sweep_no_slower() {
+        for busy_ms in [0, 6, 20, 40] {
+            let in_time = turns_in_two_seconds(Duration::from_millis(busy_ms)).await;
+            assert!(in_time > 390, "{busy_ms} ms: {in_time}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_missed_for_long_does_not_come_at_once() {
+        let mut pace = Pace::new(200);
+        pace.turn().await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let mut at_once = 0;
+        while tokio::time::timeout(Duration::ZERO, pace.turn())
+            .await
+            .is_ok()
+        {
+            at_once += 1;
+        }
+        assert_eq!(at_once, 21, "those of 100 ms, and the one that is due");
+    }
 }

@@ -227,6 +227,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
         &[
             "alibaba/mod.rs",
             "capture/mod.rs",
+            "capture/sweep.rs",
             "clock.rs",
             "credentials/",
             "hosts/dispatch.rs",

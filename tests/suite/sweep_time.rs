@@ -81,9 +81,9 @@ async fn a_sweep_of_ten_thousand_instances_runs_at_its_rate() {
             (1.0..1.01).contains(&extra),
             "{took:?} in place of {at_rate} s"
         );
-        // What is in memory is what is being asked for, for 50 ms each.
+        // What is in memory is what is being asked for, for 50 ms each, and what begins late.
         let most_calls = fleet.state().most_calls;
-        let at_most = usize::from(per_second) / 20 + 2;
+        let at_most = usize::from(per_second) / 20 + usize::from(per_second) / 10 + 1;
         assert!(most_calls <= at_most, "{most_calls} of {at_most}");
     }
 }
