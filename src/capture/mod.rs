@@ -467,7 +467,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         } else {
             let owner = owner(&follow.event);
             let answer = source.console_output(owner, region_id, instance_id);
-            meanwhile(answer, || self.store.prepare()).await.0
+            let prepare = || self.store.prepare();
+            let prepare = (!self.store.is_prepared()).then_some(prepare);
+            meanwhile(answer, prepare).await.0
         };
         let now = clock.now();
         match answer {
@@ -622,8 +624,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             // A row that an earlier delivery could not write any more is written now.
             let may_lack_row = self.may_lack_row(event, &console, now);
             let facts = || boot_facts(&console.plain);
-            let (put, found) =
-                meanwhile(put, || (self.has_catalog && may_lack_row).then(facts)).await;
+            let wanted = (self.has_catalog && may_lack_row).then_some(facts);
+            let (put, found) = meanwhile(put, wanted).await;
             created = put? == PutOutcome::Created;
             if created || may_lack_row {
                 let row = || {

@@ -1,6 +1,7 @@
 //! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores and OSS.
 
 mod failure; // a failed call → what to do
+mod sdk_headers; // what the SDK says of itself, left out
 mod settings; // which bucket, and what its store can do
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
@@ -28,6 +30,7 @@ use crate::credentials::CredentialsProvider;
 use crate::http::answer::{Asked, Expected};
 pub use failure::may_refuse_condition;
 use failure::{NOT_S3, status};
+use sdk_headers::NoSdkHeaders;
 pub use settings::{
     Addressing, BucketConfig, Encryption, EncryptionMethod, InvalidProfile, Profile,
 };
@@ -132,9 +135,11 @@ impl BucketStore {
             .credentials_provider(credentials.clone())
             .identity_cache(IdentityCache::no_cache()) // The provider caches them.
             .http_client(crate::http::sdk_client(http, clock.clone(), expected))
+            .interceptor(NoSdkHeaders)
             .force_path_style(config.addressing == Addressing::Path)
             .retry_config(RetryConfig::disabled()) // `Retrying` retries, within the deadline.
-            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has the time-outs.
+            .timeout_config(TimeoutConfig::disabled()) // The HTTP client has the time-outs,
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled()) // also between pieces.
             // OSS rejects the encoding of the checksums that the SDK adds by default. The signature
             // covers the body's SHA-256 anyway.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -398,6 +403,10 @@ impl Store for BucketStore {
 
     fn prepare(&self) {
         LazyLock::force(&self.client.0);
+    }
+
+    fn is_prepared(&self) -> bool {
+        LazyLock::get(&self.client.0).is_some()
     }
 
     /// S3's directory buckets do not sort ("ListObjectsV2" in the API reference of S3), and nobody knows of

@@ -170,6 +170,11 @@ pub trait Store: Send + Sync {
     /// Does what the first request would otherwise wait for. It is short, and sends nothing.
     fn prepare(&self) {}
 
+    /// Whether [`Self::prepare`] has nothing to do.
+    fn is_prepared(&self) -> bool {
+        true
+    }
+
     /// Whether a listing is sorted as a whole. If not, nobody knows that nothing earlier follows.
     fn sorts(&self) -> bool;
 
@@ -660,6 +665,13 @@ impl Store for ArchiveStore {
         match self {
             Self::Bucket(store) => store.prepare(),
             Self::Directory(store) => store.prepare(),
+        }
+    }
+
+    fn is_prepared(&self) -> bool {
+        match self {
+            Self::Bucket(store) => store.is_prepared(),
+            Self::Directory(store) => store.is_prepared(),
         }
     }
 
