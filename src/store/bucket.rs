@@ -2,6 +2,7 @@
 
 mod failure; // a failed call → what to do
 mod sdk_headers; // what the SDK says of itself, left out
+mod signed_checksum; // a body's digest, calculated once
 mod settings; // which bucket, and what its store can do
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use sdk_headers::NoSdkHeaders;
 pub use settings::{
     Addressing, BucketConfig, Encryption, EncryptionMethod, InvalidProfile, Profile,
 };
+use signed_checksum::SignChecksum;
 
 /// An archive in a bucket.
 #[derive(Debug, Clone)]
@@ -136,6 +138,7 @@ impl BucketStore {
             .identity_cache(IdentityCache::no_cache()) // The provider caches them.
             .http_client(crate::http::sdk_client(http, clock.clone(), expected))
             .interceptor(NoSdkHeaders)
+            .interceptor(SignChecksum)
             .force_path_style(config.addressing == Addressing::Path)
             .retry_config(RetryConfig::disabled()) // `Retrying` retries, within the deadline.
             .timeout_config(TimeoutConfig::disabled()) // The HTTP client has the time-outs,

@@ -38,6 +38,9 @@ impl Intercept for NoSdkHeaders {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use sha2::{Digest as _, Sha256};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -47,8 +50,8 @@ mod tests {
     use crate::store::bucket::{Addressing, BucketConfig, BucketStore, Profile};
     use crate::store::{Object, PutOutcome, Store as _};
 
-    /// The names of the headers with which an object is put, in order, and the user agent.
-    async fn headers_of_put(profile: Profile) -> (Vec<String>, String) {
+    /// The headers with which an object is put, in order.
+    async fn headers_of_put(profile: Profile) -> BTreeMap<String, String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let config = BucketConfig {
             scheme: "s3",
@@ -85,13 +88,10 @@ mod tests {
         };
         let (put, request) = tokio::join!(store.put_if_absent("i-a/x", &object), server);
         assert_eq!(put.unwrap(), PutOutcome::Created);
-        let headers = request.lines().skip(1).filter_map(|l| l.split_once(": "));
-        let mut headers: Vec<_> = headers.collect();
-        headers.sort_unstable();
-        let agent = headers.iter().find(|(name, _)| *name == "user-agent");
-        let agent = agent.unwrap().1.to_owned();
-        let names = headers.into_iter().map(|(name, _)| name.to_owned());
-        (names.collect(), agent)
+        let lines = request.lines().skip(1);
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        headers.collect()
     }
 
     #[tokio::test]
@@ -103,7 +103,7 @@ mod tests {
             ),
             (Profile::Oss, &["x-oss-forbid-overwrite"]),
         ] {
-            let (names, agent) = headers_of_put(profile).await;
+            let headers = headers_of_put(profile).await;
             let common = [
                 "accept",
                 "authorization",
@@ -117,8 +117,11 @@ mod tests {
             ];
             let mut expected = [&common[..], own].concat();
             expected.sort_unstable();
-            assert_eq!(names, expected);
-            assert!(agent.starts_with("ecs-console-archiver/"), "{agent}");
+            assert!(headers.keys().eq(expected), "{headers:?}");
+            assert!(headers["user-agent"].starts_with("ecs-console-archiver/"));
+            // Whether the SDK calculates it or not.
+            let digest = hex::encode(Sha256::digest(b"body"));
+            assert_eq!(headers["x-amz-content-sha256"], digest);
         }
     }
 }
