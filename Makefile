@@ -168,12 +168,13 @@ test-infra: $(addsuffix /installed,$(INFRA_TOOLS)) ## Check infra/ and the workf
 		systemd-analyze security --no-pager --offline=true --threshold=14 ./$$unit > /dev/null || exit 1; done
 
 .PHONY: check
-check: ## Check the format, lints, and the function without the command line.
+check: ## Check the format, lints, the function without the command line, and the fuzz targets.
 	cargo fmt --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --test garage -- -D warnings
 	cargo clippy --locked --no-default-features --lib --bin bootstrap -- -D warnings
+	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 
 .PHONY: deny
@@ -183,6 +184,13 @@ deny: $(TOOLS)/bin/cargo-deny ## Check licences, sources and unwanted crates.
 .PHONY: advisories
 advisories: $(TOOLS)/bin/cargo-deny ## Check for known weaknesses of the crates, with a list on GitHub.
 	$(TOOLS)/bin/cargo-deny --locked check advisories
+
+# Full optimization takes minutes on two cores, and tools that run for seconds do not need it.
+TOOLS_BUILT_ONCE := cargo-deny cargo-cyclonedx cargo-fuzz
+$(addprefix $(TOOLS)/bin/,$(TOOLS_BUILT_ONCE)): export CARGO_PROFILE_RELEASE_LTO := off
+$(addprefix $(TOOLS)/bin/,$(TOOLS_BUILT_ONCE)): export CARGO_PROFILE_RELEASE_OPT_LEVEL := 0
+$(addprefix $(TOOLS)/bin/,$(TOOLS_BUILT_ONCE)): export CARGO_PROFILE_RELEASE_CODEGEN_UNITS := 256
+$(addprefix $(TOOLS)/bin/,$(TOOLS_BUILT_ONCE)): export CARGO_PROFILE_RELEASE_DEBUG := 0
 
 $(TOOLS)/bin/cargo-deny:
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
@@ -196,7 +204,7 @@ $(TOOLS)/bin/cargo-fuzz:
 $(TOOLS)/bin/cargo-mutants:
 	cargo install --quiet --locked --root $(TOOLS) cargo-mutants@$(CARGO_MUTANTS_VERSION)
 
-# Full optimization takes minutes on two cores, and the tests do not need it.
+# The tests send it thousands of requests.
 $(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_LTO := off
 $(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_OPT_LEVEL := 1
 $(TOOLS)/bin/garage: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS := 16
