@@ -15,13 +15,14 @@ const MIN_ALIKE: f32 = 0.6;
 
 /// A line, taken apart. What is masked is one word, by its kind.
 #[derive(Debug)]
-struct Words<'t> {
+pub struct Words<'t> {
     words: Vec<&'t str>,
     places: Vec<Range<usize>>,
 }
 
 impl<'t> Words<'t> {
-    fn of(line: &'t str, masks: &mut Masks) -> Self {
+    /// Takes a line apart.
+    pub fn of(line: &'t str, masks: &mut Masks) -> Self {
         let mut all = Self {
             words: Vec::new(),
             places: Vec::new(),
@@ -86,15 +87,19 @@ fn alike(a: &[&str], b: &[&str]) -> f32 {
     }
 }
 
+/// Whether lines are paired, if so many were removed and added at one place.
+pub fn are_paired(removed: usize, added: usize) -> bool {
+    removed.min(added) > 0 && removed.max(added) <= MAX_LINES
+}
+
 /// Finds which of the added lines stand for which of the removed ones. Returns pairs of indices, each index
 /// once, in the order of both.
-pub fn pairs<'t>(removed: &[&'t str], added: &[&'t str], masks: &mut Masks) -> Vec<(usize, usize)> {
-    if removed.is_empty() || removed.len().max(added.len()) > MAX_LINES {
+pub fn pairs(removed: &[Words], added: &[Words]) -> Vec<(usize, usize)> {
+    if !are_paired(removed.len(), added.len()) {
         return Vec::new();
     }
-    let mut said = |line: &&'t str| Words::of(line, masks).said();
-    let removed: Vec<_> = removed.iter().map(&mut said).collect();
-    let added: Vec<_> = added.iter().map(&mut said).collect();
+    let removed: Vec<_> = removed.iter().map(Words::said).collect();
+    let added: Vec<_> = added.iter().map(Words::said).collect();
     // The most that pairs of the first lines are alike in all; by how many lines of each.
     let mut best = vec![vec![0.0_f32; added.len() + 1]; removed.len() + 1];
     for (a, of_a) in removed.iter().enumerate() {
@@ -122,16 +127,15 @@ pub fn pairs<'t>(removed: &[&'t str], added: &[&'t str], masks: &mut Masks) -> V
 }
 
 /// The places in two lines where their words differ.
-pub fn different(a: &str, b: &str, masks: &mut Masks) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
-    let (a, b) = (Words::of(a, masks), Words::of(b, masks));
+pub fn different(a: &Words, b: &Words) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
     let (mut in_a, mut in_b) = (Vec::new(), Vec::new());
     if a.words.len().max(b.words.len()) > MAX_WORDS {
         return (in_a, in_b);
     }
     for op in capture_diff_slices(Algorithm::Myers, &a.words, &b.words) {
         if !matches!(op, DiffOp::Equal { .. }) {
-            in_a.extend(place(&a, op.old_range()));
-            in_b.extend(place(&b, op.new_range()));
+            in_a.extend(place(a, op.old_range()));
+            in_b.extend(place(b, op.new_range()));
         }
     }
     (in_a, in_b)
@@ -173,7 +177,7 @@ mod tests {
             ),
             ("same", "same", "same", "same"),
         ] {
-            let (of_a, of_b) = different(a, b, &mut Masks::default());
+            let (of_a, of_b) = different(&of(&[a])[0], &of(&[b])[0]);
             assert_eq!(
                 (marked(a, &of_a).as_str(), marked(b, &of_b).as_str()),
                 (in_a, in_b)
@@ -181,8 +185,16 @@ mod tests {
         }
     }
 
+    fn of<'t>(lines: &[&'t str]) -> Vec<Words<'t>> {
+        let mut masks = Masks::default();
+        lines
+            .iter()
+            .map(|line| Words::of(line, &mut masks))
+            .collect()
+    }
+
     fn pairs(removed: &[&str], added: &[&str]) -> Vec<(usize, usize)> {
-        super::pairs(removed, added, &mut Masks::default())
+        super::pairs(&of(removed), &of(added))
     }
 
     #[test]
@@ -205,7 +217,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn places_are_of_whole_characters_in_order(a in "[ab1é :-]{0,20}", b in "[ab1é :-]{0,20}") {
-            let (in_a, in_b) = different(&a, &b, &mut Masks::default());
+            let (in_a, in_b) = different(&of(&[&a])[0], &of(&[&b])[0]);
             for (line, places) in [(&a, in_a), (&b, in_b)] {
                 let mut end = 0;
                 for place in places {

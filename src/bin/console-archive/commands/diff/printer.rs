@@ -315,3 +315,48 @@ fn counts_json(counts: &Counts) -> Value {
         "unseen": counts.unseen,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use ecs_console_archiver::reading::compare::Manner;
+    use ecs_console_archiver::reading::encoding::EncodingChoice;
+    use ecs_console_archiver::reading::stitch::Boot;
+
+    use super::*;
+
+    #[test]
+    fn a_coarse_comparison_says_so_before_the_differences() {
+        let log = |text: &str| Log {
+            boot: Boot::of_log(text.as_bytes().to_vec()),
+            heading: "a log".to_owned(),
+            json: json!({}),
+            is_end_unknown: false,
+        };
+        let (a, b) = (log("one\n"), log("two\n"));
+        let manner = Manner::default();
+        let [side_a, side_b] =
+            [&a, &b].map(|log| Side::read(&log.boot, EncodingChoice::Auto, manner));
+        let compared = Comparison::new(side_a, side_b, manner, None);
+        let form = Form {
+            context: 3,
+            is_moved_shown: false,
+            is_unfolded: false,
+            is_counted_only: false,
+            colours: false,
+        };
+        let shown = |is_coarse| {
+            let printer = Printer {
+                a: &a,
+                b: &b,
+                compared: &compared,
+                is_coarse,
+                form: &form,
+            };
+            printer.text()
+        };
+        let note =
+            "# after 5 s the comparison became coarse: some of these lines may be equal\n@@ ";
+        assert!(shown(true).contains(note), "{}", shown(true));
+        assert!(!shown(false).contains("coarse"));
+    }
+}

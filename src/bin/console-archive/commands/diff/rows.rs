@@ -5,7 +5,7 @@ use std::ops::Range;
 use anstyle::{AnsiColor, Style};
 use ecs_console_archiver::reading::compare::{Comparison, Entry, Side};
 use ecs_console_archiver::reading::masks::Masks;
-use ecs_console_archiver::reading::words;
+use ecs_console_archiver::reading::words::{self, Words};
 
 use super::printer::Form;
 
@@ -76,7 +76,7 @@ pub struct Layout<'c> {
     pub masks: Masks,
 }
 
-impl Layout<'_> {
+impl<'c> Layout<'c> {
     /// All items, in order.
     pub fn items(&mut self) -> Vec<Item> {
         let mut items = Vec::new();
@@ -124,30 +124,35 @@ impl Layout<'_> {
         for unseen in [unseen_in_b, unseen_in_a] {
             self.push_block(&unseen, &mut rows);
         }
-        let (a, b) = (&self.compared.a, &self.compared.b);
-        let text = |side: &'_ Side, lines: &[(Sign, usize)]| -> Vec<String> {
-            lines
-                .iter()
-                .map(|(_, index)| side.line(*index).text.to_owned())
-                .collect()
-        };
-        let (of_a, of_b) = (text(a, &removed), text(b, &added));
-        let of_a: Vec<&str> = of_a.iter().map(String::as_str).collect();
-        let of_b: Vec<&str> = of_b.iter().map(String::as_str).collect();
+        let compared: &'c Comparison = self.compared;
+        let (a, b) = (&compared.a, &compared.b);
         let (mut from_a, mut from_b) = (0, 0);
-        for (to_a, to_b) in words::pairs(&of_a, &of_b, &mut self.masks) {
-            self.push_block(&removed[from_a..to_a], &mut rows);
-            self.push_block(&added[from_b..to_b], &mut rows);
-            let (in_a, in_b) = words::different(of_a[to_a], of_b[to_b], &mut self.masks);
-            for ((sign, index), different) in [(removed[to_a], in_a), (added[to_b], in_b)] {
-                rows.push(Row::Line {
-                    sign,
-                    index,
-                    different,
-                    count: 1,
-                });
+        // Of one line here and one there, the order is the same if they are a pair. Without colours, so is all else.
+        let is_plain = !self.form.colours && removed.len().max(added.len()) == 1;
+        if !is_plain && words::are_paired(removed.len(), added.len()) {
+            let masks = &mut self.masks;
+            let mut words = |side: &'c Side, lines: &[(Sign, usize)]| -> Vec<Words<'c>> {
+                let lines = lines.iter().map(|(_, index)| side.line(*index).text);
+                lines.map(|line| Words::of(line, masks)).collect()
+            };
+            let (of_a, of_b) = (words(a, &removed), words(b, &added));
+            for (to_a, to_b) in words::pairs(&of_a, &of_b) {
+                self.push_block(&removed[from_a..to_a], &mut rows);
+                self.push_block(&added[from_b..to_b], &mut rows);
+                let (in_a, in_b) = match self.form.colours {
+                    true => words::different(&of_a[to_a], &of_b[to_b]),
+                    false => Default::default(),
+                };
+                for ((sign, index), different) in [(removed[to_a], in_a), (added[to_b], in_b)] {
+                    rows.push(Row::Line {
+                        sign,
+                        index,
+                        different,
+                        count: 1,
+                    });
+                }
+                (from_a, from_b) = (to_a + 1, to_b + 1);
             }
-            (from_a, from_b) = (to_a + 1, to_b + 1);
         }
         self.push_block(&removed[from_a..], &mut rows);
         self.push_block(&added[from_b..], &mut rows);
