@@ -30,6 +30,11 @@ pub fn line(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// The same for a JSON object, which stays one line and cannot control a terminal, whatever is in it.
+pub fn json_line(object: &serde_json::Value) {
+    line(&printable::json(&object.to_string()));
+}
+
 /// Sends log lines to standard error. They have no time, because the platform's log adds one.
 ///
 /// The level applies to this program's own lines. Libraries log warnings and errors only, because

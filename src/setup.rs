@@ -9,10 +9,12 @@ use url::Url;
 use crate::capture::Archiver;
 use crate::capture::memory::Memory;
 use crate::capture::room::Room;
+use crate::capture::told::Tell;
 use crate::clock::{Clock, WallClock};
 use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue};
 use crate::credentials::{CredentialsProvider, ManagedSecret};
 use crate::hosts::dispatch::Dispatcher;
+use crate::hosts::told;
 use crate::http::{HttpSetupError, client, early};
 use crate::intake::webhook::gate::{Gate, ReadTokens};
 use crate::queue::Queue;
@@ -65,6 +67,7 @@ impl Config {
                 ending: CancellationToken::new(),
                 room: Room::default(),
                 memory: Memory::default(),
+                tell: Tell::new(told::as_line),
                 source: self.ecs.client_with(http.clone(), credentials),
                 default_region,
             },

@@ -32,7 +32,7 @@ for statement in filter(str.strip, text.split(";\n")):
 
 
 def rows(sql):
-    sql = sql.replace("records(getvariable('archive'))", "records").strip().removesuffix(";")
+    sql = sql.replace("records(getvariable('archive'))", "records").replace("unnest(", "explode(").strip().removesuffix(";")
     return [row.asDict() for row in spark.sql(sql).collect()]
 
 

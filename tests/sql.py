@@ -37,9 +37,13 @@ every = rows(f"SELECT count(*) AS n FROM records(getvariable('archive')) WHERE d
 same("DuckDB: a day by its path, as by a condition", path, every)
 
 # Athena's table, as the module has it: Hive's types, and times as text.
-columns = re.findall(r'\{ name = "(\w+)", type = "([\w<>]+)" \}', Path("infra/aws/main.tf").read_text())
-types = {"string": "VARCHAR", "boolean": "BOOLEAN", "bigint": "BIGINT", "int": "INTEGER", "array<string>": "VARCHAR[]"}
-schema = ", ".join(f"{name}: '{types[kind]}'" for name, kind in columns)
+columns = re.findall(r'\{ name = "(\w+)", type = "([\w<>:,]+)" \}', Path("infra/aws/main.tf").read_text())
+types = {"string": "VARCHAR", "boolean": "BOOLEAN", "bigint": "BIGINT", "int": "INTEGER"}
+FINDINGS = (
+    "STRUCT(id VARCHAR, family VARCHAR, severity VARCHAR, title VARCHAR, signature VARCHAR, count BIGINT, "
+    "line BIGINT, bytes BIGINT[])[]"
+)
+schema = ", ".join(f"{name}: '{FINDINGS if name == 'findings' else types[kind]}'" for name, kind in columns)
 database.execute(
     f"CREATE TABLE catalog_rows AS FROM read_json('{archive}/catalog/days/dt=*/*.jsonl.gz', columns = {{{schema}}}, "
     "format = 'newline_delimited', hive_partitioning = true, hive_types = {'dt': 'VARCHAR'})"
@@ -58,7 +62,7 @@ database.execute(f"""
 queries = {file.stem: file.read_text() for file in Path("infra/aws/queries").glob("*.sql")}
 queries = {name: sqlglot.transpile(text, read="athena", write="duckdb")[0] for name, text in queries.items()}
 database.execute(queries.pop("create-view"))
-asked = [queries.pop(name) for name in ("captures", "endings", "no-login", "no-console", "panics")]
+asked = [queries.pop(name) for name in ("captures", "endings", "no-login", "no-console", "panics", "signatures")]
 if queries:
     sys.exit(f"nothing is known of {', '.join(queries)}")
 check("Athena", rows, listing, "SELECT count(*) AS n FROM records", *asked)

@@ -18,7 +18,7 @@ def same(what, found, expected):
     print(f"{what}: {found}")
 
 
-def check(engine, rows, listing, every, captures, endings, no_login, no_console, panics):
+def check(engine, rows, listing, every, captures, endings, no_login, no_console, panics, signatures):
     """Compares the answers with the list. `rows` runs a question: its rows, as dictionaries."""
     stored = [row for row in listing if row["outcome"] == "stored"]
     same(f"{engine}: rows", rows(every)[0]["n"], len(listing))
@@ -47,4 +47,15 @@ def check(engine, rows, listing, every, captures, endings, no_login, no_console,
         f"{engine}: panics",
         sorted(row["key"] for row in rows(panics)),
         sorted(row["key"] for row in stored if row["ending"] == "panic"),
+    )
+    found = {}
+    for row in stored:
+        for finding in row.get("findings", []):
+            found.setdefault(finding["signature"], set()).add(row["instance_id"])
+    if not found:
+        sys.exit("the consoles have no findings to ask for")
+    same(
+        f"{engine}: instances by signature",
+        {row["signature"]: row["instances"] for row in rows(signatures)},
+        {signature: len(instances) for signature, instances in found.items()},
     )

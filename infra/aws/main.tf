@@ -832,6 +832,17 @@ locals {
       periods     = 3
       threshold   = 0
     }
+    # The function writes the metric into its log, in CloudWatch's embedded format. The Sum counts findings.
+    fatal-findings = {
+      description = "A console says that a machine cannot go on. Search the log for the word fatal, then run console-archive findings INSTANCE_ID"
+      namespace   = "ecs-console-archiver"
+      metric      = "Findings"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name, Severity = "fatal" }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 1
+      threshold   = 0
+    }
     dropped-events = {
       description = "AWS Lambda gave up sweeps or other asynchronous events. They are in the queue of failed events. The log says why they failed"
       namespace   = "AWS/Lambda"
@@ -1116,7 +1127,7 @@ resource "aws_glue_catalog_table" "lines" {
 
 locals {
   # The members of a row, which docs/catalog.md explains. Times are text, because a timestamp of Hive has neither T nor
-  # Z; the view records makes times of them. What findings will be is open: they are empty.
+  # Z; the view records makes times of them.
   catalog_columns = [
     { name = "key", type = "string" },
     { name = "instance_id", type = "string" },
@@ -1139,7 +1150,7 @@ locals {
     { name = "sha256", type = "string" },
     { name = "console_bytes", type = "bigint" },
     { name = "gzip_bytes", type = "bigint" },
-    { name = "findings", type = "array<string>" },
+    { name = "findings", type = "array<struct<id:string,family:string,severity:string,title:string,signature:string,count:bigint,line:bigint,bytes:array<bigint>>>" },
     { name = "last_captured_at", type = "string" },
     { name = "pruned_at", type = "string" },
     { name = "schema", type = "int" },

@@ -30,7 +30,7 @@ FROM read_json(
         sha256: 'VARCHAR',
         console_bytes: 'BIGINT',
         gzip_bytes: 'BIGINT',
-        findings: 'JSON',
+        findings: 'STRUCT(id VARCHAR, family VARCHAR, severity VARCHAR, title VARCHAR, signature VARCHAR, count BIGINT, line BIGINT, bytes BIGINT[])[]',
         last_captured_at: 'TIMESTAMPTZ',
         pruned_at: 'TIMESTAMPTZ',
         schema: 'INTEGER'

@@ -24,7 +24,7 @@ CREATE OR REPLACE TEMPORARY VIEW catalog_rows (
     sha256 STRING,
     console_bytes BIGINT,
     gzip_bytes BIGINT,
-    findings ARRAY<STRING>,
+    findings ARRAY<STRUCT<id: STRING, family: STRING, severity: STRING, title: STRING, signature: STRING, count: BIGINT, line: BIGINT, bytes: ARRAY<BIGINT>>>,
     last_captured_at TIMESTAMP,
     pruned_at TIMESTAMP,
     schema INT

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ecs_console_archiver::config::{Config, ConfigError, Deployment, Environment, Host};
 use ecs_console_archiver::hosts::dispatch::Dispatcher;
-use ecs_console_archiver::hosts::{lambda, server};
+use ecs_console_archiver::hosts::{lambda, server, told};
 use ecs_console_archiver::log::{self, LogConfig};
 
 // One thread is enough: a Lambda sandbox serves one invocation at a time, and starting more threads
@@ -30,10 +30,13 @@ async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
         Host::from_environment(environment),
         Config::from_environment(environment),
     )?;
-    let dispatcher = Dispatcher {
+    let mut dispatcher = Dispatcher {
         deployment: Deployment::on(host, environment),
         ..config.dispatcher()?
     };
+    if let Host::Lambda = host {
+        dispatcher.archiver.tell = told::as_metric(dispatcher.deployment.name.clone());
+    }
     // A platform starts the process for an event that waits. Who listens may wait for hours.
     if !matches!(host, Host::Webhook { .. }) {
         dispatcher.connect_early();

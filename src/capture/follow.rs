@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::event::InstanceEvent;
+use crate::model::finding::Finding;
 use crate::model::freshness::Freshness;
 use crate::model::outcome::StoredRecord;
 use crate::model::update_time::UpdateTime;
@@ -77,6 +78,9 @@ pub struct Kept {
     /// When this event captured it. Earlier versions do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captured_at: Option<Timestamp>,
+    /// What it shows, but for what an earlier record of the event shows as well. Earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +146,35 @@ impl Change {
     }
 }
 
+/// Most findings of one event. A message carries them from one invocation to the next, and the catalog has all.
+const MAX_FINDINGS: usize = 20;
+
 impl Follow {
+    /// Of what a console shows, what no earlier record of this event shows, the worst first.
+    pub fn new_findings(&self, found: Vec<Finding>) -> Vec<Finding> {
+        let known: Vec<_> = self.findings().collect();
+        let is_new = |finding: &Finding| {
+            known
+                .iter()
+                .all(|known| known.signature != finding.signature)
+        };
+        let mut new: Vec<_> = found.into_iter().filter(is_new).collect();
+        new.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        new.truncate(MAX_FINDINGS.saturating_sub(known.len()));
+        new
+    }
+
+    /// What the records of this event show, the worst first.
+    pub fn all_findings(&self) -> Vec<Finding> {
+        let mut all: Vec<_> = self.findings().cloned().collect();
+        all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        all
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.kept.iter().flat_map(|kept| &kept.findings)
+    }
+
     /// A key in [`kept`](Self::kept) that is not a record's key of this event's instance, if any.
     pub fn foreign_record(&self) -> Option<&str> {
         let is_own = |key: &str| {
@@ -313,6 +345,7 @@ fn has_login_prompt(plain: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::model::event::Cause;
+    use crate::model::finding::Severity;
     use crate::model::ids::InstanceId;
 
     const EVENT: &str = "2018-03-22T02:04:57Z";
@@ -572,6 +605,7 @@ mod tests {
             created,
             freshness,
             captured_at: None,
+            findings: Vec::new(),
         }];
     }
 
@@ -696,6 +730,38 @@ mod tests {
             pub record: StoredRecord,
             pub created: bool,
         }
+    }
+
+    fn finding(signature: &str, severity: Severity) -> Finding {
+        Finding {
+            id: "unit-failed".into(),
+            severity,
+            title: "A unit failed".into(),
+            signature: signature.into(),
+            count: 1,
+        }
+    }
+
+    #[test]
+    fn a_later_record_tells_only_what_no_earlier_one_of_the_event_shows() {
+        let mut follow = running();
+        let first = [("a", Severity::Info), ("b", Severity::Fatal)];
+        let first = first.map(|(signature, severity)| finding(signature, severity));
+        let told = follow.new_findings(first.to_vec());
+        assert_eq!(
+            told,
+            [first[1].clone(), first[0].clone()],
+            "the worst first"
+        );
+        kept(&mut follow, true, None);
+        follow.kept[0].findings = told;
+        let json = serde_json::to_string(&follow).unwrap();
+        let follow: Follow = serde_json::from_str(&json).unwrap();
+        let second = vec![first[0].clone(), finding("c", Severity::Error)];
+        assert_eq!(follow.new_findings(second), [finding("c", Severity::Error)]);
+        // A message has room for so many.
+        let many = (0..1000).map(|n| finding(&n.to_string(), Severity::Error));
+        assert_eq!(follow.new_findings(many.collect()).len(), MAX_FINDINGS - 2);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod follow; // what ECS returned so far, and when to ask again (pure)
 pub mod memory; // what a process remembers from one invocation to the next
 pub mod room; // how much may be followed in memory
 pub mod sweep; // the same for every instance of whole regions
+pub mod told; // a finding, as whoever watches is told of it (pure)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::capture::idle::meanwhile;
 use crate::capture::memory::Memory;
 use crate::capture::room::{Place, Room};
 use crate::capture::sweep::NoProgress;
+use crate::capture::told::{Tell, Told};
 use crate::clock::WallClock;
 use crate::credentials::{CredentialsError, Owner};
 use crate::model::console::{ConsoleOutput, NoConsole};
@@ -33,6 +35,7 @@ use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
 use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::queue::{Queue, QueueError};
 use crate::reading::ending::boot_facts;
+use crate::reading::findings::{self, Rules};
 use crate::retry::{self, Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
@@ -83,6 +86,8 @@ pub struct Archiver<C, S> {
     pub room: Room,
     /// What this process has stored and served just before.
     pub memory: Memory,
+    /// Tells whoever watches of each finding in a console that was stored just now.
+    pub tell: Tell,
     /// The time of day. Following is timed by it.
     pub clock: WallClock,
 }
@@ -555,6 +560,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 record: record.clone(),
                 freshness,
                 earlier: earlier.iter().map(|kept| kept.record.url.clone()).collect(),
+                findings: follow.all_findings(),
             };
             // Events are delivered at least once, and the console may be the same each time.
             return Ok(if follow.kept.iter().any(|kept| kept.created) {
@@ -617,30 +623,46 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         // put. A person who captures by hand may have removed the record, and a sweep asks once.
         let remembers = self.follow_queue.is_some() && Plan::of(&event.cause).is_some();
         let is_known = remembers && self.memory.has_stored(&key, now);
-        let mut created = false;
+        let (mut created, mut findings) = (false, Vec::new());
         if !is_known {
             let store = Retrying::new(&self.store, deadline);
             let put = store.put_if_absent(&key, &record.object);
             // A row that an earlier delivery could not write any more is written now.
             let may_lack_row = self.may_lack_row(event, &console, now);
-            let facts = || boot_facts(&console.plain);
-            let wanted = (self.has_catalog && may_lack_row).then_some(facts);
-            let (put, found) = meanwhile(put, wanted).await;
+            let look = || {
+                let found = findings::of_console(&console.plain, Rules::built_in());
+                (self.has_catalog.then(|| boot_facts(&console.plain)), found)
+            };
+            let (put, seen) = meanwhile(put, may_lack_row.then_some(look)).await;
             created = put? == PutOutcome::Created;
             if created || may_lack_row {
+                let (facts, found) = seen.unwrap_or_else(look);
+                let in_short = found.iter().map(|finding| finding.in_short());
+                findings = follow.new_findings(in_short.collect());
                 let row = || {
-                    let facts = found.unwrap_or_else(facts);
+                    let facts = facts.unwrap_or_else(|| boot_facts(&console.plain));
                     Row::of_record(event, region_id, &record, digest, facts, now)
                         .with_update_time(&console.last_update_time)
                         .with_freshness(freshness.filter(|_| created))
+                        .with_findings(&found)
                 };
                 self.keep_row(row, deadline).await?;
             }
         }
+        let url = self.store.url(&key);
+        for finding in findings.iter().filter(|_| created) {
+            self.tell.of(&Told {
+                event,
+                region_id,
+                url: &url,
+                finding,
+                at: now,
+            });
+        }
         self.memory.note_stored(&key, now);
         let record = StoredRecord {
             instance_id: instance_id.clone(),
-            url: self.store.url(&key),
+            url,
             key,
             last_update_time: console.last_update_time,
             console_bytes: record.plain_bytes,
@@ -651,6 +673,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             created,
             freshness: freshness.filter(|_| created),
             captured_at: Some(now),
+            findings,
         });
         Ok(())
     }
@@ -775,5 +798,6 @@ fn following_outcome(follow: &Follow, pause: Duration) -> Outcome {
             .iter()
             .map(|kept| kept.record.url.clone())
             .collect(),
+        findings: follow.all_findings(),
     }
 }

@@ -14,4 +14,5 @@ pub mod reply; // what became of a payload → the answer its sender expects (pu
 mod scheduled_redrive; // the same when a schedule asks for it, with bounds
 pub mod served; // what became of one event, and its line in the log
 pub mod server; // HTTP: limits, health, shutdown
+pub mod told; // a finding → a line in the log, and a metric
 mod turns; // whose turn it is in a scheduled redrive (pure)

@@ -149,6 +149,7 @@ impl Label {
                 instance_id,
                 follow_in_seconds,
                 urls,
+                ..
             }) => {
                 let stored = urls.join(" ");
                 info!(

@@ -5,6 +5,7 @@ pub mod console; // a console output, or why there is none
 pub mod credentials; // an access key that never shows its secret
 pub mod ending; // how a boot ended
 pub mod event; // what happened to an instance
+pub mod finding; // what a console says went wrong
 pub mod freshness; // how much of its event a console shows
 pub mod ids; // instance, region and account IDs, checked
 #[cfg(feature = "cli")]

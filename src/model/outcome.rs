@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Examination;
 use super::console::NoConsole;
+use super::finding::Finding;
 use super::freshness::Freshness;
 use super::ids::InstanceId;
 
@@ -27,6 +28,9 @@ pub enum Outcome {
         follow_in_seconds: u64,
         /// Addresses of the records stored so far. Empty if ECS had no console yet.
         urls: Vec<String>,
+        /// What these records show.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<Finding>,
     },
     /// The instance has no console output to keep.
     NoConsole {
@@ -227,6 +231,9 @@ pub struct Stored {
     /// rolled, or if the instance started again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
+    /// What the records of this event show: each signature once, the worst first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// A record in the archive.

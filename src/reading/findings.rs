@@ -7,22 +7,32 @@
 //! A finding has a signature: what stays of it when stamps, addresses, process IDs and the like are taken away.
 //! The same fault has the same signature on every machine.
 
-mod rules;
+mod pieces; // a line → the pieces of text on it (pure)
+mod rules; // which rule fits a line (pure)
+mod words; // the words of the rules in a line (pure)
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex_automata::meta::Regex;
-use regex_automata::util::syntax;
+use regex_lite::Regex;
+use serde_json::{Value, json};
 
-use super::encoding::EncodingChoice;
-use super::log::{Log, Part};
-use super::masks::Masks;
+use super::masks;
 use super::stamp::stamps;
+use crate::model::finding;
+pub use crate::model::finding::Severity;
+use pieces::pieces;
+#[cfg(feature = "cli")]
+pub use rules::{Family, Note};
+pub use rules::{Rule, Rules};
+
+#[cfg(feature = "cli")]
+use super::encoding::EncodingChoice;
+#[cfg(feature = "cli")]
+use super::log::{Log, Part};
+#[cfg(feature = "cli")]
 use super::stitch::Boot;
-use crate::terminal::Line;
-pub use rules::{Family, InvalidRules, Rule, Rules, Severity};
 
 /// How far behind its first line a fault names the function in which it happened. Linux prints modules and
 /// registers before it.
@@ -31,6 +41,10 @@ const LOOKS_AHEAD: usize = 60;
 const MAX_DETAIL: usize = 120;
 /// Most bytes of the evidence that is kept.
 const MAX_EVIDENCE: usize = 400;
+/// Most bytes of a message that are looked at. Linux prints less than a thousand (`PRINTKRB_RECORD_MAX`).
+const MAX_MESSAGE: usize = 2048;
+/// Most findings of one log. A log with more has them counted, but not named.
+const MAX_FINDINGS: usize = 100;
 
 /// What a log says went wrong, once or several times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +59,7 @@ pub struct Finding<'r> {
     pub line: usize,
     /// That line's bytes in the log.
     pub bytes: Range<usize>,
-    /// That line's text, without its stamp.
+    /// What that line says, without its stamp.
     pub evidence: String,
 }
 
@@ -54,8 +68,33 @@ impl Finding<'_> {
     pub fn signature(&self) -> String {
         match &self.detail {
             Some(detail) => format!("{}:{detail}", self.rule.id),
-            None => self.rule.id.clone(),
+            None => self.rule.id.to_owned(),
         }
+    }
+
+    /// As answers and log lines say it.
+    pub fn in_short(&self) -> finding::Finding {
+        finding::Finding {
+            id: self.rule.id.to_owned(),
+            severity: self.rule.severity,
+            title: self.rule.title.to_owned(),
+            signature: self.signature(),
+            count: self.count,
+        }
+    }
+
+    /// As the catalog says it. Not what the guest wrote: the record has that.
+    pub fn in_catalog(&self) -> Value {
+        json!({
+            "id": self.rule.id,
+            "family": self.rule.family,
+            "severity": self.rule.severity,
+            "title": self.rule.title,
+            "signature": self.signature(),
+            "count": self.count,
+            "line": self.line,
+            "bytes": [self.bytes.start, self.bytes.end],
+        })
     }
 }
 
@@ -74,8 +113,10 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Scanner<'r> {
     rules: &'r Rules,
-    masks: Masks,
     found: Vec<Finding<'r>>,
+    /// Of what was found, by the rule's ID and what the line says of it: its index. To mask a text takes longer
+    /// than all else, and a disk that fails says the same a thousand times.
+    known: HashMap<(&'static str, String), usize>,
     waiting: Option<Waiting>,
 }
 
@@ -84,27 +125,27 @@ impl<'r> Scanner<'r> {
     pub fn new(rules: &'r Rules) -> Self {
         Self {
             rules,
-            masks: Masks::default(),
             found: Vec::new(),
+            known: HashMap::new(),
             waiting: None,
         }
     }
 
-    /// Reads the next line: its number from 1 on, its bytes in the log, and what it shows. What was written over
-    /// on it counts as well.
-    pub fn read(&mut self, number: usize, bytes: Range<usize>, line: &Line) {
-        for text in line
-            .rewrites()
-            .map(|rewrite| rewrite.text)
-            .chain([line.text()])
-        {
-            for part in parts(text) {
-                self.read_part(number, &bytes, part);
+    /// Reads the next line: its number from 1 on, its place in the log, and its bytes. What was written over on it
+    /// counts as well.
+    pub fn read(&mut self, number: usize, place: Range<usize>, line: &[u8]) {
+        pieces(line, |piece| {
+            // Nearly all lines are done here.
+            if self.waiting.is_none() && !self.rules.may_find(piece) {
+                return;
             }
-        }
+            for message in messages(piece) {
+                self.read_message(number, &place, cut(message, MAX_MESSAGE));
+            }
+        });
     }
 
-    fn read_part(&mut self, number: usize, bytes: &Range<usize>, text: &str) {
+    fn read_message(&mut self, number: usize, place: &Range<usize>, text: &str) {
         self.look_for_function(number, text);
         if is_quoted(text) {
             return;
@@ -116,21 +157,33 @@ impl<'r> Scanner<'r> {
         if (rule.general || rule.function) && self.waiting.is_some() {
             return;
         }
-        let detail = detail.map(|detail| self.detail(text, detail));
+        let raw = detail.clone().map_or("", |detail| &text[detail]).to_owned();
+        let known = (!rule.function).then(|| self.known.get(&(rule.id, raw.clone())));
+        if let Some(&index) = known.flatten() {
+            self.found[index].count += 1;
+            return;
+        }
+        if self.found.len() >= MAX_FINDINGS {
+            return;
+        }
+        let index = self.found.len();
         self.found.push(Finding {
             rule,
-            detail,
+            detail: detail.map(|detail| masked(text, detail)),
             count: 1,
             line: number,
-            bytes: bytes.clone(),
+            bytes: place.clone(),
             evidence: cut(text, MAX_EVIDENCE).to_owned(),
         });
-        if rule.function {
-            self.waiting = Some(Waiting {
-                index: self.found.len() - 1,
-                last: number + LOOKS_AHEAD,
-                is_common: false,
-            });
+        match rule.function {
+            true => {
+                self.waiting = Some(Waiting {
+                    index,
+                    last: number + LOOKS_AHEAD,
+                    is_common: false,
+                });
+            }
+            false => drop(self.known.insert((rule.id, raw), index)),
         }
     }
 
@@ -154,28 +207,13 @@ impl<'r> Scanner<'r> {
         }
     }
 
-    /// A part of a message, masked as the whole of it is: what stands before a number says whether it matters.
-    fn detail(&mut self, text: &str, part: Range<usize>) -> String {
-        let (mut detail, mut copied) = (String::new(), part.start);
-        self.masks.find(text, |place, kind| {
-            let masked = place.start.max(copied)..place.end.min(part.end);
-            if !masked.is_empty() {
-                detail.push_str(&text[copied..masked.start]);
-                detail.extend(["<", kind, ">"]);
-                copied = masked.end;
-            }
-        });
-        detail.push_str(&text[copied..part.end]);
-        cut(&detail, MAX_DETAIL).trim().to_owned()
-    }
-
     /// The findings, in the order in which the log says them first, each signature once.
     pub fn finish(self) -> Vec<Finding<'r>> {
-        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
         let mut findings: Vec<Finding<'r>> = Vec::new();
         for finding in self.found {
             match known.get(&finding.signature()) {
-                Some(&index) => findings[index].count += 1,
+                Some(&index) => findings[index].count += finding.count,
                 None => {
                     known.insert(finding.signature(), findings.len());
                     findings.push(finding);
@@ -186,21 +224,56 @@ impl<'r> Scanner<'r> {
     }
 }
 
-/// The findings of a boot's log.
+/// A part of a message, masked as the whole of it is: what stands before a number says whether it matters.
+fn masked(text: &str, part: Range<usize>) -> String {
+    // What differs has a digit, and most details have none.
+    if !text[part.clone()].bytes().any(|byte| byte.is_ascii_digit()) {
+        return cut(&text[part], MAX_DETAIL).trim().to_owned();
+    }
+    let (mut detail, mut copied) = (String::new(), part.start);
+    masks::find_in_few(text, |place, kind| {
+        let masked = place.start.max(copied)..place.end.min(part.end);
+        if !masked.is_empty() {
+            detail.push_str(&text[copied..masked.start]);
+            detail.extend(["<", kind, ">"]);
+            copied = masked.end;
+        }
+    });
+    detail.push_str(&text[copied..part.end]);
+    cut(&detail, MAX_DETAIL).trim().to_owned()
+}
+
+/// The findings of one console by itself.
+pub fn of_console<'r>(console: &[u8], rules: &'r Rules) -> Vec<Finding<'r>> {
+    let mut scanner = Scanner::new(rules);
+    let (mut begin, mut number) = (0, 0);
+    let ends = memchr::memchr_iter(b'\n', console).map(|at| at + 1);
+    for end in ends.chain([console.len()]) {
+        number += 1;
+        scanner.read(number, begin..end, &console[begin..end]);
+        begin = end;
+    }
+    scanner.finish()
+}
+
+/// The findings of a boot's log, with the numbers that its lines have in `show`.
+#[cfg(feature = "cli")]
 pub fn of_boot<'r>(boot: &Boot, encoding: EncodingChoice, rules: &'r Rules) -> Vec<Finding<'r>> {
     let log = Log::new(boot, encoding);
     let mut scanner = Scanner::new(rules);
-    let (mut parts, mut line) = (log.parts(), Line::default());
+    let (mut parts, mut line) = (log.parts(), crate::terminal::Line::default());
     while let Some(part) = parts.read(&mut line) {
         if let Part::Line(place) = part {
-            scanner.read(place.number, place.bytes, &line);
+            let written = &boot.log[place.bytes.clone()];
+            let decoded = log.encoding.decode_without_bom_handling(written).0;
+            scanner.read(place.number, place.bytes, decoded.as_bytes());
         }
     }
     scanner.finish()
 }
 
 /// What one writer wrote of a line: kernel messages run into prompts and into each other, each with its stamp.
-fn parts(text: &str) -> impl Iterator<Item = &str> {
+fn messages(text: &str) -> impl Iterator<Item = &str> {
     let mut begin = 0;
     let mut stamps = stamps(text.as_bytes());
     let mut is_over = false;
@@ -282,22 +355,13 @@ fn is_common(function: &str) -> bool {
 }
 
 fn first_group<'t>(regex: &Regex, text: &'t str) -> Option<&'t str> {
-    let mut captures = regex.create_captures();
-    regex.captures(text, &mut captures);
-    Some(&text[captures.get_group(1)?.range()])
+    Some(regex.captures(text)?.get(1)?.as_str())
 }
 
+/// `regex-lite` is small, and looks at few lines.
 fn constant(pattern: &str) -> Regex {
-    compiled(pattern).unwrap_or_else(|error| unreachable!("it is constant, and tested: {error}"))
-}
-
-/// Console text is UTF-8, and patterns are ASCII: what they match begins and ends with it.
-fn compiled(pattern: &str) -> Result<Regex, Box<regex_automata::meta::BuildError>> {
-    let syntax = syntax::Config::new().unicode(false).utf8(false);
-    Regex::builder()
-        .syntax(syntax)
-        .build(pattern)
-        .map_err(Box::new)
+    Regex::new(pattern)
+        .unwrap_or_else(|error| unreachable!("{pattern} is constant, and tested: {error}"))
 }
 
 /// The beginning of a text, at most so many bytes.
@@ -327,16 +391,17 @@ mod tests {
     fn each_rule_finds_its_examples_and_leaves_what_looks_alike() {
         let mut wrong = Vec::new();
         for rule in Rules::built_in().all() {
-            assert!(!rule.yes.is_empty() && !rule.no.is_empty(), "{}", rule.id);
-            for (line, is_found) in (rule.yes.iter().map(|line| (line, true)))
-                .chain(rule.no.iter().map(|line| (line, false)))
+            let note = rule.note();
+            assert!(!note.yes.is_empty() && !note.no.is_empty(), "{}", rule.id);
+            for (line, is_found) in (note.yes.iter().map(|line| (line, true)))
+                .chain(note.no.iter().map(|line| (line, false)))
             {
                 let log = format!("[    1.234567] {line}\n");
                 let found = scan(&log);
-                let ids: Vec<_> = found.iter().map(|one| one.rule.id.as_str()).collect();
+                let ids: Vec<_> = found.iter().map(|one| one.rule.id).collect();
                 let is_right = match is_found {
-                    true => ids == [rule.id.as_str()],
-                    false => !ids.contains(&rule.id.as_str()),
+                    true => ids == [rule.id],
+                    false => !ids.contains(&rule.id),
                 };
                 if !is_right {
                     wrong.push(format!("{}: {line:?}: {ids:?}", rule.id));

@@ -9,98 +9,102 @@
 
 mod rules;
 
+#[cfg(feature = "cli")]
+mod many; // for many lines (pure)
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex_automata::meta::{Cache, Regex};
-use regex_automata::util::captures::Captures;
-use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input};
+use regex_lite::Regex;
 
+#[cfg(feature = "cli")]
+pub use many::{Masks, masked};
 pub use rules::{RULES, Rule};
 
-static ENGINE: LazyLock<Regex> = LazyLock::new(|| {
-    let patterns: Vec<_> = RULES.iter().map(|rule| rule.pattern).collect();
-    // Console text is UTF-8, and the patterns are ASCII: what they match begins and ends with it.
-    let syntax = syntax::Config::new().unicode(false).utf8(false);
-    match Regex::builder().syntax(syntax).build_many(&patterns) {
-        Ok(engine) => engine,
-        Err(error) => unreachable!("the table is constant, and tested: {error}"),
-    }
+/// All rules in one expression, each in a group of its own; and for each group of the expression its rule, and
+/// whether it is the rule's own group.
+struct One {
+    regex: Regex,
+    groups: Vec<(usize, bool)>,
+}
+
+static ONE: LazyLock<One> = LazyLock::new(|| {
+    let groups = RULES.iter().enumerate();
+    let groups: Vec<_> = groups
+        .map(|(index, rule)| format!("(?<rule{index}>{})", rule.pattern))
+        .collect();
+    let regex = Regex::new(&groups.join("|"))
+        .unwrap_or_else(|error| unreachable!("the table is constant, and tested: {error}"));
+    let mut rule = None;
+    let groups = regex.capture_names().skip(1).map(|name| {
+        let is_rule = name.is_some();
+        rule = match (rule, is_rule) {
+            (None, _) => Some(0),
+            (Some(rule), is_rule) => Some(rule + usize::from(is_rule)),
+        };
+        (rule.unwrap_or_default(), is_rule)
+    });
+    let groups = groups.collect();
+    One { regex, groups }
 });
 
-/// Turns lines into their keys.
-#[derive(Debug)]
-pub struct Masks {
-    cache: Cache,
-    captures: Captures,
-}
-
-impl Default for Masks {
-    fn default() -> Self {
-        Self {
-            cache: ENGINE.create_cache(),
-            captures: ENGINE.create_captures(),
-        }
-    }
-}
-
-impl Masks {
-    /// Appends the key of a line to `key`. A stamp at the line's beginning is masked as elsewhere: leave it
-    /// out to compare lines with and without stamps.
-    pub fn mask(&mut self, line: &str, key: &mut String) {
-        let mut copied = 0;
-        self.find(line, |place, kind| {
-            key.push_str(&line[copied..place.start]);
-            key.extend(["<", kind, ">"]);
-            copied = place.end;
-        });
-        key.push_str(&line[copied..]);
-    }
-
-    /// Finds what is masked in a line, from left to right, and of which kind it is.
-    pub fn find(&mut self, line: &str, mut found: impl FnMut(Range<usize>, &'static str)) {
-        let mut from = 0;
-        while from <= line.len() {
-            let input = Input::new(line).range(from..);
-            let Some(whole) = ENGINE.search_with(&mut self.cache, &input) else {
-                return;
-            };
-            from = whole.end();
-            let Some(kind) = RULES[whole.pattern().as_usize()].kind else {
-                continue;
-            };
-            // Half of the rules have no groups, and groups take as long to find as the match.
-            if ENGINE.group_info().group_len(whole.pattern()) == 1 {
-                found(whole.range(), kind);
-                continue;
-            }
-            let input = input
-                .range(whole.range())
-                .anchored(Anchored::Pattern(whole.pattern()));
-            ENGINE.search_captures_with(&mut self.cache, &input, &mut self.captures);
-            let mut groups = self.captures.iter().skip(1).flatten().peekable();
-            if groups.peek().is_none() {
-                found(whole.range(), kind);
-            }
-            for group in groups {
-                from = group.end; // What stands behind it may be another rule's.
-                found(group.start..group.end, kind);
+/// Finds what is masked in a line, from left to right, and of which kind it is. In little code, which the function
+/// has, too: for the few lines that say what went wrong.
+pub fn find_in_few(line: &str, mut found: impl FnMut(Range<usize>, &'static str)) {
+    let One { regex, groups } = &*ONE;
+    let mut from = 0;
+    while let Some(captures) = regex.captures_at(line, from) {
+        let Some(whole) = captures.get(0) else {
+            return;
+        };
+        from = whole.end();
+        let matched = captures.iter().skip(1).zip(groups);
+        let matched = matched.filter_map(|(group, of)| Some((group?, of)));
+        let mut rule = None;
+        let mut within = Vec::new();
+        for (group, &(index, is_rule)) in matched {
+            match is_rule {
+                true => rule = Some(index),
+                false => within.push(group.range()),
             }
         }
+        let Some(kind) = rule.and_then(|rule| RULES[rule].kind) else {
+            continue;
+        };
+        if within.is_empty() {
+            within.push(whole.range());
+        } else {
+            from = within[within.len() - 1].end; // What stands behind it may be another rule's.
+        }
+        within.into_iter().for_each(|place| found(place, kind));
     }
-}
-
-/// The key of one line.
-pub fn masked(line: &str) -> String {
-    let mut key = String::with_capacity(line.len());
-    Masks::default().mask(line, &mut key);
-    key
 }
 
 #[cfg(test)]
 mod tests {
+    use regex_automata::meta::Regex;
+    use regex_automata::util::syntax;
+
     use super::*;
+
+    /// What both ways of finding say of a line.
+    fn found_both_ways(line: &str) -> [Vec<(Range<usize>, &'static str)>; 2] {
+        let (mut many, mut few) = (Vec::new(), Vec::new());
+        Masks::default().find(line, |place, kind| many.push((place, kind)));
+        find_in_few(line, |place, kind| few.push((place, kind)));
+        [many, few]
+    }
+
+    #[test]
+    fn both_ways_find_the_same_in_the_examples() {
+        for rule in RULES {
+            let masked = rule.masked.iter().map(|(line, _)| line);
+            for line in masked.chain(rule.kept) {
+                let [many, few] = found_both_ways(line);
+                assert_eq!(many, few, "{line}");
+            }
+        }
+    }
 
     #[test]
     fn each_rule_masks_its_examples_and_leaves_what_looks_alike() {
@@ -245,8 +249,11 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_key_is_its_own_key(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..12)) {
-            let key = masked(&pieces.concat());
+            let line = pieces.concat();
+            let key = masked(&line);
             proptest::prop_assert_eq!(masked(&key), key);
+            let [many, few] = found_both_ways(&line);
+            proptest::prop_assert_eq!(many, few);
         }
 
         #[test]

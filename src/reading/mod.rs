@@ -15,11 +15,9 @@ pub mod compare;
 #[cfg(feature = "cli")]
 pub mod encoding;
 pub mod ending;
-#[cfg(feature = "cli")]
 pub mod findings;
 #[cfg(feature = "cli")]
 pub mod log;
-#[cfg(feature = "cli")]
 pub mod masks;
 #[cfg(feature = "cli")]
 pub mod overlap;

@@ -434,6 +434,7 @@ fn kept(console: &ConsoleOutput, freshness: Option<Freshness>) -> Kept {
         created: true,
         freshness,
         captured_at: None,
+        findings: Vec::new(),
     }
 }
 

@@ -35,14 +35,16 @@ fn of_duckdb() -> BTreeMap<String, String> {
     })
 }
 
-/// The type of Hive that reads what a type of DuckDB reads. Times and findings differ: see the comments there.
+/// The type of Hive that reads what a type of DuckDB reads. Times differ: see the comments there.
 fn of_hive(duckdb: &str) -> &'static str {
     match duckdb {
         "VARCHAR" | "TIMESTAMPTZ" => "string",
         "BOOLEAN" => "boolean",
         "BIGINT" => "bigint",
         "INTEGER" => "int",
-        "JSON" => "array<string>",
+        findings if findings.starts_with("STRUCT(") => {
+            "array<struct<id:string,family:string,severity:string,title:string,signature:string,count:bigint,line:bigint,bytes:array<bigint>>>"
+        }
         other => panic!("{other}"),
     }
 }
@@ -51,6 +53,7 @@ fn of_hive(duckdb: &str) -> &'static str {
 fn of_spark(duckdb: &str) -> String {
     match duckdb {
         "TIMESTAMPTZ" => "TIMESTAMP".to_owned(),
+        findings if findings.starts_with("STRUCT(") => "ARRAY<STRUCT<id: STRING, family: STRING, severity: STRING, title: STRING, signature: STRING, count: BIGINT, line: BIGINT, bytes: ARRAY<BIGINT>>>".to_owned(),
         other => of_hive(other).to_uppercase(),
     }
 }

@@ -8,6 +8,7 @@ use ecs_console_archiver::archive::record::pack;
 use ecs_console_archiver::doctor::{Check, Deployed, Diagnosis, Verdict};
 use ecs_console_archiver::model::check::Examination;
 use ecs_console_archiver::model::console::NoConsole;
+use ecs_console_archiver::model::finding::{Finding, Severity};
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::model::outcome::{
@@ -72,7 +73,7 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
         list.extend(seen(&world.settings, &["list", instance_id]).await);
     }
     // Of the fleet: once days are joined, and where something was pruned.
-    let kernel = "i-bp1normalreboot0001";
+    let kernel = "i-bp1panicnoroot00001";
     set_console(
         &world.simulator,
         "i-a5",
@@ -225,6 +226,16 @@ async fn a_check_has_the_members_of_the_page() {
     check("doctor", &doctor);
 }
 
+fn finding() -> Finding {
+    Finding {
+        id: String::new(),
+        severity: Severity::Fatal,
+        title: String::new(),
+        signature: String::new(),
+        count: 1,
+    }
+}
+
 /// Every outcome that there is, with all that it can have.
 fn outcomes() -> Vec<Outcome> {
     let instance_id = InstanceId::parse(ID).unwrap();
@@ -240,6 +251,7 @@ fn outcomes() -> Vec<Outcome> {
         },
         freshness: Some(Freshness::Fresh),
         earlier: vec![String::new()],
+        findings: vec![finding()],
     };
     vec![
         Outcome::Stored(stored.clone()),
@@ -248,6 +260,7 @@ fn outcomes() -> Vec<Outcome> {
             instance_id: instance_id.clone(),
             follow_in_seconds: 45,
             urls: Vec::new(),
+            findings: vec![finding()],
         },
         Outcome::NoConsole {
             instance_id,

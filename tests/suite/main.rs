@@ -26,6 +26,7 @@ mod events;
 mod export;
 mod fair_redrive;
 mod findings;
+mod findings_at_capture;
 mod follow;
 mod function;
 mod grep;

@@ -369,6 +369,7 @@ async fn capture(world: &World, dies_at: Option<(usize, bool)>) -> bool {
             ending: Default::default(),
             room: Default::default(),
             memory: Default::default(),
+            tell: Default::default(),
             clock: WallClock::Tokio {
                 time: world.now(),
                 instant: tokio::time::Instant::now(),

@@ -22,6 +22,7 @@ use crate::clock::whole_second;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 use crate::reading::ending::boot_facts;
+use crate::reading::findings::{self, Rules};
 use crate::store::{Entry, Object, Pages, Store, StoreError, list_all};
 
 /// Records read at once.
@@ -333,7 +334,8 @@ fn of_record(
         };
     }
     if faults.is_empty() {
-        row = row.with_facts(boot_facts(&plain));
+        let found = findings::of_console(&plain, Rules::built_in());
+        row = row.with_facts(boot_facts(&plain)).with_findings(&found);
     }
     (row, !faults.is_empty())
 }

@@ -14,10 +14,14 @@ use crate::model::ending::{BootFacts, Ending};
 use crate::model::event::InstanceEvent;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
+use crate::reading::findings::Finding;
 
 /// Version of the rows that this program writes. A reader takes what it knows of a later one, and a compactor
 /// keeps the rest.
 pub const SCHEMA: u32 = 1;
+
+/// Most findings of one row. A compactor holds the rows of a day in memory.
+const MAX_FINDINGS: usize = 20;
 
 /// The object that a row is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,7 +164,8 @@ pub struct Row {
     pub console_bytes: Option<u64>,
     /// Length of the stored gzip file, in bytes.
     pub gzip_bytes: Option<u64>,
-    /// What the console shows, once rules look for it.
+    /// What the console says went wrong: each signature once, the worst first. A rule of a later version may say more of
+    /// a finding than this program knows.
     #[serde(default)]
     pub findings: Vec<Value>,
     /// The latest capture that found the same console.
@@ -278,6 +283,15 @@ impl Row {
             kernel: facts.kernel,
             ..self
         }
+    }
+
+    /// The same, with what the console says went wrong, as far as there is room.
+    pub fn with_findings(self, found: &[Finding]) -> Self {
+        let mut found: Vec<_> = found.iter().collect();
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.rule.severity));
+        found.truncate(MAX_FINDINGS);
+        let findings = found.into_iter().map(Finding::in_catalog).collect();
+        Self { findings, ..self }
     }
 
     /// The same, with the freshness that the capture gave the console, if it gave one.

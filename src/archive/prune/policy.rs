@@ -39,18 +39,18 @@ impl FindingRule {
     pub fn parse(text: &str) -> Result<Self, UnknownFinding> {
         let rules = findings::Rules::built_in();
         let severity = Severity::ALL.into_iter().find(|one| one.as_str() == text);
-        let mut names = rules.all().iter().map(|rule| rules.family(rule).name);
+        let mut names = rules.all().iter().map(|rule| rule.family);
         severity
             .map(Self::AtLeast)
             .or_else(|| names.find(|name| *name == text).map(Self::Family))
-            .or_else(|| Some(Self::Id(&rules.get(text)?.id)))
+            .or_else(|| Some(Self::Id(rules.get(text)?.id)))
             .ok_or(UnknownFinding)
     }
 
     fn includes(&self, rule: &Rule) -> bool {
         match self {
             Self::AtLeast(severity) => rule.severity >= *severity,
-            Self::Family(name) => findings::Rules::built_in().family(rule).name == *name,
+            Self::Family(name) => rule.family == *name,
             Self::Id(id) => rule.id == *id,
         }
     }
@@ -105,9 +105,7 @@ impl Rules {
         let is_wanted = |rule: &Rule| self.findings.iter().any(|wanted| wanted.includes(rule));
         let keeping = found.iter().map(|finding| finding.rule);
         let keeping = keeping.rev().filter(|rule| is_wanted(rule));
-        keeping
-            .max_by_key(|rule| rule.severity)
-            .map(|rule| rule.id.as_str())
+        keeping.max_by_key(|rule| rule.severity).map(|rule| rule.id)
     }
 
     fn is_within(&self, time: Timestamp) -> bool {

@@ -254,6 +254,12 @@ pub fn outcome(outcome: &Value, taken: Taken, output: Output) -> Result<()> {
     };
     let line = wrapped(&format!("  {line}"), width());
     writeln!(stdout(), "{line}")?;
+    for finding in outcome["findings"].as_array().into_iter().flatten() {
+        let text = |member: &str| printable::one_line(finding[member].as_str().unwrap_or_default());
+        let (severity, title) = (text("severity"), text("title"));
+        let line = format!("    {severity}: {title} ({})", text("signature"));
+        writeln!(stdout(), "{}", wrapped(&line, width()))?;
+    }
     Ok(())
 }
 

@@ -375,6 +375,7 @@ pub fn archiver<S: Store + Clone>(fleet: &FakeFleet, store: &S) -> Archiver<Fake
         ending: Default::default(),
         room: Default::default(),
         memory: Default::default(),
+        tell: Default::default(),
         clock: WallClock::Tokio {
             time: "2024-03-22T02:04:45Z".parse().unwrap(),
             instant: Instant::now(),

@@ -527,6 +527,7 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
             ending: Default::default(),
             room: Default::default(),
             memory: Default::default(),
+            tell: Default::default(),
         },
         triggers: Triggers::default(),
         failed_events: FailedEvents::Platform,

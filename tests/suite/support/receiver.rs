@@ -58,6 +58,7 @@ pub async fn start(own: &[(&str, &str)]) -> Server {
         .rsplit(':')
         .next()
         .unwrap();
+    let port = port.trim_end_matches(|c: char| !c.is_ascii_digit()); // The line may be JSON.
     Server {
         address: format!("127.0.0.1:{port}"),
         process,

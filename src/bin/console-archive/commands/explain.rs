@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let Some(asked) = &arguments.id else {
         match context.output {
             Output::Json => {
-                output::json(&rules.all().iter().map(|rule| json(rules, rule)).collect())?;
+                output::json(&rules.all().iter().map(|rule| json(rule)).collect())?;
             }
             Output::Text => arguments.print(&list(rules, width))?,
         }
@@ -52,8 +52,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         return Err(WrongInput(wrong).into());
     };
     match context.output {
-        Output::Json => output::json(&json(rules, rule))?,
-        Output::Text => arguments.print(&page(rules, rule, width))?,
+        Output::Json => output::json(&json(rule))?,
+        Output::Text => arguments.print(&page(rule, width))?,
     }
     Ok(Exit::Done)
 }
@@ -71,18 +71,18 @@ impl Arguments {
     }
 }
 
-fn page(rules: &Rules, rule: &Rule, width: Option<usize>) -> String {
-    let family = rules.family(rule);
+fn page(rule: &Rule, width: Option<usize>) -> String {
+    let family = rule.family();
     let mut lines = vec![
         format!("{}  {}  {}", rule.id, rule.severity.as_str(), family.name),
         String::new(),
         rule.title.to_string(),
         String::new(),
-        rule.advice.to_string(),
+        rule.note().advice.to_string(),
         String::new(),
         "It is found in lines such as".to_owned(),
     ];
-    lines.extend(rule.yes.iter().map(|line| format!("  {line}")));
+    lines.extend(rule.note().yes.iter().map(|line| format!("  {line}")));
     lines.extend([String::new(), format!("Sources: {}", family.sources)]);
     let fitted = lines.iter().map(|line| output::wrapped(line, width) + "\n");
     fitted.collect()
@@ -93,7 +93,7 @@ fn list(rules: &Rules, width: Option<usize>) -> String {
     let of_id = ids.max().unwrap_or_default();
     let (mut shown, mut family) = (String::new(), "");
     for rule in rules.all() {
-        let name = rules.family(rule).name;
+        let name = rule.family;
         if name != family {
             let gap = if family.is_empty() { "" } else { "\n" };
             shown += &format!("{gap}{name}\n");
@@ -107,15 +107,15 @@ fn list(rules: &Rules, width: Option<usize>) -> String {
     shown
 }
 
-fn json(rules: &Rules, rule: &Rule) -> Value {
+fn json(rule: &Rule) -> Value {
     json!({
         "id": rule.id,
-        "family": rules.family(rule).name,
+        "family": rule.family,
         "severity": rule.severity,
         "title": rule.title,
-        "advice": rule.advice,
+        "advice": rule.note().advice,
         "pattern": rule.pattern,
-        "examples": rule.yes,
-        "sources": rules.family(rule).sources,
+        "examples": rule.note().yes,
+        "sources": rule.family().sources,
     })
 }

@@ -5,7 +5,6 @@ use std::io::{IsTerminal as _, Write as _, stdout};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::findings::{self, Finding, Rules, Severity};
@@ -13,6 +12,7 @@ use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stitch::Boot;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store as _;
+use ecs_console_archiver::{log, printable};
 use serde_json::{Value, json};
 
 use super::{Context, word};
@@ -150,11 +150,7 @@ impl Arguments {
         let (name, log) = input::read_log(&self.what).await?;
         let boot = Boot::of_log(log);
         let of = json!({"file": name});
-        Ok(self.log(
-            &boot,
-            ecs_console_archiver::printable::one_line(name).into_owned(),
-            of,
-        ))
+        Ok(self.log(&boot, printable::one_line(name).into_owned(), of))
     }
 
     fn log(&self, boot: &Boot, heading: String, of: Value) -> Log {
@@ -168,10 +164,10 @@ fn json(finding: &Finding, of: &Value) -> Value {
     let rule = finding.rule;
     let mut json = of.clone();
     json["id"] = json!(rule.id);
-    json["family"] = json!(Rules::built_in().family(rule).name);
+    json["family"] = json!(rule.family);
     json["severity"] = json!(rule.severity);
     json["title"] = json!(rule.title);
-    json["advice"] = json!(rule.advice);
+    json["advice"] = json!(rule.note().advice);
     json["signature"] = json!(finding.signature());
     json["count"] = json!(finding.count);
     json["line"] = json!(finding.line);
@@ -202,10 +198,10 @@ fn text(log: &Log, has_colors: bool) -> String {
         text.push_str(&format!(
             "\n  {severity}  {}\n           {}{count}\n           line {}: {}\n           {}\n",
             rule.title,
-            finding.signature(),
+            printable::one_line(&finding.signature()),
             finding.line,
-            finding.evidence,
-            rule.advice
+            printable::one_line(&finding.evidence),
+            rule.note().advice
         ));
     }
     text

@@ -350,6 +350,7 @@ mod tests {
                 b: &b,
                 compared: &compared,
                 is_coarse,
+                is_later: false,
                 form: &form,
             };
             printer.text()

@@ -1,0 +1,115 @@
+//! Reads the files of the rules while the program is built, so that no program reads them when it starts.
+//!
+//! The result is Rust: a table of what is recognized, which every program has, and a table of what a person is told
+//! and of the examples, which only the command line has.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use serde::Deserialize;
+
+/// The families, in the order in which their rules count.
+const FAMILIES: [&str; 11] = [
+    "loader",
+    "root",
+    "filesystem",
+    "block",
+    "memory",
+    "hardware",
+    "network",
+    "kdump",
+    "cloud-init",
+    "kernel",
+    "init",
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    sources: String,
+    rule: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    id: String,
+    severity: String,
+    title: String,
+    advice: String,
+    #[serde(default)]
+    words: Vec<String>,
+    #[serde(default)]
+    pattern: String,
+    #[serde(default)]
+    except: Vec<String>,
+    #[serde(default)]
+    general: bool,
+    #[serde(default)]
+    function: bool,
+    #[serde(default)]
+    yes: Vec<String>,
+    #[serde(default)]
+    no: Vec<String>,
+}
+
+fn main() {
+    let folder = Path::new("src/reading/findings/rules");
+    println!("cargo:rerun-if-changed={}", folder.display());
+    println!("cargo:rerun-if-changed=build.rs");
+    let (mut rules, mut notes, mut families) = (String::new(), String::new(), String::new());
+    for (family, name) in FAMILIES.iter().enumerate() {
+        let path = folder.join(name).with_extension("toml");
+        let text =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file: File =
+            toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let sources = file.sources.replace('\n', " ");
+        let _ = writeln!(
+            families,
+            "    Family {{ name: {name:?}, sources: {sources:?} }},"
+        );
+        for rule in file.rule {
+            let severity = match rule.severity.as_str() {
+                "info" => "Info",
+                "warning" => "Warning",
+                "error" => "Error",
+                "fatal" => "Fatal",
+                other => panic!("{}: {other} is no severity", path.display()),
+            };
+            let Rule {
+                id,
+                title,
+                words,
+                pattern,
+                except,
+                general,
+                function,
+                ..
+            } = &rule;
+            let _ = writeln!(
+                rules,
+                "    RuleText {{ id: {id:?}, family: {family}, severity: Severity::{severity}, title: {title:?}, \
+                 words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function} }},",
+            );
+            let Rule {
+                advice, yes, no, ..
+            } = &rule;
+            let _ = writeln!(
+                notes,
+                "    Note {{ advice: {advice:?}, yes: &{yes:?}, no: &{no:?} }},"
+            );
+        }
+    }
+    let names = FAMILIES;
+    let code = format!(
+        "const RULES: &[RuleText] = &[\n{rules}];\n\
+         const FAMILY_NAMES: &[&str] = &{names:?};\n\
+         #[cfg(feature = \"cli\")]\nconst NOTES: &[Note] = &[\n{notes}];\n\
+         #[cfg(feature = \"cli\")]\nconst FAMILIES: &[Family] = &[\n{families}];\n"
+    );
+    let folder = env::var("OUT_DIR").unwrap_or_else(|error| panic!("OUT_DIR: {error}"));
+    let path = Path::new(&folder).join("rules.rs");
+    fs::write(&path, code).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}

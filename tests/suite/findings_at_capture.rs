@@ -1,0 +1,168 @@
+//! What the function says went wrong, where it stores a console: in its answer, in the catalog, and in its log.
+
+use ecs_console_archiver::archive::catalog::Row;
+use serde_json::{Value, json};
+
+use crate::support::receiver;
+use crate::support::runtime_api::Function;
+use crate::support::s3_server::Profile;
+use crate::support::*;
+
+const PANIC: &str = "i-bp1panicnoroot00001";
+
+fn by_hand(instance_id: &str) -> Vec<u8> {
+    json!({"instance_id": instance_id, "region_id": "cn-hangzhou"})
+        .to_string()
+        .into_bytes()
+}
+
+fn signatures(findings: &Value) -> Vec<&str> {
+    let all = findings.as_array().map_or(&[][..], Vec::as_slice);
+    let all = all.iter();
+    all.filter_map(|finding| finding["signature"].as_str())
+        .collect()
+}
+
+/// The rows of the catalog, each as its object has it.
+fn rows(bucket: &Bucket) -> Vec<Row> {
+    let catalog = bucket.server.catalog();
+    let rows = catalog.values().map(|object| Row::parse(&object.body));
+    rows.map(Result::unwrap).collect()
+}
+
+/// The lines of a log that are findings.
+fn told(log: &str) -> Vec<Value> {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .filter(|line: &Value| line["finding"].is_string())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_answer_the_catalog_and_the_metric_say_what_a_console_shows() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(
+        signatures(&answer["findings"]),
+        ["root-not-mounted"],
+        "{answer}"
+    );
+    let finding = &answer["findings"][0];
+    assert_eq!(finding["id"], "root-not-mounted");
+    assert_eq!(finding["severity"], "fatal");
+    assert_eq!(
+        finding["title"],
+        "The kernel cannot mount its root file system"
+    );
+    assert_eq!(finding["count"], 2);
+
+    let [row] = &rows(&bucket)[..] else {
+        panic!("one row");
+    };
+    let in_row = json!(row.findings);
+    assert_eq!(signatures(&in_row), ["root-not-mounted"]);
+    assert_eq!(in_row[0]["family"], "root");
+    let console = fixture(PANIC);
+    let place = |index: usize| in_row[0]["bytes"][index].as_u64().unwrap() as usize;
+    let said = text(&console[place(0)..place(1)]);
+    assert!(said.contains("VFS: Cannot open root device"), "{said}");
+    let line = console[..place(0)]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1;
+    assert_eq!(in_row[0]["line"], line);
+
+    // The next delivery finds the record there, and tells nobody again.
+    let again = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(
+        (&again["outcome"], &again["findings"]),
+        (&json!("already_stored"), &answer["findings"])
+    );
+    let log = function.stop().await;
+    let [metric] = &told(&log)[..] else {
+        panic!("told once: {log}");
+    };
+    assert_eq!(
+        metric["_aws"]["CloudWatchMetrics"][0]["Namespace"],
+        "ecs-console-archiver"
+    );
+    assert_eq!(metric["FunctionName"], "console-archiver");
+    assert_eq!(metric["Severity"], "fatal");
+    assert_eq!(metric["instance_id"], PANIC);
+    assert!(
+        metric["message"]
+            .as_str()
+            .unwrap()
+            .contains(answer["url"].as_str().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_console_that_shows_no_fault_has_no_findings() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    let quiet = b"[    1.000000] RAS: Correctable Errors collector initialized.\nhost login: ";
+    set_console(&bucket.simulator, PANIC, quiet, "2018-03-22T10:04:57Z");
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(answer.get("findings"), None, "{answer}");
+    assert!(rows(&bucket)[0].findings.is_empty());
+    assert!(told(&function.stop().await).is_empty());
+}
+
+#[tokio::test]
+async fn without_a_catalog_the_answer_says_it_all_the_same() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(settings(&[("CATALOG", "off")]));
+    let function = Function::start(&bucket.settings).await;
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(signatures(&answer["findings"]), ["root-not-mounted"]);
+    assert_eq!(told(&function.stop().await).len(), 1);
+}
+
+#[tokio::test]
+async fn on_function_compute_a_log_line_has_the_members_to_count_by() {
+    let server = receiver::function_compute(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]).await;
+    let answer = server.invoke(by_hand(PANIC)).send().await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!(
+        signatures(&answer["findings"]),
+        ["root-not-mounted"],
+        "{answer}"
+    );
+    let (_, log) = server.terminate().await;
+    let [line] = &told(&log)[..] else {
+        panic!("told once: {log}");
+    };
+    assert!(line.get("_aws").is_none());
+    for (member, value) in [
+        ("finding", "root-not-mounted"),
+        ("severity", "fatal"),
+        ("signature", "root-not-mounted"),
+        ("instance_id", PANIC),
+        ("region_id", "cn-hangzhou"),
+    ] {
+        assert_eq!(line[member], value, "{line}");
+    }
+    assert_eq!(line["count"], 2);
+}
+
+#[tokio::test]
+async fn what_a_console_says_many_times_is_told_once() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    let failed = "[    1.000000] I/O error, dev vdb, sector 2048 op 0x0:(READ)\n".repeat(500);
+    set_console(
+        &bucket.simulator,
+        PANIC,
+        failed.as_bytes(),
+        "2018-03-22T10:04:57Z",
+    );
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(signatures(&answer["findings"]), ["disk-io-error:vdb"]);
+    assert_eq!(answer["findings"][0]["count"], 500);
+    assert_eq!(told(&function.stop().await).len(), 1);
+}
