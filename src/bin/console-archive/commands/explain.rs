@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let Some(asked) = &arguments.id else {
         match context.output {
             Output::Json => {
-                output::json(&rules.all().iter().map(|rule| json(rule)).collect())?;
+                output::json(&rules.all().iter().map(json).collect())?;
             }
             Output::Text => arguments.print(&list(rules, width))?,
         }
