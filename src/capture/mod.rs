@@ -5,7 +5,7 @@ pub mod follow; // what ECS returned so far, and when to ask again (pure)
 pub mod memory; // what a process remembers from one invocation to the next
 pub mod room; // how much may be followed in memory
 pub mod sweep; // the same for every instance of whole regions
-pub mod told; // a finding, as whoever watches is told of it (pure)
+pub mod told; // what the log and metrics are told of a finding (pure)
 
 use std::sync::Arc;
 use std::time::Duration;

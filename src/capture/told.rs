@@ -1,4 +1,4 @@
-//! A finding in a console that was stored just now, as whoever watches is told of it.
+//! What the log and metrics are told of a finding, when its console is stored.
 
 use std::fmt;
 use std::sync::Arc;

@@ -27,7 +27,7 @@ const DAY_SUFFIX: &str = ".jsonl.gz";
 pub enum CatalogFolder {
     /// All of it, or all of its rows or days.
     Whole,
-    /// What it has of this day: its rows, or its joined rows.
+    /// The rows of this day, or its joined rows.
     Of(Day),
 }
 

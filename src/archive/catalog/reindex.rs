@@ -208,7 +208,7 @@ async fn old_rows(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, Sto
 }
 
 impl Reindexed {
-    /// Removes objects of the old catalog. What their rows say of objects that are gone is noted first.
+    /// Removes objects of the old catalog. First it notes which of their rows name an object that is gone.
     async fn remove(
         &mut self,
         store: &impl Store,

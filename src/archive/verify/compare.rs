@@ -89,7 +89,8 @@ where
         }
         let says = listed.says.as_ref().and_then(|says| says.captured_at);
         let is_copy = known.is_copy();
-        // What expired and was captured again just now has the row of its first capture, and perhaps no other yet.
+        // A record may have expired and been captured again just now. It has the row of its first capture, and the
+        // row of the second may still be on its way.
         let is_in_progress = listed.stored_at >= earlier(self.now, IN_PROGRESS);
         let knows_capture = says.is_none_or(|captured_at| self.knows(captured_at, is_copy));
         let knows_capture = knows_capture && !is_in_progress;
