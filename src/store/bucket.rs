@@ -450,6 +450,33 @@ mod tests {
     use crate::model::credentials::Credentials;
     use crate::model::credentials::Secret;
 
+    /// A store with static credentials.
+    pub(super) fn store(
+        region: &str,
+        endpoint_url: Option<&str>,
+        addressing: Addressing,
+        profile: Profile,
+    ) -> BucketStore {
+        let config = BucketConfig {
+            scheme: "s3",
+            bucket: "consoles".to_owned(),
+            prefix: String::new(),
+            region: region.to_owned(),
+            endpoint_url: endpoint_url.map(str::to_owned),
+            addressing,
+            profile,
+            encryption: None,
+            credentials: Source::Static(Credentials {
+                access_key_id: "key".to_owned(),
+                access_key_secret: Secret::new("secret"),
+                security_token: None,
+            }),
+        };
+        let http = crate::http::client(&Default::default()).unwrap();
+        let credentials = CredentialsProvider::new(config.credentials.clone(), http.clone());
+        BucketStore::new(config, http, credentials)
+    }
+
     /// Another address would be connected to early for nothing.
     #[tokio::test]
     async fn the_host_of_objects_is_the_one_that_the_sdk_asks() {
@@ -463,24 +490,7 @@ mod tests {
             ("oss-cn-hangzhou", oss, Addressing::VirtualHosted),
             ("garage", ours, Addressing::Path),
         ] {
-            let config = BucketConfig {
-                scheme: "s3",
-                bucket: "consoles".to_owned(),
-                prefix: String::new(),
-                region: region.to_owned(),
-                endpoint_url: endpoint_url.map(str::to_owned),
-                addressing,
-                profile: Profile::Aws,
-                encryption: None,
-                credentials: Source::Static(Credentials {
-                    access_key_id: "key".to_owned(),
-                    access_key_secret: Secret::new("secret"),
-                    security_token: None,
-                }),
-            };
-            let http = crate::http::client(&Default::default()).unwrap();
-            let credentials = CredentialsProvider::new(config.credentials.clone(), http.clone());
-            let store = BucketStore::new(config, http, credentials);
+            let store = store(region, endpoint_url, addressing, Profile::Aws);
             let params = Params::builder()
                 .bucket("consoles")
                 .region(region)

@@ -44,33 +44,15 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    use crate::credentials::CredentialsProvider;
-    use crate::credentials::source::Source;
-    use crate::model::credentials::{Credentials, Secret};
-    use crate::store::bucket::{Addressing, BucketConfig, BucketStore, Profile};
+    use crate::store::bucket::tests::store;
+    use crate::store::bucket::{Addressing, Profile};
     use crate::store::{Object, PutOutcome, Store as _};
 
     /// The headers with which an object is put, in order.
     async fn headers_of_put(profile: Profile) -> BTreeMap<String, String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = BucketConfig {
-            scheme: "s3",
-            bucket: "consoles".to_owned(),
-            prefix: String::new(),
-            region: "us-east-1".to_owned(),
-            endpoint_url: Some(format!("http://{}", listener.local_addr().unwrap())),
-            addressing: Addressing::Path,
-            profile,
-            encryption: None,
-            credentials: Source::Static(Credentials {
-                access_key_id: "key".to_owned(),
-                access_key_secret: Secret::new("secret"),
-                security_token: None,
-            }),
-        };
-        let http = crate::http::client(&Default::default()).unwrap();
-        let credentials = CredentialsProvider::new(config.credentials.clone(), http.clone());
-        let store = BucketStore::new(config, http, credentials);
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let store = store("us-east-1", Some(&url), Addressing::Path, profile);
         let object = Object {
             body: b"body".to_vec(),
             content_type: "text/plain".to_owned(),
