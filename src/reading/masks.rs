@@ -21,11 +21,11 @@ use regex_lite::Regex;
 pub use many::{Masks, masked};
 pub use rules::{RULES, Rule};
 
-/// All rules in one expression, each in a group of its own; and for each group of the expression its rule, and
-/// whether it is the rule's own group.
+/// All rules in one expression, each in a group of its own; and for each group of the expression the rule that it is
+/// the whole of, or `None` if it is a group within a rule.
 struct One {
     regex: Regex,
-    groups: Vec<(usize, bool)>,
+    groups: Vec<Option<usize>>,
 }
 
 static ONE: LazyLock<One> = LazyLock::new(|| {
@@ -35,15 +35,8 @@ static ONE: LazyLock<One> = LazyLock::new(|| {
         .collect();
     let regex = Regex::new(&groups.join("|"))
         .unwrap_or_else(|error| unreachable!("the table is constant, and tested: {error}"));
-    let mut rule = None;
-    let groups = regex.capture_names().skip(1).map(|name| {
-        let is_rule = name.is_some();
-        rule = match (rule, is_rule) {
-            (None, _) => Some(0),
-            (Some(rule), is_rule) => Some(rule + usize::from(is_rule)),
-        };
-        (rule.unwrap_or_default(), is_rule)
-    });
+    let names = regex.capture_names().skip(1);
+    let groups = names.map(|name| name?.strip_prefix("rule")?.parse().ok());
     let groups = groups.collect();
     One { regex, groups }
 });
@@ -62,10 +55,10 @@ pub fn find_in_few(line: &str, mut found: impl FnMut(Range<usize>, &'static str)
         let matched = matched.filter_map(|(group, of)| Some((group?, of)));
         let mut rule = None;
         let mut within = Vec::new();
-        for (group, &(index, is_rule)) in matched {
-            match is_rule {
-                true => rule = Some(index),
-                false => within.push(group.range()),
+        for (group, of) in matched {
+            match of {
+                Some(_) => rule = *of,
+                None => within.push(group.range()),
             }
         }
         let Some(kind) = rule.and_then(|rule| RULES[rule].kind) else {
