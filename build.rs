@@ -10,7 +10,7 @@ use std::{env, fs};
 use serde::Deserialize;
 
 /// The families, in the order in which their rules count.
-const FAMILIES: [&str; 11] = [
+const FAMILIES: [&str; 12] = [
     "loader",
     "root",
     "filesystem",
@@ -22,7 +22,16 @@ const FAMILIES: [&str; 11] = [
     "cloud-init",
     "kernel",
     "init",
+    SECRETS,
 ];
+
+/// The family whose rules say where a secret stands, so that it can be masked.
+const SECRETS: &str = "secret";
+/// Stands for the secret in a rule's expressions, which have no other group.
+const PLACE: &str = "{secret}";
+/// What a masked secret looks like (`findings/secrets.rs`). It is found again, so that a masked console has the
+/// findings that it had.
+const MASKED: &str = r"<\*+>";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +57,15 @@ struct Rule {
     general: bool,
     #[serde(default)]
     function: bool,
+    /// Of a secret: what stands at `{secret}` in `pattern`, and in `next`.
+    #[serde(default)]
+    value: String,
+    /// Of a secret that goes on: what stands on each line behind.
+    #[serde(default)]
+    next: String,
+    /// And what ends it. Without it, the first line that is not like `next`.
+    #[serde(default)]
+    end: String,
     #[serde(default)]
     yes: Vec<String>,
     #[serde(default)]
@@ -70,7 +88,20 @@ fn main() {
             families,
             "    Family {{ name: {name:?}, sources: {sources:?} }},"
         );
-        for rule in file.rule {
+        for mut rule in file.rule {
+            let is_secret = name == &SECRETS;
+            let has_place = [&rule.pattern, &rule.next]
+                .iter()
+                .any(|pattern| pattern.contains(PLACE));
+            assert!(
+                is_secret == has_place && is_secret != rule.value.is_empty(),
+                "{}: {}: a secret has a place and a value",
+                path.display(),
+                rule.id
+            );
+            let value = format!("({}|{MASKED})", rule.value);
+            rule.pattern = rule.pattern.replace(PLACE, &value);
+            rule.next = rule.next.replace(PLACE, &value);
             let severity = match rule.severity.as_str() {
                 "info" => "Info",
                 "warning" => "Warning",
@@ -86,12 +117,15 @@ fn main() {
                 except,
                 general,
                 function,
+                next,
+                end,
                 ..
             } = &rule;
             let _ = writeln!(
                 rules,
                 "    RuleText {{ id: {id:?}, family: {family}, severity: Severity::{severity}, title: {title:?}, \
-                 words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function} }},",
+                 words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, next: {next:?}, \
+                 end: {end:?} }},",
             );
             let Rule {
                 advice, yes, no, ..

@@ -11,7 +11,7 @@ use crate::capture::memory::Memory;
 use crate::capture::room::Room;
 use crate::capture::told::Tell;
 use crate::clock::{Clock, WallClock};
-use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue};
+use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue, Redact};
 use crate::credentials::{CredentialsProvider, ManagedSecret};
 use crate::hosts::dispatch::Dispatcher;
 use crate::hosts::told;
@@ -61,6 +61,7 @@ impl Config {
             archiver: Archiver {
                 store: self.archive.store_with(http.clone(), Some(&credentials)),
                 has_catalog: self.has_catalog,
+                masks_secrets: self.redact == Redact::Store,
                 follow_budget: self.follow_budget,
                 follow_queue: self.follow_queue.map(queue),
                 clock: WallClock::default(),

@@ -35,7 +35,7 @@ use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
 use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::queue::{Queue, QueueError};
 use crate::reading::ending::boot_facts;
-use crate::reading::findings::{self, Rules};
+use crate::reading::findings::{self, Rules, secrets};
 use crate::retry::{self, Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
@@ -73,6 +73,8 @@ pub struct Archiver<C, S> {
     pub store: S,
     /// Whether each record and marker gets a row in the catalog.
     pub has_catalog: bool,
+    /// Whether secrets of a console are masked before anything is made of it: its digest and its key, too.
+    pub masks_secrets: bool,
     /// Region for events that name none.
     pub default_region: Option<RegionId>,
     /// How long a console is followed after its event. Zero: store what ECS has now, and stop.
@@ -477,6 +479,13 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             meanwhile(answer, prepare).await.0
         };
         let now = clock.now();
+        let answer = answer.map(|mut console| {
+            if self.masks_secrets {
+                let secrets = secrets::find(&console.plain);
+                secrets::mask(&mut console.plain, &secrets);
+            }
+            console
+        });
         match answer {
             Ok(console) if console.plain.is_empty() => {
                 follow.record_absence(NoConsole::Empty, String::new());

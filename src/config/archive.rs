@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Archive, Environment, Problems, aws_credentials, aws_region, keys};
+use super::{Archive, Environment, Problems, Redact, aws_credentials, aws_region, keys};
 use crate::model::ids::RegionId;
 use crate::store::bucket::{Addressing, BucketConfig, Encryption, EncryptionMethod, Profile};
 
@@ -51,6 +51,19 @@ pub(super) fn has_catalog(environment: &Environment, problems: &mut Problems) ->
         Some(other) => {
             let why = format!("{other:?} is neither on nor off");
             problems.note("CATALOG", Err(why))
+        }
+    }
+}
+
+/// What becomes of secrets: `REDACT` is `view`, unless it is set.
+pub(super) fn redact(environment: &Environment, problems: &mut Problems) -> Option<Redact> {
+    match environment.get("REDACT") {
+        None | Some("view") => Some(Redact::View),
+        Some("store") => Some(Redact::Store),
+        Some("off") => Some(Redact::Off),
+        Some(other) => {
+            let why = format!("{other:?} is none of view, store and off");
+            problems.note("REDACT", Err(why))
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 79] = [
+pub const SETTINGS: [&str; 80] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -84,6 +84,7 @@ pub const SETTINGS: [&str; 79] = [
     "FUNCTION_COMPUTE_ENDPOINT_URL",
     "ARCHIVE_PROFILE",
     "CATALOG",
+    "REDACT",
     "FAILED_EVENTS",
     "FAILED_QUEUE_URL",
     "AWS_LAMBDA_RUNTIME_API",
@@ -207,6 +208,8 @@ pub struct Config {
     pub follow_queue: Option<FollowQueue>,
     /// Whether each record and marker gets a row in the catalog.
     pub has_catalog: bool,
+    /// What becomes of secrets that a console shows.
+    pub redact: Redact,
     /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
     /// The platform's queue of failed events, for redrives.
@@ -217,6 +220,18 @@ pub struct Config {
     pub webhook_token: Option<ManagedSecret>,
     /// Proxies and certificate authorities.
     pub http: HttpOptions,
+}
+
+/// What becomes of secrets that a console shows: passwords, keys, tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Redact {
+    /// They are stored, and masked wherever the command line shows a console.
+    #[default]
+    View,
+    /// They are masked before the console is stored, and nobody can have them back.
+    Store,
+    /// They are stored and shown.
+    Off,
 }
 
 /// What the settings say of the deployment itself. It has no value of a setting that may be secret.
@@ -474,6 +489,7 @@ impl Config {
             None => Some(None),
         };
         let has_catalog = archive::has_catalog(environment, &mut problems);
+        let redact = archive::redact(environment, &mut problems);
         let failed_events = failed_events(environment, &mut problems);
         let failed_queue = match environment.get(FAILED_QUEUE) {
             Some(text) => {
@@ -492,6 +508,7 @@ impl Config {
                 follow_budget: follow_budget?,
                 follow_queue: follow_queue?,
                 has_catalog: has_catalog?,
+                redact: redact?,
                 failed_events: failed_events?,
                 failed_queue: failed_queue?,
                 webhook,
@@ -596,6 +613,18 @@ impl Archive {
     pub fn has_catalog(environment: &Environment) -> Result<bool, ConfigError> {
         let mut problems = Problems::default();
         archive::has_catalog(environment, &mut problems).ok_or(ConfigError(problems.0))
+    }
+}
+
+impl Redact {
+    /// Reads what becomes of secrets.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if `REDACT` is invalid.
+    #[cfg(feature = "cli")]
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        archive::redact(environment, &mut problems).ok_or(ConfigError(problems.0))
     }
 }
 

@@ -364,6 +364,7 @@ async fn capture(world: &World, dies_at: Option<(usize, bool)>) -> bool {
             store: actor.clone(),
             default_region: Some(region_id()),
             has_catalog: true,
+            masks_secrets: false,
             follow_budget: Duration::ZERO,
             follow_queue: None,
             ending: Default::default(),

@@ -7,9 +7,11 @@ use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{
     self, Console, Listing, MarkerEntry, ReadError, RecordEntry,
 };
+use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime};
 use ecs_console_archiver::reading::ending::{self, Ending};
+use ecs_console_archiver::reading::findings::secrets;
 use ecs_console_archiver::reading::select::{self, Selection};
 use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::reading::stitch::{self, Boot, Capture, Mark, MarkKind, Stitcher};
@@ -178,7 +180,8 @@ impl Reading {
         }
     }
 
-    /// The boots as far as they are known now, from the one with this ID on; at least the newest.
+    /// The boots as far as they are known now, from the one with this ID on; at least the newest. Their secrets are
+    /// as they are stored.
     pub fn boots_from(&self, id: &str) -> Vec<Boot> {
         let finished = &self.finished;
         let known = finished.iter().rposition(|boot| boot.id == id);
@@ -190,6 +193,14 @@ impl Reading {
 }
 
 impl Boots {
+    /// The same, with secrets masked unless they are to be shown.
+    pub fn for_display(mut self, redact: Redact) -> Self {
+        for boot in &mut self.boots {
+            hide_secrets(&mut boot.log, redact);
+        }
+        self
+    }
+
     /// Finds a boot. Tells it if there is none.
     pub fn select(&self, selection: &Selection, instance_id: &InstanceId) -> Option<usize> {
         let ids = self.boots.iter().map(|boot| boot.id.as_str());
@@ -218,6 +229,27 @@ impl Boots {
             true => Exit::Done,
             false => Exit::Failed,
         }
+    }
+}
+
+/// Masks the secrets of a log that is about to be shown, unless they are to be shown. Returns how many there are.
+pub fn hide_secrets(log: &mut [u8], redact: Redact) -> usize {
+    if redact == Redact::Off {
+        return 0;
+    }
+    let secrets = secrets::find(log);
+    secrets::mask(log, &secrets);
+    secrets.len()
+}
+
+/// Says that secrets are masked in what is shown.
+pub fn tell_hidden(secrets: usize) {
+    match secrets {
+        0 => {}
+        1 => output::error("1 secret is masked; REDACT=off shows it"),
+        secrets => output::error(format_args!(
+            "{secrets} secrets are masked; REDACT=off shows them"
+        )),
     }
 }
 

@@ -54,14 +54,15 @@ fn text(piece: &[u8]) -> Cow<'_, str> {
 }
 
 /// What stands behind an escape character (ECMA-48).
-struct Sequence {
-    length: usize,
+pub(super) struct Sequence {
+    /// Its bytes, without the escape character.
+    pub length: usize,
     /// Whether what follows is written elsewhere.
     moves: bool,
 }
 
 impl Sequence {
-    fn at(rest: &[u8]) -> Self {
+    pub fn at(rest: &[u8]) -> Self {
         let still = |length| Self {
             length,
             moves: false,

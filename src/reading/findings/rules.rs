@@ -21,6 +21,8 @@ struct RuleText {
     except: &'static [&'static str],
     general: bool,
     function: bool,
+    next: &'static str,
+    end: &'static str,
 }
 
 /// What a person is told of a rule, and its examples.
@@ -48,6 +50,9 @@ pub struct Family {
 // `build.rs` makes it of the files.
 include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 
+/// The family of the rules that say where a secret stands.
+const SECRETS: &str = "secret";
+
 /// What one rule recognizes, and what it means.
 #[derive(Debug)]
 pub struct Rule {
@@ -59,21 +64,31 @@ pub struct Rule {
     pub severity: Severity,
     /// What happened, in a few words.
     pub title: &'static str,
-    /// A regular expression for a message without its stamp. Its first group that matches is the detail.
+    /// A regular expression for a message without its stamp. Its first group that matches is the detail, or the
+    /// secret.
     pub pattern: &'static str,
     /// Another rule that fits the line counts instead.
     pub(super) general: bool,
     /// The detail is the function in which it happened, where the lines behind name it.
     pub(super) function: bool,
-    /// A line without any of these words does not match.
-    words: &'static [&'static str],
-    /// Regular expressions for lines that are something else all the same.
-    except: &'static [&'static str],
-    /// Made when the words are first seen.
-    compiled: OnceLock<(Regex, Vec<Regex>)>,
+    text: &'static RuleText,
+    /// Made when a word of the rule is first seen.
+    forms: OnceLock<Forms>,
     /// Its place among all.
     #[cfg(feature = "cli")]
     index: usize,
+}
+
+/// The regular expressions of a rule, compiled.
+#[derive(Debug)]
+pub(super) struct Forms {
+    pub pattern: Regex,
+    /// Of lines that are something else all the same; of a secret, for values that are none.
+    pub except: Vec<Regex>,
+    /// Of a secret that goes on: for the lines behind.
+    pub next: Option<Regex>,
+    /// What ends such a secret.
+    pub end: Option<Regex>,
 }
 
 impl PartialEq for Rule {
@@ -88,9 +103,35 @@ impl Eq for Rule {}
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
+    of_findings: Owned,
+    of_secrets: Owned,
+}
+
+/// Words, and the rules that they belong to.
+#[derive(Debug)]
+struct Owned {
     words: Words,
     /// Of each word, the index of its rule.
     owners: Vec<usize>,
+}
+
+impl Owned {
+    fn of<'r>(rules: impl Iterator<Item = (usize, &'r Rule)>) -> Self {
+        let (owners, words): (Vec<_>, Vec<&str>) = rules
+            .flat_map(|(index, rule)| rule.text.words.iter().map(move |word| (index, *word)))
+            .unzip();
+        let words = Words::new(words);
+        Self { words, owners }
+    }
+
+    /// The indices of the rules that have a word in a text, each once, in the order of the files.
+    fn find(&self, text: &[u8]) -> Vec<usize> {
+        let mut found = Vec::new();
+        self.words.find(text, |word| found.push(self.owners[word]));
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
 }
 
 static BUILT_IN: LazyLock<Rules> = LazyLock::new(|| {
@@ -104,9 +145,8 @@ static BUILT_IN: LazyLock<Rules> = LazyLock::new(|| {
             pattern: text.pattern,
             general: text.general,
             function: text.function,
-            words: text.words,
-            except: text.except,
-            compiled: OnceLock::new(),
+            text,
+            forms: OnceLock::new(),
             #[cfg(feature = "cli")]
             index,
         }
@@ -121,15 +161,11 @@ impl Rules {
     }
 
     fn new(rules: Vec<Rule>) -> Self {
-        let owned = rules.iter().enumerate();
-        let (owners, words): (Vec<_>, Vec<&str>) = owned
-            .flat_map(|(index, rule)| rule.words.iter().map(move |word| (index, *word)))
-            .unzip();
-        let words = Words::new(words);
+        let all = || rules.iter().enumerate();
         Self {
+            of_findings: Owned::of(all().filter(|(_, rule)| !rule.is_secret())),
+            of_secrets: Owned::of(all().filter(|(_, rule)| rule.is_secret())),
             rules,
-            words,
-            owners,
         }
     }
 
@@ -145,20 +181,29 @@ impl Rules {
 
     /// Whether a line has a word of any rule.
     pub(super) fn may_find(&self, text: &str) -> bool {
-        self.words.any(text)
+        self.of_findings.words.any(text.as_bytes())
     }
 
     /// The rule that fits a message, and where in it stands what it is about.
     pub(super) fn find(&self, text: &str) -> Option<(&Rule, Option<Range<usize>>)> {
-        let mut candidates = Vec::new();
-        (self.words).find(text, |word| candidates.push(self.owners[word]));
-        // In the order of the files, those that are general last.
-        candidates.sort_unstable_by_key(|&index| (self.rules[index].general, index));
-        candidates.dedup();
+        let mut candidates = self.of_findings.find(text.as_bytes());
+        // Those that are general last.
+        candidates.sort_by_key(|&index| self.rules[index].general);
         candidates.into_iter().find_map(|index| {
             let rule = &self.rules[index];
             Some((rule, rule.detail_of(text)?))
         })
+    }
+
+    /// Whether a line has a word of any rule for secrets.
+    pub(super) fn may_find_secret(&self, line: &[u8]) -> bool {
+        self.of_secrets.words.any(line)
+    }
+
+    /// The rules for secrets that have a word in a line.
+    pub(super) fn of_secrets(&self, line: &[u8]) -> impl Iterator<Item = &Rule> {
+        let found = self.of_secrets.find(line);
+        found.into_iter().map(|index| &self.rules[index])
     }
 }
 
@@ -175,10 +220,17 @@ impl Rule {
         &FAMILIES[RULES[self.index].family]
     }
 
+    /// Whether it says where a secret stands.
+    pub fn is_secret(&self) -> bool {
+        self.family == SECRETS
+    }
+
     /// Where in a message that fits stands what it is about; `None` if it does not fit.
     fn detail_of(&self, text: &str) -> Option<Option<Range<usize>>> {
-        let (regex, except) = self.regexes();
-        let captures = regex.captures(text)?;
+        let Forms {
+            pattern, except, ..
+        } = self.forms();
+        let captures = pattern.captures(text)?;
         if except.iter().any(|except| except.is_match(text)) {
             return None;
         }
@@ -186,10 +238,15 @@ impl Rule {
         Some(groups.next().map(|group| group.range()))
     }
 
-    fn regexes(&self) -> &(Regex, Vec<Regex>) {
-        self.compiled.get_or_init(|| {
-            let except = self.except.iter().map(|except| constant(except));
-            (constant(self.pattern), except.collect())
+    pub(super) fn forms(&self) -> &Forms {
+        let some = |pattern: &str| (!pattern.is_empty()).then(|| constant(pattern));
+        self.forms.get_or_init(|| Forms {
+            pattern: constant(self.pattern),
+            except: (self.text.except.iter())
+                .map(|except| constant(except))
+                .collect(),
+            next: some(self.text.next),
+            end: some(self.text.end),
         })
     }
 }
@@ -206,10 +263,10 @@ mod tests {
         let ids: BTreeSet<_> = rules.all().iter().map(|rule| rule.id).collect();
         assert_eq!(ids.len(), rules.all().len(), "an ID is there twice");
         for rule in rules.all() {
-            rule.regexes();
+            rule.forms();
             let note = rule.note();
             assert!(
-                !rule.words.is_empty() && !note.advice.is_empty() && !note.no.is_empty(),
+                !rule.text.words.is_empty() && !note.advice.is_empty() && !note.no.is_empty(),
                 "{}",
                 rule.id
             );

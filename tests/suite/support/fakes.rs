@@ -370,6 +370,7 @@ pub fn archiver<S: Store + Clone>(fleet: &FakeFleet, store: &S) -> Archiver<Fake
         store: store.clone(),
         default_region: RegionId::parse("cn-hangzhou").ok(),
         has_catalog: false,
+        masks_secrets: false,
         follow_budget: Duration::ZERO,
         follow_queue: None,
         ending: Default::default(),

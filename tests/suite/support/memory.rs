@@ -522,6 +522,7 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
             store,
             default_region: None,
             has_catalog: true,
+            masks_secrets: false,
             follow_budget: FOLLOW_BUDGET,
             follow_queue: None,
             ending: Default::default(),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
+use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::compare::{Comparison, Manner, Side};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
@@ -23,7 +24,7 @@ use ecs_console_archiver::{log, printable};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::boots::{self, Boots, Summary};
+use crate::boots::{self, Boots, Summary, hide_secrets};
 use crate::exit::{Exit, WrongInput};
 use crate::input;
 use crate::output::{self, Output};
@@ -150,7 +151,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     };
     let found = match InstanceId::parse(&arguments.first) {
         Ok(instance_id) => arguments.boots(&instance_id, context).await?,
-        Err(_) => Ok(arguments.files().await?),
+        Err(_) => Ok(arguments.files(context.redact()?).await?),
     };
     let pair = match found {
         Ok(pair) => pair,
@@ -230,7 +231,7 @@ impl Arguments {
     }
 
     /// Two files.
-    async fn files(&self) -> Result<Pair> {
+    async fn files(&self, redact: Redact) -> Result<Pair> {
         let [second] = &self.others[..] else {
             let first = printable::one_line(&self.first);
             let wrong = match self.others.len() {
@@ -246,8 +247,8 @@ impl Arguments {
             return Err(WrongInput("standard input cannot be both logs".into()).into());
         }
         Ok(Pair {
-            a: file(&self.first).await?,
-            b: file(second).await?,
+            a: file(&self.first, redact).await?,
+            b: file(second, redact).await?,
             is_later: false,
             exit: Exit::Done,
         })
@@ -276,7 +277,9 @@ impl Arguments {
         let store = context.store()?;
         let archive = Retrying::new(&store, Deadline::after(context.time()));
         context.reads();
-        let read = boots::read(&archive, instance_id).await?;
+        let read = boots::read(&archive, instance_id)
+            .await?
+            .for_display(context.redact()?);
         if read.boots.is_empty() {
             return Ok(Err(read.tell_none(
                 instance_id,
@@ -321,7 +324,9 @@ impl Arguments {
         let (mut logs, mut exit) = (Vec::new(), Exit::Done);
         for instance_id in [first, second] {
             let archive = Retrying::new(&store, Deadline::after(context.time()));
-            let read = boots::read(&archive, instance_id).await?;
+            let read = boots::read(&archive, instance_id)
+                .await?
+                .for_display(context.redact()?);
             let Some(newest) = read.boots.len().checked_sub(1) else {
                 return Ok(Err(read.tell_none(
                     instance_id,
@@ -406,8 +411,9 @@ fn boot_log(summary: &Summary, instance_id: &InstanceId) -> Log {
 }
 
 /// Reads a file, or standard input.
-async fn file(name: &str) -> Result<Log, WrongInput> {
-    let (name, log) = input::read_log(name).await?;
+async fn file(name: &str, redact: Redact) -> Result<Log, WrongInput> {
+    let (name, mut log) = input::read_log(name).await?;
+    hide_secrets(&mut log, redact);
     Ok(Log {
         heading: printable::one_line(name).into_owned(),
         json: json!({"file": name}),

@@ -16,7 +16,7 @@ use ecs_console_archiver::{log, printable};
 use serde_json::{Value, json};
 
 use super::{Context, word};
-use crate::boots::{self, Summary};
+use crate::boots::{self, Summary, hide_secrets};
 use crate::exit::{Exit, WrongInput};
 use crate::input;
 use crate::output::{self, Output};
@@ -82,7 +82,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             Ok(found) => found,
             Err(exit) => return Ok(exit),
         },
-        Err(_) => (vec![arguments.file().await?], Exit::Done),
+        Err(_) => (vec![arguments.file(context).await?], Exit::Done),
     };
     if context.output == Output::Json {
         let findings = logs
@@ -117,7 +117,9 @@ impl Arguments {
         let store = context.store()?;
         let archive = Retrying::new(&store, Deadline::after(context.time()));
         context.reads();
-        let read = boots::read(&archive, instance_id).await?;
+        let read = boots::read(&archive, instance_id)
+            .await?
+            .for_display(context.redact()?);
         if read.boots.is_empty() {
             if context.output == Output::Json {
                 output::json(&json!([]))?;
@@ -142,12 +144,13 @@ impl Arguments {
         Ok(Ok((logs.collect(), read.exit())))
     }
 
-    async fn file(&self) -> Result<Log> {
+    async fn file(&self, context: &Context) -> Result<Log> {
         if self.all || self.boot != Selection::Back(0) {
             let wrong = "--boot and --all are for the boots of an instance, and a file is one log";
             return Err(WrongInput(wrong.into()).into());
         }
-        let (name, log) = input::read_log(&self.what).await?;
+        let (name, mut log) = input::read_log(&self.what).await?;
+        hide_secrets(&mut log, context.redact()?);
         let boot = Boot::of_log(log);
         let of = json!({"file": name});
         Ok(self.log(&boot, printable::one_line(name).into_owned(), of))

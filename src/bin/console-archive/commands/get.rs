@@ -1,5 +1,6 @@
 //! `console-archive get`: a console, held against what its key and metadata say of it.
 
+use std::borrow::Cow;
 use std::io::{BufWriter, IsTerminal as _, Write as _, stderr, stdout};
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{
     self, ReadError, RecordContents, RecordEntry, Selector,
 };
+use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
@@ -16,7 +18,7 @@ use ecs_console_archiver::{log, printable};
 use serde_json::json;
 
 use super::Context;
-use crate::boots::tell_marker;
+use crate::boots::{hide_secrets, tell_hidden, tell_marker};
 use crate::exit::{Exit, is_broken_pipe};
 use crate::output::{self, Output};
 use crate::record::Described;
@@ -233,7 +235,13 @@ async fn print(
     }
     let metadata = Some(&opened.object.metadata);
     let record = Described { listed, metadata };
-    let plain = form.of(&opened.plain);
+    let is_terminal = stdout().is_terminal();
+    let is_shown = (is_terminal || form.is_rendered) && !form.is_raw;
+    let mut console = Cow::Borrowed(&opened.plain[..]);
+    if is_shown && context.output == Output::Text && context.redact()? != Redact::Off {
+        tell_hidden(hide_secrets(console.to_mut(), context.redact()?));
+    }
+    let plain = form.of(&console);
     if context.output == Output::Json {
         let mut value = record.json(store);
         value["metadata"] = json!(opened.object.metadata);
@@ -244,7 +252,6 @@ async fn print(
         }
         return output::json(&value);
     }
-    let is_terminal = stdout().is_terminal();
     if is_terminal {
         let heading = heading(&record, context);
         let width = output::width().map(|width| width.saturating_sub(2));
@@ -254,16 +261,15 @@ async fn print(
         }
     }
     let mut stdout = BufWriter::new(stdout().lock());
-    let is_shown = is_terminal || form.is_rendered;
-    if form.is_raw || !is_shown {
+    if !is_shown {
         stdout.write_all(plain)?;
         stdout.flush()?;
         return Ok(());
     }
     // A line of the guest may be several on the screen, and what comes before may colour it.
-    let count = |tail| terminal::lines(&opened.plain).count().saturating_sub(tail);
+    let count = |tail| terminal::lines(&console).count().saturating_sub(tail);
     let skipped = form.tail.map_or(0, count);
-    let (mut lines, mut line) = (terminal::lines(&opened.plain), Line::default());
+    let (mut lines, mut line) = (terminal::lines(&console), Line::default());
     let (mut shown, mut number) = (String::new(), 0);
     while lines.read(&mut line) {
         number += 1;

@@ -357,6 +357,7 @@ impl Arguments {
         let has_around = kind == Kind::Lines;
         let has_times = period.is_bounded();
         Ok(Job {
+            redact: context.redact()?,
             search: Search::new(
                 pattern,
                 Around {

@@ -32,7 +32,7 @@ use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Subcommand};
 use ecs_console_archiver::capture::{Archiver, CaptureError};
-use ecs_console_archiver::config::{Archive, Config, Environment, Sections};
+use ecs_console_archiver::config::{Archive, Config, Environment, Redact, Sections};
 use ecs_console_archiver::doctor::advice::{AskedQueue, Operation};
 use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::hosts::served::LOG_TARGET;
@@ -276,6 +276,11 @@ impl Context {
 
     fn sections(&self) -> Sections {
         Sections::from_environment(self.used.get().unwrap_or(&self.environment))
+    }
+
+    /// Whether secrets are masked where a console is shown.
+    fn redact(&self) -> Result<Redact> {
+        Ok(Redact::from_environment(&self.environment)?)
     }
 
     /// Reads from now on, so that advice is about that.

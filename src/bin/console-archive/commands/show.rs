@@ -17,7 +17,7 @@ use ecs_console_archiver::terminal::Rewrites;
 use std::io::{IsTerminal as _, stdout};
 
 use super::{Context, EcsArguments};
-use crate::boots::{Boots, Reading, Summary};
+use crate::boots::{Boots, Reading, Summary, hide_secrets, tell_hidden};
 use crate::exit::{Exit, WrongInput};
 use crate::output::{self, Output};
 use crate::pager::Destination;
@@ -122,6 +122,7 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
         false => None,
     };
     let archive = Retrying::new(&store, Deadline::after(context.time()));
+    let redact = context.redact()?;
     context.reads();
     let mut reading = Reading::default();
     match arguments.follow || arguments.live {
@@ -139,16 +140,22 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
             store: &store,
             live,
             interval: std::time::Duration::from_secs(arguments.interval),
+            redact,
         };
         return follow.run(reading, content, before, context).await;
     }
-    let boots = reading.finish();
+    let mut boots = reading.finish();
     if boots.boots.is_empty() {
         return Ok(boots.tell_none(&instance_id, &store.url(""), &context.time_zone));
     }
     let Some(shown) = arguments.selected(&boots, &instance_id) else {
         return Ok(Exit::Nothing);
     };
+    let mut hidden = 0;
+    for boot in &mut boots.boots[shown.clone()] {
+        hidden += hide_secrets(&mut boot.log, redact);
+    }
+    tell_hidden(hidden);
     if arguments.screen {
         for index in shown {
             screen::print(&boots.boots[index], arguments.encoding)?;

@@ -10,9 +10,11 @@ use anyhow::Result;
 use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{self, ReadError, RecordEntry};
 use ecs_console_archiver::archive::record::Unpacker;
+use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::ending::Ending;
+use ecs_console_archiver::reading::findings::secrets;
 use ecs_console_archiver::reading::search::{Buffers, Search, Text};
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stitch::{Boot, Capture, CaptureOf, Piece, Stitcher};
@@ -44,6 +46,7 @@ pub struct Job {
     /// For each record.
     pub time: Duration,
     pub buffers: Buffers,
+    pub redact: Redact,
 }
 
 /// An instance, and its records.
@@ -293,6 +296,33 @@ impl Job {
     }
 
     fn log(&mut self, instance_id: &InstanceId, boot: &Boot, is_boot: bool, found: &mut Found) {
+        let (mut printed, mut counts) = self.search(instance_id, boot, is_boot);
+        // Nearly all logs have no match. To look for secrets in them would take as long as the search.
+        if counts.lines > 0 && self.redact != Redact::Off {
+            let secrets = secrets::find(&boot.log);
+            if !secrets.is_empty() {
+                let mut shown = boot.clone();
+                secrets::mask(&mut shown.log, &secrets);
+                (printed, counts) = self.search(instance_id, &shown, is_boot);
+            }
+        }
+        found.logs += 1;
+        found.bytes += boot.log.len() as u64;
+        found.logs_with_match += u64::from(counts.lines > 0);
+        found.counts.lines += counts.lines;
+        found.counts.matches += counts.matches;
+        if !printed.is_empty() {
+            found.printed.push((boot.captures[0].captured_at, printed));
+        }
+    }
+
+    /// Returns what is printed of a log.
+    fn search(
+        &mut self,
+        instance_id: &InstanceId,
+        boot: &Boot,
+        is_boot: bool,
+    ) -> (Vec<u8>, Counts) {
         let text = match self.form.is_raw {
             true => Text::raw(&boot.log),
             false => Text::rendered(boot, self.encoding, std::mem::take(&mut self.buffers)),
@@ -308,14 +338,7 @@ impl Job {
             .form
             .search(&mut self.search, &text, &subject, &mut printed);
         self.buffers = text.into_buffers();
-        found.logs += 1;
-        found.bytes += boot.log.len() as u64;
-        found.logs_with_match += u64::from(counts.lines > 0);
-        found.counts.lines += counts.lines;
-        found.counts.matches += counts.matches;
-        if !printed.is_empty() {
-            found.printed.push((boot.captures[0].captured_at, printed));
-        }
+        (printed, counts)
     }
 
     /// Searches what can be read of a damaged record by itself: it may be what somebody looks for.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ecs_console_archiver::archive::key::RecordKey;
+use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::credentials::Owner;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::reading::log::{Log, Part};
@@ -17,7 +18,7 @@ use ecs_console_archiver::terminal::Line;
 use jiff::Timestamp;
 
 use super::printer::{Amount, Content, Reader};
-use crate::boots::{Reading, Summary};
+use crate::boots::{Reading, Summary, hide_secrets};
 use crate::commands::{CliArchiver, Context};
 use crate::exit::{Exit, WrongInput};
 use crate::output;
@@ -94,6 +95,7 @@ pub struct Follow<'a> {
     pub store: &'a ArchiveStore,
     pub live: Option<Live>,
     pub interval: Duration,
+    pub redact: Redact,
 }
 
 /// What has been shown.
@@ -153,7 +155,10 @@ impl Follow<'_> {
         before: Amount,
         shown: &mut Shown,
     ) -> Result<bool> {
-        let boots = reading.boots_from(&shown.boot_id);
+        let mut boots = reading.boots_from(&shown.boot_id);
+        for boot in &mut boots {
+            hide_secrets(&mut boot.log, self.redact);
+        }
         let is_first = shown.boot_id.is_empty();
         let known = boots.iter().position(|boot| boot.id == shown.boot_id);
         // Of more than one boot since the last look, each is shown.
