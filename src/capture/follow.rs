@@ -150,7 +150,8 @@ impl Change {
 const MAX_FINDINGS: usize = 20;
 
 impl Follow {
-    /// Of what a console shows, what no earlier record of this event shows, the worst first.
+    /// Of what a console shows, what no earlier record of this event shows, the worst first. As many as there is room
+    /// for among those that are as bad or worse: however much was said before, the fatal one that follows is told.
     pub fn new_findings(&self, found: Vec<Finding>) -> Vec<Finding> {
         let known: Vec<_> = self.findings().collect();
         let is_new = |finding: &Finding| {
@@ -160,14 +161,21 @@ impl Follow {
         };
         let mut new: Vec<_> = found.into_iter().filter(is_new).collect();
         new.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        new.truncate(MAX_FINDINGS.saturating_sub(known.len()));
+        let mut counted: Vec<_> = known.iter().map(|known| known.severity).collect();
+        new.retain(|finding| {
+            let as_bad = counted.iter().filter(|known| **known >= finding.severity);
+            let has_room = as_bad.count() < MAX_FINDINGS;
+            counted.extend(has_room.then_some(finding.severity));
+            has_room
+        });
         new
     }
 
-    /// What the records of this event show, the worst first.
+    /// The worst of what the records of this event show, the worst first.
     pub fn all_findings(&self) -> Vec<Finding> {
         let mut all: Vec<_> = self.findings().cloned().collect();
         all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        all.truncate(MAX_FINDINGS);
         all
     }
 
@@ -756,12 +764,18 @@ mod tests {
         kept(&mut follow, true, None);
         follow.kept[0].findings = told;
         let json = serde_json::to_string(&follow).unwrap();
-        let follow: Follow = serde_json::from_str(&json).unwrap();
+        let mut follow: Follow = serde_json::from_str(&json).unwrap();
         let second = vec![first[0].clone(), finding("c", Severity::Error)];
         assert_eq!(follow.new_findings(second), [finding("c", Severity::Error)]);
         // A message has room for so many.
         let many = (0..1000).map(|n| finding(&n.to_string(), Severity::Error));
-        assert_eq!(follow.new_findings(many.collect()).len(), MAX_FINDINGS - 2);
+        let many = follow.new_findings(many.collect());
+        assert_eq!(many.len(), MAX_FINDINGS - 1);
+        // And always for what is worse.
+        follow.kept[0].findings.extend(many);
+        let last = vec![finding("d", Severity::Error), finding("e", Severity::Fatal)];
+        assert_eq!(follow.new_findings(last), [finding("e", Severity::Fatal)]);
+        assert_eq!(follow.all_findings().len(), MAX_FINDINGS);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::receiver;
 use crate::support::runtime_api::Function;
-use crate::support::s3_server::Profile;
+use crate::support::s3_server::{Fault, Profile};
 use crate::support::*;
 
 const PANIC: &str = "i-bp1panicnoroot00001";
@@ -111,6 +111,22 @@ async fn a_console_that_shows_no_fault_has_no_findings() {
     assert_eq!(answer.get("findings"), None, "{answer}");
     assert!(rows(&bucket)[0].findings.is_empty());
     assert!(told(&function.stop().await).is_empty());
+}
+
+#[tokio::test]
+async fn what_a_record_shows_is_told_even_if_its_row_cannot_be_written() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    bucket.server.fault_next_put(Fault::None);
+    bucket
+        .server
+        .fault_next_put(Fault::Status(403, "AccessDenied"));
+    let (error_type, message) = function.failure_of(&by_hand(PANIC)).await;
+    assert_eq!(error_type, "ArchiveDenied", "{message}");
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(answer["outcome"], "already_stored");
+    let log = function.stop().await;
+    assert_eq!(told(&log).len(), 1, "{log}");
 }
 
 #[tokio::test]
