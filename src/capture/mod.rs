@@ -648,6 +648,17 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 let (facts, found) = seen.unwrap_or_else(look);
                 let in_short = found.iter().map(|finding| finding.in_short());
                 findings = follow.new_findings(in_short.collect());
+                // Before the row: if that fails, the event comes again, and finds the console stored.
+                for finding in findings.iter().filter(|_| created) {
+                    let url = &self.store.url(&key);
+                    self.tell.of(&Told {
+                        event,
+                        region_id,
+                        url,
+                        finding,
+                        at: now,
+                    });
+                }
                 let row = || {
                     let facts = facts.unwrap_or_else(|| boot_facts(&console.plain));
                     Row::of_record(event, region_id, &record, digest, facts, now)
@@ -659,15 +670,6 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             }
         }
         let url = self.store.url(&key);
-        for finding in findings.iter().filter(|_| created) {
-            self.tell.of(&Told {
-                event,
-                region_id,
-                url: &url,
-                finding,
-                at: now,
-            });
-        }
         self.memory.note_stored(&key, now);
         let record = StoredRecord {
             instance_id: instance_id.clone(),

@@ -142,7 +142,7 @@ impl<'r> Scanner<'r> {
     /// Reads the next line: its number from 1 on, its place in the log, and its bytes. What was written over on it
     /// counts as well.
     pub fn read(&mut self, number: usize, place: Range<usize>, line: &[u8]) {
-        while let Some(secret) = self.secrets.next_if(|secret| secret.start() < place.end) {
+        while let Some(secret) = self.secrets.next_if(|secret| secret.line < place.end) {
             self.add_secret(secret.rule, number, &place, line);
         }
         pieces(line, |piece| {

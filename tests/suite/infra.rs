@@ -102,6 +102,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "RUST_LOG",
             "TRIGGER_STATES",
             "CATALOG",
+            "REDACT",
             "ALIBABA_CLOUD_ROLE_SESSION_NAME",
             "ALIBABA_CLOUD_ROLE_SESSION_POLICY",
             "STS_ENDPOINT_URL",

@@ -50,6 +50,7 @@ mod readme;
 mod reading;
 mod recorded;
 mod recordings;
+mod redact;
 mod redrive;
 mod round_trips;
 mod scheduled_compaction;

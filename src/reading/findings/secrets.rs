@@ -26,15 +26,10 @@ const MAX_FOREIGN_LINES: usize = 3;
 pub struct Secret {
     /// What it is.
     pub rule: &'static Rule,
+    /// The first byte of the line that says what it is.
+    pub line: usize,
     /// Its bytes in the log, by line. They are what is masked.
     pub bytes: Vec<Range<usize>>,
-}
-
-impl Secret {
-    /// Its first byte in the log.
-    pub fn start(&self) -> usize {
-        self.bytes.first().map_or(0, |range| range.start)
-    }
 }
 
 /// The secrets of a log, in the order in which it shows them.
@@ -49,7 +44,7 @@ pub fn find(log: &[u8]) -> Vec<Secret> {
         find_more(&masked, &mut seen);
     }
     let mut found = seen.secrets;
-    found.sort_by_key(Secret::start);
+    found.sort_by_key(|secret| secret.line);
     found
 }
 
@@ -107,7 +102,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, rule: &'static Rule, bytes: Vec<Range<usize>>) {
+    fn add(&mut self, rule: &'static Rule, line: usize, bytes: Vec<Range<usize>>) {
         // A key begins with letters that say what it is. They are not masked, and are no password.
         let bytes: Vec<_> = (bytes.into_iter())
             .filter(|range| !range.is_empty() && self.is_free(range))
@@ -121,7 +116,7 @@ impl Seen {
                 .partition_point(|other| other.start < range.start);
             self.places.insert(at, range.clone());
         }
-        self.secrets.push(Secret { rule, bytes });
+        self.secrets.push(Secret { rule, line, bytes });
     }
 
     /// Whether a place neither shares bytes with that of a secret nor touches it.
@@ -146,7 +141,7 @@ fn find_by(
         && !forms.pattern.is_match(&text[..ended.start()])
     {
         let lines = back_from(log, line.start, forms);
-        return seen.add(rule, lines);
+        return seen.add(rule, line.start, lines);
     }
     for captures in forms.pattern.captures_iter(&text) {
         let value = captures.iter().skip(1).flatten().next();
@@ -157,7 +152,7 @@ fn find_by(
         };
         let place = place.filter(is_value);
         let Some(next) = &forms.next else {
-            seen.add(rule, place.into_iter().collect());
+            seen.add(rule, line.start, place.into_iter().collect());
             continue;
         };
         let shortest = forms.end.as_ref().map_or(0, |_| SHORTEST_LINE);
@@ -166,7 +161,7 @@ fn find_by(
             .into_iter()
             .collect();
         lines.extend(lines_behind(log, line.end, next, forms.end.as_ref()));
-        seen.add(rule, lines);
+        seen.add(rule, line.start, lines);
     }
 }
 

@@ -1,0 +1,186 @@
+//! What becomes of passwords, keys and tokens that a console shows: `REDACT`.
+
+use serde_json::{Value, json};
+
+use crate::support::captured::{Captured, ID};
+use crate::support::runtime_api::Function;
+use crate::support::s3_server::Profile;
+use crate::support::*;
+
+/// What nobody may read. Each is masked for another reason.
+const SECRETS: [&str; 5] = [
+    "hunter22",
+    "hT3bq9XkzPaW",
+    "MIIEpAIBAAKCAQEAu3Fq8VQJ0n4Zb1zG2o5f1q0cJm8l2nJt5d6k9w3y7x1v0s4r",
+    "Zm9vYg==",
+    "IOSFODNN7EXAMPLE",
+];
+
+/// A console that shows them, among what only looks like a secret.
+const CONSOLE: &str = "\
+    [    0.000000] Linux version 6.1.0-amd64 (root@build)\r\n\
+    [    0.000000] Kernel command line: root=UUID=0ad3d2d1-8a3c-4b5e-9a61-6a1d1c5f5d0a rd.iscsi.password=hunter22\r\n\
+    [    9.000001] cloud-init[812]: Set the following 'random' passwords\r\n\
+    [    9.000002] cloud-init[812]: ubuntu:hT3bq9XkzPaW\r\n\
+    -----BEGIN RSA PRIVATE KEY-----\r\n\
+    MIIEpAIBAAKCAQEAu3Fq8VQJ0n4Zb1zG2o5f1q0cJm8l2nJt5d6k9w3y7x1v0s4r\r\n\
+    Zm9vYg==\r\n\
+    -----END RSA PRIVATE KEY-----\r\n\
+    ci-info: | SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDPj8pS8yAFk9pHrEY | (RSA)\r\n\
+    AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE\r\n\
+    host login: ";
+
+const FOUND: [&str; 4] = [
+    "secret-aws-key",
+    "secret-assigned",
+    "secret-generated-password",
+    "secret-private-key",
+];
+
+fn by_hand() -> Vec<u8> {
+    json!({"instance_id": ID, "region_id": "cn-hangzhou"})
+        .to_string()
+        .into_bytes()
+}
+
+#[track_caller]
+fn has_no_secret(what: &str, text: &str) {
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "{what} has {secret}: {text}");
+    }
+}
+
+fn ids(findings: &Value) -> Vec<&str> {
+    let all = findings.as_array().map_or(&[][..], Vec::as_slice);
+    let mut ids: Vec<_> = all.iter().filter_map(|one| one["id"].as_str()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn sorted<const N: usize>(mut ids: [&'static str; N]) -> [&'static str; N] {
+    ids.sort_unstable();
+    ids
+}
+
+/// Captures the console, and returns the answer and the log.
+async fn captured(bucket: &mut Bucket, redact: &str) -> (Value, String) {
+    bucket.settings.extend(settings(&[("REDACT", redact)]));
+    let function = Function::start(&bucket.settings).await;
+    set_console(
+        &bucket.simulator,
+        ID,
+        CONSOLE.as_bytes(),
+        "2018-03-22T10:04:57Z",
+    );
+    let answer = function.result_of(&by_hand()).await;
+    let again = function.result_of(&by_hand()).await;
+    assert_eq!(again["outcome"], "already_stored", "{again}");
+    (answer, function.stop().await)
+}
+
+#[tokio::test]
+async fn secrets_are_told_by_their_kind_and_never_by_their_value() {
+    for redact in ["view", "store", "off"] {
+        let mut bucket = Bucket::start(Profile::Aws).await;
+        let (answer, log) = captured(&mut bucket, redact).await;
+        assert_eq!(ids(&answer["findings"]), sorted(FOUND), "{answer}");
+        has_no_secret("the answer", &answer.to_string());
+        has_no_secret("the log", &log);
+        for (key, row) in bucket.server.catalog() {
+            has_no_secret(&key, &text(&gunzip_or_plain(&row.body)));
+        }
+    }
+}
+
+fn gunzip_or_plain(body: &[u8]) -> Vec<u8> {
+    match body.starts_with(&[0x1f, 0x8b]) {
+        true => gunzip(body),
+        false => body.to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn with_store_the_archive_has_no_secret_and_is_whole() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    let (answer, _) = captured(&mut bucket, "store").await;
+    let settings = &bucket.settings;
+    let stored = cli(settings, &["get", ID]).await;
+    assert_eq!(stored.stdout.len(), CONSOLE.len());
+    let console = text(&stored.stdout).to_owned();
+    has_no_secret("the record", &console);
+    for kept in [
+        "UUID=0ad3d2d1-8a3c-4b5e-9a61-6a1d1c5f5d0a",
+        "SHA256:uNiVztks",
+        "password=<******>",
+        "AKIA<",
+    ] {
+        assert!(console.contains(kept), "{kept}: {console}");
+    }
+    // Digest and key are those of the masked console, so whoever reads it finds it whole.
+    let verified = cli(settings, &["verify"]).await;
+    assert_eq!(
+        verified.status.code(),
+        Some(0),
+        "{}",
+        text(&verified.stderr)
+    );
+    // The rules find the same in what is masked.
+    let found = cli(settings, &["findings", ID, "--output", "json"]).await;
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(ids(&found), ids(&answer["findings"]));
+}
+
+#[tokio::test]
+async fn whatever_is_shown_has_its_secrets_masked_unless_redact_is_off() {
+    let world = Captured::with(&[CONSOLE.as_bytes()]).await;
+    let mut open = world.settings.clone();
+    open.extend(settings(&[("REDACT", "off")]));
+    for command in [
+        &["show", ID][..],
+        &["show", ID, "--raw"],
+        &["show", ID, "--output", "json"],
+        &["show", ID, "--screen"],
+        &["show", ID, "-g", "password|PRIVATE|^M|^Z|AKIA|ubuntu"],
+        &["get", ID, "--rendered"],
+        &["grep", "."],
+        &["grep", ".", ID, "--captures"],
+        &["grep", ".", ID, "--bytes"],
+        &["grep", "hunter|ubuntu|AKIA", ID, "--output", "json"],
+        &["findings", ID],
+        &["findings", ID, "--output", "json"],
+    ] {
+        let shown = cli(&world.settings, command).await;
+        has_no_secret(&command.join(" "), &text(&shown.stdout));
+        has_no_secret(&command.join(" "), &text(&shown.stderr));
+        let shown = cli(&open, command).await;
+        let shows_any = SECRETS
+            .iter()
+            .any(|secret| text(&shown.stdout).contains(secret));
+        assert!(shows_any, "{}: {}", command.join(" "), &text(&shown.stdout));
+    }
+    // What a secret is cannot be asked for either.
+    let asked = cli(&world.settings, &["grep", "hunter22", ID]).await;
+    assert_eq!(asked.status.code(), Some(3));
+    let told = cli(&world.settings, &["show", ID]).await;
+    assert_eq!(
+        text(&told.stderr),
+        "console-archive: 4 secrets are masked; REDACT=off shows them\n"
+    );
+    // A record is what is stored, byte for byte.
+    let record = cli(&world.settings, &["get", ID]).await;
+    assert_eq!(text(&record.stdout), CONSOLE);
+}
+
+#[tokio::test]
+async fn files_are_shown_without_secrets_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["a.log", "b.log"].map(|name| folder.path().join(name));
+    std::fs::write(&paths[0], CONSOLE).unwrap();
+    std::fs::write(&paths[1], CONSOLE.replace("AKIA", "key AKIA")).unwrap();
+    let [a, b] = [&paths[0], &paths[1]].map(|path| path.to_str().unwrap());
+    for command in [&["diff", a, b][..], &["findings", a]] {
+        let shown = cli(&settings(&[]), command).await;
+        assert!(!shown.stdout.is_empty(), "{}", &text(&shown.stderr));
+        has_no_secret(&command.join(" "), &text(&shown.stdout));
+    }
+}
