@@ -27,7 +27,7 @@ use crate::retry::{Deadline, Retrying};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet, InstancesPage};
 use crate::store::Store;
-pub use message::{Cursor, Sweep};
+pub use message::{Cursor, MAX_CONCURRENCY, Sweep};
 use pages::Pages;
 
 /// Part of an invocation's time for sending on the rest of the sweep, at most a quarter of it.
@@ -136,8 +136,11 @@ impl Part<'_> {
 
     /// Goes on behind pages that are done.
     fn end_pages(&mut self, pages: &mut Pages) {
-        while pages.end_page() {
+        while let Some(unknown_ids) = pages.end_page() {
             self.has_progressed = true;
+            unknown_ids
+                .iter()
+                .for_each(|id| self.sweep.done.leave_out(id));
             if pages.cursor().next_token.is_some() {
                 self.sweep.resume = Some(pages.cursor().clone());
                 (self.tell)(SweepProgress::Left(&self.sweep));
@@ -281,7 +284,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 biased;
                 Some(done) = tasks.next() => match done {
                     Done::Listed(Ok(page)) => {
+                        unlisted = pages.endless(&page);
                         pages.add(page);
+                        if unlisted.is_some() {
+                            pages.list_no_more();
+                        }
                         part.end_pages(&mut pages);
                     }
                     Done::Listed(Err(error)) => unlisted = Some(error),

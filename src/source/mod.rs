@@ -54,6 +54,8 @@ pub trait Fleet {
 pub struct InstancesPage {
     /// Their IDs.
     pub instance_ids: Vec<InstanceId>,
+    /// IDs of a form that is not known, each cut to what fits a message.
+    pub unknown_ids: Vec<String>,
     /// Token of the next page. `None` on the last page.
     pub next_token: Option<String>,
     /// Number of instances in the region, if ECS gives it.

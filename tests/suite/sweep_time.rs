@@ -196,6 +196,28 @@ async fn tokens_that_are_refused_again_and_again_fail_the_region_and_end_the_swe
     assert!(fleet.state().listed < 10);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_goes_round_fails_the_region_and_ends_the_sweep() {
+    let fleet = FakeFleet::new(300, 100);
+    fleet.state().goes_round = true;
+    let (tally, _) = to_its_end(&fleet, 100, 60.0).await;
+    assert_eq!((tally.stored, tally.failed), (300, 1), "{tally:?}");
+    assert!(tally.failures[0].contains("listed before"), "{tally:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_whose_id_has_an_unknown_form_fails_and_is_named_once() {
+    let fleet = FakeFleet::new(30, 10);
+    fleet.state().unknown_ids = vec!["../../etc/passwd".into()];
+    let (tally, invocations) = to_its_end(&fleet, 5, 16.0).await;
+    assert!(invocations > 0);
+    assert_eq!((tally.instances, tally.stored, tally.failed), (31, 30, 1));
+    assert!(
+        tally.failures[0].starts_with("\"../../etc/passwd\" is not"),
+        "{tally:?}"
+    );
+}
+
 /// The answer to a sweep that is pushed over HTTP.
 async fn push(fleet: &FakeFleet, sweep: &Value) -> (u16, Value) {
     let (started, store) = (Instant::now(), MemoryStore::default());

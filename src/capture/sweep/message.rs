@@ -15,6 +15,10 @@ use crate::model::outcome::{Outcome, Tally};
 /// Version of the messages that this program writes. A reader ignores unknown members, so that a
 /// roll-out loses no message. Only a change that this does not cover needs a new number.
 const VERSION: u32 = 1;
+/// Most instances that are captured at once: each takes memory for its console.
+pub const MAX_CONCURRENCY: u8 = 64;
+/// Most bytes of a failure's message, and of a token. Those that this program writes, and those of ECS, are shorter.
+const MAX_TEXT: usize = 4096;
 /// How many failures are listed. The others are only counted.
 const MAX_FAILURES: usize = 20;
 
@@ -56,6 +60,13 @@ pub struct Cursor {
     /// the sweep would never end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_begun_anew: bool,
+    /// Pages of the region that are done.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pages: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The members of a message of any version.
@@ -99,8 +110,22 @@ impl<'de> Deserialize<'de> for Sweep {
             concurrency,
             per_second,
             resume,
-            done,
+            mut done,
         } = Members::deserialize(value).map_err(D::Error::custom)?;
+        if concurrency > MAX_CONCURRENCY {
+            let why = format!("concurrency is {concurrency}; at most {MAX_CONCURRENCY} at once");
+            return Err(D::Error::custom(why));
+        }
+        done.failures.truncate(MAX_FAILURES);
+        let is_long = |text: &String| text.len() > MAX_TEXT;
+        let token = resume
+            .as_ref()
+            .and_then(|cursor| cursor.next_token.as_ref());
+        if let Some(text) = done.failures.iter().chain(token).find(|text| is_long(text)) {
+            let bytes = text.len();
+            let why = format!("a text of {bytes} bytes is none that a sweep wrote");
+            return Err(D::Error::custom(why));
+        }
         if let Some(cursor) = &resume
             && !all_regions
             && !regions.is_empty()
@@ -169,6 +194,7 @@ impl Cursor {
             next_token: None,
             done: BTreeSet::new(),
             is_begun_anew: false,
+            pages: 0,
         }
     }
 }
@@ -189,9 +215,21 @@ impl Tally {
     }
 
     pub(crate) fn fail(&mut self, what: &str, error: &CaptureError) {
+        self.note_failure(|| format!("{what}: {error}"));
+    }
+
+    /// Counts an instance whose ID is not known to be one, and that was not captured therefore.
+    pub(super) fn leave_out(&mut self, id: &str) {
+        add_one(&mut self.instances);
+        self.note_failure(|| format!("{id:?} is not the ID of an instance, and was left out"));
+    }
+
+    fn note_failure(&mut self, message: impl FnOnce() -> String) {
         add_one(&mut self.failed);
         if self.failures.len() < MAX_FAILURES {
-            self.failures.push(format!("{what}: {error}"));
+            let mut message = message();
+            message.truncate(message.floor_char_boundary(MAX_TEXT));
+            self.failures.push(message);
         }
     }
 
@@ -241,6 +279,7 @@ mod tests {
             r#"{"regions": ["cn-beijing"], "per_seconds": 1}"#,
             r#"{"per_second": -1}"#,
             r#"{"concurrency": 10000}"#,
+            r#"{"concurrency": 65}"#,
             r#"{"version": 1, "per_second": -1}"#,
             r#"{"resume": {"region_id": "evil.example/"}}"#,
             r#"{"resume": {"region_id": "cn-a", "done": ["../x"]}}"#,
@@ -250,6 +289,21 @@ mod tests {
         ] {
             assert!(read(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn a_message_brings_no_more_text_than_a_sweep_writes() {
+        let with = |token: &str, failures: Vec<String>| {
+            let message = json!({"version": 1, "done": Tally { failures, ..Tally::default() },
+                "resume": {"region_id": "cn-a", "next_token": token}});
+            read(&message.to_string())
+        };
+        let many = vec!["i-a: down".to_owned(); 1000];
+        assert_eq!(with("t", many).unwrap().done.failures.len(), MAX_FAILURES);
+        let long = "x".repeat(MAX_TEXT + 1);
+        assert!(with("t", vec![long.clone()]).is_err());
+        assert!(with(&long, Vec::new()).is_err());
+        assert!(with(&long[1..], Vec::new()).is_ok());
     }
 
     #[test]
@@ -321,6 +375,7 @@ mod tests {
             next_token: Some("t".into()),
             done: BTreeSet::from([id("i-a"), id("i-b")]),
             is_begun_anew: true,
+            pages: 12,
             ..Cursor::start(region)
         });
         let json = serde_json::to_string(&sweep).unwrap();

@@ -52,6 +52,10 @@ pub struct FleetState {
     pub refuses_tokens: bool,
     /// The token of each page is that of the page itself.
     pub repeats_token: bool,
+    /// The last page's token is that of the second one.
+    pub goes_round: bool,
+    /// IDs of another form, on the first page.
+    pub unknown_ids: Vec<String>,
     /// How often each was asked for.
     pub asked: BTreeMap<InstanceId, usize>,
     pub listed: usize,
@@ -105,6 +109,8 @@ impl Default for FleetState {
             grows_by: 0,
             refuses_tokens: false,
             repeats_token: false,
+            goes_round: false,
+            unknown_ids: Vec::new(),
             asked: BTreeMap::new(),
             listed: 0,
             calls: 0,
@@ -226,6 +232,7 @@ impl Fleet for FakeFleet {
         }
         let index: usize = next_token.map_or(0, |token| token.parse().unwrap());
         let next = (index + 1 < state.pages.len()).then(|| (index + 1).to_string());
+        let next = next.or_else(|| state.goes_round.then(|| "1".to_owned()));
         let next = if state.repeats_token && next_token.is_some() {
             next_token.map(str::to_owned)
         } else {
@@ -233,6 +240,10 @@ impl Fleet for FakeFleet {
         };
         Ok(InstancesPage {
             instance_ids: state.pages.get(index).cloned().unwrap_or_default(),
+            unknown_ids: match index {
+                0 => state.unknown_ids.clone(),
+                _ => Vec::new(),
+            },
             next_token: next,
             total: None,
         })

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::capture::CaptureError;
-use ecs_console_archiver::capture::sweep::{NoProgress, Sweep, SweepProgress, Swept};
+use ecs_console_archiver::capture::sweep::{
+    MAX_CONCURRENCY, NoProgress, Sweep, SweepProgress, Swept,
+};
 use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::model::outcome::Tally;
 use ecs_console_archiver::retry::Deadline;
@@ -41,7 +43,7 @@ pub struct Arguments {
     #[arg(long)]
     all_regions: bool,
     #[arg(help = format!("Instances captured at once [default: {}]", defaults().concurrency))]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_CONCURRENCY)))]
     concurrency: Option<u8>,
     #[arg(help = format!(
         "Instances begun in a second, at most: ECS throttles by account and region [default: {}]",

@@ -121,17 +121,22 @@ struct RegionItem {
     region_id: String,
 }
 
-/// Reads the answer to `DescribeInstances`. Leaves out IDs that are not valid [`InstanceId`]s.
+/// Reads the answer to `DescribeInstances`.
 ///
 /// # Errors
 /// [`EcsError`] says what to do next.
 pub fn instances(head: AnswerHead, body: &[u8]) -> Result<InstancesPage, EcsError> {
     let answer: InstancesAnswer = listing(head, body)?;
-    let ids = answer.instances.instance.into_iter();
+    let (mut instance_ids, mut unknown_ids) = (Vec::new(), Vec::new());
+    for InstanceItem { instance_id } in answer.instances.instance {
+        match InstanceId::parse(&instance_id) {
+            Ok(instance_id) => instance_ids.push(instance_id),
+            Err(_) => unknown_ids.push(short(instance_id)),
+        }
+    }
     Ok(InstancesPage {
-        instance_ids: ids
-            .filter_map(|item| InstanceId::parse(&item.instance_id).ok())
-            .collect(),
+        instance_ids,
+        unknown_ids,
         next_token: answer.next_token.filter(|token| !token.is_empty()),
         total: answer.total_count,
     })
