@@ -537,7 +537,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         let there = match self.to.get(key).await {
             Ok(Some(there)) => there,
             Ok(None) => return Ok(What::Gone),
-            Err(error) if error.is_of_object() || matches!(error, StoreError::TooLarge { .. }) => {
+            Err(error) if error.is_of_object() => {
                 return Ok(What::Problem(Problem::Conflict));
             }
             Err(error) => return Err(CopyError::Destination(error)),
@@ -595,7 +595,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         let object = match self.source.get(key).await {
             Ok(Some(object)) => object,
             Ok(None) => return Ok(Err(What::Gone)),
-            Err(error) if error.is_of_object() || matches!(error, StoreError::TooLarge { .. }) => {
+            Err(error) if error.is_of_object() => {
                 return Ok(Err(What::Problem(Problem::Unreadable(error.to_string()))));
             }
             Err(error) => return Err(CopyError::Source(error)),

@@ -151,22 +151,22 @@ pub async fn list(
     store: &impl Store,
     instance_id: Option<&InstanceId>,
 ) -> Result<Listing, StoreError> {
-    Ok(list_counted(store, instance_id).await?.0)
-}
-
-/// The same, and how many requests it took.
-///
-/// # Errors
-/// [`StoreError`] if the store cannot be listed.
-pub async fn list_counted(
-    store: &impl Store,
-    instance_id: Option<&InstanceId>,
-) -> Result<(Listing, usize), StoreError> {
     let prefixes = match instance_id.map(RecordKey::instance_prefix) {
         Some(prefix) => vec![prefix],
         // Not the catalog, which may have as many objects.
         None => InstanceId::PREFIXES.map(str::to_owned).to_vec(),
     };
+    Ok(list_counted(store, prefixes).await?.0)
+}
+
+/// Lists the records and markers below these prefixes of keys, and says how many requests it took.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be listed.
+pub async fn list_counted(
+    store: &impl Store,
+    prefixes: Vec<String>,
+) -> Result<(Listing, usize), StoreError> {
     let (mut listed, mut requests) = (Vec::new(), 0);
     for prefix in prefixes {
         let mut pages = Pages::of(store, &prefix);

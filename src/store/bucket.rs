@@ -1,6 +1,8 @@
 //! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores and OSS.
 
 mod failure; // a failed call → what to do
+#[cfg(feature = "cli")]
+mod removal; // many objects in one request
 mod sdk_headers; // what the SDK says of itself, left out
 mod signed_checksum; // a body's digest, calculated once
 mod settings; // which bucket, and what its store can do
@@ -17,9 +19,10 @@ use aws_sdk_s3::config::{
     BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::EncodingType;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::endpoint::EndpointAuthScheme;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
@@ -48,6 +51,9 @@ pub struct BucketStore {
     profile: Profile,
     encryption: Option<Encryption>,
     clock: Clock,
+    /// Whether the store does not know the request that removes several objects.
+    #[cfg(feature = "cli")]
+    removes_singly: Arc<std::sync::atomic::AtomicBool>,
     /// Address of the service, for messages.
     address: String,
     /// As [`Self::host_url`].
@@ -168,6 +174,8 @@ impl BucketStore {
             profile: config.profile,
             encryption: config.encryption,
             clock,
+            #[cfg(feature = "cli")]
+            removes_singly: Arc::default(),
             address,
             host_url,
         }
@@ -211,6 +219,24 @@ impl BucketStore {
             Err(error) if status(&error) == Some(403) => Ok(None),
             Err(error) => Err(self.error("HeadObject", &error, &used).await),
         }
+    }
+
+    /// Removes an object. Returns whether the bucket keeps it as an earlier version.
+    async fn delete_one(&self, key: &str) -> Result<bool, StoreError> {
+        let used = self.credentials.get().await?;
+        let request = self.client.delete_object().bucket(&self.bucket);
+        match request.key(self.object_key(key)).send().await {
+            Ok(answer) => Ok(answer.delete_marker() == Some(true)),
+            Err(error) => Err(self.error("DeleteObject", &error, &used).await),
+        }
+    }
+
+    /// Whether an object that may not be read is not there: who may list it sees that. AWS answers 404 for what is
+    /// absent where a policy allows `s3:ListBucket` for the object's prefix alone, and other stores answer 403 there
+    /// (ceph#68577).
+    async fn is_absent(&self, key: &str) -> bool {
+        let listed = self.list(key, None, None).await;
+        listed.is_ok_and(|page| page.entries.iter().all(|entry| entry.key != key))
     }
 
     /// OSS's headers, in place of S3's.
@@ -288,6 +314,7 @@ impl Store for BucketStore {
         let mut answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            Err(error) if is_denied(&error) && self.is_absent(key).await => return Ok(None),
             Err(error) => return Err(self.error("GetObject", &error, &used).await),
         };
         let too_large = |bytes| StoreError::TooLarge {
@@ -325,17 +352,26 @@ impl Store for BucketStore {
                 answer.metadata.unwrap_or_default().into_iter().collect(),
             )),
             Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) if is_denied(&error) && self.is_absent(key).await => Ok(None),
             Err(error) => Err(self.error("HeadObject", &error, &used).await),
         }
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let used = self.credentials.get().await?;
-        let request = self.client.delete_object().bucket(&self.bucket);
-        match request.key(self.object_key(key)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.error("DeleteObject", &error, &used).await),
-        }
+        self.delete_one(key).await.map(drop)
+    }
+
+    #[cfg(feature = "cli")]
+    fn removes_at_once(&self) -> usize {
+        removal::MOST
+    }
+
+    #[cfg(feature = "cli")]
+    async fn delete_all(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<super::Removed, StoreError>>, StoreError> {
+        self.remove(keys).await
     }
 
     async fn list(
@@ -421,6 +457,11 @@ impl Store for BucketStore {
     fn url(&self, key: &str) -> String {
         format!("{}://{}/{}", self.scheme, self.bucket, self.object_key(key))
     }
+}
+
+/// Whether this key may not do it. The answer to HEAD has no code.
+fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    status(error) == Some(403) && matches!(error.code(), None | Some("AccessDenied"))
 }
 
 /// Decodes a listed key. Some stores percent-encode keys and say so; some do not say so. A key with

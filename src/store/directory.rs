@@ -41,6 +41,8 @@ struct Folder {
     disk: Box<dyn Disk>,
     /// Whether this process has synced the folders above the root.
     is_rooted: AtomicBool,
+    /// Whether a part of what a listing was asked for could not be listed.
+    was_partial: AtomicBool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -56,11 +58,11 @@ impl DirectoryStore {
     }
 
     fn on(root: PathBuf, disk: Box<dyn Disk>) -> Self {
-        let is_rooted = AtomicBool::new(false);
         let folder = Folder {
             root,
             disk,
-            is_rooted,
+            is_rooted: AtomicBool::new(false),
+            was_partial: AtomicBool::new(false),
         };
         Self {
             folder: Arc::new(folder),
@@ -72,6 +74,13 @@ impl DirectoryStore {
     #[cfg(feature = "cli")]
     pub fn root(&self) -> &Path {
         &self.folder.root
+    }
+
+    /// Whether a part of what was listed so far, by this store or its clones, could not be listed. A warning has told
+    /// it.
+    #[cfg(feature = "cli")]
+    pub fn was_partial(&self) -> bool {
+        self.folder.was_partial.load(Ordering::Relaxed)
     }
 
     /// For a thread that does nothing else in the meantime: another thread for each file would take longer
@@ -307,8 +316,10 @@ impl Folder {
             let children = match self.disk.read_dir(&folder) {
                 Ok(children) => children,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                // A file has the place of this folder, so there is nothing in it.
+                // A file has the place of this folder. What the folder had is not known.
                 Err(error) if error.kind() == ErrorKind::NotADirectory && folder != self.root => {
+                    warn!("not listed: {} is not a folder", folder.display());
+                    is_partial = true;
                     continue;
                 }
                 Err(error) if Some(&folder) == asked_for.as_ref() => {
@@ -371,6 +382,9 @@ impl Folder {
             }
         }
         entries.sort_by(|a, b| a.key.cmp(&b.key));
+        if is_partial {
+            self.was_partial.store(true, Ordering::Relaxed);
+        }
         Ok(Page {
             entries,
             next: None,

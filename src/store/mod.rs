@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+#[cfg(feature = "cli")]
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -47,6 +49,16 @@ pub enum PutOutcome {
     Created,
     /// The object existed already. It was not changed.
     Exists,
+}
+
+/// What became of an object that was removed.
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It is not there. The store says nothing of an earlier version.
+    Gone,
+    /// The bucket keeps versions: what was removed is an earlier one now.
+    Version,
 }
 
 /// One object in a listing.
@@ -144,6 +156,31 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]. The object may or may not exist then.
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// How many objects [`delete_all`](Self::delete_all) removes in one request.
+    #[cfg(feature = "cli")]
+    fn removes_at_once(&self) -> usize {
+        1
+    }
+
+    /// Removes objects, at most [`removes_at_once`](Self::removes_at_once): what became of each, in their order.
+    /// Those that may not be removed keep no others.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the request as a whole. Each object may or may not exist then.
+    #[cfg(feature = "cli")]
+    fn delete_all(
+        &self,
+        keys: &[String],
+    ) -> impl Future<Output = Result<Vec<Result<Removed, StoreError>>, StoreError>> + Send {
+        async move {
+            let mut removed = Vec::with_capacity(keys.len());
+            for key in keys {
+                removed.push(self.delete(key).await.map(|()| Removed::Gone));
+            }
+            Ok(removed)
+        }
+    }
+
     /// Lists the keys that start with `prefix`, one page at a time. `next` comes from the page
     /// before. `after` leaves out the keys up to this one, itself included, so that a range of a
     /// listing takes few requests.
@@ -228,6 +265,22 @@ macro_rules! hand_over {
             $inner.delete(key).await
         }
     };
+    (@delete_all $own:ident, $inner:expr) => {
+        async fn delete_all(
+            &$own,
+            keys: &[String],
+        ) -> Result<
+            Vec<Result<$crate::store::Removed, $crate::store::StoreError>>,
+            $crate::store::StoreError,
+        > {
+            $inner.delete_all(keys).await
+        }
+    };
+    (@removes_at_once $own:ident, $inner:expr) => {
+        fn removes_at_once(&$own) -> usize {
+            $inner.removes_at_once()
+        }
+    };
     (@list $own:ident, $inner:expr) => {
         async fn list(
             &$own,
@@ -287,6 +340,38 @@ impl<S: Store> Store for Retrying<'_, S> {
             self.inner.delete(key)
         })
         .await
+    }
+
+    #[cfg(feature = "cli")]
+    fn removes_at_once(&self) -> usize {
+        self.inner.removes_at_once()
+    }
+
+    /// Objects that failed for now are tried again without the others.
+    #[cfg(feature = "cli")]
+    async fn delete_all(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<Removed, StoreError>>, StoreError> {
+        let removed = Mutex::new(BTreeMap::new());
+        let known = || removed.lock().unwrap_or_else(PoisonError::into_inner);
+        let remove = retry(self.deadline, "removing objects", || async {
+            let left = keys.iter().filter(|key| !known().contains_key(*key));
+            let left: Vec<_> = left.cloned().collect();
+            let found = self.inner.delete_all(&left).await?;
+            let mut failed = None;
+            for (key, found) in left.into_iter().zip(found) {
+                match found {
+                    Err(error) if error.is_transient() => failed = Some(error),
+                    found => drop(known().insert(key, found)),
+                }
+            }
+            failed.map_or(Ok(()), Err)
+        });
+        remove.await?;
+        let mut removed = std::mem::take(&mut *known());
+        let each = keys.iter().filter_map(|key| removed.remove(key));
+        Ok(each.collect())
     }
 
     async fn list(
@@ -499,16 +584,20 @@ impl StoreError {
         })
     }
 
-    /// Whether the refusal is about this object alone: it is in an archival storage class, or its KMS
-    /// key is not usable.
+    /// Whether an error of reading an object is about this object alone: it is too large, in an archival storage
+    /// class, its KMS key is not usable, or its file cannot be read.
     ///
     /// Source: `InvalidObjectState` and the codes `KMS.…Exception` in the list of S3's error codes; OSS's
     /// page of GetObject has the first one, too.
     pub fn is_of_object(&self) -> bool {
-        let (Self::Denied(refusal) | Self::Rejected(refusal)) = self else {
-            return false;
-        };
-        refusal.code == "InvalidObjectState" || refusal.code.starts_with("KMS.")
+        match self {
+            Self::TooLarge { .. } => true,
+            Self::Io { cause, .. } => !is_full(cause),
+            Self::Denied(refusal) | Self::Rejected(refusal) => {
+                refusal.code == "InvalidObjectState" || refusal.code.starts_with("KMS.")
+            }
+            _ => false,
+        }
     }
 
     /// Whether the error may be about this object alone: the same key may read others, and list all of them.
@@ -638,6 +727,25 @@ impl Store for ArchiveStore {
         match self {
             Self::Bucket(store) => store.delete(key).boxed().await,
             Self::Directory(store) => store.delete(key).await,
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    fn removes_at_once(&self) -> usize {
+        match self {
+            Self::Bucket(store) => store.removes_at_once(),
+            Self::Directory(store) => store.removes_at_once(),
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    async fn delete_all(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<Removed, StoreError>>, StoreError> {
+        match self {
+            Self::Bucket(store) => store.delete_all(keys).boxed().await,
+            Self::Directory(store) => store.delete_all(keys).await,
         }
     }
 

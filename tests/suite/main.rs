@@ -65,6 +65,7 @@ mod strange_answers;
 mod sweep;
 mod sweep_time;
 mod tables;
+mod unreadable;
 mod unchanged;
 mod verify;
 mod wire_faults;

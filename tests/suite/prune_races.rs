@@ -251,6 +251,11 @@ fn archive(noise: usize) -> (Kept, BTreeSet<String>) {
     (kept.with_catalog(), stay)
 }
 
+/// The stores that a run may meet: how many objects one request removes, and whether it is one without conditions.
+type Kind = (usize, bool);
+
+const KINDS: [Kind; 3] = [(1, false), (3, false), (3, true)];
+
 fn world_of(kept: &Kept) -> World {
     let world = World::begin(begin());
     for (key, (object, _)) in &kept.objects {
@@ -431,10 +436,14 @@ async fn perform(world: &World, work: Work, dies_at: Option<(usize, bool)>) -> b
 }
 
 /// Of two at once, one is killed at one of its calls; then all is finished.
-async fn race(killed: Work, beside: Work, dies_at: (usize, bool)) -> bool {
-    let case = format!("{killed:?} is killed at {dies_at:?}, beside {beside:?}");
+async fn race(killed: Work, beside: Work, dies_at: (usize, bool), kind: Kind) -> bool {
+    let case = format!("{killed:?} is killed at {dies_at:?}, beside {beside:?}, {kind:?}");
     let (kept, stay) = &*ARCHIVE;
     let world = world_of(kept);
+    world.remove_at_once(kind.0);
+    if kind.1 {
+        world.be_basic();
+    }
     let (has_died, _) = tokio::join!(
         perform(&world, killed, Some(dies_at)),
         perform(&world, beside, None)
@@ -509,11 +518,16 @@ fn whoever_is_killed_beside_whom_nothing_is_lost_or_hidden_and_the_next_run_fini
     ];
     let mut cases = 0;
     for (killed, beside) in pairs {
-        for beside in beside {
+        let pairs = beside.iter().flat_map(|beside| {
+            let prunes = killed == Prune || *beside == Prune;
+            let kinds = if prunes { &KINDS[..] } else { &KINDS[..1] };
+            kinds.iter().map(|kind| (*beside, *kind))
+        });
+        for (beside, kind) in pairs {
             for call in 1.. {
                 fastrand::seed(call as u64);
                 // Without its effect, the state is that after the call before, with its effect.
-                let race = race(killed, *beside, (call, true));
+                let race = race(killed, beside, (call, true), kind);
                 if !paused_runtime().block_on(race) {
                     break;
                 }
@@ -669,6 +683,46 @@ fn on_a_full_disk_all_that_goes_goes_and_is_marked_in_the_end() {
             check(&world, &format!("{free} bytes free")).await;
             let pruned = rows(&world).await.into_values().flatten();
             assert_eq!(pruned.filter(Row::is_pruned).count(), 4);
+        });
+    }
+}
+
+/// Of many machines at once, one takes the space that another has made. In the end there is enough for all.
+#[test]
+fn rows_of_one_machine_wait_for_the_space_that_others_make() {
+    for seed in 0..5 {
+        fastrand::seed(seed);
+        paused_runtime().block_on(async {
+            let (mut kept, mut stay) = (Kept::default(), BTreeSet::new());
+            for number in 0..20 {
+                // The rows of some need more space than their records leave.
+                let count = if number % 2 == 0 { 6 } else { 1 };
+                for boot in 0..=count {
+                    let days = if boot == count { 2 } else { 200 - boot };
+                    let at = begin() - SignedDuration::from_hours(24 * days as i64);
+                    let mut text = console(boot, 1);
+                    if count == 1 {
+                        text.extend((0..30_000).map(|_| fastrand::alphanumeric()));
+                    }
+                    let record = kept.record(&instance_id(number), text.as_bytes(), at);
+                    if boot == count {
+                        stay.insert(record.to_string());
+                    }
+                }
+            }
+            let world = world_of(&kept.with_catalog());
+            world.fill(0);
+            let actor = Actor::new(&world, None);
+            let day = Deadline::after(Duration::from_secs(24 * 3600));
+            let store = Retrying::new(&actor, day).without_waiting_for_space();
+            let (now, clock) = (actor.now(), || actor.now());
+            let rules = last(1);
+            let options = options(&clock, &rules);
+            let pruning = prune::<StoreError>(&store, &options, now, |_: Told| Ok(()));
+            let done = pruning.await.unwrap();
+            assert_eq!((done.unwritten, done.locked), (0, 0), "{seed}");
+            assert_eq!(archived(&world), stay);
+            assert_eq!(listed(&world).await, stay, "{seed}");
         });
     }
 }

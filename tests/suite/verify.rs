@@ -645,8 +645,7 @@ async fn an_error_of_one_object_hides_no_other_fault() {
     ]
     .into();
     for (key, status, code) in refused {
-        let path = format!("kept/here/{}", key.replace('=', "%3D"));
-        server.make_unreadable(&path, status, code);
+        server.make_unreadable(&format!("kept/here/{key}"), status, code);
         expected.insert((key, "unreadable".to_owned()));
     }
     let (code, faults, last) = verified(&placed, &[]).await;
@@ -940,45 +939,10 @@ async fn a_freshness_that_was_added_is_found() {
     assert_eq!(verified(&placed, &[]).await.1, expected);
 }
 
-/// For every user.
-fn make_readable(folder: &Path) {
-    let mut command = std::process::Command::new("chmod");
-    command.args(["-R", "a+rX"]).arg(folder);
-    let made = checked(command.output().unwrap());
-    assert!(made.status.success());
-}
-
-/// Runs `verify` as somebody who may not look into this folder of the archive. The user of the tests may be root,
-/// who may look into each.
+/// Runs `verify` as somebody who may not look into this folder of the archive.
 async fn verified_without(placed: &Placed, folder: &str, arguments: &[&str]) -> (Faults, String) {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    use std::os::unix::process::CommandExt as _;
-    let archive = placed.folder.as_ref().unwrap().path();
-    let set_mode = |path: &Path, mode| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    };
-    let is_root = std::fs::metadata(archive).unwrap().uid() == 0;
-    // Others may not run the program where it is built, or not read what is made here.
-    let elsewhere = tempfile::tempdir().unwrap();
-    let program_there = elsewhere.path().join("console-archive");
-    let mut command = std::process::Command::new(program("console-archive"));
-    if is_root {
-        std::fs::copy(program("console-archive"), &program_there).unwrap();
-        set_mode(elsewhere.path(), 0o755);
-        make_readable(archive);
-        command = std::process::Command::new(&program_there);
-        command.uid(65_534).gid(65_534);
-    }
-    set_mode(&archive.join(folder), 0o000);
-    command
-        .env_clear()
-        .envs(placed.settings.iter().cloned())
-        .arg("verify")
-        .args(arguments)
-        .current_dir("/");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await;
-    set_mode(&archive.join(folder), 0o755);
-    let output = checked(output.unwrap());
+    let arguments = [&["verify"], arguments].concat();
+    let output = placed.cli_without(folder, &arguments).await;
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     let lines = text(&output.stdout);

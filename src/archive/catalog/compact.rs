@@ -266,8 +266,16 @@ pub(super) async fn read(store: &impl Store, objects: &Objects) -> Result<Vec<Ro
 
 /// The rows of one object. None if it is gone.
 async fn read_one(store: &impl Store, key: String) -> Result<Vec<Row>, CompactError> {
-    let Some(object) = store.get(&key).await? else {
-        return Ok(Vec::new());
+    let object = match store.get(&key).await {
+        Ok(Some(object)) => object,
+        Ok(None) => return Ok(Vec::new()),
+        // The other days do not depend on it.
+        Err(error) if error.is_of_object() => {
+            let url = store.url(&key);
+            let cause = DayError::Unreadable(error.to_string());
+            return Err(CompactError::Damaged { url, cause });
+        }
+        Err(error) => return Err(error.into()),
     };
     let rows = match key.starts_with(DAYS_PREFIX) {
         true => day::unpack(&object.body),

@@ -17,9 +17,12 @@ pub enum DayError {
     /// It cannot be decompressed.
     #[error(transparent)]
     Gzip(#[from] Fault),
-    /// It is too large to be read.
+    /// It cannot be read.
     #[error("{0}")]
     Unreadable(String),
+    /// A folder has its rows, and something else has the place of that folder.
+    #[error("it is a file in the place of a folder: move it away")]
+    NotAFolder,
     /// A line is not a row.
     #[error("its line {line} is not a row of the catalog: {cause}")]
     Line {

@@ -13,7 +13,12 @@ use crate::store::{Store, StoreError};
 /// Objects of which rows say that they are pruned, by their keys: of each of these rows, when its object was
 /// captured and pruned.
 #[derive(Default)]
-pub struct Hidden(BTreeMap<String, Vec<(Timestamp, Timestamp)>>);
+pub struct Hidden {
+    rows: BTreeMap<String, Vec<(Timestamp, Timestamp)>>,
+    /// Objects of the catalog that cannot be read, and why.
+    damaged: BTreeMap<String, String>,
+    is_partial: bool,
+}
 
 impl Hidden {
     /// Reads it from the whole catalog, for the keys that are asked for.
@@ -26,11 +31,16 @@ impl Hidden {
     ) -> Result<Self, StoreError> {
         let mut hidden = Self::default();
         let catalog = Catalog::open(store, Timestamp::MIN..=Timestamp::MAX).await?;
+        hidden.is_partial = catalog.is_partial;
         let read = catalog.read(|day| {
+            let damaged = day.damaged.into_iter();
+            hidden
+                .damaged
+                .extend(damaged.map(|(key, why)| (key, why.to_string())));
             for row in day.rows.iter().filter(|row| row.is_pruned()) {
                 let key = row.subject.key();
                 if let Some(pruned_at) = row.pruned_at.filter(|_| is_asked_for(&key)) {
-                    let rows = hidden.0.entry(key).or_default();
+                    let rows = hidden.rows.entry(key).or_default();
                     rows.push((row.captured_at, pruned_at));
                 }
             }
@@ -42,7 +52,18 @@ impl Hidden {
 
     /// Their keys.
     pub fn keys(&self) -> impl Iterator<Item = &String> {
-        self.0.keys()
+        self.rows.keys()
+    }
+
+    /// Objects of the catalog that cannot be read, and why.
+    pub fn damaged(&self) -> impl Iterator<Item = (&str, &str)> {
+        let damaged = self.damaged.iter();
+        damaged.map(|(key, why)| (key.as_str(), why.as_str()))
+    }
+
+    /// Whether the catalog may have rows that were not read.
+    pub fn may_lack_rows(&self) -> bool {
+        self.is_partial || !self.damaged.is_empty()
     }
 
     /// Lists an object again that is there: writes the rows that take back that it is pruned. Whoever does it at the
@@ -54,7 +75,7 @@ impl Hidden {
         let Some(subject) = Subject::parse(key) else {
             return Ok(());
         };
-        for (captured_at, pruned_at) in self.0.get(key).into_iter().flatten() {
+        for (captured_at, pruned_at) in self.rows.get(key).into_iter().flatten() {
             if let Some(row) = still_there(subject.clone(), *captured_at, *pruned_at) {
                 let (key, object) = row.packed();
                 store.put_if_absent(&key, &object).await?;

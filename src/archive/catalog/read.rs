@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::day::{self, DayError, Rows};
-use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
+use super::key::{COMPLETE_KEY, CatalogFolder, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::Row;
 use crate::store::{Pages, Store, StoreError};
@@ -49,6 +49,10 @@ pub struct Catalog<'a, S> {
     /// The first day of which there is anything, by what it is called. In a copy, the coverage begins when it was
     /// copied, and only this says when the catalog did.
     pub begin: Option<Day>,
+    /// Days of which a file has the place of a folder, by the key of that file. What the folder had is not known.
+    pub taken: BTreeMap<String, Day>,
+    /// Whether a part of it could not be listed.
+    pub is_partial: bool,
     days: BTreeMap<Day, OfDay>,
     passes_unreadable: bool,
 }
@@ -82,6 +86,8 @@ impl<'a, S: Store> Catalog<'a, S> {
             range,
             coverage: Coverage::Nothing,
             begin: None,
+            taken: BTreeMap::new(),
+            is_partial: false,
             days: BTreeMap::new(),
             passes_unreadable: false,
         };
@@ -99,8 +105,10 @@ impl<'a, S: Store> Catalog<'a, S> {
                     catalog.begins(key.row.day());
                     catalog.day(key.row.day()).rows.push(key.row);
                 }
+                catalog.note_taken(&entry.key, first..=last);
             }
         }
+        catalog.is_partial |= listing.is_partial;
         let mut begin = None;
         let mut listing = Pages::of(store, DAYS_PREFIX);
         while let Some(page) = listing.next_page().await? {
@@ -116,8 +124,10 @@ impl<'a, S: Store> Catalog<'a, S> {
                         catalog.day(key.day).joined.insert(key);
                     }
                 }
+                catalog.note_taken(&entry.key, first..=last);
             }
         }
+        catalog.is_partial |= listing.is_partial;
         if catalog.coverage == Coverage::Nothing {
             begin = match begin {
                 Some(begin) if begin < first => Some(begin),
@@ -133,6 +143,15 @@ impl<'a, S: Store> Catalog<'a, S> {
         Self {
             passes_unreadable: true,
             ..self
+        }
+    }
+
+    /// Notes a file that has the place of a day's folder. In a bucket it takes no place, but nobody put it there for that.
+    fn note_taken(&mut self, key: &str, days: RangeInclusive<Day>) {
+        if let Some(CatalogFolder::Of(day)) = CatalogFolder::parse(key)
+            && days.contains(&day)
+        {
+            self.taken.insert(key.to_owned(), day);
         }
     }
 
@@ -171,6 +190,13 @@ impl<'a, S: Store> Catalog<'a, S> {
     ) -> Result<(), E> {
         let (store, range) = (self.store, &self.range);
         let passes_unreadable = self.passes_unreadable;
+        if !self.taken.is_empty() {
+            let taken = self.taken.into_keys();
+            each(ReadDay {
+                rows: Vec::new(),
+                damaged: taken.map(|key| (key, DayError::NotAFolder)).collect(),
+            })?;
+        }
         let days = self.days.into_iter().map(async |(day, objects)| {
             let mut read = read_day(store, day, objects, passes_unreadable).await?;
             read.rows.retain(|row| range.contains(&row.captured_at));
@@ -200,8 +226,7 @@ async fn read_day(
         }
         let name = key.to_string();
         let is_passed = |error: &StoreError| {
-            matches!(error, StoreError::TooLarge { .. })
-                || passes_unreadable && error.may_be_of_object()
+            error.is_of_object() || passes_unreadable && error.may_be_of_object()
         };
         let found = match store.get(&name).await {
             Err(error) if is_passed(&error) => {

@@ -200,7 +200,7 @@ async fn old_rows(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, Sto
                 let (rows, _) = day::unpack_as_far_as_possible(&object.body);
                 rows
             })),
-            Err(error) if matches!(error, StoreError::TooLarge { .. }) || error.is_of_object() => {}
+            Err(error) if error.is_of_object() => {}
             Err(error) => return Err(error),
         }
     }
@@ -259,7 +259,7 @@ async fn rows_of(
             Ok(None) => return Ok(None), // It was removed meanwhile.
             Ok(object) => object,
             // One object must not keep the others out of the catalog.
-            Err(error) if matches!(error, StoreError::TooLarge { .. }) || error.is_of_object() => {
+            Err(error) if error.is_of_object() => {
                 warn!("{} is in the catalog by its name alone: {error}", entry.key);
                 None
             }

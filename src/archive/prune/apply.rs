@@ -11,7 +11,7 @@ use crate::archive::catalog::Row;
 use crate::archive::catalog::hidden::still_there;
 use crate::archive::catalog::read::Catalog;
 use crate::model::ids::InstanceId;
-use crate::store::{Entry, Store, StoreError};
+use crate::store::{Entry, Removed, Store, StoreError};
 
 /// When the rows of a record or marker say that it was captured, first and last: one for each day that has a row.
 pub(super) type RowTimes = BTreeMap<String, Vec<(Timestamp, Timestamp)>>;
@@ -40,6 +40,8 @@ pub(super) async fn rows_of(
 #[derive(Default)]
 pub(super) struct Applied {
     pub removed: Sum,
+    /// Removed objects that the bucket keeps as earlier versions.
+    pub versions: u64,
     /// Keys of objects that may not be removed, and why.
     pub locked: Vec<(String, String)>,
     /// Rows that say that something is pruned, and that a full disk does not take.
@@ -47,6 +49,9 @@ pub(super) struct Applied {
 }
 
 /// Removes what goes of an instance. `rows` is what the catalog says of it, and `clock` says when it is marked.
+///
+/// Boots go side by side, as many as the store removes in one request: the first record of each, then the second of
+/// each.
 pub(super) async fn apply(
     store: &impl Store,
     plan: &Plan,
@@ -54,42 +59,75 @@ pub(super) async fn apply(
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Applied, StoreError> {
     let mut applied = Applied::default();
-    for group in plan.groups() {
+    let groups: Vec<_> = plan.groups().filter(|group| !group.is_empty()).collect();
+    for groups in groups.chunks(store.removes_at_once().max(1)) {
         let now = clock();
-        let pruned: Vec<_> = group
-            .iter()
+        let removals = groups.iter().copied().flatten();
+        let pruned: Vec<_> = removals
             .flat_map(|removal| pruned_rows(removal, rows, now))
             .collect();
         applied.mark(store, &pruned).await?;
-        for (index, removal) in group.iter().enumerate() {
-            let key = removal.subject.key();
-            if let Some(why) = remove(store, &key).await? {
+        let mut left = groups.to_vec();
+        let mut beside: Vec<&Entry> = Vec::new();
+        while !(left.is_empty() && beside.is_empty()) {
+            let verdicts = beside.drain(..).map(Going::entry);
+            let firsts = left.iter().filter_map(|group| group.first());
+            let going: Vec<_> = verdicts.chain(firsts.map(Going::removal)).collect();
+            let mut refused = applied.remove(store, &going).await?;
+            let mut there = Vec::new();
+            left.retain(|group| {
+                let first = group.first().map(|first| first.subject.key());
+                let Some(why) = first.and_then(|key| refused.remove(&key)) else {
+                    return true;
+                };
                 // The rest of the boot stays with it, and is listed again.
-                let left = &group[index..];
-                let stays = |row: &Row| left.iter().any(|one| one.subject == row.subject);
-                let there = pruned.iter().filter(|row| stays(row));
-                let there = there.filter_map(|row| {
+                let stays = |row: &&Row| group.iter().any(|one| one.subject == row.subject);
+                there.extend(pruned.iter().filter(stays).filter_map(|row| {
                     still_there(row.subject.clone(), row.captured_at, row.pruned_at?)
-                });
-                applied.mark(store, &there.collect::<Vec<_>>()).await?;
-                applied
-                    .locked
-                    .extend(left.iter().map(|one| (one.subject.key(), why.clone())));
-                break;
+                }));
+                let keys = group.iter().map(|removal| removal.subject.key());
+                applied.locked.extend(keys.map(|key| (key, why.clone())));
+                false
+            });
+            applied.locked.extend(refused);
+            applied.mark(store, &there).await?;
+            for group in &mut left {
+                if let Some((first, rest)) = group.split_first() {
+                    beside.extend(&first.beside);
+                    *group = rest;
+                }
             }
-            applied.removed += Sum {
-                objects: 1,
-                bytes: removal.bytes,
-            };
-            applied.remove_entries(store, &removal.beside).await?;
-            let unwritten = std::mem::take(&mut applied.unwritten);
-            applied.mark(store, &unwritten).await?;
+            left.retain(|group| !group.is_empty());
+            applied.mark_again(store).await?;
         }
     }
-    applied.remove_entries(store, &plan.orphans).await?;
-    let unwritten = std::mem::take(&mut applied.unwritten);
-    applied.mark(store, &unwritten).await?;
+    let orphans: Vec<_> = plan.orphans.iter().map(Going::entry).collect();
+    let refused = applied.remove(store, &orphans).await?;
+    applied.locked.extend(refused);
+    applied.mark_again(store).await?;
     Ok(applied)
+}
+
+/// An object that goes: its key, and its length.
+struct Going {
+    key: String,
+    bytes: u64,
+}
+
+impl Going {
+    fn removal(removal: &Removal) -> Self {
+        Self {
+            key: removal.subject.key(),
+            bytes: removal.bytes,
+        }
+    }
+
+    fn entry(entry: &Entry) -> Self {
+        Self {
+            key: entry.key.clone(),
+            bytes: entry.bytes,
+        }
+    }
 }
 
 impl Applied {
@@ -102,33 +140,52 @@ impl Applied {
         Ok(())
     }
 
-    async fn remove_entries(
+    /// Writes the rows that wait for space.
+    async fn mark_again(&mut self, store: &impl Store) -> Result<(), StoreError> {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        self.mark(store, &unwritten).await
+    }
+
+    /// Removes objects. Returns the keys of those that may not be removed, and why.
+    async fn remove(
         &mut self,
         store: &impl Store,
-        entries: &[Entry],
-    ) -> Result<(), StoreError> {
-        for entry in entries {
-            match remove(store, &entry.key).await? {
-                None => {
-                    self.removed += Sum {
-                        objects: 1,
-                        bytes: entry.bytes,
+        going: &[Going],
+    ) -> Result<BTreeMap<String, String>, StoreError> {
+        let mut refused = BTreeMap::new();
+        for going in going.chunks(store.removes_at_once().max(1)) {
+            let keys: Vec<_> = going.iter().map(|one| one.key.clone()).collect();
+            let removed = store.delete_all(&keys).await?;
+            for (one, removed) in going.iter().zip(removed) {
+                match removed {
+                    Ok(removed) => {
+                        self.versions += u64::from(removed == Removed::Version);
+                        self.removed += Sum {
+                            objects: 1,
+                            bytes: one.bytes,
+                        };
                     }
+                    Err(error) if error.is_lock() => {
+                        refused.insert(one.key.clone(), error.to_string());
+                    }
+                    Err(error) => return Err(error),
                 }
-                Some(why) => self.locked.push((entry.key.clone(), why)),
             }
         }
-        Ok(())
+        Ok(refused)
     }
 }
 
-/// Removes an object; why it may not be removed, if that is so.
-async fn remove(store: &impl Store, key: &str) -> Result<Option<String>, StoreError> {
-    match store.delete(key).await {
-        Ok(()) => Ok(None),
-        Err(error) if error.is_lock() => Ok(Some(error.to_string())),
-        Err(error) => Err(error),
+/// Writes rows for which there was no space before. Returns how many there is none for now, either.
+pub(super) async fn write_left(store: &impl Store, rows: &[Row]) -> Result<u64, StoreError> {
+    let mut left = 0;
+    for row in rows {
+        match put(store, std::slice::from_ref(row)).await {
+            Err(error) if error.is_full() => left += 1,
+            put => put?,
+        }
     }
+    Ok(left)
 }
 
 /// The rows that say that an object was pruned: one for each day that has a row of it.

@@ -34,7 +34,7 @@ use super::catalog::hidden::Hidden;
 use super::instances::Instances;
 use crate::model::ids::InstanceId;
 use crate::store::{Pages, Store, StoreError};
-use apply::{apply, rows_of};
+use apply::{apply, rows_of, write_left};
 use plan::plan;
 pub use plan::{Plan, Planned, Removal, Sum};
 use policy::Rules;
@@ -81,6 +81,8 @@ pub struct Pruned {
     pub planned: Sum,
     /// Objects that were removed.
     pub removed: Sum,
+    /// Removed objects that the bucket keeps as earlier versions.
+    pub versions: u64,
     /// Objects that may not be removed.
     pub locked: u64,
     /// Records that are damaged or cannot be read. They stay.
@@ -93,6 +95,8 @@ pub struct Pruned {
     pub unwritten: u64,
     /// Nothing was removed, because too much would be.
     pub is_too_much: bool,
+    /// Nothing was removed, because a part of the catalog cannot be read: what goes could not be marked there.
+    pub is_catalog_damaged: bool,
     /// It ended before all was done: it was stopped, or the store refuses everything.
     pub is_cut_short: bool,
 }
@@ -105,6 +109,8 @@ pub enum Told<'a> {
     Changed(&'a Plan),
     /// An object may not be removed: its key, and why.
     Locked(&'a str, &'a str),
+    /// An object of the catalog cannot be read: its key, and why.
+    Damaged(&'a str, &'a str),
 }
 
 /// Plans, and removes if it is asked for. `told` is told of each instance, in their order, and of each object that
@@ -147,8 +153,18 @@ pub async fn prune<E: From<StoreError>>(
     if !options.applies || done.is_too_much {
         return Ok(done);
     }
-    done.listed_again = list_again(store, &staying).await?;
+    let hidden = Hidden::read(store, |key| staying.has(key)).await?;
     drop(staying);
+    if hidden.may_lack_rows() && !going.is_empty() {
+        for (key, why) in hidden.damaged() {
+            told(Told::Damaged(key, why))?;
+        }
+        done.is_catalog_damaged = true;
+        return Ok(done);
+    }
+    done.listed_again = list_again(store, &hidden).await?;
+    drop(hidden);
+    let mut unwritten = Vec::new();
     let mut left = going.as_slice();
     while !left.is_empty() {
         let mut records = 0;
@@ -184,7 +200,8 @@ pub async fn prune<E: From<StoreError>>(
             done.removed += applied.removed;
             done.locked += applied.locked.len() as u64;
             done.gone += plan.gone.len() as u64;
-            done.unwritten += applied.unwritten.len() as u64;
+            done.versions += applied.versions;
+            unwritten.extend(applied.unwritten);
             for (key, why) in &applied.locked {
                 told(Told::Locked(key, why))?;
             }
@@ -195,13 +212,20 @@ pub async fn prune<E: From<StoreError>>(
         }
         if ends.get() {
             done.is_cut_short = true;
-            return Ok(done);
+            break;
         }
     }
+    // What others removed meanwhile may have made space.
+    done.unwritten = write_left(store, &unwritten).await?;
     Ok(done)
 }
 
 impl Pruned {
+    /// Whether nothing was removed that was asked for.
+    pub fn is_refused(&self) -> bool {
+        self.is_too_much || self.is_catalog_damaged
+    }
+
     fn count(&mut self, plan: &Plan) {
         let kept = plan.boots.iter().filter(|boot| boot.is_kept()).count() as u64;
         self.instances += 1;
@@ -252,8 +276,7 @@ impl Staying {
 
 /// Lists again what stays and was marked as pruned: a run with other rules was killed before it removed it. Returns how
 /// many objects they are.
-async fn list_again(store: &impl Store, staying: &Staying) -> Result<u64, StoreError> {
-    let hidden = Hidden::read(store, |key| staying.has(key)).await?;
+async fn list_again(store: &impl Store, hidden: &Hidden) -> Result<u64, StoreError> {
     let mut count = 0;
     for key in hidden.keys() {
         if store.metadata(key).await?.is_some() {

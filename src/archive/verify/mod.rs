@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::catalog::key::CatalogFolder;
+use super::catalog::key::{CatalogFolder, DAYS_PREFIX, ROWS_PREFIX};
 use super::catalog::read::{Catalog, Coverage, ReadDay};
 use super::catalog::{CatalogKey, Day, TemporaryError};
 use crate::store::{Store, StoreError, StrayKind};
@@ -38,8 +38,6 @@ const AT_ONCE: usize = 64;
 /// What was stored or removed within this time before may be half done: an event stores a record and then its
 /// row, and is delivered again if that fails.
 const IN_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
-/// Where the catalog is.
-const CATALOG_PREFIX: &str = "catalog/";
 /// By how much clocks of machines and of the store differ at most.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
 
@@ -187,14 +185,17 @@ where
 
     /// Reads what should be there.
     async fn read_catalog(&mut self) -> Result<(), E> {
-        let strays = self.store.strays(CATALOG_PREFIX).await;
-        for stray in strays.map_err(VerifyError::from)? {
-            if matches!(
-                stray.kind,
-                StrayKind::Unlistable(_) | StrayKind::NotAnObject(_)
-            ) && CatalogFolder::parse(&stray.key).is_some()
-            {
-                self.stray(stray)?;
+        for prefix in [ROWS_PREFIX, DAYS_PREFIX] {
+            let strays = self.store.strays(prefix).await;
+            for stray in strays.map_err(VerifyError::from)? {
+                if matches!(
+                    stray.kind,
+                    StrayKind::Unlistable(_) | StrayKind::NotAnObject(_)
+                ) && CatalogFolder::parse(&stray.key).is_some()
+                    && !self.taken.contains(&stray.key)
+                {
+                    self.stray(stray)?;
+                }
             }
         }
         if self.done.is_catalog_hidden {
@@ -202,15 +203,29 @@ where
         }
         let since = self.scope.since.unwrap_or(Timestamp::MIN);
         let range = earlier(since, CLOCKS)..=Timestamp::MAX;
-        let catalog = Catalog::open(self.store, range)
-            .await
-            .map_err(VerifyError::from)?;
+        let catalog = match Catalog::open(self.store, range).await {
+            Ok(catalog) => catalog,
+            // A policy may allow some prefixes alone. If it allows none, the next listing says so.
+            Err(error @ StoreError::Denied(_)) => {
+                self.note_unseen("catalog");
+                return self.found("catalog/", Fault::Unreadable, error.to_string());
+            }
+            Err(error) => return Err(VerifyError::from(error).into()),
+        };
         self.coverage = catalog.coverage;
         self.coverage_of_copies = match catalog.coverage {
             Coverage::After(_) => catalog.begin.map_or(Coverage::Nothing, Coverage::After),
             coverage => coverage,
         };
         self.done.has_catalog = catalog.coverage != Coverage::Nothing;
+        for (key, day) in &catalog.taken {
+            self.unseen_days.insert(*day);
+            self.unknown_days.insert(*day);
+            // Otherwise it is told with the other objects.
+            if self.scope.instances.is_some() {
+                self.found(key, Fault::Foreign, objects::FOREIGN.to_owned())?;
+            }
+        }
         let (scope, facts, unknown_days) = (self.scope, &mut self.facts, &mut self.unknown_days);
         let read = catalog.past_unreadable().read(|ReadDay { rows, damaged }| {
             unknown_days.extend(damaged.iter().filter_map(|(key, _)| day_of(key)));

@@ -15,7 +15,7 @@ use crate::model::ids::InstanceId;
 use crate::store::directory::METADATA_SUFFIX;
 use crate::store::{self, Entry, Pages, Store, StoreError, Stray, StrayKind, folder_advice};
 
-const FOREIGN: &str = "no object of an archive has such a key";
+pub(super) const FOREIGN: &str = "no object of an archive has such a key";
 
 /// What became of a listed object.
 enum Checked {
@@ -95,6 +95,7 @@ where
         match checked {
             Checked::Gone | Checked::Unread => return Ok(()),
             Checked::Whole(_) => {}
+            Checked::Faulty(..) if self.taken.contains(&entry.key) => {}
             Checked::Faulty(fault, detail) => self.found(&entry.key, fault, detail)?,
         }
         self.done.checked += 1;

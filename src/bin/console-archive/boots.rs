@@ -472,7 +472,7 @@ impl<'a> Captures<'a> {
             };
             let console = match opened {
                 Ok(console) => console,
-                Err(ReadError::Store(error)) => return Err(error.into()),
+                Err(ReadError::Store(error)) if !error.is_of_object() => return Err(error.into()),
                 Err(error) => return Ok(Some(Err(LeftOut { record, error }))),
             };
             let capture = console.into_capture(&record);

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let code = runtime.block_on(retry::noting_time_up(async {
         let context = Context::new(common).await;
         let ended = command.run(&context).await;
-        exit::code(ended, &context)
+        exit::code(context.as_seen(ended), &context)
     }));
     // A read of a folder that hangs is not waited for.
     runtime.shutdown_background();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ecs_console_archiver::hand_over;
 use ecs_console_archiver::retry::{Deadline, Retrying};
-use ecs_console_archiver::store::{Object, PutOutcome, Store, StoreError};
+use ecs_console_archiver::store::{Object, PutOutcome, Removed, Store, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Most objects that are read at once. S3 answers 5500 reads a second of a prefix and more.
@@ -127,7 +127,14 @@ impl<S: Store> Store for Paced<S> {
         self.at_its_pace(|| self.store.metadata(key)).await
     }
 
-    hand_over!(self, self.store; delete, list, strays, sorts, url);
+    async fn delete_all(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<Removed, StoreError>>, StoreError> {
+        self.at_its_pace(|| self.store.delete_all(keys)).await
+    }
+
+    hand_over!(self, self.store; delete, list, strays, sorts, url, removes_at_once);
 }
 
 /// A store whose calls are tried again, each for so long. A run of hours has no better bound.
@@ -143,8 +150,8 @@ impl<S: Store> Patient<S> {
 }
 
 impl<S: Store> Store for Patient<S> {
-    hand_over!(self, self.retrying(); get, body, put_if_absent, metadata, delete, list, strays);
-    hand_over!(self, self.store; sorts, url);
+    hand_over!(self, self.retrying(); get, body, put_if_absent, metadata, delete, delete_all, list, strays);
+    hand_over!(self, self.store; sorts, url, removes_at_once);
 }
 
 #[cfg(test)]

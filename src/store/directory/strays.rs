@@ -21,7 +21,9 @@ impl Folder {
         }
         // Only folders that may hold such keys were looked into.
         found.retain(|stray| {
-            stray.key.starts_with(prefix) || matches!(stray.kind, StrayKind::Unlistable(_))
+            stray.key.starts_with(prefix)
+                || is_above(&stray.key, prefix)
+                || matches!(stray.kind, StrayKind::Unlistable(_))
         });
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
@@ -84,6 +86,9 @@ impl Folder {
                 continue;
             } else if !file_type.is_file() {
                 found.extend(self.stray(&path, StrayKind::NotAnObject(kind(file_type))));
+            } else if self.key_of(&path).is_some_and(|key| is_above(&key, prefix)) {
+                let what = "a file and not a folder";
+                found.extend(self.stray(&path, StrayKind::NotAnObject(what)));
             } else if name.to_str().is_none() {
                 let what = "a file whose name is not UTF-8";
                 found.extend(self.stray(&path, StrayKind::NotAnObject(what)));
@@ -103,13 +108,23 @@ impl Folder {
             .flatten()
     }
 
-    fn stray(&self, path: &Path, kind: StrayKind) -> Option<Stray> {
+    fn key_of(&self, path: &Path) -> Option<String> {
         let key = path.strip_prefix(&self.root).ok()?.to_string_lossy();
+        Some(key.into_owned())
+    }
+
+    fn stray(&self, path: &Path, kind: StrayKind) -> Option<Stray> {
         let modified = std::fs::symlink_metadata(path).ok()?.modified().ok()?;
         Some(Stray {
-            key: key.into_owned(),
+            key: self.key_of(path)?,
             modified_at: Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH),
             kind,
         })
     }
+}
+
+/// Whether a folder of this key would be on the way to all keys of the prefix.
+fn is_above(key: &str, prefix: &str) -> bool {
+    let below = prefix.strip_prefix(key);
+    below.is_some_and(|below| below.starts_with('/'))
 }

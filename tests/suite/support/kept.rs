@@ -2,6 +2,8 @@
 //! bucket as it is, or after something has happened to it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, SystemTime};
 
 use ecs_console_archiver::archive::catalog::Row;
@@ -179,6 +181,11 @@ impl Kept {
         self.cataloged(|_| false)
     }
 
+    /// With rows that are not joined.
+    pub fn with_rows(self) -> Self {
+        self.cataloged(|_| true)
+    }
+
     fn cataloged(mut self, is_single: impl Fn(usize) -> bool) -> Self {
         let mut days: BTreeMap<_, Rows> = BTreeMap::new();
         for (index, row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
@@ -252,6 +259,38 @@ impl Placed {
         format!("{}/{key}", url.split('?').next().unwrap())
     }
 
+    /// Runs a command as somebody who may not look into this folder of the archive. The user of the tests may be root,
+    /// who may look into each.
+    pub async fn cli_without(&self, folder: &str, arguments: &[&str]) -> Output {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        use std::os::unix::process::CommandExt as _;
+        let archive = self.folder.as_ref().unwrap().path();
+        let set_mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let is_root = std::fs::metadata(archive).unwrap().uid() == 0;
+        // Others may not run the program where it is built, or not read what is made here.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let program_there = elsewhere.path().join("console-archive");
+        let mut command = std::process::Command::new(program("console-archive"));
+        if is_root {
+            std::fs::copy(program("console-archive"), &program_there).unwrap();
+            set_mode(elsewhere.path(), 0o755);
+            make_readable(archive);
+            command = std::process::Command::new(&program_there);
+            command.uid(65_534).gid(65_534);
+        }
+        set_mode(&archive.join(folder), 0o000);
+        command
+            .env_clear()
+            .envs(self.settings.iter().cloned())
+            .args(arguments)
+            .current_dir("/");
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await;
+        set_mode(&archive.join(folder), 0o755);
+        checked(output.unwrap())
+    }
+
     /// The keys of all objects.
     pub fn keys(&self) -> Vec<String> {
         match (&self.folder, &self.bucket) {
@@ -269,4 +308,12 @@ impl Placed {
             _ => unreachable!("it is somewhere"),
         }
     }
+}
+
+/// For every user.
+fn make_readable(folder: &Path) {
+    let mut command = std::process::Command::new("chmod");
+    command.args(["-R", "a+rX"]).arg(folder);
+    let made = checked(command.output().unwrap());
+    assert!(made.status.success());
 }

@@ -3,7 +3,8 @@
 //! how the actors' calls mix, and each run can be had again.
 //!
 //! It is as S3 and OSS are with conditions: a PUT creates or says that the object exists, a removal of what
-//! is not there succeeds, and a listing shows all that was acknowledged before it.
+//! is not there succeeds, and a listing shows all that was acknowledged before it. Or it is as stores without conditions
+//! may be: who writes looks first, a PUT replaces what is there, and listings are not sorted.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ecs_console_archiver::refusal::Refusal;
-use ecs_console_archiver::store::{Entry, Object, Page, PutOutcome, Store, StoreError};
+use ecs_console_archiver::store::{Entry, Object, Page, PutOutcome, Removed, Store, StoreError};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -30,6 +31,10 @@ struct Shared {
     differing: Vec<String>,
     /// So many bytes fit in it, as on a disk.
     room: Option<usize>,
+    /// Objects that one request removes; one, if it is zero.
+    removes_at_once: usize,
+    /// Without conditions, and without an order of listings.
+    is_basic: bool,
 }
 
 impl Shared {
@@ -66,6 +71,16 @@ impl World {
 
     pub fn lock(&self) {
         self.shared.lock().unwrap().is_locked = true;
+    }
+
+    /// One request removes so many objects.
+    pub fn remove_at_once(&self, count: usize) {
+        self.shared.lock().unwrap().removes_at_once = count;
+    }
+
+    /// It knows no conditions, and does not sort.
+    pub fn be_basic(&self) {
+        self.shared.lock().unwrap().is_basic = true;
     }
 
     /// It has room for so many bytes more.
@@ -155,14 +170,29 @@ impl Actor {
     }
 }
 
+fn denied() -> StoreError {
+    StoreError::Denied(Refusal {
+        status: 403,
+        code: "AccessDenied".to_owned(),
+        account: "DeleteObject returned 403 AccessDenied".to_owned(),
+    })
+}
+
 impl Store for Actor {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        let is_basic = self.world.shared.lock().unwrap().is_basic;
+        let is_there = |shared: &mut Shared, _| shared.objects.contains_key(key);
+        if is_basic && self.call(is_there).await {
+            return Ok(PutOutcome::Exists);
+        }
         self.call(|shared, now| {
             if let Some((found, _)) = shared.objects.get(key) {
                 // What a record's metadata says is of the first event that stored it.
                 let is_same = found.body == object.body;
                 shared.differing.extend((!is_same).then(|| key.to_owned()));
-                return Ok(PutOutcome::Exists);
+                if !is_basic {
+                    return Ok(PutOutcome::Exists);
+                }
             }
             if let Some(room) = shared.room
                 && shared.bytes() + object.body.len() > room
@@ -187,16 +217,45 @@ impl Store for Actor {
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.call(|shared, _| {
             if shared.is_locked {
-                return Err(StoreError::Denied(Refusal {
-                    status: 403,
-                    code: "AccessDenied".to_owned(),
-                    account: "DeleteObject returned 403 AccessDenied".to_owned(),
-                }));
+                return Err(denied());
             }
             shared.objects.remove(key);
             Ok(())
         })
         .await
+    }
+
+    fn removes_at_once(&self) -> usize {
+        self.world.shared.lock().unwrap().removes_at_once.max(1)
+    }
+
+    /// Of a request in which the actor dies, a part has its effect.
+    async fn delete_all(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<Removed, StoreError>>, StoreError> {
+        if self.removes_at_once() == 1 {
+            let mut removed = Vec::new();
+            for key in keys {
+                removed.push(self.delete(key).await.map(|()| Removed::Gone));
+            }
+            return Ok(removed);
+        }
+        let next = *self.calls.lock().unwrap() + 1;
+        let dies = self.dies_at.is_some_and(|(at, _)| at == next);
+        let is_done = |_: &&String| !dies || fastrand::bool();
+        let done: Vec<_> = keys.iter().filter(is_done).collect();
+        Ok(self
+            .call(|shared, _| {
+                if shared.is_locked {
+                    return keys.iter().map(|_| Err(denied())).collect();
+                }
+                for key in done {
+                    shared.objects.remove(key);
+                }
+                keys.iter().map(|_| Ok(Removed::Gone)).collect()
+            })
+            .await)
     }
 
     async fn list(
@@ -205,13 +264,24 @@ impl Store for Actor {
         after: Option<&str>,
         next: Option<&str>,
     ) -> Result<Page, StoreError> {
-        let after = next.or(after).unwrap_or_default();
+        let is_basic = self.world.shared.lock().unwrap().is_basic;
+        let token = next;
+        let after = next.filter(|_| !is_basic).or(after).unwrap_or_default();
         Ok(self
             .call(|shared, _| {
                 let below = shared.objects.iter();
-                let mut below =
+                let below =
                     below.filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
-                let entries: Vec<_> = (below.by_ref().take(PAGE))
+                // The last key comes first.
+                let mut below: Box<dyn Iterator<Item = _>> = match is_basic {
+                    true => Box::new(
+                        below
+                            .rev()
+                            .filter(|(key, _)| token.is_none_or(|token| key.as_str() < token)),
+                    ),
+                    false => Box::new(below),
+                };
+                let mut entries: Vec<_> = (below.by_ref().take(PAGE))
                     .map(|(key, (object, stored_at))| Entry {
                         key: key.clone(),
                         bytes: object.body.len() as u64,
@@ -223,6 +293,7 @@ impl Store for Actor {
                     .next()
                     .and(entries.last())
                     .map(|entry| entry.key.clone());
+                entries.sort_by(|a, b| a.key.cmp(&b.key));
                 Page {
                     entries,
                     next,
@@ -233,7 +304,7 @@ impl Store for Actor {
     }
 
     fn sorts(&self) -> bool {
-        true
+        !self.world.shared.lock().unwrap().is_basic
     }
 
     fn url(&self, key: &str) -> String {

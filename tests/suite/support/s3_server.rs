@@ -10,7 +10,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
@@ -110,6 +110,17 @@ pub enum Quirk {
     /// much more than before (AWS, "Best practices design patterns: optimizing Amazon S3 performance",
     /// "Timeouts and retries for latency-sensitive applications"; aws-sdk-cpp#1257, stoat-action#44).
     ThrottlesReads,
+    /// The bucket keeps versions: a removal says that it left a delete marker ("DeleteObject" in S3's API reference).
+    KeepsVersions,
+    /// It does not know the request that removes several objects (the S3 API of Google Cloud Storage, for one).
+    NoDeleteObjects,
+    /// It answers that request, and says nothing of single objects.
+    SaysNothingOfRemovals,
+    /// The first time, each object that one request is to remove with others fails with `InternalError`.
+    RemovesAtSecondTry,
+    /// A policy allows listings of keys that begin so alone, and the store answers 403 for what is absent, as Ceph
+    /// does (ceph#68577).
+    ListsOnly(&'static str),
 }
 
 /// What happens to the next PUT in its place.
@@ -190,6 +201,12 @@ struct State {
     unreadable: BTreeMap<String, (u16, &'static str)>,
     /// Keys of objects that cannot be removed.
     locked: BTreeSet<String>,
+    /// Keys of removed objects that are earlier versions now.
+    versions: Vec<String>,
+    /// Keys of objects whose removal has failed once.
+    failed_removals: BTreeSet<String>,
+    /// How many objects each request named that removed several.
+    removed_together: Vec<usize>,
     quirks: Vec<Quirk>,
     clock_ahead: SignedDuration,
     /// The session token that is good; `None` takes any.
@@ -211,11 +228,31 @@ struct State {
     gathers: usize,
     /// Reads and listings wait for their answer so long.
     latency: Duration,
+    /// Bytes of the bodies of answers.
+    sent: u64,
 }
 
 impl State {
     fn has(&self, quirk: Quirk) -> bool {
         self.quirks.contains(&quirk)
+    }
+
+    /// What listings must begin with, if a policy says it.
+    fn lists_only(&self) -> Option<&'static str> {
+        self.quirks.iter().find_map(|quirk| match quirk {
+            Quirk::ListsOnly(prefix) => Some(*prefix),
+            _ => None,
+        })
+    }
+
+    /// Removes an object. Returns whether a delete marker has its place.
+    fn remove(&mut self, key: &str) -> bool {
+        let is_there = self.objects.remove(key).is_some();
+        let keeps = self.has(Quirk::KeepsVersions);
+        if keeps && is_there {
+            self.versions.push(key.to_owned());
+        }
+        keeps
     }
 }
 
@@ -349,6 +386,12 @@ impl S3Server {
     #[allow(dead_code)] // Benchmarks use it.
     pub fn set_latency(&self, latency: Duration) {
         self.state.lock().unwrap().latency = latency;
+    }
+
+    /// Bytes of the bodies of all answers so far, but for those of unknown length.
+    #[allow(dead_code)] // Benchmarks use it.
+    pub fn sent(&self) -> u64 {
+        self.state.lock().unwrap().sent
     }
 
     /// Forgets how many reads came, and how many at once. None may be there.
@@ -496,6 +539,16 @@ impl S3Server {
         self.state.lock().unwrap().locked.insert(key.to_owned());
     }
 
+    /// Keys of removed objects that the bucket keeps as earlier versions.
+    pub fn versions(&self) -> Vec<String> {
+        self.state.lock().unwrap().versions.clone()
+    }
+
+    /// How many objects each request named that removed several.
+    pub fn removed_together(&self) -> Vec<usize> {
+        self.state.lock().unwrap().removed_together.clone()
+    }
+
     /// Denies nothing from now on.
     pub fn allow_all(&self) {
         let mut state = self.state.lock().unwrap();
@@ -598,6 +651,7 @@ async fn serve_connection(
         async move {
             let mut answer = front.answer(request, &socket).await?;
             answer.headers_mut().insert("date", front.date());
+            front.state.lock().unwrap().sent += answer.size_hint().lower();
             Ok::<_, ConnectionEnds>(answer)
         }
     });
@@ -644,7 +698,7 @@ impl Front {
         let is_put = request.method() == hyper::Method::PUT;
         if request.method() == hyper::Method::GET {
             let state = self.state.lock().unwrap();
-            let path = request.uri().path();
+            let path = path_of(&request);
             let refused = |(key, _): &(&String, _)| path.ends_with(&format!("/{key}"));
             if let Some((_, (status, code))) = state.unreadable.iter().find(refused) {
                 return Ok(error(*status, code, None));
@@ -652,7 +706,7 @@ impl Front {
         }
         if request.method() == hyper::Method::DELETE {
             let state = self.state.lock().unwrap();
-            let path = request.uri().path();
+            let path = path_of(&request);
             if state
                 .locked
                 .iter()
@@ -668,12 +722,15 @@ impl Front {
             return Ok(error(503, "SlowDown", None));
         }
         if request.method() == hyper::Method::GET
-            && let Some(answer) = self.foreign(request.uri().path())
+            && let Some(answer) = self.foreign(&path_of(&request))
         {
             return Ok(answer);
         }
         let looks = matches!(request.method().as_str(), "GET" | "HEAD");
-        let hides_absent = looks && self.state.lock().unwrap().has(Quirk::NoListBucket);
+        let hides_absent = looks && {
+            let state = self.state.lock().unwrap();
+            state.has(Quirk::NoListBucket) || state.lists_only().is_some()
+        };
         let fault = is_put
             .then(|| {
                 let mut state = self.state.lock().unwrap();
@@ -747,6 +804,14 @@ impl Front {
             _ => return false,
         };
         let state = self.state.lock().unwrap();
+        if let (Denied::List, Some(only)) = (asks, state.lists_only()) {
+            let query = request.uri().query().unwrap_or_default();
+            let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+            let prefix = pairs.find(|(name, _)| name == "prefix");
+            if !prefix.is_some_and(|(_, prefix)| prefix.starts_with(only)) {
+                return true;
+            }
+        }
         let demanded = match request.headers().get("x-amz-server-side-encryption") {
             None => state.has(Quirk::DemandsEncryption) || state.has(Quirk::DemandsKms),
             Some(value) => value != "aws:kms" && state.has(Quirk::DemandsKms),
@@ -823,6 +888,15 @@ impl Front {
         if !header("host")?.starts_with(&format!("{BUCKET}.")) {
             return Some((403, "SecondLevelDomainForbidden", Some("0003-00001401")));
         }
+        // "The Content-MD5 request header is missing in the DeleteMultipleObjects request", EC 0016-00000606.
+        if request
+            .uri()
+            .query()
+            .is_some_and(|query| query.starts_with("delete"))
+            && header("content-md5").is_none()
+        {
+            return Some((400, "MissingArgument", Some("0016-00000606")));
+        }
         if header("if-none-match").is_some()
             || header("if-match").is_some()
             || header("x-amz-tagging").is_some()
@@ -837,6 +911,12 @@ impl Front {
         let signed = header("authorization")?.contains("x-oss-forbid-overwrite");
         (forbids && !signed).then_some((403, "SignatureDoesNotMatch", None))
     }
+}
+
+/// The path of a request, as keys are.
+fn path_of(request: &Request<Incoming>) -> String {
+    let path = percent_encoding::percent_decode_str(request.uri().path());
+    path.decode_utf8_lossy().into_owned()
 }
 
 /// Lets nothing else come between if there is nothing to wait for.
@@ -1007,12 +1087,66 @@ impl S3 for Objects {
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         check_bucket(&request.input.bucket)?;
-        self.state
-            .lock()
-            .unwrap()
-            .objects
-            .remove(&request.input.key);
-        Ok(S3Response::new(DeleteObjectOutput::default()))
+        let is_version = self.state.lock().unwrap().remove(&request.input.key);
+        Ok(S3Response::new(DeleteObjectOutput {
+            delete_marker: is_version.then_some(true),
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        check_bucket(&request.input.bucket)?;
+        let latency = self.state.lock().unwrap().latency;
+        wait(latency).await;
+        let mut state = self.state.lock().unwrap();
+        let objects = request.input.delete.objects;
+        if objects.len() > 1000 {
+            return Err(s3_error!(MalformedXML));
+        }
+        if state.has(Quirk::NoDeleteObjects) {
+            return Err(s3_error!(NotImplemented));
+        }
+        state.removed_together.push(objects.len());
+        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+        for ObjectIdentifier { key, .. } in objects {
+            let is_locked = state.locked.contains(&key) || state.denied.contains(&Denied::Delete);
+            let fails =
+                state.has(Quirk::RemovesAtSecondTry) && state.failed_removals.insert(key.clone());
+            let code = match () {
+                // What OSS says of it is not known, so it says nothing.
+                () if is_locked && self.profile != Profile::Aws => continue,
+                () if is_locked => Some("AccessDenied"),
+                () if fails => Some("InternalError"),
+                () => None,
+            };
+            if let Some(code) = code {
+                errors.push(s3s::dto::Error {
+                    code: Some(code.to_owned()),
+                    key: Some(key),
+                    message: Some("as told".to_owned()),
+                    ..Default::default()
+                });
+                continue;
+            }
+            let is_version = state.remove(&key);
+            deleted.push(DeletedObject {
+                key: Some(key),
+                delete_marker: is_version.then_some(true),
+                ..Default::default()
+            });
+        }
+        if state.has(Quirk::SaysNothingOfRemovals) {
+            deleted.truncate(1);
+            errors.clear();
+        }
+        Ok(S3Response::new(DeleteObjectsOutput {
+            deleted: Some(deleted),
+            errors: Some(errors),
+            ..Default::default()
+        }))
     }
 
     async fn list_objects_v2(

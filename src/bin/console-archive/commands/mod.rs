@@ -230,6 +230,8 @@ pub struct Context {
     /// The settings with the options of the command, once it has used them.
     used: OnceCell<Environment>,
     asked: RefCell<Asked>,
+    /// The archive's folder, once it is used.
+    folder: OnceCell<DirectoryStore>,
     /// None where it was not given.
     timeout: Option<Duration>,
 }
@@ -249,6 +251,7 @@ impl Context {
                 operation: Operation::List,
                 queue: None,
             }),
+            folder: OnceCell::new(),
             timeout: common.timeout.map(Duration::from_secs),
         }
     }
@@ -355,7 +358,27 @@ impl Context {
     }
 
     fn store(&self) -> Result<ArchiveStore> {
-        Self::store_of(&self.environment)
+        let store = Self::store_of(&self.environment)?;
+        if let ArchiveStore::Directory(folder) = &store {
+            self.folder.get_or_init(|| folder.clone());
+        }
+        Ok(store)
+    }
+
+    /// How a command ended. It has not seen all of the archive if a part of it could not be listed, which then counts as
+    /// a failure.
+    pub fn as_seen(&self, ended: Result<Exit>) -> Result<Exit> {
+        let was_partial = || self.folder.get().is_some_and(DirectoryStore::was_partial);
+        match ended {
+            Ok(Exit::Done | Exit::Nothing | Exit::Different) if was_partial() => {
+                output::error(
+                    "a part of the archive could not be listed, and is not in this result; mend what the warnings \
+                     name, and run it again",
+                );
+                Ok(Exit::Failed)
+            }
+            ended => ended,
+        }
     }
 
     fn store_of(environment: &Environment) -> Result<ArchiveStore> {

@@ -12,6 +12,7 @@ use ecs_console_archiver::log;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
+use ecs_console_archiver::store::bucket::Profile;
 use ecs_console_archiver::store::{ArchiveStore, Store};
 use globset::GlobMatcher;
 use jiff::tz::TimeZone;
@@ -137,8 +138,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let done = context.interrupt.finish("what was begun", work).await;
     printer.print()?;
     let done = done?;
-    let is_bucket = matches!(paced.store, ArchiveStore::Bucket(_));
-    summarize(&done, arguments, is_bucket, context)?;
+    summarize(&done, arguments, &paced.store, context)?;
     if done.instances == 0 {
         let url = store.url("");
         output::error(match globs.is_empty() {
@@ -190,6 +190,13 @@ fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl St
             output::count(done.records, "record"),
             arguments.max_remove,
         ));
+        return Exit::Failed;
+    }
+    if done.is_catalog_damaged {
+        output::error(
+            "refused: a part of the catalog cannot be read, so it could not say what was removed: nothing was removed; \
+             run console-archive verify, and then console-archive reindex",
+        );
         return Exit::Failed;
     }
     if done.locked > 0 {
@@ -249,6 +256,11 @@ impl<S: Store> Printer<'_, S> {
                 ));
                 self.plan(plan)?;
                 self.print()
+            }
+            Told::Damaged(key, why) => {
+                self.print()?;
+                output::error(format_args!("damaged: {} ({why})", self.store.url(key)));
+                Ok(())
             }
             Told::Locked(key, why) => {
                 if self.context.output == Output::Json {
@@ -392,7 +404,7 @@ fn boot_json(plan: &Plan, boot: &Planned) -> serde_json::Value {
 fn summarize(
     done: &Pruned,
     arguments: &Arguments,
-    is_bucket: bool,
+    store: &ArchiveStore,
     context: &Context,
 ) -> Result<()> {
     if context.output == Output::Json {
@@ -410,7 +422,8 @@ fn summarize(
             "gone": done.gone,
             "listed_again": done.listed_again,
             "unwritten_rows": done.unwritten,
-            "is_applied": arguments.apply && !done.is_too_much,
+            "versions": done.versions,
+            "is_applied": arguments.apply && !done.is_refused(),
         }));
     }
     let sum = |sum: prune::Sum| {
@@ -422,9 +435,12 @@ fn summarize(
         kept => format!("{} stay", output::grouped(kept)),
     };
     let going = output::count(done.going, "boot");
-    let line = match (arguments.apply && !done.is_too_much, done.planned.objects) {
+    let line = match (arguments.apply && !done.is_refused(), done.planned.objects) {
         (true, _) => format!("{going} went and {kept}: removed {}", sum(done.removed)),
         (false, 0) => format!("{going} would go and {kept}"),
+        (false, _) if done.is_catalog_damaged => {
+            format!("{going} would go and {kept}: {}", sum(done.planned))
+        }
         (false, objects) => {
             let them = if objects == 1 { "it" } else { "them" };
             let apply = match done.is_too_much {
@@ -436,11 +452,24 @@ fn summarize(
         }
     };
     output::line(&line)?;
-    // Who may remove objects need not be allowed to ask for the bucket's versioning.
-    if is_bucket && done.planned.objects > 0 {
-        output::line(
-            "if the bucket keeps versions, theirs stay until a lifecycle rule removes them",
-        )?;
+    if done.versions > 0 {
+        return output::line(format_args!(
+            "the bucket keeps versions: what was removed is {} now, which costs as before until a lifecycle rule \
+             removes it",
+            output::count(done.versions, "earlier version")
+        ));
     }
-    Ok(())
+    // Who may remove objects need not be allowed to ask for the bucket's versioning. Of what it removes, S3 says it.
+    let is_told = arguments.apply && !done.is_refused() && done.removed.objects > 0;
+    match store {
+        ArchiveStore::Bucket(bucket) if !(is_told && bucket.profile() == Profile::Aws) => {
+            match done.planned.objects {
+                0 => Ok(()),
+                _ => output::line(
+                    "if the bucket keeps versions, theirs stay until a lifecycle rule removes them",
+                ),
+            }
+        }
+        _ => Ok(()),
+    }
 }

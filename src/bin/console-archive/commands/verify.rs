@@ -108,7 +108,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         summarize(&done, context.output)?;
         if done.is_catalog_hidden {
             output::error(
-                "the catalog cannot be read, so what is missing is not known; mend the folder that is told above",
+                "the catalog cannot be read, so what is missing is not known; mend what is told of it above",
             );
         } else if !done.has_catalog {
             output::error("there is no catalog, so what is missing is not known");

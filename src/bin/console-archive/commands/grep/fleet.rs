@@ -219,7 +219,9 @@ impl Worker {
                         let alone = alone(console.into_capture(&record));
                         job.log(instance_id, &alone, false, &mut found);
                     }
-                    Err(ReadError::Store(error)) => return Err(error.into()),
+                    Err(ReadError::Store(error)) if !error.is_of_object() => {
+                        return Err(error.into());
+                    }
                     Err(error) => {
                         let left_out = LeftOut { record, error };
                         job.salvage(instance_id, &left_out, &mut found);

@@ -9,19 +9,20 @@ use ecs_console_archiver::archive::catalog::hidden::still_there;
 use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::catalog::{Row, Subject};
+use ecs_console_archiver::archive::instances::Instances;
 use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::model::update_time::UpdatedAt;
 use ecs_console_archiver::printable;
-use ecs_console_archiver::store::Store;
+use ecs_console_archiver::store::{Store, StoreError};
 use globset::GlobMatcher;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, grep};
 use crate::boots::ending_in_words;
 use crate::exit::Exit;
 use crate::output::{self, JsonArray, Output};
@@ -89,38 +90,50 @@ pub async fn run(
 ) -> Result<Exit> {
     let since = period.since.unwrap_or(Timestamp::MIN);
     let until = period.until.unwrap_or(Timestamp::MAX);
-    let catalog = Catalog::open(store, since..=until).await?;
-    let listed = match catalog.coverage.includes(since) {
-        true => None,
-        false => Some(listed(store, catalog.coverage).await?),
+    let catalog = match Catalog::open(store, since..=until).await {
+        Ok(catalog) => Some(catalog),
+        // A policy may allow some prefixes alone.
+        Err(error @ StoreError::Denied(_)) => {
+            output::error(format_args!(
+                "the catalog may not be listed, so the archive itself is: {error}"
+            ));
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let coverage = catalog.as_ref().map(|catalog| catalog.coverage);
+    let listed = match coverage {
+        Some(coverage) if coverage.includes(since) => None,
+        _ => Some(listed(store, coverage, filter).await?),
     };
     let mut printer = Printer::new(is_count, context, store)?;
     let (mut seen, mut looked_at) = (Seen::default(), 0);
     let mut is_damaged = false;
     let mut known = BTreeMap::new();
     context.reads();
-    catalog
-        .read(|ReadDay { rows, damaged, .. }| -> Result<()> {
-            for (key, error) in damaged {
-                is_damaged = true;
-                output::error(format_args!(
-                    "damaged: {} ({error}); build the catalog anew with console-archive reindex",
-                    store.url(&key)
-                ));
+    let each = |ReadDay { rows, damaged, .. }: ReadDay| -> Result<()> {
+        for (key, error) in damaged {
+            is_damaged = true;
+            output::error(format_args!(
+                "damaged: {} ({error}); build the catalog anew with console-archive reindex",
+                store.url(&key)
+            ));
+        }
+        for row in rows.into_iter().filter(|row| seen.is_new(row)) {
+            if listed.is_some() {
+                known.insert(row.subject.key(), row);
+                continue;
             }
-            for row in rows.into_iter().filter(|row| seen.is_new(row)) {
-                if listed.is_some() {
-                    known.insert(row.subject.key(), row);
-                    continue;
-                }
-                looked_at += u64::from(filter.shows(row.outcome));
-                if filter.includes(&row) {
-                    printer.row(row)?;
-                }
+            looked_at += u64::from(filter.shows(row.outcome));
+            if filter.includes(&row) {
+                printer.row(row)?;
             }
-            Ok(())
-        })
-        .await?;
+        }
+        Ok(())
+    };
+    if let Some(catalog) = catalog {
+        catalog.read(each).await?;
+    }
     let mut unknown = 0;
     if let Some(listed) = listed {
         // The listing shows what is there. The catalog, which was read before it, says more of it.
@@ -194,10 +207,25 @@ fn there(row: Row) -> Row {
     }
 }
 
-/// What the archive has, by a listing of all of it; and why, if that took many requests.
-async fn listed(store: &impl Store, coverage: Coverage) -> Result<Vec<Row>> {
-    let (listing, requests) = reader::list_counted(store, None).await?;
-    if requests > MANY_REQUESTS {
+/// What the archive has, by a listing of all of it; and why, if that took many requests. `coverage` is that of the
+/// catalog. If that may not be listed, only what may be asked for is.
+async fn listed(
+    store: &impl Store,
+    coverage: Option<Coverage>,
+    filter: &Filter,
+) -> Result<Vec<Row>> {
+    let prefix = match coverage {
+        Some(_) => String::new(),
+        None => grep::literal_prefix(&filter.instances),
+    };
+    let instances = Instances {
+        prefix,
+        includes: &|_| true,
+    };
+    let (listing, requests) = reader::list_counted(store, instances.key_prefixes()).await?;
+    if let Some(coverage) = coverage
+        && requests > MANY_REQUESTS
+    {
         let why = match coverage {
             Coverage::After(day) => format!("its catalog begins on {}", day.0),
             _ => "it has no catalog".to_owned(),

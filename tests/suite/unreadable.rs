@@ -1,0 +1,334 @@
+//! What cannot be read or listed is told, keeps no command from the rest, and never looks like nothing.
+
+use std::path::Path;
+use std::process::Output;
+
+use ecs_console_archiver::archive::catalog::Day;
+use ecs_console_archiver::store::MAX_OBJECT_BYTES;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::prune::console;
+use crate::support::kept::{Kept, Place, Placed, instance_id};
+use crate::support::s3_server::{Denied, Profile, Quirk};
+use crate::support::*;
+
+/// Three machines with three boots each, of which the last is two days old, and their catalog.
+fn fleet() -> Kept {
+    let mut kept = Kept::default();
+    let now = Timestamp::now();
+    for number in 1..=3 {
+        for (boot, days) in [200, 150, 2].into_iter().enumerate() {
+            let at = now - SignedDuration::from_hours(24 * days);
+            kept.record(&instance_id(number), console(boot, 2).as_bytes(), at);
+        }
+    }
+    kept.with_days()
+}
+
+/// An object of a machine's that is too large to be read.
+async fn with_large_object(place: Place, key: &str) -> Placed {
+    let placed = fleet().place(place).await;
+    match (&placed.folder, &placed.bucket) {
+        (Some(folder), _) => {
+            let path = folder.path().join(key);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = std::fs::File::create(path).unwrap();
+            file.set_len(MAX_OBJECT_BYTES + 1).unwrap();
+        }
+        (_, Some(bucket)) => {
+            let key = format!("kept/here/{key}");
+            bucket
+                .server
+                .put_foreign(&key, Some(MAX_OBJECT_BYTES + (1 << 16)));
+        }
+        _ => unreachable!("it is somewhere"),
+    }
+    placed
+}
+
+const RULES: [&str; 4] = ["--keep-last", "1", "--max-remove", "90"];
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_keeps_no_command_from_the_others() {
+    let large = "i-kept0002/20240101T000000-0123456789ab.log.gz";
+    for place in Place::ALL {
+        let out = tempfile::tempdir().unwrap();
+        let file = |name: &str| out.path().join(name).display().to_string();
+        let to = format!("file://{}", file("copy"));
+        let tar = file("export.tar");
+        let commands: [(&[&str], &str); 4] = [
+            (&["prune", "--keep-last", "1"], "i-kept0003"),
+            (&["reindex"], "10 rows"),
+            (&["export", "-o", &tar], "exported 9 logs of 3 instances"),
+            (&["copy", "--to", &to], "1 not copied"),
+        ];
+        for (command, done) in commands {
+            let placed = with_large_object(place, large).await;
+            let output = cli(&placed.settings, command).await;
+            let (shown, told) = (text(&output.stdout), text(&output.stderr));
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {shown}{told}");
+            assert!(shown.contains(done), "{place:?} {command:?}: {shown}{told}");
+        }
+        // A row of one day keeps those of another.
+        let mut kept = Kept::default();
+        let now = Timestamp::now();
+        for days in [9, 5] {
+            let at = now - SignedDuration::from_hours(24 * days);
+            kept.record(&instance_id(1), console(days as usize, 1).as_bytes(), at);
+        }
+        let [first, second] = [0, 1].map(|index| kept.rows[index].packed().0);
+        let placed = kept.clone().with_rows().place(place).await;
+        make_large(&placed, &first);
+        let output = cli(&placed.settings, &["compact"]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("is too large"), "{told}");
+        let keys = placed.keys();
+        assert!(keys.contains(&first) && !keys.contains(&second), "{keys:?}");
+    }
+}
+
+/// Somebody else's object has the place of this one.
+fn make_large(placed: &Placed, key: &str) {
+    match (&placed.folder, &placed.bucket) {
+        (Some(folder), _) => {
+            let file = std::fs::File::create(folder.path().join(key)).unwrap();
+            file.set_len(MAX_OBJECT_BYTES + 1).unwrap();
+        }
+        (_, Some(bucket)) => {
+            let key = format!("kept/here/{key}");
+            bucket
+                .server
+                .put_foreign(&key, Some(MAX_OBJECT_BYTES + (1 << 16)));
+        }
+        _ => unreachable!("it is somewhere"),
+    }
+}
+
+/// The folder with the joined rows of the newest day.
+fn newest_day(placed: &Placed) -> String {
+    let days = placed.keys().into_iter();
+    let days = days.filter(|key| key.ends_with(".jsonl.gz"));
+    days.max().unwrap().rsplit_once('/').unwrap().0.to_owned()
+}
+
+#[track_caller]
+fn assert_partial(output: &Output) {
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let says = "a part of the archive could not be listed, and is not in this result";
+    assert!(told.contains(says), "{told}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_listed_is_no_success() {
+    let placed = fleet().place(Place::Folder).await;
+    let day = newest_day(&placed);
+    for command in [&["list", "--count"][..], &["compact"]] {
+        assert_partial(&placed.cli_without(&day, command).await);
+    }
+    let out = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(out.path(), open_to_all()).unwrap();
+    let tar = out.path().join("export.tar").display().to_string();
+    for command in [
+        &["export", "-o", &tar][..],
+        &["prune", "--keep-last", "1"],
+        &["grep", "boot 2 says"],
+    ] {
+        assert_partial(&placed.cli_without("i-kept0002", command).await);
+    }
+    // With all of it, each is one.
+    assert!(
+        cli(&placed.settings, &["list", "--count"])
+            .await
+            .status
+            .success()
+    );
+}
+
+fn open_to_all() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o777)
+}
+
+/// What goes is marked in the catalog first. So nothing goes where a part of the catalog cannot be seen.
+#[tokio::test]
+async fn nothing_is_pruned_that_could_not_be_marked() {
+    let apply = [&["prune"], &RULES[..], &["--apply"]].concat();
+    let damages: [&dyn Fn(&Path); 3] = [
+        &|day| {
+            std::fs::remove_dir_all(day).unwrap();
+            std::fs::write(day, "").unwrap();
+        },
+        &|day| {
+            for file in std::fs::read_dir(day).unwrap() {
+                let file = file.unwrap().path();
+                std::fs::write(file, "no gzip").unwrap();
+            }
+        },
+        &|_| {},
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        let placed = fleet().place(Place::Folder).await;
+        let day = newest_day(&placed);
+        damage(&placed.folder.as_ref().unwrap().path().join(&day));
+        let before = placed.keys();
+        let output = match number {
+            2 => placed.cli_without(&day, &apply).await,
+            _ => cli(&placed.settings, &apply).await,
+        };
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let says =
+            "refused: a part of the catalog cannot be read, so it could not say what was removed";
+        assert!(told.contains(says), "{number}: {told}");
+        assert!(number == 2 || told.contains(&placed.url(&day)), "{told}");
+        assert_eq!(placed.keys(), before);
+        // The plan is shown all the same.
+        assert!(text(&output.stdout).contains("6 boots would go and 3 stay"));
+    }
+}
+
+/// It hides the rows of the day. Nobody says that records have none, or that there are fewer captures.
+#[tokio::test]
+async fn a_file_in_the_place_of_a_day_is_told() {
+    let placed = fleet().place(Place::Folder).await;
+    let day = newest_day(&placed);
+    let path = placed.folder.as_ref().unwrap().path().join(&day);
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::write(&path, "").unwrap();
+    for command in [
+        &["list", "--count"][..],
+        &["list", "--since", "-5d"],
+        &["list", "--since", "-5d", "--instance", "i-kept0001"],
+    ] {
+        let output = cli(&placed.settings, command).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+        let says = format!(
+            "damaged: {} (it is a file in the place of a folder",
+            placed.url(&day)
+        );
+        assert!(told.contains(&says), "{told}");
+    }
+    for scope in [
+        &[][..],
+        &["--instance", "i-kept*"],
+        &["--instance", "i-kept0001", "--quick"],
+    ] {
+        let output = cli(&placed.settings, &[&["verify"], scope].concat()).await;
+        let shown = text(&output.stdout);
+        let faults: Vec<_> = shown.lines().filter(|line| line.contains('\t')).collect();
+        assert_eq!(output.status.code(), Some(1), "{shown}");
+        assert!(
+            faults.len() == 1 && faults[0].starts_with(&day),
+            "{scope:?}: {shown}"
+        );
+    }
+    // Of all days.
+    for folder in ["catalog/days", "catalog"] {
+        let placed = fleet().place(Place::Folder).await;
+        let path = placed.folder.as_ref().unwrap().path().join(folder);
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        let listed = cli(&placed.settings, &["list", "--count"]).await;
+        assert_eq!(text(&listed.stdout), "9\n");
+        assert_partial(&listed);
+        for scope in [&[][..], &["--instance", "i-kept*"]] {
+            let output = cli(&placed.settings, &[&["verify"], scope].concat()).await;
+            let (shown, told) = (text(&output.stdout), text(&output.stderr));
+            assert_eq!(output.status.code(), Some(1), "{shown}{told}");
+            assert!(
+                shown.starts_with(&format!("{folder}\tforeign\t")),
+                "{scope:?}: {shown}"
+            );
+            let says = "the catalog cannot be read, so what is missing is not known";
+            assert!(told.contains(says), "{told}");
+        }
+    }
+}
+
+/// A policy allows listings of some instances alone, and the store answers 403 for what is absent.
+#[tokio::test]
+async fn a_key_that_may_list_some_instances_alone_reads_those() {
+    let placed = fleet().place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.behave(&[Quirk::ListsOnly("kept/here/i-kept0002")]);
+    let output = cli(
+        &placed.settings,
+        &["list", "--instance", "i-kept0002", "--count"],
+    )
+    .await;
+    let told = text(&output.stderr);
+    assert_eq!(
+        (text(&output.stdout).as_str(), output.status.code()),
+        ("3\n", Some(0)),
+        "{told}"
+    );
+    assert!(told.contains("the catalog may not be listed"), "{told}");
+    let output = cli(&placed.settings, &["list", "--count"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    // Its causes are in the catalog.
+    let by_cause = ["list", "--instance", "i-kept0002", "--cause", "Stopping"];
+    let output = cli(&placed.settings, &by_cause).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let output = cli(&placed.settings, &["verify", "--instance", "i-kept0002"]).await;
+    let (shown, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(shown.starts_with("catalog/\tunreadable\t"), "{shown}");
+    assert!(shown.contains("3 checked, 1 damaged, 0 missing"), "{shown}");
+    assert!(told.contains("what is missing is not known"), "{told}");
+    let plan = ["prune", "--keep-last", "1", "--instance", "i-kept0002"];
+    let output = cli(&placed.settings, &plan).await;
+    assert!(text(&output.stdout).contains("2 boots would go and 1 stays"));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let before = placed.keys();
+    let apply = [&plan[..], &["--max-remove", "90", "--apply"]].concat();
+    assert_eq!(cli(&placed.settings, &apply).await.status.code(), Some(1));
+    assert_eq!(placed.keys(), before);
+    let out = tempfile::tempdir().unwrap();
+    let tar = out.path().join("export.tar").display().to_string();
+    let output = cli(&placed.settings, &["export", "-o", &tar, "i-kept0002"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+/// Where listings of the archive are allowed by its prefix alone, a store may answer 403 for what is absent.
+#[tokio::test]
+async fn what_is_absent_is_missing_and_not_refused() {
+    let kept = fleet();
+    let lost = kept.records()[1].clone();
+    let placed = kept.place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.behave(&[Quirk::ListsOnly("kept/here/")]);
+    server.remove(&format!("kept/here/{lost}"));
+    let output = cli(&placed.settings, &["verify"]).await;
+    let shown = text(&output.stdout);
+    assert!(shown.contains(&format!("{lost}\tmissing\t")), "{shown}");
+    assert!(shown.contains("0 damaged, 1 missing"), "{shown}");
+    // What may not be read is refused all the same.
+    server.deny(&[Denied::Get]);
+    let output = cli(&placed.settings, &["prune", "--keep-last", "1"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("the archive refused access: GetObject"),
+        "{told}"
+    );
+}
+
+/// Two runs at once: what one removes meanwhile, the other finds absent. A folder of rows is joined by the day.
+#[tokio::test]
+async fn rows_that_another_run_joins_meanwhile_are_absent_and_not_refused() {
+    let mut kept = Kept::default();
+    let day = Day::of(Timestamp::now() - SignedDuration::from_hours(24 * 5));
+    for number in 0..40 {
+        let at = day.begin() + SignedDuration::from_mins(number);
+        kept.record(&instance_id(1), console(number as usize, 1).as_bytes(), at);
+    }
+    let placed = kept.with_rows().place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.behave(&[Quirk::ListsOnly("kept/here/catalog/")]);
+    let runs = (0..4).map(|_| cli(&placed.settings, &["compact"]));
+    for output in futures_util::future::join_all(runs).await {
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+}
