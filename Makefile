@@ -307,7 +307,7 @@ dist-cli: ## Build the command line for this kind of machine, in target/dist. Re
 
 # The tests of the command line. They also run on macOS, and need util-linux's `script` on Linux.
 CLI_TESTS := boots:: catalog:: cli:: copy:: diff:: doctor:: export:: findings:: grep:: interrupts:: misuse:: \
-	prune:: prune_races:: reading:: redrive:: shells:: show:: stores:: sweep:: tables:: verify::
+	prune:: prune_races:: reading:: redrive:: shells:: show:: stores:: sweep:: tables:: unreadable:: verify::
 
 .PHONY: test-cli
 test-cli: ## Run the tests of the command line, also on macOS.
@@ -391,7 +391,7 @@ released:
 	mkdir -p $(RELEASED)
 	cp $(TARGET)/release/console-archive $(RELEASED)/
 
-# How many records `make bench-searching` and `make bench-searching-bucket` search.
+# How many records `make bench-searching`, `make bench-searching-bucket` and `make bench-keeping` have.
 RECORDS := 10000
 
 .PHONY: bench-searching
@@ -419,7 +419,11 @@ bench-comparing: released ## Measure how long a comparison of two logs takes, be
 
 .PHONY: bench-cataloging
 bench-cataloging: released ## Measure what questions about a million records take, by the catalog and by a listing of the bucket.
-	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- cataloging
+	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- cataloging $(BENCH)
+
+.PHONY: bench-keeping
+bench-keeping: released ## Measure how fast an archive is verified, indexed, exported and pruned, and how memory grows.
+	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- keeping $(BENCH) $(RECORDS)
 
 .PHONY: costs
 costs: ## Calculate the costs of a million reboots, with list prices.

@@ -16,6 +16,7 @@ mod costs;
 mod counts;
 mod flame;
 mod fleet;
+mod keeping;
 mod memory;
 mod rendering;
 mod searching;
@@ -44,6 +45,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("counts", counts::run),
     ("flame", flame::run),
     ("fleet", fleet::run),
+    ("keeping", keeping::run),
     ("memory", memory::run),
     ("rendering", rendering::run),
     ("searching", searching::run),

@@ -145,6 +145,8 @@ pub struct Run {
     pub lines: u64,
     /// What it printed besides.
     pub told: String,
+    /// Whether its exit code was 0.
+    pub is_done: bool,
 }
 
 impl Run {
@@ -164,9 +166,9 @@ impl Run {
             .stderr(Stdio::piped())
             .stdin(Stdio::null());
         let begun = Instant::now();
-        let told = timed.output().unwrap().stderr;
+        let timed = timed.output().unwrap();
         let seconds = begun.elapsed().as_secs_f64();
-        let told = String::from_utf8_lossy(&told).into_owned();
+        let told = String::from_utf8_lossy(&timed.stderr).into_owned();
         eprint!("{told}");
         let times = std::fs::read_to_string(times).unwrap();
         let numbers: Vec<f64> = times
@@ -179,6 +181,7 @@ impl Run {
             peak_mib: numbers[2] / 1024.0,
             lines: sum(&std::fs::read_to_string(output).unwrap_or_default()),
             told,
+            is_done: timed.status.success(),
         }
     }
 }
@@ -330,7 +333,7 @@ pub fn records(count: usize) -> impl Iterator<Item = Filled> {
 }
 
 /// With other microseconds in each stamp of the kernel.
-fn jittered(console: &str, random: &mut fastrand::Rng) -> String {
+pub fn jittered(console: &str, random: &mut fastrand::Rng) -> String {
     let mut jittered = String::with_capacity(console.len());
     for line in console.split_inclusive('\n') {
         match line.split_once('.') {

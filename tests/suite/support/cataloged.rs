@@ -55,14 +55,11 @@ pub fn stored(body: Vec<u8>) -> StoredObject {
 /// A year of days that are joined, and rows of today, below the bucket's prefix.
 pub fn put_catalog(server: &S3Server, days: i64, of_a_day: usize, of_today: usize) -> Day {
     let today = Day::of(Timestamp::now());
-    let mut objects = Vec::new();
     for ago in 1..=days {
         let day = Day::of(today.begin() - SignedDuration::from_hours(24 * ago));
-        let rows: Rows = (0..of_a_day).map(|number| row(day, number)).collect();
-        for (key, object) in rows.packed(day).unwrap() {
-            objects.push((format!("kept/here/{key}"), stored(object.body)));
-        }
+        put_day(server, day, of_a_day);
     }
+    let mut objects = Vec::new();
     for number in 0..of_today {
         let (key, object) = row(today, number).packed();
         objects.push((format!("kept/here/{key}"), stored(object.body)));
@@ -70,4 +67,12 @@ pub fn put_catalog(server: &S3Server, days: i64, of_a_day: usize, of_today: usiz
     objects.push((format!("kept/here/{COMPLETE_KEY}"), stored(b"{}".to_vec())));
     server.put_all(objects);
     today
+}
+
+/// A day that is joined, below the bucket's prefix.
+pub fn put_day(server: &S3Server, day: Day, count: usize) {
+    let rows: Rows = (0..count).map(|number| row(day, number)).collect();
+    let objects = rows.packed(day).unwrap().into_iter();
+    let objects = objects.map(|(key, object)| (format!("kept/here/{key}"), stored(object.body)));
+    server.put_all(objects);
 }
