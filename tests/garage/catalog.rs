@@ -1,16 +1,13 @@
 //! The catalog on Garage, while those who join it are killed.
 
-use std::process::Stdio;
-
 use ecs_console_archiver::archive::catalog::day::{self, Rows};
 use ecs_console_archiver::archive::catalog::{CatalogKey, Day};
 use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::store::Store as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::process::{Child, Command};
 
-use crate::relay::{Moments, Relay};
+use crate::relay::{Moments, started, to_store};
 use crate::server::Garage;
 use crate::support::cataloged::row;
 use crate::support::*;
@@ -19,19 +16,6 @@ const ROWS: usize = 300;
 
 fn day_ago(days: i64) -> Day {
     Day::of(Timestamp::now() - SignedDuration::from_hours(24 * days))
-}
-
-/// `console-archive compact` at work.
-fn compactor(settings: &Settings) -> Child {
-    Command::new(program("console-archive"))
-        .arg("compact")
-        .env_clear()
-        .envs(settings.iter().cloned())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
 }
 
 #[tokio::test]
@@ -52,18 +36,14 @@ async fn compactors_that_work_at_once_and_are_killed_lose_no_row() {
     puts.try_collect::<Vec<_>>().await.unwrap();
 
     let moments = Moments::default();
-    let mut settings = garage.settings();
-    let address = settings
-        .iter_mut()
-        .find(|(name, _)| name == "AWS_ENDPOINT_URL_S3")
-        .map(|(_, value)| value)
-        .unwrap();
-    let relay = Relay::start(address.strip_prefix("http://").unwrap(), &moments).await;
-    *address = format!("http://{}", relay.address());
+    let (settings, _relay) = to_store(&garage.settings(), &moments).await;
     let mut random = fastrand::Rng::with_seed(5);
     let mut killed = 0;
     // Two at once, until one of them has joined everything.
-    let mut at_work = [compactor(&settings), compactor(&settings)];
+    let mut at_work = [
+        started(&settings, &["compact"]),
+        started(&settings, &["compact"]),
+    ];
     for _ in 0..KILLS {
         let victim = random.usize(0..2);
         let moment = moments.more(random.u64(1..=150));
@@ -80,7 +60,7 @@ async fn compactors_that_work_at_once_and_are_killed_lose_no_row() {
             killed += 1;
         }
         let _ = at_work[victim].kill().await;
-        at_work[victim] = compactor(&settings);
+        at_work[victim] = started(&settings, &["compact"]);
     }
     for mut running in at_work {
         running.wait().await.unwrap();

@@ -7,7 +7,9 @@ mod support;
 
 mod catalog;
 mod contract;
+mod copy;
 mod kills;
+mod prune;
 mod reading;
 mod relay;
 mod server;

@@ -1,13 +1,17 @@
 //! A relay between two programs that counts what passes, so that a test can act at a moment in the
 //! middle of their talk and not at a time.
 
+use std::process::Stdio;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::support::{Settings, program};
 
 /// Counts pieces of requests and answers, and connections that nobody took.
 #[derive(Clone, Default)]
@@ -44,6 +48,57 @@ impl Relay {
     pub fn address(&self) -> &str {
         &self.address
     }
+}
+
+/// The settings for a program whose talk with the store is counted.
+pub async fn to_store(settings: &Settings, moments: &Moments) -> (Settings, Relay) {
+    let mut settings = settings.clone();
+    let mut all = settings.iter_mut();
+    let address = all.find(|(name, _)| name == "AWS_ENDPOINT_URL_S3");
+    let (_, address) = address.unwrap();
+    let relay = Relay::start(address.strip_prefix("http://").unwrap(), moments).await;
+    *address = format!("http://{}", relay.address());
+    (settings, relay)
+}
+
+/// A command of the program at work.
+pub fn started(settings: &Settings, arguments: &[&str]) -> Child {
+    Command::new(program("console-archive"))
+        .args(arguments)
+        .env_clear()
+        .envs(settings.iter().cloned())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// Runs a command again and again, and kills it so often, each time at another moment of its talk with the store. The
+/// last run ends by itself. Returns how often it was killed.
+pub async fn killed(
+    settings: &Settings,
+    arguments: &[&str],
+    moments: &Moments,
+    kills: usize,
+    random: &mut fastrand::Rng,
+    most: u64,
+) -> usize {
+    let mut killed = 0;
+    while killed < kills {
+        let mut running = started(settings, arguments);
+        tokio::select! {
+            ended = running.wait() => {
+                assert!(ended.unwrap().success(), "{arguments:?}");
+                return killed;
+            }
+            () = moments.more(random.u64(1..=most)) => {
+                running.kill().await.unwrap();
+                killed += 1;
+            }
+        }
+    }
+    killed
 }
 
 impl Drop for Relay {
