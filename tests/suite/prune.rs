@@ -542,13 +542,14 @@ async fn what_goes_goes_in_few_requests_and_each_object_has_its_own_result() {
     let one = boots(&mut kept, &instance_id(1), &ages, now);
     let kept = kept.with_catalog();
     let stay = all([&one[20]]);
-    let cases: [(Profile, &[Quirk], bool); 6] = [
+    let cases: [(Profile, &[Quirk], bool); 7] = [
         (Profile::Aws, &[], true),
         (Profile::Oss { versioned: false }, &[], true),
         (Profile::IgnoresConditions, &[], true),
         (Profile::Aws, &[Quirk::RemovesAtSecondTry], true),
         (Profile::Aws, &[Quirk::SaysNothingOfRemovals], false),
         (Profile::Aws, &[Quirk::NoDeleteObjects], false),
+        (Profile::Aws, &[Quirk::DeniesDeleteObjects], false),
     ];
     for (profile, quirks, is_together) in cases {
         let placed = kept.place(Place::Bucket(profile)).await;

@@ -69,6 +69,8 @@ impl BucketStore {
                         self.removes_singly.store(true, Ordering::Relaxed);
                         Ok(BTreeMap::new())
                     }
+                    // One of them may be the reason, and the others may go.
+                    StoreError::Denied(_) => Ok(BTreeMap::new()),
                     error => Err(error),
                 };
             }

@@ -114,6 +114,8 @@ pub enum Quirk {
     KeepsVersions,
     /// It does not know the request that removes several objects (the S3 API of Google Cloud Storage, for one).
     NoDeleteObjects,
+    /// It refuses that request as a whole, with 403.
+    DeniesDeleteObjects,
     /// It answers that request, and says nothing of single objects.
     SaysNothingOfRemovals,
     /// The first time, each object that one request is to remove with others fails with `InternalError`.
@@ -1105,6 +1107,9 @@ impl S3 for Objects {
         let objects = request.input.delete.objects;
         if objects.len() > 1000 {
             return Err(s3_error!(MalformedXML));
+        }
+        if state.has(Quirk::DeniesDeleteObjects) {
+            return Err(s3_error!(AccessDenied));
         }
         if state.has(Quirk::NoDeleteObjects) {
             return Err(s3_error!(NotImplemented));
