@@ -19,6 +19,7 @@ use super::catalog::day::{self, Rows};
 use super::catalog::hidden::Hidden;
 use super::catalog::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::catalog::{CatalogKey, Subject};
+use super::instances::Instances;
 use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey, hash};
 use super::record;
 use crate::model::ids::InstanceId;
@@ -43,7 +44,7 @@ const NEXT_SECOND: Duration = Duration::from_millis(1100);
 /// What to copy, and how.
 pub struct Request<'a> {
     /// Which instances. `None`: all.
-    pub is_named: Option<&'a dyn Fn(&InstanceId) -> bool>,
+    pub instances: Option<Instances<'a>>,
     /// Only what was stored since.
     pub since: Option<Timestamp>,
     /// Whether the metadata of what is there already are compared, too: two requests for each object.
@@ -175,8 +176,12 @@ pub async fn copy(
         stored_alike: Cell::default(),
     };
     let (mut done, mut has_own) = (Copied::default(), false);
-    for prefix in InstanceId::PREFIXES {
-        let groups = copier.merged(prefix, up_to_dot);
+    let prefixes = match &request.instances {
+        Some(instances) => instances.key_prefixes(),
+        None => InstanceId::PREFIXES.map(str::to_owned).to_vec(),
+    };
+    for prefix in prefixes {
+        let groups = copier.merged(&prefix, up_to_dot);
         let groups = groups.inspect_ok(|group| {
             has_own |= group.source.is_empty();
             copier.compare_times(group);
@@ -201,7 +206,7 @@ pub async fn copy(
     done.add_all(days, DAYS_AT_ONCE, &mut tell).await?;
     done.is_partial = copier.is_partial.get();
     done.is_stored_alike = copier.stored_alike.get() == Some(true);
-    let is_whole = request.is_named.is_none()
+    let is_whole = request.instances.is_none()
         && request.since.is_none()
         && done.problems == 0
         && !done.is_partial;
@@ -316,7 +321,8 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
     }
 
     fn is_named(&self, instance_id: &InstanceId) -> bool {
-        self.request.is_named.is_none_or(|named| named(instance_id))
+        let instances = self.request.instances.as_ref();
+        instances.is_none_or(|instances| (instances.includes)(instance_id))
     }
 
     /// A record or a marker, with the record's verdicts.

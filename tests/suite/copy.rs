@@ -393,6 +393,21 @@ async fn a_part_of_the_fleet_comes_with_its_part_of_the_catalog() {
     assert_valid(&of_folder(&to).await);
 }
 
+/// What else the archives have is not even listed.
+#[tokio::test]
+async fn of_one_instance_only_its_own_objects_are_listed() {
+    let kept = Kept::of(1_200).with_days();
+    let placed = kept.place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    let to = tempfile::tempdir().unwrap();
+    let to = url(&to.path().join("to"));
+    let options = ["--instance", "i-kept0007"];
+    let (_, summary) = copied(&placed.settings, &to, &options).await;
+    assert_eq!(summary["problems"], 0, "{summary}");
+    // Of the instance, of rows, and of days.
+    assert_eq!(server.listings(), 3);
+}
+
 /// The rows of what was pruned, joined or not, stay where its records are not.
 #[tokio::test]
 async fn an_archive_that_was_pruned_is_copied_without_the_rows_of_what_is_gone() {
@@ -743,7 +758,7 @@ fn began() -> Timestamp {
 
 fn request(began_at: Timestamp) -> Request<'static> {
     Request {
-        is_named: None,
+        instances: None,
         since: None,
         compares_metadata: false,
         is_dry_run: false,

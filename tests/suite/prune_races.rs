@@ -419,7 +419,7 @@ async fn perform(world: &World, work: Work, dies_at: Option<(usize, bool)>) -> b
         Work::Copy => {
             let other = world_of(&ARCHIVE.0);
             let request = copy::Request {
-                is_named: None,
+                instances: None,
                 since: None,
                 compares_metadata: false,
                 is_dry_run: false,

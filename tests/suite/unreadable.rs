@@ -286,6 +286,21 @@ async fn a_key_that_may_list_some_instances_alone_reads_those() {
     assert_eq!(cli(&placed.settings, &apply).await.status.code(), Some(1));
     assert_eq!(placed.keys(), before);
     let out = tempfile::tempdir().unwrap();
+    // The records of some instances are copied, and then their rows are missed.
+    let to = format!("file://{}", out.path().join("copy").display());
+    let output = cli(
+        &placed.settings,
+        &["copy", "--to", &to, "--instance", "i-kept0002"],
+    )
+    .await;
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("ListObjectsV2 on bucket") && output.status.code() == Some(1),
+        "{told}"
+    );
+    let copied = files_in(&out.path().join("copy")).into_iter();
+    let copied = copied.filter(|(name, _)| name.ends_with(".log.gz"));
+    assert_eq!(copied.count(), 3);
     let tar = out.path().join("export.tar").display().to_string();
     let output = cli(&placed.settings, &["export", "-o", &tar, "i-kept0002"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use ecs_console_archiver::archive::copy::{self, Copied, CopyError, Fate, Problem, Request, What};
+use ecs_console_archiver::archive::instances::Instances;
 use ecs_console_archiver::config::ConfigError;
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
@@ -89,7 +90,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         globs.any(|glob| glob.is_match(id.as_str()))
     };
     let request = Request {
-        is_named: (!arguments.instance.is_empty()).then_some(&is_named),
+        instances: (!arguments.instance.is_empty()).then(|| Instances {
+            prefix: grep::literal_prefix(&arguments.instance),
+            includes: &is_named,
+        }),
         since: period.since,
         compares_metadata: arguments.metadata,
         is_dry_run: arguments.dry_run,
