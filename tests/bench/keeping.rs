@@ -52,7 +52,7 @@ const WORK: [(&str, &[&str]); 7] = [
             "--keep-within",
             "30d",
             "--max-remove",
-            "60",
+            "100",
             "--apply",
         ],
     ),
