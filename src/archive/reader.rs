@@ -195,21 +195,14 @@ impl Instance {
     }
 }
 
-/// Lists the archive instance by instance, in the order of their IDs; or only these instances, each once. A page of
-/// the listing is in memory, and an instance.
+/// Lists instance by instance, in the order of their IDs, what stands below these prefixes of keys; see
+/// [`Instances::key_prefixes`](super::instances::Instances::key_prefixes). A page of the listing is in memory, and an
+/// instance.
 #[cfg(feature = "cli")]
-pub fn instances<'a, S: Store>(
-    store: &'a S,
-    ids: &[InstanceId],
-) -> impl Stream<Item = Result<Instance, StoreError>> + 'a {
-    let ids: BTreeSet<_> = ids.iter().map(RecordKey::instance_prefix).collect();
-    let prefixes = match ids.is_empty() {
-        true => InstanceId::PREFIXES
-            .map(str::to_owned)
-            .into_iter()
-            .collect(),
-        false => ids,
-    };
+pub fn instances<S: Store>(
+    store: &S,
+    prefixes: BTreeSet<String>,
+) -> impl Stream<Item = Result<Instance, StoreError>> {
     let listings = prefixes
         .into_iter()
         .map(|prefix| Sorted::of(store, &prefix));

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::archived::{self, Archived, Objects, of_folder, put_into_folder};
+use crate::support::kept::{Kept, Place};
 use crate::support::printed::checked;
 use crate::support::s3_server::{Denied, Profile, REAL_PAGE};
 use crate::support::*;
@@ -777,6 +778,19 @@ async fn a_part_of_the_fleet_and_of_the_time_is_exported() {
         1,
         "nothing is left"
     );
+}
+
+/// What else the archive has is not even listed.
+#[tokio::test]
+async fn of_one_instance_only_its_own_objects_are_listed() {
+    let kept = Kept::of(1_200);
+    let placed = kept.place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("one.tar");
+    let output = export(&placed.settings, &to, &["--instance", "i-kept0007"]).await;
+    assert_done(&output);
+    assert_eq!(server.listings(), 1);
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use ecs_console_archiver::archive::instances::Instances;
+use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{self, Instance};
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
@@ -138,8 +140,20 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     };
     // Of those that were named, the ones that are there.
     let (found, listed_instances) = (RefCell::new(BTreeSet::new()), Cell::new(0));
+    let below = |globs: &[GlobMatcher]| Instances {
+        prefix: grep::literal_prefix(globs),
+        includes: &|_| true,
+    };
+    let ids = arguments.instance_ids.iter();
+    let prefixes: BTreeSet<String> = match arguments.instance_ids.is_empty() {
+        true => below(&arguments.instance)
+            .key_prefixes()
+            .into_iter()
+            .collect(),
+        false => ids.map(RecordKey::instance_prefix).collect(),
+    };
     let listed = || {
-        let listed = reader::instances(&store, &arguments.instance_ids).inspect_ok(|instance| {
+        let listed = reader::instances(&store, prefixes.clone()).inspect_ok(|instance| {
             listed_instances.set(listed_instances.get() + 1);
             if arguments.instance_ids.contains(&instance.id) {
                 found.borrow_mut().insert(instance.id.clone());
@@ -189,7 +203,14 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     if done.instances == 0 && done.resumed == 0 {
         destination.discard()?;
         let url = store.url("");
-        match listed_instances.get() {
+        let mut count = listed_instances.get();
+        if count == 0 && !arguments.instance.is_empty() {
+            // Are there others?
+            let all = below(&[]).key_prefixes().into_iter().collect();
+            let all = reader::instances(&store, all);
+            count = all.try_fold(0, async |count, _| Ok(count + 1)).await?;
+        }
+        match count {
             _ if !arguments.instance_ids.is_empty() => {}
             0 => output::error(format_args!("no records in {url}")),
             count => output::no_match(count, "instance", &format!(" in {url}")),
