@@ -844,6 +844,77 @@ resource "alicloud_sls_alert" "heartbeat" {
   }
 }
 
+# What a stored console shows is a line of the log with finding, severity and signature. Each signature is an
+# alert of its own, so 10 000 machines with one panic are one message a day.
+resource "alicloud_sls_alert" "findings" {
+  count        = var.findings_action_policy == "" ? 0 : 1
+  project_name = local.log_project
+  alert_name   = "${var.name}-findings"
+  display_name = "Machines that cannot go on"
+  description  = "Consoles that the function stored show fatal findings"
+
+  schedule {
+    type     = "FixedRate"
+    interval = "5m"
+  }
+
+  configuration {
+    version         = "2.0"
+    type            = "default"
+    dashboard       = "internal-alert-analysis"
+    auto_annotation = true
+    send_resolved   = false
+    no_data_fire    = false
+    threshold       = 1
+
+    query_list {
+      store_type = "log"
+      region     = local.region
+      project    = local.log_project
+      store      = local.log_store
+      query = join(" ", [
+        "finding and severity and fatal | select regexp_extract(message, 'signature=\"([^\"]+)', 1) as signature,",
+        "count(distinct regexp_extract(message, 'instance_id=\"?([A-Za-z0-9-]+)', 1)) as instances,",
+        "min(regexp_extract(message, 'instance_id=\"?([A-Za-z0-9-]+)', 1)) as instance",
+        "from log where message like '%severity=\"fatal\"%' group by signature order by instances desc limit 100",
+      ])
+      time_span_type = "Relative"
+      start          = "-6m"
+      end            = "now"
+    }
+
+    group_configuration {
+      type   = "custom"
+      fields = ["signature"]
+    }
+
+    severity_configurations {
+      # High.
+      severity = 8
+      eval_condition {
+        condition       = "instances > 0"
+        count_condition = ""
+      }
+    }
+
+    annotations {
+      key   = "title"
+      value = "$${signature}"
+    }
+
+    annotations {
+      key   = "desc"
+      value = "$${instances} instances, such as $${instance}. `console-archive findings $${instance}` says what it means and what to do."
+    }
+
+    policy_configuration {
+      alert_policy_id  = "sls.builtin.dynamic"
+      action_policy_id = var.findings_action_policy
+      repeat_interval  = "1d"
+    }
+  }
+}
+
 locals {
   # Position and size in a grid that is ten wide; each is a query over the function's log.
   charts = [

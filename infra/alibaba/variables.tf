@@ -219,6 +219,12 @@ variable "heartbeat_days" {
   }
 }
 
+variable "findings_action_policy" {
+  description = "ID of an action policy of Simple Log Service, which says whom to notify of fatal findings. Empty notifies nobody"
+  type        = string
+  default     = ""
+}
+
 variable "heartbeat_action_policy" {
   description = "ID of an action policy of Simple Log Service, which says whom to notify. Needed with heartbeat_days"
   type        = string

@@ -92,6 +92,7 @@ CHOICES = {
         [{}, VPC | {"central_bus": True}, VPC | {"internet_access": False}],
         [{"existing_log_project": "logs", "existing_log_store": "consoles"}, {"replay_queue": True}],
         [{}, {"heartbeat_days": 7, "heartbeat_action_policy": "oncall"}],
+        [{}, {"findings_action_policy": "oncall"}],
     ],
     "rules": [
         [PUSH, PUSH | {"token_in_url": True}, {"bus": {"region": "cn-beijing", "account": "123456", "name": "archiver"}}],

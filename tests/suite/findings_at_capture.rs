@@ -166,6 +166,44 @@ async fn on_function_compute_a_log_line_has_the_members_to_count_by() {
     assert_eq!(line["count"], 2);
 }
 
+/// Simple Log Service splits a line into words, and looks for three; then it takes the values out of the text.
+#[tokio::test]
+async fn the_alert_of_simple_log_service_finds_a_line_and_what_it_says() {
+    let server = receiver::function_compute(&[]).await;
+    server.invoke(by_hand(PANIC)).send().await.unwrap();
+    let (_, log) = server.terminate().await;
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("finding="))
+        .collect();
+    let [line] = lines[..] else {
+        panic!("told once: {log}");
+    };
+    for template in ["infra/alibaba/main.tf", "infra/alibaba/ros.yaml"] {
+        let template = std::fs::read_to_string(root().join(template)).unwrap();
+        let template = template.replace("\\\"", "\"");
+        let (_, query) = template
+            .split_once("finding and severity and fatal |")
+            .unwrap();
+        let (query, _) = query.split_once("group by").unwrap();
+        let (_, like) = query.split_once("like '%").unwrap();
+        let (like, _) = like.split_once("%'").unwrap();
+        assert!(line.contains(like), "{like}: {line}");
+        let values = query
+            .split("regexp_extract(message, '")
+            .skip(1)
+            .map(|rest| {
+                let (pattern, _) = rest.split_once("', 1)").unwrap();
+                let found = regex_lite::Regex::new(pattern).unwrap().captures(line);
+                found.unwrap_or_else(|| panic!("{pattern}: {line}"))[1].to_owned()
+            });
+        assert_eq!(
+            values.collect::<Vec<_>>(),
+            ["root-not-mounted", PANIC, PANIC]
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_a_console_says_many_times_is_told_once() {
     let bucket = Bucket::start(Profile::Aws).await;
