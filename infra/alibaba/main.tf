@@ -483,6 +483,7 @@ resource "alicloud_fcv3_function" "archiver" {
       ALIBABA_CLOUD_REGION_ID = local.region
       FOLLOW_SECONDS          = tostring(var.follow_seconds)
       FOLLOW_QUEUE_URL        = "fc://self"
+      REDACT                  = var.redact
     },
     var.account_role_arn == "" ? {} : {
       ALIBABA_CLOUD_ROLE_ARN = var.account_role_arn

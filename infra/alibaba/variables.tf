@@ -76,6 +76,17 @@ variable "retention_days" {
   }
 }
 
+variable "redact" {
+  description = "What becomes of passwords and keys on consoles. view masks them where console-archive shows a console, store before it is stored"
+  type        = string
+  default     = "view"
+
+  validation {
+    condition     = contains(["view", "store", "off"], var.redact)
+    error_message = "redact must be view, store or off."
+  }
+}
+
 variable "follow_seconds" {
   description = "Seconds for which the function asks for a console again after its event. 0 stores what ECS has at the event, and no more"
   type        = number

@@ -424,7 +424,11 @@ resource "aws_lambda_function" "archiver" {
         ALIBABA_CLOUD_REGION_ID = var.alibaba_region_id
         FOLLOW_SECONDS          = tostring(var.follow_seconds)
         FOLLOW_QUEUE_URL        = aws_sqs_queue.follow.url
+        REDACT                  = var.redact
       },
+      var.object_lock_days > 0 ? {
+        OBJECT_LOCK_DAYS = tostring(var.object_lock_days)
+      } : {},
       local.has_role ? {
         ALIBABA_CLOUD_ROLE_ARN            = var.alibaba_role_arn
         ALIBABA_CLOUD_OIDC_PROVIDER_ARN   = var.alibaba_oidc_provider_arn

@@ -30,6 +30,9 @@ async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
         Host::from_environment(environment),
         Config::from_environment(environment),
     )?;
+    if let Some(warning) = config.warning() {
+        tracing::warn!("{warning}");
+    }
     let mut dispatcher = Dispatcher {
         deployment: Deployment::on(host, environment),
         ..config.dispatcher()?

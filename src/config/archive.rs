@@ -68,6 +68,19 @@ pub(super) fn redact(environment: &Environment, problems: &mut Problems) -> Opti
     }
 }
 
+/// For how long records are locked: `OBJECT_LOCK_DAYS`.
+pub(super) fn object_lock_days(environment: &Environment, problems: &mut Problems) -> Option<u32> {
+    let name = "OBJECT_LOCK_DAYS";
+    let Some(text) = environment.get(name) else {
+        return Some(0);
+    };
+    let days = text.parse();
+    problems.note(
+        name,
+        days.map_err(|_| format!("{text:?} is not a number of days")),
+    )
+}
+
 /// Explains a value that is not an address. Often it is a path.
 fn not_an_address(text: &str, error: url::ParseError) -> String {
     let is_path = error == url::ParseError::RelativeUrlWithoutBase;

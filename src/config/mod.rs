@@ -34,7 +34,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 80] = [
+pub const SETTINGS: [&str; 81] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -85,6 +85,7 @@ pub const SETTINGS: [&str; 80] = [
     "ARCHIVE_PROFILE",
     "CATALOG",
     "REDACT",
+    "OBJECT_LOCK_DAYS",
     "FAILED_EVENTS",
     "FAILED_QUEUE_URL",
     "AWS_LAMBDA_RUNTIME_API",
@@ -210,6 +211,8 @@ pub struct Config {
     pub has_catalog: bool,
     /// What becomes of secrets that a console shows.
     pub redact: Redact,
+    /// Days for which the store lets nobody remove a record, as far as it is known. 0 for none.
+    pub object_lock_days: u32,
     /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
     /// The platform's queue of failed events, for redrives.
@@ -490,6 +493,7 @@ impl Config {
         };
         let has_catalog = archive::has_catalog(environment, &mut problems);
         let redact = archive::redact(environment, &mut problems);
+        let object_lock_days = archive::object_lock_days(environment, &mut problems);
         let failed_events = failed_events(environment, &mut problems);
         let failed_queue = match environment.get(FAILED_QUEUE) {
             Some(text) => {
@@ -509,6 +513,7 @@ impl Config {
                 follow_queue: follow_queue?,
                 has_catalog: has_catalog?,
                 redact: redact?,
+                object_lock_days: object_lock_days?,
                 failed_events: failed_events?,
                 failed_queue: failed_queue?,
                 webhook,
@@ -613,6 +618,20 @@ impl Archive {
     pub fn has_catalog(environment: &Environment) -> Result<bool, ConfigError> {
         let mut problems = Problems::default();
         archive::has_catalog(environment, &mut problems).ok_or(ConfigError(problems.0))
+    }
+}
+
+impl Config {
+    /// What whoever deployed the function may not have thought of.
+    pub fn warning(&self) -> Option<String> {
+        let days = self.object_lock_days;
+        let is_locked_in = days > 0 && self.redact == Redact::View;
+        is_locked_in.then(|| {
+            format!(
+                "nobody can remove a record for {days} days, and so no password or key in it: set REDACT=store to mask \
+                 them before they are stored, or REDACT=off if they may be there"
+            )
+        })
     }
 }
 

@@ -77,7 +77,7 @@ CHOICES = {
         [{}, {"package_bucket": "packages", "package_key": "function.zip"}],
         [{}, {"subnet_ids": ["subnet-0a", "subnet-0b"], "security_group_ids": ["sg-0a"], "kms_key_arn": KMS_KEY}],
         [{}, {"log_class": "INFREQUENT_ACCESS", "dashboard": False, "tags": {"team": "platform"}}],
-        [{"follow_seconds": 0, "max_concurrency": 12}, {"alibaba_region_id": "cn-beijing"}],
+        [{"follow_seconds": 0, "max_concurrency": 12}, {"alibaba_region_id": "cn-beijing", "redact": "store"}],
     ],
     "alibaba": [
         [{"bucket": "archive"}, {"bucket": "a" * 63, "redundancy": "LRS"}],
@@ -92,7 +92,7 @@ CHOICES = {
         [{}, VPC | {"central_bus": True}, VPC | {"internet_access": False}],
         [{"existing_log_project": "logs", "existing_log_store": "consoles"}, {"replay_queue": True}],
         [{}, {"heartbeat_days": 7, "heartbeat_action_policy": "oncall"}],
-        [{}, {"findings_action_policy": "oncall"}],
+        [{}, {"findings_action_policy": "oncall", "redact": "off"}],
     ],
     "rules": [
         [PUSH, PUSH | {"token_in_url": True}, {"bus": {"region": "cn-beijing", "account": "123456", "name": "archiver"}}],

@@ -55,6 +55,7 @@ VALUES = {
     "ScheduledCompaction": (["true", "false"], ["yes"]),
     "CatalogTable": (["true", "false"], ["yes"]),
     "FollowSeconds": (["0", "3600"], ["-1", "3601"]),
+    "Redact": (["view", "store", "off"], ["false", "mask"]),
     "RetentionDays": (["30"], ["29"]),
     "ObjectLockDays": (["0", "30"], ["-1"]),
     "ExistingBucket": (["logs", "logs.example"], ["s3://logs", "logs/console", "Logs"]),

@@ -351,9 +351,10 @@ const ROLE: [Setting; 1] = [("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/archiver
 const STS_REGION: [Setting; 1] = [("ALIBABA_CLOUD_STS_REGION", "cn-hangzhou")];
 
 /// Each setting whose default is a value, another value, and what must be set for either to count.
-const OTHER_VALUES: [(&str, &str, &[Setting]); 17] = [
+const OTHER_VALUES: [(&str, &str, &[Setting]); 18] = [
     ("CATALOG", "off", &[]),
     ("REDACT", "store", &[]),
+    ("OBJECT_LOCK_DAYS", "30", &[]),
     ("AWS_S3_ADDRESSING_STYLE", "virtual", &[]),
     ("FOLLOW_SECONDS", "1", &[]),
     ("ECS_SIGNATURE_VERSION", "1.0", &[]),

@@ -23,7 +23,8 @@ fn variable(line: &str) -> Option<&str> {
     let line = line.trim().trim_start_matches("ENV ");
     let end = line.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))?;
     let (name, rest) = line.split_at(end);
-    (name.contains('_') && rest.trim_start().starts_with([':', '='])).then_some(name)
+    let is_named = name.contains('_') || SETTINGS.contains(&name);
+    (is_named && rest.trim_start().starts_with([':', '='])).then_some(name)
 }
 
 #[test]
@@ -102,7 +103,6 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
             "RUST_LOG",
             "TRIGGER_STATES",
             "CATALOG",
-            "REDACT",
             "ALIBABA_CLOUD_ROLE_SESSION_NAME",
             "ALIBABA_CLOUD_ROLE_SESSION_POLICY",
             "STS_ENDPOINT_URL",

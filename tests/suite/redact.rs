@@ -184,3 +184,22 @@ async fn files_are_shown_without_secrets_too() {
         has_no_secret(&command.join(" "), &text(&shown.stdout));
     }
 }
+
+#[tokio::test]
+async fn the_function_warns_at_its_start_where_nobody_could_remove_a_secret() {
+    for (redact, days, warns) in [
+        ("view", "30", true),
+        ("store", "30", false),
+        ("off", "30", false),
+        ("view", "0", false),
+    ] {
+        let mut bucket = Bucket::start(Profile::Aws).await;
+        let locked = settings(&[("REDACT", redact), ("OBJECT_LOCK_DAYS", days)]);
+        bucket.settings.extend(locked);
+        let function = Function::start(&bucket.settings).await;
+        function.result_of(&by_hand()).await;
+        let log = function.stop().await;
+        let has_warned = log.contains("nobody can remove a record for 30 days");
+        assert_eq!(has_warned, warns, "{redact} {days}: {log}");
+    }
+}
