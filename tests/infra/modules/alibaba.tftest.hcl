@@ -406,6 +406,14 @@ run "records_for_half_a_day_more_are_refused" {
   expect_failures = [var.retention_days]
 }
 
+run "another_word_for_what_becomes_of_secrets_is_refused" {
+  command = plan
+  variables {
+    redact = "mask"
+  }
+  expect_failures = [var.redact]
+}
+
 run "following_for_more_than_an_hour_is_refused" {
   command = plan
   variables {

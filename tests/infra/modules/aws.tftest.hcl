@@ -680,6 +680,14 @@ run "regions_in_one_word_are_refused" {
   expect_failures = [var.sweep_regions]
 }
 
+run "another_word_for_what_becomes_of_secrets_is_refused" {
+  command = plan
+  variables {
+    redact = "mask"
+  }
+  expect_failures = [var.redact]
+}
+
 run "following_for_more_than_an_hour_is_refused" {
   command = plan
   variables {
