@@ -11,19 +11,22 @@ mod pieces; // a line → the pieces of text on it (pure)
 mod rules; // which rule fits a line (pure)
 pub mod secrets; // where a console shows a secret (pure)
 mod words; // the words of the rules in a line (pure)
+mod work; // how much a log may cost (pure)
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::LazyLock;
 use std::vec::IntoIter;
 
-use regex_lite::Regex;
+use regex_lite::{Captures, Regex};
 use serde_json::{Value, json};
 
 use super::masks;
 use super::stamp::stamps;
+use super::start::begins_with_start;
 use crate::model::finding;
 pub use crate::model::finding::Severity;
 use pieces::pieces;
@@ -31,6 +34,7 @@ use pieces::pieces;
 pub use rules::{Family, Note};
 pub use rules::{Rule, Rules};
 use secrets::Secret;
+use work::Work;
 
 #[cfg(feature = "cli")]
 use super::encoding::EncodingChoice;
@@ -48,8 +52,20 @@ const MAX_DETAIL: usize = 120;
 const MAX_EVIDENCE: usize = 400;
 /// Most bytes of a message that are looked at. Linux prints less than a thousand (`PRINTKRB_RECORD_MAX`).
 const MAX_MESSAGE: usize = 2048;
-/// Most findings of one log. A log with more has them counted, but not named.
+/// Most findings of one log. Of a log with more, those that are least severe give way to worse ones, and what
+/// finds no place is not told.
 const MAX_FINDINGS: usize = 100;
+/// Most texts of findings that are remembered to save work.
+const MAX_KNOWN: usize = 1000;
+/// Bytes before and behind a detail's beginning that say what of it differs from one time to the next.
+const MASKED_BEFORE: usize = 64;
+const MASKED_BEHIND: usize = 256;
+/// Most bytes of what stands in front of a message.
+const MAX_PREFIX: usize = 160;
+/// The family of the kernel's own faults, which it reports in several lines.
+const KERNEL: &str = "kernel";
+/// What stands for a detail that is not UTF-8: what it says depends on the reader.
+const OTHER_TEXT: &str = "<text>";
 
 /// What a log says went wrong, once or several times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,9 +121,10 @@ impl Finding<'_> {
 
 /// A fault whose function the lines behind it name.
 #[derive(Debug)]
-struct Waiting {
-    /// Its index among the findings.
-    index: usize,
+struct Waiting<'r> {
+    /// Its place among the findings.
+    order: usize,
+    finding: Finding<'r>,
     /// The last line to look at.
     last: usize,
     /// Whether the function is one that many faults call. Then its caller says more.
@@ -118,13 +135,19 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Scanner<'r> {
     rules: &'r Rules,
-    found: Vec<Finding<'r>>,
+    /// What was found, and how many findings the log said before.
+    found: Vec<(usize, Finding<'r>)>,
+    /// How many findings were begun.
+    begun: usize,
     /// Of what was found, by the rule's ID and what the line says of it: its index. To mask a text takes longer
     /// than all else, and a disk that fails says the same a thousand times.
     known: HashMap<(&'static str, String), usize>,
-    waiting: Option<Waiting>,
+    waiting: Option<Waiting<'r>>,
     /// The secrets of the lines that are still to be read.
     secrets: Peekable<IntoIter<Secret>>,
+    work: Work,
+    /// Whether the lines were UTF-8 before they were decoded.
+    is_utf8: bool,
 }
 
 impl<'r> Scanner<'r> {
@@ -134,8 +157,11 @@ impl<'r> Scanner<'r> {
             rules,
             secrets: secrets.into_iter().peekable(),
             found: Vec::new(),
+            begun: 0,
             known: HashMap::new(),
             waiting: None,
+            work: Work::default(),
+            is_utf8: true,
         }
     }
 
@@ -145,57 +171,131 @@ impl<'r> Scanner<'r> {
         while let Some(secret) = self.secrets.next_if(|secret| secret.line < place.end) {
             self.add_secret(secret.rule, number, &place, line);
         }
+        self.work.earn(line.len());
         pieces(line, |piece| {
+            let candidates = self.rules.candidates(piece);
             // Nearly all lines are done here.
-            if self.waiting.is_none() && !self.rules.may_find(piece) {
+            if candidates.is_empty() && self.waiting.is_none() {
                 return;
             }
             for message in messages(piece) {
-                self.read_message(number, &place, cut(message, MAX_MESSAGE));
+                self.read_message(number, &place, cut(message, MAX_MESSAGE), &candidates);
             }
         });
     }
 
-    fn read_message(&mut self, number: usize, place: &Range<usize>, text: &str) {
+    fn read_message(
+        &mut self,
+        number: usize,
+        place: &Range<usize>,
+        text: &str,
+        candidates: &[usize],
+    ) {
         self.look_for_function(number, text);
         if is_quoted(text) {
             return;
         }
-        let Some((rule, detail)) = self.rules.find(text) else {
+        let Some((rule, detail)) = self.rules.find(text, candidates, &mut self.work) else {
             return;
         };
-        // The kernel says one fault in several lines, the most telling one first.
-        if (rule.general || rule.function) && self.waiting.is_some() {
+        if self.is_same_report(rule) {
             return;
         }
-        let raw = detail.clone().map_or("", |detail| &text[detail]).to_owned();
-        let known = (!rule.function).then(|| self.known.get(&(rule.id, raw.clone())));
-        if let Some(&index) = known.flatten() {
-            self.found[index].count += 1;
+        if rule.function || rule.severity == Severity::Fatal {
+            self.end_waiting();
+        }
+        let raw = detail.clone().map_or("", |detail| &text[detail]);
+        if !rule.function && self.count_known(rule, raw) {
             return;
         }
-        if self.found.len() >= MAX_FINDINGS {
-            return;
-        }
-        let index = self.found.len();
-        self.found.push(Finding {
+        let finding = Finding {
             rule,
-            detail: detail.map(|detail| masked(text, detail)),
+            detail: detail.and_then(|detail| self.detail(text, detail)),
             count: 1,
             line: number,
             bytes: place.clone(),
             evidence: cut(text, MAX_EVIDENCE).to_owned(),
-        });
-        match rule.function {
-            true => {
-                self.waiting = Some(Waiting {
-                    index,
-                    last: number + LOOKS_AHEAD,
-                    is_common: false,
-                });
-            }
-            false => drop(self.known.insert((rule.id, raw), index)),
+        };
+        let order = self.next_order();
+        if rule.function {
+            self.waiting = Some(Waiting {
+                order,
+                finding,
+                last: number + LOOKS_AHEAD,
+                is_common: false,
+            });
+        } else {
+            self.add_known(order, finding, raw);
         }
+    }
+
+    /// Whether a line is of the report that the fault before it began. The kernel says one fault in several lines,
+    /// the most telling one first. That it panics is never a part of another report.
+    fn is_same_report(&self, rule: &Rule) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| {
+            rule.family == KERNEL
+                && (rule.general || rule.function)
+                && (rule.severity < Severity::Fatal || rule == waiting.finding.rule)
+        })
+    }
+
+    /// What a finding is about, without what differs from one time to the next.
+    fn detail(&mut self, text: &str, detail: Range<usize>) -> Option<String> {
+        let raw = &text[detail.clone()];
+        let detail =
+            if raw.contains(char::REPLACEMENT_CHARACTER) || !(self.is_utf8 || raw.is_ascii()) {
+                OTHER_TEXT.to_owned()
+            } else if raw.bytes().any(|byte| byte.is_ascii_digit()) {
+                masked(text, detail, &mut self.work)?
+            } else {
+                raw.to_owned() // What differs has a digit, and most details have none.
+            };
+        let detail = cut(&detail, MAX_DETAIL).trim();
+        (!detail.is_empty()).then(|| detail.to_owned())
+    }
+
+    fn next_order(&mut self) -> usize {
+        self.begun += 1;
+        self.begun
+    }
+
+    /// Counts what was found before, if this is.
+    fn count_known(&mut self, rule: &Rule, raw: &str) -> bool {
+        let known = self.known.get(&(rule.id, raw.to_owned()));
+        let known = known.and_then(|&index| self.found.get_mut(index));
+        known.map(|(_, finding)| finding.count += 1).is_some()
+    }
+
+    fn add_known(&mut self, order: usize, finding: Finding<'r>, raw: &str) {
+        let id = finding.rule.id;
+        let index = self.add(order, finding);
+        if let Some(index) = index.filter(|_| self.known.len() < MAX_KNOWN) {
+            self.known.insert((id, raw.to_owned()), index);
+        }
+    }
+
+    /// Adds a finding to those with its signature, or as a new one; its index, if there is place for it.
+    fn add(&mut self, order: usize, finding: Finding<'r>) -> Option<usize> {
+        let mut found = self.found.iter_mut().enumerate();
+        let same = found
+            .find(|(_, (_, other))| other.rule == finding.rule && other.detail == finding.detail);
+        if let Some((index, (_, same))) = same {
+            same.count += finding.count;
+            return Some(index);
+        }
+        if self.found.len() < MAX_FINDINGS {
+            self.found.push((order, finding));
+            return Some(self.found.len() - 1);
+        }
+        let found = self.found.iter().enumerate();
+        let (index, (_, least)) =
+            found.min_by_key(|(_, (order, finding))| (finding.rule.severity, Reverse(*order)))?;
+        if least.rule.severity >= finding.rule.severity {
+            return None;
+        }
+        self.known.retain(|_, known| *known != index);
+        self.found[index] = (order, finding);
+        Some(index)
     }
 
     fn add_secret(
@@ -205,23 +305,21 @@ impl<'r> Scanner<'r> {
         place: &Range<usize>,
         line: &[u8],
     ) {
-        let index = *(self.known)
-            .entry((rule.id, String::new()))
-            .or_insert(self.found.len());
-        if let Some(finding) = self.found.get_mut(index) {
-            finding.count += 1;
+        if self.count_known(rule, "") {
             return;
         }
         let mut evidence = String::new();
         pieces(line, |piece| evidence.push_str(piece));
-        self.found.push(Finding {
+        let finding = Finding {
             rule,
             detail: None,
             count: 1,
             line: number,
             bytes: place.clone(),
             evidence: cut(evidence.trim(), MAX_EVIDENCE).to_owned(),
-        });
+        };
+        let order = self.next_order();
+        self.add_known(order, finding, "");
     }
 
     /// Names the function of a fault, from the registers that follow it.
@@ -229,55 +327,63 @@ impl<'r> Scanner<'r> {
         let Some(waiting) = &mut self.waiting else {
             return;
         };
-        let is_over = number > waiting.last || text.starts_with("---[ end ");
+        let is_over = number > waiting.last
+            || text.starts_with("---[ end ")
+            || begins_with_start(text.as_bytes());
         let function = match (is_over, waiting.is_common) {
             (true, _) => None,
             (false, false) => stopped_at(text),
             (false, true) => frame(text),
         };
         if let Some(function) = function {
-            self.found[waiting.index].detail = Some(function.to_owned());
+            waiting.finding.detail = Some(cut(function, MAX_DETAIL).to_owned());
             waiting.is_common = is_common(function);
         }
         if is_over || function.is_some_and(|function| !is_common(function)) {
-            self.waiting = None;
+            self.end_waiting();
+        }
+    }
+
+    fn end_waiting(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            self.add(waiting.order, waiting.finding);
         }
     }
 
     /// The findings, in the order in which the log says them first, each signature once.
-    pub fn finish(self) -> Vec<Finding<'r>> {
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let mut findings: Vec<Finding<'r>> = Vec::new();
-        for finding in self.found {
-            match known.get(&finding.signature()) {
-                Some(&index) => findings[index].count += finding.count,
-                None => {
-                    known.insert(finding.signature(), findings.len());
-                    findings.push(finding);
-                }
-            }
-        }
-        findings
+    pub fn finish(mut self) -> Vec<Finding<'r>> {
+        self.end_waiting();
+        self.found.sort_by_key(|(order, _)| *order);
+        self.found.into_iter().map(|(_, finding)| finding).collect()
     }
 }
 
-/// A part of a message, masked as the whole of it is: what stands before a number says whether it matters.
-fn masked(text: &str, part: Range<usize>) -> String {
-    // What differs has a digit, and most details have none.
-    if !text[part.clone()].bytes().any(|byte| byte.is_ascii_digit()) {
-        return cut(&text[part], MAX_DETAIL).trim().to_owned();
+/// A part of a message, masked as the text around it is: what stands before a number says whether it matters. `None` if
+/// the log has cost too much.
+fn masked(text: &str, part: Range<usize>, work: &mut Work) -> Option<String> {
+    let behind = cut(&text[part.start..], MASKED_BEHIND);
+    let mut begin = part.start.saturating_sub(MASKED_BEFORE);
+    while !text.is_char_boundary(begin) {
+        begin += 1;
     }
+    let near = &text[begin..part.start + behind.len()];
+    work.spend_on_masks(near.len())?;
+    let part = part.start - begin..near.len().min(part.end - begin);
     let (mut detail, mut copied) = (String::new(), part.start);
-    masks::find_in_few(text, |place, kind| {
+    masks::find_in_few(near, |place, kind| {
         let masked = place.start.max(copied)..place.end.min(part.end);
         if !masked.is_empty() {
-            detail.push_str(&text[copied..masked.start]);
+            detail.push_str(&near[copied..masked.start]);
             detail.extend(["<", kind, ">"]);
             copied = masked.end;
         }
     });
-    detail.push_str(&text[copied..part.end]);
-    cut(&detail, MAX_DETAIL).trim().to_owned()
+    detail.push_str(&near[copied..part.end]);
+    let numbered = |found: &Captures| {
+        let kept = found.iter().skip(1).flatten().next();
+        format!("{}<n>", kept.map_or("", |kept| kept.as_str()))
+    };
+    Some(NUMBERS.replace_all(&detail, numbered).into_owned())
 }
 
 /// The findings of one console by itself. What they say of it has no secret.
@@ -304,6 +410,7 @@ pub fn of_console<'r>(console: &[u8], rules: &'r Rules) -> Vec<Finding<'r>> {
 pub fn of_boot<'r>(boot: &Boot, encoding: EncodingChoice, rules: &'r Rules) -> Vec<Finding<'r>> {
     let log = Log::new(boot, encoding);
     let mut scanner = Scanner::new(rules, secrets::find(&boot.log));
+    scanner.is_utf8 = log.encoding == encoding_rs::UTF_8;
     let (mut parts, mut line) = (log.parts(), crate::terminal::Line::default());
     while let Some(part) = parts.read(&mut line) {
         if let Part::Line(place) = part {
@@ -341,23 +448,12 @@ fn messages(text: &str) -> impl Iterator<Item = &str> {
         .filter(|part| !part.is_empty())
 }
 
-/// Without what stands in front of a message: a level, the caller (`CONFIG_PRINTK_CALLER`), the name of init.
+/// Without what stands in front of a message: a level, the caller (`CONFIG_PRINTK_CALLER`), the name of init, what
+/// `dmesg -T` and `dmesg -x` add, what syslog adds, and a prompt.
 fn content(text: &str) -> &str {
-    let mut text = text.trim_start();
-    if let [b'<', b'0'..=b'7', b'>', ..] = text.as_bytes() {
-        text = text[3..].trim_start();
-    }
-    let caller = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    if let Some((caller, rest)) = caller {
-        let id = caller.trim_start();
-        let is_caller = id.strip_prefix(['T', 'C']).is_some_and(|digits| {
-            !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
-        });
-        if is_caller {
-            text = rest.trim_start();
-        }
-    }
-    text.strip_prefix("systemd[1]: ").unwrap_or(text)
+    let text = text.trim_start();
+    let prefix = PREFIX.find(cut(text, MAX_PREFIX));
+    text[prefix.map_or(0, |prefix| prefix.end())..].trim_start()
 }
 
 /// Whether a line only quotes what others write: the kernel's command line, and records of the audit.
@@ -366,6 +462,19 @@ fn is_quoted(text: &str) -> bool {
     QUOTES.iter().any(|begin| text.starts_with(begin))
 }
 
+static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"^(?:<[0-7]> *|\[ *[TC][0-9]+\] *|\[(?:[A-Z][a-z]{2} ){2}[ 0-9]{2} [0-9:]{8} [0-9]{4}\] *|[a-z]{3,8} *:[a-z]{3,6} *: |(?:[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+Z-]+) [A-Za-z0-9_.-]+ |kernel: |systemd\[1\]: |[A-Za-z0-9_.-]+ login: |Password: )+",
+    )
+});
+/// Numbers that differ from one machine to the next, in the detail of a finding: what is left of an ID whose beginning
+/// was cut, long hexadecimal numbers, versions of kernels, numbers of devices, sessions, users and processors. What
+/// `diff` compares has other ones.
+static NUMBERS: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"(…)(?:<[a-z]+>|[0-9A-Fa-f]*(?:-|\\x2d))*(?:<[a-z]+>|[0-9A-Fa-f]+\b)|\b[0-9a-f]{12,}\b|\b[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9_.-]*|([-@ ])c?(?:[0-9]+:[0-9]+|[0-9]{3,})\b|(\b(?i:session|uid|user)[ @-])c?[0-9]+\b|(\b(?:kworker|ksoftirqd|migration|swapper|cpuhp|irq)/)[A-Za-z0-9_:+.-]+",
+    )
+});
 static STOPPED_AT: LazyLock<Regex> = LazyLock::new(|| {
     constant(
         r"^(?:RIP: [0-9a-f]{4}:|pc : |PC is at |NIP \[[0-9a-f]+\] |epc : )(?:__pfx_)?([A-Za-z_][A-Za-z0-9_]*)",
@@ -471,6 +580,12 @@ mod tests {
             format!("root@machine:~# [  217.653587] {panic}"),
             format!("{panic}\rall is well"),
             format!("[    1.000001] usb 1-1: new[    1.234567] {panic}"),
+            format!("[Mon Nov 30 10:00:00 2026] {panic}"),
+            format!("kern  :emerg : [    1.234567] {panic}"),
+            format!("Nov 30 10:00:00 host kernel: {panic}"),
+            format!("Nov 30 10:00:00 host kernel: [    1.234567] {panic}"),
+            format!("2026-11-30T10:00:00.123456+08:00 host kernel: {panic}"),
+            format!("host login: {panic}"),
         ] {
             let found = signatures(&format!("{line}\nnext\n"));
             assert_eq!(found, ["init-died:0x0000000b"], "{line:?}");
@@ -518,5 +633,336 @@ mod tests {
             signatures(&oops("0000000000000000", 1, 222, "xfs_readdir")),
             first
         );
+    }
+
+    /// How many findings a log has that says `line` with each number, and `last` behind.
+    fn crowded(line: impl Fn(usize) -> String, last: &str) -> Vec<(Severity, String, usize)> {
+        let lines: String = (0..120).map(line).collect();
+        let found = scan(&format!("{lines}{last}\n"));
+        let each = found.iter();
+        each.map(|one| (one.rule.severity, one.signature(), one.count))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_worse_has_a_place_in_a_log_of_many_findings() {
+        let name = |number: usize| {
+            let letter = |number: usize| char::from(b'a' + u8::try_from(number % 26).unwrap());
+            format!("{}{}", letter(number / 26), letter(number))
+        };
+        let crashed = |number| format!("{}[9]: segfault at 0 ip 0\n", name(number));
+        let failed = |number| format!("[FAILED] Failed to start {}.\n", name(number));
+        let panic = "Kernel panic - not syncing: Fatal exception";
+        let found = crowded(crashed, panic);
+        assert_eq!(found.len(), MAX_FINDINGS);
+        let last = found.last().unwrap();
+        assert_eq!(
+            (last.0, &*last.1),
+            (Severity::Fatal, "kernel-panic:Fatal exception")
+        );
+        // The first ones stay: they are often the cause.
+        assert_eq!(
+            found[MAX_FINDINGS - 2].1,
+            format!("process-crashed:{}", name(98))
+        );
+        let found = crowded(failed, "You are in emergency mode");
+        assert_eq!(found.last().unwrap().1, "emergency-mode");
+    }
+
+    #[test]
+    fn a_fault_that_returns_is_one_finding_that_is_counted() {
+        let lockup = |number| {
+            format!(
+                "watchdog: BUG: soft lockup - CPU#1 stuck for {}s! [java:123]\n\
+                 RIP: 0010:ext4_readdir+0x1/0x2\n\
+                 Call Trace:\n",
+                22 + number
+            )
+        };
+        let found = crowded(lockup, "You are in emergency mode");
+        let expected = [
+            (Severity::Error, "soft-lockup:ext4_readdir".to_owned(), 120),
+            (Severity::Fatal, "emergency-mode".to_owned(), 1),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_fault_hides_nothing_that_is_not_its_own() {
+        for (log, expected) in [
+            (
+                "refcount_t: underflow; use-after-free.\n\
+                 Modules linked in:\n\
+                 [FAILED] Failed to start ssh.service - OpenBSD Secure Shell server.\n\
+                 [FAILED] Failed to mount data.mount - /data.\n\
+                 Kernel panic - not syncing: Attempted to kill the idle task!\n",
+                &[
+                    "refcount:underflow; use-after-free",
+                    "unit-failed:OpenBSD Secure Shell server",
+                    "mount-failed:/data",
+                    "kernel-panic:Attempted to kill the idle task!",
+                ][..],
+            ),
+            (
+                "Kernel panic - not syncing: Fatal exception\n\
+                 Linux version 6.1.0\n\
+                 Kernel panic - not syncing: Attempted to kill the idle task!\n\
+                 SeaBIOS (version 1.16)\n\
+                 WARNING: CPU: 1 PID: 222 at kernel/fork.c:123 dup_mm+0x12/0x34\n",
+                &[
+                    "kernel-panic:Fatal exception",
+                    "kernel-panic:Attempted to kill the idle task!",
+                    "kernel-warning:fork.c:123 dup_mm",
+                ],
+            ),
+            (
+                "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [kworker/1:2:123]\n\
+                 RIP: 0010:native_queued_spin_lock_slowpath+0x12/0x34\n\
+                 Kernel panic - not syncing: softlockup: hung tasks\n",
+                &[
+                    "soft-lockup:native_queued_spin_lock_slowpath",
+                    "kernel-panic:softlockup",
+                ],
+            ),
+            (
+                "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000010\n\
+                 Internal error: Oops: 0000000096000004 [#1] SMP\n\
+                 pc : __memcpy+0x1/0x2\n\
+                 Kernel panic - not syncing: Oops: Fatal exception in interrupt\n",
+                &[
+                    "kernel-null-dereference:__memcpy",
+                    "kernel-panic:Fatal exception in interrupt",
+                ],
+            ),
+            (
+                "Insufficient stack space to handle exception!\n\
+                 Kernel panic - not syncing: kernel stack overflow\n",
+                &["stack-overflow"],
+            ),
+        ] {
+            assert_eq!(signatures(log), expected, "{log}");
+        }
+    }
+
+    #[test]
+    fn every_panic_is_fatal() {
+        for why in [
+            "Hard LOCKUP",
+            "hung_task: blocked tasks",
+            "softlockup: hung tasks",
+            "BUG: unable to handle kernel NULL pointer dereference",
+            "Fatal exception",
+            "stack-protector: Kernel stack is corrupted in: ext4_readdir+0x3f0/0x3f0",
+            "VFS: Unable to mount root fs on unknown-block(0,0)",
+            "UBSAN: panic_on_warn set ...",
+            "",
+            "(null)",
+        ] {
+            let found = scan(&format!(
+                "[    1.234567] Kernel panic - not syncing: {why}\n"
+            ));
+            let severities: Vec<_> = found.iter().map(|one| one.rule.severity).collect();
+            assert_eq!(severities, [Severity::Fatal], "{why}");
+        }
+    }
+
+    /// Lines that machines say, and what they have in common. `{n}` is a number, `{x}` an address, `{p}` a process,
+    /// `{c}` a processor, `{u}` the ID of a disk, `{h}` the ID of a container.
+    const FAULTS: &[(&str, &str)] = &[
+        (
+            "BUG: kernel NULL pointer dereference, address: {x}\nOops: 0002 [#1] PREEMPT SMP PTI\nCPU: {c} PID: {p} Comm: ls Not tainted 6.1.0\nRIP: 0010:ext4_readdir+0x1a/0x3f0 [ext4]\nRSP: 0018:{x} EFLAGS: 00010246\n---[ end trace {x} ]---",
+            "kernel-null-dereference:ext4_readdir",
+        ),
+        (
+            "BUG: kernel NULL pointer dereference, address: {x}\nOops: 0002 [#1] PREEMPT SMP PTI\nCPU: {c} PID: {p} Comm: ls Not tainted 6.1.0\nRIP: 0010:xfs_readdir+0x1a/0x3f0 [xfs]\n---[ end trace {x} ]---",
+            "kernel-null-dereference:xfs_readdir",
+        ),
+        (
+            "watchdog: BUG: soft lockup - CPU#{c} stuck for {n}s! [kworker/{c}:2:{p}]",
+            "soft-lockup:kworker/<n>",
+        ),
+        (
+            "INFO: task kworker/{c}:2:{p} blocked for more than {n} seconds.",
+            "hung-task:kworker/<n>",
+        ),
+        (
+            "INFO: task jbd2/vda1-8:{p} blocked for more than {n} seconds.",
+            "hung-task:jbd2/vda1-8",
+        ),
+        (
+            "[FAILED] Failed to mount /mnt/{u}.",
+            "mount-failed:/mnt/<uuid>",
+        ),
+        (
+            "[ TIME ] Timed out waiting for device dev-disk-by\\x2duuid-{u}.device - /dev/disk/by-uuid/{u}.",
+            "device-timeout:/dev/disk/by-uuid/<uuid>",
+        ),
+        (
+            "[ TIME ] Timed out waiting for device dev-d…{h12}-1111-4000-8000-{h12}.",
+            "device-timeout:dev-d…<n>",
+        ),
+        (
+            "[FAILED] Failed to start docker-{h}.scope.",
+            "unit-failed:docker-<n>.scope",
+        ),
+        (
+            "[FAILED] Failed to start Session {n} of User bob.",
+            "unit-failed:Session <n> of User bob",
+        ),
+        (
+            "[FAILED] Failed to start user@{n}.service - User Manager for UID {n}.",
+            "unit-failed:User Manager for UID <n>",
+        ),
+        (
+            "[FAILED] Failed to start lvm2-pvscan@253:{c}.service - LVM event activation on device 253:{c}.",
+            "unit-failed:LVM event activation on device <n>",
+        ),
+        (
+            "app-{p}[{p}]: segfault at {x} ip {x} sp {x} error 4 in libc.so.6",
+            "process-crashed:app-<n>",
+        ),
+        (
+            "Kernel panic - not syncing: Fatal exception 0x{n}",
+            "kernel-panic:Fatal exception",
+        ),
+        (
+            "error: file `/boot/vmlinuz-6.1.{n}-13-amd64' not found.",
+            "loader-file-missing:/boot/vmlinuz-<n>",
+        ),
+        (
+            "Please enter passphrase for disk data: ",
+            "luks-locked:data",
+        ),
+        (
+            "BUG: KASAN: slab-use-after-free in ext4_readdir.isra.{c}+0x1a2/0x3f0",
+            "kasan:KASAN: slab-use-after-free in ext4_readdir",
+        ),
+        (
+            "Out of memory: Killed process {p} (java) total-vm:{n}kB, anon-rss:{n}kB",
+            "oom-kill:java",
+        ),
+        (
+            "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
+            "init-died:0x00000100",
+        ),
+        (
+            "Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b",
+            "init-died:0x0000000b",
+        ),
+        (
+            "I/O error, dev vda, sector {n} op 0x0:(READ)",
+            "disk-io-error:vda",
+        ),
+        (
+            "I/O error, dev vdb, sector {n} op 0x0:(READ)",
+            "disk-io-error:vdb",
+        ),
+    ];
+
+    #[test]
+    fn different_faults_have_different_signatures() {
+        let each: std::collections::BTreeSet<_> = FAULTS.iter().map(|(_, one)| one).collect();
+        assert_eq!(each.len(), FAULTS.len());
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(100))]
+        #[test]
+        fn a_signature_is_the_same_on_every_machine(
+            index in 0..FAULTS.len(),
+            number in 100u32..100_000,
+            address in 0u64..,
+            process in 100u32..4_000_000,
+            processor in 0u32..64,
+            id in 0u128..,
+            second in 0u32..90_000,
+            end in proptest::sample::select(&["\n", "\r\n"][..]),
+            beside in proptest::sample::select(&["", "eth0: link up", "systemd[1]: Started a.service."][..]),
+        ) {
+            let (lines, expected) = FAULTS[index];
+            let hex = format!("{id:032x}");
+            let uuid = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+            let said = lines
+                .replace("{n}", &number.to_string())
+                .replace("{x}", &format!("{address:016x}"))
+                .replace("{p}", &process.to_string())
+                .replace("{c}", &processor.to_string())
+                .replace("{u}", &uuid)
+                .replace("{h12}", &hex[20..])
+                .replace("{h}", &format!("{hex}{hex}"));
+            let stamp = |at: usize| format!("[{second:5}.{at:06}] ");
+            let mut log = String::new();
+            for (at, line) in said.lines().enumerate() {
+                log += &format!("{}{line}{end}", stamp(at));
+                if !beside.is_empty() {
+                    log += &format!("{}{beside}{end}", stamp(at));
+                }
+            }
+            proptest::prop_assert_eq!(signatures(&log), [expected], "{}", log);
+            let of_console = of_console(log.as_bytes(), Rules::built_in());
+            proptest::prop_assert_eq!(&of_console, &scan(&log));
+        }
+    }
+
+    #[test]
+    fn a_console_in_another_encoding_has_the_same_signatures_for_all_readers() {
+        let said = "[FAILED] Failed to start 服务器启动 - 系统服务.\n[FAILED] Failed to mount /数据盘.\n[FAILED] Failed to start ssh.\n".repeat(9);
+        let (console, ..) = encoding_rs::GB18030.encode(&said);
+        let boot = Boot::of_log(console.to_vec());
+        let read = of_boot(&boot, EncodingChoice::Auto, Rules::built_in());
+        let read: Vec<_> = read.iter().map(Finding::signature).collect();
+        let captured = of_console(&console, Rules::built_in());
+        let captured: Vec<_> = captured.iter().map(Finding::signature).collect();
+        assert_eq!(captured, read);
+        assert_eq!(
+            read,
+            [
+                "unit-failed:<text>",
+                "mount-failed:<text>",
+                "unit-failed:ssh"
+            ]
+        );
+    }
+
+    /// What a log cost, and what it has at its end.
+    fn cost(log: &str) -> (usize, Vec<String>) {
+        let mut scanner = Scanner::new(Rules::built_in(), Vec::new());
+        for (number, line) in log.lines().enumerate() {
+            scanner.read(number + 1, 0..line.len(), line.as_bytes());
+        }
+        let spent = scanner.work.spent;
+        let found = scanner.finish();
+        (spent, found.iter().map(Finding::signature).collect())
+    }
+
+    #[test]
+    fn what_a_log_costs_is_bounded_whatever_it_says() {
+        let rules = Rules::built_in();
+        let words: Vec<_> = rules.all().iter().flat_map(Rule::words).copied().collect();
+        let mut all_words = String::new();
+        for (at, word) in words.iter().cycle().take(words.len() * 2).enumerate() {
+            all_words += word;
+            all_words.push(if at % 100 == 99 { '\n' } else { ' ' });
+        }
+        let numbers: String = (0..300)
+            .map(|number| {
+                let more = "0x1f 12:34:56 ".repeat(20);
+                format!("[FAILED] Failed to start a{number} {number} {more}.\n")
+            })
+            .collect();
+        let panic = "[    9.000001] Kernel panic - not syncing: Fatal exception\n";
+        for hostile in [all_words, numbers] {
+            let [one, four] = [1, 4].map(|times| {
+                let log = hostile.repeat(times) + panic;
+                let (spent, found) = cost(&log);
+                assert!(found.contains(&"kernel-panic:Fatal exception".to_owned()));
+                assert!(spent <= 256 * 1024 + 8 * log.len(), "{spent}");
+                spent
+            });
+            assert!(four <= 5 * one, "{one}, {four}");
+        }
+        // A boot in which all is well costs nearly nothing.
+        let quiet = "[    1.234567] eth0: link up\n".repeat(1000);
+        assert_eq!(cost(&quiet).0, 0);
     }
 }

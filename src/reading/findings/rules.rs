@@ -7,6 +7,7 @@ use regex_lite::Regex;
 
 use super::constant;
 use super::words::Words;
+use super::work::Work;
 use crate::model::finding::Severity;
 
 /// What one rule recognizes.
@@ -49,6 +50,9 @@ pub struct Family {
 
 // `build.rs` makes it of the files.
 include!(concat!(env!("OUT_DIR"), "/rules.rs"));
+
+/// What a kernel says first that goes no further.
+const PANIC: &str = "Kernel panic";
 
 /// The family of the rules that say where a secret stands.
 const SECRETS: &str = "secret";
@@ -179,18 +183,27 @@ impl Rules {
         self.rules.iter().find(|rule| rule.id == id)
     }
 
-    /// Whether a line has a word of any rule.
-    pub(super) fn may_find(&self, text: &str) -> bool {
-        self.of_findings.words.any(text.as_bytes())
+    /// The rules that have a word in a text, by their places among all.
+    pub(super) fn candidates(&self, text: &str) -> Vec<usize> {
+        self.of_findings.find(text.as_bytes())
     }
 
-    /// The rule that fits a message, and where in it stands what it is about.
-    pub(super) fn find(&self, text: &str) -> Option<(&Rule, Option<Range<usize>>)> {
-        let mut candidates = self.of_findings.find(text.as_bytes());
+    /// The candidate that fits a message, and where in it stands what it is about. Whatever else a line says of which
+    /// the kernel dies, it is fatal.
+    pub(super) fn find(
+        &self,
+        text: &str,
+        candidates: &[usize],
+        work: &mut Work,
+    ) -> Option<(&Rule, Option<Range<usize>>)> {
+        let is_panic = text.starts_with(PANIC);
+        let rules = candidates.iter().map(|&index| &self.rules[index]);
+        let rules = rules.filter(|rule| !is_panic || rule.severity == Severity::Fatal);
         // Those that are general last.
-        candidates.sort_by_key(|&index| self.rules[index].general);
-        candidates.into_iter().find_map(|index| {
-            let rule = &self.rules[index];
+        let (general, special) = (rules.clone().filter(|rule| rule.general), rules);
+        let mut ordered = special.filter(|rule| !rule.general).chain(general);
+        ordered.find_map(|rule| {
+            work.spend(text.len())?;
             Some((rule, rule.detail_of(text)?))
         })
     }
@@ -218,6 +231,12 @@ impl Rule {
     #[cfg(feature = "cli")]
     pub fn family(&self) -> &'static Family {
         &FAMILIES[RULES[self.index].family]
+    }
+
+    /// One of them is in each line that it fits.
+    #[cfg(test)]
+    pub(super) fn words(&self) -> &'static [&'static str] {
+        self.text.words
     }
 
     /// Whether it says where a secret stands.
