@@ -23,7 +23,7 @@ const RECORDINGS: &[(&str, &[&str])] = &[
         "cloud-init-no-metadata",
         &[
             "cloud-init-metadata-unreachable",
-            "cloud-init-module-failed:locale",
+            "cloud-init-module-minor:locale",
         ],
     ),
     (
@@ -50,7 +50,7 @@ const RECORDINGS: &[(&str, &[&str])] = &[
     (
         "fsck-wants-a-person",
         &[
-            "unit-failed:systemd-fs… File System Check on Root Device",
+            "fsck-failed:Root Device",
             "emergency-mode",
             "maintenance-prompt",
         ],
@@ -60,6 +60,7 @@ const RECORDINGS: &[(&str, &[&str])] = &[
         "grub-missing-file",
         &[
             "loader-file-missing:/boot/vmlinuz-gone",
+            "loader-kernel-not-loaded",
             "loader-entries-failed",
         ],
     ),
@@ -69,7 +70,7 @@ const RECORDINGS: &[(&str, &[&str])] = &[
     ),
     (
         "initramfs-shell",
-        &["root-device-missing:UUID=<uuid>", "initramfs-shell"],
+        &["initramfs-shell", "root-device-missing:UUID=<uuid>"],
     ),
     ("kdump", &["kernel-panic-sysrq"]),
     ("kernel-bug", &["kernel-bug:faults_init"]),
@@ -104,12 +105,12 @@ const RECORDINGS: &[(&str, &[&str])] = &[
     ),
     ("kexec", &[]),
     ("login-respawns", &[]),
-    ("luks-asks", &["luks-locked:data:"]),
+    ("luks-asks", &["luks-locked:data"]),
     (
         "lvm-no-root",
         &[
-            "root-device-missing:/dev/mapper/vg0-root",
             "initramfs-shell",
+            "root-device-missing:/dev/mapper/vg0-root",
         ],
     ),
     ("memory-limit", &["oom-kill-cgroup:tail"]),
