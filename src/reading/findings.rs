@@ -449,7 +449,7 @@ fn messages(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Without what stands in front of a message: a level, the caller (`CONFIG_PRINTK_CALLER`), the name of init, what
-/// `dmesg -T` and `dmesg -x` add, what syslog adds, and a prompt.
+/// `dmesg -T` and `dmesg -x` add, what syslog and loggers of serial ports add, and a prompt.
 fn content(text: &str) -> &str {
     let text = text.trim_start();
     let prefix = PREFIX.find(cut(text, MAX_PREFIX));
@@ -464,7 +464,7 @@ fn is_quoted(text: &str) -> bool {
 
 static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
     constant(
-        r"^(?:<[0-7]> *|\[ *[TC][0-9]+\] *|\[(?:[A-Z][a-z]{2} ){2}[ 0-9]{2} [0-9:]{8} [0-9]{4}\] *|[a-z]{3,8} *:[a-z]{3,6} *: |(?:[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+Z-]+) [A-Za-z0-9_.-]+ |kernel: |systemd\[1\]: |[A-Za-z0-9_.-]+ login: |Password: )+",
+        r"^(?:<[0-7]> *|\[ *[TC][0-9]+\] *|\[(?:(?:[A-Z][a-z]{2} ){2}[ 0-9]{2} [0-9:]{8} [0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:.,]+)\] *|[a-z]{3,8} *:[a-z]{3,6} *: |(?:[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+Z-]+) [A-Za-z0-9_.-]+ |kernel: |systemd\[1\]: |[A-Za-z0-9_.-]+ login: |Password: )+",
     )
 });
 /// Numbers that differ from one machine to the next, in the detail of a finding: what is left of an ID whose beginning
@@ -581,6 +581,7 @@ mod tests {
             format!("{panic}\rall is well"),
             format!("[    1.000001] usb 1-1: new[    1.234567] {panic}"),
             format!("[Mon Nov 30 10:00:00 2026] {panic}"),
+            format!("[2026-11-30 10:00:00] {panic}"),
             format!("kern  :emerg : [    1.234567] {panic}"),
             format!("Nov 30 10:00:00 host kernel: {panic}"),
             format!("Nov 30 10:00:00 host kernel: [    1.234567] {panic}"),
