@@ -70,6 +70,10 @@ test: ## Run all tests.
 accept-unchanged: ## Record the results of the test `unchanged`; check the difference before you commit it.
 	mv $(TARGET)/tmp/unchanged/*.txt tests/fixtures/unchanged/
 
+.PHONY: eval
+eval: ## Count how much `findings` finds, and put it into docs/findings.md.
+	cargo test --locked --test suite -- evaluation:: || mv $(TARGET)/tmp/findings.md docs/findings.md
+
 .PHONY: record
 record: ## Record the serial console NAME of a virtual machine; without NAME, list them.
 	tests/record/record.py $(NAME)

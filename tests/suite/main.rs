@@ -22,6 +22,7 @@ mod doctor;
 mod doctor_deployed;
 mod door;
 mod errors;
+mod evaluation;
 mod events;
 mod export;
 mod fair_redrive;
