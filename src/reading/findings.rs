@@ -957,7 +957,7 @@ mod tests {
                 let log = hostile.repeat(times) + panic;
                 let (spent, found) = cost(&log);
                 assert!(found.contains(&"kernel-panic:Fatal exception".to_owned()));
-                assert!(spent <= 256 * 1024 + 8 * log.len(), "{spent}");
+                assert!(spent <= Work::most(log.len()), "{spent}");
                 spent
             });
             assert!(four <= 5 * one, "{one}, {four}");

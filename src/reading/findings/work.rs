@@ -1,11 +1,11 @@
 //! How much a log may cost: a guest that prints what rules look for must not keep the function busy.
 
 /// Bytes that regular expressions may look at in any log.
-const AT_LEAST: usize = 256 * 1024;
-/// And for each byte of it. Hardly a line has words of more than eight rules.
-const FOR_EACH_BYTE: usize = 8;
+const AT_LEAST: usize = 64 * 1024;
+/// And for each byte of it. Hardly a line has words of more than two rules.
+const FOR_EACH_BYTE: usize = 3;
 /// How much longer it takes to mask a text than to try a rule on it.
-const MASKS: usize = 16;
+const MASKS: usize = 32;
 
 /// What a log may still cost, in bytes at which an expression looks.
 #[derive(Debug)]
@@ -26,6 +26,12 @@ impl Default for Work {
 }
 
 impl Work {
+    /// The most that a log of so many bytes costs.
+    #[cfg(test)]
+    pub fn most(bytes: usize) -> usize {
+        AT_LEAST + FOR_EACH_BYTE * bytes
+    }
+
     /// For bytes that were read.
     pub fn earn(&mut self, bytes: usize) {
         self.left = self
