@@ -24,6 +24,8 @@ const LATENCY: Duration = Duration::from_millis(20);
 const RECORDS_EACH: usize = 100;
 /// Over so many days they were captured; prune removes those of the first half.
 const DAYS: i64 = 60;
+/// The system counts CPU time in steps of so many seconds.
+const CPU_CLOCK: f64 = 0.01;
 /// How many times as many records the largest archive has.
 const COPIES: usize = 10;
 
@@ -153,7 +155,7 @@ fn folders(runtime: &tokio::runtime::Runtime, count: usize) -> String {
             table.push_str(&format!(
                 "| `{name}` | {records} | {} | {} | {} |\n",
                 spread(&|run| run.seconds).text(),
-                spread(&|run| (*records as f64 / run.cpu).round()).text(),
+                spread(&|run| (*records as f64 / run.cpu.max(CPU_CLOCK)).round()).text(),
                 spread(&|run| run.peak_mib).text(),
             ));
         }
