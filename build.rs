@@ -76,20 +76,16 @@ fn main() {
     let folder = Path::new("src/reading/findings/rules");
     println!("cargo:rerun-if-changed={}", folder.display());
     println!("cargo:rerun-if-changed=build.rs");
-    let (mut rules, mut notes, mut families) = (String::new(), String::new(), String::new());
-    for (family, name) in FAMILIES.iter().enumerate() {
+    let (mut rules, mut notes) = (String::new(), String::new());
+    for name in FAMILIES {
         let path = folder.join(name).with_extension("toml");
         let text =
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let file: File =
             toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let sources = file.sources.replace('\n', " ");
-        let _ = writeln!(
-            families,
-            "    Family {{ name: {name:?}, sources: {sources:?} }},"
-        );
         for mut rule in file.rule {
-            let is_secret = name == &SECRETS;
+            let is_secret = name == SECRETS;
             let has_place = [&rule.pattern, &rule.next]
                 .iter()
                 .any(|pattern| pattern.contains(PLACE));
@@ -123,7 +119,7 @@ fn main() {
             } = &rule;
             let _ = writeln!(
                 rules,
-                "    RuleText {{ id: {id:?}, family: {family}, severity: Severity::{severity}, title: {title:?}, \
+                "    RuleText {{ id: {id:?}, family: {name:?}, severity: Severity::{severity}, title: {title:?}, \
                  words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, next: {next:?}, \
                  end: {end:?} }},",
             );
@@ -132,16 +128,13 @@ fn main() {
             } = &rule;
             let _ = writeln!(
                 notes,
-                "    Note {{ advice: {advice:?}, yes: &{yes:?}, no: &{no:?} }},"
+                "    Note {{ advice: {advice:?}, yes: &{yes:?}, no: &{no:?}, sources: {sources:?} }},"
             );
         }
     }
-    let names = FAMILIES;
     let code = format!(
         "const RULES: &[RuleText] = &[\n{rules}];\n\
-         const FAMILY_NAMES: &[&str] = &{names:?};\n\
-         #[cfg(feature = \"cli\")]\nconst NOTES: &[Note] = &[\n{notes}];\n\
-         #[cfg(feature = \"cli\")]\nconst FAMILIES: &[Family] = &[\n{families}];\n"
+         #[cfg(feature = \"cli\")]\nconst NOTES: &[Note] = &[\n{notes}];\n"
     );
     let folder = env::var("OUT_DIR").unwrap_or_else(|error| panic!("OUT_DIR: {error}"));
     let path = Path::new(&folder).join("rules.rs");

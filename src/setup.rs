@@ -11,7 +11,7 @@ use crate::capture::memory::Memory;
 use crate::capture::room::Room;
 use crate::capture::told::Tell;
 use crate::clock::{Clock, WallClock};
-use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue, Redact};
+use crate::config::{self, Archive, Config, Deployment, EcsConfig, FollowQueue, Redact};
 use crate::credentials::{CredentialsProvider, ManagedSecret};
 use crate::hosts::dispatch::Dispatcher;
 use crate::hosts::told;
@@ -50,6 +50,7 @@ impl Config {
             Some(secret) => gate.with_managed_tokens(read_tokens(secret, credentials.clone())),
             None => gate,
         };
+        config::make_current(self.own_rules.as_deref());
         Ok(Dispatcher {
             triggers: self.triggers,
             failed_events: self.failed_events,

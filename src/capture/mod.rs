@@ -639,7 +639,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             // A row that an earlier delivery could not write any more is written now.
             let may_lack_row = self.may_lack_row(event, &console, now);
             let look = || {
-                let found = findings::of_console(&console.plain, Rules::built_in());
+                let found = findings::of_console(&console.plain, Rules::current());
                 (self.has_catalog.then(|| boot_facts(&console.plain)), found)
             };
             let (put, seen) = meanwhile(put, may_lack_row.then_some(look)).await;

@@ -14,6 +14,7 @@ pub use host::{FailedEvents, Host};
 pub use queue::FollowQueue;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,11 +31,12 @@ use crate::model::credentials::{Credentials, Secret, check_key};
 use crate::model::ids::RegionId;
 use crate::printable;
 use crate::queue::sqs::QueueConfig;
+use crate::reading::findings::own;
 use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 81] = [
+pub const SETTINGS: [&str; 82] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -86,6 +88,7 @@ pub const SETTINGS: [&str; 81] = [
     "CATALOG",
     "REDACT",
     "OBJECT_LOCK_DAYS",
+    "FINDINGS_RULES",
     "FAILED_EVENTS",
     "FAILED_QUEUE_URL",
     "AWS_LAMBDA_RUNTIME_API",
@@ -213,6 +216,8 @@ pub struct Config {
     pub redact: Redact,
     /// Days for which the store lets nobody remove a record, as far as it is known. 0 for none.
     pub object_lock_days: u32,
+    /// The text of the file with rules of one's own for findings.
+    pub own_rules: Option<String>,
     /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
     /// The platform's queue of failed events, for redrives.
@@ -494,6 +499,7 @@ impl Config {
         let has_catalog = archive::has_catalog(environment, &mut problems);
         let redact = archive::redact(environment, &mut problems);
         let object_lock_days = archive::object_lock_days(environment, &mut problems);
+        let own_rules = own_rules(environment, &mut problems);
         let failed_events = failed_events(environment, &mut problems);
         let failed_queue = match environment.get(FAILED_QUEUE) {
             Some(text) => {
@@ -514,6 +520,7 @@ impl Config {
                 has_catalog: has_catalog?,
                 redact: redact?,
                 object_lock_days: object_lock_days?,
+                own_rules: own_rules?,
                 failed_events: failed_events?,
                 failed_queue: failed_queue?,
                 webhook,
@@ -632,6 +639,48 @@ impl Config {
                  them before they are stored, or REDACT=off if they may be there"
             )
         })
+    }
+}
+
+/// Rules of one's own for findings: the file that `FINDINGS_RULES` names. `None` if it names a file that cannot be used.
+fn own_rules(environment: &Environment, problems: &mut Problems) -> Option<Option<String>> {
+    const NAME: &str = "FINDINGS_RULES";
+    let Some(path) = environment.get(NAME) else {
+        return Some(None);
+    };
+    let read = || -> Result<String, String> {
+        let file = std::fs::File::open(path).map_err(|error| format!("{path}: {error}"))?;
+        let (mut text, most) = (String::new(), own::MAX_BYTES);
+        let read = file.take(most + 1).read_to_string(&mut text);
+        read.map_err(|error| format!("{path}: {error}"))?;
+        if text.len() as u64 > most {
+            return Err(format!("{path} has more than {most} bytes"));
+        }
+        own::parse(&text)
+            .map_err(|error| format!("{path} has rules that cannot be used: {error}"))?;
+        Ok(text)
+    };
+    problems.note(NAME, read()).map(Some)
+}
+
+/// Looks for findings by the rules of this program and those of the file in `FINDINGS_RULES`, from now on.
+///
+/// # Errors
+/// [`ConfigError`] if the file cannot be used.
+#[cfg(feature = "cli")]
+pub fn use_own_rules(environment: &Environment) -> Result<(), ConfigError> {
+    let mut problems = Problems::default();
+    match own_rules(environment, &mut problems) {
+        Some(text) => make_current(text.as_deref()),
+        None => return Err(ConfigError(problems.0)),
+    }
+    Ok(())
+}
+
+/// Uses rules that were checked.
+pub(crate) fn make_current(own_rules: Option<&str>) {
+    if let Some(Ok(rules)) = own_rules.map(own::parse) {
+        rules.make_current();
     }
 }
 

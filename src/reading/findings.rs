@@ -9,6 +9,7 @@
 
 mod pieces; // a line → the pieces of text on it (pure)
 mod rules; // which rule fits a line (pure)
+pub mod own; // a file with rules of one's own (pure)
 pub mod secrets; // where a console shows a secret (pure)
 mod words; // the words of the rules in a line (pure)
 mod work; // how much a log may cost (pure)
@@ -31,7 +32,7 @@ use crate::model::finding;
 pub use crate::model::finding::Severity;
 use pieces::pieces;
 #[cfg(feature = "cli")]
-pub use rules::{Family, Note};
+pub use rules::Note;
 pub use rules::{Rule, Rules};
 use secrets::Secret;
 use work::Work;
@@ -354,7 +355,11 @@ impl<'r> Scanner<'r> {
     pub fn finish(mut self) -> Vec<Finding<'r>> {
         self.end_waiting();
         self.found.sort_by_key(|(order, _)| *order);
-        self.found.into_iter().map(|(_, finding)| finding).collect()
+        let found = self.found.into_iter().map(|(_, finding)| finding);
+        let rules = self.rules;
+        found
+            .filter(|finding| !rules.silences(finding.rule.id, &finding.signature()))
+            .collect()
     }
 }
 

@@ -220,3 +220,46 @@ async fn what_a_console_says_many_times_is_told_once() {
     assert_eq!(answer["findings"][0]["count"], 500);
     assert_eq!(told(&function.stop().await).len(), 1);
 }
+
+#[tokio::test]
+async fn rules_of_ones_own_are_found_and_what_is_silenced_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.json");
+    let rules = json!({
+        "silence": ["root-not-mounted"],
+        "rules": [{
+            "id": "own-disk-map", "severity": "warning", "title": "A kernel was built by us", "advice": "Be glad.",
+            "words": ["Linux version"], "pattern": r"Linux version (\d+)", "yes": ["Linux version 6.1.0"],
+        }],
+    });
+    std::fs::write(&file, rules.to_string()).unwrap();
+    let own = settings(&[("FINDINGS_RULES", file.to_str().unwrap())]);
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(own.clone());
+    let function = Function::start(&bucket.settings).await;
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    let found = signatures(&answer["findings"]);
+    assert!(
+        matches!(found[..], [one] if one.starts_with("own-disk-map:")),
+        "{answer}"
+    );
+    function.stop().await;
+    let told = cli(&bucket.settings, &["findings", PANIC]).await;
+    let told = text(&told.stdout);
+    assert!(
+        told.contains("own-disk-map") && !told.contains("root-not-mounted"),
+        "{told}"
+    );
+    let explained = cli(&own, &["explain", "own-disk-map"]).await;
+    assert!(text(&explained.stdout).contains("Be glad."));
+
+    // A file that is wrong stops the start, and says what is wrong.
+    std::fs::write(&file, r#"{"silence": ["no-such-thing"]}"#).unwrap();
+    let wrong = cli(&own, &["explain"]).await;
+    assert_eq!(wrong.status.code(), Some(2));
+    let error = text(&wrong.stderr);
+    assert!(
+        error.contains("FINDINGS_RULES") && error.contains("no-such-thing"),
+        "{error}"
+    );
+}

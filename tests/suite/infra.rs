@@ -60,7 +60,7 @@ fn the_templates_of_one_cloud_set_the_same_variables() {
 }
 
 /// Why a setting is in no file under infra. Every other one is.
-const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
+const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
     (
         "set by the platform",
         &[
@@ -129,6 +129,10 @@ const NOT_IN_INFRA: [(&str, &[&str]); 6] = [
         &["WEBHOOK_URL", "WEBHOOK_ACCOUNTS"],
     ),
     ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
+    (
+        "a file of one's own, in a package of one's own",
+        &["FINDINGS_RULES"],
+    ),
     (
         "of the network a machine is in, where templates deploy into none",
         &[

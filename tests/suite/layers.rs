@@ -108,6 +108,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "model",
             "printable",
             "queue",
+            "reading",
             "secrets",
             "source",
             "store",

@@ -334,7 +334,7 @@ fn of_record(
         };
     }
     if faults.is_empty() {
-        let found = findings::of_console(&plain, Rules::built_in());
+        let found = findings::of_console(&plain, Rules::current());
         row = row.with_facts(boot_facts(&plain)).with_findings(&found);
     }
     (row, !faults.is_empty())

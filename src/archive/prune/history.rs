@@ -149,7 +149,7 @@ impl History {
         (&boot.log, &boot.marks).hash(&mut log);
         // Most of the work of a run, so it is only done if it is asked for.
         let finding = (!rules.findings.is_empty()).then(|| {
-            let rules_of_findings = findings::Rules::built_in();
+            let rules_of_findings = findings::Rules::current();
             let found = findings::of_boot(boot, EncodingChoice::Auto, rules_of_findings);
             rules.keeping(&found)
         });

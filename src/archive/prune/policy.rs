@@ -37,7 +37,7 @@ impl FindingRule {
     /// # Errors
     /// [`UnknownFinding`].
     pub fn parse(text: &str) -> Result<Self, UnknownFinding> {
-        let rules = findings::Rules::built_in();
+        let rules = findings::Rules::current();
         let severity = Severity::ALL.into_iter().find(|one| one.as_str() == text);
         let mut names = rules.all().iter().map(|rule| rule.family);
         severity

@@ -1,5 +1,6 @@
 //! The rules, and which of them fits a line.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
@@ -12,18 +13,18 @@ use crate::model::finding::Severity;
 
 /// What one rule recognizes.
 #[derive(Debug)]
-struct RuleText {
-    id: &'static str,
-    family: usize,
-    severity: Severity,
-    title: &'static str,
-    words: &'static [&'static str],
-    pattern: &'static str,
-    except: &'static [&'static str],
-    general: bool,
-    function: bool,
-    next: &'static str,
-    end: &'static str,
+pub(super) struct RuleText {
+    pub id: &'static str,
+    pub family: &'static str,
+    pub severity: Severity,
+    pub title: &'static str,
+    pub words: &'static [&'static str],
+    pub pattern: &'static str,
+    pub except: &'static [&'static str],
+    pub general: bool,
+    pub function: bool,
+    pub next: &'static str,
+    pub end: &'static str,
 }
 
 /// What a person is told of a rule, and its examples.
@@ -36,15 +37,7 @@ pub struct Note {
     pub yes: &'static [&'static str],
     /// Lines that look alike, and that it does not find.
     pub no: &'static [&'static str],
-}
-
-/// What rules have in common that are in one file.
-#[cfg(feature = "cli")]
-#[derive(Debug)]
-pub struct Family {
-    /// Its name, which is its file's, too.
-    pub name: &'static str,
-    /// Programs that print what its rules recognize, and where in their sources.
+    /// Programs that print what it recognizes, and where in their sources; or the file that it is from.
     pub sources: &'static str,
 }
 
@@ -78,9 +71,8 @@ pub struct Rule {
     text: &'static RuleText,
     /// Made when a word of the rule is first seen.
     forms: OnceLock<Forms>,
-    /// Its place among all.
     #[cfg(feature = "cli")]
-    index: usize,
+    note: &'static Note,
 }
 
 /// The regular expressions of a rule, compiled.
@@ -109,6 +101,8 @@ pub struct Rules {
     rules: Vec<Rule>,
     of_findings: Owned,
     of_secrets: Owned,
+    /// IDs and signatures that are not told.
+    silenced: HashSet<String>,
 }
 
 /// Words, and the rules that they belong to.
@@ -138,25 +132,21 @@ impl Owned {
     }
 }
 
-static BUILT_IN: LazyLock<Rules> = LazyLock::new(|| {
-    let rules = RULES.iter().enumerate().map(|(index, text)| {
-        let _ = index; // Only the command line asks for notes.
-        Rule {
-            id: text.id,
-            family: FAMILY_NAMES[text.family],
-            severity: text.severity,
-            title: text.title,
-            pattern: text.pattern,
-            general: text.general,
-            function: text.function,
-            text,
-            forms: OnceLock::new(),
-            #[cfg(feature = "cli")]
-            index,
-        }
-    });
-    Rules::new(rules.collect())
-});
+static BUILT_IN: LazyLock<Rules> = LazyLock::new(|| Rules::new(built_in().collect()));
+
+static CURRENT: OnceLock<Rules> = OnceLock::new();
+
+/// The rules of this program.
+pub(super) fn built_in() -> impl Iterator<Item = Rule> {
+    #[cfg(feature = "cli")]
+    let rules = RULES
+        .iter()
+        .zip(NOTES)
+        .map(|(text, note)| Rule::new(text, note));
+    #[cfg(not(feature = "cli"))]
+    let rules = RULES.iter().map(Rule::new);
+    rules
+}
 
 impl Rules {
     /// Those of this program. The first call makes them, in a few hundred microseconds.
@@ -164,13 +154,35 @@ impl Rules {
         &BUILT_IN
     }
 
-    fn new(rules: Vec<Rule>) -> Self {
+    /// Those that are used: of this program, unless there are others.
+    pub fn current() -> &'static Self {
+        CURRENT.get().unwrap_or_else(|| Self::built_in())
+    }
+
+    /// Uses these from now on. Only the first call counts.
+    pub fn make_current(self) {
+        let _ = CURRENT.set(self);
+    }
+
+    pub(super) fn new(rules: Vec<Rule>) -> Self {
         let all = || rules.iter().enumerate();
         Self {
             of_findings: Owned::of(all().filter(|(_, rule)| !rule.is_secret())),
             of_secrets: Owned::of(all().filter(|(_, rule)| rule.is_secret())),
             rules,
+            silenced: HashSet::new(),
         }
+    }
+
+    /// The same, which do not tell of these IDs and signatures.
+    pub(super) fn without(self, silenced: HashSet<String>) -> Self {
+        Self { silenced, ..self }
+    }
+
+    /// Whether a finding is not told: by its ID, or by its signature.
+    pub(super) fn silences(&self, id: &str, signature: &str) -> bool {
+        !self.silenced.is_empty()
+            && (self.silenced.contains(id) || self.silenced.contains(signature))
     }
 
     /// The rules, by their families.
@@ -221,16 +233,29 @@ impl Rules {
 }
 
 impl Rule {
+    pub(super) fn new(
+        text: &'static RuleText,
+        #[cfg(feature = "cli")] note: &'static Note,
+    ) -> Self {
+        Self {
+            id: text.id,
+            family: text.family,
+            severity: text.severity,
+            title: text.title,
+            pattern: text.pattern,
+            general: text.general,
+            function: text.function,
+            text,
+            forms: OnceLock::new(),
+            #[cfg(feature = "cli")]
+            note,
+        }
+    }
+
     /// What a person is told of it.
     #[cfg(feature = "cli")]
     pub fn note(&self) -> &'static Note {
-        &NOTES[self.index]
-    }
-
-    /// What it has in common with the other rules of its file.
-    #[cfg(feature = "cli")]
-    pub fn family(&self) -> &'static Family {
-        &FAMILIES[RULES[self.index].family]
+        self.note
     }
 
     /// One of them is in each line that it fits.
@@ -289,7 +314,7 @@ mod tests {
                 "{}",
                 rule.id
             );
-            assert_eq!(rule.family().name, rule.family);
+            assert!(!note.sources.is_empty());
             assert!(
                 !rule.id.contains(':'),
                 "a signature is cut there: {}",

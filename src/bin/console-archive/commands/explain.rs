@@ -32,7 +32,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
-    let rules = Rules::built_in();
+    let rules = Rules::current();
     let width = output::width();
     let Some(asked) = &arguments.id else {
         match context.output {
@@ -72,9 +72,8 @@ impl Arguments {
 }
 
 fn page(rule: &Rule, width: Option<usize>) -> String {
-    let family = rule.family();
     let mut lines = vec![
-        format!("{}  {}  {}", rule.id, rule.severity.as_str(), family.name),
+        format!("{}  {}  {}", rule.id, rule.severity.as_str(), rule.family),
         String::new(),
         rule.title.to_string(),
         String::new(),
@@ -83,7 +82,7 @@ fn page(rule: &Rule, width: Option<usize>) -> String {
         "It is found in lines such as".to_owned(),
     ];
     lines.extend(rule.note().yes.iter().map(|line| format!("  {line}")));
-    lines.extend([String::new(), format!("Sources: {}", family.sources)]);
+    lines.extend([String::new(), format!("Sources: {}", rule.note().sources)]);
     let fitted = lines.iter().map(|line| output::wrapped(line, width) + "\n");
     fitted.collect()
 }
@@ -116,6 +115,6 @@ fn json(rule: &Rule) -> Value {
         "advice": rule.note().advice,
         "pattern": rule.pattern,
         "examples": rule.note().yes,
-        "sources": rule.family().sources,
+        "sources": rule.note().sources,
     })
 }

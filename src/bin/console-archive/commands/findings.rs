@@ -157,7 +157,7 @@ impl Arguments {
     }
 
     fn log(&self, boot: &Boot, heading: String, of: Value) -> Log {
-        let mut found = findings::of_boot(boot, self.encoding, Rules::built_in());
+        let mut found = findings::of_boot(boot, self.encoding, Rules::current());
         found.retain(|finding| finding.rule.severity >= self.severity);
         Log { heading, of, found }
     }

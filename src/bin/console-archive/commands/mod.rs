@@ -32,7 +32,7 @@ use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Subcommand};
 use ecs_console_archiver::capture::{Archiver, CaptureError};
-use ecs_console_archiver::config::{Archive, Config, Environment, Redact, Sections};
+use ecs_console_archiver::config::{self, Archive, Config, Environment, Redact, Sections};
 use ecs_console_archiver::doctor::advice::{AskedQueue, Operation};
 use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::hosts::served::LOG_TARGET;
@@ -82,6 +82,13 @@ pub enum Command {
 
 impl Command {
     pub async fn run(self, context: &Context) -> Result<Exit> {
+        let needs_rules = !matches!(
+            self,
+            Self::Doctor(_) | Self::Simulate(_) | Self::Completions(_) | Self::Man(_)
+        );
+        if needs_rules {
+            config::use_own_rules(&context.environment)?;
+        }
         match self {
             Self::Invoke(arguments) => invoke::run(arguments, context).await,
             Self::Capture(arguments) => capture::run(arguments, context).await,

@@ -1,0 +1,254 @@
+//! Rules of one's own, from a file: they are found as well, and findings are silenced. The file is JSON, because the
+//! function reads it, and reads no TOML.
+//!
+//! ```json
+//! {
+//!   "silence": ["hung-task", "unit-failed:motd-news.service"],
+//!   "rules": [{
+//!     "id": "own-license-expired", "severity": "fatal",
+//!     "title": "The license of the database has expired",
+//!     "advice": "Ask the owners of the database for a new one.",
+//!     "words": ["license expired"], "pattern": "dbd\\[\\d+\\]: license expired: (\\w+)",
+//!     "yes": ["dbd[12]: license expired: gold"], "no": ["dbd[12]: license expires in 12 days"]
+//!   }]
+//! }
+//! ```
+
+use std::collections::HashSet;
+
+use regex_lite::RegexBuilder;
+use serde::Deserialize;
+
+#[cfg(feature = "cli")]
+use super::rules::Note;
+use super::rules::{Rule, RuleText, built_in};
+use super::{Rules, of_console};
+use crate::model::finding::Severity;
+
+/// Most bytes of the file.
+pub const MAX_BYTES: u64 = 256 * 1024;
+/// The family of one's own rules.
+const FAMILY: &str = "own";
+/// Fewest letters of a word.
+const SHORTEST_WORD: usize = 4;
+/// Most bytes of a compiled pattern. Each takes memory in every process that finds its word.
+const MAX_PATTERN: usize = 64 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    silence: Vec<String>,
+    #[serde(default)]
+    rules: Vec<OwnRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnRule {
+    id: String,
+    severity: Severity,
+    title: String,
+    advice: String,
+    words: Vec<String>,
+    pattern: String,
+    #[serde(default)]
+    except: Vec<String>,
+    yes: Vec<String>,
+    #[serde(default)]
+    no: Vec<String>,
+}
+
+/// Why a file is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidRules(String);
+
+/// The rules of this program, with those of a file before them.
+///
+/// # Errors
+/// [`InvalidRules`] says which rule is wrong, and how. A rule must find its examples, and nothing that it says is none.
+pub fn parse(text: &str) -> Result<Rules, InvalidRules> {
+    let File { silence, rules } =
+        serde_json::from_str(text).map_err(|error| InvalidRules(error.to_string()))?;
+    let examples: Vec<_> = rules
+        .iter()
+        .map(|rule| (rule.id.clone(), rule.yes.clone(), rule.no.clone()))
+        .collect();
+    let mut own = Vec::new();
+    for rule in rules {
+        let id = rule.id.clone();
+        let is_known = |known: &Rule| known.id == id;
+        if own.iter().any(is_known) || built_in().any(|known| is_known(&known)) {
+            return Err(InvalidRules(format!(
+                "there are two rules with the ID {id:?}"
+            )));
+        }
+        own.push(checked(rule).map_err(|why| InvalidRules(format!("rule {id:?}: {why}")))?);
+    }
+    let ids: HashSet<_> = own.iter().map(|rule| rule.id).collect();
+    let is_id = |id: &str| ids.contains(id) || built_in().any(|rule| rule.id == id);
+    for silenced in &silence {
+        let id = silenced.split_once(':').map_or(&silenced[..], |(id, _)| id);
+        if !is_id(id) {
+            let why =
+                format!("silence: {silenced:?} is neither the ID of a finding nor a signature");
+            return Err(InvalidRules(why));
+        }
+    }
+    own.extend(built_in());
+    let rules = Rules::new(own);
+    for (id, yes, no) in examples {
+        let finds = |line: &String| {
+            let found = of_console(line.as_bytes(), &rules);
+            found.iter().any(|finding| finding.rule.id == id)
+        };
+        if let Some(line) = yes.iter().find(|line| !finds(line)) {
+            return Err(InvalidRules(format!(
+                "rule {id:?} does not find its example {line:?}"
+            )));
+        }
+        if let Some(line) = no.iter().find(|line| finds(line)) {
+            return Err(InvalidRules(format!(
+                "rule {id:?} finds {line:?}, which it must not"
+            )));
+        }
+    }
+    Ok(rules.without(silence.into_iter().collect()))
+}
+
+fn checked(rule: OwnRule) -> Result<Rule, String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if rule.id.is_empty() || !rule.id.chars().all(is_name) {
+        return Err("an ID has lower-case letters, digits and hyphens".into());
+    }
+    if rule.words.is_empty() || rule.yes.is_empty() {
+        return Err(
+            "it needs words, one of which is in each line that it finds, and an example in `yes`"
+                .into(),
+        );
+    }
+    if let Some(word) = rule.words.iter().find(|word| word.len() < SHORTEST_WORD) {
+        return Err(format!(
+            "the word {word:?} is too short: {SHORTEST_WORD} bytes or more"
+        ));
+    }
+    for pattern in rule.except.iter().chain([&rule.pattern]) {
+        let compiled = RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
+        compiled.map_err(|error| format!("the pattern {pattern:?} cannot be used: {error}"))?;
+    }
+    let text = RuleText {
+        id: kept(rule.id),
+        family: FAMILY,
+        severity: rule.severity,
+        title: kept(rule.title),
+        words: all_kept(rule.words),
+        pattern: kept(rule.pattern),
+        except: all_kept(rule.except),
+        general: false,
+        function: false,
+        next: "",
+        end: "",
+    };
+    #[cfg(feature = "cli")]
+    let note = Note {
+        advice: kept(rule.advice),
+        yes: all_kept(rule.yes),
+        no: all_kept(rule.no),
+        sources: "the file of FINDINGS_RULES",
+    };
+    #[cfg(not(feature = "cli"))]
+    drop(rule.advice);
+    Ok(Rule::new(
+        Box::leak(Box::new(text)),
+        #[cfg(feature = "cli")]
+        Box::leak(Box::new(note)),
+    ))
+}
+
+/// For as long as the process runs, as the program's own rules are.
+fn kept(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+fn all_kept(texts: Vec<String>) -> &'static [&'static str] {
+    Box::leak(texts.into_iter().map(kept).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rule() -> Value {
+        json!({
+            "id": "own-license", "severity": "fatal", "title": "The license has expired", "advice": "Buy one.",
+            "words": ["license expired"], "pattern": r"^dbd\[\d+\]: license expired: (\w+)",
+            "yes": ["dbd[12]: license expired: gold"], "no": ["dbd[12]: license expires soon"],
+        })
+    }
+
+    fn with(change: impl Fn(&mut Value)) -> Result<Rules, String> {
+        let mut rule = rule();
+        change(&mut rule);
+        let file = json!({"rules": [rule]});
+        parse(&file.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_rule_of_ones_own_is_found_beside_the_others() {
+        let rules = with(|_| {}).unwrap();
+        let log = b"[    1.000000] dbd[7]: license expired: gold\n[    2.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0\n";
+        let found = of_console(log, &rules);
+        let signatures: Vec<_> = found.iter().map(|finding| finding.signature()).collect();
+        assert_eq!(signatures.len(), 2, "{signatures:?}");
+        assert_eq!(signatures[0], "own-license:gold");
+        assert_eq!(rules.get("own-license").unwrap().family, "own");
+    }
+
+    #[test]
+    fn what_is_silenced_is_not_told_by_its_id_or_by_its_signature() {
+        let log =
+            b"[FAILED] Failed to start motd-news.service.\n[FAILED] Failed to start db.service.\n";
+        let told = |silence: Value| {
+            let rules = parse(&json!({"silence": silence}).to_string()).unwrap();
+            let found = of_console(log, &rules);
+            found.iter().map(|one| one.signature()).collect::<Vec<_>>()
+        };
+        let all = told(json!([]));
+        assert_eq!(all.len(), 2, "{all:?}");
+        assert_eq!(told(json!([&all[0]])), all[1..]);
+        assert!(told(json!([all[1].split(':').next(), all[0].split(':').next()])).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_says_something_wrong_is_refused_with_what_it_is() {
+        let wrong: [(fn(&mut Value), &str); 9] = [
+            (|rule| rule["id"] = json!("Own"), "lower-case"),
+            (|rule| rule["id"] = json!("init-died"), "two rules"),
+            (|rule| rule["words"] = json!(["bad"]), "too short"),
+            (|rule| rule["words"] = json!([]), "needs words"),
+            (|rule| rule["pattern"] = json!("(a"), "cannot be used"),
+            (
+                |rule| rule["yes"] = json!(["nothing"]),
+                "does not find its example",
+            ),
+            (
+                |rule| rule["no"] = json!(["dbd[1]: license expired: x"]),
+                "which it must not",
+            ),
+            (|rule| rule["severity"] = json!("bad"), "severity"),
+            (|rule| rule["colour"] = json!("red"), "colour"),
+        ];
+        for (change, told) in wrong {
+            let Err(error) = with(change) else {
+                panic!("{told}")
+            };
+            let is_told = error.contains(told) || error.contains("unknown variant");
+            assert!(is_told, "{told}: {error}");
+        }
+        let unknown = parse(r#"{"silence": ["no-such-finding"]}"#).unwrap_err();
+        assert!(unknown.to_string().contains("no-such-finding"));
+    }
+}
