@@ -21,6 +21,12 @@ const SHORTEST_LINE: usize = 16;
 /// Lines of others that may stand within a list of passwords: the kernel writes whenever it wants.
 const MAX_FOREIGN_LINES: usize = 3;
 
+/// Most passes over a log. Each finds what the secrets of the one before hid from the rules.
+const MAX_PASSES: usize = 4;
+/// Most bytes that expressions look at in one log: 64 KiB made of passwords take a half. Of what comes behind, each line
+/// that has a word of a rule is masked whole, so that no guest can keep the function busy, or hide a secret in a crowd.
+const MAX_WORK: usize = 4 * 1024 * 1024;
+
 /// A secret that a console shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
@@ -34,11 +40,18 @@ pub struct Secret {
 
 /// The secrets of a log, in the order in which it shows them.
 pub fn find(log: &[u8]) -> Vec<Secret> {
-    let mut seen = Seen::default();
+    find_within(log, MAX_WORK)
+}
+
+fn find_within(log: &[u8], most: usize) -> Vec<Secret> {
+    let mut seen = Seen::within(most);
     find_more(log, &mut seen);
     // What a secret hid from the rules is a secret all the same: two that touch each other.
     let mut known = 0;
-    while known < seen.secrets.len() {
+    for _ in 1..MAX_PASSES {
+        if known == seen.secrets.len() {
+            break;
+        }
         known = seen.secrets.len();
         let masked = masked(log, &seen.secrets);
         find_more(&masked, &mut seen);
@@ -65,6 +78,15 @@ fn find_more(log: &[u8], seen: &mut Seen) {
             let to = line.len().min(from + MAX_PART);
             let part = place.start + from..place.start + to;
             for rule in rules.of_secrets(&line[from..to]) {
+                if !seen.may_look_at(part.len()) {
+                    let end = line.trim_ascii_end().len();
+                    seen.secrets.push(Secret {
+                        rule,
+                        line: place.start,
+                        bytes: vec![place.start..place.start + end],
+                    });
+                    break;
+                }
                 find_by(rule, log, &place, &part, seen);
             }
             if to == line.len() {
@@ -94,14 +116,29 @@ pub fn mask(log: &mut [u8], secrets: &[Secret]) {
 }
 
 /// What was found so far. A place belongs to the rule that found it first.
-#[derive(Default)]
 struct Seen {
     secrets: Vec<Secret>,
     /// All places of the secrets, in order.
     places: Vec<Range<usize>>,
+    /// Bytes that expressions may still look at.
+    work_left: usize,
 }
 
 impl Seen {
+    fn within(most: usize) -> Self {
+        Self {
+            secrets: Vec::new(),
+            places: Vec::new(),
+            work_left: most,
+        }
+    }
+
+    fn may_look_at(&mut self, bytes: usize) -> bool {
+        let left = self.work_left.checked_sub(bytes);
+        self.work_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
     fn add(&mut self, rule: &'static Rule, line: usize, bytes: Vec<Range<usize>>) {
         // A key begins with letters that say what it is. They are not masked, and are no password.
         let bytes: Vec<_> = (bytes.into_iter())
@@ -160,18 +197,14 @@ fn find_by(
             .filter(|place| place.len() >= shortest)
             .into_iter()
             .collect();
-        lines.extend(lines_behind(log, line.end, next, forms.end.as_ref()));
+        lines.extend(lines_behind(log, line.end, next, forms));
         seen.add(rule, line.start, lines);
     }
 }
 
 /// The lines of a secret that goes on behind its first line.
-fn lines_behind(
-    log: &[u8],
-    mut begin: usize,
-    next: &Regex,
-    end: Option<&Regex>,
-) -> Vec<Range<usize>> {
+fn lines_behind(log: &[u8], mut begin: usize, next: &Regex, forms: &Forms) -> Vec<Range<usize>> {
+    let end = forms.end.as_ref();
     let (mut lines, mut foreign) = (Vec::new(), 0);
     let mut is_closed = false;
     for _ in 0..MAX_LINES {
@@ -183,6 +216,10 @@ fn lines_behind(
         let text = plain(&log[place.clone()]);
         if end.is_some_and(|end| end.is_match(&text)) {
             is_closed = true;
+            break;
+        }
+        // The next one has its own lines.
+        if forms.pattern.is_match(&text) {
             break;
         }
         match value_of(next, &text, place.start) {
@@ -408,6 +445,24 @@ mod tests {
                 &masked(&once, &again), &once, "{}", String::from_utf8_lossy(&once)
             );
         }
+    }
+
+    #[test]
+    fn a_console_made_of_secrets_costs_no_more_than_it_may_and_shows_none() {
+        let line = "password=hunter22 token: abcD1234 https://u:p4ss@h AKIAIOSFODNN7EXAMPLE --password x1y2z3\n";
+        let long = line.repeat(200);
+        let secrets = find_within(long.as_bytes(), 4 * long.len());
+        let shown = String::from_utf8(masked(long.as_bytes(), &secrets)).unwrap();
+        for secret in ["hunter22", "abcD1234", "p4ss", "IOSFODNN", "x1y2z3"] {
+            assert!(!shown.contains(secret), "{secret}: {shown}");
+        }
+        assert!(
+            shown.ends_with("*>\n"),
+            "the last lines are masked whole: {shown}"
+        );
+        // Each line of a key that begins is looked at once, however many begin.
+        let begins = "-----BEGIN PRIVATE KEY-----\n".repeat(2000);
+        assert!(find_within(begins.as_bytes(), begins.len()).is_empty());
     }
 
     #[test]
