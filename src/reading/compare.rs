@@ -206,7 +206,10 @@ fn compare_in_order(a: &Side, b: &Side, manner: Manner, deadline: Option<Instant
     let ops = capture_diff_slices_deadline(Algorithm::Myers, &a_keys, &b_keys, deadline);
     let moved = match manner.is_raw {
         true => Moved::default(),
-        false => Moved::find(&ops, (a, &a_lines, &a_keys), (b, &b_lines, &b_keys)),
+        false => {
+            let count = numbers.len();
+            Moved::find(&ops, (a, &a_lines, &a_keys), (b, &b_lines, &b_keys), count)
+        }
     };
     let mut entries = Vec::with_capacity(a_lines.len().max(b_lines.len()));
     let mut run = Run::default();
@@ -289,12 +292,22 @@ struct Moved {
 type Counted<'s> = (&'s Side, &'s [usize], &'s [u32]);
 
 impl Moved {
-    fn find(ops: &[DiffOp], a: Counted, b: Counted) -> Self {
+    /// The keys are numbers below `count`.
+    fn find(ops: &[DiffOp], a: Counted, b: Counted, count: usize) -> Self {
+        let differing = ops.iter().filter(|op| !matches!(op, DiffOp::Equal { .. }));
+        // Most lines that differ are on one side alone.
+        let mut sides_with = vec![[false; 2]; count];
+        for op in differing.clone() {
+            let of_a = a.2[op.old_range()].iter().map(|key| (0, key));
+            let of_b = b.2[op.new_range()].iter().map(|key| (1, key));
+            of_a.chain(of_b)
+                .for_each(|(side, key)| sides_with[*key as usize][side] = true);
+        }
         let mut by_key: HashMap<u32, [ByPhase; 2]> = HashMap::new();
-        for op in ops.iter().filter(|op| !matches!(op, DiffOp::Equal { .. })) {
+        for op in differing {
             for (side, (of, lines, keys), range) in [(0, a, op.old_range()), (1, b, op.new_range())]
             {
-                for at in range {
+                for at in range.filter(|at| sides_with[keys[*at] as usize] == [true; 2]) {
                     let phase = of.lines[lines[at]].phase;
                     by_key.entry(keys[at]).or_default()[side][phase as usize].push(at);
                 }

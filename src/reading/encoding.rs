@@ -61,7 +61,7 @@ impl EncodingChoice {
 const UTF8_ILL_FORMED: usize = 4;
 
 fn detect(console: &[u8]) -> &'static Encoding {
-    if console.is_ascii() {
+    if str::from_utf8(console).is_ok() {
         return UTF_8;
     }
     let (mut ill_formed, mut others) = (0, 0);

@@ -1,9 +1,14 @@
 //! The recorded consoles, as ECS would show them, against their labels: what was done, and when.
 
+use std::collections::HashSet;
+
 use ecs_console_archiver::reading::clock::GuestClock;
 use ecs_console_archiver::reading::ending::Ending;
+use ecs_console_archiver::reading::log::LineStamp;
+use ecs_console_archiver::reading::masks::{self, Masks};
 use ecs_console_archiver::reading::stamp::{self, stamps};
 use ecs_console_archiver::reading::stitch::{Boot, Capture, stitch};
+use ecs_console_archiver::terminal;
 use jiff::Timestamp;
 
 use crate::support::recording::{self, Cause, Ended, Recording};
@@ -117,4 +122,23 @@ fn a_line_was_printed_when_the_host_s_clock_says_within_two_seconds() {
         }
     }
     assert!(compared > 5_000, "{compared}");
+}
+
+#[test]
+fn both_ways_to_mask_find_the_same_in_each_line() {
+    let (mut seen, mut masks) = (HashSet::new(), Masks::default());
+    for recording in Recording::all() {
+        for line in terminal::lines(&recording.bytes()) {
+            let stamp = LineStamp::of(line.text()).map_or(0, |stamp| stamp.length);
+            let text = &line.text()[stamp..];
+            if !seen.insert(text.to_owned()) {
+                continue;
+            }
+            let (mut of_many, mut of_few) = (Vec::new(), Vec::new());
+            masks.find(text, |place, kind| of_many.push((place, kind)));
+            masks::find_in_few(text, |place, kind| of_few.push((place, kind)));
+            assert_eq!(of_many, of_few, "{}: {text}", recording.name);
+        }
+    }
+    assert!(seen.len() > 1000);
 }

@@ -29,7 +29,11 @@ pub fn shown(file: &Path) -> String {
 pub fn read(file: &Path, limit: u64) -> Result<Vec<u8>, WrongInput> {
     refuse_others_than_files(file)?;
     let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let read = File::open(file).and_then(|file| {
+        let length = file.metadata()?.len().min(limit);
+        bytes.reserve_exact(usize::try_from(length).unwrap_or_default());
+        file.take(limit).read_to_end(&mut bytes)
+    });
     read.map_err(|error| wrong(file, error))?;
     Ok(bytes)
 }

@@ -16,7 +16,8 @@ const MAX_STRING: usize = 256;
 pub fn pieces(line: &[u8], mut each: impl FnMut(&str)) {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
     let line = &line[..end.map_or(0, |last| last + 1)];
-    if line.iter().all(|&byte| is_text(byte)) {
+    // Nearly all lines are, and to look at all bytes of one is faster than to stop at the first that is none.
+    if line.iter().fold(true, |all, &byte| all & is_text(byte)) {
         return each(&text(line));
     }
     let (mut piece, mut rest) = (Vec::with_capacity(line.len()), line);
@@ -50,7 +51,11 @@ fn is_text(byte: u8) -> bool {
 }
 
 fn text(piece: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(piece)
+    // Of what is well-formed, this takes a fraction of the time.
+    match str::from_utf8(piece) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(piece),
+    }
 }
 
 /// What stands behind an escape character (ECMA-48).

@@ -104,12 +104,16 @@ pub const RULES: &[Rule] = &[
     ),
     mask(
         "mac",
-        r"\b(?:enx([0-9a-f]{12})|([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5,19}))\b",
-        &[
-            ("eth0: 00:16:3e:0a:1b:2c", "eth0: <mac>"),
-            ("enx00163e0a1b2c: link up", "enx<mac>: link up"),
-        ],
-        &["pci 0000:00:1f.2", "ens5: link up"],
+        r"\b[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5,19}\b",
+        &[("eth0: 00:16:3e:0a:1b:2c", "eth0: <mac>")],
+        &["pci 0000:00:1f.2"],
+    ),
+    // In the name that systemd gives an interface.
+    mask(
+        "mac",
+        r"\benx([0-9a-f]{12})\b",
+        &[("enx00163e0a1b2c: link up", "enx<mac>: link up")],
+        &["ens5: link up"],
     ),
     mask(
         "uuid",
@@ -253,7 +257,7 @@ pub const RULES: &[Rule] = &[
     ),
     mask(
         "cpu",
-        r"\b(?:CPU: ([0-9]+) (?:UID|PID): |CPU#([0-9]+)\b)",
+        r"\bCPU(?:: ([0-9]+) (?:UID|PID): |#([0-9]+)\b)",
         &[
             (
                 "CPU: 3 PID: 222 Comm: bash",
@@ -269,25 +273,31 @@ pub const RULES: &[Rule] = &[
     // Process 1 is init, always.
     mask(
         "pid",
-        r"(?:[A-Za-z0-9_.@)/]\[|(?i:\b(?:p|t|pp|tg)id[=: ] ?|\b(?:process|task) ))([2-9]|[1-9][0-9]+)\b",
+        r"[A-Za-z0-9_.@)/]\[([2-9][0-9]*|1[0-9]+)\b",
+        &[(
+            "systemd-journald[167]: Received",
+            "systemd-journald[<pid>]: Received",
+        )],
+        &["systemd[1]: Reached target", "Configuration [0-7]"],
+    ),
+    mask(
+        "pid",
+        r"(?i:\b(?:pp?|tg?)id[=: ] ?)([2-9][0-9]*|1[0-9]+)\b",
         &[
-            (
-                "systemd-journald[167]: Received",
-                "systemd-journald[<pid>]: Received",
-            ),
-            ("Killed process 94 (dd)", "Killed process <pid> (dd)"),
+            ("CPU#0 PID: 94 Comm: dd", "CPU#<cpu> PID: <pid> Comm: dd"),
             (
                 "oom-kill:task=dd,pid=94,uid=0",
                 "oom-kill:task=dd,pid=<pid>,uid=0",
             ),
+            ("tgid 12, ppid 2", "tgid <pid>, ppid <pid>"),
         ],
-        &[
-            "systemd[1]: Reached target",
-            "PID 1",
-            "Configuration [0-7]",
-            "pids 12",
-            "uid=1000",
-        ],
+        &["PID 1", "pids 12", "uid=1000"],
+    ),
+    mask(
+        "pid",
+        r"(?i:\b(?:process|task) )([2-9][0-9]*|1[0-9]+)\b",
+        &[("Killed process 94 (dd)", "Killed process <pid> (dd)")],
+        &["process 1", "processes 12"],
     ),
     // Memory that is left, and that processes have: it differs by a little at each boot.
     mask(
@@ -355,7 +365,16 @@ pub const RULES: &[Rule] = &[
     ),
     mask(
         "suppressed",
-        r"\b([0-9]+) (?:[a-z]+ warning\(s\) missed|callbacks suppressed|messages suppressed)",
+        r"\b([0-9]+) (?:callbacks|messages) suppressed",
+        &[(
+            "kauditd_printk_skb: 31 callbacks suppressed",
+            "kauditd_printk_skb: <suppressed> callbacks suppressed",
+        )],
+        &["3 callbacks"],
+    ),
+    mask(
+        "suppressed",
+        r"\b([0-9]+) [a-z]+ warning\(s\) missed",
         &[(
             "random: 7 urandom warning(s) missed due to ratelimiting",
             "random: <suppressed> urandom warning(s) missed due to ratelimiting",
