@@ -10,12 +10,13 @@
 
 mod side;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 use std::time::Instant;
 
 use similar::{Algorithm, DiffOp, capture_diff_slices_deadline};
 
+use super::findings::Finding;
 use super::phase::Phase;
 use side::Known;
 pub use side::{LineOf, Manner, Side};
@@ -150,6 +151,16 @@ impl Comparison {
         self.entries.iter().any(is_one)
     }
 
+    /// What only the first log says went wrong.
+    pub fn findings_gone(&self) -> Vec<&Finding<'static>> {
+        of_one(self.a.findings(), self.b.findings())
+    }
+
+    /// What only the second log says went wrong.
+    pub fn findings_new(&self) -> Vec<&Finding<'static>> {
+        of_one(self.b.findings(), self.a.findings())
+    }
+
     /// How many lines differ in each phase.
     pub fn counts(&self) -> PhaseCounts {
         let mut counts = PhaseCounts::default();
@@ -166,6 +177,16 @@ impl Comparison {
         }
         counts
     }
+}
+
+/// The findings whose signatures the others do not have.
+fn of_one<'f>(
+    findings: &'f [Finding<'static>],
+    others: &[Finding<'static>],
+) -> Vec<&'f Finding<'static>> {
+    let others: HashSet<_> = others.iter().map(Finding::signature).collect();
+    let is_of_one = |finding: &&Finding| !others.contains(&finding.signature());
+    findings.iter().filter(is_of_one).collect()
 }
 
 fn compare(a: &Side, b: &Side, manner: Manner, deadline: Option<Instant>) -> Vec<Entry> {

@@ -48,6 +48,13 @@ async fn captures_of_a_boot_are_one_boot_and_the_next_is_another() {
     assert_eq!(facts(first), json!([-1, "panic", panic.len(), 2, 0, true]));
     assert_eq!(facts(second), json!([0, "running", 40_000, 1, 0, true]));
     assert_eq!(first["boot_id"], first["captures"][0]["name"]);
+    let [finding] = &first["findings"].as_array().unwrap()[..] else {
+        panic!("{first:#}");
+    };
+    assert_eq!(
+        (&finding["id"], &finding["severity"], &finding["count"]),
+        (&json!("root-not-mounted"), &json!("fatal"), &json!(2))
+    );
     // Nothing shows whether the first boot printed more.
     assert_eq!(
         first["marks"],
@@ -63,6 +70,8 @@ async fn captures_of_a_boot_are_one_boot_and_the_next_is_another() {
         shown.starts_with("BOOT  BOOT ID") && shown.contains("running?"),
         "{shown}"
     );
+    let row = shown.lines().nth(1).unwrap();
+    assert!(row.ends_with("fatal: root-not-mounted"), "{shown}");
     // What their clocks showed stands below the table.
     let told = text(&cli(&world.settings, &["boots", ID]).await.stderr);
     assert!(
@@ -105,6 +114,23 @@ async fn what_the_ring_lost_is_counted_and_what_it_kept_is_joined() {
         "{boot:#}"
     );
     assert_eq!(boot["marks"][0]["at"], json!(26_384));
+}
+
+#[tokio::test]
+async fn of_several_findings_the_worst_is_in_the_row() {
+    let lines = "[    0.000000] Linux version 6.1\r\n\
+        [    1.234567] Out of memory: Killed process 94 (dd) total-vm:1kB\r\n\
+        [    2.234567] Kernel panic - not syncing: Fatal exception\r\n\
+        [    3.234567] EXT4-fs error (device vda1): ext4_lookup:1: inode #2: x\r\n";
+    let world = World::with(&[lines.as_bytes()]).await;
+    let found = &boots_of(&world).await[0]["findings"];
+    assert_eq!(found.as_array().unwrap().len(), 3, "{found:#}");
+    assert_eq!(found[1]["line"], json!(3));
+    let shown = text(&cli(&world.settings, &["boots", ID]).await.stdout);
+    assert!(
+        shown.contains("fatal: kernel-panic:Fatal exception, 2 more"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -652,6 +652,51 @@ fn what_is_to_be_known_is_said_first() {
 }
 
 #[test]
+fn what_went_wrong_in_one_log_alone_is_new_or_gone() {
+    let oom = "[    1.000000] Out of memory: Killed process 94 (dd) total-vm:1kB\n";
+    let panic = "[    2.000000] Kernel panic - not syncing: Fatal exception\n";
+    let disk = "[    3.000000] EXT4-fs error (device vda1): ext4_lookup:1: inode #2: x\n";
+    let logs = two(&format!("a\n{oom}{disk}"), &format!("a\nb\n{panic}{disk}"));
+    let shown = logs.shown(&[]);
+    let said: Vec<_> = shown.lines().skip(2).take(2).collect();
+    assert!(said[0].starts_with("# new: fatal, line 3: "), "{shown}");
+    assert!(
+        said[0].ends_with("(kernel-panic:Fatal exception)"),
+        "{shown}"
+    );
+    assert!(
+        said[1].starts_with("# gone: ") && said[1].contains("oom-kill"),
+        "{shown}"
+    );
+    // The lines that say it first are marked, and stay as they are.
+    let behind = |mark: &str| {
+        let mut lines = shown.lines().skip_while(|line| !line.starts_with(mark));
+        lines.nth(1).unwrap()
+    };
+    assert_eq!(
+        behind("# !! fatal: kernel-panic"),
+        format!("+{}", panic.trim_end())
+    );
+    assert!(
+        shown.contains("oom-kill:dd\n-[    1.000000] Out of memory"),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("!!").count(), 2, "{shown}");
+    assert!(logs.shown(&["--stat"]).contains("# new: fatal"));
+    let printed = logs.shown(&["--output", "json"]);
+    let findings: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["kind"] == "finding")
+        .collect();
+    let facts = findings
+        .iter()
+        .map(|of| (of["change"].as_str().unwrap(), of["line"].as_u64().unwrap()));
+    assert_eq!(facts.collect::<Vec<_>>(), [("new", 3), ("gone", 2)]);
+    assert!(!logs.shown(&["--ignore", "panic"]).contains("# new"));
+}
+
+#[test]
 fn programs_get_json_lines() {
     let logs = two(
         "one\ntwo\n[    1.000000] x[12]: gone\n",

@@ -323,6 +323,78 @@ async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
         "{heading}"
     );
     assert!(paged("", "").await.contains("Rebooting in 2 seconds.."));
+    // A person searches for what went wrong.
+    let marked = paged("", "grep -A 1 '!!'").await;
+    assert!(
+        marked.contains(", 1 finding: /!! ──") && marked.contains("── !! fatal: The kernel"),
+        "{marked}"
+    );
+    assert!(marked.contains("VFS: Cannot open root device"), "{marked}");
+}
+
+#[tokio::test]
+async fn lines_that_say_what_went_wrong_are_marked_and_shown_by_themselves() {
+    let (world, panic, _) = two_boots().await;
+    let all = ecs_console_archiver::terminal::printable(&panic);
+    let all: Vec<_> = all.lines().collect();
+    let at = all
+        .iter()
+        .position(|line| line.contains("VFS: Cannot open root device"));
+    let at = at.unwrap();
+    let mark =
+        "── !! fatal: The kernel cannot mount its root file system (root-not-mounted, 2 times) ──";
+    let expected = [&all[at - 2..at], &[mark], &all[at..=at + 2]].concat();
+    let shown = world.shown("show", &["-b-1", "--findings=2"]).await;
+    assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
+    let shown = world.shown("show", &["-b-1", "--findings"]).await;
+    assert_eq!(shown.lines().count(), 12);
+    let coloured = ["-b-1", "--findings=0", "--color", "always"];
+    let coloured = world.shown("show", &coloured).await;
+    assert!(
+        coloured.starts_with("\x1b[") && coloured.contains("fatal"),
+        "{coloured:?}"
+    );
+    let json = async |options: &[&str]| -> Vec<Value> {
+        let options = [&["-b-1", "--output", "json"], options].concat();
+        let shown = world.shown("show", &options).await;
+        let lines = shown
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    };
+    let alone = json(&["--findings=0"]).await;
+    assert_eq!(alone.len(), 1, "{alone:?}");
+    assert_eq!(alone[0]["findings"][0]["signature"], "root-not-mounted");
+    let marked = json(&[])
+        .await
+        .into_iter()
+        .filter(|line| !line["findings"].is_null());
+    assert_eq!(marked.collect::<Vec<_>>(), alone);
+}
+
+#[tokio::test]
+async fn findings_far_from_each_other_stand_apart_and_none_is_told() {
+    let quiet = "a\r\n".repeat(20);
+    let console = format!(
+        "[    0.000000] Linux version 6.1\r\n{quiet}\
+         [    1.234567] Out of memory: Killed process 94 (dd) total-vm:1kB\r\n{quiet}\
+         [    2.234567] Kernel panic - not syncing: Fatal exception\r\n"
+    );
+    let world = Captured::with(&[console.as_bytes()]).await;
+    let shown = world.shown("show", &["--findings=1"]).await;
+    let signs: String = shown
+        .lines()
+        .map(|line| line.chars().next().unwrap())
+        .collect();
+    assert_eq!(signs, "a─[a-a─[", "{shown}");
+    let world = Captured::with(&[b"[    0.000000] Linux version 6.1\r\nhost login: "]).await;
+    let none = cli(&world.settings, &["show", ID, "--findings"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    assert!(
+        text(&none.stderr).contains("no findings"),
+        "{}",
+        text(&none.stderr)
+    );
 }
 
 #[tokio::test]

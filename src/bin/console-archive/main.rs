@@ -4,6 +4,7 @@ mod advice;
 mod boots;
 mod commands;
 mod exit;
+mod finding;
 mod help;
 mod input;
 mod interrupt;

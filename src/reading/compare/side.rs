@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::reading::encoding::EncodingChoice;
+use crate::reading::findings::secrets::{self, Secret};
+use crate::reading::findings::{Finding, Rules, Scanner};
 use crate::reading::log::{LineStamp, Log, Part, Place};
 use crate::reading::masks::Masks;
 use crate::reading::pattern::Pattern;
@@ -22,6 +24,12 @@ pub struct Manner<'p> {
     pub ignored: &'p [Pattern],
 }
 
+impl Manner<'_> {
+    fn ignores(&self, line: &str) -> bool {
+        self.ignored.iter().any(|pattern| pattern.is_match(line))
+    }
+}
+
 /// A log, read for a comparison.
 #[derive(Debug, Clone, Default)]
 pub struct Side {
@@ -32,6 +40,8 @@ pub struct Side {
     keys: String,
     /// Where output is lost: before the line with this index.
     pub(super) gaps: Vec<usize>,
+    /// What the lines say went wrong, but for those that are ignored.
+    findings: Vec<Finding<'static>>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +63,16 @@ static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 impl Side {
     /// Reads a boot's log.
     pub fn read(boot: &Boot, encoding: EncodingChoice, manner: Manner) -> Self {
+        Self::read_with(boot, encoding, manner, secrets::find(&boot.log))
+    }
+
+    /// The same, for who has found its secrets already: they are findings, too.
+    pub fn read_with(
+        boot: &Boot,
+        encoding: EncodingChoice,
+        manner: Manner,
+        secrets: Vec<Secret>,
+    ) -> Self {
         let log = Log::new(boot, encoding);
         let (mut parts, mut line) = (log.parts(), Line::default());
         let mut phases = Phases::of(&boot.log);
@@ -63,7 +83,9 @@ impl Side {
             text: String::with_capacity(boot.log.len()),
             keys: String::with_capacity(boot.log.len()),
             gaps: Vec::new(),
+            findings: Vec::new(),
         };
+        let mut scanner = Scanner::new(Rules::built_in(), secrets);
         // Before this byte of the log stands the rest of a line that the ring has cut.
         let mut cut_until = 0;
         // The number of the last line, if its end has not come.
@@ -81,6 +103,11 @@ impl Side {
                     open_line = (!place.is_ended).then_some(place.number);
                     let phase = phases.next(line.text(), place.bytes.end);
                     let counts = place.bytes.end > cut_until;
+                    if !manner.ignores(line.text()) {
+                        let written = &boot.log[place.bytes.clone()];
+                        let decoded = log.encoding.decode_without_bom_handling(written).0;
+                        scanner.read(place.number, place.bytes.clone(), decoded.as_bytes());
+                    }
                     // What was written over is still a line: it hides nothing.
                     for rewrite in line.rewrites().filter(|rewrite| !rewrite.is_progress) {
                         side.push(rewrite.text, &place, phase, counts, manner, &mut masks);
@@ -97,6 +124,7 @@ impl Side {
                 }
             }
         }
+        side.findings = scanner.finish();
         side
     }
 
@@ -127,7 +155,7 @@ impl Side {
         let begin = self.text.len();
         self.text.push_str(line);
         let key_begin = self.keys.len();
-        let key = if !counts || manner.ignored.iter().any(|pattern| pattern.is_match(line)) {
+        let key = if !counts || manner.ignores(line) {
             None
         } else if manner.is_raw {
             self.keys.push_str(line);
@@ -162,6 +190,11 @@ impl Side {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// What it says went wrong, in the order in which it says it first.
+    pub fn findings(&self) -> &[Finding<'static>] {
+        &self.findings
     }
 
     /// At how many places output is lost.

@@ -129,6 +129,46 @@ fn lines_that_a_person_ignores_count_for_nothing() {
 }
 
 #[test]
+fn findings_of_one_log_are_new_or_gone() {
+    let oom = "[    3.000000] Out of memory: Killed process 94 (dd) total-vm:1kB\n";
+    let root =
+        "[    1.000000] VFS: Cannot open root device \"vda1\" or unknown-block(0,0): error -6\n";
+    let (before, after) = (
+        boot(oom.as_bytes(), &[]),
+        boot(format!("a\n{root}").as_bytes(), &[]),
+    );
+    let found = |manner| {
+        let [a, b] = [&before, &after].map(|boot| side(boot, manner));
+        let compared = Comparison::new(a, b, manner, None);
+        let signatures = |found: Vec<&Finding>| -> Vec<_> {
+            found.iter().map(|of| (of.rule.family, of.line)).collect()
+        };
+        [compared.findings_gone(), compared.findings_new()].map(signatures)
+    };
+    assert_eq!(
+        found(Manner::default()),
+        [vec![("memory", 1)], vec![("root", 2)]]
+    );
+    let meaning = Meaning {
+        case: Case::Sensitive,
+        is_literal: false,
+        is_word: false,
+        is_line: false,
+    };
+    let ignored = [Pattern::new(&["^.{15}VFS"], meaning).unwrap()];
+    let manner = Manner {
+        ignored: &ignored,
+        ..Manner::default()
+    };
+    assert_eq!(found(manner), [vec![("memory", 1)], vec![]], "ignored");
+    // The same fault with other numbers is neither.
+    let again = boot(oom.replace("94", "95").as_bytes(), &[]);
+    let [a, b] = [&before, &again].map(|boot| side(boot, Manner::default()));
+    let compared = Comparison::new(a, b, Manner::default(), None);
+    assert!(compared.findings_gone().is_empty() && compared.findings_new().is_empty());
+}
+
+#[test]
 fn one_side_may_be_empty() {
     assert_eq!(shown("", "a\n"), ["+a"]);
     assert_eq!(shown("a\n", ""), ["-a"]);

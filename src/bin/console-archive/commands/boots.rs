@@ -3,14 +3,16 @@
 use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::archive::reader::MarkerEntry;
-use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::GuestClock;
+use ecs_console_archiver::reading::encoding::EncodingChoice;
+use ecs_console_archiver::reading::findings::{self, Finding, Rules};
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::reading::stitch::Boot;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
+use ecs_console_archiver::{log, printable};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::boots::{self, Summary};
 use crate::exit::Exit;
+use crate::finding;
 use crate::output::{self, Output};
 use crate::table::{self, Cell, Column, NOTHING, Table};
 use crate::time;
@@ -30,7 +33,8 @@ use crate::time;
 ///
 /// STARTED is the guest's own clock (≈), or before the first capture (≤) if the console does not show the
 /// clock; a question mark if the clock is wrong. TO LOGIN is how long the kernel ran at least before its first
-/// login prompt. GAPS counts places where output is lost, and those where a join is unsure.
+/// login prompt. GAPS counts places where output is lost, and those where a join is unsure. FINDINGS is the worst
+/// that the boot says went wrong; `findings -b BOOT` says all of it, and what to do.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -52,7 +56,9 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.time()));
     context.reads();
-    let read = boots::read(&store, instance_id).await?;
+    let read = boots::read(&store, instance_id)
+        .await?
+        .for_display(context.redact()?);
     if read.boots.is_empty() && read.markers.is_empty() {
         if context.output == Output::Json {
             output::json(&json!([]))?;
@@ -119,7 +125,7 @@ fn table_of(rows: &[Row], zone: &TimeZone) -> Table {
     let mut columns = vec![Column::number("BOOT")];
     columns.extend(["BOOT ID", "STARTED", "TO LOGIN", "ENDED"].map(Column::text));
     columns.extend(["RECORDS", "BYTES"].map(Column::number));
-    columns.push(Column::text("GAPS"));
+    columns.extend(["GAPS", "FINDINGS"].map(Column::text));
     Table::new(columns, rows.iter().map(|row| row.cells(zone)).collect())
 }
 
@@ -140,7 +146,7 @@ impl Row<'_> {
                     format!("none: {}", marker.key.reason.as_str()).into(),
                     time::shown(marker.key.time, zone).into(),
                 ];
-                cells.extend((0..5).map(|_| Cell::from(NOTHING)));
+                cells.extend((0..6).map(|_| Cell::from(NOTHING)));
                 cells
             }
         }
@@ -178,7 +184,27 @@ fn boot_cells(of: &Summary<'_>, zone: &TimeZone) -> Vec<Cell> {
         of.boot.captures.len().to_string().into(),
         of.boot.log.len().to_string().into(),
         gaps.into(),
+        worst_cell(&findings(of)),
     ]
+}
+
+fn findings(of: &Summary<'_>) -> Vec<Finding<'static>> {
+    findings::of_boot(of.boot, EncodingChoice::Auto, Rules::built_in())
+}
+
+/// The worst finding, and how many others there are.
+fn worst_cell(findings: &[Finding<'static>]) -> Cell {
+    let Some(worst) = finding::worst(findings) else {
+        return NOTHING.into();
+    };
+    let (severity, signature) = (worst.rule.severity, worst.signature());
+    let signature = table::with_seams(&printable::one_line(&signature));
+    let more = match findings.len() {
+        1 => String::new(),
+        count => format!(", {} more", count - 1),
+    };
+    let text = format!("{}: {signature}{more}", severity.as_str());
+    finding::cell(severity, text)
 }
 
 fn boot_json(of: &Summary<'_>, instance_id: &InstanceId) -> Value {
@@ -197,6 +223,7 @@ fn boot_json(of: &Summary<'_>, instance_id: &InstanceId) -> Value {
         "bytes": of.boot.log.len(),
         "gaps": of.gaps(),
         "marks": of.boot.marks.iter().map(boots::mark_json).collect::<Vec<_>>(),
+        "findings": findings(of).iter().map(finding::in_short).collect::<Vec<_>>(),
     });
     let mut add = |name: &str, value: Option<Value>| {
         if let Some(value) = value {

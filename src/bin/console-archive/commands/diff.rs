@@ -3,7 +3,7 @@
 mod printer;
 mod rows;
 
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{IsTerminal as _, stdout};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::compare::{Comparison, Manner, Side};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::ending::{self, Ending};
+use ecs_console_archiver::reading::findings::secrets;
 use ecs_console_archiver::reading::pattern::{Case, Meaning, Pattern};
 use ecs_console_archiver::reading::select::{InvalidSelection, Selection};
 use ecs_console_archiver::reading::start::kernel_release;
@@ -24,7 +25,7 @@ use ecs_console_archiver::{log, printable};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::boots::{self, Boots, Summary, hide_secrets};
+use crate::boots::{self, Boots, Summary};
 use crate::exit::{Exit, WrongInput};
 use crate::input;
 use crate::output::{self, Output};
@@ -42,6 +43,9 @@ use printer::{Form, Printer};
 /// frequencies, IDs of boots. Numbers that matter count: error numbers, units, sizes, the command line.
 /// Lines that only stand in another order have moved, and are counted. Lines that the other log has where
 /// output is lost are no difference.
+///
+/// What went wrong in the second log alone is new, and what went wrong in the first alone is gone: this is said
+/// before the lines. `findings` says all of one log, and what to do.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -151,16 +155,16 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     };
     let found = match InstanceId::parse(&arguments.first) {
         Ok(instance_id) => arguments.boots(&instance_id, context).await?,
-        Err(_) => Ok(arguments.files(context.redact()?).await?),
+        Err(_) => Ok(arguments.files().await?),
     };
     let pair = match found {
         Ok(pair) => pair,
         Err(exit) => return Ok(exit),
     };
-    let (is_raw, encoding) = (arguments.raw, arguments.encoding);
+    let (is_raw, encoding, redact) = (arguments.raw, arguments.encoding, context.redact()?);
     let Pair {
-        a,
-        b,
+        mut a,
+        mut b,
         is_later,
         exit,
     } = pair;
@@ -171,9 +175,16 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             ignored: &ignored,
         };
         let deadline = Instant::now() + TIME;
+        let read = |log: &mut Log| {
+            let secrets = secrets::find(&log.boot.log);
+            if redact != Redact::Off {
+                secrets::mask(&mut log.boot.log, &secrets);
+            }
+            Side::read_with(&log.boot, encoding, manner, secrets)
+        };
         let (side_a, side_b) = std::thread::scope(|scope| {
-            let side_b = scope.spawn(|| Side::read(&b.boot, encoding, manner));
-            let side_a = Side::read(&a.boot, encoding, manner);
+            let side_b = scope.spawn(|| read(&mut b));
+            let side_a = read(&mut a);
             (side_a, side_b.join())
         });
         let Ok(side_b) = side_b else {
@@ -200,7 +211,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             true => Destination::pager(false)?,
             false => Destination::stdout(),
         };
-        destination.write_all(printer.text().as_bytes())?;
+        printer.print(&mut destination)?;
         destination.close()?;
     }
     Ok(match exit {
@@ -231,7 +242,7 @@ impl Arguments {
     }
 
     /// Two files.
-    async fn files(&self, redact: Redact) -> Result<Pair> {
+    async fn files(&self) -> Result<Pair> {
         let [second] = &self.others[..] else {
             let first = printable::one_line(&self.first);
             let wrong = match self.others.len() {
@@ -247,8 +258,8 @@ impl Arguments {
             return Err(WrongInput("standard input cannot be both logs".into()).into());
         }
         Ok(Pair {
-            a: file(&self.first, redact).await?,
-            b: file(second, redact).await?,
+            a: file(&self.first).await?,
+            b: file(second).await?,
             is_later: false,
             exit: Exit::Done,
         })
@@ -277,9 +288,7 @@ impl Arguments {
         let store = context.store()?;
         let archive = Retrying::new(&store, Deadline::after(context.time()));
         context.reads();
-        let read = boots::read(&archive, instance_id)
-            .await?
-            .for_display(context.redact()?);
+        let read = boots::read(&archive, instance_id).await?;
         if read.boots.is_empty() {
             return Ok(Err(read.tell_none(
                 instance_id,
@@ -324,9 +333,7 @@ impl Arguments {
         let (mut logs, mut exit) = (Vec::new(), Exit::Done);
         for instance_id in [first, second] {
             let archive = Retrying::new(&store, Deadline::after(context.time()));
-            let read = boots::read(&archive, instance_id)
-                .await?
-                .for_display(context.redact()?);
+            let read = boots::read(&archive, instance_id).await?;
             let Some(newest) = read.boots.len().checked_sub(1) else {
                 return Ok(Err(read.tell_none(
                     instance_id,
@@ -411,9 +418,8 @@ fn boot_log(summary: &Summary, instance_id: &InstanceId) -> Log {
 }
 
 /// Reads a file, or standard input.
-async fn file(name: &str, redact: Redact) -> Result<Log, WrongInput> {
-    let (name, mut log) = input::read_log(name).await?;
-    hide_secrets(&mut log, redact);
+async fn file(name: &str) -> Result<Log, WrongInput> {
+    let (name, log) = input::read_log(name).await?;
     Ok(Log {
         heading: printable::one_line(name).into_owned(),
         json: json!({"file": name}),

@@ -32,6 +32,9 @@ use printer::{Amount, Content, Printer, TimeForm};
 /// The log is shown line by line: colours stay on a terminal, other escape sequences are left out, and
 /// control characters are spelled out, for they come from the guest. On a terminal it goes through the
 /// pager of PAGER, or `less`.
+///
+/// On a terminal, a line before each line that says what went wrong says what that means. It has `!!`: in the pager,
+/// /!! goes to the first, n to the next and N to the one before. `findings` says what to do.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,6 +42,7 @@ Examples:
   console-archive show i-bp1panicnoroot00001 -b previous -e
   console-archive show i-bp1panicnoroot00001 -n 20 --time wall
   console-archive show i-bp1panicnoroot00001 -g 'panic|oops'
+  console-archive show i-bp1panicnoroot00001 --findings
   console-archive show i-bp1panicnoroot00001 -f --live --region cn-hangzhou")]
 pub struct Arguments {
     /// The instance
@@ -69,6 +73,10 @@ pub struct Arguments {
     /// Show only lines that match this regular expression; without a capital, case does not count
     #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
     grep: Option<String>,
+    /// Show only the lines that say what went wrong, each with so many lines around it (5)
+    #[arg(long, value_name = "LINES", num_args = 0..=1, require_equals = true, default_missing_value = "5")]
+    #[arg(conflicts_with_all = ["follow", "raw", "screen", "grep", "lines", "pager_end", "reverse"])]
+    findings: Option<usize>,
     /// Show what comes, until Ctrl-C: the last 10 lines first, or as many as -n says
     #[arg(short, long, conflicts_with_all = ["boot", "reverse", "pager_end", "since", "until", "screen"])]
     follow: bool,
@@ -182,10 +190,13 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     let count = printer.finish()?;
     let has_time = arguments.since.is_some() || arguments.until.is_some();
-    if count == 0 && has_time && arguments.grep.is_none() {
+    if count == 0 && arguments.findings.is_some() {
+        let within = if has_time { " of that time" } else { "" };
+        output::error(format_args!("{instance_id}: no findings{within}"));
+    } else if count == 0 && has_time && arguments.grep.is_none() {
         output::error(format_args!("{instance_id} has no line of that time"));
     }
-    let is_sought = has_time || arguments.grep.is_some();
+    let is_sought = has_time || arguments.grep.is_some() || arguments.findings.is_some();
     Ok(match count {
         0 if is_sought && boots.left_out.is_empty() => Exit::Nothing,
         _ => boots.exit(),
@@ -225,6 +236,7 @@ impl Arguments {
         Ok(Content {
             period,
             pattern,
+            around_findings: self.findings,
             time: self.time,
             zone: zone.clone(),
             encoding: self.encoding,

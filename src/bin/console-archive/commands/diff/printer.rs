@@ -1,11 +1,13 @@
 //! A comparison → text for people, or JSON lines.
 
 use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::ops::Range;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use ecs_console_archiver::reading::compare::{Comparison, Counts, Entry, LineOf, Side};
+use ecs_console_archiver::reading::findings::Finding;
 use ecs_console_archiver::reading::masks::Masks;
 use ecs_console_archiver::reading::phase::Phase;
 use ecs_console_archiver::reading::start::kernel_release;
@@ -13,8 +15,12 @@ use serde_json::{Value, json};
 
 use super::rows::{Item, Layout, Row, lines};
 use super::{Log, TIME};
+use crate::finding;
 use crate::output;
 use crate::table::{Column, Table};
+
+/// Bytes of text that are printed together.
+const AT_ONCE: usize = 64 << 10;
 
 /// What is shown of a comparison.
 pub struct Form {
@@ -39,7 +45,7 @@ pub struct Printer<'c> {
 
 impl Printer<'_> {
     /// For people.
-    pub fn text(&self) -> String {
+    pub fn print(&self, destination: &mut impl Write) -> io::Result<()> {
         let mut text = String::new();
         let bold = Style::new().bold();
         for (sign, log, side) in [
@@ -52,12 +58,22 @@ impl Printer<'_> {
         for note in self.notes() {
             self.push(Style::new(), &format!("# {note}"), &mut text);
         }
+        let findings: Vec<_> = self.findings().collect();
+        for &(change, finding) in &findings {
+            let (severity, line) = (finding.rule.severity, finding.line);
+            let shown = format!(
+                "# {change}: {}, line {line}: {}",
+                severity.as_str(),
+                finding::in_words(finding)
+            );
+            self.push(style_of(change, finding), &shown, &mut text);
+        }
         match self.form.is_counted_only {
             true => text.push_str(&self.table()),
-            false => self.push_hunks(&mut text),
+            false => self.print_hunks(&findings, &mut text, destination)?,
         }
         self.push(Style::new(), &format!("# {}", self.summary()), &mut text);
-        text
+        destination.write_all(text.as_bytes())
     }
 
     /// As JSON, a line for each line that is not the same.
@@ -77,6 +93,11 @@ impl Printer<'_> {
             "b": side(self.b, b),
             "notes": self.notes(),
         }))?;
+        for (change, finding) in self.findings() {
+            let mut json = json!({"kind": "finding", "change": change});
+            finding::add(finding, &mut json);
+            output::json_line(&json)?;
+        }
         let shown = self
             .compared
             .entries
@@ -104,6 +125,14 @@ impl Printer<'_> {
         summary["phases"] = Value::Object(phases);
         summary["is_coarse"] = json!(self.is_coarse);
         output::json_line(&summary)
+    }
+
+    /// What went wrong in one log alone, and whether it is new or gone.
+    fn findings(&self) -> impl Iterator<Item = (&'static str, &Finding<'static>)> {
+        let new = self.compared.findings_new().into_iter();
+        let gone = self.compared.findings_gone().into_iter();
+        new.map(|finding| ("new", finding))
+            .chain(gone.map(|finding| ("gone", finding)))
     }
 
     /// What is to be known before the differences.
@@ -184,7 +213,13 @@ impl Printer<'_> {
         }
     }
 
-    fn push_hunks(&self, text: &mut String) {
+    /// Of long logs, a part at a time. The rest is left in `text`.
+    fn print_hunks(
+        &self,
+        findings: &[(&str, &Finding)],
+        text: &mut String,
+        destination: &mut impl Write,
+    ) -> io::Result<()> {
         let mut layout = Layout {
             compared: self.compared,
             form: self.form,
@@ -205,12 +240,23 @@ impl Printer<'_> {
             let last = (end + context).min(items.len());
             let last =
                 position(&items[..last], end, |item| matches!(item, Item::Rows(_))).unwrap_or(last);
-            self.push_hunk(&items, begin..last, text);
+            self.push_hunk(&items, begin..last, findings, text);
             at = last;
+            if text.len() >= AT_ONCE {
+                destination.write_all(text.as_bytes())?;
+                text.clear();
+            }
         }
+        Ok(())
     }
 
-    fn push_hunk(&self, items: &[Item], range: Range<usize>, text: &mut String) {
+    fn push_hunk(
+        &self,
+        items: &[Item],
+        range: Range<usize>,
+        findings: &[(&str, &Finding)],
+        text: &mut String,
+    ) {
         let (a, b) = (&self.compared.a, &self.compared.b);
         let first_of = |is_of_a: bool| {
             items[range.clone()].iter().find_map(|item| match item {
@@ -231,14 +277,18 @@ impl Printer<'_> {
         for item in &items[range] {
             match item {
                 Item::Equal { b: index, .. } => {
-                    self.push(Style::new(), &format!(" {}", b.line(*index).text), text);
+                    text.push(' ');
+                    self.push(Style::new(), b.line(*index).text, text);
                 }
-                Item::Rows(rows) => rows.iter().for_each(|row| self.push_row(row, text)),
+                Item::Rows(rows) => {
+                    rows.iter()
+                        .for_each(|row| self.push_row(row, findings, text));
+                }
             }
         }
     }
 
-    fn push_row(&self, row: &Row, text: &mut String) {
+    fn push_row(&self, row: &Row, findings: &[(&str, &Finding)], text: &mut String) {
         match row {
             Row::Folded { sign, said } => {
                 self.push(sign.style(), &format!("{}… {said}", sign.as_str()), text);
@@ -254,7 +304,15 @@ impl Printer<'_> {
                 } else {
                     &self.compared.b
                 };
-                let line = side.line(*index).text;
+                let LineOf {
+                    number, text: line, ..
+                } = side.line(*index);
+                for &(change, finding) in findings {
+                    if finding.line == number && (change == "gone") == sign.is_of_a() {
+                        let mark = finding::mark(finding, &finding.signature());
+                        self.push(style_of(change, finding), &format!("# {mark}"), text);
+                    }
+                }
                 let mut shown = sign.as_str().to_owned();
                 let (style, mut from) = (sign.style(), 0);
                 if self.form.colours {
@@ -276,12 +334,18 @@ impl Printer<'_> {
 
     /// Appends a line in a style.
     fn push(&self, style: Style, line: &str, text: &mut String) {
-        let style = if self.form.colours {
-            style
+        if self.form.colours && !style.is_plain() {
+            let _ = writeln!(text, "{style}{line}{style:#}"); // Writing to a string does not fail.
         } else {
-            Style::new()
-        };
-        let _ = writeln!(text, "{style}{line}{style:#}"); // Writing to a string does not fail.
+            text.extend([line, "\n"]);
+        }
+    }
+}
+
+fn style_of(change: &str, finding: &Finding) -> Style {
+    match change {
+        "new" => finding::style(finding.rule.severity),
+        _ => Style::new().dimmed(),
     }
 }
 
@@ -353,7 +417,9 @@ mod tests {
                 is_later: false,
                 form: &form,
             };
-            printer.text()
+            let mut text = Vec::new();
+            printer.print(&mut text).unwrap();
+            String::from_utf8(text).unwrap()
         };
         let note =
             "# after 5 s the comparison became coarse: some of these lines may be equal\n@@ ";

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use clap::ValueEnum;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime, LineTimes};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
+use ecs_console_archiver::reading::findings::{self, Finding, Rules};
 use ecs_console_archiver::reading::log::{Log, Part, Place};
 use ecs_console_archiver::reading::pattern::Pattern;
 use ecs_console_archiver::reading::stamp::Stamp;
@@ -19,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::divider;
 use crate::boots::{Summary, add_origin, mark_in_words, mark_json};
+use crate::finding;
 use crate::output;
 use crate::pager::Destination;
 use crate::time::{self, Period};
@@ -64,6 +67,8 @@ impl FromStr for Amount {
 pub struct Content {
     pub period: Period,
     pub pattern: Option<Pattern>,
+    /// Only lines with findings, and so many around each.
+    pub around_findings: Option<usize>,
     pub time: TimeForm,
     pub zone: TimeZone,
     pub encoding: EncodingChoice,
@@ -80,6 +85,11 @@ impl Content {
     fn is_all(&self) -> bool {
         !self.period.is_bounded() && self.pattern.is_none()
     }
+
+    /// Whether lines with findings are told.
+    fn has_findings(&self) -> bool {
+        self.is_json || self.has_headings || self.around_findings.is_some()
+    }
 }
 
 /// A boot, with what its lines need beside it.
@@ -89,6 +99,8 @@ pub struct Reader<'a> {
     summary: &'a Summary<'a>,
     times: LineTimes<'a>,
     clock: Clock,
+    /// What the boot says went wrong, as far as it is told, in the order of lines.
+    findings: Vec<Finding<'static>>,
 }
 
 /// The column of times.
@@ -115,7 +127,49 @@ impl<'a> Reader<'a> {
                 is_known: matches!(summary.clock, GuestClock::Right(_)),
                 last: None,
             },
+            findings: Vec::new(),
         }
+    }
+
+    /// The same with what the boot says went wrong. A boot that goes on has not said all.
+    fn with_findings(mut self) -> Self {
+        if self.content.has_findings() {
+            let encoding = self.content.encoding;
+            self.findings = findings::of_boot(self.summary.boot, encoding, Rules::built_in());
+            self.findings.sort_by_key(|finding| finding.line);
+        }
+        self
+    }
+
+    /// The findings whose first line is one of these.
+    fn findings_in(&self, lines: RangeInclusive<usize>) -> &[Finding<'static>] {
+        let from = |number| {
+            self.findings
+                .partition_point(|finding| finding.line < number)
+        };
+        &self.findings[from(*lines.start())..from(lines.end().saturating_add(1))]
+    }
+
+    /// What is printed before a line that says what went wrong.
+    fn marks_of_findings(&self, place: &Place) -> Vec<u8> {
+        if self.content.is_json {
+            return Vec::new();
+        }
+        let found = self.findings_in(place.number..=place.number).iter();
+        let marks = found.map(|finding| {
+            let text = format!(
+                "── {} ──",
+                finding::mark(finding, &finding::in_words(finding))
+            );
+            match self.content.colours {
+                true => {
+                    let style = finding::style(finding.rule.severity);
+                    format!("{style}{text}{style:#}\n")
+                }
+                false => text + "\n",
+            }
+        });
+        marks.collect::<String>().into_bytes()
     }
 
     /// What is printed of a line; empty if the line is not to be shown.
@@ -123,7 +177,14 @@ impl<'a> Reader<'a> {
         let stamp = place.stamp.map(|stamp| stamp.stamp);
         let time = self.times.of(stamp, &place.bytes);
         let content = self.content;
-        let is_shown = time.is_none_or(|time| content.period.contains(time.time()));
+        let is_shown = time.is_none_or(|time| content.period.contains(time.time()))
+            && content.around_findings.is_none_or(|around| {
+                let (from, to) = (
+                    place.number.saturating_sub(around),
+                    place.number.saturating_add(around),
+                );
+                !self.findings_in(from..=to).is_empty()
+            });
         // Also a line that is left out is the one before the next.
         let column = self.clock.column(place, time, &content.zone);
         if !is_shown
@@ -171,11 +232,15 @@ impl<'a> Reader<'a> {
             count => format!("{count} captures"),
         };
         let text = format!(
-            "boot {number}  {}  began {}  ended: {}  {captures}, {}",
+            "boot {number}  {}  began {}  ended: {}  {captures}, {}{}",
             boot.id,
             self.summary.started_in_words(&self.content.zone),
             self.summary.ending_in_words(),
             output::count(boot.log.len() as u64, "byte"),
+            match self.findings.len() {
+                0 => String::new(),
+                count => format!(", {}: /!!", output::count(count as u64, "finding")),
+            },
         );
         divider(&text, self.content.colours)
     }
@@ -192,6 +257,11 @@ impl<'a> Reader<'a> {
             value["stamp_seconds"] = json!(seconds(stamp.stamp));
         }
         add_origin(self.summary.boot, place.bytes.start, time, &mut value);
+        let findings = self.findings_in(place.number..=place.number).iter();
+        let findings: Vec<_> = findings.map(finding::in_short).collect();
+        if !findings.is_empty() {
+            value["findings"] = json!(findings);
+        }
         let rewrites: Vec<_> = line.rewrites().map(|rewrite| rewrite.text).collect();
         if !rewrites.is_empty() {
             value["rewrites"] = json!(rewrites);
@@ -296,21 +366,43 @@ impl Printer {
             ));
         }
         let log = Log::new(summary.boot, content.encoding);
-        let mut reader = Reader::new(content, instance_id, summary);
+        let mut reader = Reader::new(content, instance_id, summary).with_findings();
         let mut heading = content.has_headings.then(|| reader.heading());
         let (mut parts, mut line, mut number) = (log.parts(), Line::default(), 0);
         // A mark is shown beside a line that is shown.
         let mut is_beside = !content.period.is_bounded();
         let mut waiting = Vec::new();
+        // The number of the line that was shown last.
+        let mut shown_last = None;
         while let Some(part) = parts.read(&mut line) {
             number += 1;
             if number % LINES_AT_ONCE == 0 {
                 tokio::task::yield_now().await; // Ctrl-C ends it here, after a whole line.
             }
             let (is_line, shown) = match part {
-                Part::Mark(_) if content.is_raw || content.pattern.is_some() => continue,
+                Part::Mark(_)
+                    if content.is_raw
+                        || content.pattern.is_some()
+                        || content.around_findings.is_some() =>
+                {
+                    continue;
+                }
                 Part::Mark(mark) => (false, reader.mark(&mark)),
-                Part::Line(place) => (true, reader.line(&mut line, &place)),
+                Part::Line(place) => {
+                    let shown = reader.line(&mut line, &place);
+                    if !shown.is_empty() {
+                        let is_behind = shown_last.is_some_and(|last| last + 1 < place.number);
+                        if is_behind && content.around_findings.is_some() && !content.is_json {
+                            waiting.push(b"--\n".to_vec());
+                        }
+                        let marks = reader.marks_of_findings(&place);
+                        if !marks.is_empty() {
+                            waiting.push(marks);
+                        }
+                        shown_last = Some(place.number);
+                    }
+                    (true, shown)
+                }
             };
             if content.period.is_bounded() {
                 if is_line {
