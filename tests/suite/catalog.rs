@@ -536,6 +536,45 @@ async fn a_week_of_a_year_takes_a_listing_of_days_and_of_rows_and_a_read_for_eac
     assert_eq!((text(&output.stdout), reads), ("40\n".to_owned(), 2));
 }
 
+/// The names of rows do not say what went wrong: those of today are read, each by itself.
+#[tokio::test]
+async fn findings_of_a_fleet_take_a_read_for_each_day_and_for_each_row_of_today() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    for id in ["i-a1", "i-a2", "i-a3"] {
+        let console = fixture("i-bp1panicnoroot00001");
+        set_console(&bucket.simulator, id, &console, "2024-03-22 10:04:57");
+        assert!(
+            cli(&bucket.settings, &["capture", id])
+                .await
+                .status
+                .success()
+        );
+    }
+    let asked = [
+        "findings",
+        "--signature",
+        "root-not-mounted",
+        "--output",
+        "json",
+    ];
+    let (of_list, _, _) =
+        requests(&bucket, &["list", "--since", "-1d", "--outcome", "pruned"]).await;
+    let (listings, reads, output) =
+        requests(&bucket, &[&asked[..], &["--since", "-1d"]].concat()).await;
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found[0]["instances"], 3, "{found:#}");
+    assert!(
+        listings <= of_list,
+        "{listings} listings, and {of_list} of list"
+    );
+    assert_eq!(reads, 3, "{}", text(&output.stderr));
+    printed(&bucket.settings, &["reindex"]).await;
+    let (listings, reads, output) = requests(&bucket, &asked).await;
+    let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((again, text(&output.stderr)), (found, String::new()));
+    assert_eq!((listings, reads), (2, 1));
+}
+
 /// Of one instance, a range takes a request, on stores that sort.
 #[tokio::test]
 async fn a_range_of_one_instance_takes_one_listing() {

@@ -282,6 +282,141 @@ async fn of_an_instance_the_newest_boot_counts_unless_another_is_chosen() {
     assert_eq!(file.status.code(), Some(2));
 }
 
+/// A fleet in a folder: two instances with one fault, and one without.
+async fn fleet() -> (tempfile::TempDir, Settings) {
+    let simulator = bare_simulator(ecs_credentials()).await;
+    let (folder, settings) = archive_folder(&simulator);
+    for (id, console) in [
+        ("i-a1", ID),
+        ("i-a2", ID),
+        ("i-b1", "i-bp1normalreboot0001"),
+    ] {
+        set_console(&simulator, id, &fixture(console), "2024-03-22 10:04:57");
+        assert!(cli(&settings, &["capture", id]).await.status.success());
+    }
+    (folder, settings)
+}
+
+#[tokio::test]
+async fn of_a_fleet_each_signature_is_told_with_its_instances() {
+    let (_folder, settings) = fleet().await;
+    let printed = async |options: &[&str]| -> Vec<Value> {
+        let arguments = [&["findings", "--output", "json"], options].concat();
+        let output = cli(&settings, &arguments).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        json_page::check(&["findings", "--output", "json"], &output.stdout);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let all = printed(&[]).await;
+    let of_root = all
+        .iter()
+        .find(|one| one["signature"] == "root-not-mounted");
+    let of_root = of_root.unwrap_or_else(|| panic!("{all:#?}"));
+    assert_eq!(
+        (&of_root["instances"], &of_root["records"]),
+        (&json!(2), &json!(2))
+    );
+    assert_eq!(
+        (&of_root["severity"], &of_root["family"]),
+        (&json!("fatal"), &json!("root"))
+    );
+    let example = of_root["example"]["instance_id"].as_str().unwrap();
+    assert!(["i-a1", "i-a2"].contains(&example), "{of_root:#}");
+    assert_eq!(of_root["example"]["line"], 320, "of the record alone");
+    assert!(of_root["first_captured_at"].as_str() <= of_root["last_captured_at"].as_str());
+    assert_eq!(
+        printed(&["--family", "root", "--severity", "fatal"]).await,
+        std::slice::from_ref(of_root)
+    );
+    assert_eq!(
+        printed(&["--signature", "root-not-mounted"]).await,
+        std::slice::from_ref(of_root)
+    );
+    assert!(printed(&["--signature", "init-died"]).await.is_empty());
+    assert!(printed(&["--family", "kdump,hardware"]).await.is_empty());
+    assert_eq!(
+        printed(&["--instance", "*1", "--since", "-1h"]).await[0]["instances"],
+        1
+    );
+    let none = cli(&settings, &["findings", "--until", "yesterday"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    assert!(
+        text(&none.stderr).contains("no records of that time"),
+        "{}",
+        text(&none.stderr)
+    );
+    let table = text(&cli(&settings, &["findings"]).await.stdout);
+    let row = table
+        .lines()
+        .find(|row| row.contains("root-not-mounted"))
+        .unwrap();
+    assert!(
+        table.starts_with("SEVERITY") && row.starts_with("fatal"),
+        "{table}"
+    );
+    assert!(
+        row.contains("  2  ") && row.ends_with("mount its root file system"),
+        "{table}"
+    );
+    // What is behind `--boot` is of an instance.
+    let wrong = cli(&settings, &["findings", "--all"]).await;
+    assert_eq!(wrong.status.code(), Some(2));
+    // Of an instance, the same filters.
+    let of_one = printed(&["i-a1", "--since", "-1h", "--family", "root"]).await;
+    assert_eq!(signatures(&of_one), ["root-not-mounted"]);
+    let none = cli(&settings, &["findings", "i-a1", "--until", "yesterday"]).await;
+    assert_eq!(none.status.code(), Some(3));
+}
+
+#[tokio::test]
+async fn a_row_without_findings_is_told_until_it_is_built_anew() {
+    let (folder, settings) = fleet().await;
+    assert!(cli(&settings, &["reindex"]).await.status.success());
+    let all = cli(&settings, &["findings"]).await;
+    assert_eq!(
+        (all.status.code(), text(&all.stderr)),
+        (Some(0), String::new())
+    );
+    // As of a version that knew no findings.
+    let days = files_in(&folder.path().join("archive/catalog/days"));
+    let (name, day) = days
+        .iter()
+        .find(|(name, _)| name.ends_with(".jsonl.gz"))
+        .unwrap();
+    let old: String = text(&gunzip(day))
+        .lines()
+        .map(|line| {
+            let mut row: Value = serde_json::from_str(line).unwrap();
+            if row["instance_id"] == "i-a1" {
+                row.as_object_mut().unwrap().remove("findings");
+            }
+            row.to_string() + "\n"
+        })
+        .collect();
+    let packed = ecs_console_archiver::archive::record::pack(old.as_bytes()).unwrap();
+    std::fs::write(
+        folder.path().join("archive/catalog/days").join(name),
+        packed,
+    )
+    .unwrap();
+    let all = cli(&settings, &["findings", "--output", "json"]).await;
+    assert_eq!(all.status.code(), Some(1));
+    let told = text(&all.stderr);
+    assert!(
+        told.contains("not counted: 1 record,") && told.contains("reindex"),
+        "{told}"
+    );
+    let found: Vec<Value> = serde_json::from_slice(&all.stdout).unwrap();
+    assert_eq!(found[0]["instances"], 1);
+    assert!(cli(&settings, &["reindex"]).await.status.success());
+    let all = cli(&settings, &["findings", "--output", "json"]).await;
+    let found: Vec<Value> = serde_json::from_slice(&all.stdout).unwrap();
+    assert_eq!(
+        (all.status.code(), &found[0]["instances"]),
+        (Some(0), &json!(2))
+    );
+}
+
 #[tokio::test]
 async fn each_finding_is_explained() {
     let all = cli(&Vec::new(), &["explain", "--output", "json"]).await;

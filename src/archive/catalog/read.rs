@@ -14,6 +14,8 @@ use crate::store::{Pages, Store, StoreError};
 
 /// Days whose objects are read at once.
 const AT_ONCE: usize = 8;
+/// Rows of a day that are read at the same time, each with a request of its own.
+const ROWS_AT_ONCE: usize = 32;
 /// How often a day is listed anew because its objects were joined and removed meanwhile.
 const MAX_LOOKS: usize = 4;
 
@@ -55,12 +57,17 @@ pub struct Catalog<'a, S> {
     pub is_partial: bool,
     days: BTreeMap<Day, OfDay>,
     passes_unreadable: bool,
+    /// Whether rows are read that are not joined yet.
+    is_whole: bool,
 }
 
 /// The objects of a day.
 #[derive(Default)]
 struct OfDay {
+    /// As far as their names tell them.
     rows: Vec<Row>,
+    /// Keys of rows of which more is asked for than their names tell.
+    unread: Vec<String>,
     joined: BTreeSet<DayKey>,
 }
 
@@ -80,6 +87,26 @@ impl<'a, S: Store> Catalog<'a, S> {
     /// # Errors
     /// [`StoreError`] if the store cannot be listed.
     pub async fn open(store: &'a S, range: RangeInclusive<Timestamp>) -> Result<Self, StoreError> {
+        Self::open_as(store, range, false).await
+    }
+
+    /// The same for what the names of rows do not tell: [`read`](Self::read) takes a request for each row of a record
+    /// that is not joined yet.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_whole(
+        store: &'a S,
+        range: RangeInclusive<Timestamp>,
+    ) -> Result<Self, StoreError> {
+        Self::open_as(store, range, true).await
+    }
+
+    async fn open_as(
+        store: &'a S,
+        range: RangeInclusive<Timestamp>,
+        is_whole: bool,
+    ) -> Result<Self, StoreError> {
         let (first, last) = (Day::of(*range.start()), Day::of(*range.end()));
         let mut catalog = Self {
             store,
@@ -90,6 +117,7 @@ impl<'a, S: Store> Catalog<'a, S> {
             is_partial: false,
             days: BTreeMap::new(),
             passes_unreadable: false,
+            is_whole,
         };
         // Rows before days: one that is joined meanwhile is seen twice rather than not at all.
         let mut listing = Pages::of(store, ROWS_PREFIX).after(&first.rows_prefix());
@@ -103,7 +131,7 @@ impl<'a, S: Store> Catalog<'a, S> {
                         continue;
                     }
                     catalog.begins(key.row.day());
-                    catalog.day(key.row.day()).rows.push(key.row);
+                    catalog.add(&entry.key, key.row);
                 }
                 catalog.note_taken(&entry.key, first..=last);
             }
@@ -159,6 +187,21 @@ impl<'a, S: Store> Catalog<'a, S> {
         self.begin = Some(self.begin.map_or(day, |begin| begin.min(day)));
     }
 
+    fn add(&mut self, key: &str, row: Row) {
+        // Only a row behind a record says more than its name, and only it tells a length.
+        let is_read = self.is_whole && row.gzip_bytes.is_some();
+        if !is_read {
+            self.day(row.day()).rows.push(row);
+        } else if self.range.contains(&row.captured_at) {
+            self.day(row.day()).unread.push(key.to_owned());
+        }
+    }
+
+    /// How many rows are read one by one.
+    pub fn unread_rows(&self) -> usize {
+        self.days.values().map(|day| day.unread.len()).sum()
+    }
+
     fn day(&mut self, day: Day) -> &mut OfDay {
         self.days.entry(day).or_default()
     }
@@ -210,6 +253,19 @@ impl<'a, S: Store> Catalog<'a, S> {
     }
 }
 
+/// The objects that a day's rows are joined in by now.
+async fn joined_now(store: &impl Store, day: Day) -> Result<Vec<DayKey>, StoreError> {
+    let listed = crate::store::list_all(store, &day.days_prefix()).await?;
+    let keys = listed
+        .iter()
+        .filter_map(|entry| CatalogKey::parse(&entry.key));
+    let days = keys.filter_map(|key| match key {
+        CatalogKey::Day(key) => Some(key),
+        CatalogKey::Row(_) => None,
+    });
+    Ok(days.collect())
+}
+
 async fn read_day(
     store: &impl Store,
     day: Day,
@@ -220,6 +276,29 @@ async fn read_day(
     let mut damaged = Vec::new();
     let (mut read, mut looks) = (BTreeSet::new(), 0);
     let mut keys: VecDeque<DayKey> = objects.joined.into_iter().collect();
+    let unread = objects.unread.into_iter().map(async |key| {
+        let found = store.get(&key).await;
+        (key, found)
+    });
+    let mut unread = stream::iter(unread).buffered(ROWS_AT_ONCE);
+    let mut is_gone = false;
+    while let Some((name, found)) = unread.next().await {
+        match found {
+            Err(error) if passes_unreadable && error.may_be_of_object() => {
+                damaged.push((name, DayError::Unreadable(error.to_string())));
+            }
+            Err(error) => return Err(error),
+            Ok(Some(object)) => match Row::parse(&object.body) {
+                Ok(row) => rows.add(row),
+                Err(cause) => damaged.push((name, DayError::Line { line: 1, cause })),
+            },
+            // It was joined, and removed.
+            Ok(None) => is_gone = true,
+        }
+    }
+    if is_gone {
+        keys.extend(joined_now(store, day).await?);
+    }
     while let Some(key) = keys.pop_front() {
         if !read.insert(key.clone()) {
             continue;
@@ -244,14 +323,7 @@ async fn read_day(
             // It was joined with others, and removed.
             None if looks < MAX_LOOKS => {
                 looks += 1;
-                let listed = crate::store::list_all(store, &day.days_prefix()).await?;
-                let listed = listed
-                    .iter()
-                    .filter_map(|entry| CatalogKey::parse(&entry.key));
-                keys.extend(listed.filter_map(|key| match key {
-                    CatalogKey::Day(key) => Some(key),
-                    CatalogKey::Row(_) => None,
-                }));
+                keys.extend(joined_now(store, day).await?);
             }
             None => {}
         }

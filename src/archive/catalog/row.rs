@@ -165,9 +165,9 @@ pub struct Row {
     /// Length of the stored gzip file, in bytes.
     pub gzip_bytes: Option<u64>,
     /// What the console says went wrong: each signature once, the worst first. A rule of a later version may say more of
-    /// a finding than this program knows.
+    /// a finding than this program knows. `None` if nobody has looked for it.
     #[serde(default)]
-    pub findings: Vec<Value>,
+    pub findings: Option<Vec<Value>>,
     /// The latest capture that found the same console.
     #[serde(default)]
     pub last_captured_at: Option<Timestamp>,
@@ -211,7 +211,7 @@ impl Row {
             sha256: None,
             console_bytes: None,
             gzip_bytes: None,
-            findings: Vec::new(),
+            findings: None,
             last_captured_at: Some(captured_at),
             pruned_at: None,
             schema: SCHEMA,
@@ -291,7 +291,10 @@ impl Row {
         found.sort_by_key(|finding| std::cmp::Reverse(finding.rule.severity));
         found.truncate(MAX_FINDINGS);
         let findings = found.into_iter().map(Finding::in_catalog).collect();
-        Self { findings, ..self }
+        Self {
+            findings: Some(findings),
+            ..self
+        }
     }
 
     /// The same, with the freshness that the capture gave the console, if it gave one.

@@ -1,0 +1,287 @@
+//! What the consoles of a fleet say went wrong, by signature: from the catalog.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+
+use anyhow::Result;
+use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
+use ecs_console_archiver::archive::catalog::row::RowOutcome;
+use ecs_console_archiver::archive::catalog::{Row, Subject};
+use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::printable;
+use ecs_console_archiver::reading::findings::Severity;
+use ecs_console_archiver::store::Store;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::Context;
+use super::Arguments;
+use crate::exit::Exit;
+use crate::finding;
+use crate::output::{self, Output};
+use crate::table::{self, Cell, Column, Table};
+use crate::time::{self, Period};
+
+/// More rows that are read one by one are told.
+const MANY_ROWS: usize = 1000;
+
+/// A finding of a row, as far as it is told here.
+#[derive(Debug, Clone, Deserialize)]
+struct OfRow {
+    id: String,
+    family: String,
+    severity: Severity,
+    title: String,
+    signature: String,
+    line: Option<u64>,
+}
+
+/// What is known of a signature.
+#[derive(Debug)]
+struct Seen {
+    /// As the newest console says it.
+    finding: OfRow,
+    instances: HashSet<InstanceId>,
+    records: u64,
+    first: Timestamp,
+    last: Timestamp,
+    /// The record of the newest console that says it.
+    example: (InstanceId, String),
+}
+
+/// What the rows say.
+#[derive(Debug, Default)]
+struct Fleet {
+    by_signature: HashMap<String, Seen>,
+    /// Records of which something is known.
+    looked_at: u64,
+    /// Records of which nothing is known.
+    unknown: u64,
+    /// Findings that a later version wrote, in a form that this one does not know.
+    foreign: u64,
+    /// Hashes of the records: one may have a row on two days, and the first counts.
+    known: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Fleet {
+    fn add(&mut self, row: Row, arguments: &Arguments) {
+        let Subject::Record(record) = &row.subject else {
+            return;
+        };
+        let is_asked_for = row.outcome == RowOutcome::Stored
+            && (arguments.region.is_empty()
+                || (row.region_id.as_ref()).is_some_and(|id| arguments.region.contains(id)))
+            && (arguments.instance.is_empty()
+                || (arguments.instance.iter())
+                    .any(|instance| instance.is_match(row.instance_id.as_str())));
+        if !is_asked_for || !self.known.insert(self.hasher.hash_one(row.subject.key())) {
+            return;
+        }
+        let Some(findings) = &row.findings else {
+            self.unknown += 1;
+            return;
+        };
+        self.looked_at += 1;
+        for json in findings {
+            let Ok(finding) = OfRow::deserialize(json) else {
+                self.foreign += 1;
+                continue;
+            };
+            let OfRow {
+                id,
+                family,
+                severity,
+                signature,
+                ..
+            } = &finding;
+            if !arguments.asks_for(*severity, family, id, signature) {
+                continue;
+            }
+            let at = row.captured_at;
+            let example = || (row.instance_id.clone(), record.name());
+            let seen = self
+                .by_signature
+                .entry(signature.clone())
+                .or_insert_with(|| Seen {
+                    finding: finding.clone(),
+                    instances: HashSet::new(),
+                    records: 0,
+                    first: at,
+                    last: at,
+                    example: example(),
+                });
+            seen.instances.insert(row.instance_id.clone());
+            seen.records += 1;
+            seen.first = seen.first.min(at);
+            if at >= seen.last {
+                (seen.last, seen.example, seen.finding) = (at, example(), finding);
+            }
+        }
+    }
+
+    /// The worst first; of those that are as bad, what most instances have.
+    fn in_order(self) -> Vec<Seen> {
+        let mut all: Vec<_> = self.by_signature.into_values().collect();
+        all.sort_by(|a, b| {
+            let order = |seen: &Seen| {
+                Reverse((
+                    seen.finding.severity,
+                    seen.instances.len(),
+                    seen.records,
+                    seen.last,
+                ))
+            };
+            let names = || a.finding.signature.cmp(&b.finding.signature);
+            order(a).cmp(&order(b)).then_with(names)
+        });
+        all
+    }
+}
+
+pub async fn run(
+    arguments: &Arguments,
+    period: Period,
+    context: &Context,
+    store: &impl Store,
+) -> Result<Exit> {
+    let since = period.since.unwrap_or(Timestamp::MIN);
+    let until = period.until.unwrap_or(Timestamp::MAX);
+    let catalog = Catalog::open_whole(store, since..=until).await?;
+    tell_coverage(&catalog, since, store);
+    let unread = catalog.unread_rows();
+    if unread > MANY_ROWS {
+        output::error(format_args!(
+            "{} are read one by one, because their days are not joined yet; `console-archive compact` joins \
+             those of days that are over",
+            output::count(unread as u64, "row of the catalog")
+        ));
+    }
+    let (mut fleet, mut is_damaged) = (Fleet::default(), false);
+    context.reads();
+    catalog
+        .read(|ReadDay { rows, damaged, .. }| -> Result<()> {
+            for (key, error) in damaged {
+                is_damaged = true;
+                output::error(format_args!(
+                    "damaged: {} ({error}); build the catalog anew with console-archive reindex",
+                    store.url(&key)
+                ));
+            }
+            rows.into_iter().for_each(|row| fleet.add(row, arguments));
+            Ok(())
+        })
+        .await?;
+    for (count, of, why) in [
+        (
+            fleet.unknown,
+            "record",
+            "the catalog has rows of before it had findings",
+        ),
+        (
+            fleet.foreign,
+            "finding",
+            "a later version wrote what this one does not know",
+        ),
+    ] {
+        if count > 0 {
+            output::error(format_args!(
+                "not counted: {}, because {why}; `console-archive reindex` looks for findings in all records again",
+                output::count(count, of)
+            ));
+        }
+    }
+    let is_incomplete = is_damaged || fleet.unknown > 0 || fleet.foreign > 0;
+    let (looked_at, url) = (fleet.looked_at, store.url(""));
+    let all = fleet.in_order();
+    let within = if period.is_bounded() {
+        " of that time"
+    } else {
+        ""
+    };
+    match (context.output, all.is_empty()) {
+        (Output::Json, _) => output::json(&all.iter().map(json).collect())?,
+        (Output::Text, false) => context.print(&table_of(&all, &context.time_zone))?,
+        (Output::Text, true) => {}
+    }
+    Ok(match (is_incomplete, looked_at, all.is_empty()) {
+        (true, ..) => Exit::Failed,
+        (false, 0, _) => {
+            output::error(format_args!("no records{within} in {url}"));
+            Exit::Nothing
+        }
+        (false, _, true) => {
+            let records = output::count(looked_at, "record");
+            output::error(format_args!(
+                "no such findings in {records}{within} in {url}"
+            ));
+            Exit::Done
+        }
+        (false, _, false) => Exit::Done,
+    })
+}
+
+/// Says where the catalog begins, if that is too late.
+fn tell_coverage<S: Store>(catalog: &Catalog<'_, S>, since: Timestamp, store: &S) {
+    let begins = match catalog.coverage {
+        coverage if coverage.includes(since) => return,
+        Coverage::After(day) => format!("begins on {}", day.0),
+        _ => "is empty".to_owned(),
+    };
+    output::error(format_args!(
+        "the catalog in {} {begins}: what was captured before is not counted; \
+         `console-archive reindex` builds it from the records",
+        store.url("")
+    ));
+}
+
+fn json(seen: &Seen) -> Value {
+    let OfRow {
+        id,
+        family,
+        severity,
+        title,
+        signature,
+        line,
+    } = &seen.finding;
+    let (instance_id, name) = &seen.example;
+    json!({
+        "id": id,
+        "family": family,
+        "severity": severity,
+        "title": title,
+        "signature": signature,
+        "instances": seen.instances.len(),
+        "records": seen.records,
+        "first_captured_at": seen.first.to_string(),
+        "last_captured_at": seen.last.to_string(),
+        "example": {"instance_id": instance_id, "name": name, "line": line},
+    })
+}
+
+fn table_of(all: &[Seen], zone: &TimeZone) -> Table {
+    let mut columns = ["SEVERITY", "SIGNATURE"].map(Column::text).to_vec();
+    columns.push(Column::number("INSTANCES"));
+    columns.extend(["FIRST", "LAST", "EXAMPLE", "WHAT HAPPENED"].map(Column::text));
+    let rows = all.iter().map(|seen| {
+        let OfRow {
+            severity,
+            title,
+            signature,
+            ..
+        } = &seen.finding;
+        vec![
+            finding::cell(*severity, severity.as_str().to_owned()),
+            table::with_seams(&printable::one_line(signature)).into(),
+            seen.instances.len().to_string().into(),
+            time::shown(seen.first, zone).into(),
+            time::shown(seen.last, zone).into(),
+            seen.example.0.to_string().into(),
+            Cell::from(printable::one_line(title).into_owned()),
+        ]
+    });
+    Table::new(columns, rows.collect())
+}
