@@ -189,7 +189,7 @@ fn boot_cells(of: &Summary<'_>, zone: &TimeZone) -> Vec<Cell> {
 }
 
 fn findings(of: &Summary<'_>) -> Vec<Finding<'static>> {
-    findings::of_boot(of.boot, EncodingChoice::Auto, Rules::built_in())
+    findings::of_boot(of.boot, EncodingChoice::Auto, Rules::current())
 }
 
 /// The worst finding, and how many others there are.

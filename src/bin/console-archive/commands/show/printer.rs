@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
     fn with_findings(mut self) -> Self {
         if self.content.has_findings() {
             let encoding = self.content.encoding;
-            self.findings = findings::of_boot(self.summary.boot, encoding, Rules::built_in());
+            self.findings = findings::of_boot(self.summary.boot, encoding, Rules::current());
             self.findings.sort_by_key(|finding| finding.line);
         }
         self
