@@ -53,6 +53,7 @@ mod recorded;
 mod recordings;
 mod redact;
 mod redrive;
+mod report;
 mod round_trips;
 mod scheduled_compaction;
 mod scheduled_redrive;

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "list",
     "boots",
     "show",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 22] = [
     "diff",
     "findings",
     "explain",
+    "report",
     "capture",
     "sweep",
     "invoke",

@@ -10,7 +10,10 @@ const TASKS: [(&str, &[&str]); 5] = [
         "Read consoles back",
         &["list", "boots", "show", "grep", "get", "diff"],
     ),
-    ("Find out what went wrong", &["findings", "explain"]),
+    (
+        "Find out what went wrong",
+        &["findings", "explain", "report"],
+    ),
     ("Store consoles", &["capture", "sweep", "invoke", "redrive"]),
     (
         "Keep the archive",

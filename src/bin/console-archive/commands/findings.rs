@@ -2,6 +2,8 @@
 
 mod fleet;
 
+pub use fleet::{OfRow, tell_coverage, tell_unread};
+
 use std::io::{IsTerminal as _, Write as _, stdout};
 
 use anstyle::Style;

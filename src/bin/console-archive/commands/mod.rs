@@ -18,6 +18,7 @@ mod man;
 mod prune;
 mod redrive;
 mod reindex;
+mod report;
 mod show;
 mod simulate;
 mod sweep;
@@ -66,6 +67,7 @@ pub enum Command {
     Diff(diff::Arguments),
     Findings(findings::Arguments),
     Explain(explain::Arguments),
+    Report(report::Arguments),
     Sweep(sweep::Arguments),
     Redrive(redrive::Arguments),
     Export(export::Arguments),
@@ -121,6 +123,10 @@ impl Command {
                 context.unless_interrupted(findings).await
             }
             Self::Explain(arguments) => explain::run(&arguments, context),
+            Self::Report(arguments) => {
+                let report = report::run(arguments, context);
+                context.unless_interrupted(report).await
+            }
             Self::Sweep(arguments) => sweep::run(arguments, context).await,
             Self::Redrive(arguments) => redrive::run(arguments, context).await,
             Self::Export(arguments) => {

@@ -30,13 +30,20 @@ const MANY_ROWS: usize = 1000;
 
 /// A finding of a row, as far as it is told here.
 #[derive(Debug, Clone, Deserialize)]
-struct OfRow {
-    id: String,
-    family: String,
-    severity: Severity,
-    title: String,
-    signature: String,
+pub struct OfRow {
+    pub id: String,
+    pub family: String,
+    pub severity: Severity,
+    pub title: String,
+    pub signature: String,
     line: Option<u64>,
+}
+
+impl OfRow {
+    /// `None` for one of a later version, in a form that this one does not know.
+    pub fn of(json: &Value) -> Option<Self> {
+        Self::deserialize(json).ok()
+    }
 }
 
 /// What is known of a signature.
@@ -87,7 +94,7 @@ impl Fleet {
         };
         self.looked_at += 1;
         for json in findings {
-            let Ok(finding) = OfRow::deserialize(json) else {
+            let Some(finding) = OfRow::of(json) else {
                 self.foreign += 1;
                 continue;
             };
@@ -152,14 +159,7 @@ pub async fn run(
     let until = period.until.unwrap_or(Timestamp::MAX);
     let catalog = Catalog::open_whole(store, since..=until).await?;
     tell_coverage(&catalog, since, store);
-    let unread = catalog.unread_rows();
-    if unread > MANY_ROWS {
-        output::error(format_args!(
-            "{} are read one by one, because their days are not joined yet; `console-archive compact` joins \
-             those of days that are over",
-            output::count(unread as u64, "row of the catalog")
-        ));
-    }
+    tell_unread(&catalog);
     let (mut fleet, mut is_damaged) = (Fleet::default(), false);
     context.reads();
     catalog
@@ -224,8 +224,20 @@ pub async fn run(
     })
 }
 
+/// Says that it takes long, and why.
+pub fn tell_unread<S: Store>(catalog: &Catalog<'_, S>) {
+    let unread = catalog.unread_rows();
+    if unread > MANY_ROWS {
+        output::error(format_args!(
+            "{} are read one by one, because their days are not joined yet; `console-archive compact` joins \
+             those of days that are over",
+            output::count(unread as u64, "row of the catalog")
+        ));
+    }
+}
+
 /// Says where the catalog begins, if that is too late.
-fn tell_coverage<S: Store>(catalog: &Catalog<'_, S>, since: Timestamp, store: &S) {
+pub fn tell_coverage<S: Store>(catalog: &Catalog<'_, S>, since: Timestamp, store: &S) {
     let begins = match catalog.coverage {
         coverage if coverage.includes(since) => return,
         Coverage::After(day) => format!("begins on {}", day.0),

@@ -1,0 +1,308 @@
+//! `console-archive report`: what happened to a fleet in some days, from the catalog.
+
+mod facts;
+mod page;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anstyle::Style;
+use anyhow::{Context as _, Result};
+use clap::Args;
+use ecs_console_archiver::archive::catalog::Row;
+use ecs_console_archiver::archive::catalog::read::{Catalog, ReadDay};
+use ecs_console_archiver::model::ids::RegionId;
+use ecs_console_archiver::retry::{Deadline, Retrying};
+use ecs_console_archiver::store::Store;
+use ecs_console_archiver::{log, printable};
+use globset::GlobMatcher;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::findings::{tell_coverage, tell_unread};
+use super::{Context, grep};
+use crate::boots::ending_in_words;
+use crate::exit::{Exit, WrongInput};
+use crate::finding;
+use crate::output::{self, Output};
+use crate::table::{self, Column, Table};
+use crate::time::{self, Bound, Period};
+use facts::{Collector, Facts};
+
+/// How long a signature must not have been there to be new.
+const BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// What a report is about if nothing else is asked for.
+const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Report what happened to a fleet: what went wrong, and what is new
+///
+/// It tells of the last seven days, unless another time is asked for, from the catalog: how many consoles came to their
+/// login prompt, day by day; what went wrong, by signature, and whether it is new; and the instances whose newest
+/// console does not come to its login prompt. A signature is new if no console of the thirty days before has it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive report
+  console-archive report --since yesterday --region cn-hangzhou
+  console-archive report --html report.html")]
+pub struct Arguments {
+    /// Only what was captured from then on: 2024-03-22, "2024-03-22 10:04", 10:04, today, yesterday, -1h [default: -7d]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Bound>,
+    /// Only what was captured until then; a day, an hour or a minute counts to its end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<Bound>,
+    /// Only instances that this matches, such as 'i-bp1*'; several may be given
+    #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
+    instance: Vec<GlobMatcher>,
+    /// Only instances of this region; several may be given
+    #[arg(long, value_name = "REGION_ID", value_delimiter = ',', value_parser = RegionId::parse)]
+    region: Vec<RegionId>,
+    /// Write the report to this file, as one page of HTML that loads nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    html: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn asks_for(&self, row: &Row) -> bool {
+        let region = row.region_id.as_ref();
+        (self.region.is_empty() || region.is_some_and(|id| self.region.contains(id)))
+            && (self.instance.is_empty()
+                || (self.instance.iter()).any(|glob| glob.is_match(row.instance_id.as_str())))
+    }
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.warnings());
+    let zone = &context.time_zone;
+    let now = Timestamp::now();
+    let mut period = Period::of(arguments.since.as_ref(), arguments.until.as_ref(), zone);
+    let until = period.until.unwrap_or(now);
+    let since = period.since.unwrap_or(until - PERIOD);
+    (period.since, period.until) = (Some(since), Some(until));
+    if period.is_empty() {
+        return Err(WrongInput("--until is before --since".into()).into());
+    }
+    let store = context.store()?;
+    let store = Retrying::new(&store, Deadline::after(context.time()));
+    let before = since.checked_sub(BEFORE).unwrap_or(Timestamp::MIN);
+    let catalog = Catalog::open_whole(&store, before..=until).await?;
+    tell_coverage(&catalog, since, &store);
+    tell_unread(&catalog);
+    let (mut collector, mut notes) = (Collector::new(period, zone.clone()), Vec::new());
+    let mut damaged = 0;
+    context.reads();
+    catalog
+        .read(|ReadDay { rows, damaged: bad, .. }| -> Result<()> {
+            for (key, error) in bad {
+                damaged += 1;
+                output::error(format_args!(
+                    "damaged: {} ({error}); build the catalog anew with console-archive reindex",
+                    store.url(&key)
+                ));
+            }
+            let rows = rows.into_iter().filter(|row| arguments.asks_for(row));
+            rows.for_each(|row| collector.add(row));
+            Ok(())
+        })
+        .await?;
+    let facts = collector.finish();
+    let mut note = |count: u64, of: &str, why: &str| {
+        if count > 0 {
+            notes.push(format!(
+                "not counted: {}, because {why}",
+                output::count(count, of)
+            ));
+        }
+    };
+    note(
+        damaged,
+        "object of the catalog",
+        "it is damaged; `console-archive reindex` builds it anew",
+    );
+    note(
+        facts.unknown,
+        "record",
+        "the catalog has rows of before it had findings; `console-archive reindex` looks for them",
+    );
+    let exit = match (notes.is_empty(), facts.records + facts.without_console) {
+        (false, _) => Exit::Failed,
+        (true, 0) => Exit::Nothing,
+        (true, _) => Exit::Done,
+    };
+    let shown = |at| time::shown(at, zone);
+    let heading = page::Heading {
+        archive_url: store.url(""),
+        period: format!("{} to {}", shown(since), shown(until)),
+        made_at: shown(now),
+    };
+    if let Some(file) = &arguments.html {
+        let page = page::page(&heading, &facts, &notes, zone);
+        let shown = file.display();
+        std::fs::write(file, page)
+            .with_context(|| format!("the report cannot be written to {shown}"))?;
+    } else if context.output == Output::Json {
+        output::json(&json(&facts, period))?;
+    } else {
+        text(&heading, &facts, context)?;
+    }
+    notes.iter().for_each(output::error);
+    if matches!(exit, Exit::Nothing) {
+        output::error(format_args!(
+            "nothing was captured from {} in {}",
+            heading.period, heading.archive_url
+        ));
+    }
+    Ok(exit)
+}
+
+fn json(facts: &Facts, period: Period) -> Value {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let days = facts.days.iter().map(|(date, day)| {
+        json!({
+            "date": date.to_string(),
+            "records": day.records,
+            "instances": day.instances,
+            "reached_login": day.reached_login,
+            "not_reached_login": day.not_reached,
+            "instances_by_severity": day.by_severity,
+        })
+    });
+    let signatures = facts.signatures.iter().map(|one| {
+        json!({
+            "id": one.finding.id,
+            "family": one.finding.family,
+            "severity": one.finding.severity,
+            "title": one.finding.title,
+            "signature": one.finding.signature,
+            "instances": one.instances,
+            "records": one.records,
+            "first_captured_at": one.first.to_string(),
+            "last_captured_at": one.last.to_string(),
+            "is_new": one.is_new,
+            "example_instance_id": one.example,
+        })
+    });
+    let stuck = facts.stuck.iter().map(|one| {
+        json!({
+            "instance_id": one.instance_id,
+            "region_id": one.region_id,
+            "captured_at": one.captured_at.to_string(),
+            "ending": one.ending,
+            "kernel": one.kernel,
+            "finding": one.worst.as_ref().map(|worst| &worst.signature),
+        })
+    });
+    json!({
+        "since": time(period.since),
+        "until": time(period.until),
+        "records": facts.records,
+        "instances": facts.instances,
+        "without_console": facts.without_console,
+        "records_without_findings_known": facts.unknown,
+        "days": days.collect::<Vec<_>>(),
+        "findings": signatures.collect::<Vec<_>>(),
+        "not_at_login": stuck.collect::<Vec<_>>(),
+    })
+}
+
+fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()> {
+    let zone = &context.time_zone;
+    let bold = |text: &str| match context.has_colors() {
+        true => format!("{0}{text}{0:#}", Style::new().bold()),
+        false => text.to_owned(),
+    };
+    let say = |text: String| -> Result<()> {
+        std::io::stdout().write_all(text.as_bytes())?;
+        Ok(())
+    };
+    let new = facts.signatures.iter().filter(|one| one.is_new).count();
+    let width = output::width();
+    let about = format!("{}  {}", heading.archive_url, heading.period);
+    let about = output::wrapped(&about, width);
+    say(format!("{}\n", bold(about.trim_end())))?;
+    let numbers = format!(
+        "{} of {}, and {} without one; {}, {new} of them new; {} not at the login prompt",
+        output::count(facts.records, "console"),
+        output::count(facts.instances as u64, "instance"),
+        output::count(facts.without_console, "capture"),
+        output::count(facts.signatures.len() as u64, "signature"),
+        output::count(facts.stuck.len() as u64, "instance"),
+    );
+    say(format!("{}\n", output::wrapped(&numbers, width).trim_end()))?;
+    if !facts.days.is_empty() {
+        say(format!("\n{}\n", bold("Day by day")))?;
+        let mut columns = vec![Column::text("DAY")];
+        columns.extend(
+            [
+                "CONSOLES",
+                "INSTANCES",
+                "LOGIN",
+                "NO LOGIN",
+                "FATAL",
+                "ERROR",
+                "WARNING",
+            ]
+            .map(Column::number),
+        );
+        use ecs_console_archiver::reading::findings::Severity::{Error, Fatal, Warning};
+        let rows = facts.days.iter().map(|(date, day)| {
+            let of = |severity| *day.by_severity.get(&severity).unwrap_or(&0) as u64;
+            let numbers = [
+                day.records,
+                day.instances as u64,
+                day.reached_login,
+                day.not_reached,
+                of(Fatal),
+                of(Error),
+                of(Warning),
+            ];
+            let numbers = numbers.map(|number| output::grouped(number).into());
+            std::iter::once(date.to_string().into())
+                .chain(numbers)
+                .collect()
+        });
+        context.print(&Table::new(columns, rows.collect()))?;
+    }
+    if !facts.signatures.is_empty() {
+        say(format!("\n{}\n", bold("What went wrong")))?;
+        let mut columns = ["SEVERITY", "NEW", "SIGNATURE"].map(Column::text).to_vec();
+        columns.push(Column::number("INSTANCES"));
+        columns.extend(["LAST", "EXAMPLE", "WHAT HAPPENED"].map(Column::text));
+        let rows = facts.signatures.iter().map(|one| {
+            let severity = one.finding.severity;
+            vec![
+                finding::cell(severity, severity.as_str().to_owned()),
+                if one.is_new { "new" } else { table::NOTHING }.into(),
+                table::with_seams(&printable::one_line(&one.finding.signature)).into(),
+                output::grouped(one.instances as u64).into(),
+                time::shown(one.last, zone).into(),
+                one.example.to_string().into(),
+                printable::one_line(&one.finding.title).into_owned().into(),
+            ]
+        });
+        context.print(&Table::new(columns, rows.collect()))?;
+    }
+    if !facts.stuck.is_empty() {
+        say(format!("\n{}\n", bold("Not at the login prompt")))?;
+        let names = ["INSTANCE ID", "REGION", "NEWEST CONSOLE", "ENDED", "WHY"];
+        let rows = facts.stuck.iter().map(|one| {
+            let nothing = || table::NOTHING.to_owned();
+            let region = one.region_id.as_ref().map(ToString::to_string);
+            let why = one.worst.as_ref();
+            let why = why.map(|worst| printable::one_line(&worst.title).into_owned());
+            vec![
+                one.instance_id.to_string().into(),
+                region.unwrap_or_else(nothing).into(),
+                time::shown(one.captured_at, zone).into(),
+                one.ending.map_or(table::NOTHING, ending_in_words).into(),
+                why.unwrap_or_else(nothing).into(),
+            ]
+        });
+        context.print(&Table::new(
+            names.map(Column::text).to_vec(),
+            rows.collect(),
+        ))?;
+    }
+    Ok(())
+}

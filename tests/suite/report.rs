@@ -1,0 +1,183 @@
+//! What `report` says of a fleet: as text, as JSON, and as a page.
+
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::io::Write as _;
+
+use crate::support::*;
+
+/// A row of the catalog: hours ago, on this instance, with these findings as severity and signature.
+fn row(hours: i64, instance_id: &str, found: &[(&str, &str)]) -> (Timestamp, Value) {
+    let at = Timestamp::now() - SignedDuration::from_hours(hours);
+    let second = Timestamp::from_second(at.as_second()).unwrap();
+    let findings = found.iter().map(|(severity, signature)| {
+        json!({"id": "unit-failed", "family": "init", "severity": severity, "title": "A unit <b>failed</b>",
+               "signature": signature, "count": 1, "line": 3, "bytes": [1, 2]})
+    });
+    let is_well = found.is_empty();
+    let name = second.strftime("%Y%m%dT%H%M%S");
+    let row = json!({
+        "key": format!("{instance_id}/{name}-0123456789ab.log.gz"),
+        "instance_id": instance_id, "region_id": "cn-hangzhou", "captured_at": second.to_string(),
+        "outcome": "stored", "event_cause": "Rebooted", "freshness": "fresh", "freshness_is_final": true,
+        "ending": if is_well { "running" } else { "emergency" }, "boots": 1, "reached_login": is_well,
+        "console_bytes": 24000, "gzip_bytes": 6000, "findings": findings.collect::<Vec<_>>(), "schema": 1,
+    });
+    (second, row)
+}
+
+/// Puts rows into the catalog of a folder, joined by their days.
+fn join(folder: &Path, rows: &[(Timestamp, Value)]) {
+    let mut days = std::collections::BTreeMap::<String, String>::new();
+    for (at, row) in rows {
+        let day = days.entry(at.strftime("%Y-%m-%d").to_string()).or_default();
+        day.push_str(&format!("{row}\n"));
+    }
+    for (number, (day, lines)) in days.into_iter().enumerate() {
+        let folder = folder.join(format!("catalog/days/dt={day}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = std::fs::File::create(folder.join(format!("{number:012x}.jsonl.gz"))).unwrap();
+        let mut gzip = GzEncoder::new(file, Compression::fast());
+        gzip.write_all(lines.as_bytes()).unwrap();
+        gzip.finish().unwrap();
+    }
+}
+
+const SCRIPT: &str = "unit-failed:<script>alert(1)</script>";
+
+/// Two instances with one fault, of which one was there three weeks ago; and one that is well.
+fn fleet() -> (tempfile::TempDir, Settings) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder_settings(folder.path());
+    join(
+        folder.path(),
+        &[
+            row(21 * 24, "i-old", &[("error", "unit-failed:a")]),
+            row(50, "i-a1", &[("error", "unit-failed:a")]),
+            row(26, "i-a2", &[("error", "unit-failed:a"), ("fatal", SCRIPT)]),
+            row(25, "i-b1", &[("fatal", SCRIPT)]),
+            row(2, "i-b1", &[]),
+        ],
+    );
+    (folder, settings)
+}
+
+#[tokio::test]
+async fn a_report_says_what_went_wrong_what_is_new_and_what_hangs() {
+    let (_folder, settings) = fleet();
+    let output = cli(&settings, &["report", "--output", "json"]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    json_page::check(&["report", "--output", "json"], &output.stdout);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["records"], &report["instances"]),
+        (&json!(4), &json!(3))
+    );
+    let signatures: Vec<_> = report["findings"].as_array().unwrap().iter().collect();
+    let told = |one: &&Value| {
+        (
+            one["signature"].clone(),
+            one["instances"].clone(),
+            one["is_new"].clone(),
+        )
+    };
+    assert_eq!(
+        signatures.iter().map(told).collect::<Vec<_>>(),
+        [
+            (json!(SCRIPT), json!(2), json!(true)),
+            (json!("unit-failed:a"), json!(2), json!(false)),
+        ],
+        "the worst first"
+    );
+    // The instance that came up since is no more among those that hang.
+    let stuck: Vec<_> = report["not_at_login"].as_array().unwrap().iter().collect();
+    let ids = stuck.iter().map(|one| one["instance_id"].as_str().unwrap());
+    assert_eq!(ids.collect::<Vec<_>>(), ["i-a2", "i-a1"]);
+    assert_eq!(stuck[0]["finding"], SCRIPT);
+    let days = report["days"].as_array().unwrap();
+    let sum = |member: &str| {
+        days.iter()
+            .map(|day| day[member].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(
+        (
+            sum("records"),
+            sum("reached_login"),
+            sum("not_reached_login")
+        ),
+        (4, 1, 3)
+    );
+    let shown = text(&cli(&settings, &["report"]).await.stdout);
+    for told in [
+        "4 consoles of 3 instances",
+        "2 signatures, 1 of them new",
+        SCRIPT,
+        "i-a1",
+    ] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    let one = cli(
+        &settings,
+        &["report", "--instance", "i-b*", "--output", "json"],
+    )
+    .await;
+    let one: Value = serde_json::from_slice(&one.stdout).unwrap();
+    assert_eq!(
+        (&one["instances"], &one["not_at_login"]),
+        (&json!(1), &json!([]))
+    );
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_and_has_nothing_of_a_guest_that_acts() {
+    let (folder, settings) = fleet();
+    let file = folder.path().join("report.html");
+    let arguments = ["report", "--html", file.to_str().unwrap()];
+    let output = cli(&settings, &arguments).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let page = std::fs::read_to_string(file).unwrap();
+    assert!(
+        page.contains("unit-failed:&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{page}"
+    );
+    assert!(page.contains("A unit &lt;b&gt;failed&lt;/b&gt;"), "{page}");
+    for acts in [
+        "<script",
+        "<b>",
+        "src=",
+        "url(",
+        "@import",
+        "http://",
+        "javascript:",
+    ] {
+        assert!(!page.contains(acts), "{acts}: {page}");
+    }
+    assert!(page.contains(r#"content="default-src 'none'; style-src 'unsafe-inline'""#));
+    assert_eq!(page.matches("<svg").count(), 2);
+}
+
+#[tokio::test]
+async fn a_report_of_nothing_says_so() {
+    let (_folder, settings) = fleet();
+    let none = cli(&settings, &["report", "--until", "-400d"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    assert!(
+        text(&none.stderr).contains("nothing was captured"),
+        "{}",
+        text(&none.stderr)
+    );
+    let wrong = cli(
+        &settings,
+        &["report", "--since", "today", "--until", "yesterday"],
+    )
+    .await;
+    assert_eq!(wrong.status.code(), Some(2));
+    let unwritable = cli(&settings, &["report", "--html", "/no/such/folder/r.html"]).await;
+    assert_eq!(unwritable.status.code(), Some(1));
+    assert!(text(&unwritable.stderr).contains("/no/such/folder/r.html"));
+}
