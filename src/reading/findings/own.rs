@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_file_that_says_something_wrong_is_refused_with_what_it_is() {
-        let wrong: [(fn(&mut Value), &str); 9] = [
+        type Change = fn(&mut Value);
+        let wrong: [(Change, &str); 9] = [
             (|rule| rule["id"] = json!("Own"), "lower-case"),
             (|rule| rule["id"] = json!("init-died"), "two rules"),
             (|rule| rule["words"] = json!(["bad"]), "too short"),

@@ -80,10 +80,11 @@ fn find_more(log: &[u8], seen: &mut Seen) {
             for rule in rules.of_secrets(&line[from..to]) {
                 if !seen.may_look_at(part.len()) {
                     let end = line.trim_ascii_end().len();
+                    let whole = place.start..place.start + end;
                     seen.secrets.push(Secret {
                         rule,
                         line: place.start,
-                        bytes: vec![place.start..place.start + end],
+                        bytes: Vec::from([whole]),
                     });
                     break;
                 }
