@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::support::captured::{self, Captured};
 use crate::support::printed::checked;
 use crate::support::recording::Recording;
 use crate::support::*;
@@ -437,7 +438,28 @@ async fn each_finding_is_explained() {
         explained.contains("null pointer") && explained.contains("Sources: Linux"),
         "{explained}"
     );
+    let family = text(&cli(&Vec::new(), &["explain", "kdump"]).await.stdout);
+    assert!(
+        family.starts_with("kdump\n") && !family.contains("oom-kill"),
+        "{family}"
+    );
     let unknown = cli(&Vec::new(), &["explain", "kernel-sad"]).await;
     assert_eq!(unknown.status.code(), Some(2));
     assert!(text(&unknown.stderr).contains("kernel-sad"));
+}
+
+/// After a crash and a reboot, what one looks for is in the boot before.
+#[tokio::test]
+async fn where_the_newest_boot_has_none_it_is_said_which_has() {
+    let world = Captured::with(&[&fixture(ID), &fixture("i-bp1normalreboot0001")]).await;
+    let newest = cli(&world.settings, &["findings", captured::ID]).await;
+    assert!(text(&newest.stdout).contains("no findings"));
+    let told = text(&newest.stderr);
+    assert!(
+        told.contains("boot -1 has 1 finding; -b -1 shows them"),
+        "{told}"
+    );
+    let before = cli(&world.settings, &["findings", captured::ID, "-b", "-1"]).await;
+    assert!(text(&before.stdout).contains("root-not-mounted"));
+    assert!(before.stderr.is_empty(), "{}", text(&before.stderr));
 }

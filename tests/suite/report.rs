@@ -159,6 +159,8 @@ async fn the_page_loads_nothing_and_has_nothing_of_a_guest_that_acts() {
     }
     assert!(page.contains(r#"content="default-src 'none'; style-src 'unsafe-inline'""#));
     assert_eq!(page.matches("<svg").count(), 2);
+    let printed = cli(&settings, &["report", "--html", "-"]).await;
+    assert!(text(&printed.stdout).starts_with("<!DOCTYPE html>"));
 }
 
 #[tokio::test]

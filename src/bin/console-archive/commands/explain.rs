@@ -23,7 +23,7 @@ Examples:
   console-archive explain root-not-mounted
   console-archive explain kernel-null-dereference:ext4_readdir    # a signature")]
 pub struct Arguments {
-    /// ID of a finding, or its signature
+    /// ID of a finding, or its signature; or a family, to list its findings
     #[arg(value_name = "ID")]
     id: Option<String>,
     /// Print without a pager
@@ -39,12 +39,20 @@ pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             Output::Json => {
                 output::json(&rules.all().iter().map(json).collect())?;
             }
-            Output::Text => arguments.print(&list(rules, width))?,
+            Output::Text => arguments.print(&list(rules.all().iter(), width))?,
         }
         return Ok(Exit::Done);
     };
     let id = asked.split(':').next().unwrap_or(asked);
+    let family = || rules.all().iter().filter(|rule| rule.family == id);
     let Some(rule) = rules.get(id) else {
+        if family().next().is_some() {
+            match context.output {
+                Output::Json => output::json(&family().map(json).collect())?,
+                Output::Text => arguments.print(&list(family(), width))?,
+            }
+            return Ok(Exit::Done);
+        }
         let wrong = format!(
             "there is no finding {}; see all of them with console-archive explain",
             printable::one_line(id)
@@ -87,11 +95,11 @@ fn page(rule: &Rule, width: Option<usize>) -> String {
     fitted.collect()
 }
 
-fn list(rules: &Rules, width: Option<usize>) -> String {
-    let ids = rules.all().iter().map(|rule| rule.id.len());
+fn list<'r>(rules: impl Iterator<Item = &'r Rule> + Clone, width: Option<usize>) -> String {
+    let ids = rules.clone().map(|rule| rule.id.len());
     let of_id = ids.max().unwrap_or_default();
     let (mut shown, mut family) = (String::new(), "");
-    for rule in rules.all() {
+    for rule in rules {
         let name = rule.family;
         if name != family {
             let gap = if family.is_empty() { "" } else { "\n" };

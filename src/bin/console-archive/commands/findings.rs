@@ -22,7 +22,7 @@ use globset::GlobMatcher;
 use serde_json::{Value, json};
 
 use super::{Context, grep, word};
-use crate::boots::{self, Summary, hide_secrets};
+use crate::boots::{self, Boots, Summary, hide_secrets};
 use crate::exit::{Exit, WrongInput};
 use crate::finding;
 use crate::input;
@@ -32,7 +32,7 @@ use crate::time::{Bound, Period};
 
 /// Say what went wrong in a boot, and what to do; or in a fleet
 ///
-/// Of an instance, the newest boot, unless another one is chosen. A file is taken as one log, whoever kept it; gzip is
+/// Of an instance, the newest boot, unless another one is chosen. A file is one log, from any program; gzip is
 /// unpacked, and `-` is standard input.
 ///
 /// Without either, what the consoles of all instances say, by signature: how many instances have it, since when,
@@ -67,7 +67,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "boot", requires = "what")]
     all: bool,
     /// Only what was captured from then on: 2024-03-22, "2024-03-22 10:04", 10:04, today, yesterday, -1h. Of an
-    /// instance, all boots that were
+    /// instance, all boots of that time
     #[arg(
         long,
         value_name = "TIME",
@@ -90,7 +90,7 @@ pub struct Arguments {
     #[arg(long, value_name = "REGION_ID", value_delimiter = ',', value_parser = RegionId::parse)]
     #[arg(conflicts_with = "what")]
     region: Vec<RegionId>,
-    /// Only findings that are at least so bad
+    /// Only findings of this severity, or worse
     #[arg(long, value_name = "SEVERITY", default_value = "info", value_parser = word(&Severity::ALL, Severity::as_str))]
     severity: Severity,
     /// Only findings of this family; several may be given
@@ -123,6 +123,8 @@ fn families() -> Vec<&'static str> {
     let rules = Rules::built_in().all().iter();
     let mut families: Vec<_> = rules.map(|rule| rule.family).collect();
     families.dedup();
+    // Of rules of one's own.
+    families.push("own");
     families
 }
 
@@ -208,6 +210,11 @@ impl Arguments {
             self.log(summary.boot, heading, of)
         });
         let logs: Vec<_> = logs.collect();
+        if let [Log { found, .. }] = &logs[..]
+            && found.is_empty()
+        {
+            self.tell_others(&read);
+        }
         if logs.is_empty() {
             output::error(format_args!("{instance_id} has no boot of that time"));
             if context.output == Output::Json {
@@ -229,6 +236,22 @@ impl Arguments {
         let boot = Boot::of_log(log);
         let of = json!({"file": name});
         Ok(self.log(&boot, printable::one_line(name).into_owned(), of))
+    }
+
+    /// Says which boot has findings where the chosen one has none: after a crash, it is the one before.
+    fn tell_others(&self, read: &Boots) {
+        for index in (0..read.boots.len()).rev() {
+            let summary = Summary::new(&read.boots, index);
+            let log = self.log(summary.boot, String::new(), json!({}));
+            if !log.found.is_empty() {
+                let (number, count) = (summary.number, log.found.len() as u64);
+                output::error(format_args!(
+                    "boot {number} has {}; -b {number} shows them, and --all those of all boots",
+                    output::count(count, "finding")
+                ));
+                return;
+            }
+        }
     }
 
     fn log(&self, boot: &Boot, heading: String, of: Value) -> Log {

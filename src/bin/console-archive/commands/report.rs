@@ -36,9 +36,10 @@ const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Report what happened to a fleet: what went wrong, and what is new
 ///
-/// It tells of the last seven days, unless another time is asked for, from the catalog: how many consoles came to their
-/// login prompt, day by day; what went wrong, by signature, and whether it is new; and the instances whose newest
-/// console does not come to its login prompt. A signature is new if no console of the thirty days before has it.
+/// It covers the last seven days, unless you ask for others, and reads the catalog: how many consoles came to their
+/// login prompt, day by day; what went wrong, by signature, and whether it is new; and the instances whose newest console
+/// neither comes to its login prompt nor ends in a clean shutdown. A signature is new if no console of the thirty days
+/// before has it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -58,7 +59,7 @@ pub struct Arguments {
     /// Only instances of this region; several may be given
     #[arg(long, value_name = "REGION_ID", value_delimiter = ',', value_parser = RegionId::parse)]
     region: Vec<RegionId>,
-    /// Write the report to this file, as one page of HTML that loads nothing
+    /// Write the report to this file, as one page of HTML that loads nothing; `-` is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     html: Option<PathBuf>,
 }
@@ -139,8 +140,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     if let Some(file) = &arguments.html {
         let page = page::page(&heading, &facts, &notes, zone);
         let shown = file.display();
-        std::fs::write(file, page)
-            .with_context(|| format!("the report cannot be written to {shown}"))?;
+        match file.as_os_str() == "-" {
+            true => std::io::stdout().write_all(page.as_bytes())?,
+            false => std::fs::write(file, page)
+                .with_context(|| format!("the report cannot be written to {shown}"))?,
+        }
     } else if context.output == Output::Json {
         output::json(&json(&facts, period))?;
     } else {

@@ -221,7 +221,7 @@ fn signatures(all: &[Signature], zone: &TimeZone) -> Markup {
                     td.number { (one.instances) }
                     td { (time::shown(one.first, zone)) }
                     td { (time::shown(one.last, zone)) }
-                    td { code { "console-archive findings " (one.example) } }
+                    td { code { "console-archive findings " (one.example) " --all" } }
                 }
             }
         }
