@@ -92,8 +92,8 @@ pub async fn run(
     let until = period.until.unwrap_or(Timestamp::MAX);
     let catalog = match Catalog::open(store, since..=until).await {
         Ok(catalog) => Some(catalog),
-        // A policy may allow some prefixes alone.
-        Err(error @ StoreError::Denied(_)) => {
+        // A policy may allow some prefixes alone. What refuses without a code is no object store.
+        Err(error) if matches!(&error, StoreError::Denied(refusal) if !refusal.code.is_empty()) => {
             output::error(format_args!(
                 "the catalog may not be listed, so the archive itself is: {error}"
             ));
