@@ -74,7 +74,7 @@ fn find_more(log: &[u8], seen: &mut Seen) {
             continue;
         }
         let mut from = 0;
-        loop {
+        'line: loop {
             let to = line.len().min(from + MAX_PART);
             let part = place.start + from..place.start + to;
             for rule in rules.of_secrets(&line[from..to]) {
@@ -86,7 +86,7 @@ fn find_more(log: &[u8], seen: &mut Seen) {
                         line: place.start,
                         bytes: Vec::from([whole]),
                     });
-                    break;
+                    break 'line;
                 }
                 find_by(rule, log, &place, &part, seen);
             }
@@ -461,6 +461,13 @@ mod tests {
             shown.ends_with("*>\n"),
             "the last lines are masked whole: {shown}"
         );
+        // A line that is long is masked once, and not once for each of its parts.
+        let long = "password=hunter22 ".repeat(4000);
+        let secrets = find_within(long.as_bytes(), MAX_PART);
+        let whole = secrets
+            .iter()
+            .filter(|one| one.bytes[0] == (0..long.len() - 1));
+        assert_eq!(whole.count(), 1);
         // Each line of a key that begins is looked at once, however many begin.
         let begins = "-----BEGIN PRIVATE KEY-----\n".repeat(2000);
         assert!(find_within(begins.as_bytes(), begins.len()).is_empty());
