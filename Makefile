@@ -359,6 +359,8 @@ NAMED := $(abspath $(TARGET))/named/bootstrap
 named: $(BUILD)/installed
 	$(zig) rustc $(FOR_FUNCTION) --bin bootstrap -- $(AT_ONE_PLACE) -C strip=none
 	mkdir -p $(dir $(NAMED))
+	# Where nothing was built anew, both are one file, and mv refuses that.
+	rm -f $(NAMED)
 	mv $(SHIPPED_FUNCTION)/bootstrap $(NAMED)
 
 .PHONY: flame
