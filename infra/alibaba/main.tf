@@ -845,7 +845,7 @@ resource "alicloud_sls_alert" "heartbeat" {
   }
 }
 
-# What a stored console shows is a line of the log with finding, severity and signature. Each signature is an
+# The function logs a line for each finding in a stored console, with its severity and signature. Each signature is an
 # alert of its own, so 10 000 machines with one panic are one message a day.
 resource "alicloud_sls_alert" "findings" {
   count        = var.findings_action_policy == "" ? 0 : 1

@@ -51,7 +51,7 @@ pub struct Catalog<'a, S> {
     /// The first day of which there is anything, by what it is called. In a copy, the coverage begins when it was
     /// copied, and only this says when the catalog did.
     pub begin: Option<Day>,
-    /// Days of which a file has the place of a folder, by the key of that file. What the folder had is not known.
+    /// Days whose folder is missing because a file has its place, by the key of that file. Nobody knows what was in the folder.
     pub taken: BTreeMap<String, Day>,
     /// Whether a part of it could not be listed.
     pub is_partial: bool,
