@@ -660,6 +660,17 @@ fn what_another_run_removes_meanwhile_is_told_as_such_and_keeps_nothing() {
 }
 
 /// A row needs space, too. What goes makes space for the rows.
+/// Keeps the last boot of each machine, as the command does it. Nobody else makes space, so nothing is waited for.
+async fn pruned_at_once(actor: &Actor) -> Pruned {
+    let day = Deadline::after(Duration::from_secs(24 * 3600));
+    let store = Retrying::new(actor, day).without_waiting_for_space();
+    let (now, clock) = (actor.now(), || actor.now());
+    let rules = last(1);
+    let options = options(&clock, &rules);
+    let pruning = prune::<StoreError>(&store, &options, now, |_: Told| Ok(()));
+    pruning.await.unwrap()
+}
+
 #[test]
 fn on_a_full_disk_all_that_goes_goes_and_is_marked_in_the_end() {
     for free in [0, 100, 700, 2000] {
@@ -668,14 +679,8 @@ fn on_a_full_disk_all_that_goes_goes_and_is_marked_in_the_end() {
             let world = world_of(&kept);
             world.fill(free);
             let actor = Actor::new(&world, None);
-            // As the command does it. Nobody else makes space, so nothing is waited for.
-            let day = Deadline::after(Duration::from_secs(24 * 3600));
-            let store = Retrying::new(&actor, day).without_waiting_for_space();
-            let (now, clock) = (actor.now(), || actor.now());
-            let rules = last(1);
-            let options = options(&clock, &rules);
-            let pruning = prune::<StoreError>(&store, &options, now, |_: Told| Ok(()));
-            let done = pruning.await.unwrap();
+            let now = actor.now();
+            let done = pruned_at_once(&actor).await;
             assert_eq!((done.unwritten, done.locked), (0, 0), "{free}");
             let took = actor.now().duration_since(now);
             assert!(took < SignedDuration::from_secs(5), "{free}: {took:#}");
@@ -713,13 +718,7 @@ fn rows_of_one_machine_wait_for_the_space_that_others_make() {
             let world = world_of(&kept.with_catalog());
             world.fill(0);
             let actor = Actor::new(&world, None);
-            let day = Deadline::after(Duration::from_secs(24 * 3600));
-            let store = Retrying::new(&actor, day).without_waiting_for_space();
-            let (now, clock) = (actor.now(), || actor.now());
-            let rules = last(1);
-            let options = options(&clock, &rules);
-            let pruning = prune::<StoreError>(&store, &options, now, |_: Told| Ok(()));
-            let done = pruning.await.unwrap();
+            let done = pruned_at_once(&actor).await;
             assert_eq!((done.unwritten, done.locked), (0, 0), "{seed}");
             assert_eq!(archived(&world), stay);
             assert_eq!(listed(&world).await, stay, "{seed}");

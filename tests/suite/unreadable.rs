@@ -28,21 +28,7 @@ fn fleet() -> Kept {
 /// An object of a machine's that is too large to be read.
 async fn with_large_object(place: Place, key: &str) -> Placed {
     let placed = fleet().place(place).await;
-    match (&placed.folder, &placed.bucket) {
-        (Some(folder), _) => {
-            let path = folder.path().join(key);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let file = std::fs::File::create(path).unwrap();
-            file.set_len(MAX_OBJECT_BYTES + 1).unwrap();
-        }
-        (_, Some(bucket)) => {
-            let key = format!("kept/here/{key}");
-            bucket
-                .server
-                .put_foreign(&key, Some(MAX_OBJECT_BYTES + (1 << 16)));
-        }
-        _ => unreachable!("it is somewhere"),
-    }
+    make_large(&placed, key);
     placed
 }
 
@@ -92,7 +78,9 @@ async fn an_object_that_cannot_be_read_keeps_no_command_from_the_others() {
 fn make_large(placed: &Placed, key: &str) {
     match (&placed.folder, &placed.bucket) {
         (Some(folder), _) => {
-            let file = std::fs::File::create(folder.path().join(key)).unwrap();
+            let path = folder.path().join(key);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = std::fs::File::create(path).unwrap();
             file.set_len(MAX_OBJECT_BYTES + 1).unwrap();
         }
         (_, Some(bucket)) => {
