@@ -1,6 +1,6 @@
 //! `console-archive list`: what the archive has.
 
-mod fleet;
+pub mod fleet;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use anstyle::Style;
 use anyhow::{Context as _, Result};
 use clap::Args;
-use ecs_console_archiver::archive::catalog::Row;
 use ecs_console_archiver::archive::catalog::read::{Catalog, ReadDay};
 use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::retry::{Deadline, Retrying};
@@ -20,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::findings::{tell_coverage, tell_unread};
+use super::list::fleet::{is_of, tell_damaged};
 use super::{Context, grep};
 use crate::boots::ending_in_words;
 use crate::exit::{Exit, WrongInput};
@@ -64,15 +64,6 @@ pub struct Arguments {
     html: Option<PathBuf>,
 }
 
-impl Arguments {
-    fn asks_for(&self, row: &Row) -> bool {
-        let region = row.region_id.as_ref();
-        (self.region.is_empty() || region.is_some_and(|id| self.region.contains(id)))
-            && (self.instance.is_empty()
-                || (self.instance.iter()).any(|glob| glob.is_match(row.instance_id.as_str())))
-    }
-}
-
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let zone = &context.time_zone;
@@ -94,18 +85,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let mut damaged = 0;
     context.reads();
     catalog
-        .read(|ReadDay { rows, damaged: bad, .. }| -> Result<()> {
-            for (key, error) in bad {
-                damaged += 1;
-                output::error(format_args!(
-                    "damaged: {} ({error}); build the catalog anew with console-archive reindex",
-                    store.url(&key)
-                ));
-            }
-            let rows = rows.into_iter().filter(|row| arguments.asks_for(row));
-            rows.for_each(|row| collector.add(row));
-            Ok(())
-        })
+        .read(
+            |ReadDay {
+                 rows, damaged: bad, ..
+             }|
+             -> Result<()> {
+                damaged += tell_damaged(&bad, &store);
+                let rows = rows
+                    .into_iter()
+                    .filter(|row| is_of(row, &arguments.instance, &arguments.region));
+                rows.for_each(|row| collector.add(row));
+                Ok(())
+            },
+        )
         .await?;
     let facts = collector.finish();
     let mut note = |count: u64, of: &str, why: &str| {

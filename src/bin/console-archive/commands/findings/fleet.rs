@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Context;
+use super::super::list::fleet::{is_of, tell_damaged};
 use super::Arguments;
 use crate::exit::Exit;
 use crate::finding;
@@ -80,11 +81,7 @@ impl Fleet {
             return;
         };
         let is_asked_for = row.outcome == RowOutcome::Stored
-            && (arguments.region.is_empty()
-                || (row.region_id.as_ref()).is_some_and(|id| arguments.region.contains(id)))
-            && (arguments.instance.is_empty()
-                || (arguments.instance.iter())
-                    .any(|instance| instance.is_match(row.instance_id.as_str())));
+            && is_of(&row, &arguments.instance, &arguments.region);
         if !is_asked_for || !self.known.insert(self.hasher.hash_one(row.subject.key())) {
             return;
         }
@@ -164,13 +161,7 @@ pub async fn run(
     context.reads();
     catalog
         .read(|ReadDay { rows, damaged, .. }| -> Result<()> {
-            for (key, error) in damaged {
-                is_damaged = true;
-                output::error(format_args!(
-                    "damaged: {} ({error}); build the catalog anew with console-archive reindex",
-                    store.url(&key)
-                ));
-            }
+            is_damaged |= tell_damaged(&damaged, store) > 0;
             rows.into_iter().for_each(|row| fleet.add(row, arguments));
             Ok(())
         })

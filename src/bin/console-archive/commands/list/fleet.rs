@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use anyhow::Result;
+use ecs_console_archiver::archive::catalog::day::DayError;
 use ecs_console_archiver::archive::catalog::hidden::still_there;
 use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
@@ -49,6 +50,24 @@ fn is_one(globs: &[GlobMatcher], text: &str) -> bool {
     globs.is_empty() || globs.iter().any(|glob| glob.is_match(text))
 }
 
+/// Whether a row is of one of these instances and regions; any is if there is none.
+pub fn is_of(row: &Row, instances: &[GlobMatcher], regions: &[RegionId]) -> bool {
+    let region = row.region_id.as_ref();
+    is_one(instances, row.instance_id.as_str())
+        && (regions.is_empty() || region.is_some_and(|id| regions.contains(id)))
+}
+
+/// Says which objects of the catalog are damaged. Returns how many.
+pub fn tell_damaged(damaged: &[(String, DayError)], store: &impl Store) -> u64 {
+    for (key, error) in damaged {
+        output::error(format_args!(
+            "damaged: {} ({error}); build the catalog anew with console-archive reindex",
+            store.url(key)
+        ));
+    }
+    damaged.len() as u64
+}
+
 impl Filter {
     /// What is gone is only listed if one asks for it.
     fn shows(&self, outcome: RowOutcome) -> bool {
@@ -58,13 +77,8 @@ impl Filter {
     fn includes(&self, row: &Row) -> bool {
         self.shows(row.outcome)
             && (self.outcomes.is_empty() || self.outcomes.contains(&row.outcome))
-            && is_one(&self.instances, row.instance_id.as_str())
+            && is_of(row, &self.instances, &self.regions)
             && is_one(&self.causes, &row.cause)
-            && (self.regions.is_empty()
-                || row
-                    .region_id
-                    .as_ref()
-                    .is_some_and(|id| self.regions.contains(id)))
             && (self.endings.is_empty()
                 || row
                     .ending
@@ -112,13 +126,7 @@ pub async fn run(
     let mut known = BTreeMap::new();
     context.reads();
     let each = |ReadDay { rows, damaged, .. }: ReadDay| -> Result<()> {
-        for (key, error) in damaged {
-            is_damaged = true;
-            output::error(format_args!(
-                "damaged: {} ({error}); build the catalog anew with console-archive reindex",
-                store.url(&key)
-            ));
-        }
+        is_damaged |= tell_damaged(&damaged, store) > 0;
         for row in rows.into_iter().filter(|row| seen.is_new(row)) {
             if listed.is_some() {
                 known.insert(row.subject.key(), row);
