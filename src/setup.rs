@@ -11,7 +11,7 @@ use crate::capture::memory::Memory;
 use crate::capture::room::Room;
 use crate::capture::told::Tell;
 use crate::clock::{Clock, WallClock};
-use crate::config::{self, Archive, Config, Deployment, EcsConfig, FollowQueue, Redact};
+use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue, Redact};
 use crate::credentials::{CredentialsProvider, ManagedSecret};
 use crate::hosts::dispatch::Dispatcher;
 use crate::hosts::told;
@@ -20,6 +20,7 @@ use crate::intake::webhook::gate::{Gate, ReadTokens};
 use crate::queue::Queue;
 use crate::queue::function_compute::SelfInvocation;
 use crate::queue::sqs::SqsQueue;
+use crate::reading::findings::own::OwnRules;
 use crate::retry::{Deadline, retry};
 use crate::secrets::REQUEST_TIME;
 use crate::source::ecs::EcsClient;
@@ -50,7 +51,7 @@ impl Config {
             Some(secret) => gate.with_managed_tokens(read_tokens(secret, credentials.clone())),
             None => gate,
         };
-        config::make_current(self.own_rules.as_deref());
+        self.own_rules.into_iter().for_each(OwnRules::make_current);
         Ok(Dispatcher {
             triggers: self.triggers,
             failed_events: self.failed_events,

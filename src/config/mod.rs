@@ -31,7 +31,7 @@ use crate::model::credentials::{Credentials, Secret, check_key};
 use crate::model::ids::RegionId;
 use crate::printable;
 use crate::queue::sqs::QueueConfig;
-use crate::reading::findings::own;
+use crate::reading::findings::own::{self, OwnRules};
 use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
@@ -216,8 +216,8 @@ pub struct Config {
     pub redact: Redact,
     /// Days for which the store lets nobody remove a record, as far as it is known. 0 for none.
     pub object_lock_days: u32,
-    /// The text of the file with rules of one's own for findings.
-    pub own_rules: Option<String>,
+    /// Rules of one's own for findings.
+    pub own_rules: Option<OwnRules>,
     /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
     /// The platform's queue of failed events, for redrives.
@@ -643,12 +643,12 @@ impl Config {
 }
 
 /// Rules of one's own for findings: the file that `FINDINGS_RULES` names. `None` if it names a file that cannot be used.
-fn own_rules(environment: &Environment, problems: &mut Problems) -> Option<Option<String>> {
+fn own_rules(environment: &Environment, problems: &mut Problems) -> Option<Option<OwnRules>> {
     const NAME: &str = "FINDINGS_RULES";
     let Some(path) = environment.get(NAME) else {
         return Some(None);
     };
-    let read = || -> Result<String, String> {
+    let read = || -> Result<OwnRules, String> {
         let file = std::fs::File::open(path).map_err(|error| format!("{path}: {error}"))?;
         let (mut text, most) = (String::new(), own::MAX_BYTES);
         let read = file.take(most + 1).read_to_string(&mut text);
@@ -656,9 +656,7 @@ fn own_rules(environment: &Environment, problems: &mut Problems) -> Option<Optio
         if text.len() as u64 > most {
             return Err(format!("{path} has more than {most} bytes"));
         }
-        own::parse(&text)
-            .map_err(|error| format!("{path} has rules that cannot be used: {error}"))?;
-        Ok(text)
+        own::read(&text).map_err(|error| format!("{path} has rules that cannot be used: {error}"))
     };
     problems.note(NAME, read()).map(Some)
 }
@@ -670,18 +668,9 @@ fn own_rules(environment: &Environment, problems: &mut Problems) -> Option<Optio
 #[cfg(feature = "cli")]
 pub fn use_own_rules(environment: &Environment) -> Result<(), ConfigError> {
     let mut problems = Problems::default();
-    match own_rules(environment, &mut problems) {
-        Some(text) => make_current(text.as_deref()),
-        None => return Err(ConfigError(problems.0)),
-    }
+    let rules = own_rules(environment, &mut problems).ok_or(ConfigError(problems.0))?;
+    rules.into_iter().for_each(OwnRules::make_current);
     Ok(())
-}
-
-/// Uses rules that were checked.
-pub(crate) fn make_current(own_rules: Option<&str>) {
-    if let Some(Ok(rules)) = own_rules.map(own::parse) {
-        rules.make_current();
-    }
 }
 
 impl Redact {

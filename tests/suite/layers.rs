@@ -142,6 +142,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "http",
             "intake",
             "queue",
+            "reading",
             "retry",
             "secrets",
             "source",

@@ -134,7 +134,7 @@ impl Owned {
 
 static BUILT_IN: LazyLock<Rules> = LazyLock::new(|| Rules::new(built_in().collect()));
 
-static CURRENT: OnceLock<Rules> = OnceLock::new();
+static CURRENT: OnceLock<&Rules> = OnceLock::new();
 
 /// The rules of this program.
 pub(super) fn built_in() -> impl Iterator<Item = Rule> {
@@ -156,11 +156,11 @@ impl Rules {
 
     /// Those that are used: of this program, unless there are others.
     pub fn current() -> &'static Self {
-        CURRENT.get().unwrap_or_else(|| Self::built_in())
+        CURRENT.get().copied().unwrap_or_else(Self::built_in)
     }
 
     /// Uses these from now on. Only the first call counts.
-    pub fn make_current(self) {
+    pub(super) fn make_current(&'static self) {
         let _ = CURRENT.set(self);
     }
 
