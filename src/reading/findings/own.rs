@@ -90,18 +90,15 @@ impl fmt::Debug for OwnRules {
     }
 }
 
-/// Reads the rules of a file.
-///
-/// # Errors
-/// As [`parse`].
-pub fn read(text: &str) -> Result<OwnRules, InvalidRules> {
-    Ok(OwnRules(Box::leak(Box::new(parse(text)?))))
-}
-
 /// The rules of this program, with those of a file before them.
 ///
 /// # Errors
 /// [`InvalidRules`] says which rule is wrong, and how. A rule must find its examples, and nothing that it says is none.
+pub fn read(text: &str) -> Result<OwnRules, InvalidRules> {
+    Ok(OwnRules(Box::leak(Box::new(parse(text)?))))
+}
+
+/// As [`read`], without the leak that gives the rules a life as long as the program's.
 fn parse(text: &str) -> Result<Rules, InvalidRules> {
     let File { silence, rules } =
         serde_json::from_str(text).map_err(|error| InvalidRules(error.to_string()))?;
