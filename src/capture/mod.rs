@@ -39,7 +39,7 @@ use crate::reading::findings::{self, Rules, secrets};
 use crate::retry::{self, Deadline, RetryAdvice, Retryable as _, Retrying, retry};
 use crate::source::ecs::response::EcsError;
 use crate::source::{ConsoleSource, Fleet};
-use crate::store::{PutOutcome, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Time for a capture whose sender waits for an HTTP answer. Senders wait 2 s or more, CloudMonitor
 /// 5 s. An event that is not captured by then goes to the follow queue, or the answer asks the
@@ -635,7 +635,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let (mut created, mut findings) = (false, Vec::new());
         if !is_known {
             let store = Retrying::new(&self.store, deadline);
-            let put = store.put_if_absent(&key, &record.object);
+            let put = store.creates(&key, &record.object);
             // A row that an earlier delivery could not write any more is written now.
             let may_lack_row = self.may_lack_row(event, &console, now);
             let look = || {
@@ -643,7 +643,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 (self.has_catalog.then(|| boot_facts(&console.plain)), found)
             };
             let (put, seen) = meanwhile(put, may_lack_row.then_some(look)).await;
-            created = put? == PutOutcome::Created;
+            created = put?;
             if created || may_lack_row {
                 let (facts, found) = seen.unwrap_or_else(look);
                 let in_short = found.iter().map(|finding| finding.in_short());

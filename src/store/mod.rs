@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(feature = "cli")]
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -311,15 +312,40 @@ macro_rules! hand_over {
     };
 }
 
-impl<S: Store> Store for Retrying<'_, S> {
-    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+impl<S: Store> Retrying<'_, S> {
+    /// As [`Store::put_if_absent`], and returns whether this call created the object. An attempt that failed may have
+    /// created it before its answer was lost. So if the object is there after one, this call counts as its creator:
+    /// who acts on creations acts twice rather than never.
+    ///
+    /// # Errors
+    /// As [`Store::put_if_absent`].
+    pub async fn creates(&self, key: &str, object: &Object) -> Result<bool, StoreError> {
+        let has_failed = AtomicBool::new(false);
+        let put = self.put_noting(key, object, &has_failed).await?;
+        Ok(put == PutOutcome::Created || has_failed.into_inner())
+    }
+
+    async fn put_noting(
+        &self,
+        key: &str,
+        object: &Object,
+        has_failed: &AtomicBool,
+    ) -> Result<PutOutcome, StoreError> {
         let put = retry(self.deadline, "storing an object", || async {
-            match self.inner.put_if_absent(key, object).await {
+            let put = self.inner.put_if_absent(key, object).await;
+            has_failed.fetch_or(put.is_err(), Ordering::Relaxed);
+            match put {
                 Err(error) if error.is_full() && !self.waits_for_space => Ok(Err(error)),
                 put => put.map(Ok),
             }
         });
         put.await?
+    }
+}
+
+impl<S: Store> Store for Retrying<'_, S> {
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        self.put_noting(key, object, &AtomicBool::new(false)).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {

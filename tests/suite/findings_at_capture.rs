@@ -129,6 +129,18 @@ async fn what_a_record_shows_is_told_even_if_its_row_cannot_be_written() {
     assert_eq!(told(&log).len(), 1, "{log}");
 }
 
+/// The second attempt finds the record, which nobody else has told of.
+#[tokio::test]
+async fn what_a_record_shows_is_told_even_if_the_answer_to_its_put_is_lost() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let function = Function::start(&bucket.settings).await;
+    bucket.server.fault_next_put(Fault::LoseReply);
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(answer["outcome"], "stored", "{answer}");
+    let log = function.stop().await;
+    assert_eq!(told(&log).len(), 1, "{log}");
+}
+
 #[tokio::test]
 async fn without_a_catalog_the_answer_says_it_all_the_same() {
     let mut bucket = Bucket::start(Profile::Aws).await;

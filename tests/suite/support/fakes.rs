@@ -50,11 +50,14 @@ pub struct FleetState {
     pub grows_by: usize,
     /// ECS refuses every token of a page, as when it is too old.
     pub refuses_tokens: bool,
-    /// The token of each page is that of the page itself.
+    /// The token of each page is that of the page itself, as CloudWatch's was (boto/boto3#1584) and ElastiCache's in a
+    /// simulator (getmoto/moto#7466).
     pub repeats_token: bool,
-    /// The last page's token is that of the second one.
+    /// The last page's token is that of the second one. Clients that only compare a token with the one before follow
+    /// such tokens for ever (boto/botocore#3778).
     pub goes_round: bool,
-    /// IDs of another form, on the first page.
+    /// IDs of another form, on the first page. ECS is not known to list such; Cloud Assistant lists machines elsewhere
+    /// with IDs such as `mi-hz018jrc1o0xxxx`, and those of 2012 to 2014 were another form once.
     pub unknown_ids: Vec<String>,
     /// How often each was asked for.
     pub asked: BTreeMap<InstanceId, usize>,
