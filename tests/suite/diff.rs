@@ -433,19 +433,37 @@ async fn where_no_good_boot_is_before_a_later_one_is_taken_and_it_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told() {
-    let world = Captured::with(&[&named("bookworm-clean 0").whole]).await;
-    for (arguments, code, said) in [
+async fn where_no_boot_serves_to_compare_with_it_says_what_to_do() {
+    let panic = fixture("i-bp1panicnoroot00001");
+    let other = text(&fixture("i-bp1cloudinit0000001")).replace("login:", "log in");
+    let world = Captured::with(&[&panic, other.as_bytes()]).await;
+    for (arguments, said) in [
         (
             &["diff", ID][..],
-            3,
             "no other boot is known that reached its login prompt",
         ),
         (
-            &["diff", ID, "--baseline", "previous"],
-            3,
+            &["diff", ID, "-1", "--baseline", "previous"],
             "no boot is known before that one",
         ),
+    ] {
+        let run = cli(&world.settings, arguments).await;
+        let told = text(&run.stderr);
+        assert_eq!(
+            (run.status.code(), told.contains(said)),
+            (Some(3), true),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told() {
+    let world = Captured::with(&[&named("bookworm-clean 0").whole]).await;
+    let none = "has only one boot so far";
+    for (arguments, code, said) in [
+        (&["diff", ID][..], 3, none),
+        (&["diff", ID, "--baseline", "previous"], 3, none),
         (&["diff", ID, "0", "-7"], 3, "there is no boot -7"),
         (&["diff", "i-a9"], 3, "i-a9 has no record"),
         (&["diff", ID, "yesterday"], 2, "\"yesterday\" is not a boot"),

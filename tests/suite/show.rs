@@ -572,3 +572,11 @@ async fn an_outage_of_ecs_ends_no_watching() {
     assert!(told.contains("; asking again"), "{told}");
     following.interrupt().await;
 }
+
+#[tokio::test]
+async fn a_number_behind_findings_is_answered_with_how_it_is_written() {
+    let wrong = cli(&Settings::new(), &["show", ID, "--findings", "3"]).await;
+    let told = text(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2), "{told}");
+    assert!(told.contains("give --findings=3"), "{told}");
+}

@@ -13,7 +13,7 @@ const PLAIN: &[u8] = b"[    0.0] Linux version\r\n[    1.0] one\r\n[    2.0] two
 
 /// An archive with a console of an event and one by hand, a marker and a failed event.
 struct World {
-    _simulator: ecs_console_archiver::simulator::Simulator,
+    simulator: ecs_console_archiver::simulator::Simulator,
     _folder: tempfile::TempDir,
     settings: Settings,
 }
@@ -39,7 +39,7 @@ async fn world() -> World {
     assert_eq!(invoke(starting("i-a3")).await, Some(1));
     simulator.clear_faults();
     World {
-        _simulator: simulator,
+        simulator,
         _folder: folder,
         settings,
     }
@@ -129,6 +129,40 @@ async fn at_every_width_every_word_is_whole_and_no_line_is_wider_than_the_termin
         let shown = plain(&world.on_a_terminal(0, command).await);
         assert_eq!(shown, piped, "{command}: without a width, as in a pipe");
     }
+}
+
+/// A row of a fleet's findings has too many columns for most terminals.
+#[tokio::test]
+async fn on_a_narrow_terminal_a_finding_of_the_fleet_is_told_in_three_lines() {
+    let world = world().await;
+    for (at, log) in [
+        (
+            "2024-03-24 10:04:57",
+            "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n",
+        ),
+        (
+            "2024-03-25 10:04:57",
+            "[FAILED] Failed to start nginx.service - A web server.\n",
+        ),
+    ] {
+        set_console(&world.simulator, ID, log.as_bytes(), at);
+        assert!(world.run(&["capture", ID]).await.status.success());
+    }
+    let since = ["findings", "--since", "-1d"];
+    let shown = plain(&world.on_a_terminal(80, &since.join(" ")).await);
+    // What is said to the standard error stands before it.
+    let shown = &shown[shown.find("fatal").unwrap()..];
+    let blocks: Vec<_> = shown.split("\n\n").collect();
+    let is_whole = |block: &&str| {
+        let lines: Vec<_> = block.trim_end().lines().collect();
+        lines.len() == 3 && lines.iter().all(|line| line.chars().count() <= 80)
+    };
+    assert!(blocks.len() == 2 && blocks.iter().all(is_whole), "{shown}");
+    let first =
+        "fatal      The kernel cannot mount its root file system\n           root-not-mounted";
+    assert!(shown.starts_with(first), "{shown}");
+    let piped = world.text(&since).await;
+    assert_eq!(piped.lines().count(), blocks.len() + 1, "{piped}");
 }
 
 #[tokio::test]
@@ -230,7 +264,7 @@ async fn a_time_that_could_not_be_utc_has_no_question_mark() {
     let world = world().await;
     let in_beijing = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(8);
     let reported = in_beijing.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    set_console(&world._simulator, "i-a4", b"now\n", &reported);
+    set_console(&world.simulator, "i-a4", b"now\n", &reported);
     world.run(&["capture", "i-a4"]).await;
     let list = world.text(&["list", "i-a4"]).await;
     let line = list.lines().find(|line| line.contains("i-a4")).unwrap();

@@ -60,16 +60,25 @@ pub fn command<A: CommandFactory>() -> Command {
     without_common_options(command.help_template(template))
 }
 
-/// Of `export`, `--output` is not where it writes.
+/// What people try, and how it is written: of `export`, `--output` is not where it writes; of `show`, the number
+/// behind `--findings` would be a number of its own.
 pub fn with_advice(mut error: Error) -> Error {
-    let is_export = std::env::args().any(|argument| argument == "export");
-    let (option, value) = (ContextKind::InvalidArg, ContextKind::InvalidValue);
-    if let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
-        (error.get(option), error.get(value))
-        && is_export
-        && option.starts_with("--output <")
-    {
-        let tip = format!("to write the file {value}, give -o {value} or --output-file {value}");
+    let has = |word: &str| std::env::args().any(|argument| argument == word);
+    let told = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let option = told(ContextKind::InvalidArg).unwrap_or_default();
+    let tip = match told(ContextKind::InvalidValue) {
+        Some(value) if has("export") && option.starts_with("--output <") => Some(format!(
+            "to write the file {value}, give -o {value} or --output-file {value}"
+        )),
+        None if has("--findings") && option.parse::<usize>().is_ok() => Some(format!(
+            "for so many lines around each finding, give --findings={option}"
+        )),
+        _ => None,
+    };
+    if let Some(tip) = tip {
         let tip = ContextValue::StyledStrs(vec![tip.into()]);
         error.insert(ContextKind::Suggested, tip);
     }

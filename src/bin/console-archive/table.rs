@@ -116,6 +116,12 @@ impl Table {
         self.in_blocks(width, has_colors)
     }
 
+    /// Whether the columns have room.
+    pub fn fits(&self, width: usize) -> bool {
+        let gaps = GAPS[1] * self.columns.len().saturating_sub(1);
+        self.fitting(width.saturating_sub(gaps)).is_some()
+    }
+
     /// The widest of each column, with its heading.
     fn widths(&self, width: fn(&str) -> usize) -> Vec<usize> {
         let of_column = |(index, column): (usize, &Column)| {

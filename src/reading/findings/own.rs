@@ -19,6 +19,7 @@ use std::fmt;
 
 use regex_lite::RegexBuilder;
 use serde::Deserialize;
+use serde_json::Value;
 
 #[cfg(feature = "cli")]
 use super::rules::Note;
@@ -41,7 +42,7 @@ struct File {
     #[serde(default)]
     silence: Vec<String>,
     #[serde(default)]
-    rules: Vec<OwnRule>,
+    rules: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +103,10 @@ pub fn read(text: &str) -> Result<OwnRules, InvalidRules> {
 fn parse(text: &str) -> Result<Rules, InvalidRules> {
     let File { silence, rules } =
         serde_json::from_str(text).map_err(|error| InvalidRules(error.to_string()))?;
+    let rules: Vec<_> = (1..)
+        .zip(rules)
+        .map(|(number, rule)| own_rule(number, rule))
+        .collect::<Result<_, _>>()?;
     let examples: Vec<_> = rules
         .iter()
         .map(|rule| (rule.id.clone(), rule.yes.clone(), rule.no.clone()))
@@ -146,6 +151,16 @@ fn parse(text: &str) -> Result<Rules, InvalidRules> {
         }
     }
     Ok(rules.without(silence.into_iter().collect()))
+}
+
+/// The place of a fault in the text says little to a person, so the rule is named by its ID; without one, by its number
+/// in the file.
+fn own_rule(number: usize, rule: Value) -> Result<OwnRule, InvalidRules> {
+    let name = match rule.get("id").and_then(Value::as_str) {
+        Some(id) => format!("rule {id:?}"),
+        None => format!("rule {number} of the file"),
+    };
+    serde_json::from_value(rule).map_err(|why| InvalidRules(format!("{name}: {why}")))
 }
 
 fn checked(rule: OwnRule) -> Result<Rule, String> {
@@ -208,7 +223,7 @@ fn all_kept(texts: Vec<String>) -> &'static [&'static str] {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -280,6 +295,15 @@ mod tests {
             let is_told = error.contains(told) || error.contains("unknown variant");
             assert!(is_told, "{told}: {error}");
         }
+        let without = |member: &str| {
+            let told = with(|rule| drop(rule.as_object_mut().unwrap().remove(member)));
+            told.map(drop).unwrap_err()
+        };
+        assert_eq!(
+            without("title"),
+            r#"rule "own-license": missing field `title`"#
+        );
+        assert_eq!(without("id"), "rule 1 of the file: missing field `id`");
         let unknown = parse(r#"{"silence": ["no-such-finding"]}"#).unwrap_err();
         assert!(unknown.to_string().contains("no-such-finding"));
     }

@@ -361,6 +361,13 @@ impl Arguments {
 
     /// The boot that the chosen one is compared with. Tells it if there is none.
     fn baseline(&self, read: &Boots, chosen: usize, instance_id: &InstanceId) -> Option<usize> {
+        if read.boots.len() == 1 {
+            output::error(format_args!(
+                "{instance_id} has only one boot so far: there is none to compare it with; `console-archive diff \
+                 {instance_id} OTHER_INSTANCE_ID` compares it with that of another instance"
+            ));
+            return None;
+        }
         let advice = "name two: `diff INSTANCE_ID BOOT BOOT`";
         match &self.baseline {
             Baseline::Boot(selection) => read.select(selection, instance_id),

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::{Write as _, stdout};
 
 use anyhow::Result;
 use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::super::Context;
 use super::super::list::fleet::{is_of, tell_damaged};
-use super::Arguments;
+use super::{Arguments, TEXT_AT};
 use crate::exit::Exit;
 use crate::finding;
 use crate::output::{self, Output};
@@ -195,7 +196,16 @@ pub async fn run(
     };
     match (context.output, all.is_empty()) {
         (Output::Json, _) => output::json(&all.iter().map(json).collect())?,
-        (Output::Text, false) => context.print(&table_of(&all, &context.time_zone))?,
+        (Output::Text, false) => {
+            let (table, width) = (table_of(&all, &context.time_zone), output::width());
+            match width {
+                Some(width) if !table.fits(width) => {
+                    let blocks = blocks_of(&all, &context.time_zone, width, context.has_colors());
+                    stdout().write_all(blocks.as_bytes())?;
+                }
+                _ => context.print(&table)?,
+            }
+        }
         (Output::Text, true) => {}
     }
     Ok(match (is_incomplete, looked_at, all.is_empty()) {
@@ -263,6 +273,46 @@ fn json(seen: &Seen) -> Value {
         "last_captured_at": seen.last.to_string(),
         "example": {"instance_id": instance_id, "name": name, "line": line},
     })
+}
+
+/// For narrow terminals: a few lines for each, in the form in which one log's findings are shown.
+fn blocks_of(all: &[Seen], zone: &TimeZone, width: usize, has_colors: bool) -> String {
+    let block = |seen: &Seen| {
+        let finding = &seen.finding;
+        let (first, last) = (time::shown(seen.first, zone), time::shown(seen.last, zone));
+        let when = match first == last {
+            true => first,
+            false => format!("{first} to {last}"),
+        };
+        let on = match seen.instances.len() as u64 {
+            1 => format!("on {}", seen.example.0),
+            count => format!(
+                "on {}, the last {}",
+                output::count(count, "instance"),
+                seen.example.0
+            ),
+        };
+        let text = format!(
+            "{:TEXT_AT$}{}\n{:TEXT_AT$}{}\n{:TEXT_AT$}{on}, {}\n",
+            finding.severity.as_str(),
+            printable::one_line(&finding.title),
+            "",
+            table::with_seams(&printable::one_line(&finding.signature)),
+            "",
+            table::glued(&when),
+        );
+        let severity = finding.severity.as_str();
+        let style = finding::style(finding.severity);
+        let lines = text
+            .lines()
+            .map(|line| output::hanging(line, TEXT_AT, Some(width)) + "\n");
+        let text: String = lines.collect();
+        match has_colors {
+            true => text.replacen(severity, &format!("{style}{severity}{style:#}"), 1),
+            false => text,
+        }
+    };
+    all.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
 fn table_of(all: &[Seen], zone: &TimeZone) -> Table {
