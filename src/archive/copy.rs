@@ -23,6 +23,7 @@ use super::instances::Instances;
 use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey, hash};
 use super::record;
 use crate::model::ids::InstanceId;
+use crate::store::past_refused::PastRefused;
 use crate::store::sorted::Sorted;
 use crate::store::{Entry, Object, Pages, PutOutcome, Store, StoreError};
 use merge::Group;
@@ -158,6 +159,20 @@ pub enum CopyError {
 /// # Errors
 /// [`CopyError`]. A second run goes on where this one ended.
 pub async fn copy(
+    source: &impl Store,
+    to: &impl Store,
+    request: &Request<'_>,
+    tell: impl FnMut(&Fate),
+) -> Result<Copied, CopyError> {
+    // An object that is refused keeps no other from being copied.
+    let (source, to) = (PastRefused::new(source), PastRefused::new(to));
+    let done = copy_past_refused(&source, &to, request, tell).await?;
+    source.check().map_err(CopyError::Source)?;
+    to.check().map_err(CopyError::Destination)?;
+    Ok(done)
+}
+
+async fn copy_past_refused(
     source: &impl Store,
     to: &impl Store,
     request: &Request<'_>,
@@ -415,18 +430,32 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         if !is_recent || since.is_some_and(|since| captured_at < since) {
             return Ok(false);
         }
-        if self.request.is_dry_run {
+        if self.is_there(&key).await? {
             return Ok(true);
         }
-        match self.to.metadata(&key).await {
-            Ok(Some(_)) => return Ok(true),
-            Ok(None) | Err(StoreError::NoFolder(_)) => {}
-            Err(error) => return Err(CopyError::Destination(error)),
+        if self.request.is_dry_run {
+            let found = self.source.metadata(&key).await;
+            let is_gone = matches!(found, Ok(None));
+            return match found {
+                Err(error) if !error.is_of_object() => Err(CopyError::Source(error)),
+                _ => Ok(!is_gone),
+            };
         }
         let fate = self.bring(&key, 0).await?;
         let is_there = matches!(fate.what, What::Copied | What::There);
         fates.push(fate);
         Ok(is_there)
+    }
+
+    /// Whether the destination has an object, which was not listed.
+    async fn is_there(&self, key: &str) -> Result<bool, CopyError> {
+        match self.to.metadata(key).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(StoreError::NoFolder(_)) => Ok(false),
+            // It may be there, and then it is not replaced.
+            Err(error) if error.is_of_object() => Ok(false),
+            Err(error) => Err(CopyError::Destination(error)),
+        }
     }
 
     async fn row(&self, group: Group) -> Result<Vec<Fate>, CopyError> {
@@ -519,14 +548,21 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
             if !self.request.compares_metadata {
                 return Ok(fate(entry, What::There));
             }
-            let ours = self.source.metadata(key).await.map_err(CopyError::Source)?;
-            let theirs = self.to.metadata(key).await;
-            let theirs = theirs.map_err(CopyError::Destination)?;
+            let ours = match self.source.metadata(key).await {
+                Err(error) if !error.is_of_object() => return Err(CopyError::Source(error)),
+                ours => ours,
+            };
+            let theirs = match self.to.metadata(key).await {
+                Err(error) if !error.is_of_object() => return Err(CopyError::Destination(error)),
+                theirs => theirs,
+            };
             let what = match (ours, theirs) {
-                (Some(ours), Some(theirs)) => match differing(&ours, &theirs) {
+                (Ok(Some(ours)), Ok(Some(theirs))) => match differing(&ours, &theirs) {
                     names if names.is_empty() => What::There,
                     names => What::Problem(Problem::Metadata(names)),
                 },
+                (Err(error), _) => What::Problem(Problem::Unreadable(error.to_string())),
+                (_, Err(error)) => What::Problem(Problem::Refused(error.to_string())),
                 _ => What::Gone,
             };
             return Ok(fate(entry, what));
@@ -543,6 +579,10 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         let there = match self.to.get(key).await {
             Ok(Some(there)) => there,
             Ok(None) => return Ok(What::Gone),
+            // What it has there nobody may know.
+            Err(StoreError::OfObject(error)) => {
+                return Ok(What::Problem(Problem::Refused(error.to_string())));
+            }
             Err(error) if error.is_of_object() => {
                 return Ok(What::Problem(Problem::Conflict));
             }
@@ -577,7 +617,15 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
             Err(what) => return Ok(of(bytes, what)),
         };
         if Subject::parse(key).is_some() {
-            self.list_again(key).await?;
+            match self.list_again(key).await {
+                Err(CopyError::Destination(error)) if error.has_no_place() => {
+                    return Ok(of(
+                        bytes,
+                        What::Problem(Problem::Refused(error.to_string())),
+                    ));
+                }
+                listed => listed?,
+            }
         }
         let what = self.put(key, &object).await?;
         Ok(of(object.body.len() as u64, what))
@@ -613,25 +661,29 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
     }
 
     async fn put(&self, key: &str, object: &Object) -> Result<What, CopyError> {
+        // Rows that were chosen here have a key that no listing of the source has.
         if self.request.is_dry_run {
-            return Ok(What::Copied);
+            return Ok(match self.is_there(key).await? {
+                true => What::There,
+                false => What::Copied,
+            });
         }
         match self.to.put_if_absent(key, object).await {
             Ok(PutOutcome::Created) => Ok(What::Copied),
             // Somebody else was faster.
             Ok(PutOutcome::Exists) => self.compare_bytes(key, object).await,
-            Err(StoreError::Rejected(refusal)) if OF_OBJECT.contains(&refusal.code.as_str()) => {
-                Ok(What::Problem(Problem::Refused(refusal.to_string())))
+            // Such as `MetadataTooLarge`, `EntityTooLarge` and `KeyTooLongError` of S3, or where a policy denies the key.
+            Err(StoreError::OfObject(error)) => {
+                Ok(What::Problem(Problem::Refused(error.to_string())))
+            }
+            // Something else has the place of the file or of its folder.
+            Err(error) if error.has_no_place() => {
+                Ok(What::Problem(Problem::Refused(error.to_string())))
             }
             Err(error) => Err(CopyError::Destination(error)),
         }
     }
 }
-
-/// Codes of S3 and OSS by which a store refuses one object, and may take the next. The first is of S3's list of
-/// error codes, "metadata headers exceed the maximum allowed metadata size"; so are the others. The empty one
-/// is of a folder: a key that is no path.
-const OF_OBJECT: [&str; 4] = ["MetadataTooLarge", "EntityTooLarge", "KeyTooLongError", ""];
 
 fn fate(entry: &Entry, what: What) -> Fate {
     Fate {

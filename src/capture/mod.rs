@@ -177,6 +177,7 @@ pub enum CaptureError {
 impl From<CompactError> for CaptureError {
     fn from(error: CompactError) -> Self {
         match error {
+            CompactError::Store(StoreError::OfObject(error)) => Self::Store(*error),
             CompactError::Store(error) => Self::Store(error),
             error => Self::Catalog(error),
         }
@@ -228,9 +229,11 @@ impl CaptureError {
             }
             Self::Queue(_) => ErrorType::QueueUnavailable,
             Self::NoProgress(_) | Self::TimeOver(_) => ErrorType::TimeoutTooShort,
-            Self::Catalog(CompactError::Damaged { .. } | CompactError::Changed { .. }) => {
-                ErrorType::CatalogDamaged
-            }
+            Self::Catalog(
+                CompactError::Damaged { .. }
+                | CompactError::Unreadable { .. }
+                | CompactError::Changed { .. },
+            ) => ErrorType::CatalogDamaged,
             Self::Catalog(_) | Self::Pack(_) => ErrorType::Internal,
         }
     }

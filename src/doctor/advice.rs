@@ -127,11 +127,12 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
         StoreError::Denied(refusal) | StoreError::Rejected(refusal) => {
             refused(refusal, operation, bucket, at_oss)
         }
+        StoreError::OfObject(error) => self::bucket(error, operation, bucket),
         StoreError::TooLarge { .. } => "remove that object: another program stored it".to_owned(),
         StoreError::Listing(_) => "list, get and redrive need whole listings: look for a newer \
                                    version of the store, and for a proxy before it"
             .to_owned(),
-        StoreError::NoFolder(_) | StoreError::Io { .. } => folder(error),
+        StoreError::NoFolder(_) | StoreError::Io { .. } | StoreError::Temporary(_) => folder(error),
     }
 }
 
@@ -140,6 +141,7 @@ pub fn folder(error: &StoreError) -> String {
     match error {
         StoreError::Io { cause, .. } => folder_advice(cause).to_owned(),
         StoreError::TooLarge { .. } => "remove that file: another program stored it".to_owned(),
+        StoreError::Temporary(_) => "set TMPDIR to a folder with space".to_owned(),
         _ => "check the folder in ARCHIVE_URL".to_owned(),
     }
 }

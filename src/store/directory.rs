@@ -9,6 +9,7 @@
 
 #[cfg(feature = "cli")]
 mod strays; // what stands in the folder and is no object
+mod walk; // a listing, page by page
 
 use std::collections::BTreeMap;
 use std::fs::{FileType, OpenOptions};
@@ -17,12 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::disk::{self, Disk, SystemDisk, at};
-use super::{Entry, MAX_OBJECT_BYTES, NOT_A_FILE, Object, Page, PutOutcome, Store, StoreError};
+use super::{MAX_OBJECT_BYTES, NOT_A_FILE, Object, Page, PutOutcome, Store, StoreError};
+use walk::Walks;
 
 /// End of the name of the file with an object's metadata.
 pub const METADATA_SUFFIX: &str = ".meta.json";
@@ -43,6 +44,8 @@ struct Folder {
     is_rooted: AtomicBool,
     /// Whether a part of what a listing was asked for could not be listed.
     was_partial: AtomicBool,
+    /// Listings that wait for their next page to be asked for.
+    walks: Walks,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -63,6 +66,7 @@ impl DirectoryStore {
             disk,
             is_rooted: AtomicBool::new(false),
             was_partial: AtomicBool::new(false),
+            walks: Walks::default(),
         };
         Self {
             folder: Arc::new(folder),
@@ -143,9 +147,9 @@ impl Store for DirectoryStore {
         after: Option<&str>,
         next: Option<&str>,
     ) -> Result<Page, StoreError> {
-        debug_assert!(next.is_none(), "a folder is listed in one page");
-        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.blocking(move |folder| folder.list(&prefix, after.as_deref()))
+        let prefix = prefix.to_owned();
+        let (after, next) = (after.map(str::to_owned), next.map(str::to_owned));
+        self.blocking(move |folder| folder.list(&prefix, after.as_deref(), next.as_deref()))
             .await
     }
 
@@ -295,103 +299,6 @@ impl Folder {
         Ok(())
     }
 
-    fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
-        self.check_root()?;
-        let after = after.unwrap_or_default();
-        // The walk starts in the last folder that the prefix names completely.
-        let mut folders = vec![self.root.clone()];
-        if let Some((folder, _)) = prefix.rsplit_once('/') {
-            match self.path(folder) {
-                Ok(path) => folders = vec![path],
-                Err(error) => {
-                    // A listing of everything does the same when it reaches this folder.
-                    warn!("not listed: {error}");
-                    folders.clear();
-                }
-            }
-        }
-        let asked_for = folders.first().cloned();
-        let (mut entries, mut is_partial) = (Vec::new(), false);
-        while let Some(folder) = folders.pop() {
-            let children = match self.disk.read_dir(&folder) {
-                Ok(children) => children,
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                // A file has the place of this folder. What the folder had is not known.
-                Err(error) if error.kind() == ErrorKind::NotADirectory && folder != self.root => {
-                    warn!("not listed: {} is not a folder", folder.display());
-                    is_partial = true;
-                    continue;
-                }
-                Err(error) if Some(&folder) == asked_for.as_ref() => {
-                    return Err(at(&folder)(error));
-                }
-                // An unreadable folder must not hide the others.
-                Err(error) => {
-                    warn!("not listed: {}", at(&folder)(error));
-                    is_partial = true;
-                    continue;
-                }
-            };
-            for child in children {
-                let child = match child {
-                    Ok(child) => child,
-                    Err(error) if Some(&folder) == asked_for.as_ref() => {
-                        return Err(at(&folder)(error));
-                    }
-                    Err(error) => {
-                        warn!("not listed: {}", at(&folder)(error));
-                        is_partial = true;
-                        break;
-                    }
-                };
-                let name = child.file_name();
-                let is_metadata = name
-                    .as_encoded_bytes()
-                    .ends_with(METADATA_SUFFIX.as_bytes());
-                // Half of all files. What is left needs another system call each.
-                if is_metadata && child.file_type().is_ok_and(|kind| kind.is_file()) {
-                    continue;
-                }
-                let path = child.path();
-                let metadata = match child.metadata() {
-                    Ok(metadata) => metadata,
-                    // This was a writer's temporary file, and it was renamed or removed.
-                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                    Err(error) => {
-                        warn!("not listed: {}", at(&path)(error));
-                        is_partial = true;
-                        continue;
-                    }
-                };
-                if metadata.is_file() {
-                    let entry = self.entry(&path, &metadata, prefix)?;
-                    entries.extend(entry.filter(|entry| entry.key.as_str() > after));
-                    continue;
-                }
-                let is_folder = metadata.is_dir();
-                if !self.can_hold(&path, prefix, after) {
-                    continue;
-                }
-                if metadata.is_symlink() || stands_for_an_object(&path, is_folder) {
-                    let what = kind(metadata.file_type());
-                    warn!("not listed: {} is {what}", path.display());
-                }
-                if is_folder {
-                    folders.push(path);
-                }
-            }
-        }
-        entries.sort_by(|a, b| a.key.cmp(&b.key));
-        if is_partial {
-            self.was_partial.store(true, Ordering::Relaxed);
-        }
-        Ok(Page {
-            entries,
-            next: None,
-            is_partial,
-        })
-    }
-
     /// Whether keys below this folder may start with `prefix` and come behind `after`.
     fn can_hold(&self, folder: &Path, prefix: &str, after: &str) -> bool {
         let key = folder.strip_prefix(&self.root).ok().and_then(Path::to_str);
@@ -400,28 +307,6 @@ impl Folder {
             let is_asked_for = below.starts_with(prefix) || prefix.starts_with(&below);
             is_asked_for && (below.as_str() >= after || after.starts_with(&below))
         })
-    }
-
-    /// The entry of a file in a listing. `None` if it is not an object below the prefix.
-    fn entry(
-        &self,
-        path: &Path,
-        metadata: &std::fs::Metadata,
-        prefix: &str,
-    ) -> Result<Option<Entry>, StoreError> {
-        let Some(key) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) else {
-            return Ok(None);
-        };
-        let name = key.rsplit('/').next().unwrap_or(key);
-        if name.starts_with('.') || key.ends_with(METADATA_SUFFIX) || !key.starts_with(prefix) {
-            return Ok(None);
-        }
-        let modified = metadata.modified().map_err(at(path))?;
-        Ok(Some(Entry {
-            key: key.to_owned(),
-            bytes: metadata.len(),
-            stored_at: Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH),
-        }))
     }
 }
 
@@ -584,6 +469,91 @@ mod tests {
     }
 
     const KEY: &str = "i-a1/20240322T100457-0123456789ab.log.gz";
+
+    /// Makes empty objects, with a file beside each as if it had metadata. Returns their keys in order.
+    fn fill(root: &Path, folders: &[&str], each: usize) -> Vec<String> {
+        let mut keys = Vec::new();
+        for folder in folders {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+            for number in 0..each {
+                let key = format!("{folder}/{number}");
+                std::fs::write(root.join(&key), "").unwrap();
+                std::fs::write(root.join(format!("{key}{METADATA_SUFFIX}")), "").unwrap();
+                keys.push(key);
+            }
+        }
+        keys.sort();
+        keys
+    }
+
+    /// A folder stands where its keys do: `i-a1.x` and `i-a1-b` are before `i-a1/`, whatever a disk says.
+    #[tokio::test]
+    async fn a_listing_comes_in_pages_and_in_order() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+        let folders = ["i-a1", "i-a1-b", "i-a1.x", "i-a1/deep/er", "i-b2"];
+        let expected = fill(folder.path(), &folders, 700);
+        let store = disk.store(folder.path());
+        for (prefix, after) in [
+            ("", None),
+            ("i-a1", None),
+            ("i-a1/", Some("i-a1/5")),
+            ("i-a1/d", None),
+            ("", Some("i-a1.x/699")),
+            ("", Some("i-a1/deep/er/3")),
+            ("i-c3/", None),
+        ] {
+            let is_asked_for = |key: &&String| {
+                key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
+            };
+            let expected: Vec<_> = expected.iter().filter(is_asked_for).collect();
+            let (mut found, mut next) = (Vec::new(), None);
+            loop {
+                let page = store.list(prefix, after, next.as_deref()).await.unwrap();
+                assert!(page.entries.len() <= 1000);
+                found.extend(page.entries.into_iter().map(|entry| entry.key));
+                next = page.next;
+                if next.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(
+                found.iter().collect::<Vec<_>>(),
+                expected,
+                "{prefix:?} {after:?}"
+            );
+        }
+    }
+
+    /// Each goes on, also one that nobody has asked for while many others were.
+    #[tokio::test]
+    async fn any_number_of_listings_go_on_at_once() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+        let expected = fill(folder.path(), &["i-a1", "i-b2"], 600);
+        let store = disk.store(folder.path());
+        let mut listings = Vec::new();
+        for _ in 0..40 {
+            listings.push(store.list("", None, None).await.unwrap());
+        }
+        for first in listings {
+            let rest = store.list("", None, first.next.as_deref()).await.unwrap();
+            assert_eq!(rest.next, None);
+            let found = first.entries.into_iter().chain(rest.entries);
+            let found: Vec<_> = found.map(|entry| entry.key).collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_while_it_is_listed_is_not_there() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+        fill(folder.path(), &["i-a1", "i-b2", "i-c3"], 1000);
+        let store = disk.store(folder.path());
+        let first = store.list("", None, None).await.unwrap();
+        std::fs::remove_dir_all(folder.path().join("i-b2")).unwrap();
+        let rest = store.list("", None, first.next.as_deref()).await.unwrap();
+        let found: Vec<_> = rest.entries.iter().map(|entry| &entry.key[..4]).collect();
+        assert_eq!((found, rest.is_partial), (vec!["i-c3"; 1000], false));
+    }
 
     fn object() -> Object {
         Object {

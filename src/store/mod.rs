@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(feature = "cli")]
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +16,11 @@ use crate::retry::{self, RetryAdvice, Retryable, Retrying, retry};
 pub mod bucket;
 pub mod directory;
 mod disk;
+pub mod past_refused; // what refuses single objects has others
 #[cfg(feature = "cli")]
 pub mod sorted; // a listing, entry by entry
+#[cfg(feature = "cli")]
+pub mod spool; // lines by a key, in a temporary file
 
 use bucket::BucketStore;
 use directory::DirectoryStore;
@@ -53,7 +55,6 @@ pub enum PutOutcome {
 }
 
 /// What became of an object that was removed.
-#[cfg(feature = "cli")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
     /// It is not there. The store says nothing of an earlier version.
@@ -157,8 +158,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]. The object may or may not exist then.
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// How many objects [`delete_all`](Self::delete_all) removes in one request.
-    #[cfg(feature = "cli")]
+    /// How many objects [`delete_all`](Self::delete_all) removes in one request. The function does without such
+    /// requests: their code is only in the command line.
     fn removes_at_once(&self) -> usize {
         1
     }
@@ -168,7 +169,6 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`] of the request as a whole. Each object may or may not exist then.
-    #[cfg(feature = "cli")]
     fn delete_all(
         &self,
         keys: &[String],
@@ -368,13 +368,11 @@ impl<S: Store> Store for Retrying<'_, S> {
         .await
     }
 
-    #[cfg(feature = "cli")]
     fn removes_at_once(&self) -> usize {
         self.inner.removes_at_once()
     }
 
     /// Objects that failed for now are tried again without the others.
-    #[cfg(feature = "cli")]
     async fn delete_all(
         &self,
         keys: &[String],
@@ -565,6 +563,13 @@ pub enum StoreError {
         /// Error of the operating system.
         cause: std::io::Error,
     },
+    /// This object is refused, and others are not.
+    #[error(transparent)]
+    OfObject(Box<StoreError>),
+    /// A listing is kept in a file meanwhile, which fails.
+    #[cfg(feature = "cli")]
+    #[error(transparent)]
+    Temporary(#[from] spool::TemporaryError),
 }
 
 /// Something else has the place of a file: a folder, a link or a pipe. Reading bytes never returns
@@ -617,7 +622,7 @@ impl StoreError {
     /// page of GetObject has the first one, too.
     pub fn is_of_object(&self) -> bool {
         match self {
-            Self::TooLarge { .. } => true,
+            Self::TooLarge { .. } | Self::OfObject(_) => true,
             Self::Io { cause, .. } => !is_full(cause),
             Self::Denied(refusal) | Self::Rejected(refusal) => {
                 refusal.code == "InvalidObjectState" || refusal.code.starts_with("KMS.")
@@ -630,7 +635,7 @@ impl StoreError {
     /// [`is_of_object`](Self::is_of_object) is so for certain.
     pub fn may_be_of_object(&self) -> bool {
         match self {
-            Self::TooLarge { .. } | Self::Io { .. } | Self::Rejected(_) => true,
+            Self::TooLarge { .. } | Self::Io { .. } | Self::Rejected(_) | Self::OfObject(_) => true,
             // A policy may deny single objects, by their names or tags.
             Self::Denied(refusal) => {
                 ["AccessDenied", "InvalidObjectState", "Forbidden", ""]
@@ -643,6 +648,8 @@ impl StoreError {
             | Self::Listing(_)
             | Self::Foreign(_)
             | Self::NoFolder(_) => false,
+            #[cfg(feature = "cli")]
+            Self::Temporary(_) => false,
         }
     }
 
@@ -659,6 +666,21 @@ impl StoreError {
             }
             _ => false,
         }
+    }
+
+    /// Whether something else has the place of a file or of a folder on the way to it, or this process may not write
+    /// there. Other files have their places.
+    #[cfg(feature = "cli")]
+    pub fn has_no_place(&self) -> bool {
+        use std::io::ErrorKind;
+        matches!(self, Self::Io { cause, .. } if matches!(
+            cause.kind(),
+            NOT_A_FILE
+                | ErrorKind::NotADirectory
+                | ErrorKind::AlreadyExists
+                | ErrorKind::IsADirectory
+                | ErrorKind::PermissionDenied
+        ))
     }
 
     /// Whether a disk or a quota has no space left.
@@ -688,7 +710,10 @@ impl Retryable for StoreError {
             | Self::Listing(_)
             | Self::Foreign(_)
             | Self::NoFolder(_)
+            | Self::OfObject(_)
             | Self::Io { .. } => RetryAdvice::GiveUp,
+            #[cfg(feature = "cli")]
+            Self::Temporary(_) => RetryAdvice::GiveUp,
         }
     }
 
@@ -756,7 +781,6 @@ impl Store for ArchiveStore {
         }
     }
 
-    #[cfg(feature = "cli")]
     fn removes_at_once(&self) -> usize {
         match self {
             Self::Bucket(store) => store.removes_at_once(),
@@ -764,7 +788,6 @@ impl Store for ArchiveStore {
         }
     }
 
-    #[cfg(feature = "cli")]
     async fn delete_all(
         &self,
         keys: &[String],

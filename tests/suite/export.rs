@@ -203,7 +203,7 @@ async fn an_export_that_was_killed_goes_on_to_the_same_bytes() {
         .unwrap();
     bucket
         .server
-        .make_unreadable(&format!("{PREFIX}{last}"), 403, "AccessDenied");
+        .make_unreadable(&format!("{PREFIX}{last}"), 403, "SignatureDoesNotMatch");
     let failed = export(&bucket.settings, &to, &[]).await;
     assert_eq!(failed.status.code(), Some(1));
     assert!(!to.exists());
@@ -322,7 +322,7 @@ async fn a_folder_that_was_killed_goes_on_too() {
         .unwrap();
     bucket
         .server
-        .make_unreadable(&format!("{PREFIX}{sixth}"), 403, "AccessDenied");
+        .make_unreadable(&format!("{PREFIX}{sixth}"), 403, "SignatureDoesNotMatch");
     assert_eq!(
         export(&bucket.settings, &to, &[]).await.status.code(),
         Some(1)
@@ -350,7 +350,7 @@ async fn interrupted(bucket: &Bucket, to: &Path) -> Objects {
     let last = record_of(&objects, 5);
     bucket
         .server
-        .make_unreadable(&format!("{PREFIX}{last}"), 403, "AccessDenied");
+        .make_unreadable(&format!("{PREFIX}{last}"), 403, "SignatureDoesNotMatch");
     let failed = export(&bucket.settings, to, &[]).await;
     assert_eq!(failed.status.code(), Some(1));
     bucket.server.allow_all();
@@ -415,7 +415,7 @@ async fn an_export_that_goes_on_fails_for_what_it_left_out_before() {
         if refused {
             bucket
                 .server
-                .make_unreadable(&format!("{PREFIX}{last}"), 403, "AccessDenied");
+                .make_unreadable(&format!("{PREFIX}{last}"), 403, "SignatureDoesNotMatch");
         }
         let output = export(&bucket.settings, &to, &["--as-stored"]).await;
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));

@@ -209,13 +209,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
     (
         "files and programs",
         &["std::fs", "tokio::fs", "tokio::process", "std::process"],
-        &[
-            "archive/catalog/spool.rs",
-            "config/",
-            "credentials/",
-            "store/",
-            "simulator/",
-        ],
+        &["config/", "credentials/", "store/", "simulator/"],
     ),
     (
         "the time of day, and chance",

@@ -474,6 +474,42 @@ async fn boots_that_show_a_finding_are_kept() {
     );
 }
 
+/// A rule of one's own is found as the others are, by its ID and by the family of all of them.
+#[tokio::test]
+async fn findings_of_rules_of_ones_own_keep_boots_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.json");
+    let own = r#"{"rules": [{"id": "own-tea-is-cold", "severity": "warning", "title": "The tea is cold",
+        "advice": "Make some more.", "words": ["tea is cold"], "pattern": "tea is cold", "yes": ["tea is cold"]}]}"#;
+    std::fs::write(&rules, own).unwrap();
+    let (mut kept, now) = (Kept::default(), Timestamp::now());
+    for (boot, days) in [200, 150, 2].into_iter().enumerate() {
+        let at = now - SignedDuration::from_hours(24 * days);
+        let said = if boot == 0 {
+            "tea is cold"
+        } else {
+            "all is well"
+        };
+        let console =
+            format!("[    0.000000] Linux version 6.1.{boot}\r\n[    1.{boot:06}] {said}\r\n");
+        kept.record(&instance_id(1), console.as_bytes(), at);
+    }
+    let mut placed = kept.with_catalog().place(Place::Folder).await;
+    let rules_of = ["--max-remove", "100", "--keep-finding"];
+    for asked in ["own", "own-tea-is-cold"] {
+        let asked = [&rules_of[..], &[asked]].concat();
+        let (code, _, told) = pruned(&placed, &asked).await;
+        assert_eq!(code, Some(2), "{told}");
+        let address = rules.display().to_string();
+        placed.settings.push(("FINDINGS_RULES".to_owned(), address));
+        let (code, shown, told) = pruned(&placed, &asked).await;
+        assert_eq!(code, Some(0), "{told}");
+        assert!(shown.contains("finding own-tea-is-cold"), "{shown}");
+        assert!(shown.contains("1 boot would go and 2 stay"), "{shown}");
+        placed.settings.pop();
+    }
+}
+
 /// Where the catalog does not reach back, the archive itself is listed. What it shows is there.
 #[tokio::test]
 async fn what_a_listing_of_the_archive_shows_is_not_hidden_by_its_row() {

@@ -74,6 +74,102 @@ async fn an_object_that_cannot_be_read_keeps_no_command_from_the_others() {
     }
 }
 
+/// A policy may deny single objects, and the answer is the same as to a key that may do nothing.
+#[tokio::test]
+async fn an_object_that_is_denied_keeps_no_command_from_the_others() {
+    for place in [Place::ALL[1], Place::ALL[2]] {
+        let out = tempfile::tempdir().unwrap();
+        let file = |name: &str| out.path().join(name).display().to_string();
+        let to = format!("file://{}", file("copy"));
+        let (tar, stored) = (file("export.tar"), file("stored.tar"));
+        let apply = [&["prune"], &RULES[..], &["--apply"]].concat();
+        let commands: [(&[&str], &str); 6] = [
+            (&["prune", "--keep-last", "1"], "i-kept0003"),
+            (&apply, "4 boots went and 4 stay"),
+            (&["reindex"], "9 rows"),
+            (&["export", "-o", &tar], "exported 8 logs of 3 instances"),
+            (
+                &["export", "-o", &stored, "--as-stored"],
+                "exported 8 objects of 3 instances",
+            ),
+            (&["copy", "--to", &to], "1 not copied"),
+        ];
+        for (command, done) in commands {
+            let kept = fleet();
+            let denied = kept.records()[4].clone();
+            let placed = kept.place(place).await;
+            let server = &placed.bucket.as_ref().unwrap().server;
+            server.make_unreadable(&format!("kept/here/{denied}"), 403, "AccessDenied");
+            let before = cli(&placed.settings, &["list", "--output", "json"])
+                .await
+                .stdout;
+            let output = cli(&placed.settings, command).await;
+            let (shown, told) = (text(&output.stdout), text(&output.stderr));
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {shown}{told}");
+            assert!(shown.contains(done), "{place:?} {command:?}: {shown}{told}");
+            assert!(told.contains(&denied), "{command:?}: {told}");
+            // It is there, and its row says what it said.
+            assert!(placed.keys().contains(&denied), "{command:?}");
+            if command == ["reindex"] {
+                let after = cli(&placed.settings, &["list", "--output", "json"])
+                    .await
+                    .stdout;
+                assert_eq!(text(&after), text(&before));
+            }
+        }
+    }
+}
+
+/// A row that is denied keeps its day from being joined, and no other. So does a file in the place of a day's folder.
+#[tokio::test]
+async fn a_day_that_cannot_be_joined_or_written_keeps_no_other() {
+    let mut kept = Kept::default();
+    let now = Timestamp::now();
+    for days in [9, 5] {
+        let at = now - SignedDuration::from_hours(24 * days);
+        kept.record(&instance_id(1), console(days as usize, 1).as_bytes(), at);
+    }
+    let [first, second] = [0, 1].map(|index| kept.rows[index].packed().0);
+    let day = kept.rows[0].day();
+    for place in Place::ALL {
+        let placed = kept.clone().with_rows().place(place).await;
+        let folder = day.days_prefix();
+        let folder = folder.trim_end_matches('/');
+        let named = match (&placed.folder, &placed.bucket) {
+            (Some(archive), _) => {
+                let path = archive.path().join(folder);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "in its place").unwrap();
+                folder
+            }
+            (_, bucket) => {
+                let server = &bucket.as_ref().unwrap().server;
+                server.make_unreadable(&format!("kept/here/{first}"), 403, "AccessDenied");
+                first.as_str()
+            }
+        };
+        let output = cli(&placed.settings, &["compact"]).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{place:?}: {told}");
+        assert!(told.contains(named), "{place:?}: {told}");
+        let keys = placed.keys();
+        assert!(keys.contains(&first) && !keys.contains(&second), "{keys:?}");
+        let joined = kept.rows[1].day().days_prefix();
+        assert!(keys.iter().any(|key| key.starts_with(&joined)), "{keys:?}");
+        if place == Place::Folder {
+            let output = cli(&placed.settings, &["reindex"]).await;
+            let (shown, told) = (text(&output.stdout), text(&output.stderr));
+            assert_eq!(output.status.code(), Some(1), "{shown}{told}");
+            assert!(
+                told.contains(&format!("not written: {}", placed.url(folder))),
+                "{told}"
+            );
+            assert!(shown.contains("1 row of 1 day"), "{shown}");
+            assert!(placed.keys().contains(&first));
+        }
+    }
+}
+
 /// Somebody else's object has the place of this one.
 fn make_large(placed: &Placed, key: &str) {
     match (&placed.folder, &placed.bucket) {

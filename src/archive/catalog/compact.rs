@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use tracing::warn;
 
 use super::day::{self, DayError, Rows};
 use super::key::{DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
@@ -13,6 +14,7 @@ use super::row::Row;
 use crate::archive::key::ConsoleDigest;
 use crate::archive::record;
 use crate::model::outcome::Compacted;
+use crate::store::past_refused::PastRefused;
 use crate::store::{Pages, PutOutcome, Store, StoreError, list_all};
 
 /// How long after a day a row of it may still come without being late: an invocation's longest time, and an
@@ -38,6 +40,14 @@ pub enum CompactError {
         /// What is wrong with it.
         cause: DayError,
     },
+    /// The store does not hand an object of the catalog out. The same.
+    #[error("{url} cannot be read: {cause}; its day is not joined")]
+    Unreadable {
+        /// Its address.
+        url: String,
+        /// Why.
+        cause: StoreError,
+    },
     /// The object that was read back differs from the one that was written.
     #[error(
         "{url} does not have the bytes that were written there; check what else writes below it"
@@ -49,6 +59,17 @@ pub enum CompactError {
     /// The rows cannot be compressed.
     #[error("the rows of {0} cannot be compressed: {1}")]
     Pack(Day, std::io::Error),
+}
+
+impl CompactError {
+    /// Whether other days do not depend on it.
+    pub fn is_of_day(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Unreadable { .. } | Self::Changed { .. } => true,
+            Self::Store(error) => error.is_of_object(),
+            Self::Pack(..) => false,
+        }
+    }
 }
 
 /// Joins the rows of each day that is over at `now`, and removes what the joined object makes needless. Any
@@ -64,6 +85,21 @@ pub async fn compact(
     now: Timestamp,
     may_begin: impl Fn() -> bool,
 ) -> Result<Compacted, CompactError> {
+    let store = &PastRefused::new(store);
+    let done = compact_past_refused(store, now, may_begin).await?;
+    match done {
+        Ok(done) => Ok(done),
+        // That the store refuses everything says more than that it refuses the first object.
+        Err(error) => store.check().map_err(Into::into).and(Err(error)),
+    }
+}
+
+/// The same. Within, the error of the first day that fails.
+async fn compact_past_refused(
+    store: &impl Store,
+    now: Timestamp,
+    may_begin: impl Fn() -> bool,
+) -> Result<Result<Compacted, CompactError>, CompactError> {
     let mut run = Run {
         store,
         may_begin,
@@ -102,10 +138,12 @@ pub async fn compact(
     if !run.done.is_cut_short {
         run.join_days(now).await?;
     }
-    match run.failed.into_values().next() {
-        Some(error) => Err(error),
-        None => Ok(run.done),
-    }
+    let mut failed = run.failed.into_values();
+    let Some(first) = failed.next() else {
+        return Ok(Ok(run.done));
+    };
+    failed.for_each(|error| warn!("not joined: {error}"));
+    Ok(Err(first))
 }
 
 fn is_over(day: Day, now: Timestamp) -> bool {
@@ -187,7 +225,7 @@ impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
                 self.latest = Some((day, joined.written, joined.rows));
             }
             // The others do not depend on it.
-            Err(error @ (CompactError::Damaged { .. } | CompactError::Changed { .. })) => {
+            Err(error) if error.is_of_day() => {
                 self.failed.insert(day, error);
             }
             Err(error) => return Err(error),
@@ -272,8 +310,7 @@ async fn read_one(store: &impl Store, key: String) -> Result<Vec<Row>, CompactEr
         // The other days do not depend on it.
         Err(error) if error.is_of_object() => {
             let url = store.url(&key);
-            let cause = DayError::Unreadable(error.to_string());
-            return Err(CompactError::Damaged { url, cause });
+            return Err(CompactError::Unreadable { url, cause: error });
         }
         Err(error) => return Err(error.into()),
     };
@@ -330,20 +367,21 @@ pub(super) async fn remove(
     store: &impl Store,
     keys: Vec<String>,
 ) -> Result<(u64, u64), StoreError> {
-    let removals = keys.into_iter().map(|key| remove_one(store, key));
-    let mut removals = stream::iter(removals).buffer_unordered(AT_ONCE);
+    let together = store.removes_at_once().max(1);
+    let parts: Vec<_> = keys.chunks(together).map(<[String]>::to_vec).collect();
+    let removals = parts
+        .into_iter()
+        .map(async |keys| store.delete_all(&keys).await);
+    let mut removals = stream::iter(removals).buffer_unordered((AT_ONCE / together).max(1));
     let (mut removed, mut left) = (0, 0);
-    while let Some(is_removed) = removals.try_next().await? {
-        *(if is_removed { &mut removed } else { &mut left }) += 1;
+    while let Some(each) = removals.try_next().await? {
+        for one in each {
+            match one {
+                Ok(_) => removed += 1,
+                Err(error) if error.is_lock() => left += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
     Ok((removed, left))
-}
-
-/// Removes an object. `false` if it may not be removed.
-async fn remove_one(store: &impl Store, key: String) -> Result<bool, StoreError> {
-    match store.delete(&key).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_lock() => Ok(false),
-        Err(error) => Err(error),
-    }
 }

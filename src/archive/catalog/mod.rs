@@ -23,14 +23,10 @@ pub mod read; // rows of a range of days
 #[cfg(feature = "cli")]
 pub mod reindex; // records → catalog
 pub mod row; // what the catalog says of one record or marker (pure)
-#[cfg(feature = "cli")]
-pub(super) mod spool; // lines by a key, in temporary files
 
 pub use key::Day;
 pub use name::CatalogKey;
 pub use row::{Row, Subject};
-#[cfg(feature = "cli")]
-pub use spool::TemporaryError;
 
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,13 @@ use std::ops::RangeInclusive;
 
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::day::{self, DayError, Rows};
 use super::key::{COMPLETE_KEY, CatalogFolder, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::Row;
+use crate::store::spool::Spool;
 use crate::store::{Pages, Store, StoreError};
 
 /// Days whose objects are read at once.
@@ -55,7 +57,11 @@ pub struct Catalog<'a, S> {
     pub taken: BTreeMap<String, Day>,
     /// Whether a part of it could not be listed.
     pub is_partial: bool,
-    days: BTreeMap<Day, OfDay>,
+    /// Keys of its rows, each as a text in JSON: a file may have any name. There may be more than fit in memory.
+    rows: Spool<Day>,
+    /// Its objects with joined rows.
+    joined: BTreeMap<Day, BTreeSet<DayKey>>,
+    unread_rows: usize,
     passes_unreadable: bool,
     /// Whether rows are read that are not joined yet.
     is_whole: bool,
@@ -115,7 +121,9 @@ impl<'a, S: Store> Catalog<'a, S> {
             begin: None,
             taken: BTreeMap::new(),
             is_partial: false,
-            days: BTreeMap::new(),
+            rows: Spool::default(),
+            joined: BTreeMap::new(),
+            unread_rows: 0,
             passes_unreadable: false,
             is_whole,
         };
@@ -131,7 +139,7 @@ impl<'a, S: Store> Catalog<'a, S> {
                         continue;
                     }
                     catalog.begins(key.row.day());
-                    catalog.add(&entry.key, key.row);
+                    catalog.add(&entry.key, &key.row)?;
                 }
                 catalog.note_taken(&entry.key, first..=last);
             }
@@ -149,7 +157,7 @@ impl<'a, S: Store> Catalog<'a, S> {
                     let written_on = key.day.max(Day::of(entry.stored_at));
                     begin = Some(begin.unwrap_or(written_on).min(written_on));
                     if (first..=last).contains(&key.day) {
-                        catalog.day(key.day).joined.insert(key);
+                        catalog.joined.entry(key.day).or_default().insert(key);
                     }
                 }
                 catalog.note_taken(&entry.key, first..=last);
@@ -187,23 +195,47 @@ impl<'a, S: Store> Catalog<'a, S> {
         self.begin = Some(self.begin.map_or(day, |begin| begin.min(day)));
     }
 
-    fn add(&mut self, key: &str, row: Row) {
-        // Only a row behind a record says more than its name, and only it tells a length.
-        let is_read = self.is_whole && row.gzip_bytes.is_some();
-        if !is_read {
-            self.day(row.day()).rows.push(row);
-        } else if self.range.contains(&row.captured_at) {
-            self.day(row.day()).unread.push(key.to_owned());
+    fn add(&mut self, key: &str, row: &Row) -> Result<(), StoreError> {
+        match self.is_read(row) {
+            true if self.range.contains(&row.captured_at) => self.unread_rows += 1,
+            true => return Ok(()),
+            false => {}
         }
+        let line = format!("{}\n", Value::from(key));
+        Ok(self.rows.add(row.day(), &line)?)
+    }
+
+    /// Whether more is asked for than the name of this row tells. Only a row behind a record says more than its name,
+    /// and only it tells a length.
+    fn is_read(&self, row: &Row) -> bool {
+        self.is_whole && row.gzip_bytes.is_some()
     }
 
     /// How many rows are read one by one.
     pub fn unread_rows(&self) -> usize {
-        self.days.values().map(|day| day.unread.len()).sum()
+        self.unread_rows
     }
 
-    fn day(&mut self, day: Day) -> &mut OfDay {
-        self.days.entry(day).or_default()
+    /// Takes the objects of a day out.
+    fn take(&mut self, day: Day) -> Result<OfDay, StoreError> {
+        let mut objects = OfDay {
+            joined: self.joined.remove(&day).unwrap_or_default(),
+            ..OfDay::default()
+        };
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.take(day, |line| {
+            // The lines are this program's own, of just before.
+            let key = serde_json::from_slice(line).unwrap_or_else(|_| String::new());
+            if let Some(CatalogKey::Row(row)) = CatalogKey::parse(&key) {
+                match self.is_read(&row.row) {
+                    true => objects.unread.push(key),
+                    false => objects.rows.push(row.row),
+                }
+            }
+            Ok(())
+        })?;
+        self.rows = rows;
+        Ok(objects)
     }
 
     /// The day of the first row that is not joined.
@@ -228,22 +260,29 @@ impl<'a, S: Store> Catalog<'a, S> {
     /// # Errors
     /// [`StoreError`] if an object cannot be read, or the error of `each`.
     pub async fn read<E: From<StoreError>>(
-        self,
+        mut self,
         mut each: impl FnMut(ReadDay) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (store, range) = (self.store, &self.range);
+        let (store, range) = (self.store, self.range.clone());
         let passes_unreadable = self.passes_unreadable;
         if !self.taken.is_empty() {
-            let taken = self.taken.into_keys();
+            let taken = std::mem::take(&mut self.taken).into_keys();
             each(ReadDay {
                 rows: Vec::new(),
                 damaged: taken.map(|key| (key, DayError::NotAFolder)).collect(),
             })?;
         }
-        let days = self.days.into_iter().map(async |(day, objects)| {
-            let mut read = read_day(store, day, objects, passes_unreadable).await?;
-            read.rows.retain(|row| range.contains(&row.captured_at));
-            Ok::<_, StoreError>(read)
+        let days: BTreeSet<_> = (self.joined.keys().copied())
+            .chain(self.rows.keys())
+            .collect();
+        let range = &range;
+        let days = days.into_iter().map(|day| {
+            let objects = self.take(day);
+            async move {
+                let mut read = read_day(store, day, objects?, passes_unreadable).await?;
+                read.rows.retain(|row| range.contains(&row.captured_at));
+                Ok::<_, StoreError>(read)
+            }
         });
         let mut days = stream::iter(days).buffered(AT_ONCE);
         while let Some(day) = days.next().await {

@@ -10,11 +10,10 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::compact::{self, CompactError, Objects};
-use super::day;
+use super::day::{self, Rows};
 use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::{Row, Subject};
-use super::spool::{Spool, TemporaryError};
 use crate::archive::key::RecordKey;
 use crate::archive::reader::verdicts;
 use crate::archive::record::{self, CheckedObject};
@@ -23,7 +22,9 @@ use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 use crate::reading::ending::boot_facts;
 use crate::reading::findings::{self, Rules};
-use crate::store::{Entry, Object, Pages, Store, StoreError, list_all};
+use crate::store::past_refused::PastRefused;
+use crate::store::spool::{Spool, TemporaryError};
+use crate::store::{Entry, Object, Pages, Store, StoreError};
 
 /// Records read at once.
 const AT_ONCE: usize = 32;
@@ -51,6 +52,9 @@ pub struct Reindexed {
     pub lost: u64,
     /// The keys of the first of them.
     pub lost_keys: Vec<String>,
+    /// Days that could not be written, by the addresses of their folders, and why: something else has their place. What
+    /// the old catalog says of them is still there.
+    pub unwritten: BTreeMap<String, String>,
     /// Whether a part of the archive could not be listed. Then nothing of the old catalog was removed, and the
     /// catalog does not count as complete.
     pub is_partial: bool,
@@ -82,12 +86,19 @@ pub async fn reindex(
     since: Option<Timestamp>,
     mut each: impl FnMut(u64),
 ) -> Result<Reindexed, ReindexError> {
+    // A record that is refused keeps no other out of the catalog.
+    let store = &PastRefused::new(store);
     let since = since.map(Day::of);
     let is_asked_for = |day: Day| since.is_none_or(|since| day >= since);
     // Before the records: so each row of the old catalog that is not found among them is of one that is gone.
-    let mut old = objects(store, is_asked_for).await?;
-    let mut done = Reindexed::default();
-    let mut days: Spool<Day> = Spool::default();
+    let mut old = Old::list(store, is_asked_for).await?;
+    let mut run = Run {
+        store,
+        since,
+        days: Spool::default(),
+        unreadable: BTreeSet::new(),
+        done: Reindexed::default(),
+    };
     let (mut count, mut there) = (0, Subjects::default());
     for prefix in InstanceId::PREFIXES {
         let mut listing = Pages::of(store, prefix);
@@ -99,62 +110,92 @@ pub async fn reindex(
                 let last = of_instance.last();
                 let is_next = last.is_some_and(|last| last.key.split('/').next() != instance);
                 if is_next {
-                    count += rows_of(store, &of_instance, since, &mut days, &mut done).await?;
+                    count += run.rows_of(&of_instance).await?;
                     each(count);
                     of_instance.clear();
                 }
                 of_instance.push(entry);
             }
         }
-        count += rows_of(store, &of_instance, since, &mut days, &mut done).await?;
+        count += run.rows_of(&of_instance).await?;
         each(count);
-        done.is_partial |= listing.is_partial;
+        run.done.is_partial |= listing.is_partial;
     }
-    for day in days.keys() {
-        let rows = days.rows(day)?;
-        done.days += 1;
-        done.rows += rows.len() as u64;
-        let written = compact::write(store, day, rows, true).await?;
-        let Objects { rows, joined } = old.remove(&day).unwrap_or_default();
-        if done.is_partial {
-            continue;
+    // Rows of what nobody may read say less than the old ones.
+    store.check()?;
+    let mut failed = None;
+    let days: BTreeSet<_> = run.days.keys().into_iter().chain(old.days()).collect();
+    for day in days {
+        let objects = old.take(day)?;
+        match run.write(day, objects, &there).await {
+            Ok(()) => {}
+            // The others do not depend on it.
+            Err(ReindexError::Write(CompactError::Store(error))) if error.is_of_object() => {
+                let folder = store.url(&day.days_prefix());
+                run.done.unwritten.insert(folder, error.to_string());
+                failed.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
         }
-        let joined: BTreeSet<_> = joined.difference(&written).cloned().collect();
-        done.remove(store, Objects { rows, joined }, &there).await?;
     }
-    // What could not be listed may be there: its rows stay.
-    if done.is_partial {
-        return Ok(done);
+    let done = run.done;
+    if let Some(error) = failed.filter(|_| done.days == 0) {
+        return Err(error.into());
     }
-    for objects in old.into_values() {
-        done.remove(store, objects, &there).await?;
-    }
-    if since.is_none() {
+    if since.is_none() && !done.is_partial && done.unwritten.is_empty() {
         store.put_if_absent(COMPLETE_KEY, &complete()).await?;
     }
     Ok(done)
 }
 
-/// The catalog's objects by day.
-async fn objects(
-    store: &impl Store,
-    is_asked_for: impl Fn(Day) -> bool,
-) -> Result<BTreeMap<Day, Objects>, StoreError> {
-    let mut days: BTreeMap<Day, Objects> = BTreeMap::new();
-    // In this order: a row that is joined meanwhile is seen twice rather than not at all.
-    for entry in list_all(store, ROWS_PREFIX).await? {
-        if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key)
-            && is_asked_for(key.row.day())
-        {
-            days.entry(key.row.day()).or_default().rows.push(entry.key);
+/// The old catalog's objects by day. An archive may have more rows that are not joined than fit in memory.
+#[derive(Default)]
+struct Old {
+    /// Their keys, each as a text in JSON: a file may have any name.
+    rows: Spool<Day>,
+    joined: BTreeMap<Day, BTreeSet<DayKey>>,
+}
+
+impl Old {
+    async fn list(
+        store: &impl Store,
+        is_asked_for: impl Fn(Day) -> bool,
+    ) -> Result<Self, ReindexError> {
+        let mut old = Self::default();
+        // In this order: a row that is joined meanwhile is seen twice rather than not at all.
+        let mut listing = Pages::of(store, ROWS_PREFIX);
+        while let Some(page) = listing.next_page().await? {
+            for entry in page {
+                if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key)
+                    && is_asked_for(key.row.day())
+                {
+                    let line = format!("{}\n", Value::from(entry.key));
+                    old.rows.add(key.row.day(), &line)?;
+                }
+            }
         }
+        old.joined = compact::joined_days(store, DAYS_PREFIX).await?;
+        old.joined.retain(|day, _| is_asked_for(*day));
+        Ok(old)
     }
-    for (day, joined) in compact::joined_days(store, DAYS_PREFIX).await? {
-        if is_asked_for(day) {
-            days.entry(day).or_default().joined = joined;
-        }
+
+    fn days(&self) -> BTreeSet<Day> {
+        let joined = self.joined.keys().copied();
+        joined.chain(self.rows.keys()).collect()
     }
-    Ok(days)
+
+    /// Takes a day's objects out.
+    fn take(&mut self, day: Day) -> Result<Objects, TemporaryError> {
+        let mut rows = BTreeSet::new(); // Pages of some stores overlap.
+        self.rows.take(day, |line| {
+            rows.extend(serde_json::from_slice::<String>(line).ok());
+            Ok(())
+        })?;
+        Ok(Objects {
+            rows: rows.into_iter().collect(),
+            joined: self.joined.remove(&day).unwrap_or_default(),
+        })
+    }
 }
 
 /// Says that the catalog has everything that was stored before.
@@ -207,92 +248,160 @@ async fn old_rows(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, Sto
     Ok(rows)
 }
 
-impl Reindexed {
-    /// Removes objects of the old catalog. First it notes which of their rows name an object that is gone.
-    async fn remove(
+/// A run on its way.
+struct Run<'a, S> {
+    store: &'a S,
+    since: Option<Day>,
+    /// The new rows.
+    days: Spool<Day>,
+    /// Keys of records and markers that cannot be read.
+    unreadable: BTreeSet<String>,
+    done: Reindexed,
+}
+
+impl<S: Store> Run<'_, S> {
+    /// Writes the new rows of a day, and removes its old objects.
+    async fn write(
         &mut self,
-        store: &impl Store,
-        objects: Objects,
+        day: Day,
+        old: Objects,
         there: &Subjects,
-    ) -> Result<(), StoreError> {
-        let old = old_rows(store, &objects).await?;
+    ) -> Result<(), ReindexError> {
+        let mut rows = Rows::default();
+        self.days.take(day, |line| {
+            // The lines are this program's own, of just before.
+            Row::parse(line).into_iter().for_each(|row| rows.add(row));
+            Ok(())
+        })?;
+        if !self.unreadable.is_empty() {
+            self.known(&old)
+                .await?
+                .into_iter()
+                .for_each(|row| rows.add(row));
+        }
+        let mut written = BTreeSet::new();
+        if !rows.is_empty() {
+            let count = rows.len() as u64;
+            written = compact::write(self.store, day, rows, true).await?;
+            self.done.days += 1;
+            self.done.rows += count;
+        }
+        // What could not be listed may be there: its rows stay.
+        if self.done.is_partial {
+            return Ok(());
+        }
+        let Objects { rows, joined } = old;
+        let joined: BTreeSet<_> = joined.difference(&written).cloned().collect();
+        self.remove(Objects { rows, joined }, there).await
+    }
+
+    /// What the old catalog says of objects that cannot be read.
+    async fn known(&self, old: &Objects) -> Result<Vec<Row>, StoreError> {
+        let is_unread =
+            |row: &Row| !row.is_pruned() && self.unreadable.contains(&row.subject.key());
+        let joined = Objects {
+            rows: Vec::new(),
+            joined: old.joined.clone(),
+        };
+        let mut known = old_rows(self.store, &joined).await?;
+        known.retain(is_unread);
+        for key in &old.rows {
+            let Some(CatalogKey::Row(of_name)) = CatalogKey::parse(key) else {
+                continue;
+            };
+            if !is_unread(&of_name.row) {
+                continue;
+            }
+            known.push(match self.store.get(key).await {
+                Ok(object) => {
+                    let row = object.and_then(|object| Row::parse(&object.body).ok());
+                    row.unwrap_or(of_name.row)
+                }
+                Err(error) if error.is_of_object() => of_name.row,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(known)
+    }
+
+    /// Removes objects of the old catalog. First it notes which of their rows name an object that is gone.
+    async fn remove(&mut self, objects: Objects, there: &Subjects) -> Result<(), ReindexError> {
+        let old = old_rows(self.store, &objects).await?;
         let pruned = old.iter().filter(|row| row.is_pruned());
         let pruned: BTreeSet<_> = pruned.map(|row| row.subject.key()).collect();
         let gone = old.iter().map(|row| row.subject.key());
         let gone: BTreeSet<_> = gone
             .filter(|key| !pruned.contains(key) && !there.has(key))
             .collect();
-        self.lost += gone.len() as u64;
-        let room = MAX_LOST.saturating_sub(self.lost_keys.len());
-        self.lost_keys.extend(gone.into_iter().take(room));
+        let done = &mut self.done;
+        done.lost += gone.len() as u64;
+        let room = MAX_LOST.saturating_sub(done.lost_keys.len());
+        done.lost_keys.extend(gone.into_iter().take(room));
         let Objects { rows, joined } = objects;
         let joined = joined.iter().map(DayKey::to_string);
-        let (removed, left) = compact::remove(store, joined.chain(rows).collect()).await?;
-        self.removed += removed;
-        self.left += left;
+        let (removed, left) = compact::remove(self.store, joined.chain(rows).collect()).await?;
+        done.removed += removed;
+        done.left += left;
         Ok(())
     }
-}
 
-/// Reads the records and markers of one instance, and adds a row for each; how many.
-async fn rows_of(
-    store: &impl Store,
-    entries: &[Entry],
-    since: Option<Day>,
-    days: &mut Spool<Day>,
-    done: &mut Reindexed,
-) -> Result<u64, ReindexError> {
-    let verdicts = verdicts(entries);
-    // Stored on this day or later, so captured at most a day before.
-    let may_be_asked_for = |entry: &&Entry| {
-        // Clocks of machines and of the store differ.
-        let latest = entry
-            .stored_at
-            .checked_add(CLOCKS)
-            .unwrap_or(Timestamp::MAX);
-        since.is_none_or(|since| Day::of(latest) >= since)
-    };
-    let subjects = entries.iter().filter(may_be_asked_for);
-    let subjects = subjects.filter_map(|entry| Some((Subject::parse(&entry.key)?, entry)));
-    let read = subjects.map(async |(subject, entry)| {
-        let object = match store.get(&entry.key).await {
-            Ok(None) => return Ok(None), // It was removed meanwhile.
-            Ok(object) => object,
-            // One object must not keep the others out of the catalog.
-            Err(error) if error.is_of_object() => {
-                warn!("{} is in the catalog by its name alone: {error}", entry.key);
-                None
-            }
-            Err(error) => return Err(error),
+    /// Reads the records and markers of one instance, and adds a row for each; how many.
+    async fn rows_of(&mut self, entries: &[Entry]) -> Result<u64, ReindexError> {
+        let (store, since) = (self.store, self.since);
+        let verdicts = verdicts(entries);
+        // Stored on this day or later, so captured at most a day before.
+        let may_be_asked_for = |entry: &&Entry| {
+            // Clocks of machines and of the store differ.
+            let latest = entry
+                .stored_at
+                .checked_add(CLOCKS)
+                .unwrap_or(Timestamp::MAX);
+            since.is_none_or(|since| Day::of(latest) >= since)
         };
-        Ok(Some((subject, entry, object)))
-    });
-    let mut read = stream::iter(read).buffered(AT_ONCE);
-    let mut count = 0;
-    while let Some(found) = read.try_next().await? {
-        let Some((subject, entry, object)) = found else {
-            continue;
-        };
-        count += 1;
-        let (row, is_damaged) = match (subject, object) {
-            (Subject::Record(key), Some(object)) => {
-                let verdict = verdicts.get(&key).copied();
-                of_record(key, entry, &object, verdict)
+        let subjects = entries.iter().filter(may_be_asked_for);
+        let subjects = subjects.filter_map(|entry| Some((Subject::parse(&entry.key)?, entry)));
+        let read = subjects.map(async |(subject, entry)| {
+            let object = match store.get(&entry.key).await {
+                Ok(None) => return Ok(None), // It was removed meanwhile.
+                Ok(object) => object,
+                // One object must not keep the others out of the catalog.
+                Err(error) if error.is_of_object() => {
+                    let key = &entry.key;
+                    warn!("{key} is in the catalog by what is known without reading it: {error}");
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            Ok(Some((subject, entry, object)))
+        });
+        let mut read = stream::iter(read).buffered(AT_ONCE);
+        let mut count = 0;
+        while let Some(found) = read.try_next().await? {
+            let Some((subject, entry, object)) = found else {
+                continue;
+            };
+            count += 1;
+            let (row, is_damaged) = match (subject, object) {
+                (Subject::Record(key), Some(object)) => {
+                    let verdict = verdicts.get(&key).copied();
+                    of_record(key, entry, &object, verdict)
+                }
+                (subject, Some(object)) => (of_marker(subject, entry, &object), false),
+                (subject, None) => {
+                    self.unreadable.insert(entry.key.clone());
+                    let bytes = Some(entry.bytes);
+                    (Row::listed(subject, entry.stored_at, bytes, None), true)
+                }
+            };
+            if is_damaged {
+                self.done.damaged.push(store.url(&entry.key));
             }
-            (subject, Some(object)) => (of_marker(subject, entry, &object), false),
-            (subject, None) => {
-                let bytes = Some(entry.bytes);
-                (Row::listed(subject, entry.stored_at, bytes, None), true)
+            if since.is_none_or(|since| row.day() >= since) {
+                self.days.add(row.day(), &row.line())?;
             }
-        };
-        if is_damaged {
-            done.damaged.push(store.url(&entry.key));
         }
-        if since.is_none_or(|since| row.day() >= since) {
-            days.add_row(&row)?;
-        }
+        Ok(count)
     }
-    Ok(count)
 }
 
 /// The row of a stored record, by its metadata and its bytes, and whether the record is damaged.

@@ -16,14 +16,20 @@ use crate::store::{Entry, Removed, Store, StoreError};
 /// When the rows of a record or marker say that it was captured, first and last: one for each day that has a row.
 pub(super) type RowTimes = BTreeMap<String, Vec<(Timestamp, Timestamp)>>;
 
-/// The rows of these instances that do not say yet that their objects are pruned.
+/// Objects of the catalog that cannot be read, and why.
+pub(super) type Unreadable = Vec<(String, String)>;
+
+/// The rows of these instances that do not say yet that their objects are pruned, and what cannot be read of the
+/// catalog.
 pub(super) async fn rows_of(
     store: &impl Store,
     ids: BTreeSet<&InstanceId>,
-) -> Result<RowTimes, StoreError> {
-    let mut times = RowTimes::new();
+) -> Result<(RowTimes, Unreadable), StoreError> {
+    let (mut times, mut unreadable) = (RowTimes::new(), Unreadable::new());
     let catalog = Catalog::open(store, Timestamp::MIN..=Timestamp::MAX).await?;
     let read = catalog.read(|day| {
+        let damaged = day.damaged.into_iter();
+        unreadable.extend(damaged.map(|(key, why)| (key, why.to_string())));
         let rows = day.rows.into_iter();
         for row in rows.filter(|row| ids.contains(&row.instance_id) && !row.is_pruned()) {
             let last = row.last_captured_at.unwrap_or(row.captured_at);
@@ -33,7 +39,7 @@ pub(super) async fn rows_of(
         Ok::<_, StoreError>(())
     });
     read.await?;
-    Ok(times)
+    Ok((times, unreadable))
 }
 
 /// What was done to an instance.

@@ -32,8 +32,8 @@ pub(super) struct KnownBoot {
 pub(super) struct History {
     /// Its boots, the oldest first.
     pub boots: Vec<KnownBoot>,
-    /// Records that are damaged, or that cannot be read.
-    pub damaged: Vec<RecordKey>,
+    /// Records that are damaged, or that cannot be read, and why.
+    pub damaged: BTreeMap<RecordKey, String>,
     /// Records that were removed after they were listed.
     pub gone: Vec<RecordKey>,
     /// Names of records that do not say when they were captured.
@@ -59,8 +59,11 @@ pub(super) async fn read(
     }
     // Not in an archive that was copied, nor where one was followed for longer than another.
     let captured_at = records.iter().map(async |record| {
-        let metadata = store.metadata(&record.key.to_string()).await?;
-        Ok::<_, StoreError>(metadata.and_then(|metadata| captured_at(&metadata)))
+        match store.metadata(&record.key.to_string()).await {
+            Ok(metadata) => Ok(metadata.and_then(|metadata| captured_at(&metadata))),
+            Err(error) if error.is_of_object() => Ok(None), // It is told where it is opened.
+            Err(error) => Err(error),
+        }
     });
     let captured_at = stream::iter(captured_at).buffered(AT_ONCE);
     let captured_at: Vec<_> = captured_at.try_collect().await?;
@@ -101,8 +104,15 @@ async fn read_in_order(
                 history.gone.push(record.key.clone());
                 continue;
             }
-            Err(ReadError::Store(_) | ReadError::Damaged(_)) => {
-                history.damaged.push(record.key.clone());
+            Err(ReadError::Store(error)) => {
+                history
+                    .damaged
+                    .insert(record.key.clone(), error.to_string());
+                continue;
+            }
+            Err(ReadError::Damaged(damaged)) => {
+                let why = damaged.faults_text();
+                history.damaged.insert(record.key.clone(), why);
                 continue;
             }
         };

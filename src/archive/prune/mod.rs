@@ -33,6 +33,7 @@ use jiff::Timestamp;
 use super::catalog::hidden::Hidden;
 use super::instances::Instances;
 use crate::model::ids::InstanceId;
+use crate::store::past_refused::PastRefused;
 use crate::store::{Pages, Store, StoreError};
 use apply::{apply, rows_of, write_left};
 use plan::plan;
@@ -124,6 +125,8 @@ pub async fn prune<E: From<StoreError>>(
     now: Timestamp,
     mut told: impl FnMut(Told) -> Result<(), E>,
 ) -> Result<Pruned, E> {
+    // A record that is refused stays, and keeps no other.
+    let store = &PastRefused::new(store);
     let mut done = Pruned::default();
     let rules = &options.rules;
     let ids = instances(store, &options.instances).await?;
@@ -149,6 +152,7 @@ pub async fn prune<E: From<StoreError>>(
         }
     }
     drop(plans);
+    store.check()?;
     done.is_too_much = done.records_going * 100 > u64::from(options.most_percent) * done.records;
     if !options.applies || done.is_too_much {
         return Ok(done);
@@ -175,7 +179,14 @@ pub async fn prune<E: From<StoreError>>(
         let count = left.iter().take_while(is_in_batch).count().max(1);
         let (batch, rest) = left.split_at(count);
         left = rest;
-        let rows = rows_of(store, batch.iter().map(|(id, ..)| id).collect()).await?;
+        let (rows, unreadable) = rows_of(store, batch.iter().map(|(id, ..)| id).collect()).await?;
+        if !unreadable.is_empty() {
+            for (key, why) in &unreadable {
+                told(Told::Damaged(key, why))?;
+            }
+            done.is_cut_short = true;
+            break;
+        }
         // An instance that has begun is finished. Else its rows would call records pruned that are still there.
         let ends = Cell::new(false);
         let applied = batch.iter().map(async |(id, _, planned)| {
@@ -279,7 +290,13 @@ impl Staying {
 async fn list_again(store: &impl Store, hidden: &Hidden) -> Result<u64, StoreError> {
     let mut count = 0;
     for key in hidden.keys() {
-        if store.metadata(key).await?.is_some() {
+        let is_there = match store.metadata(key).await {
+            Ok(found) => found.is_some(),
+            // It was listed.
+            Err(error) if error.is_of_object() => true,
+            Err(error) => return Err(error),
+        };
+        if is_there {
             hidden.list_again(store, key).await?;
             count += 1;
         }

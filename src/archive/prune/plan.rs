@@ -69,8 +69,8 @@ pub struct Plan {
     pub others: Vec<Removal>,
     /// Verdicts on records that are gone.
     pub orphans: Vec<Entry>,
-    /// Records that are damaged or cannot be read. They stay: nobody knows what they are.
-    pub damaged: Vec<RecordKey>,
+    /// Records that are damaged or cannot be read, and why. They stay: nobody knows what they are.
+    pub damaged: BTreeMap<RecordKey, String>,
     /// Records that something else removed while they were read.
     pub gone: Vec<RecordKey>,
     /// All of its records.
@@ -289,8 +289,8 @@ impl Listed {
         let of_boots = names(&history, |_| true);
         let mut others = Vec::new();
         for record in &records {
-            let is_of_none =
-                !of_boots.contains(&record.key.name()) && !history.damaged.contains(&record.key);
+            let is_of_none = !of_boots.contains(&record.key.name())
+                && !history.damaged.contains_key(&record.key);
             if is_of_none && may_go(record.stored_at, oldest_kept, rules) {
                 others.push(self.removal(record));
             }

@@ -9,10 +9,10 @@ use super::facts::{Known, Listed};
 use super::scope::earlier;
 use super::{AT_ONCE, CLOCKS, Fault, IN_PROGRESS, Run, Told, VerifyError, of_object};
 use crate::archive::catalog::read::Catalog;
-use crate::archive::catalog::spool::Spool;
 use crate::archive::catalog::{Day, Subject};
 use crate::model::freshness::Freshness;
 use crate::store::Store;
+use crate::store::spool::Spool;
 
 const NO_ROW: &str = "the catalog does not have it; console-archive reindex adds it";
 const PRUNED: &str = "prune again removes it, and console-archive reindex lists it again";
@@ -59,6 +59,7 @@ where
             let mut keys = BTreeSet::new();
             let add = |line: &[u8]| {
                 keys.insert(String::from_utf8_lossy(line).into_owned());
+                Ok(())
             };
             missing.take(day, add).map_err(VerifyError::from)?;
             self.missing(day, keys).await?;

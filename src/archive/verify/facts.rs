@@ -6,14 +6,20 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{Compared, Said, Says};
-use crate::archive::catalog::spool::Spool;
-use crate::archive::catalog::{Row, TemporaryError};
+use crate::archive::catalog::Row;
 use crate::archive::key::{VerdictKey, hash};
 use crate::model::freshness::Freshness;
 use crate::store::Entry;
+use crate::store::spool::{Spool, TemporaryError};
 
-/// So many parts: of a million rows, each has 16 thousand.
+/// Into so many parts facts are split, and a part that is too long into so many again.
 const PARTS: u64 = 64;
+/// Length of the lines of a part at most: it is in memory as a whole.
+const MAX_PART_BYTES: usize = 1 << 20;
+/// So often a part is split at most: no archive has more than parts of parts of parts.
+const MAX_SPLITS: usize = 4;
+/// Digits of the hash that a line begins with.
+const HASH_DIGITS: usize = 16;
 
 /// A listed object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,15 +49,34 @@ enum Fact {
 }
 
 /// What the catalog and the listing say, by the objects' keys.
-#[derive(Default)]
-pub(super) struct Facts(Spool<u64>);
+///
+/// The last spool has the parts of a part of the one before it.
+pub(super) struct Facts {
+    parts: Vec<Spool<u64>>,
+    max_part_bytes: usize,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            parts: vec![Spool::default()],
+            max_part_bytes: MAX_PART_BYTES,
+        }
+    }
+}
+
+/// The number of the part for this hash, of a part that was split so often.
+fn part_of(hash: u64, splits: usize) -> u64 {
+    (0..splits).fold(hash, |hash, _| hash / PARTS) % PARTS
+}
 
 impl Facts {
     fn add(&mut self, key: &str, fact: &Fact) -> Result<(), TemporaryError> {
+        let hash = hash(key);
         // Serializing plain values to memory does not fail.
-        let mut line = serde_json::to_string(&(key, fact)).unwrap_or_default();
-        line.push('\n');
-        self.0.add(hash(key) % PARTS, &line)
+        let json = serde_json::to_string(&(key, fact)).unwrap_or_default();
+        let line = format!("{hash:0HASH_DIGITS$x}{json}\n");
+        self.parts[0].add(part_of(hash, 0), &line)
     }
 
     pub fn said(&mut self, row: &Row) -> Result<(), TemporaryError> {
@@ -74,17 +99,37 @@ impl Facts {
 
     /// The next part, by the objects' keys. `None` once all were taken.
     pub fn next_part(&mut self) -> Result<Option<BTreeMap<String, Known>>, TemporaryError> {
-        let Some(part) = self.0.keys().first().copied() else {
-            return Ok(None);
-        };
-        let mut all: BTreeMap<String, Known> = BTreeMap::new();
-        self.0.take(part, |line| {
-            // The lines are this program's own, of just before.
-            if let Ok((key, fact)) = serde_json::from_slice::<(String, Fact)>(line) {
-                all.entry(key).or_default().add(fact);
+        loop {
+            let splits = self.parts.len();
+            let Some(spool) = self.parts.last_mut() else {
+                return Ok(None);
+            };
+            let Some(part) = spool.first_key() else {
+                self.parts.pop();
+                continue;
+            };
+            if spool.bytes_of(part) > self.max_part_bytes && splits <= MAX_SPLITS {
+                let mut parts = Spool::default();
+                spool.take(part, |line| {
+                    // The lines are this program's own, of just before.
+                    let line = String::from_utf8_lossy(line);
+                    let hash = line.get(..HASH_DIGITS).unwrap_or_default();
+                    let hash = u64::from_str_radix(hash, 16).unwrap_or_default();
+                    parts.add(part_of(hash, splits), &format!("{line}\n"))
+                })?;
+                self.parts.push(parts);
+                continue;
             }
-        })?;
-        Ok(Some(all))
+            let mut all: BTreeMap<String, Known> = BTreeMap::new();
+            spool.take(part, |line| {
+                let json = line.get(HASH_DIGITS..).unwrap_or_default();
+                if let Ok((key, fact)) = serde_json::from_slice::<(String, Fact)>(json) {
+                    all.entry(key).or_default().add(fact);
+                }
+                Ok(())
+            })?;
+            return Ok(Some(all));
+        }
     }
 }
 
@@ -128,5 +173,36 @@ impl Known {
             knows_capture,
         };
         compared.difference(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many there are, each comes once, with all that is known of it, and no part is much longer than it may be.
+    #[test]
+    fn parts_are_split_until_they_are_short() {
+        let entry = |number: usize| Entry {
+            key: format!("i-a1/{number}"),
+            bytes: number as u64,
+            stored_at: Timestamp::UNIX_EPOCH,
+        };
+        let (count, mut facts) = (20_000, Facts::default());
+        facts.max_part_bytes = 4 << 10;
+        for number in (0..count).chain(0..10) {
+            facts.listed(&entry(number), None).unwrap();
+        }
+        let (mut seen, mut longest) = (0, 0);
+        while let Some(part) = facts.next_part().unwrap() {
+            longest = longest.max(part.len());
+            for (key, known) in part {
+                let number = known.listed.unwrap().bytes as usize;
+                assert_eq!(key, entry(number).key);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, count);
+        assert!(longest < 64, "{longest}"); // Without a split it is 312.
     }
 }

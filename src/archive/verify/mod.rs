@@ -26,7 +26,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::catalog::key::{CatalogFolder, DAYS_PREFIX, ROWS_PREFIX};
 use super::catalog::read::{Catalog, Coverage, ReadDay};
-use super::catalog::{CatalogKey, Day, TemporaryError};
+use super::catalog::{CatalogKey, Day};
+use crate::store::spool::TemporaryError;
 use crate::store::{Store, StoreError, StrayKind};
 use facts::Facts;
 pub use fault::{Fault, Finding, Named};

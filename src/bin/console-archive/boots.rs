@@ -149,11 +149,11 @@ impl Reading {
             match capture {
                 Ok(capture) => self.finished.extend(self.stitcher.push(capture)),
                 Err(left_out) => {
-                    let error = left_out.error;
+                    let told = left_out.told();
                     if !self.is_quiet {
-                        output::error(format_args!("warning: left out: {error}"));
+                        output::error(format_args!("warning: left out: {told}"));
                     }
-                    self.left_out.push(error.to_string());
+                    self.left_out.push(told);
                 }
             }
         }
@@ -399,6 +399,21 @@ pub fn mark_in_words(mark: &Mark) -> String {
 pub struct LeftOut {
     pub record: RecordEntry,
     pub error: ReadError,
+}
+
+impl LeftOut {
+    /// What is wrong, with what it is about: a store that refuses an object need not name it.
+    pub fn told(&self) -> String {
+        named(&self.record.key.to_string(), &self.error.to_string())
+    }
+}
+
+/// An error of an object, with the object's key unless it names it.
+pub fn named(key: &str, error: &str) -> String {
+    match error.contains(key) {
+        true => error.to_owned(),
+        false => format!("{key}: {error}"),
+    }
 }
 
 /// Records, and their consoles.

@@ -1,6 +1,6 @@
 //! Results → text for people or JSON for programs: tables, JSON, messages.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _, stderr, stdout};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use ecs_console_archiver::config::ConfigError;
 use ecs_console_archiver::printable;
 use ecs_console_archiver::retry::{self, TimeUp};
 use ecs_console_archiver::store::StoreError;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::Value;
 use terminal_size::terminal_size_of;
 
@@ -60,13 +60,18 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
-/// Shows on a terminal how far a command has come; elsewhere nothing.
+/// Shows on a terminal how far a command has come; elsewhere nothing. `{rate}` in the template is how many a second.
 pub fn progress(template: &str) -> Result<ProgressBar> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if !stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    bar.set_style(ProgressStyle::with_template(template)?);
+    let style = ProgressStyle::with_template(template)?;
+    bar.set_style(
+        style.with_key("rate", |state: &ProgressState, text: &mut dyn Write| {
+            let _ = write!(text, "{}/s", grouped(state.per_sec().round() as u64));
+        }),
+    );
     bar.tick();
     Ok(bar)
 }

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use md5::{Digest as _, Md5};
 
-use super::BucketStore;
+use super::{BucketStore, Profile};
 use crate::refusal::Refusal;
 use crate::store::{Removed, StoreError};
 
@@ -51,6 +51,11 @@ impl BucketStore {
         let objects = objects.collect::<Result<Vec<_>, _>>();
         let delete =
             objects.and_then(|objects| Delete::builder().set_objects(Some(objects)).build());
+        let delete = delete.map(|mut delete| {
+            // OSS asks for it ("DeleteMultipleObjects" in its API reference). S3 only knows "true" there.
+            delete.quiet = (self.profile == Profile::Oss).then_some(false);
+            delete
+        });
         let delete = delete.map_err(|error| StoreError::rejected(error.to_string()))?;
         let request = self.client.delete_objects().bucket(&self.bucket);
         // The SDK sends another checksum. OSS and MinIO ask for this one (EC 0016-00000606 of OSS; minio#20845).

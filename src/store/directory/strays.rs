@@ -1,9 +1,8 @@
 //! What stands in an archive's folder and is no object: what killed writers left, and what has the place of a file.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -15,9 +14,18 @@ impl Folder {
     /// What stands below `prefix` and is no object, and the folders below and above it that cannot be listed.
     pub(super) fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
         self.check_root()?;
-        let (mut folders, mut found) = (vec![self.root.clone()], Vec::new());
-        while let Some(folder) = folders.pop() {
-            self.strays_of(&folder, prefix, &mut folders, &mut found)?;
+        let mut found = Vec::new();
+        // The folders on the way to the next one, each with the names of those of its folders that are left.
+        let names = self.strays_of(&self.root, prefix, &mut found)?;
+        let mut open = vec![(self.root.clone(), names)];
+        while let Some((folder, names)) = open.last_mut() {
+            let Some(name) = names.pop() else {
+                open.pop();
+                continue;
+            };
+            let folder = folder.join(&*name);
+            let names = self.strays_of(&folder, prefix, &mut found)?;
+            open.push((folder, names));
         }
         // Only folders that may hold such keys were looked into.
         found.retain(|stray| {
@@ -29,21 +37,23 @@ impl Folder {
         Ok(found)
     }
 
+    /// Adds what stands in a folder and is no object. Returns the names of the folders in it that may hold such keys.
     fn strays_of(
         &self,
         folder: &Path,
         prefix: &str,
-        folders: &mut Vec<PathBuf>,
         found: &mut Vec<Stray>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Box<OsStr>>, StoreError> {
         let children = match self.disk.read_dir(folder) {
             Ok(children) => children,
             Err(error) => {
                 found.extend(self.unlistable(folder, error.kind()));
-                return Ok(());
+                return Ok(Vec::new());
             }
         };
-        let (mut names, mut described) = (BTreeSet::new(), Vec::new());
+        let mut folders: Vec<Box<OsStr>> = Vec::new();
+        // Of files, and of objects that a file describes.
+        let (mut names, mut described) = (Vec::<Box<OsStr>>::new(), Vec::<Box<str>>::new());
         for child in children {
             let child = match child {
                 Ok(child) => child,
@@ -61,15 +71,16 @@ impl Folder {
             let bytes = name.as_encoded_bytes();
             if file_type.is_dir() {
                 if self.can_hold(&path, prefix, "") {
-                    folders.push(path.clone());
+                    folders.push(name.as_os_str().into());
                 }
                 // No writer makes a folder of such a name.
                 let is_named_as_file = stands_for_an_object(&path, true)
                     || bytes.starts_with(WRITING.as_bytes())
                     || bytes.ends_with(METADATA_SUFFIX.as_bytes());
-                if is_named_as_file {
-                    found.extend(self.stray(&path, StrayKind::NotAnObject(kind(file_type))));
+                if !is_named_as_file {
+                    continue; // No file describes it.
                 }
+                found.extend(self.stray(&path, StrayKind::NotAnObject(kind(file_type))));
             } else if bytes.starts_with(WRITING.as_bytes()) {
                 found.extend(self.stray(&path, StrayKind::Leftover));
             } else if bytes.starts_with(b".") {
@@ -81,7 +92,7 @@ impl Folder {
                 }
                 // A name that is not UTF-8 is no key.
                 if let Ok(of) = std::str::from_utf8(of) {
-                    described.push((OsString::from(of), path));
+                    described.push(of.into());
                 }
                 continue;
             } else if !file_type.is_file() {
@@ -93,11 +104,16 @@ impl Folder {
                 let what = "a file whose name is not UTF-8";
                 found.extend(self.stray(&path, StrayKind::NotAnObject(what)));
             }
-            names.insert(name);
+            names.push(name.into_boxed_os_str());
         }
-        let alone = described.iter().filter(|(of, _)| !names.contains(of));
-        found.extend(alone.filter_map(|(_, path)| self.stray(path, StrayKind::Metadata)));
-        Ok(())
+        names.sort_unstable();
+        let alone = described.iter().filter(|of| {
+            let found = names.binary_search_by(|name| (**name).cmp(OsStr::new(&***of)));
+            found.is_err()
+        });
+        let paths = alone.map(|of| folder.join(format!("{of}{METADATA_SUFFIX}")));
+        found.extend(paths.filter_map(|path| self.stray(&path, StrayKind::Metadata)));
+        Ok(folders)
     }
 
     /// A folder that is there, and cannot be listed.

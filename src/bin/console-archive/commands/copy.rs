@@ -1,7 +1,7 @@
 //! `console-archive copy`: one archive → another.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
@@ -14,7 +14,7 @@ use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::store::bucket::BucketStore;
 use ecs_console_archiver::store::{ArchiveStore, Store as _};
 use globset::GlobMatcher;
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -282,15 +282,8 @@ struct Printer {
 
 impl Printer {
     fn new(output: Output, is_dry_run: bool) -> Result<Self> {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if !stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        bar.set_style(ProgressStyle::with_template(
-            "{pos} objects compared, {msg} copied, {per_sec}",
-        )?);
         Ok(Self {
-            bar,
+            bar: output::progress("{human_pos} objects compared, {msg} copied, {rate}")?,
             output,
             is_dry_run,
             copied_bytes: 0,

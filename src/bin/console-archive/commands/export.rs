@@ -9,7 +9,7 @@ mod selection;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::io::{IsTerminal as _, stderr, stdout};
+use std::io::{IsTerminal as _, stdout};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -20,9 +20,10 @@ use ecs_console_archiver::archive::reader::{self, Instance};
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::store::Store as _;
+use ecs_console_archiver::store::past_refused::PastRefused;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use globset::GlobMatcher;
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
 use super::{Context, grep};
@@ -112,6 +113,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         },
         time: context.time(),
     };
+    // An object that is refused is left out, and keeps no other.
+    let store = PastRefused::new(&store);
     context.reads();
     // What an export that is gone on with was asked for counts: `-7d` is another time by now.
     let wanted = Wanted {
@@ -119,11 +122,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         until: destination.job().until,
         is_as_stored: arguments.as_stored,
     };
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if !stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    bar.set_style(ProgressStyle::with_template("{pos} instances, {msg}")?);
+    let bar = output::progress("{human_pos} instances, {msg}")?;
     let mut done = Done::default();
     let begun = destination.begun();
     let told = |error: anyhow::Error| match error.downcast::<Removed>() {
@@ -196,6 +195,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         }
     }
     bar.finish_and_clear();
+    store.check()?;
     let is_missing = |id: &&InstanceId| !found.borrow().contains(id);
     for id in arguments.instance_ids.iter().filter(is_missing) {
         output::error(format_args!("{id} has no record in {}", store.url("")));

@@ -67,8 +67,8 @@ pub struct Arguments {
     keep_ending: Vec<Ending>,
     /// Keep boots whose log shows such a finding: an ID, a family, or a severity, which includes what is worse; several
     /// may be given, with commas between them
-    #[arg(long, value_name = "FINDING", value_delimiter = ',', value_parser = FindingRule::parse)]
-    keep_finding: Vec<FindingRule>,
+    #[arg(long, value_name = "FINDING", value_delimiter = ',')]
+    keep_finding: Vec<String>,
     /// Only instances that this matches, such as 'i-bp1*'; several may be given
     #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
     instance: Vec<GlobMatcher>,
@@ -223,6 +223,11 @@ impl Arguments {
             let since = now.checked_sub(span).map(|since| since.timestamp());
             since.map_err(|_| WrongInput("--keep-within goes back too far".to_owned()))
         };
+        // Not while the arguments are parsed: then rules of one's own are not read yet.
+        let findings = self.keep_finding.iter().map(|text| {
+            let wrong = |error| WrongInput(format!("--keep-finding {text:?}: {error}"));
+            Ok(FindingRule::parse(text).map_err(wrong)?)
+        });
         Ok(Rules {
             last: self.keep_last,
             daily: self.keep_daily,
@@ -230,7 +235,7 @@ impl Arguments {
             monthly: self.keep_monthly,
             within: self.keep_within.map(since).transpose()?,
             endings: self.keep_ending.clone(),
-            findings: self.keep_finding.clone(),
+            findings: findings.collect::<Result<_>>()?,
             zone: context.time_zone.clone(),
         })
     }
@@ -279,6 +284,19 @@ impl<S: Store> Printer<'_, S> {
     }
 
     fn plan(&mut self, plan: &Plan) -> Result<()> {
+        for (key, why) in &plan.damaged {
+            let (key, store) = (key.to_string(), self.store);
+            if self.context.output == Output::Json {
+                output::json_line(&json!({
+                    "type": "damaged",
+                    "key": key,
+                    "url": store.url(&key),
+                    "detail": why,
+                }))?;
+            } else {
+                output::error(format_args!("stays: {} ({why})", store.url(&key)));
+            }
+        }
         if self.context.output == Output::Json {
             for boot in &plan.boots {
                 output::json_line(&boot_json(plan, boot))?;

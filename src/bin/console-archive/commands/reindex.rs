@@ -45,13 +45,18 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let time = context.timeout.unwrap_or(TIME);
     let store = Retrying::new(&store, Deadline::after(time));
     context.reads();
-    let bar = output::progress("{pos} records and markers, {per_sec}")?;
+    let bar = output::progress("{human_pos} records and markers, {rate}")?;
     let done = reindex::reindex(&store, period.since, |count| bar.set_position(count)).await;
     bar.finish_and_clear();
     let done = done?;
     for url in &done.damaged {
         output::error(format_args!(
-            "damaged or unreadable: {url}; its row says nothing of its boots"
+            "damaged or unreadable: {url}; its row says what is known without reading it"
+        ));
+    }
+    for (folder, why) in &done.unwritten {
+        output::error(format_args!(
+            "not written: {folder}: {why}; what the old catalog says of that day is still there"
         ));
     }
     for key in done.lost_keys.iter().take(MAX_LOST) {
@@ -84,9 +89,11 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
              warnings name, and run it again",
         );
     }
-    Ok(if done.damaged.is_empty() && !done.is_partial {
-        Exit::Done
-    } else {
-        Exit::Failed
-    })
+    Ok(
+        if done.damaged.is_empty() && done.unwritten.is_empty() && !done.is_partial {
+            Exit::Done
+        } else {
+            Exit::Failed
+        },
+    )
 }

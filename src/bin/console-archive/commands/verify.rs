@@ -87,7 +87,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             .map(|days| SignedDuration::from_hours(24 * i64::from(days))),
         ignores_catalog: !Archive::has_catalog(&context.environment)?,
     };
-    let bar = output::progress("{pos} objects checked, {per_sec}")?;
+    let bar = output::progress("{human_pos} objects checked, {rate}")?;
     let told = |told: Told| match told {
         Told::Checked(count) => {
             bar.set_position(count);

@@ -238,7 +238,7 @@ async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> 
     let entries = instance.entries.iter();
     let read = entries.map(async |entry: &Entry| {
         let object = match store.get(&entry.key).await {
-            Err(error) if error.is_of_object() => Err(error.to_string()),
+            Err(error) if error.is_of_object() => Err(boots::named(&entry.key, &error.to_string())),
             object => Ok(object?),
         };
         Ok::<_, StoreError>((entry, object))

@@ -345,7 +345,7 @@ impl Job {
 
     /// Searches what can be read of a damaged record by itself: it may be what somebody looks for.
     fn salvage(&mut self, instance_id: &InstanceId, left_out: &LeftOut, found: &mut Found) {
-        found.damaged.push(left_out.error.to_string());
+        found.damaged.push(left_out.told());
         if let ReadError::Damaged(damaged) = &left_out.error {
             let capture = Capture {
                 name: left_out.record.key.name(),

@@ -1,0 +1,183 @@
+//! A store that refuses single objects does not end a run that has others to do.
+//!
+//! A policy may deny objects by their names or tags, and the answer is the same as to a key that may do nothing. What
+//! else the store has answered tells one from the other.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+#[cfg(feature = "cli")]
+use super::Stray;
+use super::{Object, Page, PutOutcome, Removed, Store, StoreError};
+
+/// So many refusals without a single success, and the store refuses everything.
+const MAX_REFUSED: u64 = 1000;
+
+/// A store of which an object that is refused fails by itself: its error [is of it](StoreError::is_of_object).
+pub struct PastRefused<'a, S> {
+    store: &'a S,
+    reads: Tally,
+    writes: Tally,
+}
+
+/// What became of calls of one kind.
+#[derive(Default)]
+struct Tally {
+    has_succeeded: AtomicBool,
+    refused: AtomicU64,
+    first: Mutex<Option<StoreError>>,
+}
+
+impl Tally {
+    fn note<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let error = match done {
+            Ok(done) => {
+                self.has_succeeded.store(true, Ordering::Relaxed);
+                return Ok(done);
+            }
+            Err(error) => error,
+        };
+        let first = match &error {
+            StoreError::Denied(refusal) if error.may_be_of_object() => {
+                StoreError::Denied(refusal.clone())
+            }
+            StoreError::Rejected(refusal) => StoreError::Rejected(refusal.clone()),
+            _ => return Err(error),
+        };
+        let mut noted = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.get_or_insert(first);
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        Err(match self.refuses_all() && refused >= MAX_REFUSED {
+            true => error,
+            false => StoreError::OfObject(Box::new(error)),
+        })
+    }
+
+    fn refuses_all(&self) -> bool {
+        !self.has_succeeded.load(Ordering::Relaxed)
+    }
+
+    fn first(&self) -> Option<StoreError> {
+        let mut noted = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.take().filter(|_| self.refuses_all())
+    }
+}
+
+impl<'a, S: Store> PastRefused<'a, S> {
+    /// Around this store.
+    pub fn new(store: &'a S) -> Self {
+        Self {
+            store,
+            reads: Tally::default(),
+            writes: Tally::default(),
+        }
+    }
+
+    /// Checks, once a run is over, that the store did not refuse all there was to read, or to write.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let first = self.reads.first().or_else(|| self.writes.first());
+        first.map_or(Ok(()), Err)
+    }
+}
+
+impl<S: Store> Store for PastRefused<'_, S> {
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        self.writes
+            .note(self.store.put_if_absent(key, object).await)
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        self.reads.note(self.store.get(key).await)
+    }
+
+    async fn body(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reads.note(self.store.body(key).await)
+    }
+
+    async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        self.reads.note(self.store.metadata(key).await)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.store.delete(key).await
+    }
+
+    fn removes_at_once(&self) -> usize {
+        self.store.removes_at_once()
+    }
+
+    async fn delete_all(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<Removed, StoreError>>, StoreError> {
+        self.store.delete_all(keys).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        self.store.list(prefix, after, next).await
+    }
+
+    #[cfg(feature = "cli")]
+    async fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
+        self.store.strays(prefix).await
+    }
+
+    fn sorts(&self) -> bool {
+        self.store.sorts()
+    }
+
+    fn url(&self, key: &str) -> String {
+        self.store.url(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Refusal;
+
+    fn refused(code: &str) -> Result<(), StoreError> {
+        Err(StoreError::Denied(Refusal {
+            status: 403,
+            code: code.to_owned(),
+            account: code.to_owned(),
+        }))
+    }
+
+    #[track_caller]
+    fn check(tally: &Tally, code: &str, is_of_object: bool) {
+        let error = tally.note(refused(code)).unwrap_err();
+        assert_eq!(error.is_of_object(), is_of_object);
+        assert_eq!(error.to_string(), refused(code).unwrap_err().to_string());
+    }
+
+    #[test]
+    fn a_refusal_is_of_its_object_unless_nothing_else_succeeds() {
+        let tally = Tally::default();
+        check(&tally, "InvalidAccessKeyId", false);
+        for _ in 1..MAX_REFUSED {
+            check(&tally, "AccessDenied", true);
+        }
+        check(&tally, "AccessDenied", false);
+        tally.note(Ok(())).unwrap();
+        check(&tally, "AccessDenied", true);
+        assert!(tally.first().is_none());
+    }
+
+    #[test]
+    fn a_store_that_refuses_everything_is_told() {
+        let tally = Tally::default();
+        assert!(tally.first().is_none());
+        check(&tally, "AccessDenied", true);
+        assert!(matches!(tally.first(), Some(StoreError::Denied(_))));
+    }
+}
