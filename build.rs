@@ -1,7 +1,7 @@
 //! Reads the files of the rules while the program is built, so that no program reads them when it starts.
 //!
-//! The result is Rust: a table of what is recognized, which every program has, and a table of what a person is told
-//! and of the examples, which only the command line has.
+//! The result is Rust: a table of what is recognized and what a person is told, which every program has, and a table of
+//! the examples, which only the command line has.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -108,6 +108,7 @@ fn main() {
             let Rule {
                 id,
                 title,
+                advice,
                 words,
                 pattern,
                 except,
@@ -120,15 +121,13 @@ fn main() {
             let _ = writeln!(
                 rules,
                 "    RuleText {{ id: {id:?}, family: {name:?}, severity: Severity::{severity}, title: {title:?}, \
-                 words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, next: {next:?}, \
+                 advice: {advice:?}, words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, next: {next:?}, \
                  end: {end:?} }},",
             );
-            let Rule {
-                advice, yes, no, ..
-            } = &rule;
+            let Rule { yes, no, .. } = &rule;
             let _ = writeln!(
                 notes,
-                "    Note {{ advice: {advice:?}, yes: &{yes:?}, no: &{no:?}, sources: {sources:?} }},"
+                "    Note {{ yes: &{yes:?}, no: &{no:?}, sources: {sources:?} }},"
             );
         }
     }

@@ -8,6 +8,7 @@ pub mod capture; // the use case: one event in, one Outcome out
 pub mod source; // where consoles come from
 pub mod reading; // consoles → boots; with the feature `cli`, each joined into one log (pure)
 pub mod archive; // the stored form
+pub mod notify; // findings → people
 pub mod store; // where bytes go: bucket or folder
 pub mod queue; // messages to a later invocation
 

@@ -11,12 +11,14 @@ use crate::capture::memory::Memory;
 use crate::capture::room::Room;
 use crate::capture::told::Tell;
 use crate::clock::{Clock, WallClock};
-use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue, Redact};
+use crate::config::{Archive, Config, Deployment, EcsConfig, FollowQueue, NotifyConfig, Redact};
 use crate::credentials::{CredentialsProvider, ManagedSecret};
 use crate::hosts::dispatch::Dispatcher;
 use crate::hosts::told;
 use crate::http::{HttpSetupError, client, early};
 use crate::intake::webhook::gate::{Gate, ReadTokens};
+use crate::notify::send::Sender;
+use crate::notify::{Event, Notifier, ReadTargets, target};
 use crate::queue::Queue;
 use crate::queue::function_compute::SelfInvocation;
 use crate::queue::sqs::SqsQueue;
@@ -48,9 +50,11 @@ impl Config {
         };
         let gate = Gate::new(self.webhook, http.clone());
         let gate = match self.webhook_token {
-            Some(secret) => gate.with_managed_tokens(read_tokens(secret, credentials.clone())),
+            Some(secret) => gate.with_managed_tokens(read_secret(secret, credentials.clone())),
             None => gate,
         };
+        let notifier = (self.notify)
+            .map(|config| config.notifier(&http, &credentials, told::notice_as_line));
         self.own_rules.into_iter().for_each(OwnRules::make_current);
         Ok(Dispatcher {
             triggers: self.triggers,
@@ -71,10 +75,40 @@ impl Config {
                 room: Room::default(),
                 memory: Memory::default(),
                 tell: Tell::new(told::as_line),
+                notifier,
                 source: self.ecs.client_with(http.clone(), credentials),
                 default_region,
             },
         })
+    }
+}
+
+impl NotifyConfig {
+    /// Builds what tells people. `credentials` are those of the process, whose host may hand over fresh ones.
+    pub fn notifier(
+        self,
+        http: &reqwest::Client,
+        credentials: &CredentialsProvider,
+        report: impl Fn(&Event<'_>) + Send + Sync + 'static,
+    ) -> Notifier {
+        let read = self.managed.map(|secret| {
+            let read = read_secret(secret, credentials.clone());
+            let read: Arc<ReadTargets> = Arc::new(move || {
+                let read = read();
+                async move {
+                    let list = read.await?;
+                    target::parse(list.expose()).map_err(|error| error.to_string())
+                }
+                .boxed()
+            });
+            read
+        });
+        let sender = Sender {
+            http: http.clone(),
+            aws: (self.aws).map(|source| CredentialsProvider::new(source, http.clone())),
+            sns_endpoint: self.sns_endpoint,
+        };
+        Notifier::new(self.told, self.targets, read, sender, report)
     }
 }
 
@@ -95,7 +129,7 @@ impl Dispatcher<EcsClient, ArchiveStore> {
 }
 
 /// Reads a secret until it succeeds or the time of a push is over.
-fn read_tokens(secret: ManagedSecret, credentials: CredentialsProvider) -> Arc<ReadTokens> {
+fn read_secret(secret: ManagedSecret, credentials: CredentialsProvider) -> Arc<ReadTokens> {
     let secret = Arc::new(secret);
     Arc::new(move || {
         let (secret, credentials) = (secret.clone(), credentials.clone());

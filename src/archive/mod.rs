@@ -6,6 +6,7 @@ pub mod copy; // one archive → another
 #[cfg(feature = "cli")]
 pub mod instances; // some of the instances (pure)
 pub mod key; // every object family's key (pure)
+pub mod notice; // the keys of what notifications remember (pure)
 pub mod probe; // the object that proves that an archive can be written (pure)
 #[cfg(feature = "cli")]
 pub mod prune; // old boots go

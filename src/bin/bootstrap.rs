@@ -38,7 +38,12 @@ async fn serve(environment: &Environment) -> Result<(), lambda_runtime::Error> {
         ..config.dispatcher()?
     };
     if let Host::Lambda = host {
-        dispatcher.archiver.tell = told::as_metric(dispatcher.deployment.name.clone());
+        let name = dispatcher.deployment.name.clone();
+        let archiver = &mut dispatcher.archiver;
+        archiver.tell = told::as_metric(name.clone());
+        let notifier = archiver.notifier.take();
+        archiver.notifier =
+            notifier.map(|notifier| notifier.reporting(told::notice_as_metric(name)));
     }
     // A platform starts the process for an event that waits. Who listens may wait for hours.
     if !matches!(host, Host::Webhook { .. }) {

@@ -7,9 +7,11 @@ pub mod room; // how much may be followed in memory
 pub mod sweep; // the same for every instance of whole regions
 pub mod told; // what the log and metrics are told of a finding (pure)
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -29,10 +31,13 @@ use crate::clock::WallClock;
 use crate::credentials::{CredentialsError, Owner};
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::event::{Cause, InstanceEvent};
+use crate::model::finding::Finding;
 use crate::model::freshness::Freshness;
 use crate::model::ids::RegionId;
 use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
 use crate::model::update_time::{UpdateTime, UpdatedAt};
+use crate::notify::notice::{Captured, Sighting};
+use crate::notify::{self, Notifier};
 use crate::queue::{Queue, QueueError};
 use crate::reading::ending::boot_facts;
 use crate::reading::findings::{self, Rules, secrets};
@@ -90,6 +95,8 @@ pub struct Archiver<C, S> {
     pub memory: Memory,
     /// Tells whoever watches of each finding in a console that was stored just now.
     pub tell: Tell,
+    /// Tells people of findings, where that is set.
+    pub notifier: Option<Notifier>,
     /// The time of day. Following is timed by it.
     pub clock: WallClock,
 }
@@ -670,6 +677,17 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                         .with_findings(&found)
                 };
                 self.keep_row(row, deadline).await?;
+                if let Some(notifier) = &self.notifier {
+                    let updated_at = UpdatedAt::parse(&console.last_update_time, now);
+                    let captured = Captured {
+                        event,
+                        region_id,
+                        record: &self.store.url(&key),
+                        at: now,
+                        updated_at: updated_at.map(|at| at.time),
+                    };
+                    note_worst(notifier, captured, &console.plain, &found, &findings);
+                }
             }
         }
         let url = self.store.url(&key);
@@ -690,6 +708,22 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             findings,
         });
         Ok(())
+    }
+
+    /// Tells people of what was found, if there is anything to tell. A failure is none of the events.
+    pub async fn tell_people(&self, deadline: Deadline) {
+        if let Some(notifier) = self.notifier.as_ref().filter(|one| one.has_pending()) {
+            let tell = notifier.tell(&self.store, self.clock.now(), deadline);
+            tell.boxed().await;
+        }
+    }
+
+    /// Sends what other processes have left.
+    pub async fn tell_what_is_left(&self, deadline: Deadline) {
+        if let Some(notifier) = &self.notifier {
+            let tell = notifier.take_over(&self.store, self.clock.now(), deadline);
+            tell.boxed().await;
+        }
     }
 
     /// Whether a console that the archive had already may lack its row, because the process that stored it
@@ -763,6 +797,28 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             .as_ref()
             .or(self.default_region.as_ref())
             .ok_or(CaptureError::NoRegion)
+    }
+}
+
+/// Notes what is bad enough to be told of a console, whether or not it was stored just now: the archive remembers what
+/// was told.
+fn note_worst(
+    notifier: &Notifier,
+    captured: Captured<'_>,
+    console: &[u8],
+    found: &[findings::Finding<'_>],
+    new: &[Finding],
+) {
+    let is_new = |one: &&findings::Finding<'_>| {
+        let signature = one.signature();
+        new.iter().any(|new| new.signature == signature)
+    };
+    let is_told = |one: &&findings::Finding<'_>| notifier.is_told_of(one.rule.severity);
+    let mut worst: Vec<_> = found.iter().filter(is_told).filter(is_new).collect();
+    worst.sort_by_key(|one| Reverse(one.rule.severity));
+    for one in worst.into_iter().take(notify::MAX_OF_CONSOLE) {
+        let masks_secrets = notifier.masks_secrets();
+        notifier.note(Sighting::new(captured, console, one, masks_secrets));
     }
 }
 

@@ -265,6 +265,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     let event = event(&instance_id, region_id.clone());
                     let had = time.remaining();
                     let served = self.capture(event, time).await;
+                    self.tell_people(end).await;
                     Done::Captured(instance_id, served, had)
                 }
             }

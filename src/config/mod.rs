@@ -6,11 +6,13 @@ mod authorities;
 mod deployed;
 mod host;
 mod keys;
+mod notify;
 mod proxies;
 mod queue;
 mod secrets;
 
 pub use host::{FailedEvents, Host};
+pub use notify::NotifyConfig;
 pub use queue::FollowQueue;
 
 use std::collections::BTreeMap;
@@ -36,7 +38,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 82] = [
+pub const SETTINGS: [&str; 86] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -67,6 +69,7 @@ pub const SETTINGS: [&str; 82] = [
     "AWS_ENDPOINT_URL_SECRETS_MANAGER",
     "AWS_ENDPOINT_URL_SSM",
     "AWS_ENDPOINT_URL_LAMBDA",
+    "AWS_ENDPOINT_URL_SNS",
     "KMS_ENDPOINT_URL",
     "FC_FUNCTION_NAME",
     "FC_CUSTOM_LISTEN_PORT",
@@ -89,6 +92,9 @@ pub const SETTINGS: [&str; 82] = [
     "REDACT",
     "OBJECT_LOCK_DAYS",
     "FINDINGS_RULES",
+    "NOTIFY_URLS",
+    "NOTIFY_URLS_ARN",
+    "NOTIFY_SEVERITY",
     "FAILED_EVENTS",
     "FAILED_QUEUE_URL",
     "AWS_LAMBDA_RUNTIME_API",
@@ -218,6 +224,8 @@ pub struct Config {
     pub object_lock_days: u32,
     /// Rules of one's own for findings.
     pub own_rules: Option<OwnRules>,
+    /// Who is told of findings.
+    pub notify: Option<NotifyConfig>,
     /// Where events are kept that fail permanently.
     pub failed_events: FailedEvents,
     /// The platform's queue of failed events, for redrives.
@@ -272,6 +280,8 @@ pub struct Sections {
     /// The secret with the tokens of HTTP requests. `None` if a secrets manager keeps none, or if
     /// its settings are invalid.
     pub webhook_token: Option<ManagedSecret>,
+    /// Who is told of findings. `None` if nobody is, or if its settings are invalid.
+    pub notify: Option<NotifyConfig>,
     /// Proxies and certificate authorities, as far as their settings are valid.
     pub http: HttpOptions,
     /// Every problem with any setting.
@@ -500,6 +510,7 @@ impl Config {
         let redact = archive::redact(environment, &mut problems);
         let object_lock_days = archive::object_lock_days(environment, &mut problems);
         let own_rules = own_rules(environment, &mut problems);
+        let notify = notify::notify(environment, &mut problems);
         let failed_events = failed_events(environment, &mut problems);
         let failed_queue = match environment.get(FAILED_QUEUE) {
             Some(text) => {
@@ -521,6 +532,7 @@ impl Config {
                 redact: redact?,
                 object_lock_days: object_lock_days?,
                 own_rules: own_rules?,
+                notify: notify?,
                 failed_events: failed_events?,
                 failed_queue: failed_queue?,
                 webhook,
@@ -561,6 +573,7 @@ impl Sections {
             archive: archive::archive(environment, &mut named),
             ecs: ecs(environment, &mut named),
             webhook_token: host::webhook(environment, &mut named).and_then(|(_, secret)| secret),
+            notify: notify::notify(environment, &mut named).flatten(),
             http: http_options(environment, &mut named).unwrap_or_default(),
             problems,
         }

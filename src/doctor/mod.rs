@@ -13,12 +13,15 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, WallClock};
 use crate::config::{Archive, ConfigError, Sections};
+use crate::credentials::CredentialsProvider;
+use crate::credentials::source::Source;
 use crate::http::HttpSetupError;
 use crate::model::check::name::{ECS_CONSOLE, ECS_INSTANCES, FOLLOW_QUEUE};
 pub use crate::model::check::{Check, Verdict};
 use crate::model::ids::{InstanceId, RegionId};
+use crate::notify::check::check as notices;
 use crate::queue::sqs::SqsQueue;
 use crate::queue::{PROBE, Queue as _};
 use crate::retry::{Deadline, Retrying, retry};
@@ -84,13 +87,15 @@ const SETTINGS_WRONG: &str = "not tried: its settings are wrong";
 
 /// Runs all checks. Independent ones run at the same time. `instance_id` is the instance whose
 /// console is requested. Without it, the check uses an ID that does not exist. A request with its
-/// retries takes at most `time`, and at most [`MAX_CHECK_TIME`].
+/// retries takes at most `time`, and at most [`MAX_CHECK_TIME`]. `sends_test_notice`: to everybody who is told of
+/// findings.
 ///
 /// # Errors
 /// [`HttpSetupError`] if the HTTP client cannot be built.
 pub async fn examine(
     parts: Sections,
     instance_id: Option<InstanceId>,
+    sends_test_notice: bool,
     time: Duration,
 ) -> Result<Diagnosis, HttpSetupError> {
     let http = crate::http::client(&parts.http)?;
@@ -101,6 +106,7 @@ pub async fn examine(
         follow_queue,
         function_invokes_itself,
         webhook_token,
+        notify,
         http: _,
         problems,
     } = parts;
@@ -146,13 +152,35 @@ pub async fn examine(
     let secrets = key.into_iter().chain(token);
     let secret_checks = secrets.map(|(name, secret)| secret::examine(name, secret, &http, time));
     let secret_checks = futures_util::future::join_all(secret_checks);
-    let (secret_checks, ecs_checks, archive_checks, queue_checks) =
-        tokio::join!(secret_checks, ecs_checks, archive_checks, queue_checks);
+    let notice_checks = async {
+        let is_set = notify.is_some();
+        let notifier = match notify {
+            None => None,
+            Some(notify) => {
+                let reader = notify.managed.as_ref();
+                let reader = reader.map_or(Source::Host, |secret| secret.reader.clone());
+                let reader = CredentialsProvider::new(reader, http.clone());
+                Some(notify.notifier(&http, &reader, |_| {}))
+            }
+        };
+        match is_set || sends_test_notice {
+            true => notices(notifier.as_ref(), sends_test_notice, WallClock::default().now()).await,
+            false => Vec::new(),
+        }
+    };
+    let (secret_checks, ecs_checks, archive_checks, queue_checks, notice_checks) = tokio::join!(
+        secret_checks,
+        ecs_checks,
+        archive_checks,
+        queue_checks,
+        notice_checks
+    );
     let mut checks = settings(problems, lacks_region);
     checks.extend(secret_checks);
     checks.extend(ecs_checks);
     checks.extend(archive_checks);
     checks.extend(queue_checks);
+    checks.extend(notice_checks);
     Ok(Diagnosis::of(checks))
 }
 

@@ -47,6 +47,9 @@ const ANSWERED_AT_ONCE: usize = 32;
 /// at the same moment.
 const FOLLOWED_AT_ONCE: usize = MAX_EVENTS;
 
+/// Part of the time that is left for the answer when people are told.
+const TELL_RESERVE: Duration = Duration::from_millis(500);
+
 /// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
 /// neither captured nor in the queue is told as a failure that the sender sends again.
 const HTTP_ANSWER_TIME: Duration = Duration::from_millis(1900);
@@ -457,6 +460,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         stream::iter(failed)
             .for_each_concurrent(CONCURRENCY, keep)
             .await;
+        self.archiver
+            .tell_people(deadline.with_reserve(TELL_RESERVE))
+            .await;
         (replies, all_deferred)
     }
 
@@ -484,11 +490,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             }
             served
         };
-        stream::iter(deferred)
+        let served = stream::iter(deferred)
             .map(finish)
             .buffer_unordered(FOLLOWED_AT_ONCE)
             .collect()
-            .await
+            .await;
+        let tell_by = deadline.with_reserve(TELL_RESERVE);
+        self.archiver.tell_people(tell_by).await;
+        served
     }
 
     /// Keeps an event that failed, where no dead-letter queue does. When that fails, too, the
@@ -537,6 +546,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
                     let stop = CancellationToken::new();
                     let swept = self.archiver.sweep(*sweep, deadline, &stop, &|_| {});
                     let outcome = self.archiver.go_on(swept.await?, deadline).await?;
+                    let tell_by = deadline.with_reserve(TELL_RESERVE);
+                    self.archiver.tell_what_is_left(tell_by).await;
                     Ok(Progress::Done(outcome))
                 };
                 match name {
@@ -550,6 +561,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             }
             Request::Compact => {
                 let done = self.compact_catalog(deadline).await?;
+                let tell_by = deadline.with_reserve(TELL_RESERVE);
+                self.archiver.tell_what_is_left(tell_by).await;
                 Ok(Progress::Done(Outcome::Compacted(done)))
             }
             Request::Doctor(asked) => {

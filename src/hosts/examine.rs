@@ -10,15 +10,19 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::archive::key::FAILED_PREFIX;
+use crate::archive::notice::NOTICES_PREFIX;
 use crate::archive::probe::{PROBE_KEY, probe};
 use crate::capture::CaptureError;
 use crate::config::{Deployment, FailedEvents};
 use crate::credentials::CredentialsError;
 use crate::hosts::dispatch::Dispatcher;
 use crate::hosts::served::on_one_line;
-use crate::model::check::name::{CREATE_ONLY, ECS_CONSOLE, ECS_INSTANCES, FOLLOW_QUEUE, WRITE};
+use crate::model::check::name::{
+    CREATE_ONLY, ECS_CONSOLE, ECS_INSTANCES, FOLLOW_QUEUE, NOTICES, WRITE,
+};
 use crate::model::check::{Check, Doctor, Examination, Verdict};
 use crate::model::outcome::ErrorType;
+use crate::notify;
 use crate::queue;
 use crate::retry::{Deadline, Retrying, retry};
 use crate::source::{ConsoleSource, Fleet, check};
@@ -46,13 +50,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         async move {
             let work = deadline.earlier_by(RESERVE);
             let work = work.or_earlier(Deadline::after(CHECK_TIME));
-            let (identities, ecs, archive, queue, failed_events, senders) = tokio::join!(
+            let sends_test = asked.send_test_notice;
+            let (identities, ecs, archive, queue, failed_events, senders, notices) = tokio::join!(
                 self.identities(work),
                 self.examine_ecs(asked, work),
                 self.examine_archive(work),
                 self.examine_follow_queue(work),
                 self.examine_failed_events(work),
                 self.examine_senders(work),
+                self.examine_notices(sends_test, work),
             );
             let mut checks = vec![self.function(deadline)];
             checks.extend(identities);
@@ -60,6 +66,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             checks.extend(archive);
             checks.extend([queue, failed_events]);
             checks.extend(senders);
+            checks.extend(notices);
             let settings = self.deployment.settings.iter();
             Examination {
                 version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
@@ -201,6 +208,27 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             Err(error) => return failed(FAILED_EVENTS, error),
         };
         Check::ok(FAILED_EVENTS, found)
+    }
+
+    /// Whether people can be told, and whether the archive lets this function remember it.
+    async fn examine_notices(&self, sends_test: bool, deadline: Deadline) -> Vec<Check> {
+        let archiver = &self.archiver;
+        let check = notify::check::check(archiver.notifier.as_ref(), sends_test, archiver.clock.now());
+        let mut checks = match tokio::time::timeout(deadline.remaining(), check).await {
+            Ok(checks) => checks,
+            Err(_) => vec![Check::new(
+                NOTICES,
+                Verdict::Failed,
+                "the receivers did not answer in time",
+            )],
+        };
+        if archiver.notifier.is_some() {
+            let store = Retrying::new(&archiver.store, deadline);
+            if let Err(error) = store.list(NOTICES_PREFIX, None, None).await {
+                checks.push(failed(NOTICES, error));
+            }
+        }
+        checks
     }
 
     async fn examine_senders(&self, deadline: Deadline) -> Option<Check> {

@@ -35,6 +35,7 @@ use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::intake::MAX_EVENT_BYTES;
 use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, UrlPath, WebhookRequest};
 use crate::lock::lock;
+use crate::notify::Notifier;
 use crate::retry::Deadline;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
@@ -385,7 +386,8 @@ where
         };
         let mut reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
         let deferred = std::mem::take(&mut reply.deferred);
-        if !deferred.is_empty() {
+        let notifier = self.dispatcher.archiver.notifier.as_ref();
+        if !deferred.is_empty() || notifier.is_some_and(Notifier::has_pending) {
             let server = self.clone();
             let deadline = Deadline::after(self.dispatcher.archiver.follow_budget + REQUEST_TIME);
             self.after_answers.spawn(async move {

@@ -1,12 +1,15 @@
 //! Whoever watches is told of a finding: by a line of the log, which on AWS Lambda is a metric, too.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::field::display;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::capture::told::{Tell, Told};
 use crate::hosts::served::LOG_TARGET;
 use crate::log;
+use crate::notify::Event;
+use crate::notify::notice::Sighting;
 
 /// Namespace of the metrics in CloudWatch.
 const NAMESPACE: &str = "ecs-console-archiver";
@@ -58,6 +61,115 @@ fn metric(function: Option<&str>, told: &Told<'_>) -> Value {
         "region_id": told.region_id,
         "event_id": told.event.event_id,
     })
+}
+
+/// Writes a log line of what became of a notice. A log service counts it by its member `notice`, and new signatures by
+/// `new_signature`.
+pub fn notice_as_line(event: &Event<'_>) {
+    match event {
+        Event::NewSignature(notice) => {
+            let Sighting {
+                finding,
+                instance_id,
+                region_id,
+                ..
+            } = &notice.sighting;
+            let (instance_id, region_id) = (display(instance_id), display(region_id));
+            info!(
+                target: LOG_TARGET,
+                new_signature = finding.signature, finding_id = finding.id, instance_id, region_id,
+                "a new signature: {}", finding.title
+            );
+        }
+        Event::Sent(notice, receiver) => {
+            info!(target: LOG_TARGET, notice = "sent", notice_id = notice, %receiver, "sent a notice");
+        }
+        Event::Failed(notice, receiver, error) => {
+            error!(
+                target: LOG_TARGET, notice = "failed", notice_id = notice, %receiver,
+                "a notice was not taken, and is sent again later: {error}"
+            );
+        }
+        Event::GivenUp(notice, receiver) => {
+            error!(
+                target: LOG_TARGET, notice = "given_up", notice_id = notice, %receiver,
+                "a notice was not taken, and is not sent any more"
+            );
+        }
+        Event::Lost(what, why) => {
+            error!(target: LOG_TARGET, notice = "lost", "{what} is not told: {why}");
+        }
+    }
+}
+
+/// Writes a line of what became of a notice from which CloudWatch makes a metric by function: `NewSignatures`,
+/// `NoticesSent` or `NoticesFailed`.
+pub fn notice_as_metric(function: Option<String>) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
+    move |event| log::json_line(&notice_metric(function.as_deref(), event, Timestamp::now()))
+}
+
+fn notice_metric(function: Option<&str>, event: &Event<'_>, now: Timestamp) -> Value {
+    let (metric, level, mut line) = match event {
+        Event::NewSignature(notice) => {
+            let sighting = &notice.sighting;
+            let members = json!({
+                "message": format!("a new signature: {}", sighting.finding.title),
+                "new_signature": sighting.finding.signature,
+                "finding_id": sighting.finding.id,
+                "instance_id": sighting.instance_id,
+                "region_id": sighting.region_id,
+            });
+            ("NewSignatures", "INFO", members)
+        }
+        Event::Sent(id, receiver) => {
+            let members = json!({
+                "message": "sent a notice",
+                "notice": "sent",
+                "notice_id": id,
+                "receiver": receiver.to_string(),
+            });
+            ("NoticesSent", "INFO", members)
+        }
+        Event::Failed(id, receiver, error) => {
+            let message =
+                format!("a notice was not taken, and is sent again later: {error}");
+            let members = json!({
+                "message": message,
+                "notice": "failed",
+                "notice_id": id,
+                "receiver": receiver.to_string(),
+            });
+            ("NoticesFailed", "ERROR", members)
+        }
+        Event::GivenUp(id, receiver) => {
+            let members = json!({
+                "message": "a notice was not taken, and is not sent any more",
+                "notice": "given_up",
+                "notice_id": id,
+                "receiver": receiver.to_string(),
+            });
+            ("NoticesFailed", "ERROR", members)
+        }
+        Event::Lost(what, why) => {
+            let members = json!({
+                "message": format!("{what} is not told: {why}"),
+                "notice": "lost",
+            });
+            ("NoticesFailed", "ERROR", members)
+        }
+    };
+    line["_aws"] = json!({
+        "Timestamp": now.as_millisecond(),
+        "CloudWatchMetrics": [{
+            "Namespace": NAMESPACE,
+            "Dimensions": [["FunctionName"]],
+            "Metrics": [{"Name": metric, "Unit": "Count"}],
+        }],
+    });
+    line["FunctionName"] = json!(function);
+    line[metric] = json!(1);
+    line["level"] = json!(level);
+    line
 }
 
 fn escaped(text: &str) -> String {

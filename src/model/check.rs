@@ -19,6 +19,8 @@ pub mod name {
     pub const CREATE_ONLY: &str = "archive: create only";
     /// Messages can be sent to a later invocation.
     pub const FOLLOW_QUEUE: &str = "follow queue";
+    /// People are told of findings.
+    pub const NOTICES: &str = "notices";
 }
 
 /// The result of a check, from best to worst.
@@ -98,6 +100,9 @@ pub struct Doctor {
     /// Instance whose console is requested. Without it, an ID that does not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<InstanceId>,
+    /// Whether a test notice is sent to everybody who is told of findings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub send_test_notice: bool,
 }
 
 /// What a deployed function says about itself. It has no secret, and of settings only the names.

@@ -6,7 +6,8 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
-use super::stamp::{Stamp, stamps};
+use super::began::{MAX_DIFFERENCE, kernel_clock, line_from, zero};
+use super::stamp::Stamp;
 use super::stitch::Boot;
 
 /// The real time at which a kernel's stamps were zero.
@@ -80,10 +81,6 @@ impl<'a> LineTimes<'a> {
     }
 }
 
-/// A clock that differs by more from the time of the capture is wrong. A machine may run for long before
-/// its console is captured, but then the line with the clock is no longer in the console's ring.
-const MAX_DIFFERENCE: SignedDuration = SignedDuration::from_hours(24);
-
 impl Clock {
     /// The real time of a stamp. `None` if it is out of range.
     pub fn at(self, stamp: Stamp) -> Option<Timestamp> {
@@ -107,26 +104,6 @@ impl GuestClock {
     }
 }
 
-/// `[    2.346539] rtc_cmos 00:05: setting system clock to 2026-11-23T09:50:15 UTC (1795427415)`. The text of
-/// the date has changed with the kernel; the seconds in parentheses have not (Linux `drivers/rtc/class.c`,
-/// before 4.20 `drivers/rtc/hctosys.c`).
-fn kernel_clock(log: &[u8]) -> Option<Timestamp> {
-    const WORDS: &[u8] = b"setting system clock to ";
-    memchr::memmem::find_iter(log, WORDS).find_map(|at| {
-        let rest = line_from(log, at);
-        let open = memchr::memchr(b'(', rest)?;
-        let close = memchr::memchr(b')', &rest[open..])?;
-        let seconds = std::str::from_utf8(&rest[open + 1..open + close])
-            .ok()?
-            .parse()
-            .ok()?;
-        zero(
-            Timestamp::from_second(seconds).ok()?,
-            stamp_before(log, at)?.micros,
-        )
-    })
-}
-
 /// `cloud-init[199]: Cloud-init v. 22.4.2 running 'init' at Mon, 23 Nov 2026 09:50:47 +0000. Up 34.53 seconds.`
 /// (cloud-init's `cloudinit/cmd/main.py`, `welcome_format`).
 fn cloud_init_clock(log: &[u8]) -> Option<Timestamp> {
@@ -142,23 +119,6 @@ fn cloud_init_clock(log: &[u8]) -> Option<Timestamp> {
         let micros = seconds.parse::<u64>().ok()?.checked_mul(1_000_000)? + fraction * 10_000;
         zero(Offset::UTC.to_timestamp(time).ok()?, micros)
     })
-}
-
-fn zero(time: Timestamp, micros: u64) -> Option<Timestamp> {
-    time.checked_sub(SignedDuration::from_micros(i64::try_from(micros).ok()?))
-        .ok()
-}
-
-/// The rest of a line.
-fn line_from(log: &[u8], at: usize) -> &[u8] {
-    let end = memchr::memchr2(b'\r', b'\n', &log[at..]).map_or(log.len(), |end| at + end);
-    &log[at..end]
-}
-
-/// The stamp of the line that has the byte at `at`.
-fn stamp_before(log: &[u8], at: usize) -> Option<Stamp> {
-    let line = memchr::memrchr(b'\n', &log[..at]).map_or(0, |end| end + 1);
-    stamps(&log[line..at]).last().map(|(_, stamp)| stamp)
 }
 
 #[cfg(test)]

@@ -409,6 +409,18 @@ pub fn of_console<'r>(console: &[u8], rules: &'r Rules) -> Vec<Finding<'r>> {
     scanner.finish()
 }
 
+/// What a line of a console says as plain text: without colours, and without what moves a cursor.
+pub fn plain_line(line: &[u8]) -> String {
+    let mut plain = String::new();
+    pieces(line, |piece| {
+        if !plain.is_empty() {
+            plain.push(' ');
+        }
+        plain.push_str(piece.trim_end());
+    });
+    plain
+}
+
 /// The findings of a boot's log, with the numbers that its lines have in `show`. Their evidence is as the log
 /// has it: secrets are masked if they are masked there.
 #[cfg(feature = "cli")]

@@ -8,6 +8,7 @@
 //! among them, since consoles repeat everything else: banners and checks at each boot, prompts, blank lines.
 //! Of the pairs of captures that the tests sample, more than 10,000, none is joined wrongly without a mark.
 
+pub mod began;
 #[cfg(feature = "cli")]
 pub mod clock;
 #[cfg(feature = "cli")]

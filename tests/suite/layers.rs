@@ -11,7 +11,7 @@ use crate::support::files_below;
 
 /// For each part of the library, the parts it may name. Each names only parts that stand above it
 /// here, so there is no way back up.
-const LAYERS: [(&str, &[&str]); 27] = [
+const LAYERS: [(&str, &[&str]); 28] = [
     ("model", &[]),
     ("lock", &[]),
     ("clock", &["lock"]),
@@ -67,6 +67,22 @@ const LAYERS: [(&str, &[&str]); 27] = [
     ),
     ("archive", &["clock", "model", "reading", "store"]),
     (
+        "notify",
+        &[
+            "archive",
+            "aws",
+            "clock",
+            "credentials",
+            "http",
+            "lock",
+            "model",
+            "printable",
+            "reading",
+            "retry",
+            "store",
+        ],
+    ),
+    (
         "capture",
         &[
             "archive",
@@ -74,6 +90,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "credentials",
             "lock",
             "model",
+            "notify",
             "queue",
             "reading",
             "retry",
@@ -106,6 +123,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "intake",
             "log",
             "model",
+            "notify",
             "printable",
             "queue",
             "reading",
@@ -125,6 +143,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "lock",
             "log",
             "model",
+            "notify",
             "queue",
             "retry",
             "source",
@@ -141,6 +160,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "hosts",
             "http",
             "intake",
+            "notify",
             "queue",
             "reading",
             "retry",
@@ -165,6 +185,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "http",
             "intake",
             "model",
+            "notify",
             "queue",
             "refusal",
             "retry",
@@ -194,6 +215,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "http/",
             "intake/webhook/certificates.rs",
             "intake/webhook/gate.rs",
+            "notify/send.rs",
             "queue/",
             "secrets/",
             "setup.rs",
@@ -230,6 +252,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "hosts/lambda.rs",
             "hosts/pushes.rs",
             "hosts/scheduled_redrive.rs",
+            "hosts/told.rs",
             "http/early.rs",
             "intake/webhook/gate.rs",
             "retry.rs",
@@ -241,7 +264,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
 ];
 
 /// What computes and touches nothing: none of the capabilities, and no runtime.
-const PURE: [&str; 25] = [
+const PURE: [&str; 32] = [
     "alibaba/function_compute.rs",
     "alibaba/request.rs",
     "alibaba/signature.rs",
@@ -251,6 +274,7 @@ const PURE: [&str; 25] = [
     "archive/catalog/row.rs",
     "archive/instances.rs",
     "archive/key.rs",
+    "archive/notice.rs",
     "archive/prune/policy.rs",
     "archive/record",
     "archive/verify/fault.rs",
@@ -263,6 +287,12 @@ const PURE: [&str; 25] = [
     "hosts/reply.rs",
     "intake/",
     "model/",
+    "notify/answer.rs",
+    "notify/ladder.rs",
+    "notify/notice.rs",
+    "notify/payload.rs",
+    "notify/sign.rs",
+    "notify/target.rs",
     "printable.rs",
     "reading/",
     "secrets/arn.rs",

@@ -12,6 +12,7 @@ use crate::archive::catalog::{day, reindex};
 use crate::archive::key::{
     ConsoleDigest, FailedKey, MarkerKey, RecordKey, ShortDigest, VerdictKey,
 };
+use crate::archive::notice::NoticeKey;
 use crate::archive::probe::{self, PROBE_KEY};
 use crate::archive::record::{self, CheckedObject, GZIP_HEADER, Unpacker};
 use crate::model::event::Cause;
@@ -113,6 +114,8 @@ pub enum Named {
     Failed(FailedKey),
     /// That a failed event could not be removed.
     Note(FailedKey),
+    /// What notifications remember.
+    Notice(NoticeKey),
     /// A row of the catalog.
     Row(Box<RowKey>),
     /// A day of the catalog.
@@ -141,7 +144,9 @@ impl Named {
             _ => match CatalogKey::parse(key) {
                 Some(CatalogKey::Row(key)) => Some(Self::Row(key)),
                 Some(CatalogKey::Day(key)) => Some(Self::Day(key)),
-                None => of_instance().or_else(of_failed),
+                None => of_instance()
+                    .or_else(of_failed)
+                    .or_else(|| NoticeKey::parse(key).map(Self::Notice)),
             },
         }
     }
@@ -173,10 +178,18 @@ impl Named {
             }
             Self::Day(day) => of_day(day, &object.body),
             Self::Note(event) => of_bytes(&object.body, &record::not_removed(event).body),
+            Self::Notice(_) => of_json(&object.body),
             Self::Fixed(PROBE_KEY) => of_bytes(&object.body, &probe::probe().body),
             Self::Fixed(_) => of_complete(&object.body),
         }
     }
+}
+
+/// Of an object whose key says it all: any process may have written it.
+fn of_json(body: &[u8]) -> Option<(Fault, String)> {
+    let json = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    let error = json.err()?;
+    Some((Fault::Unreadable, format!("it is not JSON: {error}")))
 }
 
 fn of_record(key: &RecordKey, checked: CheckedObject, object: &Object) -> Option<(Fault, String)> {

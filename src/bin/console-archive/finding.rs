@@ -33,7 +33,7 @@ pub fn add(finding: &Finding, json: &mut Value) {
     json["family"] = json!(rule.family);
     json["severity"] = json!(rule.severity);
     json["title"] = json!(rule.title);
-    json["advice"] = json!(rule.note().advice);
+    json["advice"] = json!(rule.advice());
     json["signature"] = json!(finding.signature());
     json["count"] = json!(finding.count);
     json["line"] = json!(finding.line);

@@ -188,6 +188,7 @@ fn checked(rule: OwnRule) -> Result<Rule, String> {
         family: FAMILY,
         severity: rule.severity,
         title: kept(rule.title),
+        advice: kept(rule.advice),
         words: all_kept(rule.words),
         pattern: kept(rule.pattern),
         except: all_kept(rule.except),
@@ -198,13 +199,10 @@ fn checked(rule: OwnRule) -> Result<Rule, String> {
     };
     #[cfg(feature = "cli")]
     let note = Note {
-        advice: kept(rule.advice),
         yes: all_kept(rule.yes),
         no: all_kept(rule.no),
         sources: "the file of FINDINGS_RULES",
     };
-    #[cfg(not(feature = "cli"))]
-    drop(rule.advice);
     Ok(Rule::new(
         Box::leak(Box::new(text)),
         #[cfg(feature = "cli")]

@@ -18,6 +18,7 @@ pub(super) struct RuleText {
     pub family: &'static str,
     pub severity: Severity,
     pub title: &'static str,
+    pub advice: &'static str,
     pub words: &'static [&'static str],
     pub pattern: &'static str,
     pub except: &'static [&'static str],
@@ -27,12 +28,10 @@ pub(super) struct RuleText {
     pub end: &'static str,
 }
 
-/// What a person is told of a rule, and its examples.
+/// A rule's examples, and where it is from.
 #[cfg(feature = "cli")]
 #[derive(Debug)]
 pub struct Note {
-    /// What a person can do, in one sentence or two.
-    pub advice: &'static str,
     /// Lines that it finds.
     pub yes: &'static [&'static str],
     /// Lines that look alike, and that it does not find.
@@ -252,7 +251,12 @@ impl Rule {
         }
     }
 
-    /// What a person is told of it.
+    /// What a person can do, in one sentence or two.
+    pub fn advice(&self) -> &'static str {
+        self.text.advice
+    }
+
+    /// Its examples, and where it is from.
     #[cfg(feature = "cli")]
     pub fn note(&self) -> &'static Note {
         self.note
@@ -310,7 +314,7 @@ mod tests {
             rule.forms();
             let note = rule.note();
             assert!(
-                !rule.text.words.is_empty() && !note.advice.is_empty() && !note.no.is_empty(),
+                !rule.text.words.is_empty() && !rule.advice().is_empty() && !note.no.is_empty(),
                 "{}",
                 rule.id
             );

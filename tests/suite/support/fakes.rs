@@ -391,6 +391,7 @@ pub fn archiver<S: Store + Clone>(fleet: &FakeFleet, store: &S) -> Archiver<Fake
         room: Default::default(),
         memory: Default::default(),
         tell: Default::default(),
+        notifier: None,
         clock: WallClock::Tokio {
             time: "2024-03-22T02:04:45Z".parse().unwrap(),
             instant: Instant::now(),

@@ -23,6 +23,7 @@ use crate::table::{self, Cell, Column, NOTHING, Table};
 const AFTER_HELP: &str = "\
 Examples:
   console-archive doctor
+  console-archive doctor --send-test-notice
   console-archive doctor --instance-id i-bp1panicnoroot00001 --output json
   console-archive doctor \\
     --deployed arn:aws:lambda:us-east-1:123456789012:function:NAME
@@ -55,6 +56,9 @@ pub struct Arguments {
     #[arg(long, value_name = "FUNCTION", value_parser = FunctionName::from_str)]
     #[arg(conflicts_with = "ecs_endpoint_url")]
     deployed: Option<FunctionName>,
+    /// Send a test notice to everybody who is told of findings
+    #[arg(long)]
+    send_test_notice: bool,
     #[command(flatten)]
     ecs: EcsArguments,
 }
@@ -65,7 +69,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         None => {
             let environment = arguments.ecs.over(context.environment.clone());
             let parts = Sections::from_environment(&environment);
-            examine(parts, arguments.instance_id, context.time()).await?
+            let sends_test = arguments.send_test_notice;
+            examine(parts, arguments.instance_id, sends_test, context.time()).await?
         }
     };
     let printed = match context.output {
@@ -89,6 +94,7 @@ async fn ask(name: &FunctionName, arguments: &Arguments, context: &Context) -> R
     let question = Doctor {
         region_id: arguments.ecs.region.clone(),
         instance_id: arguments.instance_id.clone(),
+        send_test_notice: arguments.send_test_notice,
     };
     Ok(deployed::examine(&function, &question, &http, context.time()).await?)
 }

@@ -85,7 +85,7 @@ fn page(rule: &Rule, width: Option<usize>) -> String {
         String::new(),
         rule.title.to_string(),
         String::new(),
-        rule.note().advice.to_string(),
+        rule.advice().to_string(),
         String::new(),
         "It is found in lines such as".to_owned(),
     ];
@@ -120,7 +120,7 @@ fn json(rule: &Rule) -> Value {
         "family": rule.family,
         "severity": rule.severity,
         "title": rule.title,
-        "advice": rule.note().advice,
+        "advice": rule.advice(),
         "pattern": rule.pattern,
         "examples": rule.note().yes,
         "sources": rule.note().sources,

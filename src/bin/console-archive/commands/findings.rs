@@ -302,7 +302,7 @@ fn text(log: &Log, has_colors: bool) -> String {
             printable::one_line(&finding.signature()),
             finding.line,
             printable::one_line(&finding.evidence),
-            rule.note().advice
+            rule.advice()
         ));
     }
     text

@@ -67,7 +67,7 @@ impl Signature {
     /// What a person can do. A rule of a later version may be unknown.
     pub fn advice(&self) -> Option<&'static str> {
         let rule = Rules::current().get(&self.finding.id)?;
-        Some(rule.note().advice)
+        Some(rule.advice())
     }
 }
 

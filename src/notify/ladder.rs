@@ -1,0 +1,129 @@
+//! When a signature is worth a notice: when it is new, and each time ten times as many instances show it. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, ToSpan as _};
+
+/// Numbers of instances of a day that are told.
+pub const LEVELS: [u32; 4] = [1, 10, 100, 1000];
+/// The highest. No more instances are counted.
+pub const TOP: u32 = LEVELS[LEVELS.len() - 1];
+/// For so many days a signature stays known.
+pub const KNOWN_DAYS: i32 = 7;
+/// How often a notice is sent once more that a receiver did not take, after the first time.
+pub const MOST_ATTEMPTS: u32 = 5;
+/// Whoever claimed a notice has so much time to send it. The wait doubles with each attempt.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(5);
+
+/// The level that so many instances reach. 0 for none.
+pub fn level(instances: u32) -> u32 {
+    let reached = LEVELS.into_iter().filter(|level| *level <= instances);
+    reached.last().unwrap_or_default()
+}
+
+/// The first day on which a signature counts as known on `day`.
+pub fn known_since(day: Date) -> Date {
+    day.checked_sub(KNOWN_DAYS.days()).unwrap_or(Date::MIN)
+}
+
+/// The levels that a signature reached lately, by day.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reached(BTreeMap<Date, u32>);
+
+impl Reached {
+    /// Notes that a day reached a level.
+    pub fn note(&mut self, day: Date, level: u32) {
+        let known = self.0.entry(day).or_default();
+        *known = level.max(*known);
+    }
+
+    /// The highest level of a day. 0 for none.
+    pub fn on(&self, day: Date) -> u32 {
+        self.0.get(&day).copied().unwrap_or_default()
+    }
+
+    /// Whether no day has reached any.
+    pub fn is_new(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a level is to be told: no day reached it, or a higher one.
+    pub fn is_risen_to(&self, level: u32) -> bool {
+        self.0.values().all(|reached| level > *reached)
+    }
+}
+
+/// Whether it is time to send a notice once more, so long after the last attempt to. `attempts`: how many followed the
+/// first.
+pub fn is_due(attempts: u32, since_last: SignedDuration) -> bool {
+    since_last >= FIRST_WAIT * 2_i32.pow(attempts.min(MOST_ATTEMPTS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(day: i8) -> Date {
+        jiff::civil::date(2026, 12, day)
+    }
+
+    /// What is told of so many instances a day, from the first of December on.
+    fn told(days: &[u32]) -> Vec<(i8, u32)> {
+        let mut levels: BTreeMap<Date, u32> = BTreeMap::new();
+        let mut told = Vec::new();
+        for (date, instances) in (1..).map(day).zip(days) {
+            for instances in 1..=*instances {
+                let mut reached = Reached::default();
+                for (other, level) in levels.range(known_since(date)..) {
+                    reached.note(*other, *level);
+                }
+                let level = level(instances);
+                if level > reached.on(date) {
+                    if reached.is_risen_to(level) {
+                        told.push((date.day(), level));
+                    }
+                    levels.insert(date, level);
+                }
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_fault_of_one_machine_each_day_is_told_once() {
+        assert_eq!(told(&[1; 20]), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_storm_is_told_four_times() {
+        assert_eq!(told(&[10_000]), [(1, 1), (1, 10), (1, 100), (1, 1000)]);
+    }
+
+    #[test]
+    fn what_rises_is_told_again_and_what_stays_is_not() {
+        assert_eq!(told(&[12, 15, 99, 100, 9]), [(1, 1), (1, 10), (4, 100)]);
+    }
+
+    #[test]
+    fn what_was_quiet_for_a_week_is_new() {
+        assert_eq!(told(&[1, 0, 0, 0, 0, 0, 0, 1]), [(1, 1)]);
+        assert_eq!(told(&[1, 0, 0, 0, 0, 0, 0, 0, 1]), [(1, 1), (9, 1)]);
+    }
+
+    #[test]
+    fn the_waits_double() {
+        let minutes = |attempts| {
+            (0..1000).find(|minutes| is_due(attempts, SignedDuration::from_mins(*minutes)))
+        };
+        let waits = (0..5).map(minutes);
+        assert_eq!(waits.collect::<Vec<_>>(), [5, 10, 20, 40, 80].map(Some));
+    }
+
+    #[test]
+    fn the_level_is_the_highest_that_is_reached() {
+        for (instances, expected) in [(0, 0), (1, 1), (9, 1), (10, 10), (999, 100), (5000, 1000)] {
+            assert_eq!(level(instances), expected);
+        }
+    }
+}
