@@ -53,8 +53,8 @@ impl Config {
             Some(secret) => gate.with_managed_tokens(read_secret(secret, credentials.clone())),
             None => gate,
         };
-        let notifier = (self.notify)
-            .map(|config| config.notifier(&http, &credentials, told::notice_as_line));
+        let notifier =
+            (self.notify).map(|config| config.notifier(&http, &credentials, told::notice_as_line));
         self.own_rules.into_iter().for_each(OwnRules::make_current);
         Ok(Dispatcher {
             triggers: self.triggers,

@@ -221,7 +221,14 @@ mod tests {
     #[test]
     fn what_is_before_a_day_sorts_before_its_keys_and_behind_those_of_the_day_before() {
         let (signature, day) = (signature_digest("a"), jiff::civil::date(2026, 12, 1));
-        let level = |day| NoticeKey::Level { signature: signature.clone(), day, level: 1 }.to_string();
+        let level = |day| {
+            NoticeKey::Level {
+                signature: signature.clone(),
+                day,
+                level: 1,
+            }
+            .to_string()
+        };
         let since = levels_since(&signature, day);
         assert!(since < level(day) && since > level(day.yesterday().unwrap()));
         assert!(since.starts_with(&levels_prefix(&signature)));

@@ -164,7 +164,14 @@ pub async fn examine(
             }
         };
         match is_set || sends_test_notice {
-            true => notices(notifier.as_ref(), sends_test_notice, WallClock::default().now()).await,
+            true => {
+                notices(
+                    notifier.as_ref(),
+                    sends_test_notice,
+                    WallClock::default().now(),
+                )
+                .await
+            }
             false => Vec::new(),
         }
     };

@@ -213,7 +213,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     /// Whether people can be told, and whether the archive lets this function remember it.
     async fn examine_notices(&self, sends_test: bool, deadline: Deadline) -> Vec<Check> {
         let archiver = &self.archiver;
-        let check = notify::check::check(archiver.notifier.as_ref(), sends_test, archiver.clock.now());
+        let check =
+            notify::check::check(archiver.notifier.as_ref(), sends_test, archiver.clock.now());
         let mut checks = match tokio::time::timeout(deadline.remaining(), check).await {
             Ok(checks) => checks,
             Err(_) => vec![Check::new(

@@ -131,8 +131,7 @@ fn notice_metric(function: Option<&str>, event: &Event<'_>, now: Timestamp) -> V
             ("NoticesSent", "INFO", members)
         }
         Event::Failed(id, receiver, error) => {
-            let message =
-                format!("a notice was not taken, and is sent again later: {error}");
+            let message = format!("a notice was not taken, and is sent again later: {error}");
             let members = json!({
                 "message": message,
                 "notice": "failed",

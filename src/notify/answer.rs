@@ -192,19 +192,39 @@ mod tests {
         }
         for (kind, body) in [
             (&DINGTALK, r#"{"errcode":310000,"errmsg":"sign not match"}"#),
-            (&FEISHU, r#"{"code":19021,"msg":"sign match fail or timestamp is not within one hour from current time"}"#),
+            (
+                &FEISHU,
+                r#"{"code":19021,"msg":"sign match fail or timestamp is not within one hour from current time"}"#,
+            ),
         ] {
             let error = judged(kind, 200, body).unwrap_err();
-            assert!(matches!(&error, SendError::Refused(told) if told.contains("sign")), "{error}");
+            assert!(
+                matches!(&error, SendError::Refused(told) if told.contains("sign")),
+                "{error}"
+            );
         }
         for (kind, body) in [
-            (&DINGTALK, r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#),
+            (
+                &DINGTALK,
+                r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#,
+            ),
             (&FEISHU, r#"{"code":9499,"msg":"too many request"}"#),
         ] {
-            assert!(matches!(judged(kind, 200, body), Err(SendError::Throttled { .. })));
+            assert!(matches!(
+                judged(kind, 200, body),
+                Err(SendError::Throttled { .. })
+            ));
         }
-        for body in ["<html>log in</html>", "", "[]", r#"{"errcode":-1,"errmsg":"busy"}"#] {
-            assert!(matches!(judged(&DINGTALK, 200, body), Err(SendError::Unavailable(_))), "{body}");
+        for body in [
+            "<html>log in</html>",
+            "",
+            "[]",
+            r#"{"errcode":-1,"errmsg":"busy"}"#,
+        ] {
+            assert!(
+                matches!(judged(&DINGTALK, 200, body), Err(SendError::Unavailable(_))),
+                "{body}"
+            );
         }
     }
 
@@ -247,7 +267,9 @@ mod tests {
             endpoint: "https://sns.us-east-1.amazonaws.com".parse().unwrap(),
         };
         let body = |code: &str| {
-            format!("<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>m\u{7}</Message></Error></ErrorResponse>")
+            format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>m\u{7}</Message></Error></ErrorResponse>"
+            )
         };
         let refused = judged(&sns, 403, &body("AuthorizationError")).unwrap_err();
         let told = "it answered 403: AuthorizationError: m\\u{7}";

@@ -17,14 +17,16 @@ pub async fn check(notifier: Option<&Notifier>, sends_test: bool, now: Timestamp
     let Some(notifier) = notifier else {
         let nobody = "nobody is told of findings: neither NOTIFY_URLS nor NOTIFY_URLS_ARN is set";
         return match sends_test {
-            true => vec![
-                Check::new(NOTICES, Verdict::Failed, nobody).advise("set one of them"),
-            ],
+            true => vec![Check::new(NOTICES, Verdict::Failed, nobody).advise("set one of them")],
             false => vec![Check::ok(NOTICES, nobody)],
         };
     };
     let unknown = |why: String| vec![Check::new(NOTICES, Verdict::Failed, why)];
-    let test = match (sends_test, InstanceId::parse(NO_INSTANCE), RegionId::parse(NO_REGION)) {
+    let test = match (
+        sends_test,
+        InstanceId::parse(NO_INSTANCE),
+        RegionId::parse(NO_REGION),
+    ) {
         (true, Ok(instance_id), Ok(region_id)) => Notice::test(now, instance_id, region_id),
         _ => {
             return match notifier.all_targets().await {

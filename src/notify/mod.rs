@@ -265,6 +265,9 @@ impl Notifier {
     /// Sends what others have left: they were killed, or a receiver did not take it. Looks for it at most every five
     /// minutes.
     pub async fn take_over<S: Store>(&self, store: &S, now: Timestamp, deadline: Deadline) {
+        if deadline.remaining().is_zero() {
+            return; // The next event looks.
+        }
         {
             let mut memory = lock(&self.shared.memory);
             let looked = memory.looked_at;
@@ -278,6 +281,7 @@ impl Notifier {
         let left = match left {
             Ok(left) if left.is_empty() => return,
             Ok(left) => left,
+            Err(_) if work.remaining().is_zero() => return,
             Err(error) => {
                 return (self.report)(&Event::Lost("what was left", &error.to_string()));
             }

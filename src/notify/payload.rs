@@ -42,9 +42,7 @@ pub fn slack(notice: &Notice) -> Value {
             .replace('<', "&lt;")
             .replace('>', "&gt;")
     };
-    let section = |text: String| {
-        json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}})
-    };
+    let section = |text: String| json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}});
     let facts = facts(notice).into_iter().map(|(name, value)| {
         let value = escaped(&value).replace('`', "'");
         format!("*{name}:* {value}")
@@ -109,7 +107,10 @@ fn title(notice: &Notice) -> String {
 
 fn in_a_line(notice: &Notice) -> String {
     let (title, sighting) = (title(notice), &notice.sighting);
-    format!("{title} ({} in {})", sighting.instance_id, sighting.region_id)
+    format!(
+        "{title} ({} in {})",
+        sighting.instance_id, sighting.region_id
+    )
 }
 
 /// What stands above the lines of the console.
@@ -146,7 +147,10 @@ fn how_many(notice: &Notice) -> String {
     match notice.instances {
         0 | 1 => format!("this instance alone, so far{new}"),
         2 => format!("one other instance that day; the first at {since}{new}"),
-        TOP.. => format!("{} other instances that day, or more; the first at {since}{new}", TOP - 1),
+        TOP.. => format!(
+            "{} other instances that day, or more; the first at {since}{new}",
+            TOP - 1
+        ),
         instances => {
             let others = instances - 1;
             format!("{others} other instances that day; the first at {since}{new}")
@@ -233,11 +237,16 @@ mod tests {
             level: 1,
         };
         let since = "2026-12-01T09:59:00Z".parse().unwrap();
-        sighting.notice(&id, instances == 1, instances, since, vec!["0123456789ab".into()])
+        sighting.notice(
+            &id,
+            instances == 1,
+            instances,
+            since,
+            vec!["0123456789ab".into()],
+        )
     }
 
-    const HOSTILE: &str =
-        "``` <!channel> <@U1> @all <at user_id=\"all\">x</at> ![i](https://a/b) *b* & </script> :boom:";
+    const HOSTILE: &str = "``` <!channel> <@U1> @all <at user_id=\"all\">x</at> ![i](https://a/b) *b* & </script> :boom:";
 
     fn strings(value: &Value, into: &mut Vec<String>) {
         match value {
@@ -294,7 +303,10 @@ mod tests {
         let notice = notice(vec![HOSTILE.into()], HOSTILE, 1);
         let slack = all_strings(&slack(&notice));
         for text in &slack {
-            assert!(!text.contains(['<', '>']) || text.starts_with("ERROR:"), "{text}");
+            assert!(
+                !text.contains(['<', '>']) || text.starts_with("ERROR:"),
+                "{text}"
+            );
             let fences = text.matches("```").count();
             assert!(fences == 0 || fences == 2, "{text}");
         }

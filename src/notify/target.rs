@@ -125,7 +125,10 @@ impl Target {
             "dingtalk" => {
                 let url = url()?;
                 let secret = secret_of(&url);
-                if secret.as_ref().is_some_and(|secret| !secret.expose().starts_with("SEC")) {
+                if secret
+                    .as_ref()
+                    .is_some_and(|secret| !secret.expose().starts_with("SEC"))
+                {
                     return Err("the secret of a DingTalk robot begins with SEC".into());
                 }
                 (Kind::DingTalk { secret }, url)
@@ -153,7 +156,9 @@ impl Target {
         };
         let is_word = |text: &str, also: &str| {
             !text.is_empty()
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || also.contains(c))
         };
         let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
         let domain = partition::domain(partition)
@@ -193,7 +198,9 @@ impl Target {
         let parts = parts.filter(|part| part.len() >= SHORTEST_SECRET);
         match self.kind {
             Kind::Sns { .. } => told.to_owned(), // An ARN is no secret.
-            _ => parts.fold(told.to_owned(), |told, part| told.replace(&part, "[secret]")),
+            _ => parts.fold(told.to_owned(), |told, part| {
+                told.replace(&part, "[secret]")
+            }),
         }
     }
 
@@ -255,7 +262,9 @@ fn https(text: &str) -> Result<Url, &'static str> {
 
 fn webhook_key(fragment: &str) -> Option<Vec<u8>> {
     let text = percent_decoded(fragment);
-    let key = BASE64_STANDARD.decode(text.strip_prefix(KEY_PREFIX)?).ok()?;
+    let key = BASE64_STANDARD
+        .decode(text.strip_prefix(KEY_PREFIX)?)
+        .ok()?;
     KEY_BYTES.contains(&key.len()).then_some(key)
 }
 
@@ -296,7 +305,10 @@ mod tests {
         );
         assert!(!format!("{targets:?}").contains("hush"));
         assert_eq!(targets[0].address(), "https://hooks.example.com/in?a=hush");
-        let Kind::DingTalk { secret: Some(secret) } = &targets[2].kind else {
+        let Kind::DingTalk {
+            secret: Some(secret),
+        } = &targets[2].kind
+        else {
             panic!("it has a secret");
         };
         assert_eq!(secret.expose(), "SEChush");
@@ -317,7 +329,10 @@ mod tests {
     fn what_is_wrong_is_told_without_the_entry() {
         check("", "entry 1: missing");
         check("https://hooks.slack.com/hush", "expected webhook+https://");
-        check("hush+https://hooks.slack.com/hush", "expected webhook+https://");
+        check(
+            "hush+https://hooks.slack.com/hush",
+            "expected webhook+https://",
+        );
         check("slack+https://", "not an address");
         check("slack+ftp://a/hush", "does not begin with https");
         check("slack+http://hooks.slack.com/hush", "write https");
@@ -325,11 +340,17 @@ mod tests {
         check("slack+https://a/b#hush", "takes no signature");
         check("webhook+https://a/b", "needs the key");
         check("webhook+https://a/b#whsec_hush", "needs the key");
-        check(&format!("webhook+https://a/b#{}", &KEY[6..]), "needs the key");
+        check(
+            &format!("webhook+https://a/b#{}", &KEY[6..]),
+            "needs the key",
+        );
         check("dingtalk+https://a/b#hush", "begins with SEC");
         check("arn:aws:sqs:us-east-1:123456789012:hush", "expected arn:");
         check("arn:aws:sns:us-east-1:12:x", "expected arn:");
-        check("slack+https://a/hush slack+https://a/hush", "entry 2: its address is there twice");
+        check(
+            "slack+https://a/hush slack+https://a/hush",
+            "entry 2: its address is there twice",
+        );
         let many: Vec<_> = (0..11).map(|n| format!("slack+https://a/{n}")).collect();
         check(&many.join(" "), "entry 11: there may be 10 at most");
     }

@@ -43,6 +43,7 @@ mod last_words;
 mod layers;
 mod layout;
 mod misuse;
+mod notify;
 mod origins;
 mod proxies;
 mod prune;

@@ -376,7 +376,7 @@ async fn capture(world: &World, dies_at: Option<(usize, bool)>) -> bool {
             room: Default::default(),
             memory: Default::default(),
             tell: Default::default(),
-        notifier: None,
+            notifier: None,
             clock: WallClock::Tokio {
                 time: world.now(),
                 instant: tokio::time::Instant::now(),

@@ -261,6 +261,8 @@ pub struct MemoryStore {
     pub hangs: bool,
     /// What each write takes.
     pub write_time: Duration,
+    /// When every object was stored, as listings say.
+    pub stored_at: jiff::Timestamp,
 }
 
 impl MemoryStore {
@@ -307,7 +309,7 @@ impl Store for MemoryStore {
         let entries = below.map(|(key, object)| Entry {
             key: key.clone(),
             bytes: object.body.len() as u64,
-            stored_at: jiff::Timestamp::UNIX_EPOCH,
+            stored_at: self.stored_at,
         });
         Ok(Page {
             entries: entries.collect(),

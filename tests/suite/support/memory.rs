@@ -529,7 +529,7 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
             room: Default::default(),
             memory: Default::default(),
             tell: Default::default(),
-        notifier: None,
+            notifier: None,
         },
         triggers: Triggers::default(),
         failed_events: FailedEvents::Platform,

@@ -14,6 +14,7 @@ pub mod json_page;
 pub mod kept;
 pub mod lambda_api;
 pub mod memory;
+pub mod notice_receiver;
 pub mod printed;
 pub mod proxy;
 pub mod raced;

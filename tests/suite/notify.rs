@@ -1,0 +1,718 @@
+//! People are told of findings: by five kinds of receivers, once for what is new and again for what rises.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ecs_console_archiver::archive::catalog::Day;
+use ecs_console_archiver::archive::notice::NoticeKey;
+use ecs_console_archiver::config::{Config, Environment};
+use ecs_console_archiver::model::finding::{Finding, Severity};
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::notify::notice::Sighting;
+use ecs_console_archiver::notify::send::Sender;
+use ecs_console_archiver::notify::{Event, Notifier, Told, target};
+use ecs_console_archiver::retry::Deadline;
+use serde_json::{Value, json};
+
+use crate::support::fakes::MemoryStore;
+use crate::support::notice_receiver::{Behaviour, KINDS, Kind, NoticeReceiver, TOPIC};
+use crate::support::receiver;
+use crate::support::runtime_api::{Answer, Function, SHORT_TIMEOUT};
+use crate::support::s3_server::{ACCESS_KEY_ID, Profile, SECRET_ACCESS_KEY};
+use crate::support::secret_server::{SECRET_ARN, SecretServer};
+use crate::support::*;
+
+const PANIC: &str = "i-bp1panicnoroot00001";
+const OTHER: &str = "i-bp1panicnoroot00002";
+
+fn by_hand(instance_id: &str) -> Vec<u8> {
+    json!({"instance_id": instance_id, "region_id": "cn-hangzhou"})
+        .to_string()
+        .into_bytes()
+}
+
+fn notify(receivers: &[&NoticeReceiver]) -> Settings {
+    let entries: Vec<_> = receivers.iter().map(|one| one.entry()).collect();
+    let mut all = settings(&[("NOTIFY_URLS", &entries.join(" "))]);
+    let topic = receivers.iter().find(|one| one.kind == Kind::Sns);
+    all.extend(topic.map(|one| ("AWS_ENDPOINT_URL_SNS".to_owned(), one.url())));
+    all
+}
+
+/// What the archive remembers, by kind of key.
+fn kept(keys: impl IntoIterator<Item = String>) -> Vec<NoticeKey> {
+    let keys = keys.into_iter();
+    let of_notices = keys.filter(|key| key.contains("notices/"));
+    let parse = |key: String| {
+        let key = &key[key.find("notices/").unwrap()..];
+        NoticeKey::parse(key).unwrap_or_else(|| panic!("{key}"))
+    };
+    of_notices.map(parse).collect()
+}
+
+fn count(keys: &[NoticeKey], is: impl Fn(&NoticeKey) -> bool) -> usize {
+    keys.iter().filter(|key| is(key)).count()
+}
+
+/// Lines of the log with this metric.
+fn metric(log: &str, name: &str) -> usize {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines.filter(|line: &Value| line[name] == 1).count()
+}
+
+#[tokio::test]
+async fn each_kind_of_receiver_gets_a_signed_notice_once() {
+    let mut receivers = Vec::new();
+    for kind in KINDS {
+        receivers.push(NoticeReceiver::start(kind).await);
+    }
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket
+        .settings
+        .extend(notify(&receivers.iter().collect::<Vec<_>>()));
+    let function = Function::start(&bucket.settings).await;
+    for instance_id in [PANIC, OTHER] {
+        set_console(
+            &bucket.simulator,
+            instance_id,
+            &fixture(PANIC),
+            "2018-03-22T10:04:57Z",
+        );
+    }
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(answer["outcome"], "stored");
+    for receiver in &receivers {
+        let taken = receiver.taken();
+        let [notice] = &taken[..] else {
+            panic!("{:?} took {}", receiver.kind, taken.len());
+        };
+        let text = notice.to_string();
+        for told in [
+            PANIC,
+            "cn-hangzhou",
+            "The kernel cannot mount its root file system",
+            "VFS: Cannot open root device",
+            "root-not-mounted",
+            "console-archive show i-bp1panicnoroot00001",
+        ] {
+            assert!(
+                text.contains(told),
+                "{:?} has no {told}: {text}",
+                receiver.kind
+            );
+        }
+    }
+    let webhook = &receivers[0].taken()[0];
+    assert_eq!(webhook["type"], "notice.finding");
+    assert_eq!(webhook["data"]["is_new"], true);
+    assert_eq!(webhook["data"]["instances"], 1);
+    assert!(webhook["data"]["lines"].as_array().unwrap().len() <= 20);
+    assert_eq!(webhook["data"]["id"], receivers[0].ids()[0]);
+
+    // Neither the same console nor the same fault of another machine is told again.
+    function.result_of(&by_hand(PANIC)).await;
+    function.result_of(&by_hand(OTHER)).await;
+    assert!(receivers.iter().all(|receiver| receiver.taken().len() == 1));
+
+    let kept = kept(bucket.server.objects().into_keys());
+    assert_eq!(count(&kept, |key| matches!(key, NoticeKey::Seen { .. })), 2);
+    assert_eq!(
+        count(&kept, |key| matches!(key, NoticeKey::Level { .. })),
+        1
+    );
+    assert_eq!(count(&kept, |key| matches!(key, NoticeKey::Notice(_))), 1);
+    assert_eq!(count(&kept, |key| matches!(key, NoticeKey::Sent(..))), 5);
+    bucket.server.assert_nothing_was_overwritten();
+    let log = function.stop().await;
+    assert_eq!(metric(&log, "NewSignatures"), 1, "{log}");
+    assert_eq!(metric(&log, "NoticesSent"), 5);
+    assert_eq!(metric(&log, "NoticesFailed"), 0);
+
+    // Nothing that reads the archive takes it for damage, or for a record.
+    let verified = cli(&bucket.settings, &["verify"]).await;
+    assert_eq!(
+        verified.status.code(),
+        Some(0),
+        "{}",
+        text(&verified.stdout)
+    );
+    let listed = cli(&bucket.settings, &["list"]).await;
+    assert!(!text(&listed.stdout).contains("notices"));
+}
+
+#[tokio::test]
+async fn what_is_told_works_as_it_is_told() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(notify(&[&receiver]));
+    let function = Function::start(&bucket.settings).await;
+    function.result_of(&by_hand(PANIC)).await;
+    let taken = receiver.taken();
+    let command = taken[0]["data"]["command"].as_str().unwrap();
+    let arguments: Vec<_> = command.split(' ').skip(1).collect();
+    let shown = cli(&bucket.settings, &arguments).await;
+    assert!(text(&shown.stdout).contains("VFS: Cannot open root device"));
+}
+
+#[tokio::test]
+async fn an_event_without_a_bad_finding_costs_nothing_more() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    let mut methods = Vec::new();
+    for own in [Settings::new(), notify(&[&receiver])] {
+        let mut bucket = Bucket::start(Profile::Aws).await;
+        bucket.settings.extend(own);
+        let function = Function::start(&bucket.settings).await;
+        set_console(
+            &bucket.simulator,
+            PANIC,
+            b"host login: ",
+            "2018-03-22T10:04:57Z",
+        );
+        function.result_of(&by_hand(PANIC)).await;
+        methods.push(bucket.server.methods());
+    }
+    assert_eq!(methods[0], methods[1]);
+    assert!(receiver.taken().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_or_sent_below_the_severity_that_is_set() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(notify(&[&receiver]));
+    bucket
+        .settings
+        .push(("NOTIFY_SEVERITY".into(), "fatal".into()));
+    let function = Function::start(&bucket.settings).await;
+    let failed = b"[    9.000000] EXT4-fs error (device vda1): ext4_lookup:1: inode #2: comm a: deleted inode\n";
+    set_console(&bucket.simulator, PANIC, failed, "2018-03-22T10:04:57Z");
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(answer["findings"][0]["severity"], "error", "{answer}");
+    assert!(kept(bucket.server.objects().into_keys()).is_empty());
+    assert!(receiver.taken().is_empty());
+}
+
+/// A receiver that meets this first takes the notice all the same.
+async fn taken_after(kind: Kind, behaviours: &[Behaviour]) {
+    let receiver = NoticeReceiver::start(kind).await;
+    behaviours.iter().for_each(|one| receiver.next(one.clone()));
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(notify(&[&receiver]));
+    let function = Function::start(&bucket.settings).await;
+    function.result_of(&by_hand(PANIC)).await;
+    let log = function.stop().await;
+    assert_eq!(receiver.taken().len(), 1, "{behaviours:?}: {log}");
+    assert_eq!(metric(&log, "NoticesFailed"), 0);
+    let ids = receiver.ids();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[tokio::test]
+async fn what_may_pass_is_sent_again() {
+    taken_after(
+        Kind::Webhook,
+        &[Behaviour::Fails(503), Behaviour::Fails(500)],
+    )
+    .await;
+    taken_after(Kind::Slack, &[Behaviour::Throttles("1")]).await;
+    taken_after(Kind::Sns, &[Behaviour::Fails(500)]).await;
+    let busy = r#"{"errcode":-1,"errmsg":"system busy"}"#;
+    taken_after(Kind::DingTalk, &[Behaviour::Says(busy.into())]).await;
+}
+
+/// The event succeeds, and the log says what the receiver did, without the secret parts of its address.
+async fn failed_by(kind: Kind, behaviour: Behaviour) -> String {
+    let receiver = NoticeReceiver::start(kind).await;
+    receiver.always(behaviour.clone());
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(notify(&[&receiver]));
+    let function = Function::start(&bucket.settings).await;
+    let answer = function.invoke(&by_hand(PANIC), SHORT_TIMEOUT).await;
+    let Answer::Response(answer) = answer else {
+        panic!("{behaviour:?}: {answer:?}");
+    };
+    assert_eq!(answer["outcome"], "stored");
+    let log = function.stop().await;
+    assert!(receiver.taken().is_empty());
+    assert_eq!(metric(&log, "NoticesFailed"), 1, "{log}");
+    let kept = kept(bucket.server.objects().into_keys());
+    assert_eq!(count(&kept, |key| matches!(key, NoticeKey::Notice(_))), 1);
+    assert_eq!(count(&kept, |key| matches!(key, NoticeKey::Sent(..))), 0);
+    log
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_fails_no_event() {
+    let log = failed_by(Kind::Slack, Behaviour::Fails(404)).await;
+    assert!(
+        log.contains("it answered 404: no route for /[secret]/T0/B0/[secret]"),
+        "{log}"
+    );
+    failed_by(Kind::Webhook, Behaviour::Fails(503)).await;
+    failed_by(Kind::Slack, Behaviour::Stalls).await;
+    failed_by(Kind::Slack, Behaviour::Throttles("3600")).await;
+    let wrong = r#"{"errcode":310000,"errmsg":"keywords not in content"}"#;
+    let log = failed_by(Kind::DingTalk, Behaviour::Says(wrong.into())).await;
+    assert!(log.contains("310000 keywords not in content"), "{log}");
+    let wrong = r#"{"code":19024,"msg":"Key Words Not Found"}"#;
+    let log = failed_by(Kind::Feishu, Behaviour::Says(wrong.into())).await;
+    assert!(log.contains("19024 Key Words Not Found"), "{log}");
+    failed_by(Kind::Feishu, Behaviour::Says("x".repeat(1 << 20))).await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = NoticeReceiver::start(Kind::Slack).await;
+    let to = format!("{}/services/token-that-must-not-show", elsewhere.url());
+    failed_by(Kind::Slack, Behaviour::SendsOn(to)).await;
+    assert!(elsewhere.taken().is_empty());
+}
+
+/// What a folder's archive remembers, as if so much time had passed since.
+fn age(folder: &Path, minutes: u64) {
+    let notices = folder.join("notices");
+    let files = files_in(&notices).into_iter();
+    for (name, _) in files {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(notices.join(name))
+            .unwrap();
+        let before = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(before - Duration::from_secs(60 * minutes))
+            .unwrap();
+    }
+    assert!(SystemTime::now() > SystemTime::UNIX_EPOCH);
+}
+
+fn names(folder: &Path) -> Vec<NoticeKey> {
+    let files = files_in(&folder.join("notices")).into_iter();
+    let is_object = |name: &String| !name.ends_with(".meta.json");
+    let names = files.map(|(name, _)| format!("notices/{name}"));
+    kept(names.filter(is_object))
+}
+
+#[tokio::test]
+async fn what_a_killed_process_has_claimed_is_sent_by_another() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    receiver.next(Behaviour::Stalls);
+    let simulator = simulator().await;
+    let (folder, mut settings) = archive_folder(&simulator);
+    let archive = folder.path().join("archive");
+    settings.extend(notify(&[&receiver]));
+    let function = Function::start(&settings).await;
+    let process = function.process().clone();
+    let payload = by_hand(PANIC);
+    let killed = async {
+        receiver.asked().await;
+        process.kill().await;
+    };
+    let (answer, ()) = tokio::join!(
+        function.try_invoke(&payload, Duration::from_secs(60)),
+        killed
+    );
+    assert!(answer.is_err(), "{answer:?}");
+    assert!(receiver.taken().is_empty());
+    // Its time is not over.
+    let next = Function::start(&settings).await;
+    next.result_of(br#"{"compact": {}}"#).await;
+    assert!(receiver.taken().is_empty());
+    drop(next);
+    age(&archive, 6);
+    let next = Function::start(&settings).await;
+    next.result_of(br#"{"compact": {}}"#).await;
+    assert_eq!(receiver.taken().len(), 1, "{}", next.stop().await);
+    let ids = receiver.ids();
+    assert_eq!(ids[0], ids[1]);
+    let sent = count(&names(&archive), |key| matches!(key, NoticeKey::Sent(..)));
+    assert_eq!(sent, 1);
+}
+
+#[tokio::test]
+async fn a_notice_that_nobody_takes_is_given_up_after_some_attempts() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    receiver.always(Behaviour::Fails(404));
+    let simulator = simulator().await;
+    let (folder, mut settings) = archive_folder(&simulator);
+    let archive = folder.path().join("archive");
+    settings.extend(notify(&[&receiver]));
+    let function = Function::start(&settings).await;
+    function.result_of(&by_hand(PANIC)).await;
+    drop(function);
+    for attempt in 1..=7 {
+        age(&archive, 200);
+        let function = Function::start(&settings).await;
+        function.result_of(br#"{"compact": {}}"#).await;
+        let kept = names(&archive);
+        let attempts = count(&kept, |key| matches!(key, NoticeKey::Attempt(..)));
+        assert_eq!(attempts, attempt.min(5));
+        let given_up = count(&kept, |key| matches!(key, NoticeKey::GivenUp(..)));
+        assert_eq!(given_up, usize::from(attempt > 5));
+        let log = function.stop().await;
+        let failed = if attempt > 6 { 0 } else { 1 };
+        assert_eq!(metric(&log, "NoticesFailed"), failed, "{attempt}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_added_later_is_not_told_of_what_was_before() {
+    let (first, second) = (
+        NoticeReceiver::start(Kind::Slack).await,
+        NoticeReceiver::start(Kind::Webhook).await,
+    );
+    let simulator = simulator().await;
+    let (folder, settings) = archive_folder(&simulator);
+    let archive = folder.path().join("archive");
+    let with = |receivers: &[&NoticeReceiver]| [settings.clone(), notify(receivers)].concat();
+    let function = Function::start(&with(&[&first])).await;
+    function.result_of(&by_hand(PANIC)).await;
+    drop(function);
+    age(&archive, 10);
+    let function = Function::start(&with(&[&first, &second])).await;
+    function.result_of(br#"{"compact": {}}"#).await;
+    assert_eq!((first.taken().len(), second.taken().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn the_state_is_kept_in_every_kind_of_store() {
+    for profile in [
+        Profile::Aws,
+        Profile::IgnoresConditions,
+        Profile::Oss { versioned: false },
+    ] {
+        let receiver = NoticeReceiver::start(Kind::Slack).await;
+        let mut bucket = Bucket::start(profile).await;
+        bucket.settings.extend(notify(&[&receiver]));
+        for instance_id in [PANIC, OTHER] {
+            set_console(
+                &bucket.simulator,
+                instance_id,
+                &fixture(PANIC),
+                "2018-03-22T10:04:57Z",
+            );
+            let function = Function::start(&bucket.settings).await;
+            function.result_of(&by_hand(instance_id)).await;
+        }
+        assert_eq!(receiver.taken().len(), 1, "{profile:?}");
+        let kept = kept(bucket.server.objects().into_keys());
+        let seen = count(&kept, |key| matches!(key, NoticeKey::Seen { .. }));
+        assert_eq!(seen, 2, "{profile:?}");
+    }
+}
+
+fn sighting(number: usize) -> Sighting {
+    let now = jiff::Timestamp::now();
+    Sighting {
+        finding: Finding {
+            id: "kernel-panic".into(),
+            severity: Severity::Fatal,
+            title: "The kernel panicked".into(),
+            signature: "kernel-panic:ext4_readdir".into(),
+            count: 1,
+        },
+        advice: String::new(),
+        instance_id: InstanceId::parse(&format!("i-storm{number:05}")).unwrap(),
+        region_id: RegionId::parse("cn-hangzhou").unwrap(),
+        captured_at: now,
+        boot_began_at: None,
+        lines: vec!["Kernel panic - not syncing".into()],
+        record: String::new(),
+        day: Day::of(now).0,
+    }
+}
+
+/// A notifier of a process of its own.
+fn process(receiver: &NoticeReceiver, http: &reqwest::Client) -> Notifier {
+    let told = Told {
+        severity: Severity::Error,
+        masks_secrets: true,
+    };
+    let targets = target::parse(&receiver.entry()).unwrap();
+    let sender = Sender {
+        http: http.clone(),
+        aws: None,
+        sns_endpoint: None,
+    };
+    Notifier::new(told, targets, None, sender, |event: &Event<'_>| {
+        assert!(
+            matches!(event, Event::NewSignature(_) | Event::Sent(..)),
+            "{event:?}"
+        );
+    })
+}
+
+#[tokio::test]
+async fn ten_thousand_identical_panics_send_a_handful() {
+    let receiver = Arc::new(NoticeReceiver::start(Kind::Webhook).await);
+    let http = ecs_console_archiver::http::client(&Default::default()).unwrap();
+    let store = MemoryStore {
+        stored_at: jiff::Timestamp::now(),
+        ..MemoryStore::default()
+    };
+    let functions = (0..100).map(|function| {
+        let (notifier, store) = (process(&receiver, &http), store.clone());
+        async move {
+            // Each function serves one event after the other.
+            for number in 0..100 {
+                notifier.note(sighting(number * 100 + function));
+                let deadline = Deadline::after(Duration::from_secs(60));
+                notifier
+                    .tell(&store, jiff::Timestamp::now(), deadline)
+                    .await;
+            }
+        }
+    });
+    futures_util::future::join_all(functions).await;
+    let taken = receiver.taken();
+    let counts: Vec<_> = taken
+        .iter()
+        .map(|one| one["data"]["instances"].as_u64().unwrap())
+        .collect();
+    assert!((1..=4).contains(&counts.len()), "{counts:?}");
+    assert_eq!(counts.iter().max(), Some(&1000), "{counts:?}");
+    let ids = receiver.ids();
+    assert_eq!(
+        ids.iter().collect::<std::collections::BTreeSet<_>>().len(),
+        ids.len()
+    );
+}
+
+#[tokio::test]
+async fn nothing_a_guest_prints_is_markup_for_a_receiver_and_no_secret_is_sent() {
+    let mut receivers = Vec::new();
+    for kind in KINDS {
+        receivers.push(NoticeReceiver::start(kind).await);
+    }
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket
+        .settings
+        .extend(notify(&receivers.iter().collect::<Vec<_>>()));
+    let hostile = "\x1b]0;title\x07 ``` <!channel> <@U1> @all <at user_id=\"all\">a</at> \u{202e}\u{0}\r\n\
+                   ![i](https://example.com/x.png) </script> &lt; \\\" {\"a\":1}\n\
+                   user root password: hunter2-hunter2\n\
+                   [    1.000000] VFS: Cannot open root device \"<!here>@all\" or unknown-block(0,0): error -6\n\
+                   [    1.000000] Kernel panic - not syncing: VFS: Unable to mount root fs on <!everyone>\n";
+    set_console(
+        &bucket.simulator,
+        PANIC,
+        hostile.as_bytes(),
+        "2018-03-22T10:04:57Z",
+    );
+    let function = Function::start(&bucket.settings).await;
+    function.result_of(&by_hand(PANIC)).await;
+    fn strings(value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::String(text) => into.push(text.clone()),
+            Value::Array(all) => all.iter().for_each(|one| strings(one, into)),
+            Value::Object(all) => all.values().for_each(|one| strings(one, into)),
+            _ => {}
+        }
+    }
+    for receiver in &receivers {
+        let taken = receiver.taken();
+        assert_eq!(taken.len(), 1, "{:?}", receiver.kind);
+        let mut texts = Vec::new();
+        strings(&taken[0], &mut texts);
+        let all = texts.join("\n");
+        assert!(
+            !all.contains(['\x1b', '\x07', '\u{202e}', '\0']),
+            "{:?}",
+            receiver.kind
+        );
+        let forbidden: &[&str] = match receiver.kind {
+            Kind::Slack => &["<!", "<@", "</script>"],
+            Kind::DingTalk => &["@all"],
+            Kind::Feishu => &["<at"],
+            Kind::Webhook | Kind::Sns => &[],
+        };
+        for one in forbidden {
+            assert!(!all.contains(one), "{:?} has {one}: {all}", receiver.kind);
+        }
+        assert!(
+            all.contains("Kernel panic - not syncing"),
+            "{:?}: {all}",
+            receiver.kind
+        );
+        if receiver.kind == Kind::Sns {
+            let subject = taken[0]["Subject"].as_str().unwrap();
+            assert!(subject.len() < 100 && subject.is_ascii(), "{subject}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn secrets_of_a_console_are_masked_unless_they_may_be_seen() {
+    for (redact, is_sent) in [("view", false), ("store", false), ("off", true)] {
+        let receiver = NoticeReceiver::start(Kind::Webhook).await;
+        let mut bucket = Bucket::start(Profile::Aws).await;
+        bucket.settings.extend(notify(&[&receiver]));
+        bucket.settings.push(("REDACT".into(), redact.into()));
+        let console = "https://user:hunter2hunter2@example.com/x\n\
+                       [    1.000000] Kernel panic - not syncing: VFS: Unable to mount root fs\n";
+        set_console(
+            &bucket.simulator,
+            PANIC,
+            console.as_bytes(),
+            "2018-03-22T10:04:57Z",
+        );
+        let function = Function::start(&bucket.settings).await;
+        function.result_of(&by_hand(PANIC)).await;
+        let taken = receiver.taken()[0].to_string();
+        assert_eq!(
+            taken.contains("hunter2hunter2"),
+            is_sent,
+            "{redact}: {taken}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_secrets_manager_may_keep_who_is_told() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    let manager = SecretServer::start(&receiver.entry()).await;
+    let simulator = simulator().await;
+    let (_folder, mut settings) = archive_folder(&simulator);
+    settings.extend(
+        [
+            ("NOTIFY_URLS_ARN", SECRET_ARN),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &manager.url()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let function = Function::start(&settings).await;
+    assert_eq!(manager.asked(), 0, "it is read when it is needed");
+    function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(receiver.taken().len(), 1);
+    assert!(manager.asked() > 0);
+}
+
+#[tokio::test]
+async fn on_function_compute_and_for_pushes_people_are_told_too() {
+    let receiver = NoticeReceiver::start(Kind::Feishu).await;
+    let own = notify(&[&receiver]);
+    let mut own: Vec<_> = own.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    own.push(("AWS_LAMBDA_LOG_FORMAT", "JSON"));
+    let server = receiver::function_compute(&own).await;
+    let answer = server.invoke(by_hand(PANIC)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(receiver.taken().len(), 1);
+    let (_, log) = server.terminate().await;
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let lines: Vec<Value> = lines.collect();
+    let is_new = |line: &&Value| line["new_signature"] == "root-not-mounted";
+    assert_eq!(lines.iter().filter(is_new).count(), 1, "{log}");
+    assert!(lines.iter().any(|line| line["notice"] == "sent"));
+
+    own.push(("WEBHOOK_ALLOW_UNSIGNED", "true"));
+    let mut server = receiver::webhook(&own).await;
+    server.post("/", starting(PANIC)).send().await.unwrap();
+    while receiver.taken().len() < 2 {
+        server.wait_for("sent a notice").await;
+    }
+}
+
+#[tokio::test]
+async fn a_test_notice_says_whether_each_receiver_takes_notices() {
+    let (good, bad) = (
+        NoticeReceiver::start(Kind::DingTalk).await,
+        NoticeReceiver::start(Kind::Slack).await,
+    );
+    bad.always(Behaviour::Fails(404));
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(notify(&[&good, &bad]));
+    let told = cli(&bucket.settings, &["doctor", "--output", "json"]).await;
+    assert!(
+        text(&told.stdout)
+            .contains("told from severity error on: dingtalk 127.0.0.1, slack 127.0.0.1")
+    );
+    assert!(good.taken().is_empty());
+    let tested = cli(
+        &bucket.settings,
+        &["doctor", "--send-test-notice", "--output", "json"],
+    )
+    .await;
+    assert_eq!(tested.status.code(), Some(1));
+    let tested = text(&tested.stdout);
+    assert!(
+        tested.contains("dingtalk 127.0.0.1 took a test notice"),
+        "{tested}"
+    );
+    assert!(
+        tested.contains("slack 127.0.0.1 did not take a test notice: it answered 404"),
+        "{tested}"
+    );
+    assert!(good.taken()[0].to_string().contains("This is a test"));
+    // The function sends one from where it is.
+    let function = Function::start(&bucket.settings).await;
+    let answer = function
+        .result_of(br#"{"doctor": {"send_test_notice": true}}"#)
+        .await;
+    assert!(
+        answer
+            .to_string()
+            .contains("dingtalk 127.0.0.1 took a test notice"),
+        "{answer}"
+    );
+    assert_eq!(good.taken().len(), 2);
+    // Where nobody is told, nothing can be tested.
+    bucket.settings.retain(|(name, _)| name != "NOTIFY_URLS");
+    let tested = cli(
+        &bucket.settings,
+        &["doctor", "--send-test-notice", "--output", "json"],
+    )
+    .await;
+    assert_eq!(tested.status.code(), Some(1));
+    assert!(text(&tested.stdout).contains("nobody is told of findings"));
+}
+
+#[track_caller]
+fn check(own: &[(&str, &str)], problem: &str) {
+    let all = own.iter().copied();
+    let all: std::collections::BTreeMap<_, _> = all
+        .chain([
+            ("ARCHIVE_URL", "file:///a"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush"),
+        ])
+        .collect();
+    let environment = Environment::new(|name| all.get(name).map(|&value| value.to_owned()));
+    let error = Config::from_environment(&environment).unwrap_err();
+    let problems = error.problems().join("\n");
+    assert!(
+        problems.contains(problem) && !problems.contains("hush"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn settings_that_cannot_work_are_told_at_the_start() {
+    let url = "NOTIFY_URLS";
+    check(
+        &[(url, "https://hooks.slack.com/hush")],
+        "NOTIFY_URLS: entry 1: expected webhook+https://",
+    );
+    check(
+        &[(url, "slack+http://a.example/hush")],
+        "NOTIFY_URLS: entry 1: only this machine",
+    );
+    check(&[(url, TOPIC)], "AWS_ACCESS_KEY_ID: not set");
+    check(
+        &[("NOTIFY_SEVERITY", "error")],
+        "NOTIFY_SEVERITY: set, and nobody is told",
+    );
+    check(
+        &[
+            (url, "slack+https://a.example/b"),
+            ("NOTIFY_SEVERITY", "bad"),
+        ],
+        "NOTIFY_SEVERITY: \"bad\" is none of info, warning, error and fatal",
+    );
+    check(&[("NOTIFY_URLS_ARN", "hush")], "NOTIFY_URLS_ARN: ");
+}
