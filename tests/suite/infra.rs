@@ -60,7 +60,7 @@ fn the_templates_of_one_cloud_set_the_same_variables() {
 }
 
 /// Why a setting is in no file under infra. Every other one is.
-const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
+const NOT_IN_INFRA: [(&str, &[&str]); 8] = [
     (
         "set by the platform",
         &[
@@ -99,6 +99,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
             "AWS_ENDPOINT_URL_SECRETS_MANAGER",
             "AWS_ENDPOINT_URL_SSM",
             "AWS_ENDPOINT_URL_LAMBDA",
+            "AWS_ENDPOINT_URL_SNS",
             "KMS_ENDPOINT_URL",
             "RUST_LOG",
             "TRIGGER_STATES",
@@ -129,6 +130,10 @@ const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
         &["WEBHOOK_URL", "WEBHOOK_ACCOUNTS"],
     ),
     ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
+    (
+        "of one's own chats, and with permissions that only they need",
+        &["NOTIFY_URLS", "NOTIFY_URLS_ARN", "NOTIFY_SEVERITY"],
+    ),
     (
         "a file of one's own, in a package of one's own",
         &["FINDINGS_RULES"],
