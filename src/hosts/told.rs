@@ -181,6 +181,35 @@ mod tests {
     use crate::model::event::{Cause, InstanceEvent};
     use crate::model::finding::{Finding, Severity};
     use crate::model::ids::{InstanceId, RegionId};
+    use crate::notify::answer::SendError;
+    use crate::notify::target;
+
+    #[test]
+    fn what_became_of_a_notice_is_a_metric_by_function_and_names_no_address() {
+        let list = "slack+https://hooks.slack.com/services/T0/B0/hush";
+        let [target] = &target::parse(list).unwrap()[..] else {
+            panic!("one target");
+        };
+        let refused = SendError::Refused("it answered 404: no_team".into());
+        let now = "2026-11-29T10:55:07Z".parse().unwrap();
+        for (event, metric, level) in [
+            (Event::Sent("notice_1", target), "NoticesSent", "INFO"),
+            (
+                Event::Failed("notice_1", target, &refused),
+                "NoticesFailed",
+                "ERROR",
+            ),
+            (Event::GivenUp("notice_1", target), "NoticesFailed", "ERROR"),
+            (Event::Lost("a of i-a1", "denied"), "NoticesFailed", "ERROR"),
+        ] {
+            let line = notice_metric(Some("archiver"), &event, now);
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(directive["Dimensions"], json!([["FunctionName"]]));
+            assert_eq!(directive["Metrics"][0]["Name"], metric);
+            assert_eq!((&line[metric], &line["level"]), (&json!(1), &json!(level)));
+            assert!(!line.to_string().contains("hush"), "{line}");
+        }
+    }
 
     #[test]
     fn a_metric_has_the_form_that_cloudwatch_asks_for() {

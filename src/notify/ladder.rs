@@ -18,8 +18,9 @@ const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 
 /// The level that so many instances reach. 0 for none.
 pub fn level(instances: u32) -> u32 {
-    let reached = LEVELS.into_iter().filter(|level| *level <= instances);
-    reached.last().unwrap_or_default()
+    let mut highest_first = LEVELS.into_iter().rev();
+    let reached = highest_first.find(|level| *level <= instances);
+    reached.unwrap_or_default()
 }
 
 /// The first day on which a signature counts as known on `day`.
