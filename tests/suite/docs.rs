@@ -350,11 +350,17 @@ const SDK_FILE: [Setting; 5] = [
 const ROLE: [Setting; 1] = [("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/archiver")];
 const STS_REGION: [Setting; 1] = [("ALIBABA_CLOUD_STS_REGION", "cn-hangzhou")];
 
+const TOLD: [Setting; 1] = [(
+    "NOTIFY_URLS",
+    "slack+https://hooks.slack.com/services/T0/B0/a",
+)];
+
 /// Each setting whose default is a value, another value, and what must be set for either to count.
-const OTHER_VALUES: [(&str, &str, &[Setting]); 18] = [
+const OTHER_VALUES: [(&str, &str, &[Setting]); 19] = [
     ("CATALOG", "off", &[]),
     ("REDACT", "store", &[]),
     ("OBJECT_LOCK_DAYS", "30", &[]),
+    ("NOTIFY_SEVERITY", "fatal", &TOLD),
     ("AWS_S3_ADDRESSING_STYLE", "virtual", &[]),
     ("FOLLOW_SECONDS", "1", &[]),
     ("ECS_SIGNATURE_VERSION", "1.0", &[]),
