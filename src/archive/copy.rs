@@ -15,9 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::catalog::day::{self, Rows};
+use super::catalog::day::{self, DayError, Rows};
 use super::catalog::hidden::Hidden;
-use super::catalog::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
+use super::catalog::key::{COMPLETE_KEY, CatalogFolder, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::catalog::{CatalogKey, Subject};
 use super::instances::Instances;
 use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey, hash};
@@ -464,6 +464,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
             return Ok(fates);
         };
         let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key) else {
+            fates.extend(taken(entry));
             return Ok(fates);
         };
         // What the source has pruned may well be here.
@@ -489,6 +490,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
             return Ok(fates);
         };
         let Some(CatalogKey::Day(key)) = CatalogKey::parse(&entry.key) else {
+            fates.extend(taken(entry));
             return Ok(fates);
         };
         let since = self
@@ -618,11 +620,10 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         };
         if Subject::parse(key).is_some() {
             match self.list_again(key).await {
-                Err(CopyError::Destination(error)) if error.has_no_place() => {
-                    return Ok(of(
-                        bytes,
-                        What::Problem(Problem::Refused(error.to_string())),
-                    ));
+                // A row cannot be written. Without it, what is copied would stay hidden.
+                Err(CopyError::Destination(StoreError::OfObject(error))) => {
+                    let problem = Problem::Refused(error.to_string());
+                    return Ok(of(bytes, What::Problem(problem)));
                 }
                 listed => listed?,
             }
@@ -672,17 +673,21 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
             Ok(PutOutcome::Created) => Ok(What::Copied),
             // Somebody else was faster.
             Ok(PutOutcome::Exists) => self.compare_bytes(key, object).await,
-            // Such as `MetadataTooLarge`, `EntityTooLarge` and `KeyTooLongError` of S3, or where a policy denies the key.
+            // Such as `MetadataTooLarge`, `EntityTooLarge` and `KeyTooLongError` of S3, or a policy that denies the key, or a file
+            // in the place of a folder.
             Err(StoreError::OfObject(error)) => {
-                Ok(What::Problem(Problem::Refused(error.to_string())))
-            }
-            // Something else has the place of the file or of its folder.
-            Err(error) if error.has_no_place() => {
                 Ok(What::Problem(Problem::Refused(error.to_string())))
             }
             Err(error) => Err(CopyError::Destination(error)),
         }
     }
+}
+
+/// What is told of a file that has the place of a folder of the catalog: the rows in that folder are not copied.
+fn taken(entry: &Entry) -> Option<Fate> {
+    CatalogFolder::parse(&entry.key)?;
+    let problem = Problem::Damaged(DayError::NotAFolder.to_string());
+    Some(fate(entry, What::Problem(problem)))
 }
 
 fn fate(entry: &Entry, what: What) -> Fate {

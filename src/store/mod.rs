@@ -670,7 +670,6 @@ impl StoreError {
 
     /// Whether something else has the place of a file or of a folder on the way to it, or this process may not write
     /// there. Other files have their places.
-    #[cfg(feature = "cli")]
     pub fn has_no_place(&self) -> bool {
         use std::io::ErrorKind;
         matches!(self, Self::Io { cause, .. } if matches!(

@@ -30,7 +30,12 @@ struct Tally {
 }
 
 impl Tally {
-    fn note<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Notes what became of a call. `is_passed` says of an error of a folder whether it may be of one file.
+    fn note<T>(
+        &self,
+        done: Result<T, StoreError>,
+        is_passed: impl Fn(&StoreError) -> bool,
+    ) -> Result<T, StoreError> {
         let error = match done {
             Ok(done) => {
                 self.has_succeeded.store(true, Ordering::Relaxed);
@@ -43,6 +48,10 @@ impl Tally {
                 StoreError::Denied(refusal.clone())
             }
             StoreError::Rejected(refusal) => StoreError::Rejected(refusal.clone()),
+            StoreError::Io { path, cause } if is_passed(&error) => StoreError::Io {
+                path: path.clone(),
+                cause: cause.kind().into(),
+            },
             _ => return Err(error),
         };
         let mut noted = self.first.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,20 +95,23 @@ impl<'a, S: Store> PastRefused<'a, S> {
 
 impl<S: Store> Store for PastRefused<'_, S> {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        self.writes
-            .note(self.store.put_if_absent(key, object).await)
+        let put = self.store.put_if_absent(key, object).await;
+        self.writes.note(put, StoreError::has_no_place)
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        self.reads.note(self.store.get(key).await)
+        self.reads
+            .note(self.store.get(key).await, StoreError::is_of_object)
     }
 
     async fn body(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.reads.note(self.store.body(key).await)
+        self.reads
+            .note(self.store.body(key).await, StoreError::is_of_object)
     }
 
     async fn metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
-        self.reads.note(self.store.metadata(key).await)
+        self.reads
+            .note(self.store.metadata(key).await, StoreError::is_of_object)
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
@@ -155,7 +167,7 @@ mod tests {
 
     #[track_caller]
     fn check(tally: &Tally, code: &str, is_of_object: bool) {
-        let error = tally.note(refused(code)).unwrap_err();
+        let error = tally.note(refused(code), |_| false).unwrap_err();
         assert_eq!(error.is_of_object(), is_of_object);
         assert_eq!(error.to_string(), refused(code).unwrap_err().to_string());
     }
@@ -168,9 +180,31 @@ mod tests {
             check(&tally, "AccessDenied", true);
         }
         check(&tally, "AccessDenied", false);
-        tally.note(Ok(())).unwrap();
+        tally.note(Ok(()), |_| false).unwrap();
         check(&tally, "AccessDenied", true);
         assert!(tally.first().is_none());
+    }
+
+    /// A folder that nobody may write to takes nothing, and one with a file in the place of a folder takes the rest.
+    #[test]
+    fn an_error_of_a_folder_is_of_a_file_where_it_may_be() {
+        let tally = Tally::default();
+        for (kind, is_of_object) in [
+            (std::io::ErrorKind::PermissionDenied, true),
+            (std::io::ErrorKind::NotADirectory, true),
+            (std::io::ErrorKind::ReadOnlyFilesystem, false),
+            (std::io::ErrorKind::StorageFull, false),
+        ] {
+            let failed = StoreError::Io {
+                path: "/kept/i-a1".into(),
+                cause: kind.into(),
+            };
+            let error = tally.note::<()>(Err(failed), StoreError::has_no_place);
+            let is_noted = matches!(error, Err(StoreError::OfObject(_)));
+            assert_eq!(is_noted, is_of_object, "{kind}");
+        }
+        let first = tally.first().unwrap().to_string();
+        assert!(first.contains("/kept/i-a1: permission denied"), "{first}");
     }
 
     #[test]

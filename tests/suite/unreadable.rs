@@ -157,6 +157,13 @@ async fn a_day_that_cannot_be_joined_or_written_keeps_no_other() {
         let joined = kept.rows[1].day().days_prefix();
         assert!(keys.iter().any(|key| key.starts_with(&joined)), "{keys:?}");
         if place == Place::Folder {
+            // Its copy lacks the rows of that day, and says so.
+            let to = tempfile::tempdir().unwrap();
+            let to = format!("file://{}", to.path().display());
+            let output = cli(&placed.settings, &["copy", "--to", &to]).await;
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{told}");
+            assert!(told.contains(&format!("not copied: {folder}: ")), "{told}");
             let output = cli(&placed.settings, &["reindex"]).await;
             let (shown, told) = (text(&output.stdout), text(&output.stderr));
             assert_eq!(output.status.code(), Some(1), "{shown}{told}");
