@@ -37,6 +37,8 @@ locals {
   region  = data.alicloud_regions.current.regions[0].id
   package = coalesce(var.package, "${path.module}/../../target/function.zip")
 
+  # Whether there are addresses is not a secret.
+  has_notices = nonsensitive(var.notify_urls != "")
   creates_log = var.existing_log_project == ""
   log_project = local.creates_log ? one(alicloud_log_project.archiver[*].project_name) : var.existing_log_project
   log_store   = local.creates_log ? one(alicloud_log_store.archiver[*].logstore_name) : var.existing_log_store
@@ -378,6 +380,40 @@ resource "alicloud_ram_role_policy_attachment" "function_compaction" {
   policy_type = "Custom"
 }
 
+resource "alicloud_ram_policy" "function_notices" {
+  count           = local.has_notices ? 1 : 0
+  policy_name     = "${var.name}-function-notices"
+  description     = "Lets the function remember what it has told"
+  rotate_strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded"
+  tags            = var.tags
+  policy_document = jsonencode({
+    Version = "1"
+    Statement = [
+      {
+        Effect = "Allow"
+        Action = "oss:ListObjects"
+        # `acs:oss:*:…:…`: a bucket's region is not part of its name, so it stays open. Only
+        # `console/notices/*`, the keys of notices, can be listed.
+        Resource  = "acs:oss:*:${local.account}:${var.bucket}"
+        Condition = { StringLike = { "oss:Prefix" = ["console/notices/*"] } }
+      },
+      {
+        Effect = "Allow"
+        Action = "oss:GetObject"
+        # `acs:oss:*:…:…/console/notices/*`: every notice, and no record.
+        Resource = "acs:oss:*:${local.account}:${var.bucket}/console/notices/*"
+      },
+    ]
+  })
+}
+
+resource "alicloud_ram_role_policy_attachment" "function_notices" {
+  count       = local.has_notices ? 1 : 0
+  role_name   = alicloud_ram_role.archiver.role_name
+  policy_name = alicloud_ram_policy.function_notices[0].policy_name
+  policy_type = "Custom"
+}
+
 # Attach it to the user or role of the people who run console-archive.
 resource "alicloud_ram_policy" "reader" {
   policy_name     = "${var.name}-reader"
@@ -488,6 +524,10 @@ resource "alicloud_fcv3_function" "archiver" {
     var.account_role_arn == "" ? {} : {
       ALIBABA_CLOUD_ROLE_ARN = var.account_role_arn
     },
+    local.has_notices ? {
+      NOTIFY_URLS     = var.notify_urls
+      NOTIFY_SEVERITY = var.notify_severity
+    } : {},
     var.internet_access ? {} : {
       # {region} is the program's: a VPC reaches ECS and STS of its own region.
       ECS_ENDPOINT_URL                   = "https://ecs-vpc.{region}.aliyuncs.com"

@@ -87,6 +87,24 @@ variable "redact" {
   }
 }
 
+variable "notify_urls" {
+  description = "Addresses of chats and webhooks that are told of findings on consoles, with spaces between, as docs/notifications.md describes them. Empty for none"
+  type        = string
+  default     = ""
+  sensitive   = true
+}
+
+variable "notify_severity" {
+  description = "The least severity of findings that are told"
+  type        = string
+  default     = "error"
+
+  validation {
+    condition     = contains(["info", "warning", "error", "fatal"], var.notify_severity)
+    error_message = "notify_severity must be info, warning, error or fatal."
+  }
+}
+
 variable "follow_seconds" {
   description = "Seconds for which the function asks for a console again after its event. 0 stores what ECS has at the event, and no more"
   type        = number

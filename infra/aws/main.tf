@@ -42,7 +42,9 @@ locals {
   own_buckets = var.existing_bucket == null ? 1 : 0
   has_kms_key = var.kms_key_arn != null
   # Without the member of the secret's value.
-  secret_arns = [for arn in [var.webhook_token_arn, var.alibaba_access_key_arn] : split("#", arn)[0] if arn != null]
+  secret_arns = [for arn in [var.webhook_token_arn, var.alibaba_access_key_arn, var.notify_urls_arn] : split("#", arn)[0] if arn != null]
+  # Whether anybody is told of findings.
+  has_notices = var.notify_topic_arn != null || var.notify_urls_arn != null
   # S3 and SQS use the key as whoever calls them. By itself, the key is of no use to anyone here.
   through_s3  = { StringEquals = { "kms:ViaService" = "s3.${data.aws_region.current.region}.amazonaws.com" } }
   through_sqs = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.region}.amazonaws.com" } }
@@ -333,6 +335,38 @@ resource "aws_iam_role_policy" "archiver" {
           Condition = local.through_s3
         },
       ] : statement if var.scheduled_compaction && local.has_kms_key],
+      [for statement in [
+        {
+          # `console/notices/*`: what was told, and no records.
+          Effect    = "Allow"
+          Action    = "s3:ListBucket"
+          Resource  = local.bucket_arn
+          Condition = { StringLike = { "s3:prefix" = "console/notices/*" } }
+        },
+      ] : statement if local.has_notices],
+      local.has_notices ? [
+        {
+          # `…/console/notices/*`: every notice, whatever its name.
+          Effect   = "Allow"
+          Action   = "s3:GetObject"
+          Resource = "${local.bucket_arn}/console/notices/*"
+        },
+      ] : [],
+      [for statement in [
+        {
+          Effect    = "Allow"
+          Action    = "kms:Decrypt"
+          Resource  = var.kms_key_arn
+          Condition = local.through_s3
+        },
+      ] : statement if local.has_notices && local.has_kms_key],
+      var.notify_topic_arn != null ? [
+        {
+          Effect   = "Allow"
+          Action   = "sns:Publish"
+          Resource = var.notify_topic_arn
+        },
+      ] : [],
       local.has_role ? [
         {
           # `*`: the operation concerns the caller itself and has no resource.
@@ -447,6 +481,15 @@ resource "aws_lambda_function" "archiver" {
       var.webhook_token_arn != null ? {
         WEBHOOK_TOKEN_ARN = var.webhook_token_arn
       } : {},
+      var.notify_topic_arn != null ? {
+        NOTIFY_URLS = var.notify_topic_arn
+      } : {},
+      var.notify_urls_arn != null ? {
+        NOTIFY_URLS_ARN = var.notify_urls_arn
+      } : {},
+      local.has_notices ? {
+        NOTIFY_SEVERITY = var.notify_severity
+      } : {},
       # Whatever an existing bucket encrypts with by default, a record is encrypted with this key.
       local.has_kms_key ? {
         AWS_SERVER_SIDE_ENCRYPTION = "aws:kms"
@@ -477,7 +520,7 @@ resource "aws_lambda_function" "archiver" {
     }
     precondition {
       condition     = var.secrets_kms_key_arn == null || length(local.secret_arns) > 0
-      error_message = "Give secrets_kms_key_arn only with webhook_token_arn or alibaba_access_key_arn."
+      error_message = "Give secrets_kms_key_arn only with webhook_token_arn, alibaba_access_key_arn or notify_urls_arn."
     }
     precondition {
       condition     = (length(var.subnet_ids) == 0) == (length(var.security_group_ids) == 0)
@@ -890,6 +933,31 @@ locals {
     }
   }
 
+  notice_alarms = {
+    # Of the form of fatal-findings. The function counts signatures only if somebody is told.
+    new-signatures = {
+      description = "A console shows a fault that no instance has shown in the week before. Search the log for new_signature, then run console-archive findings INSTANCE_ID"
+      namespace   = "ecs-console-archiver"
+      metric      = "NewSignatures"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 1
+      threshold   = 0
+    }
+    # A receiver is down, or its address is wrong. What it missed is sent again for some hours.
+    notices = {
+      description = "A notice was not taken, or could not be counted. Search the log for notice_id or notice, then run console-archive doctor --deployed FUNCTION_NAME --send-test-notice"
+      namespace   = "ecs-console-archiver"
+      metric      = "NoticesFailed"
+      dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 1
+      threshold   = 0
+    }
+  }
+
   url_alarms = {
     # These do not count as errors of the function, because the invocation succeeds.
     pushes = {
@@ -917,7 +985,11 @@ locals {
 }
 
 resource "aws_cloudwatch_metric_alarm" "archiver" {
-  for_each            = merge(local.alarms, { for name, alarm in local.url_alarms : name => alarm if local.has_webhook })
+  for_each = merge(
+    local.alarms,
+    { for name, alarm in local.notice_alarms : name => alarm if local.has_notices },
+    { for name, alarm in local.url_alarms : name => alarm if local.has_webhook },
+  )
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
   namespace           = each.value.namespace

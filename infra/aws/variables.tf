@@ -137,6 +137,39 @@ variable "webhook_token_arn" {
   }
 }
 
+variable "notify_topic_arn" {
+  description = "ARN of an Amazon SNS topic that is told of findings on consoles. null for none"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.notify_topic_arn == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]+:[A-Za-z0-9_-]+([.]fifo)?$", var.notify_topic_arn))
+    error_message = "The ARN of a topic looks like arn:aws:sns:us-east-1:123456789012:NAME."
+  }
+}
+
+variable "notify_urls_arn" {
+  description = "ARN of the secret that has the addresses of chats and webhooks that are told, as docs/notifications.md describes them. It exists before the first apply. null for none"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.notify_urls_arn == null || can(regex("^arn:[^:]+:(secretsmanager:[^:]+:[0-9]+:secret:|ssm:[^:]+:[0-9]+:parameter/)[A-Za-z0-9/_+=.@-]+(#.+)?$", var.notify_urls_arn))
+    error_message = "The ARN of a secret looks like arn:aws:secretsmanager:us-east-1:123456789012:secret:NAME-SUFFIX or arn:aws:ssm:us-east-1:123456789012:parameter/NAME."
+  }
+}
+
+variable "notify_severity" {
+  description = "The least severity of findings that are told"
+  type        = string
+  default     = "error"
+
+  validation {
+    condition     = contains(["info", "warning", "error", "fatal"], var.notify_severity)
+    error_message = "notify_severity must be info, warning, error or fatal."
+  }
+}
+
 variable "secrets_kms_key_arn" {
   description = "ARN of the KMS key that encrypts these secrets, if it is a key of yours"
   type        = string

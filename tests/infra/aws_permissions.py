@@ -36,7 +36,7 @@ POLICIES = {
 }
 # What the table's rows depend on.
 PARAMETERS = ["AlibabaRoleArn", "ScheduledRedrive", "ScheduledCompaction", "SweepRegions", "WebhookToken", "KmsKeyArn", "ExistingBucket",
-              "WebhookTokenArn", "AlibabaAccessKeyArn", "SecretsKmsKeyArn"]
+              "WebhookTokenArn", "AlibabaAccessKeyArn", "SecretsKmsKeyArn", "NotifyTopicArn", "NotifyUrlsArn"]
 SERVICES = {
     "AWS Lambda": "lambda.amazonaws.com",
     "Amazon EventBridge Scheduler": "scheduler.amazonaws.com",
@@ -61,6 +61,11 @@ CONTEXTS = {
     "keys below `console/catalog/`": (
         {"s3:prefix": "console/catalog/rows/"}, [
             {}, {"s3:prefix": ""}, {"s3:prefix": "console/"}, {"s3:prefix": "console/i-1/"}, {"s3:prefix": "console/catalog"},
+        ],
+    ),
+    "keys below `console/notices/`": (
+        {"s3:prefix": "console/notices/outbox/"}, [
+            {}, {"s3:prefix": ""}, {"s3:prefix": "console/"}, {"s3:prefix": "console/i-1/"}, {"s3:prefix": "console/catalog/rows/"},
         ],
     ),
     "for its audience": (
@@ -109,6 +114,7 @@ DANGEROUS = """
     lambda:DeleteFunction iam:PassRole iam:PutRolePolicy iam:AttachRolePolicy iam:UpdateAssumeRolePolicy
     sts:AssumeRole sts:GetWebIdentityToken kms:CreateGrant kms:DisableKey kms:PutKeyPolicy
     kms:ScheduleKeyDeletion kms:Decrypt
+    sns:Publish sns:Subscribe sns:DeleteTopic sns:SetTopicAttributes
     secretsmanager:GetSecretValue secretsmanager:BatchGetSecretValue secretsmanager:PutSecretValue
     secretsmanager:DeleteSecret secretsmanager:PutResourcePolicy
     ssm:GetParameter ssm:GetParameters ssm:GetParametersByPath ssm:GetParameterHistory ssm:PutParameter ssm:DeleteParameter
@@ -139,6 +145,7 @@ class Deployment:
             "objects below `console/catalog/`": [
                 f"{bucket}/console/catalog/rows/dt=2026-01-01/a.json", f"{bucket}/console/catalog/days/dt=2026-01-01/a.jsonl.gz",
             ],
+            "objects below `console/notices/`": [f"{bucket}/console/notices/outbox/2026-01-01/0123456789ab-0001.json"],
             "other objects of the bucket": [f"{bucket}/other/object", f"{bucket}/console", f"{bucket}/console-2/object"],
             "another bucket": ["arn:aws:s3:::others", "arn:aws:s3:::others/console/i-1/20260101T000000.log.gz"],
             "the events queue": [self.arn("aws_sqs_queue.events")],
@@ -155,7 +162,11 @@ class Deployment:
             "another secret": [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}" for name in ("others-a1B2c3", "archiver-z9Y8x7")],
             "another parameter": [f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name}" for name in ("others", "archiver", "archiver/key2")],
         }
-        secrets = [self.variables.get(name, "").split("#")[0] for name in ("webhook_token_arn", "alibaba_access_key_arn")]
+        secrets = [self.variables.get(name, "").split("#")[0]
+                   for name in ("webhook_token_arn", "alibaba_access_key_arn", "notify_urls_arn")]
+        if self.variables.get("notify_topic_arn"):
+            self.places["the topic for notices"] = [self.variables["notify_topic_arn"]]
+        self.places["another topic"] = [f"arn:aws:sns:{REGION}:{ACCOUNT}:others"]
         self.places["the function's secrets"] = [arn for arn in secrets if ":secretsmanager:" in arn]
         self.places["the function's parameters"] = [arn for arn in secrets if ":ssm:" in arn]
         self.secrets_key = self.variables.get("secrets_kms_key_arn")
@@ -330,7 +341,7 @@ def cases(deployment, rows):
     # The bucket's policy denies what an administrator may do, too.
     everything = [{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}]
     for action in sorted(action for action in actions if action.startswith("s3:")):
-        for place in ("the archive", "objects below `console/`", "objects below `console/catalog/`", "other objects of the bucket"):
+        for place in ("the archive", "objects below `console/`", "objects below `console/catalog/`", "objects below `console/notices/`", "other objects of the bucket"):
             for arn in deployment.places[place]:
                 yield case("an administrator", action, arn, fine, True, everything)
                 yield case("an administrator", action, arn, fine | {"aws:SecureTransport": "false"}, False, everything)

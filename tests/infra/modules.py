@@ -49,6 +49,10 @@ TOKEN_SECRET = {
     # Not the key of kms_key_arn, so that neither stands for the other.
     "secrets_kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/0987dcba-09fe-87dc-65ba-ab0987654321",
 }
+NOTICES = {
+    "notify_topic_arn": "arn:aws:sns:us-east-1:123456789012:faults",
+    "notify_urls_arn": "arn:aws:ssm:us-east-1:123456789012:parameter/archiver/urls",
+}
 ISSUER = {
     "aws_issuer_url": "https://issuer.example.com",
     "aws_issuer_fingerprints": ["0" * 40, "f" * 40],
@@ -65,6 +69,7 @@ CHOICES = {
     "aws": [
         [ROLE, EACH_ACCOUNT | {"alibaba_oidc_audience": "other"}, KEY, KEY_SECRET],
         [{}, {"webhook_token": f"{TOKEN},{OTHER_TOKEN}"}, TOKEN_SECRET],
+        [{}, NOTICES, NOTICES | {"notify_urls_arn": None, "notify_severity": "fatal"}],
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
         [{}, {"scheduled_redrive": True}],
         [{}, {"scheduled_compaction": True}],
@@ -93,6 +98,7 @@ CHOICES = {
         [{"existing_log_project": "logs", "existing_log_store": "consoles"}, {"replay_queue": True}],
         [{}, {"heartbeat_days": 7, "heartbeat_action_policy": "oncall"}],
         [{}, {"findings_action_policy": "oncall", "redact": "off"}],
+        [{}, {"notify_urls": "slack+https://hooks.slack.com/services/T0/B0/a", "notify_severity": "fatal"}],
     ],
     "rules": [
         [PUSH, PUSH | {"token_in_url": True}, {"bus": {"region": "cn-beijing", "account": "123456", "name": "archiver"}}],
@@ -130,7 +136,7 @@ REFUSED = {
         (KEY | KEY_SECRET, ONE_IDENTITY),
         (ROLE | TOKEN_SECRET | {"webhook_token": TOKEN}, "Give either webhook_token or webhook_token_arn, and not both."),
         (ROLE | TOKEN_SECRET | {"webhook_token_arn": None},
-         "Give secrets_kms_key_arn only with webhook_token_arn or alibaba_access_key_arn."),
+         "Give secrets_kms_key_arn only with webhook_token_arn, alibaba_access_key_arn or notify_urls_arn."),
         (ROLE | {"region": "eu-west-1"},
          "The provider's region is us-east-1, and the variable region is another one. Set AWS_REGION."),
         (ROLE | {"alarm_email": "operators@example.com", "alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"},

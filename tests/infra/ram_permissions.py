@@ -53,6 +53,10 @@ CONTEXTS = {
         {"oss:Prefix": "console/catalog/rows/"},
         [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/failed/"))],
     ),
+    "keys below `console/notices/`": (
+        {"oss:Prefix": "console/notices/outbox/"},
+        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/catalog/rows/"))],
+    ),
     "with a token of the function's role": (
         {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "{aws_audience}", "oidc:sub": "{aws_role_arn}"},
         [
@@ -104,6 +108,7 @@ class Deployment:
                 "objects below `console/catalog/`": [
                     f"{bucket}/console/catalog/rows/dt=2026-01-01/a.json", f"{bucket}/console/catalog/days/dt=2026-01-01/a.jsonl.gz",
                 ],
+                "objects below `console/notices/`": [f"{bucket}/console/notices/outbox/2026-01-01/0123456789ab-0001.json"],
                 "other objects of the bucket": [f"{bucket}/other/object", f"{bucket}/console", f"{bucket}/console-2/object"],
                 "the function itself": [
                     f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}", f"acs:fc:{REGION}:{ACCOUNT}:functions/{name}/LATEST",
@@ -273,7 +278,8 @@ def module_statements(deployment):
 
 
 # What gives the function one more policy → the end of the policy's name.
-OPTIONS = {"scheduled_redrive": "function-redrive", "scheduled_compaction": "function-compaction"}
+OPTIONS = {"scheduled_redrive": "function-redrive", "scheduled_compaction": "function-compaction",
+           "notify_urls": "function-notices"}
 
 
 def command_policies(page):

@@ -60,7 +60,7 @@ fn the_templates_of_one_cloud_set_the_same_variables() {
 }
 
 /// Why a setting is in no file under infra. Every other one is.
-const NOT_IN_INFRA: [(&str, &[&str]); 8] = [
+const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
     (
         "set by the platform",
         &[
@@ -130,10 +130,6 @@ const NOT_IN_INFRA: [(&str, &[&str]); 8] = [
         &["WEBHOOK_URL", "WEBHOOK_ACCOUNTS"],
     ),
     ("for trying things out", &["WEBHOOK_ALLOW_UNSIGNED"]),
-    (
-        "of one's own chats, and with permissions that only they need",
-        &["NOTIFY_URLS", "NOTIFY_URLS_ARN", "NOTIFY_SEVERITY"],
-    ),
     (
         "a file of one's own, in a package of one's own",
         &["FINDINGS_RULES"],

@@ -136,6 +136,29 @@ run "a_compaction_joins_the_catalog_once_a_day_when_the_day_before_is_over" {
   }
 }
 
+run "people_are_told_of_findings_where_that_is_asked_for" {
+  variables {
+    notify_urls     = "slack+https://hooks.slack.com/services/T0/B0/a"
+    notify_severity = "fatal"
+  }
+  assert {
+    condition     = nonsensitive(alicloud_fcv3_function.archiver.environment_variables).NOTIFY_URLS == "slack+https://hooks.slack.com/services/T0/B0/a"
+    error_message = "The function tells others."
+  }
+  assert {
+    condition     = one(alicloud_ram_role_policy_attachment.function_notices).role_name == alicloud_ram_role.archiver.role_name
+    error_message = "The function may not remember what it has told."
+  }
+}
+
+run "what_is_no_severity_is_refused" {
+  command = plan
+  variables {
+    notify_severity = "critical"
+  }
+  expect_failures = [var.notify_severity]
+}
+
 run "alarms_go_to_the_contact_group" {
   variables {
     alarm_contact_group = "oncall"

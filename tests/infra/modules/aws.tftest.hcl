@@ -237,6 +237,47 @@ run "a_compaction_joins_the_catalog_once_a_day_when_the_day_before_is_over" {
   }
 }
 
+run "people_are_told_of_findings_where_that_is_asked_for" {
+  variables {
+    notify_topic_arn = "arn:aws:sns:us-east-1:123456789012:faults"
+    notify_urls_arn  = "arn:aws:ssm:us-east-1:123456789012:parameter/archiver/urls#urls"
+    notify_severity  = "fatal"
+  }
+  assert {
+    condition     = { for name, value in aws_lambda_function.archiver.environment[0].variables : name => value if startswith(name, "NOTIFY_") } == { NOTIFY_URLS = var.notify_topic_arn, NOTIFY_URLS_ARN = var.notify_urls_arn, NOTIFY_SEVERITY = "fatal" }
+    error_message = "The function tells others."
+  }
+  assert {
+    condition     = [for one in jsondecode(aws_iam_role_policy.archiver.policy).Statement : one.Resource if one.Action == "sns:Publish"] == [var.notify_topic_arn]
+    error_message = "The function may not tell the topic, or may tell others."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.archiver["new-signatures"].metric_name == "NewSignatures" && aws_cloudwatch_metric_alarm.archiver["notices"].metric_name == "NoticesFailed"
+    error_message = "There is no alarm on new signatures, or none on notices."
+  }
+}
+
+run "by_default_nobody_is_told" {
+  assert {
+    condition     = length([for name in keys(aws_lambda_function.archiver.environment[0].variables) : name if startswith(name, "NOTIFY_")]) == 0
+    error_message = "The function tells somebody."
+  }
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.archiver), "new-signatures")
+    error_message = "There is an alarm on what nobody counts."
+  }
+}
+
+run "what_is_no_topic_and_no_severity_is_refused" {
+  command = plan
+  variables {
+    notify_topic_arn = "arn:aws:sqs:us-east-1:123456789012:faults"
+    notify_urls_arn  = "https://hooks.slack.com/services/T0/B0/a"
+    notify_severity  = "critical"
+  }
+  expect_failures = [var.notify_topic_arn, var.notify_urls_arn, var.notify_severity]
+}
+
 run "by_default_there_is_no_table_of_the_catalog" {
   assert {
     condition     = output.catalog_table == null && length(aws_glue_catalog_table.catalog) == 0 && length(aws_athena_named_query.catalog) == 0
