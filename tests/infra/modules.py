@@ -69,7 +69,7 @@ CHOICES = {
     "aws": [
         [ROLE, EACH_ACCOUNT | {"alibaba_oidc_audience": "other"}, KEY, KEY_SECRET],
         [{}, {"webhook_token": f"{TOKEN},{OTHER_TOKEN}"}, TOKEN_SECRET],
-        [{}, NOTICES, NOTICES | {"notify_urls_arn": None, "notify_severity": "fatal"}],
+        [{}, NOTICES, {"notify_topic_arn": NOTICES["notify_topic_arn"], "notify_severity": "fatal"}],
         [{}, {"sweep_regions": ["cn-hangzhou", "cn-beijing"]}],
         [{}, {"scheduled_redrive": True}],
         [{}, {"scheduled_compaction": True}],
