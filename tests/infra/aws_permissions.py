@@ -65,7 +65,7 @@ CONTEXTS = {
     ),
     "keys below `console/notices/`": (
         {"s3:prefix": "console/notices/outbox/"}, [
-            {}, {"s3:prefix": ""}, {"s3:prefix": "console/"}, {"s3:prefix": "console/i-1/"}, {"s3:prefix": "console/catalog/rows/"},
+            {}, {"s3:prefix": ""}, {"s3:prefix": "console/"}, {"s3:prefix": "console/i-1/"}, {"s3:prefix": "console/notices"},
         ],
     ),
     "for its audience": (

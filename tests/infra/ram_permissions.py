@@ -55,7 +55,7 @@ CONTEXTS = {
     ),
     "keys below `console/notices/`": (
         {"oss:Prefix": "console/notices/outbox/"},
-        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/catalog/rows/"))],
+        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/notices"))],
     ),
     "with a token of the function's role": (
         {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "{aws_audience}", "oidc:sub": "{aws_role_arn}"},
