@@ -464,6 +464,8 @@ MISTAKES = [
     (ARCHIVER, '/console/catalog/*"', '/console/*"', "the function: s3:DeleteObject on"),
     (ARCHIVER, '["s3:GetObject","s3:DeleteObject"]', '"s3:GetObject"', "the function: s3:DeleteObject on"),
     (ARCHIVER, '"s3:prefix":"console/catalog/*"', '"s3:prefix":"console/*"', "the function: s3:ListBucket on"),
+    (ARCHIVER, '/console/notices/*"', '/console/*"', "the function: s3:GetObject on"),
+    (ARCHIVER, ':sns:us-east-1:123456789012:faults"', ':sns:us-east-1:123456789012:*"', "the function: sns:Publish on"),
     ("aws_iam_role_policy.compaction[0]", '"lambda:InvokeFunction"', '"lambda:*"', "the compaction's schedule: lambda:"),
     (BUCKET, '"Deny"', '"Allow"', "an administrator: s3:DeleteObject on"),
     ("aws_iam_policy.reader", '"s3:prefix":"console/*"', '"s3:prefix":"*"', "readers: s3:ListBucket on"),

@@ -40,6 +40,7 @@ SAME = {
     "ReaderPolicy": "alicloud_ram_policy.reader",
     "RedrivePolicy": "alicloud_ram_policy.redrive",
 }
+NOTICES = "console/notices/outbox/"
 # A condition of the table → what goes with a request that is allowed, and what with those that are denied.
 CONTEXTS = {
     "keys below `console/`": (
@@ -47,15 +48,15 @@ CONTEXTS = {
     ),
     "keys below `console/failed/`": (
         {"oss:Prefix": "console/failed/"},
-        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/catalog/rows/"))],
+        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/catalog/rows/", NOTICES))],
     ),
     "keys below `console/catalog/`": (
         {"oss:Prefix": "console/catalog/rows/"},
-        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/failed/"))],
+        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/failed/", NOTICES))],
     ),
     "keys below `console/notices/`": (
-        {"oss:Prefix": "console/notices/outbox/"},
-        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/notices"))],
+        {"oss:Prefix": NOTICES},
+        [{}, *({"oss:Prefix": prefix} for prefix in ("", "console/", "console/i-1/", "console/failed/", "console/catalog/rows/"))],
     ),
     "with a token of the function's role": (
         {"oidc:iss": "{aws_issuer_url}", "oidc:aud": "{aws_audience}", "oidc:sub": "{aws_role_arn}"},
@@ -422,6 +423,9 @@ MISTAKES = [
     ("alicloud_ram_policy.function_compaction", "policy_document", '["console/catalog/*"]', '["console/*"]',
      "the function: oss:ListObjects"),
     ("alicloud_ram_policy.function_compaction", "policy_document", "/console/catalog/*", "/console/*", "the function: oss:DeleteObject"),
+    ("alicloud_ram_policy.function_notices", "policy_document", '["console/notices/*"]', '["console/*"]',
+     "the function: oss:ListObjects"),
+    ("alicloud_ram_policy.function_notices", "policy_document", "/console/notices/*", "/console/*", "the function: oss:GetObject"),
     ("alicloud_oss_bucket_policy.archive", "policy", '["false"]', '["true"]', "an administrator: oss:GetObject"),
     ("alicloud_ram_role.archiver", "assume_role_policy_document", "fc.aliyuncs.com", "ecs.aliyuncs.com",
      "Function Compute: sts:AssumeRole"),
