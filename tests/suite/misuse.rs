@@ -7,6 +7,7 @@ use std::process::Output;
 use ecs_console_archiver::simulator::Simulator;
 use serde_json::{Value, json};
 
+use crate::support::kept::{Kept, Place};
 use crate::support::printed::checked;
 use crate::support::*;
 
@@ -576,6 +577,39 @@ async fn on_a_terminal(settings: &Settings, arguments: &str) -> (Option<i32>, St
     let shown = text(&output.stdout);
     let words: Vec<_> = shown.split_whitespace().collect();
     (output.status.code(), words.join(" "))
+}
+
+/// Where a command works for long, it says how far it has come, in numbers that somebody can read at a glance.
+#[tokio::test]
+async fn on_a_terminal_progress_is_told_in_whole_numbers() {
+    let mut placed = Kept::of(60).with_catalog().place(Place::Folder).await;
+    placed
+        .settings
+        .push(("TERM".to_owned(), "xterm".to_owned()));
+    for (command, counted) in [
+        ("verify", "objects checked"),
+        ("reindex", "records and markers"),
+        (
+            "copy --to file:///nowhere/at/all --dry-run",
+            "objects compared, 0 B copied",
+        ),
+    ] {
+        let (_, shown) = on_a_terminal(&placed.settings, command).await;
+        let rates: Vec<_> = shown
+            .split(&format!("{counted}, "))
+            .skip(1)
+            .filter_map(|after| after.split_once("/s"))
+            .collect();
+        assert!(!rates.is_empty(), "{command}: {shown}");
+        let is_whole = |rate: &str| {
+            rate.bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b',')
+        };
+        assert!(
+            rates.iter().all(|(rate, _)| is_whole(rate)),
+            "{command}: {shown}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -282,8 +282,10 @@ struct Printer {
 
 impl Printer {
     fn new(output: Output, is_dry_run: bool) -> Result<Self> {
+        let bar = output::progress("{human_pos} objects compared, {msg}, {rate}")?;
+        bar.set_message("0 B copied");
         Ok(Self {
-            bar: output::progress("{human_pos} objects compared, {msg} copied, {rate}")?,
+            bar,
             output,
             is_dry_run,
             copied_bytes: 0,
@@ -297,7 +299,7 @@ impl Printer {
         if *what == What::Copied {
             self.copied_bytes += bytes;
             self.bar
-                .set_message(HumanBytes(self.copied_bytes).to_string());
+                .set_message(format!("{} copied", HumanBytes(self.copied_bytes)));
         }
         let message = |problem: &Problem| match problem {
             Problem::Refused(_) => of_destination(problem),
@@ -322,7 +324,8 @@ impl Printer {
             _ => return,
         };
         if self.printed.is_ok() {
-            self.printed = stdout().write_all(printed.as_bytes()).map_err(Into::into);
+            let print = || stdout().write_all(printed.as_bytes());
+            self.printed = self.bar.suspend(print).map_err(Into::into);
         }
     }
 }
