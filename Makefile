@@ -71,8 +71,12 @@ accept-unchanged: ## Record the results of the test `unchanged`; check the diffe
 	mv $(TARGET)/tmp/unchanged/*.txt tests/fixtures/unchanged/
 
 .PHONY: eval
-eval: ## Count how much `findings` finds, and put it into docs/findings.md.
+eval: ## Count how much `findings` finds, and put it into docs/findings.md; with CORPUS, in that folder.
+ifdef CORPUS
+	CORPUS="$(abspath $(CORPUS))" cargo test --locked --test suite -- --exact --nocapture evaluation_corpus::a_corpus_is_counted
+else
 	cargo test --locked --test suite -- evaluation:: || mv $(TARGET)/tmp/findings.md docs/findings.md
+endif
 
 .PHONY: record
 record: ## Record the serial console NAME of a virtual machine; without NAME, list them.

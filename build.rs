@@ -57,6 +57,8 @@ struct Rule {
     general: bool,
     #[serde(default)]
     function: bool,
+    #[serde(default)]
+    trace: bool,
     /// Of a secret: what stands at `{secret}` in `pattern`, and in `next`.
     #[serde(default)]
     value: String,
@@ -114,6 +116,7 @@ fn main() {
                 except,
                 general,
                 function,
+                trace,
                 next,
                 end,
                 ..
@@ -121,7 +124,7 @@ fn main() {
             let _ = writeln!(
                 rules,
                 "    RuleText {{ id: {id:?}, family: {name:?}, severity: Severity::{severity}, title: {title:?}, \
-                 advice: {advice:?}, words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, next: {next:?}, \
+                 advice: {advice:?}, words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, trace: {trace}, next: {next:?}, \
                  end: {end:?} }},",
             );
             let Rule { yes, no, .. } = &rule;

@@ -128,8 +128,9 @@ struct Waiting<'r> {
     finding: Finding<'r>,
     /// The last line to look at.
     last: usize,
-    /// Whether the function is one that many faults call. Then its caller says more.
-    is_common: bool,
+    /// Whether the call trace is looked at: the function is one that many faults call, and its caller says more, or
+    /// the kernel prints no registers of such a fault.
+    in_trace: bool,
 }
 
 /// Reads a log line by line.
@@ -223,7 +224,7 @@ impl<'r> Scanner<'r> {
                 order,
                 finding,
                 last: number + LOOKS_AHEAD,
-                is_common: false,
+                in_trace: rule.trace,
             });
         } else {
             self.add_known(order, finding, raw);
@@ -331,14 +332,14 @@ impl<'r> Scanner<'r> {
         let is_over = number > waiting.last
             || text.starts_with("---[ end ")
             || begins_with_start(text.as_bytes());
-        let function = match (is_over, waiting.is_common) {
+        let function = match (is_over, waiting.in_trace) {
             (true, _) => None,
             (false, false) => stopped_at(text),
-            (false, true) => frame(text),
+            (false, true) => frame(text).or_else(|| told_place(text)),
         };
         if let Some(function) = function {
             waiting.finding.detail = Some(cut(function, MAX_DETAIL).to_owned());
-            waiting.is_common = is_common(function);
+            waiting.in_trace |= is_common(function);
         }
         if is_over || function.is_some_and(|function| !is_common(function)) {
             self.end_waiting();
@@ -494,7 +495,7 @@ static NUMBERS: LazyLock<Regex> = LazyLock::new(|| {
 });
 static STOPPED_AT: LazyLock<Regex> = LazyLock::new(|| {
     constant(
-        r"^(?:RIP: [0-9a-f]{4}:|pc : |PC is at |NIP \[[0-9a-f]+\] |epc : )(?:__pfx_)?([A-Za-z_][A-Za-z0-9_]*)",
+        r"^(?:RIP: [0-9a-f]{4}:(?:\[<[0-9a-f]+>\] +){0,2}|pc : |PC is at |NIP \[[0-9a-f]+\] |epc : )(?:__pfx_)?([A-Za-z_][A-Za-z0-9_]*)|^R?IP:? +(?:\[<[0-9a-f]+>\] +)?([A-Za-z_][A-Za-z0-9_]*)[A-Za-z0-9_.]*\+0x",
     )
 });
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
@@ -502,10 +503,17 @@ static FRAME: LazyLock<Regex> = LazyLock::new(|| {
         r"^(?:\[<[0-9a-f]+>\] )?(?:__pfx_)?([A-Za-z_][A-Za-z0-9_]*)[A-Za-z0-9_.]*\+0x[0-9a-f]+/0x",
     )
 });
+/// What the kernel's lock checker tells of before any trace: where a lock is taken, and the line that broke a rule. Locks
+/// that are held already begin with `#`.
+static TOLD_PLACE: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"^(?:(?:[0-9a-f]{8,16} )?\(.*\}(?:-\{[0-9:]+\})?, at: (?:\[<[0-9a-f]+>\] )?([A-Za-z_][A-Za-z0-9_]*)|(?:\./)?([A-Za-z0-9_./-]+:[0-9]+) suspicious )",
+    )
+});
 /// Functions that check, wait, or report: where they stop says nothing of the fault.
 static COMMON: LazyLock<Regex> = LazyLock::new(|| {
     constant(
-        r"^_*(?:warn_|refcount_|list_(?:add|del)|native_|delay_|const_udelay|udelay|panic|dump_stack|show_|asm_|exc_|error_entry|do_error_trap|do_trap|report_bug|handle_bug|die|oops_|smp_call|queued_|pv_|raw_spin|mutex_|down_|rwsem|schedule|io_schedule|kasan|kfence|print_|mem(?:cpy|set|move)|copy_|rep_|fortify_|ubsan|slab_|object_err|check_|bad_page|lockdep|debug_)",
+        r"^_*(?:warn_|refcount_|list_(?:add|del)|native_|delay_|const_udelay|udelay|panic|dump_stack|show_|asm_|exc_|error_entry|do_error_trap|do_trap|report_bug|handle_bug|die|oops_|smp_call|queued_|pv_|raw_spin|mutex_|down_|rwsem|schedule|io_schedule|kasan|kfence|print_|mem(?:cpy|set|move)|copy_|rep_|fortify_|ubsan|slab_|object_err|check_|bad_page|lockdep|debug_|dump_backtrace|stack_trace|might_(?:sleep|resched|fault)|spin_(?:dump|bug)|do_raw_|lock_(?:acquire|release)|register_lock|assign_lock|kmem_cache_|kmalloc|kvmalloc|kfree|fixup_bug|do_invalid_op|invalid_op)",
     )
 });
 
@@ -519,12 +527,19 @@ fn frame(text: &str) -> Option<&str> {
     first_group(&FRAME, text)
 }
 
+/// Where the lock checker says that it happened.
+fn told_place(text: &str) -> Option<&str> {
+    first_group(&TOLD_PLACE, text)
+}
+
 fn is_common(function: &str) -> bool {
     COMMON.is_match(function)
 }
 
 fn first_group<'t>(regex: &Regex, text: &'t str) -> Option<&'t str> {
-    Some(regex.captures(text)?.get(1)?.as_str())
+    let found = regex.captures(text)?;
+    let group = found.iter().skip(1).flatten().next()?;
+    Some(group.as_str())
 }
 
 /// `regex-lite` is small, and looks at few lines.
@@ -759,6 +774,76 @@ mod tests {
             ),
         ] {
             assert_eq!(signatures(log), expected, "{log}");
+        }
+    }
+
+    #[test]
+    fn what_the_lock_checker_tells_is_named_by_its_place() {
+        for (log, expected) in [
+            (
+                "WARNING: possible circular locking dependency detected\n\
+                 4.15.0-rc2+ #209 Not tainted\n\
+                 a/16108 is trying to acquire lock:\n \
+                 (console_lock){+.+.}, at: [<00000000ec170b5b>] vcs_write+0x14d/0xca0\n\
+                 but task is already holding lock:\n \
+                 (&pipe->mutex/1){+.+.}, at: [<0000000040ee4d01>] pipe_lock+0x56/0x70\n",
+                "lock-debug:vcs_write",
+            ),
+            (
+                "[ BUG: Invalid wait context ]\n\
+                 swapper/0/1 is trying to lock:\n\
+                 ffff888100a0b0c0 (&c->lock){....}-{3:3}, at: ___slab_alloc_of+0x1/0x2\n",
+                "lock-debug:___slab_alloc_of",
+            ),
+            (
+                "WARNING: suspicious RCU usage\n\
+                 net/tipc/bearer.c:177 suspicious rcu_dereference_protected() usage!\n \
+                 #0:  (cb_lock){++++}, at: [<00000000173fa719>] genl_rcv+0x19/0x40\n",
+                "lock-debug:net/tipc/bearer.c:177",
+            ),
+            (
+                "BUG: sleeping function called from invalid context at mm/slab.h:420\n\
+                 2 locks held by a/1:\n \
+                 #0:  (cb_lock){++++}, at: [<00000000173fa719>] genl_rcv+0x19/0x40\n\
+                 Call Trace:\n dump_stack+0x1/0x2\n ___might_sleep+0x1/0x2\n ? gone+0x1/0x2\n kmem_cache_alloc+0x1/0x2\n load_it+0x1/0x2\n",
+                "scheduling-while-atomic:load_it",
+            ),
+            (
+                "BUG: spinlock recursion on CPU#0, a/5032\n\
+                 Call Trace:\n \
+                 [<ffffffff834c3ae9>] dump_stack+0x2ee/0x3f5\n \
+                 [<ffffffff81576cd2>] spin_dump+0x152/0x280\n \
+                 [<ffffffff814b7615>] __task_rq_lock+0xf5/0x330\n",
+                "lock-debug:__task_rq_lock",
+            ),
+            (
+                "BUG: spinlock lockup on CPU#0, a/5032\n",
+                "lock-debug:spinlock lockup",
+            ),
+        ] {
+            assert_eq!(signatures(log), [expected], "{log}");
+        }
+    }
+
+    #[test]
+    fn registers_of_older_kernels_name_the_function() {
+        for register in [
+            "IP: [<ffffffff8148e81d>] read_it+0x2bd/0x3410",
+            "IP: read_it.part.23+0x258/0x470",
+            "RIP: 0010:[<ffffffff83408ca0>]  [<ffffffff83408ca0>] read_it+0x190/0x290",
+            "RIP  [<ffffffff83408ca0>] read_it+0x190/0x290",
+            "RIP: 0010:read_it+0x190/0x290",
+            "PC is at read_it.constprop.9+0x184/0x2b0",
+        ] {
+            let log = format!(
+                "BUG: unable to handle kernel NULL pointer dereference at 0000058c\n\
+                 IP: inlined include/linux/nodemask.h:405 [inline]\n{register}\n"
+            );
+            assert_eq!(
+                signatures(&log),
+                ["kernel-null-dereference:read_it"],
+                "{log}"
+            );
         }
     }
 

@@ -23,6 +23,7 @@ mod doctor_deployed;
 mod door;
 mod errors;
 mod evaluation;
+mod evaluation_corpus;
 mod events;
 mod export;
 mod fair_redrive;

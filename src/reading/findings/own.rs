@@ -194,6 +194,7 @@ fn checked(rule: OwnRule) -> Result<Rule, String> {
         except: all_kept(rule.except),
         general: false,
         function: false,
+        trace: false,
         next: "",
         end: "",
     };

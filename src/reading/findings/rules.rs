@@ -24,6 +24,7 @@ pub(super) struct RuleText {
     pub except: &'static [&'static str],
     pub general: bool,
     pub function: bool,
+    pub trace: bool,
     pub next: &'static str,
     pub end: &'static str,
 }
@@ -67,6 +68,8 @@ pub struct Rule {
     pub(super) general: bool,
     /// The detail is the function in which it happened, where the lines behind name it.
     pub(super) function: bool,
+    /// The call trace names that function, and no register does.
+    pub(super) trace: bool,
     text: &'static RuleText,
     /// Made when a word of the rule is first seen.
     forms: OnceLock<Forms>,
@@ -244,6 +247,7 @@ impl Rule {
             pattern: text.pattern,
             general: text.general,
             function: text.function,
+            trace: text.trace,
             text,
             forms: OnceLock::new(),
             #[cfg(feature = "cli")]
