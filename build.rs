@@ -57,6 +57,7 @@ struct Rule {
     general: bool,
     #[serde(default)]
     function: bool,
+    /// With `function`: the call trace names it, since the kernel prints no registers of such a fault.
     #[serde(default)]
     trace: bool,
     /// Of a secret: what stands at `{secret}` in `pattern`, and in `next`.
