@@ -423,6 +423,10 @@ bench-rendering: ## Measure how fast a console becomes lines that are safe to sh
 	# Each run takes and returns its memory. What the kernel needs to hand it out anew is not measured.
 	MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=33554432 cargo bench --locked --bench bench -- rendering
 
+.PHONY: bench-scanning
+bench-scanning: ## Measure how fast a console is searched for findings, beside GNU grep and regular expressions by the same rules.
+	cargo bench --locked --bench bench -- scanning $(BENCH)
+
 .PHONY: bench-comparing
 bench-comparing: released ## Measure how long a comparison of two logs takes, beside GNU diff, and what it shows.
 	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- comparing $(BENCH)

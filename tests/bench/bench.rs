@@ -19,6 +19,7 @@ mod fleet;
 mod keeping;
 mod memory;
 mod rendering;
+mod scanning;
 mod searching;
 mod searching_bucket;
 mod sizes;
@@ -48,6 +49,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("keeping", keeping::run),
     ("memory", memory::run),
     ("rendering", rendering::run),
+    ("scanning", scanning::run),
     ("searching", searching::run),
     ("searching-bucket", searching_bucket::run),
     ("sizes", sizes::run),
