@@ -299,9 +299,11 @@ async fn system_calls(function: &str, events: usize) -> SystemCalls {
     let calls = lines.lines().filter_map(|line| line.split_once(' '));
     let calls: Vec<_> = calls.map(|(_, call)| call.trim_start()).collect();
     let is_new = |call: &&&str| {
-        // How often it waits depends on the machine, and a call that is cut into two lines is one.
+        // How often it waits depends on the machine, and how often it wakes itself from that; a call that is cut into
+        // two lines is one.
         let waits = ["epoll_wait(", "futex(", "restart_syscall("];
-        let is_wait = waits.iter().any(|wait| call.starts_with(wait));
+        let wakes = call.starts_with("write(") && call.contains(r#", "\1\0\0\0\0\0\0\0", 8)"#);
+        let is_wait = wakes || waits.iter().any(|wait| call.starts_with(wait));
         !is_wait && !call.starts_with(['<', '-', '+'])
     };
     let opened = calls.iter().filter(|call| call.starts_with("openat("));
