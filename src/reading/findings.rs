@@ -253,7 +253,8 @@ impl<'r> Scanner<'r> {
                 raw.to_owned() // What differs has a digit, and most details have none.
             };
         let detail = cut(&detail, MAX_DETAIL).trim();
-        (!detail.is_empty()).then(|| detail.to_owned())
+        // A tab, say: signatures stand in log lines, metrics and messages to people.
+        (!detail.is_empty()).then(|| detail.replace(char::is_control, " "))
     }
 
     fn next_order(&mut self) -> usize {
@@ -1036,6 +1037,12 @@ mod tests {
         let spent = scanner.work.spent;
         let found = scanner.finish();
         (spent, found.iter().map(Finding::signature).collect())
+    }
+
+    #[test]
+    fn a_signature_has_no_control_characters() {
+        let found = signatures("[FAILED] Failed to start tab\there\u{85}and.service.\n");
+        assert_eq!(found, ["unit-failed:tab here and.service"]);
     }
 
     #[test]
