@@ -88,10 +88,11 @@ test-garage: $(TOOLS)/bin/garage ## Test the archive on a real S3 server while b
 
 # Seconds that `make fuzz` runs each target.
 SECONDS ?= 20
-FUZZ_TARGETS := events ecs_answer update_time reader compare stitch
+FUZZ_TARGETS := events ecs_answer update_time findings reader compare stitch
 # More seeds besides those in fuzz/seeds: inputs of other tests.
 SEEDS_events := events
 SEEDS_reader := tests/fixtures/consoles
+SEEDS_findings := tests/fixtures/findings tests/fixtures/consoles
 SEEDS_compare := tests/fixtures/consoles
 SEEDS_stitch := tests/fixtures/consoles
 
