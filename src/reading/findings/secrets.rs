@@ -123,6 +123,9 @@ struct Seen {
     places: Vec<Range<usize>>,
     /// Bytes that expressions may still look at.
     work_left: usize,
+    /// The rule and the line whose neighbours were looked at. A line may have a thousand beginnings of a key, and all
+    /// of them have the same lines behind them.
+    beyond: Option<(&'static str, usize)>,
 }
 
 impl Seen {
@@ -131,7 +134,14 @@ impl Seen {
             secrets: Vec::new(),
             places: Vec::new(),
             work_left: most,
+            beyond: None,
         }
+    }
+
+    /// Whether the lines around this one are still to be looked at for a rule.
+    fn begins_beyond(&mut self, rule: &'static Rule, line: usize) -> bool {
+        let this = Some((rule.id, line));
+        std::mem::replace(&mut self.beyond, this) != this
     }
 
     fn may_look_at(&mut self, bytes: usize) -> bool {
@@ -178,8 +188,11 @@ fn find_by(
         && let Some(ended) = end.find(&text)
         && !forms.pattern.is_match(&text[..ended.start()])
     {
-        let lines = back_from(log, line.start, forms);
-        return seen.add(rule, line.start, lines);
+        if seen.begins_beyond(rule, line.start) {
+            let lines = back_from(log, line.start, forms, seen);
+            seen.add(rule, line.start, lines);
+        }
+        return;
     }
     for captures in forms.pattern.captures_iter(&text) {
         let value = captures.iter().skip(1).flatten().next();
@@ -198,19 +211,30 @@ fn find_by(
             .filter(|place| place.len() >= shortest)
             .into_iter()
             .collect();
-        lines.extend(lines_behind(log, line.end, next, forms));
+        // A key of one line, as in JSON, has none behind it.
+        let begun = captures.get(0).map_or(text.len(), |begun| begun.end());
+        let ends_here = |end: &Regex| end.is_match(&text[begun..]);
+        if !forms.end.as_ref().is_some_and(ends_here) && seen.begins_beyond(rule, line.start) {
+            lines.extend(lines_behind(log, line.end, next, forms, seen));
+        }
         seen.add(rule, line.start, lines);
     }
 }
 
 /// The lines of a secret that goes on behind its first line.
-fn lines_behind(log: &[u8], mut begin: usize, next: &Regex, forms: &Forms) -> Vec<Range<usize>> {
+fn lines_behind(
+    log: &[u8],
+    mut begin: usize,
+    next: &Regex,
+    forms: &Forms,
+    seen: &mut Seen,
+) -> Vec<Range<usize>> {
     let end = forms.end.as_ref();
     let (mut lines, mut foreign) = (Vec::new(), 0);
     let mut is_closed = false;
     for _ in 0..MAX_LINES {
         let place = line_at(log, begin);
-        if place.is_empty() {
+        if place.is_empty() || !seen.may_look_at(place.len()) {
             break;
         }
         begin = place.end;
@@ -239,7 +263,7 @@ fn lines_behind(log: &[u8], mut begin: usize, next: &Regex, forms: &Forms) -> Ve
 }
 
 /// The lines of a secret whose beginning the ring has dropped, before the line that ends it.
-fn back_from(log: &[u8], ended: usize, forms: &Forms) -> Vec<Range<usize>> {
+fn back_from(log: &[u8], ended: usize, forms: &Forms, seen: &mut Seen) -> Vec<Range<usize>> {
     let Some(next) = &forms.next else {
         return Vec::new();
     };
@@ -249,6 +273,9 @@ fn back_from(log: &[u8], ended: usize, forms: &Forms) -> Vec<Range<usize>> {
             break;
         };
         let start = memchr::memrchr(b'\n', &log[..last]).map_or(0, |at| at + 1);
+        if !seen.may_look_at(end - start) {
+            break;
+        }
         let text = plain(&log[start..end]);
         let value = value_of(next, &text, start);
         // The last line of a key may be short, and the first one that is left may be cut.
@@ -367,6 +394,35 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_around_a_line_is_looked_at_once_however_often_the_line_begins_or_ends_a_key() {
+        let key = format!("{}\n", "x".repeat(200)).repeat(100);
+        let begins = "-----BEGIN PRIVATE KEY-----".repeat(1000);
+        let ends = "-----END PRIVATE KEY-----".repeat(1000);
+        for log in [
+            format!("{begins}\n{key}token=hunter22x end\n"),
+            format!("{key}{ends}\ntoken=hunter22x end\n"),
+        ] {
+            let secrets = find_within(log.as_bytes(), 12 * log.len());
+            let shown = masked(log.as_bytes(), &secrets);
+            assert!(
+                shown.ends_with(b"token=<*******> end\n"),
+                "it ran out of work"
+            );
+        }
+    }
+
+    #[test]
+    fn behind_a_key_that_ends_on_its_own_line_nothing_is_masked() {
+        let key = r#"{"key": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----"}"#;
+        let behind = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b\n";
+        let shown = shown(&format!("{key}\n{behind}"));
+        assert!(
+            !shown.contains("MIIE") && shown.ends_with(behind),
+            "{shown}"
+        );
+    }
+
+    #[test]
     fn a_key_is_masked_whole_wherever_the_ring_cuts_it() {
         let key = "-----BEGIN RSA PRIVATE KEY-----\r\n\
                    MIIEpAIBAAKCAQEAu3Fq8VQJ0n4Zb1zG2o5f1q0cJm8l2nJt5d6k9w3y7x1v0s4r\r\n\
@@ -470,7 +526,8 @@ mod tests {
         assert_eq!(whole.count(), 1);
         // Each line of a key that begins is looked at once, however many begin.
         let begins = "-----BEGIN PRIVATE KEY-----\n".repeat(2000);
-        assert!(find_within(begins.as_bytes(), begins.len()).is_empty());
+        // Each line is looked at by itself, and as the one behind another.
+        assert!(find_within(begins.as_bytes(), 2 * begins.len()).is_empty());
     }
 
     #[test]
