@@ -326,7 +326,7 @@ async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
     // A person searches for what went wrong.
     let marked = paged("", "grep -A 1 '!!'").await;
     assert!(
-        marked.contains(", 1 finding: /!! ──") && marked.contains("── !! fatal: The kernel"),
+        marked.contains(", 1 finding: / !! ──") && marked.contains("── !! fatal: The kernel"),
         "{marked}"
     );
     assert!(marked.contains("VFS: Cannot open root device"), "{marked}");

@@ -34,7 +34,7 @@ use printer::{Amount, Content, Printer, TimeForm};
 /// pager of PAGER, or `less`.
 ///
 /// On a terminal, a line before each line that says what went wrong says what that means. It has `!!`: in the pager,
-/// /!! goes to the first, n to the next and N to the one before. `findings` says what to do.
+/// / !! goes to the first, n to the next and N to the one before. `findings` says what to do.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

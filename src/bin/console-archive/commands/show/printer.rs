@@ -239,7 +239,7 @@ impl<'a> Reader<'a> {
             output::count(boot.log.len() as u64, "byte"),
             match self.findings.len() {
                 0 => String::new(),
-                count => format!(", {}: /!!", output::count(count as u64, "finding")),
+                count => format!(", {}: / !!", output::count(count as u64, "finding")),
             },
         );
         divider(&text, self.content.colours)
