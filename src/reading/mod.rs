@@ -30,6 +30,8 @@ pub mod phase;
 pub mod search;
 #[cfg(feature = "cli")]
 pub mod select;
+#[cfg(feature = "cli")]
+pub mod stages;
 pub mod stamp;
 pub mod start;
 #[cfg(feature = "cli")]

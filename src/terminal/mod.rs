@@ -31,7 +31,7 @@ pub use line::{Line, Rewrite, Rewrites, Span};
 use row::{MAX_CHARS, Row};
 use sequence::Sequence;
 use style::Parameters;
-pub use style::{Attribute, Style};
+pub use style::{Attribute, Style, rgb};
 
 /// Reads a console line by line.
 pub fn lines(bytes: &[u8]) -> Lines<'_> {

@@ -290,7 +290,8 @@ fn nearest(wanted: [u8; 3]) -> u8 {
     16 + 36 * step(red) + 6 * step(green) + step(blue)
 }
 
-fn rgb(index: u8) -> [u8; 3] {
+/// Red, green and blue of one of xterm's 256 colours.
+pub fn rgb(index: u8) -> [u8; 3] {
     match usize::from(index) {
         index @ 0..16 => BASE[index],
         index @ 16..232 => {

@@ -61,6 +61,7 @@ mod scheduled_compaction;
 mod scheduled_redrive;
 mod self_invocation;
 mod secrets;
+mod serve;
 mod shells;
 mod show;
 mod simulator;

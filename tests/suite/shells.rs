@@ -6,13 +6,14 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "list",
     "boots",
     "show",
     "grep",
     "get",
     "diff",
+    "serve",
     "findings",
     "explain",
     "report",

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 const TASKS: [(&str, &[&str]); 5] = [
     (
         "Read consoles back",
-        &["list", "boots", "show", "grep", "get", "diff"],
+        &["list", "boots", "show", "grep", "get", "diff", "serve"],
     ),
     (
         "Find out what went wrong",

@@ -26,6 +26,7 @@ pub mod relay;
 pub mod runtime_api;
 pub mod s3_server;
 pub mod secret_server;
+pub mod served;
 pub mod sigv4;
 pub mod sqs_server;
 pub mod token_server;

@@ -19,6 +19,7 @@ mod prune;
 mod redrive;
 mod reindex;
 mod report;
+mod serve;
 mod show;
 mod simulate;
 mod sweep;
@@ -68,6 +69,7 @@ pub enum Command {
     Findings(findings::Arguments),
     Explain(explain::Arguments),
     Report(report::Arguments),
+    Serve(serve::Arguments),
     Sweep(sweep::Arguments),
     Redrive(redrive::Arguments),
     Export(export::Arguments),
@@ -127,6 +129,7 @@ impl Command {
                 let report = report::run(arguments, context);
                 context.unless_interrupted(report).await
             }
+            Self::Serve(arguments) => serve::run(arguments, context).await,
             Self::Sweep(arguments) => sweep::run(arguments, context).await,
             Self::Redrive(arguments) => redrive::run(arguments, context).await,
             Self::Export(arguments) => {

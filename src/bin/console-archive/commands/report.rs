@@ -1,6 +1,6 @@
 //! `console-archive report`: what happened to a fleet in some days, from the catalog.
 
-mod facts;
+pub mod facts;
 mod page;
 
 use std::io::Write as _;
@@ -30,7 +30,7 @@ use crate::time::{self, Bound, Period};
 use facts::{Collector, Facts};
 
 /// How long a signature must not have been there to be new.
-const BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub const BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// What a report is about if nothing else is asked for.
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 

@@ -1,8 +1,8 @@
 //! `console-archive show`: the log of a boot, joined from its captures.
 
 mod follow;
-mod printer;
-mod screen;
+pub mod printer;
+pub mod screen;
 
 use anyhow::Result;
 use clap::Args;
@@ -166,7 +166,13 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
     tell_hidden(hidden);
     if arguments.screen {
         for index in shown {
-            screen::print(&boots.boots[index], arguments.encoding)?;
+            let screen = screen::of(&boots.boots[index], arguments.encoding)?;
+            if let Some(warning) = screen.warning {
+                output::error(format_args!("warning: {warning}"));
+            }
+            for row in screen.rows {
+                output::line(row)?;
+            }
         }
         return Ok(boots.exit());
     }

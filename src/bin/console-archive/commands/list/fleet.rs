@@ -60,12 +60,16 @@ pub fn is_of(row: &Row, instances: &[GlobMatcher], regions: &[RegionId]) -> bool
 /// Says which objects of the catalog are damaged. Returns how many.
 pub fn tell_damaged(damaged: &[(String, DayError)], store: &impl Store) -> u64 {
     for (key, error) in damaged {
-        output::error(format_args!(
-            "damaged: {} ({error}); build the catalog anew with console-archive reindex",
-            store.url(key)
-        ));
+        output::error(damage_in_words(key, error, store));
     }
     damaged.len() as u64
+}
+
+fn damage_in_words(key: &str, error: &DayError, store: &impl Store) -> String {
+    format!(
+        "damaged: {} ({error}); build the catalog anew with console-archive reindex",
+        store.url(key)
+    )
 }
 
 impl Filter {
@@ -94,21 +98,50 @@ impl Filter {
     }
 }
 
-/// Lists or counts what was captured in a period.
-pub async fn run(
+/// How much of a row is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The catalog.
+    Catalog,
+    /// A listing of the archive, with what the catalog says of it.
+    Listing,
+}
+
+/// How much is read of the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What the names of rows tell.
+    Names,
+    /// All.
+    Whole,
+}
+
+/// Hands over what was captured in a period, in the order of capture: by the catalog, and by a listing of the archive
+/// where the catalog is not complete. Returns whether a part of the catalog is damaged. What is to be known of that is
+/// told.
+///
+/// # Errors
+/// Of the store, and of `each`.
+pub async fn read(
     filter: &Filter,
     period: Period,
-    is_count: bool,
+    depth: Depth,
     context: &Context,
     store: &impl Store,
-) -> Result<Exit> {
+    tell: impl Fn(String),
+    mut each: impl FnMut(Row, Source) -> Result<()>,
+) -> Result<bool> {
     let since = period.since.unwrap_or(Timestamp::MIN);
     let until = period.until.unwrap_or(Timestamp::MAX);
-    let catalog = match Catalog::open(store, since..=until).await {
+    let opened = match depth {
+        Depth::Names => Catalog::open(store, since..=until).await,
+        Depth::Whole => Catalog::open_whole(store, since..=until).await,
+    };
+    let catalog = match opened {
         Ok(catalog) => Some(catalog),
         // A policy may allow some prefixes alone. What refuses without a code is no object store.
         Err(error) if matches!(&error, StoreError::Denied(refusal) if !refusal.code.is_empty()) => {
-            output::error(format_args!(
+            tell(format!(
                 "the catalog may not be listed, so the archive itself is: {error}"
             ));
             None
@@ -118,31 +151,28 @@ pub async fn run(
     let coverage = catalog.as_ref().map(|catalog| catalog.coverage);
     let listed = match coverage {
         Some(coverage) if coverage.includes(since) => None,
-        _ => Some(listed(store, coverage, filter).await?),
+        _ => Some(listed(store, coverage, filter, &tell).await?),
     };
-    let mut printer = Printer::new(is_count, context, store)?;
-    let (mut seen, mut looked_at) = (Seen::default(), 0);
-    let mut is_damaged = false;
+    let (mut seen, mut is_damaged) = (Seen::default(), false);
     let mut known = BTreeMap::new();
     context.reads();
-    let each = |ReadDay { rows, damaged, .. }: ReadDay| -> Result<()> {
-        is_damaged |= tell_damaged(&damaged, store) > 0;
+    let each_day = |ReadDay { rows, damaged, .. }: ReadDay| -> Result<()> {
+        is_damaged |= !damaged.is_empty();
+        for (key, error) in &damaged {
+            tell(damage_in_words(key, error, store));
+        }
         for row in rows.into_iter().filter(|row| seen.is_new(row)) {
             if listed.is_some() {
                 known.insert(row.subject.key(), row);
                 continue;
             }
-            looked_at += u64::from(filter.shows(row.outcome));
-            if filter.includes(&row) {
-                printer.row(row)?;
-            }
+            each(row, Source::Catalog)?;
         }
         Ok(())
     };
     if let Some(catalog) = catalog {
-        catalog.read(each).await?;
+        catalog.read(each_day).await?;
     }
-    let mut unknown = 0;
     if let Some(listed) = listed {
         // The listing shows what is there. The catalog, which was read before it, says more of it.
         let mut rows: Vec<_> = listed
@@ -156,13 +186,32 @@ pub async fn run(
         rows.extend(known.into_values().filter(is_pruned));
         rows.sort_by_key(|row| row.captured_at);
         for row in rows {
-            looked_at += u64::from(filter.shows(row.outcome));
-            unknown += u64::from(filter.cannot_decide(&row));
-            if filter.includes(&row) {
-                printer.row(row)?;
-            }
+            each(row, Source::Listing)?;
         }
     }
+    Ok(is_damaged)
+}
+
+/// Lists or counts what was captured in a period.
+pub async fn run(
+    filter: &Filter,
+    period: Period,
+    is_count: bool,
+    context: &Context,
+    store: &impl Store,
+) -> Result<Exit> {
+    let mut printer = Printer::new(is_count, context, store)?;
+    let (mut looked_at, mut unknown) = (0, 0);
+    let each = |row: Row, source| {
+        looked_at += u64::from(filter.shows(row.outcome));
+        unknown += u64::from(source == Source::Listing && filter.cannot_decide(&row));
+        match filter.includes(&row) {
+            true => printer.row(row),
+            false => Ok(()),
+        }
+    };
+    let depth = Depth::Names;
+    let is_damaged = read(filter, period, depth, context, store, output::error, each).await?;
     if unknown > 0 {
         output::error(format_args!(
             "the cause, ending or region of {} are not known, because the catalog does not reach back to them; \
@@ -221,6 +270,7 @@ async fn listed(
     store: &impl Store,
     coverage: Option<Coverage>,
     filter: &Filter,
+    tell: &impl Fn(String),
 ) -> Result<Vec<Row>> {
     let prefix = match coverage {
         Some(_) => String::new(),
@@ -238,7 +288,7 @@ async fn listed(
             Coverage::After(day) => format!("its catalog begins on {}", day.0),
             _ => "it has no catalog".to_owned(),
         };
-        output::error(format_args!(
+        tell(format!(
             "all of the archive was listed, in {requests} requests, because {why}; \
              `console-archive reindex` builds the catalog from the records"
         ));

@@ -104,7 +104,7 @@ pub struct Reader<'a> {
 }
 
 /// The column of times.
-struct Clock {
+pub struct Clock {
     form: TimeForm,
     /// Whether the guest's clock is known and right.
     is_known: bool,
@@ -122,11 +122,7 @@ impl<'a> Reader<'a> {
             instance_id,
             summary,
             times: LineTimes::new(summary.boot, summary.clock),
-            clock: Clock {
-                form: content.time,
-                is_known: matches!(summary.clock, GuestClock::Right(_)),
-                last: None,
-            },
+            clock: Clock::new(content.time, summary.clock),
             findings: Vec::new(),
         }
     }
@@ -202,13 +198,7 @@ impl<'a> Reader<'a> {
             return output::json_text(&self.line_json(line, place, time)).into_bytes();
         }
         let mut shown = column;
-        // The guest's own stamp says more than when the line was captured.
-        let is_replaced = match content.time {
-            TimeForm::Raw => false,
-            TimeForm::Wall => self.clock.is_known,
-            TimeForm::Boot | TimeForm::Delta => true,
-        };
-        if let Some(stamp) = place.stamp.filter(|_| is_replaced) {
+        if let Some(stamp) = place.stamp.filter(|_| self.clock.replaces_stamps()) {
             line.remove_front(stamp.length);
         }
         line.show(content.colours, content.rewrites, &mut shown);
@@ -288,7 +278,26 @@ fn seconds(stamp: Stamp) -> f64 {
 }
 
 impl Clock {
-    fn column(&mut self, place: &Place, time: Option<LineTime>, zone: &TimeZone) -> String {
+    /// For the lines of a boot, in their order.
+    pub fn new(form: TimeForm, clock: GuestClock) -> Self {
+        Self {
+            form,
+            is_known: matches!(clock, GuestClock::Right(_)),
+            last: None,
+        }
+    }
+
+    /// Whether the guest's own stamp is left out. It says more than when the line was captured.
+    pub fn replaces_stamps(&self) -> bool {
+        match self.form {
+            TimeForm::Raw => false,
+            TimeForm::Wall => self.is_known,
+            TimeForm::Boot | TimeForm::Delta => true,
+        }
+    }
+
+    /// What stands before a line. `time` is when it was printed.
+    pub fn column(&mut self, place: &Place, time: Option<LineTime>, zone: &TimeZone) -> String {
         let stamp = place.stamp.map(|stamp| stamp.stamp);
         let before = self.last;
         self.last = stamp.or(self.last);

@@ -1,0 +1,157 @@
+//! `console-archive serve`: pages over the archive, for a browser on this machine.
+
+mod address;
+mod answer;
+mod fleet;
+mod gate;
+pub mod pages;
+mod responses;
+mod state;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use ecs_console_archiver::log;
+use ecs_console_archiver::store::Store as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::Context;
+use crate::exit::Exit;
+use crate::output::{self, Output};
+use gate::Gate;
+use state::{Archive, State};
+
+/// Show the archive in a browser
+///
+/// The pages show a fleet day by day, its boots, and their logs. They are for a browser on this machine alone. The
+/// address that is printed opens them once: whoever has used it is let in until the command ends, and others are
+/// not. Nothing of the archive is changed. It runs until Ctrl-C.
+///
+/// Secrets are masked as everywhere, unless REDACT=off. Times are in the zone of --time-zone. --timeout is how long a
+/// page waits for the archive.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  console-archive serve
+  console-archive serve --time-zone Asia/Shanghai
+  ssh -L 8590:127.0.0.1:8590 bastion console-archive serve --port 8590")]
+pub struct Arguments {
+    /// The port to listen on, at 127.0.0.1 and ::1; 0 takes one that is free [default: 8590, or one that is
+    /// free]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+}
+
+/// So that links are good again when the command runs again.
+const USUAL_PORT: u16 = 8590;
+/// Connections at once. A browser opens six.
+const MAX_CONNECTIONS: usize = 64;
+/// Requests that are answered at once. The others wait.
+const MAX_AT_ONCE: usize = 8;
+/// Within which a request's head must have come.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Longest head of a request.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+/// Most headers of a request.
+const MAX_HEADERS: usize = 64;
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    log::init(&context.warnings());
+    let store = context.store()?;
+    let redact = context.redact()?;
+    let (listeners, port) = listen(arguments.port).await?;
+    let gate = Gate::new(port)?;
+    tell(&gate.address(), &store.url(""), context)?;
+    let state = State {
+        gate,
+        archive: Archive::new(store, redact),
+        context,
+        turns: Semaphore::new(MAX_AT_ONCE),
+    };
+    tokio::select! {
+        () = serve(&listeners, &state) => {}
+        () = context.interrupt.pressed() => {}
+    }
+    Ok(Exit::Done)
+}
+
+/// Listens on loopback alone: of IPv4, and of IPv6 where there is one.
+async fn listen(wanted: Option<u16>) -> Result<(Vec<TcpListener>, u16)> {
+    let bind = async |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    let bound = match wanted {
+        Some(port) => bind(port).await,
+        None => match bind(USUAL_PORT).await {
+            Err(_) => bind(0).await,
+            bound => bound,
+        },
+    };
+    let first = bound.map_err(|error| {
+        let port = wanted.unwrap_or_default();
+        anyhow!("cannot listen on 127.0.0.1:{port}: {error}; give another port with --port, or 0 for any")
+    })?;
+    let port = first.local_addr()?.port();
+    let mut listeners = vec![first];
+    listeners.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await.ok());
+    Ok((listeners, port))
+}
+
+/// Says where the pages are.
+fn tell(address: &str, archive_url: &str, context: &Context) -> Result<()> {
+    if context.output == Output::Json {
+        return output::json_line(&json!({"address": address, "archive_url": archive_url}));
+    }
+    output::line(format_args!(
+        "Open this address in a browser on this machine. It works once:\n\n  {address}\n\n{archive_url} is served \
+         until Ctrl-C."
+    ))
+}
+
+async fn serve(listeners: &[TcpListener], state: &State<'_>) {
+    let mut connections = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            stream = accept(listeners), if connections.len() < MAX_CONNECTIONS => {
+                connections.push(serve_connection(stream, state));
+            }
+            Some(()) = connections.next(), if !connections.is_empty() => {}
+        }
+    }
+}
+
+/// The next connection.
+async fn accept(listeners: &[TcpListener]) -> TcpStream {
+    let mut accepting: FuturesUnordered<_> = listeners.iter().map(TcpListener::accept).collect();
+    loop {
+        match accepting.next().await {
+            Some(Ok((stream, _))) => return stream,
+            // Too many open files, or a client that was faster to leave.
+            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+        if accepting.is_empty() {
+            accepting = listeners.iter().map(TcpListener::accept).collect();
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, state: &State<'_>) {
+    let _ = stream.set_nodelay(true);
+    let service =
+        service_fn(async |request| Ok::<_, std::convert::Infallible>(state.answer(&request).await));
+    // A client that breaks off, or does not speak HTTP, harms nobody else.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}

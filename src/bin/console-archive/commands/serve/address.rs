@@ -1,0 +1,353 @@
+//! Addresses ⇄ what they ask for. Pure.
+
+use std::str::FromStr;
+
+use clap::ValueEnum as _;
+use ecs_console_archiver::archive::reader::Selector;
+use ecs_console_archiver::model::ending::Ending;
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::reading::findings::Severity;
+use ecs_console_archiver::reading::select::Selection;
+use url::form_urlencoded::{self, Serializer};
+
+use super::super::show::printer::TimeForm;
+use crate::time::Bound;
+
+/// What an address asks for.
+#[derive(Debug)]
+pub enum Address {
+    Fleet(FleetQuery),
+    Instance(InstanceId),
+    Boot(InstanceId, Selection, View),
+    /// What a terminal shows at the end of a boot.
+    Screen(InstanceId, Selection),
+    /// The whole log of a boot, as a file.
+    Log(InstanceId, Selection),
+    /// The boot that a record shows last.
+    OfRecord(InstanceId, String),
+    /// A record, as a file.
+    Record(InstanceId, String),
+    Style,
+    Script,
+}
+
+/// An address that leads nowhere.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoPage {
+    Unknown,
+    /// A value of the query cannot be used, and why.
+    Wrong(String),
+}
+
+/// Which captures of the fleet are shown. Texts are as they were given, for links.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FleetQuery {
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub instance: Option<String>,
+    pub region: Option<RegionId>,
+    pub ending: Option<Ending>,
+    /// What is as bad, or worse.
+    pub severity: Option<Severity>,
+    pub signature: Option<String>,
+    /// From 1 on.
+    pub page: usize,
+}
+
+/// How the log of a boot is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    pub time: TimeForm,
+    pub is_wrapped: bool,
+    /// The first line of the page, where a log has several.
+    pub from: usize,
+    /// Lines that are marked.
+    pub marked: Option<(usize, usize)>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            time: TimeForm::Raw,
+            is_wrapped: true,
+            from: 1,
+            marked: None,
+        }
+    }
+}
+
+/// The members of a query. The last of several with one name counts.
+fn values(query: &str) -> impl Iterator<Item = (String, String)> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    pairs
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+}
+
+/// The token that a query has.
+pub fn token(query: &str) -> Option<String> {
+    let mut values = values(query).filter(|(name, _)| name == "token");
+    values.next().map(|(_, token)| token)
+}
+
+fn wrong(name: &str, error: impl ToString) -> NoPage {
+    NoPage::Wrong(format!("{name}: {}", error.to_string()))
+}
+
+impl Address {
+    /// Reads the path and the query of a request.
+    ///
+    /// # Errors
+    /// [`NoPage`].
+    pub fn parse(path: &str, query: &str) -> Result<Self, NoPage> {
+        let segments: Vec<_> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+        let instance_id = |text: &str| InstanceId::parse(text).map_err(|_| NoPage::Unknown);
+        let boot = |text: &str| text.parse::<Selection>().map_err(|_| NoPage::Unknown);
+        let record = |text: &str| match Selector::name(text) {
+            Some(_) => Ok(text.to_owned()),
+            None => Err(NoPage::Unknown),
+        };
+        Ok(match segments[..] {
+            [""] => Self::Fleet(FleetQuery::parse(query)?),
+            ["style.css"] => Self::Style,
+            ["script.js"] => Self::Script,
+            ["i", id] => Self::Instance(instance_id(id)?),
+            ["i", id, "b", of] => Self::Boot(instance_id(id)?, boot(of)?, View::parse(query)?),
+            ["i", id, "b", of, "screen"] => Self::Screen(instance_id(id)?, boot(of)?),
+            ["i", id, "b", of, "log"] => Self::Log(instance_id(id)?, boot(of)?),
+            ["i", id, "r", name] => Self::OfRecord(instance_id(id)?, record(name)?),
+            ["i", id, "r", name, "raw"] => Self::Record(instance_id(id)?, record(name)?),
+            _ => return Err(NoPage::Unknown),
+        })
+    }
+
+    /// Whether it is the same for everyone, and has nothing of the archive.
+    pub fn is_asset(&self) -> bool {
+        matches!(self, Self::Style | Self::Script)
+    }
+}
+
+/// The page of an instance.
+pub fn instance(instance_id: &InstanceId) -> String {
+    format!("/i/{instance_id}")
+}
+
+/// The page of a boot, by its ID.
+pub fn boot(instance_id: &InstanceId, boot_id: &str) -> String {
+    format!("/i/{instance_id}/b/{boot_id}")
+}
+
+/// A record, by its name.
+pub fn record(instance_id: &InstanceId, name: &str) -> String {
+    format!("/i/{instance_id}/r/{name}")
+}
+
+fn with_query(path: &str, pairs: &[(&str, Option<String>)]) -> String {
+    let mut query = Serializer::new(String::new());
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    match query.finish() {
+        query if query.is_empty() => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
+impl FleetQuery {
+    fn parse(query: &str) -> Result<Self, NoPage> {
+        let mut parsed = Self {
+            page: 1,
+            ..Self::default()
+        };
+        for (name, value) in values(query) {
+            match name.as_str() {
+                "since" | "until" => {
+                    Bound::from_str(&value).map_err(|error| wrong(&name, error))?;
+                    match name.as_str() {
+                        "since" => parsed.since = Some(value),
+                        _ => parsed.until = Some(value),
+                    }
+                }
+                "instance" => {
+                    super::super::grep::glob(&value).map_err(|error| wrong(&name, error))?;
+                    parsed.instance = Some(value);
+                }
+                "region" => {
+                    let region = RegionId::parse(&value).map_err(|error| wrong(&name, error))?;
+                    parsed.region = Some(region);
+                }
+                "ending" => {
+                    parsed.ending = Some(value.parse().map_err(|error| wrong(&name, error))?);
+                }
+                "severity" => {
+                    let all = [
+                        Severity::Fatal,
+                        Severity::Error,
+                        Severity::Warning,
+                        Severity::Info,
+                    ];
+                    let found = all.into_iter().find(|one| one.as_str() == value);
+                    let expected = "expected fatal, error, warning or info";
+                    parsed.severity = Some(found.ok_or_else(|| wrong(&name, expected))?);
+                }
+                "signature" => parsed.signature = Some(value),
+                "page" => {
+                    let number = value.parse().ok().filter(|number| *number > 0);
+                    parsed.page = number.ok_or_else(|| wrong(&name, "expected a number"))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Its address, on the first page unless it is changed.
+    pub fn address(&self, change: impl FnOnce(&mut Self)) -> String {
+        let mut query = Self {
+            page: 1,
+            ..self.clone()
+        };
+        change(&mut query);
+        let text = |text: &str| text.to_owned();
+        with_query(
+            "/",
+            &[
+                ("since", query.since),
+                ("until", query.until),
+                ("instance", query.instance),
+                ("region", query.region.map(|region| region.to_string())),
+                ("ending", query.ending.map(|ending| text(ending.as_str()))),
+                ("severity", query.severity.map(|one| text(one.as_str()))),
+                ("signature", query.signature),
+                ("page", (query.page > 1).then(|| query.page.to_string())),
+            ],
+        )
+    }
+}
+
+impl View {
+    fn parse(query: &str) -> Result<Self, NoPage> {
+        let mut view = Self::default();
+        for (name, value) in values(query) {
+            match name.as_str() {
+                "time" => {
+                    view.time =
+                        TimeForm::from_str(&value, true).map_err(|error| wrong(&name, error))?;
+                }
+                "wrap" => view.is_wrapped = value != "off",
+                "from" => {
+                    let number = value.parse().ok().filter(|number| *number > 0);
+                    view.from = number.ok_or_else(|| wrong(&name, "expected a number"))?;
+                }
+                "lines" => {
+                    let (first, last) = value.split_once('-').unwrap_or((&value, &value));
+                    let marked = first.parse().ok().zip(last.parse().ok());
+                    let marked = marked.filter(|(first, last)| first <= last);
+                    view.marked =
+                        Some(marked.ok_or_else(|| wrong(&name, "expected lines such as 120-130"))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(view)
+    }
+
+    /// What stands behind a path to show it.
+    pub fn address(&self, path: &str, change: impl FnOnce(&mut Self)) -> String {
+        let mut view = *self;
+        change(&mut view);
+        let time = view.time.to_possible_value();
+        let time = time.filter(|_| view.time != TimeForm::Raw);
+        with_query(
+            path,
+            &[
+                ("time", time.map(|time| time.get_name().to_owned())),
+                ("wrap", (!view.is_wrapped).then(|| "off".to_owned())),
+                ("from", (view.from > 1).then(|| view.from.to_string())),
+                (
+                    "lines",
+                    view.marked.map(|(first, last)| format!("{first}-{last}")),
+                ),
+            ],
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_they_are_written() {
+        let query = FleetQuery {
+            since: Some("-7d".into()),
+            instance: Some("i-bp1*".into()),
+            region: Some(RegionId::parse("cn-hangzhou").unwrap()),
+            ending: Some(Ending::OutOfMemory),
+            severity: Some(Severity::Error),
+            signature: Some("unit-failed:a&b=<c> ü".into()),
+            page: 3,
+            ..FleetQuery::default()
+        };
+        let address = query.address(|changed| changed.page = 3);
+        let (path, text) = address.split_once('?').unwrap();
+        let Ok(Address::Fleet(read)) = Address::parse(path, text) else {
+            panic!("{address}");
+        };
+        assert_eq!(read, query);
+        let view = View {
+            time: TimeForm::Wall,
+            is_wrapped: false,
+            from: 200_001,
+            marked: Some((7, 9)),
+        };
+        let address = view.address("/", |_| {});
+        assert_eq!(View::parse(address.split_once('?').unwrap().1), Ok(view));
+        assert_eq!(View::default().address("/x", |_| {}), "/x");
+    }
+
+    #[test]
+    fn other_addresses_lead_nowhere() {
+        for path in [
+            "/x",
+            "//",
+            "/i",
+            "/i/",
+            "/i/../x",
+            "/i/%2e%2e",
+            "/i/i-a1%00",
+            "/i/i-a1/",
+            "/i/i-a1/b/",
+            "/i/i-a1/b/x",
+            "/i/i-a1/r/x",
+            "/i/i-a1/r/..%2f",
+            "/style.css/",
+            "/i/i-a1/b/latest/raw",
+            "/etc/passwd",
+        ] {
+            assert_eq!(
+                Address::parse(path, "").unwrap_err(),
+                NoPage::Unknown,
+                "{path}"
+            );
+        }
+        for query in [
+            "since=noon",
+            "ending=x",
+            "severity=bad",
+            "page=0",
+            "page=x",
+            "region=%20",
+            "instance=%5b",
+        ] {
+            let wrong = Address::parse("/", query).unwrap_err();
+            assert!(matches!(wrong, NoPage::Wrong(_)), "{query}: {wrong:?}");
+        }
+        for query in ["time=x", "from=0", "lines=9-7", "lines=x"] {
+            let wrong = Address::parse("/i/i-a1/b/latest", query).unwrap_err();
+            assert!(matches!(wrong, NoPage::Wrong(_)), "{query}: {wrong:?}");
+        }
+    }
+}

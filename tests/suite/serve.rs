@@ -1,0 +1,552 @@
+//! `console-archive serve`: who is let in, and what the pages have, also of a console that is not well meant.
+
+use std::collections::BTreeSet;
+
+use ecs_console_archiver::reading::findings::secrets;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::support::archived::{Archived, of_folder, put_into_folder, stored};
+use crate::support::captured::{Captured, ID};
+use crate::support::s3_server::Profile;
+use crate::support::served::{Served, hostile_console};
+use crate::support::*;
+
+/// A folder with an archive, and its settings.
+async fn folder(captures: &[(&str, &[u8], i64)]) -> (tempfile::TempDir, Settings) {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let ago = |hours: i64| now - SignedDuration::from_hours(hours);
+    let captures = captures
+        .iter()
+        .map(|(id, plain, hours)| (*id, *plain, ago(*hours)));
+    let objects = Archived::of(captures).cataloged(ago(12));
+    put_into_folder(folder.path(), &objects).await;
+    let settings = folder_settings(folder.path());
+    // Rows that say what went wrong.
+    let indexed = cli(&settings, &["reindex"]).await;
+    assert!(indexed.status.success(), "{}", text(&indexed.stderr));
+    (folder, settings)
+}
+
+/// The elements of a page, and the names of their attributes as `element attribute`.
+fn elements(page: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for tag in page.split('<').skip(1) {
+        let tag = tag.split_once('>').expect("each < begins a tag").0;
+        let name = tag
+            .split([' ', '/'])
+            .find(|word| !word.is_empty())
+            .unwrap_or_default();
+        found.insert(name.to_owned());
+        // No value of ours has a quote in it, and none of others has one that is not escaped.
+        for attribute in tag
+            .split('"')
+            .step_by(2)
+            .filter_map(|text| text.strip_suffix('='))
+        {
+            found.insert(format!(
+                "{name} {}",
+                attribute.trim().rsplit(' ').next().unwrap()
+            ));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_printed_address_lets_in_once_and_another_is_printed_when_it_is_asked_for() {
+    let (_folder, settings) = folder(&[("i-a1", b"one\n", 2)]).await;
+    let mut served = Served::start(&settings, &[]).await;
+    let first = served.entrance();
+    let refused = served.get("/").await;
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused.text().contains("open the address that"),
+        "{}",
+        refused.text()
+    );
+    served.enter().await;
+    assert!(served.page("/").await.contains("i-a1"));
+    // In the browser's history it leads on, and for others it is nothing.
+    assert_eq!(served.get(&first).await.status, 303);
+    let port = served.port;
+    let other = format!("GET {first} HTTP/1.0\r\nHost: localhost:{port}\r\n\r\n");
+    assert_eq!(served.send(&other).await.status, 403);
+    served.next_address().await;
+    assert_ne!(served.entrance(), first);
+    let cookie = served.cookie().to_owned();
+    served.enter().await;
+    assert_eq!(served.cookie(), cookie, "the first browser stays");
+    assert_eq!(served.interrupt().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn programs_get_the_address_as_json() {
+    let (_folder, settings) = folder(&[("i-a1", b"one\n", 2)]).await;
+    let served = Served::start(&settings, &["--output", "json"]).await;
+    let told: serde_json::Value = serde_json::from_str(&served.printed.text()).unwrap();
+    assert_eq!(told["address"], served.address);
+    let seen = json_page::printed("serve", served.printed.text().as_bytes());
+    assert_eq!(seen, json_page::members("serve"));
+}
+
+#[tokio::test]
+async fn forged_requests_get_nothing_of_the_archive() {
+    let (_folder, settings) = folder(&[("i-secret1", b"precious\n", 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    let (port, cookie) = (served.port, served.cookie());
+    let own = format!("Host: 127.0.0.1:{port}\r\n");
+    let with = format!("Cookie: {cookie}\r\n");
+    let wrong = format!("Cookie: console-archive-{port}={}\r\n", "0".repeat(64));
+    for (request, status) in [
+        (
+            format!("GET / HTTP/1.0\r\nHost: evil.example\r\n{with}\r\n"),
+            421,
+        ),
+        (
+            format!("GET / HTTP/1.0\r\nHost: evil.example:{port}\r\n{with}\r\n"),
+            421,
+        ),
+        (
+            format!("GET / HTTP/1.0\r\nHost: localhost.:{port}\r\n{with}\r\n"),
+            421,
+        ),
+        (
+            format!("GET / HTTP/1.0\r\nHost: 127.1:{port}\r\n{with}\r\n"),
+            421,
+        ),
+        (format!("GET / HTTP/1.0\r\n{with}\r\n"), 421),
+        (
+            format!("GET / HTTP/1.0\r\n{own}Host: evil.example\r\n{with}\r\n"),
+            421,
+        ),
+        (
+            format!("GET http://127.0.0.1:{port}/ HTTP/1.0\r\n{own}{with}\r\n"),
+            421,
+        ),
+        (
+            format!("GET http://evil.example/ HTTP/1.0\r\n{own}{with}\r\n"),
+            421,
+        ),
+        (format!("GET / HTTP/1.0\r\n{own}\r\n"), 403),
+        (format!("GET / HTTP/1.0\r\n{own}{wrong}\r\n"), 403),
+        (
+            format!("GET /?token={} HTTP/1.0\r\n{own}\r\n", "0".repeat(64)),
+            403,
+        ),
+        (
+            format!("POST / HTTP/1.0\r\n{own}{with}Content-Length: 0\r\n\r\n"),
+            405,
+        ),
+        (
+            format!("DELETE /i/i-secret1 HTTP/1.0\r\n{own}{with}\r\n"),
+            405,
+        ),
+        (
+            format!(
+                "GET / HTTP/1.0\r\n{own}{with}Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n\r\n"
+            ),
+            403,
+        ),
+        (
+            format!(
+                "GET / HTTP/1.0\r\n{own}{with}Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\n\r\n"
+            ),
+            403,
+        ),
+        (
+            format!("GET /i/i-secret1/../../etc/passwd HTTP/1.0\r\n{own}{with}\r\n"),
+            404,
+        ),
+        (format!("GET /i/%2e%2e/x HTTP/1.0\r\n{own}{with}\r\n"), 404),
+        (format!("GET //evil.example HTTP/1.0\r\n{own}\r\n"), 403),
+    ] {
+        let got = served.send(&request).await;
+        assert_eq!(got.status, status, "{request}");
+        let text = got.text();
+        assert!(
+            !text.contains("i-secret1") && !text.contains("precious"),
+            "{request}: {text}"
+        );
+        assert!(!text.contains("//evil"), "{request}: {text}");
+        assert!(
+            got.header("content-security-policy")
+                .starts_with("default-src 'none';")
+        );
+    }
+    for host in [format!("localhost:{port}"), format!("[::1]:{port}")] {
+        let got = served
+            .send(&format!("GET / HTTP/1.0\r\nHost: {host}\r\n{with}\r\n"))
+            .await;
+        assert_eq!(got.status, 200, "{host}");
+    }
+    let head = served
+        .send(&format!("HEAD / HTTP/1.0\r\n{own}{with}\r\n"))
+        .await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[tokio::test]
+async fn every_answer_keeps_to_itself() {
+    let (_folder, settings) = folder(&[("i-a1", b"one\n", 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    for path in [
+        "/",
+        "/style.css",
+        "/script.js",
+        "/i/i-a1",
+        "/i/i-a1/b/latest",
+        "/none",
+        "/?since=noon",
+    ] {
+        let got = served.get(path).await;
+        let policy = got.header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        ] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(got.header(name), value, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fleet_is_shown_day_by_day_and_filtered_by_links() {
+    let (panic, clean) = (
+        fixture("i-bp1panicnoroot00001"),
+        fixture("i-bp1normalreboot0001"),
+    );
+    let (_folder, settings) = folder(&[
+        ("i-bad1", &clean, 50),
+        ("i-bad1", &panic, 2),
+        ("i-good1", &clean, 3),
+        ("i-old1", &clean, 24 * 20),
+    ])
+    .await;
+    let served = Served::entered(&settings, &[]).await;
+    let page = served.page("/").await;
+    let (bad, good) = (
+        page.find("/i/i-bad1\"").unwrap(),
+        page.find("/i/i-good1\"").unwrap(),
+    );
+    assert!(bad < good, "those that need a person come first");
+    assert!(!page.contains("i-old1"), "of 7 days");
+    for shown in [
+        "m-panic",
+        "m-clean",
+        "The kernel cannot mount its root file system",
+        ">new<",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let panics = served.page("/?ending=panic").await;
+    assert!(panics.contains("/i/i-bad1\"") && !panics.contains("/i/i-good1\""));
+    let found = served.page("/?signature=root-not-mounted").await;
+    assert!(found.contains("/i/i-bad1\"") && !found.contains("/i/i-good1\""));
+    let month = served.page("/?since=-30d&instance=i-o*").await;
+    assert!(month.contains("/i/i-old1\"") && !month.contains("/i/i-bad1\""));
+    let none = served.page("/?since=-1h&until=-30m").await;
+    assert!(
+        none.contains("Nothing was captured that this asks for"),
+        "{none}"
+    );
+    // A mark leads to its boot.
+    let marks = page.split("href=\"/i/i-bad1/r/").skip(1);
+    let records: Vec<_> = marks.map(|rest| rest.split_once('"').unwrap().0).collect();
+    assert_eq!(records.len(), 2, "{page}");
+    let boot = served.get(&format!("/i/i-bad1/r/{}", records[1])).await;
+    assert_eq!(boot.status, 303);
+    let log = served.page(&boot.header("location")).await;
+    assert!(log.contains("Kernel panic - not syncing"), "{log}");
+    let wrong = served.get("/?since=noon").await;
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.text().contains("since: "), "{}", wrong.text());
+}
+
+#[tokio::test]
+async fn a_page_says_when_nothing_is_captured_and_when_the_archive_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let served = Served::entered(&folder_settings(&missing), &[]).await;
+    let got = served.get("/").await;
+    assert_eq!(got.status, 502, "{}", got.text());
+    assert!(
+        got.text().contains("missing") && got.text().contains("Try again"),
+        "{}",
+        got.text()
+    );
+    // A port on which nobody listens.
+    let unused = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let settings = settings(&[
+        ("ARCHIVE_URL", "s3://bucket/consoles"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", &format!("http://{unused}")),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ]);
+    let served = Served::entered(&settings, &["--timeout", "1"]).await;
+    let got = served.get("/i/i-a1").await;
+    assert_eq!(got.status, 504, "{}", got.text());
+    assert!(
+        got.text().contains("--timeout gives it longer"),
+        "{}",
+        got.text()
+    );
+}
+
+#[tokio::test]
+async fn boots_are_shown_with_their_endings_stages_and_findings() {
+    let (panic, next) = (
+        fixture("i-bp1panicnoroot00001"),
+        fixture("i-bp1cloudinit0000001"),
+    );
+    let world = Captured::with(&[
+        &panic[..9_000],
+        &panic,
+        &next[..16_384],
+        &next[30_000..40_000],
+    ])
+    .await;
+    let served = Served::entered(&world.settings, &[]).await;
+    let page = served.page(&format!("/i/{ID}")).await;
+    for shown in [
+        "boot -1",
+        "boot 0",
+        "panic",
+        "kernel 2.2 s",
+        "1 gap",
+        "The kernel cannot mount its root file system",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let latest = served.get(&format!("/i/{ID}/b/latest?time=boot")).await;
+    assert_eq!(latest.status, 303, "a number is another boot's later");
+    let address = latest.header("location");
+    let log = served.page(&address).await;
+    assert!(log.contains("gap: output is lost here"), "{log}");
+    assert!(log.contains("capture 2 of 2"), "{log}");
+}
+
+#[tokio::test]
+async fn links_to_lines_stay_good_when_more_is_captured() {
+    let console = fixture("i-bp1panicnoroot00001");
+    let mut world = Captured::with(&[&console[..9_000]]).await;
+    let served = Served::entered(&world.settings, &[]).await;
+    let boot = served
+        .get(&format!("/i/{ID}/b/latest"))
+        .await
+        .header("location");
+    let line = |page: &str, number: usize| {
+        let from = page
+            .find(&format!("id=\"L{number}\""))
+            .unwrap_or_else(|| panic!("no line {number}"));
+        page[from..].split_once("</div>").unwrap().0.to_owned()
+    };
+    let before = served.page(&boot).await;
+    world.capture(&console).await;
+    world.capture(&fixture("i-bp1normalreboot0001")).await;
+    let after = served.page(&boot).await;
+    assert!(
+        after.len() > before.len() && after.contains("Kernel panic"),
+        "it was read again"
+    );
+    for number in [1, 50, 100] {
+        assert_eq!(line(&before, number), line(&after, number));
+    }
+    // What is found is marked where it stands.
+    let found = after.find("class=\"finding fatal\"").unwrap();
+    let marked = after[found..]
+        .find("<div class=\"l found fatal\" id=\"L321\">")
+        .unwrap();
+    assert!(
+        !after[found..found + marked].contains("<div class=\"l"),
+        "right before its line"
+    );
+    let ranged = served.page(&format!("{boot}?lines=3-5")).await;
+    assert_eq!(ranged.matches(" marked\" id=").count(), 3);
+    let wall = served.page(&format!("{boot}?time=wall&wrap=off")).await;
+    assert!(
+        wall.contains("<span class=\"t\">") && wall.contains("class=\"log\""),
+        "{wall}"
+    );
+}
+
+#[tokio::test]
+async fn a_hostile_console_leaves_only_the_elements_of_the_page() {
+    let hostile = hostile_console();
+    let (_folder, settings) = folder(&[
+        ("i-bad1", &hostile, 2),
+        ("i-plain1", b"[    0.000000] Linux version 6.1\n", 2),
+    ])
+    .await;
+    let served = Served::entered(&settings, &[]).await;
+    let mut all = String::new();
+    for path in ["/", "/i/i-bad1"] {
+        all += &served.page(path).await;
+    }
+    for path in ["/i/i-bad1/b/0", "/i/i-bad1/b/0?wrap=off&time=wall"] {
+        let boot = served.get(path).await.header("location");
+        all += &served.page(&boot).await;
+    }
+    let screen = served.page("/i/i-bad1/b/0/screen").await;
+    all += &screen;
+    let known: BTreeSet<String> = "html head meta title link script body a header nav ol ul li span main h1 h2 p div section \
+        dl dt dd details summary aside strong code svg path circle rect line table thead tbody tr th td form label input button \
+        dialog kbd pre figure figcaption !DOCTYPE"
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let attributes: BTreeSet<&str> = "lang charset name content rel href src class id tabindex title scope role \
+        viewBox cx cy r d x y x1 x2 y1 y2 rx width height action method value placeholder autocomplete type focusable colspan \
+        data-path aria-label aria-current aria-hidden"
+        .split_whitespace()
+        .collect();
+    for element in elements(&all) {
+        match element.split_once(' ') {
+            None => assert!(known.contains(&element), "<{element}>"),
+            Some((_, attribute)) => assert!(attributes.contains(attribute), "{element}"),
+        }
+    }
+    assert_eq!(
+        all.matches("<script").count(),
+        all.matches("<script src=\"/script.js\" defer></script>")
+            .count()
+    );
+    for shown in [
+        "&lt;script&gt;alert(document.domain)&lt;/script&gt;",
+        "\\u{202e}</span>rtl",
+        "a link",
+    ] {
+        assert!(all.contains(shown), "{shown}");
+    }
+    assert!(!all.contains("\u{202e}") && !all.contains('\x1b') && !all.contains("href=\"http"));
+    assert!(
+        all.contains("⟲ ") && all.contains("rewrites"),
+        "the states of a progress bar are counted"
+    );
+}
+
+#[tokio::test]
+async fn secrets_are_masked_and_downloads_are_files() {
+    let console = b"[    0.000000] Linux version 6.1\r\nci-info: password: hunter2hunter2\r\nroot:correcthorse\r\n-----BEGIN OPENSSH PRIVATE KEY-----\r\nAAAAmust0not0be0seen0AAAAAAAAAAAAAAAAAAAA\r\n-----END OPENSSH PRIVATE KEY-----\r\n";
+    assert!(!secrets::find(console).is_empty());
+    let (folder, settings) = folder(&[("i-a1", console, 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    let boot = served.get("/i/i-a1/b/0").await.header("location");
+    let name = names_in(&folder.path().join("i-a1"), ".log.gz").remove(0);
+    let raw = format!("/i/i-a1/r/{name}/raw").replace(".log.gz", "");
+    for path in [
+        boot.clone(),
+        format!("{boot}/log"),
+        format!("{boot}/screen"),
+        raw.clone(),
+    ] {
+        let page = served.page(&path).await;
+        assert!(page.contains("Linux version 6.1"), "{path}");
+        assert!(!page.contains("must0not0be0seen"), "{path}: {page}");
+    }
+    let download = served.get(&raw).await;
+    assert_eq!(download.header("content-type"), "text/plain; charset=utf-8");
+    let disposition = download.header("content-disposition");
+    assert!(
+        disposition.starts_with("attachment; filename=\"i-a1-") && disposition.ends_with(".log\""),
+        "{disposition}"
+    );
+    let gone = served
+        .get("/i/i-a1/r/20180322T100457-0123456789ab/raw")
+        .await;
+    assert_eq!(gone.status, 404);
+    let mut settings = settings;
+    settings.push(("REDACT".to_owned(), "off".to_owned()));
+    let served = Served::entered(&settings, &[]).await;
+    assert!(served.page(&boot).await.contains("must0not0be0seen"));
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_lines_are_on_one_page() {
+    let mut console = b"[    0.000000] Linux version 6.1\r\n".to_vec();
+    for number in 2..=100_000 {
+        console.extend_from_slice(
+            format!(
+                "[{:5}.{:06}] line {number} \x1b[32mOK\x1b[0m\r\n",
+                number / 50,
+                number % 50 * 20_000
+            )
+            .as_bytes(),
+        );
+    }
+    let (_folder, settings) = folder(&[("i-a1", &console, 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    let boot = served.get("/i/i-a1/b/0").await.header("location");
+    let page = served.page(&boot).await;
+    assert_eq!(page.matches("<div class=\"l\" id=\"L").count(), 100_000);
+    assert!(page.contains("id=\"L99951\"><a href=\"#L99951\">99951</a>"));
+    assert_eq!(page.matches("<div class=\"s\">").count(), 500);
+    assert!(page.ends_with("</html>"));
+}
+
+#[tokio::test]
+async fn two_servers_do_not_know_each_other() {
+    let (_folder, settings) = folder(&[("i-a1", b"one\n", 2)]).await;
+    let (first, second) = (
+        Served::entered(&settings, &[]).await,
+        Served::entered(&settings, &[]).await,
+    );
+    let port = second.port;
+    let cookie = first.cookie();
+    let got = second
+        .send(&format!(
+            "GET / HTTP/1.0\r\nHost: localhost:{port}\r\nCookie: {cookie}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(got.status, 403);
+    let both = format!("{cookie}; {}", second.cookie());
+    let got = second
+        .send(&format!(
+            "GET / HTTP/1.0\r\nHost: localhost:{port}\r\nCookie: {both}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(got.status, 200);
+    let taken = cli(&settings, &["serve", "--port", &port.to_string()]).await;
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(
+        text(&taken.stderr).contains("give another port with --port"),
+        "{}",
+        text(&taken.stderr)
+    );
+}
+
+#[tokio::test]
+async fn a_bucket_is_shown_as_a_folder_is() {
+    let (folder, _) = folder(&[("i-a1", &fixture("i-bp1panicnoroot00001"), 2)]).await;
+    let objects = of_folder(folder.path()).await;
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.put_all(stored("kept/here/", &objects));
+    let served = Served::entered(&bucket.settings, &[]).await;
+    assert!(served.page("/").await.contains("/i/i-a1\""));
+    let boot = served.get("/i/i-a1/b/0").await.header("location");
+    assert!(
+        served
+            .page(&boot)
+            .await
+            .contains("Kernel panic - not syncing")
+    );
+}
