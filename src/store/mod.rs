@@ -222,7 +222,6 @@ pub trait Store: Send + Sync {
 
 /// Methods of [`Store`] that hand their calls over to a store within: `hand_over!(self, self.inner; get, delete)`. Who
 /// uses it imports it by its name.
-#[cfg(feature = "cli")]
 #[macro_export]
 macro_rules! hand_over {
     ($own:ident, $inner:expr; $($method:ident),+) => {
@@ -311,6 +310,7 @@ macro_rules! hand_over {
         }
     };
 }
+pub(crate) use hand_over;
 
 impl<S: Store> Retrying<'_, S> {
     /// As [`Store::put_if_absent`], and returns whether this call created the object. An attempt that failed may have
@@ -320,17 +320,13 @@ impl<S: Store> Retrying<'_, S> {
     /// # Errors
     /// As [`Store::put_if_absent`].
     pub async fn creates(&self, key: &str, object: &Object) -> Result<bool, StoreError> {
-        let has_failed = AtomicBool::new(false);
-        let put = self.put_noting(key, object, &has_failed).await?;
-        Ok(put == PutOutcome::Created || has_failed.into_inner())
+        let (put, has_failed) = self.put(key, object).await?;
+        Ok(put == PutOutcome::Created || has_failed)
     }
 
-    async fn put_noting(
-        &self,
-        key: &str,
-        object: &Object,
-        has_failed: &AtomicBool,
-    ) -> Result<PutOutcome, StoreError> {
+    /// What the last attempt did, and whether one before it failed.
+    async fn put(&self, key: &str, object: &Object) -> Result<(PutOutcome, bool), StoreError> {
+        let has_failed = AtomicBool::new(false);
         let put = retry(self.deadline, "storing an object", || async {
             let put = self.inner.put_if_absent(key, object).await;
             has_failed.fetch_or(put.is_err(), Ordering::Relaxed);
@@ -339,13 +335,14 @@ impl<S: Store> Retrying<'_, S> {
                 put => put.map(Ok),
             }
         });
-        put.await?
+        Ok((put.await??, has_failed.into_inner()))
     }
 }
 
 impl<S: Store> Store for Retrying<'_, S> {
     async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
-        self.put_noting(key, object, &AtomicBool::new(false)).await
+        let (put, _) = self.put(key, object).await?;
+        Ok(put)
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-#[cfg(feature = "cli")]
-use super::Stray;
-use super::{Object, Page, PutOutcome, Removed, Store, StoreError};
+use super::{Object, PutOutcome, Store, StoreError, hand_over};
 
 /// So many refusals without a single success, and the store refuses everything.
 const MAX_REFUSED: u64 = 1000;
@@ -114,42 +112,9 @@ impl<S: Store> Store for PastRefused<'_, S> {
             .note(self.store.metadata(key).await, StoreError::is_of_object)
     }
 
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.store.delete(key).await
-    }
-
-    fn removes_at_once(&self) -> usize {
-        self.store.removes_at_once()
-    }
-
-    async fn delete_all(
-        &self,
-        keys: &[String],
-    ) -> Result<Vec<Result<Removed, StoreError>>, StoreError> {
-        self.store.delete_all(keys).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        next: Option<&str>,
-    ) -> Result<Page, StoreError> {
-        self.store.list(prefix, after, next).await
-    }
-
+    hand_over!(self, self.store; delete, removes_at_once, delete_all, list, sorts, url);
     #[cfg(feature = "cli")]
-    async fn strays(&self, prefix: &str) -> Result<Vec<Stray>, StoreError> {
-        self.store.strays(prefix).await
-    }
-
-    fn sorts(&self) -> bool {
-        self.store.sorts()
-    }
-
-    fn url(&self, key: &str) -> String {
-        self.store.url(key)
-    }
+    hand_over!(self, self.store; strays);
 }
 
 #[cfg(test)]

@@ -63,8 +63,8 @@ fn metric(log: &str, name: &str) -> usize {
     lines.filter(|line: &Value| line[name] == 1).count()
 }
 
-#[tokio::test]
-async fn each_kind_of_receiver_gets_a_signed_notice_once() {
+/// A bucket, and a receiver of each kind that is told of it.
+async fn all_kinds() -> (Bucket, Vec<NoticeReceiver>) {
     let mut receivers = Vec::new();
     for kind in KINDS {
         receivers.push(NoticeReceiver::start(kind).await);
@@ -73,6 +73,12 @@ async fn each_kind_of_receiver_gets_a_signed_notice_once() {
     bucket
         .settings
         .extend(notify(&receivers.iter().collect::<Vec<_>>()));
+    (bucket, receivers)
+}
+
+#[tokio::test]
+async fn each_kind_of_receiver_gets_a_signed_notice_once() {
+    let (bucket, receivers) = all_kinds().await;
     let function = Function::start(&bucket.settings).await;
     for instance_id in [PANIC, OTHER] {
         set_console(
@@ -481,14 +487,7 @@ async fn ten_thousand_identical_panics_send_a_handful() {
 
 #[tokio::test]
 async fn nothing_a_guest_prints_is_markup_for_a_receiver_and_no_secret_is_sent() {
-    let mut receivers = Vec::new();
-    for kind in KINDS {
-        receivers.push(NoticeReceiver::start(kind).await);
-    }
-    let mut bucket = Bucket::start(Profile::Aws).await;
-    bucket
-        .settings
-        .extend(notify(&receivers.iter().collect::<Vec<_>>()));
+    let (bucket, receivers) = all_kinds().await;
     let hostile = "\x1b]0;title\x07 ``` <!channel> <@U1> @all <at user_id=\"all\">a</at> \u{202e}\u{0}\r\n\
                    ![i](https://example.com/x.png) </script> &lt; \\\" {\"a\":1}\n\
                    user root password: hunter2-hunter2\n\

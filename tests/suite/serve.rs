@@ -314,17 +314,7 @@ async fn a_page_says_when_nothing_is_captured_and_when_the_archive_does_not_answ
 
 #[tokio::test]
 async fn boots_are_shown_with_their_endings_stages_and_findings() {
-    let (panic, next) = (
-        fixture("i-bp1panicnoroot00001"),
-        fixture("i-bp1cloudinit0000001"),
-    );
-    let world = Captured::with(&[
-        &panic[..9_000],
-        &panic,
-        &next[..16_384],
-        &next[30_000..40_000],
-    ])
-    .await;
+    let (world, ..) = Captured::two_boots().await;
     let served = Served::entered(&world.settings, &[]).await;
     let page = served.page(&format!("/i/{ID}")).await;
     for shown in [

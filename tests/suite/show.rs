@@ -13,25 +13,9 @@ use crate::support::runtime_api::Function;
 use crate::support::s3_server::Profile;
 use crate::support::*;
 
-/// Two boots: one in two captures that overlap, and the next in two with a gap between.
-async fn two_boots() -> (Captured, Vec<u8>, Vec<u8>) {
-    let (panic, next) = (
-        fixture("i-bp1panicnoroot00001"),
-        fixture("i-bp1cloudinit0000001"),
-    );
-    let world = Captured::with(&[
-        &panic[..9_000],
-        &panic,
-        &next[..16_384],
-        &next[30_000..46_384],
-    ])
-    .await;
-    (world, panic, next)
-}
-
 #[tokio::test]
 async fn a_boot_is_shown_whole_from_any_of_its_names() {
-    let (world, panic, next) = two_boots().await;
+    let (world, panic, next) = Captured::two_boots().await;
     for name in ["-1", "previous", "1"] {
         let raw = cli(&world.settings, &["show", ID, "-b", name, "--raw"]).await;
         assert_eq!(raw.stdout, panic, "{name}");
@@ -62,7 +46,7 @@ async fn a_boot_is_shown_whole_from_any_of_its_names() {
 
 #[tokio::test]
 async fn lines_are_the_first_the_last_the_newest_first_or_those_that_match() {
-    let (world, panic, _) = two_boots().await;
+    let (world, panic, _) = Captured::two_boots().await;
     let all = ecs_console_archiver::terminal::printable(&panic);
     let lines: Vec<_> = all.lines().collect();
     let last = lines.len() - 1;
@@ -99,7 +83,7 @@ async fn lines_are_the_first_the_last_the_newest_first_or_those_that_match() {
 
 #[tokio::test]
 async fn programs_get_each_line_with_where_it_stands() {
-    let (world, panic, _) = two_boots().await;
+    let (world, panic, _) = Captured::two_boots().await;
     let printed = world
         .shown("show", &["-b", "previous", "--output", "json"])
         .await;
@@ -334,7 +318,7 @@ async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
 
 #[tokio::test]
 async fn lines_that_say_what_went_wrong_are_marked_and_shown_by_themselves() {
-    let (world, panic, _) = two_boots().await;
+    let (world, panic, _) = Captured::two_boots().await;
     let all = ecs_console_archiver::terminal::printable(&panic);
     let all: Vec<_> = all.lines().collect();
     let at = all

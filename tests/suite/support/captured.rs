@@ -34,6 +34,22 @@ impl Captured {
         world
     }
 
+    /// Two boots: one in two captures that overlap, and the next in two with a gap between. And the consoles of both.
+    pub async fn two_boots() -> (Self, Vec<u8>, Vec<u8>) {
+        let (panic, next) = (
+            fixture("i-bp1panicnoroot00001"),
+            fixture("i-bp1cloudinit0000001"),
+        );
+        let world = Self::with(&[
+            &panic[..9_000],
+            &panic,
+            &next[..16_384],
+            &next[30_000..46_384],
+        ])
+        .await;
+        (world, panic, next)
+    }
+
     /// Stores what ECS shows of the console, a minute after the capture before.
     pub async fn capture(&mut self, console: &[u8]) {
         self.print(console);

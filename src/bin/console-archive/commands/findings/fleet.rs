@@ -279,6 +279,7 @@ fn json(seen: &Seen) -> Value {
 fn blocks_of(all: &[Seen], zone: &TimeZone, width: usize, has_colors: bool) -> String {
     let block = |seen: &Seen| {
         let finding = &seen.finding;
+        let severity = finding.severity.as_str();
         let (first, last) = (time::shown(seen.first, zone), time::shown(seen.last, zone));
         let when = match first == last {
             true => first,
@@ -294,14 +295,13 @@ fn blocks_of(all: &[Seen], zone: &TimeZone, width: usize, has_colors: bool) -> S
         };
         let text = format!(
             "{:TEXT_AT$}{}\n{:TEXT_AT$}{}\n{:TEXT_AT$}{on}, {}\n",
-            finding.severity.as_str(),
+            severity,
             printable::one_line(&finding.title),
             "",
             table::with_seams(&printable::one_line(&finding.signature)),
             "",
             table::glued(&when),
         );
-        let severity = finding.severity.as_str();
         let style = finding::style(finding.severity);
         let lines = text
             .lines()

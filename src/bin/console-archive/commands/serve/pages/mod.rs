@@ -38,17 +38,24 @@ struct Frame<'a> {
     site: &'a Site,
 }
 
+/// What every page begins with.
+fn head(title: &str) -> Markup {
+    html! {
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        title { (title) }
+        link rel="stylesheet" href="/style.css";
+    }
+}
+
 impl Frame<'_> {
     fn page(&self, body: Markup) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" {
                 head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    (head(self.title))
                     meta name="color-scheme" content="light dark";
-                    title { (self.title) }
-                    link rel="stylesheet" href="/style.css";
                     script src="/script.js" defer {}
                 }
                 body {
@@ -134,12 +141,7 @@ pub fn refusal(told: &str, needs_address: bool, again: Option<&str>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Not for you" }
-                link rel="stylesheet" href="/style.css";
-            }
+            head { (head("Not for you")) }
             body {
                 main #main {
                     h1 { "Not for you" }
