@@ -47,7 +47,7 @@ fn signatures(console: &[u8]) -> Vec<String> {
     found.iter().map(|finding| finding.signature()).collect()
 }
 
-/// However often the bytes come again, the time grows with their number.
+/// A console that is four times as long takes about four times the time.
 fn check_growth(bytes: &[u8]) {
     if bytes.is_empty() {
         return;

@@ -945,7 +945,7 @@ locals {
       periods     = 1
       threshold   = 0
     }
-    # A receiver is down, or its address is wrong. What it missed is sent again for some hours.
+    # A receiver is down, or its address is wrong. The function sends its notices again for some hours.
     notices = {
       description = "A notice was not taken, or could not be counted. Search the log for notice_id or notice, then run console-archive doctor --deployed FUNCTION_NAME --send-test-notice"
       namespace   = "ecs-console-archiver"
