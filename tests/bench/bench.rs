@@ -53,6 +53,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("searching", searching::run),
     ("searching-bucket", searching_bucket::run),
     ("sizes", sizes::run),
+    ("stitch", counts::stitch_captures),
     ("stitching", stitching::run),
 ];
 

@@ -10,8 +10,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
+
+use ecs_console_archiver::reading::stitch::{Capture, stitch};
+use jiff::{SignedDuration, Timestamp};
 
 use super::support::runtime_api::{Answer, Function, TIMEOUT};
 use super::support::s3_server::Profile;
@@ -30,7 +34,16 @@ pub const BEFORE: usize = 5;
 pub const EVENTS: usize = 20;
 /// Runs of a kernel that are counted.
 const KERNEL_RUNS: usize = 10;
-const KERNELS: [&str; 4] = ["parse_event", "sign_call", "read_answer", "pack_record"];
+const KERNELS: [&str; 5] = [
+    "parse_event",
+    "sign_call",
+    "read_answer",
+    "pack_record",
+    "scan_console",
+];
+/// The captures that `stitch_boot` joins, and how many of their bytes the next one repeats.
+const CAPTURES: usize = 4;
+const REPEATED: usize = 8_000;
 
 /// A count's name, its number, and by how many percent it may grow.
 type Count = (String, u64, u64);
@@ -53,8 +66,12 @@ pub fn run(arguments: &[String]) {
         }
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut counts = runtime.block_on(of_function(function));
-    counts.extend(KERNELS.iter().flat_map(|name| of_kernel(kernels, name)));
+    let mut counts = vec![("program_bytes".to_owned(), size(function), 3)];
+    counts.extend(runtime.block_on(of_function(function)));
+    let kernel = |name: &&str| of_kernel(name, &[kernels, name]);
+    counts.extend(KERNELS.iter().flat_map(kernel));
+    let own = std::env::current_exe().unwrap();
+    counts.extend(of_kernel("stitch_boot", &[own.to_str().unwrap(), "stitch"]));
     write(folder, &counts);
     let limits = read(limits);
     if !is_within(&counts, &limits) {
@@ -91,21 +108,56 @@ async fn of_function(function: &str) -> Vec<Count> {
     counts
 }
 
-fn of_kernel(kernels: &str, name: &str) -> Vec<Count> {
+fn size(program: &str) -> u64 {
+    std::fs::metadata(program).unwrap().len()
+}
+
+/// A part of the work, by a program that does it as often as its last argument says.
+fn of_kernel(name: &str, [program, argument]: &[&str; 2]) -> Vec<Count> {
     let count = |times: usize| {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let command = callgrind(file.path(), kernels);
+        let command = callgrind(file.path(), program);
         let mut command = command.iter();
         let output = Command::new(command.next().unwrap())
             .args(command)
-            .args([name, &times.to_string()])
+            .args([*argument, &times.to_string()])
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
-        Instructions::read(file.path(), kernels)
+        Instructions::read(file.path(), program)
     };
     let counted = count(1 + KERNEL_RUNS).since(&count(1));
     counted.each(KERNEL_RUNS as u64).counts(name)
+}
+
+/// `stitch TIMES`: captures of one boot are joined, so often. Only the command line joins them, so the function's
+/// kernels cannot.
+pub fn stitch_captures(arguments: &[String]) {
+    let [times] = arguments else {
+        eprintln!("usage: cargo bench --bench bench -- stitch TIMES");
+        std::process::exit(2);
+    };
+    let console = fixture(CONSOLE);
+    let length = (console.len() + (CAPTURES - 1) * REPEATED).div_ceil(CAPTURES);
+    let captures: Vec<Capture> = (0..CAPTURES)
+        .map(|index| {
+            let begin = index * (length - REPEATED);
+            let end = (begin + length).min(console.len());
+            Capture {
+                name: format!("{index:08}"),
+                captured_at: Timestamp::UNIX_EPOCH + SignedDuration::from_mins(index as i64),
+                updated_at: None,
+                started_at: None,
+                event_id: None,
+                plain: console[begin..end].to_vec(),
+            }
+        })
+        .collect();
+    for _ in 0..times.parse().unwrap() {
+        let boots = stitch(black_box(captures.clone()));
+        assert_eq!(boots[0].log.len(), console.len());
+        drop(black_box(boots));
+    }
 }
 
 /// Runs a program until it has served so many events.
@@ -341,8 +393,9 @@ const HEAD: &str = "\
 #
 # Counted by `make counts`, in the function as it is released for x86_64, over plain HTTP, with a
 # recorded console of 24 KB. `start` ends where the function asks for its first event. `event` is one
-# that is stored when warm. The others are parts of its work. Allocations are calls of malloc, calloc,
-# realloc and posix_memalign. The C library is Debian 12's, and another one takes other instructions.
+# that is stored when warm. The others are parts of its work. `stitch_boot` is the command line's, joins four captures,
+# and is not optimized. Allocations are calls of malloc, calloc, realloc and posix_memalign. The C library is
+# Debian 12's, and another one takes other instructions.
 
 ";
 

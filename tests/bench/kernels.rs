@@ -14,6 +14,7 @@ use ecs_console_archiver::intake::event::Request;
 use ecs_console_archiver::model::credentials::{Credentials, Secret};
 use ecs_console_archiver::model::event::InstanceEvent;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::reading::findings::{self, Rules};
 use ecs_console_archiver::source::ecs::response::{AnswerHead, console_output};
 use jiff::Timestamp;
 use serde_json::json;
@@ -78,6 +79,10 @@ fn main() {
             "pack_record" => {
                 let console = black_box(&console);
                 drop(black_box(Record::new(&event, &region, console, now, None)));
+            }
+            "scan_console" => {
+                let plain = black_box(&console).plain.as_slice();
+                drop(black_box(findings::of_console(plain, Rules::current())));
             }
             _ => unreachable!("there is no kernel {name}"),
         }
