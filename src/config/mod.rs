@@ -662,10 +662,15 @@ fn own_rules(environment: &Environment, problems: &mut Problems) -> Option<Optio
         return Some(None);
     };
     let read = || -> Result<OwnRules, String> {
-        let file = std::fs::File::open(path).map_err(|error| format!("{path}: {error}"))?;
+        let told = |error| format!("{path}: {error}");
+        // To open a pipe would wait for who writes to it, and a device need not end.
+        if !std::fs::metadata(path).map_err(told)?.is_file() {
+            return Err(format!("{path} is not a file"));
+        }
+        let file = std::fs::File::open(path).map_err(told)?;
         let (mut text, most) = (String::new(), own::MAX_BYTES);
         let read = file.take(most + 1).read_to_string(&mut text);
-        read.map_err(|error| format!("{path}: {error}"))?;
+        read.map_err(told)?;
         if text.len() as u64 > most {
             return Err(format!("{path} has more than {most} bytes"));
         }

@@ -12,7 +12,7 @@ mod rules; // which rule fits a line (pure)
 pub mod own; // a file with rules of one's own (pure)
 pub mod secrets; // where a console shows a secret (pure)
 mod words; // the words of the rules in a line (pure)
-mod work; // how much a log may cost (pure)
+mod work; // what a log costs (pure)
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -47,6 +47,11 @@ use super::stitch::Boot;
 /// How far behind its first line a fault names the function in which it happened. Linux prints modules and
 /// registers before it.
 const LOOKS_AHEAD: usize = 60;
+/// How long the kernel takes to print a fault at the most: so many lines take five seconds at 9600 baud.
+const REPORT_MICROS: u64 = 10_000_000;
+/// Lines between the first ones of a report, where no stamps say when they were printed: on ARM, the kernel says how the
+/// memory looked before it says `Internal error`.
+const REPORT_LINES: usize = 20;
 /// Most bytes of a detail: a signature is read by people.
 const MAX_DETAIL: usize = 120;
 /// Most bytes of the evidence that is kept.
@@ -126,11 +131,35 @@ struct Waiting<'r> {
     /// Its place among the findings.
     order: usize,
     finding: Finding<'r>,
+    /// Its stamp, in microseconds.
+    at: Option<u64>,
     /// The last line to look at.
     last: usize,
     /// Whether the call trace is looked at: the function is one that many faults call, and its caller says more, or
     /// the kernel prints no registers of such a fault.
     in_trace: bool,
+}
+
+impl Waiting<'_> {
+    /// Whether a message is too late to be of its report.
+    fn is_over(&self, number: usize, at: Option<u64>) -> bool {
+        let is_late = |(first, now): (u64, u64)| now.abs_diff(first) > REPORT_MICROS;
+        number > self.last || self.at.zip(at).is_some_and(is_late)
+    }
+
+    /// Whether a message that says a fault is of its report.
+    fn is_of_report(&self, number: usize, at: Option<u64>) -> bool {
+        let has_times = self.at.is_some() && at.is_some();
+        !self.is_over(number, at) && (has_times || number <= self.finding.line + REPORT_LINES)
+    }
+}
+
+/// What became of a text that was found before.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// It is a finding, with this index.
+    At(usize),
+    Silenced,
 }
 
 /// Reads a log line by line.
@@ -141,9 +170,9 @@ pub struct Scanner<'r> {
     found: Vec<(usize, Finding<'r>)>,
     /// How many findings were begun.
     begun: usize,
-    /// Of what was found, by the rule's ID and what the line says of it: its index. To mask a text takes longer
-    /// than all else, and a disk that fails says the same a thousand times.
-    known: HashMap<(&'static str, String), usize>,
+    /// Of what was found, by the rule's ID and what the line says of it. To mask a text takes longer than all else,
+    /// and a disk that fails says the same a thousand times.
+    known: HashMap<(&'static str, String), Known>,
     waiting: Option<Waiting<'r>>,
     /// The secrets of the lines that are still to be read.
     secrets: Peekable<IntoIter<Secret>>,
@@ -173,7 +202,6 @@ impl<'r> Scanner<'r> {
         while let Some(secret) = self.secrets.next_if(|secret| secret.line < place.end) {
             self.add_secret(secret.rule, number, &place, line);
         }
-        self.work.earn(line.len());
         pieces(line, |piece| {
             let candidates = self.rules.candidates(piece);
             // Nearly all lines are done here.
@@ -181,26 +209,34 @@ impl<'r> Scanner<'r> {
                 return;
             }
             for message in messages(piece) {
-                self.read_message(number, &place, cut(message, MAX_MESSAGE), &candidates);
+                self.read_message(number, &place, message, &candidates, piece.len());
             }
         });
     }
 
+    /// `candidates` are the rules that have a word in a piece of so many bytes, of which the message is a part.
     fn read_message(
         &mut self,
         number: usize,
         place: &Range<usize>,
-        text: &str,
+        Message { at, text }: Message,
         candidates: &[usize],
+        piece: usize,
     ) {
-        self.look_for_function(number, text);
-        if is_quoted(text) {
+        let text = cut(text, MAX_MESSAGE);
+        self.look_for_function(number, at, text);
+        if candidates.is_empty() || is_quoted(text) {
             return;
         }
-        let Some((rule, detail)) = self.rules.find(text, candidates, &mut self.work) else {
+        // A long line of many messages has words of many rules, and each message has a few.
+        let candidates: Cow<[usize]> = match piece > MAX_MESSAGE {
+            true => self.rules.candidates(text).into(),
+            false => candidates.into(),
+        };
+        let Some((rule, detail)) = self.rules.find(text, &candidates, &mut self.work) else {
             return;
         };
-        if self.is_same_report(rule) {
+        if self.is_same_report(rule, number, at) {
             return;
         }
         if rule.function || rule.severity == Severity::Fatal {
@@ -223,6 +259,7 @@ impl<'r> Scanner<'r> {
             self.waiting = Some(Waiting {
                 order,
                 finding,
+                at,
                 last: number + LOOKS_AHEAD,
                 in_trace: rule.trace,
             });
@@ -233,9 +270,10 @@ impl<'r> Scanner<'r> {
 
     /// Whether a line is of the report that the fault before it began. The kernel says one fault in several lines,
     /// the most telling one first. That it panics is never a part of another report.
-    fn is_same_report(&self, rule: &Rule) -> bool {
+    fn is_same_report(&self, rule: &Rule, number: usize, at: Option<u64>) -> bool {
         self.waiting.as_ref().is_some_and(|waiting| {
             rule.family == KERNEL
+                && waiting.is_of_report(number, at)
                 && (rule.general || rule.function)
                 && (rule.severity < Severity::Fatal || rule == waiting.finding.rule)
         })
@@ -248,7 +286,7 @@ impl<'r> Scanner<'r> {
             if raw.contains(char::REPLACEMENT_CHARACTER) || !(self.is_utf8 || raw.is_ascii()) {
                 OTHER_TEXT.to_owned()
             } else if raw.bytes().any(|byte| byte.is_ascii_digit()) {
-                masked(text, detail, &mut self.work)?
+                masked(text, detail, &mut self.work)
             } else {
                 raw.to_owned() // What differs has a digit, and most details have none.
             };
@@ -264,31 +302,40 @@ impl<'r> Scanner<'r> {
 
     /// Counts what was found before, if this is.
     fn count_known(&mut self, rule: &Rule, raw: &str) -> bool {
-        let known = self.known.get(&(rule.id, raw.to_owned()));
-        let known = known.and_then(|&index| self.found.get_mut(index));
-        known.map(|(_, finding)| finding.count += 1).is_some()
+        match self.known.get(&(rule.id, raw.to_owned())) {
+            Some(Known::Silenced) => true,
+            Some(Known::At(index)) => {
+                let known = self.found.get_mut(*index);
+                known.map(|(_, finding)| finding.count += 1).is_some()
+            }
+            None => false,
+        }
     }
 
     fn add_known(&mut self, order: usize, finding: Finding<'r>, raw: &str) {
         let id = finding.rule.id;
-        let index = self.add(order, finding);
-        if let Some(index) = index.filter(|_| self.known.len() < MAX_KNOWN) {
-            self.known.insert((id, raw.to_owned()), index);
+        let known = self.add(order, finding);
+        if let Some(known) = known.filter(|_| self.known.len() < MAX_KNOWN) {
+            self.known.insert((id, raw.to_owned()), known);
         }
     }
 
-    /// Adds a finding to those with its signature, or as a new one; its index, if there is place for it.
-    fn add(&mut self, order: usize, finding: Finding<'r>) -> Option<usize> {
+    /// Adds a finding to those with its signature, or as a new one, unless it is silenced. `None` if there is no place for
+    /// it.
+    fn add(&mut self, order: usize, finding: Finding<'r>) -> Option<Known> {
+        if (self.rules).silences(finding.rule.id, || finding.signature()) {
+            return Some(Known::Silenced);
+        }
         let mut found = self.found.iter_mut().enumerate();
         let same = found
             .find(|(_, (_, other))| other.rule == finding.rule && other.detail == finding.detail);
         if let Some((index, (_, same))) = same {
             same.count += finding.count;
-            return Some(index);
+            return Some(Known::At(index));
         }
         if self.found.len() < MAX_FINDINGS {
             self.found.push((order, finding));
-            return Some(self.found.len() - 1);
+            return Some(Known::At(self.found.len() - 1));
         }
         let found = self.found.iter().enumerate();
         let (index, (_, least)) =
@@ -296,9 +343,9 @@ impl<'r> Scanner<'r> {
         if least.rule.severity >= finding.rule.severity {
             return None;
         }
-        self.known.retain(|_, known| *known != index);
+        (self.known).retain(|_, known| !matches!(known, Known::At(at) if *at == index));
         self.found[index] = (order, finding);
-        Some(index)
+        Some(Known::At(index))
     }
 
     fn add_secret(
@@ -326,11 +373,11 @@ impl<'r> Scanner<'r> {
     }
 
     /// Names the function of a fault, from the registers that follow it.
-    fn look_for_function(&mut self, number: usize, text: &str) {
+    fn look_for_function(&mut self, number: usize, at: Option<u64>, text: &str) {
         let Some(waiting) = &mut self.waiting else {
             return;
         };
-        let is_over = number > waiting.last
+        let is_over = waiting.is_over(number, at)
             || text.starts_with("---[ end ")
             || begins_with_start(text.as_bytes());
         let function = match (is_over, waiting.in_trace) {
@@ -357,24 +404,19 @@ impl<'r> Scanner<'r> {
     pub fn finish(mut self) -> Vec<Finding<'r>> {
         self.end_waiting();
         self.found.sort_by_key(|(order, _)| *order);
-        let found = self.found.into_iter().map(|(_, finding)| finding);
-        let rules = self.rules;
-        found
-            .filter(|finding| !rules.silences(finding.rule.id, &finding.signature()))
-            .collect()
+        self.found.into_iter().map(|(_, finding)| finding).collect()
     }
 }
 
-/// A part of a message, masked as the text around it is: what stands before a number says whether it matters. `None` if
-/// the log has cost too much.
-fn masked(text: &str, part: Range<usize>, work: &mut Work) -> Option<String> {
+/// A part of a message, masked as the text around it is: what stands before a number says whether it matters.
+fn masked(text: &str, part: Range<usize>, work: &mut Work) -> String {
     let behind = cut(&text[part.start..], MASKED_BEHIND);
     let mut begin = part.start.saturating_sub(MASKED_BEFORE);
     while !text.is_char_boundary(begin) {
         begin += 1;
     }
     let near = &text[begin..part.start + behind.len()];
-    work.spend_on_masks(near.len())?;
+    work.spend_on_masks(near.len());
     let part = part.start - begin..near.len().min(part.end - begin);
     let (mut detail, mut copied) = (String::new(), part.start);
     masks::find_in_few(near, |place, kind| {
@@ -390,7 +432,7 @@ fn masked(text: &str, part: Range<usize>, work: &mut Work) -> Option<String> {
         let kept = found.iter().skip(1).flatten().next();
         format!("{}<n>", kept.map_or("", |kept| kept.as_str()))
     };
-    Some(NUMBERS.replace_all(&detail, numbered).into_owned())
+    NUMBERS.replace_all(&detail, numbered).into_owned()
 }
 
 /// The findings of one console by itself. What they say of it has no secret.
@@ -441,30 +483,30 @@ pub fn of_boot<'r>(boot: &Boot, encoding: EncodingChoice, rules: &'r Rules) -> V
     scanner.finish()
 }
 
-/// What one writer wrote of a line: kernel messages run into prompts and into each other, each with its stamp.
-fn messages(text: &str) -> impl Iterator<Item = &str> {
-    let mut begin = 0;
+/// What one writer wrote of a line.
+#[derive(Debug, Clone, Copy)]
+struct Message<'t> {
+    /// Its stamp, in microseconds.
+    at: Option<u64>,
+    /// What it says, without what stands in front of it.
+    text: &'t str,
+}
+
+/// The messages of a line: those of the kernel run into prompts and into each other, each with its stamp.
+fn messages(text: &str) -> impl Iterator<Item = Message<'_>> {
+    let mut begin = Some((0, None));
     let mut stamps = stamps(text.as_bytes());
-    let mut is_over = false;
     let cuts = std::iter::from_fn(move || {
-        if is_over {
-            return None;
-        }
-        let part = match stamps.next() {
-            Some((stamp, _)) => {
-                let part = begin..stamp.start;
-                begin = stamp.end;
-                part
-            }
-            None => {
-                is_over = true;
-                begin..text.len()
-            }
-        };
-        Some(part)
+        let (from, at) = begin.take()?;
+        let next = stamps.next();
+        begin = (next.as_ref()).map(|(place, stamp)| (place.end, Some(stamp.micros)));
+        let text = &text[from..next.map_or(text.len(), |(place, _)| place.start)];
+        Some(Message {
+            at,
+            text: content(text),
+        })
     });
-    cuts.map(|part| content(&text[part]))
-        .filter(|part| !part.is_empty())
+    cuts.filter(|message| !message.text.is_empty())
 }
 
 /// Without what stands in front of a message: a level, the caller (`CONFIG_PRINTK_CALLER`), the name of init, what
@@ -779,6 +821,44 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_without_a_trace_hides_no_later_one() {
+        let atomic = "BUG: scheduling while atomic: java/7/0x00000002";
+        let lockup = "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [java:7]";
+        let both = [
+            "scheduling-while-atomic:scheduling while atomic",
+            "soft-lockup:java",
+        ];
+        let apart = format!("[   10.000001] {atomic}\n[  400.000001] {lockup}\n");
+        assert_eq!(signatures(&apart), both);
+        let others = "eth0: link up\n".repeat(30);
+        assert_eq!(signatures(&format!("{atomic}\n{others}{lockup}\n")), both);
+        // The trace of a later fault is not that of an earlier one.
+        let trace = "[  400.000002] Call Trace:\n[  400.000003]  load_it+0x1/0x2\n";
+        assert_eq!(
+            signatures(&format!("[   10.000001] {atomic}\n{trace}")),
+            both[..1]
+        );
+        // One that returns is counted.
+        let again =
+            format!("[   10.000001] {lockup}\n[   38.000001] {lockup}\n[   66.000001] {lockup}\n");
+        assert_eq!(scan(&again)[0].count, 3);
+    }
+
+    #[test]
+    fn a_report_of_many_lines_is_one_finding() {
+        let memory: String = (0..14)
+            .map(|line| format!("[    5.{line:06}]   ESR = 0x{line}\n[  OK  ] Started a.\n"))
+            .collect();
+        let log = format!(
+            "[    5.000000] Unable to handle kernel NULL pointer dereference at virtual address 0000000000000010\n\
+             {memory}\
+             [    5.300000] Internal error: Oops: 0000000096000004 [#1] SMP\n\
+             [    5.400000] pc : load_it+0x1/0x2\n"
+        );
+        assert_eq!(signatures(&log), ["kernel-null-dereference:load_it"]);
+    }
+
+    #[test]
     fn what_the_lock_checker_tells_is_named_by_its_place() {
         for (log, expected) in [
             (
@@ -1060,13 +1140,14 @@ mod tests {
                 format!("[FAILED] Failed to start a{number} {number} {more}.\n")
             })
             .collect();
-        let panic = "[    9.000001] Kernel panic - not syncing: Fatal exception\n";
+        let panic = "[    9.000001] Kernel panic - not syncing: Fatal exception\nYou are in emergency mode\n";
         for hostile in [all_words, numbers] {
             let [one, four] = [1, 4].map(|times| {
                 let log = hostile.repeat(times) + panic;
                 let (spent, found) = cost(&log);
                 assert!(found.contains(&"kernel-panic:Fatal exception".to_owned()));
-                assert!(spent <= Work::most(log.len()), "{spent}");
+                assert!(found.contains(&"emergency-mode".to_owned()), "{found:?}");
+                assert!(spent <= Work::most(rules.all().len(), log.len()), "{spent}");
                 spent
             });
             assert!(four <= 5 * one, "{one}, {four}");

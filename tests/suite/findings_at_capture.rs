@@ -275,3 +275,21 @@ async fn rules_of_ones_own_are_found_and_what_is_silenced_is_not_told() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn what_is_no_file_is_refused_as_a_file_of_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for path in [&pipe, folder.path(), std::path::Path::new("/dev/zero")] {
+        let own = settings(&[("FINDINGS_RULES", path.to_str().unwrap())]);
+        let wrong = cli(&own, &["explain"]).await;
+        let error = text(&wrong.stderr);
+        assert_eq!(wrong.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains("FINDINGS_RULES") && error.contains("is not a file"),
+            "{error}"
+        );
+    }
+}

@@ -19,12 +19,13 @@ use std::fmt;
 
 use regex_lite::RegexBuilder;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 #[cfg(feature = "cli")]
 use super::rules::Note;
 use super::rules::{Rule, RuleText, built_in};
-use super::{Rules, of_console};
+use super::{Rules, is_quoted, messages, of_console, plain_line};
 use crate::model::finding::Severity;
 
 /// Most bytes of the file.
@@ -101,8 +102,9 @@ pub fn read(text: &str) -> Result<OwnRules, InvalidRules> {
 
 /// As [`read`], without the leak that gives the rules a life as long as the program's.
 fn parse(text: &str) -> Result<Rules, InvalidRules> {
-    let File { silence, rules } =
+    let file: Value =
         serde_json::from_str(text).map_err(|error| InvalidRules(error.to_string()))?;
+    let File { silence, rules } = object(file).map_err(InvalidRules)?;
     let rules: Vec<_> = (1..)
         .zip(rules)
         .map(|(number, rule)| own_rule(number, rule))
@@ -135,22 +137,55 @@ fn parse(text: &str) -> Result<Rules, InvalidRules> {
     own.extend(built_in());
     let rules = Rules::new(own);
     for (id, yes, no) in examples {
-        let finds = |line: &String| {
-            let found = of_console(line.as_bytes(), &rules);
-            found.iter().any(|finding| finding.rule.id == id)
-        };
-        if let Some(line) = yes.iter().find(|line| !finds(line)) {
-            return Err(InvalidRules(format!(
-                "rule {id:?} does not find its example {line:?}"
-            )));
+        // By their numbers: the text of an example may be a console's, with its secrets.
+        for (number, line) in (1..).zip(&yes) {
+            if let Some(why) = why_not_found(&rules, &id, line) {
+                let what = format!("does not find example {number} of `yes`: {why}");
+                return Err(InvalidRules(format!("rule {id:?} {what}")));
+            }
         }
-        if let Some(line) = no.iter().find(|line| finds(line)) {
-            return Err(InvalidRules(format!(
-                "rule {id:?} finds {line:?}, which it must not"
-            )));
+        for (number, line) in (1..).zip(&no) {
+            if finds(&rules, &id, line) {
+                let what = format!("finds example {number} of `no`, which it must not");
+                return Err(InvalidRules(format!("rule {id:?} {what}")));
+            }
         }
     }
     Ok(rules.without(silence.into_iter().collect()))
+}
+
+fn finds(rules: &Rules, id: &str, line: &str) -> bool {
+    let found = of_console(line.as_bytes(), rules);
+    found.iter().any(|finding| finding.rule.id == id)
+}
+
+/// Why a rule does not find a line; `None` if it does.
+fn why_not_found(rules: &Rules, id: &str, line: &str) -> Option<String> {
+    if finds(rules, id, line) {
+        return None;
+    }
+    let rule = rules.get(id)?;
+    let line = plain_line(line.as_bytes());
+    let mut all = messages(&line);
+    // The message that it comes nearest to.
+    let reasons = all.by_ref().map(|message| match is_quoted(message.text) {
+        true => Some("it quotes what others write, and is not looked at"),
+        false => rule.why_not(&line, message.text),
+    });
+    let reasons: Vec<_> = reasons.collect();
+    if let Some(Some(why)) = reasons.iter().find(|why| why.is_some())
+        && !reasons.contains(&None)
+    {
+        return Some((*why).to_owned());
+    }
+    let found = of_console(line.as_bytes(), rules);
+    let others: Vec<_> = (found.iter().map(|finding| finding.rule.id))
+        .map(|other| format!("{other:?}"))
+        .collect();
+    Some(match others.is_empty() {
+        true => "it is too long, or has no text".to_owned(),
+        false => format!("the rule {} fits it before", others.join(", ")),
+    })
 }
 
 /// The place of a fault in the text says little to a person, so the rule is named by its ID; without one, by its number
@@ -160,7 +195,35 @@ fn own_rule(number: usize, rule: Value) -> Result<OwnRule, InvalidRules> {
         Some(id) => format!("rule {id:?}"),
         None => format!("rule {number} of the file"),
     };
-    serde_json::from_value(rule).map_err(|why| InvalidRules(format!("{name}: {why}")))
+    object(rule).map_err(|why| InvalidRules(format!("{name}: {why}")))
+}
+
+/// What an object says. A list is none, although serde would read its items by their places. Values are not told: an
+/// example may be a console's, with its secrets.
+fn object<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    let Value::Object(members) = &value else {
+        return Err("expected an object".to_owned());
+    };
+    for name in ["silence", "rules", "words", "except", "yes", "no"] {
+        if members.get(name).is_some_and(|list| !list.is_array()) {
+            return Err(format!("`{name}` is not a list"));
+        }
+    }
+    serde_json::from_value(value).map_err(|error| without_value(&error.to_string()))
+}
+
+/// What serde says of a wrong value, without the value.
+fn without_value(error: &str) -> String {
+    for (begin, end) in [
+        (" string \"", "\", expected"),
+        (" variant `", "`, expected"),
+    ] {
+        if let (Some(from), Some(to)) = (error.find(begin), error.rfind(end)) {
+            let kind = begin.trim_end_matches(['"', '`']).trim_end();
+            return format!("{}{kind}{}", &error[..from], &error[to + 1..]);
+        }
+    }
+    error.to_owned()
 }
 
 fn checked(rule: OwnRule) -> Result<Rule, String> {
@@ -268,6 +331,114 @@ mod tests {
     }
 
     #[test]
+    fn what_is_silenced_takes_no_place_of_what_is_told() {
+        let mut log: String = ('a'..='z')
+            .flat_map(|one| {
+                ('a'..='z').map(move |other| format!("[FAILED] Failed to start {one}{other}.\n"))
+            })
+            .collect();
+        log += "RTNETLINK answers: File exists\n[FAILED] Failed to start a1.\n";
+        let told = |silence: Value| {
+            let rules = parse(&json!({"silence": silence}).to_string()).unwrap();
+            let found = of_console(log.as_bytes(), &rules);
+            found.iter().map(|one| one.signature()).collect::<Vec<_>>()
+        };
+        let command = "network-command-failed:File exists";
+        assert_eq!(told(json!(["unit-failed"])), [command]);
+        let signatures: Vec<_> = ('a'..='z')
+            .flat_map(|one| ('a'..='z').map(move |other| format!("unit-failed:{one}{other}")))
+            .collect();
+        assert_eq!(told(json!(signatures)), [command, "unit-failed:a1"]);
+        let crash = "BUG: kernel NULL pointer dereference, address: 0\nRIP: 0010:load_it+0x1/0x2\n";
+        let rules = parse(r#"{"silence": ["kernel-null-dereference:load_it"]}"#).unwrap();
+        assert_eq!(of_console(crash.as_bytes(), &rules), []);
+    }
+
+    #[test]
+    fn rules_that_share_a_word_starve_no_rule() {
+        let rules: Vec<_> = (0..20)
+            .map(|number| {
+                let mut rule = rule();
+                rule["id"] = json!(format!("own-{number}"));
+                rule["words"] = json!(["postgres["]);
+                rule["pattern"] = json!(format!(r"postgres\[\d+\]: fault {number}\b"));
+                rule["yes"] = json!([format!("postgres[12]: fault {number}")]);
+                rule
+            })
+            .collect();
+        let rules = parse(&json!({"rules": rules}).to_string()).unwrap();
+        let mut log =
+            "postgres[12]: checkpoint complete: wrote 12 buffers, and all is well\n".repeat(3000);
+        log += "[FAILED] Failed to mount /data.\npostgres[12]: fault 19\n";
+        let found = of_console(log.as_bytes(), &rules);
+        let signatures: Vec<_> = found.iter().map(|finding| finding.signature()).collect();
+        assert_eq!(signatures, ["mount-failed:/data", "own-19"]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_file_of_rules() {
+        let refused = |text: &str| parse(text).map(drop).unwrap_err().to_string();
+        for text in ["[]", "[[\"hung-task\"]]", "null", "\"a\"", "1"] {
+            let error = refused(text);
+            assert!(error.contains("expected an object"), "{text}: {error}");
+        }
+        let rule = r#"["own-a", "error", "a", "b", ["word"], "word", [], ["word"], []]"#;
+        let error = refused(&format!(r#"{{"rules": [{rule}]}}"#));
+        assert!(
+            error.contains("rule 1 of the file: expected an object"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn why_an_example_is_not_found_is_told() {
+        for (line, why) in [
+            ("dbd[12]: all is well", "none of its `words` is in it"),
+            (
+                "[    1.000000] app: dbd[12]: license expired: gold",
+                "its `pattern` does not fit",
+            ),
+            ("dbd[12]: license expired: test", "`except`"),
+            ("dbd[12]: license expired: both", "\"own-first\" fits it"),
+            ("audit: dbd[12]: license expired: gold", "quotes"),
+        ] {
+            let mut second = rule();
+            second["except"] = json!(["test$"]);
+            second["yes"] = json!(["dbd[12]: license expired: gold", line]);
+            let mut first = rule();
+            first["id"] = json!("own-first");
+            first["pattern"] = json!("license expired: both");
+            first["yes"] = json!(["dbd[12]: license expired: both"]);
+            let file = json!({"rules": [first, second]}).to_string();
+            let error = parse(&file).map(drop).unwrap_err().to_string();
+            let begin = "rule \"own-license\" does not find example 2 of `yes`: ";
+            assert!(
+                error.starts_with(begin) && error.contains(why),
+                "{line}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_refusal_tells_a_secret() {
+        let secret = "hush-hush-value";
+        let changes: [fn(&mut Value); 5] = [
+            |rule| rule["yes"] = json!(["dbd[12]: the token is hush-hush-value"]),
+            |rule| rule["no"] = json!(["dbd[1]: license expired: hush-hush-value"]),
+            |rule| rule["yes"] = json!("dbd password=hush-hush-value"),
+            |rule| rule["severity"] = json!("password=hush-hush-value"),
+            |rule| rule["except"] = json!("dbd hush-hush-value"),
+        ];
+        for change in changes {
+            let error = with(change).map(drop).unwrap_err();
+            assert!(
+                error.contains("own-license") && !error.contains(secret),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn a_file_that_says_something_wrong_is_refused_with_what_it_is() {
         type Change = fn(&mut Value);
         let wrong: [(Change, &str); 9] = [
@@ -278,7 +449,7 @@ mod tests {
             (|rule| rule["pattern"] = json!("(a"), "cannot be used"),
             (
                 |rule| rule["yes"] = json!(["nothing"]),
-                "does not find its example",
+                "does not find example 1 of `yes`",
             ),
             (
                 |rule| rule["no"] = json!(["dbd[1]: license expired: x"]),

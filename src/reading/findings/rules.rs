@@ -182,9 +182,9 @@ impl Rules {
     }
 
     /// Whether a finding is not told: by its ID, or by its signature.
-    pub(super) fn silences(&self, id: &str, signature: &str) -> bool {
+    pub(super) fn silences(&self, id: &str, signature: impl FnOnce() -> String) -> bool {
         !self.silenced.is_empty()
-            && (self.silenced.contains(id) || self.silenced.contains(signature))
+            && (self.silenced.contains(id) || self.silenced.contains(&signature()))
     }
 
     /// The rules, by their families.
@@ -217,7 +217,7 @@ impl Rules {
         let (general, special) = (rules.clone().filter(|rule| rule.general), rules);
         let mut ordered = special.filter(|rule| !rule.general).chain(general);
         ordered.find_map(|rule| {
-            work.spend(text.len())?;
+            work.spend(text.len());
             Some((rule, rule.detail_of(text)?))
         })
     }
@@ -270,6 +270,26 @@ impl Rule {
     #[cfg(test)]
     pub(super) fn words(&self) -> &'static [&'static str] {
         self.text.words
+    }
+
+    /// Why it does not fit a message that stands on a line; `None` if it does.
+    pub(super) fn why_not(&self, line: &str, message: &str) -> Option<&'static str> {
+        let Forms {
+            pattern, except, ..
+        } = self.forms();
+        if !self.text.words.iter().any(|word| line.contains(word)) {
+            Some("none of its `words` is in it")
+        } else if !pattern.is_match(message) {
+            Some(
+                "its `pattern` does not fit what stands behind the stamp and the name of who writes",
+            )
+        } else if except.iter().any(|except| except.is_match(message)) {
+            Some("an expression of `except` fits it as well")
+        } else if message.starts_with(PANIC) && self.severity < Severity::Fatal {
+            Some("it begins as a panic does, which only fatal rules fit")
+        } else {
+            None
+        }
     }
 
     /// Whether it says where a secret stands.
