@@ -433,8 +433,9 @@ bench-comparing: released ## Measure how long a comparison of two logs takes, be
 	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- comparing $(BENCH)
 
 .PHONY: bench-cataloging
-bench-cataloging: released ## Measure what questions about a million records take, by the catalog and by a listing of the bucket.
-	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- cataloging $(BENCH)
+bench-cataloging: released $(SQL)/installed ## Measure what questions about a million records take, by the catalog, by a listing of the bucket, and by DuckDB.
+	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- cataloging $(BENCH) $(RELEASED)/console-archive \
+		$(SQL)/bin/python
 
 .PHONY: bench-keeping
 bench-keeping: released ## Measure how fast an archive is verified, indexed, exported and pruned, and how memory grows.

@@ -2,18 +2,24 @@
 //! bytes. The archive has a million records over 365 days, a day of 10 000, and rows of today that are not joined
 //! yet. A store on loopback answers at once, or so much later as a bucket in the region does.
 //!
+//! The same days stand in a folder for DuckDB, which reads them by the table that the documentation has for it.
+//!
 //! usage: make bench-cataloging
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ecs_console_archiver::archive::catalog::Day;
 use ecs_console_archiver::archive::key::ConsoleDigest;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, ToSpan as _};
 
 use crate::beside::write;
+use crate::searching::Run;
 use crate::statistics::{Spread, short};
 use crate::support::cataloged::{put_catalog, put_day, stored};
-use crate::support::s3_server::{Profile, REAL_PAGE};
+use crate::support::s3_server::{Profile, REAL_PAGE, StoredObject};
 use crate::support::{Bucket, cli, text};
 
 const DAYS: i64 = 365;
@@ -22,6 +28,18 @@ const OF_A_BUSY_DAY: usize = 10_000;
 const OF_TODAY: usize = 2000;
 const RUNS: usize = 5;
 const LATENCY: Duration = Duration::from_millis(20);
+const BELOW: &str = "kept/here";
+
+/// Asks what the last argument says. Prints how many rows that has, and how long the question alone took.
+const ASK_DUCKDB: &str = "
+import sys, time, duckdb
+database = duckdb.connect()
+database.execute(open(sys.argv[1]).read())
+begun = time.perf_counter()
+rows = database.execute(sys.argv[2]).fetchall()
+print(time.perf_counter() - begun, file=sys.stderr)
+print(rows[0][0] if len(rows) == 1 else len(rows))
+";
 
 /// A question, and how often it is asked.
 struct Question<'a> {
@@ -30,19 +48,26 @@ struct Question<'a> {
     runs: usize,
 }
 
-/// `cataloging OUTPUT`
+/// `cataloging OUTPUT PROGRAM PYTHON`
 pub fn run(arguments: &[String]) {
+    let [output, program, python] = arguments else {
+        panic!("usage: make bench-cataloging");
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let table = runtime.block_on(measure());
+    let (table, catalog) = runtime.block_on(measure());
     println!("{table}");
-    write(&arguments[0], "cataloging.md", &table);
+    write(output, "cataloging.md", &table);
+    let table = beside_duckdb(Path::new(program), Path::new(python), &catalog);
+    println!("{table}");
+    write(output, "cataloging-duckdb.md", &table);
 }
 
-async fn measure() -> String {
+/// The table, and the catalog as it stands in the bucket.
+async fn measure() -> (String, BTreeMap<String, StoredObject>) {
     let bucket = Bucket::start(Profile::Aws).await;
     bucket.server.set_page(REAL_PAGE);
     let today = put_catalog(&bucket.server, DAYS, OF_A_DAY, OF_TODAY);
@@ -104,7 +129,7 @@ async fn measure() -> String {
         table.push_str(&answered(&bucket, &question).await);
     }
     // Without the catalog the bucket has the records alone, and all of them are listed.
-    bucket.server.take_below("kept/here/catalog");
+    bucket.server.take_below(&format!("{BELOW}/catalog"));
     let objects = (0..records).map(|number| {
         let digest = ConsoleDigest::of(number.to_string().as_bytes()).short();
         let key = format!(
@@ -120,6 +145,95 @@ async fn measure() -> String {
         runs: 1, // It takes so long that once says enough.
     };
     table.push_str(&answered(&bucket, &question).await);
+    (table, catalog)
+}
+
+/// Asks the same of both, in turn, in a folder with the days that are joined.
+fn beside_duckdb(
+    program: &Path,
+    python: &Path,
+    catalog: &BTreeMap<String, StoredObject>,
+) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    // Rows that are not joined are no part of DuckDB's table.
+    for (key, object) in catalog {
+        let key = key.strip_prefix(BELOW).unwrap().trim_start_matches('/');
+        if key.starts_with("catalog/days/") {
+            let path = folder.path().join(key);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, &object.body).unwrap();
+        }
+    }
+    let month = Day::of(jiff::Timestamp::now()).0.first_of_month();
+    let last = month.checked_sub(1.month()).unwrap();
+    let (since, until) = (format!("{last}T00:00:00Z"), format!("{month}T00:00:00Z"));
+    let glob = last.strftime("%Y-%m-*").to_string();
+    let archive = folder.path().display();
+    let of_month = format!("FROM records('{archive}', days := '{glob}') WHERE");
+    let questions = [
+        (
+            "panics of last month",
+            vec![
+                "list", "--since", &since, "--until", &until, "--ending", "panic",
+            ],
+            format!("SELECT key, captured_at, ending {of_month} ending = 'panic'"),
+        ),
+        (
+            "one instance of last month",
+            vec![
+                "list",
+                "--since",
+                &since,
+                "--until",
+                &until,
+                "--instance",
+                "i-bp1fleet0001",
+            ],
+            format!("SELECT key, captured_at, ending {of_month} instance_id = 'i-bp1fleet0001'"),
+        ),
+        (
+            "everything, counted",
+            vec!["list", "--count"],
+            format!("SELECT count(*) FROM records('{archive}')"),
+        ),
+    ];
+    let mut table = "| Question | Rows | `console-archive`, s | Peak memory, MiB | DuckDB, s | its question alone, s | Peak memory, MiB |\n\
+                     |---|---|---|---|---|---|---|\n"
+        .to_owned();
+    let output = folder.path().with_extension("out");
+    let printed = || std::fs::read_to_string(&output).unwrap();
+    for (words, arguments, sql) in questions {
+        let mut command = Command::new(program);
+        command.env_clear().args(&arguments);
+        command.env("ARCHIVE_URL", format!("file://{archive}"));
+        let mut duckdb = Command::new(python);
+        duckdb.args(["-c", ASK_DUCKDB, "infra/sql/duckdb.sql", &sql]);
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            let run = Run::of(&command, &output);
+            let rows = match arguments.contains(&"--count") {
+                true => printed().trim().to_owned(),
+                false => (printed().lines().count() - 1).to_string(),
+            };
+            ours.push(run);
+            theirs.push(Run::of(&duckdb, &output));
+            assert_eq!(printed().trim(), rows, "{words}: both find the same rows");
+        }
+        let spread = |runs: &[Run], of: &dyn Fn(&Run) -> f64| {
+            Spread::of(runs.iter().map(of).collect::<Vec<_>>()).text()
+        };
+        let alone = |run: &Run| run.told.trim().parse().unwrap();
+        table.push_str(&format!(
+            "| {words} | {} | {} | {} | {} | {} | {} |\n",
+            printed().trim(),
+            spread(&ours, &|run| run.seconds),
+            spread(&ours, &|run| run.peak_mib),
+            spread(&theirs, &|run| run.seconds),
+            spread(&theirs, &alone),
+            spread(&theirs, &|run| run.peak_mib),
+        ));
+    }
+    let _ = std::fs::remove_file(output);
     table
 }
 
