@@ -1,7 +1,10 @@
 //! What a reader searches for, in lines of text.
 
-use grep_matcher::Matcher as _;
+use grep_matcher::{LineMatchKind, Matcher as _};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::literal::{ExtractKind, Extractor};
+use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// How letters count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +33,12 @@ pub struct Meaning {
 /// Regular expressions in the syntax of Rust's `regex` crate, any of which matches. Their time is linear in
 /// the text, whatever both say.
 #[derive(Debug, Clone)]
-pub struct Pattern(RegexMatcher);
+pub struct Pattern {
+    matcher: RegexMatcher,
+    /// Matches wherever this pattern matches, and never a byte that a masked secret is shown as. `None` if that is not
+    /// known of any expression.
+    beside_masks: Option<RegexMatcher>,
+}
 
 /// A pattern cannot be used. Says why.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,6 +47,8 @@ pub struct InvalidPattern(String);
 
 /// Compiled patterns take at most this many bytes.
 const MAX_BYTES: usize = 64 << 20;
+/// What a masked secret is shown as (`findings/secrets.rs`).
+const MASK: [char; 3] = ['<', '*', '>'];
 
 impl Pattern {
     /// Compiles patterns.
@@ -46,7 +56,8 @@ impl Pattern {
     /// # Errors
     /// [`InvalidPattern`] if one is no regular expression, could match a line end, or takes too much memory.
     pub fn new(patterns: &[impl AsRef<str>], meaning: Meaning) -> Result<Self, InvalidPattern> {
-        let matcher = RegexMatcherBuilder::new()
+        let mut builder = RegexMatcherBuilder::new();
+        builder
             .case_insensitive(meaning.case == Case::Insensitive)
             .case_smart(meaning.case == Case::Smart)
             .fixed_strings(meaning.is_literal)
@@ -55,34 +66,133 @@ impl Pattern {
             .multi_line(true)
             .unicode(true)
             .line_terminator(Some(b'\n'))
-            .size_limit(MAX_BYTES)
-            .build_many(patterns);
-        matcher.map(Self).map_err(|error| {
+            .size_limit(MAX_BYTES);
+        let matcher = builder.build_many(patterns).map_err(|error| {
             let error = error.to_string();
             // The last line says it; those before draw it.
             let last = error.lines().last().unwrap_or_default();
             InvalidPattern(last.trim_start_matches("error: ").to_owned())
+        })?;
+        let beside_masks = beside_masks(patterns, meaning, &matcher);
+        Ok(Self {
+            matcher,
+            beside_masks,
         })
+    }
+
+    /// Whether one of these lines may match once secrets are masked in them. Where it says that none does, none does,
+    /// whatever they are: this does not depend on the secrets.
+    pub fn may_match_masked(&self, lines: &[u8]) -> bool {
+        let Some(pattern) = &self.beside_masks else {
+            return true;
+        };
+        match pattern.find_candidate_line(lines) {
+            Ok(None) => false,
+            // A text of the pattern is there, but perhaps not the whole.
+            Ok(Some(LineMatchKind::Candidate(_))) => pattern.is_match(lines).unwrap_or(true),
+            Ok(Some(LineMatchKind::Confirmed(_))) | Err(_) => true,
+        }
     }
 
     /// Whether a line has a match.
     pub fn is_match(&self, line: &str) -> bool {
-        self.0.is_match(line.as_bytes()).unwrap_or(false) // This matcher's errors cannot occur.
+        self.matcher.is_match(line.as_bytes()).unwrap_or(false) // This matcher's errors cannot occur.
     }
 
     /// The engine, for searches of many lines.
     pub fn matcher(&self) -> &RegexMatcher {
-        &self.0
+        &self.matcher
     }
 
     /// Where the matches in a line are, from left to right.
     pub fn matches(&self, line: &[u8], mut found: impl FnMut(std::ops::Range<usize>)) {
-        let searched = self.0.find_iter(line, |at| {
+        let searched = self.matcher.find_iter(line, |at| {
             found(at.start()..at.end());
             true
         });
         searched.unwrap_or(()); // As above.
     }
+}
+
+/// The pattern itself, if it matches text alone that no mask is made of; else the texts with which each match begins or
+/// ends.
+fn beside_masks(
+    patterns: &[impl AsRef<str>],
+    meaning: Meaning,
+    matcher: &RegexMatcher,
+) -> Option<RegexMatcher> {
+    let all: Vec<_> = patterns
+        .iter()
+        .map(|pattern| parsed(pattern.as_ref(), meaning))
+        .collect::<Option<_>>()?;
+    // A word may end where a mask begins, which is no end of a word otherwise.
+    if !meaning.is_word && all.iter().all(is_beside_masks) {
+        return Some(matcher.clone());
+    }
+    let mut texts = Vec::new();
+    for pattern in &all {
+        texts.extend(texts_of(pattern)?);
+    }
+    let mut builder = RegexMatcherBuilder::new();
+    builder.fixed_strings(true).line_terminator(Some(b'\n'));
+    builder.build_many(&texts).ok()
+}
+
+/// The expression as the engine reads it, but that letters count as they do at most.
+fn parsed(pattern: &str, meaning: Meaning) -> Option<Hir> {
+    let mut parser = ParserBuilder::new();
+    parser
+        .case_insensitive(meaning.case != Case::Sensitive)
+        .multi_line(true)
+        .utf8(false);
+    let pattern = match meaning.is_literal {
+        true => regex_syntax::escape(pattern),
+        false => pattern.to_owned(),
+    };
+    parser.build().parse(&pattern).ok()
+}
+
+/// Whether each match has a byte, none has a byte of a mask, and what stands beside it does not count.
+fn is_beside_masks(pattern: &Hir) -> bool {
+    let properties = pattern.properties();
+    let has_text = properties.minimum_len().is_some_and(|least| least > 0);
+    has_text && !properties.look_set().contains_word() && has_no_mask(pattern)
+}
+
+fn has_no_mask(pattern: &Hir) -> bool {
+    let has = |from: u32, to: u32| MASK.iter().any(|c| (from..=to).contains(&u32::from(*c)));
+    match pattern.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(text) => !text
+            .0
+            .iter()
+            .any(|byte| has((*byte).into(), (*byte).into())),
+        HirKind::Class(Class::Unicode(class)) => {
+            let mut ranges = class.iter();
+            !ranges.any(|range| has(range.start().into(), range.end().into()))
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let mut ranges = class.iter();
+            !ranges.any(|range| has(range.start().into(), range.end().into()))
+        }
+        HirKind::Repetition(repeated) => has_no_mask(&repeated.sub),
+        HirKind::Capture(group) => has_no_mask(&group.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(has_no_mask),
+    }
+}
+
+/// Texts, one of which each match begins or ends with, if they are known and no mask has a byte of them.
+fn texts_of(pattern: &Hir) -> Option<Vec<String>> {
+    [ExtractKind::Prefix, ExtractKind::Suffix]
+        .into_iter()
+        .find_map(|kind| {
+            let texts = Extractor::new().kind(kind).extract(pattern);
+            let texts = texts.literals()?.iter().map(|text| {
+                let text = str::from_utf8(text.as_bytes()).ok()?;
+                (!text.is_empty() && !text.contains(MASK)).then(|| text.to_owned())
+            });
+            texts.collect()
+        })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
+use encoding_rs::UTF_8;
 use grep_searcher::{
     BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkContextKind, SinkMatch,
 };
@@ -21,6 +22,8 @@ pub struct Text<'l> {
     log: &'l [u8],
     bytes: Cow<'l, [u8]>,
     runs: Vec<Run>,
+    /// Whether masks of secrets in the log change nothing of the text but what is masked.
+    is_even: bool,
 }
 
 /// Lines of a [`Text`] that stand together in the log.
@@ -67,6 +70,7 @@ impl<'l> Text<'l> {
         let log = Log::new(boot, encoding);
         let (mut parts, mut line, mut index) = (log.parts(), Line::default(), 0);
         let (mut long, mut long_begin) = (String::new(), None);
+        let mut is_even = log.encoding == UTF_8;
         loop {
             // Nearly all lines are text alone, which only needs to be copied.
             if long_begin.is_none()
@@ -87,6 +91,7 @@ impl<'l> Text<'l> {
                 Some(Part::Mark(_)) => continue,
                 None => break,
             };
+            is_even = is_even && is_even_line(&boot.log[place.bytes.clone()]);
             let mut push = |text: &str, (number, begin), end, is_rewrite| {
                 bytes.extend_from_slice(text.as_bytes());
                 bytes.push(b'\n');
@@ -122,6 +127,7 @@ impl<'l> Text<'l> {
             log: &boot.log,
             bytes: bytes.into(),
             runs,
+            is_even,
         }
     }
 
@@ -138,6 +144,7 @@ impl<'l> Text<'l> {
             log,
             bytes: log.into(),
             runs: vec![run],
+            is_even: true,
         }
     }
 
@@ -284,6 +291,13 @@ impl Search {
         Self { pattern, searcher }
     }
 
+    /// Whether a line of the text may be told once its secrets are masked. Where it says that none is, none is,
+    /// whatever the secrets are.
+    pub fn may_match_masked(&self, text: &Text<'_>) -> bool {
+        let tells_others = self.searcher.invert_match();
+        tells_others || !text.is_even || self.pattern.may_match_masked(&text.bytes)
+    }
+
     /// Tells lines in order, with what is searched for, until `tell` returns false.
     pub fn run<'t>(
         &mut self,
@@ -298,6 +312,39 @@ impl Search {
             .searcher
             .search_slice(pattern.matcher(), &text.bytes, &mut telling);
     }
+}
+
+/// Whether a line of a log shows its characters one behind the other, whatever stands in place of some of them, and
+/// changes no other line: it has none of the sequences that move the cursor to a row or column.
+fn is_even_line(line: &[u8]) -> bool {
+    let is_ascii = line.is_ascii();
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.trim_ascii_end();
+    let mut rest = line.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b' '..=b'~' | 0x80.. => {}
+            // Columns of what is written over stay where they are if each byte has one.
+            b'\t' | b'\r' if is_ascii => {}
+            0x1b => match rest.as_slice() {
+                [0x80..=0xff, ..] | [b'[', 0x80..=0xff, ..] => {} // Cut; what comes then is text.
+                [b'c', ..] if is_ascii => {}
+                [b'[', sequence @ ..] => {
+                    let is_parameter = |byte: &&u8| matches!(byte, b'0'..=b'9' | b';' | b'?');
+                    let length = sequence.iter().take_while(is_parameter).count();
+                    match sequence.get(length) {
+                        Some(b'm') => {}
+                        Some(b'K' | b'J' | b'h' | b'l') if is_ascii => {}
+                        _ => return false,
+                    }
+                    rest = sequence[length + 1..].iter();
+                }
+                _ => return false,
+            },
+            _ => return false,
+        }
+    }
+    true
 }
 
 struct Telling<'t, F> {
@@ -351,6 +398,7 @@ impl<'t, F: FnMut(Told<'t>) -> bool> Sink for Telling<'t, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::findings::secrets;
     use crate::reading::pattern::{Case, Meaning};
     use crate::reading::stitch::{Mark, MarkKind};
 
@@ -536,6 +584,57 @@ mod tests {
         }
     }
 
+    /// A search of it, for tests of what masks change.
+    fn search_of(pattern: &str, is_word: bool) -> Search {
+        let meaning = Meaning {
+            case: if is_word {
+                Case::Smart
+            } else {
+                Case::Sensitive
+            },
+            is_literal: false,
+            is_word,
+            is_line: false,
+        };
+        Search::new(
+            Pattern::new(&[pattern], meaning).unwrap(),
+            Around::default(),
+        )
+    }
+
+    #[test]
+    fn most_patterns_need_no_look_for_secrets() {
+        let boot = boot(b"\x1bc\x1b[?7l\x1b[2J[    1.5] a\r\n[\x1b[0;32m  OK  \x1b[0m] b\xe2\x80\xa6 password=hunter22\r\r\n 1%\r 2%\n");
+        let text = rendered(&boot);
+        for pattern in [
+            "Kernel panic",
+            "error|fail|BUG:",
+            "(?i)i/o +error",
+            "^\\w+d\\d$",
+            "Failed to start .*",
+            "oops: [^x]+",
+            ".*[.]service",
+        ] {
+            assert!(
+                !search_of(pattern, false).may_match_masked(&text),
+                "{pattern}"
+            );
+        }
+        assert!(!search_of("oom", true).may_match_masked(&text), "a word");
+        for pattern in ["hunter", "=<", "=.", "[^a]", "x*", "\\bh", "OK", "="] {
+            assert!(
+                search_of(pattern, false).may_match_masked(&text),
+                "{pattern}"
+            );
+        }
+        let around = Around {
+            is_inverted: true,
+            ..Around::default()
+        };
+        let inverted = Search::new(search_of("Kernel panic", false).pattern, around);
+        assert!(inverted.may_match_masked(&text));
+    }
+
     const TAILS: &[&[u8]] = &[
         b"",
         b"\xd5\xfd\xd4\xda\xc6\xf4\xb6\xaf Windows\r\nx\r\n",
@@ -543,6 +642,33 @@ mod tests {
     ];
 
     proptest::proptest! {
+        /// Whatever a guest writes: what a search of the log itself leaves out, one of the masked log does not find.
+        #[test]
+        fn what_masks_cannot_bring_out_is_nowhere(
+            pieces in proptest::collection::vec(proptest::sample::select(&[
+                "password=", "hunter22", "ab", "token: ", "AKIAIOSFODNN7EXAMPLE", "b", "x", " ", "=", "<", "\n", "\r\n", "\r", "\t",
+                "-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+                "\x1b[31m", "\x1b[5;9H", "\x1b[9G", "\x1b[2C", "\x1b[K", "\x1bc", "\x08", "\x1b]0;", "\x07", "\x1b[", "\0", "\u{e9}", "\u{301}", "\u{6b63}", "\x0c",
+            ][..]), 0..24),
+            pattern in proptest::sample::select(&[
+                "ab", "b x", "hunter", "[a-h]+b", "=<", "=.", "a.*b", "x*b", "\\bab", "b$", "^ab", "\\s{2}x", "(?i)B", "\u{e9}", "A+b|K", "b\\B", "[^a]b", "b{2}",
+            ][..]),
+            is_word: bool,
+            tail in proptest::sample::select(TAILS),
+        ) {
+            let log = [pieces.concat().as_bytes(), tail].concat();
+            let masked = Boot::of_log(secrets::masked(&log, &secrets::find(&log)));
+            let boot = Boot::of_log(log);
+            let mut search = search_of(pattern, is_word);
+            for (text, masked) in [(rendered(&boot), rendered(&masked)), (Text::raw(&boot.log), Text::raw(&masked.log))] {
+                if !search.may_match_masked(&text) {
+                    let mut found = Vec::new();
+                    search.run(&masked, |told, _| { found.push(format!("{told:?}")); true });
+                    proptest::prop_assert!(found.is_empty(), "{:?}", found);
+                }
+            }
+        }
+
         /// Whatever a guest writes and wherever marks stand.
         #[test]
         fn lines_are_the_same_at_once_as_one_by_one(

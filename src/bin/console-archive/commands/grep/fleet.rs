@@ -298,16 +298,7 @@ impl Job {
     }
 
     fn log(&mut self, instance_id: &InstanceId, boot: &Boot, is_boot: bool, found: &mut Found) {
-        let (mut printed, mut counts) = self.search(instance_id, boot, is_boot);
-        // Nearly all logs have no match. To look for secrets in them would take as long as the search.
-        if counts.lines > 0 && self.redact != Redact::Off {
-            let secrets = secrets::find(&boot.log);
-            if !secrets.is_empty() {
-                let mut shown = boot.clone();
-                secrets::mask(&mut shown.log, &secrets);
-                (printed, counts) = self.search(instance_id, &shown, is_boot);
-            }
-        }
+        let (printed, counts) = self.search(instance_id, boot, is_boot);
         found.logs += 1;
         found.bytes += boot.log.len() as u64;
         found.logs_with_match += u64::from(counts.lines > 0);
@@ -318,29 +309,52 @@ impl Job {
         }
     }
 
-    /// Returns what is printed of a log.
+    /// Returns what is printed of a log. What may be read is what is searched: whether there is a match must not tell
+    /// what is masked, and what stands in its place is found.
     fn search(
         &mut self,
         instance_id: &InstanceId,
         boot: &Boot,
         is_boot: bool,
     ) -> (Vec<u8>, Counts) {
-        let text = match self.form.is_raw {
-            true => Text::raw(&boot.log),
-            false => Text::rendered(boot, self.encoding, std::mem::take(&mut self.buffers)),
-        };
-        let subject = Subject {
+        let subject = |boot| Subject {
             instance_id: instance_id.as_str(),
             boot,
             name: &boot.id,
             is_boot,
         };
-        let mut printed = Vec::new();
+        let (mut printed, mut text) = (Vec::new(), self.text(boot));
+        let mut masked = None;
+        if self.redact != Redact::Off {
+            // Nearly all logs end here. To look for secrets in them would take as long as the search.
+            if !self.search.may_match_masked(&text) {
+                self.form.nothing(&subject(boot), &mut printed);
+                self.buffers = text.into_buffers();
+                return (printed, Counts::default());
+            }
+            let secrets = secrets::find(&boot.log);
+            if !secrets.is_empty() {
+                let masked = masked.insert(boot.clone());
+                secrets::mask(&mut masked.log, &secrets);
+            }
+        }
+        let shown = masked.as_ref().unwrap_or(boot);
+        if masked.is_some() {
+            self.buffers = text.into_buffers();
+            text = self.text(shown);
+        }
         let counts = self
             .form
-            .search(&mut self.search, &text, &subject, &mut printed);
+            .search(&mut self.search, &text, &subject(shown), &mut printed);
         self.buffers = text.into_buffers();
         (printed, counts)
+    }
+
+    fn text<'b>(&mut self, boot: &'b Boot) -> Text<'b> {
+        match self.form.is_raw {
+            true => Text::raw(&boot.log),
+            false => Text::rendered(boot, self.encoding, std::mem::take(&mut self.buffers)),
+        }
     }
 
     /// Searches what can be read of a damaged record by itself: it may be what somebody looks for.

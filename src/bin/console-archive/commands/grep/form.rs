@@ -145,6 +145,11 @@ impl Form {
         counts
     }
 
+    /// Appends what is to be printed of a text in which nothing was found.
+    pub fn nothing(&self, subject: &Subject<'_>, printed: &mut Vec<u8>) {
+        self.end(subject, Counts::default(), printed);
+    }
+
     /// Times are looked up only where somebody asked for them.
     pub fn needs_times(&self) -> bool {
         self.is_json || self.period.is_bounded()
@@ -318,7 +323,7 @@ impl Found<'_> {
         match self.form.max_columns {
             Some(most) if count > most => {
                 let kept: String = text.chars().take(most).collect();
-                format!("{kept} … ({} characters more)", count - most)
+                format!("{kept} ⟨{} characters more⟩", count - most)
             }
             _ => text,
         }
