@@ -7,24 +7,27 @@ use encoding_rs::Encoding;
 
 use super::encoding::{Decoded, EncodingChoice};
 use super::stamp::Stamp;
-use super::stitch::{Boot, Mark};
+use super::stitch::{Boot, Mark, MarkKind};
 use crate::terminal::{self, Line};
 
-/// A boot's log, decoded, in the parts between its marks.
+/// A boot's log, decoded, in the parts between its gaps.
 #[derive(Debug)]
 pub struct Log<'a> {
     /// What it is written in.
     pub encoding: &'static Encoding,
     segments: Vec<Segment<'a>>,
+    /// What is unsure, in order. No line ends there: the captures are joined.
+    unsure: Vec<Mark>,
 }
 
-/// What stands between two marks.
+/// What stands between two gaps.
 #[derive(Debug)]
 struct Segment<'a> {
-    /// What is to be known of the place before it.
+    /// The gap before it.
     mark: Option<Mark>,
-    /// Where it begins in the log.
+    /// Where it begins and ends in the log.
     begin: usize,
+    end: usize,
     text: Decoded<'a>,
 }
 
@@ -40,7 +43,8 @@ pub enum Part {
 /// Where a line stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Its number in the log, from 1 on. Captures that come later change no number.
+    /// Its number in the log, from 1 on; a line that is too long to be held comes in parts, which have one number.
+    /// Captures that come later change no number.
     pub number: usize,
     /// Its bytes in the boot's log, with its end.
     pub bytes: Range<usize>,
@@ -48,6 +52,13 @@ pub struct Place {
     pub stamp: Option<LineStamp>,
     /// Whether its end has come. Only the last line of a log may have none.
     pub is_ended: bool,
+}
+
+impl Place {
+    /// Before this byte, what is unsure is said before the line. One that goes on may be joined at its end.
+    fn end_with_joins(&self) -> usize {
+        self.bytes.end + usize::from(!self.is_ended)
+    }
 }
 
 /// The stamp that a line begins with.
@@ -80,7 +91,14 @@ impl<'a> Log<'a> {
     /// Decodes a boot's log.
     pub fn new(boot: &'a Boot, encoding: EncodingChoice) -> Self {
         let encoding = encoding.of(&boot.log);
-        let mut marks: Vec<_> = boot.marks.iter().copied().map(Some).collect();
+        let is_unsure = |mark: &Mark| {
+            matches!(
+                mark.kind,
+                MarkKind::Unsure { .. } | MarkKind::Repeats { .. }
+            )
+        };
+        let (unsure, gaps): (Vec<_>, Vec<_>) = boot.marks.iter().copied().partition(is_unsure);
+        let mut marks: Vec<_> = gaps.into_iter().map(Some).collect();
         if marks
             .first()
             .is_none_or(|mark| mark.is_some_and(|mark| mark.at > 0))
@@ -93,11 +111,13 @@ impl<'a> Log<'a> {
         let segments = marks.iter().zip(ends).map(|(mark, end)| Segment {
             mark: *mark,
             begin: begin(*mark),
+            end,
             text: Decoded::new(encoding, &boot.log[begin(*mark)..end]),
         });
         Self {
             encoding,
             segments: segments.collect(),
+            unsure,
         }
     }
 
@@ -110,7 +130,11 @@ impl<'a> Log<'a> {
                 .peek()
                 .map(|segment| terminal::lines(segment.text.text())),
             segments,
+            unsure: &self.unsure,
+            held: None,
+            held_line: Line::default(),
             count: 0,
+            is_continued: false,
         }
     }
 }
@@ -122,7 +146,14 @@ pub struct Parts<'l> {
     segments: Peekable<std::slice::Iter<'l, Segment<'l>>>,
     mark: Option<Mark>,
     lines: Option<terminal::Lines<'l>>,
+    /// What is unsure, and was not read yet.
+    unsure: &'l [Mark],
+    /// A line before which something unsure is read.
+    held: Option<Place>,
+    held_line: Line,
     count: usize,
+    /// The next line is a part of the one before.
+    is_continued: bool,
 }
 
 /// Lines of text alone, each with its end, which is LF or CR LF.
@@ -138,9 +169,9 @@ pub struct PlainLines {
 
 impl Parts<'_> {
     /// Reads the lines that are text alone, as many as stand here together, and appends them to `text`, each with
-    /// a line feed. `None` if something else comes next.
+    /// a line feed. What is unsure among them is passed over. `None` if something else comes next.
     pub fn read_plain_lines(&mut self, text: &mut Vec<u8>) -> Option<PlainLines> {
-        if self.mark.is_some() {
+        if self.mark.is_some() || self.held.is_some() || self.is_continued {
             return None;
         }
         let (segment, lines) = (*self.segments.peek()?, self.lines.as_mut()?);
@@ -151,36 +182,73 @@ impl Parts<'_> {
         }
         let number = self.count + 1;
         self.count += count;
+        let begin = segment.begin + segment.text.origin(at..at).start;
+        if !self.unsure.is_empty() {
+            let at = lines.bytes_read();
+            let end = segment.begin + segment.text.origin(at..at).start;
+            let passed = self.unsure.partition_point(|mark| mark.at < end);
+            self.unsure = &self.unsure[passed..];
+        }
         Some(PlainLines {
             number,
-            begin: segment.begin + segment.text.origin(at..at).start,
+            begin,
             count,
+        })
+    }
+
+    /// What is unsure before this byte.
+    fn unsure_before(&mut self, end: usize) -> Option<Part> {
+        let (first, rest) = self.unsure.split_first()?;
+        (first.at < end).then(|| {
+            self.unsure = rest;
+            Part::Mark(*first)
         })
     }
 
     /// Reads the next part. A line goes into `line`, whose memory serves again.
     pub fn read(&mut self, line: &mut Line) -> Option<Part> {
         loop {
+            if let Some(held) = &self.held {
+                let end = held.end_with_joins();
+                if let Some(unsure) = self.unsure_before(end) {
+                    return Some(unsure);
+                }
+                std::mem::swap(line, &mut self.held_line);
+                return self.held.take().map(Part::Line);
+            }
             if let Some(mark) = self.mark.take() {
                 return Some(Part::Mark(mark));
             }
             let (segment, lines) = (*self.segments.peek()?, self.lines.as_mut()?);
             let begin = lines.bytes_read();
             if lines.read(line) {
-                self.count += 1;
+                self.count += usize::from(!self.is_continued);
+                self.is_continued = line.continues;
                 let range = begin..lines.bytes_read();
                 let is_last = range.end == segment.text.text().len();
                 let is_ended =
                     !is_last || matches!(segment.text.text().last(), Some(b'\n' | 0x0b | 0x0c));
                 let bytes = segment.text.origin(range);
-                return Some(Part::Line(Place {
+                let place = Place {
                     number: self.count,
                     bytes: segment.begin + bytes.start..segment.begin + bytes.end,
                     stamp: LineStamp::of(line.text()),
                     is_ended,
-                }));
+                };
+                let end = place.end_with_joins();
+                if self.unsure.first().is_none_or(|mark| mark.at >= end) {
+                    return Some(Part::Line(place));
+                }
+                std::mem::swap(line, &mut self.held_line);
+                self.held = Some(place);
+                continue;
+            }
+            let end = segment.end;
+            if let Some(unsure) = self.unsure_before(end + 1) {
+                return Some(unsure);
             }
             self.segments.next();
+            self.is_continued = false;
             let next = self.segments.peek();
             self.mark = next.and_then(|segment| segment.mark);
             self.lines = next.map(|segment| terminal::lines(segment.text.text()));
@@ -252,6 +320,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unsure_ends_no_line() {
+        let log = b"[    1.500000] Kernel panic - not syncing\nb\nlogin: ";
+        let unsure = MarkKind::Unsure { shared: 33 };
+        let marks = [(22, unsure), (42, unsure), (log.len(), unsure)];
+        let shown = shown(&boot(log, &marks));
+        assert_eq!(
+            shown,
+            [
+                "Unsure { shared: 33 }",
+                "1@0..42 1500000 [    1.500000] Kernel panic - not syncing",
+                "Unsure { shared: 33 }",
+                "2@42..44 b",
+                "Unsure { shared: 33 }",
+                "3@44..51 open login: ",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_parts_of_a_long_line_have_one_number() {
+        let log = format!("a\n{}\nb\n", "x".repeat(200_000));
+        let log = boot(log.as_bytes(), &[]);
+        let log = Log::new(&log, EncodingChoice::Auto);
+        let (mut parts, mut line, mut numbers) = (log.parts(), Line::default(), Vec::new());
+        while let Some(Part::Line(place)) = parts.read(&mut line) {
+            numbers.push((place.number, line.continues));
+        }
+        let parts = [(2, true), (2, true), (2, true), (2, false)];
+        assert_eq!(numbers, [&[(1, false)][..], &parts, &[(3, false)]].concat());
+    }
+
+    #[test]
     fn a_log_that_begins_with_a_gap_begins_with_its_mark() {
         let shown_first = shown(&boot(b"x\n", &[(0, MarkKind::Gap { cut: 2 })]));
         assert_eq!(shown_first, ["Gap { cut: 2 }", "1@0..2 x"]);
@@ -286,8 +386,8 @@ mod tests {
             log in proptest::collection::vec(proptest::sample::select(&b"ab[ \x1b\r\n\n\x08\xd5\xfd\xe4m3;H"[..]), 0..120),
             places in proptest::collection::btree_set(0usize..120, 0..4),
         ) {
-            let marks: Vec<_> = places.into_iter().filter(|at| *at <= log.len())
-                .map(|at| (at, MarkKind::Unsure { shared: 9 })).collect();
+            let kind = |at| if at % 2 == 0 { MarkKind::Unsure { shared: 9 } } else { MarkKind::Gap { cut: 0 } };
+            let marks: Vec<_> = places.into_iter().filter(|at| *at <= log.len()).map(|at| (at, kind(at))).collect();
             let boot = boot(&log, &marks);
             for encoding in [EncodingChoice::Auto, "gb18030".parse().unwrap()] {
                 let log = Log::new(&boot, encoding);
@@ -295,8 +395,12 @@ mod tests {
                 let (mut end, mut number, mut seen) = (0, 0, 0);
                 while let Some(part) = parts.read(&mut line) {
                     match part {
-                        // A sequence behind the last line before a mark belongs to no line.
-                        Part::Mark(mark) => { seen += 1; proptest::prop_assert!(mark.at >= end); end = mark.at; }
+                        Part::Mark(mark) => {
+                            seen += 1;
+                            proptest::prop_assert!(mark.at >= end);
+                            // A sequence behind the last line before a gap belongs to no line.
+                            if matches!(mark.kind, MarkKind::Gap { .. }) || mark.at == boot.log.len() { end = mark.at; }
+                        }
                         Part::Line(place) => {
                             number += 1;
                             proptest::prop_assert_eq!(place.number, number);
