@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::ending::{Ending, is_over};
 use super::overlap::{Certainty, MIN_OVERLAP_BYTES, Overlap, Relation, relate_if};
-use super::stamp::{Stamp, first_stamp, last_stamp};
+use super::stamp::{Stamp, first_stamp, last_stamp, says_moment};
 use super::start::{Start, begins_with_start, boot_starts, start_of, starts};
 use crate::model::update_time::UpdateTime;
 use lookup::Lookup;
@@ -115,6 +115,9 @@ pub enum MarkKind {
 const MAX_CHAIN_BYTES: usize = 16 * 1024 * 1024;
 /// What is kept of such a chain, to find the next capture in it.
 const KEPT_BYTES: usize = 8 * 1024 * 1024;
+
+/// So many lines may be shown otherwise where a capture ends within a secret: of a key, the last ones are short.
+const MAX_LINES_OF_CUT_SECRET: usize = 4;
 
 /// Joins the captures of one machine.
 ///
@@ -308,6 +311,53 @@ fn is_possible(last: Option<Stamp>, later: &[u8]) -> bool {
     }
 }
 
+/// The first place where a text may show a masked secret.
+fn find_mask(text: &[u8]) -> Option<usize> {
+    memchr::memmem::find(text, b"<*")
+}
+
+/// Whether the rest of a console is what another shows there, but for what one of them masks: a mask has as many bytes
+/// as what it hides.
+fn is_same_but_for_masks(rest: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while let (Some(a), Some(b)) = (rest.get(at), other.get(at)) {
+        if a == b {
+            at += 1;
+            continue;
+        }
+        let end = mask_end(rest, at).max(mask_end(other, at));
+        if end <= at {
+            return false;
+        }
+        at = end;
+    }
+    at >= rest.len()
+}
+
+/// The end of the mask that a byte is a part of; zero if it is of none.
+fn mask_end(text: &[u8], at: usize) -> usize {
+    let stars = text[..at]
+        .iter()
+        .rev()
+        .take_while(|byte| **byte == b'*')
+        .count();
+    let begins = match text[at] {
+        b'<' => text.get(at + 1) == Some(&b'*'),
+        b'*' | b'>' => stars > 0 || text[at] == b'*',
+        _ => false,
+    };
+    if !begins {
+        return 0;
+    }
+    let first = at + usize::from(text[at] == b'<');
+    let behind = text[first..]
+        .iter()
+        .take_while(|byte| **byte == b'*')
+        .count();
+    let end = first + behind;
+    end + usize::from(text.get(end) == Some(&b'>'))
+}
+
 /// Bytes of a line whose beginning a ring has cut, if it is one.
 fn cut(log: &[u8]) -> usize {
     memchr::memchr(b'\n', log).map_or(0, |end| end + 1)
@@ -448,9 +498,67 @@ impl Chain {
                 }
             }
             Relation::Encloses { before } if self.given == 0 => self.enclose(capture, before),
-            Relation::Encloses { .. } | Relation::Apart => return false,
+            Relation::Encloses { .. } => return false,
+            Relation::Apart => return self.add_behind_cut_secret(capture, is_restarted),
         }
         true
+    }
+
+    /// Adds a capture that shows whole what the last one shows of a secret. Stored with its secrets masked, the last one
+    /// ends otherwise than the next one has it: a mask ends with its capture, and a few letters are no secret yet.
+    fn add_behind_cut_secret(&mut self, capture: &Capture, is_restarted: bool) -> bool {
+        let new = &capture.plain;
+        if find_mask(new).is_none() {
+            return false;
+        }
+        let lines = |text| memchr::memrchr_iter(b'\n', text).map(|at| at + 1);
+        for end in lines(&self.bytes).chain([0]).take(MAX_LINES_OF_CUT_SECRET) {
+            if end < self.given.max(1) {
+                break;
+            }
+            // What is joined here is sure, or not joined at all.
+            let Relation::Continues(Overlap {
+                cut,
+                length,
+                certainty: Certainty::Sure,
+            }) = relate_if(&self.bytes[..end], new, || false)
+            else {
+                continue;
+            };
+            if is_same_but_for_masks(&self.bytes[end..], &new[cut + length..]) {
+                self.forget_behind(end);
+                self.append(capture, cut, length);
+                return true;
+            }
+        }
+        // ECS returned an older console.
+        for end in lines(new).take(MAX_LINES_OF_CUT_SECRET) {
+            if !is_restarted
+                && says_moment(&new[..end])
+                && let Some(at) = memchr::memmem::rfind(&self.bytes, &new[..end])
+                && is_same_but_for_masks(&new[end..], &self.bytes[at + end..])
+            {
+                let end = self.bytes.len();
+                self.captures.push((capture.into(), end..end));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Forgets the bytes from `end` on.
+    fn forget_behind(&mut self, end: usize) {
+        self.bytes.truncate(end);
+        self.lookup = Lookup::default();
+        let clip = |range: &mut Range<usize>| *range = range.start.min(end)..range.end.min(end);
+        self.pieces
+            .iter_mut()
+            .for_each(|piece| clip(&mut piece.range));
+        self.pieces.retain(|piece| !piece.range.is_empty());
+        self.captures.iter_mut().for_each(|(_, range)| clip(range));
+        self.marks
+            .iter_mut()
+            .for_each(|mark| mark.at = mark.at.min(end));
     }
 
     /// Whether the kernel's clock allows what comes behind an overlap, unless a boot begins there.

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::findings::secrets;
 use super::stamp;
 use super::stitch::{Boot, Capture, Mark, MarkKind, stitch};
 
@@ -370,6 +371,62 @@ fn a_kernel_begins_right_behind_a_prompt_too() {
         .concat();
         assert_eq!(stitch(vec![capture(0, &printed)]).len(), 1, "{words}");
     }
+}
+
+/// Wherever a capture ends, and whatever a mask there hides. The whole console is as the next capture has it.
+#[test]
+fn a_capture_that_ends_within_a_masked_secret_is_continued() {
+    let line = |at: usize| {
+        format!("[    {at}.123456] systemd[1]: Started unit number {at} of the system\r\n")
+    };
+    let before: String = (1..9).map(line).collect();
+    let behind: String = (21..29).map(line).collect();
+    for secrets in [
+        "cloud-init[8]: password=hunter22hunter22 for root\r\n",
+        "Set the following 'random' passwords\r\nubuntu:hT3bq9XkzPaW\r\nroot:kd82ncSxqTTw\r\n",
+        "-----BEGIN RSA PRIVATE KEY-----\r\n\
+         MIIEpAIBAAKCAQEAu3Fq8VQJ0n4Zb1zG2o5f1q0cJm8l2nJt5d6k9w3y7x1v0s4r\r\n\
+         q8w7e6r5t4y3u2i1o0p9a8s7d6f5g4h3j2k1l0z9x8c7v6b5n4m3q2w1e0r9t8y7\r\n\
+         Zm9v\r\n\
+         -----END RSA PRIVATE KEY-----\r\n",
+    ] {
+        let console = [&before, secrets, &behind].concat().into_bytes();
+        let stored = |bytes: &[u8]| secrets::masked(bytes, &secrets::find(bytes));
+        let whole = stored(&console);
+        for end in before.len()..=before.len() + secrets.len() {
+            for begin in [0, 100] {
+                let captures = [stored(&console[..end]), whole[begin..].to_vec()];
+                let captures = (0..)
+                    .zip(&captures)
+                    .map(|(index, plain)| capture(index, plain));
+                let boots = stitch(captures.collect());
+                assert_eq!(
+                    boots.len(),
+                    1,
+                    "cut at {end}: {}",
+                    String::from_utf8_lossy(&console[..end])
+                );
+                assert!(boots[0].log == whole, "cut at {end}");
+                assert!(
+                    boots[0].marks.iter().all(|mark| mark.at == 0),
+                    "cut at {end}: {:?}",
+                    boots[0].marks
+                );
+                let pieces = boots[0].pieces.iter();
+                let bytes: usize = pieces.map(|piece| piece.range.len()).sum();
+                assert_eq!(bytes, whole.len());
+            }
+        }
+    }
+    // What differs in more than a mask is no end of it.
+    let of = |line: &str| [&before, line, &behind].concat().into_bytes();
+    let (a, b) = (of("password=<******> x\r\n"), of("password=<******> y\r\n"));
+    let captures = [&a[..before.len() + 19], &b[..]];
+    let captures = (0..)
+        .zip(captures)
+        .map(|(index, plain)| capture(index, plain));
+    let boots = stitch(captures.collect());
+    assert!(boots.len() > 1 || !boots[0].marks.is_empty());
 }
 
 #[test]
