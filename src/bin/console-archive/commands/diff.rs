@@ -44,6 +44,9 @@ use printer::{Form, Printer};
 /// Lines that only stand in another order have moved, and are counted. Lines that the other log has where
 /// output is lost are no difference.
 ///
+/// Secrets are masked before logs are compared, so that nobody can guess them: two that have as many bytes look the
+/// same. A note says how many there are. REDACT=off compares what they are.
+///
 /// What went wrong in the second log alone is new, and what went wrong in the first alone is gone: this is said
 /// before the lines. `findings` says all of one log, and what to do.
 #[derive(Debug, Args)]
@@ -132,6 +135,8 @@ struct Log {
     json: Value,
     /// Whether its last words may be missing.
     is_end_unknown: bool,
+    /// How many secrets are masked in it.
+    masked: usize,
 }
 
 /// The two logs, and how the command ends if nothing else is to be said.
@@ -179,6 +184,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             let secrets = secrets::find(&log.boot.log);
             if redact != Redact::Off {
                 secrets::mask(&mut log.boot.log, &secrets);
+                log.masked = secrets.len();
             }
             Side::read_with(&log.boot, encoding, manner, secrets)
         };
@@ -413,6 +419,7 @@ fn boot_log(summary: &Summary, instance_id: &InstanceId) -> Log {
     let is_decided = matches!(summary.ending, Ending::Clean | Ending::Panic);
     Log {
         is_end_unknown: last == Some(MarkKind::EndUnknown) && !is_decided,
+        masked: 0,
         heading: format!("{}  boot {number}, {ending}", boot.id),
         json: json!({
             "instance_id": instance_id,
@@ -431,6 +438,7 @@ async fn file(name: &str) -> Result<Log, WrongInput> {
         heading: printable::one_line(name).into_owned(),
         json: json!({"file": name}),
         is_end_unknown: false,
+        masked: 0,
         boot: Boot::of_log(log),
     })
 }

@@ -83,6 +83,7 @@ impl Printer<'_> {
             json["lines"] = json!(side.number_of_lines());
             json["bytes"] = json!(log.boot.log.len());
             json["gaps"] = json!(side.gaps());
+            json["masked_secrets"] = json!(log.masked);
             json["kernel"] = json!(kernel_release(&log.boot.log));
             json
         };
@@ -165,6 +166,12 @@ impl Printer<'_> {
             };
             notes.push(format!(
                 "output of the {name} log is lost at {places}: what the other has there is no difference"
+            ));
+        }
+        if self.a.masked + self.b.masked > 0 {
+            notes.push(format!(
+                "secrets are masked, {} in the first log and {} in the second, and not compared; REDACT=off compares them",
+                self.a.masked, self.b.masked
             ));
         }
         if self.is_coarse {
@@ -291,7 +298,7 @@ impl Printer<'_> {
     fn push_row(&self, row: &Row, findings: &[(&str, &Finding)], text: &mut String) {
         match row {
             Row::Folded { sign, said } => {
-                self.push(sign.style(), &format!("{}… {said}", sign.as_str()), text);
+                self.push(sign.style(), &format!("{}⟨{said}⟩", sign.as_str()), text);
             }
             Row::Line {
                 sign,
@@ -325,7 +332,7 @@ impl Printer<'_> {
                 }
                 shown.push_str(&line[from..]);
                 if *count > 1 {
-                    let _ = write!(shown, " ×{count}");
+                    let _ = write!(shown, " ⟨×{count}⟩");
                 }
                 self.push(style, &shown, text);
             }
@@ -395,6 +402,7 @@ mod tests {
             heading: "a log".to_owned(),
             json: json!({}),
             is_end_unknown: false,
+            masked: 0,
         };
         let (a, b) = (log("one\n"), log("two\n"));
         let manner = Manner::default();
