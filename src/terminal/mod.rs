@@ -13,6 +13,7 @@
 //! | OSC, DCS, SOS, PM, APC with their ends | nothing |
 //! | a sequence without its end, or that is not known | faint text |
 //! | other controls, C1 as bytes or characters, ill-formed UTF-8, direction marks, tags, characters without a width | spelled out: `\x9b`, `\u{202e}` |
+//! | [signs](is_sign) of what this program says between and beside lines | spelled out, so that no guest can write what it says |
 //! | a run of NULs | `⟨4096 NUL⟩` |
 //! | everything else: erased and alternate screens, scroll regions, repetition, character sets, queries | nothing |
 
@@ -223,7 +224,7 @@ impl Lines<'_> {
             }
             byte @ 0x80.. => match character(rest) {
                 Some(c) => {
-                    if is_active(c) {
+                    if is_active(c) || is_sign(c) {
                         self.row.note(|text| note::push_active(c, text));
                     } else {
                         self.row.put(c, self.style_here());
@@ -356,9 +357,15 @@ impl Lines<'_> {
     }
 }
 
+/// Whether a character marks what this program says, wherever lines of a guest are shown: what was written over, NULs,
+/// gaps, findings. No line has it but for that.
+pub fn is_sign(c: char) -> bool {
+    matches!(c, '⟲' | '⟨' | '⟩')
+}
+
 /// Whether a character is text of its own: it neither acts nor goes over another.
 fn takes_columns(c: char) -> bool {
-    !is_active(c) && c.width().is_some_and(|columns| columns > 0)
+    !is_active(c) && !is_sign(c) && c.width().is_some_and(|columns| columns > 0)
 }
 
 /// The character that `bytes` begin with, if they are UTF-8 and not ASCII.

@@ -463,7 +463,9 @@ proptest! {
         }
         let shown = printable(&bytes);
         prop_assert!(!shown.contains('\x1b'));
-        prop_assert_eq!(printable(shown.as_bytes()), shown);
+        // What this program says is not what a guest says.
+        let again = shown.replace('⟨', "\\u{27e8}").replace('⟩', "\\u{27e9}").replace('⟲', "\\u{27f2}");
+        prop_assert_eq!(printable(shown.as_bytes()), again);
     }
 
     #[test]

@@ -514,7 +514,7 @@ async fn where_output_is_lost_what_the_other_has_is_no_difference() {
     let shown = world.shown("diff", &["1", "2"]).await;
     let note = "# output of the second log is lost at 1 place: what the other has there is no difference\n";
     assert!(shown.contains(note), "{shown}");
-    assert_eq!(shown.matches("\n?-… ").count(), 1, "{shown}");
+    assert_eq!(shown.matches("\n?-⟨").count(), 1, "{shown}");
     let count = |shown: &str| {
         changes(shown)
             .iter()
@@ -636,7 +636,7 @@ fn options_choose_what_is_compared_and_shown() {
 #[test]
 fn what_repeats_and_what_is_gone_is_folded() {
     let logs = two("a\n", &format!("a\n{}", "retrying in 5 s\n".repeat(37)));
-    assert_eq!(changes(&logs.shown(&[])), ["+retrying in 5 s ×37"]);
+    assert_eq!(changes(&logs.shown(&[])), ["+retrying in 5 s ⟨×37⟩"]);
     assert_eq!(changes(&logs.shown(&["--unfold"])).len(), 37);
     let many: String = (b'a'..=b'z')
         .map(|letter| format!("line {}\n", letter as char))
@@ -645,7 +645,7 @@ fn what_repeats_and_what_is_gone_is_folded() {
     let shown = gone.shown(&[]);
     assert_eq!(changes(&shown).len(), 9, "{shown}");
     assert!(
-        shown.contains("-… 18 lines more, folded (--unfold shows them)\n"),
+        shown.contains("-⟨18 lines more, folded (--unfold shows them)⟩\n"),
         "{shown}"
     );
     assert_eq!(changes(&gone.shown(&["--unfold"])).len(), 26);

@@ -171,6 +171,58 @@ async fn whatever_is_shown_has_its_secrets_masked_unless_redact_is_off() {
     assert_eq!(text(&record.stdout), CONSOLE);
 }
 
+/// Whether a pattern matches tells nothing of what is masked, and what is shown in its place is found.
+#[tokio::test]
+async fn a_masked_secret_cannot_be_guessed_by_searching_for_it() {
+    let world = Captured::with(&[CONSOLE.as_bytes()]).await;
+    let shown = cli(&world.settings, &["show", ID]).await;
+    // The same searches in what is shown, stored as it is.
+    let shown = text(&shown.stdout).replace('\n', "\r\n");
+    let masked = Captured::with(&[shown.trim_end_matches("\r\n").as_bytes()]).await;
+    let mut open = masked.settings.clone();
+    open.extend(settings(&[("REDACT", "off")]));
+    for (pattern, options) in [
+        ("password=(h|<)", &[][..]),
+        ("password=(x|<)", &[]),
+        ("password=<[*]+>", &[]),
+        ("password=<******>", &["-F"]),
+        ("password=hunter22|no such text", &[]),
+        ("password=h.......", &[]),
+        ("[g-i]unter22", &[]),
+        ("(?i)HUNTER", &[]),
+        ("AKIA\\b", &[]),
+        ("AKIA", &["-w"]),
+        ("^[A-Za-z0-9]{64}", &[]),
+        ("KEY-----$|^MIIE", &["-c"]),
+        ("password=h", &["-v"]),
+        ("password=h", &["-L"]),
+        ("ubuntu:h|<", &["-o"]),
+        ("=hunter", &["--bytes"]),
+        ("=<|=hunter", &["--bytes", "-c"]),
+    ] {
+        let searched = [&["grep", pattern, ID][..], options].concat();
+        let found = cli(&world.settings, &searched).await;
+        let expected = cli(&open, &searched).await;
+        let without_names = |stdout: &[u8]| {
+            let stdout = text(stdout);
+            let lines = stdout
+                .lines()
+                .map(|line| line.split_once(':').map_or("", |(_, line)| line).to_owned());
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found.status.code(),
+            expected.status.code(),
+            "{pattern} {options:?}"
+        );
+        assert_eq!(
+            without_names(&found.stdout),
+            without_names(&expected.stdout),
+            "{pattern} {options:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn files_are_shown_without_secrets_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -183,6 +235,54 @@ async fn files_are_shown_without_secrets_too() {
         assert!(!shown.stdout.is_empty(), "{}", &text(&shown.stderr));
         has_no_secret(&command.join(" "), &text(&shown.stdout));
     }
+}
+
+/// Nobody learns from a comparison what is masked, and a reader knows that it was not compared.
+#[tokio::test]
+async fn a_comparison_says_that_it_compares_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["a.log", "b.log"].map(|name| folder.path().join(name));
+    std::fs::write(&paths[0], CONSOLE).unwrap();
+    std::fs::write(&paths[1], CONSOLE.replace("hunter22", "wintry42")).unwrap();
+    let [a, b] = [&paths[0], &paths[1]].map(|path| path.to_str().unwrap());
+    let shown = cli(&settings(&[]), &["diff", a, b]).await;
+    let shown = text(&shown.stdout);
+    let note = "# secrets are masked, 4 in the first log and 4 in the second, and not compared; REDACT=off compares them\n";
+    assert!(
+        shown.contains(note) && shown.ends_with("# no difference\n"),
+        "{shown}"
+    );
+    let open = cli(&settings(&[("REDACT", "off")]), &["diff", a, b]).await;
+    assert!(text(&open.stdout).contains("wintry42"));
+    let open = text(&open.stdout);
+    assert!(
+        !open.contains("secrets are masked") && open.contains("# 1 removed, 1 added"),
+        "{open}"
+    );
+    let json = cli(&settings(&[]), &["diff", a, b, "--output", "json"]).await;
+    let start: Value = serde_json::from_str(text(&json.stdout).lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&start["a"]["masked_secrets"], &start["b"]["masked_secrets"]),
+        (&json!(4), &json!(4))
+    );
+}
+
+#[tokio::test]
+async fn a_boot_whose_captures_end_within_a_secret_is_one_where_secrets_are_not_stored() {
+    let mut world = Captured::new().await;
+    world.settings.extend(settings(&[("REDACT", "store")]));
+    // The last one is an older console, which ECS returns at times.
+    for end in ["Zm9v", "AKIAIOSFODNN", "EXAMPLE\r\n", "AKIAIOSFODN"] {
+        let end = CONSOLE.find(end).unwrap() + end.len();
+        world.capture(&CONSOLE.as_bytes()[..end]).await;
+    }
+    world.capture(CONSOLE.as_bytes()).await;
+    let boots = world.shown("boots", &["--output", "json"]).await;
+    let boots: Value = serde_json::from_str(&boots).unwrap();
+    assert_eq!(boots.as_array().map(Vec::len), Some(1), "{boots}");
+    let shown = world.shown("show", &["--raw"]).await;
+    has_no_secret("the boot", &shown);
+    assert_eq!(shown.len(), CONSOLE.len());
 }
 
 #[tokio::test]

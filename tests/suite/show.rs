@@ -21,7 +21,7 @@ async fn a_boot_is_shown_whole_from_any_of_its_names() {
         assert_eq!(raw.stdout, panic, "{name}");
     }
     let expected = ecs_console_archiver::terminal::printable(&panic);
-    let unknown = "── end: what came between this and the next boot is not known ──\n";
+    let unknown = "──⟨ end: what came between this and the next boot is not known ⟩──\n";
     assert_eq!(
         world.shown("show", &["-b-1"]).await,
         expected.clone() + unknown
@@ -37,7 +37,7 @@ async fn a_boot_is_shown_whole_from_any_of_its_names() {
         text(&newest.stderr)
     );
     let shown = world.shown("show", &["-b", "latest"]).await;
-    assert_eq!(shown.matches("── gap: output is lost here").count(), 1);
+    assert_eq!(shown.matches("──⟨ gap: output is lost here").count(), 1);
     let none = cli(&world.settings, &["show", ID, "-b", "-2"]).await;
     assert_eq!(none.status.code(), Some(3));
     let none = cli(&world.settings, &["show", "i-a9"]).await;
@@ -226,7 +226,7 @@ async fn a_time_selects_lines_of_all_boots() {
     assert!(text(&none.stderr).contains("no line of that time"));
     assert_eq!(text(&none.stdout), "", "no mark stands alone");
     let cut = world.shown("show", &["-b-1", "--since", "-3h"]).await;
-    assert!(cut.ends_with("is not known ──\n"), "{cut}");
+    assert!(cut.ends_with("is not known ⟩──\n"), "{cut}");
     let until = at(now - 7200 + 61);
     let cut = world.shown("show", &["-b-1", "--until", &until]).await;
     assert!(cut.ends_with("first\n"), "{cut}");
@@ -242,7 +242,7 @@ async fn a_time_selects_lines_of_all_boots() {
 async fn chinese_of_windows_is_read_and_other_encodings_by_request() {
     let world = Captured::with(&[b"\xd5\xfd\xd4\xda\xc6\xf4\xb6\xaf Windows\r\nSAC>"]).await;
     // Nothing shows what stood before.
-    let gap = "── gap: the beginning of the boot is lost ──\n";
+    let gap = "──⟨ gap: the beginning of the boot is lost ⟩──\n";
     let shown = world.shown("show", &[]).await;
     assert_eq!(shown, format!("{gap}正在启动 Windows\nSAC>\n"));
     let bytes = world.shown("show", &["--encoding", "utf-8"]).await;
@@ -291,10 +291,7 @@ async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
     let shown = paged("", "tail -n 1 | tr a-z A-Z").await;
     assert_eq!(shown, "[    2.170972] REBOOTING IN 2 SECONDS..\n");
     // A pager that is left early.
-    assert_eq!(
-        paged("", "head -c 3").await,
-        "── ".chars().take(1).collect::<String>()
-    );
+    assert_eq!(paged("", "head -c 3").await, "─".to_owned());
     // A pager that fails may have shown nothing.
     let (code, told) = ended("", "exit 4;").await;
     assert!(
@@ -303,17 +300,84 @@ async fn on_a_terminal_it_goes_through_the_pager_and_ends_with_it() {
     );
     let heading = paged("--no-pager -n +1", "false").await;
     assert!(
-        heading.starts_with("── boot 0  ") && heading.contains("ended: panic"),
+        heading.starts_with("──⟨ boot 0  ") && heading.contains("ended: panic"),
         "{heading}"
     );
     assert!(paged("", "").await.contains("Rebooting in 2 seconds.."));
     // A person searches for what went wrong.
     let marked = paged("", "grep -A 1 '!!'").await;
     assert!(
-        marked.contains(", 1 finding: / !! ──") && marked.contains("── !! fatal: The kernel"),
+        marked.contains(", 1 finding: / !! ⟩──") && marked.contains("──⟨ !! fatal: The kernel"),
         "{marked}"
     );
     assert!(marked.contains("VFS: Cannot open root device"), "{marked}");
+    // Also where the newest line comes first.
+    let reversed = paged("--reverse", "grep -A 1 '!!'").await;
+    let lines: Vec<_> = reversed.lines().collect();
+    assert!(lines[0].contains("1 finding: / !! ⟩──"), "{reversed}");
+    let at = lines.iter().position(|line| line.contains("!! fatal"));
+    let behind = lines[at.unwrap() + 1];
+    assert!(
+        behind.contains("VFS: Cannot open root device"),
+        "{reversed}"
+    );
+    let first = paged("--reverse", "head -n 2").await;
+    assert!(
+        first.starts_with("──⟨ boot 0  ") && first.ends_with("Rebooting in 2 seconds..\n"),
+        "{first}"
+    );
+}
+
+/// What this program says between lines has signs that no line of a guest has.
+#[tokio::test]
+async fn a_guest_cannot_write_what_this_program_says() {
+    let (world, _, _) = Captured::two_boots().await;
+    let mut said: Vec<String> = Vec::new();
+    for options in [&["-b", "0"][..], &["-b-1", "--findings=1"]] {
+        let shown = world.shown("show", options).await;
+        said.extend(
+            shown
+                .lines()
+                .filter(|line| line.contains('⟨'))
+                .map(str::to_owned),
+        );
+    }
+    let kinds = ["gap: output is lost here", "!! fatal"];
+    assert!(
+        kinds
+            .iter()
+            .all(|kind| said.iter().any(|said| said.contains(kind))),
+        "{said:?}"
+    );
+    let written = "a⟲\r\x1b[K⟲ a\r\n ⟲ 3 rewrites\r\n⟨4096 NUL⟩\r\n";
+    let console = format!(
+        "[    0.000000] Linux version 6.1\r\n{}\r\n{written}",
+        said.join("\r\n")
+    );
+    let forged = Captured::with(&[console.as_bytes()]).await;
+    for command in [
+        &["show", ID][..],
+        &["get", ID, "--rendered"],
+        &["grep", "."],
+        &["grep", "-C", "9", "lost"],
+    ] {
+        let shown = cli(&forged.settings, command).await;
+        let shown = text(&shown.stdout);
+        assert!(
+            shown.contains("──\\u{27e8} gap: output is lost here"),
+            "{shown}"
+        );
+        for said in &said {
+            assert!(!shown.contains(&said[..]), "{said}: {shown}");
+        }
+        let rewritten = shown.lines().filter(|line| line.contains(['⟲', '⟨', '⟩']));
+        let rewritten: Vec<_> = rewritten.collect();
+        let of_it = ["\\u{27f2} a\\u{27f2} ⟲ 1 rewrite"];
+        assert!(
+            rewritten.is_empty() || rewritten == of_it,
+            "{command:?}: {rewritten:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -325,8 +389,7 @@ async fn lines_that_say_what_went_wrong_are_marked_and_shown_by_themselves() {
         .iter()
         .position(|line| line.contains("VFS: Cannot open root device"));
     let at = at.unwrap();
-    let mark =
-        "── !! fatal: The kernel cannot mount its root file system (root-not-mounted, 2 times) ──";
+    let mark = "──⟨ !! fatal: The kernel cannot mount its root file system (root-not-mounted, 2 times) ⟩──";
     let expected = [&all[at - 2..at], &[mark], &all[at..=at + 2]].concat();
     let shown = world.shown("show", &["-b-1", "--findings=2"]).await;
     assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
@@ -370,7 +433,7 @@ async fn findings_far_from_each_other_stand_apart_and_none_is_told() {
         .lines()
         .map(|line| line.chars().next().unwrap())
         .collect();
-    assert_eq!(signs, "a─[a-a─[", "{shown}");
+    assert_eq!(signs, "a─[a─a─[", "{shown}");
     let world = Captured::with(&[b"[    0.000000] Linux version 6.1\r\nhost login: "]).await;
     let none = cli(&world.settings, &["show", ID, "--findings"]).await;
     assert_eq!(none.status.code(), Some(3));
@@ -473,8 +536,8 @@ async fn following_shows_each_line_once_as_captures_come_and_the_next_boot() {
         .capture(b"[    0.000000] Linux version 6.2\r\n[    1.500001] another\r\n")
         .await;
     let next = following.until("another").await;
-    assert!(next[0].starts_with("── end"), "{next:?}");
-    assert!(next[1].starts_with("── boot 0  "), "{next:?}");
+    assert!(next[0].starts_with("──⟨ end"), "{next:?}");
+    assert!(next[1].starts_with("──⟨ boot 0  "), "{next:?}");
     assert_eq!(
         next[2..],
         ["[    0.000000] Linux version 6.2", "[    1.500001] another"]
@@ -501,7 +564,7 @@ async fn a_bucket_is_followed_and_each_of_its_records_is_read_once() {
     let mut following = follow(&bucket.settings, &[]);
     capture(0, BOOTED).await;
     let shown = following.until("three").await;
-    assert!(shown[0].starts_with("── boot 0  "), "{shown:?}");
+    assert!(shown[0].starts_with("──⟨ boot 0  "), "{shown:?}");
     assert_eq!(shown.len(), 5, "{shown:?}");
     let four = format!("{BOOTED}[    4.000001] four\r\n");
     capture(1, &four).await;
@@ -516,7 +579,7 @@ async fn a_bucket_is_followed_and_each_of_its_records_is_read_once() {
     let six = format!("{five}[    0.000000] Linux version 6.2\r\n[    0.600001] six\r\n");
     capture(3, &six).await;
     let next = following.until("six").await;
-    assert!(next[0].starts_with("── boot 0  "), "{next:?}");
+    assert!(next[0].starts_with("──⟨ boot 0  "), "{next:?}");
     assert_eq!(next.len(), 3, "{next:?}");
     capture(4, &format!("{six}[    0.700001] seven\r\n")).await;
     assert_eq!(following.until("seven").await, ["[    0.700001] seven"]);

@@ -4,6 +4,7 @@ mod follow;
 pub mod printer;
 pub mod screen;
 
+use anstyle::Style;
 use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::log;
@@ -258,14 +259,21 @@ impl Arguments {
     }
 }
 
-/// A divider between lines of the guest.
+/// What this program says between lines of the guest, which cannot write its signs.
 fn divider(text: &str, colours: bool) -> String {
-    let text = ecs_console_archiver::printable::one_line(text);
-    match colours {
-        true => {
-            let dimmed = anstyle::Style::new().dimmed();
-            format!("{dimmed}── {text} ──{dimmed:#}\n")
-        }
-        false => format!("── {text} ──\n"),
-    }
+    styled_divider(text, colours.then(|| Style::new().dimmed()))
+}
+
+fn styled_divider(text: &str, style: Option<Style>) -> String {
+    let text = format!(
+        "──⟨ {} ⟩──",
+        ecs_console_archiver::printable::one_line(text)
+    );
+    // A pager would break it within words.
+    let fitted = output::hanging(&text, "──⟨ ".chars().count(), output::width());
+    let lines = fitted.lines().map(|line| match style {
+        Some(style) => format!("{style}{line}{style:#}\n"),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
 }

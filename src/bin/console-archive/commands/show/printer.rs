@@ -19,7 +19,7 @@ use ecs_console_archiver::terminal::{Line, Rewrites};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::divider;
+use super::{divider, styled_divider};
 use crate::boots::{Summary, add_origin, mark_in_words, mark_json};
 use crate::finding;
 use crate::output;
@@ -151,21 +151,19 @@ impl<'a> Reader<'a> {
         if self.content.is_json {
             return Vec::new();
         }
-        let found = self.findings_in(place.number..=place.number).iter();
-        let marks = found.map(|finding| {
-            let text = format!(
-                "── {} ──",
-                finding::mark(finding, &finding::in_words(finding))
-            );
-            match self.content.colours {
-                true => {
-                    let style = finding::style(finding.rule.severity);
-                    format!("{style}{text}{style:#}\n")
-                }
-                false => text + "\n",
-            }
+        let marks = self.findings_of(place).map(|finding| {
+            let style = finding::style(finding.rule.severity);
+            let text = finding::mark(finding, &finding::in_words(finding));
+            styled_divider(&text, self.content.colours.then_some(style))
         });
         marks.collect::<String>().into_bytes()
+    }
+
+    /// The findings that this line says first. Of a long line, that is one of its parts.
+    fn findings_of(&self, place: &Place) -> impl Iterator<Item = &Finding<'static>> {
+        let found = self.findings_in(place.number..=place.number).iter();
+        let bytes = place.bytes.clone();
+        found.filter(move |finding| finding.bytes == bytes)
     }
 
     /// What is printed of a line; empty if the line is not to be shown.
@@ -247,8 +245,7 @@ impl<'a> Reader<'a> {
             value["stamp_seconds"] = json!(seconds(stamp.stamp));
         }
         add_origin(self.summary.boot, place.bytes.start, time, &mut value);
-        let findings = self.findings_in(place.number..=place.number).iter();
-        let findings: Vec<_> = findings.map(finding::in_short).collect();
+        let findings: Vec<_> = self.findings_of(place).map(finding::in_short).collect();
         if !findings.is_empty() {
             value["findings"] = json!(findings);
         }
@@ -325,13 +322,24 @@ impl Clock {
     }
 }
 
+/// What a piece of the output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Of a boot.
+    Heading,
+    /// What is said between two lines.
+    Between,
+    /// A line, with what is said of it.
+    Line,
+}
+
 /// Prints boots, one after the other.
 pub struct Printer {
     destination: Destination,
     amount: Option<Amount>,
     is_reverse: bool,
-    /// What cannot be printed before all is known, with whether each is a line.
-    held: VecDeque<(bool, Vec<u8>)>,
+    /// What cannot be printed before all is known.
+    held: VecDeque<(Kind, Vec<u8>)>,
     /// How many lines are held or were printed.
     count: usize,
 }
@@ -398,15 +406,19 @@ impl Printer {
                 }
                 Part::Mark(mark) => (false, reader.mark(&mark)),
                 Part::Line(place) => {
-                    let shown = reader.line(&mut line, &place);
+                    let mut shown = reader.line(&mut line, &place);
                     if !shown.is_empty() {
-                        let is_behind = shown_last.is_some_and(|last| last + 1 < place.number);
-                        if is_behind && content.around_findings.is_some() && !content.is_json {
-                            waiting.push(b"--\n".to_vec());
+                        let left_out = shown_last.map_or(0, |last| place.number - last);
+                        if left_out > 1 && content.around_findings.is_some() && !content.is_json {
+                            let left_out = output::count(left_out as u64 - 1, "line");
+                            let said = divider(&format!("{left_out} not shown"), content.colours);
+                            waiting.push(said.into_bytes());
                         }
-                        let marks = reader.marks_of_findings(&place);
-                        if !marks.is_empty() {
-                            waiting.push(marks);
+                        // It stands before its line in whatever order lines are.
+                        let mut marked = reader.marks_of_findings(&place);
+                        if !marked.is_empty() {
+                            marked.append(&mut shown);
+                            shown = marked;
                         }
                         shown_last = Some(place.number);
                     }
@@ -428,11 +440,14 @@ impl Printer {
                 continue;
             }
             // A boot of which nothing is shown has no heading.
-            let before = heading.take().map(String::into_bytes);
-            for shown in before.into_iter().chain(waiting.drain(..)) {
-                self.put(false, shown)?;
+            if let Some(heading) = heading.take() {
+                self.put(Kind::Heading, heading.into_bytes())?;
             }
-            if !self.put(is_line, shown)? {
+            for shown in waiting.drain(..) {
+                self.put(Kind::Between, shown)?;
+            }
+            let kind = if is_line { Kind::Line } else { Kind::Between };
+            if !self.put(kind, shown)? {
                 return Ok(());
             }
         }
@@ -440,13 +455,13 @@ impl Printer {
     }
 
     /// Whether more is wanted.
-    fn put(&mut self, is_line: bool, shown: Vec<u8>) -> Result<bool> {
+    fn put(&mut self, kind: Kind, shown: Vec<u8>) -> Result<bool> {
         if let Some(Amount::First(most)) = self.amount
             && self.count >= most
         {
             return Ok(false);
         }
-        self.count += usize::from(is_line);
+        self.count += usize::from(kind == Kind::Line);
         let last = match self.amount {
             Some(Amount::Last(last)) => Some(last),
             _ => None,
@@ -455,12 +470,12 @@ impl Printer {
             self.destination.write_all(&shown)?;
             return Ok(true);
         }
-        self.held.push_back((is_line, shown));
+        self.held.push_back((kind, shown));
         while last.is_some_and(|last| self.count > last) {
-            let Some((is_line, _)) = self.held.pop_front() else {
+            let Some((kind, _)) = self.held.pop_front() else {
                 break;
             };
-            self.count -= usize::from(is_line);
+            self.count -= usize::from(kind == Kind::Line);
         }
         Ok(true)
     }
@@ -469,7 +484,14 @@ impl Printer {
     pub fn finish(mut self) -> Result<usize> {
         let mut held = std::mem::take(&mut self.held);
         if self.is_reverse {
-            held.make_contiguous().reverse();
+            let held = held.make_contiguous();
+            held.reverse();
+            // A heading stands above its boot all the same.
+            for boot in held.split_inclusive_mut(|(kind, _)| *kind == Kind::Heading) {
+                if let [.., (Kind::Heading, _)] = boot {
+                    boot.rotate_right(1);
+                }
+            }
         }
         for (_, shown) in held {
             self.destination.write_all(&shown)?;
