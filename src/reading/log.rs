@@ -223,7 +223,7 @@ impl Parts<'_> {
             let begin = lines.bytes_read();
             if lines.read(line) {
                 self.count += usize::from(!self.is_continued);
-                self.is_continued = line.continues;
+                self.is_continued = line.is_cut;
                 let range = begin..lines.bytes_read();
                 let is_last = range.end == segment.text.text().len();
                 let is_ended =
@@ -349,6 +349,20 @@ mod tests {
         }
         let parts = [(2, true), (2, true), (2, true), (2, false)];
         assert_eq!(numbers, [&[(1, false)][..], &parts, &[(3, false)]].concat());
+    }
+
+    #[test]
+    fn a_progress_bar_that_is_too_long_to_be_held_has_one_number() {
+        let bar: String = (0..9_000)
+            .map(|step| format!("\r {step} of 9000 {}", "#".repeat(60)))
+            .collect();
+        let log = boot(format!("a{bar}\r\nb\n").as_bytes(), &[]);
+        let log = Log::new(&log, EncodingChoice::Auto);
+        let (mut parts, mut line, mut last) = (log.parts(), Line::default(), None);
+        while let Some(Part::Line(place)) = parts.read(&mut line) {
+            last = Some((place.number, line.text().to_owned()));
+        }
+        assert_eq!(last, Some((2, "b".to_owned())));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Line {
     pub(super) rewrites: Pieces<bool>,
     /// It was too long to be held: the next line goes on where this one stops.
     pub continues: bool,
+    /// It was too long to be held, and no end of it has come. If it does not [continue](Self::continues), the next line
+    /// begins where the guest had gone back to.
+    pub is_cut: bool,
 }
 
 /// A piece of text in one style.
@@ -134,6 +137,7 @@ impl Line {
         self.spans.clear();
         self.rewrites.clear();
         self.continues = false;
+        self.is_cut = false;
     }
 }
 

@@ -144,6 +144,7 @@ impl Lines<'_> {
             } else if self.row.is_full() {
                 self.is_continued = self.row.is_at_end();
                 self.row.take_line(self.is_continued, line);
+                line.is_cut = true;
                 return true;
             }
         }
