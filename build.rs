@@ -37,6 +37,8 @@ const MASKED: &str = r"<\*+>";
 #[serde(deny_unknown_fields)]
 struct File {
     sources: String,
+    /// What `until` is where a rule does not say it.
+    until: Option<String>,
     rule: Vec<Rule>,
 }
 
@@ -60,6 +62,10 @@ struct Rule {
     /// With `function`: the call trace names it, since the kernel prints no registers of such a fault.
     #[serde(default)]
     trace: bool,
+    /// How far a boot comes that did without: `loader`, `kernel`, `system`, `unlocked`, `address` or `login`. What the rule finds
+    /// is less bad then, and a warning is left out. So is all behind `killed`, because what follows tells more. `never`
+    /// stands for none.
+    until: Option<String>,
     /// Of a secret: what stands at `{secret}` in `pattern`, and in `next`.
     #[serde(default)]
     value: String,
@@ -108,6 +114,18 @@ fn main() {
                 "fatal" => "Fatal",
                 other => panic!("{}: {other} is no severity", path.display()),
             };
+            let until = rule.until.as_ref().or(file.until.as_ref());
+            let until = match until.map(String::as_str) {
+                None | Some("never") => "None",
+                Some("loader") => "Some(Progress::Loader)",
+                Some("kernel") => "Some(Progress::Kernel)",
+                Some("system") => "Some(Progress::System)",
+                Some("unlocked") => "Some(Progress::Unlocked)",
+                Some("address") => "Some(Progress::Address)",
+                Some("login") => "Some(Progress::Login)",
+                Some("killed") => "Some(Progress::Killed)",
+                Some(other) => panic!("{}: a boot does not come to {other}", path.display()),
+            };
             let Rule {
                 id,
                 title,
@@ -125,7 +143,7 @@ fn main() {
             let _ = writeln!(
                 rules,
                 "    RuleText {{ id: {id:?}, family: {name:?}, severity: Severity::{severity}, title: {title:?}, \
-                 advice: {advice:?}, words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, trace: {trace}, next: {next:?}, \
+                 advice: {advice:?}, words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, trace: {trace}, until: {until}, next: {next:?}, \
                  end: {end:?} }},",
             );
             let Rule { yes, no, .. } = &rule;

@@ -813,9 +813,9 @@ fn note_worst(
         let signature = one.signature();
         new.iter().any(|new| new.signature == signature)
     };
-    let is_told = |one: &&findings::Finding<'_>| notifier.is_told_of(one.rule.severity);
+    let is_told = |one: &&findings::Finding<'_>| notifier.is_told_of(one.severity);
     let mut worst: Vec<_> = found.iter().filter(is_told).filter(is_new).collect();
-    worst.sort_by_key(|one| Reverse(one.rule.severity));
+    worst.sort_by_key(|one| Reverse(one.severity));
     for one in worst.into_iter().take(notify::MAX_OF_CONSOLE) {
         let masks_secrets = notifier.masks_secrets();
         notifier.note(Sighting::new(captured, console, one, masks_secrets));

@@ -129,11 +129,15 @@ fn start(line: usize, text: &[u8]) -> Option<Start> {
     })
 }
 
+/// What begins with `text`, apart from line ends, and whether a boot prints it more than once.
+pub fn start_stage(text: &[u8]) -> Option<(Stage, bool)> {
+    let (_, words) = lines(text, 0..0).next()?;
+    banner(&text[words..])
+}
+
 /// Whether `text` begins with a start, apart from line ends.
 pub fn begins_with_start(text: &[u8]) -> bool {
-    lines(text, 0..0)
-        .next()
-        .is_some_and(|(_, words)| banner(&text[words..]).is_some())
+    start_stage(text).is_some()
 }
 
 /// What begins with this line.

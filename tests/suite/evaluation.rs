@@ -104,9 +104,7 @@ impl Row {
 fn found(console: &[u8]) -> Vec<(&'static str, Severity)> {
     let found = of_console(console, Rules::built_in());
     let found = found.iter();
-    found
-        .map(|one| (one.rule.family, one.rule.severity))
-        .collect()
+    found.map(|one| (one.rule.family, one.severity)).collect()
 }
 
 fn table() -> String {

@@ -154,7 +154,7 @@ fn counted(logs: &[Labelled]) -> String {
     let mut signatures: Vec<(&str, String)> = Vec::new();
     for Labelled { name, label, log } in logs {
         let found = of_console(log, Rules::built_in());
-        let is_found = |least| found.iter().any(|one| one.rule.severity >= least);
+        let is_found = |least| found.iter().any(|one| one.severity >= least);
         let all: Vec<_> = found.iter().map(Finding::signature).collect();
         let all = all.join(", ");
         match label {
@@ -210,9 +210,7 @@ fn counted(logs: &[Labelled]) -> String {
 
 /// What identifies a report: its first finding of the kernel, or its first one.
 fn signature(found: &[Finding]) -> Option<String> {
-    let mut above_info = found
-        .iter()
-        .filter(|one| one.rule.severity > Severity::Info);
+    let mut above_info = found.iter().filter(|one| one.severity > Severity::Info);
     let first = above_info.clone().next();
     let of_kernel = above_info.find(|one| one.rule.family == "kernel");
     of_kernel.or(first).map(Finding::signature)

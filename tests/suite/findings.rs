@@ -117,7 +117,11 @@ const RECORDINGS: &[(&str, &[&str])] = &[
     ("memory-limit", &["oom-kill-cgroup:tail"]),
     (
         "no-bootable-device",
-        &["loader-network-boot", "firmware-no-bootable-device"],
+        &[
+            "firmware-boot-entry-failed",
+            "loader-network-boot",
+            "firmware-no-bootable-device",
+        ],
     ),
     ("oom-kill", &["oom-kill:tail"]),
     ("oom-panic", &["oom-nothing-to-kill"]),
@@ -204,7 +208,10 @@ fn every_recording_has_its_findings_here() {
 fn dracut_ends_in_its_shell() {
     let log = file(&Recording::named("dracut-shell").bytes());
     let found = found(log.path(), &["--severity", "fatal"]);
-    assert_eq!(signatures(&found), ["dracut-shell", "maintenance-prompt"]);
+    assert_eq!(
+        signatures(&found),
+        ["root-mount-failed", "dracut-shell", "maintenance-prompt"]
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use ecs_console_archiver::archive::catalog::Row;
 use serde_json::{Value, json};
 
+use crate::support::printed::checked;
 use crate::support::receiver;
 use crate::support::runtime_api::Function;
 use crate::support::s3_server::{Fault, Profile};
@@ -280,8 +281,9 @@ async fn rules_of_ones_own_are_found_and_what_is_silenced_is_not_told() {
 async fn what_is_no_file_is_refused_as_a_file_of_rules() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
+    let mut mkfifo = std::process::Command::new("mkfifo");
+    let made = checked(mkfifo.arg(&pipe).output().unwrap());
+    assert!(made.status.success());
     for path in [&pipe, folder.path(), std::path::Path::new("/dev/zero")] {
         let own = settings(&[("FINDINGS_RULES", path.to_str().unwrap())]);
         let wrong = cli(&own, &["explain"]).await;

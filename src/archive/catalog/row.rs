@@ -288,7 +288,7 @@ impl Row {
     /// The same, with what the console says went wrong, as far as there is room.
     pub fn with_findings(self, found: &[Finding]) -> Self {
         let mut found: Vec<_> = found.iter().collect();
-        found.sort_by_key(|finding| std::cmp::Reverse(finding.rule.severity));
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         found.truncate(MAX_FINDINGS);
         let findings = found.into_iter().map(Finding::in_catalog).collect();
         Self {

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::model::ending::Ending;
-use crate::reading::findings::{self, Finding, Rule, Severity};
+use crate::reading::findings::{self, Finding, Severity};
 
 /// Which findings of a boot's log keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +47,11 @@ impl FindingRule {
             .ok_or(UnknownFinding)
     }
 
-    fn includes(&self, rule: &Rule) -> bool {
+    fn includes(&self, finding: &Finding) -> bool {
         match self {
-            Self::AtLeast(severity) => rule.severity >= *severity,
-            Self::Family(name) => rule.family == *name,
-            Self::Id(id) => rule.id == *id,
+            Self::AtLeast(severity) => finding.severity >= *severity,
+            Self::Family(name) => finding.rule.family == *name,
+            Self::Id(id) => finding.rule.id == *id,
         }
     }
 }
@@ -102,10 +102,11 @@ impl Rules {
 
     /// The ID of the worst of these findings that keeps their boot; of those that are as bad, the first.
     pub fn keeping(&self, found: &[Finding<'static>]) -> Option<&'static str> {
-        let is_wanted = |rule: &Rule| self.findings.iter().any(|wanted| wanted.includes(rule));
-        let keeping = found.iter().map(|finding| finding.rule);
-        let keeping = keeping.rev().filter(|rule| is_wanted(rule));
-        keeping.max_by_key(|rule| rule.severity).map(|rule| rule.id)
+        let is_wanted =
+            |finding: &&Finding| self.findings.iter().any(|wanted| wanted.includes(finding));
+        let keeping = found.iter().rev().filter(is_wanted);
+        let worst = keeping.max_by_key(|finding| finding.severity);
+        worst.map(|finding| finding.rule.id)
     }
 
     fn is_within(&self, time: Timestamp) -> bool {

@@ -31,7 +31,7 @@ pub fn add(finding: &Finding, json: &mut Value) {
     let rule = finding.rule;
     json["id"] = json!(rule.id);
     json["family"] = json!(rule.family);
-    json["severity"] = json!(rule.severity);
+    json["severity"] = json!(finding.severity);
     json["title"] = json!(rule.title);
     json["advice"] = json!(rule.advice());
     json["signature"] = json!(finding.signature());
@@ -61,12 +61,12 @@ pub fn in_words(finding: &Finding) -> String {
 
 /// The worst of them; of those that are as bad, the first.
 pub fn worst<'f>(findings: &'f [Finding<'static>]) -> Option<&'f Finding<'static>> {
-    let severity = |finding: &&Finding| finding.rule.severity;
+    let severity = |finding: &&Finding| finding.severity;
     findings.iter().rev().max_by_key(severity)
 }
 
 /// What marks a line that says what went wrong. People search for `!!` in a pager.
 pub fn mark(finding: &Finding, said: &str) -> String {
-    let severity = finding.rule.severity.as_str();
+    let severity = finding.severity.as_str();
     format!("!! {severity}: {}", printable::one_line(said))
 }

@@ -258,6 +258,7 @@ fn checked(rule: OwnRule) -> Result<Rule, String> {
         general: false,
         function: false,
         trace: false,
+        until: None,
         next: "",
         end: "",
     };

@@ -7,6 +7,7 @@ use std::sync::{LazyLock, OnceLock};
 use regex_lite::Regex;
 
 use super::constant;
+use super::progress::Progress;
 use super::words::Words;
 use super::work::Work;
 use crate::model::finding::Severity;
@@ -25,6 +26,7 @@ pub(super) struct RuleText {
     pub general: bool,
     pub function: bool,
     pub trace: bool,
+    pub until: Option<Progress>,
     pub next: &'static str,
     pub end: &'static str,
 }
@@ -70,6 +72,8 @@ pub struct Rule {
     pub(super) function: bool,
     /// The call trace names that function, and no register does.
     pub(super) trace: bool,
+    /// A boot that comes so far did without.
+    pub(super) until: Option<Progress>,
     text: &'static RuleText,
     /// Made when a word of the rule is first seen.
     forms: OnceLock<Forms>,
@@ -248,6 +252,7 @@ impl Rule {
             general: text.general,
             function: text.function,
             trace: text.trace,
+            until: text.until,
             text,
             forms: OnceLock::new(),
             #[cfg(feature = "cli")]

@@ -197,7 +197,7 @@ fn worst_cell(findings: &[Finding<'static>]) -> Cell {
     let Some(worst) = finding::worst(findings) else {
         return NOTHING.into();
     };
-    let (severity, signature) = (worst.rule.severity, worst.signature());
+    let (severity, signature) = (worst.severity, worst.signature());
     let signature = table::with_seams(&printable::one_line(&signature));
     let more = match findings.len() {
         1 => String::new(),

@@ -258,7 +258,7 @@ impl Arguments {
         let mut found = findings::of_boot(boot, self.encoding, Rules::current());
         found.retain(|finding| {
             let rule = finding.rule;
-            self.asks_for(rule.severity, rule.family, rule.id, &finding.signature())
+            self.asks_for(finding.severity, rule.family, rule.id, &finding.signature())
         });
         Log { heading, of, found }
     }
@@ -289,8 +289,8 @@ fn text(log: &Log, has_colors: bool) -> String {
     for finding in &log.found {
         let rule = finding.rule;
         let severity = styled(
-            finding::style(rule.severity),
-            &format!("{:7}", rule.severity.as_str()),
+            finding::style(finding.severity),
+            &format!("{:7}", finding.severity.as_str()),
         );
         let count = match finding.count {
             1 => String::new(),

@@ -60,7 +60,7 @@ impl Printer<'_> {
         }
         let findings: Vec<_> = self.findings().collect();
         for &(change, finding) in &findings {
-            let (severity, line) = (finding.rule.severity, finding.line);
+            let (severity, line) = (finding.severity, finding.line);
             let shown = format!(
                 "# {change}: {}, line {line}: {}",
                 severity.as_str(),
@@ -351,7 +351,7 @@ impl Printer<'_> {
 
 fn style_of(change: &str, finding: &Finding) -> Style {
     match change {
-        "new" => finding::style(finding.rule.severity),
+        "new" => finding::style(finding.severity),
         _ => Style::new().dimmed(),
     }
 }

@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
             return Vec::new();
         }
         let marks = self.findings_of(place).map(|finding| {
-            let style = finding::style(finding.rule.severity);
+            let style = finding::style(finding.severity);
             let text = finding::mark(finding, &finding::in_words(finding));
             styled_divider(&text, self.content.colours.then_some(style))
         });

@@ -153,12 +153,12 @@ impl<'a> BootPage<'a> {
             return html! {};
         }
         let mut worst: Vec<_> = all.iter().collect();
-        worst.sort_by_key(|finding| (std::cmp::Reverse(finding.rule.severity), finding.line));
+        worst.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.line));
         html! {
             section.findings aria-label="What went wrong" {
                 h2 { "What went wrong" }
                 ul { @for finding in worst {
-                    li { (severity(finding.rule.severity)) " " a href=(self.line_address(finding.line)) { "line " (grouped(finding.line as u64)) } ": " (finding::in_words(finding)) }
+                    li { (severity(finding.severity)) " " a href=(self.line_address(finding.line)) { "line " (grouped(finding.line as u64)) } ": " (finding::in_words(finding)) }
                 } }
             }
         }
@@ -321,7 +321,7 @@ impl<'a> BootPage<'a> {
         if let Some(stamp) = place.stamp.filter(|_| lines.clock.replaces_stamps()) {
             line.remove_front(stamp.length);
         }
-        let worst = found.iter().map(|finding| finding.rule.severity).max();
+        let worst = found.iter().map(|finding| finding.severity).max();
         let is_marked = self
             .view
             .marked
@@ -357,8 +357,8 @@ impl<'a> BootPage<'a> {
             ..FleetQuery::default()
         };
         html! {
-            aside class={ "finding " (finding.rule.severity.as_str()) } aria-label="What the next line means" {
-                (severity(finding.rule.severity)) " " strong { (finding.rule.title) }
+            aside class={ "finding " (finding.severity.as_str()) } aria-label="What the next line means" {
+                (severity(finding.severity)) " " strong { (finding.rule.title) }
                 @if finding.count > 1 { " (" (finding.count) " times)" }
                 p { (finding.rule.advice()) }
                 p.about { code { (plain(&signature)) } " " a href=(elsewhere.address(|_| {})) { "where else it was seen" } }

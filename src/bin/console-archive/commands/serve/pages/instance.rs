@@ -126,7 +126,7 @@ fn boot(
             }
             td.why {
                 @if let Some(worst) = finding::worst(&facts.findings) {
-                    (severity(worst.rule.severity)) " "
+                    (severity(worst.severity)) " "
                     a href={ (address::boot(&instance.id, &of.boot.id)) "#L" (worst.line) } { (worst.rule.title) }
                     @if facts.findings.len() > 1 { span.about { ", " (facts.findings.len() - 1) " more" } }
                 }
