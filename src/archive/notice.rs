@@ -16,6 +16,7 @@ pub const NOTICES_PREFIX: &str = "notices/";
 /// Prefix of the notices themselves, and of what became of them.
 pub const OUTBOX_PREFIX: &str = "notices/outbox/";
 const SEEN_PREFIX: &str = "notices/seen/";
+const TOLD_PREFIX: &str = "notices/told/";
 const LEVELS_PREFIX: &str = "notices/levels/";
 const SUFFIX: &str = ".json";
 
@@ -67,6 +68,24 @@ pub enum NoticeKey {
     Attempt(NoticeId, ShortDigest, u32),
     /// `….{target}.given-up.json`: nobody sends it any more.
     GivenUp(NoticeId, ShortDigest),
+    /// `….held-back.json`: nobody sends it, because others were told that day already.
+    HeldBack(NoticeId),
+    /// `notices/told/{day}/{number}.json`: so many notices were told on that day.
+    Told {
+        /// UTC day on which they were told.
+        day: Date,
+        /// 1 for the first.
+        number: u32,
+    },
+    /// `notices/told/{day}/{instance_id}-{number}.json`: the one with this number is of this instance.
+    ToldOf {
+        /// UTC day on which it was told.
+        day: Date,
+        /// The instance.
+        instance_id: InstanceId,
+        /// That of [`Told`](Self::Told).
+        number: u32,
+    },
 }
 
 /// Digest of a signature, for keys: signatures have characters that keys do not.
@@ -87,6 +106,16 @@ pub fn levels_prefix(signature: &ShortDigest) -> String {
 /// Sorts before all levels of a signature since this day.
 pub fn levels_since(signature: &ShortDigest, day: Date) -> String {
     format!("{LEVELS_PREFIX}{signature}/{day}")
+}
+
+/// Prefix of the keys that say how many notices were told on a day, and of which instances.
+pub fn told_prefix(day: Date) -> String {
+    format!("{TOLD_PREFIX}{day}/")
+}
+
+/// Prefix of the notices of a day, and of what became of them.
+pub fn outbox_prefix(day: Date) -> String {
+    format!("{OUTBOX_PREFIX}{day}/")
 }
 
 /// Sorts before all notices since this day.
@@ -119,6 +148,21 @@ impl NoticeKey {
                 level: level.parse().ok()?,
             });
         }
+        if let Some(name) = name.strip_prefix(TOLD_PREFIX) {
+            let (day, name) = name.split_once('/')?;
+            let day = day.parse().ok()?;
+            return Some(match name.rsplit_once('-') {
+                None => Self::Told {
+                    day,
+                    number: name.parse().ok()?,
+                },
+                Some((instance_id, number)) => Self::ToldOf {
+                    day,
+                    instance_id: InstanceId::parse(instance_id).ok()?,
+                    number: number.parse().ok()?,
+                },
+            });
+        }
         let (day, name) = name.strip_prefix(OUTBOX_PREFIX)?.split_once('/')?;
         let mut parts = name.split('.');
         let (signature, level) = parts.next()?.split_once('-')?;
@@ -130,6 +174,9 @@ impl NoticeKey {
         let Some(target) = parts.next() else {
             return Some(Self::Notice(id));
         };
+        if target == "held-back" && parts.next().is_none() {
+            return Some(Self::HeldBack(id));
+        }
         let target = ShortDigest::parse(target)?;
         match (parts.next()?, parts.next()) {
             ("sent", None) => Some(Self::Sent(id, target)),
@@ -177,6 +224,16 @@ impl fmt::Display for NoticeKey {
                 of_notice(f, id)?;
                 write!(f, ".{target}.given-up")?;
             }
+            Self::HeldBack(id) => {
+                of_notice(f, id)?;
+                f.write_str(".held-back")?;
+            }
+            Self::Told { day, number } => write!(f, "{TOLD_PREFIX}{day}/{number:04}")?,
+            Self::ToldOf {
+                day,
+                instance_id,
+                number,
+            } => write!(f, "{TOLD_PREFIX}{day}/{instance_id}-{number:04}")?,
         }
         f.write_str(SUFFIX)
     }
@@ -195,6 +252,9 @@ mod tests {
             "notices/outbox/2026-12-01/0123456789ab-0010.ba9876543210.sent.json",
             "notices/outbox/2026-12-01/0123456789ab-0010.ba9876543210.try-2.json",
             "notices/outbox/2026-12-01/0123456789ab-0010.ba9876543210.given-up.json",
+            "notices/outbox/2026-12-01/0123456789ab-0010.held-back.json",
+            "notices/told/2026-12-01/0007.json",
+            "notices/told/2026-12-01/i-a1-0007.json",
         ] {
             let parsed = NoticeKey::parse(key).unwrap_or_else(|| panic!("{key}"));
             assert_eq!(parsed.to_string(), key);
@@ -212,6 +272,9 @@ mod tests {
             "notices/outbox/2026-12-01/0123456789ab-0001.ba9876543210.json",
             "notices/outbox/2026-12-01/0123456789ab-0001.ba9876543210.sent.x.json",
             "notices/outbox/2026-12-01/0123456789ab-0001.ba9876543210.try-02.json",
+            "notices/outbox/2026-12-01/0123456789ab-0001.held-back.x.json",
+            "notices/told/2026-12-01/7.json",
+            "notices/told/2026-12-01/-0007.json",
             "i-a1/20180322T100457-5891b5b522d5.log.gz",
         ] {
             assert_eq!(NoticeKey::parse(key), None, "{key}");

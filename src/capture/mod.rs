@@ -712,10 +712,29 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
 
     /// Tells people of what was found, if there is anything to tell. A failure is none of the events.
     pub async fn tell_people(&self, deadline: Deadline) {
-        if let Some(notifier) = self.notifier.as_ref().filter(|one| one.has_pending()) {
+        if let Some(notifier) = &self.notifier
+            && self.has_to_tell()
+        {
             let tell = notifier.tell(&self.store, self.clock.now(), deadline);
             tell.boxed().await;
         }
+    }
+
+    /// Counts what was found, if anything was, so that whoever is told is told of it, and sends nothing. It does not
+    /// wait for receivers.
+    pub async fn claim_findings(&self, deadline: Deadline) {
+        if let Some(notifier) = &self.notifier
+            && self.has_to_tell()
+        {
+            let count = notifier.count_pending(&self.store, self.clock.now(), deadline);
+            count.boxed().await;
+        }
+    }
+
+    /// Whether people are to be told of something now.
+    pub fn has_to_tell(&self) -> bool {
+        let notifier = self.notifier.as_ref();
+        notifier.is_some_and(|notifier| notifier.has_work(self.clock.now()))
     }
 
     /// Sends what other processes have left.

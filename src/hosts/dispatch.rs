@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::join;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -94,6 +95,8 @@ pub enum Payload<'a> {
 struct Terms {
     /// The sender waits only briefly, so that the answer comes before the following.
     answers_first: bool,
+    /// The caller goes on after the answer, and tells people then.
+    tells_later: bool,
     /// How it came, which is kept with what fails.
     origin: Origin,
     keeps: Keeps,
@@ -267,7 +270,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
     /// next while it is followed.
     ///
     /// The reply is typed. Its edges make the answer from it: [`Reply::to_json`] for a function
-    /// platform, [`Reply::to_http`] for an HTTP server.
+    /// platform, [`Reply::to_http`] for an HTTP server. People are told of what was found before it returns, but for
+    /// [`Payload::Http`]: that one waits until it is claimed, and its caller calls
+    /// [`finish_deferred`](Self::finish_deferred) or [`Archiver::tell_people`].
     pub async fn dispatch(&self, incoming: Payload<'_>, deadline: Deadline) -> Reply {
         let delivery = match &incoming {
             Payload::Http(push) => {
@@ -343,6 +348,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }
         let terms = Terms {
             answers_first: form == ReplyForm::Http && !is_replay,
+            tells_later: matches!(incoming, Payload::Http(_)),
             origin,
             keeps: match incoming {
                 Payload::Replay(..) => Keeps::Nothing,
@@ -389,6 +395,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         messages: Vec<Message>,
         Terms {
             answers_first,
+            tells_later,
             origin,
             keeps,
         }: Terms,
@@ -400,6 +407,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             mut turns,
             answers,
         } = Sorted::of(messages, answers_first);
+        let whole = deadline;
         let (first, deadline) = if answers_first {
             let (capture, answer) = (HTTP_CAPTURE_TIME, HTTP_ANSWER_TIME);
             (deadline.at_most(capture), deadline.at_most(answer))
@@ -460,13 +468,17 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         stream::iter(failed)
             .for_each_concurrent(CONCURRENCY, keep)
             .await;
-        self.archiver
-            .tell_people(deadline.with_reserve(TELL_RESERVE))
-            .await;
+        if tells_later {
+            let claim_by = deadline.with_reserve(TELL_RESERVE);
+            self.archiver.claim_findings(claim_by).await;
+        } else {
+            let tell_by = whole.with_reserve(TELL_RESERVE);
+            self.archiver.tell_people(tell_by).await;
+        }
         (replies, all_deferred)
     }
 
-    /// Follows what goes on after the answer, and says how each of it ended. What was kept before
+    /// Tells people of what was found, follows what goes on after the answer, and says how each of it ended. What was kept before
     /// the answer stays, whatever happens.
     pub async fn finish_deferred(
         &self,
@@ -493,9 +505,10 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         let served = stream::iter(deferred)
             .map(finish)
             .buffer_unordered(FOLLOWED_AT_ONCE)
-            .collect()
-            .await;
+            .collect();
         let tell_by = deadline.with_reserve(TELL_RESERVE);
+        // What was found before the answer does not wait for what is found later.
+        let (served, ()) = join(served, self.archiver.tell_people(tell_by)).await;
         self.archiver.tell_people(tell_by).await;
         served
     }

@@ -35,7 +35,6 @@ use crate::hosts::dispatch::{Dispatcher, Payload};
 use crate::intake::MAX_EVENT_BYTES;
 use crate::intake::webhook::{Headers, MAX_PUSH_BYTES, UrlPath, WebhookRequest};
 use crate::lock::lock;
-use crate::notify::Notifier;
 use crate::retry::Deadline;
 use crate::source::{ConsoleSource, Fleet};
 use crate::store::Store;
@@ -283,6 +282,8 @@ where
         follows: bool,
         cut_off: &CancellationToken,
     ) -> Answer {
+        let time = super::function_compute::timeout(request.headers()).unwrap_or(REQUEST_TIME);
+        let time = time.saturating_sub(ANSWER_RESERVE);
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/healthz") => answer(StatusCode::OK, &json!("alive")),
             (&Method::GET | &Method::HEAD, "/readyz") => {
@@ -297,7 +298,7 @@ where
                 }
             }
             (&Method::POST, _) => match self.receive(request, cut_off).await {
-                Ok(received) => self.push(received, follows).await,
+                Ok(received) => self.push(received, follows, time).await,
                 Err(refused) => refused,
             },
             _ => {
@@ -367,7 +368,8 @@ where
         })
     }
 
-    async fn push(self: Arc<Self>, received: Received, follows: bool) -> Answer {
+    /// `time`: what the platform gives a request.
+    async fn push(self: Arc<Self>, received: Received, follows: bool, time: Duration) -> Answer {
         // The time to wait for a place is part of the time until the answer.
         let deadline = Deadline::after(REQUEST_TIME);
         let Some(_place) = self.places.take_soon().await else {
@@ -386,8 +388,11 @@ where
         };
         let mut reply = dispatcher.dispatch(Payload::Http(&push), deadline).await;
         let deferred = std::mem::take(&mut reply.deferred);
-        let notifier = self.dispatcher.archiver.notifier.as_ref();
-        if !deferred.is_empty() || notifier.is_some_and(Notifier::has_pending) {
+        let archiver = &self.dispatcher.archiver;
+        if !follows {
+            // A message that the pause cuts off may be sent twice.
+            archiver.tell_people(deadline.at_most(time)).await;
+        } else if !deferred.is_empty() || archiver.has_to_tell() {
             let server = self.clone();
             let deadline = Deadline::after(self.dispatcher.archiver.follow_budget + REQUEST_TIME);
             self.after_answers.spawn(async move {

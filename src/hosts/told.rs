@@ -11,6 +11,8 @@ use crate::log;
 use crate::notify::Event;
 use crate::notify::notice::Sighting;
 
+/// What is said of a notice for a receiver that has failed, once.
+const WAITS: &str = "a notice waits, because its receiver failed just before; it and those behind it are sent later";
 /// Namespace of the metrics in CloudWatch.
 const NAMESPACE: &str = "ecs-console-archiver";
 
@@ -90,6 +92,12 @@ pub fn notice_as_line(event: &Event<'_>) {
                 "a notice was not taken, and is sent again later: {error}"
             );
         }
+        Event::Waits(notice, receiver) => {
+            error!(
+                target: LOG_TARGET, notice = "waits", notice_id = notice, %receiver,
+                "{WAITS}"
+            );
+        }
         Event::GivenUp(notice, receiver) => {
             error!(
                 target: LOG_TARGET, notice = "given_up", notice_id = notice, %receiver,
@@ -135,6 +143,15 @@ fn notice_metric(function: Option<&str>, event: &Event<'_>, now: Timestamp) -> V
             let members = json!({
                 "message": message,
                 "notice": "failed",
+                "notice_id": id,
+                "receiver": receiver.to_string(),
+            });
+            ("NoticesFailed", "ERROR", members)
+        }
+        Event::Waits(id, receiver) => {
+            let members = json!({
+                "message": WAITS,
+                "notice": "waits",
                 "notice_id": id,
                 "receiver": receiver.to_string(),
             });
@@ -199,6 +216,7 @@ mod tests {
                 "NoticesFailed",
                 "ERROR",
             ),
+            (Event::Waits("notice_1", target), "NoticesFailed", "ERROR"),
             (Event::GivenUp("notice_1", target), "NoticesFailed", "ERROR"),
             (Event::Lost("a of i-a1", "denied"), "NoticesFailed", "ERROR"),
         ] {

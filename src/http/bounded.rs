@@ -32,26 +32,51 @@ pub async fn read(
     from: &str,
     max_bytes: usize,
 ) -> Result<Answer, Unread> {
-    let failed = |error: reqwest::Error| {
-        let host = error.url().and_then(|url| url.host_str());
-        let host = host
-            .map(|host| format!(" (asked {host})"))
-            .unwrap_or_default();
-        Unread::NoAnswer(super::cause(error) + &host)
-    };
+    let (answer, unread) = read_some(request, from, max_bytes, |_| true).await?;
+    unread.map_or(Ok(answer), Err)
+}
+
+/// The same, for whom the status may be enough: beside the answer, why its body is not whole. `needs_body`: whether it is
+/// read behind a status.
+///
+/// # Errors
+/// [`Unread`] if there is not even a status.
+pub async fn read_some(
+    request: reqwest::RequestBuilder,
+    from: &str,
+    max_bytes: usize,
+    needs_body: impl Fn(u16) -> bool,
+) -> Result<(Answer, Option<Unread>), Unread> {
     let mut response = retry::waiting_for(from, request.send())
         .await
         .map_err(failed)?;
+    let status = response.status().as_u16();
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(failed)? {
-        if body.len() + piece.len() > max_bytes {
-            return Err(Unread::TooLong);
+    let unread = loop {
+        if !needs_body(status) {
+            break None;
         }
-        body.extend_from_slice(&piece);
-    }
-    Ok(Answer {
-        status: response.status().as_u16(),
+        match response.chunk().await {
+            Ok(None) => break None,
+            Ok(Some(piece)) if body.len() + piece.len() > max_bytes => {
+                break Some(Unread::TooLong);
+            }
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Err(error) => break Some(failed(error)),
+        }
+    };
+    let answer = Answer {
+        status,
         headers: std::mem::take(response.headers_mut()),
         body,
-    })
+    };
+    Ok((answer, unread))
+}
+
+fn failed(error: reqwest::Error) -> Unread {
+    let host = error.url().and_then(|url| url.host_str());
+    let host = host
+        .map(|host| format!(" (asked {host})"))
+        .unwrap_or_default();
+    Unread::NoAnswer(super::cause(error) + &host)
 }

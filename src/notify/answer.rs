@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::target::Kind;
 use crate::clock::http_date;
@@ -33,9 +33,19 @@ pub enum SendError {
     /// It failed or did not answer. Retry.
     #[error("{0}")]
     Unavailable(String),
-    /// It refused. Someone must fix the address, the secret or a permission.
+    /// It refused the sender. Someone must fix the address, the secret or a permission.
     #[error("{0}")]
     Refused(String),
+    /// It refused this message, for what it says. It may take another: guests write a part of what it says.
+    #[error("{0}")]
+    MessageRefused(String),
+}
+
+impl SendError {
+    /// Whether the receiver would not take another message either.
+    pub fn is_of_receiver(&self) -> bool {
+        !matches!(self, Self::MessageRefused(_))
+    }
 }
 
 impl Retryable for SendError {
@@ -43,7 +53,7 @@ impl Retryable for SendError {
         match self {
             Self::Throttled { retry_after, .. } => RetryAdvice::WaitThrottled(*retry_after),
             Self::Unavailable(_) => RetryAdvice::Wait,
-            Self::Refused(_) => RetryAdvice::GiveUp,
+            Self::Refused(_) | Self::MessageRefused(_) => RetryAdvice::GiveUp,
         }
     }
 
@@ -52,23 +62,59 @@ impl Retryable for SendError {
     }
 }
 
-/// Chats answer 200 and say in the body whether they took the message. DingTalk has `errcode` and `errmsg`, Feishu
-/// `code` and `msg`, and older bots of it `StatusCode` and `StatusMessage`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
+/// What the body of a chat says. DingTalk has `errcode` and `errmsg`, Feishu `code` and `msg`, and older bots of it
+/// `StatusCode` and `StatusMessage`; a success of Feishu has the last four.
 struct Said {
-    #[serde(alias = "code", alias = "StatusCode")]
-    errcode: Option<i64>,
-    #[serde(alias = "msg", alias = "StatusMessage")]
-    errmsg: String,
+    /// 0 for a success.
+    code: i64,
+    message: String,
+}
+
+impl Said {
+    fn read(body: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(body).ok()?;
+        let codes = ["errcode", "code", "StatusCode"].map(|name| value.get(name)?.as_i64());
+        let codes = codes.into_iter().flatten();
+        // Which is the one that counts nobody says: it is a success if all of them are.
+        let code = codes.reduce(|first, other| if first == 0 { other } else { first })?;
+        let messages = ["errmsg", "msg", "StatusMessage"].map(|name| value.get(name)?.as_str());
+        let message = messages.into_iter().flatten().next().unwrap_or_default();
+        let message = message.to_owned();
+        Some(Self { code, message })
+    }
+
+    fn is_throttled(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        match self.code {
+            // Feishu has this code for a request that is wrong, too.
+            9499 => says(&["too many", "frequen", "limit"]),
+            code => THROTTLED.contains(&code),
+        }
+    }
+
+    /// Whether it is about who sends and not about what is sent.
+    fn is_of_sender(&self) -> bool {
+        match self.code {
+            // DingTalk: a signature, an address that may not send, or a keyword that is not there.
+            310_000 => !self.message.contains("keyword"),
+            code => OF_SENDER.contains(&code),
+        }
+    }
 }
 
 /// Codes of DingTalk and Feishu for too many messages: 20 a minute, or 100 a minute and 5 a second.
-const THROTTLED: [i64; 4] = [130_101, 410_100, 9499, 11_232];
+const THROTTLED: [i64; 3] = [130_101, 410_100, 11_232];
 /// DingTalk's code for "the system is busy".
 const BUSY: i64 = -1;
+/// Codes of DingTalk and Feishu for a token, a signature, an address or a robot that is not in order. All others are
+/// about the message: 430101 to 430104 of DingTalk, for example, are links and words that it does not take.
+const OF_SENDER: [i64; 10] = [
+    300_001, 300_005, 400_013, 400_101, 400_102, 400_106, 19_001, 19_007, 19_021, 19_022,
+];
 
-/// Judges an answer.
+/// Judges an answer. Of a webhook, Slack and SNS the status alone counts. `masked`: a text of the receiver without
+/// secrets.
 ///
 /// # Errors
 /// [`SendError`] says what to do next.
@@ -78,67 +124,62 @@ pub fn judge(
     headers: &HeaderMap,
     body: &[u8],
     now: Timestamp,
+    masked: impl Fn(&str) -> String,
 ) -> Result<(), SendError> {
+    // Masked before it is cut: a half of a secret is not found.
     let told = |detail: &str| {
-        let detail: String = detail.chars().take(MAX_TOLD).collect();
+        let detail: String = masked(detail).chars().take(MAX_TOLD).collect();
         let colon = if detail.is_empty() { "" } else { ": " };
         format!("it answered {status}{colon}{}", one_line(&detail))
     };
+    let is_chat = matches!(kind, Kind::DingTalk { .. } | Kind::Feishu { .. });
+    if is_chat
+        && matches!(status, 200..300 | 400)
+        && let Some(said) = Said::read(body)
+    {
+        return of_chat(status, &said, told);
+    }
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
-    match status {
-        200..300 => {}
-        429 => {
-            return Err(SendError::Throttled {
-                told: told(text),
-                retry_after: retry_after(headers, now),
-            });
-        }
-        300..400 => {
-            return Err(SendError::Refused(told(
-                "it sends on to another address, which is not followed",
-            )));
-        }
-        408 | 500.. => return Err(SendError::Unavailable(told(text))),
-        _ if matches!(kind, Kind::Sns { .. }) => return Err(of_sns(text, told)),
-        _ => return Err(SendError::Refused(told(text))),
-    }
-    if !matches!(kind, Kind::DingTalk { .. } | Kind::Feishu { .. }) {
-        return Ok(());
-    }
-    let said: Said = serde_json::from_slice(&first_codes(body)).unwrap_or_default();
-    let told = |code: i64| told(&format!("{code} {}", said.errmsg));
-    match said.errcode {
-        Some(0) => Ok(()),
-        Some(code) if THROTTLED.contains(&code) => Err(SendError::Throttled {
-            told: told(code),
-            retry_after: None,
-        }),
-        Some(BUSY) => Err(SendError::Unavailable(told(BUSY))),
-        Some(code) => Err(SendError::Refused(told(code))),
+    Err(match status {
         // A page of a portal, or of a proxy.
-        None => Err(SendError::Unavailable(format!(
+        200..300 if is_chat => SendError::Unavailable(format!(
             "it answered {status}, and not as such a robot does"
-        ))),
-    }
+        )),
+        200..300 => return Ok(()),
+        429 => SendError::Throttled {
+            told: told(text),
+            retry_after: retry_after(headers, now),
+        },
+        300..=399 => SendError::Refused(told(
+            "it sends on to another address, which is not followed",
+        )),
+        408 | 500.. => SendError::Unavailable(told(text)),
+        _ if matches!(kind, Kind::Sns { .. }) => of_sns(text, told),
+        401 | 404 | 405 | 407 | 410 => SendError::Refused(told(text)),
+        // 403, too: that is how a firewall for web applications refuses what it takes for an attack.
+        _ => SendError::MessageRefused(told(text)),
+    })
 }
 
-/// A success of Feishu has both `code` and `StatusCode`, which would be one member twice.
-fn first_codes(body: &[u8]) -> Vec<u8> {
-    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(body) else {
-        return Vec::new();
-    };
-    if let Some(members) = value.as_object_mut()
-        && members.contains_key("code")
-    {
-        members.remove("StatusCode");
-        members.remove("StatusMessage");
+fn of_chat(status: u16, said: &Said, told: impl Fn(&str) -> String) -> Result<(), SendError> {
+    let told = || told(&format!("{} {}", said.code, said.message));
+    match said.code {
+        0 if status < 300 => Ok(()),
+        _ if said.is_throttled() => Err(SendError::Throttled {
+            told: told(),
+            retry_after: None,
+        }),
+        BUSY => Err(SendError::Unavailable(told())),
+        _ if said.is_of_sender() => Err(SendError::Refused(told())),
+        _ => Err(SendError::MessageRefused(told())),
     }
-    value.to_string().into_bytes()
 }
 
 /// `<ErrorResponse><Error><Code>Throttling</Code><Message>…`. Both are told; a text is found without a parser of XML.
 fn of_sns(text: &str, told: impl Fn(&str) -> String) -> SendError {
+    // "InvalidParameter" is the one of "Publish" that is about the message.
+    const OF_MESSAGE: &str = "InvalidParameter";
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
         Some(rest.split_once("</")?.0)
@@ -151,6 +192,7 @@ fn of_sns(text: &str, told: impl Fn(&str) -> String) -> SendError {
             told,
             retry_after: None,
         },
+        false if code.starts_with(OF_MESSAGE) => SendError::MessageRefused(told),
         false => SendError::Refused(told),
     }
 }
@@ -170,7 +212,14 @@ mod tests {
 
     fn judged(kind: &Kind, status: u16, body: &str) -> Result<(), SendError> {
         let now = "2026-12-01T10:00:00Z".parse().unwrap();
-        judge(kind, status, &HeaderMap::new(), body.as_bytes(), now)
+        judge(
+            kind,
+            status,
+            &HeaderMap::new(),
+            body.as_bytes(),
+            now,
+            str::to_owned,
+        )
     }
 
     const SLACK: Kind = Kind::Slack;
@@ -187,6 +236,7 @@ mod tests {
             r#"{"StatusCode":0,"StatusMessage":"success","code":0,"data":{},"msg":"success"}"#,
             r#"{"code":0,"msg":"success","data":{}}"#,
             r#"{"Extra":null,"StatusCode":0,"StatusMessage":"success"}"#,
+            r#"{"code":0,"errcode":0}"#,
         ] {
             assert_eq!(judged(&FEISHU, 200, good), Ok(()));
         }
@@ -209,11 +259,14 @@ mod tests {
                 r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#,
             ),
             (&FEISHU, r#"{"code":9499,"msg":"too many request"}"#),
+            (&FEISHU, r#"{"code":11232,"msg":"frequency limited psm"}"#),
         ] {
-            assert!(matches!(
-                judged(kind, 200, body),
-                Err(SendError::Throttled { .. })
-            ));
+            for status in [200, 400] {
+                assert!(matches!(
+                    judged(kind, status, body),
+                    Err(SendError::Throttled { .. })
+                ));
+            }
         }
         for body in [
             "<html>log in</html>",
@@ -225,6 +278,77 @@ mod tests {
                 matches!(judged(&DINGTALK, 200, body), Err(SendError::Unavailable(_))),
                 "{body}"
             );
+        }
+    }
+
+    /// Codes of "Custom robots" and "Use custom bots in a group".
+    #[test]
+    fn what_is_refused_for_its_words_is_no_fault_of_the_receiver() {
+        for (kind, status, body, is_of_receiver) in [
+            (
+                &DINGTALK,
+                200,
+                r#"{"errcode":430101,"errmsg":"unsafe link"}"#,
+                false,
+            ),
+            (
+                &DINGTALK,
+                200,
+                r#"{"errcode":430104,"errmsg":"unsafe text"}"#,
+                false,
+            ),
+            (
+                &DINGTALK,
+                200,
+                r#"{"errcode":310000,"errmsg":"keywords not in content"}"#,
+                false,
+            ),
+            (
+                &DINGTALK,
+                200,
+                r#"{"errcode":310000,"errmsg":"sign not match"}"#,
+                true,
+            ),
+            (
+                &DINGTALK,
+                200,
+                r#"{"errcode":300001,"errmsg":"token is not exist"}"#,
+                true,
+            ),
+            (
+                &FEISHU,
+                200,
+                r#"{"code":9499,"msg":"Bad Request","data":{}}"#,
+                false,
+            ),
+            (
+                &FEISHU,
+                400,
+                r#"{"code":9499,"msg":"Bad Request","data":{}}"#,
+                false,
+            ),
+            (
+                &FEISHU,
+                200,
+                r#"{"code":19024,"msg":"Key Words Not Found"}"#,
+                false,
+            ),
+            (
+                &FEISHU,
+                200,
+                r#"{"code":19021,"msg":"sign match fail"}"#,
+                true,
+            ),
+            (&SLACK, 400, "invalid_blocks", false),
+            (&SLACK, 403, "<html>blocked by a firewall</html>", false),
+            (&SLACK, 413, "", false),
+            (&SLACK, 404, "no_team", true),
+            (&SLACK, 401, "", true),
+            (&SLACK, 302, "", true),
+        ] {
+            let error = judged(kind, status, body).unwrap_err();
+            assert_eq!(error.is_of_receiver(), is_of_receiver, "{status} {body}");
+            assert_eq!(error.retry_advice(), RetryAdvice::GiveUp, "{status} {body}");
         }
     }
 
@@ -283,7 +407,8 @@ mod tests {
         fn arbitrary_answers_never_panic(status in 100u16..600, body: Vec<u8>) {
             let now = "2026-12-01T10:00:00Z".parse().unwrap();
             for kind in [SLACK, DINGTALK, FEISHU] {
-                if let Err(error) = judge(&kind, status, &HeaderMap::new(), &body, now) {
+                let judged = judge(&kind, status, &HeaderMap::new(), &body, now, str::to_owned);
+                if let Err(error) = judged {
                     proptest::prop_assert!(!error.to_string().contains(char::is_control));
                 }
             }

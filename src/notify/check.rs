@@ -21,7 +21,7 @@ pub async fn check(notifier: Option<&Notifier>, sends_test: bool, now: Timestamp
             false => vec![Check::ok(NOTICES, nobody)],
         };
     };
-    let unknown = |why: String| vec![Check::new(NOTICES, Verdict::Failed, why)];
+    let unknown = |why: String| Check::new(NOTICES, Verdict::Failed, why);
     let test = match (
         sends_test,
         InstanceId::parse(NO_INSTANCE),
@@ -29,30 +29,26 @@ pub async fn check(notifier: Option<&Notifier>, sends_test: bool, now: Timestamp
     ) {
         (true, Ok(instance_id), Ok(region_id)) => Notice::test(now, instance_id, region_id),
         _ => {
-            return match notifier.all_targets().await {
-                Err(why) => unknown(why),
-                Ok(targets) => {
-                    let all: Vec<_> = targets.iter().map(ToString::to_string).collect();
-                    let severity = notifier.told.severity.as_str();
-                    let told = format!("told from severity {severity} on: {}", all.join(", "));
-                    vec![Check::ok(NOTICES, told)]
-                }
-            };
+            let (targets, why) = notifier.all_targets().await;
+            let mut checks = Vec::new();
+            if !targets.is_empty() {
+                let all: Vec<_> = targets.iter().map(ToString::to_string).collect();
+                let severity = notifier.told.severity.as_str();
+                let told = format!("told from severity {severity} on: {}", all.join(", "));
+                checks.push(Check::ok(NOTICES, told));
+            }
+            checks.extend(why.map(unknown));
+            return checks;
         }
     };
-    match notifier.test(&test, now).await {
-        Err(why) => unknown(why),
-        Ok(sent) => {
-            let sent = sent.into_iter().map(|(target, sent)| match sent {
-                Ok(()) => Check::ok(NOTICES, format!("{target} took a test notice")),
-                Err(error) => {
-                    let found = format!("{target} did not take a test notice: {error}");
-                    let advice =
-                        "check its address, its secret and whether this network reaches it";
-                    Check::new(NOTICES, Verdict::Failed, found).advise(advice)
-                }
-            });
-            sent.collect()
+    let (sent, why) = notifier.test(&test, now).await;
+    let sent = sent.into_iter().map(|(target, sent)| match sent {
+        Ok(()) => Check::ok(NOTICES, format!("{target} took a test notice")),
+        Err(error) => {
+            let found = format!("{target} did not take a test notice: {error}");
+            let advice = "check its address, its secret and whether this network reaches it";
+            Check::new(NOTICES, Verdict::Failed, found).advise(advice)
         }
-    }
+    });
+    sent.chain(why.map(unknown)).collect()
 }

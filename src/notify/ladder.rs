@@ -5,16 +5,34 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan as _};
 
+use crate::model::finding::Severity;
+
 /// Numbers of instances of a day that are told.
 pub const LEVELS: [u32; 4] = [1, 10, 100, 1000];
 /// The highest. No more instances are counted.
 pub const TOP: u32 = LEVELS[LEVELS.len() - 1];
 /// For so many days a signature stays known.
 pub const KNOWN_DAYS: i32 = 7;
+/// Most notices of a UTC day, besides the one that says that there are more: guests can make up signatures. It is told at
+/// the first of those.
+pub const MOST_A_DAY: u32 = 30;
+/// So many of them may be of one machine and not fatal. The others are for what is worse.
+const MOST_OF_LESS: u32 = 20;
+/// Most of them that are about the same instance alone.
+pub const MOST_OF_INSTANCE: u32 = 10;
 /// How often a notice is sent once more that a receiver did not take, after the first time.
 pub const MOST_ATTEMPTS: u32 = 5;
-/// Whoever claimed a notice has so much time to send it. The wait doubles with each attempt.
-const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(5);
+/// Whoever claimed a notice has so much time to send it, and to send it again. The wait doubles with each attempt.
+pub const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(5);
+
+/// How many notices may have been told on a day before this one. What is fatal or spreads has all, and other things a
+/// part.
+pub fn most_told(severity: Severity, level: u32) -> u32 {
+    match severity == Severity::Fatal || level > LEVELS[0] {
+        true => MOST_A_DAY,
+        false => MOST_OF_LESS,
+    }
+}
 
 /// The level that so many instances reach. 0 for none.
 pub fn level(instances: u32) -> u32 {
@@ -110,6 +128,14 @@ mod tests {
     fn what_was_quiet_for_a_week_is_new() {
         assert_eq!(told(&[1, 0, 0, 0, 0, 0, 0, 1]), [(1, 1)]);
         assert_eq!(told(&[1, 0, 0, 0, 0, 0, 0, 0, 1]), [(1, 1), (9, 1)]);
+    }
+
+    #[test]
+    fn what_is_fatal_or_spreads_is_told_beyond_what_is_neither() {
+        let less = most_told(Severity::Error, 1);
+        for (severity, level) in [(Severity::Fatal, 1), (Severity::Error, 10)] {
+            assert!(most_told(severity, level) > less);
+        }
     }
 
     #[test]

@@ -5,69 +5,58 @@
 //!
 //! 1. The levels that its signature reached in the last week are listed.
 //! 2. `seen`: the instance counts on that day. Then the instances of the day are counted.
-//! 3. Where the day reaches a level that no day of the week before reached, the notice is put into the outbox. Who
-//!    creates it there sends it.
+//! 3. Where the day reaches a level that no day of the week before reached, the notice is put into the outbox, if not too
+//!    many were told that day. Who creates it there sends it.
 //! 4. The level is noted, so that the next one need not ask.
 //! 5. The notice is sent to each target, and `sent` is put beside it for each that took it.
 //!
 //! Who was killed before step 3 has told nobody, and the next instance goes on where that one stopped. Behind it, the
-//! next finding or sweep finds a notice that was not sent, and sends it.
+//! next finding or sweep finds a notice that was not sent, and sends it. Steps 1 to 4 come before the event's answer, and
+//! step 5, which waits for others, behind it where a host has time then.
 
 pub mod answer; // what a receiver's answer means (pure)
 pub mod check; // whether people can be told
+mod count; // a finding → a notice that this process sends
+mod deliver; // notices that this process claimed → receivers
 pub mod ladder; // when a signature is worth a notice (pure)
 pub mod notice; // what a notice says (pure)
+mod outbox; // what others have left
 pub mod payload; // a notice → what each kind of receiver takes (pure)
 pub mod send; // one notice to one receiver
 pub mod sign; // how messages are signed (pure)
 pub mod target; // who is told (pure)
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::{BoxFuture, join, join_all};
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp};
 
-use crate::archive::catalog::Day;
 use crate::archive::key::ShortDigest;
-use crate::archive::notice::{
-    NoticeId, NoticeKey, OUTBOX_PREFIX, levels_prefix, levels_since, outbox_since, seen_prefix,
-    signature_digest,
-};
 use crate::clock::is_within;
 use crate::lock::lock;
 use crate::model::finding::Severity;
-use crate::retry::{Deadline, Retrying, retry};
-use crate::store::{Object, Pages, PutOutcome, Store, StoreError};
+use crate::retry::{Deadline, Retrying};
+use crate::store::{Object, PutOutcome, Store, StoreError};
 use answer::SendError;
-use ladder::Reached;
 use notice::{Notice, Sighting};
 use send::Sender;
 use target::Target;
 
 /// Most findings of one console that are told. The worst ones.
 pub const MAX_OF_CONSOLE: usize = 5;
-/// Most findings that wait in memory to be counted. Those that came first give way.
+/// Most findings that wait in memory to be counted. Those that are less severe give way.
 const MAX_PENDING: usize = 256;
-/// Longest time for counting and sending what one event has found, or several that are served at once.
+/// Longest time for counting what one event has found, or several that are served at once, and again for sending it.
 const TELL_TIME: Duration = Duration::from_secs(20);
-/// Longest time for one notice and one receiver, with what is sent again.
-const SEND_TIME: Duration = Duration::from_secs(10);
-/// Findings that are counted at once.
-const COUNTED_AT_ONCE: usize = 8;
-/// How often a process looks for notices of others that were not sent.
-const LOOKS_EVERY: SignedDuration = SignedDuration::from_mins(5);
-/// Days whose notices are looked at.
-const OUTBOX_DAYS: i32 = 3;
-/// Most pages of a listing that are looked at: of the outbox, and of the instances of a day, of which one page has as
-/// many as count.
+/// Longest time for asking a secrets manager who is told.
+const ASK_TIME: Duration = Duration::from_secs(5);
+/// Most pages of a listing that are looked at: of a day of the outbox, and of the instances of a day, of which one page
+/// has as many as count.
 const MAX_PAGES: usize = 5;
-/// Most notices of others that are sent at once.
-const MAX_TAKEN_OVER: usize = 10;
 /// A receiver that has failed is not asked again for so long by the same process. What it missed is sent later.
 const RESTS_FOR: SignedDuration = SignedDuration::from_mins(1);
 /// Names that a process remembers to save requests. Then it begins anew.
@@ -95,6 +84,8 @@ pub enum Event<'a> {
     Sent(&'a str, &'a Target),
     /// A receiver did not take it. It is sent again later.
     Failed(&'a str, &'a Target, &'a SendError),
+    /// A receiver has failed just before, so that this one, and maybe others, wait.
+    Waits(&'a str, &'a Target),
     /// It is not sent any more.
     GivenUp(&'a str, &'a Target),
     /// A finding could not be counted, or nobody knows who is told. What, and why.
@@ -117,20 +108,40 @@ pub struct Notifier {
 
 #[derive(Default)]
 struct Shared {
-    pending: Mutex<VecDeque<Sighting>>,
+    pending: Mutex<Pending>,
+    /// Who counts what is pending. Others wait, because it may be theirs.
+    counting: tokio::sync::Mutex<()>,
+    /// Who numbers a notice of the day.
+    numbering: tokio::sync::Mutex<()>,
+    /// Notices that this process has claimed and not sent yet.
+    unsent: Mutex<Vec<deliver::Unsent>>,
     memory: Mutex<Memory>,
+    /// Names this process in what it claims.
+    claim: OnceLock<String>,
 }
 
-/// What a process remembers. It only saves work.
+/// Findings that wait to be counted.
+#[derive(Default)]
+struct Pending {
+    sightings: Vec<Sighting>,
+    /// How many had no place.
+    dropped: usize,
+}
+
+/// What a process remembers.
 #[derive(Default)]
 struct Memory {
-    /// Instances that were counted, and days that reached the top.
+    /// Saves work: instances that were counted, days that reached the top, and notices of others that cannot be sent.
     known: BTreeSet<String>,
+    /// Notices that this process has claimed, or is about to. Each is claimed once.
+    claims: BTreeSet<String>,
     looked_at: Option<Timestamp>,
-    /// Targets that have failed lately.
-    failed_at: BTreeMap<ShortDigest, Timestamp>,
-    /// Notices that are not for these targets.
-    not_for: BTreeSet<(NoticeId, ShortDigest)>,
+    /// Targets that have failed lately, and whether it was said that others wait for that.
+    failed_at: BTreeMap<ShortDigest, (Timestamp, bool)>,
+    /// When a secrets manager did not say who is told.
+    unknown_at: Option<Timestamp>,
+    /// How many notices were told on a day, at least.
+    told_on: Option<(Date, u32)>,
 }
 
 impl Memory {
@@ -150,14 +161,6 @@ impl fmt::Debug for Notifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.targets)
     }
-}
-
-/// What a listing says of one notice and one target.
-#[derive(Debug, Clone, Default)]
-struct State {
-    is_over: bool,
-    attempts: u32,
-    last_at: Option<Timestamp>,
 }
 
 impl Notifier {
@@ -200,444 +203,143 @@ impl Notifier {
     /// Notes a finding, to be told by [`tell`](Self::tell). Sends nothing.
     pub fn note(&self, sighting: Sighting) {
         let mut pending = lock(&self.shared.pending);
-        let is_there = |other: &Sighting| {
-            other.finding.signature == sighting.finding.signature
-                && other.instance_id == sighting.instance_id
-                && other.day == sighting.day
-        };
-        if pending.iter().any(is_there) {
+        if pending
+            .sightings
+            .iter()
+            .any(|other| is_same(other, &sighting))
+        {
             return;
         }
-        if pending.len() == MAX_PENDING {
-            pending.pop_front();
+        if pending.sightings.len() < MAX_PENDING {
+            return pending.sightings.push(sighting);
         }
-        pending.push_back(sighting);
+        pending.dropped += 1;
+        // The last of the least severe ones.
+        let all = pending.sightings.iter().enumerate().rev();
+        let least = all.min_by_key(|(_, one)| one.finding.severity);
+        if let Some((index, one)) = least
+            && one.finding.severity < sighting.finding.severity
+        {
+            pending.sightings.remove(index);
+            pending.sightings.push(sighting);
+        }
     }
 
-    /// Whether there is something to tell.
-    pub fn has_pending(&self) -> bool {
-        !lock(&self.shared.pending).is_empty()
+    /// Whether there is something to count or to send.
+    pub fn has_work(&self, now: Timestamp) -> bool {
+        !lock(&self.shared.pending).sightings.is_empty() || self.has_unsent(now)
     }
 
     /// Tells what was noted, if there is anything, and what others have left. What there is no time for stays noted.
     /// Failures are reported, and are none of the event.
     pub async fn tell<S: Store>(&self, store: &S, now: Timestamp, deadline: Deadline) {
-        if !self.has_pending() {
+        if !self.has_work(now) {
             return;
         }
+        self.count_pending(store, now, deadline).await;
         let work = deadline.or_earlier(Deadline::after(TELL_TIME));
-        let sightings = std::mem::take(&mut *lock(&self.shared.pending));
-        let count = async |sighting: Sighting| {
-            let store = Retrying::new(store, work);
-            match self.count(&store, &sighting, now).await {
-                Ok(notice) => notice,
-                // The next event goes on.
-                Err(error) if error.is_transient() && work.remaining().is_zero() => {
-                    self.note(sighting);
-                    None
-                }
-                Err(error) => {
-                    let finding = &sighting.finding.signature;
-                    let what = format!("{finding} of {}", sighting.instance_id);
-                    (self.report)(&Event::Lost(&what, &error.to_string()));
-                    None
-                }
-            }
-        };
-        let notices: Vec<Notice> = stream::iter(sightings)
-            .map(count)
-            .buffer_unordered(COUNTED_AT_ONCE)
-            .filter_map(async |notice| notice)
-            .collect()
-            .await;
-        if !notices.is_empty()
-            && let Some(targets) = self.known_targets(work).await
-        {
-            let sends = notices.iter().map(|notice| {
-                let targets = targets.iter().filter(|target| is_for(notice, target));
-                self.send_to_all(store, notice, targets.collect(), now, work)
-            });
-            join_all(sends).await;
-        }
-        self.take_over(store, now, work).await;
+        // At once: where each event has something new, what is old is sent, too.
+        let send = self.send_unsent(store, now, work);
+        join(send, self.take_over(store, now, deadline)).await;
     }
 
-    /// Sends what others have left: they were killed, or a receiver did not take it. Looks for it at most every five
-    /// minutes.
-    pub async fn take_over<S: Store>(&self, store: &S, now: Timestamp, deadline: Deadline) {
-        if deadline.remaining().is_zero() {
-            return; // The next event looks.
-        }
-        {
-            let mut memory = lock(&self.shared.memory);
-            let looked = memory.looked_at;
-            if looked.is_some_and(|at| is_within(LOOKS_EVERY, at, now)) {
-                return;
-            }
-            memory.looked_at = Some(now);
-        }
-        let work = deadline.or_earlier(Deadline::after(TELL_TIME));
-        let left = self.left(&Retrying::new(store, work), now).await;
-        let left = match left {
-            Ok(left) if left.is_empty() => return,
-            Ok(left) => left,
-            Err(_) if work.remaining().is_zero() => return,
-            Err(error) => {
-                return (self.report)(&Event::Lost("what was left", &error.to_string()));
-            }
-        };
-        let Some(targets) = self.known_targets(work).await else {
-            return;
-        };
-        let mut taken = 0;
-        for (id, (created_at, states)) in left {
-            for target in &targets {
-                if taken == MAX_TAKEN_OVER || work.remaining().is_zero() {
-                    return;
-                }
-                let state = states.get(&target.id).cloned().unwrap_or_default();
-                let last_at = state.last_at.unwrap_or(created_at);
-                let is_due = ladder::is_due(state.attempts, now.duration_since(last_at));
-                let is_known = lock(&self.shared.memory)
-                    .not_for
-                    .contains(&(id.clone(), target.id.clone()));
-                if state.is_over || is_known || !is_due || self.rests(target, now) {
-                    continue;
-                }
-                let retrying = Retrying::new(store, work);
-                let attempt = self.attempt(&retrying, &id, target, state.attempts);
-                match attempt.await {
-                    Ok(None) => {}
-                    Ok(Some(notice)) => {
-                        taken += 1;
-                        self.send_to_all(store, &notice, vec![target], now, work)
-                            .await;
-                    }
-                    Err(error) => {
-                        let id = id.to_string();
-                        return (self.report)(&Event::Lost(&id, &error.to_string()));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sends a notice that says that notices arrive, once to each target.
-    ///
-    /// # Errors
-    /// Why nobody knows who is told.
+    /// Sends a notice that says that notices arrive, once to each target; beside them, why others are not known.
     pub async fn test(
         &self,
         notice: &Notice,
         now: Timestamp,
-    ) -> Result<Vec<(Target, Result<(), SendError>)>, String> {
-        let targets = self.all_targets().await?;
+    ) -> (Vec<(Target, Result<(), SendError>)>, Option<String>) {
+        let (targets, unknown) = self.all_targets().await;
         let sent = targets.into_iter().map(|target| async move {
             let sent = self.sender.send(&target, notice, now).await;
             (target, sent)
         });
-        Ok(join_all(sent).await)
+        (join_all(sent).await, unknown)
     }
 
-    /// Everybody who is told.
-    ///
-    /// # Errors
-    /// Why nobody knows who is told.
-    pub async fn all_targets(&self) -> Result<Vec<Target>, String> {
-        let mut targets = self.targets.clone();
-        if let Some(read) = &self.read_targets {
-            let read = read().await?.into_iter();
-            let new: Vec<_> = read
-                .filter(|target| !targets.iter().any(|other| other.id == target.id))
-                .collect();
-            targets.extend(new);
-        }
+    /// Everybody who is told; beside them, why others are not known.
+    pub async fn all_targets(&self) -> (Vec<Target>, Option<String>) {
+        let managed = self.managed(None).await;
+        let (managed, unknown) = match managed {
+            Ok(managed) => (managed, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        (
+            self.targets.iter().cloned().chain(managed).collect(),
+            unknown,
+        )
+    }
+
+    /// Who else is told, by what a secrets manager keeps.
+    async fn managed(&self, most: Option<Duration>) -> Result<Vec<Target>, String> {
+        let Some(read) = &self.read_targets else {
+            return Ok(Vec::new());
+        };
+        let mut targets = match most {
+            None => read().await?,
+            Some(most) => {
+                let read = tokio::time::timeout(most, read()).await;
+                read.map_err(|_| "the secret was not read in time")??
+            }
+        };
+        targets.retain(|target| !self.targets.iter().any(|other| other.id == target.id));
         Ok(targets)
     }
 
+    /// Who else is told, for sending. Reports if nobody knows.
+    async fn known_managed(&self, deadline: Deadline) -> Vec<Target> {
+        let managed = self.managed(Some(deadline.remaining().min(ASK_TIME))).await;
+        managed.unwrap_or_else(|why| {
+            (self.report)(&Event::Lost("who is told", &why));
+            Vec::new()
+        })
+    }
+
     /// Whether a target has failed just before.
-    fn rests(&self, target: &Target, now: Timestamp) -> bool {
+    fn rests(&self, target: &ShortDigest, now: Timestamp) -> bool {
         let memory = lock(&self.shared.memory);
-        let failed_at = memory.failed_at.get(&target.id);
-        failed_at.is_some_and(|at| is_within(RESTS_FOR, *at, now))
+        let failed = memory.failed_at.get(target);
+        failed.is_some_and(|(at, _)| is_within(RESTS_FOR, *at, now))
     }
 
-    async fn known_targets(&self, deadline: Deadline) -> Option<Vec<Target>> {
-        let targets = tokio::time::timeout(deadline.remaining(), self.all_targets()).await;
-        let targets = targets.unwrap_or_else(|_| Err("the secret was not read in time".into()));
-        match targets {
-            Ok(targets) => Some(targets),
-            Err(why) => {
-                (self.report)(&Event::Lost("who is told", &why));
-                None
-            }
-        }
+    /// What names this process in an object that it claims.
+    fn claim(&self) -> &str {
+        self.shared.claim.get_or_init(|| {
+            // It only has to differ from that of other processes.
+            let number = getrandom::u64().unwrap_or_else(|_| fastrand::u64(..));
+            format!("{number:016x}")
+        })
     }
 
-    /// Counts an instance. Returns the notice if this is the process that sends it.
-    async fn count<S: Store>(
+    /// Creates an object that says by its creator who does something. Whether that is this process: where the answer
+    /// to its PUT was lost, the object is there at the next.
+    async fn claims<S: Store>(
         &self,
         store: &Retrying<'_, S>,
-        sighting: &Sighting,
-        now: Timestamp,
-    ) -> Result<Option<Notice>, StoreError> {
-        let Sighting {
-            day, instance_id, ..
-        } = sighting;
-        let day = *day;
-        let signature = signature_digest(&sighting.finding.signature);
-        let top = format!("{signature} {day}");
-        let counted = format!("{top} {instance_id}");
-        let is_known = {
-            let memory = lock(&self.shared.memory);
-            memory.knows(&top) || memory.knows(&counted)
-        };
-        if is_known {
-            return Ok(None);
+        key: &str,
+        object: &Object,
+    ) -> Result<bool, StoreError> {
+        if store.put_if_absent(key, object).await? == PutOutcome::Created {
+            return Ok(true);
         }
-        let (reached, first_level_at) = levels(store, &signature, day).await?;
-        if reached.on(day) >= ladder::TOP {
-            lock(&self.shared.memory).note(top);
-            return Ok(None);
-        }
-        let seen = NoticeKey::Seen {
-            signature: signature.clone(),
-            day,
-            instance_id: instance_id.clone(),
-        };
-        store.put_if_absent(&seen.to_string(), &empty()).await?;
-        let (instances, first_seen_at) = seen_on(store, &signature, day).await?;
-        let level = ladder::level(instances.max(1));
-        let mut notice = None;
-        if level > reached.on(day) {
-            if reached.is_risen_to(level) {
-                let id = NoticeId {
-                    day,
-                    signature: signature.clone(),
-                    level,
-                };
-                let since = [first_level_at, first_seen_at].into_iter().flatten().min();
-                let since = since.unwrap_or(now);
-                let targets = self.known_ids().await;
-                let told = sighting.clone();
-                let told = told.notice(&id, reached.is_new(), instances.max(1), since, targets);
-                let object = json_object(serde_json::to_vec(&told).unwrap_or_default());
-                let key = NoticeKey::Notice(id).to_string();
-                if store.put_if_absent(&key, &object).await? == PutOutcome::Created {
-                    if told.is_new {
-                        (self.report)(&Event::NewSignature(&told));
-                    }
-                    notice = Some(told);
-                }
-            }
-            let key = NoticeKey::Level {
-                signature,
-                day,
-                level,
-            };
-            let noted = store.put_if_absent(&key.to_string(), &empty()).await;
-            // Who has a notice to send sends it. The next instance notes the level.
-            if notice.is_none() {
-                noted?;
-            }
-        }
-        lock(&self.shared.memory).note(counted);
-        Ok(notice)
+        let body = store.body(key).await?;
+        let value: Option<serde_json::Value> =
+            body.and_then(|body| serde_json::from_slice(&body).ok());
+        Ok(value.is_some_and(|value| value["claim"] == self.claim()))
     }
+}
 
-    /// Names of the targets as far as they are known without a secrets manager; none if it is to be asked.
-    async fn known_ids(&self) -> Vec<String> {
-        let targets = self.all_targets().await.unwrap_or_default();
-        targets.iter().map(|target| target.id.to_string()).collect()
-    }
-
-    async fn send_to_all<S: Store>(
-        &self,
-        store: &S,
-        notice: &Notice,
-        targets: Vec<&Target>,
-        now: Timestamp,
-        deadline: Deadline,
-    ) {
-        let sends = targets.into_iter().map(|target| async move {
-            if !self.rests(target, now) {
-                self.send(store, notice, target, now, deadline).await;
-            }
-        });
-        join_all(sends).await;
-    }
-
-    async fn send<S: Store>(
-        &self,
-        store: &S,
-        notice: &Notice,
-        target: &Target,
-        now: Timestamp,
-        deadline: Deadline,
-    ) {
-        let time = deadline.or_earlier(Deadline::after(SEND_TIME));
-        let attempt = || self.sender.send(target, notice, now);
-        let id = &notice.id;
-        if let Err(error) = retry(time, "the receiver", attempt).await {
-            let mut memory = lock(&self.shared.memory);
-            memory.failed_at.insert(target.id.clone(), now);
-            drop(memory);
-            return (self.report)(&Event::Failed(id, target, &error));
-        }
-        (self.report)(&Event::Sent(id, target));
-        let Some(key) = id_of(notice) else {
-            return;
-        };
-        let key = NoticeKey::Sent(key, target.id.clone()).to_string();
-        let store = Retrying::new(store, deadline);
-        if let Err(error) = store.put_if_absent(&key, &empty()).await {
-            let what = format!("that {target} has {id}, so that it may get it twice");
-            (self.report)(&Event::Lost(&what, &error.to_string()));
-        }
-    }
-
-    /// The notices of the last days, each with what became of it for each target.
-    async fn left<S: Store>(
-        &self,
-        store: &Retrying<'_, S>,
-        now: Timestamp,
-    ) -> Result<BTreeMap<NoticeId, (Timestamp, BTreeMap<ShortDigest, State>)>, StoreError> {
-        let today = Day::of(now).0;
-        let first = today.checked_sub(OUTBOX_DAYS.days()).unwrap_or(Date::MIN);
-        let mut created = BTreeMap::new();
-        let mut states: BTreeMap<(NoticeId, ShortDigest), State> = BTreeMap::new();
-        let mut pages = Pages::of(store, OUTBOX_PREFIX).after(&outbox_since(first));
-        while pages.requests < MAX_PAGES
-            && let Some(page) = pages.next_page().await?
-        {
-            for entry in page {
-                let key = NoticeKey::parse(&entry.key);
-                let (id, target, attempt) = match key {
-                    Some(NoticeKey::Notice(id)) => {
-                        created.insert(id, (entry.stored_at, BTreeMap::new()));
-                        continue;
-                    }
-                    Some(NoticeKey::Sent(id, target) | NoticeKey::GivenUp(id, target)) => {
-                        (id, target, None)
-                    }
-                    Some(NoticeKey::Attempt(id, target, number)) => (id, target, Some(number)),
-                    _ => continue,
-                };
-                let state = states.entry((id, target)).or_default();
-                state.is_over |= attempt.is_none();
-                if let Some(number) = attempt {
-                    state.attempts = state.attempts.max(number);
-                    state.last_at = state.last_at.max(Some(entry.stored_at));
-                }
-            }
-        }
-        for ((id, target), state) in states {
-            if let Some((_, states)) = created.get_mut(&id) {
-                states.insert(target, state);
-            }
-        }
-        Ok(created)
-    }
-
-    /// Claims another attempt. Returns the notice if this is the process that makes it.
-    async fn attempt<S: Store>(
-        &self,
-        store: &Retrying<'_, S>,
-        id: &NoticeId,
-        target: &Target,
-        attempts: u32,
-    ) -> Result<Option<Notice>, StoreError> {
-        let key = NoticeKey::Notice(id.clone()).to_string();
-        let body = store.body(&key).await?;
-        let notice = body.and_then(|body| read(&body));
-        // Who was added since is not told of it.
-        let Some(notice) = notice.filter(|notice| is_for(notice, target)) else {
-            let mut memory = lock(&self.shared.memory);
-            if memory.not_for.len() >= MAX_KNOWN {
-                memory.not_for.clear();
-            }
-            memory.not_for.insert((id.clone(), target.id.clone()));
-            return Ok(None);
-        };
-        let is_last = attempts >= ladder::MOST_ATTEMPTS;
-        let (id, of) = (id.clone(), target.id.clone());
-        let key = match is_last {
-            true => NoticeKey::GivenUp(id, of),
-            false => NoticeKey::Attempt(id, of, attempts + 1),
-        };
-        let put = store.put_if_absent(&key.to_string(), &empty()).await?;
-        match (put, is_last) {
-            (PutOutcome::Exists, _) => Ok(None),
-            (PutOutcome::Created, true) => {
-                (self.report)(&Event::GivenUp(&notice.id, target));
-                Ok(None)
-            }
-            (PutOutcome::Created, false) => Ok(Some(notice)),
-        }
-    }
+/// Whether two sightings count once.
+fn is_same(one: &Sighting, other: &Sighting) -> bool {
+    other.finding.signature == one.finding.signature
+        && other.instance_id == one.instance_id
+        && other.day == one.day
 }
 
 /// Whether a target was there when the notice was made. Without any name in it, nobody knew them.
 fn is_for(notice: &Notice, target: &Target) -> bool {
     let id = target.id.to_string();
     notice.targets.is_empty() || notice.targets.contains(&id)
-}
-
-fn id_of(notice: &Notice) -> Option<NoticeId> {
-    let signature = signature_digest(&notice.sighting.finding.signature);
-    let level = notice.id.rsplit('_').next()?.parse().ok()?;
-    Some(NoticeId {
-        day: notice.sighting.day,
-        signature,
-        level,
-    })
-}
-
-/// Reads a notice. `None` if somebody else wrote something there.
-fn read(body: &[u8]) -> Option<Notice> {
-    serde_json::from_slice(body).ok()
-}
-
-/// The levels of a signature in the week before a day and since, and when the first was noted.
-async fn levels<S: Store>(
-    store: &Retrying<'_, S>,
-    signature: &ShortDigest,
-    day: Date,
-) -> Result<(Reached, Option<Timestamp>), StoreError> {
-    let since = levels_since(signature, ladder::known_since(day));
-    let mut pages = Pages::of(store, &levels_prefix(signature)).after(&since);
-    let (mut reached, mut first_at) = (Reached::default(), None);
-    while pages.requests < MAX_PAGES
-        && let Some(page) = pages.next_page().await?
-    {
-        for entry in page {
-            if let Some(NoticeKey::Level { day, level, .. }) = NoticeKey::parse(&entry.key) {
-                reached.note(day, level);
-                first_at = Some(first_at.unwrap_or(entry.stored_at).min(entry.stored_at));
-            }
-        }
-    }
-    Ok((reached, first_at))
-}
-
-/// How many instances showed a signature on a day, up to the highest level, and when the first of them was noted.
-async fn seen_on<S: Store>(
-    store: &Retrying<'_, S>,
-    signature: &ShortDigest,
-    day: Date,
-) -> Result<(u32, Option<Timestamp>), StoreError> {
-    let mut pages = Pages::of(store, &seen_prefix(signature, day));
-    let (mut instances, mut first_at) = (0, None);
-    while instances < ladder::TOP
-        && pages.requests < MAX_PAGES
-        && let Some(page) = pages.next_page().await?
-    {
-        for entry in page {
-            instances += 1;
-            first_at = Some(first_at.unwrap_or(entry.stored_at).min(entry.stored_at));
-        }
-    }
-    Ok((instances.min(ladder::TOP), first_at))
 }
 
 /// What says something by being there. Some stores take no object without bytes.

@@ -49,6 +49,9 @@ pub struct Sighting {
     pub boot_began_at: Option<Timestamp>,
     /// Lines of the console around the one that says it first.
     pub lines: Vec<String>,
+    /// Index of the line that says it first.
+    #[serde(default)]
+    pub fault_line: usize,
     /// Address of the record.
     pub record: String,
     /// UTC day of the console, on which the instance counts.
@@ -71,8 +74,11 @@ pub struct Notice {
     pub since: Timestamp,
     /// Shows the rest of the console.
     pub command: String,
-    /// Who is told, by the names that keys have.
+    /// Who is told, by the names that keys have. None for everybody: not all of them were known.
     pub targets: Vec<String>,
+    /// Names the process that claimed it, which may not hear of it that it did.
+    #[serde(default)]
+    pub claim: String,
 }
 
 /// What it says is for people, not for logs.
@@ -121,6 +127,7 @@ impl Sighting {
             signature: short(&finding.signature, MAX_TITLE_CHARACTERS),
             ..finding
         };
+        let (lines, fault_line) = lines_around(&shown, &found.bytes);
         Self {
             finding,
             advice: short(found.rule.advice(), MAX_ADVICE_CHARACTERS),
@@ -128,7 +135,8 @@ impl Sighting {
             region_id: captured.region_id.clone(),
             captured_at: captured.at,
             boot_began_at: boot_began(console, found.bytes.start, captured.at),
-            lines: lines_around(&shown, &found.bytes),
+            lines,
+            fault_line,
             record: captured.record.to_owned(),
             day: day_of(captured),
         }
@@ -142,6 +150,7 @@ impl Sighting {
         instances: u32,
         since: Timestamp,
         targets: Vec<String>,
+        claim: String,
     ) -> Notice {
         Notice {
             id: id.to_string(),
@@ -151,6 +160,31 @@ impl Sighting {
             instances,
             since,
             targets,
+            claim,
+        }
+    }
+
+    /// The notice that says, once a day, that not all are told. It is of the first that is not.
+    pub fn of_more(self, id: &NoticeId, targets: Vec<String>, claim: String) -> Notice {
+        let finding = Finding {
+            id: MORE.to_owned(),
+            title: "There are more signatures than can be told today".to_owned(),
+            signature: MORE.to_owned(),
+            count: 1,
+            ..self.finding
+        };
+        let advice = "A guest may make them up, or many things fail. The report has all of them.";
+        let sighting = Self {
+            finding,
+            advice: advice.to_owned(),
+            lines: Vec::new(),
+            fault_line: 0,
+            ..self
+        };
+        let since = sighting.captured_at;
+        Notice {
+            command: "console-archive report".to_owned(),
+            ..sighting.notice(id, false, 1, since, targets, claim)
         }
     }
 }
@@ -173,6 +207,7 @@ impl Notice {
             captured_at: now,
             boot_began_at: None,
             lines: vec!["Twenty lines of the console stand here.".to_owned()],
+            fault_line: 0,
             record: String::new(),
             day: Day::of(now).0,
         };
@@ -184,6 +219,7 @@ impl Notice {
             instances: 1,
             since: now,
             targets: Vec::new(),
+            claim: String::new(),
         }
     }
 
@@ -191,7 +227,15 @@ impl Notice {
     pub fn is_test(&self) -> bool {
         self.sighting.finding.id == TEST
     }
+
+    /// Whether it says that there are more than can be told.
+    pub fn is_of_more(&self) -> bool {
+        self.sighting.finding.id == MORE
+    }
 }
+
+/// ID and signature of the finding of a notice that there are more. No rule has it.
+pub const MORE: &str = "more-signatures";
 
 /// ID of the finding of a test. No rule has it.
 const TEST: &str = "test-notice";
@@ -209,7 +253,8 @@ fn day_of(captured: Captured<'_>) -> Date {
 }
 
 /// The lines that matter: the one that says it first, a few before it, and those behind it, without blank ones.
-fn lines_around(console: &[u8], place: &Range<usize>) -> Vec<String> {
+/// Which of them says it first.
+fn lines_around(console: &[u8], place: &Range<usize>) -> (Vec<String>, usize) {
     let (before, behind) = console.split_at(place.start.min(console.len()));
     let lines = |text: &'_ [u8]| -> Option<String> {
         let shown = plain_line(&text[..text.len().min(MAX_LINE_BYTES)]);
@@ -222,9 +267,10 @@ fn lines_around(console: &[u8], place: &Range<usize>) -> Vec<String> {
     let before = before.rsplit(|byte| *byte == b'\n').filter_map(lines);
     let mut shown: Vec<_> = before.take(wanted).collect();
     shown.reverse();
+    let fault_line = shown.len();
     shown.extend(behind);
     shown.truncate(MAX_LINES);
-    shown
+    (shown, fault_line)
 }
 
 /// A text on one line, with at most so many characters. Those that act on a terminal or a reader are spelled out.
@@ -251,10 +297,11 @@ mod tests {
     fn check(before: usize, behind: usize, first: &str, last: &str) {
         let (head, tail) = (numbered(0..before), numbered(before..before + behind));
         let console = format!("{head}the fault\r\n{tail}");
-        let shown = lines_around(console.as_bytes(), &(head.len()..head.len() + 11));
+        let place = head.len()..head.len() + 11;
+        let (shown, fault_line) = lines_around(console.as_bytes(), &place);
         let ends = [shown.first(), shown.last()].map(|line| line.unwrap().as_str());
         assert_eq!(ends, [first, last]);
-        assert!(shown.contains(&"the fault".to_owned()) && shown.len() <= 20);
+        assert!(shown[fault_line] == "the fault" && shown.len() <= 20);
     }
 
     #[test]
@@ -267,10 +314,10 @@ mod tests {
 
     #[test]
     fn what_a_guest_writes_is_one_safe_line() {
-        let shown = lines_around(b"\x1b[31mred\x1b[0m \x07\xe2\x80\xaeleft\x00\n", &(0..4));
+        let (shown, _) = lines_around(b"\x1b[31mred\x1b[0m \x07\xe2\x80\xaeleft\x00\n", &(0..4));
         assert_eq!(shown, ["red \\u{202e}left"]);
         let long = "x".repeat(5000);
-        let shown = lines_around(long.as_bytes(), &(0..1));
+        let (shown, _) = lines_around(long.as_bytes(), &(0..1));
         assert_eq!(shown[0].chars().count(), MAX_LINE_CHARACTERS);
     }
 

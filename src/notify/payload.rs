@@ -26,10 +26,12 @@ pub fn webhook(notice: &Notice) -> Value {
     let mut data = json!(notice);
     if let Some(members) = data.as_object_mut() {
         members.remove("targets");
+        members.remove("claim");
     }
-    let kind = match notice.is_test() {
-        true => "notice.test",
-        false => "notice.finding",
+    let kind = match notice {
+        notice if notice.is_test() => "notice.test",
+        notice if notice.is_of_more() => "notice.more",
+        _ => "notice.finding",
     };
     json!({"type": kind, "timestamp": notice.sighting.captured_at, "data": data})
 }
@@ -55,8 +57,10 @@ pub fn slack(notice: &Notice) -> Value {
         section(bounded(facts, SLACK_SECTION)),
     ];
     let lines = notice.sighting.lines.iter();
-    let lines = lines.map(|line| escaped(line).replace('`', "'"));
-    let lines = bounded(lines, SLACK_SECTION);
+    let lines: Vec<_> = lines.map(|line| escaped(line).replace('`', "'")).collect();
+    let lines = around(&lines, notice.sighting.fault_line, SLACK_SECTION, |line| {
+        line.chars().count()
+    });
     if !lines.is_empty() {
         blocks.push(section(format!("```\n{lines}\n```")));
     }
@@ -126,8 +130,10 @@ fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
     if let Some(began_at) = sighting.boot_began_at {
         facts.push(("Boot began", second(began_at)));
     }
-    facts.push(("Signature", sighting.finding.signature.clone()));
-    facts.push(("How many", how_many(notice)));
+    if !notice.is_of_more() {
+        facts.push(("Signature", sighting.finding.signature.clone()));
+        facts.push(("How many", how_many(notice)));
+    }
     if !sighting.advice.is_empty() {
         facts.push(("What to do", sighting.advice.clone()));
     }
@@ -167,7 +173,12 @@ fn text(notice: &Notice, most_bytes: usize) -> String {
     let mut text = head.collect::<Vec<_>>().join("\n");
     let command = format!("\n\nThe rest: {}\n", notice.command);
     let left = most_bytes.saturating_sub(text.len() + command.len());
-    let lines = bounded_by(notice.sighting.lines.iter().cloned(), left, str::len);
+    let lines = around(
+        &notice.sighting.lines,
+        notice.sighting.fault_line,
+        left,
+        str::len,
+    );
     if !lines.is_empty() {
         text.push_str("\n\n");
         text.push_str(&lines);
@@ -177,28 +188,39 @@ fn text(notice: &Notice, most_bytes: usize) -> String {
 
 /// As many lines as have room, by their characters.
 fn bounded(lines: impl Iterator<Item = String>, most: usize) -> String {
-    bounded_by(lines, most, |line| line.chars().count())
+    let mut left = most;
+    let has_room = |line: &String| {
+        let takes = line.chars().count() + 1;
+        let has_room = takes <= left;
+        left = left.saturating_sub(takes);
+        has_room
+    };
+    let lines: Vec<_> = lines.take_while(has_room).collect();
+    lines.join("\n")
 }
 
-fn bounded_by(
-    lines: impl Iterator<Item = String>,
-    most: usize,
-    size: impl Fn(&str) -> usize,
-) -> String {
-    let mut text = String::new();
+/// As many lines as have room, from the line of the fault on: one behind it and one before it in turn.
+fn around(lines: &[String], fault: usize, most: usize, size: impl Fn(&str) -> usize) -> String {
     let mut left = most;
-    for line in lines {
-        let takes = size(&line) + 1;
-        if takes > left {
-            break;
-        }
-        left -= takes;
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(&line);
+    let mut take = |line: Option<&String>| {
+        let takes = line.map(|line| size(line) + 1);
+        let has_room = takes.is_some_and(|takes| takes <= left);
+        left -= takes.filter(|_| has_room).unwrap_or(0);
+        has_room
+    };
+    let fault = fault.min(lines.len().saturating_sub(1));
+    if !take(lines.get(fault)) {
+        return String::new();
     }
-    text
+    let (mut first, mut end) = (fault, fault + 1);
+    let (mut may_rise, mut may_fall) = (true, true);
+    while may_rise || may_fall {
+        may_fall = may_fall && take(lines.get(end));
+        end += usize::from(may_fall);
+        may_rise = may_rise && take(first.checked_sub(1).and_then(|before| lines.get(before)));
+        first -= usize::from(may_rise);
+    }
+    lines[first..end].join("\n")
 }
 
 fn second(time: Timestamp) -> String {
@@ -228,6 +250,7 @@ mod tests {
             captured_at: "2026-12-01T10:00:00.5Z".parse().unwrap(),
             boot_began_at: Some("2026-12-01T09:58:00Z".parse().unwrap()),
             lines,
+            fault_line: 0,
             record: "s3://b/i-a1/x.log.gz".into(),
             day: "2026-12-01".parse().unwrap(),
         };
@@ -243,6 +266,7 @@ mod tests {
             instances,
             since,
             vec!["0123456789ab".into()],
+            "claim-that-must-not-show".into(),
         )
     }
 
@@ -345,6 +369,40 @@ mod tests {
     }
 
     #[test]
+    fn the_line_of_the_fault_is_there_however_long_those_around_it_are() {
+        for filler in ["&", "<", "\u{10ffff}", "漢"] {
+            let mut lines = vec![short(&filler.repeat(5000), 200); 20];
+            lines[5] = "Kernel panic - not syncing".into();
+            let mut notice = notice(lines, "a", 1);
+            notice.sighting.fault_line = 5;
+            for message in [slack(&notice), dingtalk(&notice), feishu(&notice)] {
+                assert!(message.to_string().contains("Kernel panic - not syncing"));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_left_out_from_both_ends() {
+        let lines: Vec<_> = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+        for (fault, most, shown) in [
+            (2, 10, "a\nb\nc\nd\ne"),
+            (2, 6, "b\nc\nd"),
+            (2, 2, "c"),
+            (2, 1, ""),
+            (0, 4, "a\nb"),
+            (4, 4, "d\ne"),
+            (9, 2, "e"),
+        ] {
+            assert_eq!(
+                around(&lines, fault, most, str::len),
+                shown,
+                "{fault} {most}"
+            );
+        }
+        assert_eq!(around(&[], 0, 9, str::len), "");
+    }
+
+    #[test]
     fn a_webhook_gets_the_data_in_the_envelope_of_the_standard() {
         let body = webhook(&notice(vec!["a".into()], "unit-failed:a", 1));
         assert_eq!(body["type"], "notice.finding");
@@ -354,7 +412,7 @@ mod tests {
         assert_eq!(data["instance_id"], "i-a1");
         assert_eq!(data["is_new"], true);
         assert_eq!(data["lines"], json!(["a"]));
-        assert_eq!(data.get("targets"), None);
+        assert_eq!((data.get("targets"), data.get("claim")), (None, None));
     }
 
     proptest::proptest! {

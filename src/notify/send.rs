@@ -14,12 +14,13 @@ use super::target::{Kind, Target};
 use super::{payload, sign};
 use crate::aws::AwsCall;
 use crate::credentials::CredentialsProvider;
-use crate::http::bounded::{Unread, read};
+use crate::http::bounded::{Unread, read_some};
 use crate::model::credentials::Credentials;
 use crate::retry::{RetryAdvice, Retryable as _};
 
-/// Longest time for one request. Standard Webhooks advises senders to wait 15 to 30 s; an event waits here.
-const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// Longest time for one request. Standard Webhooks advises senders to wait 15 to 30 s; an event may wait here. Who takes
+/// a notice and answers later gets it again.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// Longest answer that is read. Chats answer with a line.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Group of messages in a FIFO topic.
@@ -60,22 +61,30 @@ impl Sender {
                 None => told,
             }
         };
-        let answer = read(request, target.word(), MAX_ANSWER_BYTES).await;
-        let answer = answer.map_err(|unread| match unread {
+        // Chats say in the body whether they took it. For all others, a status of success is enough.
+        let says_in_body = matches!(target.kind, Kind::DingTalk { .. } | Kind::Feishu { .. });
+        let is_good = |status| (200..300).contains(&status);
+        let needs_body = |status| says_in_body || !is_good(status);
+        let answer = read_some(request, target.word(), MAX_ANSWER_BYTES, needs_body).await;
+        let told = |unread| match unread {
             Unread::NoAnswer(cause) => {
                 SendError::Unavailable(format!("it does not answer: {}", without_secrets(&cause)))
             }
             Unread::TooLong => SendError::Refused(format!(
                 "its answer has more than {MAX_ANSWER_BYTES} bytes, which no such receiver sends"
             )),
-        })?;
-        let body = without_secrets(&String::from_utf8_lossy(&answer.body));
+        };
+        let (answer, unread) = answer.map_err(told)?;
+        if let Some(unread) = unread.filter(|_| is_good(answer.status)) {
+            return Err(told(unread));
+        }
         judge(
             &target.kind,
             answer.status,
             &answer.headers,
-            body.as_bytes(),
+            &answer.body,
             now,
+            without_secrets,
         )
     }
 

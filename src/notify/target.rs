@@ -16,6 +16,8 @@ const MAX_TARGETS: usize = 10;
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// A part of an address that is shorter is none: `send`, `v2`.
 const SHORTEST_SECRET: usize = 6;
+/// How often a text is spelled out that a receiver repeats: an address, within JSON, within JSON or HTML.
+const MOST_SPELLINGS: usize = 3;
 /// How the secret of a webhook begins, as Standard Webhooks writes it.
 const KEY_PREFIX: &str = "whsec_";
 
@@ -181,27 +183,52 @@ impl Target {
         self.address.expose()
     }
 
-    /// What a receiver says, without the secret parts of its address: it may repeat what it was asked for.
+    /// What a receiver says, without the secret parts of its address: it may repeat what it was asked for, as JSON or
+    /// an address spells it.
     pub fn left_out_of(&self, told: &str) -> String {
+        if matches!(self.kind, Kind::Sns { .. }) {
+            return told.to_owned(); // An ARN is no secret.
+        }
+        let secrets = self.secrets();
+        let without = |told: &str| {
+            secrets.iter().fold(told.to_owned(), |told, secret| {
+                told.replace(secret, "[secret]")
+            })
+        };
+        let mut told = without(told);
+        let mut plain = told.clone();
+        for _ in 0..MOST_SPELLINGS {
+            plain = spelled_out(&plain);
+            let masked = without(&plain);
+            if masked != plain {
+                (plain, told) = (masked.clone(), masked);
+            }
+        }
+        told
+    }
+
+    /// The secret parts of the address and the secret that signs, the longest first. As they stand there, and as they
+    /// are meant.
+    fn secrets(&self) -> Vec<String> {
         let url = Url::parse(self.address()).ok();
-        let parts = url.iter().flat_map(|url| {
-            let segments = url.path_segments().into_iter().flatten();
-            let values = url.query_pairs().map(|(_, value)| value.into_owned());
-            segments.map(str::to_owned).chain(values)
-        });
+        let mut parts = Vec::new();
+        if let Some(url) = &url {
+            parts.extend(url.path_segments().into_iter().flatten().map(str::to_owned));
+            let values = url.query().into_iter().flat_map(|query| query.split('&'));
+            let values = values.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+            parts.extend(values.map(str::to_owned));
+            parts.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+        }
         let secret = match &self.kind {
             Kind::DingTalk { secret } | Kind::Feishu { secret } => secret.as_ref(),
             Kind::Webhook { .. } | Kind::Slack | Kind::Sns { .. } => None,
         };
-        let secret = secret.map(|secret| secret.expose().to_owned());
-        let parts = parts.chain(secret);
-        let parts = parts.filter(|part| part.len() >= SHORTEST_SECRET);
-        match self.kind {
-            Kind::Sns { .. } => told.to_owned(), // An ARN is no secret.
-            _ => parts.fold(told.to_owned(), |told, part| {
-                told.replace(&part, "[secret]")
-            }),
-        }
+        parts.extend(secret.map(|secret| secret.expose().to_owned()));
+        let plain: Vec<_> = parts.iter().map(|part| percent_decoded(part)).collect();
+        parts.extend(plain);
+        parts.retain(|part| part.len() >= SHORTEST_SECRET);
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        parts
     }
 
     /// The name of its kind.
@@ -266,6 +293,37 @@ fn webhook_key(fragment: &str) -> Option<Vec<u8>> {
         .decode(text.strip_prefix(KEY_PREFIX)?)
         .ok()?;
     KEY_BYTES.contains(&key.len()).then_some(key)
+}
+
+/// A text without the escapes of JSON, HTML and addresses. What is no escape stays.
+fn spelled_out(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '&']) {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let hex = |from: usize, to: usize| u32::from_str_radix(rest.get(from..to)?, 16).ok();
+        let reference = || {
+            let (number, _) = rest.strip_prefix("&#")?.split_once(';')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16).ok(),
+                None => number.parse().ok(),
+            };
+            Some((char::from_u32(code?)?, number.len() + 3))
+        };
+        let escape = match rest.as_bytes() {
+            [b'\\', b'u', ..] => hex(2, 6).and_then(char::from_u32).map(|c| (c, 6)),
+            [b'\\', c @ (b'/' | b'"' | b'\\'), ..] => Some((char::from(*c), 2)),
+            [b'&', b'#', ..] => reference(),
+            _ if rest.starts_with("&amp;") => Some(('&', 5)),
+            _ => None,
+        };
+        let (c, length) = escape.unwrap_or((char::from(rest.as_bytes()[0]), 1));
+        plain.push(c);
+        rest = &rest[length..];
+    }
+    plain.push_str(rest);
+    percent_decoded(&plain)
 }
 
 /// The parser of addresses encodes what may not stand in one.
@@ -373,10 +431,44 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_a_receiver_spells_in_another_way_is_left_out_too() {
+        let list = "dingtalk+https://oapi.dingtalk.com/robot/send?access_token=hush%2Bhush%3D%2Fhush#SEChush/1=";
+        let target = &parse(list).unwrap()[0];
+        for told in [
+            "bad access_token=hush%2Bhush%3D%2Fhush",
+            "bad access_token=hush%2bhush%3d%2fhush",
+            "bad access_token=hush+hush=/hush",
+            "bad access_token=hush%252Bhush%253D%252Fhush",
+            r#"{"m": "bad hush\u002bhush\u003d\/hush"}"#,
+            r#"{"m": "bad \u0068ush+hush=/hush"}"#,
+            "bad hush&#43;hush&#x3D;&#x2f;hush",
+            "bad %68%75%73%68%2B%68%75%73%68%3D%2F%68%75%73%68",
+            r"bad SEChush\/1\u003d",
+            "bad SEChush%2F1%3D",
+        ] {
+            let shown = target.left_out_of(told);
+            assert!(
+                shown.contains("bad") && shown.contains("[secret]"),
+                "{shown}"
+            );
+            assert!(!shown.contains("hush"), "{shown}");
+        }
+        // What has no secret in it is told as it is.
+        let told = r"100% &c. \u0041 %41 &#65;";
+        assert_eq!(target.left_out_of(told), told);
+    }
+
     proptest::proptest! {
         #[test]
         fn arbitrary_lists_never_panic(list: String) {
             let _ = parse(&list);
+        }
+
+        #[test]
+        fn arbitrary_texts_are_spelled_out(text in r"[\\&#;u0-9a-fx%é]{0,40}", other: String) {
+            spelled_out(&text);
+            spelled_out(&other);
         }
     }
 }

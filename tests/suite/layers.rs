@@ -255,6 +255,7 @@ const CAPABILITIES: [(&str, &[&str], &[&str]); 5] = [
             "hosts/told.rs",
             "http/early.rs",
             "intake/webhook/gate.rs",
+            "notify/mod.rs",
             "retry.rs",
             "secrets/mod.rs",
             "simulator/",

@@ -1,27 +1,34 @@
 //! People are told of findings: by five kinds of receivers, once for what is new and again for what rises.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use ecs_console_archiver::archive::catalog::Day;
-use ecs_console_archiver::archive::notice::NoticeKey;
+use ecs_console_archiver::archive::notice::{NoticeKey, signature_digest};
 use ecs_console_archiver::config::{Config, Environment};
+use ecs_console_archiver::hand_over;
 use ecs_console_archiver::model::finding::{Finding, Severity};
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::notify::notice::Sighting;
 use ecs_console_archiver::notify::send::Sender;
 use ecs_console_archiver::notify::{Event, Notifier, Told, target};
 use ecs_console_archiver::retry::Deadline;
+use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
+use futures_util::future::poll_immediate;
 use serde_json::{Value, json};
 
 use crate::support::fakes::MemoryStore;
 use crate::support::notice_receiver::{Behaviour, KINDS, Kind, NoticeReceiver, TOPIC};
+use crate::support::raw_server::{Raw, RawServer};
 use crate::support::receiver;
-use crate::support::runtime_api::{Answer, Function, SHORT_TIMEOUT};
+use crate::support::runtime_api::{Answer, Function};
 use crate::support::s3_server::{ACCESS_KEY_ID, Profile, SECRET_ACCESS_KEY};
-use crate::support::secret_server::{SECRET_ARN, SecretServer};
+use crate::support::secret_server::{self, SECRET_ARN, SecretServer};
 use crate::support::*;
+use tokio::sync::Semaphore;
 
 const PANIC: &str = "i-bp1panicnoroot00001";
 const OTHER: &str = "i-bp1panicnoroot00002";
@@ -236,13 +243,15 @@ async fn failed_by(kind: Kind, behaviour: Behaviour) -> String {
     let mut bucket = Bucket::start(Profile::Aws).await;
     bucket.settings.extend(notify(&[&receiver]));
     let function = Function::start(&bucket.settings).await;
-    let answer = function.invoke(&by_hand(PANIC), SHORT_TIMEOUT).await;
+    let time = Duration::from_secs(4);
+    let answer = function.invoke(&by_hand(PANIC), time).await;
     let Answer::Response(answer) = answer else {
         panic!("{behaviour:?}: {answer:?}");
     };
     assert_eq!(answer["outcome"], "stored");
     let log = function.stop().await;
     assert!(receiver.taken().is_empty());
+    assert!(!log.contains("that-must-not-show"), "{log}");
     assert_eq!(metric(&log, "NoticesFailed"), 1, "{log}");
     let kept = kept(bucket.server.objects().into_keys());
     assert_eq!(count(&kept, |key| matches!(key, NoticeKey::Notice(_))), 1);
@@ -267,6 +276,10 @@ async fn a_receiver_that_is_down_fails_no_event() {
     let log = failed_by(Kind::Feishu, Behaviour::Says(wrong.into())).await;
     assert!(log.contains("19024 Key Words Not Found"), "{log}");
     failed_by(Kind::Feishu, Behaviour::Says("x".repeat(1 << 20))).await;
+    // What a robot repeats of its address, as JSON may spell it.
+    let echo = r#"{"errcode":300001,"errmsg":"no robot \u0074oken\u002dthat-must-not-show"}"#;
+    let log = failed_by(Kind::DingTalk, Behaviour::Says(echo.into())).await;
+    assert!(log.contains("300001 no robot [secret]"), "{log}");
 }
 
 #[tokio::test]
@@ -424,6 +437,7 @@ fn sighting(number: usize) -> Sighting {
         captured_at: now,
         boot_began_at: None,
         lines: vec!["Kernel panic - not syncing".into()],
+        fault_line: 0,
         record: String::new(),
         day: Day::of(now).0,
     }
@@ -669,6 +683,527 @@ async fn a_test_notice_says_whether_each_receiver_takes_notices() {
     .await;
     assert_eq!(tested.status.code(), Some(1));
     assert!(text(&tested.stdout).contains("nobody is told of findings"));
+}
+
+/// The line of the log that says what became of the next notice.
+async fn next_notice(server: &mut receiver::Server) -> Value {
+    loop {
+        let line = server.log.recv().await.unwrap();
+        if let Ok(line) = serde_json::from_str::<Value>(&line)
+            && line.get("notice").is_some()
+        {
+            return line;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_takes_a_notice_slowly_gets_it_once_from_a_push_too() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    receiver.always(Behaviour::TakesAfter(Duration::from_secs(2)));
+    let own = notify(&[&receiver]);
+    let mut own: Vec<_> = own.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    own.push(("AWS_LAMBDA_LOG_FORMAT", "JSON"));
+    own.push(("WEBHOOK_ALLOW_UNSIGNED", "true"));
+    // The sender's answer does not wait for it.
+    let mut server = receiver::webhook(&own).await;
+    let answer = server.post("/", starting(PANIC)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(receiver.taken().is_empty());
+    let line = next_notice(&mut server).await;
+    assert_eq!(line["notice"], "sent", "{line}");
+    assert_eq!(receiver.taken().len(), 1);
+    // Function Compute freezes the process after the answer.
+    let mut server = receiver::function_compute(&own).await;
+    let answer = server.post("/", starting(PANIC)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(receiver.taken().len(), 2);
+    let line = next_notice(&mut server).await;
+    assert_eq!(line["notice"], "sent", "{line}");
+}
+
+/// A store in memory with what goes wrong in a real one.
+#[derive(Clone, Default)]
+struct Strange {
+    inner: MemoryStore,
+    /// Objects whose answer to the first PUT is lost begin so.
+    loses_answers_of: Option<&'static str>,
+    lost: Arc<Mutex<BTreeSet<String>>>,
+    /// Cannot be read.
+    unreadable: Option<&'static str>,
+    /// Writes of instances wait for it.
+    gate: Option<Arc<Semaphore>>,
+}
+
+impl Strange {
+    /// Of which everything was stored so many minutes ago.
+    fn aged(minutes: i64) -> Self {
+        Self {
+            inner: MemoryStore {
+                stored_at: jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes),
+                ..MemoryStore::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// The same objects, so many minutes later.
+    fn later(&self, minutes: i64) -> Self {
+        Self {
+            inner: MemoryStore {
+                stored_at: Self::aged(minutes).inner.stored_at,
+                ..self.inner.clone()
+            },
+            ..self.clone()
+        }
+    }
+
+    fn keys(&self) -> Vec<NoticeKey> {
+        kept(self.inner.objects.lock().unwrap().keys().cloned())
+    }
+
+    fn put(&self, key: &str, body: &[u8]) {
+        let object = Object {
+            body: body.to_vec(),
+            content_type: String::new(),
+            metadata: BTreeMap::new(),
+        };
+        self.inner
+            .objects
+            .lock()
+            .unwrap()
+            .insert(key.to_owned(), object);
+    }
+}
+
+impl Store for Strange {
+    async fn put_if_absent(&self, key: &str, object: &Object) -> Result<PutOutcome, StoreError> {
+        if let Some(gate) = &self.gate
+            && key.starts_with("notices/seen/")
+        {
+            let _pass = gate.acquire().await.unwrap();
+        }
+        let put = self.inner.put_if_absent(key, object).await;
+        let is_lost = self
+            .loses_answers_of
+            .is_some_and(|prefix| key.starts_with(prefix))
+            && self.lost.lock().unwrap().insert(key.to_owned());
+        match is_lost {
+            true => Err(StoreError::Unavailable("the answer was lost".into())),
+            false => put,
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        if self.unreadable == Some(key) {
+            let (url, bytes) = (self.url(key), 1 << 40);
+            return Err(StoreError::TooLarge { url, bytes });
+        }
+        self.inner.get(key).await
+    }
+
+    hand_over!(self, self.inner; delete, sorts, url);
+
+    /// 1000 objects a page, as S3 and OSS do.
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        next: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        let mut page = self.inner.list(prefix, after, next).await?;
+        let after = after.max(next).unwrap_or_default();
+        page.entries.retain(|entry| entry.key.as_str() > after);
+        if page.entries.len() > 1000 {
+            page.entries.truncate(1000);
+            page.next = page.entries.last().map(|entry| entry.key.clone());
+        }
+        Ok(page)
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A process that tells one receiver, and what it reports, a word an event.
+struct Process {
+    notifier: Notifier,
+    reported: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    fn new(entries: &str) -> Self {
+        let told = Told {
+            severity: Severity::Error,
+            masks_secrets: true,
+        };
+        let sender = Sender {
+            http: ecs_console_archiver::http::client(&Default::default()).unwrap(),
+            aws: None,
+            sns_endpoint: None,
+        };
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        let reports = reported.clone();
+        let targets = target::parse(entries).unwrap();
+        let notifier = Notifier::new(told, targets, None, sender, move |event: &Event<'_>| {
+            reports.lock().unwrap().push(format!("{event:?}"));
+        });
+        Self { notifier, reported }
+    }
+
+    /// How many events begin so.
+    fn reports(&self, word: &str) -> usize {
+        let reported = self.reported.lock().unwrap();
+        reported
+            .iter()
+            .filter(|event| event.starts_with(word))
+            .count()
+    }
+
+    async fn tell(&self, store: &Strange, sightings: impl IntoIterator<Item = Sighting>) {
+        sightings
+            .into_iter()
+            .for_each(|one| self.notifier.note(one));
+        let now = jiff::Timestamp::now();
+        self.notifier
+            .tell(store, now, Deadline::after(MINUTE))
+            .await;
+    }
+
+    async fn look(&self, store: &Strange) {
+        let now = jiff::Timestamp::now();
+        self.notifier
+            .take_over(store, now, Deadline::after(MINUTE))
+            .await;
+    }
+}
+
+/// Of an instance of its own.
+fn found(number: usize, severity: Severity, signature: &str) -> Sighting {
+    let mut sighting = sighting(number);
+    sighting.finding.severity = severity;
+    sighting.finding.signature = signature.to_owned();
+    sighting
+}
+
+/// The signatures that a webhook was told of.
+fn signatures(receiver: &NoticeReceiver) -> Vec<String> {
+    let taken = receiver.taken();
+    let of = |one: &Value| {
+        one["data"]["finding"]["signature"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    taken.iter().map(of).collect()
+}
+
+fn errors(numbers: std::ops::Range<usize>) -> impl Iterator<Item = Sighting> {
+    numbers.map(|number| found(number, Severity::Error, &format!("unit-failed:{number}")))
+}
+
+#[tokio::test]
+async fn a_storm_pushes_out_what_is_less_severe_and_says_so() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    let panic = found(999, Severity::Fatal, "kernel-panic:a");
+    process
+        .tell(&store, [panic].into_iter().chain(errors(0..300)))
+        .await;
+    assert!(signatures(&receiver).contains(&"kernel-panic:a".to_owned()));
+    let reported = process.reported.lock().unwrap().join("\n");
+    assert!(reported.contains("45 findings"), "{reported}");
+}
+
+#[tokio::test]
+async fn different_signatures_are_told_up_to_a_number_a_day_and_fatal_ones_beyond() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let store = Strange::aged(0);
+    let process = Process::new(&receiver.entry());
+    process.tell(&store, errors(0..100)).await;
+    let told = signatures(&receiver);
+    assert_eq!(told.len(), 21, "{told:?}");
+    let more: Vec<_> = receiver.taken();
+    let is_summary = |one: &&Value| one["type"] == "notice.more";
+    let summaries: Vec<_> = more.iter().filter(is_summary).collect();
+    assert_eq!(summaries.len(), 1);
+    assert_eq!(summaries[0]["data"]["command"], "console-archive report");
+    // The archive remembers it, for other processes.
+    let other = Process::new(&receiver.entry());
+    other.tell(&store, errors(100..110)).await;
+    assert_eq!(receiver.taken().len(), 21);
+    let panics = (200..300).map(|n| found(n, Severity::Fatal, &format!("kernel-panic:{n}")));
+    other.tell(&store, panics).await;
+    assert_eq!(receiver.taken().len(), 31);
+    let outbox = count(&store.keys(), |key| matches!(key, NoticeKey::Notice(_)));
+    assert_eq!(outbox, 31, "what is not told is not in the way of others");
+}
+
+#[tokio::test]
+async fn one_guest_does_not_use_up_the_notices_of_all() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    for number in 0..40 {
+        process
+            .tell(
+                &store,
+                [found(1, Severity::Fatal, &format!("kernel-panic:{number}"))],
+            )
+            .await;
+    }
+    assert_eq!(receiver.taken().len(), 11);
+    process
+        .tell(&store, [found(2, Severity::Error, "unit-failed:victim")])
+        .await;
+    assert!(signatures(&receiver).contains(&"unit-failed:victim".to_owned()));
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_keeps_no_other_from_its_receiver() {
+    let receiver = NoticeReceiver::start(Kind::DingTalk).await;
+    let unsafe_link = r#"{"errcode":430101,"errmsg":"unsafe link"}"#;
+    receiver.next(Behaviour::Says(unsafe_link.into()));
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    process
+        .tell(&store, [found(1, Severity::Error, "unit-failed:hostile")])
+        .await;
+    process
+        .tell(&store, [found(2, Severity::Fatal, "kernel-panic:a")])
+        .await;
+    assert_eq!(receiver.taken().len(), 1);
+    assert_eq!((process.reports("Failed"), process.reports("Sent")), (1, 1));
+}
+
+#[tokio::test]
+async fn what_a_receiver_misses_while_it_rests_is_said_once_and_sent_soon() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    receiver.next(Behaviour::Fails(404));
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    process.tell(&store, errors(0..1)).await;
+    process.tell(&store, errors(1..2)).await;
+    process.tell(&store, errors(2..3)).await;
+    assert!(receiver.taken().is_empty());
+    assert_eq!(
+        (process.reports("Failed"), process.reports("Waits")),
+        (1, 1)
+    );
+    // Its rest is over, and the time after which others take over is not.
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(90);
+    process
+        .notifier
+        .tell(&store, later, Deadline::after(MINUTE))
+        .await;
+    assert_eq!(receiver.taken().len(), 2);
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_is_lost_is_that_of_its_process() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    receiver.next(Behaviour::Fails(404));
+    let store = Strange {
+        loses_answers_of: Some("notices/outbox/"),
+        ..Strange::aged(0)
+    };
+    let process = Process::new(&receiver.entry());
+    process.tell(&store, errors(0..1)).await;
+    assert_eq!(process.reports("Failed"), 1);
+    // The same for a further attempt.
+    let next = Process::new(&receiver.entry());
+    next.look(&store.later(6)).await;
+    assert_eq!(receiver.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_waits_for_the_claim_of_its_findings_whoever_counts_them() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let store = Strange {
+        gate: Some(gate.clone()),
+        ..Strange::aged(0)
+    };
+    let process = Process::new(&receiver.entry());
+    errors(0..2).for_each(|one| process.notifier.note(one));
+    let now = jiff::Timestamp::now();
+    let tell = || process.notifier.tell(&store, now, Deadline::after(MINUTE));
+    let (mut first, mut second) = (pin!(tell()), pin!(tell()));
+    assert!(
+        poll_immediate(first.as_mut()).await.is_none(),
+        "it counts both"
+    );
+    assert!(
+        poll_immediate(second.as_mut()).await.is_none(),
+        "nothing is claimed yet"
+    );
+    gate.add_permits(2);
+    tokio::join!(first, second);
+    assert_eq!(receiver.taken().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_left_is_found_behind_any_number_of_old_and_broken_ones() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    receiver.next(Behaviour::Fails(404));
+    let today = Day::of(jiff::Timestamp::now()).0;
+    let folder = |day: jiff::civil::Date| format!("notices/outbox/{day}");
+    let unreadable = format!("{}/000000000000-0001.json", folder(today));
+    let store = Strange {
+        unreadable: Some(&*Box::leak(unreadable.clone().into_boxed_str())),
+        ..Strange::aged(0)
+    };
+    Process::new(&receiver.entry())
+        .tell(&store, errors(0..1))
+        .await;
+    let of_process = Process::new(&receiver.entry());
+    let target = target::parse(&receiver.entry()).unwrap()[0].id.clone();
+    for number in 0..6000 {
+        let key = format!("{}/{number:012x}-0001", folder(today.yesterday().unwrap()));
+        store.put(&format!("{key}.json"), b"{}");
+        store.put(&format!("{key}.{target}.sent.json"), b"{}");
+    }
+    store.put(&unreadable, b"{}");
+    store.put(&format!("{}/000000000001-0001.json", folder(today)), b"{");
+    of_process.look(&store.later(6)).await;
+    assert_eq!(receiver.taken().len(), 1);
+    let reported = of_process.reported.lock().unwrap().join("\n");
+    for named in ["_000000000000_0001", "_000000000001_0001"] {
+        assert!(reported.contains(named), "{reported}");
+    }
+}
+
+#[tokio::test]
+async fn the_worst_that_was_left_is_sent_first() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let store = Strange::aged(0);
+    receiver.always(Behaviour::Fails(404));
+    let process = Process::new(&receiver.entry());
+    process.tell(&store, errors(0..20)).await;
+    process
+        .tell(&store, [found(99, Severity::Fatal, "kernel-panic:a")])
+        .await;
+    receiver.always(Behaviour::Takes);
+    let next = Process::new(&receiver.entry());
+    next.look(&store.later(6)).await;
+    let told = signatures(&receiver);
+    assert_eq!((told.len(), told[0].as_str()), (10, "kernel-panic:a"));
+}
+
+#[tokio::test]
+async fn a_look_without_time_to_send_claims_nothing() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    receiver.next(Behaviour::Fails(404));
+    let store = Strange::aged(0);
+    Process::new(&receiver.entry())
+        .tell(&store, errors(0..1))
+        .await;
+    let process = Process::new(&receiver.entry());
+    let (now, short) = (
+        jiff::Timestamp::now(),
+        Deadline::after(Duration::from_secs(2)),
+    );
+    let store = store.later(6);
+    process.notifier.take_over(&store, now, short).await;
+    let is_attempt = |key: &NoticeKey| matches!(key, NoticeKey::Attempt(..));
+    assert_eq!(count(&store.keys(), is_attempt), 0);
+    process.look(&store).await;
+    assert_eq!(receiver.taken().len(), 1, "the next one looks at once");
+}
+
+#[tokio::test]
+async fn a_level_of_a_day_to_come_silences_nobody() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let store = Strange::aged(0);
+    let signature = signature_digest("unit-failed:0");
+    store.put(
+        &format!("notices/levels/{signature}/2999-12-01-1000.json"),
+        b"{}",
+    );
+    Process::new(&receiver.entry())
+        .tell(&store, errors(0..1))
+        .await;
+    assert_eq!(receiver.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn a_notice_that_nobody_could_send_for_days_is_given_up_and_named() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    receiver.always(Behaviour::Fails(404));
+    let simulator = simulator().await;
+    let (folder, mut settings) = archive_folder(&simulator);
+    let archive = folder.path().join("archive");
+    settings.extend(notify(&[&receiver]));
+    let function = Function::start(&settings).await;
+    function.result_of(&by_hand(PANIC)).await;
+    drop(function);
+    age(&archive, 5 * 24 * 60);
+    let today = Day::of(jiff::Timestamp::now()).0;
+    let outbox = archive.join("notices/outbox");
+    let then = today.checked_sub(jiff::Span::new().days(5)).unwrap();
+    let is_there = std::fs::read_dir(&outbox).unwrap().next().unwrap().unwrap();
+    std::fs::rename(is_there.path(), outbox.join(then.to_string())).unwrap();
+    let function = Function::start(&settings).await;
+    function.result_of(br#"{"compact": {}}"#).await;
+    let given_up = count(&names(&archive), |key| {
+        matches!(key, NoticeKey::GivenUp(..))
+    });
+    assert_eq!(given_up, 1);
+    let log = function.stop().await;
+    assert!(log.contains("given_up"), "{log}");
+}
+
+#[tokio::test]
+async fn a_status_of_success_is_enough_whatever_comes_behind_it() {
+    for (kind, entry) in [
+        ("slack", "services/T0/B0/x"),
+        ("webhook", "in#whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ] {
+        for answer in [
+            Raw::new(200, "ok").with_length(100),
+            Raw::new(200, "x".repeat(70_000)),
+        ] {
+            let server = RawServer::start(answer).await;
+            let process = Process::new(&format!("{kind}+{}/{entry}", server.url()));
+            process.tell(&Strange::aged(0), errors(0..1)).await;
+            assert_eq!((server.asked(), process.reports("Sent")), (1, 1), "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn those_of_one_setting_are_told_where_the_other_cannot_be_read() {
+    let (known, managed) = (
+        NoticeReceiver::start(Kind::Slack).await,
+        NoticeReceiver::start(Kind::Slack).await,
+    );
+    for behaviour in [
+        secret_server::Behaviour::Hangs,
+        secret_server::Behaviour::Refuses(400, "ResourceNotFoundException", "none"),
+    ] {
+        let manager = SecretServer::start(&managed.entry()).await;
+        manager.set(behaviour);
+        let simulator = simulator().await;
+        let (folder, mut settings) = archive_folder(&simulator);
+        settings.extend(notify(&[&known]));
+        settings.extend(
+            [
+                ("NOTIFY_URLS_ARN", SECRET_ARN),
+                ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+                ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &manager.url()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let (before, missed) = (known.taken().len(), managed.taken().len());
+        let function = Function::start(&settings).await;
+        function.result_of(&by_hand(PANIC)).await;
+        assert_eq!(known.taken().len(), before + 1, "{}", function.stop().await);
+        // The others get it when they are known.
+        manager.give(&managed.entry());
+        age(&folder.path().join("archive"), 6);
+        let function = Function::start(&settings).await;
+        function.result_of(br#"{"compact": {}}"#).await;
+        assert_eq!(managed.taken().len(), missed + 1);
+        assert_eq!(known.taken().len(), before + 1);
+    }
 }
 
 #[track_caller]

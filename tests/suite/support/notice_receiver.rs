@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
@@ -58,6 +59,8 @@ pub enum Behaviour {
     Throttles(&'static str),
     /// Never answers.
     Stalls,
+    /// Takes it after this time, as a chat that is busy does.
+    TakesAfter(Duration),
     /// Sends on to this address.
     SendsOn(String),
     /// Answers this body with 200.
@@ -176,6 +179,11 @@ impl State {
                 answer
             }
             Behaviour::Stalls => std::future::pending().await,
+            Behaviour::TakesAfter(time) => {
+                tokio::time::sleep(time).await;
+                self.taken.lock().unwrap().push(value);
+                success(kind)
+            }
             Behaviour::SendsOn(to) => {
                 let mut answer = plain(307, "");
                 answer.headers_mut().insert("location", to.parse().unwrap());
