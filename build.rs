@@ -27,8 +27,10 @@ const FAMILIES: [&str; 12] = [
 
 /// The family whose rules say where a secret stands, so that it can be masked.
 const SECRETS: &str = "secret";
-/// Stands for the secret in a rule's expressions, which have no other group.
+/// Stands for the secret in a rule's expressions. Each group of them is a secret.
 const PLACE: &str = "{secret}";
+/// Stands for what a masked secret looks like, in groups that are written out.
+const SHOWN: &str = "{masked}";
 /// What a masked secret looks like (`findings/secrets.rs`). It is found again, so that a masked console has the
 /// findings that it had.
 const MASKED: &str = r"<\*+>";
@@ -39,6 +41,9 @@ struct File {
     sources: String,
     /// What `until` is where a rule does not say it.
     until: Option<String>,
+    /// What expressions have in common, by its name: `{NAME}` stands for it. A part may have those before it.
+    #[serde(default)]
+    parts: Vec<(String, String)>,
     rule: Vec<Rule>,
 }
 
@@ -69,12 +74,24 @@ struct Rule {
     /// Of a secret: what stands at `{secret}` in `pattern`, and in `next`.
     #[serde(default)]
     value: String,
+    /// Of a secret: one of them stands behind the word.
+    #[serde(default)]
+    needs: Vec<String>,
+    /// Looked for in what stands before the secret: then it is none.
+    #[serde(default)]
+    unless: String,
+    /// Where a secret ends that is not within quotation marks.
+    #[serde(default)]
+    cut: String,
     /// Of a secret that goes on: what stands on each line behind.
     #[serde(default)]
     next: String,
     /// And what ends it. Without it, the first line that is not like `next`.
     #[serde(default)]
     end: String,
+    /// The line before or the line behind has the secret, and no other.
+    #[serde(default)]
+    around: bool,
     #[serde(default)]
     yes: Vec<String>,
     #[serde(default)]
@@ -95,18 +112,29 @@ fn main() {
         let sources = file.sources.replace('\n', " ");
         for mut rule in file.rule {
             let is_secret = name == SECRETS;
-            let has_place = [&rule.pattern, &rule.next]
-                .iter()
-                .any(|pattern| pattern.contains(PLACE));
-            assert!(
-                is_secret == has_place && is_secret != rule.value.is_empty(),
-                "{}: {}: a secret has a place and a value",
-                path.display(),
-                rule.id
-            );
-            let value = format!("({}|{MASKED})", rule.value);
-            rule.pattern = rule.pattern.replace(PLACE, &value);
-            rule.next = rule.next.replace(PLACE, &value);
+            if is_secret {
+                // What is masked goes first: it ends there.
+                let value = format!("({MASKED}|{})", rule.value);
+                let whole = |pattern: &str| {
+                    let with_parts = file.parts.iter().rev();
+                    let pattern = with_parts.fold(pattern.to_owned(), |pattern, (name, part)| {
+                        pattern.replace(&format!("{{{name}}}"), part)
+                    });
+                    pattern.replace(PLACE, &value).replace(SHOWN, MASKED)
+                };
+                // It is looked for where the word begins in which a word of the rule stands.
+                rule.pattern = format!("^(?:{})", whole(&rule.pattern));
+                rule.next = whole(&rule.next);
+                let has_group =
+                    [&rule.pattern, &rule.next].map(|one| one.contains(&format!("({MASKED}")));
+                let has_place = has_group.contains(&true);
+                assert!(
+                    has_place,
+                    "{}: {}: a secret has a place",
+                    path.display(),
+                    rule.id
+                );
+            }
             let severity = match rule.severity.as_str() {
                 "info" => "Info",
                 "warning" => "Warning",
@@ -136,15 +164,25 @@ fn main() {
                 general,
                 function,
                 trace,
+                needs,
+                unless,
+                cut,
                 next,
                 end,
+                around,
                 ..
             } = &rule;
+            let secret = match is_secret {
+                true => format!(
+                    "Some(&SecretText {{ needs: &{needs:?}, unless: {unless:?}, cut: {cut:?}, next: {next:?}, end: {end:?}, around: {around} }})"
+                ),
+                false => "None".to_owned(),
+            };
             let _ = writeln!(
                 rules,
                 "    RuleText {{ id: {id:?}, family: {name:?}, severity: Severity::{severity}, title: {title:?}, \
-                 advice: {advice:?}, words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, trace: {trace}, until: {until}, next: {next:?}, \
-                 end: {end:?} }},",
+                 advice: {advice:?}, words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, trace: {trace}, until: {until}, \
+                 secret: {secret} }},",
             );
             let Rule { yes, no, .. } = &rule;
             let _ = writeln!(

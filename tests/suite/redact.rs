@@ -286,6 +286,27 @@ async fn a_boot_whose_captures_end_within_a_secret_is_one_where_secrets_are_not_
 }
 
 #[tokio::test]
+async fn there_are_as_many_secrets_whether_they_are_masked_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    let touching = "password=AKIAIOSFODNN7EXAMPLE token: x1y2z3w4:hunter22\n\
+        https://u:eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.@host LTAI5tFakeFakeFakeFake12:9pXfakefakefakefakefakefake12Q\n\
+        + chpasswd\n+ echo root:eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.\n";
+    std::fs::write(&path, format!("{CONSOLE}\n{touching}{CONSOLE}")).unwrap();
+    let command = ["findings", path.to_str().unwrap(), "--output", "json"];
+    let mut counts = Vec::new();
+    for redact in ["view", "off"] {
+        let shown = cli(&settings(&[("REDACT", redact)]), &command).await;
+        let found: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let all = found.as_array().unwrap().iter();
+        let of_each = all.map(|one| (one["id"].to_string(), one["count"].to_string()));
+        counts.push(of_each.collect::<Vec<_>>());
+    }
+    assert!(counts[0].len() > FOUND.len(), "{counts:?}");
+    assert_eq!(counts[0], counts[1]);
+}
+
+#[tokio::test]
 async fn the_function_warns_at_its_start_where_nobody_could_remove_a_secret() {
     for (redact, days, warns) in [
         ("view", "30", true),

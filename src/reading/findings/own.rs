@@ -259,8 +259,7 @@ fn checked(rule: OwnRule) -> Result<Rule, String> {
         function: false,
         trace: false,
         until: None,
-        next: "",
-        end: "",
+        secret: None,
     };
     #[cfg(feature = "cli")]
     let note = Note {

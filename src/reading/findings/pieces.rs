@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-const ESC: u8 = 0x1b;
+pub(super) const ESC: u8 = 0x1b;
 /// Most bytes of a control sequence. Programs write a few.
 const MAX_SEQUENCE: usize = 32;
 /// Most bytes of a title or a link that a terminal is sent.
@@ -63,7 +63,7 @@ pub(super) struct Sequence {
     /// Its bytes, without the escape character.
     pub length: usize,
     /// Whether what follows is written elsewhere.
-    moves: bool,
+    pub moves: bool,
 }
 
 impl Sequence {

@@ -27,8 +27,19 @@ pub(super) struct RuleText {
     pub function: bool,
     pub trace: bool,
     pub until: Option<Progress>,
+    pub secret: Option<&'static SecretText>,
+}
+
+/// What a rule for secrets has besides. Texts are regular expressions, or empty.
+#[derive(Debug)]
+pub(super) struct SecretText {
+    /// One of them is behind the word of the rule, unless there are none.
+    pub needs: &'static [&'static str],
+    pub unless: &'static str,
+    pub cut: &'static str,
     pub next: &'static str,
     pub end: &'static str,
+    pub around: bool,
 }
 
 /// A rule's examples, and where it is from.
@@ -87,10 +98,16 @@ pub(super) struct Forms {
     pub pattern: Regex,
     /// Of lines that are something else all the same; of a secret, for values that are none.
     pub except: Vec<Regex>,
+    /// Of a secret: what stands before it, if it is none all the same.
+    pub unless: Option<Regex>,
+    /// Where a secret ends that no quotation marks end.
+    pub cut: Option<Regex>,
     /// Of a secret that goes on: for the lines behind.
     pub next: Option<Regex>,
     /// What ends such a secret.
     pub end: Option<Regex>,
+    /// The secret is on the line before, or on the one behind.
+    pub is_around: bool,
 }
 
 impl PartialEq for Rule {
@@ -131,7 +148,8 @@ impl Owned {
     /// The indices of the rules that have a word in a text, each once, in the order of the files.
     fn find(&self, text: &[u8]) -> Vec<usize> {
         let mut found = Vec::new();
-        self.words.find(text, |word| found.push(self.owners[word]));
+        self.words
+            .find(text, |word, _| found.push(self.owners[word]));
         found.sort_unstable();
         found.dedup();
         found
@@ -231,10 +249,21 @@ impl Rules {
         self.of_secrets.words.any(line)
     }
 
-    /// The rules for secrets that have a word in a line.
-    pub(super) fn of_secrets(&self, line: &[u8]) -> impl Iterator<Item = &Rule> {
-        let found = self.of_secrets.find(line);
-        found.into_iter().map(|index| &self.rules[index])
+    /// Calls `found` with the place of a rule for secrets among all, for each of its words in a line, and where the
+    /// word begins.
+    pub(super) fn find_words_of_secrets(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
+        let Owned { words, owners } = &self.of_secrets;
+        words.find(line, |word, at| found(owners[word], at));
+    }
+
+    /// Whether a text has, or begins with, a word of a rule for what went wrong.
+    pub(super) fn may_find(&self, text: &str, only_at_start: bool) -> bool {
+        let mut is_found = false;
+        let words = &self.of_findings.words;
+        words.find(text.as_bytes(), |_, at| {
+            is_found |= at == 0 || !only_at_start;
+        });
+        is_found
     }
 }
 
@@ -297,6 +326,18 @@ impl Rule {
         }
     }
 
+    /// Whether a text has what stands behind a word of this rule, if that is known. To find out takes a fraction of what
+    /// an expression takes, and most lines that say "password" show none.
+    pub(super) fn may_fit(&self, text: &str) -> bool {
+        let needs = self.text.secret.map_or(&[][..], |secret| secret.needs);
+        needs.is_empty() || needs.iter().any(|need| text.contains(need))
+    }
+
+    /// Whether a text has one of its words.
+    pub(super) fn has_word(&self, text: &str) -> bool {
+        self.text.words.iter().any(|word| text.contains(word))
+    }
+
     /// Whether it says where a secret stands.
     pub fn is_secret(&self) -> bool {
         self.family == SECRETS
@@ -316,14 +357,20 @@ impl Rule {
     }
 
     pub(super) fn forms(&self) -> &Forms {
-        let some = |pattern: &str| (!pattern.is_empty()).then(|| constant(pattern));
+        let some = |of: fn(&SecretText) -> &'static str| {
+            let pattern = self.text.secret.map_or("", of);
+            (!pattern.is_empty()).then(|| constant(pattern))
+        };
         self.forms.get_or_init(|| Forms {
             pattern: constant(self.pattern),
             except: (self.text.except.iter())
                 .map(|except| constant(except))
                 .collect(),
-            next: some(self.text.next),
-            end: some(self.text.end),
+            unless: some(|secret| secret.unless),
+            cut: some(|secret| secret.cut),
+            next: some(|secret| secret.next),
+            end: some(|secret| secret.end),
+            is_around: self.text.secret.is_some_and(|secret| secret.around),
         })
     }
 }

@@ -2,30 +2,42 @@
 //!
 //! A masked secret has as many bytes as before, so that all else stays where it was: `<*****>`. It is found again,
 //! so a masked console has the secrets that it had, and masking it again changes nothing.
+//!
+//! A rule is tried only where one of its words stands, from the beginning of the name that the word is a part of. What a
+//! word may cost is bounded, and so is what a line may: the work is linear in the bytes of a log, whatever it says.
 
 use std::ops::Range;
 
-use regex_lite::Regex;
+use regex_lite::Captures;
 
-use super::pieces::Sequence;
+use super::pieces::{ESC, Sequence};
 use super::rules::{Forms, Rule, Rules};
 
-/// Most bytes of a line that are looked at together. What is longer is looked at in parts.
-const MAX_PART: usize = 4096;
-/// What two parts of a line have in common: more than a password has, and what stands before it.
-const SHARED: usize = 1024;
+/// Most bytes of a name such as `MYSQL_ROOT_PASSWORD` before the end of which a word of a rule stands.
+const MAX_NAME: usize = 64;
+/// Most bytes behind the beginning of such a name in which a secret begins.
+const WINDOW: usize = 1024;
+/// The same, on a line that is made of words of rules.
+const SHORT_WINDOW: usize = 64;
+/// Bytes that expressions may look at with long windows, on any line, and for each byte of it.
+const LINE_AT_LEAST: usize = 8 * 1024;
+const LINE_FOR_EACH_BYTE: usize = 4;
+/// Most searches of a log that has secrets. Each finds what the secrets of the one before hid from the rules.
+const MAX_ROUNDS: usize = 4;
 /// Most lines of a secret that goes on. A key of RSA with 16384 bits has 200.
 const MAX_LINES: usize = 256;
 /// A line of a key that has neither beginning nor end has this many bytes at least. Words have less.
 const SHORTEST_LINE: usize = 16;
 /// Lines of others that may stand within a list of passwords: the kernel writes whenever it wants.
 const MAX_FOREIGN_LINES: usize = 3;
-
-/// Most passes over a log. Each finds what the secrets of the one before hid from the rules.
-const MAX_PASSES: usize = 4;
-/// Most bytes that expressions look at in one log: 64 KiB made of passwords take a half. Of what comes behind, each line
-/// that has a word of a rule is masked whole, so that no guest can keep the function busy, or hide a secret in a crowd.
-const MAX_WORK: usize = 4 * 1024 * 1024;
+/// The same, within a key, whose lines are told from those of others.
+const MAX_FOREIGN_LINES_OF_KEY: usize = 16;
+/// Bytes of a value in which a word of a finding ends that begins with it.
+const WINDOW_OF_FINDING: usize = 64;
+/// Fewest bytes of a secret.
+const SHORTEST: usize = 3;
+/// What may still come behind the end of a log: a secret that has begun there is masked.
+const MORE: &str = "A2B3C4D5E6F7A2B3C4D5E6F7A2B3C4D5E6F7A2B3.a2b3c4d5e6f7a2b3c4d5e6f7";
 
 /// A secret that a console shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,62 +52,45 @@ pub struct Secret {
 
 /// The secrets of a log, in the order in which it shows them.
 pub fn find(log: &[u8]) -> Vec<Secret> {
-    find_within(log, MAX_WORK)
-}
-
-fn find_within(log: &[u8], most: usize) -> Vec<Secret> {
-    let mut seen = Seen::within(most);
-    find_more(log, &mut seen);
-    // What a secret hid from the rules is a secret all the same: two that touch each other.
-    let mut known = 0;
-    for _ in 1..MAX_PASSES {
-        if known == seen.secrets.len() {
+    let mut found = search(log).found();
+    let mut places = Vec::new();
+    for _ in 0..MAX_ROUNDS {
+        let more = with_those_of(&found, &places);
+        if more == places {
             break;
         }
-        known = seen.secrets.len();
-        let masked = masked(log, &seen.secrets);
-        find_more(&masked, &mut seen);
+        places = more;
+        // What a secret hid from the rules is a secret all the same: two that touch each other.
+        let mut masked = log.to_vec();
+        places
+            .iter()
+            .for_each(|place| mask_place(&mut masked, place));
+        let again = search(&masked).found();
+        if again.is_empty() {
+            break;
+        }
+        found = again;
     }
-    let mut found = seen.secrets;
-    found.sort_by_key(|secret| secret.line);
+    places = with_those_of(&found, &places);
+    share(&mut found, places);
     found
 }
 
-fn find_more(log: &[u8], seen: &mut Seen) {
+fn search(log: &[u8]) -> Search<'_> {
     let rules = Rules::built_in();
+    let mut search = Search::of(log);
     let mut begin = 0;
     let ends = memchr::memchr_iter(b'\n', log).map(|at| at + 1);
     for end in ends.chain([log.len()]) {
-        let place = begin..end;
+        let line = begin..end;
         begin = end;
-        let line = &log[place.clone()];
+        let written = &log[line.clone()];
         // Nearly all lines are done here.
-        if !rules.may_find_secret(line) {
-            continue;
-        }
-        let mut from = 0;
-        'line: loop {
-            let to = line.len().min(from + MAX_PART);
-            let part = place.start + from..place.start + to;
-            for rule in rules.of_secrets(&line[from..to]) {
-                if !seen.may_look_at(part.len()) {
-                    let end = line.trim_ascii_end().len();
-                    let whole = place.start..place.start + end;
-                    seen.secrets.push(Secret {
-                        rule,
-                        line: place.start,
-                        bytes: Vec::from([whole]),
-                    });
-                    break 'line;
-                }
-                find_by(rule, log, &place, &part, seen);
-            }
-            if to == line.len() {
-                break;
-            }
-            from = to - SHARED;
+        if rules.may_find_secret(written) || hides_words(written) {
+            search.look_at(line, rules);
         }
     }
+    search
 }
 
 /// The log with these secrets masked.
@@ -107,47 +102,215 @@ pub fn masked(log: &[u8], secrets: &[Secret]) -> Vec<u8> {
 
 /// Masks these secrets of a log.
 pub fn mask(log: &mut [u8], secrets: &[Secret]) {
-    for bytes in secrets.iter().flat_map(|secret| &secret.bytes) {
-        let masked = &mut log[bytes.clone()];
-        masked.fill(b'*');
-        if let [first, .., last] = masked {
-            (*first, *last) = (b'<', b'>');
+    let places = secrets.iter().flat_map(|secret| &secret.bytes);
+    places.for_each(|place| mask_place(log, place));
+}
+
+fn mask_place(log: &mut [u8], place: &Range<usize>) {
+    let masked = &mut log[place.clone()];
+    masked.fill(b'*');
+    if let [first, _, .., last] = masked {
+        (*first, *last) = (b'<', b'>');
+    }
+}
+
+/// The places and those of secrets, in order, and those that share bytes as one.
+fn with_those_of(secrets: &[Secret], places: &[Range<usize>]) -> Vec<Range<usize>> {
+    let new = secrets.iter().flat_map(|secret| &secret.bytes);
+    let mut places: Vec<_> = places.iter().chain(new).cloned().collect();
+    places.sort_unstable_by_key(|place| (place.start, place.end));
+    places.dedup_by(|next, place| {
+        let is_shared = next.start < place.end;
+        if is_shared {
+            place.end = place.end.max(next.end);
+        }
+        is_shared
+    });
+    places
+}
+
+/// Gives each place to the secret that was found there, or else to the one before it.
+fn share(secrets: &mut Vec<Secret>, places: Vec<Range<usize>>) {
+    let mut owners: Vec<(usize, usize, usize)> = Vec::new();
+    for (index, secret) in secrets.iter_mut().enumerate() {
+        let bytes = std::mem::take(&mut secret.bytes).into_iter();
+        owners.extend(bytes.map(|bytes| (bytes.start, bytes.end, index)));
+    }
+    owners.sort_unstable();
+    for place in places {
+        let next = owners.partition_point(|(_, end, _)| *end <= place.start);
+        let there = owners.get(next).filter(|(start, ..)| *start < place.end);
+        let before = || owners.get(next.saturating_sub(1));
+        if let Some((.., index)) = there.or_else(before) {
+            secrets[*index].bytes.push(place);
         }
     }
+    secrets.retain(|secret| !secret.bytes.is_empty());
 }
 
 /// What was found so far. A place belongs to the rule that found it first.
-struct Seen {
+struct Search<'l> {
+    log: &'l [u8],
     secrets: Vec<Secret>,
     /// All places of the secrets, in order.
     places: Vec<Range<usize>>,
-    /// Bytes that expressions may still look at.
-    work_left: usize,
     /// The rule and the line whose neighbours were looked at. A line may have a thousand beginnings of a key, and all
     /// of them have the same lines behind them.
     beyond: Option<(&'static str, usize)>,
+    /// Where the lines begin that were not looked at from the end of a key.
+    backed: usize,
+    /// Bytes that expressions have looked at.
+    #[cfg(test)]
+    work: usize,
 }
 
-impl Seen {
-    fn within(most: usize) -> Self {
+/// A rule, and the beginnings of the names in a text that have a word of it.
+type Candidates = Vec<(&'static Rule, Vec<usize>)>;
+
+impl<'l> Search<'l> {
+    fn of(log: &'l [u8]) -> Self {
         Self {
+            log,
             secrets: Vec::new(),
             places: Vec::new(),
-            work_left: most,
             beyond: None,
+            backed: 0,
+            #[cfg(test)]
+            work: 0,
         }
     }
 
-    /// Whether the lines around this one are still to be looked at for a rule.
-    fn begins_beyond(&mut self, rule: &'static Rule, line: usize) -> bool {
-        let this = Some((rule.id, line));
-        std::mem::replace(&mut self.beyond, this) != this
+    /// What was found, in the order of the log.
+    fn found(self) -> Vec<Secret> {
+        let mut found = self.secrets;
+        found.sort_by_key(|secret| secret.line);
+        found
     }
 
-    fn may_look_at(&mut self, bytes: usize) -> bool {
-        let left = self.work_left.checked_sub(bytes);
-        self.work_left = left.unwrap_or(0);
-        left.is_some()
+    /// Finds the secrets of a line.
+    fn look_at(&mut self, place: Range<usize>, rules: &'static Rules) {
+        let is_open = place.end == self.log.len() && !self.log.ends_with(b"\n");
+        let mut line = Line::of(self.log, place);
+        self.pass(&line, rules);
+        if is_open {
+            line.goes_on = Some(line.text.len());
+            line.text.push_str(MORE);
+            self.pass(&line, rules);
+        }
+    }
+
+    fn pass(&mut self, line: &Line, rules: &'static Rules) {
+        let mut left = LINE_AT_LEAST + LINE_FOR_EACH_BYTE * line.text.len();
+        for (rule, starts) in candidates(&line.text, rules) {
+            let mut keys = Keys::default();
+            let mut taken = 0..0;
+            for start in starts {
+                if taken.contains(&start) {
+                    continue;
+                }
+                let window = if left > 0 { WINDOW } else { SHORT_WINDOW };
+                let end = floor(&line.text, start.saturating_add(window));
+                if !rule.may_fit(&line.text[start..end]) {
+                    continue;
+                }
+                left = left.saturating_sub(end - start);
+                self.count(end - start);
+                let forms = rule.forms();
+                keys.find_ends(forms, &line.text);
+                // To capture takes several times as long.
+                if !forms.pattern.is_match(&line.text[start..end]) {
+                    continue;
+                }
+                let Some(captures) = forms.pattern.captures(&line.text[start..end]) else {
+                    continue;
+                };
+                let Some(begun) = captures.get(0).map(|whole| start + whole.end()) else {
+                    continue;
+                };
+                let values = values(&captures, line, start..end, forms);
+                if forms.end.is_some() {
+                    taken = start..self.add_key(rule, line, start..begun, values, &mut keys);
+                    continue;
+                }
+                if let (Some(first), Some(last)) = (values.first(), values.last()) {
+                    taken = first.start..last.end;
+                    let bytes = values.into_iter().map(|value| line.in_log(value));
+                    self.add(rule, line.place.start, bytes.collect());
+                }
+                if forms.next.is_some() && line.goes_on.is_none() && self.begins_beyond(rule, line)
+                {
+                    let lines = match forms.is_around {
+                        true => self.lines_around(&line.place, forms),
+                        false => self.lines_behind(rule, &line.place, forms),
+                    };
+                    self.add(rule, line.place.start, lines);
+                }
+            }
+            if line.goes_on.is_none() {
+                self.add_end_of_key(rule, line, &keys);
+            }
+        }
+    }
+
+    /// Adds what a line has of a key that begins on it, and the lines behind. Returns where it ends.
+    fn add_key(
+        &mut self,
+        rule: &'static Rule,
+        line: &Line,
+        begin: Range<usize>,
+        mut values: Vec<Range<usize>>,
+        keys: &mut Keys,
+    ) -> usize {
+        keys.begun.get_or_insert(begin.start);
+        // A key of one line, as in JSON, has none behind it.
+        if let Some(end) = keys.end_behind(begin.end.saturating_sub(1)) {
+            for value in &mut values {
+                value.end = trimmed(&line.text, value.start..end.start.max(value.start));
+            }
+            let bytes = values.into_iter().map(|value| line.in_log(value));
+            self.add(rule, line.place.start, bytes.collect());
+            return end.end;
+        }
+        let first = |value: &Range<usize>| {
+            line.text[value.clone()]
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+        };
+        values.retain(|value| is_line_of_key(first(value)));
+        let mut bytes: Vec<_> = values.into_iter().map(|value| line.in_log(value)).collect();
+        if line.goes_on.is_none() && self.begins_beyond(rule, line) {
+            bytes.extend(self.key_behind(line, begin.start, rule));
+        }
+        self.add(rule, line.place.start, bytes);
+        begin.end
+    }
+
+    /// Adds what is left of a key whose beginning the ring has dropped.
+    fn add_end_of_key(&mut self, rule: &'static Rule, line: &Line, keys: &Keys) {
+        let Some(ended) = keys.ends.first() else {
+            return;
+        };
+        if keys.begun.is_some_and(|begun| begun < ended.start) || !self.begins_beyond(rule, line) {
+            return;
+        }
+        let end = trimmed(&line.text, 0..ended.start);
+        let before = &line.text[..end];
+        let start = match before.ends_with("*>") {
+            true => before.rfind("<*").unwrap_or(end),
+            false => before.trim_end_matches(is_of_key).len(),
+        };
+        let mut lines = self.back_from(line, ended.start, rule);
+        if is_line_of_key(&before[start..]) {
+            lines.push(line.in_log(start..end));
+        }
+        self.add(rule, line.place.start, lines);
+    }
+
+    /// Whether the lines around this one are still to be looked at for a rule.
+    fn begins_beyond(&mut self, rule: &'static Rule, line: &Line) -> bool {
+        let this = Some((rule.id, line.place.start));
+        std::mem::replace(&mut self.beyond, this) != this
     }
 
     fn add(&mut self, rule: &'static Rule, line: usize, bytes: Vec<Range<usize>>) {
@@ -172,161 +335,447 @@ impl Seen {
         let at = self.places.partition_point(|other| other.end < range.start);
         (self.places.get(at)).is_none_or(|other| range.end < other.start)
     }
-}
 
-/// Finds the secrets of one rule in a part of a line.
-fn find_by(
-    rule: &'static Rule,
-    log: &[u8],
-    line: &Range<usize>,
-    part: &Range<usize>,
-    seen: &mut Seen,
-) {
-    let text = plain(&log[part.clone()]);
-    let forms = rule.forms();
-    if let Some(end) = &forms.end
-        && let Some(ended) = end.find(&text)
-        && !forms.pattern.is_match(&text[..ended.start()])
-    {
-        if seen.begins_beyond(rule, line.start) {
-            let lines = back_from(log, line.start, forms, seen);
-            seen.add(rule, line.start, lines);
-        }
-        return;
-    }
-    for captures in forms.pattern.captures_iter(&text) {
-        let value = captures.iter().skip(1).flatten().next();
-        let place = value.map(|value| value.start() + part.start..value.end() + part.start);
-        let is_value = |place: &Range<usize>| {
-            let value = &text[place.start - part.start..place.end - part.start];
-            is_masked(value) || !forms.except.iter().any(|except| except.is_match(value))
-        };
-        let place = place.filter(is_value);
-        let Some(next) = &forms.next else {
-            seen.add(rule, line.start, place.into_iter().collect());
-            continue;
-        };
-        let shortest = forms.end.as_ref().map_or(0, |_| SHORTEST_LINE);
-        let mut lines: Vec<_> = place
-            .filter(|place| place.len() >= shortest)
-            .into_iter()
-            .collect();
-        // A key of one line, as in JSON, has none behind it.
-        let begun = captures.get(0).map_or(text.len(), |begun| begun.end());
-        let ends_here = |end: &Regex| end.is_match(&text[begun..]);
-        if !forms.end.as_ref().is_some_and(ends_here) && seen.begins_beyond(rule, line.start) {
-            lines.extend(lines_behind(log, line.end, next, forms, seen));
-        }
-        seen.add(rule, line.start, lines);
-    }
-}
-
-/// The lines of a secret that goes on behind its first line.
-fn lines_behind(
-    log: &[u8],
-    mut begin: usize,
-    next: &Regex,
-    forms: &Forms,
-    seen: &mut Seen,
-) -> Vec<Range<usize>> {
-    let end = forms.end.as_ref();
-    let (mut lines, mut foreign) = (Vec::new(), 0);
-    let mut is_closed = false;
-    for _ in 0..MAX_LINES {
-        let place = line_at(log, begin);
-        if place.is_empty() || !seen.may_look_at(place.len()) {
-            break;
-        }
-        begin = place.end;
-        let text = plain(&log[place.clone()]);
-        if end.is_some_and(|end| end.is_match(&text)) {
-            is_closed = true;
-            break;
-        }
-        // The next one has its own lines.
-        if forms.pattern.is_match(&text) {
-            break;
-        }
-        match value_of(next, &text, place.start) {
-            Some(value) => {
-                lines.push(value);
-                foreign = 0;
+    /// The lines of a secret that goes on behind its first line.
+    fn lines_behind(
+        &mut self,
+        rule: &'static Rule,
+        first: &Range<usize>,
+        forms: &Forms,
+    ) -> Vec<Range<usize>> {
+        let (mut lines, mut foreign, mut begin) = (Vec::new(), 0, first.end);
+        for _ in 0..MAX_LINES {
+            let Some(line) = self.line_at(begin) else {
+                break;
+            };
+            begin = line.place.end;
+            // The next one has its own lines.
+            if rule.has_word(&line.text) {
+                break;
             }
-            None if end.is_none() && foreign >= MAX_FOREIGN_LINES => break,
-            None => foreign += 1,
+            match value_of(forms, &line) {
+                Some(value) => {
+                    lines.push(line.in_log(value));
+                    foreign = 0;
+                }
+                None if foreign >= MAX_FOREIGN_LINES => break,
+                None => foreign += 1,
+            }
+        }
+        lines
+    }
+
+    /// The line before, or else the one behind.
+    fn lines_around(&mut self, place: &Range<usize>, forms: &Forms) -> Vec<Range<usize>> {
+        let around = [self.line_before(place.start), self.line_at(place.end)];
+        let values = around.into_iter().flatten();
+        let mut values = values.filter_map(|line| Some(line.in_log(value_of(forms, &line)?)));
+        values.next().into_iter().collect()
+    }
+
+    /// The lines of a key behind the one on which it begins. They stand behind the same words as its beginning, or alone.
+    fn key_behind(&mut self, first: &Line, begun: usize, rule: &'static Rule) -> Vec<Range<usize>> {
+        let forms = rule.forms();
+        let prefix = letters(&first.text[..begun]);
+        let (mut lines, mut foreign, mut begin) = (Vec::new(), 0, first.place.end);
+        let mut is_closed = false;
+        for _ in 0..MAX_LINES {
+            let Some(line) = self.line_at(begin) else {
+                break;
+            };
+            begin = line.place.end;
+            if rule.has_word(&line.text) {
+                is_closed = forms
+                    .end
+                    .as_ref()
+                    .is_some_and(|end| end.is_match(&line.text));
+                break;
+            }
+            let value = value_of(forms, &line);
+            match value.filter(|value| is_behind(&prefix, &line.text[..value.start])) {
+                Some(value) => {
+                    let is_whole = is_line_of_key(&line.text[value.clone()]);
+                    lines.push((line.in_log(value), is_whole));
+                    foreign = 0;
+                }
+                None if foreign >= MAX_FOREIGN_LINES_OF_KEY => break,
+                None => foreign += 1,
+            }
+        }
+        // Only its last line is short.
+        let last = if is_closed { lines.len() } else { 0 };
+        let lines = lines.into_iter().enumerate();
+        let lines = lines.filter(|(at, (_, is_whole))| *is_whole || at + 1 == last);
+        lines.map(|(_, (bytes, _))| bytes).collect()
+    }
+
+    /// The lines of a secret whose beginning the ring has dropped, before the line that ends it.
+    fn back_from(&mut self, last: &Line, ended: usize, rule: &'static Rule) -> Vec<Range<usize>> {
+        let forms = rule.forms();
+        let prefix = letters(&last.text[..ended]);
+        let (mut lines, mut end) = (Vec::new(), last.place.start);
+        let mut foreign = 0;
+        for _ in 0..MAX_LINES {
+            if end <= self.backed {
+                break;
+            }
+            let Some(line) = self.line_before(end) else {
+                break;
+            };
+            // The last line of a key may be short, and the first one that is left may be cut.
+            let may_be_short = end == last.place.start || line.place.start == 0;
+            end = line.place.start;
+            if rule.has_word(&line.text) {
+                break;
+            }
+            let is_line = |value: &Range<usize>| {
+                (may_be_short || is_line_of_key(&line.text[value.clone()]))
+                    && is_behind(&prefix, &line.text[..value.start])
+            };
+            match value_of(forms, &line).filter(is_line) {
+                Some(value) => {
+                    lines.push(line.in_log(value));
+                    foreign = 0;
+                }
+                None if foreign >= MAX_FOREIGN_LINES_OF_KEY => break,
+                None => foreign += 1,
+            }
+        }
+        self.backed = last.place.end;
+        lines.reverse();
+        lines
+    }
+
+    /// The line that begins here.
+    fn line_at(&mut self, begin: usize) -> Option<Line> {
+        let behind = &self.log[begin..];
+        let end = memchr::memchr(b'\n', behind).map_or(self.log.len(), |at| begin + at + 1);
+        self.count(end - begin);
+        (begin < end).then(|| Line::of(self.log, begin..end))
+    }
+
+    /// The line that ends here.
+    fn line_before(&mut self, end: usize) -> Option<Line> {
+        let last = end.checked_sub(1)?;
+        let start = memchr::memrchr(b'\n', &self.log[..last]).map_or(0, |at| at + 1);
+        self.count(end - start);
+        Some(Line::of(self.log, start..end))
+    }
+
+    #[cfg(test)]
+    fn count(&mut self, bytes: usize) {
+        self.work += bytes;
+    }
+
+    /// Only tests count.
+    #[cfg(not(test))]
+    fn count(&self, _: usize) {}
+}
+
+/// Where the keys of one rule begin and end on a line.
+#[derive(Default)]
+struct Keys {
+    begun: Option<usize>,
+    ends: Vec<Range<usize>>,
+    is_known: bool,
+}
+
+impl Keys {
+    fn find_ends(&mut self, forms: &Forms, text: &str) {
+        if let Some(end) = &forms.end
+            && !std::mem::replace(&mut self.is_known, true)
+        {
+            self.ends = end.find_iter(text).map(|end| end.range()).collect();
         }
     }
-    if end.is_some() && !is_closed {
-        lines.retain(|line| line.len() >= SHORTEST_LINE);
+
+    fn end_behind(&self, at: usize) -> Option<Range<usize>> {
+        let next = self.ends.partition_point(|end| end.start < at);
+        self.ends.get(next).cloned()
     }
-    lines
 }
 
-/// The lines of a secret whose beginning the ring has dropped, before the line that ends it.
-fn back_from(log: &[u8], ended: usize, forms: &Forms, seen: &mut Seen) -> Vec<Range<usize>> {
-    let Some(next) = &forms.next else {
-        return Vec::new();
-    };
-    let (mut lines, mut end) = (Vec::new(), ended);
-    for _ in 0..MAX_LINES {
-        let Some(last) = end.checked_sub(1) else {
-            break;
+/// A line as text, and where each byte of it stands in the log. Nothing of what only a terminal sees is in it, so that
+/// no colour hides a word or a part of a secret, and neither does the end of a terminal's line.
+struct Line {
+    place: Range<usize>,
+    text: String,
+    /// Of each byte, its place in the line, if others are left out.
+    places: Option<Vec<usize>>,
+    /// Where the text ends that the log has, if it may go on.
+    goes_on: Option<usize>,
+}
+
+impl Line {
+    fn of(log: &[u8], place: Range<usize>) -> Self {
+        let written = ended(&log[place.clone()]);
+        let is_plain = written
+            .iter()
+            .all(|&byte| byte >= b' ' && byte != 0x7f || byte == b'\t');
+        let (text, places) = match str::from_utf8(written) {
+            Ok(text) if is_plain => (text.to_owned(), None),
+            _ => {
+                let (text, places) = visible(written);
+                (text, Some(places))
+            }
         };
-        let start = memchr::memrchr(b'\n', &log[..last]).map_or(0, |at| at + 1);
-        if !seen.may_look_at(end - start) {
-            break;
+        Self {
+            place,
+            text,
+            places,
+            goes_on: None,
         }
-        let text = plain(&log[start..end]);
-        let value = value_of(next, &text, start);
-        // The last line of a key may be short, and the first one that is left may be cut.
-        let is_whole =
-            |value: &Range<usize>| value.len() >= SHORTEST_LINE || end == ended || start == 0;
-        let Some(value) = value.filter(is_whole) else {
-            break;
-        };
-        lines.push(value);
-        end = start;
     }
-    lines.reverse();
-    lines
+
+    /// The place in the log of a part of the text that is not empty.
+    fn in_log(&self, range: Range<usize>) -> Range<usize> {
+        let place = |at: usize| match &self.places {
+            Some(places) => self.place.start + places.get(at).copied().unwrap_or(0),
+            None => self.place.start + at,
+        };
+        match range.is_empty() {
+            true => self.place.start..self.place.start,
+            false => place(range.start)..place(range.end - 1) + 1,
+        }
+    }
 }
 
-fn line_at(log: &[u8], begin: usize) -> Range<usize> {
-    let end = memchr::memchr(b'\n', &log[begin..]).map_or(log.len(), |at| begin + at + 1);
-    begin..end
+/// What stands on a line, and the place of each byte of it. A byte that is no text is one of no meaning.
+fn visible(line: &[u8]) -> (String, Vec<usize>) {
+    let (mut text, mut places) = (String::with_capacity(line.len()), Vec::new());
+    let mut at = 0;
+    while let Some(&byte) = line.get(at) {
+        let rest = &line[at + 1..];
+        let mut length = 1;
+        match byte {
+            ESC => {
+                let sequence = Sequence::at(rest);
+                length += sequence.length.min(rest.len());
+                if sequence.moves {
+                    text.push(' ');
+                    places.push(at);
+                }
+            }
+            // Shells write this at the end of a terminal's line, where the text goes on.
+            b' ' if rest.first() == Some(&b'\r') => length = 2,
+            b'\t' | b'\r' | b' '..=b'~' => {
+                text.push(char::from(byte));
+                places.push(at);
+            }
+            0x80.. => {
+                let most = &line[at..line.len().min(at + 4)];
+                let character = most
+                    .utf8_chunks()
+                    .next()
+                    .and_then(|chunk| chunk.valid().chars().next());
+                let character = character.unwrap_or('\x7f');
+                text.push(character);
+                length = character.len_utf8();
+                places.extend(at..at + length);
+            }
+            _ => {}
+        }
+        at += length;
+    }
+    (text, places)
 }
 
-fn value_of(next: &Regex, text: &str, start: usize) -> Option<Range<usize>> {
-    let value = next.captures(text)?.get(1)?;
-    Some(value.start() + start..value.end() + start)
+fn ended(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+    &line[..end.map_or(0, |last| last + 1)]
+}
+
+/// Whether something that is no text stands within a word.
+fn hides_words(line: &[u8]) -> bool {
+    memchr::memchr2_iter(ESC, b'\r', line).any(|at| {
+        let (before, behind) = (&line[..at], &line[at + 1..]);
+        let is_text = |byte: Option<&u8>| {
+            byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == ESC)
+        };
+        match line[at] {
+            ESC => is_text(before.last()) && is_text(behind.get(Sequence::at(behind).length)),
+            _ => before.ends_with(b" ") && is_text(behind.first()),
+        }
+    })
+}
+
+/// The rules that have a word in a text, in their order, and where the names begin in which these words are. Of a name
+/// that goes on and on, the last word counts.
+fn candidates(text: &str, rules: &'static Rules) -> Candidates {
+    let bytes = text.as_bytes();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    // Of the name that was met last: its first byte, and how far it is known.
+    let (mut begun, mut known) = (0, 0);
+    let mut found: Vec<(usize, usize, usize)> = Vec::new();
+    rules.find_words_of_secrets(bytes, |rule, at| {
+        let start = match is_name(&bytes[at]) {
+            false => at,
+            true => {
+                let new = &bytes[known..at];
+                if let Some(other) = new.iter().rposition(|byte| !is_name(byte)) {
+                    begun = known + other + 1;
+                }
+                known = at;
+                begun
+            }
+        };
+        found.push((
+            rule,
+            start,
+            floor(text, start.max(at.saturating_sub(MAX_NAME))),
+        ));
+    });
+    found.sort_unstable();
+    let mut candidates: Candidates = Vec::new();
+    let mut last = None;
+    for (rule, name, start) in found {
+        let is_same = last == Some((rule, name));
+        let is_of_same_rule = last.is_some_and(|(other, _)| other == rule);
+        last = Some((rule, name));
+        match candidates.last_mut() {
+            Some((_, starts)) if is_of_same_rule => {
+                if is_same {
+                    starts.pop();
+                }
+                starts.push(start);
+            }
+            _ => candidates.push((&rules.all()[rule], Vec::from([start]))),
+        }
+    }
+    candidates
+}
+
+/// The secrets among what a rule captured of a text.
+fn values(
+    captures: &Captures<'_>,
+    line: &Line,
+    window: Range<usize>,
+    forms: &Forms,
+) -> Vec<Range<usize>> {
+    let text = &line.text;
+    let mut values = Vec::new();
+    for group in captures.iter().skip(1).flatten() {
+        let mut value = group.start() + window.start..group.end() + window.start;
+        if is_masked(&text[value.clone()]) {
+            values.push(value);
+            continue;
+        }
+        let before = &text[window.start..value.start];
+        if forms
+            .unless
+            .as_ref()
+            .is_some_and(|unless| unless.is_match(before))
+        {
+            continue;
+        }
+        if value.end == window.end {
+            let more = text[value.end..]
+                .find(|c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\''));
+            value.end = more.map_or(text.len(), |more| value.end + more);
+        }
+        let quote = before
+            .chars()
+            .next_back()
+            .filter(|c| matches!(c, '"' | '\''));
+        let is_quoted = quote.is_some_and(|quote| {
+            text[value.end..]
+                .trim_start_matches('\\')
+                .starts_with(quote)
+        });
+        if let Some(cut) = forms.cut.as_ref().filter(|_| !is_quoted)
+            && let Some(end) = cut.find(&text[value.clone()])
+        {
+            value.end = value.start + end.start();
+        }
+        if let Some(end) = line.goes_on {
+            // Of what is behind the end, nothing is there yet.
+            if value.end <= end {
+                continue;
+            }
+            value.end = end.max(value.start);
+        } else if forms
+            .except
+            .iter()
+            .any(|except| except.is_match(&text[value.clone()]))
+        {
+            continue;
+        }
+        // What a machine dies of is told, whatever stands before it.
+        let begins = &text[value.start..floor(text, value.start + WINDOW_OF_FINDING)];
+        let is_finding = Rules::built_in().may_find(begins, true)
+            || text[value.clone()].contains(' ')
+                && Rules::built_in().may_find(&text[value.clone()], false);
+        if value.len() >= SHORTEST && !is_finding {
+            values.push(value);
+        }
+    }
+    values
+}
+
+/// Where the value on a line of a secret that goes on stands in its text.
+fn value_of(forms: &Forms, line: &Line) -> Option<Range<usize>> {
+    let captures = forms.next.as_ref()?.captures(&line.text)?;
+    let value = captures.iter().skip(1).flatten().next()?.range();
+    let text = &line.text[value.clone()];
+    let is_value = is_masked(text)
+        || value.len() >= SHORTEST && !forms.except.iter().any(|except| except.is_match(text));
+    is_value.then_some(value)
 }
 
 fn is_masked(value: &str) -> bool {
     value.starts_with("<*")
 }
 
-/// A text of as many bytes, so that places in it are places in the line: escape sequences are blanks, and bytes
-/// beyond ASCII a character that is no blank.
-fn plain(line: &[u8]) -> String {
-    let mut text = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((&byte, behind)) = rest.split_first() {
-        rest = behind;
-        match byte {
-            0x1b => {
-                let length = Sequence::at(rest).length.min(rest.len());
-                rest = &rest[length..];
-                text.extend(std::iter::repeat_n(' ', 1 + length));
-            }
-            0x80.. => text.push('\x7f'),
-            byte => text.push(char::from(byte)),
+/// What stands before a line of a secret, without what differs from line to line.
+fn letters(before: &str) -> String {
+    let is_same = |c: &char| {
+        !(c.is_ascii_digit() || c.is_ascii_whitespace() || matches!(c, '"' | '\'' | '`'))
+    };
+    before.chars().filter(is_same).collect()
+}
+
+/// Whether a line of a key stands behind what its other lines stand behind, or behind nothing but a stamp.
+fn is_behind(prefix: &str, before: &str) -> bool {
+    let letters = letters(before);
+    letters == prefix || letters.chars().all(|c| matches!(c, '[' | '.' | ']' | '|'))
+}
+
+/// Whether a text is long enough for a line of a key, and no word.
+fn is_line_of_key(value: &str) -> bool {
+    let has = |is_one: fn(&u8) -> bool| usize::from(value.bytes().any(|byte| is_one(&byte)));
+    let kinds = has(u8::is_ascii_uppercase) + has(u8::is_ascii_lowercase) + has(u8::is_ascii_digit);
+    value.len() >= SHORTEST_LINE && (kinds >= 2 || is_masked(value))
+}
+
+fn is_of_key(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '\\')
+}
+
+/// The end of a key in a text, without what ends its last line.
+fn trimmed(text: &str, key: Range<usize>) -> usize {
+    let (start, mut key) = (key.start, &text[key]);
+    loop {
+        let is_end = |c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\'' | '\\');
+        key = key.trim_end_matches(is_end);
+        match key.strip_suffix("\\n").or(key.strip_suffix("\\r")) {
+            Some(line) => key = line,
+            None => return start + key.len(),
         }
     }
-    text
+}
+
+/// The last place of a character in a text at or before a place.
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Finding, of_console};
     use super::*;
 
     fn ids(log: &[u8]) -> Vec<&'static str> {
@@ -393,21 +842,84 @@ mod tests {
         }
     }
 
+    /// Bytes that expressions look at in a log.
+    fn work(log: &str) -> usize {
+        search(log.as_bytes()).work
+    }
+
     #[test]
-    fn what_stands_around_a_line_is_looked_at_once_however_often_the_line_begins_or_ends_a_key() {
+    fn the_work_is_linear_whatever_a_log_says() {
+        let words: Vec<_> = (Rules::built_in().all().iter())
+            .filter(|rule| rule.is_secret())
+            .flat_map(Rule::words)
+            .copied()
+            .collect();
         let key = format!("{}\n", "x".repeat(200)).repeat(100);
         let begins = "-----BEGIN PRIVATE KEY-----".repeat(1000);
         let ends = "-----END PRIVATE KEY-----".repeat(1000);
-        for log in [
-            format!("{begins}\n{key}token=hunter22x end\n"),
-            format!("{key}{ends}\ntoken=hunter22x end\n"),
+        for hostile in [
+            words.join(" "),
+            words.join("\n"),
+            words.concat(),
+            words.join("=") + "\n",
+            "password".repeat(1000),
+            "password=hunter22 ".repeat(1000),
+            "http://a:".repeat(1000),
+            "mysql ".repeat(1000),
+            "eyJh".repeat(1000),
+            "-----BEGIN PRIVATE KEY-----\n".repeat(1000),
+            "-----END PRIVATE KEY----- AAAAbbbbCCCCdddd1111\n".repeat(1000),
+            "Set the following 'random' passwords\n".repeat(1000),
+            "+ chpasswd\n".repeat(1000),
+            format!("{begins}\n{key}"),
+            format!("{key}{ends}\n"),
         ] {
-            let secrets = find_within(log.as_bytes(), 12 * log.len());
-            let shown = masked(log.as_bytes(), &secrets);
+            let [one, four] = [1, 4].map(|times| {
+                let log = hostile.repeat(times);
+                (work(&log), log.len())
+            });
+            let start = hostile.get(..40).unwrap_or(&hostile);
             assert!(
-                shown.ends_with(b"token=<*******> end\n"),
-                "it ran out of work"
+                four.0 <= 5 * one.0 + LINE_AT_LEAST * 40,
+                "{start}: {one:?} {four:?}"
             );
+            assert!(
+                four.0 <= 200 * four.1 + LINE_AT_LEAST * 40,
+                "{start}: {four:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_ordinary_log_is_searched_to_its_end() {
+        let line = "Jan 10 10:00:00 web1 sshd[812]: Failed password for root from 203.0.113.7 port 51022 ssh2\r\n";
+        let prompt = "Password: [    9.000001] Kernel panic - not syncing: Fatal exception\r\n";
+        let log = line.repeat((8 << 20) / line.len()) + prompt + "token=hunter22x end\n";
+        let secrets = find(log.as_bytes());
+        assert_eq!(secrets.len(), 1);
+        let shown = masked(log.as_bytes(), &secrets);
+        assert!(shown.ends_with(b"token=<*******> end\n"));
+        let told: Vec<_> = of_console(log.as_bytes(), Rules::built_in())
+            .iter()
+            .map(Finding::signature)
+            .collect();
+        assert!(
+            told.contains(&"kernel-panic:Fatal exception".to_owned()),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn no_mask_hides_what_a_machine_dies_of() {
+        for before in [
+            "password=",
+            "token: ",
+            "Password:",
+            "--password ",
+            "password is ",
+        ] {
+            let log = format!("{before}Kernel panic - not syncing: Fatal exception\n");
+            assert_eq!(shown(&log), log);
         }
     }
 
@@ -501,52 +1013,88 @@ mod tests {
             proptest::prop_assert_eq!(
                 &masked(&once, &again), &once, "{}", String::from_utf8_lossy(&once)
             );
-        }
-    }
-
-    #[test]
-    fn a_console_made_of_secrets_costs_no_more_than_it_may_and_shows_none() {
-        let line = "password=hunter22 token: abcD1234 https://u:p4ss@h AKIAIOSFODNN7EXAMPLE --password x1y2z3\n";
-        let long = line.repeat(200);
-        let secrets = find_within(long.as_bytes(), 4 * long.len());
-        let shown = String::from_utf8(masked(long.as_bytes(), &secrets)).unwrap();
-        for secret in ["hunter22", "abcD1234", "p4ss", "IOSFODNN", "x1y2z3"] {
-            assert!(!shown.contains(secret), "{secret}: {shown}");
-        }
-        assert!(
-            shown.ends_with("*>\n"),
-            "the last lines are masked whole: {shown}"
-        );
-        // A line that is long is masked once, and not once for each of its parts.
-        let long = "password=hunter22 ".repeat(4000);
-        let secrets = find_within(long.as_bytes(), MAX_PART);
-        let whole = secrets
-            .iter()
-            .filter(|one| one.bytes[0] == (0..long.len() - 1));
-        assert_eq!(whole.count(), 1);
-        // Each line of a key that begins is looked at once, however many begin.
-        let begins = "-----BEGIN PRIVATE KEY-----\n".repeat(2000);
-        // Each line is looked at by itself, and as the one behind another.
-        assert!(find_within(begins.as_bytes(), 2 * begins.len()).is_empty());
-    }
-
-    #[test]
-    fn a_long_line_is_searched_whole() {
-        for before in [
-            0,
-            100,
-            MAX_PART - 20,
-            MAX_PART - 3,
-            MAX_PART + 7,
-            3 * MAX_PART - SHARED - 9,
-        ] {
-            let log = format!(
-                "{} password=hunter22 {}",
-                "x".repeat(before),
-                "y".repeat(5000)
+            let kinds = |secrets: &[Secret]| secrets.iter().map(|one| (one.line, one.rule.id)).collect::<Vec<_>>();
+            proptest::prop_assert_eq!(
+                kinds(&again), kinds(&secrets), "{}", String::from_utf8_lossy(&log)
             );
-            let ids = ids(log.as_bytes());
-            assert_eq!(ids, ["secret-assigned"], "{before}");
+        }
+    }
+
+    #[test]
+    fn a_console_made_of_secrets_shows_none() {
+        let line = "password=hunter22 token: abcD1234 https://u:p4ss@h AKIAIOSFODNN7EXAMPLE --password x1y2z3";
+        for end in ["\n", " "] {
+            let shown = shown(&format!("{line}{end}").repeat(500));
+            for secret in ["hunter22", "abcD1234", "p4ss", "IOSFODNN", "x1y2z3"] {
+                assert!(!shown.contains(secret), "{secret}: {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_masked_whole_wherever_it_stands_on_a_long_line() {
+        let long = "aB3".repeat(3000);
+        for before in [0, 100, 1000, 4076, 4093, 4096, 4103, 12000] {
+            for (secret, behind) in [("hunter22", " "), (&*long, " "), (&*long, "\" ")] {
+                let log = format!(
+                    "{} password={secret}{behind}{}",
+                    "x".repeat(before),
+                    "y".repeat(5000)
+                );
+                let secrets = find(log.as_bytes());
+                let start = before + " password=".len();
+                assert_eq!(secrets.len(), 1, "{before}");
+                let place = start..start + secret.len();
+                assert_eq!(secrets[0].bytes, Vec::from([place]), "{before}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_that_has_only_begun_at_the_end_of_a_log_is_masked() {
+        for (secret, from) in [
+            ("cloning with ghp_16C7e42F292c6912E7710c838347Ae178B4a", 17),
+            ("id AKIAIOSFODNN7EXAMPLE", 7),
+            ("password=hunter22", 9),
+            ("Authorization: Bearer 7Fjfp0ZBr1KtDRbnfVdmIw", 22),
+        ] {
+            for to in from + SHORTEST..=secret.len() {
+                let log = &secret[..to];
+                let expected = format!("{}<{}>", &log[..from], "*".repeat(to - from - 2));
+                assert_eq!(shown(log), expected, "{log}");
+            }
+            assert_eq!(
+                shown(&format!("{}\n", &secret[..from])).trim_end(),
+                secret[..from].trim_end()
+            );
+        }
+        for prompt in ["host login: ", "Password: ", "Enter passphrase for key: "] {
+            assert_eq!(shown(prompt), prompt);
+        }
+    }
+
+    #[test]
+    fn what_only_a_terminal_sees_hides_no_secret() {
+        for (log, expected) in [
+            ("password\x1b[0m: hunter22\n", "password\x1b[0m: <******>\n"),
+            (
+                "\x1b[1mpass\x1b[31mword\x1b[0m=hunter22\n",
+                "\x1b[1mpass\x1b[31mword\x1b[0m=<******>\n",
+            ),
+            (
+                "token=hun\x1b[1mter22\x1b[0m x\n",
+                "token=<**********>\x1b[0m x\n",
+            ),
+            (
+                "# mysql --passwo \rrd=hunter22 -e x\n",
+                "# mysql --passwo \rrd=<******> -e x\n",
+            ),
+            (
+                "# mysql --password=hunt \rer22 -e x\n",
+                "# mysql --password=<********> -e x\n",
+            ),
+        ] {
+            assert_eq!(shown(log), expected);
         }
     }
 }

@@ -44,12 +44,12 @@ impl Words {
     /// Whether a text has any of the words.
     pub fn any(&self, text: &[u8]) -> bool {
         let mut has_one = false;
-        self.find(text, |_| has_one = true);
+        self.find(text, |_, _| has_one = true);
         has_one
     }
 
-    /// Calls `found` with the index of each word in a text, as often as it is there.
-    pub fn find(&self, text: &[u8], mut found: impl FnMut(usize)) {
+    /// Calls `found` with the index of each word in a text and where it begins, as often as it is there.
+    pub fn find(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
         let Some(first) = text.first_chunk() else {
             return;
         };
@@ -58,7 +58,7 @@ impl Words {
         loop {
             let hash = hash(start);
             if self.hashes[hash / 64] >> (hash % 64) & 1 == 1 {
-                self.find_at(start, &text[at..], &mut found);
+                self.find_at(start, &text[at..], &mut |word| found(word, at));
             }
             at += 1;
             let Some(next) = text.get(at + START - 1) else {
@@ -111,10 +111,10 @@ mod tests {
             let text = parts.concat();
             let words = Words::new(WORDS.to_vec());
             let mut found = Vec::new();
-            words.find(text.as_bytes(), |index| found.push(WORDS[index]));
+            words.find(text.as_bytes(), |index, at| found.push((WORDS[index], at)));
             let each = WORDS.iter().flat_map(|word| {
                 let places = (0..text.len()).filter(|at| text.as_bytes()[*at..].starts_with(word.as_bytes()));
-                places.map(|_| *word)
+                places.map(|at| (*word, at))
             });
             let mut expected: Vec<_> = each.collect();
             found.sort_unstable();
