@@ -16,6 +16,8 @@ use crate::retry::{self, RetryAdvice, Retryable, Retrying, retry};
 pub mod bucket;
 pub mod directory;
 mod disk;
+#[cfg(feature = "cli")]
+pub mod lookup; // numbers by a hash, in a temporary file
 pub mod past_refused; // what refuses single objects has others
 #[cfg(feature = "cli")]
 pub mod sorted; // a listing, entry by entry
