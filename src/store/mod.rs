@@ -160,8 +160,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]. The object may or may not exist then.
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// How many objects [`delete_all`](Self::delete_all) removes in one request. The function does without such
-    /// requests: their code is only in the command line.
+    /// How many objects [`delete_all`](Self::delete_all) removes in one request.
     fn removes_at_once(&self) -> usize {
         1
     }
@@ -371,28 +370,45 @@ impl<S: Store> Store for Retrying<'_, S> {
         self.inner.removes_at_once()
     }
 
-    /// Objects that failed for now are tried again without the others.
+    /// Objects that failed for now are tried again without the others. One that fails to the end keeps no other.
     async fn delete_all(
         &self,
         keys: &[String],
     ) -> Result<Vec<Result<Removed, StoreError>>, StoreError> {
-        let removed = Mutex::new(BTreeMap::new());
+        let (removed, failed) = (Mutex::new(BTreeMap::new()), Mutex::new(BTreeMap::new()));
         let known = || removed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = || failed.lock().unwrap_or_else(PoisonError::into_inner);
         let remove = retry(self.deadline, "removing objects", || async {
+            failures().clear();
             let left = keys.iter().filter(|key| !known().contains_key(*key));
             let left: Vec<_> = left.cloned().collect();
             let found = self.inner.delete_all(&left).await?;
-            let mut failed = None;
+            let mut last = None;
             for (key, found) in left.into_iter().zip(found) {
                 match found {
-                    Err(error) if error.is_transient() => failed = Some(error),
+                    Err(error) if error.is_transient() => {
+                        let told = match &error {
+                            StoreError::Unavailable(told) => told.clone(),
+                            error => error.to_string(),
+                        };
+                        failures().insert(key, told);
+                        last = Some(error);
+                    }
                     found => drop(known().insert(key, found)),
                 }
             }
-            failed.map_or(Ok(()), Err)
+            last.map_or(Ok(()), Err)
         });
-        remove.await?;
+        let removal = remove.await;
         let mut removed = std::mem::take(&mut *known());
+        match removal {
+            Err(error) if failures().is_empty() => return Err(error),
+            Err(_) => {
+                let failed = std::mem::take(&mut *failures()).into_iter();
+                removed.extend(failed.map(|(key, told)| (key, Err(StoreError::Unavailable(told)))));
+            }
+            Ok(()) => {}
+        }
         let each = keys.iter().filter_map(|key| removed.remove(key));
         Ok(each.collect())
     }
@@ -562,7 +578,7 @@ pub enum StoreError {
         /// Error of the operating system.
         cause: std::io::Error,
     },
-    /// This object is refused, and others are not.
+    /// This object is refused, or fails however often it is tried, and others do not.
     #[error(transparent)]
     OfObject(Box<StoreError>),
     /// A listing is kept in a file meanwhile, which fails.
@@ -652,14 +668,15 @@ impl StoreError {
         }
     }
 
-    /// Whether an object may not be removed: it is locked, or this key may not remove.
+    /// Whether an object cannot be removed, and others may be: it is locked, this key may not remove, or the store fails
+    /// at it.
     ///
     /// Source: 403 `AccessDenied` where Object Lock or a policy forbids it, and `InvalidRequest` of some stores
     /// (versitygw#1330, #1565); 409 `FileImmutable` of OSS under a retention policy ("Retention policies" in its
     /// pages); a folder's permissions.
     pub fn is_lock(&self) -> bool {
         match self {
-            Self::Denied(_) | Self::Io { .. } => true,
+            Self::Denied(_) | Self::Io { .. } | Self::OfObject(_) => true,
             Self::Rejected(refusal) => {
                 ["FileImmutable", "InvalidRequest"].contains(&refusal.code.as_str())
             }

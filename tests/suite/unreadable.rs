@@ -120,6 +120,142 @@ async fn an_object_that_is_denied_keeps_no_command_from_the_others() {
     }
 }
 
+/// A store answers 500 for one object however often it is asked (s3backer#233 at Wasabi), and that must not end the
+/// work on all others (owncloud/client#133, #5088). Each is tried for many seconds, so all of this is done at the same
+/// time.
+#[tokio::test]
+async fn an_object_that_fails_for_ever_keeps_no_command_from_the_others() {
+    let out = tempfile::tempdir().unwrap();
+    let file = |name: &str| out.path().join(name).display().to_string();
+    let to = format!("file://{}", file("copy"));
+    let (tar, stored) = (file("export.tar"), file("stored.tar"));
+    let apply = [&["prune"], &RULES[..], &["--apply"]].concat();
+    let kept = fleet();
+    let record = || kept.records()[4].clone();
+    let is_day = |key: &&String| key.ends_with(".jsonl.gz");
+    let day = || kept.objects.keys().rfind(is_day).unwrap().clone();
+    // What fails, the command, and what it does all the same.
+    let commands: [(String, &[&str], &str); 13] = [
+        (record(), &["prune", "--keep-last", "1"], "i-kept0003"),
+        (record(), &apply, "4 boots went and 4 stay"),
+        (record(), &["reindex"], "9 rows"),
+        (
+            record(),
+            &["export", "-o", &tar],
+            "exported 8 logs of 3 instances",
+        ),
+        (
+            record(),
+            &["export", "-o", &stored, "--as-stored"],
+            "exported 8 objects of 3 instances",
+        ),
+        (record(), &["copy", "--to", &to], "1 not copied"),
+        (record(), &["verify"], "1 damaged"),
+        (
+            record(),
+            &["list", "i-kept0002", "--output", "json"],
+            "Stopping",
+        ),
+        (record(), &["grep", "boot 2 says", "--count"], "i-kept0003"),
+        (
+            record(),
+            &["boots", "i-kept0002", "--output", "json"],
+            "boot_id",
+        ),
+        (day(), &["list", "--count"], "9\n"),
+        (day(), &["findings", "--output", "json"], "["),
+        (
+            day(),
+            &["copy", "--to", &file("other").replacen('/', "file:///", 1)],
+            "1 not copied",
+        ),
+    ];
+    let run = async |failing: &str, command: &[&str], done: &str| {
+        let placed = kept.place(Place::Bucket(Profile::Aws)).await;
+        let server = &placed.bucket.as_ref().unwrap().server;
+        server.make_unreadable(&format!("kept/here/{failing}"), 500, "InternalError");
+        let output = cli(&placed.settings, command).await;
+        let (shown, told) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {shown}{told}");
+        assert!(shown.contains(done), "{command:?}: {shown}{told}");
+        assert!((shown + &told).contains(failing), "{command:?}: {told}");
+        assert!(placed.keys().contains(&failing.to_owned()), "{command:?}");
+    };
+    let runs = commands
+        .iter()
+        .map(|(failing, command, done)| run(failing, command, done));
+    futures_util::future::join_all(runs).await;
+}
+
+/// The same of what is to be removed.
+#[tokio::test]
+async fn an_object_that_cannot_be_removed_keeps_no_command_from_the_others() {
+    let mut kept = Kept::default();
+    let now = Timestamp::now();
+    for days in [9, 5] {
+        let at = now - SignedDuration::from_hours(24 * days);
+        kept.record(&instance_id(1), console(days as usize, 1).as_bytes(), at);
+    }
+    let row = kept.rows[0].packed().0;
+    let apply = [&["prune"], &RULES[..], &["--apply"]].concat();
+    let run = async |kept: Kept, key: String, command: &[&str], done: &str| {
+        let placed = kept.place(Place::Bucket(Profile::Aws)).await;
+        let server = &placed.bucket.as_ref().unwrap().server;
+        server.make_unremovable(&format!("kept/here/{key}"));
+        let output = cli(&placed.settings, command).await;
+        let (shown, told) = (text(&output.stdout), text(&output.stderr));
+        assert!(shown.contains(done), "{command:?}: {shown}{told}");
+        assert!(placed.keys().contains(&key), "{command:?}");
+        (output.status.code(), told, placed)
+    };
+    let fleet = fleet();
+    let first = fleet.records()[0].clone();
+    let (pruned, compacted) = tokio::join!(
+        run(fleet, first.clone(), &apply, "removed 5 objects"),
+        run(kept.with_rows(), row, &["compact"], "2 days"),
+    );
+    let (code, told, placed) = pruned;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains(&first), "{told}");
+    // It is listed again.
+    let listed = cli(&placed.settings, &["list", "--count"]).await;
+    assert_eq!(text(&listed.stdout), "4\n");
+    assert_eq!(compacted.0, Some(0), "{}", compacted.1);
+}
+
+/// A store of which each object fails is given up soon, whatever the archive has.
+#[tokio::test]
+async fn a_store_that_fails_at_every_object_is_given_up() {
+    let mut kept = Kept::default();
+    let now = Timestamp::now();
+    for number in 0..600 {
+        let at = now - SignedDuration::from_hours(24 * 9) + SignedDuration::from_mins(number);
+        kept.record(&instance_id(1), console(number as usize, 1).as_bytes(), at);
+    }
+    let kept = kept.with_days();
+    let out = tempfile::tempdir().unwrap();
+    let to = format!("file://{}", out.path().join("copy").display());
+    let commands: [&[&str]; 3] = [&["verify"], &["reindex"], &["copy", "--to", &to]];
+    let run = async |command: &[&str]| {
+        let placed = kept.place(Place::Bucket(Profile::Aws)).await;
+        let server = &placed.bucket.as_ref().unwrap().server;
+        for key in kept.records() {
+            server.make_unreadable(&format!("kept/here/{key}"), 503, "ServiceUnavailable");
+        }
+        let output = cli(&placed.settings, command).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+        assert!(
+            told.contains("the archive is unavailable"),
+            "{command:?}: {told}"
+        );
+        // Each was tried eight times.
+        let reads = server.reads();
+        assert!(reads < 1500, "{command:?}: {reads} reads");
+    };
+    futures_util::future::join_all(commands.map(run)).await;
+}
+
 /// A row that is denied keeps its day from being joined, and no other. So does a file in the place of a day's folder.
 #[tokio::test]
 async fn a_day_that_cannot_be_joined_or_written_keeps_no_other() {

@@ -321,9 +321,11 @@ async fn read_day(
     });
     let mut unread = stream::iter(unread).buffered(ROWS_AT_ONCE);
     let mut is_gone = false;
+    let is_passed =
+        |error: &StoreError| error.is_of_object() || passes_unreadable && error.may_be_of_object();
     while let Some((name, found)) = unread.next().await {
         match found {
-            Err(error) if passes_unreadable && error.may_be_of_object() => {
+            Err(error) if is_passed(&error) => {
                 damaged.push((name, DayError::Unreadable(error.to_string())));
             }
             Err(error) => return Err(error),
@@ -343,9 +345,6 @@ async fn read_day(
             continue;
         }
         let name = key.to_string();
-        let is_passed = |error: &StoreError| {
-            error.is_of_object() || passes_unreadable && error.may_be_of_object()
-        };
         let found = match store.get(&name).await {
             Err(error) if is_passed(&error) => {
                 damaged.push((name, DayError::Unreadable(error.to_string())));

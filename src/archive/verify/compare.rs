@@ -161,8 +161,8 @@ where
             Ok(Some(metadata)) => metadata,
             Ok(None) => return Ok(()), // It was removed meanwhile.
             Err(error) => {
-                let told = of_object(self.store, key, error).await;
-                return self.found(key, Fault::Unreadable, told.map_err(VerifyError::from)?);
+                let told = of_object(error).map_err(VerifyError::from)?;
+                return self.found(key, Fault::Unreadable, told);
             }
         };
         let (said, found) = (metadata.get("gzip-bytes"), listed.bytes.to_string());
@@ -178,7 +178,7 @@ where
         match self.store.metadata(key).await {
             Ok(Some(_)) => Ok(Asked::There),
             Ok(None) => Ok(Asked::Gone),
-            Err(error) => Ok(Asked::Refused(of_object(self.store, key, error).await?)),
+            Err(error) => Ok(Asked::Refused(of_object(error)?)),
         }
     }
 

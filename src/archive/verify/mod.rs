@@ -27,6 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::catalog::key::{CatalogFolder, DAYS_PREFIX, ROWS_PREFIX};
 use super::catalog::read::{Catalog, Coverage, ReadDay};
 use super::catalog::{CatalogKey, Day};
+use crate::store::past_refused::PastRefused;
 use crate::store::spool::TemporaryError;
 use crate::store::{Store, StoreError, StrayKind};
 use facts::Facts;
@@ -108,6 +109,8 @@ pub async fn verify<E: From<VerifyError>>(
     now: Timestamp,
     told: impl FnMut(Told) -> Result<(), E>,
 ) -> Result<Verified, E> {
+    // An object that fails, however often it is tried, keeps no other.
+    let store = &PastRefused::new(store);
     let mut run = Run {
         store,
         scope,
@@ -247,13 +250,8 @@ fn day_of(key: &str) -> Option<Day> {
 }
 
 /// What an error says of this object alone. An error that is of the whole archive stays one.
-async fn of_object(store: &impl Store, key: &str, error: StoreError) -> Result<String, StoreError> {
-    let is_of_object = match &error {
-        // However often it was asked for, it failed. Does the archive answer?
-        StoreError::Unavailable(_) => store.list(key, None, None).await.is_ok(),
-        error => error.may_be_of_object(),
-    };
-    match is_of_object {
+fn of_object(error: StoreError) -> Result<String, StoreError> {
+    match error.may_be_of_object() {
         true => Ok(error.to_string()),
         false => Err(error),
     }

@@ -207,14 +207,14 @@ async fn check(
             // Who prunes, compacts or redrives has removed it.
             let listed = match store::list_all(store, key).await {
                 Ok(listed) => listed,
-                Err(error) => return Ok(unreadable(of_object(store, key, error).await?)),
+                Err(error) => return Ok(unreadable(of_object(error)?)),
             };
             return Ok(match listed.iter().any(|entry| entry.key == *key) {
                 true => unreadable("it is listed, and cannot be read".to_owned()),
                 false => Checked::Gone,
             });
         }
-        Err(error) => return Ok(unreadable(of_object(store, key, error).await?)),
+        Err(error) => return Ok(unreadable(of_object(error)?)),
     };
     let fault = named.fault(key, &object, &mut unpacker.borrow_mut());
     if let Some((fault, detail)) = fault {

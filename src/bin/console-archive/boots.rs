@@ -16,6 +16,7 @@ use ecs_console_archiver::reading::select::{self, Selection};
 use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::reading::stitch::{self, Boot, Capture, Mark, MarkKind, Stitcher};
 use ecs_console_archiver::store::Store;
+use ecs_console_archiver::store::past_refused::PastRefused;
 use futures_util::stream::{self, LocalBoxStream, StreamExt as _};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -61,8 +62,11 @@ pub struct Boots {
 /// # Errors
 /// An error of the store. Damaged records are reported and left out.
 pub async fn read(store: &impl Store, instance_id: &InstanceId) -> Result<Boots> {
+    // A record that is refused or fails keeps no other.
+    let store = PastRefused::new(store);
     let mut reading = Reading::default();
-    reading.go_on(store, instance_id).await?;
+    reading.go_on(&store, instance_id).await?;
+    store.check()?;
     Ok(reading.finish())
 }
 
@@ -395,7 +399,7 @@ pub fn mark_in_words(mark: &Mark) -> String {
     }
 }
 
-/// A record that is damaged or gone.
+/// A record that is damaged or gone, or that cannot be read.
 pub struct LeftOut {
     pub record: RecordEntry,
     pub error: ReadError,

@@ -201,6 +201,8 @@ struct State {
     denied: Vec<Denied>,
     /// Keys of objects that GET refuses, with the refusal.
     unreadable: BTreeMap<String, (u16, &'static str)>,
+    /// Keys of objects at whose removal the server fails.
+    unremovable: BTreeSet<String>,
     /// Keys of objects that cannot be removed.
     locked: BTreeSet<String>,
     /// Keys of removed objects that are earlier versions now.
@@ -535,6 +537,12 @@ impl S3Server {
         state.unreadable.insert(key.to_owned(), (status, code));
     }
 
+    /// DELETE fails at this object each time: 500 `InternalError` (boto3#3052, ubicloud#5627).
+    pub fn make_unremovable(&self, key: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.unremovable.insert(key.to_owned());
+    }
+
     /// DELETE refuses this object: 403 `AccessDenied`, as stores do that lock objects without versions
     /// (versitygw#1330, #1565); of OSS 409 `FileImmutable`, as under its retention policies.
     pub fn lock(&self, key: &str) {
@@ -698,7 +706,7 @@ impl Front {
             return Ok(error(403, "RequestTimeTooSkewed", None));
         }
         let is_put = request.method() == hyper::Method::PUT;
-        if request.method() == hyper::Method::GET {
+        if [hyper::Method::GET, hyper::Method::HEAD].contains(request.method()) {
             let state = self.state.lock().unwrap();
             let path = path_of(&request);
             let refused = |(key, _): &(&String, _)| path.ends_with(&format!("/{key}"));
@@ -709,6 +717,10 @@ impl Front {
         if request.method() == hyper::Method::DELETE {
             let state = self.state.lock().unwrap();
             let path = path_of(&request);
+            let fails = |key: &String| path.ends_with(&format!("/{key}"));
+            if state.unremovable.iter().any(fails) {
+                return Ok(error(500, "InternalError", None));
+            }
             if state
                 .locked
                 .iter()
@@ -1129,6 +1141,7 @@ impl S3 for Objects {
             let is_locked = state.locked.contains(&key) || state.denied.contains(&Denied::Delete);
             let fails =
                 state.has(Quirk::RemovesAtSecondTry) && state.failed_removals.insert(key.clone());
+            let fails = fails || state.unremovable.contains(&key);
             let code = match () {
                 () if (is_locked || fails) && is_oss => continue,
                 // Others are not known.

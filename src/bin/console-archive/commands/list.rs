@@ -2,8 +2,8 @@
 
 pub mod fleet;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::Args;
@@ -13,6 +13,7 @@ use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, RecordEn
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::retry::{Deadline, Retrying};
+use ecs_console_archiver::store::past_refused::PastRefused;
 use ecs_console_archiver::store::{Store, StoreError};
 use ecs_console_archiver::{log, printable};
 use fleet::Filter;
@@ -23,6 +24,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Context, grep};
+use crate::boots;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::record::Described;
@@ -127,7 +129,11 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     };
     let exit = emptiness(&listing, instance_id, left_out, &store.url(""));
     context.reads();
-    let rows = read_rows(&store, listing).await?;
+    let (rows, are_all_read) = read_rows(&store, listing).await?;
+    let exit = match are_all_read {
+        true => exit,
+        false => Exit::Failed,
+    };
     match context.output {
         Output::Json => output::json(&rows.iter().map(|row| row.json(&store)).collect())?,
         Output::Text if rows.is_empty() => {}
@@ -215,37 +221,52 @@ fn rows(listing: Listing) -> Vec<Row> {
     rows
 }
 
-/// The same, with metadata. It reads no console. Where a key may list, and not read, it says so.
-async fn read_rows(store: &impl Store, listing: Listing) -> Result<Vec<Row>, StoreError> {
-    let is_told = AtomicBool::new(false);
-    let unless_denied = |error: StoreError| match error {
-        StoreError::Denied(_) => {
-            if !is_told.swap(true, Ordering::Relaxed) {
-                output::error(format_args!(
-                    "causes, freshness and lengths are not known: {error}"
-                ));
-            }
-            Ok(())
+/// The same, with metadata. It reads no console. Names what cannot be read, and says whether there was nothing of that.
+/// Where a key may list, and not read, it says so.
+async fn read_rows(store: &impl Store, listing: Listing) -> Result<(Vec<Row>, bool), StoreError> {
+    let store = &PastRefused::new(store);
+    let unread = RefCell::new(Vec::new());
+    let unless_of_object = |key: String, error: StoreError| {
+        if !error.is_of_object() && !matches!(error, StoreError::Denied(_)) {
+            return Err(error);
         }
-        error => Err(error),
+        unread.borrow_mut().push((key, error));
+        Ok(())
     };
     let read = rows(listing).into_iter().map(async |row| match row {
         Row::Record(record, _) => {
-            let metadata = store.metadata(&record.key.to_string()).await;
-            let metadata = metadata.or_else(|error| unless_denied(error).map(|()| None))?;
-            Ok(Row::Record(record, metadata))
+            let key = record.key.to_string();
+            let metadata = store.metadata(&key).await;
+            let metadata = metadata.or_else(|error| unless_of_object(key, error).map(|()| None))?;
+            Ok::<_, StoreError>(Row::Record(record, metadata))
         }
         Row::Marker(marker, _) => {
-            let object = store.get(&marker.key.to_string()).await;
-            let object = object.or_else(|error| unless_denied(error).map(|()| None))?;
+            let key = marker.key.to_string();
+            let object = store.get(&key).await;
+            let object = object.or_else(|error| unless_of_object(key, error).map(|()| None))?;
             let json = object.and_then(|object| serde_json::from_slice(&object.body).ok());
             Ok(Row::Marker(marker, json))
         }
     });
-    stream::iter(read)
+    let rows: Vec<_> = stream::iter(read)
         .buffered(READ_AT_ONCE)
         .try_collect()
-        .await
+        .await?;
+    let unread = unread.into_inner();
+    match store.check() {
+        Err(error @ StoreError::Denied(_)) => {
+            output::error(format_args!(
+                "causes, freshness and lengths are not known: {error}"
+            ));
+            return Ok((rows, true));
+        }
+        check => check?,
+    }
+    for (key, error) in &unread {
+        let told = boots::named(key, &error.to_string());
+        output::error(format_args!("cannot be read: {told}"));
+    }
+    Ok((rows, unread.is_empty()))
 }
 
 impl Row {

@@ -201,8 +201,8 @@ fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl St
     }
     if done.locked > 0 {
         output::error(format_args!(
-            "{} may not be removed from {}: they are locked, or this key may not remove; what was marked as pruned \
-             is listed again",
+            "{} may not be removed from {}: they are locked, this key may not remove, or the store fails at them; \
+             what was marked as pruned is listed again",
             output::count(done.locked, "object"),
             store.url("")
         ));

@@ -13,6 +13,7 @@ use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::printable;
 use ecs_console_archiver::reading::findings::Severity;
 use ecs_console_archiver::store::Store;
+use ecs_console_archiver::store::past_refused::PastRefused;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -155,6 +156,7 @@ pub async fn run(
 ) -> Result<Exit> {
     let since = period.since.unwrap_or(Timestamp::MIN);
     let until = period.until.unwrap_or(Timestamp::MAX);
+    let store = &PastRefused::new(store);
     let catalog = Catalog::open_whole(store, since..=until).await?;
     tell_coverage(&catalog, since, store);
     tell_unread(&catalog);
@@ -167,6 +169,7 @@ pub async fn run(
             Ok(())
         })
         .await?;
+    store.check()?;
     for (count, of, why) in [
         (
             fleet.unknown,

@@ -19,7 +19,8 @@ use ecs_console_archiver::reading::search::{Buffers, Search, Text};
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stitch::{Boot, Capture, CaptureOf, Piece, Stitcher};
 use ecs_console_archiver::retry;
-use ecs_console_archiver::store::ArchiveStore;
+use ecs_console_archiver::store::past_refused::PastRefused;
+use ecs_console_archiver::store::{ArchiveStore, Store};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -157,12 +158,14 @@ impl Worker {
             .enable_all()
             .build();
         if let Ok(runtime) = runtime {
-            let all = (0..self.instances_at_once).map(|_| self.work());
+            // A record that is refused or fails keeps no other.
+            let store = PastRefused::new(&self.store);
+            let all = (0..self.instances_at_once).map(|_| self.work(&store));
             runtime.block_on(retry::noting_time_up(join_all(all)));
         }
     }
 
-    async fn work(&self) {
+    async fn work(&self, store: &impl Store) {
         let (mut job, unpacker) = (self.job.clone(), RefCell::default());
         // The place in the window comes before the task, so that the oldest task always has one.
         while let Ok(permit) = Arc::clone(&self.window).acquire_owned().await {
@@ -171,7 +174,8 @@ impl Worker {
             let Some((instance_id, records)) = tasks.get(index) else {
                 return;
             };
-            let found = self.search(&mut job, &unpacker, instance_id, records).await;
+            let found = self.search(store, &mut job, &unpacker, instance_id, records);
+            let found = found.await;
             if self.sender.send((index, found, permit)).is_err() {
                 return; // Nobody reads any more.
             }
@@ -180,16 +184,21 @@ impl Worker {
 
     async fn search(
         &self,
+        store: &impl Store,
         job: &mut Job,
         unpacker: &RefCell<Unpacker>,
         instance_id: &InstanceId,
         records: &[RecordEntry],
     ) -> Result<Found> {
         let near = (records, StoredOrder::Near);
-        match self.search_in(near, job, unpacker, instance_id).await {
+        match self
+            .search_in(store, near, job, unpacker, instance_id)
+            .await
+        {
             Err(error) if error.is::<WasCopied>() => {
                 let unknown = (records, StoredOrder::Unknown);
-                self.search_in(unknown, job, unpacker, instance_id).await
+                self.search_in(store, unknown, job, unpacker, instance_id)
+                    .await
             }
             found => found,
         }
@@ -197,15 +206,15 @@ impl Worker {
 
     async fn search_in(
         &self,
+        store: &impl Store,
         (records, order): (&[RecordEntry], StoredOrder),
         job: &mut Job,
         unpacker: &RefCell<Unpacker>,
         instance_id: &InstanceId,
     ) -> Result<Found> {
         let wants_metadata = job.wants_metadata();
-        let open = async |key: &RecordKey| {
-            reader::console(&self.store, key, wants_metadata, unpacker).await
-        };
+        let open =
+            async |key: &RecordKey| reader::console(store, key, wants_metadata, unpacker).await;
         let mut found = Found {
             records: records.len() as u64,
             ..Found::default()

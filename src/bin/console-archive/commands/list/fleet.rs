@@ -1,8 +1,7 @@
 //! What was captured of a fleet: by the catalog, and by a listing of the archive where the catalog is not
 //! complete.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use ecs_console_archiver::archive::catalog::day::DayError;
@@ -11,12 +10,16 @@ use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::catalog::{Row, Subject};
 use ecs_console_archiver::archive::instances::Instances;
+use ecs_console_archiver::archive::key::hash;
 use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::model::update_time::UpdatedAt;
 use ecs_console_archiver::printable;
+use ecs_console_archiver::store::lookup::Lookup;
+use ecs_console_archiver::store::past_refused::PastRefused;
+use ecs_console_archiver::store::spool::TemporaryError;
 use ecs_console_archiver::store::{Store, StoreError};
 use globset::GlobMatcher;
 use jiff::Timestamp;
@@ -133,6 +136,7 @@ pub async fn read(
 ) -> Result<bool> {
     let since = period.since.unwrap_or(Timestamp::MIN);
     let until = period.until.unwrap_or(Timestamp::MAX);
+    let store = &PastRefused::new(store);
     let opened = match depth {
         Depth::Names => Catalog::open(store, since..=until).await,
         Depth::Whole => Catalog::open_whole(store, since..=until).await,
@@ -161,7 +165,10 @@ pub async fn read(
         for (key, error) in &damaged {
             tell(damage_in_words(key, error, store));
         }
-        for row in rows.into_iter().filter(|row| seen.is_new(row)) {
+        for row in rows {
+            if !seen.is_new(&row)? {
+                continue;
+            }
             if listed.is_some() {
                 known.insert(row.subject.key(), row);
                 continue;
@@ -172,6 +179,7 @@ pub async fn read(
     };
     if let Some(catalog) = catalog {
         catalog.read(each_day).await?;
+        store.check()?;
     }
     if let Some(listed) = listed {
         // The listing shows what is there. The catalog, which was read before it, says more of it.
@@ -243,14 +251,17 @@ pub async fn run(
 /// one that was pruned: a later capture has brought it back.
 #[derive(Default)]
 struct Seen {
-    hasher: RandomState,
-    hashes: HashSet<u64>,
+    there: Lookup<1>,
+    pruned: Lookup<1>,
 }
 
 impl Seen {
-    fn is_new(&mut self, row: &Row) -> bool {
-        let seen = (row.subject.key(), row.is_pruned());
-        self.hashes.insert(self.hasher.hash_one(seen))
+    fn is_new(&mut self, row: &Row) -> Result<bool, TemporaryError> {
+        let seen = match row.is_pruned() {
+            true => &mut self.pruned,
+            false => &mut self.there,
+        };
+        seen.is_new(hash(&row.subject.key()))
     }
 }
 
