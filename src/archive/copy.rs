@@ -6,7 +6,7 @@
 mod merge; // two listings, side by side
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ use super::instances::Instances;
 use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey, hash};
 use super::record;
 use crate::model::ids::InstanceId;
+use crate::store::lookup::Lookup;
 use crate::store::past_refused::PastRefused;
 use crate::store::sorted::Sorted;
+use crate::store::spool::TemporaryError;
 use crate::store::{Entry, Object, Pages, PutOutcome, Store, StoreError};
 use merge::Group;
 
@@ -147,6 +149,9 @@ pub enum CopyError {
     /// The other one.
     #[error("the destination: {0}")]
     Destination(#[source] StoreError),
+    /// What was copied is noted in a file meanwhile, which fails.
+    #[error(transparent)]
+    Temporary(TemporaryError),
     /// Rows cannot be compressed.
     #[error("the rows of {0} cannot be compressed: {1}")]
     Pack(Day, std::io::Error),
@@ -245,15 +250,15 @@ async fn copy_past_refused(
 }
 
 /// Hashes of what was pruned, by the rows that are not joined yet. A day's own rows say it themselves.
-async fn pruned(source: &impl Store) -> Result<HashSet<u64>, StoreError> {
-    let mut pruned = HashSet::new();
+async fn pruned(source: &impl Store) -> Result<Lookup<1>, StoreError> {
+    let mut pruned = Lookup::default();
     let mut listing = Pages::of(source, ROWS_PREFIX);
     while let Some(page) = listing.next_page().await? {
         for entry in page {
             if let Some(CatalogKey::Row(key)) = CatalogKey::parse(&entry.key)
                 && key.row.is_pruned()
             {
-                pruned.insert(hash(&key.row.subject.key()));
+                pruned.add([hash(&key.row.subject.key())])?;
             }
         }
     }
@@ -305,12 +310,12 @@ struct Copier<'a, S, T> {
     /// Objects that are in memory.
     room: Semaphore,
     /// Hashes of the records and markers that belong to the copy, or are there already.
-    seen: RefCell<HashSet<u64>>,
+    seen: RefCell<Lookup<1>>,
     /// Hashes of those of which a row of the source says that they were pruned. Their other rows are copied only if
     /// they are seen all the same. A row of what was lost otherwise is copied, so that `verify` tells the loss.
-    pruned: OnceCell<HashSet<u64>>,
-    /// Records and markers that were not copied. Their rows are not, either.
-    failed: RefCell<HashSet<String>>,
+    pruned: OnceCell<Lookup<1>>,
+    /// Hashes of records and markers that were not copied. Their rows are not, either.
+    failed: RefCell<Lookup<1>>,
     is_partial: Cell<bool>,
     /// What the destination's catalog says is pruned. Read once something is copied.
     hidden: OnceCell<Hidden>,
@@ -340,12 +345,23 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         instances.is_none_or(|instances| (instances.includes)(instance_id))
     }
 
+    fn note(&self, noted: &RefCell<Lookup<1>>, key: &str) -> Result<(), CopyError> {
+        let added = noted.borrow_mut().add([hash(key)]);
+        added.map_err(CopyError::Temporary)
+    }
+
+    fn is_noted(&self, noted: &RefCell<Lookup<1>>, key: &str) -> Result<bool, CopyError> {
+        let is_noted = noted.borrow().has(hash(key));
+        is_noted.map_err(CopyError::Temporary)
+    }
+
     /// A record or a marker, with the record's verdicts.
     async fn objects(&self, mut group: Group) -> Result<Vec<Fate>, CopyError> {
         let mut fates = Vec::new();
         if self.request.since.is_none() {
-            let there = group.there.iter().map(|entry| hash(&entry.key));
-            self.seen.borrow_mut().extend(there);
+            for entry in &group.there {
+                self.note(&self.seen, &entry.key)?;
+            }
         }
         // The record first. Of the verdicts, the newest counts, by when it was stored.
         group.source.sort_by_key(|entry| {
@@ -391,10 +407,10 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
                 Family::Verdict(_) => {}
                 _ if is_there => {
                     has_record = true;
-                    self.seen.borrow_mut().insert(hash(&entry.key));
+                    self.note(&self.seen, &entry.key)?;
                 }
                 _ => {
-                    self.failed.borrow_mut().insert(entry.key.clone());
+                    self.note(&self.failed, &entry.key)?;
                     has_record = false;
                 }
             }
@@ -412,11 +428,10 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         fates: &mut Vec<Fate>,
     ) -> Result<bool, CopyError> {
         let key = subject.key();
-        if !self.is_named(subject.instance_id()) || self.failed.borrow().contains(&key) {
+        if !self.is_named(subject.instance_id()) || self.is_noted(&self.failed, &key)? {
             return Ok(false);
         }
-        let hash = hash(&key);
-        if self.seen.borrow().contains(&hash) {
+        if self.is_noted(&self.seen, &key)? {
             return Ok(true);
         }
         let recent = self.request.began_at.checked_sub(RECENT);
@@ -425,7 +440,8 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
         if !is_recent && since.is_none() {
             let pruned = self.pruned.get_or_try_init(|| pruned(self.source)).await;
             let pruned = pruned.map_err(CopyError::Source)?;
-            return Ok(!pruned.contains(&hash));
+            let is_pruned = pruned.has(hash(&key)).map_err(CopyError::Temporary)?;
+            return Ok(!is_pruned);
         }
         if !is_recent || since.is_some_and(|since| captured_at < since) {
             return Ok(false);
@@ -635,7 +651,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
     /// Has the destination list what it has pruned, and what comes back now. Before it is there: else a run that is
     /// killed in between would leave it hidden, and the next one would find nothing to copy.
     async fn list_again(&self, key: &str) -> Result<(), CopyError> {
-        let read = || Hidden::read(self.to, |_| true);
+        let read = || Hidden::read(self.to, |_| Ok(true));
         let hidden = match self.hidden.get_or_try_init(read).await {
             Ok(hidden) => hidden,
             Err(StoreError::NoFolder(_)) => return Ok(()),

@@ -7,27 +7,30 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::read::Catalog;
 use super::row::{Row, Subject};
+use crate::archive::key::hash;
 use crate::clock::whole_second;
+use crate::store::lookup::Lookup;
+use crate::store::spool::TemporaryError;
 use crate::store::{Store, StoreError};
 
-/// Objects of which rows say that they are pruned, by their keys: of each of these rows, when its object was
+/// Objects of which rows say that they are pruned, by hashes of their keys: of each of these rows, when its object was
 /// captured and pruned.
 #[derive(Default)]
 pub struct Hidden {
-    rows: BTreeMap<String, Vec<(Timestamp, Timestamp)>>,
+    rows: TwoTimes,
     /// Objects of the catalog that cannot be read, and why.
     damaged: BTreeMap<String, String>,
     is_partial: bool,
 }
 
 impl Hidden {
-    /// Reads it from the whole catalog, for the keys that are asked for.
+    /// Reads it from the whole catalog, for the keys that are asked for. There may be more than fit in memory.
     ///
     /// # Errors
     /// [`StoreError`] if the catalog cannot be read.
     pub async fn read(
         store: &impl Store,
-        is_asked_for: impl Fn(&str) -> bool,
+        mut is_asked_for: impl FnMut(&str) -> Result<bool, TemporaryError>,
     ) -> Result<Self, StoreError> {
         let mut hidden = Self::default();
         let catalog = Catalog::open(store, Timestamp::MIN..=Timestamp::MAX).await?;
@@ -39,20 +42,16 @@ impl Hidden {
                 .extend(damaged.map(|(key, why)| (key, why.to_string())));
             for row in day.rows.iter().filter(|row| row.is_pruned()) {
                 let key = row.subject.key();
-                if let Some(pruned_at) = row.pruned_at.filter(|_| is_asked_for(&key)) {
-                    let rows = hidden.rows.entry(key).or_default();
-                    rows.push((row.captured_at, pruned_at));
+                if let Some(pruned_at) = row.pruned_at
+                    && is_asked_for(&key)?
+                {
+                    hidden.rows.add(&key, row.captured_at, pruned_at)?;
                 }
             }
             Ok::<_, StoreError>(())
         });
         read.await?;
         Ok(hidden)
-    }
-
-    /// Their keys.
-    pub fn keys(&self) -> impl Iterator<Item = &String> {
-        self.rows.keys()
     }
 
     /// Objects of the catalog that cannot be read, and why.
@@ -75,13 +74,63 @@ impl Hidden {
         let Some(subject) = Subject::parse(key) else {
             return Ok(());
         };
-        for (captured_at, pruned_at) in self.rows.get(key).into_iter().flatten() {
-            if let Some(row) = still_there(subject.clone(), *captured_at, *pruned_at) {
+        for (captured_at, pruned_at) in self.rows.of(key)? {
+            if let Some(row) = still_there(subject.clone(), captured_at, pruned_at) {
                 let (key, object) = row.packed();
                 store.put_if_absent(&key, &object).await?;
             }
         }
         Ok(())
+    }
+}
+
+/// Pairs of times by an object's key. There may be more than fit in memory.
+#[derive(Default)]
+pub struct TwoTimes(Lookup<5>);
+
+impl TwoTimes {
+    /// Adds a pair.
+    ///
+    /// # Errors
+    /// [`TemporaryError`]
+    pub fn add(
+        &mut self,
+        key: &str,
+        first: Timestamp,
+        second: Timestamp,
+    ) -> Result<(), TemporaryError> {
+        let of = |time: Timestamp| {
+            [
+                time.as_second().cast_unsigned(),
+                u64::from(time.subsec_nanosecond().cast_unsigned()),
+            ]
+        };
+        let ([second_of_first, rest_of_first], [second_of_second, rest_of_second]) =
+            (of(first), of(second));
+        self.0.add([
+            hash(key),
+            second_of_first,
+            rest_of_first,
+            second_of_second,
+            rest_of_second,
+        ])
+    }
+
+    /// The pairs of this object.
+    ///
+    /// # Errors
+    /// [`TemporaryError`]
+    pub fn of(&self, key: &str) -> Result<Vec<(Timestamp, Timestamp)>, TemporaryError> {
+        let time = |seconds: u64, rest: u64| {
+            let rest = u32::try_from(rest).unwrap_or_default().cast_signed();
+            // As it was taken apart before.
+            Timestamp::new(seconds.cast_signed(), rest).unwrap_or_default()
+        };
+        let found = self.0.find(hash(key))?.into_iter();
+        let times = found.map(|[_, first, rest, second, rest_of_second]| {
+            (time(first, rest), time(second, rest_of_second))
+        });
+        Ok(times.collect())
     }
 }
 

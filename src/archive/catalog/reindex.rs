@@ -1,7 +1,6 @@
 //! Records → catalog.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +13,7 @@ use super::day::{self, Rows};
 use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::{Row, Subject};
-use crate::archive::key::RecordKey;
+use crate::archive::key::{RecordKey, hash};
 use crate::archive::reader::verdicts;
 use crate::archive::record::{self, CheckedObject};
 use crate::clock::whole_second;
@@ -22,6 +21,7 @@ use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
 use crate::reading::ending::boot_facts;
 use crate::reading::findings::{self, Rules};
+use crate::store::lookup::Lookup;
 use crate::store::past_refused::PastRefused;
 use crate::store::spool::{Spool, TemporaryError};
 use crate::store::{Entry, Object, Pages, Store, StoreError};
@@ -29,8 +29,8 @@ use crate::store::{Entry, Object, Pages, Store, StoreError};
 /// Records read at once.
 const AT_ONCE: usize = 32;
 
-/// Keys of what is gone that are handed out.
-const MAX_LOST: usize = 100;
+/// Keys of what is gone that are handed out, and addresses of what is damaged.
+const MAX_NAMED: usize = 100;
 
 /// By how much the clock of the machine that captured may be ahead of the store's.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
@@ -46,7 +46,9 @@ pub struct Reindexed {
     pub removed: u64,
     /// Objects of the old catalog that may not be removed.
     pub left: u64,
-    /// Addresses of records that are damaged or cannot be read. Their rows say nothing of their boots.
+    /// Records that are damaged or cannot be read. Their rows say nothing of their boots.
+    pub damaged_count: u64,
+    /// The addresses of the first of them.
     pub damaged: Vec<String>,
     /// Records and markers of which the old catalog had a row, and that are gone. `prune` did not remove them.
     pub lost: u64,
@@ -96,16 +98,18 @@ pub async fn reindex(
         store,
         since,
         days: Spool::default(),
-        unreadable: BTreeSet::new(),
+        unreadable: Lookup::default(),
         done: Reindexed::default(),
     };
-    let (mut count, mut there) = (0, Subjects::default());
+    let (mut count, mut there) = (0, Lookup::default());
     for prefix in InstanceId::PREFIXES {
         let mut listing = Pages::of(store, prefix);
         let mut of_instance: Vec<Entry> = Vec::new();
         while let Some(page) = listing.next_page().await? {
             for entry in page {
-                there.add(&entry.key);
+                if Subject::parse(&entry.key).is_some() {
+                    there.add([hash(&entry.key)])?;
+                }
                 let instance = entry.key.split('/').next();
                 let last = of_instance.last();
                 let is_next = last.is_some_and(|last| last.key.split('/').next() != instance);
@@ -207,25 +211,6 @@ pub fn complete() -> Object {
     }
 }
 
-/// The records and markers that were listed, as hashes.
-#[derive(Default)]
-struct Subjects {
-    hasher: RandomState,
-    hashes: HashSet<u64>,
-}
-
-impl Subjects {
-    fn add(&mut self, key: &str) {
-        if Subject::parse(key).is_some() {
-            self.hashes.insert(self.hasher.hash_one(key));
-        }
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.hashes.contains(&self.hasher.hash_one(key))
-    }
-}
-
 /// The rows of these objects, as far as they can be read: the catalog is built anew because it may be damaged.
 async fn old_rows(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, StoreError> {
     let of_names = objects.rows.iter().filter_map(|key| CatalogKey::parse(key));
@@ -254,8 +239,8 @@ struct Run<'a, S> {
     since: Option<Day>,
     /// The new rows.
     days: Spool<Day>,
-    /// Keys of records and markers that cannot be read.
-    unreadable: BTreeSet<String>,
+    /// Hashes of records and markers that cannot be read.
+    unreadable: Lookup<1>,
     done: Reindexed,
 }
 
@@ -265,7 +250,7 @@ impl<S: Store> Run<'_, S> {
         &mut self,
         day: Day,
         old: Objects,
-        there: &Subjects,
+        there: &Lookup<1>,
     ) -> Result<(), ReindexError> {
         let mut rows = Rows::default();
         self.days.take(day, |line| {
@@ -297,19 +282,25 @@ impl<S: Store> Run<'_, S> {
 
     /// What the old catalog says of objects that cannot be read.
     async fn known(&self, old: &Objects) -> Result<Vec<Row>, StoreError> {
-        let is_unread =
-            |row: &Row| !row.is_pruned() && self.unreadable.contains(&row.subject.key());
+        let is_unread = |row: &Row| match row.is_pruned() {
+            true => Ok(false),
+            false => self.unreadable.has(hash(&row.subject.key())),
+        };
         let joined = Objects {
             rows: Vec::new(),
             joined: old.joined.clone(),
         };
-        let mut known = old_rows(self.store, &joined).await?;
-        known.retain(is_unread);
+        let mut known = Vec::new();
+        for row in old_rows(self.store, &joined).await? {
+            if is_unread(&row)? {
+                known.push(row);
+            }
+        }
         for key in &old.rows {
             let Some(CatalogKey::Row(of_name)) = CatalogKey::parse(key) else {
                 continue;
             };
-            if !is_unread(&of_name.row) {
+            if !is_unread(&of_name.row)? {
                 continue;
             }
             known.push(match self.store.get(key).await {
@@ -325,17 +316,19 @@ impl<S: Store> Run<'_, S> {
     }
 
     /// Removes objects of the old catalog. First it notes which of their rows name an object that is gone.
-    async fn remove(&mut self, objects: Objects, there: &Subjects) -> Result<(), ReindexError> {
+    async fn remove(&mut self, objects: Objects, there: &Lookup<1>) -> Result<(), ReindexError> {
         let old = old_rows(self.store, &objects).await?;
         let pruned = old.iter().filter(|row| row.is_pruned());
         let pruned: BTreeSet<_> = pruned.map(|row| row.subject.key()).collect();
-        let gone = old.iter().map(|row| row.subject.key());
-        let gone: BTreeSet<_> = gone
-            .filter(|key| !pruned.contains(key) && !there.has(key))
-            .collect();
+        let mut gone = BTreeSet::new();
+        for key in old.iter().map(|row| row.subject.key()) {
+            if !pruned.contains(&key) && !there.has(hash(&key))? {
+                gone.insert(key);
+            }
+        }
         let done = &mut self.done;
         done.lost += gone.len() as u64;
-        let room = MAX_LOST.saturating_sub(done.lost_keys.len());
+        let room = MAX_NAMED.saturating_sub(done.lost_keys.len());
         done.lost_keys.extend(gone.into_iter().take(room));
         let Objects { rows, joined } = objects;
         let joined = joined.iter().map(DayKey::to_string);
@@ -388,13 +381,16 @@ impl<S: Store> Run<'_, S> {
                 }
                 (subject, Some(object)) => (of_marker(subject, entry, &object), false),
                 (subject, None) => {
-                    self.unreadable.insert(entry.key.clone());
+                    self.unreadable.add([hash(&entry.key)])?;
                     let bytes = Some(entry.bytes);
                     (Row::listed(subject, entry.stored_at, bytes, None), true)
                 }
             };
             if is_damaged {
-                self.done.damaged.push(store.url(&entry.key));
+                self.done.damaged_count += 1;
+                if self.done.damaged.len() < MAX_NAMED {
+                    self.done.damaged.push(store.url(&entry.key));
+                }
             }
             if since.is_none_or(|since| row.day() >= since) {
                 self.days.add(row.day(), &row.line())?;

@@ -8,24 +8,22 @@ use jiff::Timestamp;
 use super::AT_ONCE;
 use super::plan::{Plan, Removal, Sum};
 use crate::archive::catalog::Row;
-use crate::archive::catalog::hidden::still_there;
+use crate::archive::catalog::hidden::{TwoTimes, still_there};
 use crate::archive::catalog::read::Catalog;
 use crate::model::ids::InstanceId;
+use crate::store::spool::TemporaryError;
 use crate::store::{Entry, Removed, Store, StoreError};
-
-/// When the rows of a record or marker say that it was captured, first and last: one for each day that has a row.
-pub(super) type RowTimes = BTreeMap<String, Vec<(Timestamp, Timestamp)>>;
 
 /// Objects of the catalog that cannot be read, and why.
 pub(super) type Unreadable = Vec<(String, String)>;
 
-/// The rows of these instances that do not say yet that their objects are pruned, and what cannot be read of the
-/// catalog.
+/// When the rows of these instances that do not say yet that their objects are pruned say that they were captured, first
+/// and last: one for each day that has a row. And what cannot be read of the catalog.
 pub(super) async fn rows_of(
     store: &impl Store,
     ids: BTreeSet<&InstanceId>,
-) -> Result<(RowTimes, Unreadable), StoreError> {
-    let (mut times, mut unreadable) = (RowTimes::new(), Unreadable::new());
+) -> Result<(TwoTimes, Unreadable), StoreError> {
+    let (mut times, mut unreadable) = (TwoTimes::default(), Unreadable::new());
     let catalog = Catalog::open(store, Timestamp::MIN..=Timestamp::MAX).await?;
     let read = catalog.read(|day| {
         let damaged = day.damaged.into_iter();
@@ -33,8 +31,8 @@ pub(super) async fn rows_of(
         let rows = day.rows.into_iter();
         for row in rows.filter(|row| ids.contains(&row.instance_id) && !row.is_pruned()) {
             let last = row.last_captured_at.unwrap_or(row.captured_at);
-            let times = times.entry(row.subject.key()).or_default();
-            times.push((row.captured_at, last.max(row.captured_at)));
+            let last = last.max(row.captured_at);
+            times.add(&row.subject.key(), row.captured_at, last)?;
         }
         Ok::<_, StoreError>(())
     });
@@ -61,17 +59,17 @@ pub(super) struct Applied {
 pub(super) async fn apply(
     store: &impl Store,
     plan: &Plan,
-    rows: &RowTimes,
+    rows: &TwoTimes,
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Applied, StoreError> {
     let mut applied = Applied::default();
     let groups: Vec<_> = plan.groups().filter(|group| !group.is_empty()).collect();
     for groups in groups.chunks(store.removes_at_once().max(1)) {
         let now = clock();
-        let removals = groups.iter().copied().flatten();
-        let pruned: Vec<_> = removals
-            .flat_map(|removal| pruned_rows(removal, rows, now))
-            .collect();
+        let mut pruned = Vec::new();
+        for removal in groups.iter().copied().flatten() {
+            pruned.extend(pruned_rows(removal, rows, now)?);
+        }
         applied.mark(store, &pruned).await?;
         let mut left = groups.to_vec();
         let mut beside: Vec<&Entry> = Vec::new();
@@ -195,14 +193,17 @@ pub(super) async fn write_left(store: &impl Store, rows: &[Row]) -> Result<u64, 
 }
 
 /// The rows that say that an object was pruned: one for each day that has a row of it.
-fn pruned_rows(removal: &Removal, rows: &RowTimes, now: Timestamp) -> Vec<Row> {
-    let times = rows.get(&removal.subject.key());
-    let times = times.into_iter().flatten();
-    let row = |(captured_at, last): &(Timestamp, Timestamp)| {
+fn pruned_rows(
+    removal: &Removal,
+    rows: &TwoTimes,
+    now: Timestamp,
+) -> Result<Vec<Row>, TemporaryError> {
+    let times = rows.of(&removal.subject.key())?.into_iter();
+    let row = |(captured_at, last): (Timestamp, Timestamp)| {
         // A machine's clock may have been ahead of this one's.
-        Row::pruned(removal.subject.clone(), *captured_at, now.max(*last))
+        Row::pruned(removal.subject.clone(), captured_at, now.max(last))
     };
-    times.map(row).collect()
+    Ok(times.map(row).collect())
 }
 
 async fn put(store: &impl Store, rows: &[Row]) -> Result<(), StoreError> {
@@ -234,9 +235,12 @@ mod tests {
             bytes: 1,
             beside: Vec::new(),
         };
-        let rows = RowTimes::from([(subject.key(), vec![(now, later)])]);
+        let mut rows = TwoTimes::default();
+        rows.add(&subject.key(), now, later).unwrap();
         let there = Row::still_there(subject, now, later);
-        for pruned in pruned_rows(&removal, &rows, now) {
+        let pruned = pruned_rows(&removal, &rows, now).unwrap();
+        assert_eq!(pruned.len(), 1);
+        for pruned in pruned {
             assert!(there.clone().join(pruned).is_pruned());
         }
     }

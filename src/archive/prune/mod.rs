@@ -24,17 +24,19 @@ mod plan; // what becomes of an instance's boots
 pub mod policy; // which boots are kept, and why (pure)
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::catalog::hidden::Hidden;
 use super::instances::Instances;
+use super::key::{RecordKey, hash};
+use super::reader;
 use crate::model::ids::InstanceId;
+use crate::store::lookup::Lookup;
 use crate::store::past_refused::PastRefused;
-use crate::store::{Pages, Store, StoreError};
+use crate::store::spool::{Spool, TemporaryError};
+use crate::store::{self, Store, StoreError};
 use apply::{apply, rows_of, write_left};
 use plan::plan;
 pub use plan::{Plan, Planned, Removal, Sum};
@@ -44,8 +46,10 @@ use policy::Rules;
 const INSTANCES_AT_ONCE: usize = 8;
 /// Objects of an instance that are read or written at once.
 const AT_ONCE: usize = 16;
-/// Records whose rows are in memory at once.
-const MAX_BATCH: u64 = 50_000;
+/// Records that go between two looks at the catalog, unless one instance has more.
+const MAX_BATCH: u64 = 200_000;
+/// Keys that are in memory at once.
+const KEYS_AT_ONCE: u64 = 10_000;
 /// So many refusals without a single removal, and no more is tried.
 const MAX_REFUSALS: u64 = 10;
 
@@ -129,13 +133,16 @@ pub async fn prune<E: From<StoreError>>(
     let store = &PastRefused::new(store);
     let mut done = Pruned::default();
     let rules = &options.rules;
-    let ids = instances(store, &options.instances).await?;
-    let plans = ids
-        .into_iter()
-        .map(|id| async move { plan(store, &id, rules, now).await });
-    let mut plans = stream::iter(plans).buffered(INSTANCES_AT_ONCE);
-    // What goes of each instance, and hashes of what stays, so that nothing else need be in memory.
-    let (mut going, mut staying) = (Vec::new(), Staying::default());
+    let prefixes = options.instances.key_prefixes();
+    let instances = reader::instances(store, prefixes.into_iter().collect());
+    let instances = instances
+        .try_filter(|instance| std::future::ready((options.instances.includes)(&instance.id)));
+    let plans = instances.map_ok(|instance| async move {
+        plan(store, &instance.id, instance.entries, rules, now).await
+    });
+    let mut plans = std::pin::pin!(plans.try_buffered(INSTANCES_AT_ONCE));
+    // What goes of which instance, and what stays: the archive may have more of both than fit in memory.
+    let (mut going, mut staying) = (Going::default(), Lookup::default());
     while let Some(plan) = plans.try_next().await? {
         if (options.stops)() {
             done.is_cut_short = true;
@@ -143,21 +150,30 @@ pub async fn prune<E: From<StoreError>>(
         }
         told(Told::Plan(&plan))?;
         done.count(&plan);
-        if options.applies {
-            staying.add(&plan);
+        if !options.applies {
+            continue;
+        }
+        for key in &plan.staying {
+            staying.add([hash(key)]).map_err(StoreError::from)?;
         }
         if plan.sum() != Sum::default() {
-            let records = plan.records_going().max(1);
-            going.push((plan.instance_id.clone(), records, plan.fingerprint()));
+            going.add(&plan).map_err(StoreError::from)?;
         }
     }
-    drop(plans);
     store.check()?;
     done.is_too_much = done.records_going * 100 > u64::from(options.most_percent) * done.records;
     if !options.applies || done.is_too_much {
         return Ok(done);
     }
-    let hidden = Hidden::read(store, |key| staying.has(key)).await?;
+    let mut marked = Marked::default();
+    let hidden = Hidden::read(store, |key| {
+        let stays = staying.has(hash(key))?;
+        if stays {
+            marked.add(key)?;
+        }
+        Ok(stays)
+    });
+    let hidden = hidden.await?;
     drop(staying);
     if hidden.may_lack_rows() && !going.is_empty() {
         for (key, why) in hidden.damaged() {
@@ -166,20 +182,12 @@ pub async fn prune<E: From<StoreError>>(
         done.is_catalog_damaged = true;
         return Ok(done);
     }
-    done.listed_again = list_again(store, &hidden).await?;
+    done.listed_again = list_again(store, &hidden, marked).await?;
     drop(hidden);
     let mut unwritten = Vec::new();
-    let mut left = going.as_slice();
-    while !left.is_empty() {
-        let mut records = 0;
-        let is_in_batch = |(_, more, _): &&(InstanceId, u64, u64)| {
-            records += more;
-            records <= MAX_BATCH
-        };
-        let count = left.iter().take_while(is_in_batch).count().max(1);
-        let (batch, rest) = left.split_at(count);
-        left = rest;
-        let (rows, unreadable) = rows_of(store, batch.iter().map(|(id, ..)| id).collect()).await?;
+    while let Some(batch) = going.next_batch().map_err(StoreError::from)? {
+        let ids = batch.iter().map(|(id, _)| id);
+        let (rows, unreadable) = rows_of(store, ids.collect()).await?;
         if !unreadable.is_empty() {
             for (key, why) in &unreadable {
                 told(Told::Damaged(key, why))?;
@@ -189,11 +197,12 @@ pub async fn prune<E: From<StoreError>>(
         }
         // An instance that has begun is finished. Else its rows would call records pruned that are still there.
         let ends = Cell::new(false);
-        let applied = batch.iter().map(async |(id, _, planned)| {
+        let applied = batch.iter().map(async |(id, planned)| {
             if ends.get() {
                 return Ok(None);
             }
-            let plan = plan(store, id, rules, now).await?;
+            let listed = store::list_all(store, &RecordKey::instance_prefix(id)).await?;
+            let plan = plan(store, id, listed, rules, now).await?;
             if ends.get() {
                 return Ok(None);
             }
@@ -250,55 +259,93 @@ impl Pruned {
     }
 }
 
-/// The instances that have anything in the archive.
-async fn instances(
-    store: &impl Store,
-    asked_for: &Instances<'_>,
-) -> Result<BTreeSet<InstanceId>, StoreError> {
-    let mut ids = BTreeSet::new();
-    for prefix in asked_for.key_prefixes() {
-        let mut listing = Pages::of(store, &prefix);
-        while let Some(page) = listing.next_page().await? {
-            let found = page.iter().filter_map(|entry| entry.key.split_once('/'));
-            let found = found.filter_map(|(id, _)| InstanceId::parse(id).ok());
-            ids.extend(found.filter(|id| (asked_for.includes)(id)));
-        }
-    }
-    Ok(ids)
-}
-
-/// Records and markers that stay, as hashes.
+/// The instances of which something goes, in batches, each with a number by which a change is seen.
 #[derive(Default)]
-struct Staying {
-    hasher: RandomState,
-    hashes: HashSet<u64>,
+struct Going {
+    /// A line for each.
+    batches: Spool<u64>,
+    /// The last batch, and how many records go in it.
+    last: u64,
+    records: u64,
 }
 
-impl Staying {
-    fn add(&mut self, plan: &Plan) {
-        let hashes = plan.staying.iter().map(|key| self.hasher.hash_one(key));
-        self.hashes.extend(hashes);
+impl Going {
+    fn add(&mut self, plan: &Plan) -> Result<(), TemporaryError> {
+        let records = plan.records_going().max(1);
+        self.records += records;
+        if self.records > MAX_BATCH {
+            (self.last, self.records) = (self.last + 1, records);
+        }
+        let line = format!("{} {}\n", plan.instance_id, plan.fingerprint());
+        self.batches.add(self.last, &line)
     }
 
-    fn has(&self, key: &str) -> bool {
-        self.hashes.contains(&self.hasher.hash_one(key))
+    fn is_empty(&self) -> bool {
+        self.batches.first_key().is_none()
     }
-}
 
-/// Lists again what stays and was marked as pruned: a run with other rules was killed before it removed it. Returns how
-/// many objects they are.
-async fn list_again(store: &impl Store, hidden: &Hidden) -> Result<u64, StoreError> {
-    let mut count = 0;
-    for key in hidden.keys() {
-        let is_there = match store.metadata(key).await {
-            Ok(found) => found.is_some(),
-            // It was listed.
-            Err(error) if error.is_of_object() => true,
-            Err(error) => return Err(error),
+    fn next_batch(&mut self) -> Result<Option<Vec<(InstanceId, u64)>>, TemporaryError> {
+        let Some(number) = self.batches.first_key() else {
+            return Ok(None);
         };
-        if is_there {
-            hidden.list_again(store, key).await?;
-            count += 1;
+        let mut batch = Vec::new();
+        self.batches.take(number, |line| {
+            // The lines are this program's own, of just before.
+            let line = String::from_utf8_lossy(line);
+            let (id, fingerprint) = line.split_once(' ').unwrap_or_default();
+            let id = InstanceId::parse(id).ok();
+            batch.extend(id.zip(fingerprint.parse().ok()));
+            Ok(())
+        })?;
+        Ok(Some(batch))
+    }
+}
+
+/// Keys of what stays and is marked as pruned: a run with other rules was killed before it removed it.
+#[derive(Default)]
+struct Marked {
+    /// A line for each.
+    keys: Spool<u64>,
+    count: u64,
+    /// One may be marked on two days.
+    known: Lookup<1>,
+}
+
+impl Marked {
+    fn add(&mut self, key: &str) -> Result<(), TemporaryError> {
+        if self.known.is_new(hash(key))? {
+            let part = self.count / KEYS_AT_ONCE;
+            self.keys.add(part, &format!("{key}\n"))?;
+            self.count += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Lists again what stays and was marked as pruned. Returns how many objects they are.
+async fn list_again(
+    store: &impl Store,
+    hidden: &Hidden,
+    mut marked: Marked,
+) -> Result<u64, StoreError> {
+    let mut count = 0;
+    while let Some(part) = marked.keys.first_key() {
+        let mut keys = Vec::new();
+        marked.keys.take(part, |key| {
+            keys.push(String::from_utf8_lossy(key).into_owned());
+            Ok(())
+        })?;
+        for key in keys {
+            let is_there = match store.metadata(&key).await {
+                Ok(found) => found.is_some(),
+                // It was listed.
+                Err(error) if error.is_of_object() => true,
+                Err(error) => return Err(error),
+            };
+            if is_there {
+                hidden.list_again(store, &key).await?;
+                count += 1;
+            }
         }
     }
     Ok(count)

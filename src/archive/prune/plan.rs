@@ -11,7 +11,7 @@ use crate::archive::catalog::Subject;
 use crate::archive::key::{MarkerKey, RecordKey, VerdictKey};
 use crate::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
 use crate::model::ids::InstanceId;
-use crate::store::{self, Entry, Store, StoreError};
+use crate::store::{Entry, Store, StoreError};
 
 /// Objects, and their length in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -136,14 +136,14 @@ impl Plan {
     }
 }
 
-/// Decides what becomes of an instance's boots, by what the archive has of it now.
+/// Decides what becomes of an instance's boots, by what the archive lists of it now.
 pub(super) async fn plan(
     store: &impl Store,
     instance_id: &InstanceId,
+    entries: Vec<Entry>,
     rules: &Rules,
     now: Timestamp,
 ) -> Result<Plan, StoreError> {
-    let entries = store::list_all(store, &RecordKey::instance_prefix(instance_id)).await?;
     let mut listed = Listed::of(entries);
     let history = history::read(store, &listed.records, rules).await?;
     listed

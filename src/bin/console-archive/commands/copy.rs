@@ -111,7 +111,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Ok(done) => done,
         Err(CopyError::Source(error)) => return Err(error.into()),
         Err(error @ CopyError::Destination(_)) => return Err(anyhow!(of_destination(&error))),
-        Err(error @ CopyError::Pack(..)) => return Err(anyhow!(error)),
+        Err(error @ (CopyError::Pack(..) | CopyError::Temporary(_))) => return Err(anyhow!(error)),
     };
     exit::unless_closed(summarize(&done, &arguments, context))?;
     if done.copied + done.there + done.problems == 0 && !done.is_partial {

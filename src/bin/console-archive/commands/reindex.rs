@@ -54,6 +54,13 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             "damaged or unreadable: {url}; its row says what is known without reading it"
         ));
     }
+    let named = done.damaged.len() as u64;
+    if named < done.damaged_count {
+        output::error(format_args!(
+            "{} more are damaged or unreadable; console-archive verify names each",
+            output::grouped(done.damaged_count - named)
+        ));
+    }
     for (folder, why) in &done.unwritten {
         output::error(format_args!(
             "not written: {folder}: {why}; what the old catalog says of that day is still there"
