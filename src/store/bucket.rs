@@ -1,7 +1,6 @@
 //! An archive in a bucket, through the S3 API: AWS S3, S3-compatible stores and OSS.
 
 mod failure; // a failed call → what to do
-#[cfg(feature = "cli")]
 mod removal; // many objects in one request
 mod sdk_headers; // what the SDK says of itself, left out
 mod signed_checksum; // a body's digest, calculated once
@@ -52,7 +51,6 @@ pub struct BucketStore {
     encryption: Option<Encryption>,
     clock: Clock,
     /// Whether the store does not know the request that removes several objects.
-    #[cfg(feature = "cli")]
     removes_singly: Arc<std::sync::atomic::AtomicBool>,
     /// Address of the service, for messages.
     address: String,
@@ -174,7 +172,6 @@ impl BucketStore {
             profile: config.profile,
             encryption: config.encryption,
             clock,
-            #[cfg(feature = "cli")]
             removes_singly: Arc::default(),
             address,
             host_url,
@@ -361,12 +358,10 @@ impl Store for BucketStore {
         self.delete_one(key).await.map(drop)
     }
 
-    #[cfg(feature = "cli")]
     fn removes_at_once(&self) -> usize {
         removal::MOST
     }
 
-    #[cfg(feature = "cli")]
     async fn delete_all(
         &self,
         keys: &[String],

@@ -84,6 +84,9 @@ async fn the_function_joins_the_days_that_are_over_and_leaves_today_alone() {
         put_rows(&bucket.server, today, 2);
         let function = Function::start(&bucket.settings).await;
         assert_eq!(function.result_of(EVENT).await, compacted(2, 108, 108));
+        // Each day's rows go in one request.
+        assert_eq!(bucket.server.removed_together(), [105, 3], "{profile:?}");
+        assert!(!bucket.server.methods().contains(&"DELETE".to_owned()));
         let days = BTreeMap::from([expected(first, 105), expected(second, 3)]);
         assert_eq!(found(&bucket.server), (2, days));
         assert_eq!(function.result_of(EVENT).await, compacted(0, 0, 0));

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use futures_util::future::join_all;
 use md5::{Digest as _, Md5};
 
 use super::{BucketStore, Profile};
@@ -16,6 +17,12 @@ use crate::store::{Removed, StoreError};
 
 /// Objects of one request at most ("DeleteObjects" in the API reference of S3).
 pub const MOST: usize = 1000;
+/// Objects that are removed at once where each takes a request of its own.
+const AT_ONCE: usize = 32;
+/// So few that failed in a request for many are removed alone, before the request is tried again.
+const FEW: usize = 8;
+/// The code for an object that the store fails to remove.
+const INTERNAL: &str = "InternalError";
 
 impl BucketStore {
     /// Removes objects, and says of each what became of it.
@@ -29,11 +36,18 @@ impl BucketStore {
             false => self.remove_together(keys).await?,
         };
         let mut removed = Vec::with_capacity(keys.len());
-        for key in keys {
-            removed.push(match told.remove(key) {
-                Some(told) => told,
-                None => self.delete_one(key).await.map(removed_as),
-            });
+        for keys in keys.chunks(AT_ONCE) {
+            let mut removals = Vec::with_capacity(keys.len());
+            for key in keys {
+                let told = told.remove(key);
+                removals.push(async move {
+                    match told {
+                        Some(told) => told,
+                        None => self.delete_one(key).await.map(removed_as),
+                    }
+                });
+            }
+            removed.extend(join_all(removals).await);
         }
         Ok(removed)
     }
@@ -86,7 +100,12 @@ impl BucketStore {
             let is_version = object.delete_marker() == Some(true);
             told.extend(key.map(|key| (key.to_owned(), Ok(removed_as(is_version)))));
         }
-        for object in answer.errors() {
+        // Some stores say it of what is not there (rustfs#6321). A request of its own says more, unless there are many.
+        let failed = answer.errors().iter();
+        let failed = failed.filter(|object| object.code() == Some(INTERNAL));
+        let is_few = failed.count() <= FEW;
+        let errors = answer.errors().iter();
+        for object in errors.filter(|object| !(is_few && object.code() == Some(INTERNAL))) {
             let key = object.key().and_then(|key| key.strip_prefix(&self.prefix));
             let code = object.code().unwrap_or_default();
             told.extend(key.map(|key| (key.to_owned(), self.refused(code, object.message()))));
@@ -111,7 +130,7 @@ impl BucketStore {
             // Some stores name what is not there.
             "NoSuchKey" => Ok(Removed::Gone),
             "AccessDenied" => Err(StoreError::Denied(refusal(403))),
-            "InternalError" | "ServiceUnavailable" | "SlowDown" | "RequestTimeout" => {
+            INTERNAL | "ServiceUnavailable" | "SlowDown" | "RequestTimeout" => {
                 Err(StoreError::Unavailable(text))
             }
             _ => Err(StoreError::Rejected(refusal(400))),
