@@ -224,6 +224,20 @@ async fn copy_past_refused(
     });
     let days = days.map_ok(|group| copier.day(group));
     done.add_all(days, DAYS_AT_ONCE, &mut tell).await?;
+    // What it hides there is not known.
+    for (key, why) in copier.hidden.get().into_iter().flat_map(Hidden::damaged) {
+        let why =
+            format!("it cannot be read there, so a record that was pruned may stay hidden: {why}");
+        let (key, what) = (key.to_owned(), What::Problem(Problem::Refused(why)));
+        done.add(
+            &Fate {
+                key,
+                bytes: 0,
+                what,
+            },
+            &mut tell,
+        );
+    }
     done.is_partial = copier.is_partial.get();
     done.is_stored_alike = copier.stored_alike.get() == Some(true);
     let is_whole = request.instances.is_none()

@@ -187,6 +187,34 @@ async fn an_object_that_fails_for_ever_keeps_no_command_from_the_others() {
     futures_util::future::join_all(runs).await;
 }
 
+/// What the other archive's catalog hides is not known then.
+#[tokio::test]
+async fn a_copy_names_what_it_cannot_read_of_the_other_catalog() {
+    let kept = fleet();
+    let source = kept.place(Place::Folder).await;
+    let to = kept.place(Place::Bucket(Profile::Aws)).await;
+    let server = &to.bucket.as_ref().unwrap().server;
+    let is_day = |key: &&String| key.ends_with(".jsonl.gz");
+    let day = kept.objects.keys().rfind(is_day).unwrap();
+    server.make_unreadable(&format!("kept/here/{day}"), 403, "AccessDenied");
+    server.remove(&format!("kept/here/{}", kept.records()[4]));
+    let arguments = [
+        "copy",
+        "--archive-url",
+        &source.url(""),
+        "--to",
+        &to.url(""),
+    ];
+    let output = cli(&to.settings, &arguments).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains(&format!("not copied: {day}: it cannot be read there")),
+        "{told}"
+    );
+    assert!(text(&output.stdout).contains("copied 1 object "), "{told}");
+}
+
 /// The same of what is to be removed.
 #[tokio::test]
 async fn an_object_that_cannot_be_removed_keeps_no_command_from_the_others() {

@@ -57,7 +57,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let named = done.damaged.len() as u64;
     if named < done.damaged_count {
         output::error(format_args!(
-            "{} more are damaged or unreadable; console-archive verify names each",
+            "{} more are damaged or unreadable; see each of them with console-archive verify",
             output::grouped(done.damaged_count - named)
         ));
     }
