@@ -275,7 +275,7 @@ async fn join(
         return Ok(None);
     }
     // What is gone was joined by another run, which has its rows.
-    let all: Rows = read(store, &objects).await?.into_iter().collect();
+    let all = read(store, &objects).await?;
     if all.is_empty() {
         return Ok(None);
     }
@@ -293,35 +293,48 @@ async fn join(
 }
 
 /// The rows of these objects, but for those that are gone.
-pub(super) async fn read(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, CompactError> {
+async fn read(store: &impl Store, objects: &Objects) -> Result<Rows, CompactError> {
     let joined = objects.joined.iter().map(DayKey::to_string);
     let keys: Vec<_> = joined.chain(objects.rows.iter().cloned()).collect();
     let read = keys.into_iter().map(|key| read_one(store, key));
-    let read = stream::iter(read).buffer_unordered(AT_ONCE);
-    let read: Vec<_> = read.try_collect().await?;
-    Ok(read.into_iter().flatten().collect())
+    let mut read = stream::iter(read).buffer_unordered(AT_ONCE);
+    let mut rows = Rows::default();
+    while let Some(found) = read.try_next().await? {
+        let Some((key, object)) = found else {
+            continue;
+        };
+        let error = match key.starts_with(DAYS_PREFIX) {
+            true => day::unpack_as_far_as_possible(&object, |row| rows.add(row)),
+            false => match Row::parse(&object) {
+                Ok(row) => {
+                    rows.add(row);
+                    None
+                }
+                Err(cause) => Some(DayError::Line { line: 1, cause }),
+            },
+        };
+        if let Some(cause) = error {
+            let url = store.url(&key);
+            return Err(CompactError::Damaged { url, cause });
+        }
+    }
+    Ok(rows)
 }
 
-/// The rows of one object. None if it is gone.
-async fn read_one(store: &impl Store, key: String) -> Result<Vec<Row>, CompactError> {
-    let object = match store.get(&key).await {
-        Ok(Some(object)) => object,
-        Ok(None) => return Ok(Vec::new()),
+/// One object's bytes, with its key. `None` if it is gone.
+async fn read_one(
+    store: &impl Store,
+    key: String,
+) -> Result<Option<(String, Vec<u8>)>, CompactError> {
+    match store.get(&key).await {
+        Ok(object) => Ok(object.map(|object| (key, object.body))),
         // The other days do not depend on it.
         Err(error) if error.is_of_object() => {
             let url = store.url(&key);
-            return Err(CompactError::Unreadable { url, cause: error });
+            Err(CompactError::Unreadable { url, cause: error })
         }
-        Err(error) => return Err(error.into()),
-    };
-    let rows = match key.starts_with(DAYS_PREFIX) {
-        true => day::unpack(&object.body),
-        false => Row::parse(&object.body)
-            .map(|row| vec![row])
-            .map_err(|cause| DayError::Line { line: 1, cause }),
-    };
-    let url = store.url(&key);
-    rows.map_err(|cause| CompactError::Damaged { url, cause })
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes a day's rows, and reads them back before anything else is removed for them. `heals`: an object with

@@ -34,8 +34,11 @@ pub enum DayError {
 }
 
 /// Rows by the object that they are about, each joined from all that is known of it.
+///
+/// A day may have hundreds of thousands. So they are where they are until they are no longer needed, and a map of them
+/// has no room for others.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Rows(BTreeMap<String, Row>);
+pub struct Rows(BTreeMap<String, Box<Row>>);
 
 impl Rows {
     /// Adds what another row says.
@@ -45,13 +48,13 @@ impl Rows {
             Some(known) => known.join(row),
             None => row,
         };
-        self.0.insert(key, joined);
+        self.0.insert(key, Box::new(joined));
     }
 
     /// Whether nothing of `other` is missing here.
     pub fn contain(&self, other: &Row) -> bool {
         let known = self.0.get(&other.subject.key());
-        known.is_some_and(|known| known.clone().join(other.clone()) == *known)
+        known.is_some_and(|known| Row::clone(known).join(other.clone()) == **known)
     }
 
     /// How many objects they are about.
@@ -66,9 +69,13 @@ impl Rows {
 
     /// In the order of capture, then of their keys.
     pub fn in_order(self) -> Vec<Row> {
+        self.each_in_order().collect()
+    }
+
+    fn each_in_order(self) -> impl Iterator<Item = Row> {
         let mut rows: Vec<_> = self.0.into_values().collect();
         rows.sort_by_key(|row| row.captured_at); // Stable: the keys are in order.
-        rows
+        rows.into_iter().map(|row| *row)
     }
 
     /// Packs them into objects of this day. The same rows always give the same objects.
@@ -77,7 +84,7 @@ impl Rows {
     /// If compressing fails.
     pub fn packed(self, day: Day) -> std::io::Result<Vec<(DayKey, Object)>> {
         let mut objects = vec![String::new()];
-        for line in self.in_order().iter().map(Row::line) {
+        for line in self.each_in_order().map(|row| row.line()) {
             let is_full =
                 (objects.last()).is_some_and(|lines| lines.len() + line.len() > MAX_BYTES);
             if is_full {
@@ -87,7 +94,7 @@ impl Rows {
                 lines.push_str(&line);
             }
         }
-        let pack = |lines: &String| {
+        let pack = |lines: String| {
             let digest = ConsoleDigest::of(lines.as_bytes()).short();
             let object = Object {
                 body: record::pack(lines.as_bytes())?,
@@ -96,7 +103,7 @@ impl Rows {
             };
             Ok((DayKey { day, digest }, object))
         };
-        let objects = objects.iter().filter(|lines| !lines.is_empty());
+        let objects = objects.into_iter().filter(|lines| !lines.is_empty());
         objects.map(pack).collect()
     }
 }
@@ -114,28 +121,28 @@ impl FromIterator<Row> for Rows {
 /// # Errors
 /// [`DayError`] if a part of it cannot be read.
 pub fn unpack(gzip: &[u8]) -> Result<Vec<Row>, DayError> {
-    match unpack_as_far_as_possible(gzip) {
-        (rows, None) => Ok(rows),
-        (_, Some(error)) => Err(error),
+    let mut rows = Vec::new();
+    match unpack_as_far_as_possible(gzip, |row| rows.push(row)) {
+        None => Ok(rows),
+        Some(error) => Err(error),
     }
 }
 
-/// The same for a reader, who wants the other rows even if a line is none: the rows, and the first error. A later
-/// version may have written words that this one does not know.
-pub fn unpack_as_far_as_possible(gzip: &[u8]) -> (Vec<Row>, Option<DayError>) {
-    let lines = match record::unpack(gzip) {
-        Ok(lines) => lines,
-        Err(fault) => return (Vec::new(), Some(fault.into())),
-    };
-    rows(&lines)
+/// The same for a reader, who wants the other rows even if a line is none: `each` gets them, and the first error is
+/// returned. A later version may have written words that this one does not know.
+pub fn unpack_as_far_as_possible(gzip: &[u8], each: impl FnMut(Row)) -> Option<DayError> {
+    match record::unpack(gzip) {
+        Ok(lines) => rows(&lines, each),
+        Err(fault) => Some(fault.into()),
+    }
 }
 
-/// The rows in a day's lines, and the first error.
-pub fn rows(lines: &[u8]) -> (Vec<Row>, Option<DayError>) {
-    let (mut rows, mut error) = (Vec::new(), None);
+/// Hands over the rows in a day's lines. Returns the first error.
+pub fn rows(lines: &[u8], mut each: impl FnMut(Row)) -> Option<DayError> {
+    let mut error = None;
     for (index, line) in lines.split(|byte| *byte == b'\n').enumerate() {
         match Row::parse(line) {
-            Ok(row) => rows.push(row),
+            Ok(row) => each(row),
             Err(_) if line.is_empty() => {}
             Err(cause) => {
                 error.get_or_insert(DayError::Line {
@@ -145,5 +152,5 @@ pub fn rows(lines: &[u8]) -> (Vec<Row>, Option<DayError>) {
             }
         }
     }
-    (rows, error)
+    error
 }

@@ -354,8 +354,7 @@ async fn read_day(
         };
         match found {
             Some(object) => {
-                let (more, error) = day::unpack_as_far_as_possible(&object.body);
-                more.into_iter().for_each(|row| rows.add(row));
+                let error = day::unpack_as_far_as_possible(&object.body, |row| rows.add(row));
                 damaged.extend(error.map(|error| (name, error)));
             }
             // It was joined with others, and removed.

@@ -222,10 +222,11 @@ async fn old_rows(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, Sto
         .collect();
     for key in &objects.joined {
         match store.get(&key.to_string()).await {
-            Ok(object) => rows.extend(object.into_iter().flat_map(|object| {
-                let (rows, _) = day::unpack_as_far_as_possible(&object.body);
-                rows
-            })),
+            Ok(object) => {
+                for object in object {
+                    day::unpack_as_far_as_possible(&object.body, |row| rows.push(row));
+                }
+            }
             Err(error) if error.is_of_object() => {}
             Err(error) => return Err(error),
         }

@@ -313,12 +313,15 @@ fn of_day(key: &DayKey, gzip: &[u8]) -> Option<(Fault, String)> {
         Ok(lines) => lines,
         Err(fault) => return Some((Fault::Gzip, fault.to_string())),
     };
-    of_digest(&lines, &key.digest).or_else(|| match day::rows(&lines) {
-        (_, Some(error)) => Some((Fault::Row, error.to_string())),
-        (rows, None) => {
-            let other = rows.iter().find(|row| row.day() != key.day)?;
-            let told = format!("it has a row of {}", other.day());
-            Some((Fault::Row, told))
-        }
+    of_digest(&lines, &key.digest).or_else(|| {
+        let mut other = None;
+        let error = day::rows(&lines, |row| {
+            other = other.or(Some(row.day()).filter(|day| *day != key.day));
+        });
+        let told = match error {
+            Some(error) => error.to_string(),
+            None => format!("it has a row of {}", other?),
+        };
+        Some((Fault::Row, told))
     })
 }
