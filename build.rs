@@ -10,7 +10,7 @@ use std::{env, fs};
 use serde::Deserialize;
 
 /// The families, in the order in which their rules count.
-const FAMILIES: [&str; 12] = [
+const FAMILIES: [&str; 13] = [
     "loader",
     "root",
     "filesystem",
@@ -22,8 +22,12 @@ const FAMILIES: [&str; 12] = [
     "cloud-init",
     "kernel",
     "init",
+    ENDINGS,
     SECRETS,
 ];
+
+/// The family whose findings no line says: they come from how boots ended, and have no pattern.
+const ENDINGS: &str = "ending";
 
 /// The family whose rules say where a secret stands, so that it can be masked.
 const SECRETS: &str = "secret";
@@ -67,6 +71,9 @@ struct Rule {
     /// With `function`: the call trace names it, since the kernel prints no registers of such a fault.
     #[serde(default)]
     trace: bool,
+    /// Of what no line says: how it is judged.
+    #[serde(default)]
+    when: String,
     /// How far a boot comes that did without: `loader`, `kernel`, `system`, `unlocked`, `address` or `login`. What the rule finds
     /// is less bad then, and a warning is left out. So is all behind `killed`, because what follows tells more. `never`
     /// stands for none.
@@ -112,6 +119,13 @@ fn main() {
         let sources = file.sources.replace('\n', " ");
         for mut rule in file.rule {
             let is_secret = name == SECRETS;
+            let is_of_line = !rule.words.is_empty() && !rule.pattern.is_empty();
+            assert!(
+                (name == ENDINGS) != is_of_line && is_of_line == rule.when.is_empty(),
+                "{}: {}: a rule has words and a pattern, or says how it is judged",
+                path.display(),
+                rule.id
+            );
             if is_secret {
                 // What is masked goes first: it ends there.
                 let value = format!("({MASKED}|{})", rule.value);
@@ -184,10 +198,10 @@ fn main() {
                  advice: {advice:?}, words: &{words:?}, pattern: {pattern:?}, except: &{except:?}, general: {general}, function: {function}, trace: {trace}, until: {until}, \
                  secret: {secret} }},",
             );
-            let Rule { yes, no, .. } = &rule;
+            let Rule { yes, no, when, .. } = &rule;
             let _ = writeln!(
                 notes,
-                "    Note {{ yes: &{yes:?}, no: &{no:?}, sources: {sources:?} }},"
+                "    Note {{ yes: &{yes:?}, no: &{no:?}, when: {when:?}, sources: {sources:?} }},"
             );
         }
     }

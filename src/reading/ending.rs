@@ -135,7 +135,7 @@ pub(super) fn is_over(log: &[u8]) -> bool {
 }
 
 /// Whether a kernel has printed a part of it.
-fn has_kernel(log: &[u8]) -> bool {
+pub(super) fn has_kernel(log: &[u8]) -> bool {
     last_stamp(log).is_some() || starts(log).iter().any(|start| start.stage == Stage::Kernel)
 }
 

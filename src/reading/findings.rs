@@ -9,6 +9,7 @@
 
 mod progress; // what a boot went on to (pure)
 mod prefix; // what stands in front of a message (pure)
+pub mod endings; // what no line says: how boots ended (pure)
 mod pieces; // a line → the pieces of text on it (pure)
 mod rules; // which rule fits a line (pure)
 pub mod own; // a file with rules of one's own (pure)
@@ -544,7 +545,14 @@ pub fn of_console<'r>(console: &[u8], rules: &'r Rules) -> Vec<Finding<'r>> {
         scanner.read(number, begin..end, &console[begin..end]);
         begin = end;
     }
-    scanner.finish()
+    let mut found = scanner.finish();
+    endings::add_of_text(&mut found, &console, rules, |at| {
+        let number = memchr::memchr_iter(b'\n', &console[..at]).count() + 1;
+        let begin = memchr::memrchr(b'\n', &console[..at]).map_or(0, |end| end + 1);
+        let end = memchr::memchr(b'\n', &console[at..]).map_or(console.len(), |end| at + end + 1);
+        (number, begin..end)
+    });
+    found
 }
 
 /// What a line of a console says as plain text: without colours, and without what moves a cursor.
@@ -559,22 +567,75 @@ pub fn plain_line(line: &[u8]) -> String {
     plain
 }
 
-/// The findings of a boot's log, with the numbers that its lines have in `show`. Their evidence is as the log
-/// has it: secrets are masked if they are masked there.
+/// The findings of a log that has no captures, such as a file's. It may show several boots.
 #[cfg(feature = "cli")]
-pub fn of_boot<'r>(boot: &Boot, encoding: EncodingChoice, rules: &'r Rules) -> Vec<Finding<'r>> {
+pub fn of_log<'r>(log: &Boot, encoding: EncodingChoice, rules: &'r Rules) -> Vec<Finding<'r>> {
+    let (mut found, lines) = of_lines(log, encoding, rules);
+    let place = |at| place(&lines, at);
+    endings::add_of_text(&mut found, &log.log, rules, place);
+    found
+}
+
+/// The findings of one of a machine's boots: what its log says, and how it ended.
+#[cfg(feature = "cli")]
+pub fn of_boots<'r>(
+    boots: &[Boot],
+    index: usize,
+    encoding: EncodingChoice,
+    rules: &'r Rules,
+) -> Vec<Finding<'r>> {
+    of_boot(
+        &boots[index],
+        &endings::of_boots(boots, index),
+        encoding,
+        rules,
+    )
+}
+
+/// The findings of a boot's log, with the numbers that its lines have in `show`. Their evidence is as the log
+/// has it: secrets are masked if they are masked there. `told` is what is known of its end.
+#[cfg(feature = "cli")]
+pub fn of_boot<'r>(
+    boot: &Boot,
+    told: &[endings::Told],
+    encoding: EncodingChoice,
+    rules: &'r Rules,
+) -> Vec<Finding<'r>> {
+    let (mut found, lines) = of_lines(boot, encoding, rules);
+    let place = |at| place(&lines, at);
+    endings::add_of_boot(&mut found, &boot.log, told, rules, place);
+    found
+}
+
+/// The number and the bytes of the line that has the byte at `at`.
+#[cfg(feature = "cli")]
+fn place(lines: &[Range<usize>], at: usize) -> (usize, Range<usize>) {
+    let number = lines.partition_point(|line| line.start <= at);
+    let line = number.checked_sub(1).and_then(|index| lines.get(index));
+    (number.max(1), line.cloned().unwrap_or(0..0))
+}
+
+/// What the lines of a log say, and where each line stands.
+#[cfg(feature = "cli")]
+fn of_lines<'r>(
+    boot: &Boot,
+    encoding: EncodingChoice,
+    rules: &'r Rules,
+) -> (Vec<Finding<'r>>, Vec<Range<usize>>) {
     let log = Log::new(boot, encoding);
     let mut scanner = Scanner::new(rules, secrets::find(&boot.log));
     scanner.is_utf8 = log.encoding == encoding_rs::UTF_8;
     let (mut parts, mut line) = (log.parts(), crate::terminal::Line::default());
+    let mut lines = Vec::new();
     while let Some(part) = parts.read(&mut line) {
         if let Part::Line(place) = part {
+            lines.push(place.bytes.clone());
             let written = &boot.log[place.bytes.clone()];
             let decoded = log.encoding.decode_without_bom_handling(written).0;
             scanner.read(place.number, place.bytes, decoded.as_bytes());
         }
     }
-    scanner.finish()
+    (scanner.finish(), lines)
 }
 
 /// What one writer wrote of a line.
@@ -692,7 +753,7 @@ mod tests {
 
     fn scan(log: &str) -> Vec<Finding<'static>> {
         let boot = Boot::of_log(log.as_bytes().to_vec());
-        of_boot(&boot, EncodingChoice::Auto, Rules::built_in())
+        of_log(&boot, EncodingChoice::Auto, Rules::built_in())
     }
 
     fn signatures(log: &str) -> Vec<String> {
@@ -706,7 +767,7 @@ mod tests {
         for rule in Rules::built_in()
             .all()
             .iter()
-            .filter(|rule| !rule.is_secret())
+            .filter(|rule| rule.is_of_line() && !rule.is_secret())
         {
             let note = rule.note();
             assert!(!note.yes.is_empty() && !note.no.is_empty(), "{}", rule.id);
@@ -1352,7 +1413,7 @@ mod tests {
         let said = "[FAILED] Failed to start 服务器启动 - 系统服务.\n[FAILED] Failed to mount /数据盘.\n[FAILED] Failed to start ssh.\n".repeat(9);
         let (console, ..) = encoding_rs::GB18030.encode(&said);
         let boot = Boot::of_log(console.to_vec());
-        let read = of_boot(&boot, EncodingChoice::Auto, Rules::built_in());
+        let read = of_log(&boot, EncodingChoice::Auto, Rules::built_in());
         let read: Vec<_> = read.iter().map(Finding::signature).collect();
         let captured = of_console(&console, Rules::built_in());
         let captured: Vec<_> = captured.iter().map(Finding::signature).collect();

@@ -22,6 +22,7 @@ const WELL: &str = "-";
 
 /// Recordings in which something went wrong, and the family that says what.
 const FAULTY: &[(&str, &str)] = &[
+    ("bookworm-reboots", "ending"),
     ("cloud-init-no-metadata", "cloud-init"),
     ("disk-full", "filesystem"),
     ("dracut-shell", "root"),
@@ -51,14 +52,16 @@ const FAULTY: &[(&str, &str)] = &[
     ("panic-reboots", "kernel"),
     ("panic-stays", "kernel"),
     ("reboot-loop", "root"),
+    ("reboot-loop", "ending"),
     ("rescue", "init"),
+    ("silence-hang", "ending"),
     ("slow-boot", "init"),
     ("uefi-no-bootable-device", "loader"),
+    ("watchdog-reset", "ending"),
 ];
 /// Recordings in which all is well.
 const QUIET: &[&str] = &[
     "bookworm-clean",
-    "bookworm-reboots",
     "busybox-clean",
     "busybox-without-stamps",
     "cloud-init-clean",

@@ -160,7 +160,8 @@ impl History {
         // Most of the work of a run, so it is only done if it is asked for.
         let finding = (!rules.findings.is_empty()).then(|| {
             let rules_of_findings = findings::Rules::current();
-            let found = findings::of_boot(boot, EncodingChoice::Auto, rules_of_findings);
+            // Not what its end says: that depends on the boots beside it, which may go.
+            let found = findings::of_boot(boot, &[], EncodingChoice::Auto, rules_of_findings);
             rules.keeping(&found)
         });
         self.boots.push(KnownBoot {

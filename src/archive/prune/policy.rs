@@ -24,27 +24,39 @@ pub enum FindingRule {
     Id(&'static str),
 }
 
-/// A word is neither a severity, nor a family of findings, nor the ID of one.
+/// Why a word says no findings that keep a boot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there is no such finding: give an ID, a family, or a severity, as console-archive explain lists them"
-)]
-pub struct UnknownFinding;
+pub enum InvalidFinding {
+    /// It is neither a severity, nor a family of findings, nor the ID of one.
+    #[error(
+        "there is no such finding: give an ID, a family, or a severity, as console-archive explain lists them"
+    )]
+    Unknown,
+    /// It depends on the boots beside, which may go.
+    #[error(
+        "no line says this finding: it comes from how boots ended, which --keep-ending is about"
+    )]
+    OfEnding,
+}
 
 impl FindingRule {
     /// Parses a severity, the name of a family, or an ID.
     ///
     /// # Errors
-    /// [`UnknownFinding`].
-    pub fn parse(text: &str) -> Result<Self, UnknownFinding> {
+    /// [`InvalidFinding`].
+    pub fn parse(text: &str) -> Result<Self, InvalidFinding> {
         let rules = findings::Rules::current();
+        let mut of_endings = rules.all().iter().filter(|rule| !rule.is_of_line());
+        if of_endings.any(|rule| rule.family == text || rule.id == text) {
+            return Err(InvalidFinding::OfEnding);
+        }
         let severity = Severity::ALL.into_iter().find(|one| one.as_str() == text);
         let mut names = rules.all().iter().map(|rule| rule.family);
         severity
             .map(Self::AtLeast)
             .or_else(|| names.find(|name| *name == text).map(Self::Family))
             .or_else(|| Some(Self::Id(rules.get(text)?.id)))
-            .ok_or(UnknownFinding)
+            .ok_or(InvalidFinding::Unknown)
     }
 
     fn includes(&self, finding: &Finding) -> bool {

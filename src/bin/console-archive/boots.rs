@@ -10,8 +10,9 @@ use ecs_console_archiver::archive::reader::{
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime};
+use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::ending::{self, Ending};
-use ecs_console_archiver::reading::findings::secrets;
+use ecs_console_archiver::reading::findings::{self, Finding, Rules, endings, secrets};
 use ecs_console_archiver::reading::select::{self, Selection};
 use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::reading::stitch::{self, Boot, Capture, Mark, MarkKind, Stitcher};
@@ -277,6 +278,8 @@ pub struct Summary<'a> {
     pub login: Option<Stamp>,
     /// The number and the boot whose memory this one, a crash kernel, saves; if that one is known.
     pub crashed: Option<(isize, &'a Boot)>,
+    /// The boots of the instance, as far as they are known, and its place among them.
+    boots: (&'a [Boot], usize),
 }
 
 /// An ending, for people.
@@ -302,7 +305,15 @@ impl<'a> Summary<'a> {
             clock: GuestClock::of(&boot.log, boot.captures[0].captured_at),
             login: ending::login(&boot.log),
             crashed: before.map(|index| (select::number(index, boots.len()), &boots[index])),
+            boots: (boots, index),
         }
+    }
+
+    /// What it says went wrong, and what its end says, in the order of its lines.
+    pub fn findings(&self, encoding: EncodingChoice) -> Vec<Finding<'static>> {
+        let (boots, index) = self.boots;
+        let told = endings::of_boots(boots, index);
+        findings::of_boot(self.boot, &told, encoding, Rules::current())
     }
 
     /// When the kernel began, by the guest's clock.

@@ -265,6 +265,7 @@ fn checked(rule: OwnRule) -> Result<Rule, String> {
     let note = Note {
         yes: all_kept(rule.yes),
         no: all_kept(rule.no),
+        when: "",
         sources: "the file of FINDINGS_RULES",
     };
     Ok(Rule::new(

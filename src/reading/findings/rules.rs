@@ -50,6 +50,8 @@ pub struct Note {
     pub yes: &'static [&'static str],
     /// Lines that look alike, and that it does not find.
     pub no: &'static [&'static str],
+    /// Of what no line says: how it is judged.
+    pub when: &'static str,
     /// Programs that print what it recognizes, and where in their sources; or the file that it is from.
     pub sources: &'static str,
 }
@@ -294,6 +296,12 @@ impl Rule {
         self.text.advice
     }
 
+    /// Whether a line says it. What none says comes from how boots ended.
+    #[cfg(feature = "cli")]
+    pub fn is_of_line(&self) -> bool {
+        self.note.when.is_empty()
+    }
+
     /// Its examples, and where it is from.
     #[cfg(feature = "cli")]
     pub fn note(&self) -> &'static Note {
@@ -389,8 +397,9 @@ mod tests {
         for rule in rules.all() {
             rule.forms();
             let note = rule.note();
+            let is_of_line = !rule.text.words.is_empty() && !note.no.is_empty();
             assert!(
-                !rule.text.words.is_empty() && !rule.advice().is_empty() && !note.no.is_empty(),
+                is_of_line == note.when.is_empty() && !rule.advice().is_empty(),
                 "{}",
                 rule.id
             );

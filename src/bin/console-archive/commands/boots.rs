@@ -6,7 +6,7 @@ use ecs_console_archiver::archive::reader::MarkerEntry;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::GuestClock;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
-use ecs_console_archiver::reading::findings::{self, Finding, Rules};
+use ecs_console_archiver::reading::findings::Finding;
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::reading::stitch::Boot;
@@ -189,7 +189,7 @@ fn boot_cells(of: &Summary<'_>, zone: &TimeZone) -> Vec<Cell> {
 }
 
 fn findings(of: &Summary<'_>) -> Vec<Finding<'static>> {
-    findings::of_boot(of.boot, EncodingChoice::Auto, Rules::current())
+    of.findings(EncodingChoice::Auto)
 }
 
 /// The worst finding, and how many others there are.

@@ -87,9 +87,15 @@ fn page(rule: &Rule, width: Option<usize>) -> String {
         String::new(),
         rule.advice().to_string(),
         String::new(),
-        "It is found in lines such as".to_owned(),
     ];
-    lines.extend(rule.note().yes.iter().map(|line| format!("  {line}")));
+    let note = rule.note();
+    match rule.is_of_line() {
+        true => {
+            lines.push("It is found in lines such as".to_owned());
+            lines.extend(note.yes.iter().map(|line| format!("  {line}")));
+        }
+        false => lines.push(format!("No line says it. {}", note.when)),
+    }
     lines.extend([String::new(), format!("Sources: {}", rule.note().sources)]);
     let fitted = lines.iter().map(|line| output::wrapped(line, width) + "\n");
     fitted.collect()
@@ -115,14 +121,20 @@ fn list<'r>(rules: impl Iterator<Item = &'r Rule> + Clone, width: Option<usize>)
 }
 
 fn json(rule: &Rule) -> Value {
-    json!({
+    let mut json = json!({
         "id": rule.id,
         "family": rule.family,
         "severity": rule.severity,
         "title": rule.title,
         "advice": rule.advice(),
-        "pattern": rule.pattern,
-        "examples": rule.note().yes,
         "sources": rule.note().sources,
-    })
+    });
+    match rule.is_of_line() {
+        true => {
+            json["pattern"] = json!(rule.pattern);
+            json["examples"] = json!(rule.note().yes);
+        }
+        false => json["when"] = json!(rule.note().when),
+    }
+    json
 }

@@ -207,7 +207,7 @@ impl Arguments {
             let (id, number) = (&summary.boot.id, summary.number);
             let of = json!({"instance_id": instance_id, "boot": number, "boot_id": id});
             let heading = format!("boot {number}  {id}  {}", summary.ending_in_words());
-            self.log(summary.boot, heading, of)
+            self.log(summary.findings(self.encoding), heading, of)
         });
         let logs: Vec<_> = logs.collect();
         if let [Log { found, .. }] = &logs[..]
@@ -233,16 +233,17 @@ impl Arguments {
         }
         let (name, mut log) = input::read_log(name).await?;
         hide_secrets(&mut log, context.redact()?);
-        let boot = Boot::of_log(log);
+        let found = findings::of_log(&Boot::of_log(log), self.encoding, Rules::current());
         let of = json!({"file": name});
-        Ok(self.log(&boot, printable::one_line(name).into_owned(), of))
+        Ok(self.log(found, printable::one_line(name).into_owned(), of))
     }
 
     /// Says which boot has findings where the chosen one has none: after a crash, it is the one before.
     fn tell_others(&self, read: &Boots) {
         for index in (0..read.boots.len()).rev() {
             let summary = Summary::new(&read.boots, index);
-            let log = self.log(summary.boot, String::new(), json!({}));
+            let found = summary.findings(self.encoding);
+            let log = self.log(found, String::new(), json!({}));
             if !log.found.is_empty() {
                 let (number, count) = (summary.number, log.found.len() as u64);
                 output::error(format_args!(
@@ -254,8 +255,7 @@ impl Arguments {
         }
     }
 
-    fn log(&self, boot: &Boot, heading: String, of: Value) -> Log {
-        let mut found = findings::of_boot(boot, self.encoding, Rules::current());
+    fn log(&self, mut found: Vec<Finding<'static>>, heading: String, of: Value) -> Log {
         found.retain(|finding| {
             let rule = finding.rule;
             self.asks_for(finding.severity, rule.family, rule.id, &finding.signature())

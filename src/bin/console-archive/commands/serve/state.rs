@@ -101,7 +101,9 @@ impl Archive {
         let instance = tokio::task::spawn_blocking(move || {
             let read = read.for_display(redact);
             Arc::new(Instance {
-                facts: read.boots.iter().map(Facts::of).collect(),
+                facts: (0..read.boots.len())
+                    .map(|index| Facts::of(&read.boots, index))
+                    .collect(),
                 id,
                 boots: read.boots,
                 markers: read.markers,
@@ -142,8 +144,9 @@ impl Read {
 }
 
 impl Facts {
-    fn of(boot: &Boot) -> Self {
-        let mut findings = findings::of_boot(boot, EncodingChoice::Auto, Rules::current());
+    fn of(boots: &[Boot], index: usize) -> Self {
+        let boot = &boots[index];
+        let mut findings = findings::of_boots(boots, index, EncodingChoice::Auto, Rules::current());
         findings.sort_by_key(|finding| finding.line);
         Self {
             findings,

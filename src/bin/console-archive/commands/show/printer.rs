@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime, LineTimes};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
-use ecs_console_archiver::reading::findings::{self, Finding, Rules};
+use ecs_console_archiver::reading::findings::Finding;
 use ecs_console_archiver::reading::log::{Log, Part, Place};
 use ecs_console_archiver::reading::pattern::Pattern;
 use ecs_console_archiver::reading::stamp::Stamp;
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     fn with_findings(mut self) -> Self {
         if self.content.has_findings() {
             let encoding = self.content.encoding;
-            self.findings = findings::of_boot(self.summary.boot, encoding, Rules::current());
+            self.findings = self.summary.findings(encoding);
             self.findings.sort_by_key(|finding| finding.line);
         }
         self
