@@ -643,7 +643,7 @@ fn every_command_in_the_pages_is_one_that_the_program_takes() {
     for command in [
         "invoke", "capture", "list", "get", "boots", "show", "grep", "diff", "findings", "explain",
         "sweep", "redrive", "doctor", "simulate", "compact", "reindex", "verify", "prune", "copy",
-        "export", "report", "serve",
+        "export", "report", "serve", "rescan",
     ] {
         assert!(
             help.contains(command) && shown.contains(command),

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::printed::checked;
 use crate::support::*;
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "list",
     "boots",
     "show",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 24] = [
     "findings",
     "explain",
     "report",
+    "rescan",
     "capture",
     "sweep",
     "invoke",

@@ -22,6 +22,8 @@ pub mod hidden; // what is said to be pruned, and is there
 pub mod read; // rows of a range of days
 #[cfg(feature = "cli")]
 pub mod reindex; // records → catalog
+#[cfg(feature = "cli")]
+pub mod rescan; // records → what today's rules find in them, in the rows there are
 pub mod row; // what the catalog says of one record or marker (pure)
 
 pub use key::Day;

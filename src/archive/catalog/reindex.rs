@@ -154,14 +154,14 @@ pub async fn reindex(
 
 /// The old catalog's objects by day. An archive may have more rows that are not joined than fit in memory.
 #[derive(Default)]
-struct Old {
+pub(super) struct Old {
     /// Their keys, each as a text in JSON: a file may have any name.
     rows: Spool<Day>,
     joined: BTreeMap<Day, BTreeSet<DayKey>>,
 }
 
 impl Old {
-    async fn list(
+    pub(super) async fn list(
         store: &impl Store,
         is_asked_for: impl Fn(Day) -> bool,
     ) -> Result<Self, ReindexError> {
@@ -183,13 +183,13 @@ impl Old {
         Ok(old)
     }
 
-    fn days(&self) -> BTreeSet<Day> {
+    pub(super) fn days(&self) -> BTreeSet<Day> {
         let joined = self.joined.keys().copied();
         joined.chain(self.rows.keys()).collect()
     }
 
     /// Takes a day's objects out.
-    fn take(&mut self, day: Day) -> Result<Objects, TemporaryError> {
+    pub(super) fn take(&mut self, day: Day) -> Result<Objects, TemporaryError> {
         let mut rows = BTreeSet::new(); // Pages of some stores overlap.
         self.rows.take(day, |line| {
             rows.extend(serde_json::from_slice::<String>(line).ok());

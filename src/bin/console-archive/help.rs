@@ -12,7 +12,7 @@ const TASKS: [(&str, &[&str]); 5] = [
     ),
     (
         "Find out what went wrong",
-        &["findings", "explain", "report"],
+        &["findings", "explain", "report", "rescan"],
     ),
     ("Store consoles", &["capture", "sweep", "invoke", "redrive"]),
     (

@@ -19,6 +19,7 @@ mod prune;
 mod redrive;
 mod reindex;
 mod report;
+mod rescan;
 mod serve;
 mod show;
 mod simulate;
@@ -76,6 +77,7 @@ pub enum Command {
     Copy(copy::Arguments),
     Compact(compact::Arguments),
     Reindex(reindex::Arguments),
+    Rescan(rescan::Arguments),
     Verify(verify::Arguments),
     Prune(prune::Arguments),
     Doctor(doctor::Arguments),
@@ -147,6 +149,10 @@ impl Command {
             Self::Reindex(arguments) => {
                 let reindex = reindex::run(&arguments, context);
                 context.unless_interrupted(reindex).await
+            }
+            Self::Rescan(arguments) => {
+                let rescan = rescan::run(&arguments, context);
+                context.unless_interrupted(rescan).await
             }
             Self::Verify(arguments) => {
                 let verify = verify::run(&arguments, context);
