@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::io::Write as _;
 
+use crate::support::recording::Recording;
 use crate::support::*;
 
 /// A row of the catalog: hours ago, on this instance, with these findings as severity and signature.
@@ -161,6 +162,127 @@ async fn the_page_loads_nothing_and_has_nothing_of_a_guest_that_acts() {
     assert_eq!(page.matches("<svg").count(), 2);
     let printed = cli(&settings, &["report", "--html", "-"]).await;
     assert!(text(&printed.stdout).starts_with("<!DOCTYPE html>"));
+}
+
+/// The boots of a recording, as its label says.
+fn boots_of(name: &str) -> Vec<Vec<u8>> {
+    let recording = Recording::named(name);
+    let bytes = recording.bytes();
+    let starts: Vec<_> = recording
+        .label
+        .boots
+        .iter()
+        .map(|boot| boot.start)
+        .collect();
+    let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
+    let ranges = starts.iter().zip(ends);
+    ranges
+        .map(|(start, end)| bytes[*start..end].to_vec())
+        .collect()
+}
+
+/// One instance whose boots come to their prompt but for one, one that shows none and is well, and one that panics.
+async fn booted() -> (tempfile::TempDir, Settings) {
+    let simulator = bare_simulator(ecs_credentials()).await;
+    let (folder, settings) = archive_folder(&simulator);
+    let slow = &boots_of("slow-boot")[0];
+    let hang = Recording::named("silence-hang").bytes();
+    let without = String::from_utf8_lossy(&boots_of("busybox-clean")[0]).replace("login: ", "");
+    let panic = fixture("i-bp1panicnoroot00001");
+    for (id, console) in [
+        ("i-a1", &slow[..]),
+        ("i-a1", &hang),
+        ("i-b1", without.as_bytes()),
+        ("i-c1", &panic),
+    ] {
+        set_console(&simulator, id, console, "2024-03-22 10:04:57");
+        assert!(cli(&settings, &["capture", id]).await.status.success());
+    }
+    (folder, settings)
+}
+
+#[tokio::test]
+async fn boots_that_never_came_to_their_prompt_and_slow_ones_are_told_by_stage() {
+    let (_folder, settings) = booted().await;
+    let output = cli(&settings, &["report", "--boots", "--output", "json"]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    json_page::check(&["report", "--boots", "--output", "json"], &output.stdout);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let boots = &report["boots"];
+    assert_eq!(
+        (
+            &boots["reached_login"],
+            &boots["without_prompt"],
+            &boots["not_known"]
+        ),
+        (&json!(2), &json!(1), &json!(0))
+    );
+    let never = boots["never_reached_login"].as_array().unwrap().iter();
+    let mut never: Vec<_> = never
+        .map(|one| {
+            [
+                &one["instance_id"],
+                &one["ending"],
+                &one["phase"],
+                &one["finding"],
+            ]
+        })
+        .map(|told| told.map(|word| word.as_str().unwrap().to_owned()))
+        .collect();
+    never.sort();
+    assert_eq!(
+        never,
+        [
+            ["i-a1", "silence", "kernel", "boot-silent:kernel"],
+            ["i-c1", "panic", "kernel", "root-not-mounted"],
+        ]
+    );
+    let slowest = boots["slowest"].as_array().unwrap();
+    let seconds = |member: &str| slowest[0]["seconds"][member].as_f64().unwrap();
+    assert_eq!(
+        (slowest.len(), &slowest[0]["instance_id"]),
+        (2, &json!("i-a1"))
+    );
+    assert!(
+        seconds("services") > 90.0,
+        "it waits 90 s for a unit: {slowest:?}"
+    );
+    let stages = seconds("kernel") + seconds("initrd") + seconds("services");
+    assert!((seconds("login") - stages).abs() < 0.5, "{slowest:?}");
+    let shown = text(&cli(&settings, &["report", "--boots"]).await.stdout);
+    for told in [
+        "LOGIN and NO LOGIN count consoles",
+        "2 boots reached the login prompt, 2 never did; 1 of instances that show a prompt in no boot do not count",
+        "Slowest boots, by stage, in seconds",
+        "median",
+    ] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    let page = text(
+        &cli(&settings, &["report", "--boots", "--html", "-"])
+            .await
+            .stdout,
+    );
+    assert!(page.contains("never reached their login prompt") && page.contains("Slowest boots"));
+    assert_eq!(page.matches("<svg").count(), 3);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_told_by_a_report_of_boots() {
+    let (folder, settings) = booted().await;
+    let archive = folder.path().join("archive");
+    let names = files_in(&archive).into_iter().map(|(name, _)| name);
+    let record = names
+        .into_iter()
+        .find(|name| name.starts_with("i-c1/") && name.ends_with(".log.gz"));
+    std::fs::write(archive.join(record.unwrap()), "no gzip").unwrap();
+    let output = cli(&settings, &["report", "--boots"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("left out") && told.contains("not counted: 1 record"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

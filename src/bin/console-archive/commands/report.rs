@@ -1,20 +1,24 @@
 //! `console-archive report`: what happened to a fleet in some days, from the catalog.
 
+mod boots;
 pub mod facts;
 mod page;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anstyle::Style;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use ecs_console_archiver::archive::catalog::read::{Catalog, ReadDay};
 use ecs_console_archiver::model::ids::RegionId;
+use ecs_console_archiver::reading::phase::Phase;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
 use ecs_console_archiver::{log, printable};
 use globset::GlobMatcher;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -25,12 +29,15 @@ use crate::boots::ending_in_words;
 use crate::exit::{Exit, WrongInput};
 use crate::finding;
 use crate::output::{self, Output};
-use crate::table::{self, Column, Table};
+use crate::table::{self, Cell, Column, Table};
 use crate::time::{self, Bound, Period};
+use boots::{OfBoots, Took};
 use facts::{Collector, Facts};
 
 /// How long a signature must not have been there to be new.
 pub const BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Records of a large fleet take hours.
+const TIME_FOR_BOOTS: Duration = Duration::from_secs(24 * 3600);
 /// What a report is about if nothing else is asked for.
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -40,12 +47,15 @@ const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// login prompt, day by day; what went wrong, by signature, and whether it is new; and the instances whose newest console
 /// neither comes to its login prompt nor ends in a clean shutdown. A signature is new if no console of the thirty days
 /// before has it.
+///
+/// With --boots it reads the records of that time, too: which boots never came to their login prompt, and which took longest,
+/// by stage.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   console-archive report
   console-archive report --since yesterday --region cn-hangzhou
-  console-archive report --html report.html")]
+  console-archive report --boots --html report.html")]
 pub struct Arguments {
     /// Only what was captured from then on: 2024-03-22, "2024-03-22 10:04", 10:04, today, yesterday, -1h [default: -7d]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -59,6 +69,10 @@ pub struct Arguments {
     /// Only instances of this region; several may be given
     #[arg(long, value_name = "REGION_ID", value_delimiter = ',', value_parser = RegionId::parse)]
     region: Vec<RegionId>,
+    /// Also read the records: boots that never reached their login prompt, and the slowest boots by stage. It takes a
+    /// request for each record
+    #[arg(long)]
+    boots: bool,
     /// Write the report to this file, as one page of HTML that loads nothing; `-` is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     html: Option<PathBuf>,
@@ -76,12 +90,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Err(WrongInput("--until is before --since".into()).into());
     }
     let store = context.store()?;
-    let store = Retrying::new(&store, Deadline::after(context.time()));
+    let time = match arguments.boots {
+        true => context.timeout.unwrap_or(TIME_FOR_BOOTS),
+        false => context.time(),
+    };
+    let store = Retrying::new(&store, Deadline::after(time));
     let before = since.checked_sub(BEFORE).unwrap_or(Timestamp::MIN);
     let catalog = Catalog::open_whole(&store, before..=until).await?;
     tell_coverage(&catalog, since, &store);
     tell_unread(&catalog);
     let (mut collector, mut notes) = (Collector::new(period, zone.clone()), Vec::new());
+    if arguments.boots {
+        collector = collector.keeping_keys();
+    }
     let mut damaged = 0;
     context.reads();
     catalog
@@ -99,7 +120,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             },
         )
         .await?;
-    let facts = collector.finish();
+    let mut facts = collector.finish();
+    if let Some(keys) = facts.keys.take() {
+        let bar = output::progress("{human_pos} instances, {rate}")?;
+        let read = boots::read(&store, &keys, || bar.inc(1)).await;
+        bar.finish_and_clear();
+        facts.boots = Some(read?);
+    }
     let mut note = |count: u64, of: &str, why: &str| {
         if count > 0 {
             notes.push(format!(
@@ -118,6 +145,15 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         "record",
         "the catalog has rows of before it had findings; `console-archive reindex` looks for them",
     );
+    let left_out = facts.boots.iter().flat_map(|boots| &boots.left_out);
+    note(
+        left_out.clone().count() as u64,
+        "record",
+        "it is damaged or gone; `console-archive verify` says more",
+    );
+    for told in left_out {
+        output::error(format_args!("warning: left out: {told}"));
+    }
     let exit = match (notes.is_empty(), facts.records + facts.without_console) {
         (false, _) => Exit::Failed,
         (true, 0) => Exit::Nothing,
@@ -189,7 +225,7 @@ fn json(facts: &Facts, period: Period) -> Value {
             "finding": one.worst.as_ref().map(|worst| &worst.signature),
         })
     });
-    json!({
+    let mut json = json!({
         "since": time(period.since),
         "until": time(period.until),
         "records": facts.records,
@@ -199,7 +235,114 @@ fn json(facts: &Facts, period: Period) -> Value {
         "days": days.collect::<Vec<_>>(),
         "findings": signatures.collect::<Vec<_>>(),
         "not_at_login": stuck.collect::<Vec<_>>(),
+    });
+    if let Some(boots) = &facts.boots {
+        json["boots"] = json_of_boots(boots);
+    }
+    json
+}
+
+fn json_of_boots(of: &OfBoots) -> Value {
+    let took = |took: &Took| {
+        let parts = took.parts().map(|(name, length)| {
+            let seconds = length.map(|length| length.as_secs_f64());
+            (name.to_owned(), json!(seconds))
+        });
+        Value::Object(parts.into_iter().collect())
+    };
+    let not_reached = of.not_reached.iter().map(|one| {
+        json!({
+            "instance_id": one.instance_id,
+            "boot_id": one.boot_id,
+            "captured_at": one.captured_at.to_string(),
+            "ending": one.ending,
+            "phase": one.phase.map(Phase::as_str),
+            "finding": one.worst.as_ref().map(|(_, signature, _)| signature),
+        })
+    });
+    let slowest = of.slowest.iter().map(|one| {
+        json!({
+            "instance_id": one.instance_id,
+            "boot_id": one.boot_id,
+            "captured_at": one.captured_at.to_string(),
+            "seconds": took(&one.took),
+        })
+    });
+    json!({
+        "reached_login": of.reached,
+        "never_reached_login": not_reached.collect::<Vec<_>>(),
+        "without_prompt": of.without_prompt,
+        "not_known": of.unknown,
+        "median_seconds": took(&of.median),
+        "slowest": slowest.collect::<Vec<_>>(),
     })
+}
+
+/// A length, in seconds with one digit behind the point.
+fn seconds(length: Option<Duration>) -> String {
+    length.map_or(table::NOTHING.to_owned(), |length| {
+        format!("{:.1}", length.as_secs_f64())
+    })
+}
+
+/// How many boots came to their prompt, and how many did not, in words.
+fn boots_in_words(of: &OfBoots) -> String {
+    let mut words = format!(
+        "{} reached the login prompt, {} never did",
+        output::count(of.reached, "boot"),
+        output::grouped(of.not_reached.len() as u64)
+    );
+    if of.without_prompt > 0 {
+        words += &format!(
+            "; {} of instances that show a prompt in no boot do not count",
+            output::grouped(of.without_prompt)
+        );
+    }
+    if of.unknown > 0 {
+        words += &format!(
+            "; {} not known, since a part of the boot is missing or it goes on",
+            output::grouped(of.unknown)
+        );
+    }
+    words
+}
+
+fn tables_of_boots(of: &OfBoots, zone: &TimeZone) -> (Table, Table) {
+    let names = [
+        "INSTANCE ID",
+        "BOOT ID",
+        "CAPTURED",
+        "ENDED",
+        "REACHED",
+        "WHY",
+    ];
+    let rows = of.not_reached.iter().map(|one| {
+        let why = match &one.worst {
+            Some((severity, _, title)) => finding::cell(*severity, (*title).to_owned()),
+            None => table::NOTHING.into(),
+        };
+        vec![
+            one.instance_id.to_string().into(),
+            one.boot_id.clone().into(),
+            time::shown(one.captured_at, zone).into(),
+            ending_in_words(one.ending).into(),
+            one.phase.map_or(table::NOTHING, Phase::as_str).into(),
+            why,
+        ]
+    });
+    let not_reached = Table::new(names.map(Column::text).to_vec(), rows.collect());
+    let mut columns = ["INSTANCE ID", "BOOT ID"].map(Column::text).to_vec();
+    columns.extend(["KERNEL", "INITRD", "SERVICES", "LOGIN", "CLOUD-INIT"].map(Column::number));
+    let row = |id: String, boot_id: String, took: &Took| -> Vec<Cell> {
+        let lengths = took.parts().map(|(_, length)| Cell::from(seconds(length)));
+        let names = [id, boot_id].map(Cell::from);
+        names.into_iter().chain(lengths).collect()
+    };
+    let median = row("median".to_owned(), table::NOTHING.to_owned(), &of.median);
+    let slow = of.slowest.iter();
+    let slow = slow.map(|one| row(one.instance_id.to_string(), one.boot_id.clone(), &one.took));
+    let slowest = Table::new(columns, slow.chain([median]).collect());
+    (not_reached, slowest)
 }
 
 fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()> {
@@ -228,6 +371,9 @@ fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()>
     say(format!("{}\n", output::wrapped(&numbers, width).trim_end()))?;
     if !facts.days.is_empty() {
         say(format!("\n{}\n", bold("Day by day")))?;
+        let what = "LOGIN and NO LOGIN count consoles, each by its last boot: one that was captured while its machine was \
+            starting counts as NO LOGIN. FATAL, ERROR and WARNING count instances, each by the worst that it says.";
+        say(format!("{}\n", output::wrapped(what, width).trim_end()))?;
         let mut columns = vec![Column::text("DAY")];
         columns.extend(
             [
@@ -278,6 +424,23 @@ fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()>
             ]
         });
         context.print(&Table::new(columns, rows.collect()))?;
+    }
+    if let Some(of) = &facts.boots {
+        say(format!(
+            "\n{}\n",
+            bold("Boots that never reached their login prompt")
+        ))?;
+        let words = boots_in_words(of);
+        say(format!("{}\n", output::wrapped(&words, width).trim_end()))?;
+        let (not_reached, slowest) = tables_of_boots(of, zone);
+        if !of.not_reached.is_empty() {
+            context.print(&not_reached)?;
+        }
+        if !of.slowest.is_empty() {
+            let title = "Slowest boots, by stage, in seconds";
+            say(format!("\n{}\n", bold(title)))?;
+            context.print(&slowest)?;
+        }
     }
     if !facts.stuck.is_empty() {
         say(format!("\n{}\n", bold("Not at the login prompt")))?;

@@ -12,6 +12,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::super::findings::OfRow;
+use super::boots::{OfBoots, Records};
 use crate::time::Period;
 
 /// What happened to a fleet in a period.
@@ -31,6 +32,10 @@ pub struct Facts {
     pub stuck: Vec<Stuck>,
     /// Records whose rows do not say what they show.
     pub unknown: u64,
+    /// The records of the period, if they are to be read.
+    pub keys: Option<Records>,
+    /// What their boots did, if they were read.
+    pub boots: Option<OfBoots>,
 }
 
 /// What happened on one day.
@@ -127,6 +132,12 @@ impl Collector {
         }
     }
 
+    /// The same, with the keys of the records.
+    pub fn keeping_keys(mut self) -> Self {
+        self.facts.keys = Some(Records::new());
+        self
+    }
+
     /// Adds a row.
     pub fn add(&mut self, row: Row) {
         if !self.known.insert(row.subject.key()) {
@@ -143,6 +154,10 @@ impl Collector {
             return;
         }
         self.facts.records += 1;
+        if let Some(keys) = &mut self.facts.keys {
+            let keys = keys.entry(row.instance_id.clone());
+            keys.or_default().insert(row.subject.key());
+        }
         let day = self.zone.to_datetime(row.captured_at).date();
         let day = self.days.entry(day).or_default();
         day.of.records += 1;

@@ -1,14 +1,18 @@
 //! A report as one page of HTML: no script, nothing that is loaded, and nothing of a guest that is not escaped.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ecs_console_archiver::printable;
 use ecs_console_archiver::reading::findings::Severity;
+use ecs_console_archiver::reading::phase::Phase;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::boots::{NotReached, OfBoots, Slow, Took};
 use super::facts::{Facts, OfDay, Signature, Stuck};
+use super::{boots_in_words, seconds};
 use crate::boots::ending_in_words;
 use crate::time;
 
@@ -51,6 +55,7 @@ pub fn page(heading: &Heading, facts: &Facts, notes: &[String], zone: &TimeZone)
                 h2 #findings { "What went wrong" }
                 @if facts.signatures.is_empty() { p { "No console says that anything went wrong." } }
                 @else { (signatures(&facts.signatures, zone)) }
+                @if let Some(of) = &facts.boots { (boots(of, zone)) }
                 h2 #stuck { "Not at the login prompt" }
                 @if facts.stuck.is_empty() { p { "Each instance came to its login prompt, as far as its newest console says." } }
                 @else { (stuck(&facts.stuck, zone)) }
@@ -132,18 +137,17 @@ fn charts(days: &BTreeMap<Date, OfDay>) -> Markup {
         details {
             summary { "The same in numbers" }
             table {
-                tr {
-                    @for name in ["Day", "Consoles", "Instances", "Login reached", "Not reached", "Fatal", "Error", "Warning"] {
-                        th { (name) }
-                    }
-                }
+                @let names = ["Day", "Consoles", "Instances", "Consoles at login", "Consoles not at login",
+                    "Instances with fatal", "Instances with error", "Instances with warning"];
+                tr { @for name in names { th { (name) } } }
                 @for (date, day) in days {
+                    @let counts = [day.records, day.instances as u64, day.reached_login, day.not_reached];
+                    @let counts = counts.into_iter().chain(severities(day).into_iter().map(|part| part.count));
                     tr {
-                        td { (date) }
-                        @for number in [day.records, day.instances as u64, day.reached_login, day.not_reached] {
-                            td.number { (number) }
+                        td data-name=(names[0]) { (date) }
+                        @for (name, number) in names[1..].iter().zip(counts) {
+                            td.number data-name=(name) { (number) }
                         }
-                        @for part in severities(day) { td.number { (part.count) } }
                     }
                 }
             }
@@ -208,20 +212,21 @@ fn chart(title: &str, days: &BTreeMap<Date, OfDay>, parts: impl Fn(&OfDay) -> Ve
 fn signatures(all: &[Signature], zone: &TimeZone) -> Markup {
     html! {
         table {
-            tr { @for name in ["Severity", "What happened", "Instances", "First", "Last", "For example"] { th { (name) } } }
+            @let names = ["Severity", "What happened", "Instances", "First", "Last", "For example"];
+            tr { @for name in names { th { (name) } } }
             @for one in all {
                 @let severity = one.finding.severity.as_str();
                 tr {
-                    td { span class={ "key " (severity) } { (severity) } @if one.is_new { " " span.new { "new" } } }
-                    td {
+                    td data-name=(names[0]) { span class={ "key " (severity) } { (severity) } @if one.is_new { " " span.new { "new" } } }
+                    td data-name=(names[1]) {
                         (plain(&one.finding.title)) br;
                         code { (plain(&one.finding.signature)) }
                         @if let Some(advice) = one.advice() { p.advice { (advice) } }
                     }
-                    td.number { (one.instances) }
-                    td { (time::shown(one.first, zone)) }
-                    td { (time::shown(one.last, zone)) }
-                    td { code { "console-archive findings " (one.example) " --all" } }
+                    td.number data-name=(names[2]) { (one.instances) }
+                    td data-name=(names[3]) { (time::shown(one.first, zone)) }
+                    td data-name=(names[4]) { (time::shown(one.last, zone)) }
+                    td data-name=(names[5]) { code { "console-archive findings " (one.example) " --all" } }
                 }
             }
         }
@@ -231,17 +236,144 @@ fn signatures(all: &[Signature], zone: &TimeZone) -> Markup {
 fn stuck(all: &[Stuck], zone: &TimeZone) -> Markup {
     html! {
         table {
-            tr { @for name in ["Instance", "Region", "Newest console", "Ended", "Kernel", "Why"] { th { (name) } } }
+            @let names = ["Instance", "Region", "Newest console", "Ended", "Kernel", "Why"];
+            tr { @for name in names { th { (name) } } }
             @for one in all {
                 tr {
-                    td { code { (one.instance_id) } }
-                    td { (one.region_id.as_ref().map(ToString::to_string).unwrap_or_default()) }
-                    td { (time::shown(one.captured_at, zone)) }
-                    td { (one.ending.map(ending_in_words).unwrap_or_default()) }
-                    td { (plain(one.kernel.as_deref().unwrap_or_default())) }
-                    td { @if let Some(worst) = &one.worst { (plain(&worst.title)) } }
+                    td data-name=(names[0]) { code { (one.instance_id) } }
+                    td data-name=(names[1]) { (one.region_id.as_ref().map(ToString::to_string).unwrap_or_default()) }
+                    td data-name=(names[2]) { (time::shown(one.captured_at, zone)) }
+                    td data-name=(names[3]) { (one.ending.map(ending_in_words).unwrap_or_default()) }
+                    td data-name=(names[4]) { (plain(one.kernel.as_deref().unwrap_or_default())) }
+                    td data-name=(names[5]) { @if let Some(worst) = &one.worst { (plain(&worst.title)) } }
                 }
             }
+        }
+    }
+}
+
+fn boots(of: &OfBoots, zone: &TimeZone) -> Markup {
+    html! {
+        h2 #boots { "Boots that never reached their login prompt" }
+        p { (boots_in_words(of)) "." }
+        @if !of.not_reached.is_empty() { (not_reached(&of.not_reached, zone)) }
+        @if !of.slowest.is_empty() {
+            h2 #slowest { "Slowest boots, by stage" }
+            (bars(&of.slowest))
+            (slowest(of))
+        }
+    }
+}
+
+fn not_reached(all: &[NotReached], zone: &TimeZone) -> Markup {
+    html! {
+        table {
+            @let names = ["Instance", "Boot", "Captured", "Ended", "Reached", "Why"];
+            tr { @for name in names { th { (name) } } }
+            @for one in all {
+                tr {
+                    td data-name=(names[0]) { code { (one.instance_id) } }
+                    td data-name=(names[1]) { code { (one.boot_id) } }
+                    td data-name=(names[2]) { (time::shown(one.captured_at, zone)) }
+                    td data-name=(names[3]) { (ending_in_words(one.ending)) }
+                    td data-name=(names[4]) { (one.phase.map(Phase::as_str).unwrap_or_default()) }
+                    td data-name=(names[5]) {
+                        @if let Some((severity, _, title)) = &one.worst {
+                            span class={ "key " (severity.as_str()) } { (title) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The parts of a boot that follow each other, and the class that has the colour of each.
+fn stages_of(took: &Took) -> [(&'static str, Option<Duration>); 3] {
+    [
+        ("kernel", took.kernel),
+        ("initrd", took.initrd),
+        ("services", took.services),
+    ]
+}
+
+/// A bar for each boot, of its stages one behind the other.
+fn bars(all: &[Slow]) -> Markup {
+    const BAR: f64 = 12.0;
+    const STEP: f64 = 36.0;
+    let (width, _) = CHART;
+    let length = |took: &Took| -> f64 {
+        let stages = stages_of(took).into_iter().filter_map(|(_, length)| length);
+        stages.map(|length| length.as_secs_f64()).sum()
+    };
+    let longest = all.iter().map(|one| length(&one.took)).fold(0.0, f64::max);
+    let scale = width / longest.max(f64::MIN_POSITIVE);
+    let title = "Seconds until the login prompt";
+    let bar = |index: usize, one: &Slow| {
+        let top = index as f64 * STEP;
+        let mut left = 0.0;
+        let rects: Vec<Markup> = stages_of(&one.took)
+            .into_iter()
+            .filter_map(|(stage, length)| {
+                let wide = length?.as_secs_f64() * scale;
+                let at = left;
+                left += wide;
+                Some(html! {
+                    rect class=(stage) x=(format!("{at:.2}")) y=(format!("{:.2}", top + 16.0))
+                        width=(format!("{wide:.2}")) height=(BAR) {
+                        title { (stage) ": " (seconds(length)) " s" }
+                    }
+                })
+            })
+            .collect();
+        html! {
+            text x="0" y=(format!("{:.2}", top + 11.0)) { (one.instance_id) "  " (seconds(one.took.login)) " s" }
+            @for rect in rects { (rect) }
+        }
+    };
+    let tall = all.len() as f64 * STEP;
+    html! {
+        figure {
+            figcaption {
+                (title)
+                @for (stage, _) in stages_of(&Took::default()) { span class={ "key " (stage) } { (stage) } }
+            }
+            svg viewBox=(format!("0 0 {width} {tall}")) role="img" aria-label=(title) {
+                @for (index, one) in all.iter().enumerate() { (bar(index, one)) }
+            }
+        }
+    }
+}
+
+fn slowest(of: &OfBoots) -> Markup {
+    let names = [
+        "Instance",
+        "Boot",
+        "Kernel",
+        "Initrd",
+        "Services",
+        "Login at",
+        "cloud-init at",
+    ];
+    let lengths = |took: &Took| {
+        html! {
+            @for (name, (_, length)) in names[2..].iter().zip(took.parts()) {
+                td.number data-name=(name) { (seconds(length)) }
+            }
+        }
+    };
+    html! {
+        p.about { "Seconds. The kernel's clock counts from its start: firmware and boot loaders say no times." }
+        table {
+            tr { @for name in names { th { (name) } } }
+            @for one in &of.slowest {
+                tr {
+                    td data-name=(names[0]) { code { (one.instance_id) } }
+                    td data-name=(names[1]) { code { (one.boot_id) } }
+                    (lengths(&one.took))
+                }
+            }
+            tr { td data-name=(names[0]) { "median" } td {} (lengths(&of.median)) }
         }
     }
 }
