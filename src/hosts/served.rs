@@ -178,12 +178,22 @@ impl Label {
                     already_stored,
                     no_console,
                     failed,
+                    with_fatal,
+                    with_error,
                     ..
                 } = done;
                 let is_whole = resume.is_none();
                 info!(
                     regions,
-                    instances, stored, already_stored, no_console, failed, is_whole, "swept"
+                    instances,
+                    stored,
+                    already_stored,
+                    no_console,
+                    failed,
+                    with_fatal,
+                    with_error,
+                    is_whole,
+                    "swept"
                 );
                 for failure in &done.failures {
                     // A program that prints the outcome only shows the number of failures.

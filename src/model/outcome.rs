@@ -108,6 +108,12 @@ pub struct Tally {
     pub no_console: u64,
     /// Instances and regions that failed.
     pub failed: u64,
+    /// Consoles that were added and show a fatal finding.
+    #[serde(default)]
+    pub with_fatal: u64,
+    /// Consoles that were added and show an error, and nothing worse.
+    #[serde(default)]
+    pub with_error: u64,
     /// Messages of the first failures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,

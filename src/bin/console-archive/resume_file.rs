@@ -70,6 +70,8 @@ fn read(file: &Path) -> Result<Sweep, WrongInput> {
         already_stored,
         no_console,
         failed,
+        with_fatal,
+        with_error,
         failures: _,
     } = sweep.done;
     let counts = [
@@ -79,6 +81,8 @@ fn read(file: &Path) -> Result<Sweep, WrongInput> {
         already_stored,
         no_console,
         failed,
+        with_fatal,
+        with_error,
     ];
     if let Some(count) = counts.into_iter().find(|count| *count > MAX_COUNT) {
         return Err(no_sweep(&format_args!("`done` counts {count}")));

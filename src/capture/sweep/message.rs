@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::archive::key::ConsoleDigest;
 use crate::capture::CaptureError;
+use crate::model::finding::Severity;
 use crate::model::ids::{InstanceId, RegionId};
 use crate::model::outcome::{Outcome, Tally};
 
@@ -240,7 +241,14 @@ impl Tally {
     ) {
         add_one(&mut self.instances);
         match served {
-            Ok(Outcome::Stored(_)) => add_one(&mut self.stored),
+            Ok(Outcome::Stored(stored)) => {
+                add_one(&mut self.stored);
+                match stored.findings.iter().map(|one| one.severity).max() {
+                    Some(Severity::Fatal) => add_one(&mut self.with_fatal),
+                    Some(Severity::Error) => add_one(&mut self.with_error),
+                    Some(Severity::Warning | Severity::Info) | None => {}
+                }
+            }
             Ok(Outcome::AlreadyStored(_)) => add_one(&mut self.already_stored),
             Ok(_) => add_one(&mut self.no_console),
             Err(error) => self.fail(instance_id.as_str(), error),
@@ -315,6 +323,8 @@ mod tests {
             already_stored: u64::MAX,
             no_console: u64::MAX,
             failed: u64::MAX,
+            with_fatal: u64::MAX,
+            with_error: u64::MAX,
             failures: Vec::new(),
         };
         let before = tally.clone();

@@ -211,6 +211,8 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
         already_stored,
         no_console,
         failed,
+        with_fatal,
+        with_error,
         failures,
     } = done;
     let mut stdout = std::io::stdout();
@@ -230,6 +232,15 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
         output::grouped(*no_console),
         output::grouped(*failed),
     );
+    let shown = match (with_fatal, with_error) {
+        (0, 0) => String::new(),
+        (fatal, error) => format!(
+            "; of those stored, {} show a fatal finding, and {} an error",
+            output::grouped(*fatal),
+            output::grouped(*error)
+        ),
+    };
+    let summary = summary + &shown;
     let width = output::width();
     writeln!(stdout, "{}", output::wrapped(&summary, width))?;
     for failure in failures {
