@@ -499,16 +499,21 @@ impl Chain {
             }
             Relation::Encloses { before } if self.given == 0 => self.enclose(capture, before),
             Relation::Encloses { .. } => return false,
-            Relation::Apart => return self.add_behind_cut_secret(capture, is_restarted),
+            Relation::Apart => return self.add_beside_secret(capture, is_restarted),
         }
         true
     }
 
-    /// Adds a capture that shows whole what the last one shows of a secret. Stored with its secrets masked, the last one
-    /// ends otherwise than the next one has it: a mask ends with its capture, and a few letters are no secret yet.
-    fn add_behind_cut_secret(&mut self, capture: &Capture, is_restarted: bool) -> bool {
+    /// Adds a capture that shows otherwise what is known of a secret. Stored with its secrets masked, a capture ends
+    /// otherwise than the next one has it: a mask ends with its capture, and a few letters are no secret yet. And a ring
+    /// that has dropped what says that a secret follows shows it.
+    fn add_beside_secret(&mut self, capture: &Capture, is_restarted: bool) -> bool {
         let new = &capture.plain;
-        if find_mask(new).is_none() {
+        let shared = self.bytes.len().saturating_sub(new.len());
+        if find_mask(new)
+            .or_else(|| find_mask(&self.bytes[shared..]))
+            .is_none()
+        {
             return false;
         }
         let lines = |text| memchr::memrchr_iter(b'\n', text).map(|at| at + 1);
@@ -528,6 +533,21 @@ impl Chain {
             if is_same_but_for_masks(&self.bytes[end..], &new[cut + length..]) {
                 self.forget_behind(end);
                 self.append(capture, cut, length);
+                return true;
+            }
+        }
+        // A ring begins within a secret, or behind the line that says what it is.
+        for begin in memchr::memchr_iter(b'\n', new).take(MAX_LINES_OF_CUT_SECRET) {
+            let begin = begin + 1;
+            if let Relation::Continues(Overlap {
+                cut: 0,
+                length,
+                certainty: Certainty::Sure,
+            }) = relate_if(&self.bytes, &new[begin..], || false)
+                && let Some(at) = self.bytes.len().checked_sub(length + begin)
+                && is_same_but_for_masks(&new[..begin], &self.bytes[at..])
+            {
+                self.append(capture, begin, length);
                 return true;
             }
         }

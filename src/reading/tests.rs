@@ -381,7 +381,9 @@ fn a_capture_that_ends_within_a_masked_secret_is_continued() {
     };
     let before: String = (1..9).map(line).collect();
     let behind: String = (21..29).map(line).collect();
-    for secrets in [
+    let after = line(31);
+    let stored = |bytes: &[u8]| secrets::masked(bytes, &secrets::find(bytes));
+    const KEPT_SECRETS: [&str; 3] = [
         "cloud-init[8]: password=hunter22hunter22 for root\r\n",
         "Set the following 'random' passwords\r\nubuntu:hT3bq9XkzPaW\r\nroot:kd82ncSxqTTw\r\n",
         "-----BEGIN RSA PRIVATE KEY-----\r\n\
@@ -389,9 +391,9 @@ fn a_capture_that_ends_within_a_masked_secret_is_continued() {
          q8w7e6r5t4y3u2i1o0p9a8s7d6f5g4h3j2k1l0z9x8c7v6b5n4m3q2w1e0r9t8y7\r\n\
          Zm9v\r\n\
          -----END RSA PRIVATE KEY-----\r\n",
-    ] {
+    ];
+    for secrets in KEPT_SECRETS {
         let console = [&before, secrets, &behind].concat().into_bytes();
-        let stored = |bytes: &[u8]| secrets::masked(bytes, &secrets::find(bytes));
         let whole = stored(&console);
         for end in before.len()..=before.len() + secrets.len() {
             for begin in [0, 100] {
@@ -416,6 +418,31 @@ fn a_capture_that_ends_within_a_masked_secret_is_continued() {
                 let bytes: usize = pieces.map(|piece| piece.range.len()).sum();
                 assert_eq!(bytes, whole.len());
             }
+        }
+    }
+    // A ring that begins within a secret.
+    for secrets in KEPT_SECRETS {
+        let console = [&before, secrets, &behind].concat().into_bytes();
+        let whole = stored(&console);
+        for begin in before.len()..=before.len() + secrets.len() {
+            let captures = [
+                whole.clone(),
+                [&stored(&console[begin..])[..], after.as_bytes()].concat(),
+            ];
+            let captures = (0..)
+                .zip(&captures)
+                .map(|(index, plain)| capture(index, plain));
+            let boots = stitch(captures.collect());
+            let from = String::from_utf8_lossy(&console[begin..]);
+            assert_eq!(boots.len(), 1, "begun at {begin}: {from}");
+            assert!(
+                boots[0].log == [&whole[..], after.as_bytes()].concat(),
+                "begun at {begin}"
+            );
+            assert!(
+                boots[0].marks.iter().all(|mark| mark.at == 0),
+                "begun at {begin}"
+            );
         }
     }
     // What differs in more than a mask is no end of it.
