@@ -10,8 +10,6 @@
 mod progress; // what a boot went on to (pure)
 mod prefix; // what stands in front of a message (pure)
 pub mod endings; // what no line says: how boots ended (pure)
-mod progress; // what a boot went on to (pure)
-mod prefix; // what stands in front of a message (pure)
 mod pieces; // a line → the pieces of text on it (pure)
 mod rules; // which rule fits a line (pure)
 pub mod own; // a file with rules of one's own (pure)

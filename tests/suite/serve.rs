@@ -3,30 +3,12 @@
 use std::collections::BTreeSet;
 
 use ecs_console_archiver::reading::findings::secrets;
-use jiff::{SignedDuration, Timestamp};
 
-use crate::support::archived::{Archived, of_folder, put_into_folder, stored};
+use crate::support::archived::{of_folder, stored};
 use crate::support::captured::{Captured, ID};
 use crate::support::s3_server::Profile;
-use crate::support::served::{Served, hostile_console};
+use crate::support::served::{Served, folder, hostile_console};
 use crate::support::*;
-
-/// A folder with an archive, and its settings.
-async fn folder(captures: &[(&str, &[u8], i64)]) -> (tempfile::TempDir, Settings) {
-    let folder = tempfile::tempdir().unwrap();
-    let now = Timestamp::now();
-    let ago = |hours: i64| now - SignedDuration::from_hours(hours);
-    let captures = captures
-        .iter()
-        .map(|(id, plain, hours)| (*id, *plain, ago(*hours)));
-    let objects = Archived::of(captures).cataloged(ago(12));
-    put_into_folder(folder.path(), &objects).await;
-    let settings = folder_settings(folder.path());
-    // Rows that say what went wrong.
-    let indexed = cli(&settings, &["reindex"]).await;
-    assert!(indexed.status.success(), "{}", text(&indexed.stderr));
-    (folder, settings)
-}
 
 /// The elements of a page, and the names of their attributes as `element attribute`.
 fn elements(page: &str) -> BTreeSet<String> {
@@ -279,6 +261,190 @@ async fn a_fleet_is_shown_day_by_day_and_filtered_by_links() {
 }
 
 #[tokio::test]
+async fn a_period_that_ends_before_it_begins_is_an_address_that_cannot_be_used() {
+    let (_folder, settings) = folder(&[("i-a1", b"one\n", 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    for path in ["/?since=-1h&until=-2h", "/search?q=x&since=-1h&until=-2h"] {
+        let got = served.get(path).await;
+        assert_eq!(got.status, 400, "{path}");
+        let page = got.text();
+        assert!(page.contains("This address cannot be used"), "{page}");
+        assert!(page.contains("before"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_new_where_no_capture_is_known_from_before() {
+    let panic = fixture("i-bp1panicnoroot00001");
+    let (_folder, settings) = folder(&[("i-bad1", &panic, 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    let page = served.page("/").await;
+    assert!(page.contains("root-not-mounted") && !page.contains(">new<"));
+    assert!(page.contains("nothing is called new"), "{page}");
+}
+
+#[tokio::test]
+async fn damage_of_the_catalog_is_told_also_of_the_days_before() {
+    let clean = fixture("i-bp1normalreboot0001");
+    let (folder, settings) = folder(&[("i-a1", &clean, 24 * 20), ("i-a1", &clean, 2)]).await;
+    let days = files_in(&folder.path().join("catalog/days"));
+    let (day, _) = days
+        .iter()
+        .find(|(name, _)| !name.starts_with("complete") && !name.ends_with(".meta.json"))
+        .unwrap_or_else(|| {
+            panic!(
+                "{:?}",
+                days.iter().map(|(name, _)| name).collect::<Vec<_>>()
+            )
+        });
+    std::fs::write(folder.path().join("catalog/days").join(day), b"no gzip").unwrap();
+    let served = Served::entered(&settings, &[]).await;
+    let page = served.page("/").await;
+    assert!(
+        page.contains("damaged: ") && page.contains("/i/i-a1\""),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn two_boots_stand_side_by_side_as_diff_compares_them() {
+    let panic = fixture("i-bp1panicnoroot00001");
+    let mut clean = fixture("i-bp1cloudinit0000001");
+    clean.truncate(20_000);
+    clean.extend_from_slice(b"\r\nDebian GNU/Linux 12 web ttyS0\r\n\r\nweb login: ");
+    let (_folder, settings) = folder(&[("i-a1", &clean, 50), ("i-a1", &panic, 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    let boots = served.page("/i/i-a1").await;
+    assert!(boots.contains("/diff\">what changed</a>"), "{boots}");
+    // The last good boot is another one later, so the address names both.
+    let chosen = served.get("/i/i-a1/b/latest/diff?moved=on").await;
+    assert_eq!(chosen.status, 303, "{}", chosen.text());
+    let address = chosen.header("location");
+    assert!(
+        address.contains("/diff?with=2") && address.ends_with("moved=on"),
+        "{address}"
+    );
+    let page = served.page(&address).await;
+    let printed = cli(&settings, &["diff", "i-a1", "--moved"]).await;
+    let printed = text(&printed.stdout);
+    let of = |sign: char| {
+        printed
+            .lines()
+            .filter(|line| line.starts_with(sign))
+            .count()
+            - 1
+    };
+    let classes = |class: &str| page.matches(&format!("<div class=\"l {class}")).count();
+    let folded = page.matches("more, folded").count();
+    assert_eq!(
+        classes("removed") + classes("folded removed"),
+        of('-'),
+        "{printed}"
+    );
+    assert_eq!(classes("added"), of('+'));
+    assert_eq!(folded, printed.matches("more, folded").count());
+    assert!(
+        page.contains("<ins>") && page.contains("<del>"),
+        "what differs within a line"
+    );
+    assert!(
+        page.contains("root-not-mounted"),
+        "what went wrong in one alone"
+    );
+    assert!(page.contains("the last that came to its login"));
+    let other = served.get("/i/i-a1/b/-1/diff?with=previous").await;
+    assert_eq!(other.status, 404);
+    assert!(other.text().contains("No boot is known before this one"));
+    let wrong = served.get("/i/i-a1/b/latest/diff?with=x").await;
+    assert_eq!(wrong.status, 400);
+}
+
+#[tokio::test]
+async fn a_search_finds_what_grep_finds_with_links_to_the_lines() {
+    let (panic, clean) = (
+        fixture("i-bp1panicnoroot00001"),
+        fixture("i-bp1normalreboot0001"),
+    );
+    let (_folder, settings) = folder(&[
+        ("i-a1", &clean, 50),
+        ("i-a1", &panic, 2),
+        ("i-b1", &panic, 4),
+        ("i-c1", b"[    0.000000] Linux version 6.1\nroot:correcthorse\nci-info: password: hunter2hunter2\n", 4),
+    ])
+    .await;
+    let served = Served::entered(&settings, &[]).await;
+    for (query, grep) in [
+        ("q=kernel+panic", vec!["grep", "-i", "-F", "kernel panic"]),
+        ("q=Kernel", vec!["grep", "-F", "Kernel"]),
+        ("q=%5EBoot.*0x&regex=on", vec!["grep", "^Boot.*0x"]),
+        ("q=Linux&instance=i-a1", vec!["grep", "Linux", "i-a1"]),
+        (
+            "q=Linux&instance=i-b*",
+            vec!["grep", "Linux", "--instance", "i-b*"],
+        ),
+    ] {
+        let printed = cli(&settings, &grep).await;
+        let printed = text(&printed.stdout);
+        let page = served.page(&format!("/search?{query}")).await;
+        assert_eq!(
+            page.matches("<div class=\"l\">").count(),
+            printed.lines().count(),
+            "{query}: {page}"
+        );
+        assert_eq!(page.contains("<mark>"), !printed.is_empty());
+        for line in printed.lines() {
+            let mut parts = line.splitn(3, [':', '/']);
+            let (id, boot) = (parts.next().unwrap(), parts.next().unwrap());
+            let number = parts.next().unwrap().split(':').next().unwrap();
+            let link = format!("href=\"/i/{id}/b/{boot}#L{number}\"");
+            assert!(page.contains(&link), "{link}: {page}");
+        }
+        assert!(
+            page.contains("id=\"searched\"") && page.ends_with("</html>"),
+            "{page}"
+        );
+    }
+    let masked = served.page("/search?q=password").await;
+    assert!(
+        masked.contains("<mark>password</mark>") && !masked.contains("hunter2"),
+        "{masked}"
+    );
+    let behind = served.page("/search?q=Linux&after=i-a1").await;
+    assert!(
+        behind.contains("/i/i-b1\"") && !behind.contains("/i/i-a1\""),
+        "{behind}"
+    );
+    let none = served.page("/search?q=nowhere").await;
+    assert!(none.contains("No line of what was searched has it"));
+    let wrong = served.get("/search?q=(&regex=on").await;
+    assert_eq!(wrong.status, 400, "{}", wrong.text());
+}
+
+#[tokio::test]
+async fn a_search_of_much_goes_on_by_a_link() {
+    let mut console = b"[    0.000000] Linux version 6.1\n".to_vec();
+    console.extend_from_slice(&b"again and again\n".repeat(60));
+    let names: Vec<_> = (100..112).map(|number| format!("i-much{number}")).collect();
+    let captures: Vec<_> = names
+        .iter()
+        .map(|id| (id.as_str(), &console[..], 2))
+        .collect();
+    let (_folder, settings) = folder(&captures).await;
+    let served = Served::entered(&settings, &[]).await;
+    let page = served.page("/search?q=again+and").await;
+    assert_eq!(page.matches("<div class=\"l\">").count(), 500, "ten boots");
+    assert!(page.contains("only the first 50 lines are shown"), "{page}");
+    let link = "/search?q=again+and&amp;after=i-much109";
+    assert!(
+        page.contains(link) && page.contains("2 instances are left"),
+        "{page}"
+    );
+    let rest = served.page(&link.replace("&amp;", "&")).await;
+    assert_eq!(rest.matches("<div class=\"l\">").count(), 100);
+    assert!(!rest.contains("Search on"), "{rest}");
+}
+
+#[tokio::test]
 async fn a_page_says_when_nothing_is_captured_and_when_the_archive_does_not_answer() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
@@ -380,9 +546,78 @@ async fn links_to_lines_stay_good_when_more_is_captured() {
 }
 
 #[tokio::test]
+async fn a_boot_that_may_still_print_is_read_on_from_a_line() {
+    let console = fixture("i-bp1cloudinit0000001");
+    let mut world = Captured::with(&[&console[..9_000]]).await;
+    let served = Served::entered(&world.settings, &[]).await;
+    let boot = served
+        .get(&format!("/i/{ID}/b/latest"))
+        .await
+        .header("location");
+    let page = served.page(&boot).await;
+    assert!(
+        page.contains("id=\"live\"") && page.contains("Look for more"),
+        "{page}"
+    );
+    let lines = page.matches("\" id=\"L").count();
+    world.capture(&console[..20_000]).await;
+    let rest = served.page(&format!("{boot}?after={}", lines - 1)).await;
+    let whole = served.page(&boot).await;
+    let first = format!("id=\"L{lines}\"");
+    assert!(rest.contains(&first) && !rest.contains(&format!("id=\"L{}\"", lines - 1)));
+    assert_eq!(
+        rest.matches("\" id=\"L").count() + lines - 1,
+        whole.matches("\" id=\"L").count()
+    );
+    assert!(!rest.contains("after="), "no link has it");
+    world.capture(&fixture("i-bp1normalreboot0001")).await;
+    let over = served.page(&boot).await;
+    assert!(!over.contains("id=\"live\""), "another boot has begun");
+}
+
+#[tokio::test]
+async fn what_ecs_has_is_shown_with_live_and_is_not_stored() {
+    let console = fixture("i-bp1cloudinit0000001");
+    let mut world = Captured::with(&[&console[..9_000]]).await;
+    let stored = files_in(world.folder.path()).len();
+    world.print(&console[..20_000]);
+    let boots = async |served: &Served| {
+        let boot = served.get(&format!("/i/{ID}/b/latest")).await;
+        let page = served.page(&boot.header("location")).await;
+        page.matches("\" id=\"L").count()
+    };
+    let without = Served::entered(&world.settings, &[]).await;
+    let before = boots(&without).await;
+    let served = Served::entered(&world.settings, &["--live"]).await;
+    let live = boots(&served).await;
+    assert!(live > before, "{live} lines, {before} before");
+    let asked = world.simulator.answered().len();
+    assert_eq!(boots(&served).await, live);
+    assert_eq!(world.simulator.answered().len(), asked, "not again at once");
+    assert_eq!(files_in(world.folder.path()).len(), stored);
+    // ECS does not answer: what is there is shown, with why it is all.
+    world.move_simulator().await;
+    let mut settings = world.settings.clone();
+    for (name, value) in &mut settings {
+        if name == "ECS_ENDPOINT_URL" {
+            *value = "http://127.0.0.1:9".to_owned();
+        }
+    }
+    let served = Served::entered(&settings, &["--live", "--timeout", "1"]).await;
+    let boot = served.get(&format!("/i/{ID}/b/latest")).await;
+    let page = served.page(&boot.header("location")).await;
+    assert!(page.contains("ECS does not say what it has"), "{page}");
+}
+
+#[tokio::test]
 async fn a_hostile_console_leaves_only_the_elements_of_the_page() {
     let hostile = hostile_console();
     let (_folder, settings) = folder(&[
+        (
+            "i-bad1",
+            b"[    0.000000] Linux version 6.1\nhost login: \n",
+            30,
+        ),
         ("i-bad1", &hostile, 2),
         ("i-plain1", b"[    0.000000] Linux version 6.1\n", 2),
     ])
@@ -392,21 +627,30 @@ async fn a_hostile_console_leaves_only_the_elements_of_the_page() {
     for path in ["/", "/i/i-bad1"] {
         all += &served.page(path).await;
     }
-    for path in ["/i/i-bad1/b/0", "/i/i-bad1/b/0?wrap=off&time=wall"] {
+    for path in [
+        "/i/i-bad1/b/0",
+        "/i/i-bad1/b/0?wrap=off&time=wall",
+        "/i/i-bad1/b/0/diff",
+    ] {
         let boot = served.get(path).await.header("location");
         all += &served.page(&boot).await;
     }
-    let screen = served.page("/i/i-bad1/b/0/screen").await;
-    all += &screen;
+    for path in [
+        "/i/i-bad1/b/0/screen",
+        "/search?q=%3C&instance=i-bad1",
+        "/search?q=%3Cscript%3E%22onx",
+    ] {
+        all += &served.page(path).await;
+    }
     let known: BTreeSet<String> = "html head meta title link script body a header nav ol ul li span main h1 h2 p div section \
         dl dt dd details summary aside strong code svg path circle rect line table thead tbody tr th td form label input button \
-        dialog kbd pre figure figcaption !DOCTYPE"
+        dialog kbd pre figure figcaption ins del mark select option !DOCTYPE"
         .split_whitespace()
         .map(str::to_owned)
         .collect();
     let attributes: BTreeSet<&str> = "lang charset name content rel href src class id tabindex title scope role \
         viewBox cx cy r d x y x1 x2 y1 y2 rx width height action method value placeholder autocomplete type focusable colspan \
-        data-path aria-label aria-current aria-hidden"
+        data-path data-live aria-label aria-current aria-hidden spellcheck rel"
         .split_whitespace()
         .collect();
     for element in elements(&all) {

@@ -76,6 +76,18 @@ pub async fn read(store: &impl Store, instance_id: &InstanceId) -> Result<Boots>
 /// # Errors
 /// As [`read`].
 pub async fn of_listing(store: &impl Store, listing: Listing) -> Result<Boots> {
+    of_listing_and(store, listing, &[]).await
+}
+
+/// The same with captures that are in no archive, which come after the others.
+///
+/// # Errors
+/// As [`read`].
+pub async fn of_listing_and(
+    store: &impl Store,
+    listing: Listing,
+    others: &[Capture],
+) -> Result<Boots> {
     let mut reading = Reading {
         is_quiet: true,
         ..Reading::default()
@@ -89,6 +101,9 @@ pub async fn of_listing(store: &impl Store, listing: Listing) -> Result<Boots> {
             reading.read_listed(store, listing).await?;
         }
         read => drop(read?),
+    }
+    for capture in others {
+        reading.add(capture.clone());
     }
     Ok(reading.finish())
 }

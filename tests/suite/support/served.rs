@@ -2,12 +2,31 @@
 
 use std::process::{Child, Command, Stdio};
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::archived::{Archived, put_into_folder};
 use super::printed::Printed;
 use super::*;
+
+/// A folder with an archive of these captures, each so many hours ago, and its settings.
+pub async fn folder(captures: &[(&str, &[u8], i64)]) -> (tempfile::TempDir, Settings) {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let ago = |hours: i64| now - SignedDuration::from_hours(hours);
+    let captures = captures
+        .iter()
+        .map(|(id, plain, hours)| (*id, *plain, ago(*hours)));
+    let objects = Archived::of(captures).cataloged(ago(12));
+    put_into_folder(folder.path(), &objects).await;
+    let settings = folder_settings(folder.path());
+    // Rows that say what went wrong.
+    let indexed = cli(&settings, &["reindex"]).await;
+    assert!(indexed.status.success(), "{}", text(&indexed.stderr));
+    (folder, settings)
+}
 
 pub struct Served {
     process: Child,
@@ -102,6 +121,11 @@ impl Served {
         assert_eq!(entered.header("location"), "/");
         let cookie = entered.header("set-cookie");
         self.cookie = cookie.split(';').next().unwrap().to_owned();
+    }
+
+    #[allow(dead_code)] // A benchmark looks at its memory.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn cookie(&self) -> &str {

@@ -1,7 +1,7 @@
 //! `console-archive diff`: what changed from one boot to another, or from one log to another.
 
-mod printer;
-mod rows;
+pub mod printer;
+pub mod rows;
 
 use std::io::{IsTerminal as _, stdout};
 use std::str::FromStr;
@@ -105,7 +105,7 @@ pub struct Arguments {
 
 /// What a boot is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Baseline {
+pub enum Baseline {
     Good,
     Previous,
     Boot(Selection),
@@ -127,8 +127,8 @@ impl FromStr for Baseline {
 const TIME: Duration = Duration::from_secs(5);
 
 /// What is compared, with its name.
-struct Log {
-    boot: Boot,
+pub struct Log {
+    pub boot: Boot,
     /// In the heading.
     heading: String,
     /// What JSON says of it.
@@ -179,25 +179,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             is_raw,
             ignored: &ignored,
         };
-        let deadline = Instant::now() + TIME;
-        let read = |log: &mut Log| {
-            let secrets = secrets::find(&log.boot.log);
-            if redact != Redact::Off {
-                secrets::mask(&mut log.boot.log, &secrets);
-                log.masked = secrets.len();
-            }
-            Side::read_with(&log.boot, encoding, manner, secrets)
-        };
-        let (side_a, side_b) = std::thread::scope(|scope| {
-            let side_b = scope.spawn(|| read(&mut b));
-            let side_a = read(&mut a);
-            (side_a, side_b.join())
-        });
-        let Ok(side_b) = side_b else {
-            anyhow::bail!("the second log was not read");
-        };
-        let compared = Comparison::new(side_a, side_b, manner, Some(deadline));
-        Ok((a, b, compared, Instant::now() > deadline))
+        let (compared, is_coarse) = compare(&mut a, &mut b, encoding, manner, redact)?;
+        anyhow::Ok((a, b, compared, is_coarse))
     });
     let (a, b, compared, is_coarse) = compared.await??;
     let printer = Printer {
@@ -224,6 +207,35 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Exit::Done if is_different && arguments.exit_code => Exit::Different,
         exit => exit,
     })
+}
+
+/// Compares two logs, and masks their secrets. Returns also whether the time was over, so that the comparison is coarse.
+pub fn compare(
+    a: &mut Log,
+    b: &mut Log,
+    encoding: EncodingChoice,
+    manner: Manner,
+    redact: Redact,
+) -> Result<(Comparison, bool)> {
+    let deadline = Instant::now() + TIME;
+    let read = |log: &mut Log| {
+        let secrets = secrets::find(&log.boot.log);
+        if redact != Redact::Off {
+            secrets::mask(&mut log.boot.log, &secrets);
+            log.masked = secrets.len();
+        }
+        Side::read_with(&log.boot, encoding, manner, secrets)
+    };
+    let (side_a, side_b) = std::thread::scope(|scope| {
+        let side_b = scope.spawn(|| read(b));
+        let side_a = read(a);
+        (side_a, side_b.join())
+    });
+    let Ok(side_b) = side_b else {
+        anyhow::bail!("the second log was not read");
+    };
+    let compared = Comparison::new(side_a, side_b, manner, Some(deadline));
+    Ok((compared, Instant::now() > deadline))
 }
 
 impl Arguments {
@@ -399,7 +411,7 @@ impl Arguments {
 
 /// The last boot before `chosen` that reached its login prompt on the same kernel. If there is none: on any
 /// kernel; then the first such boot behind it.
-fn last_good(boots: &[Boot], chosen: usize) -> Option<usize> {
+pub fn last_good(boots: &[Boot], chosen: usize) -> Option<usize> {
     let kernel = kernel_release(&boots[chosen].log);
     let is_good = |index: &usize| *index != chosen && ending::has_login(&boots[*index].log);
     let is_same = |index: &usize| kernel.is_none() || kernel_release(&boots[*index].log) == kernel;
@@ -412,7 +424,8 @@ fn last_good(boots: &[Boot], chosen: usize) -> Option<usize> {
         .or_else(|| behind().next())
 }
 
-fn boot_log(summary: &Summary, instance_id: &InstanceId) -> Log {
+/// A boot, as it is compared.
+pub fn boot_log(summary: &Summary, instance_id: &InstanceId) -> Log {
     let boot = summary.boot.clone();
     let (number, ending) = (summary.number, summary.ending_in_words());
     let last = boot.marks.last().map(|mark| mark.kind);

@@ -1,7 +1,7 @@
 //! `console-archive grep`: searches the logs of boots, of one instance, of some, or of all.
 
-mod fleet;
-mod form;
+pub(super) mod fleet;
+pub(super) mod form;
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, IsTerminal as _, Write as _, stdout};

@@ -1,14 +1,16 @@
 //! `console-archive serve`: pages over the archive, for a browser on this machine.
 
-mod address;
+pub mod address;
 mod answer;
 mod fleet;
 mod gate;
 pub mod pages;
 mod responses;
+mod search;
 mod state;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -24,15 +26,17 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::Context;
+use super::show::follow::Live;
+use super::{Context, EcsArguments};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use gate::Gate;
+pub use state::Instance;
 use state::{Archive, State};
 
 /// Show the archive in a browser
 ///
-/// The pages show a fleet day by day, its boots, and their logs. They are for a browser on this machine alone. The
+/// The pages show a fleet day by day, its boots, their logs, what changed from boot to boot, and what a search finds. They are for a browser on this machine alone. The
 /// address that is printed opens them once: whoever has used it is let in until the command ends, and others are
 /// not. Nothing of the archive is changed. It runs until Ctrl-C.
 ///
@@ -43,12 +47,18 @@ use state::{Archive, State};
 Examples:
   console-archive serve
   console-archive serve --time-zone Asia/Shanghai
+  console-archive serve --live --region cn-hangzhou
   ssh -L 8590:127.0.0.1:8590 bastion console-archive serve --port 8590")]
 pub struct Arguments {
     /// The port to listen on, at 127.0.0.1 and ::1; 0 takes one that is free [default: 8590, or one that is
     /// free]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+    /// Ask ECS for the console of a boot that is looked at, too; nothing of it is stored
+    #[arg(long)]
+    live: bool,
+    #[command(flatten)]
+    ecs: EcsArguments,
 }
 
 /// So that links are good again when the command runs again.
@@ -57,6 +67,8 @@ const USUAL_PORT: u16 = 8590;
 const MAX_CONNECTIONS: usize = 64;
 /// Requests that are answered at once. The others wait.
 const MAX_AT_ONCE: usize = 8;
+/// Searches at once. Each has a thread for each processor.
+const MAX_SEARCHES: usize = 2;
 /// Within which a request's head must have come.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Longest head of a request.
@@ -68,6 +80,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let store = context.store()?;
     let redact = context.redact()?;
+    let live = match arguments.live {
+        true => Some(Live::new(context.archiver(arguments.ecs)?)?),
+        false => None,
+    };
     let (listeners, port) = listen(arguments.port).await?;
     let gate = Gate::new(port)?;
     tell(&gate.address(), &store.url(""), context)?;
@@ -75,7 +91,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         gate,
         archive: Archive::new(store, redact),
         context,
+        live,
         turns: Semaphore::new(MAX_AT_ONCE),
+        searches: Arc::new(Semaphore::new(MAX_SEARCHES)),
     };
     tokio::select! {
         () = serve(&listeners, &state) => {}

@@ -1,6 +1,6 @@
 //! `console-archive show`: the log of a boot, joined from its captures.
 
-mod follow;
+pub mod follow;
 pub mod printer;
 pub mod screen;
 

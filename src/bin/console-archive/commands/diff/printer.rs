@@ -13,7 +13,7 @@ use ecs_console_archiver::reading::phase::Phase;
 use ecs_console_archiver::reading::start::kernel_release;
 use serde_json::{Value, json};
 
-use super::rows::{Item, Layout, Row, lines};
+use super::rows::{Item, Layout, Row, hunks, lines};
 use super::{Log, TIME};
 use crate::finding;
 use crate::output;
@@ -129,7 +129,7 @@ impl Printer<'_> {
     }
 
     /// What went wrong in one log alone, and whether it is new or gone.
-    fn findings(&self) -> impl Iterator<Item = (&'static str, &Finding<'static>)> {
+    pub fn findings(&self) -> impl Iterator<Item = (&'static str, &Finding<'static>)> {
         let new = self.compared.findings_new().into_iter();
         let gone = self.compared.findings_gone().into_iter();
         new.map(|finding| ("new", finding))
@@ -137,7 +137,7 @@ impl Printer<'_> {
     }
 
     /// What is to be known before the differences.
-    fn notes(&self) -> Vec<String> {
+    pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.is_later {
             notes.push("no good boot is before it: it is compared with a later one".to_owned());
@@ -233,22 +233,8 @@ impl Printer<'_> {
             masks: Masks::default(),
         };
         let items = layout.items();
-        let context = self.form.context;
-        let mut at = 0;
-        while let Some(first) = position(&items, at, |item| matches!(item, Item::Rows(_))) {
-            let begin = first.saturating_sub(context).max(at);
-            let mut end = first + 1;
-            // Changes whose surroundings meet stand together.
-            while let Some(next) = position(&items, end, |item| matches!(item, Item::Rows(_)))
-                && next - end <= 2 * context
-            {
-                end = next + 1;
-            }
-            let last = (end + context).min(items.len());
-            let last =
-                position(&items[..last], end, |item| matches!(item, Item::Rows(_))).unwrap_or(last);
-            self.push_hunk(&items, begin..last, findings, text);
-            at = last;
+        for range in hunks(&items, self.form.context) {
+            self.push_hunk(&items, range, findings, text);
             if text.len() >= AT_ONCE {
                 destination.write_all(text.as_bytes())?;
                 text.clear();
@@ -297,7 +283,8 @@ impl Printer<'_> {
 
     fn push_row(&self, row: &Row, findings: &[(&str, &Finding)], text: &mut String) {
         match row {
-            Row::Folded { sign, said } => {
+            Row::Folded { sign, lines: count } => {
+                let said = format!("{} more, folded (--unfold shows them)", lines(*count));
                 self.push(sign.style(), &format!("{}⟨{said}⟩", sign.as_str()), text);
             }
             Row::Line {
@@ -354,11 +341,6 @@ fn style_of(change: &str, finding: &Finding) -> Style {
         "new" => finding::style(finding.severity),
         _ => Style::new().dimmed(),
     }
-}
-
-fn position(items: &[Item], from: usize, is: impl Fn(&Item) -> bool) -> Option<usize> {
-    let found = items.get(from..)?.iter().position(is)?;
-    Some(from + found)
 }
 
 fn line_json(kind: &str, a: Option<LineOf>, b: Option<LineOf>) -> Result<()> {

@@ -25,7 +25,23 @@ pub enum Row {
         count: usize,
     },
     /// Lines that are not shown.
-    Folded { sign: Sign, said: String },
+    Folded { sign: Sign, lines: usize },
+}
+
+impl Row {
+    pub fn sign(&self) -> Sign {
+        match self {
+            Self::Line { sign, .. } | Self::Folded { sign, .. } => *sign,
+        }
+    }
+
+    /// Of its line, in its log.
+    pub fn index(&self) -> Option<usize> {
+        match self {
+            Self::Line { index, .. } => Some(*index),
+            Self::Folded { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,6 +83,35 @@ impl Sign {
 pub enum Item {
     Equal { a: usize, b: usize },
     Rows(Vec<Row>),
+}
+
+impl Item {
+    fn is_changed(&self) -> bool {
+        matches!(self, Self::Rows(_))
+    }
+}
+
+/// The items that stand together: changes, and so many equal lines around each. Changes whose surroundings meet are one
+/// part.
+pub fn hunks(items: &[Item], context: usize) -> impl Iterator<Item = Range<usize>> {
+    let changed = |from: usize, to: usize| {
+        let found = items.get(from..to)?.iter().position(Item::is_changed)?;
+        Some(from + found)
+    };
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let first = changed(at, items.len())?;
+        let begin = first.saturating_sub(context).max(at);
+        let mut end = first + 1;
+        while let Some(next) = changed(end, items.len())
+            && next - end <= 2 * context
+        {
+            end = next + 1;
+        }
+        let last = (end + context).min(items.len());
+        at = changed(end, last).unwrap_or(last);
+        Some(begin..at)
+    })
 }
 
 /// Lays out what is shown.
@@ -190,10 +235,10 @@ impl<'c> Layout<'c> {
         let (front, rest) = repeats.split_at(LEFT.0);
         let (folded, back) = rest.split_at(rest.len() - LEFT.1);
         rows.extend(front.iter().map(row));
-        let count: usize = folded.iter().map(|lines| lines.len()).sum();
-        let said = format!("{} more, folded (--unfold shows them)", self::lines(count));
-        let sign = lines[0].0;
-        rows.push(Row::Folded { sign, said });
+        rows.push(Row::Folded {
+            sign: lines[0].0,
+            lines: folded.iter().map(|lines| lines.len()).sum(),
+        });
         rows.extend(back.iter().map(row));
     }
 }

@@ -119,6 +119,15 @@ pub enum Depth {
     Whole,
 }
 
+/// What is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    pub period: Period,
+    /// Of what was captured from then until the period, only what the catalog knows is handed over.
+    pub before: Option<Timestamp>,
+    pub depth: Depth,
+}
+
 /// Hands over what was captured in a period, in the order of capture: by the catalog, and by a listing of the archive
 /// where the catalog is not complete. Returns whether a part of the catalog is damaged. What is to be known of that is
 /// told.
@@ -127,8 +136,11 @@ pub enum Depth {
 /// Of the store, and of `each`.
 pub async fn read(
     filter: &Filter,
-    period: Period,
-    depth: Depth,
+    Range {
+        period,
+        before,
+        depth,
+    }: Range,
     context: &Context,
     store: &impl Store,
     tell: impl Fn(String),
@@ -137,9 +149,10 @@ pub async fn read(
     let since = period.since.unwrap_or(Timestamp::MIN);
     let until = period.until.unwrap_or(Timestamp::MAX);
     let store = &PastRefused::new(store);
+    let from = before.map_or(since, |before| before.min(since));
     let opened = match depth {
-        Depth::Names => Catalog::open(store, since..=until).await,
-        Depth::Whole => Catalog::open_whole(store, since..=until).await,
+        Depth::Names => Catalog::open(store, from..=until).await,
+        Depth::Whole => Catalog::open_whole(store, from..=until).await,
     };
     let catalog = match opened {
         Ok(catalog) => Some(catalog),
@@ -218,8 +231,12 @@ pub async fn run(
             false => Ok(()),
         }
     };
-    let depth = Depth::Names;
-    let is_damaged = read(filter, period, depth, context, store, output::error, each).await?;
+    let range = Range {
+        period,
+        before: None,
+        depth: Depth::Names,
+    };
+    let is_damaged = read(filter, range, context, store, output::error, each).await?;
     if unknown > 0 {
         output::error(format_args!(
             "the cause, ending or region of {} are not known, because the catalog does not reach back to them; \

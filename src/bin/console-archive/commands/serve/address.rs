@@ -10,6 +10,7 @@ use ecs_console_archiver::reading::findings::Severity;
 use ecs_console_archiver::reading::select::Selection;
 use url::form_urlencoded::{self, Serializer};
 
+use super::super::diff::Baseline;
 use super::super::show::printer::TimeForm;
 use crate::time::Bound;
 
@@ -17,10 +18,13 @@ use crate::time::Bound;
 #[derive(Debug)]
 pub enum Address {
     Fleet(FleetQuery),
+    Search(SearchQuery),
     Instance(InstanceId),
     Boot(InstanceId, Selection, View),
     /// What a terminal shows at the end of a boot.
     Screen(InstanceId, Selection),
+    /// What changed to a boot.
+    Diff(InstanceId, Selection, DiffQuery),
     /// The whole log of a boot, as a file.
     Log(InstanceId, Selection),
     /// The boot that a record shows last.
@@ -54,6 +58,27 @@ pub struct FleetQuery {
     pub page: usize,
 }
 
+/// What is searched for, and where. Texts are as they were given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SearchQuery {
+    pub text: String,
+    pub is_regex: bool,
+    pub instance: Option<String>,
+    pub since: Option<String>,
+    pub until: Option<String>,
+    /// The search goes on behind this instance.
+    pub after: Option<InstanceId>,
+}
+
+/// With what a boot is compared, and how that is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiffQuery {
+    /// As it was given: `good` if it was not.
+    pub with: Option<String>,
+    pub is_moved_shown: bool,
+    pub is_unfolded: bool,
+}
+
 /// How the log of a boot is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
@@ -63,6 +88,8 @@ pub struct View {
     pub from: usize,
     /// Lines that are marked.
     pub marked: Option<(usize, usize)>,
+    /// Only what stands behind this line, for who has the rest. No link has it.
+    pub after: usize,
 }
 
 impl Default for View {
@@ -72,6 +99,7 @@ impl Default for View {
             is_wrapped: true,
             from: 1,
             marked: None,
+            after: 0,
         }
     }
 }
@@ -109,11 +137,15 @@ impl Address {
         };
         Ok(match segments[..] {
             [""] => Self::Fleet(FleetQuery::parse(query)?),
+            ["search"] => Self::Search(SearchQuery::parse(query)?),
             ["style.css"] => Self::Style,
             ["script.js"] => Self::Script,
             ["i", id] => Self::Instance(instance_id(id)?),
             ["i", id, "b", of] => Self::Boot(instance_id(id)?, boot(of)?, View::parse(query)?),
             ["i", id, "b", of, "screen"] => Self::Screen(instance_id(id)?, boot(of)?),
+            ["i", id, "b", of, "diff"] => {
+                Self::Diff(instance_id(id)?, boot(of)?, DiffQuery::parse(query)?)
+            }
             ["i", id, "b", of, "log"] => Self::Log(instance_id(id)?, boot(of)?),
             ["i", id, "r", name] => Self::OfRecord(instance_id(id)?, record(name)?),
             ["i", id, "r", name, "raw"] => Self::Record(instance_id(id)?, record(name)?),
@@ -163,17 +195,9 @@ impl FleetQuery {
         };
         for (name, value) in values(query) {
             match name.as_str() {
-                "since" | "until" => {
-                    Bound::from_str(&value).map_err(|error| wrong(&name, error))?;
-                    match name.as_str() {
-                        "since" => parsed.since = Some(value),
-                        _ => parsed.until = Some(value),
-                    }
-                }
-                "instance" => {
-                    super::super::grep::glob(&value).map_err(|error| wrong(&name, error))?;
-                    parsed.instance = Some(value);
-                }
+                "since" => parsed.since = Some(checked_time(&name, value)?),
+                "until" => parsed.until = Some(checked_time(&name, value)?),
+                "instance" => parsed.instance = Some(checked_glob(&name, value)?),
                 "region" => {
                     let region = RegionId::parse(&value).map_err(|error| wrong(&name, error))?;
                     parsed.region = Some(region);
@@ -227,6 +251,94 @@ impl FleetQuery {
     }
 }
 
+fn checked_time(name: &str, value: String) -> Result<String, NoPage> {
+    Bound::from_str(&value).map_err(|error| wrong(name, error))?;
+    Ok(value)
+}
+
+fn checked_glob(name: &str, value: String) -> Result<String, NoPage> {
+    super::super::grep::glob(&value).map_err(|error| wrong(name, error))?;
+    Ok(value)
+}
+
+impl SearchQuery {
+    fn parse(query: &str) -> Result<Self, NoPage> {
+        let mut parsed = Self::default();
+        for (name, value) in values(query) {
+            match name.as_str() {
+                "q" => parsed.text = value,
+                "regex" => parsed.is_regex = value == "on",
+                "instance" => parsed.instance = Some(checked_glob(&name, value)?),
+                "since" => parsed.since = Some(checked_time(&name, value)?),
+                "until" => parsed.until = Some(checked_time(&name, value)?),
+                "after" => {
+                    let id = InstanceId::parse(&value).map_err(|error| wrong(&name, error))?;
+                    parsed.after = Some(id);
+                }
+                _ => {}
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Its address.
+    pub fn address(&self, change: impl FnOnce(&mut Self)) -> String {
+        let mut query = self.clone();
+        change(&mut query);
+        with_query(
+            "/search",
+            &[
+                ("q", Some(query.text)),
+                ("regex", query.is_regex.then(|| "on".to_owned())),
+                ("instance", query.instance),
+                ("since", query.since),
+                ("until", query.until),
+                ("after", query.after.map(|id| id.to_string())),
+            ],
+        )
+    }
+}
+
+impl DiffQuery {
+    fn parse(query: &str) -> Result<Self, NoPage> {
+        let mut parsed = Self::default();
+        for (name, value) in values(query) {
+            match name.as_str() {
+                "with" => {
+                    let checked = value.parse::<Baseline>();
+                    checked.map_err(|error| wrong(&name, error))?;
+                    parsed.with = Some(value);
+                }
+                "moved" => parsed.is_moved_shown = value == "on",
+                "unfold" => parsed.is_unfolded = value == "on",
+                _ => {}
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// With what the boot is compared.
+    pub fn baseline(&self) -> Baseline {
+        let with = self.with.as_deref().unwrap_or_default();
+        with.parse().unwrap_or(Baseline::Good)
+    }
+
+    /// What stands behind a path to show it.
+    pub fn address(&self, path: &str, change: impl FnOnce(&mut Self)) -> String {
+        let mut query = self.clone();
+        change(&mut query);
+        let on = |is_on: bool| is_on.then(|| "on".to_owned());
+        with_query(
+            path,
+            &[
+                ("with", query.with),
+                ("moved", on(query.is_moved_shown)),
+                ("unfold", on(query.is_unfolded)),
+            ],
+        )
+    }
+}
+
 impl View {
     fn parse(query: &str) -> Result<Self, NoPage> {
         let mut view = Self::default();
@@ -240,6 +352,10 @@ impl View {
                 "from" => {
                     let number = value.parse().ok().filter(|number| *number > 0);
                     view.from = number.ok_or_else(|| wrong(&name, "expected a number"))?;
+                }
+                "after" => {
+                    let number = value.parse();
+                    view.after = number.map_err(|_| wrong(&name, "expected a number"))?;
                 }
                 "lines" => {
                     let (first, last) = value.split_once('-').unwrap_or((&value, &value));
@@ -302,6 +418,7 @@ mod tests {
             is_wrapped: false,
             from: 200_001,
             marked: Some((7, 9)),
+            after: 0,
         };
         let address = view.address("/", |_| {});
         assert_eq!(View::parse(address.split_once('?').unwrap().1), Ok(view));

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
     HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -65,10 +65,16 @@ impl Answer {
 
     /// A page whose parts come while it is made.
     pub fn growing_page(parts: Receiver<Bytes>) -> Self {
-        let parts = stream::unfold(parts, async |mut parts| {
+        Self::page_of(stream::unfold(parts, async |mut parts| {
             let part = parts.recv().await?;
             Some((Ok(Frame::data(part)), parts))
-        });
+        }))
+    }
+
+    /// The same of parts that are made when they are asked for.
+    pub fn page_of(
+        parts: impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + 'static,
+    ) -> Self {
         let body = StreamBody::new(parts).boxed_unsync();
         Self::of(StatusCode::OK, "text/html; charset=utf-8", body)
     }

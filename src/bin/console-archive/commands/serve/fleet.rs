@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
-use ecs_console_archiver::archive::catalog::read::{Catalog, ReadDay};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::catalog::{Row, Subject};
 use ecs_console_archiver::model::console::NoConsole;
@@ -16,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::Context;
 use super::super::findings::OfRow;
-use super::super::list::fleet::{self, Depth, Filter};
+use super::super::list::fleet::{self, Depth, Filter, Range};
 use super::super::report::BEFORE;
 use super::super::report::facts::{Collector, Facts};
 use super::address::FleetQuery;
@@ -122,11 +121,20 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
     let mut collector = Collector::new(period, zone.clone());
     let (mut regions, mut endings) = (BTreeSet::new(), HashMap::<&str, usize>::new());
     let (mut days, mut of_instances) = (BTreeSet::new(), HashMap::<InstanceId, OfInstance>::new());
-    let mut has_findings = false;
     let tell = |note| notes.borrow_mut().push(note);
+    let mut is_before_known = false;
     let each = |row: Row, _| {
-        regions.extend(row.region_id.clone());
+        let is_before = row.captured_at < since;
+        is_before_known |= is_before;
+        if !is_before {
+            regions.extend(row.region_id.clone());
+        }
         if !fleet::is_of(&row, &filter.instances, &filter.regions) {
+            return Ok(());
+        }
+        if is_before {
+            // It says which signatures are not new.
+            collector.add(row);
             return Ok(());
         }
         if let Some(ending) = row.ending {
@@ -138,7 +146,6 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
             .flatten()
             .filter_map(OfRow::of)
             .collect();
-        has_findings |= !found.is_empty();
         if is_asked_for(query, &row, &found) {
             let day = zone.to_datetime(row.captured_at).date();
             days.insert(day);
@@ -149,24 +156,24 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
         collector.add(row);
         Ok(())
     };
-    fleet::read(&filter, period, Depth::Whole, context, &store, tell, each).await?;
-    if has_findings {
-        // Which signatures are not new.
-        let before = since.checked_sub(BEFORE).unwrap_or(Timestamp::MIN);
-        let last = since
-            .checked_sub(SignedDuration::from_nanos(1))
-            .unwrap_or(before);
-        let catalog = Catalog::open_whole(&store, before..=last).await?;
-        let read = catalog.read(|ReadDay { rows, .. }| -> Result<()> {
-            let of = |row: &Row| fleet::is_of(row, &filter.instances, &filter.regions);
-            rows.into_iter()
-                .filter(of)
-                .for_each(|row| collector.add(row));
-            Ok(())
-        });
-        read.await?;
+    let before = since.checked_sub(BEFORE).unwrap_or(Timestamp::MIN);
+    let range = Range {
+        period,
+        before: Some(before),
+        depth: Depth::Whole,
+    };
+    fleet::read(&filter, range, context, &store, tell, each).await?;
+    let mut facts = collector.finish();
+    if !is_before_known && !facts.signatures.is_empty() {
+        // A catalog that has just begun would call everything new.
+        facts
+            .signatures
+            .iter_mut()
+            .for_each(|one| one.is_new = false);
+        notes
+            .borrow_mut()
+            .push("no capture from before is known, so nothing is called new".to_owned());
     }
-    let facts = collector.finish();
     if facts.unknown > 0 {
         let records = crate::output::count(facts.unknown, "record");
         notes.borrow_mut().push(format!(

@@ -6,25 +6,33 @@ use anyhow::Result;
 use bytes::Bytes;
 use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{self, ReadError};
+use ecs_console_archiver::config::Redact;
+use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::reading::compare::Manner;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::retry::{self, Deadline, Retrying};
 use ecs_console_archiver::store::Store as _;
 use http::{Request, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
+use super::super::diff::{self, Baseline};
 use super::super::show::screen;
-use super::address::{self, Address, FleetQuery, NoPage, View};
+use super::address::{self, Address, DiffQuery, FleetQuery, NoPage, View};
 use super::answer::{Answer, Body};
 use super::fleet;
 use super::gate::{Admitted, Refusal};
 use super::pages::{self, Site, boot::BootPage};
+use super::search;
 use super::state::{Instance, State};
-use crate::boots::hide_secrets;
+use crate::boots::{Summary, hide_secrets};
 use crate::exit::WrongInput;
 use crate::output;
 
+/// A boot of which nothing came for so long is not looked for any more.
+const LIVE: SignedDuration = SignedDuration::from_mins(30);
 /// Parts of a page that wait for the browser.
 const PARTS_AHEAD: usize = 4;
 
@@ -50,6 +58,7 @@ impl State<'_> {
         Site {
             archive_url: self.archive.store.url(""),
             zone: self.context.time_zone.clone(),
+            is_file: false,
         }
     }
 
@@ -106,10 +115,11 @@ impl State<'_> {
             None if error.is::<WrongInput>() => StatusCode::BAD_REQUEST,
             None => StatusCode::BAD_GATEWAY,
         };
-        Answer::page(
-            status,
-            pages::failure(&self.site(), "The archive did not answer", &told),
-        )
+        let title = match status {
+            StatusCode::BAD_REQUEST => "This address cannot be used",
+            _ => "The archive did not answer",
+        };
+        Answer::page(status, pages::failure(&self.site(), title, &told))
     }
 
     fn nothing(&self, told: &str) -> Answer {
@@ -125,6 +135,21 @@ impl State<'_> {
                 pages::SCRIPT,
             )),
             Address::Fleet(query) => self.fleet(query).await,
+            Address::Search(query) if query.text.is_empty() => {
+                let page = pages::search::empty(&self.site(), &query);
+                Ok(Answer::page(StatusCode::OK, page))
+            }
+            Address::Search(query) => {
+                let turn = Arc::clone(&self.searches).acquire_owned().await?;
+                let site = self.site();
+                let page = |query, instances| pages::search::SearchPage {
+                    site,
+                    query,
+                    instances,
+                };
+                let going = search::begin(query, &self.archive, self.context, page, turn).await?;
+                Ok(Answer::page_of(going.into_parts()))
+            }
             Address::Instance(id) => {
                 let instance = self.instance(&id).await?;
                 if instance.boots.is_empty() && instance.markers.is_empty() {
@@ -147,6 +172,7 @@ impl State<'_> {
                 let page = pages::boot::screen(&self.site(), &instance, index, &screen.await??);
                 Ok(Answer::page(StatusCode::OK, page))
             }
+            Address::Diff(id, selection, query) => self.diff(&id, &selection, query).await,
             Address::Log(id, selection) => {
                 let instance = self.instance(&id).await?;
                 Ok(match found(&instance, &selection) {
@@ -183,6 +209,9 @@ impl State<'_> {
     }
 
     async fn boot(&self, id: &InstanceId, selection: &Selection, view: View) -> Result<Answer> {
+        if let Some(live) = &self.live {
+            self.archive.look(id, live, self.context).await;
+        }
         let instance = self.instance(id).await?;
         let index = match found(&instance, selection) {
             Ok(index) => index,
@@ -195,13 +224,70 @@ impl State<'_> {
             return Ok(Answer::redirect(&view.address(&path, |_| {})));
         }
         let (sender, parts) = mpsc::channel(PARTS_AHEAD);
-        let site = self.site();
+        let (site, is_live) = (self.site(), is_live(&instance, index));
         tokio::task::spawn_blocking(move || {
-            let page = BootPage::new(&site, &instance, index, view);
+            let page = BootPage::new(&site, &instance, index, view).live(is_live);
             // A browser that has left needs no more.
             page.write(&mut |part| sender.blocking_send(Bytes::from(part)).is_ok());
         });
         Ok(Answer::growing_page(parts))
+    }
+
+    async fn diff(
+        &self,
+        id: &InstanceId,
+        selection: &Selection,
+        query: DiffQuery,
+    ) -> Result<Answer> {
+        let instance = self.instance(id).await?;
+        let (boots, site) = (&instance.boots, self.site());
+        let b = match found(&instance, selection) {
+            Ok(index) => index,
+            Err(told) => return Ok(self.nothing(&told)),
+        };
+        let baseline = query.baseline();
+        let a = match &baseline {
+            Baseline::Boot(selection) => match found(&instance, selection) {
+                Ok(index) => Some(index),
+                Err(told) => return Ok(self.nothing(&told)),
+            },
+            Baseline::Previous => b.checked_sub(1),
+            Baseline::Good => diff::last_good(boots, b),
+        };
+        let Some(a) = a else {
+            let told = match baseline {
+                _ if boots.len() == 1 => "This instance has only one boot so far.",
+                Baseline::Previous => "No boot is known before this one.",
+                _ => "No other boot is known that reached its login prompt.",
+            };
+            let page = pages::diff::none(&site, &instance, b, told);
+            return Ok(Answer::page(StatusCode::NOT_FOUND, page));
+        };
+        let is_by_id = |selection: &Selection| matches!(selection, Selection::Id(_, 0));
+        if !is_by_id(selection) || !matches!(&baseline, Baseline::Boot(with) if is_by_id(with)) {
+            // What is good now is another one when the next boot comes.
+            let path = format!("{}/diff", address::boot(id, &boots[b].id));
+            let address = query.address(&path, |query| query.with = Some(boots[a].id.clone()));
+            return Ok(Answer::redirect(&address));
+        }
+        let page = tokio::task::spawn_blocking(move || {
+            let log = |index| diff::boot_log(&Summary::new(&instance.boots, index), &instance.id);
+            let (mut log_a, mut log_b) = (log(a), log(b));
+            // Their secrets are masked.
+            let (auto, manner) = (EncodingChoice::Auto, Manner::default());
+            let compared = diff::compare(&mut log_a, &mut log_b, auto, manner, Redact::Off);
+            let (compared, is_coarse) = compared?;
+            let pair = pages::diff::Pair {
+                instance: &instance,
+                a,
+                b,
+                logs: (&log_a, &log_b),
+                compared: &compared,
+                is_coarse,
+            };
+            anyhow::Ok(pages::diff::page(&site, &pair, &query))
+        });
+        Ok(Answer::page(StatusCode::OK, page.await??))
     }
 
     async fn record(&self, id: &InstanceId, name: &str) -> Result<Answer> {
@@ -228,6 +314,16 @@ impl State<'_> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether a boot may still print: it is the newest and has no end, and was captured not long ago.
+fn is_live(instance: &Instance, index: usize) -> bool {
+    let boot = &instance.boots[index];
+    let is_newest = index + 1 == instance.boots.len();
+    let captured = boot.captures.last().map(|capture| capture.captured_at);
+    is_newest
+        && boot.ending(true) == Ending::Running
+        && captured.is_some_and(|at| Timestamp::now().duration_since(at) < LIVE)
 }
 
 /// The boot that is asked for, or what to tell.

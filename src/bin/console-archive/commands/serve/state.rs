@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry};
@@ -13,23 +14,28 @@ use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::findings::{self, Finding, Rules};
 use ecs_console_archiver::reading::stages::{self, Stage};
 use ecs_console_archiver::reading::stamp::Stamp;
-use ecs_console_archiver::reading::stitch::Boot;
+use ecs_console_archiver::reading::stitch::{Boot, Capture};
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::ArchiveStore;
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
 use super::super::Context;
+use super::super::show::follow::{Asked, Live};
 use super::gate::Gate;
-use crate::boots;
+use crate::boots::{self, Boots};
 
 /// What the server has while it runs.
 pub struct State<'a> {
     pub gate: Gate,
     pub archive: Archive,
     pub context: &'a Context,
+    /// Where ECS is asked, too.
+    pub live: Option<Live>,
     /// Of requests that are answered.
     pub turns: Semaphore,
+    /// Of searches, which go on while their pages are read.
+    pub searches: Arc<Semaphore>,
 }
 
 /// The archive, and what was read of it.
@@ -38,6 +44,17 @@ pub struct Archive {
     pub redact: Redact,
     hasher: RandomState,
     read: RefCell<Read>,
+    /// What ECS has shown that is in no archive, of the instances that were looked at last.
+    live: RefCell<LruCache<InstanceId, Seen>>,
+}
+
+/// What ECS has shown of an instance.
+struct Seen {
+    at: Instant,
+    /// The oldest first.
+    captures: Vec<Capture>,
+    /// Why there is none.
+    told: Option<String>,
 }
 
 /// An instance's boots, with what is said of each. Secrets are masked.
@@ -61,6 +78,11 @@ pub struct Facts {
     pub cloud_init: Option<Stamp>,
 }
 
+/// ECS is asked for one console no sooner than so long after the last time.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Consoles of an instance that are in no archive, and instances of which they are remembered.
+const MAX_LIVE: usize = 4;
+const MAX_LIVE_INSTANCES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 /// Logs that are held in memory, in bytes. Only the instances that were looked at last are.
 const MAX_HELD_BYTES: usize = 32 << 20;
 
@@ -80,6 +102,7 @@ impl Archive {
                 instances: LruCache::unbounded(),
                 bytes: 0,
             }),
+            live: RefCell::new(LruCache::new(MAX_LIVE_INSTANCES)),
         }
     }
 
@@ -90,38 +113,81 @@ impl Archive {
     pub async fn instance(&self, id: &InstanceId, time: Duration) -> Result<Arc<Instance>> {
         let store = Retrying::new(&self.store, Deadline::after(time));
         let listing = reader::list(&store, Some(id)).await?;
-        let hash = self.hash(&listing);
+        let (others, told) = match self.live.borrow().peek(id) {
+            Some(seen) => (seen.captures.clone(), seen.told.clone()),
+            None => Default::default(),
+        };
+        let hash = self.hash(&listing, &others, &told);
         if let Some((known, instance)) = self.read.borrow_mut().instances.get(id)
             && *known == hash
         {
             return Ok(Arc::clone(instance));
         }
-        let read = boots::of_listing(&store, listing).await?;
+        let mut read = boots::of_listing_and(&store, listing, &others).await?;
+        read.left_out.extend(told);
         let (id, redact) = (id.clone(), self.redact);
-        let instance = tokio::task::spawn_blocking(move || {
-            let read = read.for_display(redact);
-            Arc::new(Instance {
-                facts: (0..read.boots.len())
-                    .map(|index| Facts::of(&read.boots, index))
-                    .collect(),
-                id,
-                boots: read.boots,
-                markers: read.markers,
-                left_out: read.left_out,
-            })
-        });
+        let instance = tokio::task::spawn_blocking(move || Instance::of(id, read, redact));
         let instance = instance.await?;
         self.read.borrow_mut().hold(hash, &instance);
         Ok(instance)
     }
 
-    fn hash(&self, listing: &Listing) -> u64 {
+    /// Asks ECS for the console of an instance, unless that was done just before.
+    pub async fn look(&self, id: &InstanceId, live: &Live, context: &Context) {
+        let is_early = |seen: &Seen| seen.at.elapsed() < LOOK_AGAIN;
+        if self.live.borrow().peek(id).is_some_and(is_early) {
+            return;
+        }
+        // Noted before, so that those who ask meanwhile do not ask ECS, too.
+        let note = |told: Option<String>, capture: Option<Capture>| {
+            let mut live = self.live.borrow_mut();
+            let mut captures = live.pop(id).map(|seen| seen.captures).unwrap_or_default();
+            if let Some(capture) = capture
+                && captures.iter().all(|known| known.name != capture.name)
+            {
+                captures.push(capture);
+                let old = captures.len().saturating_sub(MAX_LIVE);
+                captures.drain(..old);
+            }
+            let at = Instant::now();
+            live.push(id.clone(), Seen { at, captures, told });
+        };
+        note(None, None);
+        match live.ask(id, context).await {
+            Ok(Asked::Console(capture)) => note(None, Some(capture)),
+            Ok(Asked::None(why)) => note(Some(format!("ECS: {why}")), None),
+            Ok(Asked::Undecoded) => {}
+            Err(error) => note(
+                Some(format!("ECS does not say what it has: {error:#}")),
+                None,
+            ),
+        }
+    }
+
+    fn hash(&self, listing: &Listing, others: &[Capture], told: &Option<String>) -> u64 {
         let records = listing.records.iter();
         let records: Vec<_> = records
             .map(|record| (record.key.name(), record.gzip_bytes, record.stored_at))
             .collect();
         let markers: Vec<_> = listing.markers.iter().map(|one| one.key.name()).collect();
-        self.hasher.hash_one((records, markers))
+        let others: Vec<_> = others.iter().map(|one| one.name.as_str()).collect();
+        self.hasher.hash_one((records, markers, others, told))
+    }
+}
+
+impl Instance {
+    /// What was read of it, with its secrets masked.
+    pub fn of(id: InstanceId, read: Boots, redact: Redact) -> Arc<Self> {
+        let read = read.for_display(redact);
+        Arc::new(Self {
+            facts: (0..read.boots.len())
+                .map(|index| Facts::of(&read.boots, index))
+                .collect(),
+            id,
+            boots: read.boots,
+            markers: read.markers,
+            left_out: read.left_out,
+        })
     }
 }
 

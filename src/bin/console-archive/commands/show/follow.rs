@@ -48,20 +48,29 @@ impl Live {
         instance_id: &InstanceId,
         context: &Context,
     ) -> Result<bool> {
+        match self.ask(instance_id, context).await? {
+            Asked::Console(capture) => Ok(reading.add(capture)),
+            Asked::None(why) => {
+                output::error(format_args!("ECS: {why}"));
+                Ok(false)
+            }
+            Asked::Undecoded => Ok(false),
+        }
+    }
+
+    /// Asks what ECS has now.
+    pub async fn ask(&self, instance_id: &InstanceId, context: &Context) -> Result<Asked> {
         let source = Retrying::new(&self.archiver.source, Deadline::after(context.time()));
         let asked = source.console_output(Owner::Own, &self.region_id, instance_id);
         let console = match asked.await {
-            Ok(console) if console.is_undecoded => return Ok(false), // Not a part of the console.
+            Ok(console) if console.is_undecoded => return Ok(Asked::Undecoded),
             Ok(console) => console,
-            Err(EcsError::NoConsole { reason, .. }) => {
-                output::error(format_args!("ECS: {}", reason.message()));
-                return Ok(false);
-            }
+            Err(EcsError::NoConsole { reason, .. }) => return Ok(Asked::None(reason.message())),
             Err(error) if error.is_transient() => return Err(Unanswered(error.to_string()).into()),
             Err(error) => return Err(error.into()),
         };
         let key = RecordKey::of(instance_id, &console);
-        Ok(reading.add(Capture {
+        Ok(Asked::Console(Capture {
             name: key.name(),
             captured_at: Timestamp::now(),
             updated_at: key.last_update_time,
@@ -70,6 +79,15 @@ impl Live {
             plain: console.plain,
         }))
     }
+}
+
+/// What ECS answers.
+pub enum Asked {
+    Console(Capture),
+    /// There is none, and why.
+    None(&'static str),
+    /// Not a part of the console.
+    Undecoded,
 }
 
 /// Reads on. An archive's folder that is not there will be there with the first record.

@@ -40,6 +40,8 @@ pub struct BootPage<'a> {
     facts: &'a Facts,
     summary: Summary<'a>,
     view: View,
+    /// Whether it may still print.
+    is_live: bool,
 }
 
 /// What goes on from line to line.
@@ -64,7 +66,13 @@ impl<'a> BootPage<'a> {
             facts: &instance.facts[index],
             summary: Summary::new(&instance.boots, index),
             view,
+            is_live: false,
         }
+    }
+
+    /// The same of a boot that may still print.
+    pub fn live(self, is_live: bool) -> Self {
+        Self { is_live, ..self }
     }
 
     fn path(&self) -> String {
@@ -88,6 +96,7 @@ impl<'a> BootPage<'a> {
                 ),
                 (format!("boot {}", self.summary.number), String::new()),
             ],
+            instance: Some(&self.instance.id),
             site: self.site,
         };
         let page = frame.page(self.body()).into_string();
@@ -115,14 +124,17 @@ impl<'a> BootPage<'a> {
             .collect();
         html! {
             h1 { "boot " (number) " of " (self.instance.id) }
-            (self.facts_list())
-            (notes(&left_out))
-            @if let Some(wrong) = wrong_clock { p.note { (wrong) } }
-            (self.findings_list())
-            (self.tools())
+            div #about {
+                (self.facts_list())
+                (notes(&left_out))
+                @if let Some(wrong) = wrong_clock { p.note { (wrong) } }
+                (self.findings_list())
+            }
+            @if !self.site.is_file { (self.tools()) }
             @if boot.log.is_empty() { p.empty { "This boot has printed nothing." } }
             div #log class={ "log" @if self.view.is_wrapped { " wrap" } } data-path=(self.path()) { (made(LOG.to_owned())) }
-            (self.tools())
+            @if self.is_live { p #live { "This boot may still print. " a href={ (self.view.address(&self.path(), |_| {})) "#live" } { "Look for more" } } }
+            @if !self.site.is_file { (self.tools()) }
         }
     }
 
@@ -141,10 +153,16 @@ impl<'a> BootPage<'a> {
             details.captures {
                 summary { (count(boot.captures.len() as u64, "capture")) }
                 ul { @for capture in &boot.captures {
-                    li { (time::shown(capture.captured_at, &self.site.zone)) " " a href={ (address::record(&self.instance.id, &capture.name)) "/raw" } { (capture.name) } " (download)" }
+                    li { (time::shown(capture.captured_at, &self.site.zone)) " " a href=[self.raw(&capture.name)] { (capture.name) } @if !self.site.is_file { " (download)" } }
                 } }
             }
         }
+    }
+
+    /// A record, as a file.
+    fn raw(&self, name: &str) -> Option<String> {
+        let record = address::record(&self.instance.id, name);
+        self.site.link(format!("{record}/raw"))
     }
 
     fn findings_list(&self) -> Markup {
@@ -167,7 +185,7 @@ impl<'a> BootPage<'a> {
     /// The address of a line, which may be on another page of the log.
     fn line_address(&self, line: usize) -> String {
         let from = (line.saturating_sub(1) / MAX_LINES) * MAX_LINES + 1;
-        match from == self.first() {
+        match self.site.is_file || from == self.first() {
             true => format!("#L{line}"),
             false => format!(
                 "{}#L{line}",
@@ -207,6 +225,7 @@ impl<'a> BootPage<'a> {
                     a.switch.wrap href=(self.view.address(&path, |view| view.is_wrapped = !view.is_wrapped)) aria-current=[self.view.is_wrapped.then_some("true")] { "wrap" }
                     a.switch href={ (path) "/screen" } { "screen at the end" }
                     a.switch href={ (path) "/log" } { "download" }
+                    @if self.instance.boots.len() > 1 { a.switch.compare href={ (path) "/diff" } { "what changed" } }
                 }
                 @if self.facts.stages.len() > 1 {
                     span.row { span.what { "Go to" }
@@ -234,13 +253,17 @@ impl<'a> BootPage<'a> {
             lines: 0,
         };
         let (first, mut number) = (self.first(), 0);
+        let shown_from = first.max(self.view.after.saturating_add(1));
         let mut stages = self.facts.stages.iter().peekable();
-        if first > 1 && !take(self.link_to_part(first - MAX_LINES, "earlier")) {
+        if first > 1
+            && shown_from == first
+            && !take(self.link_to_part(first - MAX_LINES, "earlier"))
+        {
             return false;
         }
         while let Some(part) = parts.read(&mut line) {
             match part {
-                Part::Mark(mark) if number + 1 >= first => {
+                Part::Mark(mark) if number + 1 >= shown_from => {
                     let class = match mark.kind {
                         MarkKind::Gap { .. } | MarkKind::EndUnknown => "gap",
                         MarkKind::Unsure { .. } | MarkKind::Repeats { .. } => "gap unsure",
@@ -252,7 +275,7 @@ impl<'a> BootPage<'a> {
                 Part::Mark(_) => {}
                 Part::Line(place) => {
                     number = place.number;
-                    if number >= first + MAX_LINES {
+                    if number >= first + MAX_LINES && !self.site.is_file {
                         lines.end_section();
                         let rest = self.link_to_part(number, "later");
                         return take(lines.html) && take(rest);
@@ -263,7 +286,7 @@ impl<'a> BootPage<'a> {
                         &mut line,
                         &place,
                         stage.map(|stage| stage.phase),
-                        number >= first,
+                        number >= shown_from,
                     );
                 }
             }
@@ -342,7 +365,7 @@ impl<'a> BootPage<'a> {
             details.join {
                 summary { "capture " (number) " of " (all) ", " (time::shown(capture.captured_at, &self.site.zone)) }
                 p {
-                    "From here on the log is from the record " a href={ (address::record(&self.instance.id, &capture.name)) "/raw" } { (capture.name) }
+                    "From here on the log is from the record " a href=[self.raw(&capture.name)] { (capture.name) }
                     ", from its byte " (grouped(piece.offset as u64)) " on: " (count(piece.range.len() as u64, "byte")) "."
                 }
             }
@@ -361,7 +384,7 @@ impl<'a> BootPage<'a> {
                 (severity(finding.severity)) " " strong { (finding.rule.title) }
                 @if finding.count > 1 { " (" (finding.count) " times)" }
                 p { (finding.rule.advice()) }
-                p.about { code { (plain(&signature)) } " " a href=(elsewhere.address(|_| {})) { "where else it was seen" } }
+                p.about { code { (plain(&signature)) } @if let Some(elsewhere) = self.site.link(elsewhere.address(|_| {})) { " " a href=(elsewhere) { "where else it was seen" } } }
             }
         }
     }
@@ -510,6 +533,7 @@ pub fn screen(site: &Site, instance: &Instance, index: usize, screen: &Screen) -
             (name, path.clone()),
             ("screen".to_owned(), String::new()),
         ],
+        instance: Some(&instance.id),
         site,
     };
     let warning: Vec<_> = screen.warning.iter().cloned().collect();

@@ -6,9 +6,28 @@ use ecs_console_archiver::terminal::rgb;
 
 type Rgb = [u8; 3];
 
-/// The page's own colours; style.css has the same.
-const LIGHT: Rgb = [0xff, 0xff, 0xff];
-const DARK: Rgb = [0x14, 0x17, 0x1c];
+/// What text stands on: the page, lines that are marked, that say what went wrong, and that were added or removed.
+/// style.css has the same.
+const LIGHT: [Rgb; 8] = [
+    [0xff, 0xff, 0xff],
+    [0xff, 0xf1, 0xb8],
+    [0xfd, 0xe7, 0xe7],
+    [0xfd, 0xee, 0xe3],
+    [0xfb, 0xf3, 0xd9],
+    [0xee, 0xf2, 0xf6],
+    [0xe2, 0xf5, 0xe7],
+    [0xfd, 0xea, 0xea],
+];
+const DARK: [Rgb; 8] = [
+    [0x14, 0x17, 0x1c],
+    [0x4a, 0x3f, 0x12],
+    [0x45, 0x1d, 0x1f],
+    [0x40, 0x29, 0x1a],
+    [0x38, 0x30, 0x10],
+    [0x24, 0x2b, 0x33],
+    [0x16, 0x35, 0x1f],
+    [0x42, 0x1f, 0x20],
+];
 /// Least contrast of text. WCAG 2.2, 1.4.3, asks for 4.5.
 const CONTRAST: f64 = 4.6;
 /// A colour is mixed with black or white in so many steps.
@@ -32,9 +51,9 @@ fn contrast(a: Rgb, b: Rgb) -> f64 {
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
-/// The nearest colour to it that is legible on this page.
-fn legible(colour: Rgb, page: Rgb) -> Rgb {
-    let target: u8 = if luminance(page) > 0.5 { 0 } else { 255 };
+/// The nearest colour to it that is legible on all of these.
+fn legible(colour: Rgb, below: &[Rgb; 8]) -> Rgb {
+    let target: u8 = if luminance(below[0]) > 0.5 { 0 } else { 255 };
     let mixed = |step: u32| {
         colour.map(|part| {
             let (part, target) = (u32::from(part), u32::from(target));
@@ -42,7 +61,12 @@ fn legible(colour: Rgb, page: Rgb) -> Rgb {
         })
     };
     let mut steps = (0..=STEPS).map(mixed);
-    let found = steps.find(|mixed| contrast(*mixed, page) >= CONTRAST);
+    let is_legible = |mixed: &Rgb| {
+        below
+            .iter()
+            .all(|below| contrast(*mixed, *below) >= CONTRAST)
+    };
+    let found = steps.find(is_legible);
     found.unwrap_or([target; 3])
 }
 
@@ -64,8 +88,8 @@ pub fn style() -> String {
     let mut dark = String::new();
     for index in 0..=255 {
         let colour = rgb(index);
-        let _ = write!(style, ".f{index}{{color:{}}}", hex(legible(colour, LIGHT)));
-        let _ = write!(dark, ".f{index}{{color:{}}}", hex(legible(colour, DARK)));
+        let _ = write!(style, ".f{index}{{color:{}}}", hex(legible(colour, &LIGHT)));
+        let _ = write!(dark, ".f{index}{{color:{}}}", hex(legible(colour, &DARK)));
         let _ = write!(
             style,
             ".b{index}{{background:{};color:{}}}",
@@ -88,11 +112,11 @@ mod tests {
     fn text_of_every_colour_is_legible_on_both_pages() {
         for index in 0..=255 {
             let colour = rgb(index);
-            for page in [LIGHT, DARK] {
-                assert!(
-                    contrast(legible(colour, page), page) >= 4.5,
-                    "{index} on {page:?}"
-                );
+            for all in [LIGHT, DARK] {
+                for below in all {
+                    let found = contrast(legible(colour, &all), below);
+                    assert!(found >= 4.5, "{index} on {below:?}: {found:.2}");
+                }
             }
             let text = if on(colour) == "#000" {
                 [0; 3]
@@ -111,14 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_colours_are_those_of_the_style() {
-        let style = include_str!("style.css");
-        for (colour, name) in [(LIGHT, "light"), (DARK, "dark")] {
-            assert!(
-                style.contains(&format!("--page: {};", hex(colour))),
-                "{name}"
-            );
-        }
+    fn what_text_stands_on_is_that_of_the_style() {
+        let names = [
+            "page",
+            "marked",
+            "found-fatal",
+            "found-error",
+            "found-warning",
+            "found-info",
+            "added",
+            "removed",
+        ];
+        let values = names.map(value);
+        assert_eq!(values.map(|(light, _)| light), LIGHT);
+        assert_eq!(values.map(|(_, dark)| dark), DARK);
     }
 
     /// The value of a custom property: of the light page, and of the dark one.

@@ -25,6 +25,7 @@ pub fn page(site: &Site, query: &FleetQuery, fleet: &Fleet) -> Markup {
     let frame = Frame {
         title: "Fleet",
         trail: Vec::new(),
+        instance: None,
         site,
     };
     let shown = |at| time::shown(at, &site.zone);

@@ -49,6 +49,7 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
     let frame = Frame {
         title: &title,
         trail: vec![(title.clone(), String::new())],
+        instance: Some(&instance.id),
         site,
     };
     let boots = instance.boots.len();
@@ -80,15 +81,16 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
         (legend(&usual))
         div.scroll tabindex="0" role="region" aria-label="Boots" {
             table.boots {
-                thead { tr { @for name in ["Boot", "Ended", "Began", "Stages, and how long each took", "To login", "Captures", "Lost or unsure", "What went wrong"] { th scope="col" { (name) } } } }
+                thead { tr { @for name in ["Boot", "Ended", "What went wrong", "Began", "Stages, and how long each took", "To login", "Captures", "Lost or unsure"] { th scope="col" { (name) } } } }
                 tbody { @for row in &rows { @match row {
                     Row::Boot(index, of) => { (boot(site, instance, *index, of, &usual, longest)) }
                     Row::Marker(marker) => {
                         tr.marker {
                             td { "–" }
                             td.nowrap { (Mark::NoConsole.with_words()) }
+                            td { (marker.key.reason.message()) }
                             td.nowrap { (time::shown(marker.key.time, &site.zone)) }
-                            td colspan="5" { (marker.key.reason.message()) }
+                            td colspan="4" {}
                         }
                     }
                 } } }
@@ -112,8 +114,16 @@ fn boot(
             td {
                 a href=(address::boot(&instance.id, &of.boot.id)) { "boot " (of.number) }
                 div.about.id { (of.boot.id) }
+                @if instance.boots.len() > 1 { a.about href={ (address::boot(&instance.id, &of.boot.id)) "/diff" } { "what changed" } }
             }
             td { (Mark::Ended(of.ending).shape()) " " (of.ending_in_words()) }
+            td.why {
+                @if let Some(worst) = finding::worst(&facts.findings) {
+                    (severity(worst.severity)) " "
+                    a href={ (address::boot(&instance.id, &of.boot.id)) "#L" (worst.line) } { (worst.rule.title) }
+                    @if facts.findings.len() > 1 { span.about { ", " (facts.findings.len() - 1) " more" } }
+                }
+            }
             td.nowrap { (of.started_in_words(&site.zone)) @if let Some(kernel) = kernel { div.about { (kernel) } } }
             td { (stages(facts, usual, longest)) }
             td.nowrap.number { @if let Some(login) = of.login { "≥ " (seconds(login.micros as f64 / 1e6)) } @else { "–" } }
@@ -122,13 +132,6 @@ fn boot(
                 @match (of.gaps(), of.unsure()) {
                     (0, 0) => { "–" }
                     (gaps, unsure) => { @if gaps > 0 { (count(gaps as u64, "gap")) } @if gaps > 0 && unsure > 0 { ", " } @if unsure > 0 { (unsure) " unsure" } }
-                }
-            }
-            td.why {
-                @if let Some(worst) = finding::worst(&facts.findings) {
-                    (severity(worst.severity)) " "
-                    a href={ (address::boot(&instance.id, &of.boot.id)) "#L" (worst.line) } { (worst.rule.title) }
-                    @if facts.findings.len() > 1 { span.about { ", " (facts.findings.len() - 1) " more" } }
                 }
             }
         }

@@ -2,12 +2,15 @@
 
 pub mod boot;
 mod colours;
+pub mod diff;
 pub mod fleet;
 pub mod instance;
 mod marks;
+pub mod search;
 
 use std::sync::LazyLock;
 
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::printable;
 use ecs_console_archiver::reading::findings::Severity;
 use jiff::tz::TimeZone;
@@ -18,6 +21,19 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub struct Site {
     pub archive_url: String,
     pub zone: TimeZone,
+    /// Whether a page is a file by itself: it has nothing to lead to.
+    pub is_file: bool,
+}
+
+/// What a file may do: nothing is loaded, and no script runs.
+const FILE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+impl Site {
+    /// An address of this server. A file has none.
+    fn link(&self, address: String) -> Option<String> {
+        (!self.is_file).then_some(address)
+    }
 }
 
 static STYLE: LazyLock<String> =
@@ -35,6 +51,8 @@ struct Frame<'a> {
     title: &'a str,
     /// What stands above it, with addresses; the page itself comes last, without one.
     trail: Vec<(String, String)>,
+    /// Which instance it is of.
+    instance: Option<&'a InstanceId>,
     site: &'a Site,
 }
 
@@ -49,7 +67,38 @@ fn head(title: &str) -> Markup {
 }
 
 impl Frame<'_> {
+    /// What the search at its top searches.
+    fn searched(&self) -> &'static str {
+        match self.instance {
+            Some(_) => "Search this instance",
+            None => "Search all logs",
+        }
+    }
+
+    /// A file by itself.
+    fn file(&self, body: Markup) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(FILE_POLICY);
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) }
+                    style { (PreEscaped(style())) }
+                }
+                body {
+                    main #main { (body) p.about { "From " (plain(&self.site.archive_url)) "." } }
+                }
+            }
+        }
+    }
+
     fn page(&self, body: Markup) -> Markup {
+        if self.site.is_file {
+            return self.file(body);
+        }
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -68,6 +117,11 @@ impl Frame<'_> {
                                     li { @if address.is_empty() { span aria-current="page" { (name) } } @else { a href=(address) { (name) } } }
                                 }
                             }
+                        }
+                        form.find action="/search" method="get" role="search" {
+                            input name="q" aria-label=(self.searched()) placeholder=(self.searched()) autocomplete="off" spellcheck="false";
+                            @if let Some(id) = &self.instance { input type="hidden" name="instance" value=(id); }
+                            button { "Search" }
                         }
                         span.archive title="The archive" { (plain(&self.site.archive_url)) }
                     }
@@ -88,7 +142,8 @@ fn help() -> Markup {
         ("{ }", "previous and next capture, gap or stage"),
         ("[ ]", "previous and next boot"),
         ("t w", "other times, wrap or not"),
-        ("/", "to the filters"),
+        ("d", "what changed since the last good boot"),
+        ("/", "to the search"),
         ("y", "copy a link to the marked lines"),
         ("u", "up: the instance, the fleet"),
         ("?", "this list"),
@@ -127,6 +182,7 @@ pub fn failure(site: &Site, title: &str, told: &[String]) -> Markup {
     let frame = Frame {
         title,
         trail: Vec::new(),
+        instance: None,
         site,
     };
     frame.page(html! {

@@ -25,9 +25,10 @@
   };
   const marked = () => {
     if (!log) return;
-    for (const line of all(".l.marked")) line.classList.remove("marked");
     const lines = range();
+    // What the server has marked stays until another range is.
     if (!lines) return;
+    for (const line of all(".l.marked")) line.classList.remove("marked");
     const first = document.getElementById("L" + lines[0]);
     if (!first) {
       // A long log has several pages.
@@ -52,7 +53,7 @@
 
   // Where the keyboard is: a line of a log, or a row of a table.
   let at = null;
-  const places = () => log ? null : all("main tbody tr");
+  const places = () => log ? null : all(document.querySelector(".hunk") ? ".hunk" : document.querySelector(".hits") ? ".hits .l" : "main tbody tr");
   const go = (place) => {
     if (!place) return;
     if (at) at.classList.remove("at");
@@ -79,8 +80,8 @@
     go(document.getElementById("L" + (number + by)));
   };
   const end = (isLast) => {
-    const places = log ? log.getElementsByClassName("l") : all("main tbody tr");
-    go(places[isLast ? places.length - 1 : 0]);
+    const found = places() || log.getElementsByClassName("l");
+    go(found[isLast ? found.length - 1 : 0]);
   };
   const other = (selector, isNext) => {
     const found = all(selector), here = near();
@@ -126,6 +127,59 @@
     }
   }
 
+  // A boot that may still print: what stands behind its last line is asked for, now and then. A page is made of the answer
+  // by the browser, which runs none of it.
+  const least = 5, most = 60;
+  let wait = least;
+  const lastLine = () => {
+    const lines = log.getElementsByClassName("l");
+    for (let index = lines.length - 1; index >= 0; index--) if (lines[index].id) return lines[index];
+    return null;
+  };
+  const grow = (page) => {
+    const last = lastLine(), came = page.getElementById("log");
+    const isSame = !last || (came.getElementsByClassName("l").length === 1 && came.querySelector(".l").textContent === last.textContent);
+    const isAtEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
+    if (last && !isSame) {
+      // The last line may have grown, and what stands before it belongs to it.
+      const kept = document.getElementById("L" + (Number(last.id.slice(1)) - 1));
+      if (kept) {
+        const section = kept.closest(".s");
+        while (kept.nextSibling) kept.nextSibling.remove();
+        while (section.nextSibling) section.nextSibling.remove();
+      } else log.replaceChildren();
+    }
+    if (!isSame || !last) log.append(...came.childNodes);
+    for (const id of ["about", "live"]) {
+      const old = document.getElementById(id), next = page.getElementById(id);
+      if (old && next) old.replaceWith(next); else if (old) old.remove();
+    }
+    const tools = [...page.querySelectorAll(".tools")];
+    all(".tools").forEach((old, index) => { if (tools[index]) old.replaceWith(tools[index]); });
+    document.title = page.title;
+    if (isAtEnd && !isSame) scrollTo(0, document.documentElement.scrollHeight);
+    return isSame;
+  };
+  const look = () => {
+    if (!document.getElementById("live")) return;
+    if (document.hidden) return void setTimeout(look, least * 1000);
+    const address = new URL(location.href), last = lastLine();
+    address.hash = "";
+    address.searchParams.set("after", String(last ? Number(last.id.slice(1)) - 1 : 0));
+    const asked = new XMLHttpRequest();
+    asked.open("GET", address);
+    asked.responseType = "document";
+    asked.onloadend = () => {
+      const page = asked.status === 200 && asked.response;
+      const isSame = !page || grow(page);
+      if (page && !document.getElementById("live")) return say("This boot is over.");
+      wait = isSame ? Math.min(wait * 2, most) : least;
+      setTimeout(look, wait * 1000);
+    };
+    asked.send();
+  };
+  if (log && document.getElementById("live")) setTimeout(look, wait * 1000);
+
   const keys = document.getElementById("keys");
   const up = () => { const links = all(".top li a"); if (links.length) links[links.length - 1].click(); };
   const filter = () => {
@@ -137,7 +191,7 @@
     e: () => other(".l.found", true), E: () => other(".l.found", false),
     "}": () => other(".gap, .join, .stage", true), "{": () => other(".gap, .join, .stage", false),
     "[": () => followed("a[rel=prev]"), "]": () => followed("a[rel=next]"),
-    t: () => nextOf("a.switch.time"), w: () => followed("a.switch.wrap"),
+    t: () => nextOf("a.switch.time"), w: () => followed("a.switch.wrap"), d: () => followed("a.compare"),
     "/": filter, y: copy, u: up, "?": () => keys && keys.showModal(),
   };
   addEventListener("keydown", (event) => {
