@@ -738,6 +738,76 @@ async fn a_hundred_thousand_lines_are_on_one_page() {
 }
 
 #[tokio::test]
+async fn a_page_for_a_ticket_loads_nothing_and_leads_nowhere() {
+    let hostile = hostile_console();
+    let (folder, settings) = folder(&[
+        (
+            "i-bad1",
+            b"[    0.000000] Linux version 6.1\nhost login: \n",
+            30,
+        ),
+        ("i-bad1", &hostile, 2),
+    ])
+    .await;
+    let file = folder.path().join("page.html");
+    let page = async |options: &[&str]| {
+        let file = file.to_str().unwrap();
+        let exported = cli(&settings, &[&["export", "--html", file], options].concat()).await;
+        assert!(
+            exported.status.success(),
+            "{options:?}: {}",
+            text(&exported.stderr)
+        );
+        std::fs::read_to_string(file).unwrap()
+    };
+    for (options, shown) in [
+        (
+            vec!["i-bad1"],
+            "&lt;script&gt;alert(document.domain)&lt;/script&gt;",
+        ),
+        (vec!["i-bad1", "--boot", "-1"], "6.1"),
+        (
+            vec!["i-bad1", "--diff"],
+            "&lt;script&gt;alert(document.domain)&lt;/script&gt;",
+        ),
+        (vec!["i-bad1", "--diff=previous"], "What changed in boot 0"),
+        (vec!["--since", "-7d"], "What went wrong"),
+    ] {
+        let page = page(&options).await;
+        assert!(page.contains(shown), "{options:?}: {page}");
+        assert!(page.contains("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'"));
+        for never in [
+            "<script",
+            "<form",
+            "<iframe",
+            "<img",
+            "href=\"/",
+            "href=\"http",
+            "@import",
+            "url(",
+        ] {
+            assert!(!page.contains(never), "{options:?}: {never}");
+        }
+        assert!(!page.contains("hunter2"), "secrets are masked");
+    }
+    let wrong = cli(&settings, &["export", "--html", "-", "--diff"]).await;
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        text(&wrong.stderr).contains("give its ID"),
+        "{}",
+        text(&wrong.stderr)
+    );
+    let none = cli(&settings, &["export", "--html", "-", "i-none"]).await;
+    assert_eq!(none.status.code(), Some(3));
+    let both = cli(
+        &settings,
+        &["export", "--html", "-", "-o", "x.tar", "i-bad1"],
+    )
+    .await;
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[tokio::test]
 async fn two_servers_do_not_know_each_other() {
     let (_folder, settings) = folder(&[("i-a1", b"one\n", 2)]).await;
     let (first, second) = (

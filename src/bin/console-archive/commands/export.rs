@@ -2,6 +2,7 @@
 
 mod destination;
 mod files;
+mod html;
 mod members;
 mod progress;
 mod read_back;
@@ -10,7 +11,7 @@ mod selection;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -19,6 +20,7 @@ use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{self, Instance};
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::store::Store as _;
 use ecs_console_archiver::store::past_refused::PastRefused;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -26,6 +28,7 @@ use globset::GlobMatcher;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
+use super::diff::Baseline;
 use super::{Context, grep};
 use crate::exit::{Exit, WrongInput};
 use crate::output::{self, Output};
@@ -49,11 +52,14 @@ Examples:
   console-archive export -o consoles.tar.zst
   console-archive export -o crash.tar i-bp1panicnoroot00001 --since -7d
   console-archive export -o - --instance 'i-bp1*' | ssh backup 'cat > c.tar.zst'
-  console-archive export -o records/ --as-stored")]
+  console-archive export -o records/ --as-stored
+  console-archive export --html panic.html i-bp1panicnoroot00001
+  console-archive export --html changed.html i-bp1panicnoroot00001 --diff
+  console-archive export --html week.html --since -7d")]
 pub struct Arguments {
     /// FILE.tar.zst, FILE.tar, a folder, or - for a pipe
-    #[arg(short, long, value_name = "FILE")]
-    output_file: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "html")]
+    output_file: Option<PathBuf>,
     /// Only these instances; all if there is none
     #[arg(value_parser = InstanceId::parse)]
     instance_ids: Vec<InstanceId>,
@@ -69,6 +75,22 @@ pub struct Arguments {
     /// The records with their metadata, markers and verdicts, instead of logs: once unpacked, an archive in a folder
     #[arg(long)]
     as_stored: bool,
+    /// One page for a browser instead, for a ticket or a mail: of an instance's newest boot, or without an instance the
+    /// report of the fleet; `-` is standard output. It loads nothing, and runs no script
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output_file", "as_stored", "format", "output"])]
+    html: Option<PathBuf>,
+    /// With --html: this boot; see `show`
+    #[arg(
+        long,
+        value_name = "BOOT",
+        allow_hyphen_values = true,
+        requires = "html"
+    )]
+    boot: Option<Selection>,
+    /// With --html: what changed to the boot, from the last good one, the `previous` one, or a BOOT; see `diff`
+    #[arg(long, value_name = "good|previous|BOOT", num_args = 0..=1, require_equals = true, requires = "html")]
+    #[arg(default_missing_value = "good")]
+    diff: Option<Baseline>,
     /// Form of the archive [default: by the end of FILE's name; tar.zst for a pipe]
     #[arg(long, value_enum, value_name = "FORM")]
     format: Option<Format>,
@@ -96,6 +118,9 @@ impl Format {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    if let Some(file) = &arguments.html {
+        return html::run(&arguments, file, context).await;
+    }
     log::init(&context.warnings());
     let store = context.store()?;
     let period = Period::of(
@@ -105,7 +130,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     );
     let job = arguments.job(&period, &store.url(""), context)?;
     let is_pipe = arguments.is_pipe();
-    let mut destination = Destination::open(&arguments.output_file, arguments.format()?, &job)?;
+    let mut destination = Destination::open(arguments.file(), arguments.format()?, &job)?;
     let store = Patient {
         store: Paced {
             store,
@@ -291,19 +316,24 @@ impl Done {
 }
 
 impl Arguments {
+    /// Where it goes. Without --html, it is required.
+    fn file(&self) -> &Path {
+        self.output_file.as_deref().unwrap_or(Path::new("-"))
+    }
+
     fn is_pipe(&self) -> bool {
-        self.output_file.as_os_str() == "-"
+        self.file().as_os_str() == "-"
     }
 
     fn format(&self) -> Result<Format> {
         if let Some(format) = self.format {
             return Ok(format);
         }
-        let name = self.output_file.to_string_lossy();
+        let name = self.file().to_string_lossy();
         Ok(match () {
             () if self.is_pipe() || name.ends_with(".tar.zst") => Format::TarZst,
             () if name.ends_with(".tar") => Format::Tar,
-            () if name.ends_with('/') || self.output_file.extension().is_none() => Format::Folder,
+            () if name.ends_with('/') || self.file().extension().is_none() => Format::Folder,
             () => {
                 let why = format!(
                     "{name}: the name says no form; give .tar.zst, .tar or a folder, or --format"

@@ -59,23 +59,23 @@ Examples:
 pub struct Arguments {
     /// Only what was captured from then on: 2024-03-22, "2024-03-22 10:04", 10:04, today, yesterday, -1h [default: -7d]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<Bound>,
+    pub since: Option<Bound>,
     /// Only what was captured until then; a day, an hour or a minute counts to its end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<Bound>,
+    pub until: Option<Bound>,
     /// Only instances that this matches, such as 'i-bp1*'; several may be given
     #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
-    instance: Vec<GlobMatcher>,
+    pub instance: Vec<GlobMatcher>,
     /// Only instances of this region; several may be given
     #[arg(long, value_name = "REGION_ID", value_delimiter = ',', value_parser = RegionId::parse)]
-    region: Vec<RegionId>,
+    pub region: Vec<RegionId>,
     /// Also read the records: boots that never reached their login prompt, and the slowest boots by stage. It takes a
     /// request for each record
     #[arg(long)]
-    boots: bool,
+    pub boots: bool,
     /// Write the report to this file, as one page of HTML that loads nothing; `-` is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
-    html: Option<PathBuf>,
+    pub html: Option<PathBuf>,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
