@@ -86,6 +86,22 @@ record: ## Record the serial console NAME of a virtual machine; without NAME, li
 test-garage: $(TOOLS)/bin/garage ## Test the archive on a real S3 server while both sides are killed.
 	GARAGE=$(TOOLS)/bin/garage cargo test --locked --test garage -- --nocapture
 
+.PHONY: test-browser
+test-browser: ## Test the pages of `serve` in headless Chromium (Debian's chromium and chromium-driver).
+	cargo test --locked --test browser -- --nocapture
+
+.PHONY: screenshots
+screenshots: ## Take pictures of the pages of `serve`, into docs/serve (also Debian's pngquant).
+	rm -rf $(TARGET)/pictures && mkdir -p $(TARGET)/pictures
+	PICTURES=$(abspath $(TARGET))/pictures cargo test --locked --test browser -- --exact pages::every_page_is_legible_in_both_themes_and_fits_a_narrow_screen
+	mkdir -p docs/serve
+	for picture in $(PICTURES); do \
+		pngquant --force --strip --speed 1 --output docs/serve/$$picture.png 64 $(TARGET)/pictures/$$picture.png; done
+
+# The pictures that docs/serve.md shows.
+PICTURES := fleet-light-1280 fleet-dark-1280 instance-light-1280 boot-light-1280 boot-dark-1280 boot-light-360 \
+	diff-light-1280 diff-dark-1280 search-light-1280
+
 # Seconds that `make fuzz` runs each target.
 SECONDS ?= 20
 FUZZ_TARGETS := events ecs_answer update_time findings reader compare stitch
@@ -181,7 +197,7 @@ check: ## Check the format, lints, the function without the command line, and th
 	cargo fmt --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test garage -- -D warnings
+	cargo clippy --locked --test garage --test browser -- -D warnings
 	cargo clippy --locked --no-default-features --lib --bin bootstrap -- -D warnings
 	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
@@ -402,7 +418,8 @@ released:
 	mkdir -p $(RELEASED)
 	cp $(TARGET)/release/console-archive $(RELEASED)/
 
-# How many records `make bench-searching`, `make bench-searching-bucket` and `make bench-keeping` have.
+# How many records `make bench-searching`, `make bench-searching-bucket`, `make bench-serving` and `make bench-keeping`
+# have.
 RECORDS := 10000
 
 .PHONY: bench-searching
@@ -412,6 +429,10 @@ bench-searching: released ## Measure how fast an archive is searched, beside ugr
 .PHONY: bench-searching-bucket
 bench-searching-bucket: released ## Measure how fast an archive in a bucket is searched, near and far, and if it throttles.
 	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- searching-bucket $(BENCH) $(RECORDS)
+
+.PHONY: bench-serving
+bench-serving: released ## Measure how fast pages of `serve` come and are searched, in headless Chromium and from a bucket.
+	PROGRAMS=$(RELEASED) cargo bench --locked --bench bench -- serving $(BENCH) $(RECORDS)
 
 .PHONY: bench-stitching
 bench-stitching: ## Count and measure how captures are joined, beside the two public ways to join consoles of a cloud.
