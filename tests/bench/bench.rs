@@ -8,6 +8,10 @@
 #[path = "../suite/support/mod.rs"]
 mod support;
 
+#[allow(dead_code)] // The browser's tests use the rest.
+#[path = "../browser/browser.rs"]
+mod browser;
+
 mod beside;
 mod cataloging;
 mod chart;
@@ -22,6 +26,7 @@ mod rendering;
 mod scanning;
 mod searching;
 mod searching_bucket;
+mod serving;
 mod sizes;
 mod statistics;
 mod stitching;
@@ -52,6 +57,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("scanning", scanning::run),
     ("searching", searching::run),
     ("searching-bucket", searching_bucket::run),
+    ("serving", serving::run),
     ("sizes", sizes::run),
     ("stitch", counts::stitch_captures),
     ("stitching", stitching::run),

@@ -111,7 +111,7 @@ pub fn run(arguments: &[String]) {
     write(measured, "searching-bucket.md", &table);
 }
 
-fn stored(record: Filled) -> (String, StoredObject) {
+pub fn stored(record: Filled) -> (String, StoredObject) {
     let since_epoch = record.captured_at.duration_since(Timestamp::UNIX_EPOCH);
     let since_epoch = since_epoch.unsigned_abs();
     let object = StoredObject {
