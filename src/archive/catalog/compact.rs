@@ -293,7 +293,7 @@ async fn join(
 }
 
 /// The rows of these objects, but for those that are gone.
-async fn read(store: &impl Store, objects: &Objects) -> Result<Rows, CompactError> {
+pub(super) async fn read(store: &impl Store, objects: &Objects) -> Result<Rows, CompactError> {
     let joined = objects.joined.iter().map(DayKey::to_string);
     let keys: Vec<_> = joined.chain(objects.rows.iter().cloned()).collect();
     let read = keys.into_iter().map(|key| read_one(store, key));

@@ -223,7 +223,7 @@ async fn old_rows(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, Sto
     for key in &objects.joined {
         match store.get(&key.to_string()).await {
             Ok(object) => {
-                for object in object {
+                if let Some(object) = object {
                     day::unpack_as_far_as_possible(&object.body, |row| rows.push(row));
                 }
             }

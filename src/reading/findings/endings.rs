@@ -410,7 +410,7 @@ fn finish(found: &mut Vec<Finding>, rules: &Rules) {
 impl Told {
     /// Whether what the boot's lines say explains its end.
     fn is_explained(&self, lines: &[Finding], boot: &Range<usize>) -> bool {
-        let explains = |one: &Finding| match one.rule.severity {
+        let explains = |one: &Finding| match one.severity {
             Severity::Fatal => true,
             // What fails in the system stops no machine, but keeps it from its prompt.
             Severity::Error => {
@@ -438,8 +438,10 @@ impl Told {
         let last = boot.start + log.iter().rposition(is_text)?;
         let (line, bytes) = place(last);
         let evidence = plain_line(text.get(bytes.clone())?);
+        let rule = rules.get(self.id)?;
         Some(Finding {
-            rule: rules.get(self.id)?,
+            rule,
+            severity: rule.severity,
             detail: Some(reached(log).to_owned()),
             count: self.boots,
             line,

@@ -187,7 +187,7 @@ impl OfBoots {
             }
             let found = summary.findings(EncodingChoice::Auto);
             let worst = finding::worst(&found);
-            let has_failed = worst.is_some_and(|worst| worst.rule.severity >= Severity::Error);
+            let has_failed = worst.is_some_and(|worst| worst.severity >= Severity::Error);
             let is_gap = |kind: MarkKind| matches!(kind, MarkKind::Gap { .. });
             let is_whole = summary.boot.start.is_some()
                 && !summary.boot.marks.iter().any(|mark| is_gap(mark.kind));
@@ -199,8 +199,7 @@ impl OfBoots {
                     captured_at,
                     ending: summary.ending,
                     phase: last_phase(summary.boot),
-                    worst: worst
-                        .map(|worst| (worst.rule.severity, worst.signature(), worst.rule.title)),
+                    worst: worst.map(|worst| (worst.severity, worst.signature(), worst.rule.title)),
                 }),
                 (true, false) => self.without_prompt += 1,
                 (false, _) => self.unknown += 1,
