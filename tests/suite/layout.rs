@@ -33,7 +33,13 @@ fn only_the_configuration_knows_the_names_of_settings_that_hold_secrets() {
 }
 
 /// Programs of others, whose output holds nothing of ours.
-const PROGRAMS_OF_OTHERS: [&str; 4] = ["\"kill\"", "\"gzip\"", "\"env\"", "env!(\"CARGO\")"];
+const PROGRAMS_OF_OTHERS: [&str; 5] = [
+    "\"kill\"",
+    "\"gzip\"",
+    "\"env\"",
+    "\"mkfifo\"",
+    "env!(\"CARGO\")",
+];
 
 /// What prints the simulator's settings, its own secret with them, for a person to copy.
 const PRINTS_SETTINGS: [&str; 2] = ["\"simulate\", \"--listen\"", "bash(&simulate"];

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Finding, MAX_EVIDENCE, Rules, Severity, cut, plain_line};
 use crate::reading::began::kernel_clock;
 use crate::reading::ending::{Ending, has_kernel, has_login};
-use crate::reading::stamp::last_stamp;
+use crate::reading::stamp::{Stamp, last_stamp, stamps};
 use crate::reading::start::{Stage, begins_with_start, boot_starts, starts};
 #[cfg(feature = "cli")]
 use crate::reading::stitch::{Boot, MarkKind};
@@ -327,6 +327,22 @@ fn reached(log: &[u8]) -> &'static str {
     }
 }
 
+/// Whether a text may show more than one boot. It takes a few passes that are fast, and no memory.
+fn may_show_boots(text: &[u8]) -> bool {
+    const KERNEL: &[u8] = b"Linux version ";
+    const FIRMWARE: [&[u8]; 3] = [
+        b"SeaBIOS (version ",
+        b"BdsDxe: ",
+        b"UEFI firmware (version ",
+    ];
+    let mut kernels = memchr::memmem::find_iter(text, KERNEL);
+    let first = kernels.next().unwrap_or_default();
+    let is_of_earlier = |(_, stamp): (Range<usize>, Stamp)| stamp.micros > 0;
+    kernels.next().is_some()
+        || stamps(&text[..first]).any(is_of_earlier)
+        || (FIRMWARE.iter()).any(|words| memchr::memmem::find(&text[first..], words).is_some())
+}
+
 /// Adds what the ends of the boots say that a text shows: of all but the last, the next one begins right behind.
 pub(super) fn add_of_text<'r>(
     found: &mut Vec<Finding<'r>>,
@@ -334,6 +350,10 @@ pub(super) fn add_of_text<'r>(
     rules: &'r Rules,
     place: impl Fn(usize) -> (usize, Range<usize>),
 ) {
+    // Nearly all consoles are done here.
+    if !may_show_boots(text) {
+        return;
+    }
     let starts = boot_starts(text);
     // A crash kernel is a part of the boot that it buries.
     let own = starts.iter().filter(|start| !start.is_crash_kernel);
@@ -341,7 +361,6 @@ pub(super) fn add_of_text<'r>(
     if bounds.first().is_some_and(|first| *first > 0) {
         bounds.insert(0, 0);
     }
-    // Nearly all consoles are done here.
     if bounds.len() < 2 {
         return;
     }

@@ -140,6 +140,7 @@ async fn fleet(arguments: &Arguments, file: &Path, context: &Context) -> Result<
         until: arguments.until.clone(),
         instance: arguments.instance.clone(),
         region: Vec::new(),
+        boots: false,
         html: Some(file.to_owned()),
     };
     report::run(arguments, context).await

@@ -215,8 +215,8 @@ fn has_login(boot: &Boot) -> bool {
 /// How far a boot came, whatever its shutdown said.
 fn last_phase(boot: &Boot) -> Option<Phase> {
     let stages = stages::of_boot(boot, EncodingChoice::Auto);
-    let phases = stages.iter().map(|stage| stage.phase);
-    phases.filter(|phase| *phase != Phase::Shutdown).last()
+    let mut phases = stages.iter().map(|stage| stage.phase);
+    phases.rfind(|phase| *phase != Phase::Shutdown)
 }
 
 /// Of each part by itself.
