@@ -343,7 +343,8 @@ fn mask_end(text: &[u8], at: usize) -> usize {
         .count();
     let begins = match text[at] {
         b'<' => text.get(at + 1) == Some(&b'*'),
-        b'*' | b'>' => stars > 0 || text[at] == b'*',
+        // What stands before the text may have begun it.
+        b'*' | b'>' => stars > 0 || text[at] == b'*' || at == 0,
         _ => false,
     };
     if !begins {
