@@ -36,9 +36,9 @@ fn pages() -> Vec<(String, String)> {
         .map(|name| ((*name).to_owned(), page(name)))
         .collect();
     for folder in FOLDERS {
-        let files = files_below(folder).into_iter();
+        let files = files_in(&root().join(folder)).into_iter();
         let files = files.filter(|(name, _)| name.ends_with(".md"));
-        pages.extend(files.map(|(name, text)| (format!("{folder}/{name}"), text)));
+        pages.extend(files.map(|(name, bytes)| (format!("{folder}/{name}"), text(&bytes))));
     }
     pages
 }

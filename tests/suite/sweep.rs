@@ -71,7 +71,7 @@ async fn every_instance_of_every_page_is_captured_once() {
     let (code, summary) = sweep(&fleet, &["--region", "cn-hangzhou"]).await;
     let expected = |stored, already_stored| {
         json!({"regions": 1, "instances": 45, "stored": stored, "already_stored": already_stored,
-               "no_console": 0, "failed": 0})
+               "no_console": 0, "failed": 0, "with_fatal": 0, "with_error": 0})
     };
     assert_eq!((code, summary), (Some(0), expected(45, 0)));
     assert_eq!(stored(&fleet).len(), 45);
