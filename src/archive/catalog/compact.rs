@@ -256,13 +256,14 @@ pub(super) struct Objects {
 }
 
 /// What became of a day's objects.
-struct Joined {
+pub(super) struct Joined {
     /// The objects that have all rows now.
     written: BTreeSet<DayKey>,
     /// How many rows.
     rows: u64,
     removed: u64,
-    left: u64,
+    /// Objects that may not be removed.
+    pub left: u64,
 }
 
 /// Joins a day's objects into one. `None` if there is nothing to do.
@@ -279,17 +280,28 @@ async fn join(
     if all.is_empty() {
         return Ok(None);
     }
+    replace(store, day, objects, all, false).await.map(Some)
+}
+
+/// Writes a day's rows, and removes the objects that they take the place of. `heals` as for [`write`].
+pub(super) async fn replace(
+    store: &impl Store,
+    day: Day,
+    objects: Objects,
+    all: Rows,
+    heals: bool,
+) -> Result<Joined, CompactError> {
     let rows = all.len() as u64;
-    let written = write(store, day, all, false).await?;
+    let written = write(store, day, all, heals).await?;
     let needless = objects.joined.iter().filter(|key| !written.contains(key));
     let needless = needless.map(DayKey::to_string).chain(objects.rows);
     let (removed, left) = remove(store, needless.collect()).await?;
-    Ok(Some(Joined {
+    Ok(Joined {
         written,
         rows,
         removed,
         left,
-    }))
+    })
 }
 
 /// The rows of these objects, but for those that are gone.

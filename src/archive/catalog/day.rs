@@ -35,8 +35,7 @@ pub enum DayError {
 
 /// Rows by the object that they are about, each joined from all that is known of it.
 ///
-/// A day may have hundreds of thousands. So they are where they are until they are no longer needed, and a map of them
-/// has no room for others.
+/// A day may have hundreds of thousands of rows. Each is boxed, so that the map's spare places take little memory.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rows(BTreeMap<String, Box<Row>>);
 

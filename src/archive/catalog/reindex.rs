@@ -222,11 +222,10 @@ async fn old_rows(store: &impl Store, objects: &Objects) -> Result<Vec<Row>, Sto
         .collect();
     for key in &objects.joined {
         match store.get(&key.to_string()).await {
-            Ok(object) => {
-                if let Some(object) = object {
-                    day::unpack_as_far_as_possible(&object.body, |row| rows.push(row));
-                }
+            Ok(Some(object)) => {
+                day::unpack_as_far_as_possible(&object.body, |row| rows.push(row));
             }
+            Ok(None) => {}
             Err(error) if error.is_of_object() => {}
             Err(error) => return Err(error),
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::compact::{self, CompactError, Objects};
 use super::day::Rows;
-use super::key::{Day, DayKey};
+use super::key::Day;
 use super::reindex::{Old, ReindexError};
 use super::row::{Row, RowOutcome, Subject};
 use crate::archive::key::RecordKey;
@@ -142,12 +142,9 @@ async fn of_day(
     if !is_changed || !asked.applies {
         return Ok(());
     }
-    let written = compact::write(store, day, rows, true).await?;
-    let needless = objects.joined.iter().filter(|key| !written.contains(key));
-    let needless = needless.map(DayKey::to_string).chain(objects.rows);
-    let (_, left) = compact::remove(store, needless.collect()).await?;
+    let replaced = compact::replace(store, day, objects, rows, true).await?;
     done.days += 1;
-    done.left += left;
+    done.left += replaced.left;
     Ok(())
 }
 
