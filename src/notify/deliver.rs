@@ -186,17 +186,15 @@ impl Notifier {
 
 /// As it is in the outbox. The notice that there are more is of another day than its console may be.
 fn id_of(notice: &Notice) -> Option<NoticeId> {
+    let signature = signature_digest(&notice.sighting.finding.signature);
     let (rest, level) = notice.id.rsplit_once('_')?;
     let (_, day) = rest
-        .strip_suffix(&format!(
-            "_{}",
-            signature_digest(&notice.sighting.finding.signature)
-        ))?
+        .strip_suffix(&format!("_{signature}"))?
         .rsplit_once('_')?;
     let day = jiff::civil::Date::strptime("%Y%m%d", day).ok()?;
     Some(NoticeId {
         day,
-        signature: signature_digest(&notice.sighting.finding.signature),
+        signature,
         level: level.parse().ok()?,
     })
 }

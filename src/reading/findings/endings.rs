@@ -178,8 +178,8 @@ impl End {
             && next.is_some_and(|next| next.begins_plainly)
     }
 
-    /// Whether it has had the time to come to its login prompt, as the boot before it did, and has not.
-    fn misses_login(&self, before: Option<&Self>, next: Option<&Self>) -> bool {
+    /// Whether it has had the time to come to its login prompt, and has not.
+    fn lacks_login(&self, next: Option<&Self>) -> bool {
         let was_watched =
             |(first, last): (Timestamp, Timestamp)| first.duration_until(last) >= WATCHED;
         let has_had_time = !self.is_early() || self.captured.is_some_and(was_watched);
@@ -191,7 +191,6 @@ impl End {
             && !self.is_shut_down
             && !is_followed
             && has_had_time
-            && before.is_some_and(|before| before.has_login)
     }
 
     /// Whether it failed early, with the boot behind it, and whether one of those before came to its prompt here.
@@ -251,16 +250,10 @@ pub fn judge(mut before: impl Iterator<Item = End>, end: &End, next: Option<&End
         tell(SILENT, 1);
     }
     // Most boots are done here.
-    let may_miss_login = end.misses_login(
-        Some(&End {
-            has_login: true,
-            ..*end
-        }),
-        next,
-    );
-    if may_miss_login || end.fails(next, true) {
+    let lacks_login = end.lacks_login(next);
+    if lacks_login || end.fails(next, true) {
         let before: Vec<End> = before.by_ref().take(MAX_LOOP).collect();
-        if end.misses_login(before.first(), next) {
+        if lacks_login && before.first().is_some_and(|before| before.has_login) {
             tell(NO_LOGIN, 1);
         }
         let boots = loop_of(&before, end, next);
