@@ -40,6 +40,17 @@ fn instance(event: usize) -> String {
     format!("i-bp1{event:017}")
 }
 
+/// How many records an archive has, by an argument that may be missing.
+fn records(argument: Option<&String>) -> usize {
+    argument.map_or(10_000, |count| count.parse().unwrap())
+}
+
+/// Runs the doubles on a thread of their own, beside what is measured.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+}
+
 /// A benchmark's name and what runs it, given its arguments.
 type Benchmark = (&'static str, fn(&[String]));
 

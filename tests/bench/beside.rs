@@ -150,11 +150,7 @@ pub fn run(arguments: &[String]) {
     let (starts, events) = (starts.parse().unwrap(), events.parse().unwrap());
     let mut table = format!("{}\n", conditions(python, starts, events));
     // One core for the doubles, so that the program has another.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = crate::runtime();
     for has_tls in [false, true] {
         let runs = runtime.block_on(measure(&programs, has_tls, starts, events));
         let wire = if has_tls { "TLS" } else { "plain HTTP" };

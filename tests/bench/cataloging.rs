@@ -53,11 +53,7 @@ pub fn run(arguments: &[String]) {
     let [output, program, python] = arguments else {
         panic!("usage: make bench-cataloging");
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = crate::runtime();
     let (table, catalog) = runtime.block_on(measure());
     println!("{table}");
     write(output, "cataloging.md", &table);

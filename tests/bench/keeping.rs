@@ -63,14 +63,8 @@ const WORK: [(&str, &[&str]); 7] = [
 /// `keeping OUTPUT [RECORDS]`
 pub fn run(arguments: &[String]) {
     let measured = &arguments[0];
-    let count = arguments
-        .get(1)
-        .map_or(10_000, |count| count.parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let count = crate::records(arguments.get(1));
+    let runtime = crate::runtime();
     let of_folders = folders(&runtime, count);
     println!("{of_folders}");
     write(measured, "keeping.md", &of_folders);

@@ -74,9 +74,7 @@ fn ours(program: &Path, folder: &Path, arguments: &[&str]) -> Command {
 /// `searching PROGRAM OUTPUT [RECORDS]`
 pub fn run(arguments: &[String]) {
     let (program, measured) = (PathBuf::from(&arguments[0]), &arguments[1]);
-    let count = arguments
-        .get(2)
-        .map_or(10_000, |count| count.parse().unwrap());
+    let count = crate::records(arguments.get(2));
     let folder = tempfile::tempdir().unwrap();
     let bytes = fill(folder.path(), count);
     let output = folder.path().with_extension("out");

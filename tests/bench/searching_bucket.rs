@@ -61,14 +61,8 @@ struct Searched {
 /// `searching-bucket OUTPUT [RECORDS]`
 pub fn run(arguments: &[String]) {
     let measured = &arguments[0];
-    let count = arguments
-        .get(1)
-        .map_or(10_000, |count| count.parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let count = crate::records(arguments.get(1));
+    let runtime = crate::runtime();
     let bucket = runtime.block_on(Bucket::start(Profile::Aws));
     bucket.server.set_page(REAL_PAGE);
     bucket.server.put_all(records(count).map(stored));

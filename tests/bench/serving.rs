@@ -30,14 +30,8 @@ const ABSENT: &str = "nowhere+to+be+found";
 
 /// `serving OUTPUT [RECORDS]`
 pub fn run(arguments: &[String]) {
-    let count = arguments
-        .get(1)
-        .map_or(10_000, |count| count.parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let count = crate::records(arguments.get(1));
+    let runtime = crate::runtime();
     let text = runtime.block_on(async {
         let mut text = page().await;
         text.push_str(&searches(count).await);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::support::served::{Served, folder, hostile_console};
-use super::support::{cli, text};
+use super::support::{Settings, cli, text};
 
 const BAD: &str = "i-bad1";
 
@@ -20,6 +20,22 @@ fn set(value: &Value) -> BTreeSet<String> {
     names
         .map(|name| name.as_str().unwrap().to_owned())
         .collect()
+}
+
+/// A browser before an archive with a console that is well meant, and one that is not.
+async fn enter() -> (tempfile::TempDir, Settings, Served, Browser) {
+    let (folder, settings) = folder(&[
+        (
+            BAD,
+            b"[    0.000000] Linux version 6.1.0-good\nhost login: \n",
+            30,
+        ),
+        (BAD, &hostile_console(), 2),
+    ])
+    .await;
+    let served = Served::start(&settings, &[]).await;
+    let browser = Browser::enter(&served).await;
+    (folder, settings, served, browser)
 }
 
 async fn assert_harmless(browser: &Browser, path: &str) {
@@ -57,17 +73,7 @@ async fn assert_harmless(browser: &Browser, path: &str) {
 
 #[tokio::test]
 async fn a_hostile_console_is_only_text_with_the_policy_and_without() {
-    let (_folder, settings) = folder(&[
-        (
-            BAD,
-            b"[    0.000000] Linux version 6.1.0-good\nhost login: \n",
-            30,
-        ),
-        (BAD, &hostile_console(), 2),
-    ])
-    .await;
-    let served = Served::start(&settings, &[]).await;
-    let browser = Browser::enter(&served).await;
+    let (_folder, _, _served, browser) = enter().await;
     for is_off in [false, true] {
         browser
             .tell("Page.setBypassCSP", json!({"enabled": is_off}))
@@ -105,17 +111,7 @@ async fn a_hostile_console_is_only_text_with_the_policy_and_without() {
 
 #[tokio::test]
 async fn a_page_for_a_ticket_runs_nothing_and_is_legible() {
-    let (folder, settings) = folder(&[
-        (
-            BAD,
-            b"[    0.000000] Linux version 6.1.0-good\nhost login: \n",
-            30,
-        ),
-        (BAD, &hostile_console(), 2),
-    ])
-    .await;
-    let served = Served::start(&settings, &[]).await;
-    let browser = Browser::enter(&served).await;
+    let (folder, settings, _served, browser) = enter().await;
     let file = folder.path().join("page.html");
     for options in [&[BAD][..], &[BAD, "--diff"], &[]] {
         let file_name = file.to_str().unwrap();
