@@ -127,7 +127,7 @@ fn main() {
                 rule.id
             );
             if is_secret {
-                // What is masked goes first: it ends there.
+                // A mask is tried first, because the secret ends where the mask does.
                 let value = format!("({MASKED}|{})", rule.value);
                 let whole = |pattern: &str| {
                     let with_parts = file.parts.iter().rev();
