@@ -3,8 +3,8 @@
 
 usage: pack.py NAME FILE=PATH...
 
-NAME ends in .zip or .tar.gz. Each FILE is what is at PATH, under that name, or a folder with each
-file of that at PATH; programs may be run, and nothing says when, by whom or where it was packed.
+NAME ends in .zip or .tar.gz. Each FILE is what is at PATH, under that name, or a folder with every
+file below PATH; programs may be run, and nothing says when, by whom or where it was packed.
 """
 
 import gzip
@@ -49,7 +49,8 @@ def below(name, path):
     path = pathlib.Path(path)
     if not path.is_dir():
         return [(name, path)]
-    return [(f"{name}/{file.name}", file) for file in sorted(path.iterdir())]
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return [(f"{name}/{file.relative_to(path)}", file) for file in files]
 
 
 def main():
