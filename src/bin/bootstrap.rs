@@ -6,6 +6,7 @@ use ecs_console_archiver::config::{Config, ConfigError, Deployment, Environment,
 use ecs_console_archiver::hosts::dispatch::Dispatcher;
 use ecs_console_archiver::hosts::{lambda, server, told};
 use ecs_console_archiver::log::{self, LogConfig};
+use libm_pow as _; // The symbol alone: the linker finds it there, and leaves out libm.
 
 // One thread is enough: a Lambda sandbox serves one invocation at a time, and starting more threads
 // takes time.

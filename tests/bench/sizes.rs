@@ -18,7 +18,7 @@ FOLDER    where the table goes";
 const FAMILIES: [(&str, &[&str]); 15] = [
     ("this project", &["ecs_console_archiver", "bootstrap"]),
     (
-        "checksums of `aws-sdk-s3`: `crc-fast`, with a table for each of its algorithms",
+        "checksums of `aws-sdk-s3`: `src/crc-fast`, with small tables",
         &["crc_fast"],
     ),
     (
@@ -32,6 +32,7 @@ const FAMILIES: [(&str, &[&str]); 15] = [
             "bytes_utils",
             "md5",
             "uuid",
+            "libm",
         ],
     ),
     (
