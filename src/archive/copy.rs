@@ -20,8 +20,8 @@ use super::catalog::hidden::Hidden;
 use super::catalog::key::{COMPLETE_KEY, CatalogFolder, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::catalog::{CatalogKey, Subject};
 use super::instances::Instances;
-use super::key::{ConsoleDigest, MarkerKey, RecordKey, VerdictKey, hash};
-use super::record;
+use super::key::{ConsoleDigest, MarkerKey, RecordKey, ScreenshotKey, VerdictKey, hash};
+use super::{record, screenshot};
 use crate::model::ids::InstanceId;
 use crate::store::lookup::Lookup;
 use crate::store::past_refused::PastRefused;
@@ -742,6 +742,7 @@ fn differing(ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>)
 enum Family {
     Record(RecordKey),
     Marker(MarkerKey),
+    Screenshot(ScreenshotKey),
     Verdict(VerdictKey),
 }
 
@@ -750,16 +751,24 @@ impl Family {
         let record = RecordKey::parse(key).map(Self::Record);
         let marker = || MarkerKey::parse(key).map(Self::Marker);
         let verdict = || VerdictKey::parse(key).map(Self::Verdict);
-        record.or_else(marker).or_else(verdict)
+        let screenshot = || ScreenshotKey::parse(key).map(Self::Screenshot);
+        record.or_else(marker).or_else(verdict).or_else(screenshot)
     }
 
     fn instance_id(&self) -> &InstanceId {
         match self {
             Self::Record(key) => &key.instance_id,
             Self::Marker(key) => &key.instance_id,
+            Self::Screenshot(key) => &key.instance_id,
             Self::Verdict(key) => &key.record.instance_id,
         }
     }
+}
+
+/// All faults in one line. `None` if there is none.
+fn told<T: ToString>(faults: &[T]) -> Option<String> {
+    let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// Why an object is not what its key says, or cannot be stored elsewhere as it is. `None` if it is good.
@@ -778,11 +787,8 @@ fn fault(key: &str, object: &Object) -> Option<String> {
     }
     let digest = || ConsoleDigest::of(&object.body).short();
     let is_right = match (Family::of(key), CatalogKey::parse(key)) {
-        (Some(Family::Record(key)), _) => {
-            let faults = record::read(&key, object).faults;
-            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            return (!faults.is_empty()).then(|| faults.join("; "));
-        }
+        (Some(Family::Record(key)), _) => return told(&record::read(&key, object).faults),
+        (Some(Family::Screenshot(key)), _) => return told(&screenshot::faults(&key, object)),
         (Some(Family::Marker(key)), _) => key.digest == digest(),
         (Some(Family::Verdict(key)), _) => key.digest == digest(),
         (None, Some(CatalogKey::Row(key))) => key.digest == digest(),

@@ -3,12 +3,15 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
+use crate::model::screenshot::ImageFormat;
 use crate::model::update_time::UpdateTime;
 
 /// End of every record's key.
@@ -19,12 +22,12 @@ pub const LOG_SUFFIX: &str = ".log.gz";
 pub(super) const UNDATED: &str = "undated";
 
 /// End of every marker's key.
-const MARKER_SUFFIX: &str = ".none.json";
+pub(super) const MARKER_SUFFIX: &str = ".none.json";
 
 /// End of every verdict's key.
 const VERDICT_SUFFIX: &str = ".verdict.json";
 
-/// SHA-256 of the uncompressed console, or of the bytes of a marker, verdict or failed event.
+/// SHA-256 of the uncompressed console, or of the bytes of a screenshot, marker, verdict or failed event.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ConsoleDigest([u8; 32]);
@@ -228,6 +231,67 @@ impl MarkerKey {
 impl fmt::Display for MarkerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}{MARKER_SUFFIX}", self.instance_id, self.name())
+    }
+}
+
+/// Key of a screenshot: `{instance_id}/{day}Z-{digest}.jpg`, or `.png`, by its bytes.
+///
+/// The day is the UTC day of the capture. A screen may look the same for weeks, and the function may not list what is
+/// stored. So the key has no more of the time: the same picture has the same key all day, whoever takes it, and is
+/// stored once. When it was taken first is in its metadata.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScreenshotKey {
+    /// The instance whose screen it shows.
+    pub instance_id: InstanceId,
+    /// The UTC day on which it was taken.
+    pub day: Date,
+    /// Digest of its bytes.
+    pub digest: ShortDigest,
+    /// What it is stored as.
+    pub format: ImageFormat,
+}
+
+impl ScreenshotKey {
+    /// The key for a picture with this digest that was taken at this time.
+    pub fn of(
+        instance_id: &InstanceId,
+        taken_at: Timestamp,
+        digest: &ConsoleDigest,
+        format: ImageFormat,
+    ) -> Self {
+        Self {
+            instance_id: instance_id.clone(),
+            day: Offset::UTC.to_datetime(taken_at).date(),
+            digest: digest.short(),
+            format,
+        }
+    }
+
+    /// Parses an object key. `None` if it is not a screenshot's key.
+    pub fn parse(object_key: &str) -> Option<Self> {
+        let (instance_id, file) = object_key.split_once('/')?;
+        let (name, extension) = file.rsplit_once('.')?;
+        let (day, digest) = name.split_once("Z-")?;
+        let mut formats = ImageFormat::ALL.into_iter();
+        let key = Self {
+            instance_id: InstanceId::parse(instance_id).ok()?,
+            day: Date::strptime("%Y%m%d", day).ok()?,
+            digest: ShortDigest::parse(digest)?,
+            format: formats.find(|format| format.extension() == extension)?,
+        };
+        (key.to_string() == object_key).then_some(key)
+    }
+
+    /// The part after the instance ID, such as `20180322Z-0123456789ab.jpg`. Unique within an instance.
+    pub fn name(&self) -> String {
+        let (day, extension) = (self.day.strftime("%Y%m%d"), self.format.extension());
+        format!("{day}Z-{}.{extension}", self.digest)
+    }
+}
+
+impl fmt::Display for ScreenshotKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.instance_id, self.name())
     }
 }
 

@@ -13,5 +13,6 @@ pub mod prune; // old boots go
 #[cfg(feature = "cli")]
 pub mod reader; // list, find, open
 pub mod record; // console bytes ⇄ gzip and metadata (pure)
+pub mod screenshot; // a picture ⇄ an object and metadata (pure)
 #[cfg(feature = "cli")]
 pub mod verify; // is everything there, and whole

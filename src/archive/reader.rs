@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::{Stream, stream};
+use jiff::civil::{Date, Time};
+use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::archive::catalog::Subject;
-use crate::archive::key::{MarkerKey, RecordKey, UNDATED, VerdictKey};
+use crate::archive::key::{MarkerKey, RecordKey, ScreenshotKey, UNDATED, VerdictKey};
 use crate::archive::record::{self, CheckedObject, Fault};
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
@@ -35,8 +37,34 @@ pub struct RecordEntry {
 pub struct MarkerEntry {
     /// Its key.
     pub key: MarkerKey,
+    /// Length of the stored object, in bytes.
+    pub bytes: u64,
     /// When it was stored, by the store's clock.
     pub stored_at: Timestamp,
+}
+
+/// One screenshot in a [`Listing`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScreenshotEntry {
+    /// Its key.
+    pub key: ScreenshotKey,
+    /// Length of the picture, in bytes.
+    pub bytes: u64,
+    /// When it was stored, by the store's clock.
+    pub stored_at: Timestamp,
+}
+
+impl ScreenshotEntry {
+    /// When it was taken, as far as the listing tells it: when it was stored, within the day of its key. A copy was
+    /// stored later.
+    pub fn taken_at(&self) -> Timestamp {
+        let midnight = |day: Date| Offset::UTC.to_timestamp(day.to_datetime(Time::midnight()));
+        let Ok(begin) = midnight(self.key.day) else {
+            return self.stored_at;
+        };
+        let last = begin.saturating_add(SignedDuration::from_secs(86_399));
+        self.stored_at.clamp(begin, last.unwrap_or(begin))
+    }
 }
 
 /// What the archive holds of one instance, or of all instances. Sorted by key: by instance, then by
@@ -47,6 +75,8 @@ pub struct Listing {
     pub records: Vec<RecordEntry>,
     /// The events for which ECS had no console output.
     pub markers: Vec<MarkerEntry>,
+    /// The stored screenshots.
+    pub screenshots: Vec<ScreenshotEntry>,
 }
 
 /// A record, read from the store and unpacked.
@@ -104,22 +134,24 @@ impl std::fmt::Debug for Damaged {
     }
 }
 
-/// Selects one record of an instance.
+/// Selects one record or screenshot of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
     /// The record with the greatest update time.
     Latest,
     /// The newest record whose update time is not after this time.
     NotAfter(Timestamp),
-    /// The record with this name, such as `20180322T100457-0123456789ab`.
+    /// The record with this name, such as `20180322T100457-0123456789ab`; of a screenshot, `20180322Z-0123456789ab.jpg`.
     Name(String),
 }
 
 impl Selector {
-    /// Selects by a record's name. `None` if the text is not such a name.
+    /// Selects by the name of a record or a screenshot. `None` if the text is not such a name.
     pub fn name(text: &str) -> Option<Self> {
-        let object_key = format!("i-0/{text}{}", crate::archive::key::LOG_SUFFIX);
-        RecordKey::parse(&object_key).map(|_| Self::Name(text.to_owned()))
+        let record = format!("i-0/{text}{}", crate::archive::key::LOG_SUFFIX);
+        let is_name = RecordKey::parse(&record).is_some()
+            || ScreenshotKey::parse(&format!("i-0/{text}")).is_some();
+        is_name.then(|| Self::Name(text.to_owned()))
     }
 
     fn includes(&self, record: &RecordEntry) -> bool {
@@ -143,7 +175,7 @@ impl RecordEntry {
     }
 }
 
-/// Lists the records and markers of one instance, or of all instances if `instance_id` is `None`.
+/// Lists the records, markers and screenshots of one instance, or of all instances if `instance_id` is `None`.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be listed.
@@ -159,7 +191,7 @@ pub async fn list(
     Ok(list_counted(store, prefixes).await?.0)
 }
 
-/// Lists the records and markers below these prefixes of keys, and says how many requests it took.
+/// Lists the records, markers and screenshots below these prefixes of keys, and says how many requests it took.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be listed.
@@ -183,7 +215,7 @@ pub async fn list_counted(
 pub struct Instance {
     /// The instance.
     pub id: InstanceId,
-    /// Its records, markers and verdicts, sorted by key.
+    /// Its records, markers, screenshots and verdicts, sorted by key.
     pub entries: Vec<Entry>,
 }
 
@@ -231,7 +263,7 @@ pub fn instances<S: Store>(
 /// Keys have wall clocks of UTC+8, or UTC, and a text in metadata may name another zone.
 const ZONES: SignedDuration = SignedDuration::from_hours(24);
 
-/// Lists the records and markers of one instance in a range of time, and a few beside it. It takes a request
+/// Lists the records, markers and screenshots of one instance in a range of time, and a few beside it. It takes a request
 /// for each thousand objects in the range, and one for those without a time if there are more behind it.
 ///
 /// # Errors
@@ -292,7 +324,17 @@ pub(super) fn sorted_out(mut listed: Vec<Entry>) -> Listing {
                 verdict: None,
             });
         } else if let Some(key) = MarkerKey::parse(&key) {
-            listing.markers.push(MarkerEntry { key, stored_at });
+            listing.markers.push(MarkerEntry {
+                key,
+                bytes,
+                stored_at,
+            });
+        } else if let Some(key) = ScreenshotKey::parse(&key) {
+            listing.screenshots.push(ScreenshotEntry {
+                key,
+                bytes,
+                stored_at,
+            });
         }
     }
     for record in &mut listing.records {
@@ -326,6 +368,11 @@ pub async fn entries(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, Sto
 }
 
 impl Listing {
+    /// How many records, markers and screenshots there are.
+    pub fn count(&self) -> usize {
+        self.records.len() + self.markers.len() + self.screenshots.len()
+    }
+
     /// Finds the selected record, or the one `back` records before it. `None` if there is no such
     /// record.
     pub fn find(mut self, selector: &Selector, back: usize) -> Option<RecordEntry> {
@@ -466,7 +513,7 @@ mod tests {
                 entry(NEXT_DAY, 4),
                 entry(UNDATED, 5),
             ],
-            markers: Vec::new(),
+            ..Listing::default()
         };
         listing.find(selector, back).map(|found| found.key.name())
     }

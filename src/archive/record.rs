@@ -76,33 +76,19 @@ impl Record {
     ) -> std::io::Result<Self> {
         let gzip = pack(&console.plain)?;
         let key = RecordKey::with_digest(&event.instance_id, console, digest);
-        let mut metadata = BTreeMap::new();
-        let mut note = |name: &str, value: &str| {
-            if !value.is_empty() {
-                metadata.insert(name.to_owned(), metadata_value(value));
-            }
-        };
-        let account_id = event.account_id.as_ref().map(AccountId::as_str);
-        note("account-id", account_id.unwrap_or_default());
-        note("captured-at", &iso_second(captured_at));
+        let mut metadata = of_event(event, region_id, captured_at);
+        let mut note = |name: &str, value: &str| note(&mut metadata, name, value);
         note("console-bytes", &console.plain.len().to_string());
         if console.is_undecoded {
             note("console-encoding", UNDECODED);
         }
         note("console-sha256", &digest.to_string());
-        note("event-cause", &event.cause.to_string());
-        note("event-id", event.event_id.as_deref().unwrap_or_default());
-        note(
-            "event-time",
-            &event.occurred_at.map(iso_second).unwrap_or_default(),
-        );
         note(
             "freshness",
             &freshness.map(|f| f.to_string()).unwrap_or_default(),
         );
         note("gzip-bytes", &gzip.len().to_string());
         note("last-update-time", &console.last_update_time);
-        note("region-id", region_id.as_str());
         note("request-id", &console.request_id);
         let plain_bytes = console.plain.len();
         let object = Object {
@@ -115,6 +101,34 @@ impl Record {
             object,
             plain_bytes,
         })
+    }
+}
+
+/// Metadata of whatever is captured: when, where, and the event that led to it.
+pub(super) fn of_event(
+    event: &InstanceEvent,
+    region_id: &RegionId,
+    captured_at: Timestamp,
+) -> BTreeMap<String, String> {
+    let mut metadata = BTreeMap::new();
+    let mut note = |name: &str, value: &str| note(&mut metadata, name, value);
+    let account_id = event.account_id.as_ref().map(AccountId::as_str);
+    note("account-id", account_id.unwrap_or_default());
+    note("captured-at", &iso_second(captured_at));
+    note("event-cause", &event.cause.to_string());
+    note("event-id", event.event_id.as_deref().unwrap_or_default());
+    note(
+        "event-time",
+        &event.occurred_at.map(iso_second).unwrap_or_default(),
+    );
+    note("region-id", region_id.as_str());
+    metadata
+}
+
+/// Adds metadata, unless there is nothing to say.
+pub(super) fn note(metadata: &mut BTreeMap<String, String>, name: &str, value: &str) {
+    if !value.is_empty() {
+        metadata.insert(name.to_owned(), metadata_value(value));
     }
 }
 

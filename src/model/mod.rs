@@ -11,4 +11,5 @@ pub mod ids; // instance, region and account IDs, checked
 #[cfg(feature = "cli")]
 pub mod moment; // a time as a person writes it
 pub mod outcome; // what became of an event
+pub mod screenshot; // a picture of an instance's screen, checked
 pub mod update_time; // LastUpdateTime → digits and a moment

@@ -60,6 +60,7 @@ mod report;
 mod round_trips;
 mod scheduled_compaction;
 mod scheduled_redrive;
+mod screenshots;
 mod secret_sample;
 mod secrets;
 mod self_invocation;

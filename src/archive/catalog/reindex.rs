@@ -13,9 +13,10 @@ use super::day::{self, Rows};
 use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::{Row, Subject};
-use crate::archive::key::{RecordKey, hash};
+use crate::archive::key::{RecordKey, ScreenshotKey, hash};
 use crate::archive::reader::verdicts;
 use crate::archive::record::{self, CheckedObject};
+use crate::archive::screenshot::{self, NO_CONSOLE, SCREENSHOT_SHA256};
 use crate::clock::whole_second;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
@@ -338,7 +339,7 @@ impl<S: Store> Run<'_, S> {
         Ok(())
     }
 
-    /// Reads the records and markers of one instance, and adds a row for each; how many.
+    /// Reads the records, markers and screenshots of one instance, and adds a row for each; how many.
     async fn rows_of(&mut self, entries: &[Entry]) -> Result<u64, ReindexError> {
         let (store, since) = (self.store, self.since);
         let verdicts = verdicts(entries);
@@ -379,7 +380,10 @@ impl<S: Store> Run<'_, S> {
                     let verdict = verdicts.get(&key).copied();
                     of_record(key, entry, &object, verdict)
                 }
-                (subject, Some(object)) => (of_marker(subject, entry, &object), false),
+                (Subject::Screenshot(key), Some(object)) => of_screenshot(key, entry, &object),
+                (subject @ Subject::Marker(_), Some(object)) => {
+                    (of_marker(subject, entry, &object), false)
+                }
                 (subject, None) => {
                     self.unreadable.add([hash(&entry.key)])?;
                     let bytes = Some(entry.bytes);
@@ -408,24 +412,11 @@ fn of_record(
     verdict: Option<(Timestamp, Freshness)>,
 ) -> (Row, bool) {
     let CheckedObject { plain, faults, .. } = record::read(&key, object);
-    let text = |name: &str| {
-        object
-            .metadata
-            .get(name)
-            .map(|value| record::metadata_text(value))
-    };
-    let time = |name: &str| text(name)?.parse::<Timestamp>().ok();
-    let captured_at = time("captured-at").unwrap_or(entry.stored_at);
-    let row = Row::new(Subject::Record(key), captured_at);
+    let text = |name: &str| text_of(object, name);
+    let row = of_metadata(Subject::Record(key), entry, object);
     let row = Row {
-        region_id: text("region-id").and_then(|id| RegionId::parse(&id).ok()),
-        account_id: text("account-id").and_then(|id| AccountId::parse(&id).ok()),
-        cause: text("event-cause").unwrap_or_default(),
-        event_id: text("event-id"),
-        event_time: time("event-time"),
         sha256: text("console-sha256").and_then(|digest| digest.try_into().ok()),
         console_bytes: text("console-bytes").and_then(|bytes| bytes.parse().ok()),
-        gzip_bytes: Some(entry.bytes),
         ..row.with_update_time(&text("last-update-time").unwrap_or_default())
     };
     let stored = text("freshness").and_then(|word| word.parse().ok());
@@ -443,6 +434,39 @@ fn of_record(
         row = row.with_facts(boot_facts(&plain)).with_findings(&found);
     }
     (row, !faults.is_empty())
+}
+
+/// The row of a stored screenshot, and whether it is damaged.
+fn of_screenshot(key: ScreenshotKey, entry: &Entry, object: &Object) -> (Row, bool) {
+    let is_damaged = !screenshot::faults(&key, object).is_empty();
+    let text = |name: &str| text_of(object, name);
+    let row = Row {
+        reason: text(NO_CONSOLE).and_then(|word| word.parse().ok()),
+        sha256: text(SCREENSHOT_SHA256).and_then(|digest| digest.try_into().ok()),
+        ..of_metadata(Subject::Screenshot(key), entry, object)
+    };
+    (row, is_damaged)
+}
+
+fn text_of(object: &Object, name: &str) -> Option<String> {
+    let value = object.metadata.get(name)?;
+    Some(record::metadata_text(value))
+}
+
+/// What metadata say of each capture.
+fn of_metadata(subject: Subject, entry: &Entry, object: &Object) -> Row {
+    let text = |name: &str| text_of(object, name);
+    let time = |name: &str| text(name)?.parse::<Timestamp>().ok();
+    let captured_at = time("captured-at").unwrap_or(entry.stored_at);
+    Row {
+        region_id: text("region-id").and_then(|id| RegionId::parse(&id).ok()),
+        account_id: text("account-id").and_then(|id| AccountId::parse(&id).ok()),
+        cause: text("event-cause").unwrap_or_default(),
+        event_id: text("event-id"),
+        event_time: time("event-time"),
+        gzip_bytes: Some(entry.bytes),
+        ..Row::new(subject, captured_at)
+    }
 }
 
 /// The row of a stored marker.

@@ -1,4 +1,4 @@
-//! What the catalog says of one record or marker.
+//! What the catalog says of one record, marker or screenshot.
 
 use jiff::Timestamp;
 use serde::de::Error as _;
@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::key::Day;
-use crate::archive::key::{ConsoleDigest, LOG_SUFFIX, MarkerKey, RecordKey};
+use crate::archive::key::{
+    ConsoleDigest, LOG_SUFFIX, MARKER_SUFFIX, MarkerKey, RecordKey, ScreenshotKey,
+};
 use crate::archive::record::{Marker, Record};
+use crate::archive::screenshot::ScreenshotRecord;
 use crate::clock::whole_second;
 use crate::model::console::NoConsole;
 use crate::model::ending::{BootFacts, Ending};
@@ -31,11 +34,13 @@ pub enum Subject {
     Record(RecordKey),
     /// That there was no console.
     Marker(MarkerKey),
+    /// A stored screenshot.
+    Screenshot(ScreenshotKey),
 }
 
-/// A key in a row that is neither a record's nor a marker's.
+/// A key in a row that is none of a record, a marker or a screenshot.
 #[derive(Debug, thiserror::Error)]
-#[error("expected the key of a record or a marker")]
+#[error("expected the key of a record, a marker or a screenshot")]
 pub struct InvalidSubject;
 
 impl From<Subject> for String {
@@ -53,11 +58,14 @@ impl TryFrom<String> for Subject {
 }
 
 impl Subject {
-    /// Parses an object key. `None` if it is neither a record's nor a marker's.
+    /// Parses an object key. `None` if it is none of a record, a marker or a screenshot.
     pub fn parse(object_key: &str) -> Option<Self> {
-        match object_key.ends_with(LOG_SUFFIX) {
-            true => RecordKey::parse(object_key).map(Self::Record),
-            false => MarkerKey::parse(object_key).map(Self::Marker),
+        if object_key.ends_with(LOG_SUFFIX) {
+            RecordKey::parse(object_key).map(Self::Record)
+        } else if object_key.ends_with(MARKER_SUFFIX) {
+            MarkerKey::parse(object_key).map(Self::Marker)
+        } else {
+            ScreenshotKey::parse(object_key).map(Self::Screenshot)
         }
     }
 
@@ -66,6 +74,16 @@ impl Subject {
         match self {
             Self::Record(key) => key.to_string(),
             Self::Marker(key) => key.to_string(),
+            Self::Screenshot(key) => key.to_string(),
+        }
+    }
+
+    /// The name by which people select it. Unique within an instance.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Record(key) => key.name(),
+            Self::Marker(key) => key.name(),
+            Self::Screenshot(key) => key.name(),
         }
     }
 
@@ -74,6 +92,7 @@ impl Subject {
         match self {
             Self::Record(key) => &key.instance_id,
             Self::Marker(key) => &key.instance_id,
+            Self::Screenshot(key) => &key.instance_id,
         }
     }
 }
@@ -86,19 +105,27 @@ pub enum RowOutcome {
     Stored,
     /// There was no console, and a marker says so.
     NoConsole,
-    /// There was one, and `prune` removed it.
+    /// There is a screenshot.
+    Screenshot,
+    /// There was one of these, and `prune` removed it.
     Pruned,
 }
 
 impl RowOutcome {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Stored, Self::NoConsole, Self::Pruned];
+    pub const ALL: [Self; 4] = [
+        Self::Stored,
+        Self::NoConsole,
+        Self::Screenshot,
+        Self::Pruned,
+    ];
 
     /// The word in rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::NoConsole => "no_console",
+            Self::Screenshot => "screenshot",
             Self::Pruned => "pruned",
         }
     }
@@ -123,7 +150,7 @@ pub struct Row {
     pub captured_at: Timestamp,
     /// What became of it.
     pub outcome: RowOutcome,
-    /// Why there was no console.
+    /// Why there was no console: of a marker, and of a screenshot that stands in its place.
     #[serde(default)]
     pub reason: Option<NoConsole>,
     /// What led to the capture, as in metadata.
@@ -157,12 +184,12 @@ pub struct Row {
     /// The release of the last boot's kernel.
     #[serde(default)]
     pub kernel: Option<String>,
-    /// SHA-256 of the console.
+    /// SHA-256 of the console, or of the screenshot.
     #[serde(default)]
     pub sha256: Option<ConsoleDigest>,
     /// Length of the console, in bytes.
     pub console_bytes: Option<u64>,
-    /// Length of the stored gzip file, in bytes.
+    /// Length of the stored file, in bytes.
     pub gzip_bytes: Option<u64>,
     /// What the console says went wrong: each signature once, the worst first. A rule of a later version may say more of
     /// a finding than this program knows. `None` if nobody has looked for it.
@@ -188,6 +215,7 @@ impl Row {
         let (outcome, reason) = match &subject {
             Subject::Record(_) => (RowOutcome::Stored, None),
             Subject::Marker(key) => (RowOutcome::NoConsole, Some(key.reason)),
+            Subject::Screenshot(_) => (RowOutcome::Screenshot, None),
         };
         Self {
             instance_id: subject.instance_id().clone(),
@@ -256,6 +284,22 @@ impl Row {
         captured_at: Timestamp,
     ) -> Self {
         Self::new(Subject::Marker(marker.key.clone()), captured_at).of_event(event, region_id)
+    }
+
+    /// The row behind a screenshot that an event stored, or found stored.
+    pub fn of_screenshot(
+        event: &InstanceEvent,
+        region_id: &RegionId,
+        record: &ScreenshotRecord,
+        captured_at: Timestamp,
+    ) -> Self {
+        let subject = Subject::Screenshot(record.key.clone());
+        Self {
+            reason: record.no_console,
+            sha256: Some(record.digest),
+            gzip_bytes: Some(record.object.body.len() as u64),
+            ..Self::new(subject, captured_at).of_event(event, region_id)
+        }
     }
 
     /// The row behind a verdict: a record's freshness in the end.
@@ -362,6 +406,7 @@ impl Row {
             (true, _) => RowOutcome::Pruned,
             (false, Subject::Record(_)) => RowOutcome::Stored,
             (false, Subject::Marker(_)) => RowOutcome::NoConsole,
+            (false, Subject::Screenshot(_)) => RowOutcome::Screenshot,
         };
         Self { outcome, ..joined }
     }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::history::{self, History};
 use super::policy::{Facts, Reason, Rules, decide, may_go};
 use crate::archive::catalog::Subject;
-use crate::archive::key::{MarkerKey, RecordKey, VerdictKey};
-use crate::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
+use crate::archive::key::{RecordKey, VerdictKey};
+use crate::archive::reader::{self, Listing, MarkerEntry, RecordEntry, ScreenshotEntry};
 use crate::model::ids::InstanceId;
 use crate::store::{Entry, Store, StoreError};
 
@@ -29,7 +29,7 @@ impl std::ops::AddAssign for Sum {
     }
 }
 
-/// A record or marker that goes.
+/// A record, marker or screenshot that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     /// What it is.
@@ -65,7 +65,7 @@ pub struct Plan {
     pub instance_id: InstanceId,
     /// Its boots, the oldest first.
     pub boots: Vec<Planned>,
-    /// What belongs to no boot and goes: markers, and what ECS sent in place of a console.
+    /// What belongs to no boot and goes: markers, screenshots, and what ECS sent in place of a console.
     pub others: Vec<Removal>,
     /// Verdicts on records that are gone.
     pub orphans: Vec<Entry>,
@@ -75,7 +75,7 @@ pub struct Plan {
     pub gone: Vec<RecordKey>,
     /// All of its records.
     pub records: u64,
-    /// Keys of its records and markers that stay.
+    /// Keys of its records, markers and screenshots that stay.
     pub(super) staying: Vec<String>,
 }
 
@@ -209,31 +209,60 @@ fn names(history: &History, is_asked_for: impl Fn(usize) -> bool) -> BTreeSet<&S
     boots.flat_map(|(_, boot)| &boot.captures).collect()
 }
 
+/// An object that belongs to no boot.
+struct Other {
+    subject: Subject,
+    bytes: u64,
+    /// When it was stored, or taken.
+    time: Timestamp,
+}
+
+impl From<MarkerEntry> for Other {
+    fn from(marker: MarkerEntry) -> Self {
+        Self {
+            subject: Subject::Marker(marker.key),
+            bytes: marker.bytes,
+            time: marker.stored_at,
+        }
+    }
+}
+
+impl From<ScreenshotEntry> for Other {
+    fn from(screenshot: ScreenshotEntry) -> Self {
+        Self {
+            time: screenshot.taken_at(),
+            subject: Subject::Screenshot(screenshot.key),
+            bytes: screenshot.bytes,
+        }
+    }
+}
+
 /// What the archive has of an instance.
 struct Listed {
     records: Vec<RecordEntry>,
-    markers: Vec<MarkerEntry>,
-    /// Lengths of the markers, by their keys.
-    marker_bytes: BTreeMap<String, u64>,
+    /// Markers and screenshots.
+    others: Vec<Other>,
     verdicts: BTreeMap<RecordKey, Vec<Entry>>,
 }
 
 impl Listed {
     fn of(entries: Vec<Entry>) -> Self {
         let mut verdicts: BTreeMap<RecordKey, Vec<Entry>> = BTreeMap::new();
-        let mut marker_bytes = BTreeMap::new();
         for entry in &entries {
             if let Some(key) = VerdictKey::parse(&entry.key) {
                 verdicts.entry(key.record).or_default().push(entry.clone());
-            } else if MarkerKey::parse(&entry.key).is_some() {
-                marker_bytes.insert(entry.key.clone(), entry.bytes);
             }
         }
-        let Listing { records, markers } = reader::sorted_out(entries);
-        Self {
+        let Listing {
             records,
             markers,
-            marker_bytes,
+            screenshots,
+        } = reader::sorted_out(entries);
+        let screenshots = screenshots.into_iter().map(Other::from);
+        let others = markers.into_iter().map(Other::from).chain(screenshots);
+        Self {
+            records,
+            others: others.collect(),
             verdicts,
         }
     }
@@ -299,16 +328,15 @@ impl Listed {
             .iter()
             .map(|record| record.key.to_string())
             .collect();
-        for MarkerEntry { key, stored_at } in std::mem::take(&mut self.markers) {
-            let name = key.to_string();
-            if may_go(stored_at, oldest_kept, rules) {
+        for other in std::mem::take(&mut self.others) {
+            keys.push(other.subject.key());
+            if may_go(other.time, oldest_kept, rules) {
                 others.push(Removal {
-                    subject: Subject::Marker(key),
-                    bytes: self.marker_bytes.get(&name).copied().unwrap_or_default(),
+                    subject: other.subject,
+                    bytes: other.bytes,
                     beside: Vec::new(),
                 });
             }
-            keys.push(name);
         }
         going.extend(others.iter().map(|other| other.subject.key()));
         keys.retain(|key| !going.contains(key));

@@ -10,6 +10,7 @@ use super::scope::earlier;
 use super::{AT_ONCE, CLOCKS, Fault, IN_PROGRESS, Run, Told, VerifyError, of_object};
 use crate::archive::catalog::read::Catalog;
 use crate::archive::catalog::{Day, Subject};
+use crate::archive::screenshot::SCREENSHOT_BYTES;
 use crate::model::freshness::Freshness;
 use crate::store::Store;
 use crate::store::spool::Spool;
@@ -100,11 +101,15 @@ where
         }
         // Another build may have compressed the same console for the row, so the metadata decide.
         let is_other = |said: u64| said != listed.bytes;
-        let may_differ = matches!(Subject::parse(key), Some(Subject::Record(_)))
-            && (known.said.iter()).any(|said| said.gzip_bytes.is_some_and(is_other));
-        match self.scope.is_quick && may_differ {
-            true => self.compare_length(key, listed).await,
-            false => Ok(()),
+        let name = match Subject::parse(key) {
+            Some(Subject::Record(_)) => Some("gzip-bytes"),
+            Some(Subject::Screenshot(_)) => Some(SCREENSHOT_BYTES),
+            _ => None,
+        };
+        let may_differ = (known.said.iter()).any(|said| said.gzip_bytes.is_some_and(is_other));
+        match name.filter(|_| self.scope.is_quick && may_differ) {
+            Some(name) => self.compare_length(key, listed, name).await,
+            None => Ok(()),
         }
     }
 
@@ -128,7 +133,7 @@ where
         let captured_at = match (says, Subject::parse(key)) {
             (Some(captured_at), _) => captured_at,
             (None, Some(Subject::Marker(_))) | (None, None) => listed.stored_at,
-            (None, Some(Subject::Record(_))) => {
+            (None, Some(Subject::Record(_) | Subject::Screenshot(_))) => {
                 let metadata = self.store.metadata(key).await.unwrap_or_default();
                 let time = metadata.and_then(|metadata| metadata.get("captured-at")?.parse().ok());
                 time.unwrap_or(listed.stored_at)
@@ -155,8 +160,8 @@ where
         !self.unknown_days.iter().any(is_near)
     }
 
-    /// Compares an object's length with its metadata.
-    async fn compare_length(&mut self, key: &str, listed: &Listed) -> Result<(), E> {
+    /// Compares an object's length with the metadata of this name.
+    async fn compare_length(&mut self, key: &str, listed: &Listed, name: &str) -> Result<(), E> {
         let metadata = match self.store.metadata(key).await {
             Ok(Some(metadata)) => metadata,
             Ok(None) => return Ok(()), // It was removed meanwhile.
@@ -165,12 +170,12 @@ where
                 return self.found(key, Fault::Unreadable, told);
             }
         };
-        let (said, found) = (metadata.get("gzip-bytes"), listed.bytes.to_string());
+        let (said, found) = (metadata.get(name), listed.bytes.to_string());
         if said == Some(&found) {
             return Ok(());
         }
         let said = said.map_or("nothing".to_owned(), |bytes| format!("{bytes:?}"));
-        let told = format!("its metadata says gzip-bytes {said}, and it has {found}");
+        let told = format!("its metadata says {name} {said}, and it has {found}");
         self.found(key, Fault::Metadata, told)
     }
 

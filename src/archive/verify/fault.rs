@@ -1,6 +1,7 @@
 //! What can be wrong with an archive, in words for programs and people.
 
 use jiff::Timestamp;
+use jiff::tz::Offset;
 
 use super::CLOCKS;
 use super::scope::earlier;
@@ -10,11 +11,13 @@ use crate::archive::catalog::row::SCHEMA;
 use crate::archive::catalog::{CatalogKey, Row};
 use crate::archive::catalog::{day, reindex};
 use crate::archive::key::{
-    ConsoleDigest, FailedKey, MarkerKey, RecordKey, ShortDigest, VerdictKey,
+    ConsoleDigest, FailedKey, MarkerKey, RecordKey, ScreenshotKey, ShortDigest, VerdictKey,
 };
 use crate::archive::notice::NoticeKey;
 use crate::archive::probe::{self, PROBE_KEY};
 use crate::archive::record::{self, CheckedObject, GZIP_HEADER, Unpacker};
+use crate::archive::screenshot::{self, NO_CONSOLE};
+use crate::model::console::NoConsole;
 use crate::model::event::Cause;
 use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
@@ -26,6 +29,8 @@ use crate::store::Object;
 pub enum Fault {
     /// The object is not a whole gzip file as this program writes it.
     Gzip,
+    /// It is not a whole picture of a screen.
+    Image,
     /// Its bytes are not those that its key names.
     Digest,
     /// Its metadata does not describe its bytes, or is lost.
@@ -50,8 +55,9 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Gzip,
+        Self::Image,
         Self::Digest,
         Self::Metadata,
         Self::Unreadable,
@@ -68,6 +74,7 @@ impl Fault {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
+            Self::Image => "image",
             Self::Digest => "digest",
             Self::Metadata => "metadata",
             Self::Unreadable => "unreadable",
@@ -85,7 +92,7 @@ impl Fault {
     pub fn is_damage(self) -> bool {
         matches!(
             self,
-            Self::Gzip | Self::Digest | Self::Metadata | Self::Unreadable | Self::Row
+            Self::Gzip | Self::Image | Self::Digest | Self::Metadata | Self::Unreadable | Self::Row
         )
     }
 }
@@ -108,6 +115,8 @@ pub enum Named {
     Record(RecordKey),
     /// That there was no console.
     Marker(MarkerKey),
+    /// A screenshot.
+    Screenshot(ScreenshotKey),
     /// How much of its event a record shows.
     Verdict(VerdictKey),
     /// A failed event.
@@ -132,6 +141,7 @@ impl Named {
                 .map(Self::Record)
                 .or_else(|| MarkerKey::parse(key).map(Self::Marker))
                 .or_else(|| VerdictKey::parse(key).map(Self::Verdict))
+                .or_else(|| ScreenshotKey::parse(key).map(Self::Screenshot))
         };
         let of_failed = || {
             FailedKey::of_note(key)
@@ -155,7 +165,8 @@ impl Named {
     pub fn instance_id(&self) -> Option<&InstanceId> {
         match self {
             Self::Record(RecordKey { instance_id, .. })
-            | Self::Marker(MarkerKey { instance_id, .. }) => Some(instance_id),
+            | Self::Marker(MarkerKey { instance_id, .. })
+            | Self::Screenshot(ScreenshotKey { instance_id, .. }) => Some(instance_id),
             Self::Verdict(key) => Some(&key.record.instance_id),
             _ => None,
         }
@@ -170,6 +181,7 @@ impl Named {
     ) -> Option<(Fault, String)> {
         match self {
             Self::Record(key) => of_record(key, unpacker.read(key, object), object),
+            Self::Screenshot(key) => of_screenshot(key, object),
             Self::Marker(MarkerKey { digest, .. })
             | Self::Verdict(VerdictKey { digest, .. })
             | Self::Failed(FailedKey { digest, .. }) => of_digest(&object.body, digest),
@@ -223,6 +235,41 @@ fn of_record(key: &RecordKey, checked: CheckedObject, object: &Object) -> Option
         let told = format!("it lacks the metadata {}", missing.join(", "));
         found.push((Fault::Metadata, told));
     }
+    in_one(found)
+}
+
+fn of_screenshot(key: &ScreenshotKey, object: &Object) -> Option<(Fault, String)> {
+    use screenshot::Fault::{Format, Image, Key, Metadata};
+    let kind = |fault: &screenshot::Fault| match fault {
+        Image(_) | Format { .. } => Fault::Image,
+        Key { .. } => Fault::Digest,
+        Metadata { .. } => Fault::Metadata,
+    };
+    let faults = screenshot::faults(key, object);
+    let mut found: Vec<_> = faults.iter().map(|f| (kind(f), f.to_string())).collect();
+    let captured_at = object.metadata.get(CAPTURED_AT);
+    let day = |time: &String| Some(Offset::UTC.to_datetime(time.parse().ok()?).date());
+    if let Some(time) = captured_at.filter(|time| day(time) != Some(key.day)) {
+        let told =
+            format!("its metadata says {CAPTURED_AT} {time:?}, which is not on its key's day");
+        found.push((Fault::Metadata, told));
+    }
+    if let Some(word) = object.metadata.get(NO_CONSOLE)
+        && word.parse::<NoConsole>().is_err()
+    {
+        let told = format!("its metadata says {NO_CONSOLE} {word:?}, which is not a reason");
+        found.push((Fault::Metadata, told));
+    }
+    let missing = screenshot::missing(object);
+    if !missing.is_empty() {
+        let told = format!("it lacks the metadata {}", missing.join(", "));
+        found.push((Fault::Metadata, told));
+    }
+    in_one(found)
+}
+
+/// Several faults as one: of the kind of the first.
+fn in_one(found: Vec<(Fault, String)>) -> Option<(Fault, String)> {
     let (kind, _) = *found.first()?;
     let told: Vec<_> = found.into_iter().map(|(_, told)| told).collect();
     Some((kind, told.join("; ")))

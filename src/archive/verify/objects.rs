@@ -23,7 +23,7 @@ enum Checked {
     Gone,
     /// It was not read.
     Unread,
-    /// With what a record or marker says of itself, if it was read.
+    /// With what a record, marker or screenshot says of itself, if it was read.
     Whole(Option<Box<Says>>),
     Faulty(Fault, String),
 }
@@ -74,7 +74,7 @@ where
             return Ok(());
         }
         let noted = match named {
-            Some(Named::Record(_) | Named::Marker(_)) => {
+            Some(Named::Record(_) | Named::Marker(_) | Named::Screenshot(_)) => {
                 self.oldest = self.oldest.min(entry.stored_at);
                 let says = match &checked {
                     Checked::Whole(says) => says.clone(),

@@ -1,4 +1,4 @@
-//! A row of the catalog ⇄ the record or marker that it is about.
+//! A row of the catalog ⇄ the record, marker or screenshot that it is about.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::scope::earlier;
 use crate::archive::catalog::Row;
 use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::archive::record::metadata_value;
+use crate::archive::screenshot::SCREENSHOT_SHA256;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, RegionId};
 use crate::model::update_time::UpdateTime;
@@ -48,7 +49,7 @@ pub(super) struct Said {
     event: Option<Event>,
 }
 
-/// What a record or marker says of itself: a record by its metadata, which were compared with its bytes.
+/// What a record, marker or screenshot says of itself: all but a marker by their metadata, which were compared with its bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Says {
     /// A marker does not say it.
@@ -86,21 +87,23 @@ impl Said {
 }
 
 impl Says {
-    /// Only of records and markers.
+    /// Only of records, markers and screenshots.
     pub fn of(named: &Named, object: &Object) -> Option<Self> {
         match named {
-            Named::Record(_) => Some(Self::of_record(object)),
+            Named::Record(_) => Some(Self::of_metadata(object, "console-sha256")),
+            Named::Screenshot(_) => Some(Self::of_metadata(object, SCREENSHOT_SHA256)),
             Named::Marker(_) => Some(Self::of_marker(object)),
             _ => None,
         }
     }
 
-    fn of_record(object: &Object) -> Self {
+    /// `sha256`: the name of the metadata with the digest.
+    fn of_metadata(object: &Object, sha256: &str) -> Self {
         let text = |name: &str| object.metadata.get(name).map(String::as_str);
         Self {
             captured_at: text("captured-at").and_then(|time| time.parse().ok()),
             console_bytes: text("console-bytes").and_then(|bytes| bytes.parse().ok()),
-            sha256: text("console-sha256").and_then(|digest| digest.to_owned().try_into().ok()),
+            sha256: text(sha256).and_then(|digest| digest.to_owned().try_into().ok()),
             region_id: text("region-id").and_then(|id| RegionId::parse(id).ok()),
             account_id: text("account-id").and_then(|id| AccountId::parse(id).ok()),
             freshness: text("freshness").and_then(|word| word.parse().ok()),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use ecs_console_archiver::archive::key::RecordKey;
 use ecs_console_archiver::archive::reader::{
-    self, Console, Listing, MarkerEntry, ReadError, RecordEntry,
+    self, Console, Listing, MarkerEntry, ReadError, RecordEntry, ScreenshotEntry,
 };
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
@@ -54,6 +54,8 @@ pub struct Boots {
     pub boots: Vec<Boot>,
     /// Captures without a console, and why.
     pub markers: Vec<MarkerEntry>,
+    /// Screenshots.
+    pub screenshots: Vec<ScreenshotEntry>,
     /// Why records were left out: they are damaged, or gone. Each was reported.
     pub left_out: Vec<String>,
 }
@@ -114,6 +116,7 @@ pub struct Reading {
     finished: Vec<Boot>,
     stitcher: Stitcher,
     markers: Vec<MarkerEntry>,
+    screenshots: Vec<ScreenshotEntry>,
     left_out: Vec<String>,
     /// Whether what is left out is only noted.
     is_quiet: bool,
@@ -153,8 +156,9 @@ impl Reading {
         let Listing {
             mut records,
             markers,
+            screenshots,
         } = listing;
-        self.markers = markers;
+        (self.markers, self.screenshots) = (markers, screenshots);
         let has_begun = !self.read.is_empty();
         records.retain(|record| self.read.insert(record.key.name()));
         let is_more = !records.is_empty();
@@ -196,6 +200,7 @@ impl Reading {
         Boots {
             boots,
             markers: self.markers,
+            screenshots: self.screenshots,
             left_out: self.left_out,
         }
     }
@@ -240,6 +245,7 @@ impl Boots {
         }
         output::error(format_args!("{instance_id} has no record in {archive_url}"));
         tell_marker(self.markers.last(), zone);
+        tell_screenshots(&self.screenshots, instance_id, zone);
         Exit::Nothing
     }
 
@@ -275,10 +281,23 @@ pub fn tell_hidden(secrets: usize) {
 
 /// Says why there is no console, as far as a marker says it.
 pub fn tell_marker(marker: Option<&MarkerEntry>, zone: &TimeZone) {
-    if let Some(MarkerEntry { key, stored_at }) = marker {
+    if let Some(MarkerEntry { key, stored_at, .. }) = marker {
         let time = time::shown(*stored_at, zone);
         let why = key.reason.message();
         output::error(format_args!("ECS was last asked for it at {time}: {why}"));
+    }
+}
+
+/// Says that there are screenshots in place of a console, and how to see the newest.
+pub fn tell_screenshots(all: &[ScreenshotEntry], instance_id: &InstanceId, zone: &TimeZone) {
+    if let Some(newest) = all.iter().map(ScreenshotEntry::taken_at).max() {
+        let (count, time) = (
+            output::count(all.len() as u64, "screenshot"),
+            time::shown(newest, zone),
+        );
+        output::error(format_args!(
+            "it has {count}, the newest of {time}: console-archive get {instance_id} --screenshot"
+        ));
     }
 }
 

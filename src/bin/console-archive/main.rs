@@ -13,6 +13,7 @@ mod pace;
 mod pager;
 mod record;
 mod resume_file;
+mod screenshot;
 mod table;
 mod time;
 

@@ -12,10 +12,12 @@ use ecs_console_archiver::archive::catalog::key::COMPLETE_KEY;
 use ecs_console_archiver::archive::catalog::reindex::complete;
 use ecs_console_archiver::archive::key::{ConsoleDigest, RecordKey};
 use ecs_console_archiver::archive::record::{Marker, Record, Verdict};
+use ecs_console_archiver::archive::screenshot::ScreenshotRecord;
 use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::model::screenshot::{Image, Screenshot};
 use ecs_console_archiver::reading::ending::boot_facts;
 use ecs_console_archiver::store::Object;
 use jiff::{SignedDuration, Timestamp};
@@ -152,6 +154,29 @@ impl Kept {
             .push(Row::of_marker(&event, &region_id(), &marker, at));
         let key = marker.key.to_string();
         self.put(&key, marker.object, at);
+        key
+    }
+
+    /// A screenshot, in place of a console or beside one.
+    pub fn screenshot(
+        &mut self,
+        id: &InstanceId,
+        bytes: &[u8],
+        at: Timestamp,
+        no_console: Option<NoConsole>,
+    ) -> String {
+        let screenshot = Screenshot {
+            image: Image::of(bytes).unwrap(),
+            bytes: bytes.to_vec(),
+            request_id: String::new(),
+            reported_instance_id: None,
+        };
+        let (event, region_id) = (event(id, at), region_id());
+        let record = ScreenshotRecord::new(&event, &region_id, screenshot, at, no_console);
+        self.rows
+            .push(Row::of_screenshot(&event, &region_id, &record, at));
+        let key = record.key.to_string();
+        self.put(&key, record.object, at);
         key
     }
 

@@ -103,6 +103,11 @@ pub fn fixture(instance_id: &str) -> Vec<u8> {
     std::fs::read(consoles().join(format!("{instance_id}.log"))).unwrap()
 }
 
+/// A picture of a screen.
+pub fn picture(name: &str) -> Vec<u8> {
+    std::fs::read(root().join("tests/fixtures/screenshots").join(name)).unwrap()
+}
+
 pub fn instances() -> Vec<String> {
     names_in(&consoles(), ".log")
 }

@@ -2,14 +2,13 @@
 
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::archive::reader::MarkerEntry;
+use ecs_console_archiver::archive::reader::{MarkerEntry, ScreenshotEntry};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::GuestClock;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::findings::Finding;
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stamp::Stamp;
-use ecs_console_archiver::reading::stitch::Boot;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
 use ecs_console_archiver::{log, printable};
@@ -18,7 +17,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::boots::{self, Summary};
+use crate::boots::{self, Boots, Summary};
 use crate::exit::Exit;
 use crate::finding;
 use crate::output::{self, Output};
@@ -35,6 +34,8 @@ use crate::time;
 /// clock; a question mark if the clock is wrong. TO LOGIN is how long the kernel ran at least before its first
 /// login prompt. GAPS counts places where output is lost, and those where a join is unsure. FINDINGS is the worst
 /// that the boot says went wrong; `findings -b BOOT` says all of it, and what to do.
+///
+/// Screenshots have a line of their own, at the time at which they were taken; `get --screenshot` writes one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -59,13 +60,13 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let read = boots::read(&store, instance_id)
         .await?
         .for_display(context.redact()?);
-    if read.boots.is_empty() && read.markers.is_empty() {
+    if read.boots.is_empty() && read.markers.is_empty() && read.screenshots.is_empty() {
         if context.output == Output::Json {
             output::json(&json!([]))?;
         }
         return Ok(read.tell_none(instance_id, &store.url(""), &context.time_zone));
     }
-    let mut rows = rows(&read.boots, &read.markers);
+    let mut rows = rows(&read);
     if let Some(boot) = &arguments.boot {
         let Some(index) = read.select(boot, instance_id) else {
             return Ok(Exit::Nothing);
@@ -88,12 +89,16 @@ enum Row<'a> {
     Boot(Box<Summary<'a>>),
     /// ECS had no console.
     Marker(&'a MarkerEntry),
+    Screenshot(&'a ScreenshotEntry),
 }
 
-/// Boots and markers by when they were captured.
-fn rows<'a>(boots: &'a [Boot], markers: &'a [MarkerEntry]) -> Vec<Row<'a>> {
+/// Boots, markers and screenshots by when they were captured.
+fn rows(read: &Boots) -> Vec<Row<'_>> {
+    let boots = &read.boots;
     let described = (0..boots.len()).map(|index| Row::Boot(Box::new(Summary::new(boots, index))));
-    let mut rows: Vec<_> = described.chain(markers.iter().map(Row::Marker)).collect();
+    let screenshots = read.screenshots.iter().map(Row::Screenshot);
+    let others = read.markers.iter().map(Row::Marker).chain(screenshots);
+    let mut rows: Vec<_> = described.chain(others).collect();
     rows.sort_by_key(Row::time);
     rows
 }
@@ -105,7 +110,7 @@ fn tell_wrong_clocks(rows: &[Row], zone: &TimeZone) {
             GuestClock::Wrong { said } => Some((row.number, time::shown(said, zone))),
             _ => None,
         },
-        Row::Marker(_) => None,
+        Row::Marker(_) | Row::Screenshot(_) => None,
     });
     if let Some((number, said)) = wrong.next_back() {
         let others = match wrong.count() {
@@ -134,6 +139,7 @@ impl Row<'_> {
         match self {
             Self::Boot(row) => row.boot.captures[0].captured_at,
             Self::Marker(marker) => marker.stored_at,
+            Self::Screenshot(screenshot) => screenshot.taken_at(),
         }
     }
 
@@ -141,13 +147,12 @@ impl Row<'_> {
         match self {
             Self::Boot(of) => boot_cells(of, zone),
             Self::Marker(marker) => {
-                let mut cells = vec![
-                    NOTHING.into(),
-                    format!("none: {}", marker.key.reason.as_str()).into(),
-                    time::shown(marker.key.time, zone).into(),
-                ];
-                cells.extend((0..6).map(|_| Cell::from(NOTHING)));
-                cells
+                let none = format!("none: {}", marker.key.reason.as_str());
+                other_cells(none, time::shown(marker.key.time, zone))
+            }
+            Self::Screenshot(screenshot) => {
+                let taken_at = time::shown(screenshot.taken_at(), zone);
+                other_cells(screenshot.key.name(), taken_at)
             }
         }
     }
@@ -162,8 +167,21 @@ impl Row<'_> {
                 "event_time": marker.key.time.to_string(),
                 "stored_at": marker.stored_at.to_string(),
             }),
+            Self::Screenshot(screenshot) => json!({
+                "instance_id": instance_id,
+                "name": screenshot.key.name(),
+                "image_bytes": screenshot.bytes,
+                "stored_at": screenshot.stored_at.to_string(),
+            }),
         }
     }
+}
+
+/// Of what is not a boot: its name and its time.
+fn other_cells(name: String, time: String) -> Vec<Cell> {
+    let mut cells = vec![NOTHING.into(), name.into(), time.into()];
+    cells.extend((0..6).map(|_| Cell::from(NOTHING)));
+    cells
 }
 
 fn boot_cells(of: &Summary<'_>, zone: &TimeZone) -> Vec<Cell> {

@@ -1,7 +1,10 @@
 //! `console-archive get`: a console, held against what its key and metadata say of it.
 
+mod screenshot;
+
 use std::borrow::Cow;
 use std::io::{BufWriter, IsTerminal as _, Write as _, stderr, stdout};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
@@ -18,7 +21,7 @@ use ecs_console_archiver::{log, printable};
 use serde_json::json;
 
 use super::Context;
-use crate::boots::{hide_secrets, tell_hidden, tell_marker};
+use crate::boots::{hide_secrets, tell_hidden, tell_marker, tell_screenshots};
 use crate::exit::{Exit, is_broken_pipe};
 use crate::output::{self, Output};
 use crate::record::Described;
@@ -33,6 +36,8 @@ use crate::time::{self, AtArgument};
 ///
 /// The record is compared with its key and its metadata. One that differs is damaged or forged:
 /// it is printed only with --damaged, and the exit code is 1.
+///
+/// With --screenshot: a screenshot in place of a console, as ECS took it. It goes into a file or a pipe.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +45,8 @@ Examples:
   console-archive get i-bp1panicnoroot00001 --previous --tail 20
   console-archive get i-bp1panicnoroot00001 --at \"2018-03-22 02:04:57Z\"
   console-archive get i-bp1panicnoroot00001 --rendered | grep -i panic
-  console-archive get i-bp1panicnoroot00001 --rendered --color always | less -R")]
+  console-archive get i-bp1panicnoroot00001 --rendered --color always | less -R
+  console-archive get i-bp1windows000000001 --screenshot -o screen.jpg")]
 pub struct Arguments {
     /// The instance
     #[arg(value_parser = InstanceId::parse)]
@@ -81,6 +87,18 @@ pub struct Arguments {
     /// Print what can be read of a damaged record; the exit code stays 1
     #[arg(long)]
     damaged: bool,
+    /// Write a screenshot in place of a console: the newest, or the one that --at and --previous select
+    #[arg(long, conflicts_with_all = ["tail", "raw", "rendered", "rewrites"])]
+    screenshot: bool,
+    /// The file for the screenshot, which must not be there yet; - for a pipe
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        requires = "screenshot",
+        conflicts_with = "output"
+    )]
+    output_file: Option<PathBuf>,
 }
 
 fn lines(text: &str) -> Result<usize, &'static str> {
@@ -104,8 +122,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let store = context.store()?;
     let store = &Retrying::new(&store, Deadline::after(context.time()));
     let listing = reader::list(store, Some(instance_id)).await?;
+    if arguments.screenshot {
+        let asked = screenshot::Asked {
+            instance_id,
+            at,
+            previous: arguments.previous,
+            out: arguments.output_file.as_deref(),
+            damaged: arguments.damaged,
+        };
+        return screenshot::run(&asked, listing.screenshots, store, context).await;
+    }
     let last_marker = listing.markers.last().cloned();
     let oldest = listing.oldest().cloned();
+    let screenshots = listing.screenshots.clone();
     let Some(listed) = listing.find(&at, arguments.previous) else {
         let which = match (&at, arguments.previous) {
             (Selector::Latest, 0) => "",
@@ -117,6 +146,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             let archive_url = store.url("");
             output::error(format_args!("{instance_id} has no record in {archive_url}"));
             tell_marker(last_marker.as_ref(), &context.time_zone);
+            tell_screenshots(&screenshots, instance_id, &context.time_zone);
             return Ok(Exit::Nothing);
         };
         output::error(format_args!("{instance_id} has no record{which}"));

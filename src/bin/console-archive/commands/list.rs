@@ -9,7 +9,10 @@ use anyhow::Result;
 use clap::Args;
 use clap::builder::TypedValueParser;
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
-use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, RecordEntry};
+use ecs_console_archiver::archive::reader::{
+    self, Listing, MarkerEntry, RecordEntry, ScreenshotEntry,
+};
+use ecs_console_archiver::archive::record;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::retry::{Deadline, Retrying};
@@ -28,6 +31,7 @@ use crate::boots;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::record::Described;
+use crate::screenshot;
 use crate::table::{self, Cell, Column, NOTHING, Table};
 use crate::time::{self, Bound, Period};
 
@@ -36,7 +40,7 @@ const READ_AT_ONCE: usize = 16;
 
 /// List the records of one instance, or what was captured of a fleet
 ///
-/// It also lists the times when there was no console, with the reason. It verifies no record: `get` verifies
+/// It also lists screenshots, and the times when there was no console, with the reason. It verifies no record: `get` verifies
 /// the one that it prints.
 ///
 /// With an instance, by TIME: when ECS last updated the console; if there was none, when the event was. ECS
@@ -69,7 +73,7 @@ pub struct Arguments {
     /// Only consoles whose last boot ended so; several may be given
     #[arg(long, value_name = "ENDING", value_delimiter = ',', value_parser = grep::ending())]
     ending: Vec<Ending>,
-    /// Only what became this: a record, a marker, or one that was pruned; several may be given
+    /// Only what became this: a record, a marker, a screenshot, or one that was pruned; several may be given
     #[arg(long, value_name = "OUTCOME", value_delimiter = ',', value_parser = outcome())]
     outcome: Vec<RowOutcome>,
     /// Print how many there are, and nothing else
@@ -111,20 +115,19 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     listing
         .markers
         .retain(|marker| period.contains(marker.key.time));
+    listing
+        .screenshots
+        .retain(|screenshot| period.contains(screenshot.taken_at()));
     if arguments.count {
-        let count = listing.records.len() + listing.markers.len();
+        let count = listing.count();
         match context.output {
             Output::Json => output::json(&json!({ "count": count }))?,
             Output::Text => output::line(count)?,
         }
         return Ok(Exit::Done);
     }
-    let is_empty = listing.records.is_empty() && listing.markers.is_empty();
-    let left_out = match is_empty && period.is_bounded() {
-        true => {
-            let all = reader::list(&store, Some(instance_id)).await?;
-            all.records.len() + all.markers.len()
-        }
+    let left_out = match listing.count() == 0 && period.is_bounded() {
+        true => reader::list(&store, Some(instance_id)).await?.count(),
         false => 0,
     };
     let exit = emptiness(&listing, instance_id, left_out, &store.url(""));
@@ -179,8 +182,9 @@ fn emptiness(
     archive_url: &str,
 ) -> Exit {
     let of = format!(" of {instance_id}");
+    let has_screenshots = !listing.screenshots.is_empty();
     match (listing.records.len(), listing.markers.len()) {
-        (0, 0) => {
+        (0, 0) if !has_screenshots => {
             let within = match left_out {
                 // A wrong address must not look like a lost console.
                 0 => format!("in {archive_url}"),
@@ -189,6 +193,12 @@ fn emptiness(
             };
             output::error(format_args!("no records{of} {within}"));
             Exit::Nothing
+        }
+        (0, 0) => {
+            let screenshots = listing.screenshots.len() as u64;
+            let there = output::count(screenshots, "screenshot");
+            output::error(format_args!("no console{of}, and {there}"));
+            Exit::Done
         }
         (0, 1) => {
             output::error(format_args!("no console{of}, and a marker that says why"));
@@ -208,15 +218,18 @@ fn emptiness(
 enum Row {
     Record(RecordEntry, Option<BTreeMap<String, String>>),
     Marker(MarkerEntry, Option<Value>),
+    Screenshot(ScreenshotEntry, Option<BTreeMap<String, String>>),
 }
 
-/// By instance and time, records and markers together.
+/// By instance and time, all kinds together.
 fn rows(listing: Listing) -> Vec<Row> {
     let records = listing.records.into_iter();
     let records = records.map(|record| Row::Record(record, None));
     let markers = listing.markers.into_iter();
     let markers = markers.map(|marker| Row::Marker(marker, None));
-    let mut rows: Vec<_> = records.chain(markers).collect();
+    let screenshots = listing.screenshots.into_iter();
+    let screenshots = screenshots.map(|screenshot| Row::Screenshot(screenshot, None));
+    let mut rows: Vec<_> = records.chain(markers).chain(screenshots).collect();
     rows.sort_by(|a, b| a.order().cmp(&b.order()));
     rows
 }
@@ -233,12 +246,18 @@ async fn read_rows(store: &impl Store, listing: Listing) -> Result<(Vec<Row>, bo
         unread.borrow_mut().push((key, error));
         Ok(())
     };
+    let metadata_of = async |key: String| {
+        let metadata = store.metadata(&key).await;
+        metadata.or_else(|error| unless_of_object(key, error).map(|()| None))
+    };
     let read = rows(listing).into_iter().map(async |row| match row {
         Row::Record(record, _) => {
-            let key = record.key.to_string();
-            let metadata = store.metadata(&key).await;
-            let metadata = metadata.or_else(|error| unless_of_object(key, error).map(|()| None))?;
+            let metadata = metadata_of(record.key.to_string()).await?;
             Ok::<_, StoreError>(Row::Record(record, metadata))
+        }
+        Row::Screenshot(screenshot, _) => {
+            let metadata = metadata_of(screenshot.key.to_string()).await?;
+            Ok(Row::Screenshot(screenshot, metadata))
         }
         Row::Marker(marker, _) => {
             let key = marker.key.to_string();
@@ -280,6 +299,14 @@ impl Row {
                 let key = &marker.key;
                 (&key.instance_id, Some(key.time), marker.stored_at)
             }
+            Self::Screenshot(screenshot, metadata) => {
+                let taken_at = screenshot::taken_at(screenshot, metadata.as_ref());
+                (
+                    &screenshot.key.instance_id,
+                    Some(taken_at),
+                    screenshot.stored_at,
+                )
+            }
         }
     }
 
@@ -288,6 +315,9 @@ impl Row {
             Self::Record(listed, metadata) => {
                 let metadata = metadata.as_ref();
                 Described { listed, metadata }.json(store)
+            }
+            Self::Screenshot(screenshot, metadata) => {
+                screenshot::json(screenshot, metadata.as_ref(), store)
             }
             Self::Marker(marker, read) => {
                 let key = marker.key.to_string();
@@ -329,6 +359,11 @@ impl Row {
                     time::shown(listed.stored_at, zone).into(),
                 ]
             }
+            Self::Screenshot(screenshot, metadata) => vec![
+                screenshot.key.name().into(),
+                time::shown(screenshot::taken_at(screenshot, metadata.as_ref()), zone).into(),
+                time::shown(screenshot.stored_at, zone).into(),
+            ],
             Self::Marker(marker, _) => vec![
                 format!("none: {}", marker.key.reason.as_str()).into(),
                 time::shown(marker.key.time, zone).into(),
@@ -342,6 +377,10 @@ impl Row {
                 let freshness = record.freshness_in_words().map(str::to_owned);
                 let bytes = record.console_bytes().map(|bytes| bytes.to_string());
                 (record.cause().map(str::to_owned), freshness, bytes)
+            }
+            Self::Screenshot(_, metadata) => {
+                let cause = metadata.as_ref().and_then(|all| all.get("event-cause"));
+                (cause.map(|cause| record::metadata_text(cause)), None, None)
             }
             Self::Marker(_, read) => {
                 let cause = read.as_ref().and_then(|read| read["event_cause"].as_str());

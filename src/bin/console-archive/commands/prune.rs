@@ -375,21 +375,19 @@ fn boot_cells(plan: &Plan, boot: &Planned, zone: &TimeZone) -> Vec<Cell> {
 }
 
 fn others_cells(plan: &Plan) -> Vec<Cell> {
-    let is_marker = |subject: &Subject| matches!(subject, Subject::Marker(_));
-    let markers = plan
-        .others
-        .iter()
-        .filter(|other| is_marker(&other.subject))
-        .count() as u64;
-    let records = plan.others.len() as u64 - markers;
-    let told = [(markers, "marker"), (records, "record without a boot")];
-    let told = told.into_iter().filter(|(count, _)| *count > 0);
-    let told: Vec<_> = told
-        .map(|(count, one)| match one {
-            "marker" => output::count(count, one),
-            _ => format!("{count} without a boot"),
-        })
-        .collect();
+    let (mut records, mut markers, mut screenshots) = (0, 0, 0);
+    for other in &plan.others {
+        match other.subject {
+            Subject::Record(_) => records += 1,
+            Subject::Marker(_) => markers += 1,
+            Subject::Screenshot(_) => screenshots += 1,
+        }
+    }
+    let mut told = Vec::new();
+    let mut tell = |count: u64, text: String| told.extend((count > 0).then_some(text));
+    tell(markers, output::count(markers, "marker"));
+    tell(screenshots, output::count(screenshots, "screenshot"));
+    tell(records, format!("{records} without a boot"));
     let mut cells = vec![Cell::from(plan.instance_id.to_string())];
     cells.extend((0..3).map(|_| Cell::from(NOTHING)));
     cells.push(records.to_string().into());

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
+use ecs_console_archiver::archive::catalog::Subject;
 use ecs_console_archiver::archive::key::{ConsoleDigest, RecordKey, VerdictKey};
 use ecs_console_archiver::archive::reader::Instance;
-use ecs_console_archiver::archive::record;
+use ecs_console_archiver::archive::{record, screenshot};
 use ecs_console_archiver::hand_over;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::stitch::Boot;
@@ -40,7 +41,7 @@ pub struct Files {
     pub instance_id: InstanceId,
     /// Empty if nothing of the instance is exported.
     pub members: Vec<Member>,
-    /// Logs, or objects as they are stored.
+    /// Logs and screenshots, or objects as they are stored.
     pub logs: u64,
     /// What is damaged, for people.
     pub told: Vec<String>,
@@ -196,10 +197,54 @@ async fn logs(store: &impl Store, instance: Instance, wanted: &Wanted) -> Result
             modified: last,
         });
     }
-    for error in &boots.left_out {
+    let mut told = boots.left_out;
+    for screenshot in boots.screenshots {
+        let (key, taken_at) = (&screenshot.key, screenshot.taken_at());
+        if !wanted.includes(taken_at, taken_at) {
+            continue;
+        }
+        let object = match store.get(&key.to_string()).await {
+            Err(error) if error.is_of_object() => {
+                told.push(boots::named(&key.to_string(), &error.to_string()));
+                continue;
+            }
+            object => object?,
+        };
+        let Some(object) = object else {
+            continue; // `Chosen` has noted it.
+        };
+        let faults = screenshot::faults(key, &object);
+        if !faults.is_empty() {
+            told.push(damaged(&store.url(&key.to_string()), &faults));
+            continue;
+        }
+        let path = format!("{folder}/{}", key.name());
+        let taken_at = captured_at(taken_at, &object);
+        lines.push(json!({
+            "type": "screenshot",
+            "member": path,
+            "instance_id": id,
+            "key": key.to_string(),
+            "sha256": ConsoleDigest::of(&object.body).to_string(),
+            "bytes": object.body.len(),
+            "captured_at": taken_at.to_string(),
+        }));
+        members.push(Member {
+            path,
+            bytes: object.body,
+            modified: taken_at,
+        });
+    }
+    for error in &told {
         lines.push(json!({"type": "left_out", "instance_id": id, "message": error}));
     }
-    Ok((lines, members, boots.left_out))
+    Ok((lines, members, told))
+}
+
+/// What is told of a damaged object.
+fn damaged<T: ToString>(url: &str, faults: &[T]) -> String {
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    format!("{url} is damaged: {}", faults.join("; "))
 }
 
 fn line_of(of: &Summary, id: &InstanceId, path: &str, last: Timestamp) -> Value {
@@ -227,10 +272,11 @@ fn line_of(of: &Summary, id: &InstanceId, path: &str, last: Timestamp) -> Value 
     })
 }
 
-fn captured_at(entry: &Entry, object: &Object) -> Timestamp {
+/// When an object was captured. If its metadata do not say it: when it was stored.
+fn captured_at(stored_at: Timestamp, object: &Object) -> Timestamp {
     let captured_at = object.metadata.get("captured-at");
     let captured_at = captured_at.and_then(|text| text.parse().ok());
-    captured_at.unwrap_or(entry.stored_at)
+    captured_at.unwrap_or(stored_at)
 }
 
 /// The objects as a folder archive has them, with their metadata beside them.
@@ -247,7 +293,7 @@ async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> 
     let read: Vec<_> = read.try_collect().await?;
     // A verdict goes with its record.
     let records = read.iter().filter_map(|(entry, object)| {
-        let captured_at = captured_at(entry, object.as_ref().ok()?.as_ref()?);
+        let captured_at = captured_at(entry.stored_at, object.as_ref().ok()?.as_ref()?);
         let key = RecordKey::parse(&entry.key)?;
         wanted.includes(captured_at, captured_at).then_some(key)
     });
@@ -263,7 +309,7 @@ async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> 
                 continue;
             }
         };
-        let captured_at = captured_at(entry, &object);
+        let captured_at = captured_at(entry.stored_at, &object);
         let is_wanted = match VerdictKey::parse(&entry.key) {
             Some(verdict) => records.contains(&verdict.record),
             None => wanted.includes(captured_at, captured_at),
@@ -281,17 +327,20 @@ async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> 
             "bytes": object.body.len(),
             "stored_at": entry.stored_at.to_string(),
         });
-        if let Some(key) = RecordKey::parse(&entry.key) {
-            let faults = record::read(&key, &object).faults;
-            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            if !faults.is_empty() {
-                told.push(format!(
-                    "{} is damaged: {}",
-                    store.url(&entry.key),
-                    faults.join("; ")
-                ));
-                line["faults"] = json!(faults);
+        let faults: Vec<_> = match Subject::parse(&entry.key) {
+            Some(Subject::Record(key)) => {
+                let faults = record::read(&key, &object).faults;
+                faults.iter().map(ToString::to_string).collect()
             }
+            Some(Subject::Screenshot(key)) => {
+                let faults = screenshot::faults(&key, &object);
+                faults.iter().map(ToString::to_string).collect()
+            }
+            _ => Vec::new(),
+        };
+        if !faults.is_empty() {
+            told.push(damaged(&store.url(&entry.key), &faults));
+            line["faults"] = json!(faults);
         }
         lines.push(line);
         let described = directory::described(&object)?;

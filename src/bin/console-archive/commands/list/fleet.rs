@@ -333,7 +333,11 @@ async fn listed(
     let markers = listing.markers.into_iter();
     let markers = markers
         .map(|marker| Row::listed(Subject::Marker(marker.key), marker.stored_at, None, None));
-    let mut rows: Vec<_> = records.chain(markers).collect();
+    let screenshots = listing.screenshots.into_iter().map(|screenshot| {
+        let (bytes, taken_at) = (Some(screenshot.bytes), screenshot.taken_at());
+        Row::listed(Subject::Screenshot(screenshot.key), taken_at, bytes, None)
+    });
+    let mut rows: Vec<_> = records.chain(markers).chain(screenshots).collect();
     rows.sort_by_key(|row| row.captured_at);
     Ok(rows)
 }
@@ -444,6 +448,13 @@ fn json(row: &Row, store: &impl Store) -> Value {
             }
             updated_at.map(|at| at.time.to_string()).into()
         }
+        Subject::Screenshot(screenshot) => {
+            json["name"] = screenshot.name().into();
+            if let Some(reason) = row.reason {
+                json["message"] = reason.message().into();
+            }
+            return json;
+        }
         Subject::Marker(marker) => {
             json["name"] = marker.name().into();
             json["event_time"] = marker.time.to_string().into();
@@ -457,10 +468,7 @@ fn json(row: &Row, store: &impl Store) -> Value {
 
 /// Of what is gone: its name, and when it was removed.
 fn pruned(row: &Row, zone: &TimeZone) -> String {
-    let name = match &row.subject {
-        Subject::Record(key) => key.name(),
-        Subject::Marker(key) => key.name(),
-    };
+    let name = row.subject.name();
     match row.pruned_at {
         Some(at) => format!("{name}, pruned at {}", time::shown(at, zone)),
         None => format!("{name}, pruned"),
@@ -492,6 +500,7 @@ fn table_of(rows: &[Row], zone: &TimeZone) -> Table {
                 _ if row.outcome == RowOutcome::Pruned => pruned(row, zone).into(),
                 Subject::Record(key) => key.name().into(),
                 Subject::Marker(key) => format!("none: {}", key.reason.as_str()).into(),
+                Subject::Screenshot(key) => key.name().into(),
             },
         ]
     });

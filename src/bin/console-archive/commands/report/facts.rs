@@ -147,7 +147,8 @@ impl Collector {
             return self.add_before(&row);
         }
         let Subject::Record(_) = &row.subject else {
-            self.facts.without_console += 1;
+            // A marker, or a screenshot in its place. One beside a console is no capture of its own.
+            self.facts.without_console += u64::from(row.reason.is_some());
             return;
         };
         if row.outcome != RowOutcome::Stored {

@@ -78,6 +78,8 @@ pub enum What {
     },
     /// ECS had none.
     None(NoConsole),
+    /// A screenshot was taken.
+    Screenshot,
     /// A console that was removed since.
     Pruned { ending: Option<Ending> },
 }
@@ -86,7 +88,7 @@ impl Seen {
     pub fn ending(&self) -> Option<Ending> {
         match self.what {
             What::Console { ending, .. } | What::Pruned { ending } => ending,
-            What::None(_) => None,
+            What::None(_) | What::Screenshot => None,
         }
     }
 }
@@ -235,8 +237,9 @@ impl OfInstance {
                 ending: row.ending,
             },
             Subject::Marker(key) => What::None(key.reason),
+            Subject::Screenshot(_) => What::Screenshot,
         };
-        if !matches!(what, What::None(_)) {
+        if !matches!(what, What::None(_) | What::Screenshot) {
             (self.last_ending, self.has_console) = (row.ending, true);
         }
         self.days.entry(day).or_default().push(Seen {

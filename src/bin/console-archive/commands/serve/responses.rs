@@ -152,7 +152,7 @@ impl State<'_> {
             }
             Address::Instance(id) => {
                 let instance = self.instance(&id).await?;
-                if instance.boots.is_empty() && instance.markers.is_empty() {
+                if instance.is_empty() {
                     return Ok(self.nothing(&format!("{id} has no record in this archive.")));
                 }
                 let page = pages::instance::page(&self.site(), &instance);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry};
+use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, ScreenshotEntry};
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
@@ -65,6 +65,7 @@ pub struct Instance {
     /// Of each boot.
     pub facts: Vec<Facts>,
     pub markers: Vec<MarkerEntry>,
+    pub screenshots: Vec<ScreenshotEntry>,
     /// Records that are damaged or gone, and why.
     pub left_out: Vec<String>,
 }
@@ -170,12 +171,20 @@ impl Archive {
             .map(|record| (record.key.name(), record.gzip_bytes, record.stored_at))
             .collect();
         let markers: Vec<_> = listing.markers.iter().map(|one| one.key.name()).collect();
+        let screenshots = listing.screenshots.iter();
+        let screenshots: Vec<_> = screenshots.map(|one| one.key.name()).collect();
         let others: Vec<_> = others.iter().map(|one| one.name.as_str()).collect();
-        self.hasher.hash_one((records, markers, others, told))
+        self.hasher
+            .hash_one((records, markers, screenshots, others, told))
     }
 }
 
 impl Instance {
+    /// Whether the archive has nothing of it.
+    pub fn is_empty(&self) -> bool {
+        self.boots.is_empty() && self.markers.is_empty() && self.screenshots.is_empty()
+    }
+
     /// What was read of it, with its secrets masked.
     pub fn of(id: InstanceId, read: Boots, redact: Redact) -> Arc<Self> {
         let read = read.for_display(redact);
@@ -186,6 +195,7 @@ impl Instance {
             id,
             boots: read.boots,
             markers: read.markers,
+            screenshots: read.screenshots,
             left_out: read.left_out,
         })
     }

@@ -177,6 +177,7 @@ fn mark(one: &OfInstance, seen: &Seen, site: &Site) -> Markup {
     let at = time::shown(seen.at, &site.zone);
     let mark = match seen.what {
         What::None(_) => Mark::NoConsole,
+        What::Screenshot => Mark::Screenshot,
         _ => Mark::of(seen.ending()),
     };
     let found = seen
@@ -189,6 +190,7 @@ fn mark(one: &OfInstance, seen: &Seen, site: &Site) -> Markup {
     let said = match &seen.what {
         What::Console { .. } => mark.words().to_owned(),
         What::None(reason) => reason.message().to_owned(),
+        What::Screenshot => mark.words().to_owned(),
         What::Pruned { .. } => format!("{}, pruned", mark.words()),
     };
     let label = format!("{at}: {said}{}{cause}", found.unwrap_or_default());
@@ -200,6 +202,9 @@ fn mark(one: &OfInstance, seen: &Seen, site: &Site) -> Markup {
         @match &seen.what {
             What::Console { record, .. } => {
                 a class=(class) href=(address::record(&one.id, record)) title=(label) aria-label=(label) { (mark.shape()) }
+            }
+            What::Screenshot => {
+                a.dot href=(address::instance(&one.id)) title=(label) aria-label=(label) { (mark.shape()) }
             }
             What::None(_) => { span.dot role="img" title=(label) aria-label=(label) { (mark.shape()) } }
             What::Pruned { .. } => { span.dot.pruned role="img" title=(label) aria-label=(label) { (mark.shape()) } }

@@ -1,6 +1,6 @@
 //! An instance: its boots, how each ended, and how long their stages took.
 
-use ecs_console_archiver::archive::reader::MarkerEntry;
+use ecs_console_archiver::archive::reader::{MarkerEntry, ScreenshotEntry};
 use ecs_console_archiver::reading::phase::Phase;
 use ecs_console_archiver::reading::start::kernel_release;
 use jiff::Timestamp;
@@ -33,6 +33,7 @@ struct Usual(Vec<(Phase, f64)>);
 enum Row<'a> {
     Boot(usize, Box<Summary<'a>>),
     Marker(&'a MarkerEntry),
+    Screenshot(&'a ScreenshotEntry),
 }
 
 impl Row<'_> {
@@ -40,6 +41,7 @@ impl Row<'_> {
         match self {
             Self::Boot(_, of) => of.boot.captures[0].captured_at,
             Self::Marker(marker) => marker.stored_at,
+            Self::Screenshot(screenshot) => screenshot.taken_at(),
         }
     }
 }
@@ -58,6 +60,7 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
     let mut rows: Vec<_> = summaries
         .map(|(index, summary)| Row::Boot(index, Box::new(summary)))
         .chain(instance.markers.iter().map(Row::Marker))
+        .chain(instance.screenshots.iter().map(Row::Screenshot))
         .collect();
     // The newest first. Of those that came in one second, the sort keeps the order.
     rows.reverse();
@@ -74,7 +77,7 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
         .collect();
     frame.page(html! {
         h1 { (title) }
-        p.about { (count(boots as u64, "boot")) @if !instance.markers.is_empty() { ", " (count(instance.markers.len() as u64, "capture")) " without a console" } }
+        p.about { (count(boots as u64, "boot")) @if !instance.markers.is_empty() { ", " (count(instance.markers.len() as u64, "capture")) " without a console" } @if !instance.screenshots.is_empty() { ", " (count(instance.screenshots.len() as u64, "screenshot")) } }
         (notes(&left_out))
         @if from > 0 { p.note { "Only the last " (BOOTS) " boots are shown; " code { "console-archive boots " (title) } " lists all." } }
         (charts(instance, from.max(boots.saturating_sub(CHARTED))))
@@ -90,6 +93,15 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
                             td.nowrap { (Mark::NoConsole.with_words()) }
                             td { (marker.key.reason.message()) }
                             td.nowrap { (time::shown(marker.key.time, &site.zone)) }
+                            td colspan="4" {}
+                        }
+                    }
+                    Row::Screenshot(screenshot) => {
+                        tr.marker {
+                            td { "–" }
+                            td.nowrap { (Mark::Screenshot.with_words()) }
+                            td { (screenshot.key.name()) }
+                            td.nowrap { (time::shown(screenshot.taken_at(), &site.zone)) }
                             td colspan="4" {}
                         }
                     }

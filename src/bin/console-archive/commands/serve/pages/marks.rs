@@ -13,6 +13,7 @@ pub enum Mark {
     Unknown,
     /// ECS had no console.
     NoConsole,
+    Screenshot,
 }
 
 impl Mark {
@@ -25,6 +26,7 @@ impl Mark {
             Self::Ended(ending) => ending_in_words(ending),
             Self::Unknown => "not known",
             Self::NoConsole => "no console",
+            Self::Screenshot => "screenshot",
         }
     }
 
@@ -33,6 +35,7 @@ impl Mark {
             Self::Ended(ending) => ending.as_str(),
             Self::Unknown => "unknown",
             Self::NoConsole => "none",
+            Self::Screenshot => "screenshot",
         }
     }
 
@@ -49,6 +52,7 @@ impl Mark {
                     Self::Ended(Ending::Silence) => { rect x="3" y="3" width="10" height="10" {} }
                     Self::Unknown => { circle cx="8" cy="8" r="2.5" {} }
                     Self::NoConsole => { path d="M3 8H13" {} }
+                    Self::Screenshot => { path d="M2 3H14V11H2zM6 13H10" {} }
                 }
             }
         }

@@ -1,0 +1,334 @@
+//! Screenshots in an archive: every command knows them, in every kind of store.
+
+use std::collections::BTreeSet;
+
+use ecs_console_archiver::model::console::NoConsole;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::support::kept::{Kept, Place, Placed, instance_id};
+use crate::support::*;
+
+const STOP: &str = "stop.jpg";
+const MENU: &str = "boot-menu.png";
+const HTML: &[u8] = b"<!DOCTYPE html><script>alert(1)</script>";
+
+/// A machine with a console and screenshots beside it, and one that has screenshots alone; and their keys.
+struct Archive {
+    kept: Kept,
+    /// The newest is the last.
+    windows: Vec<String>,
+    beside: String,
+}
+
+fn days_ago(days: i64) -> Timestamp {
+    Timestamp::now() - SignedDuration::from_hours(24 * days)
+}
+
+fn archive() -> Archive {
+    let mut kept = Kept::of(0);
+    let (linux, windows) = (instance_id(1), instance_id(2));
+    let console =
+        b"[    0.000000] Linux version 6.1.0\r\n[    2.0] Kernel panic - not syncing: x\r\n";
+    kept.record(&linux, console, days_ago(20));
+    let beside = kept.screenshot(&linux, &picture(MENU), days_ago(20), None);
+    let none = Some(NoConsole::NotSupported);
+    let of_windows = [
+        kept.screenshot(&windows, &picture(STOP), days_ago(9), none),
+        kept.screenshot(&windows, &picture(MENU), days_ago(8), none),
+        kept.screenshot(&windows, &picture(STOP), days_ago(7), none),
+    ];
+    kept.marker(&instance_id(3), days_ago(6));
+    Archive {
+        kept,
+        windows: of_windows.to_vec(),
+        beside,
+    }
+}
+
+async fn run(placed: &Placed, arguments: &[&str]) -> (Option<i32>, Vec<u8>, String) {
+    let output = cli(&placed.settings, arguments).await;
+    (output.status.code(), output.stdout, text(&output.stderr))
+}
+
+#[track_caller]
+fn json(code: Option<i32>, stdout: &[u8], stderr: &str) -> Value {
+    assert_eq!(code, Some(0), "{stderr}");
+    serde_json::from_slice(stdout).unwrap()
+}
+
+async fn listed(placed: &Placed, arguments: &[&str]) -> Vec<Value> {
+    let (code, stdout, stderr) = run(placed, &[arguments, &["--output", "json"]].concat()).await;
+    json(code, &stdout, &stderr).as_array().unwrap().clone()
+}
+
+fn names(listed: &[Value]) -> Vec<&str> {
+    let names = listed.iter().map(|one| one["name"].as_str());
+    names.map(Option::unwrap_or_default).collect()
+}
+
+fn name(key: &str) -> &str {
+    key.split_once('/').unwrap().1
+}
+
+#[tokio::test]
+async fn listings_show_them_where_they_belong_in_every_store() {
+    let archive = archive();
+    let of_windows: Vec<_> = archive.windows.iter().map(|key| name(key)).collect();
+    for kept in [
+        archive.kept.clone().with_rows(),
+        archive.kept.clone().with_days(),
+    ] {
+        for place in Place::ALL {
+            let placed = kept.place(place).await;
+            let of_instance = listed(&placed, &["list", "i-kept0002"]).await;
+            assert_eq!(names(&of_instance), of_windows, "{place:?}");
+            assert_eq!(of_instance[0]["pixels"], "800x600");
+            assert_eq!(of_instance[0]["reason"], "not_supported");
+            let of_fleet = listed(&placed, &["list", "--outcome", "screenshot"]).await;
+            let mut expected = vec![name(&archive.beside)];
+            expected.extend(&of_windows);
+            assert_eq!(names(&of_fleet), expected, "{place:?}");
+            assert_eq!(of_fleet[0]["outcome"], "screenshot");
+            let boots = listed(&placed, &["boots", "i-kept0001"]).await;
+            assert_eq!(boots.len(), 2, "the boot, and the picture beside it");
+            assert_eq!(boots[1]["name"], name(&archive.beside));
+            let (code, stdout, stderr) = run(&placed, &["boots", "i-kept0002"]).await;
+            assert_eq!(code, Some(0), "{stderr}");
+            assert!(text(&stdout).contains(of_windows[2]), "{}", text(&stdout));
+            let (code, _, told) = run(&placed, &["get", "i-kept0002"]).await;
+            assert_eq!(code, Some(3));
+            let advice = "console-archive get i-kept0002 --screenshot";
+            assert!(
+                told.contains("it has 3 screenshots") && told.contains(advice),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_picture_comes_back_as_it_came_and_into_no_terminal_or_file_that_is_there() {
+    let archive = archive();
+    let folder = tempfile::tempdir().unwrap();
+    for place in Place::ALL {
+        let placed = archive.kept.clone().with_days().place(place).await;
+        let get = ["get", "i-kept0002", "--screenshot"];
+        let got = async |more: &[&str]| run(&placed, &[&get, more].concat()).await;
+        let (code, stdout, stderr) = got(&[]).await;
+        assert!(code == Some(0) && stdout == picture(STOP), "{stderr}");
+        let (_, stdout, _) = got(&["--previous"]).await;
+        assert!(stdout == picture(MENU));
+        let (_, stdout, _) = got(&["--at", name(&archive.windows[1])]).await;
+        assert!(stdout == picture(MENU));
+        let day = days_ago(8).strftime("%Y-%m-%d").to_string();
+        let (_, stdout, _) = got(&["--at", &day]).await;
+        assert!(stdout == picture(MENU));
+        for more in [&["--previous=3"][..], &["--at", "2018-03-22"]] {
+            let (code, stdout, stderr) = got(more).await;
+            assert_eq!((code, stdout.len()), (Some(3), 0), "{stderr}");
+            assert!(
+                stderr.contains("no such screenshot, and 3 screenshots"),
+                "{stderr}"
+            );
+        }
+        let path = folder.path().join(format!("{place:?}").replace(' ', "_"));
+        let path = path.to_str().unwrap();
+        let (code, stdout, stderr) = got(&["-o", path]).await;
+        assert_eq!((code, stdout.len()), (Some(0), 0), "{stderr}");
+        assert!(std::fs::read(path).unwrap() == picture(STOP));
+        let (code, _, stderr) = got(&["-o", path, "--previous"]).await;
+        assert_eq!(code, Some(2));
+        assert!(stderr.contains("is there already"), "{stderr}");
+        assert!(std::fs::read(path).unwrap() == picture(STOP));
+        let (code, stdout, stderr) = got(&["--output", "json"]).await;
+        let json = json(code, &stdout, &stderr);
+        assert_eq!(json["metadata"]["screenshot-pixels"], "800x600");
+        assert!(
+            json["image"].as_str().unwrap().starts_with("/9j/"),
+            "Base64 of a JPEG"
+        );
+    }
+}
+
+/// What `verify` says of each key.
+async fn faults(placed: &Placed, options: &[&str]) -> Vec<(String, String)> {
+    let arguments = [&["verify", "--output", "json"], options].concat();
+    let (_, stdout, stderr) = run(placed, &arguments).await;
+    let lines = text(&stdout);
+    let lines = lines.lines().map(|line| {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}{stderr}"))
+    });
+    let word = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let of_objects = lines.filter(|line| line["key"].is_string());
+    let faults = of_objects.map(|line| (word(&line, "key"), word(&line, "fault")));
+    faults.collect()
+}
+
+#[tokio::test]
+async fn verify_knows_whole_ones_and_finds_what_is_wrong_with_others() {
+    let archive = archive();
+    let [first, second, third] = &archive.windows[..] else {
+        unreachable!("there are three")
+    };
+    for place in Place::ALL {
+        let placed = archive.kept.clone().with_catalog().place(place).await;
+        assert_eq!(faults(&placed, &[]).await, [], "{place:?}");
+        assert_eq!(faults(&placed, &["--quick"]).await, [], "{place:?}");
+        let mut kept = archive.kept.clone();
+        kept.change(first, |object| object.body = HTML.to_vec());
+        kept.change(second, |object| {
+            object
+                .metadata
+                .insert("screenshot-pixels".into(), "1x1".into());
+        });
+        kept.objects.remove(third);
+        let mut kept = kept.with_catalog();
+        let mut other = archive.kept.objects[&archive.beside].clone();
+        other.0.metadata.remove("captured-at");
+        kept.objects
+            .insert("i-kept0009/20240322Z-000000000000.png".into(), other);
+        let placed = kept.place(place).await;
+        let found = faults(&placed, &[]).await;
+        let expected = [
+            (first.as_str(), "image"),
+            (second, "metadata"),
+            (third, "missing"),
+            ("i-kept0009/20240322Z-000000000000.png", "digest"),
+        ];
+        let expected: BTreeSet<_> = expected
+            .map(|(key, fault)| (key.to_owned(), fault.to_owned()))
+            .into();
+        assert_eq!(
+            found.into_iter().collect::<BTreeSet<_>>(),
+            expected,
+            "{place:?}"
+        );
+        // Whoever reads it gets nothing of it.
+        let get = ["get", "i-kept0002", "--screenshot", "--at", name(first)];
+        let (code, stdout, stderr) = run(&placed, &get).await;
+        assert_eq!((code, stdout.len()), (Some(1), 0), "{stderr}");
+        assert!(
+            stderr.contains("begins as neither a JPEG nor a PNG"),
+            "{stderr}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_copy_and_an_export_have_them_and_nothing_that_is_none() {
+    let archive = archive();
+    for place in Place::ALL {
+        let mut kept = archive.kept.clone();
+        kept.change(&archive.windows[0], |object| object.body = HTML.to_vec());
+        let placed = kept.with_catalog().place(place).await;
+        let to = tempfile::tempdir().unwrap();
+        let url = url::Url::from_file_path(to.path()).unwrap().to_string();
+        let (code, stdout, stderr) = run(&placed, &["copy", "--to", &url]).await;
+        assert_eq!(code, Some(1), "one is left out: {}{stderr}", text(&stdout));
+        let has = |key: &String| to.path().join(key).exists();
+        assert!(!has(&archive.windows[0]), "{place:?}");
+        for key in &archive.windows[1..] {
+            assert!(
+                has(key) && has(&format!("{key}.meta.json")),
+                "{key} {place:?}"
+            );
+        }
+        let copy = folder_settings(to.path());
+        let got = cli(&copy, &["get", "i-kept0002", "--screenshot"]).await;
+        assert!(got.stdout == picture(STOP), "{}", text(&got.stderr));
+        for (options, path) in [
+            (&[][..], archive.windows[2].clone()),
+            (&["--as-stored"], archive.windows[2].clone()),
+        ] {
+            let out = tempfile::tempdir().unwrap();
+            let out = out.path().join("out");
+            let out = out.to_str().unwrap();
+            let arguments = [&["export", "-o", out, "i-kept0002"], options].concat();
+            let (code, _, stderr) = run(&placed, &arguments).await;
+            assert_eq!(code, Some(1), "one is damaged: {stderr}");
+            let exported = std::path::Path::new(out).join(path);
+            assert!(
+                std::fs::read(exported).unwrap() == picture(STOP),
+                "{options:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_catalog_is_built_anew_with_them_and_joined() {
+    let archive = archive();
+    for place in Place::ALL {
+        let placed = archive.kept.clone().with_catalog().place(place).await;
+        let shown = ["list", "--since", "-30d"];
+        let before = listed(&placed, &shown).await;
+        for command in ["reindex", "compact"] {
+            let (code, _, stderr) = run(&placed, &[command]).await;
+            assert_eq!(code, Some(0), "{command}: {stderr}");
+        }
+        let key_and_facts = |listed: &[Value]| {
+            let mut all: Vec<_> = (listed.iter())
+                .map(|one| {
+                    let names = [
+                        "key",
+                        "outcome",
+                        "reason",
+                        "captured_at",
+                        "sha256",
+                        "gzip_bytes",
+                    ];
+                    names.map(|name| one[name].to_string())
+                })
+                .collect();
+            all.sort();
+            all
+        };
+        let anew = listed(&placed, &shown).await;
+        assert_eq!(before.len(), 6);
+        let screenshots = |listed: Vec<Value>| -> Vec<Value> {
+            let of_kind = |one: &Value| one["outcome"] == "screenshot";
+            listed.into_iter().filter(of_kind).collect()
+        };
+        let joined = archive.kept.clone().with_days().place(place).await;
+        let joined = screenshots(listed(&joined, &shown).await);
+        assert_eq!(
+            key_and_facts(&screenshots(anew)),
+            key_and_facts(&joined),
+            "{place:?}"
+        );
+        assert_eq!(faults(&placed, &[]).await, [], "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn prune_takes_those_that_are_older_than_all_that_stays() {
+    let archive = archive();
+    for place in Place::ALL {
+        let placed = archive.kept.clone().with_catalog().place(place).await;
+        let keep = [
+            "prune",
+            "--keep-within",
+            "8d 12h",
+            "--apply",
+            "--max-remove",
+            "100",
+        ];
+        let (code, stdout, stderr) = run(&placed, &keep).await;
+        assert_eq!(code, Some(0), "{}{stderr}", text(&stdout));
+        assert!(
+            text(&stdout).contains("1 screenshot"),
+            "{}{stderr}",
+            text(&stdout)
+        );
+        let keys = placed.keys();
+        assert!(!keys.contains(&archive.windows[0]), "{place:?}");
+        assert!(keys.contains(&archive.windows[1]) && keys.contains(&archive.windows[2]));
+        assert_eq!(faults(&placed, &[]).await, [], "{place:?}");
+        let pruned = listed(&placed, &["list", "--outcome", "pruned"]).await;
+        assert!(
+            names(&pruned).contains(&name(&archive.windows[0])),
+            "{pruned:?}"
+        );
+    }
+}
