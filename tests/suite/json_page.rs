@@ -47,6 +47,16 @@ async fn invoke(settings: &Settings, event: &str) {
     cli(settings, &["invoke", path, "--timeout", "1"]).await;
 }
 
+/// Puts a screenshot of an instance into the archive.
+async fn put_screenshot(world: &Captured, id: &str) {
+    let mut kept = Kept::default();
+    let (id, none) = (InstanceId::parse(id).unwrap(), NoConsole::NotSupported);
+    kept.screenshot(&id, &picture("stop.jpg"), Timestamp::now(), Some(none));
+    let objects = kept.with_rows().objects.into_iter();
+    let objects = objects.map(|(key, (object, _))| (key, object)).collect();
+    archived::put_into_folder(&world.folder.path().join("archive"), &objects).await;
+}
+
 /// With an account.
 fn event(instance_id: &str) -> String {
     let mut event: Value = serde_json::from_str(&starting(instance_id)).unwrap();
@@ -68,6 +78,7 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
     for instance_id in [ID, "i-a2", "i-a3"] {
         invoke(&world.settings, &event(instance_id)).await;
     }
+    put_screenshot(&world, "i-a6").await;
     let mut list = seen(&world.settings, &["list", ID]).await;
     for instance_id in ["i-a2", "i-a3"] {
         list.extend(seen(&world.settings, &["list", instance_id]).await);
@@ -96,6 +107,7 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
     std::fs::write(&file, object.body).unwrap();
     list.extend(seen(&world.settings, &["list", "--outcome", "pruned"]).await);
     check("compact", &seen(&world.settings, &["compact"]).await);
+    list.extend(seen(&world.settings, &["list", "i-a6"]).await);
     check("list", &list);
     std::fs::write(world.folder.path().join("archive/README.md"), "foreign").unwrap();
     check("verify", &seen(&world.settings, &["verify"]).await);
@@ -104,10 +116,9 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
     let name = names_in(&records, ".log.gz").pop().unwrap();
     let forged = pack(b"forged\n").unwrap();
     std::fs::write(records.join(format!("{name}.log.gz")), forged).unwrap();
-    check(
-        "get",
-        &seen(&world.settings, &["get", ID, "--damaged"]).await,
-    );
+    let mut get = seen(&world.settings, &["get", ID, "--damaged"]).await;
+    get.extend(seen(&world.settings, &["get", "i-a6", "--screenshot"]).await);
+    check("get", &get);
 
     let denied = Console::Error {
         status: 403,
@@ -184,6 +195,7 @@ async fn boots_and_their_lines_have_the_members_of_the_page() {
     let world = Captured::new().await;
     set_console(&world.simulator, ID, b"", "2024-03-22 10:04:57");
     cli(&world.settings, &["capture", ID]).await;
+    put_screenshot(&world, ID).await;
     boots.extend(seen(&world.settings, &["boots", ID]).await);
     check("boots", &boots);
     check("show", &lines);

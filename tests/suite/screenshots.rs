@@ -195,6 +195,7 @@ async fn verify_knows_whole_ones_and_finds_what_is_wrong_with_others() {
             (second, "metadata"),
             (third, "missing"),
             ("i-kept0009/20240322Z-000000000000.png", "digest"),
+            ("i-kept0009/20240322Z-000000000000.png", "no_row"),
         ];
         let expected: BTreeSet<_> = expected
             .map(|(key, fault)| (key.to_owned(), fault.to_owned()))
