@@ -40,25 +40,41 @@ pub(super) struct Answer {
 
 impl Answer {
     pub fn console(id: &InstanceId, plain: &[u8], time: Option<&str>, format: Format) -> Self {
-        let base64 = BASE64_STANDARD.encode(plain);
+        let time = time.map(|time| ("LastUpdateTime", time.to_owned()));
+        let console = ("ConsoleOutput", BASE64_STANDARD.encode(plain));
+        let members = time.into_iter().chain([console]).collect();
+        Self::of_instance("GetInstanceConsoleOutputResponse", id, members, format)
+    }
+
+    pub fn screenshot(id: &InstanceId, picture: &[u8], format: Format) -> Self {
+        let members = vec![("Screenshot", BASE64_STANDARD.encode(picture))];
+        Self::of_instance("GetInstanceScreenshotResponse", id, members, format)
+    }
+
+    /// An answer about an instance: its ID, and these members.
+    fn of_instance(
+        root: &str,
+        id: &InstanceId,
+        members: Vec<(&str, String)>,
+        format: Format,
+    ) -> Self {
         let request_id = request_id();
         let body = match format {
             Format::Json => {
-                let mut answer = json!({
-                    "RequestId": request_id, "InstanceId": id, "ConsoleOutput": base64,
-                });
-                if let Some(time) = time {
-                    answer["LastUpdateTime"] = time.into();
+                let mut answer = json!({"RequestId": request_id, "InstanceId": id});
+                for (name, text) in members {
+                    answer[name] = text.into();
                 }
                 answer.to_string()
             }
             Format::Xml => {
-                let time = time.map(|time| format!("<LastUpdateTime>{time}</LastUpdateTime>"));
+                let members = members.into_iter();
+                let members: String = members
+                    .map(|(name, text)| format!("<{name}>{text}</{name}>"))
+                    .collect();
                 format!(
-                    "<?xml version='1.0' encoding='UTF-8'?><GetInstanceConsoleOutputResponse>\
-                     <RequestId>{request_id}</RequestId><InstanceId>{id}</InstanceId>{}\
-                     <ConsoleOutput>{base64}</ConsoleOutput></GetInstanceConsoleOutputResponse>",
-                    time.unwrap_or_default()
+                    "<?xml version='1.0' encoding='UTF-8'?><{root}><RequestId>{request_id}</RequestId>\
+                     <InstanceId>{id}</InstanceId>{members}</{root}>"
                 )
             }
         };

@@ -45,7 +45,8 @@ pub struct SimulatorConfig {
     pub listen: SocketAddr,
     /// A folder. A file `{instance_id}.log` is a console, and its modification time becomes
     /// `LastUpdateTime`. A file `{instance_id}.error` has a status and a code, such as `405
-    /// NotSupported`. A file `{instance_id}.answer` is the raw body of an answer.
+    /// NotSupported`. A file `{instance_id}.answer` is the raw body of an answer. A file `{instance_id}.jpg` or
+    /// `{instance_id}.png` is what the screen shows.
     pub consoles: Option<PathBuf>,
     /// The only valid key. If it has a token, requests must have it too.
     pub credentials: Credentials,
@@ -77,6 +78,29 @@ pub enum Console {
     },
 }
 
+/// What ECS answers about the screen of an instance.
+///
+/// Sources: the page of `GetInstanceScreenshot` (help.aliyun.com/zh/ecs/developer-reference/api-getinstancescreenshot): its
+/// sample `{"RequestId":"473469C7-…","InstanceId":"i-bp1gbz20g229bvu5****","Screenshot":"iVBORw0KGgoA...AAABJRU5ErkJggg=="}`,
+/// which begins and ends as a PNG does, although it says JPG; its XML sample `<GetInstanceScreenshotResponse>`; its error
+/// codes 400 `MissingParameter`, 404 `InvalidParameter`, 405 `IncorrectInstanceStatus`, 405 `NotSupported`, 429 `Throttling`;
+/// and that calls for one instance must be 10 s apart. The bodies of errors are those of `GetInstanceConsoleOutput`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Screen {
+    /// A picture, or other bytes in its place.
+    Picture(Vec<u8>),
+    /// An error of the API.
+    Error {
+        /// HTTP status.
+        status: u16,
+        /// Error code.
+        code: String,
+    },
+}
+
+/// ECS takes pictures of one instance at least so far apart.
+const SCREENSHOTS_APART: SignedDuration = SignedDuration::from_secs(10);
+
 /// Longest body of a request that is read: more than the payload of an invocation may have.
 const MAX_BODY_BYTES: usize = 256 << 10;
 
@@ -102,6 +126,12 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     consoles: BTreeMap<InstanceId, VecDeque<Console>>,
+    /// What screens show, one after the other. The last one stays.
+    screens: BTreeMap<InstanceId, VecDeque<Screen>>,
+    /// When the last picture of each instance was taken, by a clock that nobody sets.
+    pictured: BTreeMap<InstanceId, tokio::time::Instant>,
+    /// Instances whose displays were woken.
+    woken: BTreeSet<InstanceId>,
     /// Guests, with the time at which each started.
     guests: BTreeMap<InstanceId, (Guest, Timestamp)>,
     /// Time since the guests started, if it does not follow this machine's clock.
@@ -232,6 +262,28 @@ impl Simulator {
         let consoles = consoles.into_iter().collect();
         let mut state = self.shared.state();
         state.consoles.insert(instance_id.clone(), consoles);
+    }
+
+    /// Sets what the screen of an instance shows. It replaces the file in the folder.
+    pub fn set_screen(&self, instance_id: &InstanceId, screen: Screen) {
+        self.set_screens(instance_id, [screen]);
+    }
+
+    /// Sets several. Each picture that is taken is of the next one, and the last one stays.
+    pub fn set_screens(&self, instance_id: &InstanceId, screens: impl IntoIterator<Item = Screen>) {
+        let screens = screens.into_iter().collect();
+        let mut state = self.shared.state();
+        state.screens.insert(instance_id.clone(), screens);
+    }
+
+    /// Forgets when pictures were taken, as if 10 s had passed.
+    pub fn forget_pictures(&self) {
+        self.shared.state().pictured.clear();
+    }
+
+    /// The instances whose displays were woken.
+    pub fn woken(&self) -> Vec<InstanceId> {
+        self.shared.state().woken.iter().cloned().collect()
     }
 
     /// Starts a guest on an instance now. It replaces any other console of the instance.
@@ -543,6 +595,16 @@ impl Shared {
                 let account_id = self.account_of(&call.access_key_id);
                 self.console(&account_id, instance_id, format, takes)
             }
+            (
+                Action::GetInstanceScreenshot {
+                    instance_id,
+                    wakes_up,
+                },
+                format,
+            ) => {
+                let account_id = self.account_of(&call.access_key_id);
+                self.screenshot(&account_id, instance_id, *wakes_up, format)
+            }
             (_, Format::Xml) => Refusal::new(400, "InvalidParameter.Format", Format::Xml).answer(),
             (
                 Action::InvokeFunction {
@@ -577,15 +639,76 @@ impl Shared {
         }
     }
 
-    fn console(&self, account_id: &str, instance_id: &str, format: Format, takes: bool) -> Answer {
+    /// The instance of a request, if it exists in this account.
+    fn instance(
+        &self,
+        account_id: &str,
+        instance_id: &str,
+        format: Format,
+    ) -> Result<InstanceId, Answer> {
         let Ok(instance_id) = InstanceId::parse(instance_id) else {
-            return Refusal::new(404, "InvalidParameter", format).answer();
+            return Err(Refusal::new(404, "InvalidParameter", format).answer());
         };
         // ECS does not say that an instance belongs to another account.
         let owner = self.state().accounts.get(&instance_id).cloned();
-        if owner.is_some_and(|owner| owner.as_str() != account_id) {
-            return Refusal::new(404, "InvalidInstanceId.NotFound", format).answer();
+        match owner.is_some_and(|owner| owner.as_str() != account_id) {
+            true => Err(Refusal::new(404, "InvalidInstanceId.NotFound", format).answer()),
+            false => Ok(instance_id),
         }
+    }
+
+    fn screenshot(
+        &self,
+        account_id: &str,
+        instance_id: &str,
+        wakes_up: bool,
+        format: Format,
+    ) -> Answer {
+        let id = match self.instance(account_id, instance_id, format) {
+            Ok(id) => id,
+            Err(refusal) => return refusal,
+        };
+        let now = tokio::time::Instant::now();
+        let mut state = self.state();
+        let is_soon = |last: &tokio::time::Instant| {
+            now.duration_since(*last) < SCREENSHOTS_APART.unsigned_abs()
+        };
+        if state.pictured.get(&id).is_some_and(is_soon) {
+            return Refusal::new(429, "Throttling", format).answer();
+        }
+        let screens = state.screens.get_mut(&id);
+        let set = screens.and_then(|screens| match screens.len() {
+            0 | 1 => screens.front().cloned(),
+            _ => screens.pop_front(),
+        });
+        let picture = match set.or_else(|| self.screen_in_folder(&id)) {
+            None => return Refusal::new(405, "NotSupported", format).answer(),
+            Some(Screen::Error { status, code }) => {
+                return Refusal::new(status, &code, format).answer();
+            }
+            Some(Screen::Picture(picture)) => picture,
+        };
+        state.pictured.insert(id.clone(), now);
+        if wakes_up {
+            state.woken.insert(id.clone());
+        }
+        Answer::screenshot(&id, &picture, format)
+    }
+
+    fn screen_in_folder(&self, instance_id: &InstanceId) -> Option<Screen> {
+        let folder = self.config.consoles.as_ref()?;
+        let read = |end| std::fs::read(folder.join(format!("{instance_id}.{end}"))).ok();
+        ["jpg", "png"]
+            .into_iter()
+            .find_map(read)
+            .map(Screen::Picture)
+    }
+
+    fn console(&self, account_id: &str, instance_id: &str, format: Format, takes: bool) -> Answer {
+        let instance_id = match self.instance(account_id, instance_id, format) {
+            Ok(instance_id) => instance_id,
+            Err(refusal) => return refusal,
+        };
         let cached = self.state().console(&instance_id, takes);
         match cached.or_else(|| self.console_in_folder(&instance_id)) {
             None => Refusal::new(404, "InvalidInstanceId.NotFound", format).answer(),

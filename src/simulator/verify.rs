@@ -49,6 +49,10 @@ pub(super) enum Action {
     GetInstanceConsoleOutput {
         instance_id: String,
     },
+    GetInstanceScreenshot {
+        instance_id: String,
+        wakes_up: bool,
+    },
     DescribeInstances {
         region_id: String,
         max_results: usize,
@@ -120,6 +124,14 @@ impl Action {
                 let instance_id = value("InstanceId")?;
                 Ok(Self::GetInstanceConsoleOutput { instance_id })
             }
+            "GetInstanceScreenshot" => {
+                value("RegionId")?;
+                let wake_up = find(query, "WakeUp").unwrap_or_else(|| "false".to_owned());
+                Ok(Self::GetInstanceScreenshot {
+                    instance_id: value("InstanceId")?,
+                    wakes_up: wake_up.parse().map_err(|_| (400, "InvalidParameter"))?,
+                })
+            }
             "DescribeInstances" => {
                 let max_results = value("MaxResults")?.parse();
                 Ok(Self::DescribeInstances {
@@ -144,6 +156,7 @@ impl Action {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::GetInstanceConsoleOutput { .. } => "GetInstanceConsoleOutput",
+            Self::GetInstanceScreenshot { .. } => "GetInstanceScreenshot",
             Self::DescribeInstances { .. } => "DescribeInstances",
             Self::DescribeRegions => "DescribeRegions",
             Self::GetCallerIdentity => "GetCallerIdentity",
@@ -163,7 +176,8 @@ impl Action {
     /// The instance in the call. Empty if there is none.
     pub(super) fn instance_id(&self) -> &str {
         match self {
-            Self::GetInstanceConsoleOutput { instance_id } => instance_id,
+            Self::GetInstanceConsoleOutput { instance_id }
+            | Self::GetInstanceScreenshot { instance_id, .. } => instance_id,
             _ => "",
         }
     }

@@ -25,7 +25,7 @@ Examples:
   console-archive simulate --consoles consoles/ --fault 'throttle*3'")]
 pub struct Arguments {
     /// Folder with a file INSTANCE_ID.log for each console, or INSTANCE_ID.error with a status
-    /// and a code such as "405 NotSupported"
+    /// and a code such as "405 NotSupported"; INSTANCE_ID.jpg or .png is what its screen shows
     #[arg(long, value_name = "FOLDER")]
     consoles: PathBuf,
     /// Address to listen on
