@@ -1,5 +1,6 @@
 //! `console-archive get`: a console, held against what its key and metadata say of it.
 
+mod inline;
 mod screenshot;
 
 use std::borrow::Cow;
@@ -37,7 +38,8 @@ use crate::time::{self, AtArgument};
 /// The record is compared with its key and its metadata. One that differs is damaged or forged:
 /// it is printed only with --damaged, and the exit code is 1.
 ///
-/// With --screenshot: a screenshot in place of a console, as ECS took it. It goes into a file or a pipe.
+/// With --screenshot: a screenshot in place of a console, as ECS took it. It goes into a file or a pipe, or with --inline
+/// onto the terminal.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -46,7 +48,8 @@ Examples:
   console-archive get i-bp1panicnoroot00001 --at \"2018-03-22 02:04:57Z\"
   console-archive get i-bp1panicnoroot00001 --rendered | grep -i panic
   console-archive get i-bp1panicnoroot00001 --rendered --color always | less -R
-  console-archive get i-bp1windows000000001 --screenshot -o screen.jpg")]
+  console-archive get i-bp1windows000000001 --screenshot -o screen.jpg
+  console-archive get i-bp1windows000000001 --screenshot --inline sixel")]
 pub struct Arguments {
     /// The instance
     #[arg(value_parser = InstanceId::parse)]
@@ -99,6 +102,10 @@ pub struct Arguments {
         conflicts_with = "output"
     )]
     output_file: Option<PathBuf>,
+    /// Draw the screenshot on the terminal, by the protocol that it knows
+    #[arg(long, value_name = "PROTOCOL", requires = "screenshot")]
+    #[arg(conflicts_with_all = ["output", "output_file", "damaged"])]
+    inline: Option<inline::Protocol>,
 }
 
 fn lines(text: &str) -> Result<usize, &'static str> {
@@ -128,6 +135,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             at,
             previous: arguments.previous,
             out: arguments.output_file.as_deref(),
+            inline: arguments.inline,
             damaged: arguments.damaged,
         };
         return screenshot::run(&asked, listing.screenshots, store, context).await;

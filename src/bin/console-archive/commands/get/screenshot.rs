@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::super::Context;
+use super::inline::{self, Protocol};
 use crate::exit::{Exit, WrongInput};
 use crate::output::{self, Output};
 use crate::screenshot::{json, taken_at};
@@ -33,6 +34,8 @@ pub struct Asked<'a> {
     pub previous: usize,
     /// `-`: standard output.
     pub out: Option<&'a Path>,
+    /// Draws it in place of writing it.
+    pub inline: Option<Protocol>,
     pub damaged: bool,
 }
 
@@ -61,11 +64,10 @@ pub async fn run(
         return Ok(Exit::Nothing);
     };
     let is_to_terminal = asked.out.is_none() && stdout().is_terminal();
-    if is_to_terminal && context.output == Output::Text {
-        return Err(WrongInput(
-            "a terminal shows no bytes of a picture: write it to a file with -o FILE".into(),
-        )
-        .into());
+    if is_to_terminal && asked.inline.is_none() && context.output == Output::Text {
+        let told = "a terminal shows no bytes of a picture: write it to a file with -o FILE, or have it drawn by \
+                    --inline kitty, iterm2 or sixel";
+        return Err(WrongInput(told.into()).into());
     }
     context.reads();
     let key = chosen.key.to_string();
@@ -90,6 +92,11 @@ pub async fn run(
         json["metadata"] = json!(object.metadata);
         json["image"] = BASE64_STANDARD.encode(&object.body).into();
         output::json(&json)?;
+        return Ok(exit);
+    }
+    if let Some(protocol) = asked.inline {
+        let drawn = inline::drawn(&object.body, chosen.key.format, protocol)?;
+        stdout().write_all(drawn.as_bytes())?;
         return Ok(exit);
     }
     write(&chosen, &object, asked.out, context)?;
