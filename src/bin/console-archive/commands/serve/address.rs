@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use clap::ValueEnum as _;
+use ecs_console_archiver::archive::key::ScreenshotKey;
 use ecs_console_archiver::archive::reader::Selector;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
@@ -31,6 +32,8 @@ pub enum Address {
     OfRecord(InstanceId, String),
     /// A record, as a file.
     Record(InstanceId, String),
+    /// A screenshot, as a picture.
+    Screenshot(ScreenshotKey),
     Style,
     Script,
 }
@@ -149,6 +152,10 @@ impl Address {
             ["i", id, "b", of, "log"] => Self::Log(instance_id(id)?, boot(of)?),
             ["i", id, "r", name] => Self::OfRecord(instance_id(id)?, record(name)?),
             ["i", id, "r", name, "raw"] => Self::Record(instance_id(id)?, record(name)?),
+            ["i", id, "s", name] => {
+                let key = ScreenshotKey::parse(&format!("{id}/{name}"));
+                Self::Screenshot(key.ok_or(NoPage::Unknown)?)
+            }
             _ => return Err(NoPage::Unknown),
         })
     }
@@ -172,6 +179,11 @@ pub fn boot(instance_id: &InstanceId, boot_id: &str) -> String {
 /// A record, by its name.
 pub fn record(instance_id: &InstanceId, name: &str) -> String {
     format!("/i/{instance_id}/r/{name}")
+}
+
+/// A screenshot, as a picture.
+pub fn screenshot(key: &ScreenshotKey) -> String {
+    format!("/i/{}/s/{}", key.instance_id, key.name())
 }
 
 fn with_query(path: &str, pairs: &[(&str, Option<String>)]) -> String {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use ecs_console_archiver::model::screenshot::ImageFormat;
 use futures_util::{Stream, stream};
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
@@ -17,9 +18,12 @@ use tokio::sync::mpsc::Receiver;
 
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Nothing is loaded but this server's style and script, and no text becomes a script.
-pub const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+/// Nothing is loaded but this server's style, script and screenshots, and no text becomes a script.
+pub const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// Of a picture that is opened by itself. A screen shows what a guest wants, and nothing of it may act.
+const PICTURE_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
 /// Of every answer.
 const HEADERS: [(HeaderName, &str); 8] = [
@@ -94,6 +98,13 @@ impl Answer {
             CONTENT_DISPOSITION,
             &format!("attachment; filename=\"{name}\""),
         )
+    }
+
+    /// A picture that was checked to be one of this format.
+    pub fn picture(format: ImageFormat, bytes: Vec<u8>) -> Self {
+        let body = Full::new(Bytes::from(bytes)).boxed_unsync();
+        let answer = Self::of(StatusCode::OK, format.media_type(), body);
+        answer.with(CONTENT_SECURITY_POLICY, PICTURE_POLICY)
     }
 
     /// Leads to another address of this server.

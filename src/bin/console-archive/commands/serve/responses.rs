@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bytes::Bytes;
-use ecs_console_archiver::archive::key::RecordKey;
+use ecs_console_archiver::archive::key::{RecordKey, ScreenshotKey};
 use ecs_console_archiver::archive::reader::{self, ReadError};
+use ecs_console_archiver::archive::screenshot;
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::InstanceId;
@@ -194,6 +195,7 @@ impl State<'_> {
                 })
             }
             Address::Record(id, name) => self.record(&id, &name).await,
+            Address::Screenshot(key) => self.screenshot(&key).await,
         }
     }
 
@@ -288,6 +290,21 @@ impl State<'_> {
             anyhow::Ok(pages::diff::page(&site, &pair, &query))
         });
         Ok(Answer::page(StatusCode::OK, page.await??))
+    }
+
+    async fn screenshot(&self, key: &ScreenshotKey) -> Result<Answer> {
+        let store = Retrying::new(&self.archive.store, Deadline::after(self.context.time()));
+        self.context.reads();
+        let Some(object) = store.get(&key.to_string()).await? else {
+            return Ok(self.nothing("There is no such screenshot."));
+        };
+        let faults = screenshot::faults(key, &object);
+        if faults.is_empty() {
+            return Ok(Answer::picture(key.format, object.body));
+        }
+        let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let page = pages::failure(&self.site(), "The screenshot is damaged", &told);
+        Ok(Answer::page(StatusCode::BAD_GATEWAY, page))
     }
 
     async fn record(&self, id: &InstanceId, name: &str) -> Result<Answer> {

@@ -100,7 +100,7 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
                         tr.marker {
                             td { "–" }
                             td.nowrap { (Mark::Screenshot.with_words()) }
-                            td { (screenshot.key.name()) }
+                            td { (thumbnail(screenshot, site)) }
                             td.nowrap { (time::shown(screenshot.taken_at(), &site.zone)) }
                             td colspan="4" {}
                         }
@@ -109,6 +109,16 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
             }
         }
     })
+}
+
+/// A screenshot, small. It leads to the whole one.
+pub fn thumbnail(screenshot: &ScreenshotEntry, site: &Site) -> Markup {
+    let address = address::screenshot(&screenshot.key);
+    let taken_at = time::shown(screenshot.taken_at(), &site.zone);
+    let told = format!("the screen of {} at {taken_at}", screenshot.key.instance_id);
+    html! {
+        a.screenshot href=(address) title=(told) { img src=(address) alt=(told) loading="lazy" decoding="async"; }
+    }
 }
 
 fn boot(
