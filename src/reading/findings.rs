@@ -31,6 +31,7 @@ use serde_json::{Value, json};
 use super::masks;
 use super::stamp::stamps;
 use super::start::begins_with_start;
+use crate::model::console::NoConsole;
 use crate::model::finding;
 pub use crate::model::finding::Severity;
 use pieces::pieces;
@@ -128,6 +129,27 @@ impl Finding<'_> {
             "bytes": [self.bytes.start, self.bytes.end],
         })
     }
+}
+
+/// The rule for a screenshot that stands in the place of a console.
+const NO_CONSOLE: &str = "no-console-output";
+
+/// What a screenshot says that stands in the place of a console: why there is none.
+pub fn of_screenshot(no_console: Option<NoConsole>) -> Vec<Finding<'static>> {
+    let rules = Rules::current();
+    let found = no_console
+        .zip(rules.get(NO_CONSOLE))
+        .map(|(reason, rule)| Finding {
+            rule,
+            severity: rule.severity,
+            detail: Some(reason.as_str().to_owned()),
+            count: 1,
+            line: 0,
+            bytes: 0..0,
+            evidence: String::new(),
+        });
+    let is_told = |one: &Finding<'_>| !rules.silences(one.rule.id, || one.signature());
+    found.filter(is_told).into_iter().collect()
 }
 
 /// A fault whose function the lines behind it name.

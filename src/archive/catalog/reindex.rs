@@ -445,7 +445,8 @@ fn of_screenshot(key: ScreenshotKey, entry: &Entry, object: &Object) -> (Row, bo
         sha256: text(SCREENSHOT_SHA256).and_then(|digest| digest.try_into().ok()),
         ..of_metadata(Subject::Screenshot(key), entry, object)
     };
-    (row, is_damaged)
+    let found = findings::of_screenshot(row.reason);
+    (row.with_findings(&found), is_damaged)
 }
 
 fn text_of(object: &Object, name: &str) -> Option<String> {

@@ -17,7 +17,7 @@ use crate::model::ending::{BootFacts, Ending};
 use crate::model::event::InstanceEvent;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
-use crate::reading::findings::Finding;
+use crate::reading::findings::{self, Finding};
 
 /// Version of the rows that this program writes. A reader takes what it knows of a later one, and a compactor
 /// keeps the rest.
@@ -300,6 +300,7 @@ impl Row {
             gzip_bytes: Some(record.object.body.len() as u64),
             ..Self::new(subject, captured_at).of_event(event, region_id)
         }
+        .with_findings(&findings::of_screenshot(record.no_console))
     }
 
     /// The row behind a verdict: a record's freshness in the end.

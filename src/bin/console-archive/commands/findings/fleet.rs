@@ -6,9 +6,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Write as _, stdout};
 
 use anyhow::Result;
+use ecs_console_archiver::archive::catalog::Row;
 use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
-use ecs_console_archiver::archive::catalog::{Row, Subject};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::printable;
 use ecs_console_archiver::reading::findings::Severity;
@@ -79,11 +79,8 @@ struct Fleet {
 
 impl Fleet {
     fn add(&mut self, row: Row, arguments: &Arguments) {
-        let Subject::Record(record) = &row.subject else {
-            return;
-        };
-        let is_asked_for = row.outcome == RowOutcome::Stored
-            && is_of(&row, &arguments.instance, &arguments.region);
+        let is_there = matches!(row.outcome, RowOutcome::Stored | RowOutcome::Screenshot);
+        let is_asked_for = is_there && is_of(&row, &arguments.instance, &arguments.region);
         if !is_asked_for || !self.known.insert(self.hasher.hash_one(row.subject.key())) {
             return;
         }
@@ -108,7 +105,7 @@ impl Fleet {
                 continue;
             }
             let at = row.captured_at;
-            let example = || (row.instance_id.clone(), record.name());
+            let example = || (row.instance_id.clone(), row.subject.name());
             let seen = self
                 .by_signature
                 .entry(signature.clone())
