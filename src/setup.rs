@@ -68,6 +68,7 @@ impl Config {
                 store: self.archive.store_with(http.clone(), Some(&credentials)),
                 has_catalog: self.has_catalog,
                 masks_secrets: self.redact == Redact::Store,
+                screenshots: self.screenshots,
                 follow_budget: self.follow_budget,
                 follow_queue: self.follow_queue.map(queue),
                 clock: WallClock::default(),

@@ -42,4 +42,11 @@ step list "$machine"
 say "4. And it gives back the last words of the machine before the reboot:"
 step get "$machine" --previous --tail 20
 
+windows=i-bp1windows000000001
+cp "$recorded/$windows.error" "$consoles"
+cp tests/fixtures/screenshots/stop.jpg "$consoles/$windows.jpg"
+say "5. A Windows machine has no console output. What its screen shows is kept:"
+step invoke events/eventbridge-windows-no-console.json
+step get "$windows" --screenshot -o "$folder/screen.jpg"
+
 printf '\nEverything of this run is in %s\n' "$folder"

@@ -200,7 +200,7 @@ resource "alicloud_ram_policy" "archiver" {
     Statement = concat([
       {
         Effect = "Allow"
-        Action = "ecs:GetInstanceConsoleOutput"
+        Action = ["ecs:GetInstanceConsoleOutput", "ecs:GetInstanceScreenshot"]
         # `acs:ecs:*:…:instance/*`: the product is for every instance of the account, in every region.
         Resource = "acs:ecs:*:${local.account}:instance/*"
       },
@@ -520,6 +520,7 @@ resource "alicloud_fcv3_function" "archiver" {
       FOLLOW_SECONDS          = tostring(var.follow_seconds)
       FOLLOW_QUEUE_URL        = "fc://self"
       REDACT                  = var.redact
+      SCREENSHOTS             = var.screenshots
     },
     var.account_role_arn == "" ? {} : {
       ALIBABA_CLOUD_ROLE_ARN = var.account_role_arn

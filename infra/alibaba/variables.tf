@@ -87,6 +87,17 @@ variable "redact" {
   }
 }
 
+variable "screenshots" {
+  description = "When screenshots are taken. auto where a console says nothing or says that the machine failed, always with each event"
+  type        = string
+  default     = "auto"
+
+  validation {
+    condition     = contains(["auto", "always", "never"], var.screenshots)
+    error_message = "screenshots must be auto, always or never."
+  }
+}
+
 variable "notify_urls" {
   description = "Addresses of chats and webhooks that are told of findings on consoles, with spaces between, as docs/notifications.md describes them. Empty for none"
   type        = string

@@ -459,6 +459,7 @@ resource "aws_lambda_function" "archiver" {
         FOLLOW_SECONDS          = tostring(var.follow_seconds)
         FOLLOW_QUEUE_URL        = aws_sqs_queue.follow.url
         REDACT                  = var.redact
+        SCREENSHOTS             = var.screenshots
       },
       var.object_lock_days > 0 ? {
         OBJECT_LOCK_DAYS = tostring(var.object_lock_days)

@@ -221,6 +221,17 @@ variable "redact" {
   }
 }
 
+variable "screenshots" {
+  description = "When screenshots are taken. auto where a console says nothing or says that the machine failed, always with each event"
+  type        = string
+  default     = "auto"
+
+  validation {
+    condition     = contains(["auto", "always", "never"], var.screenshots)
+    error_message = "screenshots must be auto, always or never."
+  }
+}
+
 variable "follow_seconds" {
   description = "Seconds for which the function asks for a console again after its event. 0 stores what ECS has at the event, and no more"
   type        = number

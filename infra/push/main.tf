@@ -97,7 +97,7 @@ resource "alicloud_ram_policy" "aws" {
     Statement = [
       {
         Effect = "Allow"
-        Action = "ecs:GetInstanceConsoleOutput"
+        Action = ["ecs:GetInstanceConsoleOutput", "ecs:GetInstanceScreenshot"]
         # `acs:ecs:*:…:instance/*`: the product is for every instance of the account, in every region.
         Resource = "acs:ecs:*:${local.account}:instance/*"
       },

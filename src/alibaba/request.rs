@@ -38,6 +38,21 @@ impl RpcCall {
             ],
         }
     }
+
+    /// Takes a picture of an instance's screen.
+    ///
+    /// `WakeUp` is `false` by default, and left out then.
+    pub fn get_instance_screenshot(
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+        wakes_up: bool,
+    ) -> Self {
+        let mut call = Self::get_instance_console_output(region_id, instance_id);
+        call.action = "GetInstanceScreenshot";
+        let wake_up = wakes_up.then(|| ("WakeUp".into(), "true".to_owned()));
+        call.parameters.extend(wake_up);
+        call
+    }
 }
 
 /// Instances in one page of `DescribeInstances`: the API's maximum.

@@ -10,19 +10,22 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::key::{ConsoleDigest, RecordKey};
+use crate::archive::key::{ConsoleDigest, RecordKey, ScreenshotKey};
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::event::InstanceEvent;
 use crate::model::finding::Finding;
 use crate::model::freshness::Freshness;
 use crate::model::outcome::StoredRecord;
+use crate::model::screenshot::When;
 use crate::model::update_time::UpdateTime;
 
 mod message;
 mod plan;
+mod shots;
 
 pub use message::FollowMessage;
 pub use plan::{CACHE_LAG, Plan, QUIET_TIME};
+pub use shots::{Judged, Shots};
 
 /// Upper limit of polls for one event, whatever a message claims.
 const MAX_POLLS: u32 = 60;
@@ -54,6 +57,9 @@ pub struct Follow {
     /// Stored records, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Kept>,
+    /// Its screenshots. A [`FollowMessage`] has them beside this.
+    #[serde(skip)]
+    pub shots: Shots,
 }
 
 /// An answer of ECS without a console.
@@ -183,13 +189,53 @@ impl Follow {
         self.kept.iter().flat_map(|kept| &kept.findings)
     }
 
-    /// A key in [`kept`](Self::kept) that is not a record's key of this event's instance, if any.
+    /// A key in [`kept`](Self::kept) that is not a record's key of this event's instance, if any, or one in
+    /// [`shots`](Self::shots) that is not a screenshot's.
     pub fn foreign_record(&self) -> Option<&str> {
-        let is_own = |key: &str| {
-            RecordKey::parse(key).is_some_and(|key| key.instance_id == self.event.instance_id)
+        let own = &self.event.instance_id;
+        let is_record =
+            |key: &str| RecordKey::parse(key).is_some_and(|key| key.instance_id == *own);
+        let is_screenshot =
+            |key: &str| ScreenshotKey::parse(key).is_some_and(|key| key.instance_id == *own);
+        let mut records = self.kept.iter().map(|kept| kept.record.key.as_str());
+        let mut screenshots = self.shots.kept.iter().map(String::as_str);
+        let record = records.find(|key| !is_record(key));
+        record.or_else(|| screenshots.find(|key| !is_screenshot(key)))
+    }
+
+    /// Whether what ECS has of the console calls for a screenshot. `is_end`: no later console is asked for.
+    pub fn calls_for_screenshot(&self, when: When, is_end: bool) -> bool {
+        // ECS has none of first-generation instances.
+        if when == When::Never || self.event.instance_id.is_first_generation() {
+            return false;
+        }
+        match &self.absent {
+            // One that does not run has no screen.
+            Some(Absent { reason, .. }) => match reason {
+                NoConsole::NotSupported => true,
+                // ECS empties a console when the machine starts, and shows what it prints a minute later.
+                NoConsole::Empty => is_end || self.kept.is_empty(),
+                NoConsole::NotRunning | NoConsole::NotFound => false,
+            },
+            None if when == When::Always => true,
+            None => {
+                let has_failed = self.shots.judged.is_some_and(|judged| judged.has_failed);
+                has_failed || is_end && self.ends_in_silence()
+            }
+        }
+    }
+
+    /// Whether a boot was waited for, and its console stopped before a login prompt, or never began.
+    fn ends_in_silence(&self) -> bool {
+        let is_boot = Plan::of(&self.event.cause).is_some_and(|plan| plan.ends_at_prompt);
+        let Some(seen) = self.seen.as_ref().filter(|_| is_boot && self.polls > 1) else {
+            return false;
         };
-        let mut keys = self.kept.iter().map(|kept| kept.record.key.as_str());
-        keys.find(|key| !is_own(key))
+        let is_stuck = || {
+            let is_over = self.shots.judged.is_none_or(|judged| judged.is_over);
+            seen.is_quiet && !is_over
+        };
+        !seen.has_login_prompt && (!seen.is_newer || is_stuck())
     }
 
     /// Begins to follow an event.
@@ -201,6 +247,7 @@ impl Follow {
             seen: None,
             absent: None,
             kept: Vec::new(),
+            shots: Shots::default(),
         }
     }
 
@@ -279,6 +326,10 @@ impl Follow {
     pub fn next_pause(&self, budget: Duration, now: Timestamp, jitter: f64) -> Option<Duration> {
         let plan = Plan::of(&self.event.cause)?;
         let is_final = (self.absent.as_ref()).is_some_and(|absent| !absent.reason.is_transient());
+        if is_final && self.polls == 1 && !self.shots.kept.is_empty() {
+            // There will be no console, but another screenshot at the end.
+            return plan.pause_until_end(elapsed(self.began_at, now), budget);
+        }
         if is_final || self.has_settled(plan) || self.polls >= MAX_POLLS {
             return None;
         }

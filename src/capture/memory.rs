@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 
+use crate::capture::follow::Judged;
 use crate::clock::is_within;
 use crate::lock::lock;
 
@@ -29,7 +30,10 @@ struct Shared {
     stored: Mutex<Recent<()>>,
     /// Messages, by their names.
     served: Mutex<Recent<Turn>>,
+    /// What their consoles show.
+    judged: Mutex<Recent<Judged>>,
     has_told_early: AtomicBool,
+    has_told_no_permission: AtomicBool,
 }
 
 /// Whether a message is served. Whoever serves it holds the lock meanwhile.
@@ -71,6 +75,16 @@ impl Memory {
         }
     }
 
+    /// What the console at `key` shows, if this process has looked at it just before.
+    pub(super) fn judged(&self, key: &str, now: Timestamp) -> Option<Judged> {
+        lock(&self.0.judged).get(key, now, STORED_FOR)
+    }
+
+    /// The console at `key` shows this.
+    pub(super) fn note_judged(&self, key: &str, now: Timestamp, judged: Judged) {
+        lock(&self.0.judged).note(key, now, judged);
+    }
+
     /// The turn of a message. Copies of a message have the same.
     pub(super) fn turn_of(&self, name: &str, now: Timestamp) -> Turn {
         let mut served = lock(&self.0.served);
@@ -87,6 +101,11 @@ impl Memory {
     /// Whether the log is still to say that messages come early. Says so once.
     pub(super) fn tells_early(&self) -> bool {
         !self.0.has_told_early.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the log is still to say that no screenshot may be taken. Says so once.
+    pub(super) fn tells_no_permission(&self) -> bool {
+        !self.0.has_told_no_permission.swap(true, Ordering::Relaxed)
     }
 }
 

@@ -4,6 +4,7 @@ mod idle; // work for the time in which a service is waited for
 pub mod follow; // what ECS returned so far, and when to ask again (pure)
 pub mod memory; // what a process remembers from one invocation to the next
 pub mod room; // how much may be followed in memory
+mod screenshots; // a picture of the screen beside it
 pub mod sweep; // the same for every instance of whole regions
 pub mod told; // what the log and metrics are told of a finding (pure)
 
@@ -21,7 +22,7 @@ use crate::archive::catalog::Row;
 use crate::archive::catalog::compact::CompactError;
 use crate::archive::key::{ConsoleDigest, RecordKey};
 use crate::archive::record::{Marker, Record, Verdict};
-use crate::capture::follow::{Absent, Change, Follow, FollowMessage, Keeping, Kept, Plan};
+use crate::capture::follow::{Absent, Change, Follow, FollowMessage, Judged, Keeping, Kept, Plan};
 use crate::capture::idle::meanwhile;
 use crate::capture::memory::Memory;
 use crate::capture::room::{Place, Room};
@@ -35,6 +36,7 @@ use crate::model::finding::Finding;
 use crate::model::freshness::Freshness;
 use crate::model::ids::RegionId;
 use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
+use crate::model::screenshot::{Screenshots, When};
 use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::notify::notice::{Captured, Sighting};
 use crate::notify::{self, Notifier};
@@ -80,6 +82,8 @@ pub struct Archiver<C, S> {
     pub has_catalog: bool,
     /// Whether secrets of a console are masked before anything is made of it: its digest and its key, too.
     pub masks_secrets: bool,
+    /// Which screenshots are taken.
+    pub screenshots: Screenshots,
     /// Region for events that name none.
     pub default_region: Option<RegionId>,
     /// How long a console is followed after its event. Zero: store what ECS has now, and stop.
@@ -367,7 +371,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let pause = until(due_at, self.clock.now());
         let send = async {
             send(queue, &json_of(&again)?, pause, deadline).await?;
-            Ok(Progress::Done(following_outcome(&again.follow, pause)))
+            Ok(Progress::Done(self.following_outcome(&again.follow, pause)))
         };
         self.once(&name, deadline, send).await
     }
@@ -437,10 +441,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
         let Following { follow, pause, .. } = following;
-        if let (true, Some(absent)) = (follow.kept.is_empty(), &follow.absent) {
+        let has_none = follow.kept.is_empty() && follow.shots.kept.is_empty();
+        if let (true, Some(absent)) = (has_none, &follow.absent) {
             self.keep_marker(follow, absent, deadline).await?;
         }
-        Ok(following_outcome(follow, *pause))
+        Ok(self.following_outcome(follow, *pause))
     }
 
     /// Sends an event to the follow queue that could not be captured while its sender waits.
@@ -460,7 +465,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let follow = Follow::begin(event, self.clock.now());
         self.send_follow(queue, &follow, DEFER_PAUSE, deadline)
             .await?;
-        Ok(following_outcome(&follow, DEFER_PAUSE))
+        Ok(self.following_outcome(&follow, DEFER_PAUSE))
     }
 
     /// Asks ECS once, and stores what must not be lost before the next poll.
@@ -531,13 +536,18 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 return Err(error.into());
             }
         }
+        let may_go_on =
+            self.follow_budget > Duration::ZERO && Plan::of(&follow.event.cause).is_some();
+        if may_go_on {
+            self.take_at_event(&mut follow, deadline).await?;
+        }
         let Some(pause) = follow.next_pause(self.follow_budget, now, fastrand::f64()) else {
             let outcome = self.settle(follow, held, deadline).await?;
             return Ok(Progress::Done(outcome));
         };
         if let Some(queue) = self.follow_queue.as_deref() {
             self.send_follow(queue, &follow, pause, deadline).await?;
-            return Ok(Progress::Done(following_outcome(&follow, pause)));
+            return Ok(Progress::Done(self.following_outcome(&follow, pause)));
         }
         Ok(Progress::Following(Box::new(Following {
             follow,
@@ -572,6 +582,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     ) -> Result<Outcome, CaptureError> {
         self.keep(&mut follow, held, deadline).await?;
         self.keep_verdict(&follow, deadline).await?;
+        self.take_at_end(&mut follow, deadline).await?;
+        let screenshots = self.screenshots_of(&follow);
         let freshness = follow.freshness();
         if let Some(Kept { record, .. }) = follow.kept.last() {
             let earlier = &follow.kept[..follow.kept.len() - 1];
@@ -580,6 +592,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 freshness,
                 earlier: earlier.iter().map(|kept| kept.record.url.clone()).collect(),
                 findings: follow.all_findings(),
+                screenshots,
             };
             // Events are delivered at least once, and the console may be the same each time.
             return Ok(if follow.kept.iter().any(|kept| kept.created) {
@@ -593,13 +606,18 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             reason: NoConsole::Empty,
             code: String::new(),
         });
-        let marker_url = self.keep_marker(&follow, &absent, deadline).await?;
+        // What the screen showed says more than that there was no console.
+        let marker_url = match screenshots.is_empty() {
+            true => Some(self.keep_marker(&follow, &absent, deadline).await?),
+            false => None,
+        };
         Ok(Outcome::NoConsole {
             instance_id: follow.event.instance_id,
             message: absent.reason.message(),
             reason: absent.reason,
             code: absent.code,
             marker_url,
+            screenshots,
         })
     }
 
@@ -642,7 +660,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         // put. A person who captures by hand may have removed the record, and a sweep asks once.
         let remembers = self.follow_queue.is_some() && Plan::of(&event.cause).is_some();
         let is_known = remembers && self.memory.has_stored(&key, now);
-        let (mut created, mut findings) = (false, Vec::new());
+        let (mut created, mut findings, mut judged) =
+            (false, Vec::new(), self.memory.judged(&key, now));
         if !is_known {
             let store = Retrying::new(&self.store, deadline);
             let put = store.creates(&key, &record.object);
@@ -650,12 +669,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let may_lack_row = self.may_lack_row(event, &console, now);
             let look = || {
                 let found = findings::of_console(&console.plain, Rules::current());
-                (self.has_catalog.then(|| boot_facts(&console.plain)), found)
+                let wants_facts = self.has_catalog || self.screenshots.when == When::Auto;
+                (wants_facts.then(|| boot_facts(&console.plain)), found)
             };
             let (put, seen) = meanwhile(put, may_lack_row.then_some(look)).await;
             created = put?;
             if created || may_lack_row {
                 let (facts, found) = seen.unwrap_or_else(look);
+                judged = facts.as_ref().map(|facts| Judged::of(facts, &found));
                 let in_short = found.iter().map(|finding| finding.in_short());
                 findings = follow.new_findings(in_short.collect());
                 // Before the row: if that fails, the event comes again, and finds the console stored.
@@ -692,6 +713,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
         let url = self.store.url(&key);
         self.memory.note_stored(&key, now);
+        if let Some(judged) = judged {
+            self.memory.note_judged(&key, now, judged);
+        }
         let record = StoredRecord {
             instance_id: instance_id.clone(),
             url,
@@ -707,6 +731,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             captured_at: Some(now),
             findings,
         });
+        follow.shots.judged = judged;
         Ok(())
     }
 
@@ -810,6 +835,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(self.store.url(&key))
     }
 
+    fn following_outcome(&self, follow: &Follow, pause: Duration) -> Outcome {
+        Outcome::Following {
+            instance_id: follow.event.instance_id.clone(),
+            follow_in_seconds: pause.as_secs_f64().ceil() as u64,
+            urls: follow
+                .kept
+                .iter()
+                .map(|kept| kept.record.url.clone())
+                .collect(),
+            findings: follow.all_findings(),
+            screenshots: self.screenshots_of(follow),
+        }
+    }
+
     fn region_id<'a>(&'a self, event: &'a InstanceEvent) -> Result<&'a RegionId, CaptureError> {
         event
             .region_id
@@ -876,17 +915,4 @@ pub(crate) async fn send(
     // If the queue never answers, there is still time to keep the event as failed.
     let deadline = deadline.with_reserve(KEEP_RESERVE);
     retry(deadline, queue.operation(), send).await.map(drop)
-}
-
-fn following_outcome(follow: &Follow, pause: Duration) -> Outcome {
-    Outcome::Following {
-        instance_id: follow.event.instance_id.clone(),
-        follow_in_seconds: pause.as_secs_f64().ceil() as u64,
-        urls: follow
-            .kept
-            .iter()
-            .map(|kept| kept.record.url.clone())
-            .collect(),
-        findings: follow.all_findings(),
-    }
 }

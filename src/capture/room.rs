@@ -10,6 +10,7 @@ use crate::credentials::Owner;
 use crate::lock::lock;
 use crate::model::console::ConsoleOutput;
 use crate::model::ids::{InstanceId, RegionId};
+use crate::model::screenshot::Screenshot;
 use crate::source::ConsoleSource;
 use crate::source::ecs::response::EcsError;
 
@@ -109,6 +110,20 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Limited<'_, C> {
     ) -> Result<ConsoleOutput, EcsError> {
         let _turn = self.answers.acquire().await; // Nobody closes it, so this is a turn.
         let answer = self.source.console_output(owner, region_id, instance_id);
+        answer.await
+    }
+
+    async fn screenshot(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+        wakes_up: bool,
+    ) -> Result<Screenshot, EcsError> {
+        let _turn = self.answers.acquire().await; // As above.
+        let answer = self
+            .source
+            .screenshot(owner, region_id, instance_id, wakes_up);
         answer.await
     }
 }

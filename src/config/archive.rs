@@ -6,6 +6,7 @@ use url::Url;
 
 use super::{Archive, Environment, Problems, Redact, aws_credentials, aws_region, keys};
 use crate::model::ids::RegionId;
+use crate::model::screenshot::{Screenshots, When};
 use crate::store::bucket::{Addressing, BucketConfig, Encryption, EncryptionMethod, Profile};
 
 const ARCHIVE_FORMS: &str = "expected s3://bucket/prefix, oss://bucket/prefix or file:///folder";
@@ -45,12 +46,22 @@ pub(super) fn archive(environment: &Environment, problems: &mut Problems) -> Opt
 
 /// Whether the catalog is written: `CATALOG` is `on`, unless it is set to `off`.
 pub(super) fn has_catalog(environment: &Environment, problems: &mut Problems) -> Option<bool> {
-    match environment.get("CATALOG") {
-        None | Some("on") => Some(true),
+    on_or_off("CATALOG", true, environment, problems)
+}
+
+fn on_or_off(
+    name: &'static str,
+    default: bool,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<bool> {
+    match environment.get(name) {
+        None => Some(default),
+        Some("on") => Some(true),
         Some("off") => Some(false),
         Some(other) => {
             let why = format!("{other:?} is neither on nor off");
-            problems.note("CATALOG", Err(why))
+            problems.note(name, Err(why))
         }
     }
 }
@@ -66,6 +77,30 @@ pub(super) fn redact(environment: &Environment, problems: &mut Problems) -> Opti
             problems.note("REDACT", Err(why))
         }
     }
+}
+
+/// Which screenshots are taken: `SCREENSHOTS` is `auto`, unless it is set. Nobody can mask a picture. So where secrets are
+/// masked before they are stored, none is taken unless `SCREENSHOTS` asks for each.
+pub(super) fn screenshots(
+    environment: &Environment,
+    redact: Option<Redact>,
+    problems: &mut Problems,
+) -> Option<Screenshots> {
+    let when = match environment.get("SCREENSHOTS") {
+        None | Some("auto") if redact == Some(Redact::Store) => Some(When::Never),
+        None | Some("auto") => Some(When::Auto),
+        Some("always") => Some(When::Always),
+        Some("never") => Some(When::Never),
+        Some(other) => {
+            let why = format!("{other:?} is none of auto, always and never");
+            problems.note("SCREENSHOTS", Err(why))
+        }
+    };
+    let wakes_up = on_or_off("SCREENSHOTS_WAKE_UP", false, environment, problems);
+    Some(Screenshots {
+        when: when?,
+        wakes_up: wakes_up?,
+    })
 }
 
 /// For how long records are locked: `OBJECT_LOCK_DAYS`.

@@ -30,7 +30,7 @@ const METADATA_ENDPOINT: &str = "ECS_METADATA_ENDPOINT_URL";
 
 /// Session policy of an assumed role. It limits the session to what this program needs, even if the
 /// role may do more.
-const SESSION_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ecs:GetInstanceConsoleOutput","ecs:DescribeInstances","ecs:DescribeRegions","oss:PutObject","oss:GetObject","oss:ListObjects","oss:DeleteObject"],"Resource":"*"}]}"#;
+const SESSION_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ecs:GetInstanceConsoleOutput","ecs:GetInstanceScreenshot","ecs:DescribeInstances","ecs:DescribeRegions","oss:PutObject","oss:GetObject","oss:ListObjects","oss:DeleteObject"],"Resource":"*"}]}"#;
 
 /// Session policy of a role that only reads a secret.
 const READER_POLICY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["kms:GetSecretValue","kms:Decrypt"],"Resource":"*"}]}"#;

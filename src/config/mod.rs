@@ -31,6 +31,7 @@ use crate::intake::webhook::WebhookPolicy;
 use crate::log::LogConfig;
 use crate::model::credentials::{Credentials, Secret, check_key};
 use crate::model::ids::RegionId;
+use crate::model::screenshot::Screenshots;
 use crate::printable;
 use crate::queue::sqs::QueueConfig;
 use crate::reading::findings::own::{self, OwnRules};
@@ -38,7 +39,7 @@ use crate::source::ecs::endpoint::{EcsEndpoint, EndpointTemplate};
 use crate::store::bucket::BucketConfig;
 
 /// Every variable that the program reads. `docs/settings.md` has a row for each.
-pub const SETTINGS: [&str; 86] = [
+pub const SETTINGS: [&str; 88] = [
     "ARCHIVE_URL",
     "ECS_ENDPOINT_URL",
     "ECS_SIGNATURE_VERSION",
@@ -90,6 +91,8 @@ pub const SETTINGS: [&str; 86] = [
     "ARCHIVE_PROFILE",
     "CATALOG",
     "REDACT",
+    "SCREENSHOTS",
+    "SCREENSHOTS_WAKE_UP",
     "OBJECT_LOCK_DAYS",
     "FINDINGS_RULES",
     "NOTIFY_URLS",
@@ -220,6 +223,8 @@ pub struct Config {
     pub has_catalog: bool,
     /// What becomes of secrets that a console shows.
     pub redact: Redact,
+    /// Which screenshots are taken.
+    pub screenshots: Screenshots,
     /// Days for which the store lets nobody remove a record, as far as it is known. 0 for none.
     pub object_lock_days: u32,
     /// Rules of one's own for findings.
@@ -508,6 +513,7 @@ impl Config {
         };
         let has_catalog = archive::has_catalog(environment, &mut problems);
         let redact = archive::redact(environment, &mut problems);
+        let screenshots = archive::screenshots(environment, redact, &mut problems);
         let object_lock_days = archive::object_lock_days(environment, &mut problems);
         let own_rules = own_rules(environment, &mut problems);
         let notify = notify::notify(environment, &mut problems);
@@ -530,6 +536,7 @@ impl Config {
                 follow_queue: follow_queue?,
                 has_catalog: has_catalog?,
                 redact: redact?,
+                screenshots: screenshots?,
                 object_lock_days: object_lock_days?,
                 own_rules: own_rules?,
                 notify: notify?,

@@ -54,7 +54,10 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: Option<&RegionId
             host.as_deref(),
             cause,
         ),
-        EcsError::Unreadable { .. } | EcsError::Undecoded(_) | EcsError::TooLong => another(),
+        EcsError::Unreadable { .. }
+        | EcsError::Undecoded(_)
+        | EcsError::NotAScreenshot(_)
+        | EcsError::TooLong => another(),
         EcsError::Unavailable { code, .. } | EcsError::Rejected { code, .. } if code.is_empty() => {
             another()
         }

@@ -127,23 +127,35 @@ impl Label {
         let cause = self.cause.as_ref().map(display);
         match served {
             Ok(Outcome::Stored(Stored {
-                record, freshness, ..
+                record,
+                freshness,
+                screenshots,
+                ..
             })) => {
                 let freshness = freshness.map(|freshness| freshness.to_string());
+                let screenshot = screenshots.last();
                 info!(
                     event_id,
                     cause,
                     freshness,
                     gzip_bytes = record.gzip_bytes,
+                    screenshot,
                     "stored {}",
                     record.url
                 );
             }
             Ok(Outcome::AlreadyStored(Stored {
-                record, freshness, ..
+                record,
+                freshness,
+                screenshots,
+                ..
             })) => {
                 let freshness = freshness.map(|freshness| freshness.to_string());
-                info!(event_id, cause, freshness, "already stored {}", record.url);
+                let screenshot = screenshots.last();
+                info!(
+                    event_id,
+                    cause, freshness, screenshot, "already stored {}", record.url
+                );
             }
             Ok(Outcome::Following {
                 instance_id,
@@ -162,12 +174,14 @@ impl Label {
                 reason,
                 code,
                 message,
+                screenshots,
                 ..
             }) => {
                 let reason = reason.as_str();
+                let screenshot = screenshots.last();
                 info!(
                     event_id,
-                    cause, reason, code, "no console of {instance_id}: {message}"
+                    cause, reason, code, screenshot, "no console of {instance_id}: {message}"
                 );
             }
             Ok(Outcome::Swept { done, resume }) => {

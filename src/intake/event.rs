@@ -54,7 +54,7 @@ type Object = Map<String, Value>;
 /// [`EventError`] says what is wrong.
 pub fn parse(event: &Object) -> Result<Request, EventError> {
     if event.get("follow").is_some() {
-        let message = FollowMessage::deserialize(event);
+        let message = FollowMessage::read(event);
         let message = message.map_err(|error| EventError::BadFollow(error.to_string()))?;
         let follow = &message.follow;
         if let Some(key) = follow.foreign_record() {

@@ -31,6 +31,9 @@ pub enum Outcome {
         /// What these records show.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         findings: Vec<Finding>,
+        /// Addresses of the screenshots stored so far.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        screenshots: Vec<String>,
     },
     /// The instance has no console output to keep.
     NoConsole {
@@ -43,8 +46,12 @@ pub enum Outcome {
         code: String,
         /// The reason as a sentence.
         message: &'static str,
-        /// Address of the marker that says so.
-        marker_url: String,
+        /// Address of the marker that says so. `None` if there is a screenshot in its place.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        marker_url: Option<String>,
+        /// Addresses of the screenshots of this event, oldest first.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        screenshots: Vec<String>,
     },
     /// A sweep captured a fleet, or a part of it.
     Swept {
@@ -114,9 +121,16 @@ pub struct Tally {
     /// Consoles that were added and show an error, and nothing worse.
     #[serde(default)]
     pub with_error: u64,
+    /// Instances of which a screenshot was taken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub with_screenshot: u64,
     /// Messages of the first failures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What a redrive did so far.
@@ -240,6 +254,9 @@ pub struct Stored {
     /// What the records of this event show: each signature once, the worst first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// Addresses of the screenshots of this event, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub screenshots: Vec<String>,
 }
 
 /// A record in the archive.
@@ -293,7 +310,8 @@ mod tests {
             reason,
             code: "NotSupported".into(),
             message: reason.message(),
-            marker_url: "file:///a".into(),
+            marker_url: Some("file:///a".into()),
+            screenshots: Vec::new(),
         };
         assert_eq!(
             serde_json::to_string(&outcome).unwrap(),

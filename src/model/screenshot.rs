@@ -89,6 +89,9 @@ pub enum InvalidImage {
     /// They begin otherwise: with HTML, SVG or anything else.
     #[error("it begins as neither a JPEG nor a PNG does")]
     OtherFormat,
+    /// They are no Base64, so nobody knows what they are.
+    #[error("it is not Base64")]
+    Undecoded,
     /// They are more than a screen takes.
     #[error("it has {0} bytes, and a screenshot has at most {MAX_SCREENSHOT_BYTES}")]
     TooLong(usize),
@@ -111,6 +114,27 @@ pub enum InvalidImage {
         /// In pixels.
         height: u32,
     },
+}
+
+/// When pictures are taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum When {
+    /// Where the console says nothing, or that the machine failed.
+    Auto,
+    /// With each event.
+    Always,
+    /// Never.
+    #[default]
+    Never,
+}
+
+/// Which pictures are taken, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Screenshots {
+    /// When.
+    pub when: When,
+    /// Whether ECS wakes a display that sleeps. For the guest that is like the press of a key.
+    pub wakes_up: bool,
 }
 
 const JPEG_START: [u8; 3] = [0xff, 0xd8, 0xff];

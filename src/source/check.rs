@@ -6,7 +6,6 @@ use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::ids::{InstanceId, RegionId};
 
 use super::ecs::response::EcsError;
-use super::ecs::response::codes::goes_on_from;
 use super::{ConsoleSource, Fleet, InstancesPage};
 
 /// A valid instance ID that ECS never assigns. ECS checks the key, the signature and the permission
@@ -108,7 +107,7 @@ fn instances(
             let found = format!("{count} in {region_id}");
             Ok(Check::ok(name::ECS_INSTANCES, found))
         }
-        Err(error) if lacks_permission(&error) => Ok(Check::new(
+        Err(error) if error.lacks_permission() => Ok(Check::new(
             name::ECS_INSTANCES,
             Verdict::Warning,
             without_advice(&error),
@@ -118,18 +117,11 @@ fn instances(
     }
 }
 
-/// Whether ECS accepts the key, but a permission is missing.
-fn lacks_permission(error: &EcsError) -> bool {
-    let words = ["NoPermission", "Forbidden", "AccessDenied"];
-    matches!(error, EcsError::Denied { code, .. }
-        if words.iter().any(|word| goes_on_from(code, word)) && !goes_on_from(code, "Forbidden.RiskControl"))
-}
-
 /// Whether the key is missing or refused, so that every other request would fail too.
 fn refuses_key(error: &EcsError) -> bool {
     match error {
         EcsError::Credentials(_) => true,
-        EcsError::Denied { .. } => !lacks_permission(error),
+        EcsError::Denied { .. } => !error.lacks_permission(),
         _ => false,
     }
 }

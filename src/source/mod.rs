@@ -9,6 +9,7 @@ use crate::credentials::Owner;
 use crate::lock::lock;
 use crate::model::console::ConsoleOutput;
 use crate::model::ids::{InstanceId, RegionId};
+use crate::model::screenshot::Screenshot;
 use crate::retry::{Retrying, retry};
 use ecs::response::EcsError;
 
@@ -24,6 +25,18 @@ pub trait ConsoleSource {
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> impl Future<Output = Result<ConsoleOutput, EcsError>> + Send;
+
+    /// Takes a picture of the instance's screen, and wakes a display that sleeps if it is told so.
+    ///
+    /// # Errors
+    /// [`EcsError`] says what to do next.
+    fn screenshot(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+        wakes_up: bool,
+    ) -> impl Future<Output = Result<Screenshot, EcsError>> + Send;
 }
 
 /// Lists regions and instances.
@@ -91,6 +104,20 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
             (answer, _) => answer,
         }
     }
+
+    async fn screenshot(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+        wakes_up: bool,
+    ) -> Result<Screenshot, EcsError> {
+        retry(self.deadline, "GetInstanceScreenshot", || {
+            self.inner
+                .screenshot(owner, region_id, instance_id, wakes_up)
+        })
+        .await
+    }
 }
 
 impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
@@ -142,6 +169,16 @@ mod tests {
                 answers[0]
             };
             answer()
+        }
+
+        async fn screenshot(
+            &self,
+            _: Owner<'_>,
+            _: &RegionId,
+            _: &InstanceId,
+            _: bool,
+        ) -> Result<Screenshot, EcsError> {
+            unreachable!("nobody asks for a picture here")
         }
     }
 

@@ -332,10 +332,10 @@ INSTANCE, CONSOLE = "acs:ecs:cn-beijing:{account}:instance/i-1", f"acs:oss:oss-{
 # (action, resource) → whether the role may do it.
 ACCOUNTS = {
     (ACCOUNT, REGION, "archive"): {"Senders": ([SENDER], {}), "Instances": ([FUNCTION], {
-        ("ecs:GetInstanceConsoleOutput", INSTANCE): True, ("ecs:DescribeRegions", "*"): True, ("oss:PutObject", CONSOLE): True,
+        ("ecs:GetInstanceConsoleOutput", INSTANCE): True, ("ecs:GetInstanceScreenshot", INSTANCE): True, ("ecs:DescribeRegions", "*"): True, ("oss:PutObject", CONSOLE): True,
     })},
     (OTHER_ACCOUNT, REGION, ""): {"StateChanges": None, "SystemEvents": None, "Instances": ([FUNCTION], {
-        ("ecs:GetInstanceConsoleOutput", INSTANCE): True, ("ecs:DescribeRegions", "*"): True, ("oss:PutObject", CONSOLE): False,
+        ("ecs:GetInstanceConsoleOutput", INSTANCE): True, ("ecs:GetInstanceScreenshot", INSTANCE): True, ("ecs:DescribeRegions", "*"): True, ("oss:PutObject", CONSOLE): False,
     })},
     (OTHER_ACCOUNT, "cn-beijing", ""): {"StateChanges": None, "SystemEvents": None},
     # Those of a stack group that reaches the function's account.

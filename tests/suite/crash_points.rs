@@ -16,7 +16,7 @@ use base64::prelude::BASE64_STANDARD;
 use ecs_console_archiver::archive::catalog::Row;
 use ecs_console_archiver::archive::record::unpack;
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::simulator::{Cache, Console, Guest, Reports};
+use ecs_console_archiver::simulator::{Cache, Console, Guest, Reports, Screen};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
@@ -54,15 +54,18 @@ enum Scenario {
     SelfInvoked,
     /// An instance that has no console, ever.
     NoConsole,
+    /// The same with a screen, of which a picture is taken.
+    Screenshot,
 }
 
 impl Scenario {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Plain,
         Self::Followed,
         Self::Queued,
         Self::SelfInvoked,
         Self::NoConsole,
+        Self::Screenshot,
     ];
 
     /// The kinds of store that it runs on. Function Compute has OSS beside it.
@@ -94,7 +97,7 @@ impl Scenario {
             Self::Followed => Some(boot.writes(seconds(101), "boot\n")),
             // It settles in silence, so a verdict is written beside what was stored before.
             Self::Queued | Self::SelfInvoked => Some(boot.writes(seconds(101), "boot\n")),
-            Self::NoConsole => None,
+            Self::NoConsole | Self::Screenshot => None,
         }
     }
 
@@ -103,13 +106,13 @@ impl Scenario {
         match self {
             Self::Plain => &["last words\n"],
             Self::Followed | Self::Queued | Self::SelfInvoked => &["last words\n", "boot\n"],
-            Self::NoConsole => &[],
+            Self::NoConsole | Self::Screenshot => &[],
         }
     }
 
     fn follow_seconds(self) -> &'static str {
         match self {
-            Self::Plain | Self::NoConsole => "0",
+            Self::Plain | Self::NoConsole | Self::Screenshot => "0",
             // The looks are at once and at its end.
             Self::Followed => "1",
             Self::Queued | Self::SelfInvoked => "300",
@@ -122,6 +125,8 @@ impl Scenario {
         match self {
             // Behind each object is its row of the catalog.
             Self::Plain | Self::NoConsole => [1, 2, 0],
+            // The console, and then the picture.
+            Self::Screenshot => [2, 2, 0],
             Self::Followed => [2, 4, 0],
             // Looks at the beginning, after the lag, and when it was quiet for long enough; the
             // third object is the verdict.
@@ -174,6 +179,15 @@ impl World {
             None => bucket.simulator.set_console(&instance_id, not_supported()),
         }
         bucket.simulator.set_guest_time(EVENT_AT);
+        let when = match case.scenario {
+            Scenario::Screenshot => {
+                let screen = Screen::Picture(picture("stop.jpg"));
+                bucket.simulator.set_screen(&instance_id, screen);
+                "auto"
+            }
+            _ => "never",
+        };
+        bucket.settings.extend(settings(&[("SCREENSHOTS", when)]));
         let sqs = SqsServer::start().await;
         let calls = Arc::new(Calls::default());
         ecs.open(
@@ -222,6 +236,11 @@ impl World {
                     bucket.simulator.set_guest_time(EVENT_AT * 4);
                 }
             });
+        }
+        if case.scenario == Scenario::Screenshot {
+            // Platforms deliver again after a minute, and pictures may be taken 10 s apart.
+            let bucket = bucket.clone();
+            calls.before_ecs(move || bucket.simulator.forget_pictures());
         }
         let function = start(&bucket, &calls).await;
         Self {
@@ -304,6 +323,8 @@ impl World {
         let server = &self.bucket.server;
         server.assert_nothing_was_overwritten();
         let (records, markers) = (server.records(), server.markers());
+        let mut screenshots = server.objects();
+        screenshots.retain(|key, _| key.ends_with(".jpg"));
         let mut stored: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
         for (key, record) in &records {
             let twice = stored.insert(unpack(&record.body).unwrap(), key);
@@ -324,6 +345,9 @@ impl World {
         }
         if case.scenario == Scenario::NoConsole {
             assert_eq!((records.len(), markers.len()), (0, 1), "{case:?}");
+        } else if case.scenario == Scenario::Screenshot {
+            let there = (records.len(), markers.len(), screenshots.len());
+            assert_eq!(there, (0, 0, 1), "{case:?}");
         } else {
             assert!(markers.is_empty(), "{case:?}: {markers:?}");
             let last = given.last().unwrap().as_bytes();
@@ -335,7 +359,10 @@ impl World {
             .iter()
             .map(|row| row.subject.key())
             .collect();
-        let there = records.keys().chain(markers.keys());
+        let there = records
+            .keys()
+            .chain(markers.keys())
+            .chain(screenshots.keys());
         let there: BTreeSet<_> = there.map(|key| below_prefix(key).to_owned()).collect();
         let unlisted: Vec<_> = there.difference(&listed).collect();
         assert!(listed.is_subset(&there), "{case:?}: {listed:?}");
@@ -351,7 +378,8 @@ impl World {
         let verdicts = server.verdicts();
         let expected = usize::from(case.scenario.has_messages());
         assert_eq!(verdicts.len(), expected, "{case:?}: {verdicts:?}");
-        for key in records.keys().chain(markers.keys()).chain(&verdicts) {
+        let all = records.keys().chain(markers.keys()).chain(&verdicts);
+        for key in all.chain(screenshots.keys()) {
             // Nothing forbids a version in a versioned bucket: a delivery makes one each time, and
             // an answer that is lost one more.
             let most = match case.profile {
@@ -463,6 +491,13 @@ async fn wherever_a_capture_is_cut_short_the_next_delivery_completes_it() {
                     fault: Some((number, fault)),
                     ..undisturbed
                 }));
+            }
+            // A function that may not take a picture ends with a marker, and that is no fault.
+            if scenario == Scenario::Screenshot {
+                let is_refused = |case: &Case| {
+                    case.scenario == scenario && matches!(case.fault, Some((2, Fault::Deny)))
+                };
+                expected -= cases.extract_if(.., |case| is_refused(case)).count();
             }
         }
     }

@@ -91,6 +91,7 @@ async fn a_key_may_assume_a_role_in_another_account() {
     let world = world().await;
     let mut credentials = base_key();
     credentials.push(("ALIBABA_CLOUD_ROLE_ARN", ROLE));
+    credentials.push(("SCREENSHOTS", "never"));
     check_captures(&world.settings(&credentials)).await;
     let expected = ["AssumeRole 200", "GetInstanceConsoleOutput 200"];
     assert_eq!(world.actions(), expected);
@@ -275,8 +276,11 @@ async fn keys_that_end_soon_are_fetched_anew_before_they_do() {
     let minute = SignedDuration::from_mins(1);
     let server = TokenServer::start(&world.simulator, minute, Behaviour::Good).await;
     let uri = format!("{}/credentials", server.url());
-    let function =
-        Function::start(&world.settings(&[("ALIBABA_CLOUD_CREDENTIALS_URI", &uri)])).await;
+    let function = Function::start(&world.settings(&[
+        ("ALIBABA_CLOUD_CREDENTIALS_URI", &uri),
+        ("SCREENSHOTS", "never"),
+    ]))
+    .await;
     for _ in 0..3 {
         function.result_of(&event()).await;
     }
@@ -288,8 +292,11 @@ async fn keys_that_ended_in_mid_run_are_replaced_by_fresh_ones() {
     let world = world().await;
     let server = TokenServer::start(&world.simulator, HOUR, Behaviour::Good).await;
     let uri = format!("{}/credentials", server.url());
-    let function =
-        Function::start(&world.settings(&[("ALIBABA_CLOUD_CREDENTIALS_URI", &uri)])).await;
+    let function = Function::start(&world.settings(&[
+        ("ALIBABA_CLOUD_CREDENTIALS_URI", &uri),
+        ("SCREENSHOTS", "never"),
+    ]))
+    .await;
     function.result_of(&event()).await;
     world.simulator.end_sessions();
     function.result_of(&event()).await;

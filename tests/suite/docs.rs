@@ -356,9 +356,11 @@ const TOLD: [Setting; 1] = [(
 )];
 
 /// Each setting whose default is a value, another value, and what must be set for either to count.
-const OTHER_VALUES: [(&str, &str, &[Setting]); 19] = [
+const OTHER_VALUES: [(&str, &str, &[Setting]); 21] = [
     ("CATALOG", "off", &[]),
     ("REDACT", "store", &[]),
+    ("SCREENSHOTS", "never", &[]),
+    ("SCREENSHOTS_WAKE_UP", "on", &[]),
     ("OBJECT_LOCK_DAYS", "30", &[]),
     ("NOTIFY_SEVERITY", "fatal", &TOLD),
     ("AWS_S3_ADDRESSING_STYLE", "virtual", &[]),

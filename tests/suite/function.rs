@@ -199,7 +199,10 @@ fn times(fault: Fault, count: usize) -> FaultPlan {
 
 #[tokio::test]
 async fn within_one_delivery_what_may_pass_is_tried_again() {
-    let bucket = Bucket::start(Profile::Aws).await;
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket
+        .settings
+        .extend(settings(&[("SCREENSHOTS", "never")]));
     let function = Function::start(&bucket.settings).await;
     for (fault, count) in [
         (Fault::Fail, 3),
@@ -252,9 +255,10 @@ async fn a_wrong_clock_is_set_by_that_of_ecs() {
     for version in ["ACS3-HMAC-SHA256", "1.0"] {
         for hours in [-20, 1] {
             let mut bucket = Bucket::start(Profile::Aws).await;
-            bucket
-                .settings
-                .extend(settings(&[("ECS_SIGNATURE_VERSION", version)]));
+            bucket.settings.extend(settings(&[
+                ("ECS_SIGNATURE_VERSION", version),
+                ("SCREENSHOTS", "never"),
+            ]));
             bucket
                 .simulator
                 .set_clock_ahead(SignedDuration::from_hours(hours));
@@ -581,7 +585,10 @@ async fn over_http_only_known_senders_are_served() {
         ),
     ] {
         let mut all = bucket.settings.clone();
-        all.extend(settings(&[("WEBHOOK_TOKEN", setting)]));
+        all.extend(settings(&[
+            ("WEBHOOK_TOKEN", setting),
+            ("SCREENSHOTS", "never"),
+        ]));
         let function = Function::start(&all).await;
         let asked = bucket.simulator.answered().len();
         let reply = function.result_of(push(token, context).as_bytes()).await;
@@ -595,7 +602,7 @@ async fn over_http_only_known_senders_are_served() {
 #[tokio::test]
 async fn over_http_each_platforms_request_is_answered_as_it_reads_answers() {
     let mut bucket = Bucket::start(Profile::Aws).await;
-    let token = settings(&[("WEBHOOK_TOKEN", "example-token")]);
+    let token = settings(&[("WEBHOOK_TOKEN", "example-token"), ("SCREENSHOTS", "never")]);
     bucket.settings.extend(token);
     let function = Function::start(&bucket.settings).await;
     let single = json!({"content-type": "application/json"});

@@ -94,6 +94,7 @@ const NOT_IN_INFRA: [(&str, &[&str]); 7] = [
             "AWS_CA_BUNDLE",
             "SSL_CERT_FILE",
             "ECS_SIGNATURE_VERSION",
+            "SCREENSHOTS_WAKE_UP",
             "FAILED_EVENTS",
             "FUNCTION_COMPUTE_ENDPOINT_URL",
             "AWS_ENDPOINT_URL_SECRETS_MANAGER",

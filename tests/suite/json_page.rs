@@ -14,7 +14,7 @@ use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::model::outcome::{
     Compacted, Outcome, RedriveTally, Stored, StoredRecord, Tally,
 };
-use ecs_console_archiver::simulator::Console;
+use ecs_console_archiver::simulator::{Console, Screen};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -126,6 +126,9 @@ async fn records_markers_and_failed_events_have_the_members_of_the_page() {
     };
     let id = InstanceId::parse("i-a4").unwrap();
     world.simulator.set_console(&id, denied);
+    let silent = InstanceId::parse("i-a2").unwrap();
+    let screen = Screen::Picture(picture("stop.jpg"));
+    world.simulator.set_screen(&silent, screen);
     let region = ["sweep", "--region", "cn-hangzhou", "--per-second", "1000"];
     check("sweep", &seen(&world.settings, &region).await);
     invoke(&world.settings, &event("i-a4")).await;
@@ -264,6 +267,7 @@ fn outcomes() -> Vec<Outcome> {
         freshness: Some(Freshness::Fresh),
         earlier: vec![String::new()],
         findings: vec![finding()],
+        screenshots: vec![String::new()],
     };
     vec![
         Outcome::Stored(stored.clone()),
@@ -273,17 +277,20 @@ fn outcomes() -> Vec<Outcome> {
             follow_in_seconds: 45,
             urls: Vec::new(),
             findings: vec![finding()],
+            screenshots: Vec::new(),
         },
         Outcome::NoConsole {
             instance_id,
             reason: NoConsole::NotRunning,
             code: "IncorrectInstanceStatus".to_owned(),
             message: "",
-            marker_url: String::new(),
+            marker_url: Some(String::new()),
+            screenshots: Vec::new(),
         },
         Outcome::Swept {
             done: Tally {
                 failures: vec![String::new()],
+                with_screenshot: 1,
                 ..Tally::default()
             },
             resume: resume.clone(),

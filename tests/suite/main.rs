@@ -61,6 +61,7 @@ mod round_trips;
 mod scheduled_compaction;
 mod scheduled_redrive;
 mod screenshots;
+mod screenshots_taken;
 mod secret_sample;
 mod secrets;
 mod self_invocation;

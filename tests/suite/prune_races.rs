@@ -22,6 +22,7 @@ use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::model::screenshot::Screenshot;
 use ecs_console_archiver::reading::stitch::{Boot, Mark, stitch};
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::source::ecs::response::EcsError;
@@ -347,6 +348,16 @@ impl ConsoleSource for Shows {
             reported_instance_id: None,
         })
     }
+
+    async fn screenshot(
+        &self,
+        _: Owner<'_>,
+        _: &RegionId,
+        _: &InstanceId,
+        _: bool,
+    ) -> Result<Screenshot, EcsError> {
+        panic!("these tests take none")
+    }
 }
 
 impl Fleet for Shows {
@@ -370,6 +381,7 @@ async fn capture(world: &World, dies_at: Option<(usize, bool)>) -> bool {
             default_region: Some(region_id()),
             has_catalog: true,
             masks_secrets: false,
+            screenshots: Default::default(),
             follow_budget: Duration::ZERO,
             follow_queue: None,
             ending: Default::default(),

@@ -136,10 +136,10 @@ fn the_demonstration_gives_back_the_last_words_that_ecs_has_lost() {
         .collect();
     assert_eq!(
         names,
-        ["invoke", "capture", "get", "list", "get"],
+        ["invoke", "capture", "get", "list", "get", "invoke", "get"],
         "{shown}"
     );
-    let [invoke, capture, new, list, previous] = steps[..] else {
+    let [invoke, capture, new, list, previous, windows, screen] = steps[..] else {
         panic!("{shown}");
     };
     for stored in [invoke, capture] {
@@ -162,10 +162,18 @@ fn the_demonstration_gives_back_the_last_words_that_ecs_has_lost() {
     assert!(previous.contains("Kernel panic - not syncing"), "{shown}");
     assert!(previous.contains("Rebooting in 2 seconds"), "{shown}");
     assert!(
-        shown.lines().count() <= 60,
+        shown.lines().count() <= 70,
         "{} lines\n{shown}",
         shown.lines().count()
     );
+    assert!(
+        windows.contains("no console of i-bp1windows000000001"),
+        "{shown}"
+    );
+    assert!(windows.contains("\n    screenshot file:///"), "{shown}");
+    assert!(screen.contains("screen.jpg"), "{shown}");
+    let picture_there = std::fs::read(folder.path().join("demo/screen.jpg")).unwrap();
+    assert!(picture_there == picture("stop.jpg"));
     assert!(!shown.contains(['{', '\\']), "no JSON: {shown}");
     // What is there is left alone.
     let again = bash(&demo, folder.path()).output().unwrap();

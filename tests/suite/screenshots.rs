@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::support::kept::{Kept, Place, Placed, instance_id};
+use crate::support::served::Served;
 use crate::support::*;
 
 const STOP: &str = "stop.jpg";
@@ -330,6 +331,118 @@ async fn prune_takes_those_that_are_older_than_all_that_stays() {
         assert!(
             names(&pruned).contains(&name(&archive.windows[0])),
             "{pruned:?}"
+        );
+    }
+}
+
+/// What `serve` answers: the picture beside the log, and nothing that is none.
+#[tokio::test]
+async fn serve_shows_them_beside_the_log_as_pictures_and_nothing_else() {
+    let archive = archive();
+    let mut kept = archive.kept.clone();
+    kept.change(&archive.windows[0], |object| object.body = HTML.to_vec());
+    let placed = kept.with_catalog().place(Place::Folder).await;
+    let served = Served::entered(&placed.settings, &[]).await;
+    let address = |key: &str| {
+        let (id, name) = key.split_once('/').unwrap();
+        format!("/i/{id}/s/{name}")
+    };
+    for (key, media_type, bytes) in [
+        (&archive.windows[2], "image/jpeg", picture(STOP)),
+        (&archive.beside, "image/png", picture(MENU)),
+    ] {
+        let got = served.get(&address(key)).await;
+        assert!(got.status == 200 && got.body == bytes, "{}", got.head);
+        assert_eq!(got.header("content-type"), media_type);
+        assert_eq!(got.header("x-content-type-options"), "nosniff");
+        let policy = got.header("content-security-policy");
+        assert!(
+            policy.contains("sandbox") && policy.starts_with("default-src 'none'"),
+            "{policy}"
+        );
+        let (id, name) = key.split_once('/').unwrap();
+        let page = served.page(&format!("/i/{id}")).await;
+        assert!(
+            page.contains(&format!("<img src=\"{}\"", address(key))),
+            "{page}"
+        );
+        assert!(
+            served.page("/?since=-30d").await.contains("m-screenshot"),
+            "{name}"
+        );
+    }
+    // Beside the log of its boot.
+    let latest = served.get("/i/i-kept0001/b/latest").await;
+    let boot = served.page(&latest.header("location")).await;
+    assert!(boot.contains("What the screen showed"), "{boot}");
+    assert!(boot.contains(&address(&archive.beside)));
+    let damaged = served.get(&address(&archive.windows[0])).await;
+    assert_eq!(
+        (damaged.status, damaged.header("content-type").as_str()),
+        (502, "text/html; charset=utf-8")
+    );
+    assert!(!damaged.text().contains("alert(1)"));
+    for nothing in [
+        "20240322Z-000000000000.jpg",
+        "20240322Z-000000000000.svg",
+        "..%2fa.jpg",
+    ] {
+        assert_eq!(
+            served
+                .get(&format!("/i/i-kept0002/s/{nothing}"))
+                .await
+                .status,
+            404,
+            "{nothing}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_is_drawn_by_the_protocol_that_is_asked_for() {
+    let placed = archive().kept.with_days().place(Place::Folder).await;
+    for (protocol, begins) in [
+        ("kitty", "\x1b_Ga=T,f=100"),
+        ("iterm2", "\x1b]1337;File=inline=1"),
+        ("sixel", "\x1bP"),
+    ] {
+        let arguments = ["get", "i-kept0002", "--screenshot", "--inline", protocol];
+        let (code, stdout, stderr) = run(&placed, &arguments).await;
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(text(&stdout).starts_with(begins), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_has_only_pictures_has_a_finding_of_its_own() {
+    for place in Place::ALL {
+        let placed = archive().kept.with_catalog().place(place).await;
+        let shown = ["findings", "--since", "-30d", "--output", "json"];
+        let found = async |placed: &Placed| {
+            let (_, stdout, _) = run(placed, &shown).await;
+            let found: Value = serde_json::from_slice(&stdout).unwrap();
+            let all = found["findings"]
+                .as_array()
+                .or(found.as_array())
+                .unwrap()
+                .clone();
+            let of_rule = |one: &Value| one["id"] == "no-console-output";
+            all.into_iter()
+                .find(of_rule)
+                .unwrap_or_else(|| panic!("{found}"))
+        };
+        let one = found(&placed).await;
+        assert_eq!(one["signature"], "no-console-output:not_supported");
+        assert_eq!(
+            (&one["severity"], &one["instances"]),
+            (&"info".into(), &1.into()),
+            "{one}"
+        );
+        let (code, _, stderr) = run(&placed, &["reindex"]).await;
+        assert_eq!(code, Some(0), "{stderr}");
+        assert_eq!(
+            found(&placed).await["signature"],
+            "no-console-output:not_supported"
         );
     }
 }

@@ -265,6 +265,12 @@ pub fn outcome(outcome: &Value, taken: Taken, output: Output) -> Result<()> {
         let line = format!("    {severity}: {title} ({})", text("signature"));
         writeln!(stdout(), "{}", wrapped(&line, width()))?;
     }
+    // Of a sweep it is a number.
+    for screenshot in outcome["screenshots"].as_array().into_iter().flatten() {
+        let url = printable::one_line(screenshot.as_str().unwrap_or_default());
+        let line = format!("    screenshot {url}");
+        writeln!(stdout(), "{}", wrapped(&line, width()))?;
+    }
     Ok(())
 }
 

@@ -72,6 +72,7 @@ fn read(file: &Path) -> Result<Sweep, WrongInput> {
         failed,
         with_fatal,
         with_error,
+        with_screenshot,
         failures: _,
     } = sweep.done;
     let counts = [
@@ -83,6 +84,7 @@ fn read(file: &Path) -> Result<Sweep, WrongInput> {
         failed,
         with_fatal,
         with_error,
+        with_screenshot,
     ];
     if let Some(count) = counts.into_iter().find(|count| *count > MAX_COUNT) {
         return Err(no_sweep(&format_args!("`done` counts {count}")));

@@ -1,10 +1,10 @@
 //! The message that brings an event back to follow it further: the event, and when it is due. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::{Follow, MESSAGE_VERSION};
+use super::{Follow, MESSAGE_VERSION, Shots};
 
 /// How often a message may be sent again because it came early. Then it is served at once. The longest
 /// pause of a plan is less than seven minutes, and an invocation of the templates waits for most of one.
@@ -28,6 +28,9 @@ pub struct FollowMessage {
     /// How often it came early so far, and was sent again.
     #[serde(default)]
     early: u8,
+    /// What is known of the event's screenshots. Versions before it do not know it, and take none.
+    #[serde(default)]
+    shots: Shots,
 }
 
 #[derive(Serialize)]
@@ -38,6 +41,8 @@ struct Members<'a> {
     due_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "is_zero")]
     early: u8,
+    #[serde(skip_serializing_if = "Shots::is_default")]
+    shots: &'a Shots,
 }
 
 fn is_zero(number: &u8) -> bool {
@@ -48,10 +53,21 @@ impl FollowMessage {
     /// A message that is due at this moment.
     pub fn new(follow: Follow, due_at: Timestamp) -> Self {
         Self {
+            shots: follow.shots.clone(),
             follow,
             due_at: Some(due_at),
             early: 0,
         }
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn read<'a, D: Deserializer<'a>>(from: D) -> Result<Self, D::Error> {
+        let mut message = Self::deserialize(from)?;
+        message.follow.shots = message.shots.clone();
+        Ok(message)
     }
 
     /// When it is due, if that is later than now and it may be waited for or sent again.
@@ -92,6 +108,7 @@ impl FollowMessage {
             follow: &self.follow,
             due_at: self.due_at,
             early: self.early,
+            shots: &self.shots,
         })
     }
 }

@@ -32,6 +32,11 @@ pub const QUIET_TIME: Duration = Duration::from_secs(90);
 /// polled at the same time.
 const MAX_JITTER: Duration = Duration::from_secs(5);
 
+/// The pause before a last screenshot, where nothing else is waited for: as long as the templates follow a boot, and longer
+/// than ECS's limit.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const SHORTEST_PAUSE: Duration = Duration::from_secs(12);
+
 /// When to poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -104,6 +109,18 @@ impl Plan {
         }
         let earlier = (gap / 10).min(MAX_JITTER).mul_f64(jitter.clamp(0.0, 1.0));
         Some((at - earlier).saturating_sub(elapsed))
+    }
+
+    /// Time until the last poll, where those between would bring nothing. `None` if it is over, or so near that ECS
+    /// would not take another screenshot.
+    pub fn pause_until_end(&self, elapsed: Duration, budget: Duration) -> Option<Duration> {
+        let last = self.looks.last().copied().map(Duration::from_secs);
+        let end = match self.then_every {
+            Some(_) => budget.min(LONGEST_PAUSE),
+            None => budget.min(last.unwrap_or_default()),
+        };
+        let left = end.saturating_sub(elapsed);
+        (left >= SHORTEST_PAUSE).then_some(left)
     }
 
     /// The next planned poll, and its distance from the previous one. After a late poll, one that
@@ -216,6 +233,23 @@ mod tests {
         for plan in [state("Running"), state("Starting"), system_event()] {
             let before_last = plan.next_pause(Duration::from_secs(210), BUDGET, 1.0);
             assert!(before_last >= Some(QUIET_TIME), "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_a_console_is_looked_at_once_more_when_its_plan_ends() {
+        let until_end = |state_name: &str, elapsed, budget| {
+            let [elapsed, budget] = [elapsed, budget].map(Duration::from_secs);
+            let pause = state(state_name).pause_until_end(elapsed, budget);
+            pause.map(|pause| pause.as_secs())
+        };
+        assert_eq!(until_end("Stopping", 0, 300), Some(100));
+        assert_eq!(until_end("Running", 0, 300), Some(300));
+        assert_eq!(until_end("Running", 2, 60), Some(58));
+        // A message may not be due later.
+        assert_eq!(until_end("Running", 0, 3600), Some(300));
+        for (elapsed, budget) in [(0, 0), (0, 11), (290, 300), (400, 300)] {
+            assert_eq!(until_end("Running", elapsed, budget), None);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::archive::key::ConsoleDigest;
 use crate::capture::CaptureError;
 use crate::model::finding::Severity;
 use crate::model::ids::{InstanceId, RegionId};
-use crate::model::outcome::{Outcome, Tally};
+use crate::model::outcome::{Outcome, Stored, Tally};
 
 /// Version of the messages that this program writes. A reader ignores unknown members, so that a
 /// roll-out loses no message. Only a change that this does not cover needs a new number.
@@ -240,6 +240,15 @@ impl Tally {
         served: &Result<Outcome, CaptureError>,
     ) {
         add_one(&mut self.instances);
+        if let Ok(
+            Outcome::Stored(Stored { screenshots, .. })
+            | Outcome::AlreadyStored(Stored { screenshots, .. })
+            | Outcome::NoConsole { screenshots, .. },
+        ) = served
+            && !screenshots.is_empty()
+        {
+            add_one(&mut self.with_screenshot);
+        }
         match served {
             Ok(Outcome::Stored(stored)) => {
                 add_one(&mut self.stored);
@@ -324,6 +333,7 @@ mod tests {
             no_console: u64::MAX,
             failed: u64::MAX,
             with_fatal: u64::MAX,
+            with_screenshot: u64::MAX,
             with_error: u64::MAX,
             failures: Vec::new(),
         };

@@ -14,7 +14,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Root elements of the XML answers that are read here. Any other page is not from ECS.
-const ROOTS: [&str; 3] = ["GetInstanceConsoleOutputResponse", "Error", "ErrorResponse"];
+const ROOTS: [&str; 4] = [
+    "GetInstanceConsoleOutputResponse",
+    "GetInstanceScreenshotResponse",
+    "Error",
+    "ErrorResponse",
+];
 
 /// How deep the members of an error may be nested: gateways wrap `Code` into `Error`, or into a
 /// list of them.

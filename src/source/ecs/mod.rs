@@ -17,6 +17,7 @@ use crate::credentials::{CredentialsProvider, Owner};
 use crate::model::console::ConsoleOutput;
 use crate::model::credentials::Credentials;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
+use crate::model::screenshot::Screenshot;
 use crate::source::{ConsoleSource, Fleet, InstancesPage};
 use endpoint::EcsEndpoint;
 use response::codes::{self, TIME_EXPIRED, TIME_ILLEGAL, TOKEN_EXPIRED};
@@ -60,6 +61,18 @@ impl ConsoleSource for EcsClient {
             }
             (answer, _) => answer,
         }
+    }
+
+    async fn screenshot(
+        &self,
+        owner: Owner<'_>,
+        region_id: &RegionId,
+        instance_id: &InstanceId,
+        wakes_up: bool,
+    ) -> Result<Screenshot, EcsError> {
+        let call = RpcCall::get_instance_screenshot(region_id, instance_id, wakes_up);
+        self.call(&call, owner, region_id, response::screenshot)
+            .await
     }
 }
 

@@ -14,6 +14,7 @@ use ecs_console_archiver::intake::triggers::Triggers;
 use ecs_console_archiver::intake::webhook::{Headers, UrlPath, WebhookRequest};
 use ecs_console_archiver::model::console::ConsoleOutput;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::model::screenshot::Screenshot;
 use ecs_console_archiver::queue::{Queue, QueueError};
 use ecs_console_archiver::source::ecs::response::EcsError;
 use ecs_console_archiver::source::{ConsoleSource, Fleet, InstancesPage};
@@ -211,6 +212,16 @@ impl ConsoleSource for FakeFleet {
             reported_instance_id: None,
         })
     }
+
+    async fn screenshot(
+        &self,
+        _: Owner<'_>,
+        _: &RegionId,
+        _: &InstanceId,
+        _: bool,
+    ) -> Result<Screenshot, EcsError> {
+        panic!("these tests take none")
+    }
 }
 
 impl Fleet for FakeFleet {
@@ -387,6 +398,7 @@ pub fn archiver<S: Store + Clone>(fleet: &FakeFleet, store: &S) -> Archiver<Fake
         default_region: RegionId::parse("cn-hangzhou").ok(),
         has_catalog: false,
         masks_secrets: false,
+        screenshots: Default::default(),
         follow_budget: Duration::ZERO,
         follow_queue: None,
         ending: Default::default(),

@@ -19,6 +19,7 @@ use ecs_console_archiver::hosts::dispatch::{Dispatcher, Payload};
 use ecs_console_archiver::intake::triggers::Triggers;
 use ecs_console_archiver::model::console::{ConsoleOutput, NoConsole};
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::model::screenshot::{Image, Screenshot};
 use ecs_console_archiver::refusal::Refusal;
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::{self, Guest};
@@ -334,6 +335,12 @@ pub struct Guests {
     pub requests: Mutex<BTreeMap<String, std::vec::IntoIter<Ecs>>>,
     /// How often it was asked.
     pub asked: Mutex<usize>,
+    /// What the screens of instances show; see [`simulator::Screen`].
+    pub screens: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// When each picture was taken, after the beginning.
+    pub pictured: Mutex<Vec<(String, Duration)>>,
+    /// How often a picture was asked for too early.
+    pub too_early: Mutex<usize>,
     began: Instant,
 }
 
@@ -344,6 +351,9 @@ impl Guests {
             guests: guests.into_iter().collect(),
             requests: Mutex::default(),
             asked: Mutex::default(),
+            screens: Mutex::default(),
+            pictured: Mutex::default(),
+            too_early: Mutex::default(),
             began: Instant::now(),
         })
     }
@@ -425,7 +435,13 @@ impl ConsoleSource for Asked {
             }
             Ecs::Hangs => pending().await,
         }
-        let guest = &self.ecs.guests[instance_id.as_str()];
+        let Some(guest) = self.ecs.guests.get(instance_id.as_str()) else {
+            return Err(EcsError::NoConsole {
+                code: "NotSupported".to_owned(),
+                reason: NoConsole::NotSupported,
+                request_id,
+            });
+        };
         match guest.answer(self.ecs.began.elapsed(), began_at()) {
             simulator::Console::Error { code, .. } => Err(EcsError::NoConsole {
                 code,
@@ -454,6 +470,41 @@ impl ConsoleSource for Asked {
             }
             simulator::Console::Answer { .. } => panic!("a guest writes consoles"),
         }
+    }
+
+    async fn screenshot(
+        &self,
+        _: Owner<'_>,
+        _: &RegionId,
+        instance_id: &InstanceId,
+        _: bool,
+    ) -> Result<Screenshot, EcsError> {
+        let (id, now) = (instance_id.to_string(), self.ecs.began.elapsed());
+        let request_id = "R".to_owned();
+        let mut pictured = self.ecs.pictured.lock().unwrap();
+        let last = pictured.iter().rev().find(|(one, _)| *one == id);
+        if last.is_some_and(|(_, at)| now - *at < Duration::from_secs(10)) {
+            *self.ecs.too_early.lock().unwrap() += 1;
+            return Err(EcsError::Throttled {
+                code: "Throttling".to_owned(),
+                request_id,
+                retry_after_ms: Some(10_000),
+            });
+        }
+        let Some(bytes) = self.ecs.screens.lock().unwrap().get(&id).cloned() else {
+            return Err(EcsError::NoConsole {
+                code: "NotSupported".to_owned(),
+                reason: NoConsole::NotSupported,
+                request_id,
+            });
+        };
+        pictured.push((id, now));
+        Ok(Screenshot {
+            image: Image::of(&bytes).unwrap(),
+            bytes,
+            request_id,
+            reported_instance_id: None,
+        })
     }
 }
 
@@ -523,6 +574,7 @@ pub fn dispatcher<'a>(source: Asked, store: Used<'a>) -> Dispatcher<Asked, Used<
             default_region: None,
             has_catalog: true,
             masks_secrets: false,
+            screenshots: Default::default(),
             follow_budget: FOLLOW_BUDGET,
             follow_queue: None,
             ending: Default::default(),

@@ -283,7 +283,12 @@ impl Bucket {
 pub fn aged(message: &str, seconds: u64) -> String {
     let mut message: serde_json::Value = serde_json::from_str(message).unwrap();
     let earlier = jiff::SignedDuration::from_secs(-i64::try_from(seconds).unwrap());
-    for time in ["/follow/began_at", "/follow/seen/same_since", "/due_at"] {
+    for time in [
+        "/follow/began_at",
+        "/follow/seen/same_since",
+        "/due_at",
+        "/shots/last_at",
+    ] {
         if let Some(time) = message.pointer_mut(time) {
             let moment: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
             *time = (moment + earlier).to_string().into();

@@ -66,7 +66,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     match &outcome {
         Outcome::NoConsole {
             reason: NoConsole::NotFound,
-            marker_url,
+            marker_url: Some(marker_url),
             ..
         } => {
             let region = archiver.default_region.as_ref().map(RegionId::as_str);
@@ -77,7 +77,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             ));
             Ok(Exit::Nothing)
         }
-        Outcome::NoConsole { .. } => Ok(Exit::Nothing),
+        Outcome::NoConsole { screenshots, .. } if screenshots.is_empty() => Ok(Exit::Nothing),
         Outcome::AlreadyStored(stored) => {
             let store = Retrying::new(&archiver.store, Deadline::after(context.time()));
             Ok(get::verify(&store, &stored.record.key).await)

@@ -213,6 +213,7 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
         failed,
         with_fatal,
         with_error,
+        with_screenshot,
         failures,
     } = done;
     let mut stdout = std::io::stdout();
@@ -240,7 +241,11 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
             output::grouped(*error)
         ),
     };
-    let summary = summary + &shown;
+    let pictures = match with_screenshot {
+        0 => String::new(),
+        count => format!("; {}", output::count(*count, "screenshot")),
+    };
+    let summary = summary + &shown + &pictures;
     let width = output::width();
     writeln!(stdout, "{}", output::wrapped(&summary, width))?;
     for failure in failures {

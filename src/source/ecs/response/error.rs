@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::codes::{NONCE_USED, is_of_instance, stale_advice};
+use super::codes::{NONCE_USED, goes_on_from, is_of_instance, stale_advice};
 use crate::credentials::CredentialsError;
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::ids::AccountId;
+use crate::model::screenshot::InvalidImage;
 use crate::retry::{self, RetryAdvice, Retryable};
 use crate::source::ecs::MAX_ANSWER_BYTES;
 
@@ -43,6 +44,9 @@ pub enum EcsError {
     /// The console is not Base64. Retry. If that does not help, keep the text as it came.
     #[error("the ConsoleOutput of ECS is not Base64")]
     Undecoded(Arc<ConsoleOutput>),
+    /// The screenshot is not a picture of a screen, or not a whole one. ECS takes no other one within 10 s.
+    #[error("ECS sent no screenshot: {0}")]
+    NotAScreenshot(InvalidImage),
     /// The answer is not one of ECS: a proxy's page, a truncated body. Retry.
     #[error("the answer of ECS cannot be read: {reason} (status {status})")]
     Unreadable {
@@ -137,6 +141,14 @@ impl EcsError {
         matches!(self, Self::Unavailable { code, .. } if is_of_instance(code))
     }
 
+    /// Whether ECS accepts the key, but a permission is missing.
+    pub fn lacks_permission(&self) -> bool {
+        let words = ["NoPermission", "Forbidden", "AccessDenied"];
+        let is_of = |code: &str| words.iter().any(|word| goes_on_from(code, word));
+        matches!(self, Self::Denied { code, .. }
+            if is_of(code) && !goes_on_from(code, "Forbidden.RiskControl"))
+    }
+
     /// Whether the same call may succeed later without anyone fixing anything.
     pub fn is_transient(&self) -> bool {
         self.retry_advice() != RetryAdvice::GiveUp
@@ -167,6 +179,7 @@ impl Retryable for EcsError {
             | Self::Credentials(CredentialsError::Refused(_) | CredentialsError::Unusable(_))
             | Self::OtherAccount { .. }
             | Self::UnknownAccount { .. }
+            | Self::NotAScreenshot(_)
             | Self::TooLong => RetryAdvice::GiveUp,
         }
     }

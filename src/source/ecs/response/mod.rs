@@ -13,6 +13,7 @@ use super::members::{Member, Members, without_mark};
 use crate::http::answer;
 use crate::model::console::{ConsoleOutput, MAX_WORD_BYTES};
 use crate::model::ids::{InstanceId, RegionId};
+use crate::model::screenshot::{Image, InvalidImage, Screenshot};
 use crate::source::InstancesPage;
 use codes::{Meaning, meaning};
 pub use error::EcsError;
@@ -75,6 +76,57 @@ pub fn console_output(head: AnswerHead, body: &[u8]) -> Result<ConsoleOutput, Ec
         return Err(EcsError::Undecoded(Arc::new(console)));
     }
     Ok(console)
+}
+
+/// ECS takes pictures of one instance at least so far apart (page of `GetInstanceScreenshot`).
+const SCREENSHOTS_APART_MS: u64 = 10_000;
+
+/// Reads the answer to `GetInstanceScreenshot`.
+///
+/// # Errors
+/// [`EcsError`] says what to do next. It never quotes the body.
+pub fn screenshot(head: AnswerHead, body: &[u8]) -> Result<Screenshot, EcsError> {
+    let failed = || match error(head, body) {
+        // That the last picture was taken just before is said by this very word.
+        EcsError::Throttled {
+            code,
+            request_id,
+            retry_after_ms: None,
+        } if code == "Throttling" => EcsError::Throttled {
+            code,
+            request_id,
+            retry_after_ms: Some(SCREENSHOTS_APART_MS),
+        },
+        error => error,
+    };
+    if head.status != 200 {
+        return Err(failed());
+    }
+    let unreadable = |reason: &str| EcsError::Unreadable {
+        status: head.status,
+        reason: reason.into(),
+    };
+    let mut answer = Members::read(body)
+        .ok_or_else(|| unreadable("it is neither the JSON nor the XML of this operation"))?;
+    if !answer.has("Screenshot") && answer.text_at_any_depth("Code").is_some() {
+        return Err(failed());
+    }
+    let word = |name| short(answer.text(name).unwrap_or_default());
+    let request_id = word("RequestId");
+    let reported_instance_id = answer.text("InstanceId").map(short);
+    let bytes = match answer.take("Screenshot") {
+        None => return Err(unreadable("it has no Screenshot")),
+        Some(Member::Text(text)) => console_text::decode(&text),
+        Some(Member::Other(_)) => None,
+    };
+    let bytes = bytes.ok_or(EcsError::NotAScreenshot(InvalidImage::Undecoded))?;
+    let image = Image::of(&bytes).map_err(EcsError::NotAScreenshot)?;
+    Ok(Screenshot {
+        bytes,
+        image,
+        request_id,
+        reported_instance_id,
+    })
 }
 
 /// Truncates a text that should be short, but comes from outside.

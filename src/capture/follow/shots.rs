@@ -1,0 +1,74 @@
+//! The screenshots of one event: whether another one is to be taken. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::ending::{BootFacts, Ending};
+use crate::model::finding::Severity;
+use crate::reading::findings::Finding;
+
+/// ECS takes pictures of one instance at least so far apart, and throttles who asks sooner.
+const APART: SignedDuration = SignedDuration::from_secs(10);
+
+/// What is known of an event's screenshots. A message has it beside the [`Follow`](super::Follow).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Shots {
+    /// Keys of those that are stored, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+    /// When the last one was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<Timestamp>,
+    /// What the latest console shows, if it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+    /// ECS has refused one, and would again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_refused: bool,
+}
+
+/// What a console shows of its last boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// It failed, and a person must see to it.
+    pub has_failed: bool,
+    /// It came to its login prompt, or was shut down.
+    pub is_over: bool,
+}
+
+impl Judged {
+    /// By how the last boot ended. A fatal finding is of the last boot where the console shows no other.
+    pub fn of(facts: &BootFacts, found: &[Finding<'_>]) -> Self {
+        let is_fatal = |finding: &Finding<'_>| finding.severity == Severity::Fatal;
+        let has_ended_badly = matches!(
+            facts.ending,
+            Ending::Panic | Ending::OutOfMemory | Ending::Emergency
+        );
+        Self {
+            has_failed: has_ended_badly || facts.boots == 1 && found.iter().any(is_fatal),
+            is_over: facts.has_login || facts.ending == Ending::Clean,
+        }
+    }
+}
+
+impl Shots {
+    /// Whether there is none, and nothing that a message must say.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether ECS would take one now.
+    pub fn may_take(&self, now: Timestamp) -> bool {
+        let is_far = |last: Timestamp| now.duration_since(last).abs() >= APART;
+        !self.is_refused && self.last_at.is_none_or(is_far)
+    }
+
+    /// A screenshot is stored.
+    pub fn note(&mut self, key: String, taken_at: Timestamp) {
+        self.last_at = Some(taken_at);
+        if !self.kept.contains(&key) {
+            self.kept.push(key);
+        }
+    }
+}
