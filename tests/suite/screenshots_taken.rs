@@ -417,6 +417,30 @@ async fn through_a_queue_there_is_one_at_the_event_and_one_when_following_ends()
     function.stop().await;
 }
 
+/// The sender gets its answer before the event is followed, and then it does not come again: what there is must be stored by
+/// then, and a marker would say less than the picture.
+#[tokio::test]
+async fn over_http_the_picture_is_stored_before_the_answer_and_no_marker() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(settings(&[
+        ("FOLLOW_SECONDS", "300"),
+        ("WEBHOOK_TOKEN", "shared-token-that-must-not-show"),
+    ]));
+    bucket
+        .simulator
+        .set_screen(&id(WINDOWS), screen("stop.jpg"));
+    let function = Function::start(&bucket.settings).await;
+    let event = std::fs::read(root().join("events/eventbridge-windows-no-console.json")).unwrap();
+    let push = json!({
+        "version": "2.0", "body": text(&event), "requestContext": {"http": {"method": "POST"}},
+        "headers": {"X-EventBridge-Signature-Token": "shared-token-that-must-not-show"},
+    });
+    let answer = function.result_of(push.to_string().as_bytes()).await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    let keys: Vec<_> = bucket.server.objects().into_keys().collect();
+    assert!(keys.len() == 1 && keys[0].ends_with(".jpg"), "{keys:?}");
+}
+
 /// A message that names another object as a screenshot is refused.
 #[tokio::test]
 async fn a_message_cannot_name_what_is_no_screenshot_of_its_instance() {
@@ -443,6 +467,15 @@ const EVENT_AT: Duration = s(100);
 /// Follows these events of an instance at the same time; when pictures were taken, in seconds after the first event, how
 /// often one was asked for too early, how often ECS was asked for the console, and the keys.
 fn followed(guest: Option<Guest>, states: &[&str]) -> (Vec<u64>, usize, usize, Vec<String>) {
+    followed_for(memory::FOLLOW_BUDGET, guest, states)
+}
+
+/// The same for so long.
+fn followed_for(
+    budget: Duration,
+    guest: Option<Guest>,
+    states: &[&str],
+) -> (Vec<u64>, usize, usize, Vec<String>) {
     let store = AtomicStore::default();
     fastrand::seed(1);
     memory::paused_runtime().block_on(async {
@@ -453,6 +486,7 @@ fn followed(guest: Option<Guest>, states: &[&str]) -> (Vec<u64>, usize, usize, V
         let deliveries = states.iter().map(async |state| {
             let source = memory::Asked::new(&ecs);
             let mut dispatcher = memory::dispatcher(source, memory::Used::new(&store));
+            dispatcher.archiver.follow_budget = budget;
             dispatcher.archiver.screenshots = Screenshots {
                 when: When::Auto,
                 wakes_up: false,
@@ -498,6 +532,15 @@ fn a_machine_without_a_console_is_pictured_at_the_event_and_when_its_plan_ends()
             keys.len() == 1 && keys[0].ends_with(".jpg"),
             "{state}: {keys:?}"
         );
+    }
+}
+
+#[test]
+fn where_following_ends_within_10_s_there_is_one_picture() {
+    for (budget, expected) in [(s(5), &[0][..]), (s(60), &[0, 60])] {
+        let (pictured, too_early, ..) = followed_for(budget, Some(lagging()), &["Running"]);
+        assert_eq!(pictured, expected, "{budget:?}");
+        assert_eq!(too_early, 0, "ECS is not asked in vain");
     }
 }
 
