@@ -957,6 +957,82 @@ resource "alicloud_sls_alert" "findings" {
   }
 }
 
+# The function logs a line for each boot whose console has settled. A machine that prints no prompt counts as one that
+# never came to it, so this is about a share of the fleet.
+resource "alicloud_sls_alert" "logins" {
+  count        = var.logins_not_reached_percent > 0 ? 1 : 0
+  project_name = local.log_project
+  alert_name   = "${var.name}-logins"
+  display_name = "Boots without a login prompt"
+  description  = "More than ${var.logins_not_reached_percent} % of an hour's boots never came to their login prompt"
+
+  schedule {
+    type     = "FixedRate"
+    interval = "15m"
+  }
+
+  configuration {
+    version         = "2.0"
+    type            = "default"
+    dashboard       = "internal-alert-analysis"
+    auto_annotation = true
+    send_resolved   = false
+    no_data_fire    = false
+    threshold       = 1
+
+    query_list {
+      store_type = "log"
+      region     = local.region
+      project    = local.log_project
+      store      = local.log_store
+      query = join(" ", [
+        "login and (reached or not_reached) | select count_if(message like '%login=\"not_reached\"%') as missed,",
+        "count(*) as boots from log",
+        "where message like '%login=\"reached\"%' or message like '%login=\"not_reached\"%'",
+      ])
+      time_span_type = "Relative"
+      start          = "-1h"
+      end            = "now"
+    }
+
+    group_configuration {
+      type = "no_group"
+    }
+
+    severity_configurations {
+      # High.
+      severity = 8
+      eval_condition {
+        condition       = "boots >= ${var.logins_not_reached_minimum} && missed * 100 > boots * ${var.logins_not_reached_percent}"
+        count_condition = ""
+      }
+    }
+
+    annotations {
+      key   = "title"
+      value = "$${missed} of $${boots} boots never came to their login prompt"
+    }
+
+    annotations {
+      key   = "desc"
+      value = "Search the log for not_reached: each line has the instance. `console-archive report --boots` says how far each came, and why."
+    }
+
+    policy_configuration {
+      alert_policy_id  = "sls.builtin.dynamic"
+      action_policy_id = var.findings_action_policy
+      repeat_interval  = "1d"
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = var.findings_action_policy != ""
+      error_message = "With logins_not_reached_percent, set findings_action_policy to an action policy of Simple Log Service. It says whom to notify."
+    }
+  }
+}
+
 locals {
   # Position and size in a grid that is ten wide; each is a query over the function's log.
   charts = [

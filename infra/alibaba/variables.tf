@@ -260,9 +260,31 @@ variable "heartbeat_days" {
 }
 
 variable "findings_action_policy" {
-  description = "ID of an action policy of Simple Log Service, which says whom to notify of fatal findings. Empty notifies nobody"
+  description = "ID of an action policy of Simple Log Service, which says whom to notify of fatal findings, and of boots that never came to their login prompt. Empty notifies nobody"
   type        = string
   default     = ""
+}
+
+variable "logins_not_reached_percent" {
+  description = "Simple Log Service alerts if more than so many percent of an hour's boots never came to their login prompt. 0 never does. Needs findings_action_policy"
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.logins_not_reached_percent >= 0 && var.logins_not_reached_percent <= 99 && floor(var.logins_not_reached_percent) == var.logins_not_reached_percent
+    error_message = "logins_not_reached_percent must be a whole number from 0 to 99."
+  }
+}
+
+variable "logins_not_reached_minimum" {
+  description = "Boots of an hour from which on logins_not_reached_percent counts"
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.logins_not_reached_minimum >= 1 && floor(var.logins_not_reached_minimum) == var.logins_not_reached_minimum
+    error_message = "logins_not_reached_minimum must be a whole number from 1 on."
+  }
 }
 
 variable "heartbeat_action_policy" {

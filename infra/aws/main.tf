@@ -1030,6 +1030,42 @@ locals {
   )
 }
 
+# Each boot whose console has settled adds 1 to one of the two metrics, and 0 to the other.
+resource "aws_cloudwatch_metric_alarm" "logins" {
+  count               = var.logins_not_reached_percent > 0 ? 1 : 0
+  alarm_name          = "${var.name}-logins-not-reached"
+  alarm_description   = "More boots than logins_not_reached_percent says did not come to their login prompt. Search the log for not_reached, then run console-archive report --boots"
+  evaluation_periods  = 1
+  threshold           = var.logins_not_reached_percent
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [local.alarm_topic_arn]
+  tags                = var.tags
+
+  metric_query {
+    id          = "percent"
+    expression  = "IF(reached + missed >= ${var.logins_not_reached_minimum}, 100 * missed / (reached + missed), 0)"
+    label       = "Boots that never came to their login prompt, in percent"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { reached = "LoginsReached", missed = "LoginsNotReached" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "ecs-console-archiver"
+        metric_name = metric_query.value
+        dimensions  = { FunctionName = aws_lambda_function.archiver.function_name }
+        period      = 3600
+        stat        = "Sum"
+      }
+    }
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "heartbeat" {
   count               = var.heartbeat_days > 0 ? 1 : 0
   alarm_name          = "${var.name}-heartbeat"

@@ -332,6 +332,28 @@ variable "heartbeat_days" {
   }
 }
 
+variable "logins_not_reached_percent" {
+  description = "An alarm goes off if more than so many percent of an hour's boots never came to their login prompt. 0 for no such alarm"
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.logins_not_reached_percent >= 0 && var.logins_not_reached_percent <= 99 && floor(var.logins_not_reached_percent) == var.logins_not_reached_percent
+    error_message = "logins_not_reached_percent must be a whole number from 0 to 99."
+  }
+}
+
+variable "logins_not_reached_minimum" {
+  description = "Boots of an hour from which on logins_not_reached_percent counts"
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.logins_not_reached_minimum >= 1 && floor(var.logins_not_reached_minimum) == var.logins_not_reached_minimum
+    error_message = "logins_not_reached_minimum must be a whole number from 1 on."
+  }
+}
+
 variable "rejected_requests_per_hour" {
   description = "An alarm goes off if more requests than this get status 4xx in an hour. A reboot has three events"
   type        = number

@@ -87,6 +87,9 @@ pub struct Kept {
     /// What it shows, but for what an earlier record of the event shows as well. Earlier versions do not say it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// Whether its last boot came to its login prompt, if this event created it. Earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached_login: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -358,6 +361,16 @@ impl Follow {
             None => freshness != Freshness::Fresh || self.ends_at_prompt(),
         };
         (!is_said).then_some(freshness)
+    }
+
+    /// Whether the boot of the event came to its login prompt. `None` where nobody knows: the console has not settled, it is
+    /// of a machine that stops, or another event of the same boot stored it, and tells.
+    pub fn reached_login(&self) -> Option<bool> {
+        let is_boot = Plan::of(&self.event.cause)?.ends_at_prompt;
+        if !is_boot || self.freshness() != Some(Freshness::Fresh) {
+            return None;
+        }
+        self.kept.last().filter(|last| last.created)?.reached_login
     }
 
     fn event_at(&self) -> Timestamp {
@@ -665,6 +678,7 @@ mod tests {
             freshness,
             captured_at: None,
             findings: Vec::new(),
+            reached_login: None,
         }];
     }
 
@@ -690,6 +704,34 @@ mod tests {
         follow.record_poll(&console("a login: ", NEWER), at(2));
         kept(&mut follow, false, Some(Fresh));
         assert_eq!(follow.verdict(), None);
+    }
+
+    #[test]
+    fn a_boot_is_known_to_reach_its_login_or_not_when_its_console_has_settled() {
+        for reached in [true, false] {
+            let settled = |mut follow: Follow, created: bool| {
+                follow.record_poll(&console("boot", NEWER), at(2));
+                kept(&mut follow, created, Some(Partial));
+                follow.kept[0].reached_login = created.then_some(reached);
+                assert_eq!(follow.reached_login(), None, "it may go on");
+                let json = serde_json::to_string(&follow).unwrap();
+                let mut follow: Follow = serde_json::from_str(&json).unwrap();
+                follow.record_poll(&console("boot", NEWER), at(92));
+                follow.reached_login()
+            };
+            assert_eq!(settled(running(), true), Some(reached));
+            assert_eq!(settled(starting(), true), Some(reached));
+            assert_eq!(settled(running(), false), None, "another event tells");
+            let stopping = follow(Cause::StateChange("Stopping".into()));
+            assert_eq!(settled(stopping, true), None, "it stops");
+        }
+        // A console from before the event is of the boot before.
+        let mut follow = running();
+        follow.record_poll(&console("boot", OLDER), at(2));
+        kept(&mut follow, true, None);
+        follow.kept[0].reached_login = Some(true);
+        follow.record_poll(&console("boot", OLDER), at(92));
+        assert_eq!(follow.reached_login(), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub mod memory; // what a process remembers from one invocation to the next
 pub mod room; // how much may be followed in memory
 mod screenshots; // a picture of the screen beside it
 pub mod sweep; // the same for every instance of whole regions
-pub mod told; // what the log and metrics are told of a finding (pure)
+pub mod told; // what the log and metrics are told of a console (pure)
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::capture::idle::meanwhile;
 use crate::capture::memory::Memory;
 use crate::capture::room::{Place, Room};
 use crate::capture::sweep::NoProgress;
-use crate::capture::told::{Tell, Told};
+use crate::capture::told::{Fact, Tell, Told};
 use crate::clock::WallClock;
 use crate::credentials::{CredentialsError, Owner};
 use crate::model::console::{ConsoleOutput, NoConsole};
@@ -97,7 +97,7 @@ pub struct Archiver<C, S> {
     pub room: Room,
     /// What this process has stored and served just before.
     pub memory: Memory,
-    /// Tells whoever watches of each finding in a console that was stored just now.
+    /// Tells whoever watches what a console shows, and whether its boot came to its login prompt.
     pub tell: Tell,
     /// Tells people of findings, where that is set.
     pub notifier: Option<Notifier>,
@@ -582,6 +582,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     ) -> Result<Outcome, CaptureError> {
         self.keep(&mut follow, held, deadline).await?;
         self.keep_verdict(&follow, deadline).await?;
+        self.tell_login(&follow)?;
         self.take_at_end(&mut follow, deadline).await?;
         let screenshots = self.screenshots_of(&follow);
         let freshness = follow.freshness();
@@ -619,6 +620,20 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             marker_url,
             screenshots,
         })
+    }
+
+    /// Tells whoever watches whether the boot came to its login prompt.
+    fn tell_login(&self, follow: &Follow) -> Result<(), CaptureError> {
+        if let (Some(is_reached), Some(last)) = (follow.reached_login(), follow.kept.last()) {
+            self.tell.of(&Told {
+                event: &follow.event,
+                region_id: self.region_id(&follow.event)?,
+                url: &last.record.url,
+                fact: Fact::Login { is_reached },
+                at: last.captured_at.unwrap_or_else(|| self.clock.now()),
+            });
+        }
+        Ok(())
     }
 
     async fn keep(
@@ -660,8 +675,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         // put. A person who captures by hand may have removed the record, and a sweep asks once.
         let remembers = self.follow_queue.is_some() && Plan::of(&event.cause).is_some();
         let is_known = remembers && self.memory.has_stored(&key, now);
-        let (mut created, mut findings, mut judged) =
-            (false, Vec::new(), self.memory.judged(&key, now));
+        let (mut created, mut findings) = (false, Vec::new());
+        let (mut reached_login, mut judged) = (None, self.memory.judged(&key, now));
         if !is_known {
             let store = Retrying::new(&self.store, deadline);
             let put = store.creates(&key, &record.object);
@@ -669,14 +684,14 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             let may_lack_row = self.may_lack_row(event, &console, now);
             let look = || {
                 let found = findings::of_console(&console.plain, Rules::current());
-                let wants_facts = self.has_catalog || self.screenshots.when == When::Auto;
-                (wants_facts.then(|| boot_facts(&console.plain)), found)
+                (boot_facts(&console.plain), found)
             };
             let (put, seen) = meanwhile(put, may_lack_row.then_some(look)).await;
             created = put?;
             if created || may_lack_row {
                 let (facts, found) = seen.unwrap_or_else(look);
-                judged = facts.as_ref().map(|facts| Judged::of(facts, &found));
+                judged = Some(Judged::of(&facts, &found));
+                reached_login = created.then_some(facts.has_login);
                 let in_short = found.iter().map(|finding| finding.in_short());
                 findings = follow.new_findings(in_short.collect());
                 // Before the row: if that fails, the event comes again, and finds the console stored.
@@ -686,12 +701,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                         event,
                         region_id,
                         url,
-                        finding,
+                        fact: Fact::Finding(finding),
                         at: now,
                     });
                 }
                 let row = || {
-                    let facts = facts.unwrap_or_else(|| boot_facts(&console.plain));
                     Row::of_record(event, region_id, &record, digest, facts, now)
                         .with_update_time(&console.last_update_time)
                         .with_freshness(freshness.filter(|_| created))
@@ -730,6 +744,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             freshness: freshness.filter(|_| created),
             captured_at: Some(now),
             findings,
+            reached_login,
         });
         follow.shots.judged = judged;
         Ok(())

@@ -1,4 +1,5 @@
-//! What the log and metrics are told of a finding, when its console is stored.
+//! What the log and metrics are told of a console: what it shows, when it is stored, and whether its boot came to its
+//! login prompt, when it has settled.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use crate::model::event::InstanceEvent;
 use crate::model::finding::Finding;
 use crate::model::ids::RegionId;
 
-/// What is told of a finding. A delivery that finds the console stored already tells nothing.
+/// What is told of a console. A delivery that finds it stored already tells nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Told<'a> {
     /// The event.
@@ -18,10 +19,22 @@ pub struct Told<'a> {
     pub region_id: &'a RegionId,
     /// Address of the record.
     pub url: &'a str,
-    /// What it shows.
-    pub finding: &'a Finding,
+    /// What is said of it.
+    pub fact: Fact<'a>,
     /// When the console was captured.
     pub at: Timestamp,
+}
+
+/// One thing that is told.
+#[derive(Debug, Clone, Copy)]
+pub enum Fact<'a> {
+    /// It shows this.
+    Finding(&'a Finding),
+    /// The boot that the event began has printed all it had, and this is whether its login prompt is among that.
+    Login {
+        /// Whether it is.
+        is_reached: bool,
+    },
 }
 
 /// Who is told, and how.
@@ -29,12 +42,12 @@ pub struct Told<'a> {
 pub struct Tell(Arc<dyn Fn(&Told<'_>) + Send + Sync>);
 
 impl Tell {
-    /// Calls this for each finding.
+    /// Calls this for each fact.
     pub fn new(tell: impl Fn(&Told<'_>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
 
-    /// Tells of a finding.
+    /// Tells of a fact.
     pub(super) fn of(&self, told: &Told<'_>) {
         (self.0)(told);
     }

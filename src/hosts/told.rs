@@ -1,11 +1,12 @@
-//! Whoever watches is told of a finding: by a line of the log, which on AWS Lambda is a metric, too.
+//! Whoever watches is told of a finding, and whether a boot came to its login prompt: by a line of the log, which on AWS
+//! Lambda is a metric, too.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::field::display;
 use tracing::{error, info};
 
-use crate::capture::told::{Tell, Told};
+use crate::capture::told::{Fact, Tell, Told};
 use crate::hosts::served::LOG_TARGET;
 use crate::log;
 use crate::notify::Event;
@@ -16,24 +17,55 @@ const WAITS: &str = "a notice waits, because its receiver failed just before; it
 /// Namespace of the metrics in CloudWatch.
 const NAMESPACE: &str = "ecs-console-archiver";
 
-/// Writes a log line. A log service counts it by its members `finding` and `severity`; its level is about the function,
-/// of which a finding is no fault.
-pub fn as_line(told: &Told<'_>) {
-    let finding = told.finding;
-    let (instance_id, region_id) = (display(&told.event.instance_id), display(told.region_id));
-    let severity = finding.severity.as_str();
-    let event_id = told.event.event_id.as_deref().map(escaped);
-    let event_id = event_id.as_ref().map(display);
-    info!(
-        target: LOG_TARGET,
-        finding = finding.id, severity, signature = finding.signature, count = finding.count,
-        instance_id, region_id, event_id, "{}: {}", finding.title, told.url
-    );
+/// What is said of a boot that came to its login prompt, or not.
+struct Login {
+    /// Member `login`, by which a log service counts.
+    word: &'static str,
+    message: &'static str,
 }
 
-/// Writes a line from which CloudWatch makes a metric: `Findings` by function and severity. Its form is "embedded metric
-/// format", of which AWS says that `_aws` is a member of the root, with a time in milliseconds, and that dimensions and
-/// metrics are members beside it.
+const REACHED: Login = Login {
+    word: "reached",
+    message: "the boot came to its login prompt",
+};
+const NOT_REACHED: Login = Login {
+    word: "not_reached",
+    message: "the boot did not come to its login prompt",
+};
+
+fn login(is_reached: bool) -> &'static Login {
+    if is_reached { &REACHED } else { &NOT_REACHED }
+}
+
+/// Writes a log line. A log service counts it by its members `finding` and `severity`, or `login`; its level is about the
+/// function, of which neither is a fault.
+pub fn as_line(told: &Told<'_>) {
+    let (instance_id, region_id) = (display(&told.event.instance_id), display(told.region_id));
+    let event_id = told.event.event_id.as_deref().map(escaped);
+    let event_id = event_id.as_ref().map(display);
+    match told.fact {
+        Fact::Finding(finding) => {
+            let severity = finding.severity.as_str();
+            info!(
+                target: LOG_TARGET,
+                finding = finding.id, severity, signature = finding.signature, count = finding.count,
+                instance_id, region_id, event_id, "{}: {}", finding.title, told.url
+            );
+        }
+        Fact::Login { is_reached } => {
+            let Login { word, message } = login(is_reached);
+            info!(
+                target: LOG_TARGET,
+                login = word, instance_id, region_id, event_id, "{message}: {}", told.url
+            );
+        }
+    }
+}
+
+/// Writes a line from which CloudWatch makes a metric: `Findings` by function and severity, or `LoginsReached` and
+/// `LoginsNotReached` by function. Of these two, one is 1 and the other 0, so that neither lacks data where the other has
+/// some. The line's form is "embedded metric format", of which AWS says that `_aws` is a member of the root, with a time in
+/// milliseconds, and that dimensions and metrics are members beside it.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 pub fn as_metric(function: Option<String>) -> Tell {
@@ -41,28 +73,58 @@ pub fn as_metric(function: Option<String>) -> Tell {
 }
 
 fn metric(function: Option<&str>, told: &Told<'_>) -> Value {
-    let finding = told.finding;
-    json!({
-        "_aws": {
-            "Timestamp": told.at.as_millisecond(),
-            "CloudWatchMetrics": [{
-                "Namespace": NAMESPACE,
-                "Dimensions": [["FunctionName", "Severity"]],
-                "Metrics": [{"Name": "Findings", "Unit": "Count"}],
-            }],
-        },
-        "FunctionName": function,
-        "Severity": finding.severity,
-        "Findings": 1,
-        "level": "INFO",
-        "message": format!("{}: {}", finding.title, told.url),
-        "finding": finding.id,
-        "signature": finding.signature,
-        "count": finding.count,
-        "instance_id": told.event.instance_id,
-        "region_id": told.region_id,
-        "event_id": told.event.event_id,
-    })
+    let mut line = match told.fact {
+        Fact::Finding(finding) => {
+            let mut line = json!({
+                "Severity": finding.severity,
+                "message": format!("{}: {}", finding.title, told.url),
+                "finding": finding.id,
+                "signature": finding.signature,
+                "count": finding.count,
+            });
+            count(
+                &mut line,
+                &["FunctionName", "Severity"],
+                &[("Findings", 1)],
+                told.at,
+            );
+            line
+        }
+        Fact::Login { is_reached } => {
+            let Login { word, message } = login(is_reached);
+            let mut line = json!({"message": format!("{message}: {}", told.url), "login": word});
+            let counts = [
+                ("LoginsReached", u8::from(is_reached)),
+                ("LoginsNotReached", u8::from(!is_reached)),
+            ];
+            count(&mut line, &["FunctionName"], &counts, told.at);
+            line
+        }
+    };
+    line["FunctionName"] = json!(function);
+    line["level"] = json!("INFO");
+    line["instance_id"] = json!(told.event.instance_id);
+    line["region_id"] = json!(told.region_id);
+    line["event_id"] = json!(told.event.event_id);
+    line
+}
+
+/// Makes metrics of a line.
+fn count(line: &mut Value, dimensions: &[&str], counts: &[(&str, u8)], at: Timestamp) {
+    let metrics = counts
+        .iter()
+        .map(|(name, _)| json!({"Name": name, "Unit": "Count"}));
+    line["_aws"] = json!({
+        "Timestamp": at.as_millisecond(),
+        "CloudWatchMetrics": [{
+            "Namespace": NAMESPACE,
+            "Dimensions": [dimensions],
+            "Metrics": metrics.collect::<Vec<_>>(),
+        }],
+    });
+    for (name, value) in counts {
+        line[*name] = json!(value);
+    }
 }
 
 /// Writes a log line of what became of a notice. A log service counts it by its member `notice`, and new signatures by
@@ -174,16 +236,8 @@ fn notice_metric(function: Option<&str>, event: &Event<'_>, now: Timestamp) -> V
             ("NoticesFailed", "ERROR", members)
         }
     };
-    line["_aws"] = json!({
-        "Timestamp": now.as_millisecond(),
-        "CloudWatchMetrics": [{
-            "Namespace": NAMESPACE,
-            "Dimensions": [["FunctionName"]],
-            "Metrics": [{"Name": metric, "Unit": "Count"}],
-        }],
-    });
+    count(&mut line, &["FunctionName"], &[(metric, 1)], now);
     line["FunctionName"] = json!(function);
-    line[metric] = json!(1);
     line["level"] = json!(level);
     line
 }
@@ -246,29 +300,64 @@ mod tests {
             event_id: None,
             occurred_at: None,
         };
-        let line = metric(
-            Some("archiver"),
-            &Told {
-                event: &event,
-                region_id: &RegionId::parse("cn-hangzhou").unwrap(),
-                url: "s3://b/i-a1/x.log.gz",
-                finding: &finding,
-                at: "2026-11-29T10:55:07Z".parse().unwrap(),
-            },
-        );
-        assert_eq!(line["signature"], finding.signature);
-        let directive = &line["_aws"]["CloudWatchMetrics"][0];
-        for name in ["FunctionName", "Severity"] {
-            assert!(
-                line[name].is_string(),
-                "a dimension is a member beside _aws"
+        let reached = Fact::Login { is_reached: true };
+        let not_reached = Fact::Login { is_reached: false };
+        for (fact, dimensions, counts, member) in [
+            (
+                Fact::Finding(&finding),
+                json!(["FunctionName", "Severity"]),
+                &[("Findings", 1)][..],
+                ("signature", "unit-failed:a"),
+            ),
+            (
+                reached,
+                json!(["FunctionName"]),
+                &[("LoginsReached", 1), ("LoginsNotReached", 0)],
+                ("login", "reached"),
+            ),
+            (
+                not_reached,
+                json!(["FunctionName"]),
+                &[("LoginsReached", 0), ("LoginsNotReached", 1)],
+                ("login", "not_reached"),
+            ),
+        ] {
+            let line = metric(
+                Some("archiver"),
+                &Told {
+                    event: &event,
+                    region_id: &RegionId::parse("cn-hangzhou").unwrap(),
+                    url: "s3://b/i-a1/x.log.gz",
+                    fact,
+                    at: "2026-11-29T10:55:07Z".parse().unwrap(),
+                },
             );
+            assert_eq!(
+                (&line[member.0], &line["instance_id"]),
+                (&json!(member.1), &json!("i-a1"))
+            );
+            assert!(
+                line["message"]
+                    .as_str()
+                    .unwrap()
+                    .ends_with(": s3://b/i-a1/x.log.gz")
+            );
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(directive["Dimensions"], json!([dimensions]));
+            for name in dimensions.as_array().unwrap() {
+                let name = name.as_str().unwrap();
+                assert!(
+                    line[name].is_string(),
+                    "a dimension is a member beside _aws"
+                );
+            }
+            let metrics = directive["Metrics"].as_array().unwrap().iter();
+            let counted = metrics.map(|one| {
+                let name = one["Name"].as_str().unwrap();
+                (name, line[name].as_u64().unwrap())
+            });
+            assert_eq!(counted.collect::<Vec<_>>(), counts);
+            assert_eq!(line["_aws"]["Timestamp"], 1_795_949_707_000_i64);
         }
-        assert_eq!(
-            directive["Dimensions"],
-            json!([["FunctionName", "Severity"]])
-        );
-        assert!(line[directive["Metrics"][0]["Name"].as_str().unwrap()].is_number());
-        assert_eq!(line["_aws"]["Timestamp"], 1_795_949_707_000_i64);
     }
 }

@@ -77,7 +77,8 @@ CHOICES = {
         [{}, {"name": "a" * 36}, {"region": "us-east-1", "architecture": "arm64"}],
         [{"object_lock_days": 30}, {"retention_days": 30, "log_retention_days": 365}, {"existing_bucket": "logs.example"}],
         [{}, {"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"}, {"alarm_email": "operators@example.com"}],
-        [{}, {"heartbeat_days": 7, "rejected_requests_per_hour": 0}],
+        [{}, {"heartbeat_days": 7, "rejected_requests_per_hour": 0},
+         {"logins_not_reached_percent": 20, "logins_not_reached_minimum": 5}],
         [{}, {"role_path": "/teams/platform/", "permissions_boundary_arn": "arn:aws:iam::123456789012:policy/limit"}],
         [{}, {"package_bucket": "packages", "package_key": "function.zip"}],
         [{}, {"subnet_ids": ["subnet-0a", "subnet-0b"], "security_group_ids": ["sg-0a"], "kms_key_arn": KMS_KEY}],
@@ -97,7 +98,8 @@ CHOICES = {
         [{}, VPC | {"central_bus": True}, VPC | {"internet_access": False}],
         [{"existing_log_project": "logs", "existing_log_store": "consoles"}, {"replay_queue": True}],
         [{}, {"heartbeat_days": 7, "heartbeat_action_policy": "oncall"}],
-        [{}, {"findings_action_policy": "oncall", "redact": "off"}],
+        [{}, {"findings_action_policy": "oncall", "redact": "off"},
+         {"findings_action_policy": "oncall", "logins_not_reached_percent": 20, "logins_not_reached_minimum": 5}],
         [{}, {"notify_urls": "slack+https://hooks.slack.com/services/T0/B0/a", "notify_severity": "fatal"}],
     ],
     "rules": [
@@ -167,6 +169,9 @@ REFUSED = {
         ({"bucket": "archive", "heartbeat_days": 7},
          "With heartbeat_days, set heartbeat_action_policy to an action policy of Simple Log Service. It says whom "
          "to notify."),
+        ({"bucket": "archive", "logins_not_reached_percent": 20},
+         "With logins_not_reached_percent, set findings_action_policy to an action policy of Simple Log Service. It says "
+         "whom to notify."),
         ({"bucket": "archive", "heartbeat_days": 7, "heartbeat_action_policy": "oncall", "log_retention_days": 6},
          "heartbeat_days must be at most log_retention_days, because the log is searched."),
     ],

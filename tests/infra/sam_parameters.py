@@ -76,6 +76,8 @@ VALUES = {
     "RolePath": (["/", "/teams/platform/"], ["teams", "/teams"]),
     "PermissionsBoundaryArn": (["arn:aws:iam::123456789012:policy/limit"], ["arn:aws:iam::123456789012:role/limit"]),
     "RejectedRequestsPerHour": (["0", "100"], ["-1"]),
+    "LoginsNotReachedPercent": (["0", "20", "99"], ["-1", "100"]),
+    "LoginsNotReachedMinimum": (["1", "50"], ["0"]),
     "MaxConcurrency": (["0", "12", "1000"], ["-1", "1", "11", "012"]),
     "Architecture": (["x86_64", "arm64"], ["riscv64"]),
 }

@@ -295,3 +295,86 @@ async fn what_is_no_file_is_refused_as_a_file_of_rules() {
         );
     }
 }
+
+/// A console that ends so, updated after the event of [`starting`].
+fn boots(simulator: &ecs_console_archiver::simulator::Simulator, plain: &str) {
+    set_console(simulator, PANIC, plain.as_bytes(), "2024-03-22T10:20:00Z");
+}
+
+/// The lines of a log that say whether a boot came to its login prompt.
+fn logins(log: &str) -> Vec<Value> {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .filter(|line: &Value| line["login"].is_string())
+        .collect()
+}
+
+#[tokio::test]
+async fn that_a_boot_came_to_its_login_prompt_is_a_metric_and_told_once() {
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(settings(&[("CATALOG", "off")]));
+    let function = Function::start(&bucket.settings).await;
+    boots(&bucket.simulator, "[    1.000000] a\nhost login: ");
+    let running = starting(PANIC).replace("Starting", "Running");
+    for event in [&running, &running, &starting(PANIC)] {
+        let answer = function.result_of(event.as_bytes()).await;
+        assert_eq!(answer["freshness"], "fresh", "{answer}");
+    }
+    // A console that ECS took before the event is of the boot before, and one of a machine that stops of none.
+    let before = "[    1.000000] b\nhost login: ";
+    set_console(
+        &bucket.simulator,
+        PANIC,
+        before.as_bytes(),
+        "2024-03-20T10:20:00Z",
+    );
+    function.result_of(running.as_bytes()).await;
+    boots(&bucket.simulator, "[    1.000000] c\nhost login: ");
+    let stopping = running.replace("Running", "Stopping");
+    function.result_of(stopping.as_bytes()).await;
+    let log = function.stop().await;
+    let [line] = &logins(&log)[..] else {
+        panic!("told once: {log}");
+    };
+    let directive = &line["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Namespace"], "ecs-console-archiver");
+    assert_eq!(directive["Dimensions"], json!([["FunctionName"]]));
+    let counted = (&line["LoginsReached"], &line["LoginsNotReached"]);
+    assert_eq!(counted, (&json!(1), &json!(0)));
+    assert_eq!(line["instance_id"], PANIC);
+}
+
+/// As Simple Log Service does it: it looks for a word, then for a part of the text.
+#[tokio::test]
+async fn the_alert_of_simple_log_service_counts_the_boots_that_came_to_their_login() {
+    let server = receiver::function_compute(&[]).await;
+    boots(&server.simulator, "[    1.000000] a\nhost login: ");
+    let running = starting(PANIC).replace("Starting", "Running");
+    server.invoke(running).send().await.unwrap();
+    let (_, log) = server.terminate().await;
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("login=")).collect();
+    let [line] = lines[..] else {
+        panic!("told once: {log}");
+    };
+    for member in [PANIC, "cn-hangzhou"] {
+        assert!(line.contains(member), "{line}");
+    }
+    for template in ["infra/alibaba/main.tf", "infra/alibaba/ros.yaml"] {
+        let template = std::fs::read_to_string(root().join(template)).unwrap();
+        let template = template.replace("\\\"", "\"");
+        let (_, query) = template.split_once("login and").unwrap();
+        let (query, _) = query.split_once("group by").unwrap_or((query, ""));
+        let likes = query.split("like '%").skip(1);
+        let likes: Vec<_> = likes.map(|rest| rest.split_once("%'").unwrap().0).collect();
+        let [missed, reached, not_reached] = likes[..3] else {
+            panic!("{likes:?}");
+        };
+        assert_eq!(missed, not_reached);
+        assert!(line.contains(reached), "{reached}: {line}");
+        let without = line.replace("login=\"reached\"", "login=\"not_reached\"");
+        assert!(without.contains(missed) && !without.contains(reached));
+        assert!(!line.contains(missed), "{missed}: {line}");
+    }
+}

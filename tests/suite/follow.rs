@@ -452,6 +452,33 @@ async fn through_a_queue_it_is_followed_without_waiting_and_its_verdict_is_read_
     assert!(last.contains("E-1") && last.contains("Running"), "{log}");
 }
 
+/// What a message says of a console counts when it has settled, invocations later.
+#[tokio::test]
+async fn through_a_queue_it_is_told_once_whether_a_boot_came_to_its_login_prompt() {
+    for (end, reached) in [("all\n", 0), ("host login: ", 1)] {
+        let guest = undated().writes(s(0), "host login: ").stops(s(101));
+        let guest = guest.starts(s(110)).clears(s(111));
+        let guest = guest.writes(s(112), "boot\n").writes(s(168), end);
+        let (bucket, sqs) = queued("300", guest).await;
+        let function = Function::start(&bucket.settings).await;
+        follow_queued(&function, &bucket, &sqs, "Running").await;
+        let log = function.stop().await;
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let told: Vec<_> = lines
+            .filter(|line: &Value| line["login"].is_string())
+            .map(|line| {
+                (
+                    line["LoginsReached"].clone(),
+                    line["LoginsNotReached"].clone(),
+                )
+            })
+            .collect();
+        assert_eq!(told, [(json!(reached), json!(1 - reached))], "{log}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_message_knows_to_be_stored_is_not_put_again() {
     // Replicas of the cache that are not of one age: the console goes back and forth.

@@ -364,6 +364,32 @@ run "the_heartbeat_asks_the_log_for_events_of_so_many_days" {
   }
 }
 
+run "the_alert_on_logins_is_about_a_share_of_enough_boots" {
+  variables {
+    findings_action_policy     = "oncall"
+    logins_not_reached_percent = 20
+    logins_not_reached_minimum = 5
+  }
+  assert {
+    condition     = one(alicloud_sls_alert.logins[0].configuration[0].severity_configurations).eval_condition[0].condition == "boots >= 5 && missed * 100 > boots * 20"
+    error_message = "It goes off at another share."
+  }
+  assert {
+    condition     = alicloud_sls_alert.logins[0].configuration[0].policy_configuration[0].action_policy_id == "oncall"
+    error_message = "Nobody is told."
+  }
+}
+
+run "there_is_no_alert_on_logins_by_default" {
+  variables {
+    findings_action_policy = "oncall"
+  }
+  assert {
+    condition     = length(alicloud_sls_alert.logins) == 0
+    error_message = "There is an alert that a fleet without prompts would raise."
+  }
+}
+
 run "the_dashboard_has_four_charts_of_the_functions_log" {
   assert {
     condition     = [for chart in jsondecode(alicloud_log_dashboard.archiver[0].char_list) : chart.search.logstore] == ["function", "function", "function", "function"]
@@ -499,4 +525,13 @@ run "a_heartbeat_of_31_days_is_refused" {
     heartbeat_days = 31
   }
   expect_failures = [var.heartbeat_days]
+}
+
+run "a_share_of_boots_without_a_login_is_a_whole_number_below_100" {
+  command = plan
+  variables {
+    logins_not_reached_percent = 100
+    logins_not_reached_minimum = 0
+  }
+  expect_failures = [var.logins_not_reached_percent, var.logins_not_reached_minimum]
 }

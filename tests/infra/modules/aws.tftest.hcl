@@ -399,6 +399,32 @@ run "a_wrong_token_raises_an_alarm" {
   }
 }
 
+run "there_is_no_alarm_on_logins_by_default" {
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.logins) == 0
+    error_message = "There is an alarm that a fleet without prompts would raise."
+  }
+}
+
+run "an_alarm_on_logins_divides_those_that_were_missed_by_all" {
+  variables {
+    logins_not_reached_percent = 20
+    logins_not_reached_minimum = 5
+  }
+  assert {
+    condition     = { for query in aws_cloudwatch_metric_alarm.logins[0].metric_query : query.id => query.metric[0].metric_name if length(query.metric) == 1 } == { reached = "LoginsReached", missed = "LoginsNotReached" }
+    error_message = "It counts other metrics."
+  }
+  assert {
+    condition     = [for query in aws_cloudwatch_metric_alarm.logins[0].metric_query : query.expression if query.return_data == true] == ["IF(reached + missed >= 5, 100 * missed / (reached + missed), 0)"]
+    error_message = "It is another share, or of too few boots."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.logins[0].threshold == 20
+    error_message = "It goes off at another share."
+  }
+}
+
 run "there_is_no_heartbeat_by_default" {
   assert {
     condition     = length(aws_cloudwatch_metric_alarm.heartbeat) == 0
@@ -864,4 +890,13 @@ run "a_name_as_security_group_is_refused" {
     security_group_ids = ["default"]
   }
   expect_failures = [var.security_group_ids]
+}
+
+run "a_share_of_boots_without_a_login_is_a_whole_number_below_100" {
+  command = plan
+  variables {
+    logins_not_reached_percent = 100
+    logins_not_reached_minimum = 0
+  }
+  expect_failures = [var.logins_not_reached_percent, var.logins_not_reached_minimum]
 }
