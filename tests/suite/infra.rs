@@ -178,8 +178,9 @@ const WORDS_OF_ARGUMENT: usize = 5;
 
 /// The wildcards of a line of a policy: words with an asterisk, each interpolation written as `…`.
 fn wildcards(line: &str) -> Vec<String> {
-    // All items of a list of Terraform's, and all lines of a log.
+    // All items of a list of Terraform's, all lines of a log, and products: a wildcard has quotes around it.
     let line = line.replace("[*]", "").replace("count(*)", "");
+    let line = line.replace(" * ", " ");
     let code = line.trim_start();
     // Asterisks of patterns and of a log's separators.
     let other = [
