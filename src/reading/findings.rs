@@ -7,6 +7,7 @@
 //! A finding has a signature: what stays of it when stamps, addresses, process IDs and the like are taken away.
 //! The same fault has the same signature on every machine.
 
+mod hosts; // the name of the machine (pure)
 mod progress; // what a boot went on to (pure)
 mod prefix; // what stands in front of a message (pure)
 pub mod endings; // what no line says: how boots ended (pure)
@@ -33,7 +34,8 @@ use super::stamp::stamps;
 use super::start::begins_with_start;
 use crate::model::console::NoConsole;
 use crate::model::finding;
-pub use crate::model::finding::Severity;
+pub use crate::model::finding::{Severe, Severity, worst, worst_first};
+use hosts::Hosts;
 use pieces::pieces;
 use prefix::without_prefix;
 use progress::Progress;
@@ -152,6 +154,12 @@ pub fn of_screenshot(no_console: Option<NoConsole>) -> Vec<Finding<'static>> {
     found.filter(is_told).into_iter().collect()
 }
 
+impl Severe for Finding<'_> {
+    fn severity(&self) -> Severity {
+        self.severity
+    }
+}
+
 /// A fault whose function the lines behind it name.
 #[derive(Debug)]
 struct Waiting<'r> {
@@ -259,6 +267,8 @@ pub struct Scanner<'r> {
     /// and a disk that fails says the same a thousand times.
     known: HashMap<(&'static str, String), Known>,
     waiting: Option<Waiting<'r>>,
+    /// The machine's own names.
+    hosts: Hosts,
     /// The secrets of the lines that are still to be read.
     secrets: Peekable<IntoIter<Secret>>,
     work: Work,
@@ -267,10 +277,11 @@ pub struct Scanner<'r> {
 }
 
 impl<'r> Scanner<'r> {
-    /// A scanner that has read nothing. `secrets` are those of the log that it will read.
-    pub fn new(rules: &'r Rules, secrets: Vec<Secret>) -> Self {
+    /// A scanner that has read nothing of this log. `secrets` are those of it.
+    pub fn new(rules: &'r Rules, log: &[u8], secrets: Vec<Secret>) -> Self {
         Self {
             rules,
+            hosts: Hosts::of(log),
             secrets: secrets.into_iter().peekable(),
             found: Vec::new(),
             may_lower: false,
@@ -393,7 +404,12 @@ impl<'r> Scanner<'r> {
 
     /// What a finding is about, without what differs from one time to the next.
     fn detail(&mut self, text: &str, detail: Range<usize>) -> Option<String> {
-        let raw = &text[detail.clone()];
+        // The host's name first: to mask the numbers in it would hide it.
+        let (text, detail) = match self.hosts.is_empty() {
+            true => (Cow::Borrowed(text), detail),
+            false => self.without_host(text, detail),
+        };
+        let (text, raw) = (&*text, &text[detail.clone()]);
         let detail =
             if raw.contains(char::REPLACEMENT_CHARACTER) || !(self.is_utf8 || raw.is_ascii()) {
                 OTHER_TEXT.to_owned()
@@ -405,6 +421,22 @@ impl<'r> Scanner<'r> {
         let detail = cut(&detail, MAX_DETAIL).trim();
         // A tab, say: signatures stand in log lines, metrics and messages to people.
         (!detail.is_empty()).then(|| detail.replace(char::is_control, " "))
+    }
+
+    /// A detail without the host's name, and what stands near it.
+    fn without_host<'t>(
+        &mut self,
+        text: &'t str,
+        detail: Range<usize>,
+    ) -> (Cow<'t, str>, Range<usize>) {
+        let before = near_before(text, detail.start)..detail.start;
+        let raw = cut(&text[detail.clone()], MASKED_BEHIND);
+        let behind = cut(&text[detail.end..], MASKED_BEHIND);
+        self.work
+            .spend_on_masks(before.len() + raw.len() + behind.len());
+        let parts = [&text[before], raw, behind].map(|part| self.hosts.without(part));
+        let detail = parts[0].len()..parts[0].len() + parts[1].len();
+        (Cow::Owned(parts.concat()), detail)
     }
 
     fn next_order(&mut self) -> usize {
@@ -528,10 +560,7 @@ impl<'r> Scanner<'r> {
 /// A part of a message, masked as the text around it is: what stands before a number says whether it matters.
 fn masked(text: &str, part: Range<usize>, work: &mut Work) -> String {
     let behind = cut(&text[part.start..], MASKED_BEHIND);
-    let mut begin = part.start.saturating_sub(MASKED_BEFORE);
-    while !text.is_char_boundary(begin) {
-        begin += 1;
-    }
+    let begin = near_before(text, part.start);
     let near = &text[begin..part.start + behind.len()];
     work.spend_on_masks(near.len());
     let part = part.start - begin..near.len().min(part.end - begin);
@@ -552,6 +581,15 @@ fn masked(text: &str, part: Range<usize>, work: &mut Work) -> String {
     NUMBERS.replace_all(&detail, numbered).into_owned()
 }
 
+/// Where what stands near a place begins.
+fn near_before(text: &str, at: usize) -> usize {
+    let mut begin = at.saturating_sub(MASKED_BEFORE);
+    while !text.is_char_boundary(begin) {
+        begin += 1;
+    }
+    begin
+}
+
 /// The findings of one console by itself. What they say of it has no secret.
 pub fn of_console<'r>(console: &[u8], rules: &'r Rules) -> Vec<Finding<'r>> {
     let secrets = secrets::find(console);
@@ -559,7 +597,7 @@ pub fn of_console<'r>(console: &[u8], rules: &'r Rules) -> Vec<Finding<'r>> {
         true => Cow::Borrowed(console),
         false => Cow::Owned(secrets::masked(console, &secrets)),
     };
-    let mut scanner = Scanner::new(rules, secrets);
+    let mut scanner = Scanner::new(rules, &console, secrets);
     let (mut begin, mut number) = (0, 0);
     let ends = memchr::memchr_iter(b'\n', &console).map(|at| at + 1);
     for end in ends.chain([console.len()]) {
@@ -645,7 +683,7 @@ fn of_lines<'r>(
     rules: &'r Rules,
 ) -> (Vec<Finding<'r>>, Vec<Range<usize>>) {
     let log = Log::new(boot, encoding);
-    let mut scanner = Scanner::new(rules, secrets::find(&boot.log));
+    let mut scanner = Scanner::new(rules, &boot.log, secrets::find(&boot.log));
     scanner.is_utf8 = log.encoding == encoding_rs::UTF_8;
     let (mut parts, mut line) = (log.parts(), crate::terminal::Line::default());
     let mut lines = Vec::new();
@@ -1389,6 +1427,39 @@ mod tests {
         assert_eq!(each.len(), FAULTS.len() - 1);
     }
 
+    /// What two machines say of one fault, where names have the host's in them, as installers and mdadm give them.
+    fn of_host(host: &str, is_set_first: bool) -> String {
+        let (mapper, unit) = (host.replace('-', "--"), host.replace('-', r"\x2d"));
+        let named = match is_set_first {
+            true => format!("[    2.1] systemd[1]: Hostname set to <{host}.example.com>.\n"),
+            false => String::new(),
+        };
+        format!(
+            "{named}\
+             [    3.1] dracut-initqueue[300]: Warning: /dev/mapper/{mapper}--vg-root does not exist\n\
+             [    3.2] mdadm: failed to start array /dev/md/{host}:0: Input/output error\n\
+             [FAILED] Failed to mount /srv/{host}.\n\
+             [ TIME ] Timed out waiting for device /dev/mapper/{mapper}--vg-swap.\n\
+             [    9.1] systemd[1]: dev-disk-by\\x2dlabel-{unit}.device: Job dev-disk-by\\x2dlabel-{unit}.device/start timed out.\n\
+             [FAILED] Failed to start backup-{host}.service - Backup of {host}.\n\
+             Mar 14 03:10:44 {host} kernel: EXT4-fs error (device dm-1): ext4_lookup:1:\n\
+             \r\n{host} login: \n"
+        )
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_name_of_a_host_is_in_no_signature(
+            a in "[a-z]{3,8}(-[a-z0-9]{1,5}){0,2}[0-9]{1,4}",
+            b in "[a-zA-Z][a-z0-9]{4,20}",
+            is_set_first: bool,
+        ) {
+            let (one, other) = (signatures(&of_host(&a, is_set_first)), signatures(&of_host(&b, false)));
+            proptest::prop_assert_eq!(&one, &other);
+            proptest::prop_assert!(one.iter().filter(|one| one.contains("<host>")).count() >= 5, "{:?}", one);
+        }
+    }
+
     proptest::proptest! {
         #![proptest_config(proptest::test_runner::Config::with_cases(100))]
         #[test]
@@ -1452,7 +1523,7 @@ mod tests {
 
     /// What a log cost, and what it has at its end.
     fn cost(log: &str) -> (usize, Vec<String>) {
-        let mut scanner = Scanner::new(Rules::built_in(), Vec::new());
+        let mut scanner = Scanner::new(Rules::built_in(), b"", Vec::new());
         for (number, line) in log.lines().enumerate() {
             scanner.read(number + 1, 0..line.len(), line.as_bytes());
         }

@@ -85,7 +85,7 @@ impl Side {
             gaps: Vec::new(),
             findings: Vec::new(),
         };
-        let mut scanner = Scanner::new(Rules::current(), secrets);
+        let mut scanner = Scanner::new(Rules::current(), &boot.log, secrets);
         // Before this byte of the log stands the rest of a line that the ring has cut.
         let mut cut_until = 0;
         // The number of the last line, if its end has not come.

@@ -88,6 +88,15 @@ pub fn without_prefix(text: &str) -> &str {
     glued_panic(rest).unwrap_or(rest)
 }
 
+/// The host that a logger's line names: behind a time, before the name of a program.
+pub fn host(line: &str) -> Option<&str> {
+    let head = cut(line.trim_start(), MAX_PART);
+    let time = TIME.find(head)?;
+    let rest = &head[cut(head, time.end() - 1).len()..];
+    let found = DATED_HOST.captures(rest)?.get(1)?;
+    found.as_str().split(' ').next()
+}
+
 /// A panic that the kernel wrote right behind what a program was writing, or behind a stamp that lost its beginning.
 /// Who quotes a panic puts a space or a quotation mark before it.
 fn glued_panic(text: &str) -> Option<&str> {
