@@ -59,7 +59,45 @@ async fn the_printed_address_lets_in_once_and_another_is_printed_when_it_is_aske
     let cookie = served.cookie().to_owned();
     served.enter().await;
     assert_eq!(served.cookie(), cookie, "the first browser stays");
-    assert_eq!(served.interrupt().await.code(), Some(0));
+    let (ended, printed) = served.interrupt().await;
+    assert_eq!(ended.code(), Some(0));
+    // What was said at the start is not said again.
+    for once in [
+        "is served until Ctrl-C",
+        "That address was used",
+        "is not served any more",
+    ] {
+        assert_eq!(printed.matches(once).count(), 1, "{once}: {printed}");
+    }
+}
+
+/// An instance with a boot that came to its prompt and one that is not well meant, and another instance.
+async fn hostile_folder() -> (tempfile::TempDir, Settings) {
+    let well = b"[    0.000000] Linux version 6.1\nhost login: \n";
+    folder(&[
+        ("i-bad1", well, 30),
+        ("i-bad1", &hostile_console(), 2),
+        ("i-plain1", b"[    0.000000] Linux version 6.1\n", 2),
+    ])
+    .await
+}
+
+/// Browsers ask for icons, and for what may be looked at next, without cookies.
+#[tokio::test]
+async fn no_other_address_is_printed_where_nobody_looks_at_a_page() {
+    let (_folder, settings) = folder(&[("i-a1", b"one\n", 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    let port = served.port;
+    for (path, header) in [
+        ("/", "Sec-Fetch-Mode: no-cors"),
+        ("/", "Sec-Purpose: prefetch"),
+        ("/favicon.ico", "Accept: image/*"),
+    ] {
+        let asked = format!("GET {path} HTTP/1.0\r\nHost: localhost:{port}\r\n{header}\r\n\r\n");
+        assert_eq!(served.send(&asked).await.status, 403, "{path} {header}");
+    }
+    let (_, printed) = served.interrupt().await;
+    assert_eq!(printed.matches("/?token=").count(), 1, "{printed}");
 }
 
 #[tokio::test]
@@ -308,7 +346,10 @@ async fn damage_of_the_catalog_is_told_also_of_the_days_before() {
 
 #[tokio::test]
 async fn two_boots_stand_side_by_side_as_diff_compares_them() {
-    let panic = fixture("i-bp1panicnoroot00001");
+    let mut panic = fixture("i-bp1panicnoroot00001");
+    panic.extend_from_slice(
+        b"\r\nci-info: password: hunter2hunter2\r\ndb_password=correct-horse-7\r\n",
+    );
     let mut clean = fixture("i-bp1cloudinit0000001");
     clean.truncate(20_000);
     clean.extend_from_slice(b"\r\nDebian GNU/Linux 12 web ttyS0\r\n\r\nweb login: ");
@@ -352,6 +393,15 @@ async fn two_boots_stand_side_by_side_as_diff_compares_them() {
         "what went wrong in one alone"
     );
     assert!(page.contains("the last that came to its login"));
+    let note = printed
+        .lines()
+        .find(|line| line.contains("secrets are masked"));
+    let (_, note) = note.unwrap().split_once("# ").unwrap();
+    assert!(
+        note.contains(", 0 in the first log and 2 in the second,"),
+        "{note}"
+    );
+    assert!(page.contains(note), "{note}: {page}");
     let other = served.get("/i/i-a1/b/-1/diff?with=previous").await;
     assert_eq!(other.status, 404);
     assert!(other.text().contains("No boot is known before this one"));
@@ -611,17 +661,7 @@ async fn what_ecs_has_is_shown_with_live_and_is_not_stored() {
 
 #[tokio::test]
 async fn a_hostile_console_leaves_only_the_elements_of_the_page() {
-    let hostile = hostile_console();
-    let (_folder, settings) = folder(&[
-        (
-            "i-bad1",
-            b"[    0.000000] Linux version 6.1\nhost login: \n",
-            30,
-        ),
-        ("i-bad1", &hostile, 2),
-        ("i-plain1", b"[    0.000000] Linux version 6.1\n", 2),
-    ])
-    .await;
+    let (_folder, settings) = hostile_folder().await;
     let served = Served::entered(&settings, &[]).await;
     let mut all = String::new();
     for path in ["/", "/i/i-bad1"] {
@@ -739,16 +779,7 @@ async fn a_hundred_thousand_lines_are_on_one_page() {
 
 #[tokio::test]
 async fn a_page_for_a_ticket_loads_nothing_and_leads_nowhere() {
-    let hostile = hostile_console();
-    let (folder, settings) = folder(&[
-        (
-            "i-bad1",
-            b"[    0.000000] Linux version 6.1\nhost login: \n",
-            30,
-        ),
-        ("i-bad1", &hostile, 2),
-    ])
-    .await;
+    let (folder, settings) = hostile_folder().await;
     let file = folder.path().join("page.html");
     let page = async |options: &[&str]| {
         let file = file.to_str().unwrap();

@@ -162,14 +162,18 @@ impl Served {
         Got { status, head, body }
     }
 
-    /// Ctrl-C. Returns how it ended.
-    pub async fn interrupt(mut self) -> std::process::ExitStatus {
+    /// Ctrl-C. Returns how it ended, and what it printed.
+    pub async fn interrupt(mut self) -> (std::process::ExitStatus, String) {
         let pid = self.process.id().to_string();
         let killed = Command::new("kill").args(["-INT", &pid]).status().unwrap();
         assert!(killed.success());
-        tokio::task::spawn_blocking(move || self.process.wait().unwrap())
-            .await
-            .unwrap()
+        // Its output ends with it.
+        while self.lines.recv().await.is_some() {}
+        let ended = tokio::task::spawn_blocking(move || {
+            let ended = self.process.wait().unwrap();
+            (ended, self.printed.text())
+        });
+        ended.await.unwrap()
     }
 }
 

@@ -97,7 +97,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     };
     tokio::select! {
         () = serve(&listeners, &state) => {}
-        () = context.interrupt.pressed() => {}
+        () = context.interrupt.pressed() => {
+            let url = state.archive.store.url("");
+            output::error(format_args!("interrupted: {url} is not served any more"));
+        }
     }
     Ok(Exit::Done)
 }
@@ -120,6 +123,17 @@ async fn listen(wanted: Option<u16>) -> Result<(Vec<TcpListener>, u16)> {
     let mut listeners = vec![first];
     listeners.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await.ok());
     Ok((listeners, port))
+}
+
+/// Says where another browser gets in, in a line: the rest was said before.
+fn tell_again(address: &str, archive_url: &str, context: &Context) -> Result<()> {
+    if context.output == Output::Json {
+        return tell(address, archive_url, context);
+    }
+    output::line(format_args!(
+        "\nThat address was used, and somebody asked for a page without it. Another one, which works once, too:\n\n  \
+         {address}"
+    ))
 }
 
 /// Says where the pages are.

@@ -293,14 +293,9 @@ impl Printer<'_> {
                 different,
                 count,
             } => {
-                let side = if sign.is_of_a() {
-                    &self.compared.a
-                } else {
-                    &self.compared.b
-                };
                 let LineOf {
                     number, text: line, ..
-                } = side.line(*index);
+                } = sign.side(self.compared).line(*index);
                 for &(change, finding) in findings {
                     if finding.line == number && (change == "gone") == sign.is_of_a() {
                         let mark = finding::mark(finding, &finding.signature());

@@ -70,6 +70,14 @@ impl Sign {
         matches!(self, Self::Removed | Self::MovedFrom | Self::UnseenInB)
     }
 
+    /// The log that has the line.
+    pub fn side(self, compared: &Comparison) -> &Side {
+        match self.is_of_a() {
+            true => &compared.a,
+            false => &compared.b,
+        }
+    }
+
     pub fn style(self) -> Style {
         match self {
             Self::Removed => AnsiColor::Red.on_default(),
@@ -206,14 +214,7 @@ impl<'c> Layout<'c> {
 
     /// Lines of one side: what repeats is one row, and a long block of what is not new is folded.
     fn push_block(&self, lines: &[(Sign, usize)], rows: &mut Vec<Row>) {
-        let key = |&(sign, index): &(Sign, usize)| {
-            let side = if sign.is_of_a() {
-                &self.compared.a
-            } else {
-                &self.compared.b
-            };
-            (sign, side.line(index).key)
-        };
+        let key = |&(sign, index): &(Sign, usize)| (sign, sign.side(self.compared).line(index).key);
         let is_repeated = |a: &(Sign, usize), b: &(Sign, usize)| {
             let (a, b) = (key(a), key(b));
             !self.form.is_unfolded && a.0 == b.0 && a.1 == b.1

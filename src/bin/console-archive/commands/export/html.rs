@@ -67,7 +67,7 @@ pub async fn run(arguments: &Arguments, file: &Path, context: &Context) -> Resul
     let page = tokio::task::spawn_blocking(move || {
         let instance = Instance::of(id, read, redact);
         match against {
-            Some(against) => pair(&site, &instance, against, index),
+            Some(against) => pair(&site, &instance, against, index, redact),
             None => Ok(boot(&site, &instance, index)),
         }
     });
@@ -84,12 +84,18 @@ fn boot(site: &Site, instance: &Arc<Instance>, index: usize) -> String {
     page
 }
 
-fn pair(site: &Site, instance: &Arc<Instance>, a: usize, b: usize) -> Result<String> {
+fn pair(
+    site: &Site,
+    instance: &Arc<Instance>,
+    a: usize,
+    b: usize,
+    redact: Redact,
+) -> Result<String> {
     let log = |index| diff::boot_log(&Summary::new(&instance.boots, index), &instance.id);
     let (mut log_a, mut log_b) = (log(a), log(b));
-    // Their secrets are masked.
+    // Their secrets are masked already, and counted here.
     let (auto, manner) = (EncodingChoice::Auto, Manner::default());
-    let (compared, is_coarse) = diff::compare(&mut log_a, &mut log_b, auto, manner, Redact::Off)?;
+    let (compared, is_coarse) = diff::compare(&mut log_a, &mut log_b, auto, manner, redact)?;
     let pair = pages::diff::Pair {
         instance,
         a,

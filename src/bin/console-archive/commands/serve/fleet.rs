@@ -8,7 +8,7 @@ use ecs_console_archiver::archive::catalog::{Row, Subject};
 use ecs_console_archiver::model::console::NoConsole;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
-use ecs_console_archiver::reading::findings::Severity;
+use ecs_console_archiver::reading::findings::{Severity, worst};
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -142,12 +142,7 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
         if let Some(ending) = row.ending {
             *endings.entry(ending.as_str()).or_default() += 1;
         }
-        let found: Vec<_> = row
-            .findings
-            .iter()
-            .flatten()
-            .filter_map(OfRow::of)
-            .collect();
+        let found: Vec<_> = OfRow::all_of(&row).collect();
         if is_asked_for(query, &row, &found) {
             let day = zone.to_datetime(row.captured_at).date();
             days.insert(day);
@@ -229,7 +224,7 @@ impl OfInstance {
         self.region = row.region_id.clone().or_else(|| self.region.take());
         self.kernel = row.kernel.clone().or_else(|| self.kernel.take());
         self.last = row.captured_at;
-        let worst = found.into_iter().max_by_key(|finding| finding.severity);
+        let worst = worst(found);
         let what = match &row.subject {
             _ if row.outcome == RowOutcome::Pruned => What::Pruned { ending: row.ending },
             Subject::Record(key) => What::Console {

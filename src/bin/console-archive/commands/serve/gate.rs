@@ -211,6 +211,12 @@ fn may_ask(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a person asks for a page, as far as the browser says it: not for an icon, or ahead of the person.
+pub fn is_of_person(headers: &HeaderMap) -> bool {
+    let said = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    said("sec-purpose").is_none() && matches!(said("sec-fetch-mode"), None | Some(b"navigate"))
+}
+
 impl Refusal {
     /// The header that the answer must have.
     pub fn allow(&self) -> Option<(http::HeaderName, HeaderValue)> {

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use ecs_console_archiver::archive::key::{RecordKey, ScreenshotKey};
 use ecs_console_archiver::archive::reader::{self, ReadError};
 use ecs_console_archiver::archive::screenshot;
-use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::compare::Manner;
@@ -24,7 +23,7 @@ use super::super::show::screen;
 use super::address::{self, Address, DiffQuery, FleetQuery, NoPage, View};
 use super::answer::{Answer, Body};
 use super::fleet;
-use super::gate::{Admitted, Refusal};
+use super::gate::{self, Admitted, Refusal};
 use super::pages::{self, Site, boot::BootPage};
 use super::search;
 use super::state::{Instance, State};
@@ -46,7 +45,10 @@ impl State<'_> {
         let is_asset = address.as_ref().is_ok_and(Address::is_asset);
         let token = address::token(query);
         let answer = match self.gate.admit(request, token.as_deref(), is_asset) {
-            Err(refusal) => self.refuse(&refusal, path),
+            Err(refusal) => {
+                let is_of_person = address.is_ok() && gate::is_of_person(request.headers());
+                self.refuse(&refusal, path, is_of_person)
+            }
             Ok(Admitted::Entering { cookie }) => Answer::redirect("/").with_cookie(cookie),
             // The printed address again, from its history.
             Ok(Admitted::Pages) if token.is_some() => Answer::redirect("/"),
@@ -63,13 +65,14 @@ impl State<'_> {
         }
     }
 
-    fn refuse(&self, refusal: &Refusal, path: &str) -> Answer {
-        if refusal.needs_address {
+    /// `is_of_person`: a page was asked for by somebody who looks at it. Browsers ask for more by themselves.
+    fn refuse(&self, refusal: &Refusal, path: &str, is_of_person: bool) -> Answer {
+        if refusal.needs_address && is_of_person {
             match self.gate.renewed_address() {
                 Ok(None) => {}
                 Ok(Some(address)) => {
                     // Nobody reads what is printed any more: then nobody else is let in.
-                    let _ = super::tell(&address, &self.archive.store.url(""), self.context);
+                    let _ = super::tell_again(&address, &self.archive.store.url(""), self.context);
                 }
                 Err(error) => output::error(format_args!("there is no new address: {error}")),
             }
@@ -272,12 +275,13 @@ impl State<'_> {
             let address = query.address(&path, |query| query.with = Some(boots[a].id.clone()));
             return Ok(Answer::redirect(&address));
         }
+        let redact = self.archive.redact;
         let page = tokio::task::spawn_blocking(move || {
             let log = |index| diff::boot_log(&Summary::new(&instance.boots, index), &instance.id);
             let (mut log_a, mut log_b) = (log(a), log(b));
-            // Their secrets are masked.
+            // Their secrets are masked already, and counted here.
             let (auto, manner) = (EncodingChoice::Auto, Manner::default());
-            let compared = diff::compare(&mut log_a, &mut log_b, auto, manner, Redact::Off);
+            let compared = diff::compare(&mut log_a, &mut log_b, auto, manner, redact);
             let (compared, is_coarse) = compared?;
             let pair = pages::diff::Pair {
                 instance: &instance,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ecs_console_archiver::archive::reader::ScreenshotEntry;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTimes};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
-use ecs_console_archiver::reading::findings::Finding;
+use ecs_console_archiver::reading::findings::{self, Finding};
 use ecs_console_archiver::reading::log::{Log, Part, Place};
 use ecs_console_archiver::reading::phase::Phase;
 use ecs_console_archiver::reading::stitch::{Boot, MarkKind, Piece};
@@ -174,8 +174,9 @@ impl<'a> BootPage<'a> {
         if all.is_empty() {
             return html! {};
         }
+        // They are in the order of their lines.
         let mut worst: Vec<_> = all.iter().collect();
-        worst.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.line));
+        findings::worst_first(&mut worst);
         html! {
             section.findings aria-label="What went wrong" {
                 h2 { "What went wrong" }
@@ -385,7 +386,7 @@ impl<'a> BootPage<'a> {
         if let Some(stamp) = place.stamp.filter(|_| lines.clock.replaces_stamps()) {
             line.remove_front(stamp.length);
         }
-        let worst = found.iter().map(|finding| finding.severity).max();
+        let worst = findings::worst(found).map(|finding| finding.severity);
         let is_marked = self
             .view
             .marked

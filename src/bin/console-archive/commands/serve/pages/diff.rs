@@ -281,21 +281,15 @@ fn changed(site: &Site, pair: &Pair, row: &Row, of: usize) -> Markup {
             index,
             different,
             count,
-        } => {
-            let side = match sign.is_of_a() {
-                true => &pair.compared.a,
-                false => &pair.compared.b,
-            };
-            line(
-                site,
-                pair,
-                of,
-                &side.line(*index),
-                class(*sign),
-                different,
-                *count,
-            )
-        }
+        } => line(
+            site,
+            pair,
+            of,
+            &sign.side(pair.compared).line(*index),
+            class(*sign),
+            different,
+            *count,
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use ecs_console_archiver::reading::findings::Severity;
 use jiff::civil::Date;
 use maud::{Markup, html};
 
-use super::super::super::report::facts::Signature;
+use super::super::super::report::facts::Known;
 use super::super::address::{self, FleetQuery};
 use super::super::fleet::{Fleet, OfInstance, Seen, What};
 use super::marks::Mark;
@@ -214,8 +214,8 @@ fn mark(one: &OfInstance, seen: &Seen, site: &Site) -> Markup {
 
 fn signatures(query: &FleetQuery, fleet: &Fleet, site: &Site) -> Markup {
     let all = &fleet.facts.signatures;
-    let row = |one: &Signature| {
-        let finding = &one.finding;
+    let row = |one: &Known| {
+        let finding = &one.of.finding;
         let address = query.address(|query| query.signature = Some(finding.signature.clone()));
         html! {
             tr {
@@ -226,10 +226,10 @@ fn signatures(query: &FleetQuery, fleet: &Fleet, site: &Site) -> Markup {
                     div { (plain(&finding.title)) }
                     @if let Some(advice) = one.advice() { div.about { (advice) } }
                 }
-                td.number { (grouped(one.instances as u64)) }
-                td.nowrap { (time::shown(one.first, &site.zone)) }
-                td.nowrap { (time::shown(one.last, &site.zone)) }
-                td { a href=(address::instance(&one.example)) { (one.example) } }
+                td.number { (grouped(one.of.instances.len() as u64)) }
+                td.nowrap { (time::shown(one.of.first, &site.zone)) }
+                td.nowrap { (time::shown(one.of.last, &site.zone)) }
+                td { a href=(address::instance(&one.of.example)) { (one.of.example) } }
             }
         }
     };

@@ -1,6 +1,7 @@
 //! An instance: its boots, how each ended, and how long their stages took.
 
 use ecs_console_archiver::archive::reader::{MarkerEntry, ScreenshotEntry};
+use ecs_console_archiver::reading::findings;
 use ecs_console_archiver::reading::phase::Phase;
 use ecs_console_archiver::reading::start::kernel_release;
 use jiff::Timestamp;
@@ -11,7 +12,6 @@ use super::super::state::{Facts, Instance};
 use super::marks::Mark;
 use super::{Frame, Site, notes, plain, severity};
 use crate::boots::Summary;
-use crate::finding;
 use crate::output::{count, grouped};
 use crate::time;
 
@@ -140,7 +140,7 @@ fn boot(
             }
             td { (Mark::Ended(of.ending).shape()) " " (of.ending_in_words()) }
             td.why {
-                @if let Some(worst) = finding::worst(&facts.findings) {
+                @if let Some(worst) = findings::worst(&facts.findings) {
                     (severity(worst.severity)) " "
                     a href={ (address::boot(&instance.id, &of.boot.id)) "#L" (worst.line) } { (worst.rule.title) }
                     @if facts.findings.len() > 1 { span.about { ", " (facts.findings.len() - 1) " more" } }
