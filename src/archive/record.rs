@@ -489,14 +489,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_decoded_is_marked_in_key_and_metadata() {
-        let event = InstanceEvent {
-            instance_id: InstanceId::parse("i-bp1abc").unwrap(),
-            region_id: None,
-            account_id: None,
-            cause: Cause::Manual,
-            event_id: None,
-            occurred_at: None,
-        };
+        let event = InstanceEvent::new(InstanceId::parse("i-bp1abc").unwrap(), Cause::Manual);
         let record = |is_undecoded| {
             let console = ConsoleOutput {
                 plain: b"hello\n".to_vec(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::key::{ConsoleDigest, RecordKey, ScreenshotKey};
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::event::InstanceEvent;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, worst_first};
 use crate::model::freshness::Freshness;
 use crate::model::outcome::StoredRecord;
 use crate::model::screenshot::When;
@@ -169,7 +169,7 @@ impl Follow {
                 .all(|known| known.signature != finding.signature)
         };
         let mut new: Vec<_> = found.into_iter().filter(is_new).collect();
-        new.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        worst_first(&mut new);
         let mut counted: Vec<_> = known.iter().map(|known| known.severity).collect();
         new.retain(|finding| {
             let as_bad = counted.iter().filter(|known| **known >= finding.severity);
@@ -183,7 +183,7 @@ impl Follow {
     /// The worst of what the records of this event show, the worst first.
     pub fn all_findings(&self) -> Vec<Finding> {
         let mut all: Vec<_> = self.findings().cloned().collect();
-        all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        worst_first(&mut all);
         all.truncate(MAX_FINDINGS);
         all
     }

@@ -8,7 +8,6 @@ mod screenshots; // a picture of the screen beside it
 pub mod sweep; // the same for every instance of whole regions
 pub mod told; // what the log and metrics are told of a console (pure)
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -888,7 +887,7 @@ fn note_worst(
     };
     let is_told = |one: &&findings::Finding<'_>| notifier.is_told_of(one.severity);
     let mut worst: Vec<_> = found.iter().filter(is_told).filter(is_new).collect();
-    worst.sort_by_key(|one| Reverse(one.severity));
+    findings::worst_first(&mut worst);
     for one in worst.into_iter().take(notify::MAX_OF_CONSOLE) {
         let masks_secrets = notifier.masks_secrets();
         notifier.note(Sighting::new(captured, console, one, masks_secrets));

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -430,12 +429,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
 
 fn event(instance_id: &InstanceId, region_id: RegionId) -> InstanceEvent {
     InstanceEvent {
-        instance_id: instance_id.clone(),
         region_id: Some(region_id),
-        account_id: None,
-        cause: Cause::Sweep,
-        event_id: None,
-        occurred_at: None::<Timestamp>,
+        ..InstanceEvent::new(instance_id.clone(), Cause::Sweep)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::capture::CaptureError;
 use crate::intake::error::EventError;
 use crate::intake::event::Request;
 use crate::model::check::Verdict;
-use crate::model::outcome::{Compacted, ErrorType, Outcome, RedriveTally, Stored, Tally};
+use crate::model::outcome::{Compacted, ErrorType, Outcome, RedriveTally, Stored};
 
 /// The result of one event.
 pub type Served = Result<Outcome, ServeError>;
@@ -185,27 +185,16 @@ impl Label {
                 );
             }
             Ok(Outcome::Swept { done, resume }) => {
-                let Tally {
-                    regions,
-                    instances,
-                    stored,
-                    already_stored,
-                    no_console,
-                    failed,
-                    with_fatal,
-                    with_error,
-                    ..
-                } = done;
                 let is_whole = resume.is_none();
                 info!(
-                    regions,
-                    instances,
-                    stored,
-                    already_stored,
-                    no_console,
-                    failed,
-                    with_fatal,
-                    with_error,
+                    regions = done.regions,
+                    instances = done.instances,
+                    stored = done.stored,
+                    already_stored = done.already_stored,
+                    no_console = done.no_console,
+                    failed = done.failed,
+                    with_fatal = done.with_fatal,
+                    with_error = done.with_error,
                     is_whole,
                     "swept"
                 );

@@ -292,14 +292,7 @@ mod tests {
             signature: "unit-failed:a".to_owned(),
             count: 2,
         };
-        let event = InstanceEvent {
-            instance_id: InstanceId::parse("i-a1").unwrap(),
-            region_id: None,
-            account_id: None,
-            cause: Cause::Manual,
-            event_id: None,
-            occurred_at: None,
-        };
+        let event = InstanceEvent::new(InstanceId::parse("i-a1").unwrap(), Cause::Manual);
         let reached = Fact::Login { is_reached: true };
         let not_reached = Fact::Login { is_reached: false };
         for (fact, dimensions, counts, member) in [

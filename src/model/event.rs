@@ -29,6 +29,20 @@ pub struct InstanceEvent {
     pub occurred_at: Option<Timestamp>,
 }
 
+impl InstanceEvent {
+    /// What is known where nobody but this program says that something happened.
+    pub fn new(instance_id: InstanceId, cause: Cause) -> Self {
+        Self {
+            instance_id,
+            region_id: None,
+            account_id: None,
+            cause,
+            event_id: None,
+            occurred_at: None,
+        }
+    }
+}
+
 /// How an event came to this program, which says what it may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

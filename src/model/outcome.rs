@@ -133,6 +133,36 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+impl Tally {
+    /// All that it counts.
+    pub fn counts(&self) -> [u64; 9] {
+        let Self {
+            regions,
+            instances,
+            stored,
+            already_stored,
+            no_console,
+            failed,
+            with_fatal,
+            with_error,
+            with_screenshot,
+            failures: _,
+        } = self;
+        let counts = [
+            regions,
+            instances,
+            stored,
+            already_stored,
+            no_console,
+            failed,
+            with_fatal,
+            with_error,
+            with_screenshot,
+        ];
+        counts.map(|count| *count)
+    }
+}
+
 /// What a redrive did so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

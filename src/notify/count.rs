@@ -1,7 +1,6 @@
 //! A finding → a notice that this process sends.
 
-use std::cmp::Reverse;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -23,6 +22,7 @@ use crate::archive::notice::{
 };
 use crate::clock::is_within;
 use crate::lock::lock;
+use crate::model::finding::worst_first;
 use crate::model::ids::InstanceId;
 use crate::retry::{Deadline, Retrying};
 use crate::store::{Pages, PutOutcome, Store, StoreError};
@@ -113,7 +113,7 @@ impl Notifier {
             );
             (self.report)(&Event::Lost(&what, &why));
         }
-        sightings.sort_by_key(|one| Reverse(one.finding.severity));
+        worst_first(&mut sightings);
         let turn = Turn {
             now,
             work,
@@ -257,7 +257,7 @@ impl Notifier {
         if notice.is_new {
             (self.report)(&Event::NewSignature(&notice));
         }
-        lock(&self.shared.unsent).push(Unsent::new(Arc::new(notice), turn.now));
+        lock(&self.shared.unsent).push(Unsent::new(id.clone(), notice, turn.now));
         Ok(Claimed::Here)
     }
 
@@ -315,7 +315,7 @@ impl Notifier {
         let targets = self.names(turn).await;
         let notice = (sighting.clone()).of_more(&id, targets, self.claim().to_owned());
         let object = json_object(serde_json::to_vec(&notice).unwrap_or_default());
-        let key = NoticeKey::Notice(id).to_string();
+        let key = NoticeKey::Notice(id.clone()).to_string();
         let is_here = self.claims(store, &key, &object).await?;
         claiming.done();
         lock(&self.shared.memory).note(said);
@@ -324,7 +324,7 @@ impl Notifier {
             "enough was told today; console-archive report has it, and what is not told after it";
         (self.report)(&Event::Lost(&what, why));
         if is_here {
-            lock(&self.shared.unsent).push(Unsent::new(Arc::new(notice), turn.now));
+            lock(&self.shared.unsent).push(Unsent::new(id, notice, turn.now));
         }
         Ok(())
     }

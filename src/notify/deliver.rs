@@ -1,6 +1,5 @@
 //! Notices that this process claimed → receivers.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +11,10 @@ use super::notice::Notice;
 use super::target::Target;
 use super::{Event, Notifier, empty, is_for, ladder};
 use crate::archive::key::ShortDigest;
-use crate::archive::notice::{NoticeId, NoticeKey, signature_digest};
+use crate::archive::notice::{NoticeId, NoticeKey};
 use crate::clock::is_within;
 use crate::lock::lock;
+use crate::model::finding::{Severe, Severity, worst_first};
 use crate::retry::{Deadline, Retrying, retry};
 use crate::store::Store;
 
@@ -31,6 +31,8 @@ const OTHERS_RESERVE: SignedDuration = SignedDuration::from_mins(1);
 
 /// A notice that this process has claimed, for one of its targets or for all.
 pub(super) struct Unsent {
+    /// As it is in the outbox.
+    id: NoticeId,
     notice: Arc<Notice>,
     only: Option<ShortDigest>,
     claimed_at: Timestamp,
@@ -38,9 +40,10 @@ pub(super) struct Unsent {
 
 impl Unsent {
     /// For all of its targets.
-    pub(super) fn new(notice: Arc<Notice>, claimed_at: Timestamp) -> Self {
+    pub(super) fn new(id: NoticeId, notice: Notice, claimed_at: Timestamp) -> Self {
         Self {
-            notice,
+            id,
+            notice: Arc::new(notice),
             only: None,
             claimed_at,
         }
@@ -49,6 +52,12 @@ impl Unsent {
     /// Whether no other process sends it yet.
     fn is_own(&self, now: Timestamp) -> bool {
         is_within(ladder::FIRST_WAIT - OTHERS_RESERVE, self.claimed_at, now)
+    }
+}
+
+impl Severe for Unsent {
+    fn severity(&self) -> Severity {
+        self.notice.sighting.severity()
     }
 }
 
@@ -70,14 +79,12 @@ impl Notifier {
         if unsent.is_empty() {
             return;
         }
-        unsent.sort_by_key(|one| Reverse(one.notice.sighting.finding.severity));
-        let worst_first = unsent;
+        worst_first(&mut unsent);
         // Who is known does not wait for who is not.
-        let known = self.send_each(store, &worst_first, &self.targets, now, work);
+        let known = self.send_each(store, &unsent, &self.targets, now, work);
         let managed = async {
             let managed = self.known_managed(work).await;
-            self.send_each(store, &worst_first, &managed, now, work)
-                .await;
+            self.send_each(store, &unsent, &managed, now, work).await;
         };
         join(known, managed).await;
     }
@@ -128,9 +135,10 @@ impl Notifier {
     ) {
         let rests = self.rests(&target.id, now);
         if !rests && work.remaining() >= LEAST_TIME {
-            return self.send(store, &one.notice, target, now, work).await;
+            return (self.send(store, &one.id, &one.notice, target, now, work)).await;
         }
         lock(&self.shared.unsent).push(Unsent {
+            id: one.id.clone(),
             notice: one.notice.clone(),
             only: Some(target.id.clone()),
             claimed_at: one.claimed_at,
@@ -151,10 +159,11 @@ impl Notifier {
         }
     }
 
-    /// Sends a notice to a target, and notes that it has it.
+    /// Sends a notice to a target, and notes that it has it. `id`: as it is in the outbox.
     pub(super) async fn send<S: Store>(
         &self,
         store: &S,
+        id: &NoticeId,
         notice: &Notice,
         target: &Target,
         now: Timestamp,
@@ -163,38 +172,19 @@ impl Notifier {
         let time = deadline.with_reserve(NOTE_RESERVE);
         let time = time.or_earlier(Deadline::after(SEND_TIME));
         let attempt = || self.sender.send(target, notice, now);
-        let id = &notice.id;
         if let Err(error) = retry(time, "the receiver", attempt).await {
             if error.is_of_receiver() {
                 let mut memory = lock(&self.shared.memory);
                 memory.failed_at.insert(target.id.clone(), (now, false));
             }
-            return (self.report)(&Event::Failed(id, target, &error));
+            return (self.report)(&Event::Failed(&notice.id, target, &error));
         }
-        (self.report)(&Event::Sent(id, target));
-        let Some(key) = id_of(notice) else {
-            return;
-        };
-        let key = NoticeKey::Sent(key, target.id.clone()).to_string();
+        (self.report)(&Event::Sent(&notice.id, target));
+        let key = NoticeKey::Sent(id.clone(), target.id.clone()).to_string();
         let store = Retrying::new(store, deadline);
         if let Err(error) = store.put_if_absent(&key, &empty()).await {
             let what = format!("that {target} has {id}, so that it may get it twice");
             (self.report)(&Event::Lost(&what, &error.to_string()));
         }
     }
-}
-
-/// As it is in the outbox. The notice that there are more is of another day than its console may be.
-fn id_of(notice: &Notice) -> Option<NoticeId> {
-    let signature = signature_digest(&notice.sighting.finding.signature);
-    let (rest, level) = notice.id.rsplit_once('_')?;
-    let (_, day) = rest
-        .strip_suffix(&format!("_{signature}"))?
-        .rsplit_once('_')?;
-    let day = jiff::civil::Date::strptime("%Y%m%d", day).ok()?;
-    Some(NoticeId {
-        day,
-        signature,
-        level: level.parse().ok()?,
-    })
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::catalog::Day;
 use crate::archive::notice::NoticeId;
 use crate::model::event::InstanceEvent;
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::{Finding, Severe, Severity};
 use crate::model::ids::{InstanceId, RegionId};
 use crate::printable::one_line;
 use crate::reading::began::boot_began;
@@ -56,6 +56,12 @@ pub struct Sighting {
     pub record: String,
     /// UTC day of the console, on which the instance counts.
     pub day: Date,
+}
+
+impl Severe for Sighting {
+    fn severity(&self) -> Severity {
+        self.finding.severity
+    }
 }
 
 /// What is told of a signature.
@@ -323,14 +329,7 @@ mod tests {
 
     #[test]
     fn an_instance_counts_on_the_day_of_its_console() {
-        let event = InstanceEvent {
-            instance_id: InstanceId::parse("i-a1").unwrap(),
-            region_id: None,
-            account_id: None,
-            cause: Cause::Manual,
-            event_id: None,
-            occurred_at: None,
-        };
+        let event = InstanceEvent::new(InstanceId::parse("i-a1").unwrap(), Cause::Manual);
         let region_id = RegionId::parse("cn-hangzhou").unwrap();
         for (updated_at, day) in [
             (None, 10),

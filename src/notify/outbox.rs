@@ -17,6 +17,7 @@ use crate::archive::key::ShortDigest;
 use crate::archive::notice::{NoticeId, NoticeKey, OUTBOX_PREFIX, outbox_prefix, outbox_since};
 use crate::clock::is_within;
 use crate::lock::lock;
+use crate::model::finding::Severe as _;
 use crate::retry::{Deadline, Retrying};
 use crate::store::{Entry, Pages, Store, StoreError};
 
@@ -100,7 +101,7 @@ impl Notifier {
             .await;
         let mut notices: Vec<(Notice, Due)> = notices;
         notices.sort_by_key(|(notice, due)| {
-            Reverse((notice.sighting.finding.severity, due.id.level, due.id.day))
+            Reverse((notice.sighting.severity(), due.id.level, due.id.day))
         });
         let sends = targets
             .iter()
@@ -199,7 +200,7 @@ impl Notifier {
                 Ok(true) if is_last => (self.report)(&Event::GivenUp(&notice.id, target)),
                 Ok(true) => {
                     taken += 1;
-                    self.send(store.inner, notice, target, now, work).await;
+                    self.send(store.inner, id, notice, target, now, work).await;
                 }
                 Err(error) => (self.report)(&Event::Lost(&notice.id, &error.to_string())),
             }

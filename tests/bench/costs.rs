@@ -435,6 +435,7 @@ fn kept(console: &ConsoleOutput, freshness: Option<Freshness>) -> Kept {
         freshness,
         captured_at: None,
         findings: Vec::new(),
+        reached_login: Some(true),
     }
 }
 

@@ -877,14 +877,7 @@ async fn a_damaged_day_is_told() {
 fn a_sweep_writes_no_row_for_what_was_listed_long_ago() {
     paused_runtime().block_on(async {
         let world = World::begin("2024-03-22T02:30:00Z".parse().unwrap());
-        let event = |cause| InstanceEvent {
-            instance_id: instance(0),
-            region_id: None,
-            account_id: None,
-            cause,
-            event_id: None,
-            occurred_at: None,
-        };
+        let event = |cause| InstanceEvent::new(instance(0), cause);
         let capture = async |cause: Cause| {
             let fleet = FakeFleet::default();
             let archiver = archiver(&world, &fleet, &Actor::new(&world, None));

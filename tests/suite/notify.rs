@@ -1,7 +1,7 @@
 //! People are told of findings: by five kinds of receivers, once for what is new and again for what rises.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,7 @@ use ecs_console_archiver::notify::notice::Sighting;
 use ecs_console_archiver::notify::send::Sender;
 use ecs_console_archiver::notify::{Event, Notifier, Told, target};
 use ecs_console_archiver::retry::Deadline;
+use ecs_console_archiver::simulator::Simulator;
 use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
 use futures_util::future::poll_immediate;
 use serde_json::{Value, json};
@@ -306,6 +307,30 @@ fn age(folder: &Path, minutes: u64) {
     assert!(SystemTime::now() > SystemTime::UNIX_EPOCH);
 }
 
+/// An archive whose function has told these receivers of a panic, and does not run any more.
+struct AfterPanic {
+    _folder: tempfile::TempDir,
+    /// The function asks it again.
+    _simulator: Simulator,
+    archive: PathBuf,
+    settings: Settings,
+}
+
+async fn told_of_a_panic(receivers: &[&NoticeReceiver]) -> AfterPanic {
+    let simulator = simulator().await;
+    let (folder, settings) = archive_folder(&simulator);
+    let told = [settings.clone(), notify(receivers)].concat();
+    let function = Function::start(&told).await;
+    function.result_of(&by_hand(PANIC)).await;
+    drop(function);
+    AfterPanic {
+        archive: folder.path().join("archive"),
+        _folder: folder,
+        _simulator: simulator,
+        settings,
+    }
+}
+
 fn names(folder: &Path) -> Vec<NoticeKey> {
     let files = files_in(&folder.join("notices")).into_iter();
     let is_object = |name: &String| !name.ends_with(".meta.json");
@@ -353,18 +378,14 @@ async fn what_a_killed_process_has_claimed_is_sent_by_another() {
 async fn a_notice_that_nobody_takes_is_given_up_after_some_attempts() {
     let receiver = NoticeReceiver::start(Kind::Slack).await;
     receiver.always(Behaviour::Fails(404));
-    let simulator = simulator().await;
-    let (folder, mut settings) = archive_folder(&simulator);
-    let archive = folder.path().join("archive");
-    settings.extend(notify(&[&receiver]));
-    let function = Function::start(&settings).await;
-    function.result_of(&by_hand(PANIC)).await;
-    drop(function);
+    let told = told_of_a_panic(&[&receiver]).await;
+    let archive = &told.archive;
+    let settings = [told.settings.clone(), notify(&[&receiver])].concat();
     for attempt in 1..=7 {
-        age(&archive, 200);
+        age(archive, 200);
         let function = Function::start(&settings).await;
         function.result_of(br#"{"compact": {}}"#).await;
-        let kept = names(&archive);
+        let kept = names(archive);
         let attempts = count(&kept, |key| matches!(key, NoticeKey::Attempt(..)));
         assert_eq!(attempts, attempt.min(5));
         let given_up = count(&kept, |key| matches!(key, NoticeKey::GivenUp(..)));
@@ -381,15 +402,10 @@ async fn who_is_added_later_is_not_told_of_what_was_before() {
         NoticeReceiver::start(Kind::Slack).await,
         NoticeReceiver::start(Kind::Webhook).await,
     );
-    let simulator = simulator().await;
-    let (folder, settings) = archive_folder(&simulator);
-    let archive = folder.path().join("archive");
-    let with = |receivers: &[&NoticeReceiver]| [settings.clone(), notify(receivers)].concat();
-    let function = Function::start(&with(&[&first])).await;
-    function.result_of(&by_hand(PANIC)).await;
-    drop(function);
-    age(&archive, 10);
-    let function = Function::start(&with(&[&first, &second])).await;
+    let told = told_of_a_panic(&[&first]).await;
+    age(&told.archive, 10);
+    let both = [told.settings.clone(), notify(&[&first, &second])].concat();
+    let function = Function::start(&both).await;
     function.result_of(br#"{"compact": {}}"#).await;
     assert_eq!((first.taken().len(), second.taken().len()), (1, 0));
 }
@@ -1126,14 +1142,10 @@ async fn a_level_of_a_day_to_come_silences_nobody() {
 async fn a_notice_that_nobody_could_send_for_days_is_given_up_and_named() {
     let receiver = NoticeReceiver::start(Kind::Slack).await;
     receiver.always(Behaviour::Fails(404));
-    let simulator = simulator().await;
-    let (folder, mut settings) = archive_folder(&simulator);
-    let archive = folder.path().join("archive");
-    settings.extend(notify(&[&receiver]));
-    let function = Function::start(&settings).await;
-    function.result_of(&by_hand(PANIC)).await;
-    drop(function);
-    age(&archive, 5 * 24 * 60);
+    let told = told_of_a_panic(&[&receiver]).await;
+    let archive = &told.archive;
+    let settings = [told.settings.clone(), notify(&[&receiver])].concat();
+    age(archive, 5 * 24 * 60);
     let today = Day::of(jiff::Timestamp::now()).0;
     let outbox = archive.join("notices/outbox");
     let then = today.checked_sub(jiff::Span::new().days(5)).unwrap();
@@ -1141,9 +1153,7 @@ async fn a_notice_that_nobody_could_send_for_days_is_given_up_and_named() {
     std::fs::rename(is_there.path(), outbox.join(then.to_string())).unwrap();
     let function = Function::start(&settings).await;
     function.result_of(br#"{"compact": {}}"#).await;
-    let given_up = count(&names(&archive), |key| {
-        matches!(key, NoticeKey::GivenUp(..))
-    });
+    let given_up = count(&names(archive), |key| matches!(key, NoticeKey::GivenUp(..)));
     assert_eq!(given_up, 1);
     let log = function.stop().await;
     assert!(log.contains("given_up"), "{log}");

@@ -394,14 +394,7 @@ async fn capture(world: &World, dies_at: Option<(usize, bool)>) -> bool {
                 instant: tokio::time::Instant::now(),
             },
         };
-        let event = InstanceEvent {
-            instance_id: instance_id(1),
-            region_id: None,
-            account_id: None,
-            cause: Cause::Manual,
-            event_id: None,
-            occurred_at: None,
-        };
+        let event = InstanceEvent::new(instance_id(1), Cause::Manual);
         let deadline = Deadline::after(Duration::from_secs(300));
         if let Some(captured) = actor.run(archiver.capture(event, deadline)).await {
             captured.unwrap();

@@ -17,7 +17,7 @@ use crate::model::ending::{BootFacts, Ending};
 use crate::model::event::InstanceEvent;
 use crate::model::freshness::Freshness;
 use crate::model::ids::{AccountId, InstanceId, RegionId};
-use crate::reading::findings::{self, Finding};
+use crate::reading::findings::{self, Finding, worst_first};
 
 /// Version of the rows that this program writes. A reader takes what it knows of a later one, and a compactor
 /// keeps the rest.
@@ -333,7 +333,7 @@ impl Row {
     /// The same, with what the console says went wrong, as far as there is room.
     pub fn with_findings(self, found: &[Finding]) -> Self {
         let mut found: Vec<_> = found.iter().collect();
-        found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        worst_first(&mut found);
         found.truncate(MAX_FINDINGS);
         let findings = found.into_iter().map(Finding::in_catalog).collect();
         Self {

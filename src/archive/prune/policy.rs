@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::model::ending::Ending;
-use crate::reading::findings::{self, Finding, Severity};
+use crate::reading::findings::{self, Finding, Severity, worst};
 
 /// Which findings of a boot's log keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,8 +116,7 @@ impl Rules {
     pub fn keeping(&self, found: &[Finding<'static>]) -> Option<&'static str> {
         let is_wanted =
             |finding: &&Finding| self.findings.iter().any(|wanted| wanted.includes(finding));
-        let keeping = found.iter().rev().filter(is_wanted);
-        let worst = keeping.max_by_key(|finding| finding.severity);
+        let worst = worst(found.iter().filter(is_wanted));
         worst.map(|finding| finding.rule.id)
     }
 

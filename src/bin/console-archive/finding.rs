@@ -59,12 +59,6 @@ pub fn in_words(finding: &Finding) -> String {
     format!("{} ({signature}{count})", finding.rule.title)
 }
 
-/// The worst of them; of those that are as bad, the first.
-pub fn worst<'f>(findings: &'f [Finding<'static>]) -> Option<&'f Finding<'static>> {
-    let severity = |finding: &&Finding| finding.severity;
-    findings.iter().rev().max_by_key(severity)
-}
-
 /// What marks a line that says what went wrong. People search for `!!` in a pager.
 pub fn mark(finding: &Finding, said: &str) -> String {
     let severity = finding.severity.as_str();

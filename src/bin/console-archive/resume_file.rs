@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use ecs_console_archiver::capture::sweep::Sweep;
-use ecs_console_archiver::model::outcome::Tally;
 use serde::Deserialize;
 use serde_json::json;
 use tempfile::NamedTempFile;
@@ -63,30 +62,8 @@ fn read(file: &Path) -> Result<Sweep, WrongInput> {
         return Err(no_sweep(&"line 1 begins with no JSON object"));
     }
     let Event { sweep } = serde_json::from_slice(&text).map_err(|error| no_sweep(&error))?;
-    let Tally {
-        regions,
-        instances,
-        stored,
-        already_stored,
-        no_console,
-        failed,
-        with_fatal,
-        with_error,
-        with_screenshot,
-        failures: _,
-    } = sweep.done;
-    let counts = [
-        regions,
-        instances,
-        stored,
-        already_stored,
-        no_console,
-        failed,
-        with_fatal,
-        with_error,
-        with_screenshot,
-    ];
-    if let Some(count) = counts.into_iter().find(|count| *count > MAX_COUNT) {
+    let mut counts = sweep.done.counts().into_iter();
+    if let Some(count) = counts.find(|count| *count > MAX_COUNT) {
         return Err(no_sweep(&format_args!("`done` counts {count}")));
     }
     // A sweep with regions has checked that the cursor is in one of them.

@@ -6,7 +6,7 @@ use ecs_console_archiver::archive::reader::{MarkerEntry, ScreenshotEntry};
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::clock::GuestClock;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
-use ecs_console_archiver::reading::findings::Finding;
+use ecs_console_archiver::reading::findings::{self, Finding};
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::retry::{Deadline, Retrying};
@@ -212,7 +212,7 @@ fn findings(of: &Summary<'_>) -> Vec<Finding<'static>> {
 
 /// The worst finding, and how many others there are.
 fn worst_cell(findings: &[Finding<'static>]) -> Cell {
-    let Some(worst) = finding::worst(findings) else {
+    let Some(worst) = findings::worst(findings) else {
         return NOTHING.into();
     };
     let (severity, signature) = (worst.severity, worst.signature());

@@ -34,14 +34,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let archiver = context.archiver(arguments.ecs)?;
-    let event = InstanceEvent {
-        instance_id: arguments.instance_id,
-        region_id: None,
-        account_id: None,
-        cause: Cause::Manual,
-        event_id: None,
-        occurred_at: None,
-    };
+    let event = InstanceEvent::new(arguments.instance_id, Cause::Manual);
     let deadline = Deadline::after(context.time());
     let capture = archiver.capture(event, deadline);
     let outcome = match context.interrupt.finish("the capture", capture).await {

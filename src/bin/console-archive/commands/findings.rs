@@ -1,8 +1,10 @@
 //! `console-archive findings`: what a boot or a log says went wrong, or what a fleet's consoles say.
 
 mod fleet;
+mod signatures; // what is known of each signature (pure)
 
-pub use fleet::{OfRow, tell_coverage, tell_unread};
+pub use fleet::{tell_coverage, tell_unread};
+pub use signatures::{BySignature, OfRow, Signature};
 
 use std::io::{IsTerminal as _, Write as _, stdout};
 

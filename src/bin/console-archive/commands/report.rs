@@ -202,17 +202,17 @@ fn json(facts: &Facts, period: Period) -> Value {
     });
     let signatures = facts.signatures.iter().map(|one| {
         json!({
-            "id": one.finding.id,
-            "family": one.finding.family,
-            "severity": one.finding.severity,
-            "title": one.finding.title,
-            "signature": one.finding.signature,
-            "instances": one.instances,
-            "records": one.records,
-            "first_captured_at": one.first.to_string(),
-            "last_captured_at": one.last.to_string(),
+            "id": one.of.finding.id,
+            "family": one.of.finding.family,
+            "severity": one.of.finding.severity,
+            "title": one.of.finding.title,
+            "signature": one.of.finding.signature,
+            "instances": one.of.instances.len(),
+            "records": one.of.records,
+            "first_captured_at": one.of.first.to_string(),
+            "last_captured_at": one.of.last.to_string(),
             "is_new": one.is_new,
-            "example_instance_id": one.example,
+            "example_instance_id": one.of.example,
         })
     });
     let stuck = facts.stuck.iter().map(|one| {
@@ -412,15 +412,17 @@ fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()>
         columns.push(Column::number("INSTANCES"));
         columns.extend(["LAST", "EXAMPLE", "WHAT HAPPENED"].map(Column::text));
         let rows = facts.signatures.iter().map(|one| {
-            let severity = one.finding.severity;
+            let severity = one.of.finding.severity;
             vec![
                 finding::cell(severity, severity.as_str().to_owned()),
                 if one.is_new { "new" } else { table::NOTHING }.into(),
-                table::with_seams(&printable::one_line(&one.finding.signature)).into(),
-                output::grouped(one.instances as u64).into(),
-                time::shown(one.last, zone).into(),
-                one.example.to_string().into(),
-                printable::one_line(&one.finding.title).into_owned().into(),
+                table::with_seams(&printable::one_line(&one.of.finding.signature)).into(),
+                output::grouped(one.of.instances.len() as u64).into(),
+                time::shown(one.of.last, zone).into(),
+                one.of.example.to_string().into(),
+                printable::one_line(&one.of.finding.title)
+                    .into_owned()
+                    .into(),
             ]
         });
         context.print(&Table::new(columns, rows.collect()))?;

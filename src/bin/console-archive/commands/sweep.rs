@@ -204,22 +204,10 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
     if output == Output::Json {
         return output::json(&json!(done));
     }
-    let Tally {
-        regions,
-        instances,
-        stored,
-        already_stored,
-        no_console,
-        failed,
-        with_fatal,
-        with_error,
-        with_screenshot,
-        failures,
-    } = done;
     let mut stdout = std::io::stdout();
     let (instances, regions) = (
-        output::count(*instances, "instance"),
-        output::count(*regions, "region"),
+        output::count(done.instances, "instance"),
+        output::count(done.regions, "region"),
     );
     let reached = if is_whole {
         format!("in {regions}")
@@ -228,27 +216,27 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
     };
     let summary = format!(
         "swept {instances} {reached}: {} stored, {} already stored, {} without a console, {} failed",
-        output::grouped(*stored),
-        output::grouped(*already_stored),
-        output::grouped(*no_console),
-        output::grouped(*failed),
+        output::grouped(done.stored),
+        output::grouped(done.already_stored),
+        output::grouped(done.no_console),
+        output::grouped(done.failed),
     );
-    let shown = match (with_fatal, with_error) {
+    let shown = match (done.with_fatal, done.with_error) {
         (0, 0) => String::new(),
         (fatal, error) => format!(
             "; of those stored, {} show a fatal finding, and {} an error",
-            output::grouped(*fatal),
-            output::grouped(*error)
+            output::grouped(fatal),
+            output::grouped(error)
         ),
     };
-    let pictures = match with_screenshot {
+    let pictures = match done.with_screenshot {
         0 => String::new(),
-        count => format!("; {}", output::count(*count, "screenshot")),
+        count => format!("; {}", output::count(count, "screenshot")),
     };
     let summary = summary + &shown + &pictures;
     let width = output::width();
     writeln!(stdout, "{}", output::wrapped(&summary, width))?;
-    for failure in failures {
+    for failure in &done.failures {
         let failure = format!("  failed: {}", printable::one_line(failure));
         writeln!(stdout, "{}", output::wrapped(&failure, width))?;
     }

@@ -1,7 +1,6 @@
 //! What the consoles of a fleet say went wrong, by signature: from the catalog.
 
-use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Write as _, stdout};
 
@@ -9,18 +8,16 @@ use anyhow::Result;
 use ecs_console_archiver::archive::catalog::Row;
 use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
-use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::printable;
-use ecs_console_archiver::reading::findings::Severity;
 use ecs_console_archiver::store::Store;
 use ecs_console_archiver::store::past_refused::PastRefused;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Context;
 use super::super::list::fleet::{is_of, tell_damaged};
+use super::signatures::{BySignature, OfRow, Signature};
 use super::{Arguments, TEXT_AT};
 use crate::exit::Exit;
 use crate::finding;
@@ -31,41 +28,10 @@ use crate::time::{self, Period};
 /// More rows that are read one by one are told.
 const MANY_ROWS: usize = 1000;
 
-/// A finding of a row, as far as it is told here.
-#[derive(Debug, Clone, Deserialize)]
-pub struct OfRow {
-    pub id: String,
-    pub family: String,
-    pub severity: Severity,
-    pub title: String,
-    pub signature: String,
-    line: Option<u64>,
-}
-
-impl OfRow {
-    /// `None` for one of a later version, in a form that this one does not know.
-    pub fn of(json: &Value) -> Option<Self> {
-        Self::deserialize(json).ok()
-    }
-}
-
-/// What is known of a signature.
-#[derive(Debug)]
-struct Seen {
-    /// As the newest console says it.
-    finding: OfRow,
-    instances: HashSet<InstanceId>,
-    records: u64,
-    first: Timestamp,
-    last: Timestamp,
-    /// The record of the newest console that says it.
-    example: (InstanceId, String),
-}
-
 /// What the rows say.
 #[derive(Debug, Default)]
 struct Fleet {
-    by_signature: HashMap<String, Seen>,
+    by_signature: BySignature,
     /// Records of which something is known.
     looked_at: u64,
     /// Records of which nothing is known.
@@ -104,44 +70,8 @@ impl Fleet {
             if !arguments.asks_for(*severity, family, id, signature) {
                 continue;
             }
-            let at = row.captured_at;
-            let example = || (row.instance_id.clone(), row.subject.name());
-            let seen = self
-                .by_signature
-                .entry(signature.clone())
-                .or_insert_with(|| Seen {
-                    finding: finding.clone(),
-                    instances: HashSet::new(),
-                    records: 0,
-                    first: at,
-                    last: at,
-                    example: example(),
-                });
-            seen.instances.insert(row.instance_id.clone());
-            seen.records += 1;
-            seen.first = seen.first.min(at);
-            if at >= seen.last {
-                (seen.last, seen.example, seen.finding) = (at, example(), finding);
-            }
+            self.by_signature.add(finding, &row);
         }
-    }
-
-    /// The worst first; of those that are as bad, what most instances have.
-    fn in_order(self) -> Vec<Seen> {
-        let mut all: Vec<_> = self.by_signature.into_values().collect();
-        all.sort_by(|a, b| {
-            let order = |seen: &Seen| {
-                Reverse((
-                    seen.finding.severity,
-                    seen.instances.len(),
-                    seen.records,
-                    seen.last,
-                ))
-            };
-            let names = || a.finding.signature.cmp(&b.finding.signature);
-            order(a).cmp(&order(b)).then_with(names)
-        });
-        all
     }
 }
 
@@ -188,7 +118,7 @@ pub async fn run(
     }
     let is_incomplete = is_damaged || fleet.unknown > 0 || fleet.foreign > 0;
     let (looked_at, url) = (fleet.looked_at, store.url(""));
-    let all = fleet.in_order();
+    let all = fleet.by_signature.in_order();
     let within = if period.is_bounded() {
         " of that time"
     } else {
@@ -251,7 +181,7 @@ pub fn tell_coverage<S: Store>(catalog: &Catalog<'_, S>, since: Timestamp, store
     ));
 }
 
-fn json(seen: &Seen) -> Value {
+fn json(seen: &Signature) -> Value {
     let OfRow {
         id,
         family,
@@ -260,7 +190,6 @@ fn json(seen: &Seen) -> Value {
         signature,
         line,
     } = &seen.finding;
-    let (instance_id, name) = &seen.example;
     json!({
         "id": id,
         "family": family,
@@ -271,13 +200,13 @@ fn json(seen: &Seen) -> Value {
         "records": seen.records,
         "first_captured_at": seen.first.to_string(),
         "last_captured_at": seen.last.to_string(),
-        "example": {"instance_id": instance_id, "name": name, "line": line},
+        "example": {"instance_id": seen.example, "name": seen.record, "line": line},
     })
 }
 
 /// For narrow terminals: a few lines for each, in the form in which one log's findings are shown.
-fn blocks_of(all: &[Seen], zone: &TimeZone, width: usize, has_colors: bool) -> String {
-    let block = |seen: &Seen| {
+fn blocks_of(all: &[Signature], zone: &TimeZone, width: usize, has_colors: bool) -> String {
+    let block = |seen: &Signature| {
         let finding = &seen.finding;
         let severity = finding.severity.as_str();
         let (first, last) = (time::shown(seen.first, zone), time::shown(seen.last, zone));
@@ -286,11 +215,11 @@ fn blocks_of(all: &[Seen], zone: &TimeZone, width: usize, has_colors: bool) -> S
             false => format!("{first} to {last}"),
         };
         let on = match seen.instances.len() as u64 {
-            1 => format!("on {}", seen.example.0),
+            1 => format!("on {}", seen.example),
             count => format!(
                 "on {}, the last {}",
                 output::count(count, "instance"),
-                seen.example.0
+                seen.example
             ),
         };
         let text = format!(
@@ -315,7 +244,7 @@ fn blocks_of(all: &[Seen], zone: &TimeZone, width: usize, has_colors: bool) -> S
     all.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
-fn table_of(all: &[Seen], zone: &TimeZone) -> Table {
+fn table_of(all: &[Signature], zone: &TimeZone) -> Table {
     let mut columns = ["SEVERITY", "SIGNATURE"].map(Column::text).to_vec();
     columns.push(Column::number("INSTANCES"));
     columns.extend(["FIRST", "LAST", "EXAMPLE", "WHAT HAPPENED"].map(Column::text));
@@ -332,7 +261,7 @@ fn table_of(all: &[Seen], zone: &TimeZone) -> Table {
             seen.instances.len().to_string().into(),
             time::shown(seen.first, zone).into(),
             time::shown(seen.last, zone).into(),
-            seen.example.0.to_string().into(),
+            seen.example.to_string().into(),
             Cell::from(printable::one_line(title).into_owned()),
         ]
     });

@@ -8,7 +8,7 @@ use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
-use ecs_console_archiver::reading::findings::Severity;
+use ecs_console_archiver::reading::findings::{self, Severity};
 use ecs_console_archiver::reading::phase::Phase;
 use ecs_console_archiver::reading::stages;
 use ecs_console_archiver::reading::stamp::Stamp;
@@ -18,7 +18,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use crate::boots::{self, Boots, Summary};
-use crate::finding;
 
 /// Instances whose records are read at once.
 const AT_ONCE: usize = 4;
@@ -186,7 +185,7 @@ impl OfBoots {
                 continue;
             }
             let found = summary.findings(EncodingChoice::Auto);
-            let worst = finding::worst(&found);
+            let worst = findings::worst(&found);
             let has_failed = worst.is_some_and(|worst| worst.severity >= Severity::Error);
             let is_gap = |kind: MarkKind| matches!(kind, MarkKind::Gap { .. });
             let is_whole = summary.boot.start.is_some()

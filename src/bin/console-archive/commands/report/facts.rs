@@ -1,17 +1,17 @@
 //! Rows of the catalog → what happened to a fleet. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::catalog::{Row, Subject};
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
-use ecs_console_archiver::reading::findings::{Rules, Severity};
+use ecs_console_archiver::reading::findings::{Rules, Severity, worst};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::super::findings::OfRow;
+use super::super::findings::{BySignature, OfRow, Signature};
 use super::boots::{OfBoots, Records};
 use crate::time::Period;
 
@@ -27,7 +27,7 @@ pub struct Facts {
     /// Each day of the period on which something was captured.
     pub days: BTreeMap<Date, OfDay>,
     /// The worst first; of those that are as bad, what most instances have.
-    pub signatures: Vec<Signature>,
+    pub signatures: Vec<Known>,
     /// Instances whose newest console does not come to its login prompt, the worst first.
     pub stuck: Vec<Stuck>,
     /// Records whose rows do not say what they show.
@@ -55,23 +55,16 @@ pub struct OfDay {
 
 /// What is known of a signature.
 #[derive(Debug)]
-pub struct Signature {
-    /// As the newest console says it.
-    pub finding: OfRow,
-    pub instances: usize,
-    pub records: u64,
-    pub first: Timestamp,
-    pub last: Timestamp,
+pub struct Known {
+    pub of: Signature,
     /// Whether no console says it that was captured before the period.
     pub is_new: bool,
-    /// The instance of the newest console that says it.
-    pub example: InstanceId,
 }
 
-impl Signature {
+impl Known {
     /// What a person can do. A rule of a later version may be unknown.
     pub fn advice(&self) -> Option<&'static str> {
-        let rule = Rules::current().get(&self.finding.id)?;
+        let rule = Rules::current().get(&self.of.finding.id)?;
         Some(rule.advice())
     }
 }
@@ -97,7 +90,9 @@ pub struct Collector {
     known: HashSet<String>,
     facts: Facts,
     days: BTreeMap<Date, Day>,
-    signatures: HashMap<String, Seen>,
+    signatures: BySignature,
+    /// Signatures of what was captured before the period.
+    before: HashSet<String>,
     newest: HashMap<InstanceId, Row>,
 }
 
@@ -106,16 +101,6 @@ struct Day {
     of: OfDay,
     /// The worst that was found on each instance.
     instances: HashMap<InstanceId, Option<Severity>>,
-}
-
-struct Seen {
-    finding: OfRow,
-    instances: BTreeSet<InstanceId>,
-    records: u64,
-    first: Timestamp,
-    last: Timestamp,
-    example: InstanceId,
-    was_before: bool,
 }
 
 impl Collector {
@@ -127,7 +112,8 @@ impl Collector {
             known: HashSet::new(),
             facts: Facts::default(),
             days: BTreeMap::new(),
-            signatures: HashMap::new(),
+            signatures: BySignature::default(),
+            before: HashSet::new(),
             newest: HashMap::new(),
         }
     }
@@ -170,10 +156,10 @@ impl Collector {
         let worst = day.instances.entry(row.instance_id.clone()).or_default();
         match &row.findings {
             None => self.facts.unknown += 1,
-            Some(findings) => {
-                for finding in findings.iter().filter_map(OfRow::of) {
+            Some(_) => {
+                for finding in OfRow::all_of(&row) {
                     *worst = (*worst).max(Some(finding.severity));
-                    see(&mut self.signatures, finding, &row, false);
+                    self.signatures.add(finding, &row);
                 }
             }
         }
@@ -188,9 +174,8 @@ impl Collector {
     }
 
     fn add_before(&mut self, row: &Row) {
-        for finding in row.findings.iter().flatten().filter_map(OfRow::of) {
-            see(&mut self.signatures, finding, row, true);
-        }
+        let signatures = OfRow::all_of(row).map(|finding| finding.signature);
+        self.before.extend(signatures);
     }
 
     /// What the rows say.
@@ -208,23 +193,13 @@ impl Collector {
                 (date, of)
             });
         facts.days = days.collect();
-        let seen = self.signatures.into_values();
-        let seen = seen.filter(|seen| !seen.instances.is_empty());
-        facts.signatures = seen
-            .map(|seen| Signature {
-                instances: seen.instances.len(),
-                finding: seen.finding,
-                records: seen.records,
-                first: seen.first,
-                last: seen.last,
-                is_new: !seen.was_before,
-                example: seen.example,
+        let signatures = self.signatures.in_order().into_iter();
+        facts.signatures = signatures
+            .map(|of| Known {
+                is_new: !self.before.contains(&of.finding.signature),
+                of,
             })
             .collect();
-        facts.signatures.sort_by(|a, b| {
-            let order = |one: &Signature| (one.finding.severity, one.instances, one.records);
-            (order(b).cmp(&order(a))).then_with(|| a.finding.signature.cmp(&b.finding.signature))
-        });
         let is_stuck = |row: &Row| {
             row.reached_login == Some(false)
                 && row.ending.is_some_and(|ending| ending != Ending::Clean)
@@ -241,38 +216,10 @@ impl Collector {
     }
 }
 
-fn see(signatures: &mut HashMap<String, Seen>, finding: OfRow, row: &Row, is_before: bool) {
-    let at = row.captured_at;
-    let seen = signatures.entry(finding.signature.clone());
-    let seen = seen.or_insert_with(|| Seen {
-        finding: finding.clone(),
-        instances: BTreeSet::new(),
-        records: 0,
-        first: at,
-        last: at,
-        example: row.instance_id.clone(),
-        was_before: false,
-    });
-    if is_before {
-        seen.was_before = true;
-        return;
-    }
-    let is_first = seen.instances.is_empty();
-    seen.instances.insert(row.instance_id.clone());
-    seen.records += 1;
-    if is_first || at < seen.first {
-        seen.first = at;
-    }
-    if is_first || at >= seen.last {
-        (seen.last, seen.example, seen.finding) = (at, row.instance_id.clone(), finding);
-    }
-}
-
 impl Stuck {
     fn of(row: Row) -> Self {
-        let found = row.findings.iter().flatten().filter_map(OfRow::of);
         Self {
-            worst: found.max_by_key(|finding| finding.severity),
+            worst: worst(OfRow::all_of(&row)),
             instance_id: row.instance_id,
             region_id: row.region_id,
             captured_at: row.captured_at,

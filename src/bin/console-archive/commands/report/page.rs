@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::boots::{NotReached, OfBoots, Slow, Took};
-use super::facts::{Facts, OfDay, Signature, Stuck};
+use super::facts::{Facts, Known, OfDay, Stuck};
 use super::{boots_in_words, seconds};
 use crate::boots::ending_in_words;
 use crate::time;
@@ -72,7 +72,7 @@ fn plain(text: &str) -> String {
 
 fn numbers(facts: &Facts) -> Markup {
     let new = facts.signatures.iter().filter(|one| one.is_new).count();
-    let fatal = |one: &&Signature| one.finding.severity == Severity::Fatal;
+    let fatal = |one: &&Known| one.of.finding.severity == Severity::Fatal;
     let fatal = facts.signatures.iter().filter(fatal).count();
     let numbers = [
         (facts.instances as u64, "instances"),
@@ -209,24 +209,24 @@ fn chart(title: &str, days: &BTreeMap<Date, OfDay>, parts: impl Fn(&OfDay) -> Ve
     }
 }
 
-fn signatures(all: &[Signature], zone: &TimeZone) -> Markup {
+fn signatures(all: &[Known], zone: &TimeZone) -> Markup {
     html! {
         table {
             @let names = ["Severity", "What happened", "Instances", "First", "Last", "For example"];
             tr { @for name in names { th { (name) } } }
             @for one in all {
-                @let severity = one.finding.severity.as_str();
+                @let severity = one.of.finding.severity.as_str();
                 tr {
                     td data-name=(names[0]) { span class={ "key " (severity) } { (severity) } @if one.is_new { " " span.new { "new" } } }
                     td data-name=(names[1]) {
-                        (plain(&one.finding.title)) br;
-                        code { (plain(&one.finding.signature)) }
+                        (plain(&one.of.finding.title)) br;
+                        code { (plain(&one.of.finding.signature)) }
                         @if let Some(advice) = one.advice() { p.advice { (advice) } }
                     }
-                    td.number data-name=(names[2]) { (one.instances) }
-                    td data-name=(names[3]) { (time::shown(one.first, zone)) }
-                    td data-name=(names[4]) { (time::shown(one.last, zone)) }
-                    td data-name=(names[5]) { code { "console-archive findings " (one.example) " --all" } }
+                    td.number data-name=(names[2]) { (one.of.instances.len()) }
+                    td data-name=(names[3]) { (time::shown(one.of.first, zone)) }
+                    td data-name=(names[4]) { (time::shown(one.of.last, zone)) }
+                    td data-name=(names[5]) { code { "console-archive findings " (one.of.example) " --all" } }
                 }
             }
         }
