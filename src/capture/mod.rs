@@ -35,7 +35,7 @@ use crate::model::finding::Finding;
 use crate::model::freshness::Freshness;
 use crate::model::ids::RegionId;
 use crate::model::outcome::{ErrorType, Outcome, Stored, StoredRecord};
-use crate::model::screenshot::{Screenshots, When};
+use crate::model::screenshot::Screenshots;
 use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::notify::notice::{Captured, Sighting};
 use crate::notify::{self, Notifier};
