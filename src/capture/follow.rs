@@ -24,6 +24,7 @@ mod plan;
 mod shots;
 
 pub use message::FollowMessage;
+use plan::SCREENSHOT_PAUSE;
 pub use plan::{CACHE_LAG, Plan, QUIET_TIME};
 pub use shots::{Judged, Shots};
 
@@ -329,9 +330,11 @@ impl Follow {
     pub fn next_pause(&self, budget: Duration, now: Timestamp, jitter: f64) -> Option<Duration> {
         let plan = Plan::of(&self.event.cause)?;
         let is_final = (self.absent.as_ref()).is_some_and(|absent| !absent.reason.is_transient());
-        if is_final && self.polls == 1 && !self.shots.kept.is_empty() {
-            // There will be no console, but another screenshot at the end.
-            return plan.pause_until_end(elapsed(self.began_at, now), budget);
+        // There will be no console, but another screenshot at the end, or the first one soon.
+        let has_picture = !self.shots.kept.is_empty();
+        if is_final && self.polls == 1 && (has_picture || self.shots.is_due) {
+            let pause = plan.pause_until_end(elapsed(self.began_at, now), budget)?;
+            return Some(if has_picture { pause } else { SCREENSHOT_PAUSE });
         }
         if is_final || self.has_settled(plan) || self.polls >= MAX_POLLS {
             return None;

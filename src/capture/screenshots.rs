@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::follow::Follow;
-use super::{Archiver, CaptureError, KEEP_RESERVE, Plan, owner};
+use super::{Archiver, CaptureError, HTTP_CAPTURE_TIME, KEEP_RESERVE, Plan, owner};
 use crate::archive::catalog::Row;
 use crate::archive::screenshot::ScreenshotRecord;
 use crate::model::console::NoConsole;
@@ -34,7 +34,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             .or_earlier(Deadline::after(AT_EVENT_TIME));
         match self.take(follow, deadline).await {
             Err(CaptureError::Ecs(error)) => {
-                self.note_refusal(follow, &error);
+                let is_told = self.note_refusal(follow, &error);
+                follow.shots.is_due = !is_told && error.is_transient();
                 Ok(())
             }
             taken => taken,
@@ -44,13 +45,15 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// Takes the picture when following ends.
     ///
     /// # Errors
-    /// Without a console and a picture, the event must come again if ECS may take one then.
+    /// Without a console and a picture, the event must come again if ECS may take one then. Not while a sender waits for an
+    /// answer: a picture may take longer than that each time, and a queue alone brings such an event back with more time.
     pub(super) async fn take_at_end(
         &self,
         follow: &mut Follow,
         deadline: Deadline,
     ) -> Result<(), CaptureError> {
         let has_any = !follow.kept.is_empty() || !follow.shots.kept.is_empty();
+        let may_come_again = self.follow_queue.is_some() || deadline.whole() > HTTP_CAPTURE_TIME;
         // A process that ends has no time for a second one.
         let is_in_a_hurry = has_any && self.ending.is_cancelled();
         if is_in_a_hurry || !follow.calls_for_screenshot(self.screenshots.when, true) {
@@ -63,7 +66,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 match error {
                     EcsError::NotAScreenshot(_) => warn!("no screenshot of {instance_id}: {error}"),
                     error if !is_told && error.is_transient() => {
-                        if !has_any {
+                        if !has_any && may_come_again {
                             return Err(error.into());
                         }
                         warn!("no screenshot of {instance_id}: {error}");

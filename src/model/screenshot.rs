@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::console::MAX_WORD_BYTES;
 use super::ids::InstanceId;
 
 /// Longest picture that is kept, in bytes. A screen of 1920 × 1080 takes 0.1 to 1 MB as a JPEG. It has room in an
@@ -52,7 +51,7 @@ pub struct Screenshot {
     pub image: Image,
     /// ECS's ID of the request. Empty if it was missing.
     pub request_id: String,
-    /// The instance that ECS says it answers for, at most [`MAX_WORD_BYTES`] of it.
+    /// The instance that ECS says it answers for, as of a [console](super::console::ConsoleOutput).
     pub reported_instance_id: Option<String>,
 }
 
@@ -66,7 +65,6 @@ impl fmt::Debug for Screenshot {
 impl Screenshot {
     /// Whether ECS says it answers for another instance than was asked for.
     pub fn names_another_than(&self, instance_id: &InstanceId) -> bool {
-        debug_assert!(self.request_id.len() <= MAX_WORD_BYTES);
         let reported = self.reported_instance_id.as_deref();
         reported.is_some_and(|reported| reported != instance_id.as_str())
     }

@@ -430,15 +430,44 @@ async fn over_http_the_picture_is_stored_before_the_answer_and_no_marker() {
         .simulator
         .set_screen(&id(WINDOWS), screen("stop.jpg"));
     let function = Function::start(&bucket.settings).await;
-    let event = std::fs::read(root().join("events/eventbridge-windows-no-console.json")).unwrap();
-    let push = json!({
-        "version": "2.0", "body": text(&event), "requestContext": {"http": {"method": "POST"}},
-        "headers": {"X-EventBridge-Signature-Token": "shared-token-that-must-not-show"},
-    });
-    let answer = function.result_of(push.to_string().as_bytes()).await;
+    let answer = function.result_of(push_of_windows().as_bytes()).await;
     assert_eq!(answer["statusCode"], 200, "{answer}");
     let keys: Vec<_> = bucket.server.objects().into_keys().collect();
     assert!(keys.len() == 1 && keys[0].ends_with(".jpg"), "{keys:?}");
+}
+
+/// A picture may take longer than a sender waits. It would never be answered, however often it came again.
+#[tokio::test]
+async fn over_http_a_picture_that_takes_long_leaves_a_marker_and_an_answer() {
+    for (follow_seconds, outcome) in [("0", "no_console"), ("300", "following")] {
+        let mut bucket = Bucket::start(Profile::Aws).await;
+        bucket.settings.extend(settings(&[
+            ("FOLLOW_SECONDS", follow_seconds),
+            ("WEBHOOK_TOKEN", "shared-token-that-must-not-show"),
+        ]));
+        bucket
+            .simulator
+            .set_screen(&id(WINDOWS), screen("stop.jpg"));
+        // The console, and then pictures.
+        bucket.simulator.plan_faults(&"none".parse().unwrap());
+        bucket.simulator.plan_faults(&"stall*2".parse().unwrap());
+        let function = Function::start(&bucket.settings).await;
+        let answer = function.result_of(push_of_windows().as_bytes()).await;
+        assert_eq!(answer["statusCode"], 200, "{answer}");
+        let body = answer["body"].as_str().unwrap();
+        assert!(body.contains(outcome), "{follow_seconds}: {body}");
+        assert_eq!(bucket.server.markers().len(), 1, "{follow_seconds}");
+    }
+}
+
+/// A push of the event of a Windows machine, with its token.
+fn push_of_windows() -> String {
+    let event = std::fs::read(root().join("events/eventbridge-windows-no-console.json")).unwrap();
+    json!({
+        "version": "2.0", "body": text(&event), "requestContext": {"http": {"method": "POST"}},
+        "headers": {"X-EventBridge-Signature-Token": "shared-token-that-must-not-show"},
+    })
+    .to_string()
 }
 
 /// A message that names another object as a screenshot is refused.

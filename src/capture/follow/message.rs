@@ -112,3 +112,54 @@ impl FollowMessage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::follow::Judged;
+    use crate::model::event::{Cause, InstanceEvent};
+    use crate::model::ids::InstanceId;
+
+    fn follow() -> Follow {
+        let event = InstanceEvent {
+            instance_id: InstanceId::parse("i-a1").unwrap(),
+            region_id: None,
+            account_id: None,
+            cause: Cause::StateChange("Running".into()),
+            event_id: None,
+            occurred_at: None,
+        };
+        Follow::begin(event, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn what_is_known_of_screenshots_goes_along_beside_the_event() {
+        let mut follow = follow();
+        let key = "i-a1/20240322Z-5891b5b522d5.jpg".to_owned();
+        follow.shots.note(key, Timestamp::UNIX_EPOCH);
+        follow.shots.judged = Some(Judged {
+            has_failed: true,
+            is_over: false,
+        });
+        let json = FollowMessage::new(follow.clone(), Timestamp::UNIX_EPOCH)
+            .to_json()
+            .unwrap();
+        assert!(
+            json["follow"].get("shots").is_none(),
+            "version 0 refuses it: {json}"
+        );
+        let read = FollowMessage::read(&json).unwrap();
+        assert_eq!(read.follow, follow);
+        assert_eq!(read.again().to_json().unwrap()["shots"], json["shots"]);
+    }
+
+    #[test]
+    fn a_message_of_an_earlier_version_knows_no_screenshots() {
+        let mut json = FollowMessage::new(follow(), Timestamp::UNIX_EPOCH)
+            .to_json()
+            .unwrap();
+        assert!(json.get("shots").is_none(), "nothing to say: {json}");
+        json["shots"] = serde_json::json!({});
+        assert_eq!(FollowMessage::read(&json).unwrap().follow, follow());
+    }
+}

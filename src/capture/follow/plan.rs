@@ -32,10 +32,10 @@ pub const QUIET_TIME: Duration = Duration::from_secs(90);
 /// polled at the same time.
 const MAX_JITTER: Duration = Duration::from_secs(5);
 
-/// The pause before a last screenshot, where nothing else is waited for: as long as the templates follow a boot, and longer
-/// than ECS's limit.
+/// The longest pause before a last screenshot, where nothing else is waited for: as long as the templates follow a boot.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-const SHORTEST_PAUSE: Duration = Duration::from_secs(12);
+/// The shortest one: ECS takes no picture within 10 s of another.
+pub(super) const SCREENSHOT_PAUSE: Duration = Duration::from_secs(12);
 
 /// When to poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Plan {
             None => budget.min(last.unwrap_or_default()),
         };
         let left = end.saturating_sub(elapsed);
-        (left >= SHORTEST_PAUSE).then_some(left)
+        (left >= SCREENSHOT_PAUSE).then_some(left)
     }
 
     /// The next planned poll, and its distance from the previous one. After a late poll, one that

@@ -23,6 +23,9 @@ pub struct Shots {
     /// What the latest console shows, if it was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged: Option<Judged>,
+    /// The one at the event is still to be taken: ECS did not answer in time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_due: bool,
     /// ECS has refused one, and would again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_refused: bool,
@@ -67,6 +70,7 @@ impl Shots {
     /// A screenshot is stored.
     pub fn note(&mut self, key: String, taken_at: Timestamp) {
         self.last_at = Some(taken_at);
+        self.is_due = false;
         if !self.kept.contains(&key) {
             self.kept.push(key);
         }

@@ -531,6 +531,104 @@ mod tests {
         assert!(matches!(unknown, EcsError::Unreadable { .. }), "{unknown}");
     }
 
+    const JPEG: &[u8] = include_bytes!("../../../../tests/fixtures/screenshots/stop.jpg");
+
+    fn read_screenshot(status: u16, body: &str) -> Result<Screenshot, EcsError> {
+        let head = AnswerHead { status, ..HEAD };
+        screenshot(head, body.as_bytes())
+    }
+
+    #[test]
+    fn a_screenshot_comes_in_both_forms() {
+        let base64 = BASE64_STANDARD.encode(JPEG);
+        let json = format!(
+            r#"{{"RequestId":"473469C7","InstanceId":"i-bp1gbz20g229bvu5","Screenshot":"{base64}"}}"#
+        );
+        let xml = format!(
+            "<GetInstanceScreenshotResponse><RequestId>473469C7</RequestId>\
+             <InstanceId>i-bp1gbz20g229bvu5</InstanceId><Screenshot>{base64}</Screenshot>\
+             </GetInstanceScreenshotResponse>"
+        );
+        for body in [json, xml] {
+            let screenshot = read_screenshot(200, &body).unwrap();
+            assert!(screenshot.bytes == JPEG);
+            assert_eq!(
+                (screenshot.image.width, screenshot.image.height),
+                (800, 600)
+            );
+            assert_eq!(screenshot.request_id, "473469C7");
+            let other = InstanceId::parse("i-other").unwrap();
+            assert!(screenshot.names_another_than(&other));
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_is_none_and_is_never_quoted() {
+        let not_base64 = EcsError::NotAScreenshot(InvalidImage::Undecoded).to_string();
+        // The sample of the page leaves most of its picture out.
+        let sample = r#"{"RequestId":"473469C7-AA6F-4DC5-B3DB-A3DC0DE3C83E",
+            "InstanceId":"i-bp1gbz20g229bvu5****","Screenshot":"iVBORw0KGgoA...AAABJRU5ErkJggg=="}"#;
+        let other = EcsError::NotAScreenshot(InvalidImage::OtherFormat).to_string();
+        let html = BASE64_STANDARD.encode("<html><script>alert(1)</script></html>");
+        for (screenshot, told) in [
+            (sample.to_owned(), &not_base64),
+            (r#"{"RequestId":"R","Screenshot":5}"#.into(), &not_base64),
+            (r#"{"RequestId":"R","Screenshot":""}"#.into(), &other),
+            (
+                format!(r#"{{"RequestId":"R","Screenshot":"{html}"}}"#),
+                &other,
+            ),
+        ] {
+            let error = read_screenshot(200, &screenshot).unwrap_err();
+            assert_eq!(error.to_string(), *told);
+            assert_eq!(error.retry_advice(), RetryAdvice::GiveUp);
+        }
+        for body in ["", "{}", "[]", "<html/>", r#"{"RequestId":"R"}"#] {
+            let error = read_screenshot(200, body).unwrap_err();
+            assert!(
+                matches!(error, EcsError::Unreadable { .. }),
+                "{body}: {error}"
+            );
+        }
+    }
+
+    /// The codes on the page of this operation, and a permission that is missing.
+    #[test]
+    fn errors_of_a_screenshot_say_what_to_do_next() {
+        use std::time::Duration;
+        let error = |status, code| read_screenshot(status, &with_code(code)).unwrap_err();
+        let advice = |status, code| error(status, code).retry_advice();
+        let ten = RetryAdvice::WaitThrottled(Some(Duration::from_secs(10)));
+        assert_eq!(advice(429, "Throttling"), ten);
+        // Some gateways answer every error with status 200.
+        assert_eq!(advice(200, "Throttling"), ten);
+        // Of the account, as with every other call.
+        assert_eq!(
+            advice(429, "Throttling.User"),
+            RetryAdvice::WaitThrottled(None)
+        );
+        let head = AnswerHead {
+            status: 429,
+            retry_after_ms: Some(1500),
+            ..HEAD
+        };
+        let told = screenshot(head, with_code("Throttling").as_bytes()).unwrap_err();
+        let told = told.retry_advice();
+        let after = Duration::from_millis(1500);
+        assert_eq!(told, RetryAdvice::WaitThrottled(Some(after)));
+        for (status, code) in [
+            (404, "InvalidParameter"),
+            (405, "IncorrectInstanceStatus"),
+            (405, "NotSupported"),
+        ] {
+            let error = error(status, code);
+            assert!(matches!(error, EcsError::NoConsole { .. }), "{error}");
+        }
+        assert!(error(403, "Forbidden.RAM").lacks_permission());
+        assert!(!error(400, "SignatureDoesNotMatch").lacks_permission());
+        assert_eq!(advice(400, "MissingParameter"), RetryAdvice::GiveUp);
+    }
+
     #[test]
     fn a_code_is_found_wherever_an_error_has_it() {
         for body in [
