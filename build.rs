@@ -87,6 +87,9 @@ struct Rule {
     /// Looked for in what stands before the secret: then it is none.
     #[serde(default)]
     unless: String,
+    /// Looked for in what stands before the name that has the word: then it is none.
+    #[serde(default)]
+    not_behind: String,
     /// Where a secret ends that is not within quotation marks.
     #[serde(default)]
     cut: String,
@@ -180,6 +183,7 @@ fn main() {
                 trace,
                 needs,
                 unless,
+                not_behind,
                 cut,
                 next,
                 end,
@@ -188,7 +192,7 @@ fn main() {
             } = &rule;
             let secret = match is_secret {
                 true => format!(
-                    "Some(&SecretText {{ needs: &{needs:?}, unless: {unless:?}, cut: {cut:?}, next: {next:?}, end: {end:?}, around: {around} }})"
+                    "Some(&SecretText {{ needs: &{needs:?}, unless: {unless:?}, not_behind: {not_behind:?}, cut: {cut:?}, next: {next:?}, end: {end:?}, around: {around} }})"
                 ),
                 false => "None".to_owned(),
             };

@@ -7,6 +7,7 @@ use std::sync::{LazyLock, OnceLock};
 use regex_lite::Regex;
 
 use super::constant;
+use super::gbk;
 use super::progress::Progress;
 use super::words::Words;
 use super::work::Work;
@@ -36,6 +37,7 @@ pub(super) struct SecretText {
     /// One of them is behind the word of the rule, unless there are none.
     pub needs: &'static [&'static str],
     pub unless: &'static str,
+    pub not_behind: &'static str,
     pub cut: &'static str,
     pub next: &'static str,
     pub end: &'static str,
@@ -102,6 +104,8 @@ pub(super) struct Forms {
     pub except: Vec<Regex>,
     /// Of a secret: what stands before it, if it is none all the same.
     pub unless: Option<Regex>,
+    /// What stands before its label, if it is none all the same.
+    pub not_behind: Option<Regex>,
     /// Where a secret ends that no quotation marks end.
     pub cut: Option<Regex>,
     /// Of a secret that goes on: for the lines behind.
@@ -134,16 +138,19 @@ pub struct Rules {
 #[derive(Debug)]
 struct Owned {
     words: Words,
-    /// Of each word, the index of its rule.
+    /// Of each word of a rule, the index of the rule.
     owners: Vec<usize>,
 }
 
 impl Owned {
-    fn of<'r>(rules: impl Iterator<Item = (usize, &'r Rule)>) -> Self {
-        let (owners, words): (Vec<_>, Vec<&str>) = rules
+    /// Of these rules, and other words.
+    fn of<'r>(rules: impl Iterator<Item = (usize, &'r Rule)>, others: &[&'static [u8]]) -> Self {
+        let (owners, words): (Vec<_>, Vec<&'static str>) = rules
             .flat_map(|(index, rule)| rule.text.words.iter().map(move |word| (index, *word)))
             .unzip();
-        let words = Words::new(words);
+        // In the text of a line, which is UTF-8, no label of GBK stands: it has no owner.
+        let words = words.into_iter().map(str::as_bytes);
+        let words = Words::new(words.chain(others.iter().copied()).collect());
         Self { words, owners }
     }
 
@@ -193,8 +200,8 @@ impl Rules {
     pub(super) fn new(rules: Vec<Rule>) -> Self {
         let all = || rules.iter().enumerate();
         Self {
-            of_findings: Owned::of(all().filter(|(_, rule)| !rule.is_secret())),
-            of_secrets: Owned::of(all().filter(|(_, rule)| rule.is_secret())),
+            of_findings: Owned::of(all().filter(|(_, rule)| !rule.is_secret()), &[]),
+            of_secrets: Owned::of(all().filter(|(_, rule)| rule.is_secret()), &gbk::LABELS),
             rules,
             silenced: HashSet::new(),
         }
@@ -255,7 +262,11 @@ impl Rules {
     /// word begins.
     pub(super) fn find_words_of_secrets(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
         let Owned { words, owners } = &self.of_secrets;
-        words.find(line, |word, at| found(owners[word], at));
+        words.find(line, |word, at| {
+            if let Some(owner) = owners.get(word) {
+                found(*owner, at);
+            }
+        });
     }
 
     /// Whether a text has, or begins with, a word of a rule for what went wrong.
@@ -375,6 +386,7 @@ impl Rule {
                 .map(|except| constant(except))
                 .collect(),
             unless: some(|secret| secret.unless),
+            not_behind: some(|secret| secret.not_behind),
             cut: some(|secret| secret.cut),
             next: some(|secret| secret.next),
             end: some(|secret| secret.end),

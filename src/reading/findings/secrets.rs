@@ -10,8 +10,10 @@ use std::ops::Range;
 
 use regex_lite::Captures;
 
+use super::gbk;
 use super::pieces::{ESC, Sequence};
 use super::rules::{Forms, Rule, Rules};
+use crate::reading::stamp::Stamp;
 
 /// Most bytes of a name such as `MYSQL_ROOT_PASSWORD` before the end of which a word of a rule stands.
 const MAX_NAME: usize = 64;
@@ -28,7 +30,8 @@ const MAX_ROUNDS: usize = 4;
 const MAX_LINES: usize = 256;
 /// A line of a key that has neither beginning nor end has this many bytes at least. Words have less.
 const SHORTEST_LINE: usize = 16;
-/// Lines of others that may stand within a list of passwords: the kernel writes whenever it wants.
+/// Lines of others that may stand within a list of passwords. Those that say that they are of others do not count: the
+/// kernel writes whenever it wants, and as much as it wants.
 const MAX_FOREIGN_LINES: usize = 3;
 /// The same, within a key, whose lines are told from those of others.
 const MAX_FOREIGN_LINES_OF_KEY: usize = 16;
@@ -76,17 +79,51 @@ pub fn find(log: &[u8]) -> Vec<Secret> {
     found
 }
 
+/// Whether a log may begin with the rest of a secret of several lines, whose beginning is not there.
+#[cfg(feature = "cli")]
+pub fn may_go_on(log: &[u8]) -> bool {
+    let rules = Rules::built_in().all().iter();
+    let rules = rules.filter(|rule| rule.is_secret() && rule.forms().next.is_some());
+    let rules: Vec<_> = rules.collect();
+    let (mut search, mut begin, mut foreign) = (Search::of(log), 0, 0);
+    while foreign <= MAX_FOREIGN_LINES_OF_KEY
+        && let Some(line) = search.line_at(begin)
+    {
+        begin = line.place.end;
+        if Writer::of(&line.text) == Writer::Kernel {
+            continue;
+        }
+        let is_rest = |rule: &&&Rule| {
+            let forms = rule.forms();
+            value_of(forms, &line).is_some_and(|value| {
+                let before = &line.text[..value.start];
+                forms.end.is_none() || is_line_of_key(&line.text[value]) && is_behind("", before)
+            })
+        };
+        if rules.iter().any(|rule| is_rest(&rule)) {
+            return true;
+        }
+        foreign += 1;
+    }
+    false
+}
+
 fn search(log: &[u8]) -> Search<'_> {
     let rules = Rules::built_in();
     let mut search = Search::of(log);
     let mut begin = 0;
     let ends = memchr::memchr_iter(b'\n', log).map(|at| at + 1);
+    let mut breaks = memchr::memchr2_iter(ESC, b'\r', log).peekable();
     for end in ends.chain([log.len()]) {
         let line = begin..end;
         begin = end;
         let written = &log[line.clone()];
+        let mut hides_word = false;
+        while let Some(at) = breaks.next_if(|at| *at < end) {
+            hides_word = hides_word || is_within_word(written, at - line.start);
+        }
         // Nearly all lines are done here.
-        if rules.may_find_secret(written) || hides_words(written) {
+        if hides_word || rules.may_find_secret(written) {
             search.look_at(line, rules);
         }
     }
@@ -190,7 +227,13 @@ impl<'l> Search<'l> {
     /// Finds the secrets of a line.
     fn look_at(&mut self, place: Range<usize>, rules: &'static Rules) {
         let is_open = place.end == self.log.len() && !self.log.ends_with(b"\n");
-        let mut line = Line::of(self.log, place);
+        if gbk::has_label(&self.log[place.clone()]) {
+            self.look_at_text(Line::of_gbk(self.log, place.clone()), is_open, rules);
+        }
+        self.look_at_text(Line::of(self.log, place), is_open, rules);
+    }
+
+    fn look_at_text(&mut self, mut line: Line, is_open: bool, rules: &'static Rules) {
         self.pass(&line, rules);
         if is_open {
             line.goes_on = Some(line.text.len());
@@ -227,6 +270,12 @@ impl<'l> Search<'l> {
                 let Some(begun) = captures.get(0).map(|whole| start + whole.end()) else {
                     continue;
                 };
+                let before = floor(&line.text, start.saturating_sub(MAX_NAME));
+                if (forms.not_behind.as_ref())
+                    .is_some_and(|no| no.is_match(&line.text[before..start]))
+                {
+                    continue;
+                }
                 let values = values(&captures, line, start..end, forms);
                 if forms.end.is_some() {
                     taken = start..self.add_key(rule, line, start..begun, values, &mut keys);
@@ -241,7 +290,7 @@ impl<'l> Search<'l> {
                 {
                     let lines = match forms.is_around {
                         true => self.lines_around(&line.place, forms),
-                        false => self.lines_behind(rule, &line.place, forms),
+                        false => self.lines_behind(rule, line, forms),
                     };
                     self.add(rule, line.place.start, lines);
                 }
@@ -340,11 +389,13 @@ impl<'l> Search<'l> {
     fn lines_behind(
         &mut self,
         rule: &'static Rule,
-        first: &Range<usize>,
+        first: &Line,
         forms: &Forms,
     ) -> Vec<Range<usize>> {
-        let (mut lines, mut foreign, mut begin) = (Vec::new(), 0, first.end);
-        for _ in 0..MAX_LINES {
+        let (mut lines, mut foreign, mut begin) = (Vec::new(), 0, first.place.end);
+        let writer = Writer::of(&first.text);
+        let mut left = MAX_LINES;
+        while left > 0 {
             let Some(line) = self.line_at(begin) else {
                 break;
             };
@@ -353,11 +404,16 @@ impl<'l> Search<'l> {
             if rule.has_word(&line.text) {
                 break;
             }
+            if Writer::of(&line.text).is_other_than(writer) {
+                continue;
+            }
+            left -= 1;
             match value_of(forms, &line) {
                 Some(value) => {
                     lines.push(line.in_log(value));
                     foreign = 0;
                 }
+                None if Writer::of(&line.text) == Writer::Kernel => {}
                 None if foreign >= MAX_FOREIGN_LINES => break,
                 None => foreign += 1,
             }
@@ -379,7 +435,8 @@ impl<'l> Search<'l> {
         let prefix = letters(&first.text[..begun]);
         let (mut lines, mut foreign, mut begin) = (Vec::new(), 0, first.place.end);
         let mut is_closed = false;
-        for _ in 0..MAX_LINES {
+        let mut left = MAX_LINES;
+        while left > 0 {
             let Some(line) = self.line_at(begin) else {
                 break;
             };
@@ -398,9 +455,11 @@ impl<'l> Search<'l> {
                     lines.push((line.in_log(value), is_whole));
                     foreign = 0;
                 }
+                None if Writer::of(&line.text) == Writer::Kernel => continue,
                 None if foreign >= MAX_FOREIGN_LINES_OF_KEY => break,
                 None => foreign += 1,
             }
+            left -= 1;
         }
         // Only its last line is short.
         let last = if is_closed { lines.len() } else { 0 };
@@ -414,8 +473,8 @@ impl<'l> Search<'l> {
         let forms = rule.forms();
         let prefix = letters(&last.text[..ended]);
         let (mut lines, mut end) = (Vec::new(), last.place.start);
-        let mut foreign = 0;
-        for _ in 0..MAX_LINES {
+        let (mut foreign, mut left) = (0, MAX_LINES);
+        while left > 0 {
             if end <= self.backed {
                 break;
             }
@@ -437,9 +496,11 @@ impl<'l> Search<'l> {
                     lines.push(line.in_log(value));
                     foreign = 0;
                 }
+                None if Writer::of(&line.text) == Writer::Kernel => continue,
                 None if foreign >= MAX_FOREIGN_LINES_OF_KEY => break,
                 None => foreign += 1,
             }
+            left -= 1;
         }
         self.backed = last.place.end;
         lines.reverse();
@@ -515,7 +576,7 @@ impl Line {
         let (text, places) = match str::from_utf8(written) {
             Ok(text) if is_plain => (text.to_owned(), None),
             _ => {
-                let (text, places) = visible(written);
+                let (text, places) = visible(written, first_of_utf8);
                 (text, Some(places))
             }
         };
@@ -523,6 +584,17 @@ impl Line {
             place,
             text,
             places,
+            goes_on: None,
+        }
+    }
+
+    /// The same, if it is written in GBK.
+    fn of_gbk(log: &[u8], place: Range<usize>) -> Self {
+        let (text, places) = visible(ended(&log[place.clone()]), gbk::first);
+        Self {
+            place,
+            text,
+            places: Some(places),
             goes_on: None,
         }
     }
@@ -540,8 +612,15 @@ impl Line {
     }
 }
 
-/// What stands on a line, and the place of each byte of it. A byte that is no text is one of no meaning.
-fn visible(line: &[u8]) -> (String, Vec<usize>) {
+fn first_of_utf8(bytes: &[u8]) -> Option<(char, usize)> {
+    let chunk = bytes[..bytes.len().min(4)].utf8_chunks().next()?;
+    let character = chunk.valid().chars().next()?;
+    Some((character, character.len_utf8()))
+}
+
+/// What stands on a line, and the place of each byte of it. A byte that is no text is one of no meaning. `first` says which
+/// character a text begins with that is not ASCII, and its length.
+fn visible(line: &[u8], first: fn(&[u8]) -> Option<(char, usize)>) -> (String, Vec<usize>) {
     let (mut text, mut places) = (String::with_capacity(line.len()), Vec::new());
     let mut at = 0;
     while let Some(&byte) = line.get(at) {
@@ -563,15 +642,12 @@ fn visible(line: &[u8]) -> (String, Vec<usize>) {
                 places.push(at);
             }
             0x80.. => {
-                let most = &line[at..line.len().min(at + 4)];
-                let character = most
-                    .utf8_chunks()
-                    .next()
-                    .and_then(|chunk| chunk.valid().chars().next());
-                let character = character.unwrap_or('\x7f');
+                let character;
+                (character, length) = first(&line[at..]).unwrap_or(('\x7f', 1));
                 text.push(character);
-                length = character.len_utf8();
-                places.extend(at..at + length);
+                // In GBK, it has fewer bytes or more.
+                let bytes = 0..character.len_utf8();
+                places.extend(bytes.map(|byte| at + byte.min(length - 1)));
             }
             _ => {}
         }
@@ -585,18 +661,57 @@ fn ended(line: &[u8]) -> &[u8] {
     &line[..end.map_or(0, |last| last + 1)]
 }
 
-/// Whether something that is no text stands within a word.
-fn hides_words(line: &[u8]) -> bool {
-    memchr::memchr2_iter(ESC, b'\r', line).any(|at| {
-        let (before, behind) = (&line[..at], &line[at + 1..]);
-        let is_text = |byte: Option<&u8>| {
-            byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == ESC)
-        };
-        match line[at] {
-            ESC => is_text(before.last()) && is_text(behind.get(Sequence::at(behind).length)),
-            _ => before.ends_with(b" ") && is_text(behind.first()),
+/// Who wrote a line, as far as it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer<'t> {
+    /// It has no stamp of the kernel.
+    Unknown,
+    Kernel,
+    /// A program whose output a logger passes on, such as `[   12.345678] cloud-init[911]: `.
+    Program(&'t str),
+}
+
+impl<'t> Writer<'t> {
+    fn of(text: &'t str) -> Self {
+        let mut message = text;
+        // A log that is printed may have stamps of its own.
+        while let Some((_, end)) = Stamp::parse(message.as_bytes()) {
+            message = message[end..].trim_start();
         }
-    })
+        if message.len() == text.len() {
+            return Self::Unknown;
+        }
+        let named = message.split_once("]: ");
+        let named = named.and_then(|(named, _)| named.split_once('['));
+        match named {
+            Some((name, process))
+                if !name.contains(' ') && process.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
+                Self::Program(name)
+            }
+            _ => Self::Kernel,
+        }
+    }
+
+    /// Whether a line cannot be one of a list that this writer began. If its beginning says nothing, because the ring has
+    /// cut it, it may be any program's.
+    fn is_other_than(self, first: Self) -> bool {
+        match (self, first) {
+            (Self::Unknown, _) | (Self::Program(_), Self::Unknown) => false,
+            _ => self != first,
+        }
+    }
+}
+
+/// Whether what stands at this place of a line, and is no text, stands within a word.
+fn is_within_word(line: &[u8], at: usize) -> bool {
+    let (before, behind) = (&line[..at], &line[at + 1..]);
+    let is_text =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == ESC);
+    match line[at] {
+        ESC => is_text(before.last()) && is_text(behind.get(Sequence::at(behind).length)),
+        _ => before.ends_with(b" ") && is_text(behind.first()),
+    }
 }
 
 /// The rules that have a word in a text, in their order, and where the names begin in which these words are. Of a name
@@ -1071,6 +1186,89 @@ mod tests {
         for prompt in ["host login: ", "Password: ", "Enter passphrase for key: "] {
             assert_eq!(shown(prompt), prompt);
         }
+    }
+
+    /// Whatever the kernel and other programs write in between, and however much.
+    #[test]
+    fn lines_of_others_do_not_end_a_list_of_passwords_or_a_key() {
+        let kernel = "[   14.511140] virtio_net virtio0 ens5: renamed from eth0\r\n".repeat(300)
+            + "[   14.511141][    T1] task:kworker/0:1 state:D flags:0x00004000\r\n";
+        let named = "[   14.511142] systemd[1]: Mounted srv-data:backup.mount\r\n".repeat(300);
+        for (log, others) in [
+            (
+                [
+                    "ci-info: Set the following 'random' passwords\n",
+                    "ubuntu:R7xkQ2mVnB4t\n",
+                    "root:pQ83hdRkw2Zs\n",
+                ],
+                kernel.clone(),
+            ),
+            (
+                [
+                    "[   14.511132] cloud-init[911]: Set the following 'random' passwords\r\n",
+                    "[   14.511202] cloud-init[911]: ubuntu:R7xkQ2mVnB4t\r\n",
+                    "[   14.511290] cloud-init[911]: root:pQ83hdRkw2Zs\r\n",
+                ],
+                format!("{kernel}{named}"),
+            ),
+            (
+                // The ring has cut the stamp.
+                [
+                    "t[911]: Set the following 'random' passwords\r\n",
+                    "[   14.511202] cloud-init[911]: ubuntu:R7xkQ2mVnB4t\r\n",
+                    "[   14.511290] cloud-init[911]: root:pQ83hdRkw2Zs\r\n",
+                ],
+                kernel.clone(),
+            ),
+            (
+                [
+                    "-----BEGIN RSA PRIVATE KEY-----\r\n",
+                    "MIIEpAIBAAKCAQEAu3Fq8VQJ0n4Zb1zG2o5f1q0c\r\n",
+                    "q8w7e6r5t4y3u2i1o0p9a8s7d6f5g4h3j2k1l0z9\r\n-----END RSA PRIVATE KEY-----\r\n",
+                ],
+                kernel.clone(),
+            ),
+            (
+                // The ring has cut the beginning.
+                [
+                    "MIIEpAIBAAKCAQEAu3Fq8VQJ0n4Zb1zG2o5f1q0c\r\n",
+                    "q8w7e6r5t4y3u2i1o0p9a8s7d6f5g4h3j2k1l0z9\r\n",
+                    "-----END RSA PRIVATE KEY-----\r\n",
+                ],
+                kernel.clone(),
+            ),
+        ] {
+            let shown = shown(&log.join(&others));
+            for secret in ["R7xkQ2mVnB4t", "pQ83hdRkw2Zs", "MIIE", "q8w7"] {
+                assert!(!shown.contains(secret), "{secret}: {log:?}");
+            }
+            assert_eq!(shown.matches(&others).count(), 2, "{log:?}");
+        }
+    }
+
+    #[test]
+    fn labels_in_gbk_tell_secrets_and_what_else_is_not_utf8_is_read_as_before() {
+        let gbk = |text: &str| encoding_rs::GB18030.encode(text).0.into_owned();
+        for (log, expected) in [
+            ("面板密码：x7Kq2mZp\r\n", "面板密码：<******>\r\n"),
+            (
+                "初始口令为 x7Kq2mZp，请修改\n",
+                "初始口令为 <******>，请修改\n",
+            ),
+            (
+                "\x1b[32m密钥\x1b[0m: x7Kq2mZp 㐀\n",
+                "\x1b[32m密钥\x1b[0m: <******> 㐀\n",
+            ),
+            ("账号 admin 密码 = x7Kq2mZp", "账号 admin 密码 = <******>"),
+            ("密码：不能为空\n", "密码：不能为空\n"),
+            ("密码 password=hunter22\n", "密码 password=<******>\n"),
+        ] {
+            let log = gbk(log);
+            assert_eq!(masked(&log, &find(&log)), gbk(expected), "{expected}");
+        }
+        // "é" of Latin-1, and the letter behind it, would be one character of GBK.
+        let latin = b"root password is h\xe9llo7wX\n";
+        assert_eq!(masked(latin, &find(latin)), b"root password is <******>\n");
     }
 
     #[test]
