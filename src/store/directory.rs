@@ -370,14 +370,14 @@ fn read_metadata(path: &Path) -> Metadata {
 
 /// Reads a file. `None` if it does not exist. Refuses pipes, which may never end, and links.
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    let found = match std::fs::symlink_metadata(path) {
-        Ok(found) => found,
+    // The path is looked up once: what is asked about the file is asked of the open file.
+    let mut file = match not_followed().read(true).open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(_) if path.is_symlink() => return Err(is_link(path)),
         Err(error) => return Err(at(path)(error)),
     };
-    if found.is_symlink() {
-        return Err(is_link(path));
-    }
+    let found = file.metadata().map_err(at(path))?;
     if !found.is_file() {
         return Err(at(path)(not_a_file(found.file_type())));
     }
@@ -387,11 +387,6 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
             bytes: found.len(),
         });
     }
-    let mut file = match not_followed().read(true).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(at(path)(error)),
-    };
     // An object never grows: it appears whole.
     let mut bytes = vec![0; found.len() as usize];
     let mut filled = 0;
