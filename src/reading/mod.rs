@@ -10,6 +10,8 @@
 
 pub mod began;
 #[cfg(feature = "cli")]
+pub mod behind;
+#[cfg(feature = "cli")]
 pub mod clock;
 #[cfg(feature = "cli")]
 pub mod compare;

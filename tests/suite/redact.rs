@@ -171,6 +171,34 @@ async fn whatever_is_shown_has_its_secrets_masked_unless_redact_is_off() {
     assert_eq!(text(&record.stdout), CONSOLE);
 }
 
+/// The ring has dropped the line that says what it is, and one record alone is shown.
+#[tokio::test]
+async fn a_secret_that_began_in_the_record_before_is_masked_in_one_record_too() {
+    let first = "[    9.000001] cloud-init[812]: Set the following 'random' passwords\r\n\
+                 [    9.000002] cloud-init[812]: root:pQ83hdRkw2Zs\r\n";
+    let second = "[    9.000002] cloud-init[812]: root:pQ83hdRkw2Zs\r\n\
+                  [    9.000003] cloud-init[812]: ubuntu:hT3bq9XkzPaW\r\n\
+                  [    9.100000] IPv6: ADDRCONF(NETDEV_CHANGE): eth0: link becomes ready\r\nhost login: ";
+    let world = Captured::with(&[first.as_bytes(), second.as_bytes()]).await;
+    let mut open = world.settings.clone();
+    open.extend(settings(&[("REDACT", "off")]));
+    for command in [
+        &["get", ID, "--rendered"][..],
+        &["grep", "ubuntu|root", ID, "--captures"],
+        &["grep", "ubuntu|root", ID, "--captures", "--bytes"],
+    ] {
+        let shown = cli(&world.settings, command).await;
+        let shown = text(&shown.stdout);
+        has_no_secret(&command.join(" "), &shown);
+        assert!(
+            shown.contains("ubuntu:<**********>"),
+            "{command:?}: {shown}"
+        );
+        let shown = cli(&open, command).await;
+        assert!(text(&shown.stdout).contains("ubuntu:hT3bq9XkzPaW"));
+    }
+}
+
 /// Whether a pattern matches tells nothing of what is masked, and what is shown in its place is found.
 #[tokio::test]
 async fn a_masked_secret_cannot_be_guessed_by_searching_for_it() {

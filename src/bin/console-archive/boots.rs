@@ -9,6 +9,7 @@ use ecs_console_archiver::archive::reader::{
 };
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::reading::behind;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTime};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::ending::{self, Ending};
@@ -260,10 +261,15 @@ impl Boots {
 
 /// Masks the secrets of a log that is about to be shown, unless they are to be shown. Returns how many there are.
 pub fn hide_secrets(log: &mut [u8], redact: Redact) -> usize {
+    hide_secrets_behind(&[], log, redact)
+}
+
+/// The same of a capture that another came before, with what that one says of secrets that go on here.
+pub fn hide_secrets_behind(before: &[u8], log: &mut [u8], redact: Redact) -> usize {
     if redact == Redact::Off {
         return 0;
     }
-    let secrets = secrets::find(log);
+    let secrets = behind::secrets(before, log);
     secrets::mask(log, &secrets);
     secrets.len()
 }

@@ -15,6 +15,7 @@ use ecs_console_archiver::archive::reader::{
 };
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::reading::findings::secrets;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store;
 use ecs_console_archiver::terminal::{self, Line, Rewrites};
@@ -22,7 +23,7 @@ use ecs_console_archiver::{log, printable};
 use serde_json::json;
 
 use super::Context;
-use crate::boots::{hide_secrets, tell_hidden, tell_marker, tell_screenshots};
+use crate::boots::{hide_secrets_behind, tell_hidden, tell_marker, tell_screenshots};
 use crate::exit::{Exit, is_broken_pipe};
 use crate::output::{self, Output};
 use crate::record::Described;
@@ -143,6 +144,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let last_marker = listing.markers.last().cloned();
     let oldest = listing.oldest().cloned();
     let screenshots = listing.screenshots.clone();
+    let before = listing.clone().find(&at, arguments.previous + 1);
     let Some(listed) = listing.find(&at, arguments.previous) else {
         let which = match (&at, arguments.previous) {
             (Selector::Latest, 0) => "",
@@ -182,11 +184,33 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(error) => return Err(error.into()),
     };
     tell_missing(&opened);
-    match print(store, &listed, &opened, &faults, &form, context).await {
+    let is_shown = (stdout().is_terminal() || form.is_rendered) && !form.is_raw;
+    let hides = is_shown && context.output == Output::Text && context.redact()? != Redact::Off;
+    let before = match before {
+        Some(before) if hides && secrets::may_go_on(&opened.plain) => {
+            console_before(store, &before).await
+        }
+        _ => Vec::new(),
+    };
+    match print(store, &listed, (&opened, &before), &faults, &form, context).await {
         // A reader that has seen enough has still seen a damaged record.
         Err(error) if faults.is_empty() || !is_broken_pipe(&error) => Err(error),
         _ if faults.is_empty() => Ok(Exit::Done),
         _ => Ok(Exit::Failed),
+    }
+}
+
+/// The console before the one that is printed, for it may say that what goes on there is a secret.
+async fn console_before(store: &impl Store, before: &RecordEntry) -> Vec<u8> {
+    match reader::open(store, &before.key).await {
+        Ok(opened) => opened.plain,
+        Err(ReadError::Damaged(damaged)) => damaged.salvaged.plain,
+        Err(error) => {
+            output::error(format_args!(
+                "warning: the record before could not be read, so a secret that begins there is not masked: {error}"
+            ));
+            Vec::new()
+        }
     }
 }
 
@@ -263,7 +287,7 @@ impl Form {
 async fn print(
     store: &impl Store,
     listed: &RecordEntry,
-    opened: &RecordContents,
+    (opened, before): (&RecordContents, &[u8]),
     faults: &[String],
     form: &Form,
     context: &Context,
@@ -277,7 +301,11 @@ async fn print(
     let is_shown = (is_terminal || form.is_rendered) && !form.is_raw;
     let mut console = Cow::Borrowed(&opened.plain[..]);
     if is_shown && context.output == Output::Text && context.redact()? != Redact::Off {
-        tell_hidden(hide_secrets(console.to_mut(), context.redact()?));
+        tell_hidden(hide_secrets_behind(
+            before,
+            console.to_mut(),
+            context.redact()?,
+        ));
     }
     let plain = form.of(&console);
     if context.output == Output::Json {

@@ -12,6 +12,7 @@ use ecs_console_archiver::archive::reader::{self, ReadError, RecordEntry};
 use ecs_console_archiver::archive::record::Unpacker;
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::model::ids::InstanceId;
+use ecs_console_archiver::reading::behind;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::ending::Ending;
 use ecs_console_archiver::reading::findings::secrets;
@@ -222,11 +223,13 @@ impl Worker {
         let records = records.to_vec();
         if job.is_by_capture {
             let mut consoles = boots::consoles(records, self.at_once, &open);
+            let mut before = Vec::new();
             while let Some((record, console)) = consoles.next().await {
                 match console {
                     Ok(console) => {
                         let alone = alone(console.into_capture(&record));
-                        job.log(instance_id, &alone, false, &mut found);
+                        job.log(instance_id, &alone, Kept::Alone(&before), &mut found);
+                        before = alone.log;
                     }
                     Err(ReadError::Store(error)) if !error.is_of_object() => {
                         return Err(error.into());
@@ -274,6 +277,14 @@ impl Worker {
     }
 }
 
+/// What a log is.
+#[derive(Clone, Copy)]
+enum Kept<'c> {
+    Boot,
+    /// A record, and the console of the one before it.
+    Alone(&'c [u8]),
+}
+
 /// A record as a log of its own.
 fn alone(capture: Capture) -> Boot {
     Boot {
@@ -302,12 +313,12 @@ impl Job {
 
     fn boot(&mut self, instance_id: &InstanceId, boot: &Boot, is_newest: bool, found: &mut Found) {
         if self.endings.is_empty() || self.endings.contains(&boot.ending(is_newest)) {
-            self.log(instance_id, boot, true, found);
+            self.log(instance_id, boot, Kept::Boot, found);
         }
     }
 
-    fn log(&mut self, instance_id: &InstanceId, boot: &Boot, is_boot: bool, found: &mut Found) {
-        let (printed, counts) = self.search(instance_id, boot, is_boot);
+    fn log(&mut self, instance_id: &InstanceId, boot: &Boot, kept: Kept<'_>, found: &mut Found) {
+        let (printed, counts) = self.search(instance_id, boot, kept);
         found.logs += 1;
         found.bytes += boot.log.len() as u64;
         found.logs_with_match += u64::from(counts.lines > 0);
@@ -324,13 +335,13 @@ impl Job {
         &mut self,
         instance_id: &InstanceId,
         boot: &Boot,
-        is_boot: bool,
+        kept: Kept<'_>,
     ) -> (Vec<u8>, Counts) {
         let subject = |boot| Subject {
             instance_id: instance_id.as_str(),
             boot,
             name: &boot.id,
-            is_boot,
+            is_boot: matches!(kept, Kept::Boot),
         };
         let (mut printed, mut text) = (Vec::new(), self.text(boot));
         let mut masked = None;
@@ -341,7 +352,10 @@ impl Job {
                 self.buffers = text.into_buffers();
                 return (printed, Counts::default());
             }
-            let secrets = secrets::find(&boot.log);
+            let secrets = match kept {
+                Kept::Boot => secrets::find(&boot.log),
+                Kept::Alone(before) => behind::secrets(before, &boot.log),
+            };
             if !secrets.is_empty() {
                 let masked = masked.insert(boot.clone());
                 secrets::mask(&mut masked.log, &secrets);
@@ -378,7 +392,7 @@ impl Job {
                 event_id: None,
                 plain: damaged.salvaged.plain.clone(),
             };
-            self.log(instance_id, &alone(capture), false, found);
+            self.log(instance_id, &alone(capture), Kept::Alone(&[]), found);
         }
     }
 }
