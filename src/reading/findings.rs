@@ -100,6 +100,18 @@ pub struct Finding<'r> {
 }
 
 impl Finding<'_> {
+    /// Shows of the line what is masked where it was found.
+    #[cfg(feature = "cli")]
+    fn show_evidence(&mut self, masked: &str, stored: &str) {
+        let shown = masked.find(&self.evidence).and_then(|at| {
+            let shown = stored.get(at..at + self.evidence.len())?;
+            Some(shown.to_owned())
+        });
+        if let Some(shown) = shown {
+            self.evidence = shown;
+        }
+    }
+
     /// What the same fault has in common on every machine: `kernel-null-dereference:ext4_readdir`.
     pub fn signature(&self) -> String {
         match &self.detail {
@@ -684,19 +696,35 @@ fn of_lines<'r>(
     rules: &'r Rules,
 ) -> (Vec<Finding<'r>>, Vec<Range<usize>>) {
     let log = Log::new(boot, encoding);
-    let mut scanner = Scanner::new(rules, &boot.log, secrets::find(&boot.log));
+    let secrets = secrets::find(&boot.log);
+    // Rules see the same of a log wherever they are applied, whether it is shown with its secrets or not.
+    let masked = match secrets.is_empty() {
+        true => Cow::Borrowed(&boot.log),
+        false => Cow::Owned(secrets::masked(&boot.log, &secrets)),
+    };
+    let mut scanner = Scanner::new(rules, &masked, secrets);
     scanner.is_utf8 = log.encoding == encoding_rs::UTF_8;
     let (mut parts, mut line) = (log.parts(), crate::terminal::Line::default());
     let mut lines = Vec::new();
     while let Some(part) = parts.read(&mut line) {
         if let Part::Line(place) = part {
             lines.push(place.bytes.clone());
-            let written = &boot.log[place.bytes.clone()];
+            let written = &masked[place.bytes.clone()];
             let decoded = log.encoding.decode_without_bom_handling(written).0;
             scanner.read(place.number, place.bytes, decoded.as_bytes());
         }
     }
-    (scanner.finish(), lines)
+    let mut found = scanner.finish();
+    if *masked != boot.log {
+        for finding in &mut found {
+            let [masked, stored] = [&*masked, &boot.log].map(|log_bytes| {
+                let line = &log_bytes[finding.bytes.clone()];
+                log.encoding.decode_without_bom_handling(line).0
+            });
+            finding.show_evidence(&masked, &stored);
+        }
+    }
+    (found, lines)
 }
 
 /// What one writer wrote of a line.

@@ -85,7 +85,9 @@ impl Side {
             gaps: Vec::new(),
             findings: Vec::new(),
         };
-        let mut scanner = Scanner::new(Rules::current(), &boot.log, secrets);
+        // As everywhere, rules see no secret.
+        let masked = secrets::masked(&boot.log, &secrets);
+        let mut scanner = Scanner::new(Rules::current(), &masked, secrets);
         // Before this byte of the log stands the rest of a line that the ring has cut.
         let mut cut_until = 0;
         // The number of the last line, if its end has not come.
@@ -104,7 +106,7 @@ impl Side {
                     let phase = phases.next(line.text(), place.bytes.end);
                     let counts = place.bytes.end > cut_until;
                     if !manner.ignores(line.text()) {
-                        let written = &boot.log[place.bytes.clone()];
+                        let written = &masked[place.bytes.clone()];
                         let decoded = log.encoding.decode_without_bom_handling(written).0;
                         scanner.read(place.number, place.bytes.clone(), decoded.as_bytes());
                     }

@@ -316,6 +316,55 @@ mod tests {
         assert_eq!(rules.get("own-license").unwrap().family, "own");
     }
 
+    /// At capture, in `show`, and where `prune` decides what stays.
+    #[test]
+    fn rules_of_ones_own_see_no_secret_wherever_they_are_applied() {
+        use super::super::super::encoding::EncodingChoice;
+        use super::super::super::stitch::Boot;
+        use super::super::{Finding, of_boot, of_log, secrets};
+
+        let rules = with(|rule| {
+            rule["words"] = json!(["hunter22", "password="]);
+            rule["pattern"] = json!(r"hunter22|password=\S*");
+            rule["yes"] = json!(["password=hunter22"]);
+        })
+        .unwrap();
+        let log = b"[    1.000000] Kernel command line: quiet\n[    2.000000] app: password=hunter22 is set\n";
+        let masked = secrets::masked(log, &secrets::find(log));
+        let told = |found: &[Finding<'_>]| {
+            let told = found
+                .iter()
+                .map(|one| (one.signature(), one.line, one.bytes.clone()));
+            told.collect::<Vec<_>>()
+        };
+        let at_capture = told(&of_console(log, &rules));
+        assert_eq!(
+            at_capture.len(),
+            2,
+            "the rule, and the secret: {at_capture:?}"
+        );
+        for log in [&log[..], &masked] {
+            let boot = Boot::of_log(log.to_vec());
+            let in_boot = of_boot(&boot, &[], EncodingChoice::Auto, &rules);
+            assert_eq!(told(&in_boot), at_capture);
+            assert_eq!(
+                told(&of_log(&boot, EncodingChoice::Auto, &rules)),
+                at_capture
+            );
+            // What is shown of the line is what the log has.
+            let shown = in_boot.iter().all(|one| one.evidence.contains("hunter22"));
+            assert_eq!(shown, log != masked, "{in_boot:?}");
+        }
+        let rules = with(|rule| {
+            rule["words"] = json!(["hunter22"]);
+            rule["pattern"] = json!("hunter22");
+            rule["yes"] = json!(["it is hunter22"]);
+        })
+        .unwrap();
+        let found = of_log(&Boot::of_log(log.to_vec()), EncodingChoice::Auto, &rules);
+        assert!(found.iter().all(|one| one.rule.is_secret()), "{found:?}");
+    }
+
     #[test]
     fn what_is_silenced_is_not_told_by_its_id_or_by_its_signature() {
         let log =
