@@ -67,6 +67,41 @@ fn fleet() -> (tempfile::TempDir, Settings) {
     (folder, settings)
 }
 
+/// As in `serve`: whatever a catalog says that has just begun would be new.
+#[tokio::test]
+async fn on_a_young_archive_nothing_is_called_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder_settings(folder.path());
+    join(
+        folder.path(),
+        &[row(2, "i-a1", &[("error", "unit-failed:a")])],
+    );
+    let output = cli(&settings, &["report", "--output", "json"]).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["findings"][0]["is_new"], json!(false), "{report}");
+    let told = "no capture from before is known, so nothing is called new";
+    assert!(text(&output.stderr).contains(told), "{output:?}");
+    let page = cli(&settings, &["report", "--html", "-"]).await;
+    assert!(text(&page.stdout).contains(told), "{page:?}");
+    // What another instance had before says how far the catalog reaches.
+    let old = tempfile::tempdir().unwrap();
+    let settings = folder_settings(old.path());
+    join(
+        old.path(),
+        &[
+            row(20 * 24, "i-b1", &[]),
+            row(2, "i-a1", &[("error", "unit-failed:a")]),
+        ],
+    );
+    let only = ["report", "--instance", "i-a*", "--output", "json"];
+    let output = cli(&settings, &only).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["findings"][0]["is_new"], json!(true), "{report}");
+    assert!(!text(&output.stderr).contains(told), "{output:?}");
+    let shown = text(&cli(&settings, &["report"]).await.stdout);
+    assert!(!shown.contains("NEW  new"), "{shown}");
+}
+
 #[tokio::test]
 async fn a_report_says_what_went_wrong_what_is_new_and_what_hangs() {
     let (_folder, settings) = fleet();
@@ -262,6 +297,17 @@ async fn boots_that_never_came_to_their_prompt_and_slow_ones_are_told_by_stage()
     );
     assert!(page.contains("never reached their login prompt") && page.contains("Slowest boots"));
     assert_eq!(page.matches("<svg").count(), 3);
+}
+
+#[tokio::test]
+async fn that_no_boot_can_be_timed_is_told() {
+    let (_folder, settings) = booted().await;
+    for form in [&[][..], &["--html", "-"]] {
+        let arguments = [&["report", "--boots", "--instance", "i-c*"], form].concat();
+        let shown = text(&cli(&settings, &arguments).await.stdout);
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("so none is timed"), "{shown}");
+    }
 }
 
 #[tokio::test]

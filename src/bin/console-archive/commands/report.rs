@@ -46,7 +46,7 @@ const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// It covers the last seven days, unless you ask for others, and reads the catalog: how many consoles came to their
 /// login prompt, day by day; what went wrong, by signature, and whether it is new; and the instances whose newest console
 /// neither comes to its login prompt nor ends in a clean shutdown. A signature is new if no console of the thirty days
-/// before has it.
+/// before has it. If none of these days is known, nothing is called new.
 ///
 /// With --boots it reads the records of that time, too: which boots never came to their login prompt, and which took longest,
 /// by stage.
@@ -112,10 +112,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
              }|
              -> Result<()> {
                 damaged += tell_damaged(&bad, &store);
-                let rows = rows
-                    .into_iter()
-                    .filter(|row| is_of(row, &arguments.instance, &arguments.region));
-                rows.for_each(|row| collector.add(row));
+                for row in rows {
+                    match is_of(&row, &arguments.instance, &arguments.region) {
+                        true => collector.add(row),
+                        false => collector.note_before(row.captured_at),
+                    }
+                }
                 Ok(())
             },
         )
@@ -159,6 +161,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         (true, 0) => Exit::Nothing,
         (true, _) => Exit::Done,
     };
+    notes.extend(facts.why_none_is_new().map(str::to_owned));
     let shown = |at| time::shown(at, zone);
     let heading = page::Heading {
         archive_url: store.url(""),
@@ -324,7 +327,7 @@ fn tables_of_boots(of: &OfBoots, zone: &TimeZone) -> (Table, Table) {
         vec![
             one.instance_id.to_string().into(),
             one.boot_id.clone().into(),
-            time::shown(one.captured_at, zone).into(),
+            table::glued(&time::shown(one.captured_at, zone)).into(),
             ending_in_words(one.ending).into(),
             one.phase.map_or(table::NOTHING, Phase::as_str).into(),
             why,
@@ -415,10 +418,10 @@ fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()>
             let severity = one.of.finding.severity;
             vec![
                 finding::cell(severity, severity.as_str().to_owned()),
-                if one.is_new { "new" } else { table::NOTHING }.into(),
+                if one.is_new { "yes" } else { table::NOTHING }.into(),
                 table::with_seams(&printable::one_line(&one.of.finding.signature)).into(),
                 output::grouped(one.of.instances.len() as u64).into(),
-                time::shown(one.of.last, zone).into(),
+                table::glued(&time::shown(one.of.last, zone)).into(),
                 one.of.example.to_string().into(),
                 printable::one_line(&one.of.finding.title)
                     .into_owned()
@@ -438,10 +441,14 @@ fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()>
         if !of.not_reached.is_empty() {
             context.print(&not_reached)?;
         }
-        if !of.slowest.is_empty() {
-            let title = "Slowest boots, by stage, in seconds";
-            say(format!("\n{}\n", bold(title)))?;
-            context.print(&slowest)?;
+        let title = "Slowest boots, by stage, in seconds";
+        say(format!("\n{}\n", bold(title)))?;
+        match of.slowest.is_empty() {
+            true => say(format!(
+                "{}\n",
+                output::wrapped(boots::NONE_TIMED, width).trim_end()
+            ))?,
+            false => context.print(&slowest)?,
         }
     }
     if !facts.stuck.is_empty() {
@@ -455,7 +462,7 @@ fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()>
             vec![
                 one.instance_id.to_string().into(),
                 region.unwrap_or_else(nothing).into(),
-                time::shown(one.captured_at, zone).into(),
+                table::glued(&time::shown(one.captured_at, zone)).into(),
                 one.ending.map_or(table::NOTHING, ending_in_words).into(),
                 why.unwrap_or_else(nothing).into(),
             ]

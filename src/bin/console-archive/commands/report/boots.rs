@@ -61,6 +61,9 @@ pub struct NotReached {
     pub worst: Option<(Severity, String, &'static str)>,
 }
 
+/// What is said where no boot can be timed.
+pub const NONE_TIMED: &str = "No boot is known from its beginning to its login prompt, with times of its kernel, so none is timed.";
+
 /// How long a boot took.
 #[derive(Debug)]
 pub struct Slow {

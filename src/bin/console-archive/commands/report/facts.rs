@@ -36,6 +36,15 @@ pub struct Facts {
     pub keys: Option<Records>,
     /// What their boots did, if they were read.
     pub boots: Option<OfBoots>,
+    is_before_known: bool,
+}
+
+impl Facts {
+    /// Says so where no signature can be called new.
+    pub fn why_none_is_new(&self) -> Option<&'static str> {
+        (!self.is_before_known && !self.signatures.is_empty())
+            .then_some("no capture from before is known, so nothing is called new")
+    }
 }
 
 /// What happened on one day.
@@ -94,6 +103,8 @@ pub struct Collector {
     /// Signatures of what was captured before the period.
     before: HashSet<String>,
     newest: HashMap<InstanceId, Row>,
+    /// Whether anything is known of the time before the period.
+    is_before_known: bool,
 }
 
 #[derive(Default)]
@@ -115,6 +126,7 @@ impl Collector {
             signatures: BySignature::default(),
             before: HashSet::new(),
             newest: HashMap::new(),
+            is_before_known: false,
         }
     }
 
@@ -122,6 +134,12 @@ impl Collector {
     pub fn keeping_keys(mut self) -> Self {
         self.facts.keys = Some(Records::new());
         self
+    }
+
+    /// Notes that something was captured then, of which nothing else is asked: a catalog that has just begun would call
+    /// everything new.
+    pub fn note_before(&mut self, captured_at: Timestamp) {
+        self.is_before_known |= self.period.since.is_some_and(|since| captured_at < since);
     }
 
     /// Adds a row.
@@ -174,6 +192,7 @@ impl Collector {
     }
 
     fn add_before(&mut self, row: &Row) {
+        self.note_before(row.captured_at);
         let signatures = OfRow::all_of(row).map(|finding| finding.signature);
         self.before.extend(signatures);
     }
@@ -182,6 +201,7 @@ impl Collector {
     pub fn finish(self) -> Facts {
         let mut facts = self.facts;
         facts.instances = self.newest.len();
+        facts.is_before_known = self.is_before_known;
         let days = self
             .days
             .into_iter()
@@ -196,7 +216,7 @@ impl Collector {
         let signatures = self.signatures.in_order().into_iter();
         facts.signatures = signatures
             .map(|of| Known {
-                is_new: !self.before.contains(&of.finding.signature),
+                is_new: facts.is_before_known && !self.before.contains(&of.finding.signature),
                 of,
             })
             .collect();

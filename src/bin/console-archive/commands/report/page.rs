@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::boots::{NotReached, OfBoots, Slow, Took};
+use super::boots::{NONE_TIMED, NotReached, OfBoots, Slow, Took};
 use super::facts::{Facts, Known, OfDay, Stuck};
 use super::{boots_in_words, seconds};
 use crate::boots::ending_in_words;
@@ -257,8 +257,8 @@ fn boots(of: &OfBoots, zone: &TimeZone) -> Markup {
         h2 #boots { "Boots that never reached their login prompt" }
         p { (boots_in_words(of)) "." }
         @if !of.not_reached.is_empty() { (not_reached(&of.not_reached, zone)) }
-        @if !of.slowest.is_empty() {
-            h2 #slowest { "Slowest boots, by stage" }
+        h2 #slowest { "Slowest boots, by stage" }
+        @if of.slowest.is_empty() { p { (NONE_TIMED) } } @else {
             (bars(&of.slowest))
             (slowest(of))
         }

@@ -124,10 +124,9 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
     let (mut regions, mut endings) = (BTreeSet::new(), HashMap::<&str, usize>::new());
     let (mut days, mut of_instances) = (BTreeSet::new(), HashMap::<InstanceId, OfInstance>::new());
     let tell = |note| notes.borrow_mut().push(note);
-    let mut is_before_known = false;
     let each = |row: Row, _| {
         let is_before = row.captured_at < since;
-        is_before_known |= is_before;
+        collector.note_before(row.captured_at);
         if !is_before {
             regions.extend(row.region_id.clone());
         }
@@ -160,16 +159,9 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
         depth: Depth::Whole,
     };
     fleet::read(&filter, range, context, &store, tell, each).await?;
-    let mut facts = collector.finish();
-    if !is_before_known && !facts.signatures.is_empty() {
-        // A catalog that has just begun would call everything new.
-        facts
-            .signatures
-            .iter_mut()
-            .for_each(|one| one.is_new = false);
-        notes
-            .borrow_mut()
-            .push("no capture from before is known, so nothing is called new".to_owned());
+    let facts = collector.finish();
+    if let Some(note) = facts.why_none_is_new() {
+        notes.borrow_mut().push(note.to_owned());
     }
     if facts.unknown > 0 {
         let records = crate::output::count(facts.unknown, "record");
