@@ -265,15 +265,43 @@ fn divider(text: &str, colours: bool) -> String {
 }
 
 fn styled_divider(text: &str, style: Option<Style>) -> String {
-    let text = format!(
-        "──⟨ {} ⟩──",
-        ecs_console_archiver::printable::one_line(text)
-    );
-    // A pager would break it within words.
-    let fitted = output::hanging(&text, "──⟨ ".chars().count(), output::width());
-    let lines = fitted.lines().map(|line| match style {
+    let lines = marked(text, output::width());
+    let lines = lines.iter().map(|line| match style {
         Some(style) => format!("{style}{line}{style:#}\n"),
         None => format!("{line}\n"),
     });
     lines.collect()
+}
+
+/// Lines of at most this width, each of which is told from the guest's. A pager would break the text within words.
+fn marked(text: &str, width: Option<usize>) -> Vec<String> {
+    const SIGNS: [&str; 2] = ["──⟨ ", " ⟩──"];
+    let [begin, end] = SIGNS;
+    let within = |width: usize| width.saturating_sub(begin.chars().count() + end.chars().count());
+    let text = ecs_console_archiver::printable::one_line(text);
+    let fitted = output::wrapped(&text, width.map(within));
+    let lines = fitted.trim_end().lines();
+    lines.map(|line| format!("{begin}{line}{end}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_mark_is_told_from_those_of_the_guest() {
+        let text =
+            "!! fatal: The kernel cannot mount its root file system (root-not-mounted, 2 times)";
+        let whole = format!("──⟨ {text} ⟩──");
+        for width in [None, Some(100)] {
+            assert_eq!(marked(text, width), [&*whole]);
+        }
+        assert_eq!(
+            marked(text, Some(80)),
+            [
+                "──⟨ !! fatal: The kernel cannot mount its root file system ⟩──",
+                "──⟨ (root-not-mounted, 2 times) ⟩──",
+            ]
+        );
+    }
 }
