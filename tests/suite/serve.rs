@@ -801,7 +801,10 @@ async fn a_page_for_a_ticket_loads_nothing_and_leads_nowhere() {
             vec!["i-bad1", "--diff"],
             "&lt;script&gt;alert(document.domain)&lt;/script&gt;",
         ),
-        (vec!["i-bad1", "--diff=previous"], "What changed in boot 0"),
+        (
+            vec!["i-bad1", "--diff", "--baseline", "previous"],
+            "What changed in boot 0",
+        ),
         (vec!["--since", "-7d"], "What went wrong"),
     ] {
         let page = page(&options).await;
@@ -828,6 +831,18 @@ async fn a_page_for_a_ticket_loads_nothing_and_leads_nowhere() {
         "{}",
         text(&wrong.stderr)
     );
+    // As `diff` says it.
+    let (_alone, one_boot) =
+        self::folder(&[("i-a1", b"[    0.000000] Linux version 6.1\n", 2)]).await;
+    for command in [
+        &["export", "--html", "-", "i-a1", "--diff"][..],
+        &["diff", "i-a1"],
+    ] {
+        let none = cli(&one_boot, command).await;
+        let told = text(&none.stderr);
+        assert_eq!(none.status.code(), Some(3), "{told}");
+        assert!(told.contains("i-a1 has only one boot so far"), "{told}");
+    }
     let none = cli(&settings, &["export", "--html", "-", "i-none"]).await;
     assert_eq!(none.status.code(), Some(3));
     let both = cli(

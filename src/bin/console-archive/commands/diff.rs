@@ -111,6 +111,39 @@ pub enum Baseline {
     Boot(Selection),
 }
 
+impl Baseline {
+    /// The boot that the chosen one is compared with. Tells it if there is none.
+    pub fn of(&self, read: &Boots, chosen: usize, instance_id: &InstanceId) -> Option<usize> {
+        if read.boots.len() == 1 {
+            output::error(format_args!(
+                "{instance_id} has only one boot so far: there is none to compare it with; `console-archive diff \
+                 {instance_id} OTHER_INSTANCE_ID` compares it with that of another instance"
+            ));
+            return None;
+        }
+        let advice = "--baseline BOOT names one";
+        match self {
+            Self::Boot(selection) => read.select(selection, instance_id),
+            Self::Previous if chosen == 0 => {
+                let told = format!("{instance_id}: no boot is known before that one; {advice}");
+                output::error(told);
+                None
+            }
+            Self::Previous => Some(chosen - 1),
+            Self::Good => {
+                let found = last_good(&read.boots, chosen);
+                if found.is_none() {
+                    output::error(format_args!(
+                        "{instance_id}: no other boot is known that reached its login prompt; \
+                         --baseline previous compares with the one before, or {advice}"
+                    ));
+                }
+                found
+            }
+        }
+    }
+}
+
 impl FromStr for Baseline {
     type Err = InvalidSelection;
 
@@ -319,8 +352,9 @@ impl Arguments {
             chosen => {
                 let newest = Selection::Back(0);
                 let chosen = chosen.first().unwrap_or(&newest);
-                read.select(chosen, instance_id)
-                    .and_then(|chosen| Some((self.baseline(&read, chosen, instance_id)?, chosen)))
+                read.select(chosen, instance_id).and_then(|chosen| {
+                    Some((self.baseline.of(&read, chosen, instance_id)?, chosen))
+                })
             }
         };
         let Some((a, b)) = found else {
@@ -375,37 +409,6 @@ impl Arguments {
             is_later: false,
             exit,
         }))
-    }
-
-    /// The boot that the chosen one is compared with. Tells it if there is none.
-    fn baseline(&self, read: &Boots, chosen: usize, instance_id: &InstanceId) -> Option<usize> {
-        if read.boots.len() == 1 {
-            output::error(format_args!(
-                "{instance_id} has only one boot so far: there is none to compare it with; `console-archive diff \
-                 {instance_id} OTHER_INSTANCE_ID` compares it with that of another instance"
-            ));
-            return None;
-        }
-        let advice = "name two: `diff INSTANCE_ID BOOT BOOT`";
-        match &self.baseline {
-            Baseline::Boot(selection) => read.select(selection, instance_id),
-            Baseline::Previous if chosen == 0 => {
-                let told = format!("{instance_id}: no boot is known before that one; {advice}");
-                output::error(told);
-                None
-            }
-            Baseline::Previous => Some(chosen - 1),
-            Baseline::Good => {
-                let found = last_good(&read.boots, chosen);
-                if found.is_none() {
-                    output::error(format_args!(
-                        "{instance_id}: no other boot is known that reached its login prompt; \
-                         --baseline previous compares with the one before, or {advice}"
-                    ));
-                }
-                found
-            }
-        }
     }
 }
 

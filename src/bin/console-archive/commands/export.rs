@@ -87,10 +87,18 @@ pub struct Arguments {
         requires = "html"
     )]
     boot: Option<Selection>,
-    /// With --html: what changed to the boot, from the last good one, the `previous` one, or a BOOT; see `diff`
-    #[arg(long, value_name = "good|previous|BOOT", num_args = 0..=1, require_equals = true, requires = "html")]
-    #[arg(default_missing_value = "good")]
-    diff: Option<Baseline>,
+    /// With --html: what changed to the boot, as `diff` says it
+    #[arg(long, requires = "html")]
+    diff: bool,
+    /// With --diff: what the boot is compared with, `good`, `previous`, or a BOOT; see `diff`
+    #[arg(
+        long,
+        value_name = "good|previous|BOOT",
+        default_value = "good",
+        requires = "diff"
+    )]
+    #[arg(allow_hyphen_values = true, hide_default_value = true)]
+    baseline: Baseline,
     /// Form of the archive [default: by the end of FILE's name; tar.zst for a pipe]
     #[arg(long, value_enum, value_name = "FORM")]
     format: Option<Format>,

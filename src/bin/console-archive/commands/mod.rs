@@ -210,7 +210,8 @@ pub struct CommonArguments {
     pub color: ColorChoice,
     /// Retry temporary errors, and follow consoles, for at most so many seconds
     ///
-    /// For `invoke` and `redrive` it counts for each event, for other commands in all. [default: 60;
+    /// For `invoke` and `redrive` it counts for each event, for `grep` for each record, and for `serve` and
+    /// `show --follow` each time that the archive or ECS is asked; for other commands in all. [default: 60;
     /// a sweep has no limit]
     #[arg(long, global = true, value_name = "SECONDS")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -220,7 +221,7 @@ pub struct CommonArguments {
 /// Of the commands that ask ECS about single instances.
 #[derive(Debug, Default, Args)]
 pub struct EcsArguments {
-    /// Region of the instance, and of events that name none [env: ALIBABA_CLOUD_REGION_ID]
+    /// Region in which ECS is asked, unless an event names another [env: ALIBABA_CLOUD_REGION_ID]
     #[arg(long, value_name = "REGION_ID", value_parser = RegionId::parse)]
     region: Option<RegionId>,
     /// Where ECS requests go; {region} stands for the region [env: ECS_ENDPOINT_URL]

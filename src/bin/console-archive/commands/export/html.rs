@@ -7,14 +7,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::log;
-use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::compare::Manner;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::Store as _;
 
-use super::super::diff::{self, Baseline};
+use super::super::diff;
 use super::super::serve::Instance;
 use super::super::serve::address::{DiffQuery, View};
 use super::super::serve::pages::{self, Site, boot::BootPage};
@@ -22,7 +21,6 @@ use super::super::{Context, report};
 use super::Arguments;
 use crate::boots::{self, Summary};
 use crate::exit::{Exit, WrongInput};
-use crate::output;
 
 pub async fn run(arguments: &Arguments, file: &Path, context: &Context) -> Result<Exit> {
     let [instance_id] = &arguments.instance_ids[..] else {
@@ -50,9 +48,9 @@ pub async fn run(arguments: &Arguments, file: &Path, context: &Context) -> Resul
     let Some(index) = read.select(selection, instance_id) else {
         return Ok(Exit::Nothing);
     };
-    let against = match &arguments.diff {
-        None => None,
-        Some(baseline) => match baseline_of(&read, index, baseline, instance_id) {
+    let against = match arguments.diff {
+        false => None,
+        true => match arguments.baseline.of(&read, index, instance_id) {
             Some(against) => Some(against),
             None => return Ok(Exit::Nothing),
         },
@@ -107,34 +105,10 @@ fn pair(
     Ok(pages::diff::page(site, &pair, &DiffQuery::default()).into_string())
 }
 
-/// With what a boot is compared. Tells it if there is nothing.
-fn baseline_of(
-    read: &boots::Boots,
-    index: usize,
-    baseline: &Baseline,
-    instance_id: &InstanceId,
-) -> Option<usize> {
-    let found = match baseline {
-        Baseline::Boot(selection) => return read.select(selection, instance_id),
-        Baseline::Previous => index.checked_sub(1),
-        Baseline::Good => diff::last_good(&read.boots, index),
-    };
-    if found.is_none() {
-        output::error(format_args!(
-            "{instance_id}: there is no boot to compare it with; --diff=BOOT names one"
-        ));
-    }
-    found
-}
-
 /// The report of some days.
 async fn fleet(arguments: &Arguments, file: &Path, context: &Context) -> Result<Exit> {
-    let wrong = match (
-        &arguments.instance_ids[..],
-        &arguments.boot,
-        &arguments.diff,
-    ) {
-        ([], None, None) => None,
+    let wrong = match (&arguments.instance_ids[..], &arguments.boot, arguments.diff) {
+        ([], None, false) => None,
         ([], ..) => Some("--boot and --diff are for one instance: give its ID"),
         _ => Some("--html takes one instance; without one, it is the report of the fleet"),
     };
