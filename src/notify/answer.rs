@@ -97,12 +97,14 @@ impl Said {
     fn is_of_sender(&self) -> bool {
         match self.code {
             // DingTalk: a signature, an address that may not send, or a keyword that is not there.
-            310_000 => !self.message.contains("keyword"),
+            310_000 => !KEYWORD.iter().any(|word| self.message.contains(word)),
             code => OF_SENDER.contains(&code),
         }
     }
 }
 
+/// In what DingTalk says where a message lacks a robot's keyword, of which newer answers are in Chinese.
+const KEYWORD: [&str; 2] = ["keyword", "关键词"];
 /// Codes of DingTalk and Feishu for too many messages: 20 a minute, or 100 a minute and 5 a second.
 const THROTTLED: [i64; 3] = [130_101, 410_100, 11_232];
 /// DingTalk's code for "the system is busy".
@@ -178,8 +180,9 @@ fn of_chat(status: u16, said: &Said, told: impl Fn(&str) -> String) -> Result<()
 
 /// `<ErrorResponse><Error><Code>Throttling</Code><Message>…`. Both are told; a text is found without a parser of XML.
 fn of_sns(text: &str, told: impl Fn(&str) -> String) -> SendError {
-    // "InvalidParameter" is the one of "Publish" that is about the message.
+    // "InvalidParameter" is the one of "Publish" that is about the message, unless it is about the topic.
     const OF_MESSAGE: &str = "InvalidParameter";
+    const OF_TOPIC: &str = "Topic";
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
         Some(rest.split_once("</")?.0)
@@ -187,12 +190,15 @@ fn of_sns(text: &str, told: impl Fn(&str) -> String) -> SendError {
     let code = element("Code").unwrap_or("no code");
     let message = element("Message").unwrap_or_default();
     let told = told(&format!("{code}: {message}"));
-    match code.starts_with("Throttl") {
+    // Also "KMSThrottling", of the key that encrypts a topic.
+    match code.contains("Throttl") {
         true => SendError::Throttled {
             told,
             retry_after: None,
         },
-        false if code.starts_with(OF_MESSAGE) => SendError::MessageRefused(told),
+        false if code.starts_with(OF_MESSAGE) && !message.contains(OF_TOPIC) => {
+            SendError::MessageRefused(told)
+        }
         false => SendError::Refused(told),
     }
 }
@@ -306,6 +312,24 @@ mod tests {
             (
                 &DINGTALK,
                 200,
+                r#"{"errcode":310000,"errmsg":"description:关键词不匹配;solution:…"}"#,
+                false,
+            ),
+            (
+                &DINGTALK,
+                200,
+                r#"{"errcode":310000,"errmsg":"description:机器人发送签名不匹配;solution:…"}"#,
+                true,
+            ),
+            (
+                &DINGTALK,
+                200,
+                r#"{"errcode":460101,"errmsg":"message too long, exceed 20000 bytes"}"#,
+                false,
+            ),
+            (
+                &DINGTALK,
+                200,
                 r#"{"errcode":310000,"errmsg":"sign not match"}"#,
                 true,
             ),
@@ -398,8 +422,19 @@ mod tests {
         let refused = judged(&sns, 403, &body("AuthorizationError")).unwrap_err();
         let told = "it answered 403: AuthorizationError: m\\u{7}";
         assert_eq!(refused, SendError::Refused(told.into()));
-        let throttled = judged(&sns, 400, &body("Throttling")).unwrap_err();
-        assert!(matches!(throttled, SendError::Throttled { .. }));
+        for code in ["Throttling", "ThrottledException", "KMSThrottling"] {
+            let throttled = judged(&sns, 400, &body(code)).unwrap_err();
+            assert!(matches!(throttled, SendError::Throttled { .. }), "{code}");
+        }
+        for (message, is_of_receiver) in [
+            ("Invalid parameter: Message too long", false),
+            ("Invalid parameter: TopicArn", true),
+            ("Invalid parameter: Topic Name", true),
+        ] {
+            let refused = body("InvalidParameter").replace("m\u{7}", message);
+            let refused = judged(&sns, 400, &refused).unwrap_err();
+            assert_eq!(refused.is_of_receiver(), is_of_receiver, "{message}");
+        }
     }
 
     proptest::proptest! {

@@ -224,6 +224,32 @@ async fn taken_after(kind: Kind, behaviours: &[Behaviour]) {
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
 }
 
+/// DingTalk asks for a keyword in Chinese: that is about the message, so the next notice is tried, too.
+#[tokio::test]
+async fn a_robot_that_misses_its_keyword_gets_the_next_notice_at_once() {
+    let wrong =
+        r#"{"errcode":310000,"errmsg":"description:关键词不匹配;solution:请联系群管理员;"}"#;
+    for (answer, is_of_message) in [
+        (wrong, true),
+        (&wrong.replace("关键词", "机器人发送签名"), false),
+    ] {
+        let receiver = NoticeReceiver::start(Kind::DingTalk).await;
+        receiver.next(Behaviour::Says(answer.to_owned()));
+        let mut bucket = Bucket::start(Profile::Aws).await;
+        bucket.settings.extend(notify(&[&receiver]));
+        let function = Function::start(&bucket.settings).await;
+        function.result_of(&by_hand(PANIC)).await;
+        let failed = b"[    9.000000] EXT4-fs error (device vda1): ext4_lookup:1: inode #2: comm a: deleted inode\n";
+        set_console(&bucket.simulator, OTHER, failed, "2018-03-22T10:04:57Z");
+        function.result_of(&by_hand(OTHER)).await;
+        assert_eq!(
+            receiver.taken().len(),
+            usize::from(is_of_message),
+            "{answer}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_may_pass_is_sent_again() {
     taken_after(
@@ -231,7 +257,9 @@ async fn what_may_pass_is_sent_again() {
         &[Behaviour::Fails(503), Behaviour::Fails(500)],
     )
     .await;
-    taken_after(Kind::Slack, &[Behaviour::Throttles("1")]).await;
+    for kind in KINDS {
+        taken_after(kind, &[Behaviour::Throttles("1")]).await;
+    }
     taken_after(Kind::Sns, &[Behaviour::Fails(500)]).await;
     let busy = r#"{"errcode":-1,"errmsg":"system busy"}"#;
     taken_after(Kind::DingTalk, &[Behaviour::Says(busy.into())]).await;
@@ -993,7 +1021,9 @@ async fn a_message_that_is_refused_keeps_no_other_from_its_receiver() {
 async fn what_a_receiver_misses_while_it_rests_is_said_once_and_sent_soon() {
     let receiver = NoticeReceiver::start(Kind::Slack).await;
     receiver.next(Behaviour::Fails(404));
-    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    let other = NoticeReceiver::start(Kind::Webhook).await;
+    let both = format!("{} {}", receiver.entry(), other.entry());
+    let (process, store) = (Process::new(&both), Strange::aged(0));
     process.tell(&store, errors(0..1)).await;
     process.tell(&store, errors(1..2)).await;
     process.tell(&store, errors(2..3)).await;
@@ -1009,6 +1039,29 @@ async fn what_a_receiver_misses_while_it_rests_is_said_once_and_sent_soon() {
         .tell(&store, later, Deadline::after(MINUTE))
         .await;
     assert_eq!(receiver.taken().len(), 2);
+    assert_eq!(other.taken().len(), 3, "who has it gets it no second time");
+}
+
+#[tokio::test]
+async fn of_one_console_the_five_worst_are_told() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(notify(&[&receiver]));
+    let function = Function::start(&bucket.settings).await;
+    let mut console: String = ["a", "b", "c", "d", "e", "f", "g"]
+        .map(|unit| format!("[FAILED] Failed to start {unit}.service.\n"))
+        .concat();
+    console.push_str("[    9.000000] Kernel panic - not syncing: Fatal exception\n");
+    let time = "2018-03-22T10:04:57Z";
+    set_console(&bucket.simulator, PANIC, console.as_bytes(), time);
+    let answer = function.result_of(&by_hand(PANIC)).await;
+    assert_eq!(answer["findings"].as_array().unwrap().len(), 8, "{answer}");
+    let told = signatures(&receiver);
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert!(
+        told.contains(&"kernel-panic:Fatal exception".to_owned()),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]

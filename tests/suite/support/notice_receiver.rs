@@ -3,11 +3,19 @@
 //!
 //! Their answers are those of public samples:
 //! - Slack: `ok`, and a word such as `no_team` with 404 ("Sending messages using incoming webhooks", "Handling errors").
-//! - DingTalk: `{"errcode":0,"errmsg":"ok"}`, and `{"errcode":310000,"errmsg":"sign not match…"}` with 200
-//!   (x-cold/dingtalk-robot issue 7, jenkinsci/dingtalk-plugin issues 88 and 116).
-//! - Feishu: `{"StatusCode":0,"StatusMessage":"success","code":0,"data":{},"msg":"success"}`, and
-//!   `{"code":19021,"msg":"sign match fail…"}` with 200 ("Use custom bots in a group").
-//! - SNS: `PublishResponse` and `ErrorResponse` of the Amazon SNS API reference ("Publish", "Common error types").
+//!   Too many messages: 429 with `Retry-After`, and counts as JSON (maknz/slack issue 36, os/slacker pull request 40,
+//!   UMAprotocol/protocol pull request 4957).
+//! - DingTalk: `{"errcode":0,"errmsg":"ok"}`, and all else with 200, too: 310000 `sign not match, more: […]`, and of late
+//!   in Chinese, `description:…;solution:…` (x-cold/dingtalk-robot issue 7, jenkinsci/dingtalk-plugin issue 116,
+//!   qd-today/qd issue 510); 310000 `keywords not in content`, or `description:关键词不匹配;…` (zhuifengshen/DingtalkChatbot
+//!   issue 44, RayWangQvQ/BiliBiliToolPro issue 271, veops/ops-tools issue 20); 130101 `send too fast, exceed 20 times per
+//!   minute` (ccfos/nightingale issue 369).
+//! - Feishu: `{"StatusCode":0,"StatusMessage":"success","code":0,"data":{},"msg":"success"}`, and `{"code":19021,"msg":"sign
+//!   match fail or timestamp is not within one hour from current time"}` with 200 ("Use custom bots in a group",
+//!   feiyu563/PrometheusAlert issue 422); 9499 is `Bad Request` and `too many request`.
+//! - SNS: `PublishResponse` and `ErrorResponse` of the Amazon SNS API reference ("Publish", "Common error types"), such as
+//!   403 `InvalidClientTokenId` (laravel-notification-channels/aws-sns issue 31) and 400 `InvalidParameter` for a topic
+//!   (awspring/spring-cloud-aws issue 588).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -55,7 +63,7 @@ pub enum Behaviour {
     Takes,
     /// Answers this status, with the address it was asked for in its body, as proxies do.
     Fails(u16),
-    /// Answers 429, and how many seconds to wait.
+    /// Says that there are too many messages, as this kind does: Slack and webhooks with 429, and how many seconds to wait.
     Throttles(&'static str),
     /// Never answers.
     Stalls,
@@ -172,12 +180,7 @@ impl State {
                 success(kind)
             }
             Behaviour::Fails(status) => plain(status, &format!("no route for {target}")),
-            Behaviour::Throttles(after) => {
-                let mut answer = plain(429, "rate_limited");
-                let after = after.parse().unwrap();
-                answer.headers_mut().insert("retry-after", after);
-                answer
-            }
+            Behaviour::Throttles(after) => throttled(kind, after),
             Behaviour::Stalls => std::future::pending().await,
             Behaviour::TakesAfter(time) => {
                 tokio::time::sleep(time).await;
@@ -260,11 +263,39 @@ fn success(kind: Kind) -> Response<Full<Bytes>> {
     }
 }
 
+fn throttled(kind: Kind, after: &str) -> Response<Full<Bytes>> {
+    match kind {
+        Kind::Webhook | Kind::Slack => {
+            let counts =
+                r#"{"ok":false,"count_hour_ago":400,"count_minute_ago":100,"count_second_ago":5}"#;
+            let mut answer = plain(429, counts);
+            let after = after.parse().unwrap();
+            answer.headers_mut().insert("retry-after", after);
+            answer
+        }
+        Kind::DingTalk => plain(
+            200,
+            r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#,
+        ),
+        Kind::Feishu => plain(200, r#"{"code":9499,"msg":"too many request","data":{}}"#),
+        Kind::Sns => plain(
+            400,
+            "<ErrorResponse><Error><Type>Sender</Type><Code>KMSThrottling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>",
+        ),
+    }
+}
+
 fn refusal(kind: Kind) -> Response<Full<Bytes>> {
     match kind {
         Kind::Webhook | Kind::Slack => plain(401, "signature"),
-        Kind::DingTalk => plain(200, r#"{"errcode":310000,"errmsg":"sign not match"}"#),
-        Kind::Feishu => plain(200, r#"{"code":19021,"msg":"sign match fail"}"#),
+        Kind::DingTalk => plain(
+            200,
+            r#"{"errcode":310000,"errmsg":"description:机器人发送签名不匹配;solution:请确认签名和生成签名的时间戳;"}"#,
+        ),
+        Kind::Feishu => plain(
+            200,
+            r#"{"code":19021,"data":{},"msg":"sign match fail or timestamp is not within one hour from current time"}"#,
+        ),
         Kind::Sns => plain(
             403,
             "<ErrorResponse><Error><Type>Sender</Type><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error></ErrorResponse>",
