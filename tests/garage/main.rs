@@ -9,6 +9,7 @@ mod catalog;
 mod contract;
 mod copy;
 mod kills;
+mod notices;
 mod prune;
 mod reading;
 mod relay;
