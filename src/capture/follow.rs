@@ -373,7 +373,7 @@ impl Follow {
         if !is_boot || self.freshness() != Some(Freshness::Fresh) {
             return None;
         }
-        self.kept.last().filter(|last| last.created)?.reached_login
+        self.kept.last()?.reached_login // Of what this event created.
     }
 
     fn event_at(&self) -> Timestamp {

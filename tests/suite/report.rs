@@ -348,3 +348,76 @@ async fn a_report_of_nothing_says_so() {
     assert_eq!(unwritable.status.code(), Some(1));
     assert!(text(&unwritable.stderr).contains("/no/such/folder/r.html"));
 }
+
+/// A boot of a kernel, with stamps that no other one has, and what follows its first lines.
+fn kernel(number: u32, options: &str, lines: &str) -> String {
+    format!(
+        "[    0.000000] Linux version 6.1.{number} (a@b) #1\r\n\
+         [    0.{number:06}] Command line: console=ttyS0{options}\r\n\
+         [    2.{number:06}] Run /init as init process\r\n\
+         [    3.{number:06}] systemd[1]: systemd 252 running in system mode (+PAM)\r\n{lines}"
+    )
+}
+
+#[tokio::test]
+async fn boots_that_may_go_on_crash_kernels_and_boots_without_a_start_are_counted_as_what_they_are()
+{
+    let simulator = bare_simulator(ecs_credentials()).await;
+    let (_folder, settings) = archive_folder(&simulator);
+    let restart = "reboot: Restarting system\r\n";
+    let all = [
+        kernel(
+            1,
+            "",
+            &format!("[    4.000001] a\r\nhost login: \r\n[   60.000001] {restart}"),
+        ),
+        kernel(
+            2,
+            "",
+            &format!("[   70.000002] systemd-shutdown[1]: Rebooting.\r\n[   70.100002] {restart}"),
+        ),
+        kernel(
+            3,
+            "",
+            "[    5.000003] Kernel panic - not syncing: Fatal exception\r\n",
+        ),
+        // It saves the memory of the one before.
+        kernel(
+            4,
+            " elfcorehdr=0x7000000 irqpoll",
+            "[   11.000004] kdump[300]: saving vmcore complete\r\n",
+        ),
+        kernel(
+            5,
+            "",
+            &format!("[   30.000005] b\r\nhost login: \r\n[   90.000001] {restart}"),
+        ),
+        // It may still come to its prompt.
+        kernel(6, "", "[    4.000006] a\r\n"),
+    ];
+    // Its first lines are lost, so nobody knows how long it took.
+    let rest = "[   50.000001] x\r\nhost login: \r\n".to_owned();
+    for (id, console) in [("i-x1", all.concat()), ("i-x2", rest)] {
+        set_console(&simulator, id, console.as_bytes(), "2024-03-22 10:04:57");
+        assert!(cli(&settings, &["capture", id]).await.status.success());
+    }
+    let output = cli(&settings, &["report", "--boots", "--output", "json"]).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let boots = &report["boots"];
+    assert_eq!(
+        (&boots["reached_login"], &boots["not_known"]),
+        (&json!(3), &json!(1)),
+        "{boots}"
+    );
+    let never = boots["never_reached_login"].as_array().unwrap().iter();
+    let never: Vec<_> = never.map(|one| [&one["ending"], &one["phase"]]).collect();
+    let expected = [["panic", "services"], ["clean", "services"]];
+    assert_eq!(json!(never), json!(expected), "{boots}");
+    let slowest = boots["slowest"].as_array().unwrap().iter();
+    let slowest: Vec<_> = slowest.map(|one| &one["seconds"]["login"]).collect();
+    assert_eq!(json!(slowest), json!([30.000005, 4.000001]), "{boots}");
+    assert_eq!(
+        boots["median_seconds"]["login"], 30.000005,
+        "the upper one of two"
+    );
+}

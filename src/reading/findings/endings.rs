@@ -550,7 +550,10 @@ mod tests {
             check(&[boot(AT, &format!("{LOGIN}{last}")), next.clone()], &[]);
         }
         // Whether the kernel would say its last words here is not known.
-        check(&["machine login: \n".to_owned(), next.clone()], &[]);
+        let unknown = "machine login: \n".to_owned();
+        check(&[unknown.clone(), next.clone()], &[]);
+        let last = boot(AT + 2 * 86_400, LOGIN);
+        check(&[unknown, next.clone(), last], &[("boot-silent:login", 1)]);
         // A kernel whose first line is missing.
         let behind = "[    0.500001] eth0: up\n[    0.600001] eth0: down\n".to_owned();
         check(&[boot(AT, LOGIN), behind], &[]);
@@ -593,6 +596,10 @@ mod tests {
                 AT + 900,
                 &format!("{SERVICES}[  700.000001] reboot: Power down\n"),
             ),
+            boot(
+                AT + 900,
+                &format!("{SERVICES}[  700.000001] systemd-shutdown[1]: Powering off.\n"),
+            ),
             // An error says why.
             boot(
                 AT + 900,
@@ -601,6 +608,10 @@ mod tests {
         ] {
             check(&[before.clone(), well], &[]);
         }
+        // It did not hang: the next one cut it off.
+        let next = boot(AT + 1800, LOGIN);
+        let silent = [("boot-silent:services", 1)];
+        check(&[before.clone(), hangs.clone(), next], &silent);
         // No prompt was ever there: there may be no getty.
         let without = boot(AT, &format!("{SERVICES}{OFF}"));
         check(&[without, hangs.clone()], &[]);
