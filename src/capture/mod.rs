@@ -538,7 +538,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let may_go_on =
             self.follow_budget > Duration::ZERO && Plan::of(&follow.event.cause).is_some();
         if may_go_on {
-            self.take_at_event(&mut follow, deadline).await?;
+            self.take_at_event(&mut follow, deadline).await;
         }
         let Some(pause) = follow.next_pause(self.follow_budget, now, fastrand::f64()) else {
             let outcome = self.settle(follow, held, deadline).await?;

@@ -23,12 +23,16 @@ pub const MAX_BYTES: usize = 64 << 20;
 /// Most answers of ECS that are read at once. Events that are followed mostly wait, and any number of
 /// them may be due at the same moment.
 pub const MAX_ANSWERS: usize = 64;
+/// Most of their pictures. They have turns of their own: ECS takes longer for a picture, and consoles must not wait for
+/// pictures.
+const MAX_SCREENSHOTS: usize = 16;
 
 /// The room of one process. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Room {
     used: Arc<Mutex<Used>>,
     answers: Arc<Semaphore>,
+    screenshots: Arc<Semaphore>,
 }
 
 impl Default for Room {
@@ -36,6 +40,7 @@ impl Default for Room {
         Self {
             used: Arc::default(),
             answers: Arc::new(Semaphore::new(MAX_ANSWERS)),
+            screenshots: Arc::new(Semaphore::new(MAX_SCREENSHOTS)),
         }
     }
 }
@@ -86,8 +91,7 @@ impl Room {
 
     /// The same source, which reads only so many answers at once.
     pub(super) fn limit<'a, C>(&'a self, source: &'a C) -> Limited<'a, C> {
-        let answers = &self.answers;
-        Limited { source, answers }
+        Limited { source, room: self }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -98,7 +102,7 @@ impl Room {
 /// See [`Room::limit`].
 pub(super) struct Limited<'a, C> {
     source: &'a C,
-    answers: &'a Semaphore,
+    room: &'a Room,
 }
 
 impl<C: ConsoleSource + Sync> ConsoleSource for Limited<'_, C> {
@@ -108,7 +112,7 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Limited<'_, C> {
         region_id: &RegionId,
         instance_id: &InstanceId,
     ) -> Result<ConsoleOutput, EcsError> {
-        let _turn = self.answers.acquire().await; // Nobody closes it, so this is a turn.
+        let _turn = self.room.answers.acquire().await; // Nobody closes it, so this is a turn.
         let answer = self.source.console_output(owner, region_id, instance_id);
         answer.await
     }
@@ -120,7 +124,7 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Limited<'_, C> {
         instance_id: &InstanceId,
         wakes_up: bool,
     ) -> Result<Screenshot, EcsError> {
-        let _turn = self.answers.acquire().await; // As above.
+        let _turn = self.room.screenshots.acquire().await; // As above.
         let answer = self
             .source
             .screenshot(owner, region_id, instance_id, wakes_up);
@@ -155,6 +159,53 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Its pictures never come, and its consoles at once.
+    struct Hanging;
+
+    impl ConsoleSource for Hanging {
+        async fn console_output(
+            &self,
+            _: Owner<'_>,
+            _: &RegionId,
+            _: &InstanceId,
+        ) -> Result<ConsoleOutput, EcsError> {
+            Ok(ConsoleOutput {
+                plain: b"here".to_vec(),
+                last_update_time: String::new(),
+                request_id: String::new(),
+                reported_instance_id: None,
+                is_undecoded: false,
+            })
+        }
+
+        async fn screenshot(
+            &self,
+            _: Owner<'_>,
+            _: &RegionId,
+            _: &InstanceId,
+            _: bool,
+        ) -> Result<Screenshot, EcsError> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn consoles_do_not_wait_for_pictures() {
+        let room = Room::default();
+        let source = room.limit(&Hanging);
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        let instance_id = InstanceId::parse("i-1").unwrap();
+        let shots = (0..2 * MAX_ANSWERS)
+            .map(|_| source.screenshot(Owner::Own, &region_id, &instance_id, false));
+        let shots = futures_util::future::join_all(shots);
+        let console = source.console_output(Owner::Own, &region_id, &instance_id);
+        tokio::select! {
+            biased;
+            _ = shots => panic!("no picture comes"),
+            console = console => assert_eq!(console.unwrap().plain, b"here"),
+        }
+    }
 
     #[test]
     fn what_is_taken_is_bounded_and_comes_back() {

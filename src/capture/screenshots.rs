@@ -19,15 +19,12 @@ use crate::store::Store;
 const AT_EVENT_TIME: Duration = Duration::from_secs(5);
 
 impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
-    /// Takes the picture at the event, unless there is one. What stands in its way now may be gone with the next poll.
-    pub(super) async fn take_at_event(
-        &self,
-        follow: &mut Follow,
-        deadline: Deadline,
-    ) -> Result<(), CaptureError> {
+    /// Takes the picture at the event, unless there is one. What stands in its way now may be gone with the next poll: it
+    /// must not stop what is followed, nor cost a console that is in memory only.
+    pub(super) async fn take_at_event(&self, follow: &mut Follow, deadline: Deadline) {
         let is_taken = !follow.shots.kept.is_empty();
         if is_taken || !follow.calls_for_screenshot(self.screenshots.when, false) {
-            return Ok(());
+            return;
         }
         let deadline = deadline
             .with_reserve(KEEP_RESERVE)
@@ -36,9 +33,13 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             Err(CaptureError::Ecs(error)) => {
                 let is_told = self.note_refusal(follow, &error);
                 follow.shots.is_due = !is_told && error.is_transient();
-                Ok(())
             }
-            taken => taken,
+            Err(error) => {
+                let instance_id = &follow.event.instance_id;
+                warn!("no screenshot of {instance_id} for now: {error}");
+                follow.shots.is_due = true;
+            }
+            Ok(()) => {}
         }
     }
 
@@ -73,6 +74,11 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     }
                     _ => {}
                 }
+                Ok(())
+            }
+            // It is no better stored when the event comes again.
+            Err(error) if has_any => {
+                warn!("no screenshot of {}: {error}", follow.event.instance_id);
                 Ok(())
             }
             taken => taken,

@@ -1,6 +1,7 @@
 //! A picture of an instance's screen, as ECS took it. Only its structure is read; nothing here decodes it.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::ids::InstanceId;
 
@@ -11,6 +12,10 @@ pub const MAX_SCREENSHOT_BYTES: usize = 6 << 20;
 /// Greatest width and height of a screen, in pixels. A picture of few bytes may claim more, and take the memory of
 /// whatever shows it.
 const MAX_SIDE: u32 = 8192;
+
+/// ECS takes pictures of one instance at least so far apart, and throttles who asks sooner (page of
+/// `GetInstanceScreenshot`).
+pub const SCREENSHOTS_APART: Duration = Duration::from_secs(10);
 
 /// What a picture is stored as, by its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +92,9 @@ pub enum InvalidImage {
     /// They begin otherwise: with HTML, SVG or anything else.
     #[error("it begins as neither a JPEG nor a PNG does")]
     OtherFormat,
+    /// There are none.
+    #[error("the answer has none")]
+    Absent,
     /// They are no Base64, so nobody knows what they are.
     #[error("it is not Base64")]
     Undecoded,
@@ -212,7 +220,11 @@ fn jpeg(bytes: &[u8]) -> Result<(Image, &[u8]), InvalidImage> {
                 let [_, sides @ .., _] = segment.get(..6).unwrap_or_default() else {
                     return Err(InvalidImage::Damaged("JPEG frame"));
                 };
-                size.get_or_insert((number(&sides[2..]), number(&sides[..2])));
+                // Of two, programs may disagree which counts.
+                if size.is_some() {
+                    return Err(InvalidImage::Damaged("second JPEG frame"));
+                }
+                size = Some((number(&sides[2..]), number(&sides[..2])));
             }
             // The pixels, up to a marker. A zero hides the first byte of a marker in them.
             0xda => {
@@ -256,7 +268,11 @@ fn png(bytes: &[u8]) -> Result<(Image, &[u8]), InvalidImage> {
             return Err(InvalidImage::Damaged("PNG chunk"));
         }
         match (kind, size) {
-            (b"IHDR", None) if length == 13 => {
+            (b"IHDR", None)
+                if length == 13
+                    && matches!(data[8], 1 | 2 | 4 | 8 | 16)
+                    && matches!(data[9], 0 | 2 | 3 | 4 | 6) =>
+            {
                 size = Some((number(&data[..4]), number(&data[4..8])));
             }
             (b"IHDR", _) | (_, None) => return Err(InvalidImage::Damaged("PNG header")),

@@ -4,13 +4,14 @@ pub mod check; // checks of ECS, and what an answer to one means (pure)
 pub mod ecs; // the API of Alibaba Cloud ECS
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::credentials::Owner;
 use crate::lock::lock;
 use crate::model::console::ConsoleOutput;
 use crate::model::ids::{InstanceId, RegionId};
-use crate::model::screenshot::Screenshot;
-use crate::retry::{Retrying, retry};
+use crate::model::screenshot::{SCREENSHOTS_APART, Screenshot};
+use crate::retry::{RetryAdvice, Retryable, Retrying, retry};
 use ecs::response::EcsError;
 
 /// Returns console outputs.
@@ -112,11 +113,31 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Retrying<'_, C> {
         instance_id: &InstanceId,
         wakes_up: bool,
     ) -> Result<Screenshot, EcsError> {
-        retry(self.deadline, "GetInstanceScreenshot", || {
-            self.inner
-                .screenshot(owner, region_id, instance_id, wakes_up)
-        })
-        .await
+        let taken = retry(self.deadline, "GetInstanceScreenshot", || async {
+            let screenshot = self
+                .inner
+                .screenshot(owner, region_id, instance_id, wakes_up);
+            screenshot.await.map_err(NotTaken)
+        });
+        taken.await.map_err(|NotTaken(error)| error)
+    }
+}
+
+/// Why there is no picture. An attempt that failed may have been one for ECS, which takes the next one 10 s later.
+struct NotTaken(EcsError);
+
+impl Retryable for NotTaken {
+    fn retry_advice(&self) -> RetryAdvice {
+        match self.0.retry_advice() {
+            RetryAdvice::Wait | RetryAdvice::WaitThrottled(None) => {
+                RetryAdvice::WaitThrottled(Some(SCREENSHOTS_APART))
+            }
+            advice => advice,
+        }
+    }
+
+    fn timed_out(call: &str, after: Duration) -> Self {
+        Self(EcsError::timed_out(call, after))
     }
 }
 
@@ -142,8 +163,6 @@ impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::model::console::NoConsole;
     use crate::retry::Deadline;
@@ -180,6 +199,45 @@ mod tests {
         ) -> Result<Screenshot, EcsError> {
             unreachable!("nobody asks for a picture here")
         }
+    }
+
+    /// Notes when it is asked for a picture, and has none.
+    struct Dark(Mutex<Vec<tokio::time::Instant>>);
+
+    impl ConsoleSource for Dark {
+        async fn console_output(
+            &self,
+            _: Owner<'_>,
+            _: &RegionId,
+            _: &InstanceId,
+        ) -> Result<ConsoleOutput, EcsError> {
+            unreachable!("nobody asks for a console here")
+        }
+
+        async fn screenshot(
+            &self,
+            _: Owner<'_>,
+            _: &RegionId,
+            _: &InstanceId,
+            _: bool,
+        ) -> Result<Screenshot, EcsError> {
+            lock(&self.0).push(tokio::time::Instant::now());
+            Err(EcsError::timed_out("GetInstanceScreenshot", HOUR))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_picture_is_tried_again_10_s_later() {
+        let dark = Dark(Mutex::default());
+        let source = Retrying::new(&dark, Deadline::after(Duration::from_secs(40)));
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        let instance_id = InstanceId::parse("i-1").unwrap();
+        let taken = source.screenshot(Owner::Own, &region_id, &instance_id, false);
+        taken.await.unwrap_err();
+        let asked = lock(&dark.0).clone();
+        assert!(asked.len() > 2, "{asked:?}");
+        let is_apart = |pair: &[tokio::time::Instant]| pair[1] - pair[0] >= SCREENSHOTS_APART;
+        assert!(asked.windows(2).all(is_apart), "{asked:?}");
     }
 
     fn console(plain: &str, is_undecoded: bool) -> ConsoleOutput {

@@ -505,7 +505,16 @@ fn followed_for(
     guest: Option<Guest>,
     states: &[&str],
 ) -> (Vec<u64>, usize, usize, Vec<String>) {
-    let store = AtomicStore::default();
+    followed_in(&AtomicStore::default(), budget, guest, states)
+}
+
+/// The same, with an archive in this store.
+fn followed_in(
+    store: &AtomicStore,
+    budget: Duration,
+    guest: Option<Guest>,
+    states: &[&str],
+) -> (Vec<u64>, usize, usize, Vec<String>) {
     fastrand::seed(1);
     memory::paused_runtime().block_on(async {
         let ecs = memory::Guests::begin(guest.map(|guest| (WINDOWS.to_owned(), guest)));
@@ -514,7 +523,7 @@ fn followed_for(
         tokio::time::sleep(EVENT_AT).await;
         let deliveries = states.iter().map(async |state| {
             let source = memory::Asked::new(&ecs);
-            let mut dispatcher = memory::dispatcher(source, memory::Used::new(&store));
+            let mut dispatcher = memory::dispatcher(source, memory::Used::new(store));
             dispatcher.archiver.follow_budget = budget;
             dispatcher.archiver.screenshots = Screenshots {
                 when: When::Auto,
@@ -619,6 +628,23 @@ fn a_machine_that_panics_is_pictured_as_soon_as_its_console_says_it_and_at_the_e
     let (pictured, ..) = followed(Some(at_once), &["SystemFailure.Reboot"]);
     assert_eq!((pictured[0], pictured.len()), (0, 2), "{pictured:?}");
     assert!(pictured[1] >= 10, "{pictured:?}");
+}
+
+#[test]
+fn a_picture_that_cannot_be_stored_costs_no_last_words() {
+    let panic = "[    0.000000] Linux version 6.1.0\n[    1.0] Kernel panic - not syncing: x\n";
+    let guest = lagging()
+        .writes(s(0), panic)
+        .writes(s(70), "the last words\n");
+    let store = AtomicStore {
+        refuses_pictures: true,
+        ..AtomicStore::default()
+    };
+    let (_, _, asked, _) = followed_in(&store, memory::FOLLOW_BUDGET, Some(guest), &["Running"]);
+    assert!(asked > 2, "it is followed further: {asked}");
+    let consoles = store.consoles();
+    let mut texts = consoles.keys().map(|console| &console.plain);
+    assert!(texts.any(|text| text.ends_with("the last words\n")));
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! The screenshots of one event: whether another one is to be taken. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ending::{BootFacts, Ending};
 use crate::model::finding::Severity;
+use crate::model::screenshot::SCREENSHOTS_APART;
 use crate::reading::findings::Finding;
-
-/// ECS takes pictures of one instance at least so far apart, and throttles who asks sooner.
-const APART: SignedDuration = SignedDuration::from_secs(10);
 
 /// What is known of an event's screenshots. A message has it beside the [`Follow`](super::Follow).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +61,7 @@ impl Shots {
 
     /// Whether ECS would take one now.
     pub fn may_take(&self, now: Timestamp) -> bool {
-        let is_far = |last: Timestamp| now.duration_since(last).abs() >= APART;
+        let is_far = |last: Timestamp| now.duration_since(last).unsigned_abs() >= SCREENSHOTS_APART;
         !self.is_refused && self.last_at.is_none_or(is_far)
     }
 

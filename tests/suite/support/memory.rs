@@ -71,6 +71,8 @@ pub struct AtomicStore {
     /// What the next PUTs meet, over and over.
     pub habits: Vec<Habit>,
     pub ignores_conditions: bool,
+    /// A policy lets logs and markers be stored, and no pictures.
+    pub refuses_pictures: bool,
     pub puts: Mutex<usize>,
     /// How long a PUT takes before and after its effect, in milliseconds, over and over. Less
     /// than what a capture keeps of its time for storing.
@@ -102,6 +104,9 @@ impl AtomicStore {
             Habit::Conflicts => return unavailable("409 ConditionalRequestConflict"),
             Habit::Refuses => return Err(denied()),
             Habit::Honours | Habit::LosesAnswer => {}
+        }
+        if self.refuses_pictures && key.ends_with(".jpg") {
+            return Err(denied());
         }
         let exists = {
             let mut objects = self.objects.lock().unwrap();

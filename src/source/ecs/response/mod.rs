@@ -13,7 +13,7 @@ use super::members::{Member, Members, without_mark};
 use crate::http::answer;
 use crate::model::console::{ConsoleOutput, MAX_WORD_BYTES};
 use crate::model::ids::{InstanceId, RegionId};
-use crate::model::screenshot::{Image, InvalidImage, Screenshot};
+use crate::model::screenshot::{Image, InvalidImage, SCREENSHOTS_APART, Screenshot};
 use crate::source::InstancesPage;
 use codes::{Meaning, meaning};
 pub use error::EcsError;
@@ -78,9 +78,6 @@ pub fn console_output(head: AnswerHead, body: &[u8]) -> Result<ConsoleOutput, Ec
     Ok(console)
 }
 
-/// ECS takes pictures of one instance at least so far apart (page of `GetInstanceScreenshot`).
-const SCREENSHOTS_APART_MS: u64 = 10_000;
-
 /// Reads the answer to `GetInstanceScreenshot`.
 ///
 /// # Errors
@@ -95,7 +92,7 @@ pub fn screenshot(head: AnswerHead, body: &[u8]) -> Result<Screenshot, EcsError>
         } if code == "Throttling" => EcsError::Throttled {
             code,
             request_id,
-            retry_after_ms: Some(SCREENSHOTS_APART_MS),
+            retry_after_ms: Some(SCREENSHOTS_APART.as_millis() as u64),
         },
         error => error,
     };
@@ -115,7 +112,11 @@ pub fn screenshot(head: AnswerHead, body: &[u8]) -> Result<Screenshot, EcsError>
     let request_id = word("RequestId");
     let reported_instance_id = answer.text("InstanceId").map(short);
     let bytes = match answer.take("Screenshot") {
-        None => return Err(unreadable("it has no Screenshot")),
+        // An answer of ECS, which names the request or the instance, has none where there is no picture.
+        None if request_id.is_empty() && reported_instance_id.is_none() => {
+            return Err(unreadable("it has no Screenshot"));
+        }
+        None => return Err(EcsError::NotAScreenshot(InvalidImage::Absent)),
         Some(Member::Text(text)) => console_text::decode(&text),
         Some(Member::Other(_)) => None,
     };
@@ -569,11 +570,14 @@ mod tests {
         let sample = r#"{"RequestId":"473469C7-AA6F-4DC5-B3DB-A3DC0DE3C83E",
             "InstanceId":"i-bp1gbz20g229bvu5****","Screenshot":"iVBORw0KGgoA...AAABJRU5ErkJggg=="}"#;
         let other = EcsError::NotAScreenshot(InvalidImage::OtherFormat).to_string();
+        let absent = EcsError::NotAScreenshot(InvalidImage::Absent).to_string();
         let html = BASE64_STANDARD.encode("<html><script>alert(1)</script></html>");
         for (screenshot, told) in [
             (sample.to_owned(), &not_base64),
             (r#"{"RequestId":"R","Screenshot":5}"#.into(), &not_base64),
             (r#"{"RequestId":"R","Screenshot":""}"#.into(), &other),
+            (r#"{"RequestId":"R","Screenshot":null}"#.into(), &absent),
+            (r#"{"InstanceId":"i-1"}"#.into(), &absent),
             (
                 format!(r#"{{"RequestId":"R","Screenshot":"{html}"}}"#),
                 &other,
@@ -583,7 +587,7 @@ mod tests {
             assert_eq!(error.to_string(), *told);
             assert_eq!(error.retry_advice(), RetryAdvice::GiveUp);
         }
-        for body in ["", "{}", "[]", "<html/>", r#"{"RequestId":"R"}"#] {
+        for body in ["", "{}", "[]", "<html/>"] {
             let error = read_screenshot(200, body).unwrap_err();
             assert!(
                 matches!(error, EcsError::Unreadable { .. }),
