@@ -13,4 +13,5 @@ mod notices;
 mod prune;
 mod reading;
 mod relay;
+mod serve;
 mod server;

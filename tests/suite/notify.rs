@@ -1065,6 +1065,24 @@ async fn of_one_console_the_five_worst_are_told() {
 }
 
 #[tokio::test]
+async fn what_a_day_had_no_place_for_is_told_on_the_next() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    process.tell(&store, errors(0..60)).await;
+    let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+    for (number, is_told) in [(0, false), (59, true)] {
+        let before = receiver.taken().len();
+        let mut again = found(number, Severity::Error, &format!("unit-failed:{number}"));
+        again.day = Day::of(tomorrow).0;
+        process.notifier.note(again);
+        let deadline = Deadline::after(MINUTE);
+        process.notifier.tell(&store, tomorrow, deadline).await;
+        let told = receiver.taken().len() - before;
+        assert_eq!(told, usize::from(is_told), "{number}");
+    }
+}
+
+#[tokio::test]
 async fn a_claim_whose_answer_is_lost_is_that_of_its_process() {
     let receiver = NoticeReceiver::start(Kind::Webhook).await;
     receiver.next(Behaviour::Fails(404));
