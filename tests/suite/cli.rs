@@ -273,7 +273,9 @@ async fn invoke_answers_as_the_function_does() {
 async fn exit_codes_are_those_of_the_help() {
     let world = folder().await;
     let missing = "does not exist: nothing was stored there yet, or ARCHIVE_URL is wrong";
-    check(&cli(&world.settings, &["list"]).await, 2, "", missing);
+    for command in ["list", "compact", "reindex", "rescan", "verify"] {
+        check(&cli(&world.settings, &[command]).await, 2, "", missing);
+    }
     std::fs::create_dir(world.folder.path().join("archive")).unwrap();
     let folder = world.folder.path().join("archive");
     let place = format!("in {}", url::Url::from_file_path(folder).unwrap());

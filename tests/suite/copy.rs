@@ -381,6 +381,13 @@ async fn a_part_of_the_fleet_comes_with_its_part_of_the_catalog() {
         .filter(|key| key.starts_with("i-a"));
     assert_eq!(of_instances(&found), expected.collect::<Vec<_>>());
     assert_eq!(rows(&found).len(), 4, "each record has its row");
+    // Of others there is nothing, although the destination has a catalog.
+    let whole = folders.path().join("whole");
+    copied(&settings, &url(&whole), &[]).await;
+    let none = copy_to(&settings, &url(&whole), &["--instance", "i-zz*"]).await;
+    let told = text(&none.stderr);
+    assert_eq!(none.status.code(), Some(3), "{told}");
+    assert!(told.contains("from matches"), "{told}");
     // What was stored since, by the store's clock: nothing of it is older than this test.
     let to = folders.path().join("none");
     let (_, summary) = copied(&settings, &url(&to), &["--since", "+2h"]).await;

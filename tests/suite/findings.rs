@@ -354,6 +354,20 @@ async fn of_a_fleet_each_signature_is_told_with_its_instances() {
         "{}",
         text(&none.stderr)
     );
+    // Of other instances, it says what `list` says.
+    let others = ["findings", "list"].map(|command| [command, "--instance", "i-zz*"]);
+    let [told, listed] = [
+        cli(&settings, &others[0]).await,
+        cli(&settings, &others[1]).await,
+    ];
+    assert_eq!(told.status.code(), Some(3));
+    assert!(
+        text(&told.stderr).contains("captures"),
+        "{}",
+        text(&told.stderr)
+    );
+    let last = |stderr: &[u8]| text(stderr).lines().last().map(str::to_owned);
+    assert_eq!(last(&told.stderr), last(&listed.stderr));
     let table = text(&cli(&settings, &["findings"]).await.stdout);
     let row = table
         .lines()
@@ -526,6 +540,14 @@ async fn a_rescan_says_what_new_rules_find_and_writes_it_if_it_is_told_to() {
     };
     assert!(records(files_in(&archive)) == records(before));
     assert!(cli(&settings, &["verify"]).await.status.success());
+    let others = cli(&settings, &["rescan", "--instance", "i-zz*"]).await;
+    let told = text(&others.stderr);
+    assert_eq!(others.status.code(), Some(3), "{told}");
+    assert!(told.contains(" of the catalog in "), "{told}");
+    assert!(
+        told.contains("match") && !told.contains("reindex"),
+        "{told}"
+    );
     let none = cli(&settings, &["rescan", "--until", "2001-01-01"]).await;
     assert_eq!(none.status.code(), Some(3), "{}", text(&none.stderr));
 }

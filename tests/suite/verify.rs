@@ -336,6 +336,14 @@ async fn exit_codes_and_silence_are_for_cron() {
     let empty = Kept::default().place(Place::Bucket(Profile::Aws)).await;
     let output = cli(&empty.settings, &["verify", "--quiet"]).await;
     assert_eq!(output.status.code(), Some(3));
+    let placed = kept.place(Place::Bucket(Profile::Aws)).await;
+    let newest = kept.objects.values().map(|(_, stored_at)| *stored_at).max();
+    let later = newest.unwrap() + SignedDuration::from_hours(12);
+    let later = later.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let output = cli(&placed.settings, &["verify", "--since", &later]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("nothing was stored since then in"), "{told}");
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
 pub struct Verified {
     /// Objects that were listed.
     pub listed: u64,
+    /// Those of them that were stored since the time that is asked for. Clocks differ, so earlier ones are listed, too.
+    pub listed_since: u64,
     /// Objects that were checked.
     pub checked: u64,
     /// Faults of each kind, in the order of [`Fault::ALL`].

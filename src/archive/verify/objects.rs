@@ -92,6 +92,8 @@ where
         };
         noted.map_err(VerifyError::from)?;
         self.done.listed += 1;
+        let is_since = (self.scope).is_since(entry.stored_at, SignedDuration::ZERO);
+        self.done.listed_since += u64::from(is_since);
         match checked {
             Checked::Gone | Checked::Unread => return Ok(()),
             Checked::Whole(_) => {}

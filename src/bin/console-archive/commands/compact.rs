@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::archive::catalog::compact;
+use ecs_console_archiver::archive::catalog::compact::{self, CompactError};
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::outcome::Compacted;
 use ecs_console_archiver::retry::{Deadline, Retrying};
@@ -33,7 +33,8 @@ pub async fn run(_: &Arguments, context: &Context) -> Result<Exit> {
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.time()));
     context.reads();
-    let done = compact::compact(&store, Timestamp::now(), || true).await?;
+    let done = compact::compact(&store, Timestamp::now(), || true).await;
+    let done = done.map_err(as_it_is)?;
     match context.output {
         Output::Json => output::json(&json!(done))?,
         Output::Text => {
@@ -59,4 +60,12 @@ pub async fn run(_: &Arguments, context: &Context) -> Result<Exit> {
         ));
     }
     Ok(Exit::Done)
+}
+
+/// An error of the store as what it is, so that there is advice about it, and its exit code.
+pub fn as_it_is(error: CompactError) -> anyhow::Error {
+    match error {
+        CompactError::Store(error) => error.into(),
+        error => error.into(),
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use ecs_console_archiver::archive::catalog::key::DAYS_PREFIX;
 use ecs_console_archiver::archive::copy::{self, Copied, CopyError, Fate, Problem, Request, What};
 use ecs_console_archiver::archive::instances::Instances;
 use ecs_console_archiver::config::ConfigError;
@@ -106,6 +107,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     .await;
     let printer = printer.into_inner();
     printer.bar.finish_and_clear();
+    let there = printer.there;
     exit::unless_closed(printer.printed)?;
     let done = match done {
         Ok(done) => done,
@@ -114,8 +116,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(error @ (CopyError::Pack(..) | CopyError::Temporary(_))) => return Err(anyhow!(error)),
     };
     exit::unless_closed(summarize(&done, &arguments, context))?;
-    if done.copied + done.there + done.problems == 0 && !done.is_partial {
-        let is_all = arguments.instance.is_empty() && arguments.since.is_none();
+    let is_all = arguments.instance.is_empty() && arguments.since.is_none();
+    // Days of the catalog are there whatever is asked for.
+    let there = if is_all { done.there } else { there };
+    if done.copied + there + done.problems == 0 && !done.is_partial {
         let url = source.url("");
         output::error(match is_all {
             true => format!("nothing to copy in {url}"),
@@ -277,6 +281,8 @@ struct Printer {
     output: Output,
     is_dry_run: bool,
     copied_bytes: u64,
+    /// Objects that were there already, without the days of the catalog.
+    there: u64,
     printed: Result<()>,
 }
 
@@ -289,6 +295,7 @@ impl Printer {
             output,
             is_dry_run,
             copied_bytes: 0,
+            there: 0,
             printed: Ok(()),
         })
     }
@@ -296,6 +303,8 @@ impl Printer {
     fn tell(&mut self, fate: &Fate) {
         self.bar.inc(1);
         let Fate { key, bytes, what } = fate;
+        let is_there = *what == What::There && !key.starts_with(DAYS_PREFIX);
+        self.there += u64::from(is_there);
         if *what == What::Copied {
             self.copied_bytes += bytes;
             self.bar

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use ecs_console_archiver::archive::catalog::reindex;
+use ecs_console_archiver::archive::catalog::reindex::{self, ReindexError};
 use ecs_console_archiver::log;
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use serde_json::json;
 
-use super::Context;
+use super::{Context, compact};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::time::{Bound, Period};
@@ -48,7 +48,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let bar = output::progress("{human_pos} records and markers, {rate}")?;
     let done = reindex::reindex(&store, period.since, |count| bar.set_position(count)).await;
     bar.finish_and_clear();
-    let done = done?;
+    let done = done.map_err(as_it_is)?;
     for url in &done.damaged {
         output::error(format_args!(
             "damaged or unreadable: {url}; its row says what is known without reading it"
@@ -103,4 +103,13 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             Exit::Failed
         },
     )
+}
+
+/// An error of the store as what it is.
+pub fn as_it_is(error: ReindexError) -> anyhow::Error {
+    match error {
+        ReindexError::Store(error) => error.into(),
+        ReindexError::Write(error) => compact::as_it_is(error),
+        error => error.into(),
+    }
 }

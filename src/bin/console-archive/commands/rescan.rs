@@ -1,5 +1,6 @@
 //! `console-archive rescan`: what today's rules find in the records that are stored.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::findings::OfRow;
 use super::list::fleet::is_of;
-use super::{Context, grep};
+use super::{Context, grep, reindex};
 use crate::exit::{Exit, WrongInput};
 use crate::finding;
 use crate::output::{self, Output};
@@ -91,7 +92,11 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let store = context.store()?;
     let store = Retrying::new(&store, Deadline::after(context.timeout.unwrap_or(TIME)));
     context.reads();
-    let includes = |row: &Row| is_of(row, &arguments.instance, &arguments.region);
+    let rows = Cell::new(0);
+    let includes = |row: &Row| {
+        rows.set(rows.get() + 1);
+        is_of(row, &arguments.instance, &arguments.region)
+    };
     let asked = Asked {
         range: period.since.unwrap_or(Timestamp::MIN)..=period.until.unwrap_or(Timestamp::MAX),
         includes: &includes,
@@ -105,7 +110,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     };
     let done = rescan::rescan(&store, &asked, |count| bar.set_position(count), tell).await;
     bar.finish_and_clear();
-    let done = done?;
+    let done = done.map_err(reindex::as_it_is)?;
     for (url, why) in &done.unread {
         output::error(format_args!(
             "not looked at: {url}: {why}; its row stays as it is"
@@ -133,9 +138,12 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         false => Exit::Failed,
         true if done.records == 0 => {
             let url = store.url("");
-            output::error(format_args!(
-                "the catalog in {url} has no such record; `console-archive reindex` builds it from the records"
-            ));
+            match rows.get() {
+                0 => output::error(format_args!(
+                    "the catalog in {url} has no such record; `console-archive reindex` builds it from the records"
+                )),
+                rows => output::no_match(rows, "record", &format!(" of the catalog in {url}")),
+            }
             Exit::Nothing
         }
         true => Exit::Done,

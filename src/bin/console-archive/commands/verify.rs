@@ -118,6 +118,13 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         output::error(format_args!("nothing to verify in {}", store.url("")));
         return Ok(Exit::Nothing);
     }
+    if is_good && done.listed_since == 0 {
+        output::error(format_args!(
+            "nothing was stored since then in {}; what was checked was stored up to 24 h before, because clocks differ",
+            store.url("")
+        ));
+        return Ok(Exit::Nothing);
+    }
     if done.is_partial {
         output::error(
             "a part of the archive could not be listed, so what it has may be reported as missing; mend what the \

@@ -32,6 +32,10 @@ const MANY_ROWS: usize = 1000;
 #[derive(Debug, Default)]
 struct Fleet {
     by_signature: BySignature,
+    /// All that was captured, as `list` counts it.
+    captures: u64,
+    /// Those of them that are of the instances and regions that are asked for.
+    asked_for: u64,
     /// Records of which something is known.
     looked_at: u64,
     /// Records of which nothing is known.
@@ -45,9 +49,16 @@ struct Fleet {
 
 impl Fleet {
     fn add(&mut self, row: Row, arguments: &Arguments) {
-        let is_there = matches!(row.outcome, RowOutcome::Stored | RowOutcome::Screenshot);
-        let is_asked_for = is_there && is_of(&row, &arguments.instance, &arguments.region);
-        if !is_asked_for || !self.known.insert(self.hasher.hash_one(row.subject.key())) {
+        let hash = self.hasher.hash_one(row.subject.key());
+        if row.outcome == RowOutcome::Pruned || !self.known.insert(hash) {
+            return;
+        }
+        self.captures += 1;
+        if !is_of(&row, &arguments.instance, &arguments.region) {
+            return;
+        }
+        self.asked_for += 1;
+        if !matches!(row.outcome, RowOutcome::Stored | RowOutcome::Screenshot) {
             return;
         }
         let Some(findings) = &row.findings else {
@@ -118,6 +129,8 @@ pub async fn run(
     }
     let is_incomplete = is_damaged || fleet.unknown > 0 || fleet.foreign > 0;
     let (looked_at, url) = (fleet.looked_at, store.url(""));
+    // None of what is there is asked for.
+    let others = fleet.captures * u64::from(fleet.asked_for == 0);
     let all = fleet.by_signature.in_order();
     let within = if period.is_bounded() {
         " of that time"
@@ -141,7 +154,10 @@ pub async fn run(
     Ok(match (is_incomplete, looked_at, all.is_empty()) {
         (true, ..) => Exit::Failed,
         (false, 0, _) => {
-            output::error(format_args!("no records{within} in {url}"));
+            match others {
+                0 => output::error(format_args!("no records{within} in {url}")),
+                _ => output::no_match(others, "capture", &format!("{within} in {url}")),
+            }
             Exit::Nothing
         }
         (false, _, true) => {
