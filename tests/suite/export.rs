@@ -507,6 +507,36 @@ async fn a_file_that_is_not_of_the_export_does_not_go_along() {
     assert_done(&export(&bucket.settings, &to, &[]).await);
 }
 
+/// A wrong archive, or one that does not answer, leaves nothing that is in the way of the right one.
+#[tokio::test]
+async fn an_export_that_listed_nothing_leaves_nothing() {
+    let folders = tempfile::tempdir().unwrap();
+    let archive = folders.path().join("archive");
+    put_into_folder(&archive, &fleet(2, Timestamp::now())).await;
+    let made = folders.path().join("made");
+    std::fs::create_dir(&made).unwrap();
+    let wrong = folder_settings(&folders.path().join("wrong"));
+    let bucket = Bucket::start(Profile::Aws).await;
+    bucket.server.deny(&[Denied::List]);
+    for (name, settings, code) in [
+        ("a.tar", &wrong, 2),
+        ("b", &wrong, 2),
+        ("c.tar", &bucket.settings, 1),
+    ] {
+        let to = made.join(name);
+        let failed = export(settings, &to, &[]).await;
+        let told = text(&failed.stderr);
+        assert_eq!(failed.status.code(), Some(code), "{told}");
+        let left: Vec<_> = std::fs::read_dir(&made).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert_done(&export(&folder_settings(&archive), &to, &[]).await);
+        match to.is_dir() {
+            true => std::fs::remove_dir_all(&to).unwrap(),
+            false => std::fs::remove_file(&to).unwrap(),
+        }
+    }
+}
+
 /// What is written into is of this command, and in its place.
 #[tokio::test]
 async fn no_link_leads_an_export_elsewhere() {
@@ -539,7 +569,7 @@ async fn no_link_leads_an_export_elsewhere() {
     std::fs::write(folders.path().join("g.tar.part"), "of somebody").unwrap();
     for (to, expected) in [
         ("d", "is not a folder; remove it"),
-        ("e", "does not say of which export"),
+        ("e", "does not say of which export it is; remove both"),
         ("f.tar", "has another name, too; remove it"),
         ("g.tar", "does not say of which export"),
     ] {

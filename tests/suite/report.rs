@@ -176,7 +176,25 @@ async fn the_page_loads_nothing_and_has_nothing_of_a_guest_that_acts() {
     let arguments = ["report", "--html", file.to_str().unwrap()];
     let output = cli(&settings, &arguments).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let page = std::fs::read_to_string(file).unwrap();
+    assert!(
+        text(&output.stderr).contains(&format!(" is in {}", file.display())),
+        "{}",
+        text(&output.stderr)
+    );
+    let page = std::fs::read_to_string(&file).unwrap();
+    let again = cli(&settings, &arguments).await;
+    let told = text(&again.stderr);
+    assert_eq!(again.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("is there already, and nothing is replaced"),
+        "{told}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), page);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
     assert!(
         page.contains("unit-failed:&lt;script&gt;alert(1)&lt;/script&gt;"),
         "{page}"

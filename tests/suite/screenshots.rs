@@ -1,12 +1,14 @@
 //! Screenshots in an archive: every command knows them, in every kind of store.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use ecs_console_archiver::model::console::NoConsole;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::support::kept::{Kept, Place, Placed, instance_id};
+use crate::support::printed::checked;
 use crate::support::served::Served;
 use crate::support::*;
 
@@ -142,6 +144,24 @@ async fn the_picture_comes_back_as_it_came_and_into_no_terminal_or_file_that_is_
         assert_eq!(code, Some(2));
         assert!(stderr.contains("is there already"), "{stderr}");
         assert!(std::fs::read(path).unwrap() == picture(STOP));
+        // A limit of the size of files does what a full disk does: nothing is left that is cut.
+        let cut = format!("{path}.cut");
+        let limited =
+            "ulimit -f 1; trap '' XFSZ; exec \"$0\" get i-kept0002 --screenshot -o \"$1\"";
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", limited])
+            .arg(program("console-archive"))
+            .arg(&cut)
+            .env_clear()
+            .envs(placed.settings.iter().cloned());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await;
+        let output = checked(output.unwrap());
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        assert!(!std::path::Path::new(&cut).exists());
+        let (_, page, _) = run(&placed, &["report", "--since", "-30d", "--html", "-"]).await;
+        let counted = "<dt>instances</dt><dd>3</dd>";
+        assert!(text(&page).contains(counted), "{}", text(&page));
         let (code, stdout, stderr) = got(&["--output", "json"]).await;
         let json = json(code, &stdout, &stderr);
         assert_eq!(json["metadata"]["screenshot-pixels"], "800x600");
@@ -247,8 +267,14 @@ async fn a_copy_and_an_export_have_them_and_nothing_that_is_none() {
             let out = out.path().join("out");
             let out = out.to_str().unwrap();
             let arguments = [&["export", "-o", out, "i-kept0002"], options].concat();
-            let (code, _, stderr) = run(&placed, &arguments).await;
+            let (code, stdout, stderr) = run(&placed, &arguments).await;
             assert_eq!(code, Some(1), "one is damaged: {stderr}");
+            let (fate, count) = match options.is_empty() {
+                true => ("left out: ", "exported 2 screenshots of 1 instance"),
+                false => ("exported as it is: ", "exported 3 objects of 1 instance"),
+            };
+            assert!(stderr.contains(&format!("warning: {fate}")), "{stderr}");
+            assert!(text(&stdout).starts_with(count), "{}", text(&stdout));
             let exported = std::path::Path::new(out).join(path);
             assert!(
                 std::fs::read(exported).unwrap() == picture(STOP),

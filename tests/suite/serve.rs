@@ -789,7 +789,13 @@ async fn a_page_for_a_ticket_loads_nothing_and_leads_nowhere() {
             "{options:?}: {}",
             text(&exported.stderr)
         );
-        std::fs::read_to_string(file).unwrap()
+        let page = std::fs::read_to_string(file).unwrap();
+        let told = text(&exported.stderr);
+        assert!(told.contains(" is in "), "{told}");
+        let again = cli(&settings, &[&["export", "--html", file], options].concat()).await;
+        assert_eq!(again.status.code(), Some(2), "{}", text(&again.stderr));
+        std::fs::remove_file(file).unwrap();
+        page
     };
     for (options, shown) in [
         (

@@ -1,10 +1,12 @@
 //! Results → text for people or JSON for programs: tables, JSON, messages.
 
 use std::fmt::{Display, Write};
-use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _, stderr, stdout};
+use std::fs::OpenOptions;
+use std::io::{BufWriter, ErrorKind, IsTerminal as _, Stdout, Write as _, stderr, stdout};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
 use ecs_console_archiver::capture::CaptureError;
 use ecs_console_archiver::config::ConfigError;
@@ -15,6 +17,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::Value;
 use terminal_size::terminal_size_of;
 
+use crate::exit::WrongInput;
 use crate::record::Taken;
 use crate::table;
 
@@ -131,6 +134,42 @@ pub fn json_text(value: &Value) -> String {
     format!("{}\n", printable::json(&value.to_string()))
 }
 
+/// Writes a file that is not there yet, which only its user may read: consoles and screens may show passwords.
+///
+/// # Errors
+/// If something has its place, or it cannot be written whole. Then nothing is left of it.
+pub fn new_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let shown = path.display();
+    let mut file = match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let told =
+                format!("{shown} is there already, and nothing is replaced; name another file");
+            return Err(WrongInput(told).into());
+        }
+        file => file.with_context(|| shown.to_string())?,
+    };
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.map_err(|cause| {
+        let _ = std::fs::remove_file(path);
+        anyhow!("{shown}: {cause}; it was removed, because it was not whole")
+    })
+}
+
+/// Writes a page to a new file, and says what it is, or to standard output for `-`.
+pub fn page(file: &Path, page: &str, what: &str) -> Result<()> {
+    if file.as_os_str() == "-" {
+        stdout().write_all(page.as_bytes())?;
+        return Ok(());
+    }
+    new_file(file, page.as_bytes())?;
+    error(format_args!("{what} is in {}", file.display()));
+    Ok(())
+}
+
 /// A line on standard error. It may quote a service, a file or an event.
 pub fn error(what: impl Display) {
     tell(&printable::one_line(&format!("console-archive: {what}")));
@@ -239,8 +278,11 @@ pub fn outcome(outcome: &Value, taken: Taken, output: Output) -> Result<()> {
         ),
         Some("no_console") => format!("no console of {}: {}", text("instance_id"), text("message")),
         Some("swept") => format!(
-            "swept {} instances: {} stored, {} already stored, {} without a console, {} failed{}",
-            outcome["instances"],
+            "swept {}: {} stored, {} already stored, {} without a console, {} failed{}",
+            count(
+                outcome["instances"].as_u64().unwrap_or_default(),
+                "instance"
+            ),
             outcome["stored"],
             outcome["already_stored"],
             outcome["no_console"],

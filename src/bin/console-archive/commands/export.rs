@@ -139,6 +139,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let job = arguments.job(&period, &store.url(""), context)?;
     let is_pipe = arguments.is_pipe();
     let mut destination = Destination::open(arguments.file(), arguments.format()?, &job)?;
+    let mut unlisted = destination.unlisted();
     let store = Patient {
         store: Paced {
             store,
@@ -204,6 +205,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
                 done.came_since = came.map_err(told)?;
             } else {
                 selection::write(progress, listed()).await?;
+                unlisted.keep();
             }
             stream::iter(selection::not_written(progress)?).boxed_local()
         }
@@ -212,7 +214,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let mut read = std::pin::pin!(read.try_buffered(AT_ONCE));
     while let Some(files) = read.try_next().await.map_err(told)? {
         for told in &files.told {
-            bar.suspend(|| output::error(format_args!("warning: left out: {told}")));
+            bar.suspend(|| output::error(format_args!("warning: {told}")));
         }
         done.add(&files);
         bar.inc(1);
@@ -281,8 +283,10 @@ struct Done {
     resumed: u64,
     /// Objects that came since the export began, if it was gone on with.
     came_since: u64,
-    /// Logs, or objects as they are stored.
+    /// Logs and screenshots, or objects as they are stored.
     members: u64,
+    /// Screenshots beside logs.
+    screenshots: u64,
     damaged: u64,
     /// Length of the whole.
     bytes: u64,
@@ -290,7 +294,8 @@ struct Done {
 
 impl Done {
     fn add(&mut self, files: &members::Files) {
-        self.members += files.logs;
+        self.members += files.logs + files.screenshots;
+        self.screenshots += files.screenshots;
         self.damaged += files.told.len() as u64;
     }
 
@@ -306,17 +311,22 @@ impl Done {
     }
 
     fn in_words(&self, arguments: &Arguments) -> String {
-        let what = match arguments.as_stored {
-            true => "object",
-            false => "log",
+        let logs = self.members - self.screenshots;
+        let what = match (arguments.as_stored, logs, self.screenshots) {
+            (true, ..) => output::count(self.members, "object"),
+            (_, _, 0) => output::count(logs, "log"),
+            (_, 0, count) => output::count(count, "screenshot"),
+            (_, _, count) => {
+                let logs = output::count(logs, "log");
+                format!("{logs} and {}", output::count(count, "screenshot"))
+            }
         };
         let before = match self.resumed {
             0 => String::new(),
             count => format!(", behind {} of before", output::count(count, "instance")),
         };
         format!(
-            "exported {} of {}{before}, as {}",
-            output::count(self.members, what),
+            "exported {what} of {}{before}, as {}",
             output::count(self.instances, "instance"),
             output::count(self.bytes, "byte"),
         )

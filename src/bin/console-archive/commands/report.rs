@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anstyle::Style;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use ecs_console_archiver::archive::catalog::read::{Catalog, ReadDay};
 use ecs_console_archiver::model::ids::RegionId;
@@ -170,12 +170,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     };
     if let Some(file) = &arguments.html {
         let page = page::page(&heading, &facts, &notes, zone);
-        let shown = file.display();
-        match file.as_os_str() == "-" {
-            true => std::io::stdout().write_all(page.as_bytes())?,
-            false => std::fs::write(file, page)
-                .with_context(|| format!("the report cannot be written to {shown}"))?,
-        }
+        output::page(file, &page, &format!("the report of {}", heading.period))?;
     } else if context.output == Output::Json {
         output::json(&json(&facts, period))?;
     } else {

@@ -47,11 +47,37 @@ pub enum Destination {
     },
 }
 
+/// Removes what an export made when it is dropped, unless it is known by then what the export has: otherwise, it would
+/// only be in the way of the next one.
+#[derive(Default)]
+pub struct Unlisted {
+    paths: Vec<PathBuf>,
+}
+
+impl Unlisted {
+    /// It is known what the export has, so it can be gone on with.
+    pub fn keep(&mut self) {
+        self.paths.clear();
+    }
+}
+
+impl Drop for Unlisted {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            // A folder that is not empty stays.
+            let _ = match path.is_dir() {
+                true => std::fs::remove_dir(path),
+                false => std::fs::remove_file(path),
+            };
+        }
+    }
+}
+
 /// What is there was written by something else, or its list was removed.
 fn of_no_export(part: &Path) -> WrongInput {
     let shown = part.display();
     WrongInput(format!(
-        "{shown} is not empty, and {shown}.jsonl does not say of which export it is; remove {shown}"
+        "{shown} is not empty, and {shown}.jsonl does not say of which export it is; remove both"
     ))
 }
 
@@ -137,6 +163,20 @@ impl Destination {
         match self {
             Self::File { progress, .. } | Self::Folder { progress, .. } => Some(progress),
             Self::Pipe { .. } => None,
+        }
+    }
+
+    /// What is removed if the export ends before it is known what it has.
+    pub fn unlisted(&self) -> Unlisted {
+        match self {
+            Self::File { part, progress, .. } | Self::Folder { part, progress, .. }
+                if !progress.is_selected() =>
+            {
+                Unlisted {
+                    paths: vec![part.clone(), progress.path().to_owned()],
+                }
+            }
+            _ => Unlisted::default(),
         }
     }
 

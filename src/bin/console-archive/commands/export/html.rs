@@ -1,10 +1,9 @@
 //! A boot, two boots or the fleet as one file that opens in any browser: it loads nothing, and runs no script.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ecs_console_archiver::config::Redact;
 use ecs_console_archiver::log;
 use ecs_console_archiver::reading::compare::Manner;
@@ -21,6 +20,7 @@ use super::super::{Context, report};
 use super::Arguments;
 use crate::boots::{self, Summary};
 use crate::exit::{Exit, WrongInput};
+use crate::output;
 
 pub async fn run(arguments: &Arguments, file: &Path, context: &Context) -> Result<Exit> {
     let [instance_id] = &arguments.instance_ids[..] else {
@@ -61,6 +61,15 @@ pub async fn run(arguments: &Arguments, file: &Path, context: &Context) -> Resul
         zone: context.time_zone.clone(),
         is_file: true,
     };
+    let boot_id = |index: usize| &read.boots[index].id;
+    let what = match against {
+        Some(against) => format!(
+            "what changed from boot {} to {} of {instance_id}",
+            boot_id(against),
+            boot_id(index)
+        ),
+        None => format!("boot {} of {instance_id}", boot_id(index)),
+    };
     let id = instance_id.clone();
     let page = tokio::task::spawn_blocking(move || {
         let instance = Instance::of(id, read, redact);
@@ -69,7 +78,7 @@ pub async fn run(arguments: &Arguments, file: &Path, context: &Context) -> Resul
             None => Ok(boot(&site, &instance, index)),
         }
     });
-    write(file, &page.await??)?;
+    output::page(file, &page.await??, &what)?;
     Ok(exit)
 }
 
@@ -124,16 +133,4 @@ async fn fleet(arguments: &Arguments, file: &Path, context: &Context) -> Result<
         html: Some(file.to_owned()),
     };
     report::run(arguments, context).await
-}
-
-fn write(file: &Path, page: &str) -> Result<()> {
-    match file.as_os_str() == "-" {
-        true => std::io::stdout().write_all(page.as_bytes())?,
-        false => {
-            let shown = file.display();
-            std::fs::write(file, page)
-                .with_context(|| format!("the page cannot be written to {shown}"))?;
-        }
-    }
-    Ok(())
 }

@@ -41,8 +41,10 @@ pub struct Files {
     pub instance_id: InstanceId,
     /// Empty if nothing of the instance is exported.
     pub members: Vec<Member>,
-    /// Logs and screenshots, or objects as they are stored.
+    /// Logs, or objects as they are stored.
     pub logs: u64,
+    /// Screenshots beside logs.
+    pub screenshots: u64,
     /// What is damaged, for people.
     pub told: Vec<String>,
 }
@@ -141,12 +143,13 @@ async fn read_chosen(store: &impl Store, instance: Instance, wanted: &Wanted) ->
         true => as_stored(store, &instance, wanted).await?,
         false => logs(store, instance, wanted).await?,
     };
+    let of = |line: &&Value| line["member"].is_string();
+    let is_screenshot = |line: &&Value| line["type"] == "screenshot";
+    let screenshots = lines.iter().filter(is_screenshot).count() as u64;
     let mut files = Files {
         instance_id: id,
-        logs: lines
-            .iter()
-            .filter(|line| line["member"].is_string())
-            .count() as u64,
+        logs: lines.iter().filter(of).count() as u64 - screenshots,
+        screenshots,
         members: Vec::new(),
         told,
     };
@@ -235,8 +238,9 @@ async fn logs(store: &impl Store, instance: Instance, wanted: &Wanted) -> Result
             modified: taken_at,
         });
     }
-    for error in &told {
-        lines.push(json!({"type": "left_out", "instance_id": id, "message": error}));
+    for error in &mut told {
+        lines.push(json!({"type": "left_out", "instance_id": id, "message": &*error}));
+        *error = format!("left out: {error}");
     }
     Ok((lines, members, told))
 }
@@ -305,7 +309,7 @@ async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> 
             Ok(None) => continue, // `Chosen` has noted it.
             Err(error) => {
                 lines.push(json!({"type": "left_out", "key": entry.key, "message": error}));
-                told.push(error);
+                told.push(format!("left out: {error}"));
                 continue;
             }
         };
@@ -339,7 +343,8 @@ async fn as_stored(store: &impl Store, instance: &Instance, wanted: &Wanted) -> 
             _ => Vec::new(),
         };
         if !faults.is_empty() {
-            told.push(damaged(&store.url(&entry.key), &faults));
+            let damaged = damaged(&store.url(&entry.key), &faults);
+            told.push(format!("exported as it is: {damaged}"));
             line["faults"] = json!(faults);
         }
         lines.push(line);

@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use ecs_console_archiver::archive::reader::Instance;
@@ -150,9 +150,12 @@ impl Progress {
     }
 
     fn other(&self) -> WrongInput {
+        let part = self.path.with_extension("");
         WrongInput(format!(
-            "{} is of an export that was asked for something else, or by another version; remove it to begin anew",
-            self.path.display()
+            "{} is of an export that was asked for something else, or by another version; remove it and {} to begin \
+             anew",
+            self.path.display(),
+            part.display()
         ))
     }
 
@@ -228,6 +231,11 @@ impl Progress {
         let cut = cut.and_then(|()| self.file.seek(SeekFrom::Start(length)));
         cut.map(drop)
             .with_context(|| self.path.display().to_string())
+    }
+
+    /// The file itself.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether it is known what the export has.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Cursor;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::ValueEnum;
@@ -49,7 +49,9 @@ fn decoded(bytes: &[u8], format: ImageFormat) -> Result<RgbaImage> {
     limits.max_alloc = Some(MAX_DECODED_BYTES);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let decoded = reader.decode().context("the picture cannot be decoded")?;
+    // The error says itself what is behind it.
+    let decoded = reader.decode();
+    let decoded = decoded.map_err(|error| anyhow!("the picture cannot be decoded: {error}"))?;
     Ok(decoded.into_rgba8())
 }
 

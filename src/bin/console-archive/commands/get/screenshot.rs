@@ -1,11 +1,10 @@
 //! A screenshot, held against what its key and metadata say of it, and written as it came.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, IsTerminal as _, Write as _, stdout};
+use std::io::{IsTerminal as _, Write as _, stdout};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ecs_console_archiver::archive::reader::{ScreenshotEntry, Selector};
@@ -159,22 +158,8 @@ fn write(
         stdout.flush()?;
         return Ok(());
     };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    // A screen may show passwords.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    output::new_file(path, &object.body)?;
     let shown = path.display();
-    let mut file = match options.open(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let told =
-                format!("{shown} is there already, and nothing is replaced; name another file");
-            return Err(WrongInput(told).into());
-        }
-        file => file.with_context(|| shown.to_string())?,
-    };
-    file.write_all(&object.body)
-        .with_context(|| shown.to_string())?;
     let taken_at = taken_at(chosen, Some(&object.metadata));
     output::error(format_args!(
         "{} of {} is in {shown}",
