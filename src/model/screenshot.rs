@@ -105,7 +105,7 @@ pub enum InvalidImage {
     #[error("it is cut off")]
     Cut,
     /// Something follows the picture: they may be another file as well.
-    #[error("{0} bytes follow the end of the picture")]
+    #[error("{}", behind_the_end(*.0))]
     Trailing(usize),
     /// A part is not as the format says.
     #[error("its {0} is damaged")]
@@ -294,6 +294,14 @@ fn png(bytes: &[u8]) -> Result<(Image, &[u8]), InvalidImage> {
     }
 }
 
+/// What is told of bytes that follow.
+fn behind_the_end(bytes: usize) -> String {
+    match bytes {
+        1 => "1 byte follows the end of the picture".to_owned(),
+        _ => format!("{bytes} bytes follow the end of the picture"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,6 +389,8 @@ mod tests {
                 assert_eq!(Image::of(&polyglot), Err(trailing));
             }
         }
+        let one = InvalidImage::Trailing(1).to_string();
+        assert_eq!(one, "1 byte follows the end of the picture");
     }
 
     #[test]

@@ -131,6 +131,31 @@ async fn at_every_width_every_word_is_whole_and_no_line_is_wider_than_the_termin
     }
 }
 
+#[tokio::test]
+async fn what_a_count_of_changes_says_of_the_logs_fits_the_terminal() {
+    let world = world().await;
+    let write = |name: &str, release: &str| {
+        let path = world._folder.path().join(name);
+        let line = format!("[    0.000000] Linux version {release} (a@b) (gcc) #1 SMP\r\n");
+        std::fs::write(&path, line).unwrap();
+        path.display().to_string()
+    };
+    let (a, b) = (
+        write("a.log", "6.1.0-13-cloud-amd64"),
+        write("b.log", "6.8.0-40-generic"),
+    );
+    let command = format!("diff {a} {b} --stat --no-pager");
+    let shown = plain(&world.on_a_terminal(40, &command).await);
+    let notes: Vec<_> = (shown.lines())
+        .filter_map(|line| line.strip_prefix("# "))
+        .collect();
+    let told = "the kernels differ: 6.1.0-13-cloud-amd64 and 6.8.0-40-generic";
+    assert!(notes.join(" ").contains(told), "{shown}");
+    for note in notes {
+        assert!(note.chars().count() <= 38, "{note:?}\n{shown}");
+    }
+}
+
 /// A row of a fleet's findings has too many columns for most terminals.
 #[tokio::test]
 async fn on_a_narrow_terminal_a_finding_of_the_fleet_is_told_in_three_lines() {

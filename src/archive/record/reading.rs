@@ -39,7 +39,7 @@ pub enum Fault {
     },
     /// Bytes follow the end of the gzip file, whether or not they are another gzip file. Holds how
     /// many.
-    #[error("{0} bytes follow the end of the gzip file")]
+    #[error("{}", behind_the_end(*.0))]
     Trailing(usize),
     /// The object inflates to more bytes than any console has.
     #[error("it inflates to more than {MAX_PLAIN_BYTES} bytes, which no console has")]
@@ -200,6 +200,14 @@ impl Unpacker {
 /// Checksum and length at the end of a gzip member.
 #[cfg(feature = "cli")]
 const GZIP_END_BYTES: usize = 8;
+
+/// What is told of bytes that follow.
+fn behind_the_end(bytes: usize) -> String {
+    match bytes {
+        1 => "1 byte follows the end of the gzip file".to_owned(),
+        _ => format!("{bytes} bytes follow the end of the gzip file"),
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -37,13 +37,27 @@ pub fn with_seams(name: &str) -> String {
 pub struct Column {
     heading: &'static str,
     is_number: bool,
+    /// It is not made narrower than this, if it has so much.
+    least: usize,
 }
+
+/// Least width of sentences that people read.
+const SENTENCE: usize = 24;
 
 impl Column {
     pub fn text(heading: &'static str) -> Self {
         Self {
             heading,
             is_number: false,
+            least: 0,
+        }
+    }
+
+    /// Of sentences: rather than in a very narrow column, they are shown in blocks.
+    pub fn sentences(heading: &'static str) -> Self {
+        Self {
+            least: SENTENCE,
+            ..Self::text(heading)
         }
     }
 
@@ -51,6 +65,7 @@ impl Column {
         Self {
             heading,
             is_number: true,
+            least: 0,
         }
     }
 }
@@ -133,8 +148,13 @@ impl Table {
 
     /// Widths that fit in this room with no word cut; the widest column gives way first.
     fn fitting(&self, room: usize) -> Option<Vec<usize>> {
-        let least = self.widths(longest_word);
         let mut widths = self.widths(natural);
+        let least = self.widths(longest_word).into_iter().enumerate();
+        let of_column = |(index, word): (usize, usize)| {
+            let least: usize = self.columns[index].least;
+            word.max(least.min(widths[index]))
+        };
+        let least: Vec<_> = least.map(of_column).collect();
         while widths.iter().sum::<usize>() > room {
             let can_shrink = (0..widths.len()).filter(|index| widths[*index] > least[*index]);
             let widest = can_shrink.max_by_key(|index| widths[*index])?;
@@ -281,6 +301,22 @@ mod tests {
             ],
         ];
         Table::new(columns, rows)
+    }
+
+    #[test]
+    fn sentences_are_not_squeezed_into_a_narrow_column() {
+        let advice = "allow the key to write below the prefix";
+        let url = "s3://consoles/kept/doctor/probe-of-a-long-name.txt";
+        let show = |column: Column| {
+            let row = vec![url.into(), advice.into()];
+            Table::new(vec![Column::text("FOUND"), column], vec![row]).show(Some(60), false)
+        };
+        assert!(show(Column::text("WHAT TO DO")).contains("FOUND   "));
+        let shown = show(Column::sentences("WHAT TO DO"));
+        assert!(
+            shown.contains(&format!("WHAT TO DO  {advice}\n")),
+            "{shown}"
+        );
     }
 
     #[test]

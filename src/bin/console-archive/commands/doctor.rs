@@ -109,14 +109,12 @@ fn print(checks: &[Check], context: &Context) -> Result<()> {
             one_line(advice).into_owned().into(),
         ]
     };
-    let headings = ["CHECK", "VERDICT", "WHAT WAS FOUND", "WHAT TO DO"];
+    let mut columns = ["CHECK", "VERDICT"].map(Column::text).to_vec();
+    columns.extend(["WHAT WAS FOUND", "WHAT TO DO"].map(Column::sentences));
     let rows = checks.iter().map(row).collect();
     // Its sentences are long, and who reads a file of them has some width, too.
     let width = output::width().unwrap_or(WIDTH_OF_A_FILE);
-    context.print_in(
-        &Table::new(headings.map(Column::text).into(), rows),
-        Some(width),
-    )
+    context.print_in(&Table::new(columns, rows), Some(width))
 }
 
 fn verdict(verdict: Verdict) -> Cell {

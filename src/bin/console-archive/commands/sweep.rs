@@ -224,8 +224,9 @@ fn summary(done: &Tally, is_whole: bool, output: Output) -> Result<()> {
     let shown = match (done.with_fatal, done.with_error) {
         (0, 0) => String::new(),
         (fatal, error) => format!(
-            "; of those stored, {} show a fatal finding, and {} an error",
+            "; of those stored, {} {} a fatal finding, and {} an error",
             output::grouped(fatal),
+            if fatal == 1 { "shows" } else { "show" },
             output::grouped(error)
         ),
     };

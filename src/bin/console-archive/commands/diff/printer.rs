@@ -56,23 +56,23 @@ impl Printer<'_> {
             self.push(bold, &heading, &mut text);
         }
         for note in self.notes() {
-            self.push(Style::new(), &format!("# {note}"), &mut text);
+            self.push_note(Style::new(), &note, &mut text);
         }
         let findings: Vec<_> = self.findings().collect();
         for &(change, finding) in &findings {
             let (severity, line) = (finding.severity, finding.line);
             let shown = format!(
-                "# {change}: {}, line {line}: {}",
+                "{change}: {}, line {line}: {}",
                 severity.as_str(),
                 finding::in_words(finding)
             );
-            self.push(style_of(change, finding), &shown, &mut text);
+            self.push_note(style_of(change, finding), &shown, &mut text);
         }
         match self.form.is_counted_only {
             true => text.push_str(&self.table()),
             false => self.print_hunks(&findings, &mut text, destination)?,
         }
-        self.push(Style::new(), &format!("# {}", self.summary()), &mut text);
+        self.push_note(Style::new(), &self.summary(), &mut text);
         destination.write_all(text.as_bytes())
     }
 
@@ -322,6 +322,15 @@ impl Printer<'_> {
     }
 
     /// Appends a line in a style.
+    /// What is said of the logs. Where it is not read beside lines of them, it is in lines that fit.
+    fn push_note(&self, style: Style, note: &str, text: &mut String) {
+        let width = output::width().filter(|_| self.form.is_counted_only);
+        let note = output::wrapped(note, width.map(|width| width.saturating_sub(2)));
+        for line in note.lines() {
+            self.push(style, &format!("# {line}"), text);
+        }
+    }
+
     fn push(&self, style: Style, line: &str, text: &mut String) {
         if self.form.colours && !style.is_plain() {
             let _ = writeln!(text, "{style}{line}{style:#}"); // Writing to a string does not fail.

@@ -22,6 +22,8 @@ pub struct Facts {
     pub records: u64,
     /// Instances of which one was stored.
     pub instances: usize,
+    /// Instances of which anything was captured: also those of which there is only a screenshot, or no console.
+    pub captured: usize,
     /// Captures that found no console.
     pub without_console: u64,
     /// Each day of the period on which something was captured.
@@ -103,6 +105,7 @@ pub struct Collector {
     /// Signatures of what was captured before the period.
     before: HashSet<String>,
     newest: HashMap<InstanceId, Row>,
+    captured: HashSet<InstanceId>,
     /// Whether anything is known of the time before the period.
     is_before_known: bool,
 }
@@ -126,6 +129,7 @@ impl Collector {
             signatures: BySignature::default(),
             before: HashSet::new(),
             newest: HashMap::new(),
+            captured: HashSet::new(),
             is_before_known: false,
         }
     }
@@ -149,6 +153,9 @@ impl Collector {
         }
         if !self.period.contains(row.captured_at) {
             return self.add_before(&row);
+        }
+        if row.outcome != RowOutcome::Pruned && !self.captured.contains(&row.instance_id) {
+            self.captured.insert(row.instance_id.clone());
         }
         let Subject::Record(_) = &row.subject else {
             // A marker, or a screenshot in its place. One beside a console is no capture of its own.
@@ -201,6 +208,7 @@ impl Collector {
     pub fn finish(self) -> Facts {
         let mut facts = self.facts;
         facts.instances = self.newest.len();
+        facts.captured = self.captured.len();
         facts.is_before_known = self.is_before_known;
         let days = self
             .days

@@ -75,7 +75,7 @@ fn numbers(facts: &Facts) -> Markup {
     let fatal = |one: &&Known| one.of.finding.severity == Severity::Fatal;
     let fatal = facts.signatures.iter().filter(fatal).count();
     let numbers = [
-        (facts.instances as u64, "instances"),
+        (facts.captured as u64, "instances"),
         (facts.records, "consoles stored"),
         (facts.without_console, "without a console"),
         (fatal as u64, "fatal signatures"),

@@ -80,7 +80,7 @@ fn numbers(fleet: &Fleet) -> Markup {
         (bad as u64, "instances that ended badly"),
         (new as u64, "new signatures"),
         (facts.stuck.len() as u64, "not at the login prompt"),
-        (facts.instances as u64, "instances"),
+        (facts.captured as u64, "instances"),
         (facts.records, "consoles"),
         (facts.without_console, "without a console"),
     ];

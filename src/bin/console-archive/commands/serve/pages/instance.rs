@@ -288,15 +288,15 @@ fn charts(instance: &Instance, from: usize) -> Markup {
     let bytes = |index: &usize| Some(instance.boots[*index].log.len() as f64);
     html! {
         div.charts {
-            (chart("Time to login, at least", &boots, &login, &seconds))
-            (chart("The kernel's time", &boots, &kernel, &seconds))
-            (chart("Bytes printed", &boots, &bytes, &|bytes| grouped(bytes as u64)))
+            (chart(("Time to login", "the longest took at least"), &boots, &login, &seconds))
+            (chart(("The kernel's time", "at most"), &boots, &kernel, &seconds))
+            (chart(("Bytes printed", "at most"), &boots, &bytes, &|bytes| grouped(bytes as u64)))
         }
     }
 }
 
 fn chart(
-    title: &str,
+    (title, of_most): (&str, &str),
     boots: &[usize],
     value: &impl Fn(&usize) -> Option<f64>,
     shown: &impl Fn(f64) -> String,
@@ -310,7 +310,7 @@ fn chart(
     let step = (width / values.len() as f64).min(WIDEST);
     html! {
         figure {
-            figcaption { (title) ": at most " (shown(most)) }
+            figcaption { (title) ": " (of_most) " " (shown(most)) }
             svg viewBox={ "0 0 " (width) " " (height) } role="img" aria-label={ (title) ", boot by boot" } {
                 @for (index, value) in values.iter().enumerate() {
                     @if let Some(value) = value {
