@@ -86,11 +86,23 @@ pub fn may_go_on(log: &[u8]) -> bool {
     let rules = rules.filter(|rule| rule.is_secret() && rule.forms().next.is_some());
     let rules: Vec<_> = rules.collect();
     let (mut search, mut begin, mut foreign) = (Search::of(log), 0, 0);
-    while foreign <= MAX_FOREIGN_LINES_OF_KEY
-        && let Some(line) = search.line_at(begin)
-    {
+    for _ in 0..MAX_LINES {
+        let Some(line) = search.line_at(begin) else {
+            break;
+        };
+        // Behind the first words of a kernel is another boot.
+        if foreign > MAX_FOREIGN_LINES_OF_KEY || line.text.contains("Linux version ") {
+            break;
+        }
         begin = line.place.end;
         if Writer::of(&line.text) == Writer::Kernel {
+            continue;
+        }
+        // Expressions take long, and nearly all captures begin with lines of firmware.
+        let last = line.text.trim_end().rsplit([' ', '\t']).next();
+        let may_be = |last: &str| last.len() >= SHORTEST_LINE || last.contains(':');
+        if !last.is_some_and(may_be) && !line.text.contains("+ echo") {
+            foreign += 1;
             continue;
         }
         let is_rest = |rule: &&&Rule| {
