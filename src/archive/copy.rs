@@ -27,7 +27,7 @@ use crate::store::lookup::Lookup;
 use crate::store::past_refused::PastRefused;
 use crate::store::sorted::Sorted;
 use crate::store::spool::TemporaryError;
-use crate::store::{Entry, Object, Pages, PutOutcome, Store, StoreError};
+use crate::store::{Entry, Object, Pages, PutOutcome, Store, StoreError, get_listed};
 use merge::Group;
 
 /// Groups of objects that are copied at once.
@@ -677,7 +677,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
 
     /// Reads an object of the source, and checks that it is what its key says.
     async fn read(&self, key: &str) -> Result<Result<Object, What>, CopyError> {
-        let object = match self.source.get(key).await {
+        let object = match get_listed(self.source, key).await {
             Ok(Some(object)) => object,
             Ok(None) => return Ok(Err(What::Gone)),
             Err(error) if error.is_of_object() => {

@@ -132,6 +132,9 @@ pub fn bucket(error: &StoreError, operation: Operation, bucket: &BucketConfig) -
         }
         StoreError::OfObject(error) => self::bucket(error, operation, bucket),
         StoreError::TooLarge { .. } => "remove that object: another program stored it".to_owned(),
+        StoreError::OnlyListed => {
+            "have the store mend its index, or the object brought back from a copy".to_owned()
+        }
         StoreError::Listing(_) => "list, get and redrive need whole listings: look for a newer \
                                    version of the store, and for a proxy before it"
             .to_owned(),

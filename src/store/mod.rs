@@ -450,6 +450,21 @@ pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, St
     Ok(entries.into_values().collect())
 }
 
+/// Reads an object that was listed. `None` if somebody has removed it since.
+///
+/// # Errors
+/// [`StoreError::OnlyListed`] if the store lists it still. Else as of [`Store::get`] and [`list_all`].
+pub async fn get_listed(store: &impl Store, key: &str) -> Result<Option<Object>, StoreError> {
+    let found = store.get(key).await?;
+    if found.is_none() {
+        let listed = list_all(store, key).await?;
+        if listed.iter().any(|entry| entry.key == key) {
+            return Err(StoreError::OnlyListed);
+        }
+    }
+    Ok(found)
+}
+
 /// A listing, page by page, for those who need not hold all of it.
 pub struct Pages<'a, S> {
     store: &'a S,
@@ -581,6 +596,9 @@ pub enum StoreError {
     /// This object is refused, or fails however often it is tried, and others do not.
     #[error(transparent)]
     OfObject(Box<StoreError>),
+    /// It is listed still, and there is none to read, as with a store whose index is stale.
+    #[error("it is listed, and cannot be read")]
+    OnlyListed,
     /// A listing is kept in a file meanwhile, which fails.
     #[cfg(feature = "cli")]
     #[error(transparent)]
@@ -637,7 +655,7 @@ impl StoreError {
     /// page of GetObject has the first one, too.
     pub fn is_of_object(&self) -> bool {
         match self {
-            Self::TooLarge { .. } | Self::OfObject(_) => true,
+            Self::TooLarge { .. } | Self::OfObject(_) | Self::OnlyListed => true,
             Self::Io { cause, .. } => !is_full(cause),
             Self::Denied(refusal) | Self::Rejected(refusal) => {
                 refusal.code == "InvalidObjectState" || refusal.code.starts_with("KMS.")
@@ -650,7 +668,11 @@ impl StoreError {
     /// [`is_of_object`](Self::is_of_object) is so for certain.
     pub fn may_be_of_object(&self) -> bool {
         match self {
-            Self::TooLarge { .. } | Self::Io { .. } | Self::Rejected(_) | Self::OfObject(_) => true,
+            Self::TooLarge { .. }
+            | Self::Io { .. }
+            | Self::Rejected(_)
+            | Self::OfObject(_)
+            | Self::OnlyListed => true,
             // A policy may deny single objects, by their names or tags.
             Self::Denied(refusal) => {
                 ["AccessDenied", "InvalidObjectState", "Forbidden", ""]
@@ -726,6 +748,7 @@ impl Retryable for StoreError {
             | Self::Foreign(_)
             | Self::NoFolder(_)
             | Self::OfObject(_)
+            | Self::OnlyListed
             | Self::Io { .. } => RetryAdvice::GiveUp,
             #[cfg(feature = "cli")]
             Self::Temporary(_) => RetryAdvice::GiveUp,

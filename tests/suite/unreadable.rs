@@ -585,6 +585,42 @@ async fn what_is_absent_is_missing_and_not_refused() {
     );
 }
 
+/// A record whose bytes are lost, and which the store lists still, is not one that somebody has removed.
+#[tokio::test]
+async fn a_record_that_is_only_listed_is_told_and_stays_in_the_catalog() {
+    let placed = fleet().place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.behave(&[Quirk::LostBodies("/kept/here/i-kept0002/")]);
+    let out = tempfile::tempdir().unwrap();
+    let to = format!("file://{}", out.path().join("copy").display());
+    let output = cli(&placed.settings, &["copy", "--to", &to]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("it is listed, and cannot be read"), "{told}");
+    let output = cli(&placed.settings, &["reindex"]).await;
+    let told = text(&output.stderr);
+    assert!(told.contains("it is listed, and cannot be read"), "{told}");
+    let output = cli(&placed.settings, &["list", "--count"]).await;
+    assert_eq!(text(&output.stdout), "9\n", "{}", text(&output.stderr));
+}
+
+/// The same of a joined day: what it had may be anywhere, so nothing is removed.
+#[tokio::test]
+async fn a_day_that_is_only_listed_is_told_and_lets_nothing_go() {
+    let placed = fleet().place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.behave(&[Quirk::LostBodies("/catalog/days/")]);
+    let output = cli(&placed.settings, &["list", "--count"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("it is listed, and cannot be read"), "{told}");
+    let before = placed.keys();
+    let apply = ["prune", "--keep-last", "1", "--max-remove", "90", "--apply"];
+    let output = cli(&placed.settings, &apply).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert_eq!(placed.keys(), before);
+}
+
 /// Two runs at once: what one removes meanwhile, the other finds absent. A folder of rows is joined by the day.
 #[tokio::test]
 async fn rows_that_another_run_joins_meanwhile_are_absent_and_not_refused() {

@@ -345,7 +345,7 @@ async fn read_day(
             continue;
         }
         let name = key.to_string();
-        let found = match store.get(&name).await {
+        let found = match crate::store::get_listed(store, &name).await {
             Err(error) if is_passed(&error) => {
                 damaged.push((name, DayError::Unreadable(error.to_string())));
                 continue;

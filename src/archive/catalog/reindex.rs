@@ -355,7 +355,7 @@ impl<S: Store> Run<'_, S> {
         let subjects = entries.iter().filter(may_be_asked_for);
         let subjects = subjects.filter_map(|entry| Some((Subject::parse(&entry.key)?, entry)));
         let read = subjects.map(async |(subject, entry)| {
-            let object = match store.get(&entry.key).await {
+            let object = match crate::store::get_listed(store, &entry.key).await {
                 Ok(None) => return Ok(None), // It was removed meanwhile.
                 Ok(object) => object,
                 // One object must not keep the others out of the catalog.

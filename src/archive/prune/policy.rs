@@ -213,6 +213,13 @@ pub fn decide(boots: &[Facts], rules: &Rules, now: Timestamp) -> Vec<Vec<Reason>
         reasons[index].extend(boot.finding.map(Reason::Finding));
     }
     counted.sort_by_key(|(index, time)| Reverse((*time, *index)));
+    // A boot of the future is one whose time is wrong. It must not take the place of the newest that is known.
+    let is_future = |boot: &Facts| boot.time.is_some_and(|time| time > now);
+    if boots.last().is_some_and(is_future)
+        && let Some((newest, _)) = counted.first()
+    {
+        reasons[*newest].insert(0, Reason::Newest);
+    }
     for (index, _) in counted.iter().take(rules.last as usize) {
         reasons[*index].push(Reason::Last);
     }
@@ -538,6 +545,12 @@ mod tests {
     /// How many periods are kept, and which one a time is in.
     type Counted<'a> = (u32, &'a dyn Fn(&Timestamp) -> i64);
 
+    #[test]
+    fn boots_of_the_future_do_not_take_the_place_of_the_newest() {
+        let boots = [50, 48, -9000, -9001];
+        assert_eq!(kept(&boots, &Rules::default()), [48, -9000, -9001]);
+    }
+
     /// The rules once more, as sets: what each keeps, with no thought of how fast that is.
     fn model(boots: &[Facts], rules: &Rules) -> BTreeSet<usize> {
         let mut past: Vec<(Timestamp, usize)> = Vec::new();
@@ -555,6 +568,9 @@ mod tests {
             }
         }
         past.sort();
+        if boots.last().is_some_and(|boot| boot.time > Some(now())) {
+            kept.extend(past.last().map(|(_, index)| *index));
+        }
         let oldest = past.first().map(|(_, index)| *index);
         kept.extend(
             past.iter()

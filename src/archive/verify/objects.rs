@@ -203,19 +203,10 @@ async fn check(
         });
     }
     let unreadable = |told: String| Checked::Faulty(Fault::Unreadable, told);
-    let object = match store.get(key).await {
+    let object = match store::get_listed(store, key).await {
         Ok(Some(object)) => object,
-        Ok(None) => {
-            // Who prunes, compacts or redrives has removed it.
-            let listed = match store::list_all(store, key).await {
-                Ok(listed) => listed,
-                Err(error) => return Ok(unreadable(of_object(error)?)),
-            };
-            return Ok(match listed.iter().any(|entry| entry.key == *key) {
-                true => unreadable("it is listed, and cannot be read".to_owned()),
-                false => Checked::Gone,
-            });
-        }
+        // Who prunes, compacts or redrives has removed it.
+        Ok(None) => return Ok(Checked::Gone),
         Err(error) => return Ok(unreadable(of_object(error)?)),
     };
     let fault = named.fault(key, &object, &mut unpacker.borrow_mut());

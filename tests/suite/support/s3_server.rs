@@ -123,6 +123,8 @@ pub enum Quirk {
     /// A policy allows listings of keys that begin so alone, and the store answers 403 for what is absent, as Ceph
     /// does (ceph#68577).
     ListsOnly(&'static str),
+    /// Objects whose keys contain this are listed, and are absent for who reads them: the index of the bucket is stale.
+    LostBodies(&'static str),
 }
 
 /// What happens to the next PUT in its place.
@@ -735,6 +737,9 @@ impl Front {
         if self.throttles(&request) {
             return Ok(error(503, "SlowDown", None));
         }
+        if request.method() == hyper::Method::GET && self.has_lost(request.uri().path()) {
+            return Ok(error(404, "NoSuchKey", None));
+        }
         if request.method() == hyper::Method::GET
             && let Some(answer) = self.foreign(&path_of(&request))
         {
@@ -797,6 +802,13 @@ impl Front {
         reads
             && state.has(Quirk::ThrottlesReads)
             && state.throttled.insert(request.uri().path().to_owned())
+    }
+
+    fn has_lost(&self, path: &str) -> bool {
+        let state = self.state.lock().unwrap();
+        let is_lost =
+            |quirk: &Quirk| matches!(quirk, Quirk::LostBodies(part) if path.contains(part));
+        state.quirks.iter().any(is_lost)
     }
 
     fn date(&self) -> HeaderValue {
