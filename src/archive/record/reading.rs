@@ -277,7 +277,10 @@ mod tests {
         let forged = pack(b"all is well\n").unwrap();
         for behind in [&forged[..], &pack(b"").unwrap(), b"garbage", b"\0"] {
             let (told, plain) = faults(|object| object.body.extend(behind));
-            let bytes = format!("{} bytes follow the end of the gzip file", behind.len());
+            let bytes = match behind.len() {
+                1 => "1 byte follows the end of the gzip file".to_owned(),
+                many => format!("{many} bytes follow the end of the gzip file"),
+            };
             assert!(told.starts_with(&bytes), "{told}");
             assert!(told.contains("metadata says gzip-bytes"), "{told}");
             assert_eq!(plain, PLAIN);
