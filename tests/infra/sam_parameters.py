@@ -60,6 +60,7 @@ VALUES = {
     "CatalogTable": (["true", "false"], ["yes"]),
     "FollowSeconds": (["0", "3600"], ["-1", "3601"]),
     "Redact": (["view", "store", "off"], ["false", "mask"]),
+    "Screenshots": (["auto", "always", "never"], ["on", "false"]),
     "RetentionDays": (["30"], ["29"]),
     "ObjectLockDays": (["0", "30"], ["-1"]),
     "ExistingBucket": (["logs", "logs.example"], ["s3://logs", "logs/console", "Logs"]),

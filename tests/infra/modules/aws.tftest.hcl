@@ -755,6 +755,14 @@ run "another_word_for_what_becomes_of_secrets_is_refused" {
   expect_failures = [var.redact]
 }
 
+run "another_word_for_when_screenshots_are_taken_is_refused" {
+  command = plan
+  variables {
+    screenshots = "on"
+  }
+  expect_failures = [var.screenshots]
+}
+
 run "following_for_more_than_an_hour_is_refused" {
   command = plan
   variables {
