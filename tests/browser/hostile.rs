@@ -112,8 +112,12 @@ async fn a_hostile_console_is_only_text_with_the_policy_and_without() {
 #[tokio::test]
 async fn a_page_for_a_ticket_runs_nothing_and_is_legible() {
     let (folder, settings, _served, browser) = enter().await;
-    let file = folder.path().join("page.html");
-    for options in [&[BAD][..], &[BAD, "--diff"], &[]] {
+    for (name, options) in [
+        ("boot.html", &[BAD][..]),
+        ("diff.html", &[BAD, "--diff"]),
+        ("report.html", &[]),
+    ] {
+        let file = folder.path().join(name);
         let file_name = file.to_str().unwrap();
         let exported = cli(
             &settings,
