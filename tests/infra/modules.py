@@ -83,7 +83,7 @@ CHOICES = {
         [{}, {"package_bucket": "packages", "package_key": "function.zip"}],
         [{}, {"subnet_ids": ["subnet-0a", "subnet-0b"], "security_group_ids": ["sg-0a"], "kms_key_arn": KMS_KEY}],
         [{}, {"log_class": "INFREQUENT_ACCESS", "dashboard": False, "tags": {"team": "platform"}}],
-        [{"follow_seconds": 0, "max_concurrency": 12}, {"alibaba_region_id": "cn-beijing", "redact": "store"}],
+        [{"follow_seconds": 0, "max_concurrency": 12}, {"alibaba_region_id": "cn-beijing", "redact": "store", "screenshots": "always"}],
     ],
     "alibaba": [
         [{"bucket": "archive"}, {"bucket": "a" * 63, "redundancy": "LRS"}],
@@ -98,7 +98,7 @@ CHOICES = {
         [{}, VPC | {"central_bus": True}, VPC | {"internet_access": False}],
         [{"existing_log_project": "logs", "existing_log_store": "consoles"}, {"replay_queue": True}],
         [{}, {"heartbeat_days": 7, "heartbeat_action_policy": "oncall"}],
-        [{}, {"findings_action_policy": "oncall", "redact": "off"},
+        [{}, {"findings_action_policy": "oncall", "redact": "off", "screenshots": "never"},
          {"findings_action_policy": "oncall", "logins_not_reached_percent": 20, "logins_not_reached_minimum": 5}],
         [{}, {"notify_urls": "slack+https://hooks.slack.com/services/T0/B0/a", "notify_severity": "fatal"}],
     ],
