@@ -84,7 +84,13 @@ fn check_moment(text: &str) {
     };
     let records = names.into_iter().map(listed).collect();
     let markers = Vec::new();
-    let found = Listing { records, markers }.find(&at, 0);
+    let screenshots = Vec::new();
+    let found = Listing {
+        records,
+        markers,
+        screenshots,
+    }
+    .find(&at, 0);
     match &at {
         Selector::Latest => panic!("{text:?} names no moment"),
         Selector::Name(name) => {
