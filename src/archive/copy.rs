@@ -20,7 +20,7 @@ use super::catalog::hidden::Hidden;
 use super::catalog::key::{COMPLETE_KEY, CatalogFolder, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::catalog::{CatalogKey, Subject};
 use super::instances::Instances;
-use super::key::{ConsoleDigest, MarkerKey, RecordKey, ScreenshotKey, VerdictKey, hash};
+use super::key::{ConsoleDigest, VerdictKey, hash};
 use super::{record, screenshot};
 use crate::model::ids::InstanceId;
 use crate::store::lookup::Lookup;
@@ -740,26 +740,19 @@ fn differing(ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>)
 
 /// An object below an instance.
 enum Family {
-    Record(RecordKey),
-    Marker(MarkerKey),
-    Screenshot(ScreenshotKey),
+    Subject(Subject),
     Verdict(VerdictKey),
 }
 
 impl Family {
     fn of(key: &str) -> Option<Self> {
-        let record = RecordKey::parse(key).map(Self::Record);
-        let marker = || MarkerKey::parse(key).map(Self::Marker);
-        let verdict = || VerdictKey::parse(key).map(Self::Verdict);
-        let screenshot = || ScreenshotKey::parse(key).map(Self::Screenshot);
-        record.or_else(marker).or_else(verdict).or_else(screenshot)
+        let subject = Subject::parse(key).map(Self::Subject);
+        subject.or_else(|| VerdictKey::parse(key).map(Self::Verdict))
     }
 
     fn instance_id(&self) -> &InstanceId {
         match self {
-            Self::Record(key) => &key.instance_id,
-            Self::Marker(key) => &key.instance_id,
-            Self::Screenshot(key) => &key.instance_id,
+            Self::Subject(subject) => subject.instance_id(),
             Self::Verdict(key) => &key.record.instance_id,
         }
     }
@@ -787,9 +780,13 @@ fn fault(key: &str, object: &Object) -> Option<String> {
     }
     let digest = || ConsoleDigest::of(&object.body).short();
     let is_right = match (Family::of(key), CatalogKey::parse(key)) {
-        (Some(Family::Record(key)), _) => return told(&record::read(&key, object).faults),
-        (Some(Family::Screenshot(key)), _) => return told(&screenshot::faults(&key, object)),
-        (Some(Family::Marker(key)), _) => key.digest == digest(),
+        (Some(Family::Subject(Subject::Record(key))), _) => {
+            return told(&record::read(&key, object).faults);
+        }
+        (Some(Family::Subject(Subject::Screenshot(key))), _) => {
+            return told(&screenshot::faults(&key, object));
+        }
+        (Some(Family::Subject(Subject::Marker(key))), _) => key.digest == digest(),
         (Some(Family::Verdict(key)), _) => key.digest == digest(),
         (None, Some(CatalogKey::Row(key))) => key.digest == digest(),
         (None, Some(CatalogKey::Day(DayKey { digest, .. }))) => {
