@@ -105,8 +105,9 @@ impl Said {
 
 /// In what DingTalk says where a message lacks a robot's keyword, of which newer answers are in Chinese.
 const KEYWORD: [&str; 2] = ["keyword", "关键词"];
-/// Codes of DingTalk and Feishu for too many messages: 20 a minute, or 100 a minute and 5 a second.
-const THROTTLED: [i64; 3] = [130_101, 410_100, 11_232];
+/// Codes of DingTalk and Feishu for too many messages: 20 a minute, or 100 a minute and 5 a second; 90030 (`webhook over
+/// limit`) is the end of what an organization may send in a month.
+const THROTTLED: [i64; 4] = [130_101, 410_100, 90_030, 11_232];
 /// DingTalk's code for "the system is busy".
 const BUSY: i64 = -1;
 /// Codes of DingTalk and Feishu for a token, a signature, an address or a robot that is not in order. All others are
@@ -263,6 +264,10 @@ mod tests {
             (
                 &DINGTALK,
                 r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#,
+            ),
+            (
+                &DINGTALK,
+                r#"{"errcode":90030,"errmsg":"webhook over limit"}"#,
             ),
             (&FEISHU, r#"{"code":9499,"msg":"too many request"}"#),
             (&FEISHU, r#"{"code":11232,"msg":"frequency limited psm"}"#),

@@ -1043,6 +1043,27 @@ async fn what_a_receiver_misses_while_it_rests_is_said_once_and_sent_soon() {
 }
 
 #[tokio::test]
+async fn what_another_process_may_send_by_now_is_left_to_it() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    receiver.next(Behaviour::Fails(404));
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    process.tell(&store, errors(0..1)).await;
+    // It claims this one, and keeps it while the receiver rests.
+    process.tell(&store, errors(1..2)).await;
+    let other = Process::new(&receiver.entry());
+    other.look(&store.later(6)).await;
+    let taken = receiver.taken().len();
+    assert!(taken > 0, "{:?}", other.reported.lock().unwrap());
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(6);
+    process
+        .notifier
+        .tell(&store, later, Deadline::after(MINUTE))
+        .await;
+    assert_eq!(receiver.taken().len(), taken);
+    assert_eq!(process.reports("Sent"), 0);
+}
+
+#[tokio::test]
 async fn of_one_console_the_five_worst_are_told() {
     let receiver = NoticeReceiver::start(Kind::Webhook).await;
     let mut bucket = Bucket::start(Profile::Aws).await;

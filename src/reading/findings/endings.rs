@@ -692,6 +692,29 @@ mod tests {
         assert_eq!(of_captures(&together), [silent, vec![]]);
     }
 
+    /// A kernel that saves the memory of another ends without a word, and is no boot of a loop.
+    #[test]
+    fn a_crash_kernel_ends_nothing_but_the_boot_that_it_buries() {
+        let panic = |at: i64| boot(AT + at, PANIC);
+        let crash_kernel = |at: i64| {
+            let options = "console=ttyS0 elfcorehdr=0x7000000 irqpoll";
+            boot(AT + at, "[    9.000001] kdump[300]: saving vmcore\n")
+                .replace("console=ttyS0", options)
+        };
+        let next = boot(AT + 86_400, LOGIN);
+        let once = [(0, [panic(0), crash_kernel(20), next].concat())];
+        assert_eq!(of_captures(&once), [[], [], []]);
+        let both = |at: i64| [panic(60 * at), crash_kernel(60 * at + 20)].concat();
+        let thrice: Vec<_> = (0..3).map(|at| (at, both(at))).collect();
+        let told = of_captures(&thrice);
+        assert_eq!(told.len(), 6, "{told:?}");
+        let counts: Vec<Vec<usize>> = told
+            .iter()
+            .map(|told| told.iter().map(|(_, count)| *count).collect())
+            .collect();
+        assert_eq!(counts, [vec![], vec![], vec![], vec![], vec![3], vec![]]);
+    }
+
     #[test]
     fn captures_show_that_a_boot_does_not_come_to_its_prompt() {
         let first = boot(AT, &format!("{LOGIN}{OFF}"));
