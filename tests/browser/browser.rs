@@ -164,6 +164,8 @@ impl Browser {
             .goto(&format!("{}{path}", self.origin))
             .await
             .unwrap();
+        self.until("[...document.images].every(image => image.complete)")
+            .await;
     }
 
     /// Opens a file of this machine.

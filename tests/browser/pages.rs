@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use super::world::{ID, World};
+use super::support::*;
+use super::world::{ID, WINDOWS, World};
 
 /// Addresses of each kind of page.
 pub fn all() -> Vec<(&'static str, String)> {
@@ -13,6 +14,9 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("empty", "/?instance=i-none*".to_owned()),
         ("instance", format!("/i/{ID}")),
         ("boot", format!("/i/{ID}/b/latest")),
+        ("windows", format!("/i/{WINDOWS}")),
+        ("pictured", "/i/i-bp1edge0005/b/latest".to_owned()),
+        ("machine", "/i/i-bp1edge0005".to_owned()),
         ("menu", "/i/i-bp1edge0005/b/latest/screen".to_owned()),
         ("unwrapped", format!("/i/{ID}/b/latest?time=wall&wrap=off")),
         ("reboots", "/i/i-bp1db0001/b/latest?time=delta".to_owned()),
@@ -119,4 +123,39 @@ async fn all_is_read_without_javascript() {
         .run("return document.querySelectorAll('.fleet tbody tr').length")
         .await;
     assert_eq!(rows, 1);
+}
+
+#[tokio::test]
+async fn a_page_for_a_ticket_shows_its_pictures_without_a_server() {
+    let world = World::start().await;
+    let browser = Browser::enter(&world.served).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, id, sizes) in [
+        ("windows", WINDOWS, json!([[720, 400], [800, 600]])),
+        ("boot", "i-bp1edge0005", json!([[720, 400]])),
+    ] {
+        let file = folder.path().join(format!("{name}.html"));
+        let arguments = ["export", "--html", file.to_str().unwrap(), id];
+        let exported = cli(&world.settings, &arguments).await;
+        assert!(exported.status.success(), "{}", text(&exported.stderr));
+        for (is_dark, width) in [(false, 1280), (true, 360)] {
+            browser.width(width).await;
+            browser.theme(is_dark).await;
+            browser.open_file(&file).await;
+            let shown = "return [...document.images].map(image => [image.naturalWidth, image.naturalHeight])";
+            assert_eq!(browser.run(shown).await, sizes, "{name}");
+            let seen = browser.seen().await;
+            if let Ok(folder) = std::env::var("PICTURES") {
+                let file = format!("{folder}/file-{name}-{width}.png");
+                std::fs::write(file, browser.picture().await).unwrap();
+            }
+            assert_good(&seen);
+            browser.assert_quiet(&seen);
+        }
+        // What it does not have in itself, it may not load.
+        let loads = "const image = new Image(); image.src = 'http://127.0.0.1:9/x.png'; document.body.append(image)";
+        browser.run(loads).await;
+        browser.until("violations.length === 1").await;
+    }
+    assert!(browser.elsewhere.lock().unwrap().is_empty());
 }

@@ -48,7 +48,7 @@ return {
   attributes: [...new Set(elements.flatMap((element) => element.getAttributeNames()))],
   ids: [...new Set(elements.map((element) => element.id.replace(/\d+/g, "0")))].filter((id) => id),
   unnamed: elements.filter((element) => element.matches("a[href], button, input, select, summary") && element.checkVisibility()
-    && !(element.textContent.trim() || element.getAttribute("aria-label") || element.closest("label"))).map((element) => element.outerHTML.slice(0, 120)),
+    && !(element.textContent.trim() || element.getAttribute("aria-label") || element.closest("label") || element.querySelector("img[alt]:not([alt=''])"))).map((element) => element.outerHTML.slice(0, 120)),
   violations: window.violations || [],
   dialogs: window.dialogs || [],
 };

@@ -1,5 +1,11 @@
 //! A small fleet in its bad week, with recorded consoles.
 
+use ecs_console_archiver::archive::catalog::Row;
+use ecs_console_archiver::archive::screenshot::ScreenshotRecord;
+use ecs_console_archiver::model::console::NoConsole;
+use ecs_console_archiver::model::event::{Cause, InstanceEvent};
+use ecs_console_archiver::model::ids::{InstanceId, RegionId};
+use ecs_console_archiver::model::screenshot::{Image, Screenshot};
 use jiff::{SignedDuration, Timestamp};
 
 use super::support::archived::{Archived, put_into_folder};
@@ -9,11 +15,14 @@ use super::support::*;
 
 /// The instance that most pages are looked at of: it ran well, and its last boot ended in a panic.
 pub const ID: &str = "i-bp1web0001";
+/// One without a console.
+pub const WINDOWS: &str = "i-bp1win0006";
 /// What ECS keeps of a console.
 const KEPT_BYTES: usize = 64 << 10;
 
 pub struct World {
     _folder: tempfile::TempDir,
+    pub settings: Settings,
     pub served: Served,
 }
 
@@ -54,6 +63,17 @@ impl World {
             archived.capture(id, &recorded(recording), ago(hours));
         }
         archived.marker("i-bp1edge0005", ago(29));
+        // One that has a screen alone, and one whose screen shows what its console does.
+        let none = Some(NoConsole::NotSupported);
+        screenshot(&mut archived, WINDOWS, "stop.jpg", ago(24 * 2 + 1), none);
+        screenshot(&mut archived, WINDOWS, "boot-menu.png", ago(4), none);
+        screenshot(
+            &mut archived,
+            "i-bp1edge0005",
+            "boot-menu.png",
+            ago(5),
+            None,
+        );
         put_into_folder(folder.path(), &archived.cataloged(ago(12))).await;
         let settings = folder_settings(folder.path());
         let indexed = cli(&settings, &["reindex"]).await;
@@ -61,7 +81,40 @@ impl World {
         let served = Served::start(&settings, &[]).await;
         Self {
             _folder: folder,
+            settings,
             served,
         }
     }
+}
+
+/// A screenshot of a machine that has no console, or of one that has a console beside it.
+fn screenshot(
+    archived: &mut Archived,
+    id: &str,
+    name: &str,
+    at: Timestamp,
+    none: Option<NoConsole>,
+) {
+    let event = InstanceEvent {
+        instance_id: InstanceId::parse(id).unwrap(),
+        region_id: None,
+        account_id: None,
+        cause: Cause::StateChange("Stopping".into()),
+        event_id: None,
+        occurred_at: Some(at),
+    };
+    let region_id = RegionId::parse("cn-hangzhou").unwrap();
+    let bytes = picture(name);
+    let screenshot = Screenshot {
+        image: Image::of(&bytes).unwrap(),
+        bytes,
+        request_id: "R-1".to_owned(),
+        reported_instance_id: None,
+    };
+    let record = ScreenshotRecord::new(&event, &region_id, screenshot, at, none);
+    let row = Row::of_screenshot(&event, &region_id, &record, at);
+    archived.rows.push(row);
+    archived
+        .objects
+        .insert(record.key.to_string(), record.object);
 }

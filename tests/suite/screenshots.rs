@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use ecs_console_archiver::model::console::NoConsole;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -471,4 +473,118 @@ async fn a_machine_that_has_only_pictures_has_a_finding_of_its_own() {
             "no-console-output:not_supported"
         );
     }
+}
+
+/// A page in a file, and how the command ended that wrote it.
+async fn page_of(placed: &Placed, options: &[&str]) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    let arguments = [&["export", "--html", file.to_str().unwrap()], options].concat();
+    let (code, _, stderr) = run(placed, &arguments).await;
+    let page = std::fs::read_to_string(&file).unwrap_or_default();
+    (code, page, stderr)
+}
+
+fn in_itself(media_type: &str, picture: &[u8]) -> String {
+    let base64 = BASE64_STANDARD.encode(picture);
+    format!("<img src=\"data:{media_type};base64,{base64}\"")
+}
+
+/// What a file with pictures may load, and one without.
+const OWN_PICTURES: &str = "form-action 'none'; img-src data:\">";
+const NOTHING: &str = "form-action 'none'\">";
+
+#[tokio::test]
+async fn a_page_for_a_ticket_has_its_pictures_in_itself_and_loads_no_other() {
+    let mut archive = archive();
+    let linux = instance_id(1);
+    let console = b"[    0.000000] Linux version 6.1.0\r\n[    1.0] systemd[1]: x\r\n";
+    archive.kept.record(&linux, console, days_ago(19));
+    archive
+        .kept
+        .screenshot(&linux, &picture(STOP), days_ago(19), None);
+    let (stop, menu) = (picture(STOP), picture(MENU));
+    let (stop, menu) = (
+        in_itself("image/jpeg", &stop),
+        in_itself("image/png", &menu),
+    );
+    for place in Place::ALL {
+        let placed = archive.kept.clone().with_days().place(place).await;
+        for (options, pictures) in [
+            (&["i-kept0001"][..], vec![&stop]),
+            (&["i-kept0001", "--boot", "-1"], vec![&menu]),
+            (
+                &["i-kept0001", "--diff", "--baseline", "previous"],
+                vec![&menu, &stop],
+            ),
+            // It has no console at all.
+            (&["i-kept0002"], vec![&stop, &menu, &stop]),
+        ] {
+            let (code, page, stderr) = page_of(&placed, options).await;
+            assert_eq!(code, Some(0), "{options:?}: {stderr}");
+            assert_eq!(page.matches("<img").count(), pictures.len(), "{options:?}");
+            for picture in pictures {
+                assert!(page.contains(picture.as_str()), "{options:?}");
+            }
+            assert!(page.contains(OWN_PICTURES), "{options:?}");
+            for never in ["src=\"/", "href=\"/", "<script", "<form"] {
+                assert!(!page.contains(never), "{options:?}: {never}");
+            }
+        }
+        for (options, code) in [
+            (&["i-kept0002", "--boot", "-1"][..], 3),
+            (&["i-kept0002", "--diff"], 3),
+            (&["i-kept0003"], 3),
+        ] {
+            let (ended, page, stderr) = page_of(&placed, options).await;
+            assert_eq!(
+                (ended, page.as_str()),
+                (Some(code), ""),
+                "{options:?}: {stderr}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_for_a_ticket_says_which_picture_it_does_not_have() {
+    let mut archive = archive();
+    let key = archive.beside.clone();
+    archive
+        .kept
+        .change(&key, |object| object.body = HTML.to_vec());
+    // Padding makes them long, and they are other pictures then.
+    let full = instance_id(4);
+    let long = |more: usize| [picture(STOP), vec![0; (5 << 20) + more]].concat();
+    let keys: Vec<_> = (0..4)
+        .map(|day| {
+            archive
+                .kept
+                .screenshot(&full, &long(day), days_ago(9 - day as i64), None)
+        })
+        .collect();
+    let placed = archive.kept.with_days().place(Place::Folder).await;
+    let (code, page, stderr) = page_of(&placed, &["i-kept0001"]).await;
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(
+        stderr.contains("left out") && stderr.contains(&key),
+        "{stderr}"
+    );
+    assert!(
+        page.contains("it begins as neither a JPEG nor a PNG does"),
+        "{page}"
+    );
+    assert!(page.contains("Kernel panic") && page.contains(NOTHING));
+    assert!(!page.contains("<img") && !page.contains("alert(1)"));
+    let (code, page, stderr) = page_of(&placed, &["i-kept0004"]).await;
+    assert_eq!(
+        (code, page.matches("<img").count()),
+        (Some(0), 3),
+        "{stderr}"
+    );
+    let command = format!(
+        "console-archive get i-kept0004 --screenshot --at {} -o FILE",
+        name(&keys[0])
+    );
+    assert!(page.contains(&command), "the oldest is left out");
 }

@@ -24,7 +24,7 @@ use super::address::{self, Address, DiffQuery, FleetQuery, NoPage, View};
 use super::answer::{Answer, Body};
 use super::fleet;
 use super::gate::{self, Admitted, Refusal};
-use super::pages::{self, Site, boot::BootPage};
+use super::pages::{self, Pictures, Site, boot::BootPage};
 use super::search;
 use super::state::{Instance, State};
 use crate::boots::{Summary, hide_secrets};
@@ -62,6 +62,7 @@ impl State<'_> {
             archive_url: self.archive.store.url(""),
             zone: self.context.time_zone.clone(),
             is_file: false,
+            pictures: Pictures::new(),
         }
     }
 

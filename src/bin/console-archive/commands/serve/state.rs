@@ -185,6 +185,19 @@ impl Instance {
         self.boots.is_empty() && self.markers.is_empty() && self.screenshots.is_empty()
     }
 
+    /// What the screen showed while a boot was the newest, the oldest first.
+    pub fn screenshots_of(&self, index: usize) -> Vec<&ScreenshotEntry> {
+        let began = |index: usize| Some(self.boots.get(index)?.captures.first()?.captured_at);
+        let (begin, end) = (began(index), began(index + 1));
+        let is_of_boot = |screenshot: &&ScreenshotEntry| {
+            let taken_at = screenshot.taken_at();
+            begin.is_some_and(|begin| taken_at >= begin) && end.is_none_or(|end| taken_at < end)
+        };
+        let mut all: Vec<_> = self.screenshots.iter().filter(is_of_boot).collect();
+        all.sort_by_key(|screenshot| screenshot.taken_at());
+        all
+    }
+
     /// What was read of it, with its secrets masked.
     pub fn of(id: InstanceId, read: Boots, redact: Redact) -> Arc<Self> {
         let read = read.for_display(redact);

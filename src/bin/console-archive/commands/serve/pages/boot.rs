@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use ecs_console_archiver::archive::reader::ScreenshotEntry;
 use ecs_console_archiver::reading::clock::{GuestClock, LineTimes};
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::findings::{self, Finding};
@@ -16,9 +15,8 @@ use super::super::super::show::printer::{Clock, TimeForm};
 use super::super::super::show::screen::Screen;
 use super::super::address::{self, FleetQuery, View};
 use super::super::state::{Facts, Instance};
-use super::instance::thumbnail;
 use super::marks::Mark;
-use super::{Frame, Site, made, notes, plain, severity};
+use super::{Frame, Site, made, notes, plain, screenshots, severity};
 use crate::boots::{Summary, mark_in_words};
 use crate::finding;
 use crate::output::{count, grouped};
@@ -28,8 +26,6 @@ use crate::time;
 const SECTION: usize = 200;
 /// Lines on a page. A longer log has several.
 const MAX_LINES: usize = 200_000;
-/// Screenshots on a page. Earlier ones are counted.
-const SCREENSHOTS: usize = 12;
 /// States of a line that are listed. Guests write them by the thousand.
 const MAX_REWRITES: usize = 200;
 /// Stands in a page where its log comes. No text of others has it, for that is escaped.
@@ -134,7 +130,8 @@ impl<'a> BootPage<'a> {
                 @if let Some(wrong) = wrong_clock { p.note { (wrong) } }
                 (self.findings_list())
             }
-            @if !self.site.is_file { (self.screenshots()) (self.tools()) }
+            (screenshots::of_boot(self.site, self.instance, self.index))
+            @if !self.site.is_file { (self.tools()) }
             @if boot.log.is_empty() { p.empty { "This boot has printed nothing." } }
             div #log class={ "log" @if self.view.is_wrapped { " wrap" } } data-path=(self.path()) { (made(LOG.to_owned())) }
             @if self.is_live { p #live { "This boot may still print. " a href={ (self.view.address(&self.path(), |_| {})) "#live" } { "Look for more" } } }
@@ -183,43 +180,6 @@ impl<'a> BootPage<'a> {
                 ul { @for finding in worst {
                     li { (severity(finding.severity)) " " a href=(self.line_address(finding.line)) { "line " (grouped(finding.line as u64)) } ": " (finding::in_words(finding)) }
                 } }
-            }
-        }
-    }
-
-    /// What the screen showed while this boot was the newest.
-    fn screenshots(&self) -> Markup {
-        let first = |index: usize| {
-            Some(
-                self.instance
-                    .boots
-                    .get(index)?
-                    .captures
-                    .first()?
-                    .captured_at,
-            )
-        };
-        let (begin, end) = (first(self.index), first(self.index + 1));
-        let is_of_boot = |screenshot: &&ScreenshotEntry| {
-            let taken_at = screenshot.taken_at();
-            begin.is_some_and(|begin| taken_at >= begin) && end.is_none_or(|end| taken_at < end)
-        };
-        let all = self.instance.screenshots.iter();
-        let mut all: Vec<_> = all.filter(is_of_boot).collect();
-        all.sort_by_key(|screenshot| screenshot.taken_at());
-        let earlier = all.len().saturating_sub(SCREENSHOTS);
-        html! {
-            @if !all.is_empty() {
-                section.screenshots aria-label="Screenshots" {
-                    h2 { "What the screen showed" }
-                    @if earlier > 0 { p.note { (count(earlier as u64, "earlier screenshot")) ": see the page of the instance." } }
-                    div { @for screenshot in &all[earlier..] {
-                        figure {
-                            (thumbnail(screenshot, self.site))
-                            figcaption { (time::shown(screenshot.taken_at(), &self.site.zone)) }
-                        }
-                    } }
-                }
             }
         }
     }

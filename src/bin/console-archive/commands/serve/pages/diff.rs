@@ -12,7 +12,7 @@ use super::super::super::diff::{self, Log};
 use super::super::address::{self, DiffQuery};
 use super::super::state::Instance;
 use super::marks::Mark;
-use super::{Frame, Site, notes, plain, severity};
+use super::{Frame, Site, notes, plain, screenshots, severity};
 use crate::boots::Summary;
 use crate::finding;
 use crate::output::grouped;
@@ -61,6 +61,7 @@ pub fn page(site: &Site, pair: &Pair, query: &DiffQuery) -> Markup {
     frame.page(html! {
         h1 { "What changed in boot " (number(pair.b)) " of " (pair.instance.id) }
         (pair.sides(site))
+        (screenshots::of_boots(site, pair.instance, [pair.a, pair.b]))
         @if !site.is_file { (choices(site, pair, query)) }
         (body(site, pair, query))
     })

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::super::address;
 use super::super::state::{Facts, Instance};
 use super::marks::Mark;
-use super::{Frame, Site, notes, plain, severity};
+use super::{Frame, Site, notes, plain, screenshots, severity};
 use crate::boots::Summary;
 use crate::output::{count, grouped};
 use crate::time;
@@ -75,17 +75,21 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
         .iter()
         .map(|why| format!("left out: {why}"))
         .collect();
+    let (markers, screenshots) = (instance.markers.len(), instance.screenshots.len());
     frame.page(html! {
         h1 { (title) }
-        p.about { (count(boots as u64, "boot")) @if !instance.markers.is_empty() { ", " (count(instance.markers.len() as u64, "capture")) " without a console" } @if !instance.screenshots.is_empty() { ", " (count(instance.screenshots.len() as u64, "screenshot")) } }
+        p.about {
+            @if boots > 0 { (count(boots as u64, "boot")) } @else { "no console" }
+            @if markers > 0 { ", " (count(markers as u64, "capture")) " without a console" }
+            @if screenshots > 0 { ", " (count(screenshots as u64, "screenshot")) }
+        }
         (notes(&left_out))
         @if from > 0 { p.note { "Only the last " (BOOTS) " boots are shown; " code { "console-archive boots " (title) } " lists all." } }
-        (charts(instance, from.max(boots.saturating_sub(CHARTED))))
-        (legend(&usual))
-        div.scroll tabindex="0" role="region" aria-label="Boots" {
-            table.boots {
-                thead { tr { @for name in ["Boot", "Ended", "What went wrong", "Began", "Stages, and how long each took", "To login", "Captures", "Lost or unsure"] { th scope="col" { (name) } } } }
-                tbody { @for row in &rows { @match row {
+        @if boots > 0 {
+            (charts(instance, from.max(boots.saturating_sub(CHARTED))))
+            (legend(&usual))
+            (table(&["Boot", "Ended", "What went wrong", "Began", "Stages, and how long each took", "To login", "Captures", "Lost or unsure"], html! {
+                @for row in &rows { @match row {
                     Row::Boot(index, of) => { (boot(site, instance, *index, of, &usual, longest)) }
                     Row::Marker(marker) => {
                         tr.marker {
@@ -100,24 +104,35 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
                         tr.marker {
                             td { "–" }
                             td.nowrap { (Mark::Screenshot.with_words()) }
-                            td { (thumbnail(screenshot, site)) }
+                            td { (screenshots::picture(site, screenshot)) }
                             td.nowrap { (time::shown(screenshot.taken_at(), &site.zone)) }
                             td colspan="4" {}
                         }
                     }
-                } } }
+                } }
+            }))
+        } @else {
+            (screenshots::of_instance(site, instance))
+            @if markers > 0 {
+                h2 { "Captures without a console" }
+                (table(&["Captured", "Why there is no console"], html! {
+                    @for marker in instance.markers.iter().rev() {
+                        tr { td.nowrap { (time::shown(marker.key.time, &site.zone)) } td { (marker.key.reason.message()) } }
+                    }
+                }))
             }
         }
     })
 }
 
-/// A screenshot, small. It leads to the whole one.
-pub fn thumbnail(screenshot: &ScreenshotEntry, site: &Site) -> Markup {
-    let address = address::screenshot(&screenshot.key);
-    let taken_at = time::shown(screenshot.taken_at(), &site.zone);
-    let told = format!("the screen of {} at {taken_at}", screenshot.key.instance_id);
+fn table(names: &[&str], rows: Markup) -> Markup {
     html! {
-        a.screenshot href=(address) title=(told) { img src=(address) alt=(told) loading="lazy" decoding="async"; }
+        div.scroll tabindex="0" role="region" aria-label=(names[0]) {
+            table.boots {
+                thead { tr { @for name in names { th scope="col" { (name) } } } }
+                tbody { (rows) }
+            }
+        }
     }
 }
 

@@ -6,10 +6,13 @@ pub mod diff;
 pub mod fleet;
 pub mod instance;
 mod marks;
+pub mod screenshots;
 pub mod search;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use ecs_console_archiver::archive::key::ScreenshotKey;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::printable;
 use ecs_console_archiver::reading::findings::Severity;
@@ -23,6 +26,19 @@ pub struct Site {
     pub zone: TimeZone,
     /// Whether a page is a file by itself: it has nothing to lead to.
     pub is_file: bool,
+    /// Screenshots that a file has in itself.
+    pub pictures: Pictures,
+}
+
+pub type Pictures = BTreeMap<ScreenshotKey, Picture>;
+
+/// A screenshot of a file.
+#[derive(Debug, Clone)]
+pub enum Picture {
+    /// It was checked to be a picture of the format that its key says.
+    Whole(Vec<u8>),
+    /// Nothing of it is shown, and why.
+    Damaged(String),
 }
 
 /// What a file may do: nothing is loaded, and no script runs.
@@ -33,6 +49,15 @@ impl Site {
     /// An address of this server. A file has none.
     fn link(&self, address: String) -> Option<String> {
         (!self.is_file).then_some(address)
+    }
+
+    /// What a file may do. Only one with pictures may show any, and only those that it has in itself.
+    fn file_policy(&self) -> String {
+        let is_whole = |picture: &Picture| matches!(picture, Picture::Whole(_));
+        match self.pictures.values().any(is_whole) {
+            true => format!("{FILE_POLICY}; img-src data:"),
+            false => FILE_POLICY.to_owned(),
+        }
     }
 }
 
@@ -82,7 +107,7 @@ impl Frame<'_> {
             html lang="en" {
                 head {
                     meta charset="utf-8";
-                    meta http-equiv="Content-Security-Policy" content=(FILE_POLICY);
+                    meta http-equiv="Content-Security-Policy" content=(self.site.file_policy());
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (self.title) }
