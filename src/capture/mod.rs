@@ -214,7 +214,9 @@ impl CaptureError {
     pub fn error_type(&self) -> ErrorType {
         match self {
             Self::NoRegion | Self::RegionGone(_) => ErrorType::NoRegion,
-            Self::Ecs(EcsError::Throttled { .. }) => ErrorType::EcsThrottled,
+            Self::Ecs(EcsError::Throttled { .. } | EcsError::TooSoon { .. }) => {
+                ErrorType::EcsThrottled
+            }
             Self::Ecs(EcsError::Denied { .. }) => ErrorType::EcsDenied,
             Self::Ecs(
                 EcsError::Rejected { .. } | EcsError::NoConsole { .. } | EcsError::TooLong,

@@ -65,6 +65,7 @@ pub fn ecs(error: &EcsError, endpoint: &EcsEndpoint, region_id: Option<&RegionId
         EcsError::Throttled { .. } => {
             "the account makes too many calls per minute: try again later".to_owned()
         }
+        EcsError::TooSoon { .. } => "try again in 10 s".to_owned(),
         EcsError::StaleSignature { code, .. } if code.starts_with("InvalidSecurityToken") => {
             "renew ALIBABA_CLOUD_SECURITY_TOKEN and the key it came with".to_owned()
         }

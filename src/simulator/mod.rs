@@ -682,7 +682,13 @@ impl Shared {
             _ => screens.pop_front(),
         });
         let picture = match set.or_else(|| self.screen_in_folder(&id)) {
-            None => return Refusal::new(405, "NotSupported", format).answer(),
+            // A machine that is known by its console has no screen here.
+            None if state.console(&id, false).is_some()
+                || self.console_in_folder(&id).is_some() =>
+            {
+                return Refusal::new(405, "NotSupported", format).answer();
+            }
+            None => return Refusal::new(404, "InvalidInstanceId.NotFound", format).answer(),
             Some(Screen::Error { status, code }) => {
                 return Refusal::new(status, &code, format).answer();
             }

@@ -490,11 +490,7 @@ impl ConsoleSource for Asked {
         let last = pictured.iter().rev().find(|(one, _)| *one == id);
         if last.is_some_and(|(_, at)| now - *at < Duration::from_secs(10)) {
             *self.ecs.too_early.lock().unwrap() += 1;
-            return Err(EcsError::Throttled {
-                code: "Throttling".to_owned(),
-                request_id,
-                retry_after_ms: Some(10_000),
-            });
+            return Err(EcsError::TooSoon { request_id });
         }
         let Some(bytes) = self.ecs.screens.lock().unwrap().get(&id).cloned() else {
             return Err(EcsError::NoConsole {

@@ -8,7 +8,7 @@ use super::codes::{NONCE_USED, goes_on_from, is_of_instance, stale_advice};
 use crate::credentials::CredentialsError;
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::ids::AccountId;
-use crate::model::screenshot::InvalidImage;
+use crate::model::screenshot::{InvalidImage, SCREENSHOTS_APART};
 use crate::retry::{self, RetryAdvice, Retryable};
 use crate::source::ecs::MAX_ANSWER_BYTES;
 
@@ -24,6 +24,16 @@ pub enum EcsError {
         request_id: String,
         /// Value of the header `x-acs-retry-after`, in milliseconds.
         retry_after_ms: Option<u64>,
+    },
+    /// ECS takes pictures of one instance 10 s apart, and has just taken one. Retry after that time.
+    #[error(
+        "ECS gives one picture of an instance in {seconds} s, and gave one just before (request {request_id}): try again \
+         in {seconds} s",
+        seconds = SCREENSHOTS_APART.as_secs()
+    )]
+    TooSoon {
+        /// ECS's ID of the request.
+        request_id: String,
     },
     /// ECS failed on its side. Retry.
     #[error("ECS failed with status {status} ({code}, request {request_id})")]
@@ -161,6 +171,7 @@ impl Retryable for EcsError {
             Self::Throttled { retry_after_ms, .. } => {
                 RetryAdvice::WaitThrottled(retry_after_ms.map(Duration::from_millis))
             }
+            Self::TooSoon { .. } => RetryAdvice::WaitThrottled(Some(SCREENSHOTS_APART)),
             // Each request has a fresh nonce, so the next one is accepted.
             Self::StaleSignature { code, .. } if code == NONCE_USED => RetryAdvice::Wait,
             Self::StaleSignature { .. } => RetryAdvice::SignAgain,

@@ -13,7 +13,7 @@ use super::members::{Member, Members, without_mark};
 use crate::http::answer;
 use crate::model::console::{ConsoleOutput, MAX_WORD_BYTES};
 use crate::model::ids::{InstanceId, RegionId};
-use crate::model::screenshot::{Image, InvalidImage, SCREENSHOTS_APART, Screenshot};
+use crate::model::screenshot::{Image, InvalidImage, Screenshot};
 use crate::source::InstancesPage;
 use codes::{Meaning, meaning};
 pub use error::EcsError;
@@ -89,11 +89,7 @@ pub fn screenshot(head: AnswerHead, body: &[u8]) -> Result<Screenshot, EcsError>
             code,
             request_id,
             retry_after_ms: None,
-        } if code == "Throttling" => EcsError::Throttled {
-            code,
-            request_id,
-            retry_after_ms: Some(SCREENSHOTS_APART.as_millis() as u64),
-        },
+        } if code == "Throttling" => EcsError::TooSoon { request_id },
         error => error,
     };
     if head.status != 200 {
