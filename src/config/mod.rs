@@ -31,7 +31,7 @@ use crate::intake::webhook::WebhookPolicy;
 use crate::log::LogConfig;
 use crate::model::credentials::{Credentials, Secret, check_key};
 use crate::model::ids::RegionId;
-use crate::model::screenshot::Screenshots;
+use crate::model::screenshot::{Screenshots, When};
 use crate::printable;
 use crate::queue::sqs::QueueConfig;
 use crate::reading::findings::own::{self, OwnRules};
@@ -287,6 +287,8 @@ pub struct Sections {
     pub webhook_token: Option<ManagedSecret>,
     /// Who is told of findings. `None` if nobody is, or if its settings are invalid.
     pub notify: Option<NotifyConfig>,
+    /// Whether any screenshots are taken. Not if its settings are invalid.
+    pub takes_screenshots: bool,
     /// Proxies and certificate authorities, as far as their settings are valid.
     pub http: HttpOptions,
     /// Every problem with any setting.
@@ -581,6 +583,11 @@ impl Sections {
             ecs: ecs(environment, &mut named),
             webhook_token: host::webhook(environment, &mut named).and_then(|(_, secret)| secret),
             notify: notify::notify(environment, &mut named).flatten(),
+            takes_screenshots: {
+                let redact = archive::redact(environment, &mut named);
+                let taken = archive::screenshots(environment, redact, &mut named);
+                taken.is_some_and(|taken| taken.when != When::Never)
+            },
             http: http_options(environment, &mut named).unwrap_or_default(),
             problems,
         }

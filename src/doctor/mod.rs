@@ -18,7 +18,7 @@ use crate::config::{Archive, ConfigError, Sections};
 use crate::credentials::CredentialsProvider;
 use crate::credentials::source::Source;
 use crate::http::HttpSetupError;
-use crate::model::check::name::{ECS_CONSOLE, ECS_INSTANCES, FOLLOW_QUEUE};
+use crate::model::check::name::{FOLLOW_QUEUE, OF_ECS};
 pub use crate::model::check::{Check, Verdict};
 use crate::model::ids::{InstanceId, RegionId};
 use crate::notify::check::check as notices;
@@ -86,7 +86,7 @@ const ECS_CLOCK: &str = "ecs: clock";
 const SETTINGS_WRONG: &str = "not tried: its settings are wrong";
 
 /// Runs all checks. Independent ones run at the same time. `instance_id` is the instance whose
-/// console is requested. Without it, the check uses an ID that does not exist. A request with its
+/// console and screenshot are requested. Without it, the check uses an ID that does not exist. A request with its
 /// retries takes at most `time`, and at most [`MAX_CHECK_TIME`]. `sends_test_notice`: to everybody who is told of
 /// findings.
 ///
@@ -107,6 +107,7 @@ pub async fn examine(
         function_invokes_itself,
         webhook_token,
         notify,
+        takes_screenshots,
         http: _,
         problems,
     } = parts;
@@ -118,9 +119,9 @@ pub async fn examine(
         match (ecs, region_id.flatten()) {
             (Some(ecs), Some(region_id)) => {
                 let client = ecs.client(http.clone());
-                examine_ecs(&client, &region_id, instance_id, time).await
+                examine_ecs(&client, &region_id, instance_id, takes_screenshots, time).await
             }
-            _ => skipped(&[ECS_CONSOLE, ECS_INSTANCES, ECS_CLOCK]),
+            _ => skipped(&[&OF_ECS[..], &[ECS_CLOCK]].concat()),
         }
     };
     let archive_checks = async {
@@ -228,11 +229,13 @@ async fn examine_ecs(
     client: &EcsClient,
     region_id: &RegionId,
     instance_id: Option<InstanceId>,
+    takes_screenshots: bool,
     time: Duration,
 ) -> Vec<Check> {
     let asked = Retrying::new(client, Deadline::after(time));
     let failed = |name, error| ecs_failed(name, &error, &client.endpoint, region_id);
-    let mut checks = Vec::from(check::ecs(&asked, region_id, instance_id, failed).await);
+    let checks = check::ecs(&asked, region_id, instance_id, takes_screenshots, failed);
+    let mut checks = Vec::from(checks.await);
     checks.push(clock(ECS_CLOCK, "ECS", &client.clock));
     checks
 }

@@ -17,11 +17,10 @@ use crate::config::{Deployment, FailedEvents};
 use crate::credentials::CredentialsError;
 use crate::hosts::dispatch::Dispatcher;
 use crate::hosts::served::on_one_line;
-use crate::model::check::name::{
-    CREATE_ONLY, ECS_CONSOLE, ECS_INSTANCES, FOLLOW_QUEUE, NOTICES, WRITE,
-};
+use crate::model::check::name::{CREATE_ONLY, FOLLOW_QUEUE, NOTICES, OF_ECS, WRITE};
 use crate::model::check::{Check, Doctor, Examination, Verdict};
 use crate::model::outcome::ErrorType;
+use crate::model::screenshot::When;
 use crate::notify;
 use crate::queue;
 use crate::retry::{Deadline, Retrying, retry};
@@ -115,14 +114,16 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         alibaba.into_iter().chain(aws).collect()
     }
 
-    async fn examine_ecs(&self, asked: Doctor, deadline: Deadline) -> [Check; 2] {
+    async fn examine_ecs(&self, asked: Doctor, deadline: Deadline) -> [Check; 3] {
         let Some(region_id) = asked.region_id.or(self.archiver.default_region.clone()) else {
             let found = "not tried: the function has no region, because events name theirs";
             let skipped = |name| Check::skipped(name, found).advise("give --region");
-            return [ECS_CONSOLE, ECS_INSTANCES].map(skipped);
+            return OF_ECS.map(skipped);
         };
         let source = Retrying::new(&self.archiver.source, deadline);
-        check::ecs(&source, &region_id, asked.instance_id, failed).await
+        let takes_screenshots = self.archiver.screenshots.when != When::Never;
+        let id = asked.instance_id;
+        check::ecs(&source, &region_id, id, takes_screenshots, failed).await
     }
 
     async fn examine_archive(&self, deadline: Deadline) -> Vec<Check> {

@@ -11,8 +11,12 @@ use super::ids::{InstanceId, RegionId};
 pub mod name {
     /// The console of an instance can be read.
     pub const ECS_CONSOLE: &str = "ecs: console";
+    /// Pictures of screens can be taken.
+    pub const ECS_SCREENSHOT: &str = "ecs: screenshot";
     /// Instances can be listed.
     pub const ECS_INSTANCES: &str = "ecs: instances";
+    /// What is asked of ECS.
+    pub const OF_ECS: [&str; 3] = [ECS_CONSOLE, ECS_SCREENSHOT, ECS_INSTANCES];
     /// Objects can be stored.
     pub const WRITE: &str = "archive: write";
     /// Objects are never replaced.
@@ -74,6 +78,12 @@ impl Check {
     /// It was not tried. `found` says why.
     pub fn skipped(name: &'static str, found: impl Into<String>) -> Self {
         Self::new(name, Verdict::Skipped, found)
+    }
+
+    /// The same, and not worse than this.
+    pub fn at_most(self, worst: Verdict) -> Self {
+        let verdict = self.verdict.min(worst);
+        Self { verdict, ..self }
     }
 
     /// The same, with what to do.

@@ -4,6 +4,7 @@ use crate::credentials::Owner;
 use crate::model::check::{Check, Verdict, name};
 use crate::model::console::{ConsoleOutput, NoConsole};
 use crate::model::ids::{InstanceId, RegionId};
+use crate::model::screenshot::Screenshot;
 
 use super::ecs::response::EcsError;
 use super::{ConsoleSource, Fleet, InstancesPage};
@@ -12,34 +13,59 @@ use super::{ConsoleSource, Fleet, InstancesPage};
 /// before the instance.
 const NO_INSTANCE: &str = "i-doctor0000000000000";
 
-/// Requests the console of an instance and the list of instances, at the same time. Without an
-/// instance, asks for one that does not exist. `failed` makes a check of an error.
+/// Requests the console of an instance, its screenshot, and the list of instances, at the same time. Without an
+/// instance, asks for one that does not exist. `failed` makes a check of an error. `takes_screenshots`: who does not take
+/// any needs no permission for it. No display is woken for it.
 pub async fn ecs(
     source: &(impl ConsoleSource + Fleet),
     region_id: &RegionId,
     instance_id: Option<InstanceId>,
+    takes_screenshots: bool,
     failed: impl Fn(&'static str, EcsError) -> Check,
-) -> [Check; 2] {
+) -> [Check; 3] {
     let is_named = instance_id.is_some();
     let Some(instance_id) = instance_id.or(InstanceId::parse(NO_INSTANCE).ok()) else {
         let found = "not tried: no instance to ask for";
-        return [name::ECS_CONSOLE, name::ECS_INSTANCES].map(|name| Check::skipped(name, found));
+        return name::OF_ECS.map(|name| Check::skipped(name, found));
     };
-    let (output, page) = tokio::join!(
+    let taken = async {
+        let taken = source.screenshot(Owner::Own, region_id, &instance_id, false);
+        match takes_screenshots {
+            true => Some(taken.await),
+            false => None,
+        }
+    };
+    let (output, taken, page) = tokio::join!(
         source.console_output(Owner::Own, region_id, &instance_id),
+        taken,
         source.instances(region_id, None),
     );
     let console = console(output, &instance_id, is_named, region_id);
-    let instances = match instances(page, region_id) {
-        // Only one check reports the key.
-        Err(error) if refuses_key(&error) && console.is_err() => Check::skipped(
-            name::ECS_INSTANCES,
-            "not known: the key is missing or refused, see ecs: console",
-        ),
-        instances => instances.unwrap_or_else(|error| failed(name::ECS_INSTANCES, error)),
+    // Only one check reports the key.
+    let or_key = |name, error: EcsError, failed: &dyn Fn(&'static str, EcsError) -> Check| {
+        match refuses_key(&error) && console.is_err() {
+            true => {
+                let found = "not known: the key is missing or refused, see ecs: console";
+                Check::skipped(name, found)
+            }
+            false => failed(name, error),
+        }
+    };
+    let instances = instances(page, region_id)
+        .unwrap_or_else(|error| or_key(name::ECS_INSTANCES, error, &failed));
+    let screenshot = match taken {
+        None => {
+            let found = "not tried: SCREENSHOTS or REDACT says that none is taken";
+            Check::skipped(name::ECS_SCREENSHOT, found)
+        }
+        Some(taken) => screenshot(taken, &instance_id).unwrap_or_else(|error| {
+            // Consoles are stored without it.
+            let warn = |name, error| failed(name, error).at_most(Verdict::Warning);
+            or_key(name::ECS_SCREENSHOT, error, &warn)
+        }),
     };
     let console = console.unwrap_or_else(|error| failed(name::ECS_CONSOLE, error));
-    [console, instances]
+    [console, screenshot, instances]
 }
 
 /// What the answer about a console means. `is_named`: a person named the instance, so that it
@@ -88,6 +114,43 @@ fn console(
                 let found = format!("{accepted}; as expected, it knows no such instance ({code})");
                 Check::ok(name::ECS_CONSOLE, found)
             })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What the answer about a screenshot means.
+///
+/// # Errors
+/// The error, unless ECS says only that there is no picture, or none now.
+fn screenshot(
+    answer: Result<Screenshot, EcsError>,
+    instance_id: &InstanceId,
+) -> Result<Check, EcsError> {
+    let name = name::ECS_SCREENSHOT;
+    match answer {
+        Ok(taken) => {
+            let (bytes, image) = (taken.bytes.len(), taken.image);
+            let (width, height) = (image.width, image.height);
+            let found = format!("{width}×{height} pixels of {instance_id}, in {bytes} bytes");
+            Ok(Check::ok(name, found))
+        }
+        Err(EcsError::NoConsole { code, .. }) => {
+            let found = format!("ECS accepts the key and the signature, and answers {code}");
+            Ok(Check::ok(name, found))
+        }
+        Err(error) if error.lacks_permission() => Ok(Check::new(
+            name,
+            Verdict::Warning,
+            without_advice(&error),
+        )
+        .advise(
+            "allow ecs:GetInstanceScreenshot in the RAM policy: without it, a machine without a console leaves no \
+             picture of its screen; or set SCREENSHOTS=never",
+        )),
+        // Whether the permission is asked before is not documented.
+        Err(error @ EcsError::TooSoon { .. }) => {
+            Ok(Check::skipped(name, format!("not known: {error}")))
         }
         Err(error) => Err(error),
     }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ecs_console_archiver::archive::probe::PROBE_KEY;
+use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::queue::PROBE;
-use ecs_console_archiver::simulator::{Cache, Guest, InvocationFault};
+use ecs_console_archiver::simulator::{Cache, Guest, InvocationFault, Screen};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -112,6 +113,7 @@ async fn a_function_on_lambda_says_who_it_is_on_both_clouds_and_what_works() {
             .check("identity: AWS", "ok", AWS_ARN)
             .check("identity: Alibaba Cloud", "ok", "acs:ram::")
             .check("ecs: console", "ok", "InvalidInstanceId.NotFound")
+            .check("ecs: screenshot", "ok", "InvalidInstanceId.NotFound")
             .check("ecs: instances", "ok", "in cn-hangzhou")
             .check("archive: write", "ok", PROBE_KEY)
             .check("archive: create only", "ok", "not replaced")
@@ -159,6 +161,7 @@ async fn what_does_not_work_is_told_for_each_part_by_itself() {
         )
         .check("identity: Alibaba Cloud", "failed", "CredentialsRefused")
         .check("ecs: console", "failed", "EcsDenied")
+        .check("ecs: screenshot", "skipped", "see ecs: console")
         .check("ecs: instances", "skipped", "see ecs: console")
         .check("archive: write", "failed", "ArchiveDenied")
         .check("archive: create only", "skipped", "nothing can be written")
@@ -228,6 +231,14 @@ async fn a_function_without_a_region_asks_in_the_one_it_is_given() {
     let with = examined(&function, &asked.to_string()).await;
     with.check("ecs: console", "ok", "5 bytes of i-a1");
     with.check("ecs: instances", "ok", "in cn-beijing");
+    // Its RAM policy is of a version before screenshots.
+    let (status, code) = (403, "Forbidden.RAM".to_owned());
+    let id = InstanceId::parse("i-a1").unwrap();
+    let denied = Screen::Error { status, code };
+    bucket.simulator.set_screen(&id, denied);
+    let denied = examined(&function, &asked.to_string()).await;
+    denied.only_failed(&[]);
+    denied.check("ecs: screenshot", "warning", "ecs:GetInstanceScreenshot");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use ecs_console_archiver::archive::probe::PROBE_KEY;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::queue::PROBE as QUEUE_PROBE;
-use ecs_console_archiver::simulator::{Console, Simulator};
+use ecs_console_archiver::simulator::{Console, Screen, Simulator};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -271,6 +271,71 @@ async fn an_instance_that_is_named_is_asked_for() {
     let seen = doctor(&settings, &arguments).await;
     seen.ends_with(1, "failed").only_failed(&["ecs: console"]);
     seen.check("ecs: console", "failed", "ecs:GetInstanceConsoleOutput");
+}
+
+#[tokio::test]
+async fn the_permission_for_screenshots_is_checked_and_wakes_no_display() {
+    let (simulator, _folder, mut settings) = in_folder().await;
+    let id = InstanceId::parse("i-a1").unwrap();
+    let arguments = ["--instance-id", id.as_str()];
+    set(&mut settings, "SCREENSHOTS_WAKE_UP", "on");
+    let unnamed = doctor(&settings, &[]).await;
+    unnamed.ends_with(0, "ok");
+    unnamed.check("ecs: screenshot", "ok", "InvalidInstanceId.NotFound");
+    set_console(&simulator, id.as_str(), b"hello", "2024-03-22 10:04:57");
+    simulator.set_screen(&id, Screen::Picture(picture("stop.jpg")));
+    let seen = doctor(&settings, &arguments).await;
+    seen.ends_with(0, "ok");
+    seen.check(
+        "ecs: screenshot",
+        "ok",
+        "800×600 pixels of i-a1, in 14820 bytes",
+    );
+    assert!(simulator.woken().is_empty());
+    // One just after it proves nothing, and harms nothing.
+    let seen = doctor(&settings, &arguments).await;
+    seen.ends_with(0, "ok");
+    seen.check(
+        "ecs: screenshot",
+        "skipped",
+        "one picture of an instance in 10 s",
+    );
+    simulator.forget_pictures();
+    let fails = |status, code: &str| {
+        let code = code.to_owned();
+        simulator.set_screen(&id, Screen::Error { status, code });
+    };
+    fails(405, "NotSupported");
+    let seen = doctor(&settings, &arguments).await;
+    seen.ends_with(0, "ok")
+        .check("ecs: screenshot", "ok", "NotSupported");
+    for code in ["Forbidden.RAM", "NoPermission"] {
+        fails(403, code);
+        let seen = doctor(&settings, &arguments).await;
+        // Consoles are stored without it.
+        seen.ends_with(0, "warning").only_failed(&[]);
+        seen.check("ecs: screenshot", "warning", code);
+        seen.check(
+            "ecs: screenshot",
+            "warning",
+            "allow ecs:GetInstanceScreenshot",
+        );
+        seen.check("ecs: screenshot", "warning", "SCREENSHOTS=never");
+    }
+    fails(400, "InvalidAction.NotFound");
+    let seen = doctor(&settings, &arguments).await;
+    seen.ends_with(0, "warning").only_failed(&[]);
+    // Who takes none needs no permission for it.
+    for (name, value) in [("SCREENSHOTS", "never"), ("REDACT", "store")] {
+        let mut settings = settings.clone();
+        set(&mut settings, name, value);
+        let seen = doctor(&settings, &arguments).await;
+        seen.ends_with(0, "ok");
+        seen.check("ecs: screenshot", "skipped", "SCREENSHOTS or REDACT");
+    }
+    set(&mut settings, "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "wrong");
+    let seen = doctor(&settings, &arguments).await;
+    seen.check("ecs: screenshot", "skipped", "see ecs: console");
 }
 
 #[tokio::test]

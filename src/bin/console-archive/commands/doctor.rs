@@ -39,7 +39,7 @@ const WIDTH_OF_A_FILE: usize = 120;
 
 /// Check the set-up, and say what to do about what is wrong
 ///
-/// It asks ECS for one console and one page of instances, stores one small object in the
+/// It asks ECS for one console, one screenshot and one page of instances, stores one small object in the
 /// archive, always the same, reads it back, and sends the queue of FOLLOW_QUEUE_URL one message
 /// that the function ignores. Each of these takes 10 s at most.
 ///
@@ -48,7 +48,7 @@ const WIDTH_OF_A_FILE: usize = 120;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
-    /// Ask for this instance's console, and not for that of an instance that cannot exist
+    /// Ask for the console and the screenshot of this instance, and not of one that cannot exist
     #[arg(long, value_name = "INSTANCE_ID", value_parser = InstanceId::parse)]
     instance_id: Option<InstanceId>,
     /// Invoke this function, and show what it checked itself: NAME or NAME:ALIAS of AWS Lambda, or its
