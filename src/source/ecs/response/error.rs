@@ -27,9 +27,7 @@ pub enum EcsError {
     },
     /// ECS takes pictures of one instance 10 s apart, and has just taken one. Retry after that time.
     #[error(
-        "ECS gives one picture of an instance in {seconds} s, and gave one just before (request {request_id}): try again \
-         in {seconds} s",
-        seconds = SCREENSHOTS_APART.as_secs()
+        "ECS gives one picture of an instance in 10 s, and gave one just before (request {request_id}): try again in 10 s"
     )]
     TooSoon {
         /// ECS's ID of the request.
