@@ -944,6 +944,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_masked_is_found_again_by_its_rule() {
+        let mut wrong = Vec::new();
+        let rules = Rules::built_in().all().iter();
+        for rule in rules.filter(|rule| rule.is_secret()) {
+            for example in rule.note().yes {
+                let log = format!("{example}\n");
+                let masked = shown(&log);
+                let ids = ids(masked.as_bytes());
+                if masked == log || ids != [rule.id] || shown(&masked) != masked {
+                    wrong.push(format!("{}: {masked:?}: {ids:?}", rule.id));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
     fn only_the_secret_is_masked_and_all_else_stays_where_it_was() {
         for (log, expected) in [
             (
