@@ -890,9 +890,16 @@ fn note_worst(
     let is_told = |one: &&findings::Finding<'_>| notifier.is_told_of(one.severity);
     let mut worst: Vec<_> = found.iter().filter(is_told).filter(is_new).collect();
     findings::worst_first(&mut worst);
-    for one in worst.into_iter().take(notify::MAX_OF_CONSOLE) {
+    worst.truncate(notify::MAX_OF_CONSOLE);
+    let in_short: Vec<_> = worst
+        .iter()
+        .map(|one| notify::notice::in_short(one))
+        .collect();
+    for (index, one) in worst.into_iter().enumerate() {
+        let mut also = in_short.clone();
+        also.remove(index);
         let masks_secrets = notifier.masks_secrets();
-        notifier.note(Sighting::new(captured, console, one, masks_secrets));
+        notifier.note(Sighting::new(captured, console, one, also, masks_secrets));
     }
 }
 

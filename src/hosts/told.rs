@@ -131,13 +131,13 @@ fn count(line: &mut Value, dimensions: &[&str], counts: &[(&str, u8)], at: Times
 /// `new_signature`.
 pub fn notice_as_line(event: &Event<'_>) {
     match event {
-        Event::NewSignature(notice) => {
+        Event::NewSignature(sighting) => {
             let Sighting {
                 finding,
                 instance_id,
                 region_id,
                 ..
-            } = &notice.sighting;
+            } = sighting;
             let (instance_id, region_id) = (display(instance_id), display(region_id));
             info!(
                 target: LOG_TARGET,
@@ -180,8 +180,7 @@ pub fn notice_as_metric(function: Option<String>) -> impl Fn(&Event<'_>) + Send 
 
 fn notice_metric(function: Option<&str>, event: &Event<'_>, now: Timestamp) -> Value {
     let (metric, level, mut line) = match event {
-        Event::NewSignature(notice) => {
-            let sighting = &notice.sighting;
+        Event::NewSignature(sighting) => {
             let members = json!({
                 "message": format!("a new signature: {}", sighting.finding.title),
                 "new_signature": sighting.finding.signature,

@@ -1,5 +1,6 @@
 //! A finding → a notice that this process sends.
 
+use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::deliver::Unsent;
-use super::ladder::{self, Reached};
-use super::notice::{MORE, Sighting};
+use super::ladder::{self, Reached, Share};
+use super::notice::{MORE, Notice, Sighting};
 use super::{
     Event, MAX_PAGES, MAX_PENDING, Memory, Notifier, TELL_TIME, empty, is_same, json_object,
 };
@@ -22,7 +23,7 @@ use crate::archive::notice::{
 };
 use crate::clock::is_within;
 use crate::lock::lock;
-use crate::model::finding::worst_first;
+use crate::model::finding::{Severe, Severity, worst_first};
 use crate::model::ids::InstanceId;
 use crate::retry::{Deadline, Retrying};
 use crate::store::{Pages, PutOutcome, Store, StoreError};
@@ -46,15 +47,81 @@ struct Turn {
 enum Claimed {
     /// This process.
     Here,
+    /// This process, with the notice of something worse on the same console.
+    With,
     /// Another one.
     Elsewhere,
     /// Nobody: enough was told on that day.
     HeldBack,
 }
 
+/// What was noted of one signature and one day.
+struct Counting {
+    id: SignatureOn,
+    sightings: Vec<Sighting>,
+    reached: Reached,
+    first_level_at: Option<Timestamp>,
+}
+
+/// What is counted: a signature on a day.
+#[derive(Clone, PartialEq, Eq)]
+struct SignatureOn {
+    signature: ShortDigest,
+    day: Date,
+}
+
+impl fmt::Display for SignatureOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.signature, self.day)
+    }
+}
+
+/// A signature that reached a level, of which nobody was told yet. Of its sightings the first is told.
+struct Risen {
+    counting: Counting,
+    level: u32,
+    is_new: bool,
+    instances: u32,
+    since: Timestamp,
+}
+
+impl Risen {
+    fn sighting(&self) -> &Sighting {
+        &self.counting.sightings[0]
+    }
+
+    fn notice_id(&self) -> NoticeId {
+        let SignatureOn { signature, day } = self.counting.id.clone();
+        NoticeId {
+            day,
+            signature,
+            level: self.level,
+        }
+    }
+
+    fn notice(&self, targets: Vec<String>, claim: String) -> Notice {
+        let (id, sighting) = (self.notice_id(), self.sighting().clone());
+        sighting.notice(&id, self.is_new, self.instances, self.since, targets, claim)
+    }
+
+    /// Whether the notice of another one names it: it is on the same console, and has not risen further.
+    fn is_told_with(&self, other: &Self) -> bool {
+        let signature = &self.sighting().finding.signature;
+        let mut also = other.sighting().also.iter();
+        self.level <= other.level && also.any(|one| one.signature == *signature)
+    }
+}
+
+impl Severe for Risen {
+    fn severity(&self) -> Severity {
+        self.sighting().finding.severity
+    }
+}
+
 /// How many notices were told on a day.
 struct ToldOn {
-    all: u32,
+    /// Of a share of the day's notices.
+    of_share: u32,
     of_instance: u32,
 }
 
@@ -119,117 +186,234 @@ impl Notifier {
             work,
             names: OnceCell::new(),
         };
-        let count = async |sighting: Sighting| {
-            let store = Retrying::new(store, work);
-            match self.count(&store, &sighting, &turn).await {
-                Ok(()) => {}
-                // The next event goes on.
-                Err(error) if error.is_transient() && work.remaining().is_zero() => return,
-                Err(error) => {
-                    let finding = &sighting.finding.signature;
-                    let what = format!("{finding} of {}", sighting.instance_id);
-                    (self.report)(&Event::Lost(&what, &error.to_string()));
-                }
+        let store = Retrying::new(store, work);
+        let counted = self.counted(&store, sightings, &turn).await;
+        let mut risen = self.risen(&store, counted, &turn).await;
+        worst_first(&mut risen);
+        let mut told: Vec<Risen> = Vec::new();
+        for one in risen {
+            let tells = self.tell_risen(&store, &one, &told, &turn).await;
+            let is_told = matches!(tells, Ok(Claimed::Here));
+            if self.is_over(&one.counting.id, &one.counting.sightings, tells, work) && is_told {
+                told.push(one);
             }
-            // Only now: who is cut off here has lost nothing.
-            let mut pending = lock(&self.shared.pending);
-            pending.sightings.retain(|one| !is_same(one, &sighting));
-        };
-        stream::iter(sightings)
-            .for_each_concurrent(COUNTED_AT_ONCE, count)
-            .await;
+        }
     }
 
-    /// Counts an instance. The notice, if this is the process that sends it, is unsent then.
-    async fn count<S: Store>(
+    /// Notes each instance in the archive, and returns what is above it, by signature and day. What is known to be
+    /// counted is left out.
+    async fn counted<S: Store>(
         &self,
         store: &Retrying<'_, S>,
-        sighting: &Sighting,
+        sightings: Vec<Sighting>,
         turn: &Turn,
-    ) -> Result<(), StoreError> {
-        let Sighting {
-            day, instance_id, ..
-        } = sighting;
-        let day = *day;
-        let signature = signature_digest(&sighting.finding.signature);
-        let top = format!("{signature} {day}");
-        let counted = format!("{top} {instance_id}");
-        let is_known = {
-            let memory = lock(&self.shared.memory);
-            memory.knows(&top) || memory.knows(&counted)
-        };
-        if is_known {
-            return Ok(());
-        }
-        let (reached, first_level_at) = levels(store, &signature, day, turn.now).await?;
-        if reached.on(day) >= ladder::TOP {
-            lock(&self.shared.memory).note(top);
-            return Ok(());
-        }
-        let seen = NoticeKey::Seen {
-            signature: signature.clone(),
-            day,
-            instance_id: instance_id.clone(),
-        };
-        store.put_if_absent(&seen.to_string(), &empty()).await?;
-        let (instances, first_seen_at) = seen_on(store, &signature, day).await?;
-        let instances = instances.max(1);
-        let level = ladder::level(instances);
-        if level > reached.on(day) {
-            let mut claimed = Claimed::Elsewhere;
-            if reached.is_risen_to(level) {
-                let id = NoticeId {
-                    day,
-                    signature: signature.clone(),
-                    level,
-                };
-                let since = [first_level_at, first_seen_at].into_iter().flatten().min();
-                let since = since.unwrap_or(turn.now);
-                let is_new = reached.is_new();
-                let count = (is_new, instances, since);
-                let claim = self.claim_notice(store, sighting, &id, count, turn);
-                claimed = claim.await?;
+    ) -> Vec<Counting> {
+        let mut groups: Vec<(SignatureOn, Vec<Sighting>)> = Vec::new();
+        for sighting in sightings {
+            let signature = signature_digest(&sighting.finding.signature);
+            let day = sighting.day;
+            let id = SignatureOn { signature, day };
+            match groups.iter_mut().find(|(other, _)| *other == id) {
+                Some((_, group)) => group.push(sighting),
+                None => groups.push((id, vec![sighting])),
             }
+        }
+        let levels = async |(id, sightings): (SignatureOn, Vec<Sighting>)| {
+            let (known, new): (Vec<_>, Vec<_>) =
+                sightings.into_iter().partition(|one| self.knows(&id, one));
+            self.is_over(&id, &known, Ok(()), turn.work);
+            if new.is_empty() {
+                return None;
+            }
+            let levels = levels(store, &id, turn.now).await;
+            let is_top = |(reached, _): &(Reached, _)| reached.on(id.day) >= ladder::TOP;
+            if levels.as_ref().is_ok_and(is_top) {
+                lock(&self.shared.memory).note(id.to_string());
+                self.is_over(&id, &new, Ok(()), turn.work);
+                return None;
+            }
+            let (reached, first_level_at) = match levels {
+                Ok(levels) => levels,
+                Err(error) => {
+                    self.is_over(&id, &new, Err::<(), _>(error), turn.work);
+                    return None;
+                }
+            };
+            Some(Counting {
+                id,
+                sightings: new,
+                reached,
+                first_level_at,
+            })
+        };
+        let groups = stream::iter(groups).map(levels);
+        let groups = groups.buffered(COUNTED_AT_ONCE).collect::<Vec<_>>().await;
+        let mut groups: Vec<_> = groups.into_iter().flatten().collect();
+        let mut all = Vec::new();
+        for (index, group) in groups.iter_mut().enumerate() {
+            let sightings = std::mem::take(&mut group.sightings);
+            all.extend(sightings.into_iter().map(|sighting| (index, sighting)));
+        }
+        let note = async |(group, sighting): (usize, Sighting)| {
+            let SignatureOn { signature, day } = groups[group].id.clone();
+            let seen = NoticeKey::Seen {
+                signature,
+                day,
+                instance_id: sighting.instance_id.clone(),
+            };
+            let noted = store.put_if_absent(&seen.to_string(), &empty()).await;
+            match noted {
+                Ok(_) => Some((group, sighting)),
+                Err(error) => {
+                    let (id, one) = (&groups[group].id, std::slice::from_ref(&sighting));
+                    self.is_over(id, one, Err::<(), _>(error), turn.work);
+                    None
+                }
+            }
+        };
+        let noted = stream::iter(all).map(note).buffered(COUNTED_AT_ONCE);
+        let noted = noted.collect::<Vec<_>>().await;
+        for (group, sighting) in noted.into_iter().flatten() {
+            groups[group].sightings.push(sighting);
+        }
+        groups.retain(|group| !group.sightings.is_empty());
+        groups
+    }
+
+    /// What has reached a level. The rest is done.
+    async fn risen<S: Store>(
+        &self,
+        store: &Retrying<'_, S>,
+        counted: Vec<Counting>,
+        turn: &Turn,
+    ) -> Vec<Risen> {
+        let look = async |counting: Counting| {
+            let Counting { id, sightings, .. } = &counting;
+            let (instances, first_seen_at) = match seen_on(store, id).await {
+                Ok(seen) => seen,
+                Err(error) => {
+                    self.is_over(id, sightings, Err::<(), _>(error), turn.work);
+                    return None;
+                }
+            };
+            let instances = instances.max(1);
+            let level = ladder::level(instances);
+            if level <= counting.reached.on(id.day) {
+                self.is_over(id, sightings, Ok(()), turn.work);
+                return None;
+            }
+            let since = [counting.first_level_at, first_seen_at];
+            Some(Risen {
+                level,
+                is_new: counting.reached.is_new(),
+                instances,
+                since: since.into_iter().flatten().min().unwrap_or(turn.now),
+                counting,
+            })
+        };
+        let risen = stream::iter(counted).map(look).buffered(COUNTED_AT_ONCE);
+        let risen = risen.collect::<Vec<_>>().await;
+        risen.into_iter().flatten().collect()
+    }
+
+    /// Claims the notice of what has reached a level, unless one of these names it, and notes the level. The notice, if
+    /// this is the process that sends it, is unsent then.
+    async fn tell_risen<S: Store>(
+        &self,
+        store: &Retrying<'_, S>,
+        risen: &Risen,
+        told: &[Risen],
+        turn: &Turn,
+    ) -> Result<Claimed, StoreError> {
+        let SignatureOn { signature, day } = risen.counting.id.clone();
+        let claimed = if !risen.counting.reached.is_risen_to(risen.level) {
+            Claimed::Elsewhere
+        } else if told.iter().any(|other| risen.is_told_with(other)) {
+            Claimed::With
+        } else {
+            self.claim_notice(store, risen, turn).await?
+        };
+        // Of what is held back no level is noted, so that it is told on another day.
+        if !matches!(claimed, Claimed::HeldBack) {
             let key = NoticeKey::Level {
                 signature,
                 day,
-                level,
+                level: risen.level,
             };
-            // Of what is held back no level is noted, so that it is told on another day.
-            if !matches!(claimed, Claimed::HeldBack) {
-                let noted = store.put_if_absent(&key.to_string(), &empty()).await;
+            let noted = store.put_if_absent(&key.to_string(), &empty()).await;
+            match (noted, &claimed) {
                 // Who has a notice to send sends it. The next instance notes the level.
-                if matches!(claimed, Claimed::Elsewhere) {
-                    noted?;
+                (noted, Claimed::Elsewhere) => drop(noted?),
+                (noted, Claimed::With) => {
+                    if noted? == PutOutcome::Created && risen.is_new {
+                        (self.report)(&Event::NewSignature(risen.sighting()));
+                    }
+                }
+                (_, Claimed::Here | Claimed::HeldBack) => {}
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Whether these are done with, for good or not, so that they are not pending any more. What there was no time for
+    /// is not: the next event goes on.
+    fn is_over<T>(
+        &self,
+        id: &SignatureOn,
+        sightings: &[Sighting],
+        result: Result<T, StoreError>,
+        work: Deadline,
+    ) -> bool {
+        match result {
+            Ok(_) => {
+                let mut memory = lock(&self.shared.memory);
+                for one in sightings {
+                    memory.note(counted_as(id, one));
+                }
+            }
+            Err(error) if error.is_transient() && work.remaining().is_zero() => return false,
+            Err(error) => {
+                for one in sightings {
+                    let what = format!("{} of {}", one.finding.signature, one.instance_id);
+                    (self.report)(&Event::Lost(&what, &error.to_string()));
                 }
             }
         }
-        lock(&self.shared.memory).note(counted);
-        Ok(())
+        // Only now: who is cut off before has lost nothing.
+        let is_done = |pending: &Sighting| sightings.iter().any(|one| is_same(pending, one));
+        let mut pending = lock(&self.shared.pending);
+        pending.sightings.retain(|one| !is_done(one));
+        true
     }
 
-    /// Puts a notice into the outbox, if not too many were told today. `count`: whether the signature is new, how many
-    /// instances show it, and since when.
+    /// Whether this process knows that an instance is counted, or that nobody needs to be.
+    fn knows(&self, id: &SignatureOn, sighting: &Sighting) -> bool {
+        let memory = lock(&self.shared.memory);
+        memory.knows(&id.to_string()) || memory.knows(&counted_as(id, sighting))
+    }
+
+    /// Puts a notice into the outbox, if not too many were told today.
     async fn claim_notice<S: Store>(
         &self,
         store: &Retrying<'_, S>,
-        sighting: &Sighting,
-        id: &NoticeId,
-        (is_new, instances, since): (bool, u32, Timestamp),
+        risen: &Risen,
         turn: &Turn,
     ) -> Result<Claimed, StoreError> {
+        let (sighting, id) = (risen.sighting(), &risen.notice_id());
         let today = Day::of(turn.now).0;
-        let most = ladder::most_told(sighting.finding.severity, id.level);
+        let share = ladder::share(sighting.finding.severity, id.level);
         let hold_back = || self.hold_back(store, sighting, turn);
-        if self.knows_enough_told(today, most) {
+        if self.knows_enough_told(today, share) {
             hold_back().await?;
             return Ok(Claimed::HeldBack);
         }
         let numbering = self.shared.numbering.lock().await;
-        let told = told_on(store, today, &sighting.instance_id).await?;
-        lock(&self.shared.memory).told_on = Some((today, told.all));
+        let told = told_on(store, today, share, &sighting.instance_id).await?;
+        self.note_told(today, share, told.of_share);
         let is_of_one = id.level == ladder::LEVELS[0];
-        if told.all >= most || (is_of_one && told.of_instance >= ladder::MOST_OF_INSTANCE) {
+        if told.of_share >= share.most
+            || (is_of_one && told.of_instance >= ladder::MOST_OF_INSTANCE)
+        {
             drop(numbering);
             hold_back().await?;
             return Ok(Claimed::HeldBack);
@@ -239,14 +423,14 @@ impl Notifier {
         };
         let targets = self.names(turn).await;
         let claim = self.claim().to_owned();
-        let notice = (sighting.clone()).notice(id, is_new, instances, since, targets, claim);
+        let notice = risen.notice(targets, claim);
         let object = json_object(serde_json::to_vec(&notice).unwrap_or_default());
         let key = NoticeKey::Notice(id.clone()).to_string();
         if !self.claims(store, &key, &object).await? {
             return Ok(Claimed::Elsewhere);
         }
         claiming.done();
-        if !self.number(store, sighting, today, told.all, most).await {
+        if !(self.number(store, sighting, today, told.of_share, share)).await {
             // Others were told meanwhile. If this fails, it is sent as one too many.
             let key = NoticeKey::HeldBack(id.clone()).to_string();
             let _ = store.put_if_absent(&key, &empty()).await;
@@ -255,7 +439,7 @@ impl Notifier {
             return Ok(Claimed::HeldBack);
         }
         if notice.is_new {
-            (self.report)(&Event::NewSignature(&notice));
+            (self.report)(&Event::NewSignature(&notice.sighting));
         }
         lock(&self.shared.unsent).push(Unsent::new(id.clone(), notice, turn.now));
         Ok(Claimed::Here)
@@ -268,14 +452,15 @@ impl Notifier {
         sighting: &Sighting,
         day: Date,
         told: u32,
-        most: u32,
+        share: Share,
     ) -> bool {
-        for number in told + 1..=most {
+        for taken in told..share.most {
+            let number = share.first + taken;
             let key = NoticeKey::Told { day, number }.to_string();
             match store.put_if_absent(&key, &empty()).await {
                 Ok(PutOutcome::Exists) => continue,
                 Ok(PutOutcome::Created) => {
-                    lock(&self.shared.memory).told_on = Some((day, number));
+                    self.note_told(day, share, taken + 1);
                     let instance_id = sighting.instance_id.clone();
                     let of = NoticeKey::ToldOf {
                         day,
@@ -288,7 +473,7 @@ impl Notifier {
             }
             return true;
         }
-        lock(&self.shared.memory).told_on = Some((day, most));
+        self.note_told(day, share, share.most);
         false
     }
 
@@ -329,9 +514,15 @@ impl Notifier {
         Ok(())
     }
 
-    fn knows_enough_told(&self, day: Date, most: u32) -> bool {
-        let told_on = lock(&self.shared.memory).told_on;
-        told_on.is_some_and(|(of, told)| of == day && told >= most)
+    fn note_told(&self, day: Date, share: Share, told: u32) {
+        let mut memory = lock(&self.shared.memory);
+        memory.told_on.insert(share.first, (day, told));
+    }
+
+    fn knows_enough_told(&self, day: Date, share: Share) -> bool {
+        let memory = lock(&self.shared.memory);
+        let told_on = memory.told_on.get(&share.first);
+        told_on.is_some_and(|(of, told)| *of == day && *told >= share.most)
     }
 
     /// Names of the targets. None if not all of them are known, so that the notice is for everybody.
@@ -369,13 +560,12 @@ impl Notifier {
 /// clock that is wrong notes them, none count.
 async fn levels<S: Store>(
     store: &Retrying<'_, S>,
-    signature: &ShortDigest,
-    day: Date,
+    of: &SignatureOn,
     now: Timestamp,
 ) -> Result<(Reached, Option<Timestamp>), StoreError> {
     let tomorrow = Day::of(now).0.tomorrow().unwrap_or(Date::MAX);
-    let since = levels_since(signature, ladder::known_since(day));
-    let mut pages = Pages::of(store, &levels_prefix(signature)).after(&since);
+    let since = levels_since(&of.signature, ladder::known_since(of.day));
+    let mut pages = Pages::of(store, &levels_prefix(&of.signature)).after(&since);
     let (mut reached, mut first_at) = (Reached::default(), None);
     while pages.requests < MAX_PAGES
         && let Some(page) = pages.next_page().await?
@@ -392,13 +582,17 @@ async fn levels<S: Store>(
     Ok((reached, first_at))
 }
 
+/// What a process remembers of an instance that is counted.
+fn counted_as(id: &SignatureOn, sighting: &Sighting) -> String {
+    format!("{id} {}", sighting.instance_id)
+}
+
 /// How many instances showed a signature on a day, up to the highest level, and when the first of them was noted.
 async fn seen_on<S: Store>(
     store: &Retrying<'_, S>,
-    signature: &ShortDigest,
-    day: Date,
+    of: &SignatureOn,
 ) -> Result<(u32, Option<Timestamp>), StoreError> {
-    let mut pages = Pages::of(store, &seen_prefix(signature, day));
+    let mut pages = Pages::of(store, &seen_prefix(&of.signature, of.day));
     let (mut instances, mut first_at) = (0, None);
     while instances < ladder::TOP
         && pages.requests < MAX_PAGES
@@ -412,14 +606,15 @@ async fn seen_on<S: Store>(
     Ok((instances.min(ladder::TOP), first_at))
 }
 
-/// How many notices were told on a day, and how many of this instance.
+/// How many notices of a share were told on a day, and how many of this instance.
 async fn told_on<S: Store>(
     store: &Retrying<'_, S>,
     day: Date,
+    share: Share,
     of: &InstanceId,
 ) -> Result<ToldOn, StoreError> {
     let mut told = ToldOn {
-        all: 0,
+        of_share: 0,
         of_instance: 0,
     };
     let mut pages = Pages::of(store, &told_prefix(day));
@@ -428,7 +623,9 @@ async fn told_on<S: Store>(
     {
         for entry in page {
             match NoticeKey::parse(&entry.key) {
-                Some(NoticeKey::Told { .. }) => told.all += 1,
+                Some(NoticeKey::Told { number, .. }) if share.includes(number) => {
+                    told.of_share += 1;
+                }
                 Some(NoticeKey::ToldOf { instance_id, .. }) if instance_id == *of => {
                     told.of_instance += 1;
                 }

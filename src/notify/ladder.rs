@@ -13,25 +13,48 @@ pub const LEVELS: [u32; 4] = [1, 10, 100, 1000];
 pub const TOP: u32 = LEVELS[LEVELS.len() - 1];
 /// For so many days a signature stays known.
 pub const KNOWN_DAYS: i32 = 7;
-/// Most notices of a UTC day, besides the one that says that there are more: guests can make up signatures. It is told at
-/// the first of those.
-pub const MOST_A_DAY: u32 = 30;
-/// So many of them may be of one machine and not fatal. The others are for what is worse.
+/// Most notices of a UTC day about one machine each, besides the one that says that there are more: guests can make up
+/// signatures. It is told at the first of those.
+const MOST_OF_ONE: u32 = 30;
+/// So many of them may be of what is not fatal. The others are for what is worse.
 const MOST_OF_LESS: u32 = 20;
-/// Most of them that are about the same instance alone.
-pub const MOST_OF_INSTANCE: u32 = 10;
+/// Most of them that are about the same instance.
+pub const MOST_OF_INSTANCE: u32 = 3;
+/// Most notices of a UTC day about what ten machines or more show. They have numbers of their own, so that who has a few
+/// machines cannot use them up.
+const MOST_OF_RISEN: u32 = 30;
+/// The first of those numbers. The archive knows them from the others by it.
+const FIRST_OF_RISEN: u32 = 1001;
 /// How often a notice is sent once more that a receiver did not take, after the first time.
 pub const MOST_ATTEMPTS: u32 = 5;
 /// Whoever claimed a notice has so much time to send it, and to send it again. The wait doubles with each attempt.
 pub const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 
-/// How many notices may have been told on a day before this one. What is fatal or spreads has all, and other things a
-/// part.
-pub fn most_told(severity: Severity, level: u32) -> u32 {
-    match severity == Severity::Fatal || level > LEVELS[0] {
-        true => MOST_A_DAY,
-        false => MOST_OF_LESS,
+/// The numbers that notices of a kind have on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// The first of them.
+    pub first: u32,
+    /// How many there are.
+    pub most: u32,
+}
+
+impl Share {
+    /// Whether a number is one of a notice of this kind, whatever its severity.
+    pub fn includes(self, number: u32) -> bool {
+        (self.first < FIRST_OF_RISEN) == (number < FIRST_OF_RISEN)
     }
+}
+
+/// The share of a notice: what spreads has one of its own, and of what one machine shows, what is fatal has the larger
+/// part.
+pub fn share(severity: Severity, level: u32) -> Share {
+    let (first, most) = match (level > LEVELS[0], severity) {
+        (true, _) => (FIRST_OF_RISEN, MOST_OF_RISEN),
+        (false, Severity::Fatal) => (1, MOST_OF_ONE),
+        (false, _) => (1, MOST_OF_LESS),
+    };
+    Share { first, most }
 }
 
 /// The level that so many instances reach. 0 for none.
@@ -131,11 +154,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fatal_or_spreads_is_told_beyond_what_is_neither() {
-        let less = most_told(Severity::Error, 1);
-        for (severity, level) in [(Severity::Fatal, 1), (Severity::Error, 10)] {
-            assert!(most_told(severity, level) > less);
-        }
+    fn what_is_fatal_is_told_beyond_what_is_not_and_what_spreads_beside_both() {
+        let [less, fatal, risen] = [
+            (Severity::Error, 1),
+            (Severity::Fatal, 1),
+            (Severity::Error, 10),
+        ]
+        .map(|(severity, level)| share(severity, level));
+        assert!(fatal.most > less.most);
+        assert!(fatal.includes(less.first) && less.includes(fatal.first + fatal.most - 1));
+        assert!(!risen.includes(fatal.first + fatal.most) && !fatal.includes(risen.first));
+        assert!(risen.includes(risen.first + risen.most));
     }
 
     #[test]

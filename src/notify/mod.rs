@@ -4,9 +4,10 @@
 //! finding of an instance goes through these steps, each of which a process may be killed behind:
 //!
 //! 1. The levels that its signature reached in the last week are listed.
-//! 2. `seen`: the instance counts on that day. Then the instances of the day are counted.
+//! 2. `seen`: the instance counts on that day. Then the instances of the day are counted. For what several events found
+//!    meanwhile, both listings are asked for once.
 //! 3. Where the day reaches a level that no day of the week before reached, the notice is put into the outbox, if not too
-//!    many were told that day. Who creates it there sends it.
+//!    many were told that day. Who creates it there sends it. What a notice of the same console names needs none.
 //! 4. The level is noted, so that the next one need not ask.
 //! 5. The notice is sent to each target, and `sent` is put beside it for each that took it.
 //!
@@ -48,8 +49,9 @@ use target::Target;
 
 /// Most findings of one console that are told. The worst ones.
 pub const MAX_OF_CONSOLE: usize = 5;
-/// Most findings that wait in memory to be counted. Those that are less severe give way.
-const MAX_PENDING: usize = 256;
+/// Most findings that wait in memory to be counted: those of 64 consoles, as many as a receiver of webhooks serves at
+/// once. Those that are less severe give way.
+const MAX_PENDING: usize = 64 * MAX_OF_CONSOLE;
 /// Longest time for counting what one event has found, or several that are served at once, and again for sending it.
 const TELL_TIME: Duration = Duration::from_secs(20);
 /// Longest time for asking a secrets manager who is told.
@@ -79,7 +81,7 @@ pub type ReadTargets =
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A signature that no instance has shown in the week before.
-    NewSignature(&'a Notice),
+    NewSignature(&'a Sighting),
     /// A receiver took a notice.
     Sent(&'a str, &'a Target),
     /// A receiver did not take it. It is sent again later.
@@ -140,8 +142,8 @@ struct Memory {
     failed_at: BTreeMap<ShortDigest, (Timestamp, bool)>,
     /// When a secrets manager did not say who is told.
     unknown_at: Option<Timestamp>,
-    /// How many notices were told on a day, at least.
-    told_on: Option<(Date, u32)>,
+    /// How many notices of a share were told on a day, at least. By the first number of the share.
+    told_on: BTreeMap<u32, (Date, u32)>,
 }
 
 impl Memory {

@@ -39,6 +39,9 @@ pub struct Sighting {
     pub finding: Finding,
     /// What a person can do.
     pub advice: String,
+    /// What else the console shows that is bad enough, the worst first.
+    #[serde(default)]
+    pub also: Vec<Finding>,
     /// The instance.
     pub instance_id: InstanceId,
     /// Its region.
@@ -116,27 +119,24 @@ pub struct Captured<'a> {
 }
 
 impl Sighting {
-    /// Of a finding in this console. `masks_secrets`: of the lines of the console.
+    /// Of a finding in this console. `also`: what else is bad enough. `masks_secrets`: of the lines of the console.
     pub fn new(
         captured: Captured<'_>,
         console: &[u8],
         found: &findings::Finding<'_>,
+        also: Vec<Finding>,
         masks_secrets: bool,
     ) -> Self {
         let shown = match masks_secrets {
             true => Cow::Owned(secrets::masked(console, &secrets::find(console))),
             false => Cow::Borrowed(console),
         };
-        let finding = found.in_short();
-        let finding = Finding {
-            title: short(&finding.title, MAX_TITLE_CHARACTERS),
-            signature: short(&finding.signature, MAX_TITLE_CHARACTERS),
-            ..finding
-        };
+        let finding = in_short(found);
         let (lines, fault_line) = lines_around(&shown, &found.bytes);
         Self {
             finding,
             advice: short(found.rule.advice(), MAX_ADVICE_CHARACTERS),
+            also,
             instance_id: captured.event.instance_id.clone(),
             region_id: captured.region_id.clone(),
             captured_at: captured.at,
@@ -183,6 +183,7 @@ impl Sighting {
         let sighting = Self {
             finding,
             advice: advice.to_owned(),
+            also: Vec::new(),
             lines: Vec::new(),
             fault_line: 0,
             ..self
@@ -208,6 +209,7 @@ impl Notice {
         let sighting = Sighting {
             finding,
             advice: "There is nothing to do.".to_owned(),
+            also: Vec::new(),
             instance_id,
             region_id,
             captured_at: now,
@@ -245,6 +247,16 @@ pub const MORE: &str = "more-signatures";
 
 /// ID of the finding of a test. No rule has it.
 const TEST: &str = "test-notice";
+
+/// What a notice says of a finding.
+pub fn in_short(found: &findings::Finding<'_>) -> Finding {
+    let finding = found.in_short();
+    Finding {
+        title: short(&finding.title, MAX_TITLE_CHARACTERS),
+        signature: short(&finding.signature, MAX_TITLE_CHARACTERS),
+        ..finding
+    }
+}
 
 /// The day on which an instance counts: that of its console, so that a sweep that finds the console again does not
 /// count it again; but not long ago, so that a first sweep tells of old consoles once.

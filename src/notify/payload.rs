@@ -137,6 +137,11 @@ fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
     if !sighting.advice.is_empty() {
         facts.push(("What to do", sighting.advice.clone()));
     }
+    if !sighting.also.is_empty() {
+        let also = sighting.also.iter();
+        let also = also.map(|one| format!("{} ({})", one.title, one.signature));
+        facts.push(("Also on this console", also.collect::<Vec<_>>().join("; ")));
+    }
     if !sighting.record.is_empty() {
         facts.push(("Record", sighting.record.clone()));
     }
@@ -245,6 +250,7 @@ mod tests {
                 count: 1,
             },
             advice: "Read its log.".into(),
+            also: Vec::new(),
             instance_id: InstanceId::parse("i-a1").unwrap(),
             region_id: RegionId::parse("cn-hangzhou").unwrap(),
             captured_at: "2026-12-01T10:00:00.5Z".parse().unwrap(),

@@ -476,6 +476,7 @@ fn sighting(number: usize) -> Sighting {
             count: 1,
         },
         advice: String::new(),
+        also: Vec::new(),
         instance_id: InstanceId::parse(&format!("i-storm{number:05}")).unwrap(),
         region_id: RegionId::parse("cn-hangzhou").unwrap(),
         captured_at: now,
@@ -777,6 +778,8 @@ struct Strange {
     unreadable: Option<&'static str>,
     /// Writes of instances wait for it.
     gate: Option<Arc<Semaphore>>,
+    /// Prefixes that were listed.
+    listed: Arc<Mutex<Vec<String>>>,
 }
 
 impl Strange {
@@ -855,6 +858,7 @@ impl Store for Strange {
         after: Option<&str>,
         next: Option<&str>,
     ) -> Result<Page, StoreError> {
+        self.listed.lock().unwrap().push(prefix.to_owned());
         let mut page = self.inner.list(prefix, after, next).await?;
         let after = after.max(next).unwrap_or_default();
         page.entries.retain(|entry| entry.key.as_str() > after);
@@ -951,7 +955,7 @@ async fn a_storm_pushes_out_what_is_less_severe_and_says_so() {
     let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
     let panic = found(999, Severity::Fatal, "kernel-panic:a");
     process
-        .tell(&store, [panic].into_iter().chain(errors(0..300)))
+        .tell(&store, [panic].into_iter().chain(errors(0..364)))
         .await;
     assert!(signatures(&receiver).contains(&"kernel-panic:a".to_owned()));
     let reported = process.reported.lock().unwrap().join("\n");
@@ -994,7 +998,7 @@ async fn one_guest_does_not_use_up_the_notices_of_all() {
             )
             .await;
     }
-    assert_eq!(receiver.taken().len(), 11);
+    assert_eq!(receiver.taken().len(), 4);
     process
         .tell(&store, [found(2, Severity::Error, "unit-failed:victim")])
         .await;
@@ -1064,7 +1068,7 @@ async fn what_another_process_may_send_by_now_is_left_to_it() {
 }
 
 #[tokio::test]
-async fn of_one_console_the_five_worst_are_told() {
+async fn of_one_console_the_worst_is_told_and_it_names_the_next_four() {
     let receiver = NoticeReceiver::start(Kind::Webhook).await;
     let mut bucket = Bucket::start(Profile::Aws).await;
     bucket.settings.extend(notify(&[&receiver]));
@@ -1078,11 +1082,82 @@ async fn of_one_console_the_five_worst_are_told() {
     let answer = function.result_of(&by_hand(PANIC)).await;
     assert_eq!(answer["findings"].as_array().unwrap().len(), 8, "{answer}");
     let told = signatures(&receiver);
-    assert_eq!(told.len(), 5, "{told:?}");
+    assert_eq!(told, ["kernel-panic:Fatal exception"]);
+    let also = receiver.taken()[0]["data"]["also"].clone();
+    let also: Vec<_> = also.as_array().unwrap().iter().collect();
+    assert_eq!(also.len(), 4, "{also:?}");
     assert!(
-        told.contains(&"kernel-panic:Fatal exception".to_owned()),
-        "{told:?}"
+        also.iter().all(|one| one["severity"] == "error"),
+        "{also:?}"
     );
+    let counted = kept(bucket.server.objects().into_keys());
+    let is_level = |key: &NoticeKey| matches!(key, NoticeKey::Level { .. });
+    assert_eq!(count(&counted, is_level), 5, "they are no longer new");
+}
+
+/// Two signatures of one console, as a panic and what came before it.
+fn both(number: usize) -> [Sighting; 2] {
+    let mut both = [
+        found(number, Severity::Fatal, "kernel-panic:a"),
+        found(number, Severity::Error, "kernel-oops:a"),
+    ];
+    let also = both.clone().map(|one| vec![one.finding]);
+    let [panic, oops] = also;
+    both[0].also = oops;
+    both[1].also = panic;
+    both
+}
+
+#[tokio::test]
+async fn a_fault_of_two_signatures_is_told_as_one_and_alone_where_it_is_alone() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    for number in 0..12 {
+        process.tell(&store, both(number)).await;
+    }
+    assert_eq!(signatures(&receiver), ["kernel-panic:a"; 2], "at 1 and 10");
+    assert_eq!(process.reports("NewSignature"), 2);
+    // It spreads beyond the panic.
+    for number in 12..100 {
+        let oops = found(number, Severity::Error, "kernel-oops:a");
+        process.tell(&store, [oops]).await;
+    }
+    let told = signatures(&receiver);
+    assert_eq!(told[2..], ["kernel-oops:a"], "{told:?}");
+}
+
+#[tokio::test]
+async fn what_spreads_is_told_however_much_a_few_guests_make_up() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    let made_up = |number: usize| {
+        let signature = format!("kernel-panic:{number}");
+        found(number / 5, Severity::Fatal, &signature)
+    };
+    process.tell(&store, (0..200).map(made_up)).await;
+    let before = receiver.taken().len();
+    assert_eq!(before, 31, "thirty, and that there are more");
+    for number in 300..310 {
+        process
+            .tell(&store, [found(number, Severity::Fatal, "root-not-mounted")])
+            .await;
+    }
+    assert_eq!(signatures(&receiver)[before..], ["root-not-mounted"]);
+}
+
+#[tokio::test]
+async fn what_many_events_found_is_counted_with_one_listing_for_all() {
+    let receiver = NoticeReceiver::start(Kind::Webhook).await;
+    let (process, store) = (Process::new(&receiver.entry()), Strange::aged(0));
+    process.tell(&store, (0..64).map(sighting)).await;
+    let listed = store.listed.lock().unwrap().clone();
+    let of_counting = |prefix: &&String| {
+        prefix.starts_with("notices/seen/") || prefix.starts_with("notices/levels/")
+    };
+    assert_eq!(listed.iter().filter(of_counting).count(), 2, "{listed:?}");
+    let taken = receiver.taken();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0]["data"]["instances"], 64);
 }
 
 #[tokio::test]
