@@ -1,5 +1,7 @@
 //! Console bytes ⇄ gzip file with metadata. Also markers, verdicts and failed events.
 
+#[cfg(feature = "cli")]
+pub mod facts; // what a record's metadata say of it, and what of that cannot be so (pure)
 mod reading;
 
 use std::collections::BTreeMap;

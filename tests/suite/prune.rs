@@ -201,6 +201,107 @@ async fn of_an_instance_with_a_damaged_record_nothing_goes() {
     assert_eq!(objects(&placed), all(one.iter().chain(&other[1..])));
 }
 
+/// Changed beside the console: by it, the record would be of another time, or its boot of another place among the others.
+#[tokio::test]
+async fn of_an_instance_with_a_record_whose_metadata_cannot_be_so_nothing_goes() {
+    let now = Timestamp::now();
+    let early = "1970-01-01T00:05:00Z".to_owned();
+    let cases = [
+        (
+            "captured-at",
+            early.clone(),
+            "is long before the time in its key",
+        ),
+        ("captured-at", "soon".to_owned(), "is not a time"),
+        (
+            "captured-at",
+            (now - DAY).to_string(),
+            "and it was stored at",
+        ),
+        ("event-time", "yesterday".to_owned(), "is not a time"),
+        (
+            "last-update-time",
+            "2024-03-22 10:04:57".to_owned(),
+            "is not that of its key",
+        ),
+        ("undated", early, "is before any console was captured"),
+    ];
+    for (name, value, why) in cases {
+        let mut kept = Kept::default();
+        let (id, other) = (instance_id(1), instance_id(2));
+        boots(&mut kept, &id, &[200, 150, 5], now);
+        let old = kept.marker(&id, now - DAY * 250);
+        let of_other = boots(&mut kept, &other, &[200, 150, 5], now);
+        // The last record of the last boot.
+        let mut key = kept
+            .records()
+            .into_iter()
+            .rfind(|key| key.starts_with("i-kept0001/"));
+        let mut metadata = name;
+        if name == "undated" {
+            let digest = key.as_ref().unwrap().rsplit_once('-').unwrap().1;
+            let undated = format!("{id}/undated-{digest}");
+            let (mut object, at) = kept.objects.remove(key.as_ref().unwrap()).unwrap();
+            object.metadata.remove("last-update-time");
+            kept.put(&undated, object, at);
+            (key, metadata) = (Some(undated), "captured-at");
+        }
+        let key = key.unwrap();
+        kept.change(&key, |object| {
+            let before = object.metadata.insert(metadata.to_owned(), value.clone());
+            assert!(before.is_some(), "{name}");
+        });
+        let placed = kept.with_catalog().place(Place::Folder).await;
+        let before = objects(&placed);
+        let rules = ["--keep-within", "10d", "--max-remove", "100", "--apply"];
+        let (code, shown, told) = pruned(&placed, &rules).await;
+        assert_eq!(code, Some(1), "{name} {value}: {shown}{told}");
+        let stays = format!("stays: {} (its metadata says {metadata} ", placed.url(&key));
+        assert!(
+            told.contains(&stays) && told.contains(why),
+            "{name} {value}: {told}"
+        );
+        let lines = shown.lines().filter(|line| line.contains(id.as_str()));
+        for line in lines {
+            let (_, reason) = line.split_once("  keep    ").unwrap_or_default();
+            assert!(!reason.is_empty(), "{name} {value}: {line}");
+        }
+        let left: BTreeSet<_> = &before - &all(&of_other[..2]);
+        assert_eq!(objects(&placed), left, "{name} {value}");
+        assert!(left.contains(&old));
+        // It is what verify calls damaged.
+        let verified = cli(&placed.settings, &["verify"]).await;
+        let fault = format!("{key}\tmetadata\t");
+        assert!(text(&verified.stdout).contains(&fault), "{name} {value}");
+    }
+}
+
+/// A disk that was restored, or a tar file without times, has files that are older than what they say.
+#[tokio::test]
+async fn the_time_of_storing_alone_lets_nothing_go() {
+    let now = Timestamp::now();
+    let mut kept = Kept::default();
+    let id = instance_id(1);
+    let marker = kept.marker(&id, now - DAY);
+    let updated_at = (now - DAY * 10).strftime("%Y%m%dT%H%M%S");
+    let undecoded = format!("{id}/{updated_at}-5891b5b522d5-undecoded.log.gz");
+    let of_boots = boots(&mut kept, &id, &[300, 20], now);
+    let record = kept.records().remove(0);
+    let (mut object, _) = kept.objects[&record].clone();
+    object.body = ecs_console_archiver::archive::record::pack(b"hello\n").unwrap();
+    kept.put(&undecoded, object, now);
+    for key in [&marker, &undecoded] {
+        kept.objects.get_mut(key).unwrap().1 = Timestamp::UNIX_EPOCH;
+    }
+    let placed = kept.with_catalog().place(Place::Folder).await;
+    let rules = ["--keep-last", "1", "--max-remove", "100", "--apply"];
+    let (code, shown, told) = pruned(&placed, &rules).await;
+    assert_eq!(code, Some(0), "{shown}{told}");
+    let mut stay = of_boots[1].clone();
+    stay.extend([marker, undecoded]);
+    assert_eq!(objects(&placed), stay, "{shown}");
+}
+
 #[tokio::test]
 async fn without_a_rule_or_with_too_much_nothing_goes() {
     let now = Timestamp::now();

@@ -10,6 +10,7 @@ use super::AT_ONCE;
 use super::policy::{Facts, Rules};
 use crate::archive::key::RecordKey;
 use crate::archive::reader::{self, Console, ReadError, RecordEntry};
+use crate::archive::record::facts::{CAPTURED_AT, captured_after_storing, contradiction};
 use crate::reading::encoding::EncodingChoice;
 use crate::reading::findings;
 use crate::reading::stitch::{Boot, Stitcher};
@@ -32,7 +33,8 @@ pub(super) struct KnownBoot {
 pub(super) struct History {
     /// Its boots, the oldest first.
     pub boots: Vec<KnownBoot>,
-    /// Records that are damaged, or that cannot be read, and why.
+    /// Records that are damaged, that cannot be read, or whose metadata say of them what cannot be so, and why. Of
+    /// these, nobody knows where they belong, nor which boots are older than they are.
     pub damaged: BTreeMap<RecordKey, String>,
     /// Records that were removed after they were listed.
     pub gone: Vec<RecordKey>,
@@ -79,7 +81,7 @@ pub(super) async fn read(
 }
 
 fn captured_at(metadata: &BTreeMap<String, String>) -> Option<Timestamp> {
-    metadata.get("captured-at")?.parse().ok()
+    metadata.get(CAPTURED_AT)?.parse().ok()
 }
 
 /// The same of records in this order. `None` if they were not captured in it.
@@ -117,7 +119,14 @@ async fn read_in_order(
             }
         };
         let (plain, metadata) = (contents.plain, contents.object.metadata);
-        if captured_at(&metadata).is_none() {
+        let captured_at = captured_at(&metadata);
+        let wrong = contradiction(&record.key, &metadata)
+            .or_else(|| captured_after_storing(captured_at?, record.stored_at));
+        if let Some(why) = wrong {
+            history.damaged.insert(record.key.clone(), why);
+            continue;
+        }
+        if captured_at.is_none() {
             history.undated.insert(record.key.name());
         }
         let capture = Console { plain, metadata }.into_capture(record);

@@ -69,7 +69,8 @@ pub struct Plan {
     pub others: Vec<Removal>,
     /// Verdicts on records that are gone.
     pub orphans: Vec<Entry>,
-    /// Records that are damaged or cannot be read, and why. They stay: nobody knows what they are.
+    /// Records that are damaged or cannot be read, or whose metadata cannot be so, and why. They stay: nobody knows what
+    /// they are, or of when.
     pub damaged: BTreeMap<RecordKey, String>,
     /// Records that something else removed while they were read.
     pub gone: Vec<RecordKey>,
@@ -213,16 +214,17 @@ fn names(history: &History, is_asked_for: impl Fn(usize) -> bool) -> BTreeSet<&S
 struct Other {
     subject: Subject,
     bytes: u64,
-    /// When it was stored, or taken.
+    /// When it was stored or taken, by the later of what its key and the store say: either may be wrong.
     time: Timestamp,
 }
 
 impl From<MarkerEntry> for Other {
     fn from(marker: MarkerEntry) -> Self {
+        let time = marker.key.time;
         Self {
             subject: Subject::Marker(marker.key),
             bytes: marker.bytes,
-            time: marker.stored_at,
+            time: marker.stored_at.max(time),
         }
     }
 }
@@ -316,11 +318,14 @@ impl Listed {
             });
         }
         let of_boots = names(&history, |_| true);
+        // What is damaged may be older than every boot that can be read.
+        let is_damaged = !history.damaged.is_empty();
         let mut others = Vec::new();
         for record in &records {
-            let is_of_none = !of_boots.contains(&record.key.name())
-                && !history.damaged.contains_key(&record.key);
-            if is_of_none && may_go(record.stored_at, oldest_kept, rules) {
+            let is_of_none = !of_boots.contains(&record.key.name());
+            let updated_at = record.updated_at().map(|at| at.time);
+            let time = record.stored_at.max(updated_at.unwrap_or(Timestamp::MIN));
+            if is_of_none && !is_damaged && may_go(time, oldest_kept, rules) {
                 others.push(self.removal(record));
             }
         }
@@ -330,7 +335,7 @@ impl Listed {
             .collect();
         for other in std::mem::take(&mut self.others) {
             keys.push(other.subject.key());
-            if may_go(other.time, oldest_kept, rules) {
+            if !is_damaged && may_go(other.time, oldest_kept, rules) {
                 others.push(Removal {
                     subject: other.subject,
                     bytes: other.bytes,

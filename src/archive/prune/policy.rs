@@ -213,9 +213,9 @@ pub fn decide(boots: &[Facts], rules: &Rules, now: Timestamp) -> Vec<Vec<Reason>
         reasons[index].extend(boot.finding.map(Reason::Finding));
     }
     counted.sort_by_key(|(index, time)| Reverse((*time, *index)));
-    // A boot of the future is one whose time is wrong. It must not take the place of the newest that is known.
-    let is_future = |boot: &Facts| boot.time.is_some_and(|time| time > now);
-    if boots.last().is_some_and(is_future)
+    // A boot without a time, or of the future, may stand anywhere. It must not take the place of the newest that is known.
+    let is_of_no_time = |boot: &Facts| boot.time.is_none_or(|time| time > now);
+    if boots.last().is_some_and(is_of_no_time)
         && let Some((newest, _)) = counted.first()
     {
         reasons[*newest].insert(0, Reason::Newest);
@@ -551,6 +551,18 @@ mod tests {
         assert_eq!(kept(&boots, &Rules::default()), [48, -9000, -9001]);
     }
 
+    #[test]
+    fn boots_without_a_time_do_not_take_the_place_of_the_newest() {
+        let undated = Facts {
+            time: None,
+            ..boot(0, Ending::Clean)
+        };
+        let boots = [boot(50, Ending::Clean), boot(48, Ending::Clean), undated];
+        let reasons = decide(&boots, &Rules::default(), now());
+        let expected: [&[Reason]; 3] = [&[], &[Reason::Newest], &[Reason::Newest, Reason::Undated]];
+        assert_eq!(reasons, expected);
+    }
+
     /// The rules once more, as sets: what each keeps, with no thought of how fast that is.
     fn model(boots: &[Facts], rules: &Rules) -> BTreeSet<usize> {
         let mut past: Vec<(Timestamp, usize)> = Vec::new();
@@ -568,7 +580,8 @@ mod tests {
             }
         }
         past.sort();
-        if boots.last().is_some_and(|boot| boot.time > Some(now())) {
+        let is_known = |boot: &Facts| boot.time.is_some() && boot.time <= Some(now());
+        if boots.last().is_some_and(|boot| !is_known(boot)) {
             kept.extend(past.last().map(|(_, index)| *index));
         }
         let oldest = past.first().map(|(_, index)| *index);

@@ -6,10 +6,10 @@ use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::facts::{Known, Listed};
-use super::scope::earlier;
-use super::{AT_ONCE, CLOCKS, Fault, IN_PROGRESS, Run, Told, VerifyError, of_object};
+use super::{AT_ONCE, Fault, IN_PROGRESS, Run, Told, VerifyError, of_object};
 use crate::archive::catalog::read::Catalog;
 use crate::archive::catalog::{Day, Subject};
+use crate::archive::record::facts::{CLOCKS, earlier};
 use crate::archive::screenshot::SCREENSHOT_BYTES;
 use crate::model::freshness::Freshness;
 use crate::store::Store;

@@ -1,10 +1,7 @@
 //! What can be wrong with an archive, in words for programs and people.
 
-use jiff::Timestamp;
 use jiff::tz::Offset;
 
-use super::CLOCKS;
-use super::scope::earlier;
 use crate::archive::catalog::key::{COMPLETE_KEY, DayKey};
 use crate::archive::catalog::name::RowKey;
 use crate::archive::catalog::row::SCHEMA;
@@ -15,13 +12,11 @@ use crate::archive::key::{
 };
 use crate::archive::notice::NoticeKey;
 use crate::archive::probe::{self, PROBE_KEY};
+use crate::archive::record::facts::{CAPTURED_AT, UPDATED_AT, contradiction};
 use crate::archive::record::{self, CheckedObject, GZIP_HEADER, Unpacker};
 use crate::archive::screenshot::{self, NO_CONSOLE};
 use crate::model::console::NoConsole;
-use crate::model::event::Cause;
-use crate::model::freshness::Freshness;
 use crate::model::ids::InstanceId;
-use crate::model::update_time::{UpdateTime, UpdatedAt};
 use crate::store::Object;
 
 /// A kind of fault.
@@ -223,7 +218,8 @@ fn of_record(key: &RecordKey, checked: CheckedObject, object: &Object) -> Option
         let told = "its gzip header is not one that this program writes".to_owned();
         found.push((Fault::Gzip, told));
     }
-    found.extend(of_metadata(key, object).map(|told| (Fault::Metadata, told)));
+    let contradiction = contradiction(key, &object.metadata);
+    found.extend(contradiction.map(|told| (Fault::Metadata, told)));
     // Every version has written the first, and `prune` goes by it; the other, if ECS said it.
     let is_dated = key.last_update_time.is_some();
     for (name, is_written) in [(CAPTURED_AT, true), (UPDATED_AT, is_dated)] {
@@ -273,57 +269,6 @@ fn in_one(found: Vec<(Fault, String)>) -> Option<(Fault, String)> {
     let (kind, _) = *found.first()?;
     let told: Vec<_> = found.into_iter().map(|(_, told)| told).collect();
     Some((kind, told.join("; ")))
-}
-
-const CAPTURED_AT: &str = "captured-at";
-const UPDATED_AT: &str = "last-update-time";
-
-/// What metadata say that no record says of itself, whatever its bytes are.
-fn of_metadata(key: &RecordKey, object: &Object) -> Option<String> {
-    let text = |name: &str| {
-        let value = object.metadata.get(name);
-        value.map(|value| record::metadata_text(value))
-    };
-    let told = |name: &str, why: &str| {
-        let said = text(name).unwrap_or_default();
-        format!("its metadata says {name} {said:?}, which {why}")
-    };
-    let is_no_time = |name: &&str| text(name).is_some_and(|time| !is_time(&time));
-    if let Some(name) = [CAPTURED_AT, "event-time"].into_iter().find(is_no_time) {
-        return Some(told(name, "is not a time"));
-    }
-    if text("freshness").is_some_and(|word| word.parse::<Freshness>().is_err()) {
-        return Some(told("freshness", "is not one"));
-    }
-    if let (Some(word), Some(cause)) = (text("freshness"), text("event-cause")) {
-        let has_none = [Cause::Manual, Cause::Sweep].map(|cause| cause.to_string());
-        if has_none.contains(&cause) {
-            return Some(format!(
-                "its metadata says freshness {word:?}, and a capture of cause {cause} has none"
-            ));
-        }
-    }
-    // Both are times of services, but for the zone of the second, which nobody knows.
-    let is_much_later = |captured_at: Timestamp| {
-        let updated_at = key.last_update_time?;
-        let updated_at = UpdatedAt::of(updated_at, captured_at)?.time;
-        Some(earlier(updated_at, CLOCKS) > captured_at)
-    };
-    let captured_at = text(CAPTURED_AT).and_then(|time| time.parse().ok());
-    if captured_at.and_then(is_much_later) == Some(true) {
-        return Some(told(CAPTURED_AT, "is long before the time in its key"));
-    }
-    let is_other = |updated: String| UpdateTime::parse(&updated).ok() != key.last_update_time;
-    if text(UPDATED_AT).is_some_and(is_other) {
-        return Some(told(UPDATED_AT, "is not that of its key"));
-    }
-    let encoding = text("console-encoding");
-    let is_undecoded = encoding.as_deref() == Some(record::UNDECODED);
-    (is_undecoded != key.is_undecoded).then(|| told("console-encoding", "is not that of its key"))
-}
-
-fn is_time(text: &str) -> bool {
-    text.parse::<Timestamp>().is_ok()
 }
 
 fn of_digest(bytes: &[u8], said: &ShortDigest) -> Option<(Fault, String)> {

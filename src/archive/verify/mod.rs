@@ -27,12 +27,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::catalog::key::{CatalogFolder, DAYS_PREFIX, ROWS_PREFIX};
 use super::catalog::read::{Catalog, Coverage, ReadDay};
 use super::catalog::{CatalogKey, Day};
+use super::record::facts::{CLOCKS, earlier};
 use crate::store::past_refused::PastRefused;
 use crate::store::spool::TemporaryError;
 use crate::store::{Store, StoreError, StrayKind};
 use facts::Facts;
 pub use fault::{Fault, Finding, Named};
-use scope::earlier;
 pub use scope::{InvalidPart, Part, Scope};
 
 /// Objects read at once, at most.
@@ -40,8 +40,6 @@ const AT_ONCE: usize = 64;
 /// What was stored or removed within this time before may be half done: an event stores a record and then its
 /// row, and is delivered again if that fails.
 const IN_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
-/// By how much clocks of machines and of the store differ at most.
-const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
 
 /// What a run found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

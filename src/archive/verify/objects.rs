@@ -6,11 +6,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::SignedDuration;
 
 use super::rows::Says;
-use super::scope::{Scope, earlier};
-use super::{
-    AT_ONCE, CLOCKS, Fault, IN_PROGRESS, Named, Run, Told, VerifyError, day_of, of_object,
-};
+use super::scope::Scope;
+use super::{AT_ONCE, Fault, IN_PROGRESS, Named, Run, Told, VerifyError, day_of, of_object};
 use crate::archive::record::Unpacker;
+use crate::archive::record::facts::{CLOCKS, captured_after_storing, earlier};
 use crate::model::ids::InstanceId;
 use crate::store::directory::METADATA_SUFFIX;
 use crate::store::{self, Entry, Pages, Store, StoreError, Stray, StrayKind, folder_advice};
@@ -214,13 +213,9 @@ async fn check(
         return Ok(Checked::Faulty(fault, detail));
     }
     let says = Says::of(named, &object);
-    // A store has the same clock for years. What was captured much later than it was stored is not so.
     let captured_at = says.as_ref().and_then(|says| says.captured_at);
-    if let Some(captured_at) = captured_at.filter(|at| earlier(*at, CLOCKS) > entry.stored_at) {
-        let told = format!(
-            "its metadata says captured-at {captured_at}, and it was stored at {}",
-            entry.stored_at
-        );
+    let told = captured_at.and_then(|at| captured_after_storing(at, entry.stored_at));
+    if let Some(told) = told {
         return Ok(Checked::Faulty(Fault::Metadata, told));
     }
     Ok(Checked::Whole(says.map(Box::new)))

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Named;
-use super::scope::earlier;
 use crate::archive::catalog::Row;
 use crate::archive::key::{ConsoleDigest, RecordKey};
+use crate::archive::record::facts::earlier;
 use crate::archive::record::metadata_value;
 use crate::archive::screenshot::SCREENSHOT_SHA256;
 use crate::model::freshness::Freshness;

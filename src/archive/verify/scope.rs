@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::archive::instances::Instances;
+use crate::archive::record::facts::earlier;
 use crate::model::ids::InstanceId;
 
 /// One of so many parts of the archive, by its objects' keys. All parts together are the whole.
@@ -78,9 +79,4 @@ impl Scope<'_> {
         let retention = self.retention;
         retention.is_some_and(|retention| time < earlier(now, retention))
     }
-}
-
-/// So much before this time.
-pub(super) fn earlier(time: Timestamp, by: SignedDuration) -> Timestamp {
-    time.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
