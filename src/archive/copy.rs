@@ -27,7 +27,9 @@ use crate::store::lookup::Lookup;
 use crate::store::past_refused::PastRefused;
 use crate::store::sorted::Sorted;
 use crate::store::spool::TemporaryError;
-use crate::store::{Entry, Object, Pages, PutOutcome, Store, StoreError, get_listed};
+use crate::store::{
+    Entry, Object, Pages, PutOutcome, Store, StoreError, get_listed, metadata_listed,
+};
 use merge::Group;
 
 /// Groups of objects that are copied at once.
@@ -464,6 +466,7 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
             return Ok(true);
         }
         if self.request.is_dry_run {
+            // The listing did not have it, so what is absent was not stored.
             let found = self.source.metadata(&key).await;
             let is_gone = matches!(found, Ok(None));
             return match found {
@@ -580,11 +583,11 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
             if !self.request.compares_metadata {
                 return Ok(fate(entry, What::There));
             }
-            let ours = match self.source.metadata(key).await {
+            let ours = match metadata_listed(self.source, key).await {
                 Err(error) if !error.is_of_object() => return Err(CopyError::Source(error)),
                 ours => ours,
             };
-            let theirs = match self.to.metadata(key).await {
+            let theirs = match metadata_listed(self.to, key).await {
                 Err(error) if !error.is_of_object() => return Err(CopyError::Destination(error)),
                 theirs => theirs,
             };
@@ -608,11 +611,11 @@ impl<'a, S: Store, T: Store> Copier<'a, S, T> {
 
     /// Another version of the compressor may have packed the same bytes.
     async fn compare_bytes(&self, key: &str, object: &Object) -> Result<What, CopyError> {
-        let there = match self.to.get(key).await {
+        let there = match get_listed(self.to, key).await {
             Ok(Some(there)) => there,
             Ok(None) => return Ok(What::Gone),
             // What it has there nobody may know.
-            Err(StoreError::OfObject(error)) => {
+            Err(error @ (StoreError::OfObject(_) | StoreError::OnlyListed)) => {
                 return Ok(What::Problem(Problem::Refused(error.to_string())));
             }
             Err(error) if error.is_of_object() => {

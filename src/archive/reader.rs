@@ -389,14 +389,13 @@ impl Listing {
     }
 }
 
-/// Reads a record and checks it against its key and its metadata.
+/// Reads a record that was listed, and checks it against its key and its metadata.
 ///
 /// # Errors
 /// [`ReadError`] if the record is gone or damaged, or if the store cannot be read.
 pub async fn open(store: &impl Store, key: &RecordKey) -> Result<RecordContents, ReadError> {
     let object_key = key.to_string();
-    let object = store
-        .get(&object_key)
+    let object = store::get_listed(store, &object_key)
         .await?
         .ok_or_else(|| ReadError::Gone(store.url(&object_key)))?;
     check(store, key, object)
@@ -464,7 +463,7 @@ pub async fn console(
     unpacker: &std::cell::RefCell<record::Unpacker>,
 ) -> Result<Console, ReadError> {
     let object_key = key.to_string();
-    let object = if wants_metadata {
+    let found = if wants_metadata {
         store.get(&object_key).await?
     } else {
         let body = store.body(&object_key).await?;
@@ -474,6 +473,7 @@ pub async fn console(
             metadata: BTreeMap::new(),
         })
     };
+    let object = store::unless_only_listed(store, &object_key, found).await?;
     let object = object.ok_or_else(|| ReadError::Gone(store.url(&object_key)))?;
     let unpacked = unpacker.borrow_mut().unpack(&object.body);
     if let Some(plain) = unpacked {

@@ -456,13 +456,52 @@ pub async fn list_all(store: &impl Store, prefix: &str) -> Result<Vec<Entry>, St
 /// [`StoreError::OnlyListed`] if the store lists it still. Else as of [`Store::get`] and [`list_all`].
 pub async fn get_listed(store: &impl Store, key: &str) -> Result<Option<Object>, StoreError> {
     let found = store.get(key).await?;
-    if found.is_none() {
-        let listed = list_all(store, key).await?;
-        if listed.iter().any(|entry| entry.key == key) {
-            return Err(StoreError::OnlyListed);
-        }
+    unless_only_listed(store, key, found).await
+}
+
+/// The same of the metadata.
+///
+/// # Errors
+/// As of [`get_listed`].
+pub async fn metadata_listed(
+    store: &impl Store,
+    key: &str,
+) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+    let found = store.metadata(key).await?;
+    unless_only_listed(store, key, found).await
+}
+
+/// What was found of an object that was listed.
+///
+/// # Errors
+/// As of [`get_listed`].
+pub async fn unless_only_listed<T>(
+    store: &impl Store,
+    key: &str,
+    found: Option<T>,
+) -> Result<Option<T>, StoreError> {
+    match found.is_none() && only_listed(store, key, &[key]).await?.contains(key) {
+        true => Err(StoreError::OnlyListed),
+        false => Ok(found),
     }
-    Ok(found)
+}
+
+/// Those of these keys below a prefix that are listed still, although they were not found.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be listed.
+pub async fn only_listed(
+    store: &impl Store,
+    prefix: &str,
+    absent: &[&str],
+) -> Result<BTreeSet<String>, StoreError> {
+    if absent.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let listed = list_all(store, prefix).await?.into_iter();
+    let listed: BTreeSet<_> = listed.map(|entry| entry.key).collect();
+    let still = absent.iter().filter(|key| listed.contains(**key));
+    Ok(still.map(|key| (*key).to_owned()).collect())
 }
 
 /// A listing, page by page, for those who need not hold all of it.

@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::prune::console;
 use crate::support::kept::{Kept, Place, Placed, instance_id};
-use crate::support::s3_server::{Denied, Profile, Quirk};
-use crate::support::*;
+use crate::support::s3_server::{BUCKET, Denied, Profile, Quirk};
+use crate::support::{cataloged, *};
 
 /// Three machines with three boots each, of which the last is two days old, and their catalog.
 fn fleet() -> Kept {
@@ -602,6 +602,94 @@ async fn a_record_that_is_only_listed_is_told_and_stays_in_the_catalog() {
     assert!(told.contains("it is listed, and cannot be read"), "{told}");
     let output = cli(&placed.settings, &["list", "--count"]).await;
     assert_eq!(text(&output.stdout), "9\n", "{}", text(&output.stderr));
+}
+
+/// The same of what other commands read after a listing named it.
+#[tokio::test]
+async fn what_is_only_listed_is_no_commands_to_pass_over() {
+    let placed = fleet().place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.behave(&[Quirk::LostBodies("/kept/here/i-kept0002/2")]);
+    let out = tempfile::tempdir().unwrap();
+    let tar = out.path().join("export.tar").display().to_string();
+    let commands: [&[&str]; 5] = [
+        &["export", "-o", &tar],
+        &["prune", "--keep-last", "1"],
+        &["boots", "i-kept0002"],
+        &["grep", "Linux version", "i-kept0002"],
+        &["get", "i-kept0002"],
+    ];
+    for arguments in commands {
+        let output = cli(&placed.settings, arguments).await;
+        let told = text(&output.stderr);
+        let why = "it is listed, and cannot be read";
+        assert!(told.contains(why), "{arguments:?}: {told}");
+    }
+    assert!(Path::new(&tar).exists(), "the others are exported");
+    // Nobody knows which of its boots is the newest.
+    let apply = [&["prune"], &RULES[..], &["--apply"]].concat();
+    let output = cli(&placed.settings, &apply).await;
+    assert_eq!(output.status.code(), Some(1));
+    let left = placed.keys();
+    let of = |id: &str| left.iter().filter(|key| key.starts_with(id)).count();
+    assert_eq!(
+        (of("i-kept0001/"), of("i-kept0002/"), of("i-kept0003/")),
+        (1, 3, 1)
+    );
+}
+
+/// A row that is lost must not be removed as one that was joined, nor be passed over.
+#[tokio::test]
+async fn a_row_that_is_only_listed_is_told_and_stays() {
+    let (mut kept, now) = (Kept::default(), Timestamp::now());
+    for number in 1..=3 {
+        let at = now - SignedDuration::from_hours(24 * 9) + SignedDuration::from_mins(number);
+        kept.record(
+            &instance_id(number as usize),
+            console(number as usize, 1).as_bytes(),
+            at,
+        );
+    }
+    let lost = kept.rows[1].packed().0;
+    let placed = kept.with_rows().place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.behave(&[Quirk::LostBodies("~i-kept0002~")]);
+    let output = cli(&placed.settings, &["compact"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("it is listed, and cannot be read; its day is not joined"),
+        "{told}"
+    );
+    assert!(placed.keys().contains(&lost));
+    let output = cli(&placed.settings, &["findings", "--since", "-30d"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("it is listed, and cannot be read"), "{told}");
+}
+
+/// Of the archive that is copied to: what stands there is not what is copied, and nobody knows what it is.
+#[tokio::test]
+async fn what_the_destination_only_lists_is_not_taken_for_gone() {
+    let kept = fleet();
+    let placed = kept.place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    let (key, there) = (&kept.records()[1], "kept/there/");
+    let to = format!("s3://{BUCKET}/{there}");
+    let other = b"something else".to_vec();
+    server.put_all([(format!("{there}{key}"), cataloged::stored(other))]);
+    server.behave(&[Quirk::LostBodies("/kept/there/")]);
+    for options in [&[][..], &["--metadata"]] {
+        let output = cli(
+            &placed.settings,
+            &[&["copy", "--to", &to], options].concat(),
+        )
+        .await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let why = "it is listed, and cannot be read";
+        assert!(told.contains(key.as_str()) && told.contains(why), "{told}");
+    }
 }
 
 /// The same of a joined day: what it had may be anywhere, so nothing is removed.

@@ -15,7 +15,7 @@ use crate::archive::key::ConsoleDigest;
 use crate::archive::record;
 use crate::model::outcome::Compacted;
 use crate::store::past_refused::PastRefused;
-use crate::store::{Pages, PutOutcome, Store, StoreError, list_all};
+use crate::store::{self, Pages, PutOutcome, Store, StoreError, list_all};
 
 /// How long after a day a row of it may still come without being late: an invocation's longest time, and an
 /// hour for clocks and queues. A later one is joined by a later run.
@@ -276,7 +276,7 @@ async fn join(
         return Ok(None);
     }
     // What is gone was joined by another run, which has its rows.
-    let all = read(store, &objects).await?;
+    let all = read(store, day, &objects).await?;
     if all.is_empty() {
         return Ok(None);
     }
@@ -304,15 +304,20 @@ pub(super) async fn replace(
     })
 }
 
-/// The rows of these objects, but for those that are gone.
-pub(super) async fn read(store: &impl Store, objects: &Objects) -> Result<Rows, CompactError> {
+/// The rows of these objects of a day, but for those that are gone.
+pub(super) async fn read(
+    store: &impl Store,
+    day: Day,
+    objects: &Objects,
+) -> Result<Rows, CompactError> {
     let joined = objects.joined.iter().map(DayKey::to_string);
     let keys: Vec<_> = joined.chain(objects.rows.iter().cloned()).collect();
     let read = keys.into_iter().map(|key| read_one(store, key));
     let mut read = stream::iter(read).buffer_unordered(AT_ONCE);
-    let mut rows = Rows::default();
-    while let Some(found) = read.try_next().await? {
-        let Some((key, object)) = found else {
+    let (mut rows, mut gone) = (Rows::default(), Vec::new());
+    while let Some((key, object)) = read.try_next().await? {
+        let Some(object) = object else {
+            gone.push(key);
             continue;
         };
         let error = match key.starts_with(DAYS_PREFIX) {
@@ -330,16 +335,28 @@ pub(super) async fn read(store: &impl Store, objects: &Objects) -> Result<Rows, 
             return Err(CompactError::Damaged { url, cause });
         }
     }
+    // One that is listed still was not joined by another run. What it says would be lost with it.
+    for prefix in [day.rows_prefix(), day.days_prefix()] {
+        let absent = gone.iter().filter(|key| key.starts_with(&prefix));
+        let absent: Vec<_> = absent.map(String::as_str).collect();
+        if let Some(key) = store::only_listed(store, &prefix, &absent)
+            .await?
+            .pop_first()
+        {
+            let (url, cause) = (store.url(&key), StoreError::OnlyListed);
+            return Err(CompactError::Unreadable { url, cause });
+        }
+    }
     Ok(rows)
 }
 
-/// One object's bytes, with its key. `None` if it is gone.
+/// One object's key and bytes. No bytes if it is gone.
 async fn read_one(
     store: &impl Store,
     key: String,
-) -> Result<Option<(String, Vec<u8>)>, CompactError> {
+) -> Result<(String, Option<Vec<u8>>), CompactError> {
     match store.get(&key).await {
-        Ok(object) => Ok(object.map(|object| (key, object.body))),
+        Ok(object) => Ok((key, object.map(|object| object.body))),
         // The other days do not depend on it.
         Err(error) if error.is_of_object() => {
             let url = store.url(&key);

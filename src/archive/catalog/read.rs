@@ -12,7 +12,7 @@ use super::key::{COMPLETE_KEY, CatalogFolder, DAYS_PREFIX, Day, DayKey, ROWS_PRE
 use super::name::CatalogKey;
 use super::row::Row;
 use crate::store::spool::Spool;
-use crate::store::{Pages, Store, StoreError};
+use crate::store::{self, Pages, Store, StoreError};
 
 /// Days whose objects are read at once.
 const AT_ONCE: usize = 8;
@@ -294,7 +294,7 @@ impl<'a, S: Store> Catalog<'a, S> {
 
 /// The objects that a day's rows are joined in by now.
 async fn joined_now(store: &impl Store, day: Day) -> Result<Vec<DayKey>, StoreError> {
-    let listed = crate::store::list_all(store, &day.days_prefix()).await?;
+    let listed = store::list_all(store, &day.days_prefix()).await?;
     let keys = listed
         .iter()
         .filter_map(|entry| CatalogKey::parse(&entry.key));
@@ -320,7 +320,7 @@ async fn read_day(
         (key, found)
     });
     let mut unread = stream::iter(unread).buffered(ROWS_AT_ONCE);
-    let mut is_gone = false;
+    let mut gone = Vec::new();
     let is_passed =
         |error: &StoreError| error.is_of_object() || passes_unreadable && error.may_be_of_object();
     while let Some((name, found)) = unread.next().await {
@@ -333,11 +333,15 @@ async fn read_day(
                 Ok(row) => rows.add(row),
                 Err(cause) => damaged.push((name, DayError::Line { line: 1, cause })),
             },
-            // It was joined, and removed.
-            Ok(None) => is_gone = true,
+            // It was joined, and removed; or it is lost.
+            Ok(None) => gone.push(name),
         }
     }
-    if is_gone {
+    if !gone.is_empty() {
+        let absent: Vec<_> = gone.iter().map(String::as_str).collect();
+        let lost = store::only_listed(store, &day.rows_prefix(), &absent).await?;
+        let why = || DayError::Unreadable(StoreError::OnlyListed.to_string());
+        damaged.extend(lost.into_iter().map(|name| (name, why())));
         keys.extend(joined_now(store, day).await?);
     }
     while let Some(key) = keys.pop_front() {
@@ -345,7 +349,7 @@ async fn read_day(
             continue;
         }
         let name = key.to_string();
-        let found = match crate::store::get_listed(store, &name).await {
+        let found = match store::get_listed(store, &name).await {
             Err(error) if is_passed(&error) => {
                 damaged.push((name, DayError::Unreadable(error.to_string())));
                 continue;

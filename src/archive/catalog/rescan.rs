@@ -105,7 +105,7 @@ async fn of_day(
     done: &mut Rescanned,
     tell: &mut impl FnMut(Changed),
 ) -> Result<(), CompactError> {
-    let all = compact::read(store, &objects).await?;
+    let all = compact::read(store, day, &objects).await?;
     let looked_at = all.in_order().into_iter().map(async |row| {
         let is_asked_for = row.outcome == RowOutcome::Stored
             && asked.range.contains(&row.captured_at)

@@ -336,9 +336,9 @@ async fn list_again(
             Ok(())
         })?;
         for key in keys {
-            let is_there = match store.metadata(&key).await {
+            // It was listed.
+            let is_there = match store::metadata_listed(store, &key).await {
                 Ok(found) => found.is_some(),
-                // It was listed.
                 Err(error) if error.is_of_object() => true,
                 Err(error) => return Err(error),
             };

@@ -12,7 +12,7 @@ use crate::archive::catalog::{Day, Subject};
 use crate::archive::record::facts::{CLOCKS, earlier};
 use crate::archive::screenshot::SCREENSHOT_BYTES;
 use crate::model::freshness::Freshness;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::store::spool::Spool;
 
 const NO_ROW: &str = "the catalog does not have it; console-archive reindex adds it";
@@ -162,7 +162,7 @@ where
 
     /// Compares an object's length with the metadata of this name.
     async fn compare_length(&mut self, key: &str, listed: &Listed, name: &str) -> Result<(), E> {
-        let metadata = match self.store.metadata(key).await {
+        let metadata = match store::metadata_listed(self.store, key).await {
             Ok(Some(metadata)) => metadata,
             Ok(None) => return Ok(()), // It was removed meanwhile.
             Err(error) => {
@@ -179,6 +179,7 @@ where
         self.found(key, Fault::Metadata, told)
     }
 
+    /// Of what was not listed.
     async fn ask(&self, key: &str) -> Result<Asked, VerifyError> {
         match self.store.metadata(key).await {
             Ok(Some(_)) => Ok(Asked::There),

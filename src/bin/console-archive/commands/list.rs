@@ -17,7 +17,7 @@ use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::{InstanceId, RegionId};
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::past_refused::PastRefused;
-use ecs_console_archiver::store::{Store, StoreError};
+use ecs_console_archiver::store::{self, Store, StoreError};
 use ecs_console_archiver::{log, printable};
 use fleet::Filter;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -247,7 +247,7 @@ async fn read_rows(store: &impl Store, listing: Listing) -> Result<(Vec<Row>, bo
         Ok(())
     };
     let metadata_of = async |key: String| {
-        let metadata = store.metadata(&key).await;
+        let metadata = store::metadata_listed(store, &key).await;
         metadata.or_else(|error| unless_of_object(key, error).map(|()| None))
     };
     let read = rows(listing).into_iter().map(async |row| match row {
@@ -261,7 +261,7 @@ async fn read_rows(store: &impl Store, listing: Listing) -> Result<(Vec<Row>, bo
         }
         Row::Marker(marker, _) => {
             let key = marker.key.to_string();
-            let object = store.get(&key).await;
+            let object = store::get_listed(store, &key).await;
             let object = object.or_else(|error| unless_of_object(key, error).map(|()| None))?;
             let json = object.and_then(|object| serde_json::from_slice(&object.body).ok());
             Ok(Row::Marker(marker, json))

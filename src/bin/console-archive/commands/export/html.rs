@@ -12,7 +12,7 @@ use ecs_console_archiver::reading::compare::Manner;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::retry::{Deadline, Retrying};
-use ecs_console_archiver::store::Store;
+use ecs_console_archiver::store::{self, Store};
 
 use super::super::diff;
 use super::super::serve::Instance;
@@ -129,15 +129,17 @@ async fn pictures(
         };
         left = rest;
         let key = one.key.to_string();
-        let why = match store.get(&key).await? {
-            Some(object) => match screenshot::faults(&one.key, &object).first() {
+        let why = match store::get_listed(store, &key).await {
+            Ok(Some(object)) => match screenshot::faults(&one.key, &object).first() {
                 None => {
                     pictures.insert(one.key.clone(), Picture::Whole(object.body));
                     continue;
                 }
                 Some(fault) => format!("{} is damaged: {fault}", store.url(&key)),
             },
-            None => format!("{} is no longer there", store.url(&key)),
+            Ok(None) => format!("{} is no longer there", store.url(&key)),
+            Err(error) if error.is_of_object() => boots::named(&key, &error.to_string()),
+            Err(error) => return Err(error.into()),
         };
         output::error(format_args!("warning: left out: {why}"));
         pictures.insert(

@@ -11,7 +11,7 @@ use ecs_console_archiver::archive::{record, screenshot};
 use ecs_console_archiver::hand_over;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::stitch::Boot;
-use ecs_console_archiver::store::{Entry, Object, Store, StoreError, directory};
+use ecs_console_archiver::store::{self, Entry, Object, Store, StoreError, directory};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -109,7 +109,8 @@ struct Chosen<'a, S> {
 
 impl<S: Store> Store for Chosen<'_, S> {
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        let found = self.store.get(key).await;
+        // What is listed still was not removed: it is lost, and left out.
+        let found = store::get_listed(self.store, key).await;
         if matches!(found, Ok(None)) {
             let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
             removed.get_or_insert_with(|| key.to_owned());

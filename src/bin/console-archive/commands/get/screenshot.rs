@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use ecs_console_archiver::archive::reader::{ScreenshotEntry, Selector};
 use ecs_console_archiver::archive::screenshot;
 use ecs_console_archiver::model::ids::InstanceId;
-use ecs_console_archiver::store::{Object, Store, StoreError};
+use ecs_console_archiver::store::{self, Object, Store, StoreError};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::json;
@@ -70,7 +70,7 @@ pub async fn run(
     }
     context.reads();
     let key = chosen.key.to_string();
-    let Some(object) = store.get(&key).await? else {
+    let Some(object) = store::get_listed(store, &key).await? else {
         output::error(format_args!("{} is no longer there", store.url(&key)));
         return Ok(Exit::Failed);
     };
@@ -125,7 +125,8 @@ async fn choose(
     while let Some(day) = listed.last().map(|last| last.key.day) {
         let from = listed.partition_point(|screenshot| screenshot.key.day < day);
         let of_day = listed.split_off(from).into_iter().map(async |screenshot| {
-            let metadata: Option<Metadata> = store.metadata(&screenshot.key.to_string()).await?;
+            let key = screenshot.key.to_string();
+            let metadata: Option<Metadata> = store::metadata_listed(store, &key).await?;
             Ok::<_, StoreError>((taken_at(&screenshot, metadata.as_ref()), screenshot))
         });
         let of_day = stream::iter(of_day).buffered(READ_AT_ONCE);

@@ -13,7 +13,7 @@ use ecs_console_archiver::reading::compare::Manner;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::select::Selection;
 use ecs_console_archiver::retry::{self, Deadline, Retrying};
-use ecs_console_archiver::store::Store as _;
+use ecs_console_archiver::store::{self, Store as _};
 use http::{Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
@@ -300,7 +300,7 @@ impl State<'_> {
     async fn screenshot(&self, key: &ScreenshotKey) -> Result<Answer> {
         let store = Retrying::new(&self.archive.store, Deadline::after(self.context.time()));
         self.context.reads();
-        let Some(object) = store.get(&key.to_string()).await? else {
+        let Some(object) = store::get_listed(&store, &key.to_string()).await? else {
             return Ok(self.nothing("There is no such screenshot."));
         };
         let faults = screenshot::faults(key, &object);
