@@ -248,6 +248,91 @@ fn runs_that_are_cut_short_get_further_each_time_and_end_as_one_run_does() {
     });
 }
 
+/// As in a bucket in which nothing may be removed: each run joins the next days, and what is joined is not joined again.
+#[test]
+fn where_rows_may_not_be_removed_each_run_gets_on_and_none_does_the_same_again() {
+    paused_runtime().block_on(async {
+        let days: Vec<_> = (5..9).rev().map(day_ago).collect();
+        let world = World::begin(Timestamp::now());
+        for day in &days {
+            for number in 0..30 {
+                let (key, object) = row(*day, number).packed();
+                world.put(&key.to_string(), object);
+            }
+        }
+        world.lock();
+        let actor = Actor::new(&world, None);
+        let joined = || {
+            let keys = world.keys().into_iter();
+            let days = keys.filter_map(|key| match CatalogKey::parse(&key) {
+                Some(CatalogKey::Day(key)) => Some(key.day),
+                _ => None,
+            });
+            days.collect::<Vec<_>>()
+        };
+        let once = |begun: &Cell<usize>| begun.replace(begun.get() + 1) < 1;
+        for count in 1..=4 {
+            let begun = Cell::new(0);
+            let done = compact(&actor, world.now(), || once(&begun)).await.unwrap();
+            assert_eq!((done.days, done.rows, done.left), (1, 30, 30), "{count}");
+            assert_eq!(joined(), days[..count]);
+        }
+        // Nothing is left to join, and it is not told again.
+        for _ in 0..2 {
+            let done = compact(&actor, world.now(), || true).await.unwrap();
+            assert_eq!(done, Compacted::default());
+        }
+        // A row that comes late is joined all the same.
+        let (key, object) = row(days[1], 30).packed();
+        world.put(&key.to_string(), object);
+        let done = compact(&actor, world.now(), || true).await.unwrap();
+        assert_eq!((done.days, done.rows), (1, 31));
+        let done = compact(&actor, world.now(), || true).await.unwrap();
+        assert_eq!(done, Compacted::default());
+    });
+}
+
+/// The same by hand, and once rows may be removed, they are.
+#[tokio::test]
+async fn by_hand_rows_that_may_not_be_removed_are_told_once_and_not_read_again() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let server = &bucket.server;
+    server.set_page(1000);
+    let days = [(day_ago(3), 300), (day_ago(2), 200)];
+    for (day, count) in days {
+        put_rows(server, day, count);
+    }
+    server.deny(&[Denied::Delete]);
+    let run = async || {
+        let (reads, methods) = (server.reads(), server.methods().len());
+        let output = cli(&bucket.settings, &["compact"]).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let methods = server.methods()[methods..].to_vec();
+        let puts = methods.iter().filter(|method| *method == "PUT").count();
+        let (shown, told) = (text(&output.stdout), text(&output.stderr));
+        (shown, told, server.reads() - reads, puts)
+    };
+    let (shown, told, ..) = run().await;
+    assert!(
+        shown.contains("joined 500 rows of 2 days, removed 0 objects"),
+        "{shown}"
+    );
+    assert!(
+        told.contains("500 objects of the catalog may not be removed"),
+        "{told}"
+    );
+    for _ in 0..2 {
+        let (shown, told, reads, puts) = run().await;
+        assert!(shown.starts_with("nothing to join"), "{shown}");
+        assert_eq!((&*told, reads, puts), ("", 2, 0), "an object of each day");
+    }
+    server.allow_all();
+    let (_, told, _, puts) = run().await;
+    let (singles, joined) = found(server);
+    let all = days.map(|(day, count)| expected(day, count));
+    assert_eq!((singles, joined, &*told, puts), (0, all.into(), "", 0));
+}
+
 /// By hand, rows go a thousand in a request, and those that may not go are counted.
 #[tokio::test]
 async fn by_hand_joined_rows_go_in_few_requests() {

@@ -15,7 +15,7 @@ use crate::archive::key::ConsoleDigest;
 use crate::archive::record;
 use crate::model::outcome::Compacted;
 use crate::store::past_refused::PastRefused;
-use crate::store::{self, Pages, PutOutcome, Store, StoreError, list_all};
+use crate::store::{self, Object, Pages, PutOutcome, Store, StoreError, list_all};
 
 /// How long after a day a row of it may still come without being late: an invocation's longest time, and an
 /// hour for clocks and queues. A later one is joined by a later run.
@@ -105,6 +105,9 @@ async fn compact_past_refused(
         may_begin,
         latest: None,
         failed: BTreeMap::new(),
+        joined_before: None,
+        put_off: BTreeSet::new(),
+        may_remove: true,
         done: Compacted::default(),
     };
     let mut waiting: BTreeMap<Day, Vec<String>> = BTreeMap::new();
@@ -135,6 +138,7 @@ async fn compact_past_refused(
     for (day, rows) in waiting {
         run.join(day, rows).await?;
     }
+    run.join_again().await?;
     if !run.done.is_cut_short {
         run.join_days(now).await?;
     }
@@ -159,6 +163,12 @@ struct Run<'a, S, F> {
     /// The day that was joined last: its objects, and how many rows they have.
     latest: Option<(Day, BTreeSet<DayKey>, u64)>,
     failed: BTreeMap<Day, CompactError>,
+    /// Days that had been joined when the run began. Listed once a day is to be joined.
+    joined_before: Option<BTreeSet<Day>>,
+    /// Those of them that have rows: late ones, or rows that may not be removed. They come behind the others.
+    put_off: BTreeSet<Day>,
+    /// Whether it is tried to remove what is joined already. Not once that was refused.
+    may_remove: bool,
     done: Compacted,
 }
 
@@ -174,6 +184,54 @@ impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
 
     /// Joins rows of a day with what was joined of it before.
     async fn join(&mut self, day: Day, rows: Vec<String>) -> Result<(), CompactError> {
+        if self.put_off.contains(&day) || self.is_joined_before(day).await? {
+            self.put_off.insert(day);
+            return Ok(());
+        }
+        self.join_part(day, rows).await
+    }
+
+    async fn is_joined_before(&mut self, day: Day) -> Result<bool, StoreError> {
+        if matches!(&self.latest, Some((latest, ..)) if *latest == day) {
+            return Ok(false); // A part of it, by this run.
+        }
+        let before = match self.joined_before.take() {
+            Some(before) => before,
+            None => joined_days(self.store, DAYS_PREFIX)
+                .await?
+                .into_keys()
+                .collect(),
+        };
+        let is_joined = before.contains(&day);
+        self.joined_before = Some(before);
+        Ok(is_joined)
+    }
+
+    /// Joins what has come since to days that were joined before, the latest day first: late rows are of the last days.
+    /// Where rows may not be removed, each day with records has some, and nothing to join.
+    async fn join_again(&mut self) -> Result<(), CompactError> {
+        while let Some(day) = self.put_off.pop_last() {
+            if self.done.is_cut_short {
+                break;
+            }
+            if !self.may_remove && !(self.may_begin)() {
+                break; // What is left was most likely joined, and is looked at by the next run.
+            }
+            let listed = list_all(self.store, &day.rows_prefix()).await?.into_iter();
+            let keys = listed.map(|entry| entry.key);
+            let rows =
+                keys.filter(|key| matches!(CatalogKey::parse(key), Some(CatalogKey::Row(_))));
+            let mut rows: Vec<_> = rows.collect();
+            while !rows.is_empty() && !self.done.is_cut_short && !self.failed.contains_key(&day) {
+                let rest = rows.split_off(self.part_of(day).min(rows.len()));
+                self.join_part(day, rows).await?;
+                rows = rest;
+            }
+        }
+        Ok(())
+    }
+
+    async fn join_part(&mut self, day: Day, rows: Vec<String>) -> Result<(), CompactError> {
         if !self.may_join(day) {
             return Ok(());
         }
@@ -209,8 +267,13 @@ impl<S: Store, F: Fn() -> bool> Run<'_, S, F> {
     }
 
     async fn join_all(&mut self, day: Day, objects: Objects) -> Result<(), CompactError> {
-        match join(self.store, day, objects).await {
+        match join(self.store, day, objects, self.may_remove).await {
             Ok(None) => {}
+            Ok(Some(joined)) if joined.is_known => {
+                self.done.removed += joined.removed;
+                self.may_remove &= joined.left == 0;
+                self.latest = Some((day, joined.written, joined.rows));
+            }
             Ok(Some(joined)) => {
                 let counted = match &self.latest {
                     Some((latest, _, rows)) if *latest == day => *rows,
@@ -264,26 +327,95 @@ pub(super) struct Joined {
     removed: u64,
     /// Objects that may not be removed.
     pub left: u64,
+    /// Whether nothing was written: one of the day's objects had all rows already.
+    is_known: bool,
 }
 
-/// Joins a day's objects into one. `None` if there is nothing to do.
+/// Joins a day's objects into one. `None` if there is nothing to do. `may_remove`: whether it is tried to remove what
+/// was joined before.
 async fn join(
     store: &impl Store,
     day: Day,
     objects: Objects,
+    may_remove: bool,
 ) -> Result<Option<Joined>, CompactError> {
     if objects.rows.is_empty() && objects.joined.len() <= 1 {
         return Ok(None);
     }
     // What is gone was joined by another run, which has its rows.
-    let all = read(store, day, &objects).await?;
+    let all = read_new(store, day, &objects).await?;
     if all.is_empty() {
         return Ok(None);
     }
-    replace(store, day, objects, all, false).await.map(Some)
+    let rows = all.len() as u64;
+    let packed = pack(day, all)?;
+    let written: BTreeSet<_> = packed.iter().map(|(key, _)| key.clone()).collect();
+    if !written.is_subset(&objects.joined) {
+        let written = write_packed(store, packed, false).await?;
+        let (removed, left) = remove(store, needless(objects, &written)).await?;
+        return Ok(Some(Joined {
+            written,
+            rows,
+            removed,
+            left,
+            is_known: false,
+        }));
+    }
+    // They were just read, and are whole.
+    let needless = needless(objects, &written);
+    let (removed, left) = match may_remove {
+        true => remove_unless_refused(store, needless).await?,
+        false => (0, 0),
+    };
+    Ok(Some(Joined {
+        written,
+        rows,
+        removed,
+        left,
+        is_known: true,
+    }))
+}
+
+/// The rows of a day's objects. The joined ones are read first: a row that is among them, byte by byte, is not read. Its
+/// name has the digest of its bytes.
+async fn read_new(store: &impl Store, day: Day, objects: &Objects) -> Result<Rows, CompactError> {
+    let joined = Objects {
+        rows: Vec::new(),
+        joined: objects.joined.clone(),
+    };
+    let mut all = read(store, day, &joined).await?;
+    let known = all.digests();
+    let is_new = |key: &&String| match CatalogKey::parse(key) {
+        Some(CatalogKey::Row(key)) => !known.contains(&(key.row.subject.key(), key.digest.clone())),
+        _ => false,
+    };
+    let rows = objects.rows.iter().filter(is_new).cloned().collect();
+    let new = Objects {
+        rows,
+        joined: BTreeSet::new(),
+    };
+    let new = read(store, day, &new).await?;
+    new.in_order().into_iter().for_each(|row| all.add(row));
+    Ok(all)
+}
+
+fn pack(day: Day, rows: Rows) -> Result<Vec<(DayKey, Object)>, CompactError> {
+    let packed = rows.packed(day);
+    packed.map_err(|error| CompactError::Pack(day, error))
+}
+
+/// The keys of a day's objects that have nothing that these do not have.
+fn needless(objects: Objects, written: &BTreeSet<DayKey>) -> Vec<String> {
+    let days = objects
+        .joined
+        .into_iter()
+        .filter(|key| !written.contains(key));
+    let days = days.map(|key| key.to_string());
+    days.chain(objects.rows).collect()
 }
 
 /// Writes a day's rows, and removes the objects that they take the place of. `heals` as for [`write`].
+#[cfg(feature = "cli")]
 pub(super) async fn replace(
     store: &impl Store,
     day: Day,
@@ -293,14 +425,13 @@ pub(super) async fn replace(
 ) -> Result<Joined, CompactError> {
     let rows = all.len() as u64;
     let written = write(store, day, all, heals).await?;
-    let needless = objects.joined.iter().filter(|key| !written.contains(key));
-    let needless = needless.map(DayKey::to_string).chain(objects.rows);
-    let (removed, left) = remove(store, needless.collect()).await?;
+    let (removed, left) = remove(store, needless(objects, &written)).await?;
     Ok(Joined {
         written,
         rows,
         removed,
         left,
+        is_known: false,
     })
 }
 
@@ -368,15 +499,21 @@ async fn read_one(
 
 /// Writes a day's rows, and reads them back before anything else is removed for them. `heals`: an object with
 /// other bytes in its place is removed first.
+#[cfg(feature = "cli")]
 pub(super) async fn write(
     store: &impl Store,
     day: Day,
     rows: Rows,
     heals: bool,
 ) -> Result<BTreeSet<DayKey>, CompactError> {
-    let packed = rows
-        .packed(day)
-        .map_err(|error| CompactError::Pack(day, error))?;
+    write_packed(store, pack(day, rows)?, heals).await
+}
+
+async fn write_packed(
+    store: &impl Store,
+    packed: Vec<(DayKey, Object)>,
+    heals: bool,
+) -> Result<BTreeSet<DayKey>, CompactError> {
     let mut written = BTreeSet::new();
     for (key, object) in packed {
         let name = key.to_string();
@@ -402,6 +539,21 @@ async fn is_whole(store: &impl Store, key: &DayKey) -> Result<bool, StoreError> 
     let found = store.get(&key.to_string()).await?;
     let lines = found.and_then(|found| record::unpack(&found.body).ok());
     Ok(lines.is_some_and(|lines| ConsoleDigest::of(&lines).short() == key.digest))
+}
+
+/// Removes objects, as [`remove`] does, but first one of them. If that may not be removed, the others are not tried.
+async fn remove_unless_refused(
+    store: &impl Store,
+    mut keys: Vec<String>,
+) -> Result<(u64, u64), StoreError> {
+    let rest = keys.split_off(1.min(keys.len()));
+    let (removed, left) = remove(store, keys).await?;
+    if removed == 0 && left > 0 {
+        return Ok((0, left));
+    }
+    let (others, _) = remove(store, rest).await?;
+    // Where some may be removed, those of other days may be, too.
+    Ok((removed + others, 0))
 }
 
 /// Removes objects; how many were removed, and how many may not be.

@@ -1,10 +1,10 @@
 //! Rows ⇄ one object: JSON lines, compressed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Day, DayKey};
 use super::row::Row;
-use crate::archive::key::ConsoleDigest;
+use crate::archive::key::{ConsoleDigest, ShortDigest};
 use crate::archive::record::{self, CONTENT_TYPE, Fault};
 use crate::store::Object;
 
@@ -54,6 +54,14 @@ impl Rows {
     pub fn contain(&self, other: &Row) -> bool {
         let known = self.0.get(&other.subject.key());
         known.is_some_and(|known| Row::clone(known).join(other.clone()) == **known)
+    }
+
+    /// The objects that they are about, each with the digest of its row's bytes: that of the name of a single row with the
+    /// same bytes.
+    pub fn digests(&self) -> BTreeSet<(String, ShortDigest)> {
+        let rows = self.0.iter();
+        let digest = |row: &Row| ConsoleDigest::of(row.line().as_bytes()).short();
+        rows.map(|(key, row)| (key.clone(), digest(row))).collect()
     }
 
     /// How many objects they are about.
