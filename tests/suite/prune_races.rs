@@ -50,6 +50,7 @@ fn options<'a>(clock: &'a dyn Fn() -> Timestamp, rules: &Rules) -> Options<'a> {
         },
         applies: true,
         most_percent: 100,
+        retries_locked: false,
         stops: &|| false,
         clock,
     }

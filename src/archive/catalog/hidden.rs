@@ -134,9 +134,34 @@ impl TwoTimes {
     }
 }
 
+/// How long after a removal the row says that the object is there that takes the removal back.
+const TAKEN_BACK: SignedDuration = SignedDuration::from_secs(1);
+/// The same where the store refused to remove it. Only this tells it from what was listed again for another reason.
+const REFUSED: SignedDuration = SignedDuration::from_secs(2);
+
 /// The row that takes back that an object was pruned at this time. `None` if that is the end of time.
 pub fn still_there(subject: Subject, captured_at: Timestamp, pruned_at: Timestamp) -> Option<Row> {
-    let second = SignedDuration::from_secs(1);
-    let after = whole_second(pruned_at).checked_add(second).ok()?;
+    there(subject, captured_at, pruned_at, TAKEN_BACK)
+}
+
+/// The same of an object that the store refused to remove.
+pub fn refused(subject: Subject, captured_at: Timestamp, pruned_at: Timestamp) -> Option<Row> {
+    there(subject, captured_at, pruned_at, REFUSED)
+}
+
+fn there(
+    subject: Subject,
+    captured_at: Timestamp,
+    pruned_at: Timestamp,
+    after: SignedDuration,
+) -> Option<Row> {
+    let after = whole_second(pruned_at).checked_add(after).ok()?;
     Some(Row::still_there(subject, captured_at, after))
+}
+
+/// When the store refused to remove the object of this row, if nothing has been known of it since.
+pub fn refused_at(row: &Row) -> Option<Timestamp> {
+    let (pruned_at, last) = row.pruned_at.zip(row.last_captured_at)?;
+    let is_refused = pruned_at.checked_add(REFUSED).ok()? == last;
+    is_refused.then_some(pruned_at)
 }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
-use super::AT_ONCE;
+use super::{AT_ONCE, TRIED_AGAIN_AFTER};
 use super::plan::{Plan, Removal, Sum};
 use crate::archive::catalog::Row;
-use crate::archive::catalog::hidden::{TwoTimes, still_there};
+use crate::archive::catalog::hidden::{TwoTimes, refused, refused_at, still_there};
 use crate::archive::catalog::read::Catalog;
 use crate::model::ids::InstanceId;
 use crate::store::spool::TemporaryError;
@@ -17,13 +17,37 @@ use crate::store::{Entry, Removed, Store, StoreError};
 /// Objects of the catalog that cannot be read, and why.
 pub(super) type Unreadable = Vec<(String, String)>;
 
-/// When the rows of these instances that do not say yet that their objects are pruned say that they were captured, first
-/// and last: one for each day that has a row. And what cannot be read of the catalog.
-pub(super) async fn rows_of(
+/// What the catalog says of objects that are not said to be pruned.
+#[derive(Default)]
+pub(super) struct Known {
+    /// When each was captured, first and last: one pair for each day that has a row.
+    times: TwoTimes,
+    /// When the store refused to remove it last: twice the same time.
+    refused: TwoTimes,
+}
+
+impl Known {
+    /// The latest of the times at which the store refused to remove any of these objects, if that is later than this.
+    fn refused_since(
+        &self,
+        group: &[Removal],
+        since: Timestamp,
+    ) -> Result<Option<Timestamp>, TemporaryError> {
+        let mut latest = None;
+        for removal in group {
+            let times = self.refused.of(&removal.subject.key())?.into_iter();
+            latest = latest.max(times.map(|(at, _)| at).max());
+        }
+        Ok(latest.filter(|at| *at > since))
+    }
+}
+
+/// What the catalog knows of these instances, and what of it cannot be read.
+pub(super) async fn known_of(
     store: &impl Store,
     ids: BTreeSet<&InstanceId>,
-) -> Result<(TwoTimes, Unreadable), StoreError> {
-    let (mut times, mut unreadable) = (TwoTimes::default(), Unreadable::new());
+) -> Result<(Known, Unreadable), StoreError> {
+    let (mut known, mut unreadable) = (Known::default(), Unreadable::new());
     let catalog = Catalog::open(store, Timestamp::MIN..=Timestamp::MAX).await?;
     let read = catalog.read(|day| {
         let damaged = day.damaged.into_iter();
@@ -32,12 +56,16 @@ pub(super) async fn rows_of(
         for row in rows.filter(|row| ids.contains(&row.instance_id) && !row.is_pruned()) {
             let last = row.last_captured_at.unwrap_or(row.captured_at);
             let last = last.max(row.captured_at);
-            times.add(&row.subject.key(), row.captured_at, last)?;
+            let key = row.subject.key();
+            known.times.add(&key, row.captured_at, last)?;
+            if let Some(at) = refused_at(&row) {
+                known.refused.add(&key, at, at)?;
+            }
         }
         Ok::<_, StoreError>(())
     });
     read.await?;
-    Ok((times, unreadable))
+    Ok((known, unreadable))
 }
 
 /// What was done to an instance.
@@ -48,27 +76,38 @@ pub(super) struct Applied {
     pub versions: u64,
     /// Keys of objects that may not be removed, and why.
     pub locked: Vec<(String, String)>,
+    /// How many of them were not tried: the store refused to remove them not long ago.
+    pub waiting: u64,
     /// Rows that say that something is pruned, and that a full disk does not take.
     pub unwritten: Vec<Row>,
 }
 
-/// Removes what goes of an instance. `rows` is what the catalog says of it, and `clock` says when it is marked.
+/// Removes what goes of an instance. `known` is what the catalog says of it, and `clock` says when it is marked. What the
+/// store refused to remove since `refused_since` is not tried again: each time, that would take rows that say that it is
+/// pruned, and rows that take it back.
 ///
 /// Boots go side by side, as many as the store removes in one request: the first record of each, then the second of
 /// each.
 pub(super) async fn apply(
     store: &impl Store,
     plan: &Plan,
-    rows: &TwoTimes,
+    known: &Known,
+    refused_since: Timestamp,
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Applied, StoreError> {
     let mut applied = Applied::default();
-    let groups: Vec<_> = plan.groups().filter(|group| !group.is_empty()).collect();
+    let mut groups = Vec::new();
+    for group in plan.groups().filter(|group| !group.is_empty()) {
+        match known.refused_since(group, refused_since)? {
+            Some(at) => applied.waits(group, at),
+            None => groups.push(group),
+        }
+    }
     for groups in groups.chunks(store.removes_at_once().max(1)) {
         let now = clock();
         let mut pruned = Vec::new();
         for removal in groups.iter().copied().flatten() {
-            pruned.extend(pruned_rows(removal, rows, now)?);
+            pruned.extend(pruned_rows(removal, &known.times, now)?);
         }
         applied.mark(store, &pruned).await?;
         let mut left = groups.to_vec();
@@ -77,23 +116,24 @@ pub(super) async fn apply(
             let verdicts = beside.drain(..).map(Going::entry);
             let firsts = left.iter().filter_map(|group| group.first());
             let going: Vec<_> = verdicts.chain(firsts.map(Going::removal)).collect();
-            let mut refused = applied.remove(store, &going).await?;
+            let mut not_removed = applied.remove(store, &going).await?;
             let mut there = Vec::new();
             left.retain(|group| {
                 let first = group.first().map(|first| first.subject.key());
-                let Some(why) = first.and_then(|key| refused.remove(&key)) else {
+                let Some(kept) = first.and_then(|key| not_removed.remove(&key)) else {
                     return true;
                 };
+                let take_back = if kept.is_refused { refused } else { still_there };
                 // The rest of the boot stays with it, and is listed again.
                 let stays = |row: &&Row| group.iter().any(|one| one.subject == row.subject);
                 there.extend(pruned.iter().filter(stays).filter_map(|row| {
-                    still_there(row.subject.clone(), row.captured_at, row.pruned_at?)
+                    take_back(row.subject.clone(), row.captured_at, row.pruned_at?)
                 }));
                 let keys = group.iter().map(|removal| removal.subject.key());
-                applied.locked.extend(keys.map(|key| (key, why.clone())));
+                applied.locked.extend(keys.map(|key| (key, kept.why.clone())));
                 false
             });
-            applied.locked.extend(refused);
+            applied.keep(not_removed);
             applied.mark(store, &there).await?;
             for group in &mut left {
                 if let Some((first, rest)) = group.split_first() {
@@ -107,9 +147,16 @@ pub(super) async fn apply(
     }
     let orphans: Vec<_> = plan.orphans.iter().map(Going::entry).collect();
     let refused = applied.remove(store, &orphans).await?;
-    applied.locked.extend(refused);
+    applied.keep(refused);
     applied.mark_again(store).await?;
     Ok(applied)
+}
+
+/// Why an object was not removed.
+struct NotRemoved {
+    why: String,
+    /// Whether it may not be removed. Else the store failed at it, and may not the next time.
+    is_refused: bool,
 }
 
 /// An object that goes: its key, and its length.
@@ -135,6 +182,22 @@ impl Going {
 }
 
 impl Applied {
+    /// Notes that a boot is not tried, because the store refused to remove something of it at this time.
+    fn waits(&mut self, group: &[Removal], at: Timestamp) {
+        let again = at.checked_add(TRIED_AGAIN_AFTER).unwrap_or(at);
+        let why = format!(
+            "its removal was refused at {at}; it is tried again from {again} on, or now with --retry-locked"
+        );
+        self.waiting += group.len() as u64;
+        let keys = group.iter().map(|removal| removal.subject.key());
+        self.locked.extend(keys.map(|key| (key, why.clone())));
+    }
+
+    fn keep(&mut self, not_removed: BTreeMap<String, NotRemoved>) {
+        let kept = not_removed.into_iter().map(|(key, kept)| (key, kept.why));
+        self.locked.extend(kept);
+    }
+
     /// Writes rows. Those for which a full disk has no space wait until something is removed.
     async fn mark(&mut self, store: &impl Store, rows: &[Row]) -> Result<(), StoreError> {
         match put(store, rows).await {
@@ -155,7 +218,7 @@ impl Applied {
         &mut self,
         store: &impl Store,
         going: &[Going],
-    ) -> Result<BTreeMap<String, String>, StoreError> {
+    ) -> Result<BTreeMap<String, NotRemoved>, StoreError> {
         let mut refused = BTreeMap::new();
         for going in going.chunks(store.removes_at_once().max(1)) {
             let keys: Vec<_> = going.iter().map(|one| one.key.clone()).collect();
@@ -170,7 +233,12 @@ impl Applied {
                         };
                     }
                     Err(error) if error.is_lock() => {
-                        refused.insert(one.key.clone(), error.to_string());
+                        let is_of_now = matches!(&error, StoreError::OfObject(error) if error.is_transient());
+                        let kept = NotRemoved {
+                            why: error.to_string(),
+                            is_refused: !is_of_now,
+                        };
+                        refused.insert(one.key.clone(), kept);
                     }
                     Err(error) => return Err(error),
                 }

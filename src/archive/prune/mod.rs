@@ -26,7 +26,7 @@ pub mod policy; // which boots are kept, and why (pure)
 use std::cell::Cell;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::catalog::hidden::Hidden;
 use super::instances::Instances;
@@ -37,7 +37,7 @@ use crate::store::lookup::Lookup;
 use crate::store::past_refused::PastRefused;
 use crate::store::spool::{Spool, TemporaryError};
 use crate::store::{self, Store, StoreError};
-use apply::{apply, rows_of, write_left};
+use apply::{apply, known_of, write_left};
 use plan::plan;
 pub use plan::{Plan, Planned, Removal, Sum};
 use policy::Rules;
@@ -52,6 +52,8 @@ const MAX_BATCH: u64 = 200_000;
 const KEYS_AT_ONCE: u64 = 10_000;
 /// So many refusals without a single removal, and no more is tried.
 const MAX_REFUSALS: u64 = 10;
+/// So long after the store refused to remove an object it is tried again. A retention policy lasts days or years.
+pub const TRIED_AGAIN_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What is removed, and when.
 pub struct Options<'a> {
@@ -63,6 +65,8 @@ pub struct Options<'a> {
     pub applies: bool,
     /// Nothing is removed if more than so many of a hundred records would be.
     pub most_percent: u8,
+    /// Whether what the store refused to remove is tried again, however long ago that was.
+    pub retries_locked: bool,
     /// Asked before each instance: whether to stop.
     pub stops: &'a dyn Fn() -> bool,
     /// The time at which something is marked as pruned.
@@ -78,6 +82,8 @@ pub struct Pruned {
     pub kept: u64,
     /// Boots that go.
     pub going: u64,
+    /// Those of them that went: nothing of them is left but what a boot that is kept shares.
+    pub went: u64,
     /// All records, and those that go.
     pub records: u64,
     /// See `records`.
@@ -90,6 +96,8 @@ pub struct Pruned {
     pub versions: u64,
     /// Objects that may not be removed.
     pub locked: u64,
+    /// Those of them that were not tried, because the store refused to remove them not long ago.
+    pub waiting: u64,
     /// Records that are damaged or cannot be read. They stay.
     pub damaged: u64,
     /// Records that something else removed while they were read.
@@ -184,10 +192,14 @@ pub async fn prune<E: From<StoreError>>(
     }
     done.listed_again = list_again(store, &hidden, marked).await?;
     drop(hidden);
+    let refused_since = match options.retries_locked {
+        true => Timestamp::MAX,
+        false => now.checked_sub(TRIED_AGAIN_AFTER).unwrap_or(Timestamp::MIN),
+    };
     let mut unwritten = Vec::new();
     while let Some(batch) = going.next_batch().map_err(StoreError::from)? {
         let ids = batch.iter().map(|(id, _)| id);
-        let (rows, unreadable) = rows_of(store, ids.collect()).await?;
+        let (known, unreadable) = known_of(store, ids.collect()).await?;
         if !unreadable.is_empty() {
             for (key, why) in &unreadable {
                 told(Told::Damaged(key, why))?;
@@ -206,7 +218,7 @@ pub async fn prune<E: From<StoreError>>(
             if ends.get() {
                 return Ok(None);
             }
-            let applied = apply(store, &plan, &rows, options.clock).await?;
+            let applied = apply(store, &plan, &known, refused_since, options.clock).await?;
             Ok::<_, StoreError>(Some((plan, *planned, applied)))
         });
         let mut applied = stream::iter(applied).buffered(INSTANCES_AT_ONCE);
@@ -219,13 +231,19 @@ pub async fn prune<E: From<StoreError>>(
             }
             done.removed += applied.removed;
             done.locked += applied.locked.len() as u64;
+            done.waiting += applied.waiting;
+            let stayed = applied.locked.iter().map(|(key, _)| key.as_str()).collect();
+            done.went += plan.went(&stayed);
             done.gone += plan.gone.len() as u64;
             done.versions += applied.versions;
             unwritten.extend(applied.unwritten);
             for (key, why) in &applied.locked {
                 told(Told::Locked(key, why))?;
             }
-            let is_refused = done.removed == Sum::default() && done.locked >= MAX_REFUSALS;
+            let refused = done.locked - done.waiting;
+            // Where others were refused before, one more is enough.
+            let most = if done.waiting > 0 { 1 } else { MAX_REFUSALS };
+            let is_refused = done.removed == Sum::default() && refused >= most;
             if is_refused || (options.stops)() {
                 ends.set(true);
             }

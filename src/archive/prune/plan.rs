@@ -56,6 +56,8 @@ pub struct Planned {
     pub removals: Vec<Removal>,
     /// Its records that stay although it goes, because a boot that is kept shares them.
     pub shared: usize,
+    /// Keys of its records that go, also of those that are among the removals of the boot before it.
+    pub(super) going: Vec<String>,
 }
 
 /// What becomes of an instance's boots.
@@ -103,6 +105,14 @@ impl Plan {
     pub(super) fn groups(&self) -> impl Iterator<Item = &[Removal]> {
         let boots = self.boots.iter().map(|boot| boot.removals.as_slice());
         boots.chain(self.others.chunks(1))
+    }
+
+    /// How many boots are gone once all that goes is removed but these objects.
+    pub(super) fn went(&self, stayed: &BTreeSet<&str>) -> u64 {
+        let going = self.boots.iter().filter(|boot| !boot.is_kept());
+        let is_gone =
+            |boot: &&Planned| !boot.going.iter().any(|key| stayed.contains(key.as_str()));
+        going.filter(is_gone).count() as u64
     }
 
     /// How many records go.
@@ -299,11 +309,14 @@ impl Listed {
         for (boot, reasons) in history.boots.iter().zip(&reasons) {
             let of_boot = boot.captures.iter().filter_map(|name| by_name.get(name));
             let of_boot: Vec<&RecordEntry> = of_boot.copied().collect();
-            let (mut removals, mut shared) = (Vec::new(), 0);
+            let (mut removals, mut shared, mut going_of_boot) = (Vec::new(), 0, Vec::new());
             for record in of_boot.iter().filter(|_| reasons.is_empty()) {
                 if staying.contains(&record.key.name()) {
                     shared += 1;
-                } else if going.insert(record.key.to_string()) {
+                    continue;
+                }
+                going_of_boot.push(record.key.to_string());
+                if going.insert(record.key.to_string()) {
                     removals.push(self.removal(record));
                 }
             }
@@ -315,6 +328,7 @@ impl Listed {
                 reasons: reasons.clone(),
                 removals,
                 shared,
+                going: going_of_boot,
             });
         }
         let of_boots = names(&history, |_| true);

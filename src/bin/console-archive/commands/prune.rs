@@ -79,6 +79,9 @@ pub struct Arguments {
     /// Remove what goes. Without it, it is only shown
     #[arg(long)]
     apply: bool,
+    /// Also try what the store refused to remove less than 7 days ago
+    #[arg(long, requires = "apply")]
+    retry_locked: bool,
 }
 
 /// Takes a time such as `90d`.
@@ -124,6 +127,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         },
         applies: arguments.apply,
         most_percent: arguments.max_remove,
+        retries_locked: arguments.retry_locked,
         stops: &|| context.interrupt.is_pressed(),
         clock: &Timestamp::now,
     };
@@ -202,9 +206,16 @@ fn tell(done: &Pruned, arguments: &Arguments, context: &Context, store: &impl St
     if done.locked > 0 {
         output::error(format_args!(
             "{} may not be removed from {}: they are locked, this key may not remove, or the store fails at them; \
-             what was marked as pruned is listed again",
+             all of them stay listed{}",
             output::count(done.locked, "object"),
-            store.url("")
+            store.url(""),
+            match done.waiting {
+                0 => String::new(),
+                waiting => format!(
+                    "; {} of them were refused in the last 7 days and not tried, which --retry-locked does",
+                    output::grouped(waiting)
+                ),
+            }
         ));
     }
     if context.interrupt.is_pressed() {
@@ -417,41 +428,48 @@ fn boot_json(plan: &Plan, boot: &Planned) -> serde_json::Value {
     })
 }
 
+/// What is told at the end. Of a run that applies, only what went counts as gone.
 fn summarize(
     done: &Pruned,
     arguments: &Arguments,
     store: &ArchiveStore,
     context: &Context,
 ) -> Result<()> {
+    let is_applied = arguments.apply && !done.is_refused();
+    let (kept, going) = match is_applied {
+        true => (done.kept + done.going.saturating_sub(done.went), done.went),
+        false => (done.kept, done.going),
+    };
     if context.output == Output::Json {
         return output::json_line(&json!({
             "type": "summary",
             "instances": done.instances,
-            "boots_kept": done.kept,
-            "boots_removed": done.going,
+            "boots_kept": kept,
+            "boots_removed": going,
             "objects": done.planned.objects,
             "bytes": done.planned.bytes,
             "removed_objects": done.removed.objects,
             "removed_bytes": done.removed.bytes,
             "locked": done.locked,
+            "waiting": done.waiting,
             "damaged": done.damaged,
             "gone": done.gone,
             "listed_again": done.listed_again,
             "unwritten_rows": done.unwritten,
             "versions": done.versions,
-            "is_applied": arguments.apply && !done.is_refused(),
+            "is_applied": is_applied,
         }));
     }
     let sum = |sum: prune::Sum| {
         let objects = output::count(sum.objects, "object");
         format!("{objects} with {} bytes", output::grouped(sum.bytes))
     };
-    let kept = match done.kept {
+    let kept = match kept {
         1 => "1 stays".to_owned(),
         kept => format!("{} stay", output::grouped(kept)),
     };
-    let going = output::count(done.going, "boot");
-    let line = match (arguments.apply && !done.is_refused(), done.planned.objects) {
+    let going = output::count(going, "boot");
+    let line = match (is_applied, done.planned.objects) {
         (true, _) => format!("{going} went and {kept}: removed {}", sum(done.removed)),
         (false, 0) => format!("{going} would go and {kept}"),
         (false, _) if done.is_catalog_damaged => {
@@ -476,7 +494,7 @@ fn summarize(
         ));
     }
     // Who may remove objects need not be allowed to ask for the bucket's versioning. Of what it removes, S3 says it.
-    let is_told = arguments.apply && !done.is_refused() && done.removed.objects > 0;
+    let is_told = is_applied && done.removed.objects > 0;
     match store {
         ArchiveStore::Bucket(bucket) if !(is_told && bucket.profile() == Profile::Aws) => {
             match done.planned.objects {
