@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 
 use ecs_console_archiver::simulator::Simulator;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::support::kept::{Kept, Place, instance_id};
 use crate::support::printed::{Printed, checked};
 use crate::support::relay::Relay;
 use crate::support::s3_server::Profile;
@@ -345,6 +347,44 @@ async fn unread(settings: &Settings, arguments: &[&str]) -> Output {
         checked(command.output().unwrap())
     });
     output.await.unwrap()
+}
+
+/// The exit code is for who started it, and says what was found until then. What was to be done is done.
+#[tokio::test]
+async fn a_reader_that_stops_early_hides_no_fault_and_keeps_nothing_from_being_done() {
+    let (mut kept, now) = (Kept::default(), Timestamp::now());
+    for (number, days) in [(1, 200), (1, 150), (1, 2), (2, 2)] {
+        let at = now - SignedDuration::from_hours(24 * days);
+        let console = format!("[    0.000000] Linux version 6.1.{days}\r\n");
+        kept.record(&instance_id(number), console.as_bytes(), at);
+    }
+    let kept = kept.with_days();
+    let whole = kept.place(Place::Folder).await;
+    let mut damaged = kept.clone();
+    damaged.change(&kept.records()[3], |object| object.body.truncate(30));
+    let damaged = damaged.place(Place::Folder).await;
+    let prune = ["prune", "--keep-last", "1", "--max-remove", "100"];
+    let commands: [&[&str]; 5] = [
+        &["verify"],
+        &["verify", "--output", "json"],
+        &["verify", "--quick"],
+        &["reindex"],
+        &prune,
+    ];
+    for arguments in commands {
+        for (placed, code) in [(&whole, 0), (&damaged, 1)] {
+            let output = unread(&placed.settings, arguments).await;
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        }
+    }
+    let before = whole.keys().len();
+    let apply = [&prune[..], &["--apply"]].concat();
+    let output = unread(&whole.settings, &apply).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let records = whole.keys().into_iter();
+    let records: Vec<_> = records.filter(|key| key.ends_with(".log.gz")).collect();
+    assert_eq!(records, kept.records()[2..], "of {before}");
 }
 
 #[tokio::test]

@@ -40,8 +40,11 @@ pub fn code(ended: Result<Exit>, context: &Context) -> ExitCode {
             interrupt::die();
             ExitCode::from(130)
         }
-        // Whoever reads the output has seen enough.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // Whoever reads the output has seen enough. What was found until then, the exit code says all the same.
+        Err(error) if is_broken_pipe(&error) => match context.is_to_fail() {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        },
         Err(error) => {
             let told = format!("{error:#}");
             match error.downcast_ref::<ConfigError>() {

@@ -225,6 +225,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         form: &form,
     };
     let is_different = compared.has_differences();
+    let exit = match exit {
+        Exit::Done if is_different && arguments.exit_code => Exit::Different,
+        exit => exit,
+    };
+    let exit = context.will_end(exit);
     if context.output == Output::Json {
         printer.json()?;
     } else {
@@ -236,10 +241,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         printer.print(&mut destination)?;
         destination.close()?;
     }
-    Ok(match exit {
-        Exit::Done if is_different && arguments.exit_code => Exit::Different,
-        exit => exit,
-    })
+    Ok(exit)
 }
 
 /// Compares two logs, and masks their secrets. Returns also whether the time was over, so that the comparison is coarse.

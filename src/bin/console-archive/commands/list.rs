@@ -135,7 +135,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let (rows, are_all_read) = read_rows(&store, listing).await?;
     let exit = match are_all_read {
         true => exit,
-        false => Exit::Failed,
+        false => context.will_end(Exit::Failed),
     };
     match context.output {
         Output::Json => output::json(&rows.iter().map(|row| row.json(&store)).collect())?,

@@ -26,7 +26,7 @@ mod simulate;
 mod sweep;
 mod verify;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -253,6 +253,8 @@ pub struct Context {
     /// The settings with the options of the command, once it has used them.
     used: OnceCell<Environment>,
     asked: RefCell<Asked>,
+    /// Whether it is known that the command will not succeed, whoever reads the rest of what it prints.
+    is_to_fail: Cell<bool>,
     /// The archive's folder, once it is used.
     folder: OnceCell<DirectoryStore>,
     /// None where it was not given.
@@ -274,6 +276,7 @@ impl Context {
                 operation: Operation::List,
                 queue: None,
             }),
+            is_to_fail: Cell::new(false),
             folder: OnceCell::new(),
             timeout: common.timeout.map(Duration::from_secs),
         }
@@ -307,6 +310,24 @@ impl Context {
     /// Whether secrets are masked where a console is shown.
     fn redact(&self) -> Result<Redact> {
         Ok(Redact::from_environment(&self.environment)?)
+    }
+
+    /// Notes that the command will not succeed. Then its exit code says so, also if the reader of a pipe stops early.
+    fn will_fail(&self) {
+        self.is_to_fail.set(true);
+    }
+
+    /// Notes it of a command that is about to print.
+    fn will_end(&self, exit: Exit) -> Exit {
+        if matches!(exit, Exit::Failed | Exit::Different) {
+            self.will_fail();
+        }
+        exit
+    }
+
+    /// Whether [`will_fail`](Self::will_fail) was said.
+    pub fn is_to_fail(&self) -> bool {
+        self.is_to_fail.get()
     }
 
     /// Reads from now on, so that advice is about that.

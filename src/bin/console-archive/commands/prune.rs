@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::{Context, grep};
 use crate::boots::ending_in_words;
-use crate::exit::{Exit, WrongInput};
+use crate::exit::{Exit, WrongInput, unless_closed};
 use crate::output::{self, Output};
 use crate::pace::{Pace, Paced};
 use crate::table::{Cell, Column, NOTHING, Table};
@@ -138,11 +138,18 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         rows: Vec::new(),
         is_first: true,
     };
-    let work = prune::prune::<anyhow::Error>(&store, &options, now, |told| printer.told(told));
+    // What is to be done is done, also if nobody reads on. A plan that nobody reads is not worth its requests.
+    let told_of = |printed: Result<()>| match arguments.apply {
+        true => unless_closed(printed),
+        false => printed,
+    };
+    let work = prune::prune::<anyhow::Error>(&store, &options, now, |told| {
+        told_of(printer.told(told))
+    });
     let done = context.interrupt.finish("what was begun", work).await;
-    printer.print()?;
+    told_of(printer.print())?;
     let done = done?;
-    summarize(&done, arguments, &paced.store, context)?;
+    told_of(summarize(&done, arguments, &paced.store, context))?;
     if done.instances == 0 {
         let url = store.url("");
         output::error(match globs.is_empty() {
@@ -295,6 +302,9 @@ impl<S: Store> Printer<'_, S> {
     }
 
     fn plan(&mut self, plan: &Plan) -> Result<()> {
+        if !plan.damaged.is_empty() {
+            self.context.will_fail();
+        }
         for (key, why) in &plan.damaged {
             let (key, store) = (key.to_string(), self.store);
             if self.context.output == Output::Json {

@@ -75,6 +75,12 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             output::count(done.lost, "row")
         ));
     }
+    let exit = if done.damaged.is_empty() && done.unwritten.is_empty() && !done.is_partial {
+        Exit::Done
+    } else {
+        Exit::Failed
+    };
+    let exit = context.will_end(exit);
     match context.output {
         Output::Json => output::json(&json!(done))?,
         Output::Text => output::line(format_args!(
@@ -96,13 +102,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
              warnings name, and run it again",
         );
     }
-    Ok(
-        if done.damaged.is_empty() && done.unwritten.is_empty() && !done.is_partial {
-            Exit::Done
-        } else {
-            Exit::Failed
-        },
-    )
+    Ok(exit)
 }
 
 /// An error of the store as what it is.

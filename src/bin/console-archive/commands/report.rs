@@ -161,6 +161,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         (true, 0) => Exit::Nothing,
         (true, _) => Exit::Done,
     };
+    let exit = context.will_end(exit);
     notes.extend(facts.why_none_is_new().map(str::to_owned));
     let shown = |at| time::shown(at, zone);
     let heading = page::Heading {

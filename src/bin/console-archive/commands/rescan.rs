@@ -119,6 +119,9 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     for (folder, why) in &done.unwritten {
         output::error(format_args!("not rewritten: {folder}: {why}"));
     }
+    if !(done.unread.is_empty() && done.unwritten.is_empty()) {
+        context.will_fail();
+    }
     match context.output {
         Output::Json => output::json(&json_of(&done, &instances, arguments.apply))?,
         Output::Text => {

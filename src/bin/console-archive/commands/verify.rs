@@ -93,7 +93,10 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             bar.set_position(count);
             Ok(())
         }
-        Told::Found(finding) => bar.suspend(|| print(finding, &store, context.output)),
+        Told::Found(finding) => {
+            context.will_fail();
+            bar.suspend(|| print(finding, &store, context.output))
+        }
     };
     let done = verify::verify::<anyhow::Error>(&store, &scope, Timestamp::now(), told).await;
     bar.finish_and_clear();
@@ -104,6 +107,9 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         Err(error) => error,
     })?;
     let is_good = done.all() == 0 && !done.is_partial;
+    if !is_good {
+        context.will_fail();
+    }
     if !(arguments.quiet && is_good) {
         summarize(&done, context.output)?;
         if done.is_catalog_hidden {
