@@ -23,7 +23,7 @@ use crate::model::ids::{AccountId, RegionId};
 use crate::store::Object;
 #[cfg(feature = "cli")]
 pub use reading::Unpacker;
-pub use reading::{CheckedObject, Fault, MAX_PLAIN_BYTES, read, unpack};
+pub use reading::{CheckedObject, Fault, GZIP_BYTES, MAX_PLAIN_BYTES, read, unpack};
 
 /// Media type of a record. There is no `Content-Encoding`, so no client decompresses the object
 /// without being asked.
@@ -33,7 +33,8 @@ pub const CONTENT_TYPE: &str = "application/gzip";
 const LEVEL: Compression = Compression::new(6);
 /// "Unknown" in RFC 1952. So the header is the same for each build of this program.
 const OS_UNKNOWN: u8 = 255;
-/// What every record begins with (RFC 1952, 2.3): deflated, with no flags, no time, and no word on the level.
+/// What every record begins with that this program packs (RFC 1952, 2.3): deflated, with no flags, no time, and no word on
+/// the level.
 #[cfg(feature = "cli")]
 pub const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, OS_UNKNOWN];
 

@@ -920,6 +920,32 @@ async fn a_pipe_that_closes_is_no_success() {
     );
 }
 
+/// A file on a full disk is no pipe that was closed.
+#[tokio::test]
+async fn where_standard_output_goes_to_a_full_disk_it_is_told() {
+    let folders = tempfile::tempdir().unwrap();
+    let archive = folders.path().join("archive");
+    put_into_folder(&archive, &archived::small(Timestamp::now())).await;
+    let mut command = Command::new(program("console-archive"));
+    command
+        .args(["export", "-o", "-", "--format", "tar"])
+        .env_clear()
+        .envs(folder_settings(&archive))
+        .stdout(
+            std::fs::File::options()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        );
+    let output = checked(command.output().unwrap());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("standard output took no more before the export was whole: No space left"),
+        "{told}"
+    );
+}
+
 #[tokio::test]
 async fn what_is_in_the_way_is_told_and_not_replaced() {
     let folders = tempfile::tempdir().unwrap();

@@ -1,13 +1,14 @@
 //! `verify`: what is wrong with an archive is found, each of it, and nothing else; also what is not there.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use ecs_console_archiver::archive::catalog::key::COMPLETE_KEY;
 use ecs_console_archiver::archive::catalog::{Row, Subject};
-use ecs_console_archiver::archive::record::pack;
+use ecs_console_archiver::archive::record::{self, pack};
 use ecs_console_archiver::archive::verify::{self, Fault, Scope, Told, VerifyError};
 use ecs_console_archiver::hand_over;
 use ecs_console_archiver::model::freshness::Freshness;
@@ -270,12 +271,56 @@ async fn a_quick_run_reads_no_records() {
     kept.objects.remove(&records[9]);
     let placed = kept.place(Place::Bucket(Profile::Aws)).await;
     let (code, faults, _) = verified(&placed, &["--quick"]).await;
-    let expected = [(&records[7], "metadata"), (&records[9], "missing")];
+    let expected = [(&records[7], "gzip"), (&records[9], "missing")];
     let expected = expected.map(|(key, fault)| (key.clone(), fault.to_owned()));
     assert_eq!((code, faults), (1, expected.into()));
-    // Each day is read for its rows, and once more to see whether it is whole; the missing record's also to be sure.
+    // Each day is read for its rows, and once more to see whether it is whole; the missing record's also to be sure; and
+    // the one record of another length.
     let reads = placed.bucket.as_ref().unwrap().server.reads();
-    assert!(reads <= 2 * days + 1, "{reads} reads for {days} days");
+    assert!(reads <= 2 * days + 2, "{reads} reads for {days} days");
+}
+
+/// Whoever unpacks records and packs them again has the same consoles. GNU gzip writes a name, a time and its system.
+#[tokio::test]
+async fn a_record_that_another_program_packed_anew_is_whole() {
+    let mut kept = Kept::of(40).with_catalog();
+    let records = kept.records();
+    let plain = |object: &Object| record::unpack(&object.body).unwrap();
+    let mut packed = 0;
+    for (key, level) in records.iter().step_by(4).zip(0..=9) {
+        kept.change(key, |object| {
+            let before = object.body.len();
+            let header = flate2::GzBuilder::new()
+                .filename("console.log")
+                .mtime(1_700_000_000)
+                .operating_system(3);
+            let mut encoder = header.write(Vec::new(), flate2::Compression::new(level));
+            encoder.write_all(&plain(object)).unwrap();
+            object.body = encoder.finish().unwrap();
+            packed += usize::from(object.body.len() != before);
+        });
+    }
+    assert_eq!(packed, 10);
+    for place in Place::ALL {
+        let placed = kept.place(place).await;
+        for options in [&[][..], &["--quick"]] {
+            let (code, faults, _) = verified(&placed, options).await;
+            assert_eq!((code, faults), (0, Faults::new()), "{place:?} {options:?}");
+        }
+    }
+    // Its metadata still prove the console.
+    let placed = kept.place(Place::Folder).await;
+    let (id, name) = records[0].split_once('/').unwrap();
+    let name = name.trim_end_matches(".log.gz");
+    let got = cli(&placed.settings, &["get", id, "--at", name]).await;
+    assert_eq!(got.status.code(), Some(0), "{}", text(&got.stderr));
+    let (mut kept, key) = (kept, records[0].clone());
+    kept.change(&key, |object| {
+        drop(object.metadata.remove("console-sha256"));
+    });
+    let placed = kept.place(Place::Folder).await;
+    let (_, faults, _) = verified(&placed, &[]).await;
+    assert_eq!(faults, [(key, "metadata".to_owned())].into());
 }
 
 /// Seven nights read every object once, and each night finds what is missing.

@@ -6,14 +6,15 @@ use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::facts::{Known, Listed};
-use super::{AT_ONCE, Fault, IN_PROGRESS, Run, Told, VerifyError, of_object};
+use super::{AT_ONCE, Fault, IN_PROGRESS, Named, Run, Told, VerifyError, of_object};
 use crate::archive::catalog::read::Catalog;
 use crate::archive::catalog::{Day, Subject};
+use crate::archive::record::Unpacker;
 use crate::archive::record::facts::{CLOCKS, earlier};
 use crate::archive::screenshot::SCREENSHOT_BYTES;
 use crate::model::freshness::Freshness;
-use crate::store::{self, Store};
 use crate::store::spool::Spool;
+use crate::store::{self, Store};
 
 const NO_ROW: &str = "the catalog does not have it; console-archive reindex adds it";
 const PRUNED: &str = "prune again removes it, and console-archive reindex lists it again";
@@ -160,23 +161,34 @@ where
         !self.unknown_days.iter().any(is_near)
     }
 
-    /// Compares an object's length with the metadata of this name.
+    /// Compares an object's length with the metadata of this name. If they differ, the object is read: another program may
+    /// have packed the same console anew.
     async fn compare_length(&mut self, key: &str, listed: &Listed, name: &str) -> Result<(), E> {
-        let metadata = match store::metadata_listed(self.store, key).await {
-            Ok(Some(metadata)) => metadata,
-            Ok(None) => return Ok(()), // It was removed meanwhile.
-            Err(error) => {
-                let told = of_object(error).map_err(VerifyError::from)?;
-                return self.found(key, Fault::Unreadable, told);
-            }
-        };
-        let (said, found) = (metadata.get(name), listed.bytes.to_string());
-        if said == Some(&found) {
+        let metadata = store::metadata_listed(self.store, key).await;
+        let is_as_said = metadata.as_ref().is_ok_and(|metadata| {
+            let said = metadata.as_ref().and_then(|metadata| metadata.get(name));
+            metadata.is_none() || said == Some(&listed.bytes.to_string()) // Or it was removed meanwhile.
+        });
+        if is_as_said {
             return Ok(());
         }
-        let said = said.map_or("nothing".to_owned(), |bytes| format!("{bytes:?}"));
-        let told = format!("its metadata says {name} {said}, and it has {found}");
-        self.found(key, Fault::Metadata, told)
+        let read = match metadata {
+            Ok(_) => store::get_listed(self.store, key).await,
+            Err(error) => Err(error),
+        };
+        let found = match read {
+            Ok(Some(object)) => Named::parse(key)
+                .and_then(|named| named.fault(key, &object, &mut Unpacker::default())),
+            Ok(None) => None,
+            Err(error) => {
+                let told = of_object(error).map_err(VerifyError::from)?;
+                Some((Fault::Unreadable, told))
+            }
+        };
+        match found {
+            Some((fault, told)) => self.found(key, fault, told),
+            None => Ok(()),
+        }
     }
 
     /// Of what was not listed.

@@ -31,15 +31,22 @@ pub struct Arguments {}
 pub async fn run(_: &Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let store = context.store()?;
-    let store = Retrying::new(&store, Deadline::after(context.time()));
+    let deadline = Deadline::after(context.time());
+    let store = Retrying::new(&store, deadline);
+    // The last part of the time is for the day that is begun.
+    let begins_until = deadline.earlier_by(context.time() / 4);
     context.reads();
-    let done = compact::compact(&store, Timestamp::now(), || true).await;
+    let may_begin = || !begins_until.remaining().is_zero();
+    let done = compact::compact(&store, Timestamp::now(), may_begin).await;
     let done = done.map_err(as_it_is)?;
+    if done.is_cut_short {
+        context.will_fail();
+    }
     match context.output {
         Output::Json => output::json(&json!(done))?,
         Output::Text => {
             let Compacted { days, rows, .. } = done;
-            if days == 0 && done.removed == 0 && done.left == 0 {
+            if days == 0 && done.removed == 0 && done.left == 0 && !done.is_cut_short {
                 output::line("nothing to join: a day is joined 75 minutes after its end, in UTC")?;
                 return Ok(Exit::Done);
             }
@@ -58,6 +65,14 @@ pub async fn run(_: &Arguments, context: &Context) -> Result<Exit> {
             done.left,
             store.url("catalog/")
         ));
+    }
+    if done.is_cut_short {
+        output::error(format_args!(
+            "the {} s are nearly over, and more days wait: run it again, and it goes on there, or give it longer with \
+             --timeout",
+            context.time().as_secs()
+        ));
+        return Ok(Exit::Failed);
     }
     Ok(Exit::Done)
 }

@@ -51,7 +51,7 @@ pub struct Arguments {
     /// Only instances whose ID matches; may be repeated
     #[arg(long, value_name = "GLOB", value_parser = grep::glob)]
     instance: Vec<GlobMatcher>,
-    /// Only what was stored since
+    /// Only what was stored since, and in the hour before: clocks of machines and of the store differ
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<Bound>,
     /// Compare the metadata of what is there already, too; this takes two requests for each object

@@ -362,9 +362,16 @@ fn failed(path: &Path, cause: &io::Error) -> anyhow::Error {
     )
 }
 
-/// Whoever reads the pipe has less than the whole, so this is no success.
+/// Whoever reads the pipe, or the file that standard output goes to, has less than the whole. So this is no success.
 fn told_of_pipe(cause: io::Error) -> anyhow::Error {
-    anyhow!("the pipe was closed before the export was whole: {cause}")
+    match cause.kind() {
+        io::ErrorKind::BrokenPipe => {
+            anyhow!("the pipe was closed before the export was whole: {cause}")
+        }
+        _ => anyhow!(
+            "standard output took no more before the export was whole: {cause}; with -o FILE it can be gone on with"
+        ),
+    }
 }
 
 /// A file below the folder. What a killed export left of it is replaced.
