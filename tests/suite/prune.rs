@@ -370,7 +370,7 @@ async fn what_belongs_to_no_boot_goes_with_the_old() {
     let (code, shown, _) = pruned(&placed, &["--keep-last", "1", "--apply"]).await;
     assert_eq!(code, Some(0));
     assert!(
-        shown.contains("older than every boot that is kept: 1 marker"),
+        shown.contains("older than everything that is kept: 1 marker"),
         "{shown}"
     );
     let there = objects(&placed);
@@ -665,6 +665,78 @@ async fn what_is_locked_is_told_and_stays_listed() {
         let listed = cli(&placed.settings, &["list", "--since", "-400d", "--count"]).await;
         assert_eq!(text(&listed.stdout), "5\n", "{profile:?}");
     }
+}
+
+/// Only what went counts. What was refused costs rows once, and no more until it is tried again.
+#[tokio::test]
+async fn what_was_refused_is_counted_as_there_and_written_about_once() {
+    let now = Timestamp::now();
+    let mut kept = Kept::default();
+    for number in 1..=2 {
+        boots(&mut kept, &instance_id(number), &[200, 150, 2], now);
+    }
+    let placed = kept.with_catalog().place(Place::Bucket(Profile::Aws)).await;
+    let server = &placed.bucket.as_ref().unwrap().server;
+    server.deny(&[Denied::Delete]);
+    let arguments = ["--keep-last", "1", "--max-remove", "90", "--apply"];
+    let run = async |more: &[&str]| {
+        let before = server.methods().len();
+        let (code, shown, told) = pruned(&placed, &[&arguments[..], more].concat()).await;
+        let methods = server.methods()[before..].to_vec();
+        let changes = methods
+            .iter()
+            .filter(|method| !["GET", "HEAD"].contains(&method.as_str()));
+        (code, shown, told, changes.count())
+    };
+    let (code, shown, told, changes) = run(&[]).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        shown.contains("\n0 boots went and 6 stay: removed 0 objects"),
+        "{shown}"
+    );
+    assert!(told.contains("12 objects may not be removed"), "{told}");
+    assert!(
+        changes > 12,
+        "a row for each, and one that takes it back: {changes}"
+    );
+    for _ in 0..2 {
+        let (code, shown, told, changes) = run(&[]).await;
+        assert_eq!((code, changes), (Some(1), 0), "{told}");
+        assert!(
+            shown.contains("\n0 boots went and 6 stay: removed 0 objects"),
+            "{shown}"
+        );
+        assert!(
+            told.contains("; 12 of them were refused in the last 7 days and not tried, which --retry-locked does"),
+            "{told}"
+        );
+        assert!(told.contains("(its removal was refused at 20"), "{told}");
+        // Joined, they are known as well.
+        assert!(cli(&placed.settings, &["compact"]).await.status.success());
+    }
+    let listed = cli(&placed.settings, &["list", "--since", "-400d", "--count"]).await;
+    assert_eq!(text(&listed.stdout), "18\n");
+    let (_, summary, _, _) = run(&["--output", "json"]).await;
+    let summary: Value = serde_json::from_str(summary.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        [
+            &summary["boots_removed"],
+            &summary["boots_kept"],
+            &summary["locked"],
+            &summary["waiting"]
+        ],
+        [0, 6, 12, 12]
+    );
+    // Another key may, and says that it tries.
+    server.allow_all();
+    let (code, shown, told, _) = run(&["--retry-locked"]).await;
+    assert_eq!((code, &*told), (Some(0), ""), "{shown}");
+    assert!(
+        shown.contains("\n4 boots went and 2 stay: removed 16 objects"),
+        "{shown}"
+    );
+    let verified = cli(&placed.settings, &["verify"]).await;
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
 }
 
 /// All that goes of an instance goes in few requests, whatever the store says of single objects.

@@ -363,6 +363,72 @@ async fn prune_takes_those_that_are_older_than_all_that_stays() {
     }
 }
 
+/// A day with pictures counts as a boot where there is none, and goes with its boots where there are some.
+#[tokio::test]
+async fn rules_by_count_prune_pictures_as_they_prune_boots() {
+    let mut kept = Kept::of(0);
+    let (linux, windows) = (instance_id(1), instance_id(2));
+    let none = Some(NoConsole::NotSupported);
+    let mut of_windows = Vec::new();
+    for days in [90, 60, 30, 29, 2] {
+        of_windows.push(kept.screenshot(&windows, &picture(STOP), days_ago(days), none));
+    }
+    let marker = kept.marker(&windows, days_ago(95));
+    // The first and the third boot panic. Something was seen on the day of each, which is the last one of the boot before
+    // it; of the second after some days; and before the first.
+    let mut of_linux = Vec::new();
+    for (boot, days) in [80, 50, 40, 3].into_iter().enumerate() {
+        let end = if boot % 2 == 0 {
+            "Kernel panic - not syncing: x"
+        } else {
+            "reboot: Restarting system"
+        };
+        let console =
+            format!("[    0.000000] Linux version 6.1.{boot}\r\n[    2.{boot:06}] {end}\r\n");
+        kept.record(&linux, console.as_bytes(), days_ago(days));
+        of_linux.push(kept.screenshot(&linux, &picture(MENU), days_ago(days), None));
+    }
+    of_linux.push(kept.screenshot(&linux, &picture(STOP), days_ago(45), None));
+    of_linux.push(kept.screenshot(&linux, &picture(STOP), days_ago(85), None));
+    let cases: [(&[&str], &[usize], &[usize]); 4] = [
+        (&["--keep-last", "2"], &[3, 4], &[2, 3]),
+        (
+            &["--keep-last", "1", "--keep-within", "35d"],
+            &[2, 3, 4],
+            &[3],
+        ),
+        // What is said of logs alone says nothing of a machine that has none.
+        (&["--keep-ending", "panic"], &[0, 1, 2, 3, 4], &[0, 1, 2, 3]),
+        (
+            &["--keep-last", "1", "--keep-ending", "panic"],
+            &[4],
+            &[0, 1, 2, 3],
+        ),
+    ];
+    for (rules, windows_stay, linux_stay) in cases {
+        let placed = kept.clone().with_catalog().place(Place::Folder).await;
+        let options = ["prune", "--max-remove", "100", "--apply"];
+        let (code, stdout, stderr) = run(&placed, &[&options[..], rules].concat()).await;
+        let shown = text(&stdout);
+        assert_eq!(code, Some(0), "{shown}{stderr}");
+        let keys = placed.keys();
+        let there = |all: &[String]| -> Vec<usize> {
+            let there = all.iter().enumerate().filter(|(_, key)| keys.contains(key));
+            there.map(|(place, _)| place).collect()
+        };
+        assert_eq!(there(&of_windows), windows_stay, "{rules:?}: {shown}");
+        assert_eq!(there(&of_linux), linux_stay, "{rules:?}: {shown}");
+        assert_eq!(keys.contains(&marker), windows_stay.len() == 5, "{rules:?}");
+        let is_told = |what: &str| shown.lines().any(|line| line.contains(what));
+        assert_eq!(
+            is_told("REMOVE  of days that no rule keeps: "),
+            windows_stay.len() < 5,
+            "{shown}"
+        );
+        assert_eq!(faults(&placed, &[]).await, [], "{rules:?}");
+    }
+}
+
 /// What `serve` answers: the picture beside the log, and nothing that is none.
 #[tokio::test]
 async fn serve_shows_them_beside_the_log_as_pictures_and_nothing_else() {

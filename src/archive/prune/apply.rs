@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
-use super::{AT_ONCE, TRIED_AGAIN_AFTER};
 use super::plan::{Plan, Removal, Sum};
+use super::{AT_ONCE, TRIED_AGAIN_AFTER};
 use crate::archive::catalog::Row;
 use crate::archive::catalog::hidden::{TwoTimes, refused, refused_at, still_there};
 use crate::archive::catalog::read::Catalog;
@@ -123,14 +123,20 @@ pub(super) async fn apply(
                 let Some(kept) = first.and_then(|key| not_removed.remove(&key)) else {
                     return true;
                 };
-                let take_back = if kept.is_refused { refused } else { still_there };
+                let take_back = if kept.is_refused {
+                    refused
+                } else {
+                    still_there
+                };
                 // The rest of the boot stays with it, and is listed again.
                 let stays = |row: &&Row| group.iter().any(|one| one.subject == row.subject);
                 there.extend(pruned.iter().filter(stays).filter_map(|row| {
                     take_back(row.subject.clone(), row.captured_at, row.pruned_at?)
                 }));
                 let keys = group.iter().map(|removal| removal.subject.key());
-                applied.locked.extend(keys.map(|key| (key, kept.why.clone())));
+                applied
+                    .locked
+                    .extend(keys.map(|key| (key, kept.why.clone())));
                 false
             });
             applied.keep(not_removed);
@@ -233,7 +239,8 @@ impl Applied {
                         };
                     }
                     Err(error) if error.is_lock() => {
-                        let is_of_now = matches!(&error, StoreError::OfObject(error) if error.is_transient());
+                        let is_of_now =
+                            matches!(&error, StoreError::OfObject(error) if error.is_transient());
                         let kept = NotRemoved {
                             why: error.to_string(),
                             is_refused: !is_of_now,
@@ -300,6 +307,7 @@ mod tests {
         );
         let removal = Removal {
             subject: subject.clone(),
+            because: None,
             bytes: 1,
             beside: Vec::new(),
         };

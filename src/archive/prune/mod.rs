@@ -39,7 +39,7 @@ use crate::store::spool::{Spool, TemporaryError};
 use crate::store::{self, Store, StoreError};
 use apply::{apply, known_of, write_left};
 use plan::plan;
-pub use plan::{Plan, Planned, Removal, Sum};
+pub use plan::{Because, Plan, Planned, Removal, Sum};
 use policy::Rules;
 
 /// Instances that are read at once, and objects of each.

@@ -1,12 +1,15 @@
 //! What becomes of an instance's boots.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
 
 use super::history::{self, History};
-use super::policy::{Facts, Reason, Rules, decide, may_go};
+use super::policy::{Facts, Reason, Rules, days_that_stay, decide, goes_with_its_boots, may_go};
 use crate::archive::catalog::Subject;
 use crate::archive::key::{RecordKey, VerdictKey};
 use crate::archive::reader::{self, Listing, MarkerEntry, RecordEntry, ScreenshotEntry};
@@ -29,11 +32,34 @@ impl std::ops::AddAssign for Sum {
     }
 }
 
+/// Why something goes that is no boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Because {
+    /// Everything that is kept is newer.
+    IsOlder,
+    /// A screenshot: every boot goes that it may be of.
+    OfItsBoots,
+    /// A screenshot of an instance without a boot: no rule keeps its day.
+    OfItsDay,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IsOlder => "older than everything that is kept",
+            Self::OfItsBoots => "of boots that no rule keeps",
+            Self::OfItsDay => "of days that no rule keeps",
+        })
+    }
+}
+
 /// A record, marker or screenshot that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     /// What it is.
     pub subject: Subject,
+    /// Why it goes, if it is not of a boot.
+    pub because: Option<Because>,
     pub(super) bytes: u64,
     /// Verdicts on it.
     pub(super) beside: Vec<Entry>,
@@ -110,8 +136,7 @@ impl Plan {
     /// How many boots are gone once all that goes is removed but these objects.
     pub(super) fn went(&self, stayed: &BTreeSet<&str>) -> u64 {
         let going = self.boots.iter().filter(|boot| !boot.is_kept());
-        let is_gone =
-            |boot: &&Planned| !boot.going.iter().any(|key| stayed.contains(key.as_str()));
+        let is_gone = |boot: &&Planned| !boot.going.iter().any(|key| stayed.contains(key.as_str()));
         going.filter(is_gone).count() as u64
     }
 
@@ -161,7 +186,7 @@ pub(super) async fn plan(
         .records
         .retain(|record| !history.gone.contains(&record.key));
     let reasons = reasons(store, &listed, &history, rules, now).await?;
-    Ok(listed.into_plan(instance_id, history, reasons, rules))
+    Ok(listed.into_plan(instance_id, history, reasons, rules, now))
 }
 
 /// Why each boot stays.
@@ -249,6 +274,15 @@ impl From<ScreenshotEntry> for Other {
     }
 }
 
+/// What becomes of an instance's screenshots.
+#[derive(Default)]
+struct Pictures {
+    /// The days whose screenshots go, and why.
+    going: BTreeMap<Date, Because>,
+    /// If there is no boot: when the last screenshot of the oldest day was taken that stays.
+    oldest_kept: Option<Timestamp>,
+}
+
 /// What the archive has of an instance.
 struct Listed {
     records: Vec<RecordEntry>,
@@ -283,9 +317,58 @@ impl Listed {
     fn removal(&mut self, record: &RecordEntry) -> Removal {
         Removal {
             subject: Subject::Record(record.key.clone()),
+            because: None,
             bytes: record.gzip_bytes,
             beside: self.verdicts.remove(&record.key).unwrap_or_default(),
         }
+    }
+
+    /// What becomes of screenshots, by the days on which they were taken.
+    fn pictures(
+        &self,
+        history: &History,
+        is_kept: impl Fn(usize) -> bool,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Pictures {
+        let mut days: BTreeMap<Date, Timestamp> = BTreeMap::new();
+        for other in &self.others {
+            if let Subject::Screenshot(key) = &other.subject {
+                let last = days.entry(key.day).or_insert(other.time);
+                *last = other.time.max(*last);
+            }
+        }
+        let mut pictures = Pictures::default();
+        if history.boots.is_empty() {
+            // What ends and findings say is of logs.
+            if !rules.are_of_time() {
+                return pictures;
+            }
+            let times: Vec<_> = days.values().copied().collect();
+            let stays = days_that_stay(&times, rules, now);
+            let days = days.into_iter().zip(stays);
+            for ((day, time), stays) in days {
+                match stays {
+                    true => pictures.oldest_kept = pictures.oldest_kept.or(Some(time)),
+                    false => drop(pictures.going.insert(day, Because::OfItsDay)),
+                }
+            }
+            return pictures;
+        }
+        let boots = history.boots.iter().enumerate();
+        let boots = boots.map(|(place, boot)| {
+            let first = Offset::UTC.to_datetime(boot.first).date();
+            (first, is_kept(place))
+        });
+        let mut boots: Vec<_> = boots.collect();
+        boots.sort_by_key(|(first, _)| *first);
+        let going = days.keys().filter(|day| {
+            // What is taken later than now has a wrong time.
+            **day <= Offset::UTC.to_datetime(now).date()
+                && goes_with_its_boots(**day, &boots) == Some(true)
+        });
+        pictures.going = going.map(|day| (*day, Because::OfItsBoots)).collect();
+        pictures
     }
 
     fn into_plan(
@@ -294,6 +377,7 @@ impl Listed {
         history: History,
         reasons: Vec<Vec<Reason>>,
         rules: &Rules,
+        now: Timestamp,
     ) -> Plan {
         let records = std::mem::take(&mut self.records);
         let by_name: BTreeMap<String, &RecordEntry> = records
@@ -303,7 +387,11 @@ impl Listed {
         let is_kept = |place: usize| !reasons[place].is_empty();
         let staying = names(&history, is_kept);
         let kept = (history.boots.iter().enumerate()).filter(|(place, _)| is_kept(*place));
-        let oldest_kept = kept.map(|(_, boot)| boot.first).min();
+        let mut oldest_kept = kept.map(|(_, boot)| boot.first).min();
+        let pictures = self.pictures(&history, is_kept, rules, now);
+        if history.boots.is_empty() {
+            oldest_kept = pictures.oldest_kept;
+        }
         let mut going = BTreeSet::new();
         let mut boots = Vec::new();
         for (boot, reasons) in history.boots.iter().zip(&reasons) {
@@ -340,7 +428,10 @@ impl Listed {
             let updated_at = record.updated_at().map(|at| at.time);
             let time = record.stored_at.max(updated_at.unwrap_or(Timestamp::MIN));
             if is_of_none && !is_damaged && may_go(time, oldest_kept, rules) {
-                others.push(self.removal(record));
+                others.push(Removal {
+                    because: Some(Because::IsOlder),
+                    ..self.removal(record)
+                });
             }
         }
         let mut keys: Vec<_> = records
@@ -349,8 +440,15 @@ impl Listed {
             .collect();
         for other in std::mem::take(&mut self.others) {
             keys.push(other.subject.key());
-            if !is_damaged && may_go(other.time, oldest_kept, rules) {
+            let is_older = may_go(other.time, oldest_kept, rules);
+            let because = match &other.subject {
+                Subject::Screenshot(key) => pictures.going.get(&key.day).copied(),
+                _ => None,
+            };
+            let because = because.or(is_older.then_some(Because::IsOlder));
+            if because.is_some() && !is_damaged && !rules.is_within(other.time) {
                 others.push(Removal {
+                    because,
                     subject: other.subject,
                     bytes: other.bytes,
                     beside: Vec::new(),

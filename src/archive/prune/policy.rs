@@ -120,7 +120,13 @@ impl Rules {
         worst.map(|finding| finding.rule.id)
     }
 
-    fn is_within(&self, time: Timestamp) -> bool {
+    /// Whether they say anything of what is neither a boot's log nor its end.
+    pub(super) fn are_of_time(&self) -> bool {
+        let counts = [self.last, self.daily, self.weekly, self.monthly];
+        counts != [0; 4] || self.within.is_some()
+    }
+
+    pub(super) fn is_within(&self, time: Timestamp) -> bool {
         self.within.is_some_and(|since| time >= since)
     }
 }
@@ -276,6 +282,35 @@ pub fn may_go(time: Timestamp, oldest_kept: Option<Timestamp>, rules: &Rules) ->
         // Nothing says that it is old but its own time.
         None => rules.within.is_some(),
     }
+}
+
+/// Decides about the screenshots of an instance that has boots, by the UTC days on which they were taken: whether those
+/// of a day go with their boots. They are of each boot that began on this day, and of the one that ran when it
+/// began. `boots` says of each, the oldest first, on which day it was captured first, and whether it stays.
+///
+/// `None` if they are older than every boot.
+pub fn goes_with_its_boots(day: Date, boots: &[(Date, bool)]) -> Option<bool> {
+    let behind = boots.partition_point(|(first, _)| *first <= day);
+    let began = boots.partition_point(|(first, _)| *first < day);
+    let of_day = &boots[began.saturating_sub(1)..behind];
+    (!of_day.is_empty()).then(|| of_day.iter().all(|(_, stays)| !stays))
+}
+
+/// Decides about the screenshots of an instance that has no boot, as Windows machines have none. A day with
+/// screenshots counts as a boot does: for each, when its last one was taken. Returns which days stay.
+pub fn days_that_stay(taken_at: &[Timestamp], rules: &Rules, now: Timestamp) -> Vec<bool> {
+    let days = taken_at.iter().map(|time| Facts {
+        time: Some(*time),
+        ending: Ending::Running, // No rule asks for it.
+        finding: None,
+    });
+    let days: Vec<_> = days.collect();
+    let rules = Rules {
+        endings: Vec::new(),
+        ..rules.clone()
+    };
+    let reasons = decide(&days, &rules, now);
+    reasons.iter().map(|reasons| !reasons.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -540,6 +575,58 @@ mod tests {
         assert!(!may_go(at(10), None, &rules));
         assert!(may_go(at(11), None, &rules));
         assert!(!may_go(at(11), Some(at(12)), &rules));
+    }
+
+    /// Which days' screenshots go, of boots that began on the 3rd, on the 5th, on the 5th again and on the 9th.
+    #[track_caller]
+    fn check_days(stays: [bool; 4], expected: [Option<bool>; 8]) {
+        let day = |day| Date::constant(2026, 11, day);
+        let began = [3, 5, 5, 9].map(day);
+        let boots: Vec<_> = began.into_iter().zip(stays).collect();
+        let found = (2..10).map(|number| goes_with_its_boots(day(number), &boots));
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{stays:?}");
+    }
+
+    #[test]
+    fn screenshots_go_with_all_boots_of_their_day() {
+        let (goes, stays) = (Some(true), Some(false));
+        let all = [None, goes, goes, goes, goes, goes, goes, goes];
+        check_days([false; 4], all);
+        // The third boot ran from the 5th to the 9th.
+        let of_third = [None, goes, goes, stays, stays, stays, stays, stays];
+        check_days([false, false, true, false], of_third);
+        // The second one began on the 5th, and another one ended it on this day.
+        let of_second = [None, goes, goes, stays, goes, goes, goes, goes];
+        check_days([false, true, false, false], of_second);
+        let of_first = [None, stays, stays, stays, goes, goes, goes, goes];
+        check_days([true, false, false, false], of_first);
+        let of_last = [None, goes, goes, goes, goes, goes, goes, stays];
+        check_days([false, false, false, true], of_last);
+        assert_eq!(goes_with_its_boots(Date::constant(2026, 11, 2), &[]), None);
+    }
+
+    #[test]
+    fn where_there_is_no_boot_days_with_screenshots_count_as_boots_do() {
+        let days = AGES.map(|hours| now() - SignedDuration::from_hours(hours));
+        let kept = |rules: &Rules| {
+            let stays = days_that_stay(&days, rules, now());
+            let ages = AGES.into_iter().zip(stays);
+            ages.filter(|(_, stays)| *stays)
+                .map(|(hours, _)| hours)
+                .collect::<Vec<_>>()
+        };
+        let none = Rules::default;
+        assert_eq!(kept(&Rules { last: 3, ..none() }), [30, 5, 1]);
+        let within = Some(now() - SignedDuration::from_hours(200));
+        assert_eq!(kept(&Rules { within, ..none() }), [200, 190, 50, 30, 5, 1]);
+        // What is said of logs says nothing of pictures.
+        let endings = vec![Ending::Panic, Ending::Running];
+        let rules = Rules {
+            endings,
+            last: 1,
+            ..none()
+        };
+        assert_eq!(kept(&rules), [1]);
     }
 
     /// How many periods are kept, and which one a time is in.

@@ -7,7 +7,7 @@ use clap::Args;
 use ecs_console_archiver::archive::catalog::Subject;
 use ecs_console_archiver::archive::instances::Instances;
 use ecs_console_archiver::archive::prune::policy::{FindingRule, Rules};
-use ecs_console_archiver::archive::prune::{self, Options, Plan, Planned, Pruned, Told};
+use ecs_console_archiver::archive::prune::{self, Because, Options, Plan, Planned, Pruned, Told};
 use ecs_console_archiver::log;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::ids::InstanceId;
@@ -143,9 +143,8 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         true => unless_closed(printed),
         false => printed,
     };
-    let work = prune::prune::<anyhow::Error>(&store, &options, now, |told| {
-        told_of(printer.told(told))
-    });
+    let work =
+        prune::prune::<anyhow::Error>(&store, &options, now, |told| told_of(printer.told(told)));
     let done = context.interrupt.finish("what was begun", work).await;
     told_of(printer.print())?;
     let done = done?;
@@ -330,6 +329,7 @@ impl<S: Store> Printer<'_, S> {
                     "key": key,
                     "url": self.store.url(&key),
                     "action": "remove",
+                    "detail": other.because.map(|because| because.to_string()),
                 }))?;
             }
             return Ok(());
@@ -338,8 +338,8 @@ impl<S: Store> Printer<'_, S> {
             self.rows
                 .push(boot_cells(plan, boot, &self.context.time_zone));
         }
-        if !plan.others.is_empty() {
-            self.rows.push(others_cells(plan));
+        for because in [Because::IsOlder, Because::OfItsBoots, Because::OfItsDay] {
+            self.rows.extend(others_cells(plan, because));
         }
         match self.rows.len() >= MAX_TABLE_ROWS {
             true => self.print(),
@@ -395,9 +395,11 @@ fn boot_cells(plan: &Plan, boot: &Planned, zone: &TimeZone) -> Vec<Cell> {
     ]
 }
 
-fn others_cells(plan: &Plan) -> Vec<Cell> {
+/// What goes for this reason and is of no boot. `None` if there is nothing.
+fn others_cells(plan: &Plan, because: Because) -> Option<Vec<Cell>> {
     let (mut records, mut markers, mut screenshots) = (0, 0, 0);
-    for other in &plan.others {
+    let others = plan.others.iter();
+    for other in others.filter(|other| other.because == Some(because)) {
         match other.subject {
             Subject::Record(_) => records += 1,
             Subject::Marker(_) => markers += 1,
@@ -409,13 +411,16 @@ fn others_cells(plan: &Plan) -> Vec<Cell> {
     tell(markers, output::count(markers, "marker"));
     tell(screenshots, output::count(screenshots, "screenshot"));
     tell(records, format!("{records} without a boot"));
+    if told.is_empty() {
+        return None;
+    }
     let mut cells = vec![Cell::from(plan.instance_id.to_string())];
     cells.extend((0..3).map(|_| Cell::from(NOTHING)));
     cells.push(records.to_string().into());
     cells.push(NOTHING.into());
     cells.push("REMOVE".into());
-    cells.push(format!("older than every boot that is kept: {}", told.join(", ")).into());
-    cells
+    cells.push(format!("{because}: {}", told.join(", ")).into());
+    Some(cells)
 }
 
 fn reasons(boot: &Planned) -> Vec<String> {
