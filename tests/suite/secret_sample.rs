@@ -6,9 +6,9 @@ use encoding_rs::Encoding;
 
 const SAMPLE: &str = include_str!("../fixtures/findings/secrets.tsv");
 /// Lines with secrets that show none, of those that there are.
-const FOUND: (usize, usize) = (165, 165);
+const FOUND: (usize, usize) = (194, 194);
 /// Lines that only look alike and are shown as they are, of those that there are.
-const LEFT: (usize, usize) = (115, 115);
+const LEFT: (usize, usize) = (120, 120);
 
 /// Whether a line of the sample is one that no rule was made for: half of them, by a digest of its text.
 fn is_kept_apart(text: &str) -> bool {
