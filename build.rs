@@ -74,8 +74,9 @@ struct Rule {
     /// Of what no line says: how it is judged.
     #[serde(default)]
     when: String,
-    /// How far a boot comes that did without: `loader`, `kernel`, `system`, `unlocked`, `address` or `login`. What the rule finds
-    /// is less bad then, and a warning is left out. So is all behind `killed`, because what follows tells more. `never`
+    /// How far a boot comes that did without: `loader`, `kernel`, `root`, `activated`, `system`, `unlocked`, `address`, `data-source`,
+    /// `job` or `login`. What the rule finds
+    /// is less bad then, and a warning is left out. So is all behind `killed` and `shell`, because what follows tells more. `never`
     /// stands for none.
     until: Option<String>,
     /// Of a secret: what stands at `{secret}` in `pattern`, and in `next`.
@@ -165,9 +166,14 @@ fn main() {
                 Some("loader") => "Some(Progress::Loader)",
                 Some("kernel") => "Some(Progress::Kernel)",
                 Some("system") => "Some(Progress::System)",
+                Some("root") => "Some(Progress::Root)",
+                Some("activated") => "Some(Progress::Activated)",
                 Some("unlocked") => "Some(Progress::Unlocked)",
+                Some("data-source") => "Some(Progress::DataSource)",
+                Some("job") => "Some(Progress::Job)",
                 Some("address") => "Some(Progress::Address)",
                 Some("login") => "Some(Progress::Login)",
+                Some("shell") => "Some(Progress::Shell)",
                 Some("killed") => "Some(Progress::Killed)",
                 Some(other) => panic!("{}: a boot does not come to {other}", path.display()),
             };

@@ -77,6 +77,11 @@ const MASKED_BEFORE: usize = 64;
 const MASKED_BEHIND: usize = 256;
 /// The family of the kernel's own faults, which it reports in several lines.
 const KERNEL: &str = "kernel";
+/// What begins the line with which a kernel dies, and the one that ends what it says of it.
+const PANIC: &str = "Kernel panic";
+const END_OF_REPORT: &str = "---[ end ";
+/// The family whose details are names of modules. cloud-init writes them with a hyphen or with an underscore.
+const CLOUD_INIT: &str = "cloud-init";
 /// What stands for a detail that is not UTF-8: what it says depends on the reader.
 const OTHER_TEXT: &str = "<text>";
 
@@ -246,13 +251,16 @@ impl<'r> Found<'r> {
     /// the disk.
     fn lower(&mut self) {
         let until = self.until.take();
-        if until == Some(Progress::Killed) || self.finding.severity <= Severity::Warning {
+        if matches!(until, Some(Progress::Killed | Progress::Shell))
+            || self.finding.severity <= Severity::Warning
+        {
             self.is_left_out = true;
             return;
         }
         let lower = match until {
             Some(Progress::Login) => Severity::Error,
-            Some(Progress::Unlocked) => Severity::Info, // By a chip, or by a key from the network.
+            // By a chip, or by a key from the network; and what was waited for came.
+            Some(Progress::Unlocked | Progress::Root | Progress::Job) => Severity::Info,
             _ => Severity::Warning,
         };
         self.finding.severity = self.finding.severity.min(lower);
@@ -284,6 +292,8 @@ pub struct Scanner<'r> {
     hosts: Hosts,
     /// The secrets of the lines that are still to be read.
     secrets: Peekable<IntoIter<Secret>>,
+    /// Whether the log said the beginning of a panic.
+    has_panicked: bool,
     work: Work,
     /// Whether the lines were UTF-8 before they were decoded.
     is_utf8: bool,
@@ -301,6 +311,7 @@ impl<'r> Scanner<'r> {
             begun: 0,
             known: HashMap::new(),
             waiting: None,
+            has_panicked: false,
             work: Work::default(),
             is_utf8: true,
         }
@@ -363,6 +374,11 @@ impl<'r> Scanner<'r> {
         if candidates.is_empty() || is_quoted(text) {
             return;
         }
+        let text = match end_of_panic(text) {
+            Some(_) if self.has_panicked => return,
+            Some(panic) => panic, // The ring has dropped its beginning.
+            None => text,
+        };
         // A long line of many messages has words of many rules, and each message has a few.
         let candidates: Cow<[usize]> = match piece > MAX_MESSAGE {
             true => self.rules.candidates(text).into(),
@@ -371,6 +387,7 @@ impl<'r> Scanner<'r> {
         let Some((rule, detail)) = self.rules.find(text, &candidates, &mut self.work) else {
             return;
         };
+        self.has_panicked |= text.starts_with(PANIC);
         if self.is_same_report(rule, number, at) {
             return;
         }
@@ -384,7 +401,7 @@ impl<'r> Scanner<'r> {
         let finding = Finding {
             rule,
             severity: rule.severity,
-            detail: detail.and_then(|detail| self.detail(text, detail)),
+            detail: detail.and_then(|detail| self.detail(rule, text, detail)),
             count: 1,
             line: number,
             bytes: place.clone(),
@@ -416,7 +433,7 @@ impl<'r> Scanner<'r> {
     }
 
     /// What a finding is about, without what differs from one time to the next.
-    fn detail(&mut self, text: &str, detail: Range<usize>) -> Option<String> {
+    fn detail(&mut self, rule: &Rule, text: &str, detail: Range<usize>) -> Option<String> {
         // The host's name first: to mask the numbers in it would hide it.
         let (text, detail) = match self.hosts.is_empty() {
             true => (Cow::Borrowed(text), detail),
@@ -431,6 +448,11 @@ impl<'r> Scanner<'r> {
             } else {
                 raw.to_owned() // What differs has a digit, but an ID, and most details have none.
             };
+        let detail = match rule.family {
+            KERNEL => BUILDER.replace(&detail, "${1}${2}"),
+            CLOUD_INIT => Cow::Owned(detail.replace('_', "-")),
+            _ => Cow::Borrowed(&*detail),
+        };
         let detail = cut(&detail, MAX_DETAIL).trim();
         // A tab, say: signatures stand in log lines, metrics and messages to people.
         (!detail.is_empty()).then(|| detail.replace(char::is_control, " "))
@@ -539,7 +561,7 @@ impl<'r> Scanner<'r> {
             return;
         };
         let is_over = waiting.is_over(number, at)
-            || text.starts_with("---[ end ")
+            || text.starts_with(END_OF_REPORT)
             || begins_with_start(text.as_bytes());
         let function = match (is_over, waiting.in_trace) {
             (true, _) => None,
@@ -587,6 +609,11 @@ fn masked(text: &str, part: Range<usize>, work: &mut Work) -> String {
         }
     });
     detail.push_str(&near[copied..part.end]);
+    let named = |found: &Captures| match (found.get(1), found.get(2)) {
+        (Some(disk), _) => format!("{}<serial>", disk.as_str()),
+        (_, path) => format!("{}<path>", path.map_or("", |path| path.as_str())),
+    };
+    let detail = SERIALS.replace_all(&detail, named);
     let numbered = |found: &Captures| {
         let kept = found.iter().skip(1).flatten().next();
         format!("{}<n>", kept.map_or("", |kept| kept.as_str()))
@@ -753,9 +780,24 @@ fn messages(text: &str) -> impl Iterator<Item = Message<'_>> {
     cuts.filter(|message| !message.text.is_empty())
 }
 
-/// Whether a text names a file system or a partition by its ID, such as `UUID=ABCD-EF01` of FAT.
+/// Whether a text names a disk, a file system or a partition by its ID, such as `UUID=ABCD-EF01` of FAT.
 fn has_id(text: &str) -> bool {
-    text.contains("uuid") || text.contains("UUID")
+    const IDS: [&str; 6] = [
+        "uuid",
+        "UUID",
+        "by-id",
+        r"by\x2did",
+        "by-path",
+        r"by\x2dpath",
+    ];
+    IDS.iter().any(|id| text.contains(id))
+}
+
+/// What the kernel died of, from the line behind all that it says of it.
+fn end_of_panic(text: &str) -> Option<&str> {
+    let panic = text.strip_prefix(END_OF_REPORT)?;
+    let panic = panic.trim_end().trim_end_matches("]---").trim_end();
+    panic.starts_with(PANIC).then_some(panic)
 }
 
 /// Whether a line only quotes what others write: the kernel's command line, and records of the audit.
@@ -769,7 +811,20 @@ fn is_quoted(text: &str) -> bool {
 /// `diff` compares has other ones.
 static NUMBERS: LazyLock<Regex> = LazyLock::new(|| {
     constant(
-        r"(…)(?:<[a-z]+>|[0-9A-Fa-f]*(?:-|\\x2d))*(?:<[a-z]+>|[0-9A-Fa-f]+\b)|((?i:uuid)(?:=|/|\\x2d|-))[0-9A-Fa-f]{4,16}(?:(?:-|\\x2d)[0-9A-Fa-f]{2,4})?\b|\b[0-9a-f]{12,}\b|(\bsshd@)[0-9][0-9a-f:.-]*[0-9a-f]|\b[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9_.-]*|(\brun-)(?:p[0-9]+-i[0-9]+|[pu]?[0-9]+|r[0-9a-f]{16,})\b|((?:\bsnap-[a-z0-9-]+-)|(?:/snap/[a-z0-9-]+/))[0-9]+\b|(@)[0-9]+(?:[-:][0-9]+)*\b|([-@ ])c?(?:[0-9]+:[0-9]+|[0-9]{3,})\b|(\b(?i:session|uid|user)[ @-])c?[0-9]+\b|(\b(?:kworker|ksoftirqd|migration|swapper|cpuhp|irq)/)[A-Za-z0-9_:+.-]+",
+        r"(…)(?:<[a-z]+>|[0-9A-Fa-f]*(?:-|\\x2d))*(?:<[a-z]+>|[0-9A-Fa-f]+\b)|((?i:uuid)(?:=|/|\\x2d|-))[0-9A-Fa-f]{4,16}(?:(?:-|\\x2d)[0-9A-Fa-f]{2,4})?\b|\b[0-9a-f]{12,}\b|(\bsshd@)[0-9][0-9a-f:.-]*[0-9a-f]|\b[0-9]+\.[0-9]+\.[0-9]+[A-Za-z0-9_.-]*|(\brun-)(?:p[0-9]+-i[0-9]+|[pu]?[0-9]+|r[0-9a-f]{16,})\b|((?:\bsnap-[a-z0-9-]+-)|(?:/snap/[a-z0-9-]+/))[0-9]+\b|(@)[0-9]+(?:[-:][0-9]+)*\b|([-@ ])c?(?:[0-9]+:[0-9]+|[0-9]{3,})\b|(\b(?i:session|uid|user)[ @-])c?[0-9]+\b|(\b(?:kworker|ksoftirqd|migration|swapper|cpuhp|irq|jbd2|kjournald2?|xfsaild|xfs-[a-z]+|kdmflush|dmcrypt_write)/)[A-Za-z0-9_:+.<>-]+|\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}(?:-[0-9A-Fa-f]{4})*\b|\b[0-9A-F]{4}-[0-9A-F]{4}\b|(\b(?:[dims]|vol)(?:-|\\x2d))[a-z0-9]{15,}\b|(\b(?i:thread|worker|pool|queue)-)[0-9]+\b|(-)(?:[0-9][0-9a-f]{5,}|[0-9a-f][0-9][0-9a-f]{4,}|[0-9a-f]{2}[0-9][0-9a-f]{3,}|[0-9a-f]{3}[0-9][0-9a-f]{2,}|[0-9a-f]{4}[0-9][0-9a-f]+|[0-9a-f]{5,}[0-9][0-9a-f]*)\b",
+    )
+});
+/// What udev names a disk by (`rules.d/60-persistent-storage.rules`): its maker and model, and behind them its serial; or
+/// its place on the bus. In names of units, hyphens are `\x2d`.
+static SERIALS: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"(\bby(?:-|\\x2d)id(?:/|-|\\x2d)(?:virtio|scsi|ata|usb|wwn|nvme|google|(?:dm|md|lvm(?:-|\\x2d)pv)(?:-|\\x2d)uuid)(?:-|\\x2d)(?:[A-Za-z]+_)*)(?:[A-Za-z0-9_+<>\\-]|\.[0-9<])+|(\bby(?:-|\\x2d)path(?:/|-|\\x2d))(?:[A-Za-z0-9_:+<>\\-]|\.[0-9<])+",
+    )
+});
+/// The folder in which a kernel was built, before the one of its source.
+static BUILDER: LazyLock<Regex> = LazyLock::new(|| {
+    constant(
+        r"(^| in )(?:\./|/\S*?/)((?:arch|block|certs|crypto|drivers|fs|include|init|io_uring|ipc|kernel|lib|mm|net|security|sound|virt)/)",
     )
 });
 static STOPPED_AT: LazyLock<Regex> = LazyLock::new(|| {
@@ -1024,7 +1079,7 @@ mod tests {
                 &[
                     "kernel-panic:Fatal exception",
                     "kernel-panic:Attempted to kill the idle task!",
-                    "kernel-warning:fork.c:123 dup_mm",
+                    "kernel-warning:dup_mm",
                 ],
             ),
             (
@@ -1102,6 +1157,13 @@ mod tests {
         let waits = "Please enter passphrase for disk vda3 (root): \n";
         let fsck = "/dev/vdb1: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.\n";
         let no_lease = "dhclient[400]: No DHCPOFFERS received.\n";
+        let no_group = "  Volume group \"vg0\" not found\n  Cannot process volume group vg0\n";
+        let emergency =
+            "[  OK  ] Started Emergency Shell.\n[  OK  ] Reached target Emergency Mode.\n";
+        let no_metadata = "url_helper.py[WARNING]: Calling 'http://100.100.100.200/latest' failed [0/50s]: timed out\n";
+        let no_root = "[    1.2] Waiting for root device /dev/vda1...\n";
+        let job = "[  *** ] A start job is running for X (9min 12s / no limit)";
+        let tried = "[    1.2] XFS (vda1): Invalid superblock magic number\n";
         let initramfs =
             "[    0.9] Initramfs unpacking failed: invalid magic at start of compressed archive\n";
         for (log, expected) in [
@@ -1191,6 +1253,50 @@ mod tests {
                 vec![Severity::Error],
             ),
             (no_lease.to_owned(), vec![Severity::Error]),
+            (emergency.to_owned(), vec![Severity::Fatal]),
+            (
+                format!("{emergency}You are in emergency mode. After logging in, type\n"),
+                vec![Severity::Fatal],
+            ),
+            (format!("{emergency}\nhost login: \n"), vec![]),
+            (no_group.to_owned(), vec![Severity::Error]),
+            (
+                format!("{no_group}  0 logical volume(s) in volume group \"vg0\" now active\n"),
+                vec![Severity::Error],
+            ),
+            (
+                format!("{no_group}  2 logical volume(s) in volume group \"vg0\" now active\n"),
+                vec![Severity::Warning],
+            ),
+            (no_metadata.to_owned(), vec![Severity::Error]),
+            (
+                format!("{no_metadata}Datasource DataSourceNone.  Up 3 seconds\n"),
+                vec![Severity::Error; 2],
+            ),
+            (
+                format!("{no_metadata}Datasource DataSourceAliYun.  Up 3 seconds\n"),
+                vec![Severity::Warning],
+            ),
+            (no_root.to_owned(), vec![Severity::Error]),
+            (
+                format!(
+                    "{no_root}[    1.3] VFS: Mounted root (ext4 filesystem) on device 254:1.\n"
+                ),
+                vec![Severity::Info],
+            ),
+            (format!("{job}\r{job}\n"), vec![Severity::Error]),
+            (
+                format!("{job}\n[  OK  ] Started X.\n"),
+                vec![Severity::Info],
+            ),
+            (
+                format!("{job}\n[  OK  ] Started X.\n{job}\n"),
+                vec![Severity::Error],
+            ),
+            (
+                format!("{tried}[   40.000001] systemd[1]: Switching root.\n"),
+                vec![Severity::Warning],
+            ),
             (
                 format!(
                     "{no_lease}Trying recorded lease 10.0.0.5\nbound: renewal in 1000 seconds.\n"
@@ -1320,10 +1426,6 @@ mod tests {
             "hung-task:kworker/<n>",
         ),
         (
-            "INFO: task jbd2/vda1-8:{p} blocked for more than {n} seconds.",
-            "hung-task:jbd2/vda1-8",
-        ),
-        (
             "[FAILED] Failed to mount /mnt/{u}.",
             "mount-failed:/mnt/<uuid>",
         ),
@@ -1440,6 +1542,62 @@ mod tests {
             "init-died:0x0000000b",
         ),
         (
+            r"[ TIME ] Timed out waiting for device dev-disk-by\x2did-virtio\x2dbp1{h12}xy.device.",
+            r"device-timeout:dev-disk-by\x2did-virtio\x2d<serial>.device",
+        ),
+        (
+            "[ TIME ] Timed out waiting for device /dev/disk/by-id/nvme-Alibaba_Cloud_Elastic_Block_Storage_bp1{h12}.",
+            "device-timeout:/dev/disk/by-id/nvme-Alibaba_Cloud_Elastic_Block_Storage_<serial>",
+        ),
+        (
+            "[ TIME ] Timed out waiting for device /dev/disk/by-id/scsi-3600{h12}{c}-part1.",
+            "device-timeout:/dev/disk/by-id/scsi-<serial>",
+        ),
+        (
+            "[ TIME ] Timed out waiting for device /dev/disk/by-id/wwn-0x{h12}.",
+            "device-timeout:/dev/disk/by-id/wwn-<serial>",
+        ),
+        (
+            "[ TIME ] Timed out waiting for device /dev/disk/by-path/pci-0000:00:{c}.0.",
+            "device-timeout:/dev/disk/by-path/<path>",
+        ),
+        (
+            "error: no such device: {h8}-{h4}.",
+            "loader-device-missing:<n>",
+        ),
+        (
+            "[FAILED] Failed to start agent@i-bp1{h12}0k{c}.service.",
+            "unit-failed:agent@i-<n>.service",
+        ),
+        (
+            "watchdog: BUG: soft lockup - CPU#{c} stuck for 22s! [conmon-1{h8}:{p}]",
+            "soft-lockup:conmon-<n>",
+        ),
+        (
+            "INFO: task jbd2/nvme{c}n1p1-8:{p} blocked for more than 120 seconds.",
+            "hung-task:jbd2/<n>",
+        ),
+        (
+            "INFO: task xfsaild/dm-{c}:{p} blocked for more than 120 seconds.",
+            "hung-task:xfsaild/<n>",
+        ),
+        (
+            "INFO: task Thread-{c}:{p} blocked for more than 120 seconds.",
+            "hung-task:Thread-<n>",
+        ),
+        (
+            "[FAILED] Failed to mount /mnt/nas-4{h8}.",
+            "mount-failed:/mnt/nas-<n>",
+        ),
+        (
+            "UBSAN: shift-out-of-bounds in /build/linux-aws-{h8}/linux-6.5.{c}/drivers/net/x.c:12:5",
+            "ubsan:shift-out-of-bounds in drivers/net/x.c:12",
+        ),
+        (
+            "kernel BUG at /build/linux-{h8}/linux-5.4.{c}/fs/ext4/inode.c:2721!",
+            "kernel-bug:fs/ext4/inode.c:2721",
+        ),
+        (
             "I/O error, dev vda, sector {n} op 0x0:(READ)",
             "disk-io-error:vda",
         ),
@@ -1448,6 +1606,65 @@ mod tests {
             "disk-io-error:vdb",
         ),
     ];
+
+    #[test]
+    fn one_fault_has_one_signature_however_programs_write_it() {
+        for forms in [
+            &[
+                "WARNING: CPU: 1 PID: 234 at kernel/workqueue.c:1234 __queue_work+0x3a0/0x3d0",
+                "WARNING: CPU: 3 PID: 99 at /build/linux-abc/linux-5.4/kernel/workqueue.c:1501 __queue_work.isra.0+0x3a0/0x3d0 [mod]",
+                "WARNING: kernel/workqueue.c:1234 at __queue_work+0x3a0/0x3d0, CPU#1: kworker/1:2/234",
+            ][..],
+            &[
+                "cloud-init[900]: cc_scripts_user.py[WARNING]: Failed to run module scripts-user (scripts in /var/lib/cloud/instance/scripts)",
+                "2026-11-29 10:55:07,123 - cc_scripts_user.py[WARNING]: failed",
+                "cloud-init[900]: util.py[WARNING]: Running module scripts_user (<module 'x'>) failed",
+            ],
+            &[
+                "Volume group \"vg0\" not found",
+                "Cannot process volume group vg0",
+            ],
+            &[
+                "nginx.service: main process exited, code=exited, status=1/FAILURE",
+                "Unit nginx.service entered failed state.",
+                "nginx.service failed.",
+                "nginx.service: Failed with result 'exit-code'.",
+            ],
+            &[
+                "Kernel panic - not syncing: Fatal exception in interrupt",
+                "---[ end Kernel panic - not syncing: Fatal exception in interrupt ]---",
+                "---[ end Kernel panic - not syncing: Fatal exception in interrupt",
+            ],
+        ] {
+            let each: std::collections::BTreeSet<_> = (forms.iter())
+                .map(|line| signatures(&format!("[    1.234567] {line}\n")))
+                .collect();
+            assert!(
+                each.len() == 1 && each.iter().all(|one| one.len() == 1),
+                "{each:?}"
+            );
+        }
+        let other =
+            "WARNING: kernel/workqueue.c:1234 at flush_work+0x3a0/0x3d0, CPU#1: kworker/1:2/234\n";
+        assert_eq!(signatures(other), ["kernel-warning:flush_work"]);
+    }
+
+    #[test]
+    fn a_panic_and_its_end_are_one_panic() {
+        let panic = "[    9.000001] Kernel panic - not syncing: Fatal exception\n";
+        let end = "[    9.000009] ---[ end Kernel panic - not syncing: Fatal exception ]---\n";
+        let found = scan(&format!(
+            "{panic}[    9.000002] RIP: 0010:die_hard+0x1/0x2\n{end}"
+        ));
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| (one.signature(), one.count))
+            .collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].1, 1);
+        let root = "---[ end Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0) ]---\n";
+        assert_eq!(signatures(root), ["root-not-mounted"]);
+    }
 
     #[test]
     fn different_faults_have_different_signatures() {
@@ -1514,6 +1731,7 @@ mod tests {
                 .replace("{u}", &uuid)
                 .replace("{h12}", &hex[20..])
                 .replace("{h8}", &hex[..8])
+                .replace("{h4}", &hex[8..12])
                 .replace("{f}", &format!("{}-{}", &hex[..4], &hex[4..8]).to_uppercase())
                 .replace("{h}", &format!("{hex}{hex}"));
             let stamp = |at: usize| format!("[{second:5}.{at:06}] ");

@@ -101,10 +101,7 @@ const RECORDINGS: &[(&str, &[&str])] = &[
             "kernel-panic:Fatal exception in interrupt",
         ],
     ),
-    (
-        "kernel-warning",
-        &["kernel-warning:faults.c:32 faults_init"],
-    ),
+    ("kernel-warning", &["kernel-warning:faults_init"]),
     ("kexec", &[]),
     ("login-respawns", &[]),
     ("luks-asks", &["luks-locked:data"]),
@@ -134,7 +131,10 @@ const RECORDINGS: &[(&str, &[&str])] = &[
     ("reboot-loop", &["root-not-mounted", "reboot-loop:kernel"]),
     ("rescue", &["rescue-mode", "maintenance-prompt"]),
     ("sid-runit-clean", &[]),
-    ("slow-boot", &["unit-failed:Web application"]),
+    (
+        "slow-boot",
+        &["unit-failed:Web application", "job-runs-long:slow.service"],
+    ),
     ("sysvinit-reboots", &[]),
     ("trixie-dracut-clean", &[]),
     ("trixie-sysvinit-clean", &[]),

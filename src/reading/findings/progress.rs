@@ -10,14 +10,24 @@ pub enum Progress {
     Loader,
     /// A kernel runs.
     Kernel,
+    /// The kernel mounted its root file system.
+    Root,
+    /// Volumes of LVM are there.
+    Activated,
     /// The root file system is there, and its init runs.
     System,
     /// What was encrypted is unlocked.
     Unlocked,
     /// The machine has an address.
     Address,
+    /// cloud-init has its data.
+    DataSource,
+    /// Init went on with a unit.
+    Job,
     /// Somebody can log in.
     Login,
+    /// The shell that waits for a person says what it is of, which tells more.
+    Shell,
     /// The kernel says which process it killed, which tells more.
     Killed,
 }
@@ -79,6 +89,29 @@ const ADDRESS: [&str; 8] = [
     "new lease, address=",
 ];
 
+/// What the kernel says of a root file system that came after all.
+///
+/// Sources: Linux `init/{do_mounts,main}.c`, `fs/{ext4,xfs}/super.c`.
+const MOUNTED: [&str; 4] = [
+    "VFS: Mounted root",
+    "Run /sbin/init as init process",
+    ": mounted filesystem",
+    ": Mounting V",
+];
+/// What systemd says of a unit that came to an end of its wait (`src/core/job.c`, `src/core/manager.c`).
+const UNITS: [&str; 4] = ["[  OK  ] ", "[FAILED] ", "[ TIME ] ", "[DEPEND] "];
+
+/// What a shell of systemd or dracut says first (systemd `src/shared/emergency-action.c`, `units/emergency.service.in`;
+/// dracut `modules.d/99base/dracut-lib.sh`, `98dracut-systemd/dracut-emergency.sh`; util-linux `login-utils/sulogin.c`).
+const SHELL: [&str; 6] = [
+    "You are in emergency mode",
+    "Welcome to emergency mode",
+    "Entering emergency mode",
+    "/run/initramfs/rdsosreport.txt",
+    "Press Enter for maintenance",
+    "Give root password for",
+];
+
 /// What the kernel says of a process that it kills for its memory (Linux `mm/oom_kill.c`), or of itself.
 const KILLED: [&str; 4] = [
     "Killed process ",
@@ -89,13 +122,18 @@ const KILLED: [&str; 4] = [
 
 impl Progress {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Loader,
         Self::Kernel,
+        Self::Root,
+        Self::Activated,
         Self::System,
         Self::Unlocked,
         Self::Address,
+        Self::DataSource,
+        Self::Job,
         Self::Login,
+        Self::Shell,
         Self::Killed,
     ];
 
@@ -120,10 +158,17 @@ impl Progress {
         match self {
             Self::Loader => says(&LOADER) || is_kernel(),
             Self::Kernel => is_kernel(),
+            Self::Root => says(&MOUNTED) || is_system() || is_login(),
+            Self::Activated => activates(text) || is_system() || is_login(),
             Self::System => is_system() || is_login(),
             Self::Unlocked => says(&UNLOCKED) || is_system() || is_login(),
             Self::Address => says(&ADDRESS),
+            Self::DataSource => {
+                text.contains("Datasource DataSource") && !text.contains("DataSourceNone")
+            }
+            Self::Job => says(&UNITS) || is_system() || is_login(),
             Self::Login => is_login(),
+            Self::Shell => says(&SHELL) || is_login(),
             Self::Killed => says(&KILLED),
         }
     }
@@ -142,6 +187,13 @@ impl Progress {
 
 fn begins(text: &str) -> Option<(Stage, bool)> {
     start_stage(text.as_bytes())
+}
+
+/// Whether LVM says that volumes of a group are there (lvm2 `tools/vgchange.c`).
+fn activates(text: &str) -> bool {
+    let count = text.find(" logical volume(s) in volume group ");
+    count.is_some_and(|at| !text[..at].ends_with(" 0") && text[..at] != *"0")
+        && text.contains(" now active")
 }
 
 /// A prompt, and not what a shell says of the last login.
