@@ -55,6 +55,15 @@ struct Metadata {
 }
 
 impl DirectoryStore {
+    /// Whether the folder is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoFolder`] if it is not.
+    #[cfg(feature = "cli")]
+    pub(super) fn check_root(&self) -> Result<(), StoreError> {
+        self.folder.check_root()
+    }
+
     /// Keeps objects below `root`. The folder is created with the first object.
     pub fn new(root: PathBuf) -> Self {
         Self::on(root, Box::new(SystemDisk))

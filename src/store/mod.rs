@@ -809,6 +809,18 @@ pub enum ArchiveStore {
 }
 
 impl ArchiveStore {
+    /// Whether there may be an archive to read, as far as it is known without a request.
+    ///
+    /// # Errors
+    /// [`StoreError::NoFolder`] if it is a folder that is not there.
+    #[cfg(feature = "cli")]
+    pub fn check_folder(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Bucket(_) => Ok(()),
+            Self::Directory(store) => store.check_root(),
+        }
+    }
+
     /// For a thread that does nothing else while it waits for the archive; see
     /// [`DirectoryStore::on_this_thread`].
     #[cfg(feature = "cli")]

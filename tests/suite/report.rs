@@ -150,7 +150,7 @@ async fn a_report_says_what_went_wrong_what_is_new_and_what_hangs() {
     );
     let shown = text(&cli(&settings, &["report"]).await.stdout);
     for told in [
-        "4 consoles of 3 instances",
+        "3 instances: 4 consoles, and 0 captures without one",
         "2 signatures, 1 of them new",
         SCRIPT,
         "i-a1",

@@ -465,6 +465,15 @@ async fn serve_shows_them_beside_the_log_as_pictures_and_nothing_else() {
             "{name}"
         );
     }
+    let of_windows = served.page("/i/i-kept0002").await;
+    let why = "There is no console: ECS keeps no console output for this type of instance.";
+    assert!(of_windows.contains(why), "{of_windows}");
+    assert!(
+        !served
+            .page("/i/i-kept0001")
+            .await
+            .contains("There is no console")
+    );
     // Beside the log of its boot.
     let latest = served.get("/i/i-kept0001/b/latest").await;
     let boot = served.page(&latest.header("location")).await;
@@ -597,6 +606,9 @@ async fn a_page_for_a_ticket_has_its_pictures_in_itself_and_loads_no_other() {
                 assert!(!page.contains(never), "{options:?}: {never}");
             }
         }
+        let (_, page, _) = page_of(&placed, &["i-kept0002"]).await;
+        let why = "There is no console: ECS keeps no console output for this type of instance.";
+        assert!(page.contains(why), "{page}");
         for (options, code) in [
             (&["i-kept0002", "--boot", "-1"][..], 3),
             (&["i-kept0002", "--diff"], 3),
@@ -653,4 +665,60 @@ async fn a_page_for_a_ticket_says_which_picture_it_does_not_have() {
         name(&keys[0])
     );
     assert!(page.contains(&command), "the oldest is left out");
+}
+
+#[tokio::test]
+async fn numbers_are_the_same_wherever_a_fleet_is_counted() {
+    let placed = archive().kept.with_catalog().place(Place::Folder).await;
+    let (code, _, stderr) = run(&placed, &["reindex"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let since = ["--since", "-30d"];
+    let json = ["--output", "json"];
+    let (code, stdout, stderr) = run(&placed, &[&["report"][..], &since, &json].concat()).await;
+    let report = self::json(code, &stdout, &stderr);
+    assert_eq!(
+        (&report["instances_captured"], &report["instances"]),
+        (&3.into(), &1.into())
+    );
+    let (code, stdout, stderr) = run(&placed, &[&["findings"][..], &since, &json].concat()).await;
+    let findings = self::json(code, &stdout, &stderr);
+    let signatures = |of: &Value| -> Vec<(String, u64)> {
+        let all = of["findings"].as_array().or(of.as_array()).unwrap().iter();
+        let mut all: Vec<_> = all
+            .map(|one| {
+                (
+                    one["signature"].as_str().unwrap().to_owned(),
+                    one["instances"].as_u64().unwrap(),
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let there = signatures(&report);
+    assert!(
+        there.contains(&("no-console-output:not_supported".to_owned(), 1)),
+        "{report}"
+    );
+    assert_eq!(there, signatures(&findings));
+    let (_, stdout, _) = run(&placed, &[&["report"][..], &since].concat()).await;
+    let told = text(&stdout).replace('\n', " ");
+    assert!(
+        told.contains("3 instances: 1 console, and 4 captures without one"),
+        "{told}"
+    );
+    assert!(
+        told.contains(&format!("{} signatures", there.len())),
+        "{told}"
+    );
+    let served = Served::entered(&placed.settings, &[]).await;
+    let fleet = served.page("/?since=-30d").await;
+    assert!(fleet.contains("<dt>instances</dt><dd>3</dd>"), "{fleet}");
+    assert!(
+        fleet.contains("<dt>without a console</dt><dd>4</dd>"),
+        "{fleet}"
+    );
+    for (signature, _) in there {
+        assert!(fleet.contains(&signature), "{signature}");
+    }
 }

@@ -402,6 +402,16 @@ async fn two_boots_stand_side_by_side_as_diff_compares_them() {
         "{note}"
     );
     assert!(page.contains(note), "{note}: {page}");
+    // The last good boot and the boot before are one here, and it has one link.
+    let boot = served.get("/i/i-a1/b/latest/diff").await;
+    let compared = served.page(&boot.header("location")).await;
+    let (_, against) = compared.split_once(">Against</span>").unwrap();
+    let (against, _) = against.split_once("</span>").unwrap();
+    assert_eq!(against.matches("aria-current").count(), 1, "{against}");
+    assert!(
+        against.contains("the last that came to its login, the boot before"),
+        "{against}"
+    );
     let other = served.get("/i/i-a1/b/-1/diff?with=previous").await;
     assert_eq!(other.status, 404);
     assert!(other.text().contains("No boot is known before this one"));
@@ -454,6 +464,23 @@ async fn a_search_finds_what_grep_finds_with_links_to_the_lines() {
             "{page}"
         );
     }
+    // Each log is named as the other pages name it, also where only the newest records are searched.
+    for (query, path, number) in [
+        ("q=kernel+panic", "latest", "boot 0"),
+        ("q=Linux&instance=i-a1&since=-5h", "latest", "boot 0"),
+        ("q=Linux&instance=i-a1", "-1", "boot -1"),
+    ] {
+        let boot = served
+            .get(&format!("/i/i-a1/b/{path}"))
+            .await
+            .header("location");
+        let found = served.page(&format!("/search?{query}")).await;
+        let named = format!(
+            "<a href=\"{}\">{number}</a> captured",
+            boot.split('?').next().unwrap()
+        );
+        assert!(found.contains(&named), "{named}: {found}");
+    }
     let masked = served.page("/search?q=password").await;
     assert!(
         masked.contains("<mark>password</mark>") && !masked.contains("hunter2"),
@@ -497,8 +524,11 @@ async fn a_search_of_much_goes_on_by_a_link() {
 #[tokio::test]
 async fn a_page_says_when_nothing_is_captured_and_when_the_archive_does_not_answer() {
     let folder = tempfile::tempdir().unwrap();
+    // It was there when the command began.
     let missing = folder.path().join("missing");
+    std::fs::create_dir(&missing).unwrap();
     let served = Served::entered(&folder_settings(&missing), &[]).await;
+    std::fs::remove_dir(&missing).unwrap();
     let got = served.get("/").await;
     assert_eq!(got.status, 502, "{}", got.text());
     assert!(
@@ -905,4 +935,85 @@ async fn a_bucket_is_shown_as_a_folder_is() {
             .await
             .contains("Kernel panic - not syncing")
     );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder_settings(&folder.path().join("none"));
+    let output = cli(&settings, &["serve", "--port", "0"]).await;
+    let told = text(&output.stderr);
+    assert_eq!(
+        (output.status.code(), output.stdout.len()),
+        (Some(2), 0),
+        "{told}"
+    );
+    assert!(
+        told.contains("does not exist: nothing was stored there yet"),
+        "{told}"
+    );
+}
+
+/// Widths of the bars of stages, a row for each boot: those of which the time is known, by name, with the time that is
+/// said.
+fn bars(page: &str) -> Vec<(String, f64, f64)> {
+    let mut bars = Vec::new();
+    for svg in page.split("<svg class=\"stages\"").skip(1) {
+        let (svg, _) = svg.split_once("</svg>").unwrap();
+        let label = svg
+            .split("<title>")
+            .nth(1)
+            .unwrap()
+            .split('<')
+            .next()
+            .unwrap();
+        for rect in svg.split("<rect class=\"p-").skip(1) {
+            let name = rect.split('"').next().unwrap();
+            let value = |attribute: &str| {
+                let value = rect.split(&format!(" {attribute}=\"")).nth(1).unwrap();
+                value.split('"').next().unwrap().parse::<f64>().unwrap()
+            };
+            let said = label
+                .split(", ")
+                .find_map(|said| said.strip_prefix(name))
+                .unwrap();
+            let seconds = said
+                .trim()
+                .strip_suffix(" s")
+                .and_then(|time| time.parse().ok());
+            match seconds {
+                Some(seconds) if value("height") > 4.0 => {
+                    bars.push((name.to_owned(), seconds, value("width") + 1.0))
+                }
+                _ => assert_eq!((value("width"), value("height")), (5.0, 4.0), "{rect}"),
+            }
+        }
+    }
+    bars
+}
+
+#[tokio::test]
+async fn stages_are_to_scale_and_what_is_not_timed_is_a_thin_mark() {
+    let stamped = |kernel: &str, init: &str| {
+        format!(
+            "SeaBIOS (version 1.16)\n[    0.000000] Linux version 6.1.0\n[    {kernel}] Run /init as init process\n\
+             [    {init}] systemd[1]: Inserted module 'autofs4'\n[    {init}] systemd[1]: systemd 252 running in system mode\n"
+        )
+    };
+    let (fast, slow) = (
+        stamped("1.000000", "2.000000"),
+        stamped("8.000000", "9.000000"),
+    );
+    let (_folder, settings) =
+        folder(&[("i-a1", fast.as_bytes(), 50), ("i-a1", slow.as_bytes(), 2)]).await;
+    let served = Served::entered(&settings, &[]).await;
+    let page = served.page("/i/i-a1").await;
+    let bars = bars(&page);
+    let kernels: Vec<_> = bars.iter().filter(|(name, ..)| name == "kernel").collect();
+    assert_eq!(kernels.len(), 2, "{bars:?}: {page}");
+    let of_second = |bar: &(String, f64, f64)| bar.2 / bar.1;
+    for bar in &bars {
+        let ratio = of_second(bar) / of_second(kernels[0]);
+        assert!((0.95..1.05).contains(&ratio), "{bars:?}");
+    }
 }

@@ -224,8 +224,8 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
         match arguments.sort {
             Order::Time => sorted.extend(found.printed),
             Order::Instance => {
-                for (_, printed) in found.printed {
-                    stdout.write_all(&printed)?;
+                for printed in found.printed {
+                    stdout.write_all(&printed.text)?;
                 }
                 if !results.is_ready() {
                     stdout.flush()?; // Whoever waits sees what there is.
@@ -236,9 +236,9 @@ pub async fn run(mut arguments: Arguments, context: &Context) -> Result<Exit> {
             break;
         }
     }
-    sorted.sort_by_key(|(time, _)| *time);
-    for (_, printed) in sorted {
-        stdout.write_all(&printed)?;
+    sorted.sort_by_key(|printed| printed.captured_at);
+    for printed in sorted {
+        stdout.write_all(&printed.text)?;
     }
     if context.output == Output::Json {
         let stats = all.stats(begun, pace.retries.load(Ordering::Relaxed));

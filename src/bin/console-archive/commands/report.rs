@@ -229,6 +229,7 @@ fn json(facts: &Facts, period: Period) -> Value {
         "until": time(period.until),
         "records": facts.records,
         "instances": facts.instances,
+        "instances_captured": facts.captured,
         "without_console": facts.without_console,
         "records_without_findings_known": facts.unknown,
         "days": days.collect::<Vec<_>>(),
@@ -360,9 +361,9 @@ fn text(heading: &page::Heading, facts: &Facts, context: &Context) -> Result<()>
     let about = output::wrapped(&about, width);
     say(format!("{}\n", bold(about.trim_end())))?;
     let numbers = format!(
-        "{} of {}, and {} without one; {}, {new} of them new; {} not at the login prompt",
+        "{}: {}, and {} without one; {}, {new} of them new; {} not at the login prompt",
+        output::count(facts.captured as u64, "instance"),
         output::count(facts.records, "console"),
-        output::count(facts.instances as u64, "instance"),
         output::count(facts.without_console, "capture"),
         output::count(facts.signatures.len() as u64, "signature"),
         output::count(facts.stuck.len() as u64, "instance"),

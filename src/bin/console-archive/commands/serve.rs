@@ -31,8 +31,8 @@ use super::{Context, EcsArguments};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use gate::Gate;
-pub use state::Instance;
 use state::{Archive, State};
+pub use state::{Instance, why_no_console};
 
 /// Show the archive in a browser
 ///
@@ -79,6 +79,7 @@ const MAX_HEADERS: usize = 64;
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     log::init(&context.warnings());
     let store = context.store()?;
+    store.check_folder()?;
     let redact = context.redact()?;
     let live = match arguments.live {
         true => Some(Live::new(context.archiver(arguments.ecs)?)?),

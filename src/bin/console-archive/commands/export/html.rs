@@ -15,9 +15,9 @@ use ecs_console_archiver::retry::{Deadline, Retrying};
 use ecs_console_archiver::store::{self, Store};
 
 use super::super::diff;
-use super::super::serve::Instance;
 use super::super::serve::address::{DiffQuery, View};
 use super::super::serve::pages::{self, Picture, Pictures, Site, boot::BootPage, screenshots};
+use super::super::serve::{Instance, why_no_console};
 use super::super::{Context, report};
 use super::Arguments;
 use crate::boots::{self, Summary};
@@ -76,8 +76,9 @@ pub async fn run(arguments: &Arguments, file: &Path, context: &Context) -> Resul
         Shown::Boot(index) => format!("boot {} of {instance_id}", boot_id(index)),
         Shown::Screenshots => format!("what the screen of {instance_id} showed"),
     };
-    let id = instance_id.clone();
-    let instance = tokio::task::spawn_blocking(move || Instance::of(id, read, redact));
+    let (id, why_none) = (instance_id.clone(), why_no_console(&archive, &read).await?);
+    let instance = move || Instance::of(id, read, why_none, redact);
+    let instance = tokio::task::spawn_blocking(instance);
     let instance = instance.await?;
     let (pictures, are_whole) = pictures(&archive, shown.screenshots(&instance)).await?;
     let site = Site {

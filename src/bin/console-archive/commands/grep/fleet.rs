@@ -57,8 +57,10 @@ pub type Task = (InstanceId, Vec<RecordEntry>);
 /// What was found in an instance.
 #[derive(Default)]
 pub struct Found {
-    /// What is to be printed, a piece for each log, with when the log was first captured.
-    pub printed: Vec<(Timestamp, Vec<u8>)>,
+    /// What is to be printed, a piece for each log.
+    pub printed: Vec<OfLog>,
+    /// Boots of the records that were searched.
+    pub boots: usize,
     pub counts: Counts,
     /// Logs that were searched, and those that have a match.
     pub logs: u64,
@@ -67,6 +69,15 @@ pub struct Found {
     pub bytes: u64,
     /// Records that are damaged or gone, and what is wrong with each.
     pub damaged: Vec<String>,
+}
+
+/// What is to be printed of a log.
+pub struct OfLog {
+    /// When the log was first captured.
+    pub captured_at: Timestamp,
+    /// Which boot it is of those that were searched, the oldest first. `None` if it is a record alone.
+    pub boot: Option<usize>,
+    pub text: Vec<u8>,
 }
 
 /// Results in the order of the tasks. No more of them wait than a window allows.
@@ -315,6 +326,7 @@ impl Job {
         if self.endings.is_empty() || self.endings.contains(&boot.ending(is_newest)) {
             self.log(instance_id, boot, Kept::Boot, found);
         }
+        found.boots += 1;
     }
 
     fn log(&mut self, instance_id: &InstanceId, boot: &Boot, kept: Kept<'_>, found: &mut Found) {
@@ -325,7 +337,11 @@ impl Job {
         found.counts.lines += counts.lines;
         found.counts.matches += counts.matches;
         if !printed.is_empty() {
-            found.printed.push((boot.captures[0].captured_at, printed));
+            found.printed.push(OfLog {
+                captured_at: boot.captures[0].captured_at,
+                boot: matches!(kept, Kept::Boot).then_some(found.boots),
+                text: printed,
+            });
         }
     }
 

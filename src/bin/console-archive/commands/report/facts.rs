@@ -160,6 +160,11 @@ impl Collector {
         let Subject::Record(_) = &row.subject else {
             // A marker, or a screenshot in its place. One beside a console is no capture of its own.
             self.facts.without_console += u64::from(row.reason.is_some());
+            // What a screenshot says of a machine without a console, as `findings` counts it.
+            if row.outcome == RowOutcome::Screenshot {
+                let findings = OfRow::all_of(&row);
+                findings.for_each(|finding| self.signatures.add(finding, &row));
+            }
             return;
         };
         if row.outcome != RowOutcome::Stored {

@@ -51,6 +51,8 @@ pub struct Hit {
 pub struct InLog {
     /// `None` if it is of a record that is damaged.
     pub boot_id: Option<String>,
+    /// Which boot it is: 0 is the newest, -1 the one before.
+    pub number: Option<isize>,
     pub hits: Vec<Hit>,
     /// When it was first captured.
     pub captured_at: jiff::Timestamp,
@@ -311,12 +313,16 @@ impl Going {
         searched.records += found.records;
         searched.damaged.extend_from_slice(&found.damaged);
         let mut logs = Vec::new();
-        for (captured_at, printed) in &found.printed {
+        for printed in &found.printed {
             let mut log = InLog {
-                captured_at: *captured_at,
+                captured_at: printed.captured_at,
+                // Records of old boots may be left out, and those of the newest one never.
+                number: printed
+                    .boot
+                    .map(|index| index as isize + 1 - found.boots as isize),
                 ..InLog::default()
             };
-            for printed in printed.split(|byte| *byte == b'\n') {
+            for printed in printed.text.split(|byte| *byte == b'\n') {
                 let Ok(Printed { data }) = serde_json::from_slice(printed) else {
                     continue;
                 };

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use ecs_console_archiver::archive::reader::{self, Listing, MarkerEntry, ScreenshotEntry};
+use ecs_console_archiver::archive::screenshot::NO_CONSOLE;
 use ecs_console_archiver::config::Redact;
+use ecs_console_archiver::model::console::NoConsole;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::reading::encoding::EncodingChoice;
 use ecs_console_archiver::reading::findings::{self, Finding, Rules};
@@ -16,7 +18,7 @@ use ecs_console_archiver::reading::stages::{self, Stage};
 use ecs_console_archiver::reading::stamp::Stamp;
 use ecs_console_archiver::reading::stitch::{Boot, Capture};
 use ecs_console_archiver::retry::{Deadline, Retrying};
-use ecs_console_archiver::store::ArchiveStore;
+use ecs_console_archiver::store::{ArchiveStore, Store};
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
@@ -66,6 +68,8 @@ pub struct Instance {
     pub facts: Vec<Facts>,
     pub markers: Vec<MarkerEntry>,
     pub screenshots: Vec<ScreenshotEntry>,
+    /// Why it has no console, if its newest screenshot says it. Known only where there are no boots.
+    pub why_none: Option<NoConsole>,
     /// Records that are damaged or gone, and why.
     pub left_out: Vec<String>,
 }
@@ -126,8 +130,10 @@ impl Archive {
         }
         let mut read = boots::of_listing_and(&store, listing, &others).await?;
         read.left_out.extend(told);
+        let why_none = why_no_console(&store, &read).await?;
         let (id, redact) = (id.clone(), self.redact);
-        let instance = tokio::task::spawn_blocking(move || Instance::of(id, read, redact));
+        let instance = move || Instance::of(id, read, why_none, redact);
+        let instance = tokio::task::spawn_blocking(instance);
         let instance = instance.await?;
         self.read.borrow_mut().hold(hash, &instance);
         Ok(instance)
@@ -179,6 +185,20 @@ impl Archive {
     }
 }
 
+/// Why an instance has no console, as far as its newest screenshot says it.
+///
+/// # Errors
+/// Of the store.
+pub async fn why_no_console(store: &impl Store, read: &Boots) -> Result<Option<NoConsole>> {
+    let all = read.screenshots.iter().filter(|_| read.boots.is_empty());
+    let Some(newest) = all.max_by_key(|one| one.taken_at()) else {
+        return Ok(None);
+    };
+    let metadata = store.metadata(&newest.key.to_string()).await?;
+    let said = metadata.and_then(|all| all.get(NO_CONSOLE)?.parse().ok());
+    Ok(said)
+}
+
 impl Instance {
     /// Whether the archive has nothing of it.
     pub fn is_empty(&self) -> bool {
@@ -199,7 +219,12 @@ impl Instance {
     }
 
     /// What was read of it, with its secrets masked.
-    pub fn of(id: InstanceId, read: Boots, redact: Redact) -> Arc<Self> {
+    pub fn of(
+        id: InstanceId,
+        read: Boots,
+        why_none: Option<NoConsole>,
+        redact: Redact,
+    ) -> Arc<Self> {
         let read = read.for_display(redact);
         Arc::new(Self {
             facts: (0..read.boots.len())
@@ -209,6 +234,7 @@ impl Instance {
             boots: read.boots,
             markers: read.markers,
             screenshots: read.screenshots,
+            why_none,
             left_out: read.left_out,
         })
     }

@@ -140,8 +140,9 @@ fn choices(site: &Site, pair: &Pair, query: &DiffQuery) -> Markup {
     html! {
         nav.tools aria-label="What is compared" {
             span.row { span.what { "Against" }
-                @if let Some(good) = good { a.switch href=(with(good)) aria-current=[(good == pair.a).then_some("true")] { "the last that came to its login" } }
-                @if let Some(before) = pair.b.checked_sub(1) { a.switch href=(with(before)) aria-current=[(before == pair.a).then_some("true")] { "the boot before" } }
+                @if let Some(good) = good { a.switch href=(with(good)) aria-current=[(good == pair.a).then_some("true")] { "the last that came to its login" @if good.checked_add(1) == Some(pair.b) { ", the boot before" } } }
+                // One boot has one link, whatever else it is.
+                @if let Some(before) = pair.b.checked_sub(1).filter(|before| Some(*before) != good) { a.switch href=(with(before)) aria-current=[(before == pair.a).then_some("true")] { "the boot before" } }
                 a.switch href=(other_way) { "the other way round" }
             }
             span.row {

@@ -83,6 +83,7 @@ pub fn page(site: &Site, instance: &Instance) -> Markup {
             @if markers > 0 { ", " (count(markers as u64, "capture")) " without a console" }
             @if screenshots > 0 { ", " (count(screenshots as u64, "screenshot")) }
         }
+        @if let Some(why) = instance.why_none { p.note { "There is no console: " (why.message()) "." } }
         (notes(&left_out))
         @if from > 0 { p.note { "Only the last " (BOOTS) " boots are shown; " code { "console-archive boots " (title) } " lists all." } }
         @if boots > 0 {
@@ -231,7 +232,7 @@ impl Usual {
 
 fn legend(usual: &Usual) -> Markup {
     html! {
-        p.legend { "Stages: "
+        p.legend { "Stages, to scale; a thin mark is one whose time is not known: "
             @for phase in Phase::ALL {
                 span class={ "key p-" (phase.as_str()) } { (phase.as_str()) @if let Some(time) = usual.get(phase) { " (usually " (seconds(time)) ")" } }
                 " "
@@ -240,21 +241,20 @@ fn legend(usual: &Usual) -> Markup {
     }
 }
 
-/// The stages of a boot: what each took, and a bar. Stages without stamps are as wide as they must be to be seen.
+/// The stages of a boot: what each took, and a bar. Times are to scale, over all boots of the page. A stage whose time is
+/// not known is a thin mark of one width.
 fn stages(facts: &Facts, usual: &Usual, longest: f64) -> Markup {
-    const LEAST: f64 = 8.0;
+    const UNKNOWN: f64 = 6.0;
     let (width, height) = BAR;
-    let scale = |time: f64| match longest > 0.0 {
-        true => time / longest * (width - LEAST * Phase::ALL.len() as f64),
-        false => 0.0,
-    };
+    // Room for a mark of each stage is left, also where the longest boot has none.
+    let scale = |time: f64| time / longest * (width - UNKNOWN * Phase::ALL.len() as f64);
     let mut at = 0.0;
     let bars: Vec<_> = facts
         .stages
         .iter()
         .map(|stage| {
             let time = bounded(stage).map(|(_, time)| time);
-            let wide = (LEAST + scale(time.unwrap_or_default())).min((width - at).max(0.0));
+            let wide = time.map_or(UNKNOWN, scale);
             let from = at;
             at += wide;
             (stage.phase, from, wide, time)
@@ -271,8 +271,9 @@ fn stages(facts: &Facts, usual: &Usual, longest: f64) -> Markup {
     html! {
         svg.stages viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" aria-label=(label) {
             title { (label) }
-            @for (phase, from, wide, _) in &bars {
-                rect class={ "p-" (phase.as_str()) } x=(format!("{from:.1}")) y="0" width=(format!("{:.1}", (wide - 1.0).max(0.5))) height=(height) rx="2" {}
+            @for (phase, from, wide, time) in &bars {
+                @let (top, tall) = if time.is_some() { (0.0, height) } else { (height / 2.0 - 2.0, 4.0) };
+                rect class={ "p-" (phase.as_str()) } x=(format!("{from:.1}")) y=(top) width=(format!("{:.1}", (wide - 1.0).max(0.5))) height=(tall) {}
             }
         }
         div.about {

@@ -116,7 +116,7 @@ pub fn page(site: &Site, query: &SearchQuery, found: Markup) -> Markup {
 fn form(query: &SearchQuery) -> Markup {
     html! {
         form.row.query action="/search" method="get" role="search" {
-            label { "Lines that have " input.wide name="q" value=(query.text) autocomplete="off" spellcheck="false" required; }
+            label.wide { "Lines that have " input name="q" value=(query.text) autocomplete="off" spellcheck="false" required; }
             label { input type="checkbox" name="regex" value="on" checked[query.is_regex]; " as a regular expression" }
             label { "Instance " input name="instance" placeholder="i-bp1*" value=[&query.instance] autocomplete="off"; }
             label { "Since " input name="since" placeholder="yesterday, -1h, 10:04" value=[&query.since] autocomplete="off"; }
@@ -142,7 +142,7 @@ fn instance(site: &Site, id: &InstanceId, logs: &[InLog]) -> Markup {
             h2 { a href=(address::instance(id)) { (id) } }
             @for log in logs.iter().rev().take(BOOTS) {
                 @let path = match &log.boot_id { Some(boot) => address::boot(id, boot), None => address::instance(id) };
-                p.about { @if log.boot_id.is_some() { a href=(path) { "boot" } } @else { "a damaged record" } " captured " (time::shown(log.captured_at, &site.zone)) }
+                p.about { @if log.boot_id.is_some() { a href=(path) { "boot" @if let Some(number) = log.number { " " (number) } } } @else { "a damaged record" } " captured " (time::shown(log.captured_at, &site.zone)) }
                 div.log.wrap { @for hit in &log.hits { (line(&path, hit)) } }
             }
             @if more > 0 { p.note { (count(more as u64, "earlier boot")) " with such lines are left out." } }
