@@ -381,6 +381,8 @@ impl Store for BucketStore {
             .list_objects_v2()
             .bucket(&self.bucket)
             .prefix(self.object_key(prefix))
+            // XML cannot carry each key that a store takes, such as one with a control character.
+            .encoding_type(EncodingType::Url)
             // Once there is a token, it has its place.
             .set_start_after(
                 after
@@ -459,8 +461,9 @@ fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool
     status(error) == Some(403) && matches!(error.code(), None | Some("AccessDenied"))
 }
 
-/// Decodes a listed key. Some stores percent-encode keys and say so; some do not say so. A key with
-/// the prefix and a `/` is plain, because every key of this program has a `/`.
+/// Decodes a listed key. Stores percent-encode keys, as they are asked, and say so. Some leave keys as they are, and some
+/// encode them and do not say so. A key with the prefix and a `/` is plain then, because every
+/// key of this program has a `/`.
 fn plain_key(listed: &str, says_encoded: bool, prefix: &str) -> Option<String> {
     let has_slash = |key: &str| {
         key.strip_prefix(prefix)

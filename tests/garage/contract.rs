@@ -37,7 +37,7 @@ fn bodies() -> [Vec<u8>; 4] {
     [vec![], vec![0xff], vec![b'a'; 4000], long]
 }
 
-const ODD_KEYS: [&str; 14] = [
+const ODD_KEYS: [&str; 16] = [
     "i-a1/20180322T100457-5891b5b522d5.log.gz",
     "failed/Internal-5891b5b522d5.json",
     "a b",
@@ -52,6 +52,8 @@ const ODD_KEYS: [&str; 14] = [
     "folder/",
     "a\\b|c^d`e{f}g[h]",
     "_/.x/...",
+    "a\u{1}b",
+    "\u{b}/\u{1f}\u{fffe}",
 ];
 
 #[tokio::test]

@@ -681,7 +681,7 @@ async fn odd_listings_change_nothing() {
     for quirk in [
         Quirk::EmptyPages,
         Quirk::OutOfOrder,
-        Quirk::EncodesKeys,
+        Quirk::EncodesNothing,
         Quirk::EncodesKeysSilently,
         Quirk::NoTruncatedFlag,
     ] {

@@ -524,7 +524,7 @@ async fn a_store_that_throttles_or_refuses_changes_nothing() {
     let server = &placed.bucket.as_ref().unwrap().server;
     server.behave(&[Quirk::ThrottlesReads]);
     assert_eq!(verified(&placed, &[]).await.0, 0);
-    server.behave(&[Quirk::OutOfOrder, Quirk::EncodesKeys, Quirk::EmptyPages]);
+    server.behave(&[Quirk::OutOfOrder, Quirk::EncodesNothing, Quirk::EmptyPages]);
     assert_eq!(verified(&placed, &[]).await.0, 0);
     server.behave(&[]);
     let cold = kept.records()[9].clone();

@@ -100,12 +100,14 @@ pub enum Quirk {
     NoTruncatedFlag,
     /// Listings have every object of the bucket.
     IgnoresPrefix,
+    /// Each page begins with the last key of the page before (rustfs#2439, aws-sdk-java#2444, athens#1793).
+    PagesOverlap,
     /// The last key comes first in each page, as in directory buckets.
     OutOfOrder,
-    /// Keys are percent-encoded, and `EncodingType` says so, though nobody asked.
-    EncodesKeys,
     /// Keys are percent-encoded, and nothing says so.
     EncodesKeysSilently,
+    /// Keys come as they are, whatever was asked for (versitygw#813, noobaa-core#4796, minio#7260).
+    EncodesNothing,
     /// The first read of each object gets 503 `SlowDown`. S3 answers so for a time when a prefix is read
     /// much more than before (AWS, "Best practices design patterns: optimizing Amazon S3 performance",
     /// "Timeouts and retries for latency-sensitive applications"; aws-sdk-cpp#1257, stoat-action#44).
@@ -1200,10 +1202,16 @@ impl S3 for Objects {
         check_bucket(&input.bucket)?;
         let latency = self.state.lock().unwrap().latency;
         wait(latency).await;
+        let encodes = input
+            .encoding_type
+            .is_some_and(|form| form.as_str() == EncodingType::URL);
         let prefix = input.prefix.unwrap_or_default();
         // The token has the place; S3 ignores the other beside it.
-        let after = input.continuation_token.or(input.start_after);
-        let after = after.unwrap_or_default();
+        let is_continued = input.continuation_token.is_some();
+        let after = match input.continuation_token {
+            Some(token) => place_of(&token),
+            None => input.start_after.unwrap_or_default(),
+        };
         let mut state = self.state.lock().unwrap();
         state.listings += 1;
         let page = state.page;
@@ -1213,15 +1221,19 @@ impl S3 for Objects {
         };
         if has_gap {
             return Ok(S3Response::new(ListObjectsV2Output {
-                next_continuation_token: Some(format!("{AFTER_GAP}{after}")),
+                next_continuation_token: Some(token_of(&format!("{AFTER_GAP}{after}"))),
                 is_truncated: Some(true),
                 ..Default::default()
             }));
         }
         let everything = state.has(Quirk::IgnoresPrefix);
+        let begin = match is_continued && state.has(Quirk::PagesOverlap) {
+            true => Bound::Included(&after),
+            false => Bound::Excluded(&after),
+        };
         let rest: Vec<_> = state
             .objects
-            .range::<String, _>((Bound::Excluded(&after), Bound::Unbounded))
+            .range::<String, _>((begin, Bound::Unbounded))
             .filter(|(key, _)| everything || key.starts_with(&prefix))
             .take(page + 1)
             .collect();
@@ -1235,7 +1247,7 @@ impl S3 for Objects {
         let is_truncated = rest.len() > page;
         let last = contents.last().and_then(|object| object.key.clone());
         let mut output = ListObjectsV2Output {
-            next_continuation_token: last.filter(|_| is_truncated),
+            next_continuation_token: last.filter(|_| is_truncated).as_deref().map(token_of),
             is_truncated: Some(is_truncated),
             ..Default::default()
         };
@@ -1259,16 +1271,53 @@ impl S3 for Objects {
         if state.has(Quirk::OutOfOrder) {
             contents.reverse();
         }
-        if state.has(Quirk::EncodesKeys) || state.has(Quirk::EncodesKeysSilently) {
+        if state.has(Quirk::EncodesKeysSilently) {
             for object in &mut contents {
                 object.key = object.key.take().map(|key| key.replace('/', "%2F"));
             }
-        }
-        if state.has(Quirk::EncodesKeys) {
+        } else if encodes && !state.has(Quirk::EncodesNothing) {
+            for object in &mut contents {
+                object.key = object.key.take().map(|key| encoded(&key, self.profile));
+            }
+            output.prefix = Some(encoded(&prefix, self.profile));
             output.encoding_type = Some(EncodingType::from_static(EncodingType::URL));
         }
         output.contents = Some(contents);
         Ok(S3Response::new(output))
+    }
+}
+
+/// The token for what follows this key. As those of AWS, Garage and MinIO, it shows no key.
+fn token_of(after: &str) -> String {
+    BASE64_STANDARD.encode(after)
+}
+
+/// The key behind which a token goes on. Another text is its own.
+fn place_of(token: &str) -> String {
+    let place = BASE64_STANDARD.decode(token).ok();
+    let place = place.and_then(|place| String::from_utf8(place).ok());
+    place.unwrap_or_else(|| token.to_owned())
+}
+
+/// A key in a listing for which `encoding-type=url` was asked.
+///
+/// AWS and MinIO write `+` for a space and leave the slash (backlot#178, measured on AWS; minio-java#1072). Garage
+/// (`uri_encode` in its `src/api/common/encoding.rs`) and Ceph (s3-tests' `test_bucket_list_encoding_basic`, as
+/// ozone#10586 has it) write `%20`. OSS's SDKs take both (`url.QueryUnescape` in that for Go), and any encoded slash.
+/// All of them encode a `+`. Tokens are never encoded.
+fn encoded(key: &str, profile: Profile) -> String {
+    const PLAIN: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    const PATH: &percent_encoding::AsciiSet = &PLAIN.remove(b'/');
+    match profile {
+        Profile::Aws => percent_encoding::utf8_percent_encode(key, PATH)
+            .to_string()
+            .replace("%20", "+"),
+        Profile::Oss { .. } => percent_encoding::utf8_percent_encode(key, PLAIN).to_string(),
+        _ => percent_encoding::utf8_percent_encode(key, PATH).to_string(),
     }
 }
 
