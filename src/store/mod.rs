@@ -514,6 +514,8 @@ pub struct Pages<'a, S> {
     tokens: BTreeSet<String>,
     /// The last key of each page that brought something.
     last: Option<String>,
+    /// The keys of the last page, where the store does not sort.
+    before: BTreeSet<String>,
     fruitless: usize,
     entries: usize,
     /// Pages that were asked for so far.
@@ -533,6 +535,7 @@ impl<'a, S: Store> Pages<'a, S> {
             is_over: false,
             tokens: BTreeSet::new(),
             last: None,
+            before: BTreeSet::new(),
             fruitless: 0,
             entries: 0,
             requests: 0,
@@ -553,7 +556,9 @@ impl<'a, S: Store> Pages<'a, S> {
         self.is_over
     }
 
-    /// The next page, sorted. `None` behind the last. Most stores sort the whole listing, and some do not.
+    /// The next page, sorted, without what the page before had: pages of some stores overlap (rustfs#2439,
+    /// aws-sdk-java#2444, athens#1793).
+    /// `None` behind the last. Most stores sort the whole listing, and some do not.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be listed, or if its listing has no end.
@@ -569,6 +574,7 @@ impl<'a, S: Store> Pages<'a, S> {
         if let Some(after) = &self.after {
             page.entries.retain(|entry| entry.key > *after);
         }
+        self.drop_repeats(&mut page.entries);
         self.entries += page.entries.len();
         let last = page.entries.last().map(|entry| entry.key.clone());
         let is_fruitless = last.is_none() || last == self.last;
@@ -585,6 +591,21 @@ impl<'a, S: Store> Pages<'a, S> {
             }
         }
         Ok(Some(page.entries))
+    }
+
+    /// Where the store sorts, a key that is not behind the last one came before.
+    fn drop_repeats(&mut self, page: &mut Vec<Entry>) {
+        page.dedup_by(|a, b| a.key == b.key);
+        if self.store.sorts() {
+            let last = self.last.as_ref();
+            page.retain(|entry| last.is_none_or(|last| entry.key > *last));
+            return;
+        }
+        let keys: BTreeSet<_> = page.iter().map(|entry| entry.key.clone()).collect();
+        page.retain(|entry| !self.before.contains(&entry.key));
+        if !keys.is_empty() {
+            self.before = keys;
+        }
     }
 }
 

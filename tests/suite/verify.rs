@@ -536,6 +536,21 @@ async fn a_store_that_throttles_or_refuses_changes_nothing() {
     );
 }
 
+/// A store whose pages overlap lists a key twice; it is one object.
+#[tokio::test]
+async fn what_two_pages_list_is_counted_once() {
+    let kept = Kept::of(60).with_catalog();
+    for profile in [Profile::Aws, Profile::IgnoresConditions] {
+        let placed = kept.place(Place::Bucket(profile)).await;
+        let server = &placed.bucket.as_ref().unwrap().server;
+        server.set_page(10);
+        server.behave(&[Quirk::PagesOverlap]);
+        let output = cli(&placed.settings, &["verify", "--output", "json"]).await;
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["checked"], kept.objects.len(), "{profile:?}");
+    }
+}
+
 #[tokio::test]
 async fn programs_get_a_line_for_each_fault_and_a_summary() {
     let mut kept = Kept::of(30).with_catalog();
