@@ -100,6 +100,41 @@ async fn the_whole_contract_holds() {
     );
 }
 
+/// Garage has one code for all of these, and only its message tells which it is.
+#[tokio::test]
+async fn a_wrong_key_is_told_from_a_permission_that_is_missing() {
+    let garage = Garage::start().await;
+    for (name, value, advice) in [
+        (
+            "AWS_ACCESS_KEY_ID",
+            "GK0123456789abcdef01234568",
+            "check AWS_ACCESS_KEY_ID",
+        ),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "check AWS_SECRET_ACCESS_KEY",
+        ),
+    ] {
+        let mut settings = garage.settings();
+        settings.push((name.into(), value.into())); // The later one counts.
+        for arguments in [
+            &["list"][..],
+            &["list", "i-a1"],
+            &["get", "i-a1"],
+            &["verify"],
+        ] {
+            let output = cli(&settings, arguments).await;
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{told}");
+            assert!(
+                told.contains(advice) && !told.contains("s3:"),
+                "{arguments:?}: {told}"
+            );
+        }
+    }
+}
+
 async fn check_listing(store: &ArchiveStore, kept: &BTreeMap<String, Object>) {
     for prefix in ["", "body/", "i-a1/", "a%2", "早", "none/", "body/1"] {
         let listed = reader::entries(store, prefix).await.unwrap();

@@ -40,10 +40,11 @@ impl BucketStore {
                 Flaw::NotWhole | Flaw::Cut(_) => StoreError::Unavailable(text),
             };
         };
-        let code = error.code().filter(|code| !code.is_empty());
-        let code = code.unwrap_or("no code");
+        let told = error.code().filter(|code| !code.is_empty());
+        let told = told.unwrap_or("no code");
+        let code = meant(told, error.message());
         let mut text = format!(
-            "{operation} on bucket {:?} returned {status} {code}",
+            "{operation} on bucket {:?} returned {status} {told}",
             self.bucket
         );
         if let Some(ec) = error
@@ -75,7 +76,7 @@ impl BucketStore {
         }
         let refusal = |account| Refusal {
             status,
-            code: error.code().unwrap_or_default().to_owned(),
+            code: error.code().map_or("", |_| code).to_owned(),
             account,
         };
         match (status, code) {
@@ -102,6 +103,18 @@ impl BucketStore {
             (200..300, _) => StoreError::Unavailable(text), // The answer lacks what the SDK needs.
             _ => StoreError::Rejected(refusal(text)),
         }
+    }
+}
+
+/// The code of S3 for what a store means. Garage has one code for a key that it does not know, a wrong secret and a
+/// permission that is missing; only its message tells them apart (`src/api/common/signature/` in its source, and
+/// `tests/garage`).
+fn meant<'a>(code: &'a str, message: Option<&str>) -> &'a str {
+    let says = |text: &str| message.is_some_and(|message| message.starts_with(text));
+    match code {
+        "AccessDenied" if says("Forbidden: No such key") => "InvalidAccessKeyId",
+        "AccessDenied" if says("Forbidden: Invalid signature") => "SignatureDoesNotMatch",
+        code => code,
     }
 }
 
@@ -222,4 +235,39 @@ pub(super) fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error
         .raw_response()
         .map(|response| response.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Garage 2.5.0 answered.
+    #[test]
+    fn a_wrong_key_is_not_taken_for_a_missing_permission() {
+        for (code, message, meant_code) in [
+            (
+                "AccessDenied",
+                "Forbidden: No such key: GK0123456789abcdef01234568",
+                "InvalidAccessKeyId",
+            ),
+            (
+                "AccessDenied",
+                "Forbidden: Invalid signature",
+                "SignatureDoesNotMatch",
+            ),
+            (
+                "AccessDenied",
+                "Forbidden: Operation is not allowed for this key.",
+                "AccessDenied",
+            ),
+            (
+                "NoSuchKey",
+                "Forbidden: No such key: consoles/i-a1/x",
+                "NoSuchKey",
+            ),
+        ] {
+            assert_eq!(meant(code, Some(message)), meant_code, "{message}");
+        }
+        assert_eq!(meant("AccessDenied", None), "AccessDenied");
+    }
 }

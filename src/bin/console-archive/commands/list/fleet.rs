@@ -156,8 +156,9 @@ pub async fn read(
     };
     let catalog = match opened {
         Ok(catalog) => Some(catalog),
-        // A policy may allow some prefixes alone. What refuses without a code is no object store.
-        Err(error) if matches!(&error, StoreError::Denied(refusal) if !refusal.code.is_empty()) => {
+        // A policy may allow some prefixes alone. A wrong key may list nothing, and what refuses without a code is no
+        // object store.
+        Err(error) if matches!(&error, StoreError::Denied(refusal) if refusal.code == "AccessDenied") => {
             tell(format!(
                 "the catalog may not be listed, so the archive itself is: {error}"
             ));
