@@ -610,6 +610,20 @@ async fn a_range_of_one_instance_takes_one_listing() {
     }
 }
 
+/// Below a prefix that nobody writes to, there is nothing to claim.
+#[tokio::test]
+async fn nothing_is_indexed_where_nothing_is() {
+    let bucket = Bucket::start(Profile::Aws).await;
+    let output = cli(&bucket.settings, &["reindex"]).await;
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        text(&output.stderr).contains("no records in s3://"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(bucket.server.catalog().is_empty());
+}
+
 /// An archive that is older than its catalog is listed whole, and says so; rebuilt, it is not.
 #[tokio::test]
 async fn what_the_catalog_does_not_reach_is_listed_all_the_same() {

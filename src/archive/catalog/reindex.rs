@@ -63,6 +63,14 @@ pub struct Reindexed {
     pub is_partial: bool,
 }
 
+impl Reindexed {
+    /// Whether there was neither a record or a marker nor an old catalog, as below a prefix that nobody writes to.
+    pub fn is_nothing(&self) -> bool {
+        let found = self.rows + self.removed + self.left + self.lost + self.damaged_count;
+        found == 0 && !self.is_partial && self.unwritten.is_empty()
+    }
+}
+
 /// Why the catalog was not rebuilt. The old one is still there then, at least in part.
 #[derive(Debug, thiserror::Error)]
 pub enum ReindexError {
@@ -80,7 +88,7 @@ pub enum ReindexError {
 /// Builds the catalog anew from the records, markers and verdicts, from the day of `since` on. It reads each
 /// record once. `each` is told of progress: records and markers so far.
 ///
-/// Events may be served meanwhile: their rows stay.
+/// Events may be served meanwhile: their rows stay. Where there [is nothing](Reindexed::is_nothing), it writes nothing.
 ///
 /// # Errors
 /// [`ReindexError`]. A second run finishes the work.
@@ -147,7 +155,7 @@ pub async fn reindex(
     if let Some(error) = failed.filter(|_| done.days == 0) {
         return Err(error.into());
     }
-    if since.is_none() && !done.is_partial && done.unwritten.is_empty() {
+    if since.is_none() && !done.is_partial && done.unwritten.is_empty() && !done.is_nothing() {
         store.put_if_absent(COMPLETE_KEY, &complete()).await?;
     }
     Ok(done)

@@ -7,6 +7,7 @@ use clap::Args;
 use ecs_console_archiver::archive::catalog::reindex::{self, ReindexError};
 use ecs_console_archiver::log;
 use ecs_console_archiver::retry::{Deadline, Retrying};
+use ecs_console_archiver::store::Store as _;
 use serde_json::json;
 
 use super::{Context, compact};
@@ -74,6 +75,20 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             "{} dropped, because their records are gone: nothing says any more that they were there",
             output::count(done.lost, "row")
         ));
+    }
+    if done.is_nothing() {
+        if context.output == Output::Json {
+            output::json(&json!(done))?;
+        }
+        let within = match period.is_bounded() {
+            true => " of that time",
+            false => "",
+        };
+        output::error(format_args!(
+            "no records{within} in {}; no catalog was written",
+            store.url("")
+        ));
+        return Ok(Exit::Nothing);
     }
     let exit = if done.damaged.is_empty() && done.unwritten.is_empty() && !done.is_partial {
         Exit::Done
