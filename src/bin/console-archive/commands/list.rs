@@ -118,19 +118,22 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     listing
         .screenshots
         .retain(|screenshot| period.contains(screenshot.taken_at()));
+    let left_out = match listing.count() == 0 && period.is_bounded() {
+        true => reader::list(&store, Some(instance_id)).await?.count(),
+        false => 0,
+    };
+    let exit = match arguments.count && listing.count() > 0 {
+        true => Exit::Done,
+        false => emptiness(&listing, instance_id, left_out, &store.url("")),
+    };
     if arguments.count {
         let count = listing.count();
         match context.output {
             Output::Json => output::json(&json!({ "count": count }))?,
             Output::Text => output::line(count)?,
         }
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
-    let left_out = match listing.count() == 0 && period.is_bounded() {
-        true => reader::list(&store, Some(instance_id)).await?.count(),
-        false => 0,
-    };
-    let exit = emptiness(&listing, instance_id, left_out, &store.url(""));
     context.reads();
     let (rows, are_all_read) = read_rows(&store, listing).await?;
     let exit = match are_all_read {

@@ -248,7 +248,7 @@ pub async fn run(
     let count = printer.end()?;
     Ok(match (count, is_damaged || unknown > 0) {
         (_, true) => Exit::Failed,
-        (0, _) if !is_count => {
+        (0, _) => {
             let within = if period.is_bounded() {
                 " of that time"
             } else {
