@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::support::cataloged::{self, put_catalog, stored};
 use crate::support::fakes::{self, FakeFleet, instance};
+use crate::support::kept::{self, Kept, Place};
 use crate::support::memory::paused_runtime;
 use crate::support::raced::{Actor, World};
 use crate::support::runtime_api::Function;
@@ -608,6 +609,59 @@ async fn a_range_of_one_instance_takes_one_listing() {
         let (listings, reads, _) = requests(&bucket, &arguments).await;
         assert_eq!((listings, reads), (1, 0), "{profile:?}");
     }
+}
+
+/// The catalog has what a listing of one instance shows: no record of many is asked for it.
+#[tokio::test]
+async fn the_catalog_spares_a_request_for_each_record_of_an_instance() {
+    let mut kept = Kept::default();
+    let begin = Day::of(Timestamp::now() - SignedDuration::from_hours(240)).begin();
+    let id = kept::instance_id(1);
+    for number in 0..200_i64 {
+        // Five days with forty records each.
+        let at = begin + SignedDuration::from_secs((number / 40) * 86_400 + (number % 40) * 600);
+        let key = kept.record(&id, format!("console {number}").as_bytes(), at);
+        if number % 10 == 3 {
+            kept.verdict(&key, at);
+        }
+        if number % 20 == 7 {
+            kept.marker(&id, at);
+        }
+        kept.record(
+            &kept::instance_id(2),
+            format!("another {number}").as_bytes(),
+            at,
+        );
+    }
+    // The times in keys are taken for UTC+8.
+    let of_zone = SignedDuration::from_hours(8);
+    let since = (begin - of_zone).to_string();
+    let plain = kept.clone().place(Place::Bucket(Profile::Aws)).await;
+    let joined = kept.with_days().place(Place::Bucket(Profile::Aws)).await;
+    for (options, reads_alone, reads_joined) in [
+        (&["--output", "json"][..], 210, 15),
+        (&[], 210, 5),
+        (&["--count"], 0, 0),
+    ] {
+        let arguments = [&["list", id.as_str(), "--since", &since], options].concat();
+        let (_, reads, expected) = requests(plain.bucket.as_ref().unwrap(), &arguments).await;
+        assert_eq!(reads, reads_alone, "{}", text(&expected.stderr));
+        let (listings, reads, found) = requests(joined.bucket.as_ref().unwrap(), &arguments).await;
+        let of_days = usize::from(reads_joined > 0);
+        assert_eq!(
+            (listings, reads),
+            (1 + of_days, reads_joined),
+            "{}",
+            text(&found.stderr)
+        );
+        assert_eq!(text(&found.stdout), text(&expected.stdout));
+    }
+    // A few are asked, as that takes fewer requests.
+    let last = begin + SignedDuration::from_secs(4 * 86_400 + 38 * 600) - of_zone;
+    let (other, last) = (kept::instance_id(2), last.to_string());
+    let arguments = ["list", other.as_str(), "--since", &last];
+    let (listings, reads, _) = requests(joined.bucket.as_ref().unwrap(), &arguments).await;
+    assert_eq!((listings, reads), (1, 2));
 }
 
 /// Below a prefix that nobody writes to, there is nothing to claim.

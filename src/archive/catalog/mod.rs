@@ -19,6 +19,8 @@ pub mod name; // the names of rows, which hold what a listing shows (pure)
 #[cfg(feature = "cli")]
 pub mod hidden; // what is said to be pruned, and is there
 #[cfg(feature = "cli")]
+pub mod joined_rows; // what joined rows say of some objects, in place of their metadata
+#[cfg(feature = "cli")]
 pub mod read; // rows of a range of days
 #[cfg(feature = "cli")]
 pub mod reindex; // records → catalog

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::Args;
 use clap::builder::TypedValueParser;
+use ecs_console_archiver::archive::catalog::Row as CatalogRow;
+use ecs_console_archiver::archive::catalog::joined_rows::{self, joined_rows};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::reader::{
     self, Listing, MarkerEntry, RecordEntry, ScreenshotEntry,
@@ -135,7 +137,8 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         return Ok(exit);
     }
     context.reads();
-    let (rows, are_all_read) = read_rows(&store, listing).await?;
+    let known = known(&store, &listing, context.output).await?;
+    let (rows, are_all_read) = read_rows(&store, listing, known).await?;
     let exit = match are_all_read {
         true => exit,
         false => context.will_end(Exit::Failed),
@@ -237,9 +240,42 @@ fn rows(listing: Listing) -> Vec<Row> {
     rows
 }
 
+/// What the catalog says of these objects, in place of their metadata, where that takes fewer requests. Programs get more of
+/// markers and screenshots than it has.
+async fn known(
+    store: &impl Store,
+    listing: &Listing,
+    output: Output,
+) -> Result<BTreeMap<String, CatalogRow>, StoreError> {
+    let records = listing.records.iter();
+    let verdicts: BTreeMap<_, _> = records
+        .map(|record| (record.key.to_string(), record.verdict))
+        .collect();
+    let records = listing.records.iter();
+    let records = records.map(|record| (record.key.to_string(), record.stored_at));
+    let mut objects: BTreeMap<_, _> = records.collect();
+    if output == Output::Text {
+        let markers = listing.markers.iter();
+        objects.extend(markers.map(|marker| (marker.key.to_string(), marker.stored_at)));
+        let screenshots = listing.screenshots.iter();
+        objects.extend(screenshots.map(|one| (one.key.to_string(), one.stored_at)));
+    }
+    let mut known = joined_rows(store, &objects).await?;
+    // In the end, the verdict beside the record counts.
+    known.retain(|key, row| {
+        let has_verdict = verdicts.get(key).is_some_and(Option::is_some);
+        has_verdict || !row.freshness_is_final
+    });
+    Ok(known)
+}
+
 /// The same, with metadata. It reads no console. Names what cannot be read, and says whether there was nothing of that.
 /// Where a key may list, and not read, it says so.
-async fn read_rows(store: &impl Store, listing: Listing) -> Result<(Vec<Row>, bool), StoreError> {
+async fn read_rows(
+    store: &impl Store,
+    listing: Listing,
+    known: BTreeMap<String, CatalogRow>,
+) -> Result<(Vec<Row>, bool), StoreError> {
     let store = &PastRefused::new(store);
     let unread = RefCell::new(Vec::new());
     let unless_of_object = |key: String, error: StoreError| {
@@ -250,6 +286,9 @@ async fn read_rows(store: &impl Store, listing: Listing) -> Result<(Vec<Row>, bo
         Ok(())
     };
     let metadata_of = async |key: String| {
+        if let Some(row) = known.get(&key) {
+            return Ok(Some(joined_rows::metadata(row)));
+        }
         let metadata = store::metadata_listed(store, &key).await;
         metadata.or_else(|error| unless_of_object(key, error).map(|()| None))
     };
@@ -264,6 +303,10 @@ async fn read_rows(store: &impl Store, listing: Listing) -> Result<(Vec<Row>, bo
         }
         Row::Marker(marker, _) => {
             let key = marker.key.to_string();
+            if let Some(row) = known.get(&key) {
+                let json = json!({ "event_cause": row.cause });
+                return Ok(Row::Marker(marker, Some(json)));
+            }
             let object = store::get_listed(store, &key).await;
             let object = object.or_else(|error| unless_of_object(key, error).map(|()| None))?;
             let json = object.and_then(|object| serde_json::from_slice(&object.body).ok());
