@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+#[cfg(feature = "cli")]
+use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::civil::Date;
+#[cfg(feature = "cli")]
+use jiff::civil::Time;
 use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -208,6 +212,16 @@ pub struct MarkerKey {
 }
 
 impl MarkerKey {
+    /// When ECS was asked, as far as a listing tells it: when the marker was stored, if that is within a day behind its
+    /// event. What was stored later is a copy.
+    #[cfg(feature = "cli")]
+    pub fn captured_at(&self, stored_at: Timestamp) -> Timestamp {
+        match stored_at.duration_since(self.time) <= SignedDuration::from_hours(24) {
+            true => stored_at,
+            false => self.time,
+        }
+    }
+
     /// Parses an object key. `None` if it is not a marker's key.
     pub fn parse(object_key: &str) -> Option<Self> {
         let (instance_id, name) = object_key.split_once('/')?;
@@ -265,6 +279,17 @@ impl ScreenshotKey {
             digest: digest.short(),
             format,
         }
+    }
+
+    /// When it was taken, as far as a listing tells it: when it was stored, within its day. A copy was stored later.
+    #[cfg(feature = "cli")]
+    pub fn taken_at(&self, stored_at: Timestamp) -> Timestamp {
+        let midnight = self.day.to_datetime(Time::midnight());
+        let Ok(begin) = Offset::UTC.to_timestamp(midnight) else {
+            return stored_at;
+        };
+        let last = begin.saturating_add(SignedDuration::from_secs(86_399));
+        stored_at.clamp(begin, last.unwrap_or(begin))
     }
 
     /// Parses an object key. `None` if it is not a screenshot's key.

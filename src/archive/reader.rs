@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::{Stream, stream};
-use jiff::civil::{Date, Time};
-use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::archive::catalog::Subject;
@@ -55,15 +53,9 @@ pub struct ScreenshotEntry {
 }
 
 impl ScreenshotEntry {
-    /// When it was taken, as far as the listing tells it: when it was stored, within the day of its key. A copy was
-    /// stored later.
+    /// When it was taken, as far as the listing tells it.
     pub fn taken_at(&self) -> Timestamp {
-        let midnight = |day: Date| Offset::UTC.to_timestamp(day.to_datetime(Time::midnight()));
-        let Ok(begin) = midnight(self.key.day) else {
-            return self.stored_at;
-        };
-        let last = begin.saturating_add(SignedDuration::from_secs(86_399));
-        self.stored_at.clamp(begin, last.unwrap_or(begin))
+        self.key.taken_at(self.stored_at)
     }
 }
 
@@ -188,26 +180,14 @@ pub async fn list(
         // Not the catalog, which may have as many objects.
         None => InstanceId::PREFIXES.map(str::to_owned).to_vec(),
     };
-    Ok(list_counted(store, prefixes).await?.0)
-}
-
-/// Lists the records, markers and screenshots below these prefixes of keys, and says how many requests it took.
-///
-/// # Errors
-/// [`StoreError`] if the store cannot be listed.
-pub async fn list_counted(
-    store: &impl Store,
-    prefixes: Vec<String>,
-) -> Result<(Listing, usize), StoreError> {
-    let (mut listed, mut requests) = (Vec::new(), 0);
+    let mut listed = Vec::new();
     for prefix in prefixes {
         let mut pages = Pages::of(store, &prefix);
         while let Some(page) = pages.next_page().await? {
             listed.extend(page);
         }
-        requests += pages.requests;
     }
-    Ok((sorted_out(listed), requests))
+    Ok(sorted_out(listed))
 }
 
 /// An instance, and all of its objects.

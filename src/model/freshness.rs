@@ -20,6 +20,19 @@ pub enum Freshness {
 impl Freshness {
     const ALL: [Self; 3] = [Self::Fresh, Self::Stale, Self::Partial];
 
+    /// A number for it, where only numbers are kept.
+    #[cfg(feature = "cli")]
+    pub fn number(self) -> u64 {
+        self as u64
+    }
+
+    /// The one with this number.
+    #[cfg(feature = "cli")]
+    pub fn of_number(number: u64) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|freshness| freshness.number() == number)
+    }
+
     /// The word in metadata, keys and answers.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! Numbers by a hash, most of them in a temporary file: an archive may have more of them than fit in memory.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::spool::TemporaryError;
 
@@ -120,6 +120,24 @@ impl<const N: usize> Lookup<N> {
         Ok(!self.find(hash)?.is_empty())
     }
 
+    /// All entries in order.
+    ///
+    /// # Errors
+    /// [`TemporaryError`], also of each entry.
+    pub fn in_order(mut self) -> Result<impl Iterator<Item = Read<N>>, TemporaryError> {
+        self.recent.sort();
+        let mut all = None;
+        for run in std::mem::take(&mut self.runs) {
+            all = Some(match all {
+                Some(all) => Run::of(merged(Run::read(&all)?, run.read()?))?,
+                None => run,
+            });
+        }
+        let written = all.map(Run::into_entries).transpose()?;
+        let recent = self.recent.entries.into_iter().map(Ok);
+        Ok(merged(written.into_iter().flatten(), recent))
+    }
+
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.recent.entries.is_empty() && self.runs.is_empty()
@@ -141,6 +159,24 @@ impl Lookup<1> {
 }
 
 type Read<const N: usize> = Result<Entry<N>, TemporaryError>;
+
+/// So many entries of a file.
+fn entries_of<const N: usize>(
+    mut file: impl io::Read + io::Seek,
+    count: usize,
+) -> Result<impl Iterator<Item = Read<N>>, TemporaryError> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::new(file);
+    Ok((0..count).map(move |_| {
+        let mut entry = [0; N];
+        for number in &mut entry {
+            let mut bytes = [0; size_of::<u64>()];
+            reader.read_exact(&mut bytes)?;
+            *number = u64::from_le_bytes(bytes);
+        }
+        Ok(entry)
+    }))
+}
 
 /// Entries of two files in order.
 fn merged<const N: usize>(
@@ -183,18 +219,12 @@ impl<const N: usize> Run<N> {
 
     /// All entries in order.
     fn read(&self) -> Result<impl Iterator<Item = Read<N>>, TemporaryError> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(0))?;
-        let mut reader = BufReader::new(file);
-        Ok((0..self.entries).map(move |_| {
-            let mut entry = [0; N];
-            for number in &mut entry {
-                let mut bytes = [0; size_of::<u64>()];
-                reader.read_exact(&mut bytes)?;
-                *number = u64::from_le_bytes(bytes);
-            }
-            Ok(entry)
-        }))
+        entries_of(&self.file, self.entries)
+    }
+
+    /// The same, for who needs nothing else of it.
+    fn into_entries(self) -> Result<impl Iterator<Item = Read<N>>, TemporaryError> {
+        entries_of(self.file, self.entries)
     }
 
     /// Adds the entries with this hash.

@@ -18,6 +18,8 @@ pub mod directory;
 mod disk;
 #[cfg(feature = "cli")]
 pub mod lookup; // numbers by a hash, in a temporary file
+#[cfg(feature = "cli")]
+pub mod ordered; // lines in the order of a number, in a temporary file
 pub mod past_refused; // what refuses single objects has others
 #[cfg(feature = "cli")]
 pub mod sorted; // a listing, entry by entry

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ecs_console_archiver::archive::catalog::compact::compact;
+use ecs_console_archiver::archive::catalog::key::COMPLETE_KEY;
 use ecs_console_archiver::archive::catalog::{CatalogKey, Row, day};
 use ecs_console_archiver::archive::copy::{self, Request};
 use ecs_console_archiver::archive::record::pack;
 use ecs_console_archiver::capture::Archiver;
-use ecs_console_archiver::clock::WallClock;
+use ecs_console_archiver::clock::{WallClock, whole_second};
 use ecs_console_archiver::model::event::{Cause, InstanceEvent};
 use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::store::Object;
@@ -22,7 +23,7 @@ use crate::support::archived::{
     self, Archived, Objects, assert_valid, objects, of_folder, put_into_folder,
 };
 use crate::support::fakes::{self, FakeFleet, instance};
-use crate::support::kept::{Kept, Place, instance_id};
+use crate::support::kept::{Kept, Place, Placed, instance_id};
 use crate::support::memory::paused_runtime;
 use crate::support::raced::{Actor, World};
 use crate::support::s3_server::{Fault, Profile, Quirk, REAL_PAGE, S3Server, SECRET_ACCESS_KEY};
@@ -1019,4 +1020,144 @@ async fn the_captures_of_a_boot_are_joined_in_order_in_a_copy_too() {
         "{}",
         text(&found.stdout)
     );
+}
+
+/// A row of a listing, as far as a record says it of itself.
+fn told(listed: &Value) -> (String, String, String) {
+    let text = |name: &str| listed[name].as_str().unwrap_or_default().to_owned();
+    let is_marker = listed["outcome"] == "no_console";
+    let cause = if is_marker {
+        String::new()
+    } else {
+        text("event_cause")
+    };
+    (text("captured_at"), text("key"), cause)
+}
+
+async fn listed(
+    placed: &Placed,
+    options: &[&str],
+) -> (i32, BTreeSet<(String, String, String)>, String) {
+    let arguments = [&["list", "--output", "json"], options].concat();
+    let output = cli(&placed.settings, &arguments).await;
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let code = output.status.code().unwrap();
+    (code, rows.iter().map(told).collect(), text(&output.stderr))
+}
+
+/// Whatever copied it, and however far it came: when a record was captured is not when it was copied.
+#[tokio::test]
+async fn a_copy_by_another_tool_lists_what_was_captured_when_it_was_captured() {
+    let kept = Kept::of(60);
+    let ago = |days: i64| whole_second(Timestamp::now() - SignedDuration::from_hours(days * 24));
+    let (since, until) = (ago(26).to_string(), ago(23).to_string());
+    let range = ["--since", &since, "--until", &until];
+    let original = kept.clone().with_catalog().place(Place::Folder).await;
+    let (_, expected, _) = listed(&original, &range).await;
+    assert!(expected.len() > 10, "{expected:?}");
+    let left_out: [fn(&str) -> bool; 4] = [
+        |key| key == COMPLETE_KEY,
+        |key| key.starts_with("catalog/"),
+        |key| key.starts_with("catalog/rows/") || key == COMPLETE_KEY,
+        // It was interrupted within the days.
+        |key| {
+            key.starts_with("catalog/")
+                && !key.ends_with("1.jsonl.gz")
+                && !key.ends_with("7.jsonl.gz")
+        },
+    ];
+    for (index, is_left_out) in left_out.into_iter().enumerate() {
+        for place in [
+            Place::Folder,
+            Place::Bucket(Profile::Aws),
+            Place::Bucket(Profile::IgnoresConditions),
+        ] {
+            let copied = kept.clone().with_catalog().copied(is_left_out);
+            let placed = copied.place(place).await;
+            let (code, found, told) = listed(&placed, &range).await;
+            assert_eq!(
+                (code, found),
+                (0, expected.clone()),
+                "{index} {place:?}: {told}"
+            );
+            let (code, found, told) = listed(&placed, &["--since", "-7d"]).await;
+            assert_eq!((code, found.len()), (3, 0), "{index} {place:?}: {told}");
+            let count = cli(&placed.settings, &["list", "--since", "-7d", "--count"]).await;
+            assert_eq!(
+                (count.status.code(), text(&count.stdout)),
+                (Some(3), "0\n".into())
+            );
+            let done = cli(&placed.settings, &["reindex"]).await;
+            assert!(done.status.success(), "{}", text(&done.stderr));
+            let (code, found, told) = listed(&placed, &range).await;
+            assert_eq!(
+                (code, found),
+                (0, expected.clone()),
+                "{index} {place:?}: {told}"
+            );
+        }
+    }
+}
+
+/// The cause of each is known then, and how its boot ended is not.
+#[tokio::test]
+async fn what_metadata_do_not_say_is_told() {
+    let kept = Kept::of(20).copied(|key| key.starts_with("catalog/"));
+    let placed = kept.place(Place::Folder).await;
+    let (code, found, told) = listed(&placed, &["--cause", "Stop*"]).await;
+    assert_eq!((code, found.len()), (0, 21), "{told}");
+    let (code, _, told) = listed(&placed, &["--ending", "panic"]).await;
+    assert_eq!(code, 1);
+    assert!(told.contains("of 20 records are not known"), "{told}");
+}
+
+#[tokio::test]
+async fn where_nothing_says_when_a_record_was_captured_it_is_told() {
+    // More than are asked. Where it is no copy, each was stored when it was captured.
+    let mut original = Kept::of(1100);
+    original
+        .objects
+        .retain(|key, _| !key.starts_with("catalog/"));
+    let placed = original.place(Place::Folder).await;
+    let (code, found, told) = listed(&placed, &["--since", "-40d", "--outcome", "stored"]).await;
+    assert_eq!((code, found.len()), (0, 1100), "{told}");
+    assert!(!told.contains("is not known"), "{told}");
+    let many = Kept::of(1100).copied(|key| key.starts_with("catalog/"));
+    let records = many.records().len();
+    let placed = many.place(Place::Bucket(Profile::Aws)).await;
+    let before = placed.bucket.as_ref().unwrap().server.methods().len();
+    let (code, found, told) = listed(&placed, &["--since", "-7d"]).await;
+    assert_eq!((code, found.len()), (1, records), "{told}");
+    let is_told = |told: &str, count: &str, advice: &str| {
+        let lines = told.lines().filter(|line| {
+            line.contains(&format!("when {count} were captured is not known"))
+                && line.contains("when it was copied")
+                && line.contains(advice)
+        });
+        lines.count() == 1
+    };
+    assert!(
+        is_told(&told, "1,100 records", "console-archive reindex"),
+        "{told}"
+    );
+    let requests = placed.bucket.as_ref().unwrap().server.methods().len() - before;
+    assert!(requests < 20, "none is asked: {requests}");
+    let done = cli(&placed.settings, &["reindex"]).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(listed(&placed, &["--since", "-7d"]).await.0, 3);
+    // It was copied without metadata.
+    let mut bare = Kept::of(5).copied(|key| key.starts_with("catalog/"));
+    let record = bare.records()[2].clone();
+    bare.change(&record, |object| object.metadata.clear());
+    let placed = bare.place(Place::Folder).await;
+    let (code, found, told) = listed(&placed, &["--since", "-7d"]).await;
+    assert_eq!((code, found.len()), (1, 1), "{told}");
+    assert!(
+        is_told(&told, "1 record", "console-archive verify"),
+        "{told}"
+    );
+    let done = cli(&placed.settings, &["reindex", "--output", "json"]).await;
+    let printed: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(printed["untimed"], 1);
+    assert!(text(&done.stderr).contains("do not say when they were captured"));
 }

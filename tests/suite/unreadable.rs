@@ -522,10 +522,12 @@ async fn a_key_that_may_list_some_instances_alone_reads_those() {
     assert!(told.contains("the catalog may not be listed"), "{told}");
     let output = cli(&placed.settings, &["list", "--count"]).await;
     assert_eq!(output.status.code(), Some(1));
-    // Its causes are in the catalog.
-    let by_cause = ["list", "--instance", "i-kept0002", "--cause", "Stopping"];
-    let output = cli(&placed.settings, &by_cause).await;
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    // How boots ended is in the catalog alone.
+    for (option, value, code) in [("--cause", "Stopping", 0), ("--ending", "clean", 1)] {
+        let asked = ["list", "--instance", "i-kept0002", option, value];
+        let output = cli(&placed.settings, &asked).await;
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+    }
     let output = cli(&placed.settings, &["verify", "--instance", "i-kept0002"]).await;
     let (shown, told) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{told}");

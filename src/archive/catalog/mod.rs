@@ -17,9 +17,13 @@ pub mod day; // rows ⇄ one object (pure)
 pub mod key; // days, and the keys of their joined rows (pure)
 pub mod name; // the names of rows, which hold what a listing shows (pure)
 #[cfg(feature = "cli")]
+pub mod described; // what an object's metadata say, as a row (pure)
+#[cfg(feature = "cli")]
 pub mod hidden; // what is said to be pruned, and is there
 #[cfg(feature = "cli")]
 pub mod joined_rows; // what joined rows say of some objects, in place of their metadata
+#[cfg(feature = "cli")]
+pub mod listed; // what a listing of the archive shows, for what the catalog does not reach
 #[cfg(feature = "cli")]
 pub mod read; // rows of a range of days
 #[cfg(feature = "cli")]

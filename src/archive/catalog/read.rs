@@ -174,6 +174,19 @@ impl<'a, S: Store> Catalog<'a, S> {
         Ok(catalog)
     }
 
+    /// The same without the days within this range: what is known of them is read already. Of its first and its last day
+    /// everything is read.
+    pub fn around(mut self, range: &RangeInclusive<Timestamp>) -> Result<Self, StoreError> {
+        let (first, last) = (Day::of(*range.start()), Day::of(*range.end()));
+        let is_within = |day: &Day| first < *day && *day < last;
+        let days: BTreeSet<_> = self.joined.keys().copied().collect();
+        for day in days.into_iter().chain(self.rows.keys()).filter(is_within) {
+            self.take(day)?;
+        }
+        self.taken.retain(|_, day| !is_within(day));
+        Ok(self)
+    }
+
     /// The same, but an object that cannot be read counts as damaged, and does not end the reading.
     pub fn past_unreadable(self) -> Self {
         Self {

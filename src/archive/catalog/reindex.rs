@@ -10,16 +10,17 @@ use tracing::warn;
 
 use super::compact::{self, CompactError, Objects};
 use super::day::{self, Rows};
+use super::described::Described;
 use super::key::{COMPLETE_KEY, DAYS_PREFIX, Day, DayKey, ROWS_PREFIX};
 use super::name::CatalogKey;
 use super::row::{Row, Subject};
 use crate::archive::key::{RecordKey, ScreenshotKey, hash};
 use crate::archive::reader::verdicts;
 use crate::archive::record::{self, CheckedObject};
-use crate::archive::screenshot::{self, NO_CONSOLE, SCREENSHOT_SHA256};
+use crate::archive::screenshot;
 use crate::clock::whole_second;
 use crate::model::freshness::Freshness;
-use crate::model::ids::{AccountId, InstanceId, RegionId};
+use crate::model::ids::InstanceId;
 use crate::reading::ending::boot_facts;
 use crate::reading::findings::{self, Rules};
 use crate::store::lookup::Lookup;
@@ -51,6 +52,8 @@ pub struct Reindexed {
     pub damaged_count: u64,
     /// The addresses of the first of them.
     pub damaged: Vec<String>,
+    /// Records and screenshots whose metadata do not say when they were captured. Their rows have when they were stored.
+    pub untimed: u64,
     /// Records and markers of which the old catalog had a row, and that are gone. `prune` did not remove them.
     pub lost: u64,
     /// The keys of the first of them.
@@ -386,11 +389,19 @@ impl<S: Store> Run<'_, S> {
             let (row, is_damaged) = match (subject, object) {
                 (Subject::Record(key), Some(object)) => {
                     let verdict = verdicts.get(&key).copied();
-                    of_record(key, entry, &object, verdict)
+                    let (described, is_damaged) = of_record(key, entry, &object, verdict);
+                    self.done.untimed += u64::from(!described.is_timed);
+                    (described.row, is_damaged)
                 }
-                (Subject::Screenshot(key), Some(object)) => of_screenshot(key, entry, &object),
-                (subject @ Subject::Marker(_), Some(object)) => {
-                    (of_marker(subject, entry, &object), false)
+                (Subject::Screenshot(key), Some(object)) => {
+                    let (described, is_damaged) = of_screenshot(key, entry, &object);
+                    self.done.untimed += u64::from(!described.is_timed);
+                    (described.row, is_damaged)
+                }
+                (Subject::Marker(key), Some(object)) => {
+                    let at = key.captured_at(entry.stored_at);
+                    let listed = Row::listed(Subject::Marker(key), at, None, None);
+                    (Described::of_marker(listed, &object.body).row, false)
                 }
                 (subject, None) => {
                     self.unreadable.add([hash(&entry.key)])?;
@@ -418,17 +429,15 @@ fn of_record(
     entry: &Entry,
     object: &Object,
     verdict: Option<(Timestamp, Freshness)>,
-) -> (Row, bool) {
+) -> (Described, bool) {
     let CheckedObject { plain, faults, .. } = record::read(&key, object);
-    let text = |name: &str| text_of(object, name);
-    let row = of_metadata(Subject::Record(key), entry, object);
-    let row = Row {
-        sha256: text("console-sha256").and_then(|digest| digest.try_into().ok()),
-        console_bytes: text("console-bytes").and_then(|bytes| bytes.parse().ok()),
-        ..row.with_update_time(&text("last-update-time").unwrap_or_default())
-    };
-    let stored = text("freshness").and_then(|word| word.parse().ok());
-    let mut row = row.with_freshness(stored);
+    let listed = Row::listed(
+        Subject::Record(key),
+        entry.stored_at,
+        Some(entry.bytes),
+        None,
+    );
+    let Described { mut row, is_timed } = Described::of(listed, &object.metadata);
     if let Some((stored_at, freshness)) = verdict {
         row = Row {
             freshness: Some(freshness),
@@ -441,53 +450,16 @@ fn of_record(
         let found = findings::of_console(&plain, Rules::current());
         row = row.with_facts(boot_facts(&plain)).with_findings(&found);
     }
-    (row, !faults.is_empty())
+    (Described { row, is_timed }, !faults.is_empty())
 }
 
 /// The row of a stored screenshot, and whether it is damaged.
-fn of_screenshot(key: ScreenshotKey, entry: &Entry, object: &Object) -> (Row, bool) {
+fn of_screenshot(key: ScreenshotKey, entry: &Entry, object: &Object) -> (Described, bool) {
     let is_damaged = !screenshot::faults(&key, object).is_empty();
-    let text = |name: &str| text_of(object, name);
-    let row = Row {
-        reason: text(NO_CONSOLE).and_then(|word| word.parse().ok()),
-        sha256: text(SCREENSHOT_SHA256).and_then(|digest| digest.try_into().ok()),
-        ..of_metadata(Subject::Screenshot(key), entry, object)
-    };
+    let taken_at = key.taken_at(entry.stored_at);
+    let listed = Row::listed(Subject::Screenshot(key), taken_at, Some(entry.bytes), None);
+    let Described { row, is_timed } = Described::of(listed, &object.metadata);
     let found = findings::of_screenshot(row.reason);
-    (row.with_findings(&found), is_damaged)
-}
-
-fn text_of(object: &Object, name: &str) -> Option<String> {
-    let value = object.metadata.get(name)?;
-    Some(record::metadata_text(value))
-}
-
-/// What metadata say of each capture.
-fn of_metadata(subject: Subject, entry: &Entry, object: &Object) -> Row {
-    let text = |name: &str| text_of(object, name);
-    let time = |name: &str| text(name)?.parse::<Timestamp>().ok();
-    let captured_at = time("captured-at").unwrap_or(entry.stored_at);
-    Row {
-        region_id: text("region-id").and_then(|id| RegionId::parse(&id).ok()),
-        account_id: text("account-id").and_then(|id| AccountId::parse(&id).ok()),
-        cause: text("event-cause").unwrap_or_default(),
-        event_id: text("event-id"),
-        event_time: time("event-time"),
-        gzip_bytes: Some(entry.bytes),
-        ..Row::new(subject, captured_at)
-    }
-}
-
-/// The row of a stored marker.
-fn of_marker(subject: Subject, entry: &Entry, object: &Object) -> Row {
-    let json: Value = serde_json::from_slice(&object.body).unwrap_or_default();
-    let text = |name: &str| json[name].as_str().map(str::to_owned);
-    Row {
-        region_id: text("region_id").and_then(|id| RegionId::parse(&id).ok()),
-        account_id: text("account_id").and_then(|id| AccountId::parse(&id).ok()),
-        cause: text("event_cause").unwrap_or_default(),
-        event_id: text("event_id"),
-        event_time: text("event_time").and_then(|time| time.parse().ok()),
-        ..Row::new(subject, entry.stored_at)
-    }
+    let row = row.with_findings(&found);
+    (Described { row, is_timed }, is_damaged)
 }

@@ -186,6 +186,14 @@ impl Kept {
         rows.find(|row| row.subject.key() == key).unwrap()
     }
 
+    /// As another tool copies it: each object was stored now. What says so is left out.
+    pub fn copied(mut self, is_left_out: impl Fn(&str) -> bool) -> Self {
+        let now = Timestamp::now();
+        self.objects.retain(|key, _| !is_left_out(key));
+        self.objects.values_mut().for_each(|(_, at)| *at = now);
+        self
+    }
+
     /// The keys of records, in their order.
     pub fn records(&self) -> Vec<String> {
         let keys = self.objects.keys().filter(|key| key.ends_with(".log.gz"));

@@ -62,6 +62,13 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             output::grouped(done.damaged_count - named)
         ));
     }
+    if done.untimed > 0 {
+        output::error(format_args!(
+            "the metadata of {} do not say when they were captured: their rows have when they were stored, which for a \
+             copy is when it was copied; see which with console-archive verify",
+            output::count(done.untimed, "record")
+        ));
+    }
     for (folder, why) in &done.unwritten {
         output::error(format_args!(
             "not written: {folder}: {why}; what the old catalog says of that day is still there"

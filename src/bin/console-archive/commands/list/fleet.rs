@@ -1,32 +1,31 @@
 //! What was captured of a fleet: by the catalog, and by a listing of the archive where the catalog is not
 //! complete.
 
-use std::collections::BTreeMap;
+mod uncovered;
 
 use anyhow::Result;
 use ecs_console_archiver::archive::catalog::day::DayError;
-use ecs_console_archiver::archive::catalog::hidden::still_there;
-use ecs_console_archiver::archive::catalog::read::{Catalog, Coverage, ReadDay};
+use ecs_console_archiver::archive::catalog::read::{Catalog, ReadDay};
 use ecs_console_archiver::archive::catalog::row::RowOutcome;
 use ecs_console_archiver::archive::catalog::{Row, Subject};
-use ecs_console_archiver::archive::instances::Instances;
 use ecs_console_archiver::archive::key::hash;
-use ecs_console_archiver::archive::reader;
 use ecs_console_archiver::model::ending::Ending;
 use ecs_console_archiver::model::freshness::Freshness;
 use ecs_console_archiver::model::ids::RegionId;
 use ecs_console_archiver::model::update_time::UpdatedAt;
 use ecs_console_archiver::printable;
 use ecs_console_archiver::store::lookup::Lookup;
+use ecs_console_archiver::store::ordered::Ordered;
 use ecs_console_archiver::store::past_refused::PastRefused;
-use ecs_console_archiver::store::spool::TemporaryError;
+use ecs_console_archiver::store::spool::{Spool, TemporaryError};
 use ecs_console_archiver::store::{Store, StoreError};
 use globset::GlobMatcher;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use uncovered::Uncovered;
 
-use super::{Context, grep};
+use super::Context;
 use crate::boots::ending_in_words;
 use crate::exit::Exit;
 use crate::output::{self, JsonArray, Output};
@@ -35,8 +34,6 @@ use crate::time::{self, Period};
 
 /// Rows of a table that are in memory at once.
 const MAX_TABLE_ROWS: usize = 10_000;
-/// A listing of the whole archive that takes more requests is told.
-const MANY_REQUESTS: usize = 3;
 
 /// Which rows are asked for.
 #[derive(Debug, Default)]
@@ -93,21 +90,36 @@ impl Filter {
     }
 
     /// Whether it asks for what is not known of this record: it stands in no row of the catalog.
-    fn cannot_decide(&self, row: &Row) -> bool {
-        let is_asked_for =
-            !(self.causes.is_empty() && self.endings.is_empty() && self.regions.is_empty());
-        let is_bare = row.cause.is_empty() && row.region_id.is_none();
-        is_asked_for && is_bare && is_one(&self.instances, row.instance_id.as_str())
+    fn cannot_decide(&self, row: &Row, source: Source) -> bool {
+        match source {
+            Source::Catalog => false,
+            Source::Metadata => {
+                !self.endings.is_empty()
+                    && row.outcome == RowOutcome::Stored
+                    && is_of(row, &self.instances, &self.regions)
+                    && is_one(&self.causes, &row.cause)
+            }
+            Source::Listing { .. } => {
+                let is_asked_for =
+                    !(self.causes.is_empty() && self.endings.is_empty() && self.regions.is_empty());
+                is_asked_for && is_one(&self.instances, row.instance_id.as_str())
+            }
+        }
     }
 }
 
-/// How much of a row is known.
+/// What a row is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The catalog.
     Catalog,
-    /// A listing of the archive, with what the catalog says of it.
-    Listing,
+    /// A listing of the archive, and the object's own metadata, which do not say how a boot ended.
+    Metadata,
+    /// A listing of the archive alone.
+    Listing {
+        /// Whether it tells when the capture was. If not, the row has when it was stored.
+        is_timed: bool,
+    },
 }
 
 /// How much is read of the catalog.
@@ -158,7 +170,8 @@ pub async fn read(
         Ok(catalog) => Some(catalog),
         // A policy may allow some prefixes alone. A wrong key may list nothing, and what refuses without a code is no
         // object store.
-        Err(error) if matches!(&error, StoreError::Denied(refusal) if refusal.code == "AccessDenied") => {
+        Err(error) if matches!(&error, StoreError::Denied(refusal) if refusal.code == "AccessDenied") =>
+        {
             tell(format!(
                 "the catalog may not be listed, so the archive itself is: {error}"
             ));
@@ -167,51 +180,52 @@ pub async fn read(
         Err(error) => return Err(error.into()),
     };
     let coverage = catalog.as_ref().map(|catalog| catalog.coverage);
-    let listed = match coverage {
-        Some(coverage) if coverage.includes(since) => None,
-        _ => Some(listed(store, coverage, filter, &tell).await?),
-    };
-    let (mut seen, mut is_damaged) = (Seen::default(), false);
-    let mut known = BTreeMap::new();
-    context.reads();
-    let each_day = |ReadDay { rows, damaged, .. }: ReadDay| -> Result<()> {
-        is_damaged |= !damaged.is_empty();
-        for (key, error) in &damaged {
-            tell(damage_in_words(key, error, store));
+    let mut seen = Seen::default();
+    match (catalog, coverage) {
+        (Some(catalog), Some(coverage)) if coverage.includes(since) => {
+            context.reads();
+            let mut is_damaged = false;
+            catalog
+                .read(|ReadDay { rows, damaged, .. }| -> Result<()> {
+                    is_damaged |= tell_all_damaged(&damaged, store, &tell);
+                    for row in rows {
+                        if seen.is_new(&row)? {
+                            each(row, Source::Catalog)?;
+                        }
+                    }
+                    Ok(())
+                })
+                .await?;
+            store.check()?;
+            Ok(is_damaged)
         }
-        for row in rows {
-            if !seen.is_new(&row)? {
-                continue;
-            }
-            if listed.is_some() {
-                known.insert(row.subject.key(), row);
-                continue;
-            }
-            each(row, Source::Catalog)?;
-        }
-        Ok(())
-    };
-    if let Some(catalog) = catalog {
-        catalog.read(each_day).await?;
-        store.check()?;
-    }
-    if let Some(listed) = listed {
-        // The listing shows what is there. The catalog, which was read before it, says more of it.
-        let mut rows: Vec<_> = listed
-            .into_iter()
-            .filter_map(|row| match known.remove(&row.subject.key()) {
-                Some(known) => Some(there(known)),
-                None => period.contains(row.captured_at).then_some(row),
-            })
-            .collect();
-        let is_pruned = |row: &Row| row.outcome == RowOutcome::Pruned;
-        rows.extend(known.into_values().filter(is_pruned));
-        rows.sort_by_key(|row| row.captured_at);
-        for row in rows {
-            each(row, Source::Listing)?;
+        (catalog, coverage) => {
+            let uncovered = Uncovered {
+                store,
+                period,
+                range: from..=until,
+                seen,
+                ordered: Ordered::default(),
+                known: Lookup::default(),
+                hidden: Spool::default(),
+            };
+            uncovered
+                .read(catalog, coverage, filter, context, &tell, each)
+                .await
         }
     }
-    Ok(is_damaged)
+}
+
+/// Tells which objects of the catalog are damaged, and returns whether there are any.
+fn tell_all_damaged(
+    damaged: &[(String, DayError)],
+    store: &impl Store,
+    tell: &impl Fn(String),
+) -> bool {
+    for (key, error) in damaged {
+        tell(damage_in_words(key, error, store));
+    }
+    !damaged.is_empty()
 }
 
 /// Lists or counts what was captured in a period.
@@ -223,10 +237,11 @@ pub async fn run(
     store: &impl Store,
 ) -> Result<Exit> {
     let mut printer = Printer::new(is_count, context, store)?;
-    let (mut looked_at, mut unknown) = (0, 0);
+    let (mut looked_at, mut unknown, mut untimed) = (0, 0, 0);
     let each = |row: Row, source| {
         looked_at += u64::from(filter.shows(row.outcome));
-        unknown += u64::from(source == Source::Listing && filter.cannot_decide(&row));
+        unknown += u64::from(filter.cannot_decide(&row, source));
+        untimed += u64::from(source == Source::Listing { is_timed: false });
         match filter.includes(&row) {
             true => printer.row(row),
             false => Ok(()),
@@ -246,7 +261,9 @@ pub async fn run(
         ));
     }
     let count = printer.end()?;
-    Ok(match (count, is_damaged || unknown > 0) {
+    // Of a bounded time, some may be missing, and others too many.
+    let is_wrong = untimed > 0 && period.is_bounded();
+    Ok(match (count, is_damaged || unknown > 0 || is_wrong) {
         (_, true) => Exit::Failed,
         (0, _) => {
             let within = if period.is_bounded() {
@@ -281,66 +298,6 @@ impl Seen {
         };
         seen.is_new(hash(&row.subject.key()))
     }
-}
-
-/// The row of what a listing has shown to be there, whatever the catalog says of it.
-fn there(row: Row) -> Row {
-    let pruned_at = row.pruned_at.filter(|_| row.is_pruned());
-    let there = pruned_at.and_then(|at| still_there(row.subject.clone(), row.captured_at, at));
-    match there {
-        Some(there) => row.join(there),
-        None => row,
-    }
-}
-
-/// What the archive has, by a listing of all of it; and why, if that took many requests. `coverage` is that of the
-/// catalog. If that may not be listed, only what may be asked for is.
-async fn listed(
-    store: &impl Store,
-    coverage: Option<Coverage>,
-    filter: &Filter,
-    tell: &impl Fn(String),
-) -> Result<Vec<Row>> {
-    let prefix = match coverage {
-        Some(_) => String::new(),
-        None => grep::literal_prefix(&filter.instances),
-    };
-    let instances = Instances {
-        prefix,
-        includes: &|_| true,
-    };
-    let (listing, requests) = reader::list_counted(store, instances.key_prefixes()).await?;
-    if let Some(coverage) = coverage
-        && requests > MANY_REQUESTS
-    {
-        let why = match coverage {
-            Coverage::After(day) => format!("its catalog begins on {}", day.0),
-            _ => "it has no catalog".to_owned(),
-        };
-        tell(format!(
-            "all of the archive was listed, in {requests} requests, because {why}; \
-             `console-archive reindex` builds the catalog from the records"
-        ));
-    }
-    let records = listing.records.into_iter().map(|record| {
-        let (bytes, verdict) = (Some(record.gzip_bytes), record.verdict);
-        Row::listed(
-            Subject::Record(record.key),
-            record.stored_at,
-            bytes,
-            verdict,
-        )
-    });
-    let markers = listing.markers.into_iter();
-    let markers = markers
-        .map(|marker| Row::listed(Subject::Marker(marker.key), marker.stored_at, None, None));
-    let screenshots = listing.screenshots.into_iter().map(|screenshot| {
-        let (bytes, taken_at) = (Some(screenshot.bytes), screenshot.taken_at());
-        Row::listed(Subject::Screenshot(screenshot.key), taken_at, bytes, None)
-    });
-    let mut rows: Vec<_> = records.chain(markers).chain(screenshots).collect();
-    rows.sort_by_key(|row| row.captured_at);
-    Ok(rows)
 }
 
 /// Prints rows as they come.
