@@ -1,6 +1,8 @@
 //! The secrets of a capture that another came before: the line that says what a password or a key is may stand there
 //! alone, because the ring has dropped it since.
 
+use std::ops::Range;
+
 use super::findings::secrets::{self, Secret};
 use super::overlap::{Relation, relate};
 
@@ -26,13 +28,23 @@ pub fn secrets(before: &[u8], capture: &[u8]) -> Vec<Secret> {
         secret.bytes.retain(|place| {
             let others = known.iter().flat_map(|other| &other.bytes);
             let is_shared =
-                |other: &std::ops::Range<usize>| other.start < place.end && place.start < other.end;
+                |other: &Range<usize>| other.start < place.end && place.start < other.end;
             !others.into_iter().any(is_shared)
         });
     }
     known.extend(found.into_iter().filter(|secret| !secret.bytes.is_empty()));
     known.sort_by_key(|secret| secret.line);
     known
+}
+
+/// Whether a capture shows a secret on one of these lines, as [`secrets::may_be_on`] says it.
+pub fn may_be_on(
+    before: &[u8],
+    capture: &[u8],
+    lines: impl IntoIterator<Item = Range<usize>>,
+    odd: impl IntoIterator<Item = Range<usize>>,
+) -> bool {
+    !before.is_empty() && secrets::may_go_on(capture) || secrets::may_be_on(capture, lines, odd)
 }
 
 /// Both as one text, and where in it the capture begins.

@@ -169,14 +169,19 @@ pub struct PlainLines {
 
 impl Parts<'_> {
     /// Reads the lines that are text alone, as many as stand here together, and appends them to `text`, each with
-    /// a line feed. What is unsure among them is passed over. `None` if something else comes next.
-    pub fn read_plain_lines(&mut self, text: &mut Vec<u8>) -> Option<PlainLines> {
+    /// a line feed, and the carriage return before it if that is kept. What is unsure among them is passed over. `None` if
+    /// something else comes next.
+    pub fn read_plain_lines(
+        &mut self,
+        keeps_returns: bool,
+        text: &mut Vec<u8>,
+    ) -> Option<PlainLines> {
         if self.mark.is_some() || self.held.is_some() || self.is_continued {
             return None;
         }
         let (segment, lines) = (*self.segments.peek()?, self.lines.as_mut()?);
         let at = lines.bytes_read();
-        let count = lines.read_plain_lines(text);
+        let count = lines.read_plain_lines(keeps_returns, text);
         if count == 0 {
             return None;
         }

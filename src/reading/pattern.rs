@@ -4,7 +4,7 @@ use grep_matcher::{LineMatchKind, Matcher as _};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// How letters count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub struct Pattern {
     /// Matches wherever this pattern matches, and never a byte that a masked secret is shown as. `None` if that is not
     /// known of any expression.
     beside_masks: Option<RegexMatcher>,
+    /// Whether that is the pattern itself.
+    is_beside_masks: bool,
+    passes_over_returns: bool,
 }
 
 /// A pattern cannot be used. Says why.
@@ -73,10 +76,25 @@ impl Pattern {
             let last = error.lines().last().unwrap_or_default();
             InvalidPattern(last.trim_start_matches("error: ").to_owned())
         })?;
-        let beside_masks = beside_masks(patterns, meaning, &matcher);
+        let parsed: Option<Vec<_>> = patterns
+            .iter()
+            .map(|pattern| parsed(pattern.as_ref(), meaning))
+            .collect();
+        let parsed = parsed.as_deref();
+        // A word may end where a mask begins, which is no end of a word otherwise.
+        let is_beside_masks =
+            !meaning.is_word && parsed.is_some_and(|all| all.iter().all(is_beside_masks));
+        let beside_masks = match is_beside_masks {
+            true => Some(matcher.clone()),
+            false => parsed.and_then(texts_beside_masks),
+        };
         Ok(Self {
             matcher,
             beside_masks,
+            is_beside_masks,
+            passes_over_returns: !meaning.is_word
+                && !meaning.is_line
+                && parsed.is_some_and(|all| all.iter().all(passes_over_returns)),
         })
     }
 
@@ -92,6 +110,16 @@ impl Pattern {
             Ok(Some(LineMatchKind::Candidate(_))) => pattern.is_match(lines).unwrap_or(true),
             Ok(Some(LineMatchKind::Confirmed(_))) | Err(_) => true,
         }
+    }
+
+    /// Whether it matches text alone that no mask is made of: masks take matches from a line, and give it none.
+    pub fn is_beside_masks(&self) -> bool {
+        self.is_beside_masks
+    }
+
+    /// Whether a carriage return at the end of a line changes nothing for it.
+    pub fn passes_over_returns(&self) -> bool {
+        self.passes_over_returns
     }
 
     /// Whether a line has a match.
@@ -114,23 +142,10 @@ impl Pattern {
     }
 }
 
-/// The pattern itself, if it matches text alone that no mask is made of; else the texts with which each match begins or
-/// ends.
-fn beside_masks(
-    patterns: &[impl AsRef<str>],
-    meaning: Meaning,
-    matcher: &RegexMatcher,
-) -> Option<RegexMatcher> {
-    let all: Vec<_> = patterns
-        .iter()
-        .map(|pattern| parsed(pattern.as_ref(), meaning))
-        .collect::<Option<_>>()?;
-    // A word may end where a mask begins, which is no end of a word otherwise.
-    if !meaning.is_word && all.iter().all(is_beside_masks) {
-        return Some(matcher.clone());
-    }
+/// The texts with which each match begins or ends, if no mask is made of them.
+fn texts_beside_masks(patterns: &[Hir]) -> Option<RegexMatcher> {
     let mut texts = Vec::new();
-    for pattern in &all {
+    for pattern in patterns {
         texts.extend(texts_of(pattern)?);
     }
     let mut builder = RegexMatcherBuilder::new();
@@ -156,11 +171,21 @@ fn parsed(pattern: &str, meaning: Meaning) -> Option<Hir> {
 fn is_beside_masks(pattern: &Hir) -> bool {
     let properties = pattern.properties();
     let has_text = properties.minimum_len().is_some_and(|least| least > 0);
-    has_text && !properties.look_set().contains_word() && has_no_mask(pattern)
+    has_text && !properties.look_set().contains_word() && has_none(pattern, &MASK)
 }
 
-fn has_no_mask(pattern: &Hir) -> bool {
-    let has = |from: u32, to: u32| MASK.iter().any(|c| (from..=to).contains(&u32::from(*c)));
+/// Whether no match has a carriage return, and none is told by what is behind it.
+fn passes_over_returns(pattern: &Hir) -> bool {
+    let mut looks = pattern.properties().look_set().iter();
+    looks.all(|look| look == Look::StartLF) && has_none(pattern, &['\r'])
+}
+
+/// Whether no match has one of these characters, which are ASCII.
+fn has_none(pattern: &Hir, characters: &[char]) -> bool {
+    let has = |from: u32, to: u32| {
+        let mut characters = characters.iter();
+        characters.any(|c| (from..=to).contains(&u32::from(*c)))
+    };
     match pattern.kind() {
         HirKind::Empty | HirKind::Look(_) => true,
         HirKind::Literal(text) => !text
@@ -175,9 +200,11 @@ fn has_no_mask(pattern: &Hir) -> bool {
             let mut ranges = class.iter();
             !ranges.any(|range| has(range.start().into(), range.end().into()))
         }
-        HirKind::Repetition(repeated) => has_no_mask(&repeated.sub),
-        HirKind::Capture(group) => has_no_mask(&group.sub),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(has_no_mask),
+        HirKind::Repetition(repeated) => has_none(&repeated.sub, characters),
+        HirKind::Capture(group) => has_none(&group.sub, characters),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().all(|part| has_none(part, characters))
+        }
     }
 }
 
@@ -246,6 +273,41 @@ mod tests {
         assert!(finds("^\\[ *\\d+\\.", PLAIN, "[    1.5] a") && finds("启动", PLAIN, "正在启动"));
         let any = Pattern::new(&["panic", "oops"], PLAIN).unwrap();
         assert!(any.is_match("Oops: 0002") && any.is_match("panic") && !any.is_match("fine"));
+    }
+
+    #[test]
+    fn a_pattern_that_may_end_at_a_return_does_not_pass_over_it() {
+        let passes = |pattern: &str, meaning| {
+            let pattern = Pattern::new(&[pattern], meaning).unwrap();
+            pattern.passes_over_returns()
+        };
+        for pattern in ["Kernel panic", "error|fail|BUG:", "^\\[ +\\d", "[a-z]+x*"] {
+            assert!(passes(pattern, PLAIN), "{pattern}");
+        }
+        for pattern in [
+            "x$",
+            "a.",
+            "\\s",
+            "[^a]",
+            "\\r",
+            "\\Bx",
+            "x\\b",
+            "(?-m)x\\z",
+        ] {
+            assert!(!passes(pattern, PLAIN), "{pattern}");
+        }
+        for meaning in [
+            Meaning {
+                is_word: true,
+                ..PLAIN
+            },
+            Meaning {
+                is_line: true,
+                ..PLAIN
+            },
+        ] {
+            assert!(!passes("x", meaning));
+        }
     }
 
     #[test]

@@ -96,6 +96,10 @@ impl Stamp {
 /// programs may run into each other.
 pub fn stamps(text: &[u8]) -> impl Iterator<Item = (Range<usize>, Stamp)> + '_ {
     memchr::memchr_iter(b'[', text).filter_map(|at| {
+        // Most of what stands in brackets is none, and begins otherwise.
+        let Some(b' ' | b'0'..=b'9') = text.get(at + 1) else {
+            return None;
+        };
         let (stamp, length) = Stamp::parse(&text[at..])?;
         Some((at..at + length, stamp))
     })

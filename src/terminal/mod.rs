@@ -94,8 +94,9 @@ impl Lines<'_> {
     }
 
     /// Takes the lines that are text alone, as many as stand here together, and appends them, each with a
-    /// line feed. Returns how many. [`read`](Self::read) would give the same texts one by one.
-    pub fn read_plain_lines(&mut self, text: &mut Vec<u8>) -> usize {
+    /// line feed, and the carriage return before it if that is kept. Returns how many. [`read`](Self::read) would give the
+    /// same texts one by one.
+    pub fn read_plain_lines(&mut self, keeps_returns: bool, text: &mut Vec<u8>) -> usize {
         if !self.is_at_line() {
             return 0;
         }
@@ -105,15 +106,21 @@ impl Lines<'_> {
         let plain = &rest[..plain_lines_length(&rest[..rest.len().min(WINDOW)])];
         let (mut taken, mut count) = (0, 0);
         text.reserve(plain.len());
-        for end in memchr::memchr_iter(b'\n', plain) {
-            let line = &plain[taken..end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.len() >= MAX_CHARS {
-                break;
+        if keeps_returns && plain.len() < MAX_CHARS {
+            // None of them can be too long. To copy them at once takes a fraction of the time.
+            text.extend_from_slice(plain);
+            (taken, count) = (plain.len(), memchr::memchr_iter(b'\n', plain).count());
+        } else {
+            for end in memchr::memchr_iter(b'\n', plain) {
+                let line = &plain[taken..end];
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                if line.len() >= MAX_CHARS {
+                    break;
+                }
+                text.extend_from_slice(line);
+                text.push(b'\n');
+                (taken, count) = (end + 1, count + 1);
             }
-            text.extend_from_slice(line);
-            text.push(b'\n');
-            (taken, count) = (end + 1, count + 1);
         }
         if count > 0 {
             self.at += taken;

@@ -320,7 +320,7 @@ impl Rule {
     }
 
     /// One of them is in each line that it fits.
-    #[cfg(test)]
+    #[cfg(feature = "cli")]
     pub(super) fn words(&self) -> &'static [&'static str] {
         self.text.words
     }
@@ -355,6 +355,13 @@ impl Rule {
     /// Whether a text has one of its words.
     pub(super) fn has_word(&self, text: &str) -> bool {
         self.text.words.iter().any(|word| text.contains(word))
+    }
+
+    /// Whether lines before or behind may belong to the secret that it finds.
+    #[cfg(feature = "cli")]
+    pub(super) fn goes_on(&self) -> bool {
+        let secret = self.text.secret;
+        secret.is_some_and(|secret| !secret.next.is_empty())
     }
 
     /// Whether it says where a secret stands.

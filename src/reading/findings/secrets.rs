@@ -6,6 +6,9 @@
 //! A rule is tried only where one of its words stands, from the beginning of the name that the word is a part of. What a
 //! word may cost is bounded, and so is what a line may: the work is linear in the bytes of a log, whatever it says.
 
+#[cfg(feature = "cli")]
+mod lines;
+
 use std::ops::Range;
 
 use regex_lite::Captures;
@@ -14,6 +17,8 @@ use super::gbk;
 use super::pieces::{ESC, Sequence};
 use super::rules::{Forms, Rule, Rules};
 use crate::reading::stamp::Stamp;
+#[cfg(feature = "cli")]
+pub use lines::may_be_on;
 
 /// Most bytes of a name such as `MYSQL_ROOT_PASSWORD` before the end of which a word of a rule stands.
 const MAX_NAME: usize = 64;
@@ -83,8 +88,9 @@ pub fn find(log: &[u8]) -> Vec<Secret> {
 #[cfg(feature = "cli")]
 pub fn may_go_on(log: &[u8]) -> bool {
     let rules = Rules::built_in().all().iter();
-    let rules = rules.filter(|rule| rule.is_secret() && rule.forms().next.is_some());
-    let rules: Vec<_> = rules.collect();
+    let rules: Vec<_> = rules
+        .filter(|rule| rule.is_secret() && rule.goes_on())
+        .collect();
     let (mut search, mut begin, mut foreign) = (Search::of(log), 0, 0);
     for _ in 0..MAX_LINES {
         let Some(line) = search.line_at(begin) else {

@@ -362,8 +362,24 @@ impl Job {
         let (mut printed, mut text) = (Vec::new(), self.text(boot));
         let mut masked = None;
         if self.redact != Redact::Off {
-            // Nearly all logs end here. To look for secrets in them would take as long as the search.
-            if !self.search.may_match_masked(&text) {
+            // To look for secrets in a whole log takes longer than the search. If there are none on the lines that are
+            // told, what is told is what would be told of the masked log.
+            if self.search.is_same_beside_masks(&text) && !self.form.needs_times() {
+                let subject = subject(boot);
+                let counts = self
+                    .form
+                    .search(&mut self.search, &text, &subject, &mut printed);
+                let (told, odd) = (self.search.told(&text), text.odd());
+                let may_show_secret = match kept {
+                    Kept::Boot => secrets::may_be_on(&boot.log, told, odd),
+                    Kept::Alone(before) => behind::may_be_on(before, &boot.log, told, odd),
+                };
+                if !may_show_secret {
+                    self.buffers = text.into_buffers();
+                    return (printed, counts);
+                }
+                printed.clear();
+            } else if !self.search.may_match_masked(&text) {
                 self.form.nothing(&subject(boot), &mut printed);
                 self.buffers = text.into_buffers();
                 return (printed, Counts::default());
@@ -392,7 +408,10 @@ impl Job {
     fn text<'b>(&mut self, boot: &'b Boot) -> Text<'b> {
         match self.form.is_raw {
             true => Text::raw(&boot.log),
-            false => Text::rendered(boot, self.encoding, std::mem::take(&mut self.buffers)),
+            false => {
+                let buffers = std::mem::take(&mut self.buffers);
+                Text::rendered_for(&self.search, boot, self.encoding, buffers)
+            }
         }
     }
 
