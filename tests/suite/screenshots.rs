@@ -287,6 +287,23 @@ async fn a_copy_and_an_export_have_them_and_nothing_that_is_none() {
 }
 
 #[tokio::test]
+async fn of_a_damaged_picture_the_catalog_does_not_say_that_it_is_kept() {
+    let archive = archive();
+    for is_damaged in [false, true] {
+        let mut kept = archive.kept.clone();
+        for key in archive.windows.iter().filter(|_| is_damaged) {
+            kept.change(key, |object| object.body = HTML.to_vec());
+        }
+        let placed = kept.place(Place::Folder).await;
+        run(&placed, &["reindex"]).await;
+        let of_instance = ["findings", "--instance", "i-kept0002", "--output", "json"];
+        let (_, stdout, stderr) = run(&placed, &of_instance).await;
+        let is_told = text(&stdout).contains("no-console-output");
+        assert_eq!(is_told, !is_damaged, "{}{stderr}", text(&stdout));
+    }
+}
+
+#[tokio::test]
 async fn the_catalog_is_built_anew_with_them_and_joined() {
     let archive = archive();
     for place in Place::ALL {

@@ -459,7 +459,11 @@ fn of_screenshot(key: ScreenshotKey, entry: &Entry, object: &Object) -> (Describ
     let taken_at = key.taken_at(entry.stored_at);
     let listed = Row::listed(Subject::Screenshot(key), taken_at, Some(entry.bytes), None);
     let Described { row, is_timed } = Described::of(listed, &object.metadata);
-    let found = findings::of_screenshot(row.reason);
+    // Nobody is shown a damaged one.
+    let found = match is_damaged {
+        true => Vec::new(),
+        false => findings::of_screenshot(row.reason),
+    };
     let row = row.with_findings(&found);
     (Described { row, is_timed }, is_damaged)
 }
