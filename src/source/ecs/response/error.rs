@@ -144,9 +144,13 @@ impl EcsError {
         matches!(self, Self::NoConsole { reason: found, .. } if *found == reason)
     }
 
-    /// Whether ECS is busy with this instance, and may answer for the others.
+    /// Whether ECS is busy with this instance, or has just taken a picture of it, and may answer for the others.
     pub fn is_of_instance(&self) -> bool {
-        matches!(self, Self::Unavailable { code, .. } if is_of_instance(code))
+        match self {
+            Self::TooSoon { .. } => true,
+            Self::Unavailable { code, .. } => is_of_instance(code),
+            _ => false,
+        }
     }
 
     /// Whether ECS accepts the key, but a permission is missing.
@@ -220,6 +224,8 @@ mod tests {
         };
         assert!(failure(403, "OperationDenied.InstanceOperationInProgress").is_of_instance());
         assert!(failure(403, "InvalidOperation.Conflict").is_of_instance());
+        let request_id = String::new();
+        assert!(EcsError::TooSoon { request_id }.is_of_instance());
         assert!(!failure(503, "ServiceUnavailable").is_of_instance());
         assert!(!failure(502, "").is_of_instance());
         assert!(!EcsError::Transport("reset".into()).is_of_instance());
