@@ -202,7 +202,9 @@ fn pause(advice: RetryAdvice, ceiling: Duration, jitter: f64) -> Option<Duration
     match advice {
         RetryAdvice::Wait | RetryAdvice::SignAgain => Some(ceiling.mul_f64(jitter)),
         RetryAdvice::WaitThrottled(None) => Some((ceiling * THROTTLED_FACTOR).mul_f64(jitter)),
-        RetryAdvice::WaitThrottled(Some(at_least)) => at_least.checked_add(ceiling.mul_f64(jitter)),
+        RetryAdvice::WaitThrottled(Some(at_least)) => {
+            at_least.checked_add((ceiling * THROTTLED_FACTOR).mul_f64(jitter))
+        }
         RetryAdvice::GiveUp => None,
     }
 }

@@ -61,6 +61,9 @@ pub struct Follow {
     /// Its screenshots. A [`FollowMessage`] has them beside this.
     #[serde(skip)]
     pub shots: Shots,
+    /// This process has stored its marker.
+    #[serde(skip)]
+    pub has_marker: bool,
 }
 
 /// An answer of ECS without a console.
@@ -207,6 +210,11 @@ impl Follow {
         record.or_else(|| screenshots.find(|key| !is_screenshot(key)))
     }
 
+    /// Whether a marker is to say that there was no console. A screenshot stands in its place if this event created it.
+    pub fn needs_marker(&self) -> bool {
+        self.kept.is_empty() && !self.shots.created
+    }
+
     /// Whether what ECS has of the console calls for a screenshot. `is_end`: no later console is asked for.
     pub fn calls_for_screenshot(&self, when: When, is_end: bool) -> bool {
         // ECS has none of first-generation instances.
@@ -252,6 +260,7 @@ impl Follow {
             absent: None,
             kept: Vec::new(),
             shots: Shots::default(),
+            has_marker: false,
         }
     }
 
@@ -334,7 +343,11 @@ impl Follow {
         let has_picture = !self.shots.kept.is_empty();
         if is_final && self.polls == 1 && (has_picture || self.shots.is_due) {
             let pause = plan.pause_until_end(elapsed(self.began_at, now), budget)?;
-            return Some(if has_picture { pause } else { SCREENSHOT_PAUSE });
+            let since = self.shots.last_at.unwrap_or(now);
+            return Some(match has_picture {
+                true => pause,
+                false => (elapsed(now, since) + SCREENSHOT_PAUSE).min(pause),
+            });
         }
         if is_final || self.has_settled(plan) || self.polls >= MAX_POLLS {
             return None;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,10 @@ use crate::store::{Store, StoreError};
 /// 5 s. An event that is not captured by then goes to the follow queue, or the answer asks the
 /// sender to send it again.
 pub(crate) const HTTP_CAPTURE_TIME: Duration = Duration::from_millis(1500);
+
+/// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
+/// neither captured nor in the queue is told as a failure that the sender sends again.
+pub(crate) const HTTP_ANSWER_TIME: Duration = Duration::from_millis(1900);
 
 /// Part of an invocation's time that the last poll and the storing of its console need.
 const POLL_RESERVE: Duration = Duration::from_secs(5);
@@ -119,11 +124,42 @@ pub struct Following {
     follow: Follow,
     /// The latest console, if it extends what is stored.
     held: Option<PendingConsole>,
-    pause: Duration,
     /// Times the event while this process follows it.
     clock: WallClock,
-    /// It is a message that came before this moment, at which it is due.
-    early: Option<(FollowMessage, Timestamp)>,
+    next: Next,
+}
+
+/// What an event does next.
+#[derive(Debug)]
+enum Next {
+    /// It asks for the console again after this pause.
+    Poll(Duration),
+    /// It is a message that came before this moment, at which it is due after this pause.
+    Message(Box<FollowMessage>, Timestamp, Duration),
+    /// What it has is stored, and it asks for a picture. No place of those who ask for consoles is needed for it, nor for
+    /// what follows it.
+    Screen(Moment, Option<Turn>),
+}
+
+/// When a picture is taken.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// Following goes on after it. ECS was asked for the console at this time.
+    Event { polled_at: Timestamp },
+    /// Following has ended.
+    End,
+}
+
+/// The turn of a message whose copies wait until it is served.
+type Turn = tokio::sync::OwnedMutexGuard<bool>;
+
+impl Following {
+    fn pause(&self) -> Duration {
+        match self.next {
+            Next::Poll(pause) | Next::Message(_, _, pause) => pause,
+            Next::Screen(..) => Duration::ZERO,
+        }
+    }
 }
 
 /// A console that is only in memory so far.
@@ -301,9 +337,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(Progress::Following(Box::new(Following {
             follow: message.follow.clone(),
             held: None,
-            pause,
             clock,
-            early: Some((message, due_at)),
+            next: Next::Message(Box::new(message), due_at, pause),
         })))
     }
 
@@ -328,7 +363,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     ) -> Result<Progress, CaptureError> {
         let turn = self.memory.turn_of(name, self.clock.now());
         // A copy that is being served may fail, so this one waits for its end.
-        let turn = tokio::time::timeout(deadline.remaining(), turn.lock()).await;
+        let turn = tokio::time::timeout(deadline.remaining(), turn.lock_owned()).await;
         let mut is_served = turn.map_err(|_| CaptureError::TimeOver(deadline.whole()))?;
         if *is_served {
             return Ok(Progress::Done(Outcome::Ignored {
@@ -337,9 +372,17 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     .to_owned(),
             }));
         }
-        let progress = work.await?;
-        // What this process still follows may fail, and then comes again.
-        *is_served = matches!(progress, Progress::Done(_));
+        let mut progress = work.await?;
+        match &mut progress {
+            Progress::Done(_) => *is_served = true,
+            // After the picture it may send a message of its own.
+            Progress::Following(following) => {
+                if let Next::Screen(_, turn) = &mut following.next {
+                    *turn = Some(is_served);
+                }
+                // What this process still follows may fail, and then comes again.
+            }
+        }
         Ok(progress)
     }
 
@@ -402,33 +445,124 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
         loop {
-            let Following {
-                follow,
-                held,
-                pause,
-                clock,
-                early,
-            } = *following;
-            let progress = if let Some((message, due_at)) = early {
-                self.wait_until_due(message, due_at, deadline).await?
+            let progress = if let Next::Screen(..) = following.next {
+                self.look(*following, deadline).await?
             } else {
-                let left = deadline.remaining().saturating_sub(POLL_RESERVE);
-                if left < pause / 4 {
-                    return self.settle(follow, held, deadline).await;
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(pause.min(left)) => {}
-                    () = self.ending.cancelled() => {
-                        return self.settle(follow, held, deadline).await;
-                    }
-                }
-                self.poll(follow, held, clock, deadline).await?
+                self.wait_and_poll(*following, deadline).await?
             };
             match progress {
                 Progress::Done(outcome) => return Ok(outcome),
                 Progress::Following(next) => following = next,
             }
         }
+    }
+
+    /// Takes the picture that an event asks for now, if any, up to the next wait. So it is in the outcome to answer before
+    /// the event is followed.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the event must come again.
+    pub async fn take_screenshot(
+        &self,
+        mut following: Box<Following>,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
+        while let Next::Screen(..) = following.next {
+            match self.look(*following, deadline).await? {
+                Progress::Following(next) => following = next,
+                done => return Ok(done),
+            }
+        }
+        Ok(Progress::Following(following))
+    }
+
+    async fn wait_and_poll(
+        &self,
+        following: Following,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
+        let pause = following.pause();
+        let Following {
+            follow,
+            held,
+            clock,
+            next,
+        } = following;
+        if let Next::Message(message, due_at, _) = next {
+            return self.wait_until_due(*message, due_at, deadline).await;
+        }
+        let left = deadline.remaining().saturating_sub(POLL_RESERVE);
+        if left < pause / 4 {
+            return self.settle(follow, held, clock, deadline).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause.min(left)) => {}
+            () = self.ending.cancelled() => {
+                return self.settle(follow, held, clock, deadline).await;
+            }
+        }
+        self.poll(follow, held, clock, deadline).await
+    }
+
+    /// Takes a picture, and goes on.
+    async fn look(
+        &self,
+        following: Following,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
+        let Following {
+            mut follow,
+            held,
+            clock,
+            next,
+        } = following;
+        let Next::Screen(moment, turn) = next else {
+            return Ok(Progress::Following(Box::new(Following {
+                follow,
+                held,
+                clock,
+                next,
+            })));
+        };
+        let mut progress = match moment {
+            Moment::Event { polled_at } => {
+                self.take_at_event(&mut follow, deadline).await;
+                let pause = follow.next_pause(self.follow_budget, polled_at, fastrand::f64());
+                match pause {
+                    Some(pause) => {
+                        // The picture makes no console late.
+                        let took = until(clock.now(), polled_at);
+                        let pause = pause.saturating_sub(took);
+                        self.poll_after(follow, held, pause, clock, deadline)
+                            .await?
+                    }
+                    None => self.settle(follow, held, clock, deadline).await?,
+                }
+            }
+            Moment::End => {
+                let has_none = follow.kept.is_empty();
+                let tell_by = deadline.with_reserve(KEEP_RESERVE);
+                // People do not wait for a picture, and no sender waits for people.
+                let tell = async {
+                    if !has_none && !screenshots::is_answered_first(deadline) {
+                        self.tell_people(tell_by).await;
+                    }
+                };
+                let (taken, ()) = join(self.take_at_end(&mut follow, deadline), tell).await;
+                taken?;
+                Progress::Done(self.conclude(follow, deadline).await?)
+            }
+        };
+        match (&mut progress, turn) {
+            (Progress::Done(_), Some(mut is_served)) => *is_served = true,
+            (Progress::Following(following), turn) => {
+                if let Next::Screen(_, next) = &mut following.next {
+                    *next = turn;
+                }
+            }
+            _ => {}
+        }
+        Ok(progress)
     }
 
     /// The outcome to answer before an event is followed. After an answer the sender does not deliver
@@ -438,15 +572,16 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     /// [`CaptureError`] when the event must come again.
     pub async fn answer_first(
         &self,
-        following: &Following,
+        following: &mut Following,
         deadline: Deadline,
     ) -> Result<Outcome, CaptureError> {
-        let Following { follow, pause, .. } = following;
-        let has_none = follow.kept.is_empty() && follow.shots.kept.is_empty();
-        if let (true, Some(absent)) = (has_none, &follow.absent) {
+        let pause = following.pause();
+        let follow = &mut following.follow;
+        if let (true, Some(absent)) = (follow.needs_marker(), &follow.absent) {
             self.keep_marker(follow, absent, deadline).await?;
+            follow.has_marker = true;
         }
-        Ok(self.following_outcome(follow, *pause))
+        Ok(self.following_outcome(follow, pause))
     }
 
     /// Sends an event to the follow queue that could not be captured while its sender waits.
@@ -469,7 +604,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(self.following_outcome(&follow, DEFER_PAUSE))
     }
 
-    /// Asks ECS once, and stores what must not be lost before the next poll.
+    /// Asks ECS for the console once, and stores what must not be lost before the next poll. It ends before a picture: those
+    /// who ask for consoles have few places, and ECS may take long for a picture.
     async fn poll(
         &self,
         mut follow: Follow,
@@ -539,13 +675,36 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         }
         let may_go_on =
             self.follow_budget > Duration::ZERO && Plan::of(&follow.event.cause).is_some();
-        if may_go_on {
-            self.take_at_event(&mut follow, deadline).await;
+        let is_asked_for = may_go_on && self.asks_at_event(&follow);
+        if is_asked_for {
+            follow.shots.is_due = true;
         }
-        let Some(pause) = follow.next_pause(self.follow_budget, now, fastrand::f64()) else {
-            let outcome = self.settle(follow, held, deadline).await?;
-            return Ok(Progress::Done(outcome));
-        };
+        match follow.next_pause(self.follow_budget, now, fastrand::f64()) {
+            // The last picture is taken then, and no other one just before it.
+            None => self.settle(follow, held, clock, deadline).await,
+            Some(_) if is_asked_for => {
+                self.keep(&mut follow, held, deadline).await?;
+                let moment = Moment::Event { polled_at: now };
+                Ok(Progress::Following(Box::new(Following {
+                    follow,
+                    held: None,
+                    clock,
+                    next: Next::Screen(moment, None),
+                })))
+            }
+            Some(pause) => self.poll_after(follow, held, pause, clock, deadline).await,
+        }
+    }
+
+    /// Asks for the console again after this pause: in this process, or in a later invocation.
+    async fn poll_after(
+        &self,
+        follow: Follow,
+        held: Option<PendingConsole>,
+        pause: Duration,
+        clock: WallClock,
+        deadline: Deadline,
+    ) -> Result<Progress, CaptureError> {
         if let Some(queue) = self.follow_queue.as_deref() {
             self.send_follow(queue, &follow, pause, deadline).await?;
             return Ok(Progress::Done(self.following_outcome(&follow, pause)));
@@ -553,9 +712,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(Progress::Following(Box::new(Following {
             follow,
             held,
-            pause,
             clock,
-            early: None,
+            next: Next::Poll(pause),
         })))
     }
 
@@ -574,17 +732,30 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         Ok(send(queue, &json_of(&message)?, pause, deadline).await?)
     }
 
-    /// Stores what is still in memory, and returns the outcome of the event.
+    /// Stores what is still in memory when following ends. The last picture comes after it.
     async fn settle(
         &self,
         mut follow: Follow,
         held: Option<PendingConsole>,
+        clock: WallClock,
         deadline: Deadline,
-    ) -> Result<Outcome, CaptureError> {
+    ) -> Result<Progress, CaptureError> {
         self.keep(&mut follow, held, deadline).await?;
         self.keep_verdict(&follow, deadline).await?;
         self.tell_login(&follow)?;
-        self.take_at_end(&mut follow, deadline).await?;
+        if self.asks_at_end(&follow) {
+            return Ok(Progress::Following(Box::new(Following {
+                follow,
+                held: None,
+                clock,
+                next: Next::Screen(Moment::End, None),
+            })));
+        }
+        Ok(Progress::Done(self.conclude(follow, deadline).await?))
+    }
+
+    /// The outcome of an event that has ended.
+    async fn conclude(&self, follow: Follow, deadline: Deadline) -> Result<Outcome, CaptureError> {
         let screenshots = self.screenshots_of(&follow);
         let freshness = follow.freshness();
         if let Some(Kept { record, .. }) = follow.kept.last() {
@@ -609,7 +780,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             code: String::new(),
         });
         // What the screen showed says more than that there was no console.
-        let marker_url = match screenshots.is_empty() {
+        let marker_url = match follow.needs_marker() {
             true => Some(self.keep_marker(&follow, &absent, deadline).await?),
             false => None,
         };

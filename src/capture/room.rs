@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::warn;
 
 use crate::credentials::Owner;
@@ -24,8 +24,8 @@ pub const MAX_BYTES: usize = 64 << 20;
 /// them may be due at the same moment.
 pub const MAX_ANSWERS: usize = 64;
 /// Most of their pictures. They have turns of their own: ECS takes longer for a picture, and consoles must not wait for
-/// pictures.
-const MAX_SCREENSHOTS: usize = 16;
+/// pictures. A turn lasts until the picture is stored, because it is in memory until then.
+pub(super) const MAX_SCREENSHOTS: usize = 8;
 
 /// The room of one process. Clones share it.
 #[derive(Debug, Clone)]
@@ -91,7 +91,12 @@ impl Room {
 
     /// The same source, which reads only so many answers at once.
     pub(super) fn limit<'a, C>(&'a self, source: &'a C) -> Limited<'a, C> {
-        Limited { source, room: self }
+        let turn = Mutex::default();
+        Limited {
+            source,
+            room: self,
+            turn,
+        }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -103,6 +108,8 @@ impl Room {
 pub(super) struct Limited<'a, C> {
     source: &'a C,
     room: &'a Room,
+    /// Of a picture that came. It lasts as long as this.
+    turn: Mutex<Option<SemaphorePermit<'a>>>,
 }
 
 impl<C: ConsoleSource + Sync> ConsoleSource for Limited<'_, C> {
@@ -124,11 +131,13 @@ impl<C: ConsoleSource + Sync> ConsoleSource for Limited<'_, C> {
         instance_id: &InstanceId,
         wakes_up: bool,
     ) -> Result<Screenshot, EcsError> {
-        let _turn = self.room.screenshots.acquire().await; // As above.
+        let turn = self.room.screenshots.acquire().await; // As above.
         let answer = self
             .source
             .screenshot(owner, region_id, instance_id, wakes_up);
-        answer.await
+        let answer = answer.await?;
+        *lock(&self.turn) = turn.ok();
+        Ok(answer)
     }
 }
 
@@ -158,7 +167,12 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+
     use super::*;
+    use crate::model::screenshot::Image;
 
     /// Its pictures never come, and its consoles at once.
     struct Hanging;
@@ -205,6 +219,55 @@ mod tests {
             _ = shots => panic!("no picture comes"),
             console = console => assert_eq!(console.unwrap().plain, b"here"),
         }
+    }
+
+    /// Its pictures come at once.
+    struct Instant;
+
+    impl ConsoleSource for Instant {
+        async fn console_output(
+            &self,
+            _: Owner<'_>,
+            _: &RegionId,
+            _: &InstanceId,
+        ) -> Result<ConsoleOutput, EcsError> {
+            panic!("nobody asks for a console")
+        }
+
+        async fn screenshot(
+            &self,
+            _: Owner<'_>,
+            _: &RegionId,
+            _: &InstanceId,
+            _: bool,
+        ) -> Result<Screenshot, EcsError> {
+            let bytes = include_bytes!("../../tests/fixtures/screenshots/stop.jpg").to_vec();
+            Ok(Screenshot {
+                image: Image::of(&bytes).unwrap(),
+                bytes,
+                request_id: String::new(),
+                reported_instance_id: None,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn only_so_many_pictures_are_in_memory_until_they_are_stored() {
+        let room = Room::default();
+        let region_id = RegionId::parse("cn-hangzhou").unwrap();
+        let instance_id = InstanceId::parse("i-1").unwrap();
+        let mut sources: Vec<_> = (0..=MAX_SCREENSHOTS)
+            .map(|_| room.limit(&Instant))
+            .collect();
+        let last = sources.pop().unwrap();
+        for source in &sources {
+            let taken = source.screenshot(Owner::Own, &region_id, &instance_id, false);
+            taken.await.unwrap();
+        }
+        let mut taken = pin!(last.screenshot(Owner::Own, &region_id, &instance_id, false));
+        assert!(taken.as_mut().now_or_never().is_none(), "all are in memory");
+        sources.pop();
+        assert!(taken.now_or_never().unwrap().is_ok(), "one is stored");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 mod message; // the rest of a sweep, from one invocation to the next (pure)
 mod pages; // the pages that are swept at the same time (pure)
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::capture::{Archiver, CaptureError, HTTP_CAPTURE_TIME, send};
+use crate::capture::room::MAX_SCREENSHOTS;
+use crate::capture::{Archiver, CaptureError, Following, HTTP_CAPTURE_TIME, Progress, send};
 use crate::model::event::{Cause, InstanceEvent};
 use crate::model::ids::{InstanceId, RegionId};
 use crate::model::outcome::Outcome;
@@ -36,6 +37,8 @@ const END_RESERVE: Duration = Duration::from_secs(5);
 const BEGIN_RESERVE: Duration = Duration::from_secs(2);
 /// Longest time for one instance.
 const INSTANCE_TIME: Duration = Duration::from_secs(60);
+/// Longest time for its picture after that: enough for the 10 s that ECS wants between two of them, twice.
+const SCREENSHOT_TIME: Duration = Duration::from_secs(30);
 /// An instance that begins late by less than this, because the thread was busy, makes no other one later. So
 /// the rate holds on average, and no more begin at once than those of this time.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -133,6 +136,20 @@ impl Part<'_> {
         true
     }
 
+    /// An instance has ended.
+    fn end_instance(
+        &mut self,
+        pages: &mut Pages,
+        instance_id: InstanceId,
+        served: Result<Outcome, CaptureError>,
+        had: Duration,
+    ) {
+        if self.is_served(&instance_id, served, had) {
+            pages.finish(instance_id);
+            self.end_pages(pages);
+        }
+    }
+
     /// Goes on behind pages that are done.
     fn end_pages(&mut self, pages: &mut Pages) {
         while let Some(unknown_ids) = pages.end_page() {
@@ -167,13 +184,19 @@ enum Task {
     /// Lists the page with this token.
     List(String),
     Capture(InstanceId),
+    /// Takes the picture of one whose console was asked for.
+    Screen(InstanceId, Box<Following>),
 }
 
 /// What has ended.
 enum Done {
     Listed(Result<InstancesPage, EcsError>),
+    /// ECS was asked for the console, and a picture is to come.
+    Asked(InstanceId, Box<Following>),
     /// With the time that the instance had.
     Captured(InstanceId, Result<Outcome, CaptureError>, Duration),
+    /// The same, of one that had its picture taken.
+    Pictured(InstanceId, Result<Outcome, CaptureError>, Duration),
 }
 
 /// How far a region was swept.
@@ -263,21 +286,41 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                     let time = end.or_earlier(Deadline::after(INSTANCE_TIME));
                     let event = event(&instance_id, region_id.clone());
                     let had = time.remaining();
-                    let served = self.capture(event, time).await;
+                    let begun = self.begin(event, time).await;
                     self.tell_people(end).await;
-                    Done::Captured(instance_id, served, had)
+                    match begun {
+                        Ok(Progress::Following(following)) => Done::Asked(instance_id, following),
+                        Ok(Progress::Done(outcome)) => {
+                            Done::Captured(instance_id, Ok(outcome), had)
+                        }
+                        Err(error) => Done::Captured(instance_id, Err(error), had),
+                    }
+                }
+                Task::Screen(instance_id, following) => {
+                    let time = end.or_earlier(Deadline::after(SCREENSHOT_TIME));
+                    let had = time.remaining();
+                    let served = self.finish(following, time).await;
+                    Done::Pictured(instance_id, served, had)
                 }
             }
         };
         let at_once = usize::from(part.sweep.concurrency.max(1));
         let begin_in_a_second = usize::from(part.sweep.per_second);
         let (mut tasks, mut captures) = (FuturesUnordered::new(), 0);
+        // Consoles do not wait for pictures.
+        let (mut to_screen, mut screens) = (VecDeque::new(), 0);
         let mut unlisted = None;
         loop {
             if !part.is_over()
                 && let Some(token) = pages.take_token(begin_in_a_second)
             {
                 tasks.push(run(Task::List(token)));
+            }
+            while (screens < MAX_SCREENSHOTS || part.is_over())
+                && let Some((instance_id, following)) = to_screen.pop_front()
+            {
+                screens += 1;
+                tasks.push(run(Task::Screen(instance_id, following)));
             }
             let may_begin = pages.has_waiting() && captures < at_once && !part.is_over();
             tokio::select! {
@@ -292,12 +335,17 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                         part.end_pages(&mut pages);
                     }
                     Done::Listed(Err(error)) => unlisted = Some(error),
+                    Done::Asked(instance_id, following) => {
+                        captures -= 1;
+                        to_screen.push_back((instance_id, following));
+                    }
                     Done::Captured(instance_id, served, had) => {
                         captures -= 1;
-                        if part.is_served(&instance_id, served, had) {
-                            pages.finish(instance_id);
-                            part.end_pages(&mut pages);
-                        }
+                        part.end_instance(&mut pages, instance_id, served, had);
+                    }
+                    Done::Pictured(instance_id, served, had) => {
+                        screens -= 1;
+                        part.end_instance(&mut pages, instance_id, served, had);
                     }
                 },
                 is_ours = part.turn(), if may_begin => {

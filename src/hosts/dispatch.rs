@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use crate::archive::record::FailedEvent;
 use crate::capture::room::Place;
 use crate::capture::sweep::Sweep;
-use crate::capture::{Archiver, CaptureError, HTTP_CAPTURE_TIME, Progress};
+use crate::capture::{Archiver, CaptureError, HTTP_ANSWER_TIME, HTTP_CAPTURE_TIME, Progress};
 use crate::config::{Deployment, FailedEvents};
 use crate::credentials::CredentialsProvider;
 use crate::hosts::pushes::{EventName, Held, Pushes};
@@ -43,17 +43,14 @@ const CONCURRENCY: usize = 4;
 /// Answers to events that are prepared at once.
 const ANSWERED_AT_ONCE: usize = 32;
 /// Events of one payload followed at once: all of them, because a console that waits is overwritten.
-/// They wait most of the time, and begin as soon as ECS was asked for them once. The archiver's
+/// They wait most of the time, for the next console or for a picture, and begin as soon as ECS was asked for their consoles
+/// once. The archiver's
 /// [`Room`](crate::capture::room::Room) bounds what they hold in memory, and how many of them ask ECS
 /// at the same moment.
 const FOLLOWED_AT_ONCE: usize = MAX_EVENTS;
 
 /// Part of the time that is left for the answer when people are told.
 const TELL_RESERVE: Duration = Duration::from_millis(500);
-
-/// By then an HTTP request is answered, whatever it holds and whoever does not answer. What is
-/// neither captured nor in the queue is told as a failure that the sender sends again.
-const HTTP_ANSWER_TIME: Duration = Duration::from_millis(1900);
 
 /// The one door: it takes payloads apart, says who may send them, and has what they ask for done.
 #[derive(Debug, Clone)]
@@ -421,6 +418,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             if !answers_first {
                 return self.end(begun, deadline).await;
             }
+            let begun = self.take_screenshot(begun, deadline).await;
             let _answering = answering.acquire().await;
             let text = texts[begun.message].clone();
             let place = self.place(&begun, &text, &rooms[begun.message]);
@@ -643,6 +641,18 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
         }
     }
 
+    /// Takes the picture that an event asks for before its answer, if any.
+    async fn take_screenshot(&self, begun: Begun, deadline: Deadline) -> Begun {
+        let progress = match begun.progress {
+            Ok(Progress::Following(next)) => {
+                let taken = self.archiver.take_screenshot(next, deadline).await;
+                taken.map_err(ServeError::from)
+            }
+            progress => progress,
+        };
+        Begun { progress, ..begun }
+    }
+
     /// Follows an event to its end.
     async fn end(&self, begun: Begun, deadline: Deadline) -> Ended {
         let served = match begun.progress {
@@ -710,9 +720,9 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Dispatcher<C, S> {
             }
             (Err(error), _) => Err(error),
             (Ok(Progress::Done(outcome)), _) => Ok(outcome),
-            (Ok(Progress::Following(following)), _) => match place {
+            (Ok(Progress::Following(mut following)), _) => match place {
                 Some(place) => {
-                    let answer = self.archiver.answer_first(&following, deadline).await;
+                    let answer = self.archiver.answer_first(&mut following, deadline).await;
                     if let Ok(outcome) = &answer {
                         deferred = self.hold(&name, outcome, place).map(|held| Deferred {
                             label: label.clone(),

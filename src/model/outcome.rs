@@ -46,7 +46,7 @@ pub enum Outcome {
         code: String,
         /// The reason as a sentence.
         message: &'static str,
-        /// Address of the marker that says so. `None` if there is a screenshot in its place.
+        /// Address of the marker that says so. `None` if this event stored a screenshot in its place.
         #[serde(skip_serializing_if = "Option::is_none")]
         marker_url: Option<String>,
         /// Addresses of the screenshots of this event, oldest first.

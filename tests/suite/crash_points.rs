@@ -346,8 +346,13 @@ impl World {
         if case.scenario == Scenario::NoConsole {
             assert_eq!((records.len(), markers.len()), (0, 1), "{case:?}");
         } else if case.scenario == Scenario::Screenshot {
-            let there = (records.len(), markers.len(), screenshots.len());
-            assert_eq!(there, (0, 0, 1), "{case:?}");
+            let there = (records.len(), screenshots.len());
+            assert_eq!(there, (0, 1), "{case:?}");
+            // A delivery that finds the picture does not know that it is of its own event, and leaves a marker.
+            assert!(
+                markers.len() < self.deliveries.min(2),
+                "{case:?}: {markers:?}"
+            );
         } else {
             assert!(markers.is_empty(), "{case:?}: {markers:?}");
             let last = given.last().unwrap().as_bytes();
@@ -464,9 +469,15 @@ async fn run(case: Case) -> (usize, usize) {
     }
     world.assert_promise();
     // An event that was acknowledged may come once more all the same.
-    let before: Vec<_> = world.bucket.server.objects().into_keys().collect();
+    let stored = |world: &World| -> Vec<String> {
+        let keys = world.bucket.server.objects().into_keys();
+        let is_promised =
+            |key: &String| case.scenario != Scenario::Screenshot || !key.ends_with(".none.json");
+        keys.filter(is_promised).collect()
+    };
+    let before = stored(&world);
     world.deliver_all().await;
-    let after: Vec<_> = world.bucket.server.objects().into_keys().collect();
+    let after = stored(&world);
     assert_eq!(before, after, "{case:?}: one delivery more stored more");
     world.assert_promise();
     (calls, deliveries)
@@ -492,10 +503,11 @@ async fn wherever_a_capture_is_cut_short_the_next_delivery_completes_it() {
                     ..undisturbed
                 }));
             }
-            // A function that may not take a picture ends with a marker, and that is no fault.
+            // A function that may not take a picture, or not store one, ends with a marker; and one that may not write its row
+            // warns. That is no fault.
             if scenario == Scenario::Screenshot {
                 let is_refused = |case: &Case| {
-                    case.scenario == scenario && matches!(case.fault, Some((2, Fault::Deny)))
+                    case.scenario == scenario && matches!(case.fault, Some((2.., Fault::Deny)))
                 };
                 expected -= cases.extract_if(.., |case| is_refused(case)).count();
             }

@@ -16,7 +16,7 @@ use ecs_console_archiver::notify::notice::Sighting;
 use ecs_console_archiver::notify::send::Sender;
 use ecs_console_archiver::notify::{Event, Notifier, Told, target};
 use ecs_console_archiver::retry::Deadline;
-use ecs_console_archiver::simulator::Simulator;
+use ecs_console_archiver::simulator::{Screen, Simulator};
 use ecs_console_archiver::store::{Object, Page, PutOutcome, Store, StoreError};
 use futures_util::future::poll_immediate;
 use serde_json::{Value, json};
@@ -765,6 +765,32 @@ async fn who_takes_a_notice_slowly_gets_it_once_from_a_push_too() {
     assert_eq!(receiver.taken().len(), 2);
     let line = next_notice(&mut server).await;
     assert_eq!(line["notice"], "sent", "{line}");
+}
+
+/// ECS takes the next picture 10 s after one that failed.
+#[tokio::test]
+async fn people_are_told_while_a_picture_is_waited_for() {
+    let receiver = NoticeReceiver::start(Kind::Slack).await;
+    let mut bucket = Bucket::start(Profile::Aws).await;
+    bucket.settings.extend(notify(&[&receiver]));
+    let fails = Screen::Error {
+        status: 503,
+        code: "ServiceUnavailable".into(),
+    };
+    let screens = [fails, Screen::Picture(picture("stop.jpg"))];
+    let instance_id = InstanceId::parse(PANIC).unwrap();
+    bucket.simulator.set_screens(&instance_id, screens);
+    let function = Function::start(&bucket.settings).await;
+    let event = by_hand(PANIC);
+    let invocation = function.result_of(&event);
+    tokio::select! {
+        biased;
+        answer = invocation => panic!("nobody was told before it: {answer}"),
+        () = receiver.asked() => {}
+    }
+    let answered = bucket.simulator.answered().into_iter();
+    let pictures = answered.filter(|one| one.action == "GetInstanceScreenshot");
+    assert!(pictures.count() < 2, "the notice waited for the picture");
 }
 
 /// A store in memory with what goes wrong in a real one.

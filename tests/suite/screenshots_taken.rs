@@ -1,15 +1,18 @@
 //! Taking screenshots: the real programs against the simulator, over sockets; and, where an event is followed for minutes,
 //! the real `Archiver` by a paused clock.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ecs_console_archiver::hosts::dispatch::Payload;
 use ecs_console_archiver::model::ids::InstanceId;
 use ecs_console_archiver::model::screenshot::{Screenshots, When};
+use ecs_console_archiver::retry::Deadline;
 use ecs_console_archiver::simulator::{Cache, Console, Guest, Screen, Simulator};
 use serde_json::{Value, json};
 
 use crate::support::kept::Place;
-use crate::support::memory::{self, AtomicStore};
+use crate::support::memory::{self, AtomicStore, Ecs, Habit};
 use crate::support::runtime_api::Function;
 use crate::support::s3_server::{self, Profile};
 use crate::support::sqs_server::SqsServer;
@@ -151,12 +154,15 @@ async fn a_windows_machine_leaves_its_picture_in_place_of_a_marker_in_every_stor
         assert_eq!(listed[0]["reason"], "not_supported");
         let verified = cli(&world.settings, &["verify"]).await;
         assert!(verified.status.success(), "{}", text(&verified.stdout));
-        // Another event of the day, and by another process: the same picture is there.
+        // Another event of the day, and by another process: the same picture is there. Of this event there is a marker, for
+        // each ends in an object of its own.
         world.simulator.forget_pictures();
         let (code, outcome, stderr) = world.capture(WINDOWS).await;
         assert_eq!(code, Some(0), "{stderr}");
         assert_eq!(outcome["screenshots"].as_array().unwrap().len(), 1);
-        assert_eq!(world.keys().len(), 1, "{place:?}");
+        assert!(outcome["marker_url"].is_string(), "{outcome}");
+        assert_eq!((world.ends(".jpg"), world.ends(".none.json")), (1, 1));
+        assert_eq!(world.keys().len(), 2, "{place:?}");
         // Another picture is another object.
         world.simulator.forget_pictures();
         world
@@ -373,7 +379,8 @@ async fn a_sweep_takes_them_and_counts_the_machines() {
     world.simulator.forget_pictures();
     let invoked = cli(&world.settings, &["invoke", again]).await;
     assert!(invoked.status.success(), "{}", text(&invoked.stderr));
-    assert_eq!((world.ends(".jpg"), world.ends(".none.json")), (1, 0));
+    // The screen is the same.
+    assert_eq!((world.ends(".jpg"), world.ends(".none.json")), (1, 1));
 }
 
 /// The picture at the event goes along in the message, and the last one comes when its plan ends.
@@ -637,7 +644,7 @@ fn a_picture_that_cannot_be_stored_costs_no_last_words() {
         .writes(s(0), panic)
         .writes(s(70), "the last words\n");
     let store = AtomicStore {
-        refuses_pictures: true,
+        of_pictures: Some(Habit::Refuses),
         ..AtomicStore::default()
     };
     let (_, _, asked, _) = followed_in(&store, memory::FOLLOW_BUDGET, Some(guest), &["Running"]);
@@ -657,8 +664,233 @@ fn events_of_one_machine_at_once_wait_for_each_other_and_lose_nothing() {
     );
     assert!(too_early > 0, "they were in each other's way");
     assert!(pictured.len() >= 4, "{pictured:?}");
+    let of_kind = |end: &str| keys.iter().filter(|key| key.ends_with(end)).count();
+    // All found the same picture. One of them stored it, and the others say that there was no console.
+    assert_eq!((of_kind(".jpg"), of_kind(".none.json")), (1, 3), "{keys:?}");
+}
+
+/// Machines whose pictures never come, and one with a console, which is last in every order.
+const HANGING: usize = 30;
+const LAST: &str = "i-zlinux";
+const PANIC: &str = "[    0.000000] Linux version 6.1.0\n[    1.0] Kernel panic - not syncing: x\n";
+
+fn hanging(index: usize) -> String {
+    format!("i-hanging{index:02}")
+}
+
+fn auto() -> Screenshots {
+    Screenshots {
+        when: When::Auto,
+        wakes_up: false,
+    }
+}
+
+/// ECS with these guests, whose screens hang; that of Windows, too.
+fn ecs_with_hanging_screens(
+    guests: impl IntoIterator<Item = (String, Guest)>,
+) -> std::sync::Arc<memory::Guests> {
+    let ecs = memory::Guests::begin(guests);
+    let screen = (WINDOWS.to_owned(), picture("stop.jpg"));
+    ecs.screens.lock().unwrap().extend([screen]);
+    ecs.has_hanging_screens.store(true, Ordering::Relaxed);
+    ecs
+}
+
+/// Whether the console of [`LAST`] is stored within a second, of a payload that is also about machines whose pictures
+/// hang. They have a console that panics, or none.
+fn stores_the_last_in_time(has_console: bool, payload: &[u8]) {
+    memory::paused_runtime().block_on(async {
+        let store = AtomicStore::default();
+        let panics = || lagging().writes(s(0), PANIC);
+        let boots = lagging().writes(s(0), "[    0.000000] Linux version 6.1.0\nhost login: ");
+        let guests = (0..HANGING).filter(|_| has_console);
+        let guests = guests.map(|index| (hanging(index), panics()));
+        let ecs = ecs_with_hanging_screens(guests.chain([(LAST.to_owned(), boots)]));
+        let screens = (0..HANGING).map(|index| (hanging(index), picture("stop.jpg")));
+        ecs.screens.lock().unwrap().extend(screens);
+        tokio::time::sleep(EVENT_AT).await;
+        let mut dispatcher =
+            memory::dispatcher(memory::Asked::new(&ecs), memory::Used::new(&store));
+        dispatcher.archiver.screenshots = auto();
+        let deliver = memory::deliver(&dispatcher, payload, memory::TIMEOUT);
+        let ended = tokio::time::timeout(s(1), deliver).await;
+        assert!(ended.is_err(), "pictures hang");
+        let consoles = store.consoles();
+        let is_stored = consoles.keys().any(|console| console.instance == LAST);
+        assert!(is_stored, "{has_console}: {:?}", consoles.keys());
+        assert!(!ecs.times.lock().unwrap()[1].is_empty());
+    });
+}
+
+#[test]
+fn pictures_that_hang_make_no_other_console_late() {
+    for has_console in [false, true] {
+        let ids = (0..HANGING).map(hanging).chain([LAST.to_owned()]);
+        let events = ids.map(|id| memory::event(&id, "SystemFailure.Reboot", EVENT_AT));
+        let events = events.map(|event| serde_json::from_slice::<Value>(&event).unwrap());
+        let events = events.collect::<Vec<_>>();
+        stores_the_last_in_time(has_console, json!(events).to_string().as_bytes());
+    }
+}
+
+#[test]
+fn in_a_sweep_pictures_that_hang_make_no_console_late() {
+    for has_console in [false, true] {
+        let sweep = json!({"sweep": {"regions": ["cn-hangzhou"], "per_second": 200}});
+        stores_the_last_in_time(has_console, sweep.to_string().as_bytes());
+    }
+}
+
+/// Whoever waits for a picture has stored what it knows; and where the process ends, it does not wait.
+#[test]
+fn while_a_picture_hangs_nothing_is_in_memory_alone_and_the_polls_come_in_time() {
+    for ends_at in [None, Some(141)] {
+        memory::paused_runtime().block_on(async {
+            let store = AtomicStore::default();
+            let guest = Guest::new(Cache::lagging(s(1)))
+                .writes(s(0), PANIC)
+                .writes(EVENT_AT + s(35), "the last words\n");
+            let ecs = ecs_with_hanging_screens([(WINDOWS.to_owned(), guest)]);
+            tokio::time::sleep(EVENT_AT).await;
+            let source = memory::Asked::new(&ecs);
+            let given = source.given.clone();
+            let mut dispatcher = memory::dispatcher(source, memory::Used::new(&store));
+            dispatcher.archiver.screenshots = auto();
+            let event = memory::event(WINDOWS, "SystemFailure.Reboot", EVENT_AT);
+            let deliver = memory::deliver(&dispatcher, &event, memory::TIMEOUT);
+            let mut deliver = std::pin::pin!(deliver);
+            let is_safe = || {
+                let consoles = store.consoles();
+                let given = given.lock().unwrap();
+                given.iter().all(|one| consoles.contains_key(one))
+            };
+            let mut looked = 0;
+            for second in 0..400 {
+                if ends_at == Some(second + 100) {
+                    let is_hanging = ecs.times.lock().unwrap()[1].last().copied();
+                    assert!(is_hanging.unwrap() > EVENT_AT + s(second - 3));
+                    dispatcher.archiver.ending.cancel();
+                    let ended = tokio::time::timeout(s(1), &mut deliver).await;
+                    assert!(ended.expect("it waits for no picture").is_ok());
+                    assert!(is_safe());
+                    return;
+                }
+                if tokio::time::timeout(s(1), &mut deliver).await.is_ok() {
+                    break;
+                }
+                let asked_at = ecs.times.lock().unwrap()[1].last().copied();
+                let second = s(second + 1);
+                if asked_at.is_some_and(|at| EVENT_AT + second < at + s(4)) {
+                    looked += 1;
+                    assert!(is_safe(), "{second:?}");
+                }
+            }
+            assert!(looked > 10 && ends_at.is_none(), "{looked}");
+            assert!(is_safe());
+            let polls = ecs.times.lock().unwrap()[0].clone();
+            let planned = [0, 20, 40, 60, 80, 100].map(|look| EVENT_AT + s(look));
+            for (poll, planned) in polls.iter().zip(planned) {
+                assert!(*poll <= planned + Duration::from_millis(100), "{polls:?}");
+            }
+            assert!(polls.len() >= planned.len(), "{polls:?}");
+        });
+    }
+}
+
+#[test]
+fn an_archive_that_takes_no_pictures_gets_markers_and_the_event_succeeds() {
+    for habit in [Habit::Refuses, Habit::Conflicts] {
+        let store = AtomicStore {
+            of_pictures: Some(habit),
+            ..AtomicStore::default()
+        };
+        for budget in [s(0), memory::FOLLOW_BUDGET] {
+            let (_, _, _, keys) = followed_in(&store, budget, None, &["Running"]);
+            assert!(
+                keys.len() == 1 && keys[0].ends_with(".none.json"),
+                "{habit:?}: {keys:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_picture_whose_row_is_refused_is_a_picture() {
+    let store = AtomicStore {
+        of_rows: Some(Habit::Refuses),
+        ..AtomicStore::default()
+    };
+    let (_, _, _, keys) = followed_in(&store, memory::FOLLOW_BUDGET, None, &["Running"]);
     assert!(
         keys.len() == 1 && keys[0].ends_with(".jpg"),
-        "no marker: {keys:?}"
+        "no marker, and no failure: {keys:?}"
     );
+}
+
+/// An attempt that failed may have been one for ECS, whatever it sent.
+#[test]
+fn attempts_are_10_s_apart_also_after_one_that_failed_and_the_next_poll_has_another() {
+    for failure in [Ecs::Fails, Ecs::Denies, Ecs::Hangs] {
+        for budget in [s(8), s(60)] {
+            if failure == Ecs::Hangs && budget == s(8) {
+                continue; // It is the last one, and hangs for as long as there is time.
+            }
+            memory::paused_runtime().block_on(async {
+                let store = AtomicStore::default();
+                let ecs = memory::Guests::begin([]);
+                let screen = (WINDOWS.to_owned(), picture("stop.jpg"));
+                ecs.screens.lock().unwrap().extend([screen]);
+                let plan = (WINDOWS.to_owned(), vec![failure].into_iter());
+                ecs.plans_of_pictures.lock().unwrap().extend([plan]);
+                tokio::time::sleep(EVENT_AT).await;
+                let mut dispatcher =
+                    memory::dispatcher(memory::Asked::new(&ecs), memory::Used::new(&store));
+                dispatcher.archiver.screenshots = auto();
+                dispatcher.archiver.follow_budget = budget;
+                let event = memory::event(WINDOWS, "Running", EVENT_AT);
+                let delivered = memory::deliver(&dispatcher, &event, memory::TIMEOUT).await;
+                delivered.unwrap_or_else(|error| panic!("{failure:?} {budget:?}: {error}"));
+                let attempts = ecs.times.lock().unwrap()[1].clone();
+                let are_apart = attempts.windows(2).all(|two| two[1] - two[0] >= s(10));
+                assert!(are_apart, "{failure:?} {budget:?}: {attempts:?}");
+                let pictured = ecs.pictured.lock().unwrap().clone();
+                let soon = pictured
+                    .first()
+                    .is_some_and(|(_, at)| *at < EVENT_AT + s(25));
+                let is_last_one = failure == Ecs::Denies && budget == s(8);
+                assert!(soon || is_last_one, "{failure:?} {budget:?}: {pictured:?}");
+                assert_eq!(*ecs.too_early.lock().unwrap(), 0);
+            });
+        }
+    }
+}
+
+/// Its marker was stored before the answer.
+#[test]
+fn an_event_that_was_answered_fails_for_no_picture() {
+    memory::paused_runtime().block_on(async {
+        let store = AtomicStore::default();
+        let ecs = ecs_with_hanging_screens([]);
+        tokio::time::sleep(EVENT_AT).await;
+        let mut dispatcher =
+            memory::dispatcher(memory::Asked::new(&ecs), memory::Used::new(&store));
+        dispatcher.archiver.screenshots = auto();
+        let event = memory::event(WINDOWS, "Running", EVENT_AT);
+        let push = json!({
+            "version": "2.0", "body": text(&event), "headers": {},
+            "requestContext": {"http": {"method": "POST"}},
+        });
+        let deadline = Deadline::after(memory::TIMEOUT);
+        let push = push.to_string();
+        let began = tokio::time::Instant::now();
+        let mut reply = dispatcher
+            .dispatch(Payload::Invocation(push.as_bytes()), deadline)
+            .await;
+        assert!(began.elapsed() < s(2));
+        assert_eq!(store.markers(WINDOWS), 1, "before the answer");
+        let deferred = std::mem::take(&mut reply.deferred);
+        assert_eq!(deferred.len(), 1);
+        let served = dispatcher.finish_deferred(deferred, deadline).await;
+        assert!(served.iter().all(Result::is_ok), "{served:?}");
+    });
 }

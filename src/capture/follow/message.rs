@@ -136,7 +136,7 @@ mod tests {
     fn what_is_known_of_screenshots_goes_along_beside_the_event() {
         let mut follow = follow();
         let key = "i-a1/20240322Z-5891b5b522d5.jpg".to_owned();
-        follow.shots.note(key, Timestamp::UNIX_EPOCH);
+        follow.shots.note(key, true);
         follow.shots.judged = Some(Judged {
             has_failed: true,
             is_over: false,

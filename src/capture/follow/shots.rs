@@ -1,5 +1,7 @@
 //! The screenshots of one event: whether another one is to be taken. Pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +17,10 @@ pub struct Shots {
     /// Keys of those that are stored, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
-    /// When the last one was taken.
+    /// Whether this event created one of them, and did not only find it stored.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub created: bool,
+    /// When ECS was last asked for one. One that failed may have been one for ECS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_at: Option<Timestamp>,
     /// What the latest console shows, if it was looked at.
@@ -59,15 +64,16 @@ impl Shots {
         *self == Self::default()
     }
 
-    /// Whether ECS would take one now.
-    pub fn may_take(&self, now: Timestamp) -> bool {
-        let is_far = |last: Timestamp| now.duration_since(last).unsigned_abs() >= SCREENSHOTS_APART;
-        !self.is_refused && self.last_at.is_none_or(is_far)
+    /// Time until ECS takes another one. Zero if that is over.
+    pub fn wait(&self, now: Timestamp) -> Duration {
+        let since = |last: Timestamp| now.duration_since(last).unsigned_abs();
+        let wait = |last| SCREENSHOTS_APART.saturating_sub(since(last));
+        self.last_at.map_or(Duration::ZERO, wait)
     }
 
-    /// A screenshot is stored.
-    pub fn note(&mut self, key: String, taken_at: Timestamp) {
-        self.last_at = Some(taken_at);
+    /// A screenshot is stored. `created`: by this event.
+    pub fn note(&mut self, key: String, created: bool) {
+        self.created |= created;
         self.is_due = false;
         if !self.kept.contains(&key) {
             self.kept.push(key);

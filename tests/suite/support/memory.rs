@@ -71,8 +71,11 @@ pub struct AtomicStore {
     /// What the next PUTs meet, over and over.
     pub habits: Vec<Habit>,
     pub ignores_conditions: bool,
-    /// A policy lets logs and markers be stored, and no pictures.
-    pub refuses_pictures: bool,
+    /// What every PUT of a picture meets in place of `habits`: a policy may let logs and markers be stored, and no
+    /// pictures.
+    pub of_pictures: Option<Habit>,
+    /// The same for the catalog's rows.
+    pub of_rows: Option<Habit>,
     pub puts: Mutex<usize>,
     /// How long a PUT takes before and after its effect, in milliseconds, over and over. Less
     /// than what a capture keeps of its time for storing.
@@ -86,6 +89,11 @@ impl AtomicStore {
             *puts += 1;
             *puts - 1
         };
+        let of_kind = match key {
+            _ if key.starts_with("catalog/") => self.of_rows,
+            _ if key.ends_with(".jpg") => self.of_pictures,
+            _ => None,
+        };
         let habit = *self
             .habits
             .get(number % self.habits.len().max(1))
@@ -93,6 +101,7 @@ impl AtomicStore {
             // PUT of every delivery.
             .filter(|habit| **habit != Habit::Refuses || number < MOST_REFUSALS)
             .unwrap_or(&Habit::Honours);
+        let habit = of_kind.unwrap_or(habit);
         let (before, after) = self
             .latencies
             .get(number % self.latencies.len().max(1))
@@ -104,9 +113,6 @@ impl AtomicStore {
             Habit::Conflicts => return unavailable("409 ConditionalRequestConflict"),
             Habit::Refuses => return Err(denied()),
             Habit::Honours | Habit::LosesAnswer => {}
-        }
-        if self.refuses_pictures && key.ends_with(".jpg") {
-            return Err(denied());
         }
         let exists = {
             let mut objects = self.objects.lock().unwrap();
@@ -327,7 +333,7 @@ pub enum Ecs {
     Answers,
     /// Fails, and may be asked again.
     Fails,
-    /// Refuses, which no other attempt changes.
+    /// Refuses, which no other attempt changes; or sends what is not a picture.
     Denies,
     /// Never answers.
     Hangs,
@@ -344,6 +350,12 @@ pub struct Guests {
     pub screens: Mutex<BTreeMap<String, Vec<u8>>>,
     /// When each picture was taken, after the beginning.
     pub pictured: Mutex<Vec<(String, Duration)>>,
+    /// What the next requests for each instance's picture meet.
+    pub plans_of_pictures: Mutex<BTreeMap<String, std::vec::IntoIter<Ecs>>>,
+    /// No picture ever comes.
+    pub has_hanging_screens: AtomicBool,
+    /// When a console was asked for, and when a picture, after the beginning.
+    pub times: Mutex<[Vec<Duration>; 2]>,
     /// How often a picture was asked for too early.
     pub too_early: Mutex<usize>,
     began: Instant,
@@ -358,6 +370,9 @@ impl Guests {
             asked: Mutex::default(),
             screens: Mutex::default(),
             pictured: Mutex::default(),
+            plans_of_pictures: Mutex::default(),
+            has_hanging_screens: AtomicBool::default(),
+            times: Mutex::default(),
             too_early: Mutex::default(),
             began: Instant::now(),
         })
@@ -408,6 +423,7 @@ impl ConsoleSource for Asked {
     ) -> Result<ConsoleOutput, EcsError> {
         *self.ecs.asked.lock().unwrap() += 1;
         *self.requests.lock().unwrap() += 1;
+        self.ecs.times.lock().unwrap()[0].push(self.ecs.began.elapsed());
         // An answer takes a moment, so that others come between.
         tokio::time::sleep(Duration::from_millis(7)).await;
         let (request_id, code) = ("R".to_owned(), "as told".to_owned());
@@ -486,6 +502,30 @@ impl ConsoleSource for Asked {
     ) -> Result<Screenshot, EcsError> {
         let (id, now) = (instance_id.to_string(), self.ecs.began.elapsed());
         let request_id = "R".to_owned();
+        self.ecs.times.lock().unwrap()[1].push(now);
+        if self.ecs.has_hanging_screens.load(Ordering::Relaxed) {
+            return pending().await;
+        }
+        let planned = {
+            let mut plans = self.ecs.plans_of_pictures.lock().unwrap();
+            let planned = plans.get_mut(instance_id.as_str());
+            planned.and_then(Iterator::next)
+        };
+        match planned {
+            None | Some(Ecs::Answers) => {}
+            Some(Ecs::Fails) => {
+                return Err(EcsError::Unavailable {
+                    status: 503,
+                    code: "ServiceUnavailable".to_owned(),
+                    request_id,
+                });
+            }
+            Some(Ecs::Denies) => {
+                let image = Image::of(b"<html>").unwrap_err();
+                return Err(EcsError::NotAScreenshot(image));
+            }
+            Some(Ecs::Hangs) => return pending().await,
+        }
         let mut pictured = self.ecs.pictured.lock().unwrap();
         let last = pictured.iter().rev().find(|(one, _)| *one == id);
         if last.is_some_and(|(_, at)| now - *at < Duration::from_secs(10)) {
@@ -515,7 +555,14 @@ impl Fleet for Asked {
     }
 
     async fn instances(&self, _: &RegionId, _: Option<&str>) -> Result<InstancesPage, EcsError> {
-        panic!("no sweep")
+        let screens = self.ecs.screens.lock().unwrap();
+        let ids = self.ecs.guests.keys().chain(screens.keys());
+        Ok(InstancesPage {
+            instance_ids: ids.map(|id| InstanceId::parse(id).unwrap()).collect(),
+            unknown_ids: Vec::new(),
+            next_token: None,
+            total: None,
+        })
     }
 }
 
