@@ -33,6 +33,8 @@ const LEAST_TIME: Duration = Duration::from_secs(5);
 const MAX_TAKEN_OVER: usize = 10;
 /// Most notices that are read in one look: those of four days, if each day has as many as it may.
 const MAX_READ: usize = 128;
+/// Most bytes of a notice. Twenty lines of 200 characters, spelled out, are less.
+const MAX_BYTES: usize = 128 << 10;
 /// Notices that are read at once, and the longest time for one.
 const READ_AT_ONCE: usize = 8;
 const READ_TIME: Duration = Duration::from_secs(3);
@@ -144,9 +146,9 @@ impl Notifier {
         let key = NoticeKey::Notice(id.clone()).to_string();
         let why = match Retrying::new(store, time).body(&key).await {
             Ok(None) => return None, // It was removed meanwhile.
-            Ok(Some(body)) => match serde_json::from_slice(&body) {
-                Ok(notice) => return Some(notice),
-                Err(_) => {
+            Ok(Some(body)) => match notice_of(id, &body) {
+                Some(notice) => return Some(notice),
+                None => {
                     lock(&self.shared.memory).note(unreadable(id));
                     "its object in the outbox is none of this program's".to_owned()
                 }
@@ -206,6 +208,15 @@ impl Notifier {
             }
         }
     }
+}
+
+/// What an object says, if it is one of this program's. Its ID goes into headers, so that of the key must be it.
+fn notice_of(id: &NoticeId, body: &[u8]) -> Option<Notice> {
+    if body.len() > MAX_BYTES {
+        return None;
+    }
+    let notice: Notice = serde_json::from_slice(body).ok()?;
+    (notice.id == id.to_string()).then_some(notice)
 }
 
 fn not_for(id: &NoticeId, target: &Target) -> String {

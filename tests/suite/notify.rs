@@ -1270,11 +1270,26 @@ async fn what_was_left_is_found_behind_any_number_of_old_and_broken_ones() {
     }
     store.put(&unreadable, b"{}");
     store.put(&format!("{}/000000000001-0001.json", folder(today)), b"{");
+    let own = store.keys().into_iter().map(|key| key.to_string());
+    let own = own.filter(|key| key.starts_with(&folder(today)));
+    let own: Vec<u8> = own
+        .filter_map(|key| Some(store.inner.objects.lock().unwrap().get(&key)?.body.clone()))
+        .find(|body| body.len() > 100)
+        .unwrap();
+    let mut forged: Value = serde_json::from_slice(&own).unwrap();
+    forged["id"] = json!("notice_\r\nX-Injected: 1");
+    let of = |number: u32| format!("{}/{number:012x}-0001.json", folder(today));
+    store.put(&of(2), forged.to_string().as_bytes());
+    let day = today.strftime("%Y%m%d");
+    forged["id"] = json!(format!("notice_{day}_000000000003_0001"));
+    forged["advice"] = json!("a".repeat(1 << 20));
+    store.put(&of(3), forged.to_string().as_bytes());
     of_process.look(&store.later(6)).await;
     assert_eq!(receiver.taken().len(), 1);
     let reported = of_process.reported.lock().unwrap().join("\n");
-    for named in ["_000000000000_0001", "_000000000001_0001"] {
-        assert!(reported.contains(named), "{reported}");
+    for number in 0..4 {
+        let named = format!("_00000000000{number}_0001");
+        assert!(reported.contains(&named), "{reported}");
     }
 }
 
