@@ -93,10 +93,10 @@ impl FromStr for Bound {
             }
         }
         if text.starts_with(['-', '+']) || text.ends_with(" ago") {
-            return text
+            let span = text
                 .parse()
-                .map(Self::FromNow)
                 .map_err(|_| InvalidBound::Distance(text.to_owned()));
+            return Self::from_now(span?, text);
         }
         // As `--keep-within` takes it.
         let is_span = text.starts_with(|c: char| c.is_ascii_digit())
@@ -104,7 +104,7 @@ impl FromStr for Bound {
         match text.parse() {
             Ok(moment) => Ok(Self::Moment(moment)),
             Err(error) => match text.parse::<Span>() {
-                Ok(span) if is_span => Ok(Self::FromNow(-span)),
+                Ok(span) if is_span => Self::from_now(-span, text),
                 _ => Err(error.into()),
             },
         }
@@ -118,6 +118,8 @@ pub enum InvalidBound {
     NotATime(InvalidMoment),
     #[error("{0:?} is not a distance from now; expected one such as -1h or -90m")]
     Distance(String),
+    #[error("{0:?} leads out of the years 1 to 9998; expected one such as -1h or -90m")]
+    OutOfRange(String),
     #[error(transparent)]
     Other(InvalidMoment),
 }
@@ -131,7 +133,18 @@ impl From<InvalidMoment> for InvalidBound {
     }
 }
 
+/// A distance from now leads to one of these. No clock says others, and what is reckoned from them stays a time.
+const YEARS: std::ops::RangeInclusive<i16> = 1..=9998;
+
 impl Bound {
+    fn from_now(span: Span, text: &str) -> Result<Self, InvalidBound> {
+        let then = ZonedDateTime::new(Timestamp::now(), TimeZone::UTC).checked_add(span);
+        match then {
+            Ok(then) if YEARS.contains(&then.year()) => Ok(Self::FromNow(span)),
+            _ => Err(InvalidBound::OutOfRange(text.to_owned())),
+        }
+    }
+
     /// Its first nanosecond. `zone` applies to what names no zone.
     pub fn first(&self, now: Timestamp, zone: &TimeZone) -> Timestamp {
         self.ends(now, zone)
@@ -287,6 +300,27 @@ mod tests {
             "", "-", "-1", "+x", "25:00", "ago", "noon", "7", "7x", "P7D",
         ] {
             assert!(text.parse::<Bound>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn distances_that_lead_out_of_all_times_are_refused() {
+        for text in [
+            "-4392369d",
+            "-4392360d",
+            "4392369d",
+            "+2920000d",
+            "-9999y",
+            "9000 years ago",
+        ] {
+            let refused = text.parse::<Bound>().map(|_| ()).unwrap_err();
+            assert!(
+                matches!(refused, InvalidBound::OutOfRange(_)),
+                "{text}: {refused}"
+            );
+        }
+        for text in ["-2000y", "+7900y", "0000-01-01", "9999-12-31"] {
+            text.parse::<Bound>().unwrap();
         }
     }
 }

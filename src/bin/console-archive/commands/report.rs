@@ -84,7 +84,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let now = Timestamp::now();
     let mut period = Period::of(arguments.since.as_ref(), arguments.until.as_ref(), zone);
     let until = period.until.unwrap_or(now);
-    let since = period.since.unwrap_or(until - PERIOD);
+    let since = period.since.or_else(|| until.checked_sub(PERIOD).ok());
+    let since = since.unwrap_or(Timestamp::MIN);
     (period.since, period.until) = (Some(since), Some(until));
     if period.is_empty() {
         return Err(WrongInput("--until is before --since".into()).into());
