@@ -132,12 +132,11 @@ impl Pattern {
         &self.matcher
     }
 
-    /// Where the matches in a line are, from left to right.
-    pub fn matches(&self, line: &[u8], mut found: impl FnMut(std::ops::Range<usize>)) {
-        let searched = self.matcher.find_iter(line, |at| {
-            found(at.start()..at.end());
-            true
-        });
+    /// Where the matches in a line are, from left to right, until `found` returns false.
+    pub fn matches(&self, line: &[u8], mut found: impl FnMut(std::ops::Range<usize>) -> bool) {
+        let searched = self
+            .matcher
+            .find_iter(line, |at| found(at.start()..at.end()));
         searched.unwrap_or(()); // As above.
     }
 }

@@ -195,6 +195,8 @@ async fn boots_and_their_lines_have_the_members_of_the_page() {
         lines.extend(seen(&world.settings, &["show", ID]).await);
         found.extend(seen(&world.settings, &["grep", "-C", "1", "[0-9]%|login"]).await);
     }
+    let many = Captured::with(&[&b"Q".repeat(1001)]).await;
+    found.extend(seen(&many.settings, &["grep", "Q"]).await);
     let world = Captured::new().await;
     set_console(&world.simulator, ID, b"", "2024-03-22 10:04:57");
     cli(&world.settings, &["capture", ID]).await;

@@ -24,6 +24,7 @@ use ecs_console_archiver::store::Store;
 use globset::{Glob, GlobBuilder, GlobMatcher};
 use jiff::Timestamp;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::exit::{Exit, WrongInput};
@@ -386,6 +387,9 @@ impl Arguments {
                 most: self.max_count.filter(|_| has_times).unwrap_or(u64::MAX),
                 is_raw: self.bytes,
                 period,
+                max_matches: form::MAX_MATCHES,
+                excerpt: None,
+                cancelled: CancellationToken::new(),
             },
             encoding: self.encoding,
             is_by_capture: self.captures,
@@ -394,6 +398,8 @@ impl Arguments {
             is_by_time: self.sort == Order::Time,
             time: context.time(),
             buffers: Buffers::default(),
+            max_bytes: None,
+            turn: None,
         })
     }
 

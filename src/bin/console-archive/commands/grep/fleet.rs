@@ -27,6 +27,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::form::{Counts, Form, Subject};
 use crate::boots::{self, Captures, LeftOut, StoredOrder, WasCopied};
@@ -49,6 +50,11 @@ pub struct Job {
     pub time: Duration,
     pub buffers: Buffers,
     pub redact: Redact,
+    /// Of an instance, so many bytes of what is to be printed are kept: of its newest logs.
+    pub max_bytes: Option<usize>,
+    /// Held until the last thread has ended.
+    #[allow(dead_code)] // To be held is what it is for.
+    pub turn: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// An instance, and its records.
@@ -69,6 +75,8 @@ pub struct Found {
     pub bytes: u64,
     /// Records that are damaged or gone, and what is wrong with each.
     pub damaged: Vec<String>,
+    /// Logs with a match of which nothing is kept.
+    pub left_out: u64,
 }
 
 /// What is to be printed of a log.
@@ -80,8 +88,9 @@ pub struct OfLog {
     pub text: Vec<u8>,
 }
 
-/// Results in the order of the tasks. No more of them wait than a window allows.
+/// Results in the order of the tasks. No more of them wait than a window allows. The search ends when they are dropped.
 pub struct Results {
+    _searching: DropGuard,
     finished: UnboundedReceiver<(usize, Result<Found>, OwnedSemaphorePermit)>,
     waiting: BTreeMap<usize, (Result<Found>, OwnedSemaphorePermit)>,
     next: usize,
@@ -95,7 +104,7 @@ const INSTANCES_AT_ONCE: usize = 16;
 /// Records of each that are read at once, if there is more than one instance.
 const RECORDS_AT_ONCE: usize = 16;
 
-/// Starts to search, on one thread for each of these stores.
+/// Starts to search, on one thread for each of these stores. What says that nobody waits any more is of this search alone.
 pub fn start(stores: Vec<ArchiveStore>, tasks: Vec<Task>, job: &Job, pace: &Arc<Pace>) -> Results {
     let (sender, finished) = unbounded_channel();
     let (next, tasks) = (Arc::new(AtomicUsize::new(0)), Arc::new(tasks));
@@ -109,6 +118,9 @@ pub fn start(stores: Vec<ArchiveStore>, tasks: Vec<Task>, job: &Job, pace: &Arc<
     } else {
         MOST_AT_ONCE
     };
+    let mut job = job.clone();
+    job.form.cancelled = CancellationToken::new();
+    let searching = job.form.cancelled.clone().drop_guard();
     for store in stores {
         let worker = Worker {
             store: Patient {
@@ -129,6 +141,7 @@ pub fn start(stores: Vec<ArchiveStore>, tasks: Vec<Task>, job: &Job, pace: &Arc<
         std::thread::spawn(move || worker.run());
     }
     Results {
+        _searching: searching,
         finished,
         waiting: BTreeMap::new(),
         next: 0,
@@ -153,6 +166,26 @@ impl Results {
     }
 }
 
+impl Found {
+    /// Keeps what was found last, if there is more than these bytes.
+    fn cut(&mut self, max_bytes: Option<usize>) {
+        let Some(max_bytes) = max_bytes else {
+            return;
+        };
+        let mut kept = 0;
+        let is_over = |log: &OfLog| {
+            kept += log.text.len();
+            kept > max_bytes
+        };
+        let left_out = self.printed.iter().rev().position(is_over);
+        if let Some(kept) = left_out {
+            let left_out = self.printed.len() - kept;
+            self.printed.drain(..left_out);
+            self.left_out += left_out as u64;
+        }
+    }
+}
+
 struct Worker {
     store: Patient<ArchiveStore>,
     tasks: Arc<Vec<Task>>,
@@ -173,7 +206,9 @@ impl Worker {
             // A record that is refused or fails keeps no other.
             let store = PastRefused::new(&self.store);
             let all = (0..self.instances_at_once).map(|_| self.work(&store));
-            runtime.block_on(retry::noting_time_up(join_all(all)));
+            let cancelled = &self.job.form.cancelled;
+            let all = cancelled.run_until_cancelled(join_all(all));
+            runtime.block_on(retry::noting_time_up(all));
         }
     }
 
@@ -330,6 +365,10 @@ impl Job {
     }
 
     fn log(&mut self, instance_id: &InstanceId, boot: &Boot, kept: Kept<'_>, found: &mut Found) {
+        // Many logs may come with no wait between them.
+        if self.form.cancelled.is_cancelled() {
+            return;
+        }
         let (printed, counts) = self.search(instance_id, boot, kept);
         found.logs += 1;
         found.bytes += boot.log.len() as u64;
@@ -342,6 +381,7 @@ impl Job {
                 boot: matches!(kept, Kept::Boot).then_some(found.boots),
                 text: printed,
             });
+            found.cut(self.max_bytes);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is printed of a log that was searched: as grep and ripgrep print it.
 
+use std::ops::Range;
+
 use anstyle::{AnsiColor, Style};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,6 +10,7 @@ use ecs_console_archiver::reading::search::{Places, Search, Stamps, Text, TextLi
 use ecs_console_archiver::reading::stitch::Boot;
 use ecs_console_archiver::terminal;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::boots::add_origin;
 use crate::output;
@@ -45,10 +48,27 @@ pub struct Form {
     pub max_columns: Option<usize>,
     /// At most so many lines that match.
     pub most: u64,
+    /// Of a line, so many matches are told as JSON. Further ones are counted.
+    pub max_matches: usize,
+    /// Of a longer line, only this is told as JSON.
+    pub excerpt: Option<Excerpt>,
+    /// Says when nobody waits for what is found any more.
+    pub cancelled: CancellationToken,
     /// Lines are bytes of the guest, which must not reach a terminal.
     pub is_raw: bool,
     pub period: Period,
 }
+
+/// A part of a line, around its first match. Guests write lines of a megabyte, in which each byte may match.
+#[derive(Debug, Clone, Copy)]
+pub struct Excerpt {
+    pub characters: usize,
+    /// So many of them stand before the match, if there are as many.
+    pub before: usize,
+}
+
+/// Matches of a line that `grep` tells as JSON.
+pub const MAX_MATCHES: usize = 1000;
 
 /// What was found in a log.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -105,9 +125,17 @@ impl Form {
                     is_apart = true;
                     return true;
                 }
-                let mut matches = Vec::new();
+                let (mut matches, mut count) = (Vec::new(), 0);
                 if needs_matches {
-                    pattern.matches(line, |place| matches.push(place));
+                    pattern.matches(line, |place| {
+                        count += 1;
+                        let is_told = !self.is_json || count <= self.max_matches;
+                        if is_told {
+                            matches.push(place);
+                        }
+                        // Who sees a part of a line alone is told nothing of the others.
+                        is_told || self.excerpt.is_none()
+                    });
                 }
                 if counts.lines == 0 {
                     found.begin();
@@ -119,9 +147,9 @@ impl Form {
                     found.context(at, line);
                 }
                 counts.lines += 1;
-                counts.matches += matches.len().max(1) as u64;
-                found.matched(at, line, &matches, time);
-                !is_quick && counts.lines < self.most
+                counts.matches += count.max(1) as u64;
+                found.matched(at, line, (&matches, count), time);
+                !is_quick && counts.lines < self.most && !self.cancelled.is_cancelled()
             }
             Told::Before(at, line) => {
                 before.push((at, line));
@@ -247,12 +275,12 @@ impl Found<'_> {
         &mut self,
         at: TextLine,
         line: &[u8],
-        matches: &[std::ops::Range<usize>],
+        (matches, count): (&[Range<usize>], usize),
         time: Option<LineTime>,
     ) {
         match self.form.kind {
             Kind::Lines | Kind::Matches if self.form.is_json => {
-                self.json("match", at, line, matches, time);
+                self.json("match", at, line, (matches, count), time);
             }
             Kind::Lines => self.line(at, line, matches, ':'),
             Kind::Matches => {
@@ -268,7 +296,7 @@ impl Found<'_> {
     fn context(&mut self, at: TextLine, line: &[u8]) {
         if self.form.is_json {
             let time = self.time(at);
-            self.json("context", at, line, &[], time);
+            self.json("context", at, line, (&[], 0), time);
         } else if self.form.kind == Kind::Lines {
             self.line(at, line, &[], '-');
         }
@@ -280,7 +308,7 @@ impl Found<'_> {
         }
     }
 
-    fn line(&mut self, at: TextLine, line: &[u8], matches: &[std::ops::Range<usize>], sign: char) {
+    fn line(&mut self, at: TextLine, line: &[u8], matches: &[Range<usize>], sign: char) {
         let mut shown = String::new();
         if !self.form.has_headings {
             shown.push_str(&self.form.styled(NAME, &self.subject.path()));
@@ -303,7 +331,7 @@ impl Found<'_> {
         self.printed.extend(shown.bytes());
     }
 
-    fn highlighted(&self, text: &str, matches: &[std::ops::Range<usize>]) -> String {
+    fn highlighted(&self, text: &str, matches: &[Range<usize>]) -> String {
         let is_long = |most| text.chars().nth(most).is_some();
         if !self.form.colours || self.form.max_columns.is_some_and(is_long) {
             return self.cut(text.to_owned());
@@ -329,15 +357,23 @@ impl Found<'_> {
         }
     }
 
-    /// ripgrep's shape, with where the line is in the archive and when it was printed.
+    /// ripgrep's shape, with where the line is in the archive and when it was printed. `count` is how many matches there
+    /// are.
     fn json(
         &mut self,
         kind: &str,
         at: TextLine,
         line: &[u8],
-        matches: &[std::ops::Range<usize>],
+        (matches, count): (&[Range<usize>], usize),
         time: Option<LineTime>,
     ) {
+        let whole = line.len();
+        let excerpt = self.form.excerpt.map(|excerpt| excerpt.of(line, matches));
+        let (part, matches) = match &excerpt {
+            Some((part, matches)) => (part.clone(), &matches[..]),
+            None => (0..whole, matches),
+        };
+        let line = &line[part.clone()];
         let submatches = matches.iter().map(|place| {
             json!({"match": text_json(&line[place.clone()]), "start": place.start, "end": place.end})
         });
@@ -353,11 +389,51 @@ impl Found<'_> {
         if self.subject.is_boot {
             data["boot_id"] = json!(self.subject.name);
         }
+        if excerpt.is_some() {
+            data["is_cut"] = json!([part.start > 0, part.end < whole]);
+        } else if count > matches.len() {
+            data["submatches_left_out"] = json!(count - matches.len());
+        }
         add_origin(self.subject.boot, bytes.start, time, &mut data);
         if at.is_rewrite {
             data["is_rewrite"] = json!(true);
         }
         push_json(&json!({"type": kind, "data": data}), self.printed);
+    }
+}
+
+impl Excerpt {
+    /// The part of a line, and the matches in it. Those that touch are one.
+    fn of(self, line: &[u8], matches: &[Range<usize>]) -> (Range<usize>, Vec<Range<usize>>) {
+        let part = match std::str::from_utf8(line) {
+            Ok(text) => self.part(text, matches.first().map_or(0, |first| first.start)),
+            Err(_) => 0..line.len().min(self.characters),
+        };
+        let mut told = Vec::<Range<usize>>::new();
+        for place in matches {
+            let within = |at: usize| at.clamp(part.start, part.end) - part.start;
+            let place = within(place.start)..within(place.end);
+            match told.last_mut() {
+                _ if place.is_empty() => {}
+                Some(last) if last.end == place.start => last.end = place.end,
+                _ => told.push(place),
+            }
+        }
+        (part, told)
+    }
+
+    fn part(self, text: &str, first: usize) -> Range<usize> {
+        let behind = |from: usize| {
+            let mut rest = text[from..].char_indices();
+            rest.nth(self.characters)
+                .map_or(text.len(), |(at, _)| from + at)
+        };
+        if behind(0) == text.len() {
+            return 0..text.len();
+        }
+        let before = text[..first].char_indices();
+        let from = before.rev().nth(self.before).map_or(0, |(at, _)| at);
+        from..behind(from)
     }
 }
 

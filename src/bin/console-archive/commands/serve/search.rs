@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -18,11 +19,12 @@ use futures_util::stream;
 use hyper::body::Frame;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::super::Context;
 use super::super::grep;
 use super::super::grep::fleet::{Found, Job, Results, Task};
-use super::super::grep::form::{Form, Kind};
+use super::super::grep::form::{Excerpt, Form, Kind};
 use super::address::SearchQuery;
 use super::pages::search::{Part, SearchPage};
 use super::state::Archive;
@@ -36,14 +38,24 @@ const TIME: Duration = Duration::from_secs(10);
 pub const MAX_LINES: usize = 500;
 /// Lines of a boot.
 pub const MAX_OF_BOOT: usize = 50;
+/// What is shown of a line, so that what matches is seen, also in a line of a megabyte. The line itself is a click away.
+const EXCERPT: Excerpt = Excerpt {
+    characters: 400,
+    before: 120,
+};
+/// What waits of an instance to be shown, in bytes.
+const MAX_BYTES: usize = 4 << 20;
 
 /// A line that was found.
 #[derive(Debug)]
 pub struct Hit {
     pub number: usize,
+    /// A part of it, if it is long.
     pub text: String,
     /// What matches, as bytes of the text.
     pub matches: Vec<std::ops::Range<usize>>,
+    /// Whether the line has more before, and behind.
+    pub is_cut: (bool, bool),
 }
 
 /// What was found in a log.
@@ -93,7 +105,6 @@ pub struct Going {
     /// For the first instance, however long the page takes.
     patience: Duration,
     next: Next,
-    _turn: OwnedSemaphorePermit,
 }
 
 enum Next {
@@ -115,6 +126,8 @@ struct Data {
     boot_id: Option<String>,
     #[serde(default)]
     submatches: Vec<Place>,
+    #[serde(default)]
+    is_cut: (bool, bool),
 }
 
 #[derive(Deserialize)]
@@ -144,7 +157,7 @@ pub fn pattern(query: &SearchQuery) -> Result<Pattern, WrongInput> {
     pattern.map_err(|error| WrongInput(format!("q: this pattern cannot be used: {error}")))
 }
 
-/// Begins a search. `turn` is held until it has ended.
+/// Begins a search. `turn` is held until its last thread has ended.
 ///
 /// # Errors
 /// Of the store, or [`WrongInput`].
@@ -192,6 +205,10 @@ pub async fn begin(
             most,
             is_raw: false,
             period,
+            // No excerpt has more characters.
+            max_matches: EXCERPT.characters + 1,
+            excerpt: Some(EXCERPT),
+            cancelled: CancellationToken::new(),
         },
         encoding: EncodingChoice::Auto,
         is_by_capture: false,
@@ -200,6 +217,8 @@ pub async fn begin(
         is_by_time: false,
         time: context.time(),
         buffers: Buffers::default(),
+        max_bytes: Some(MAX_BYTES),
+        turn: Some(Arc::new(turn)),
     };
     context.reads();
     let names = tasks.iter().map(|(id, _)| id.clone()).collect();
@@ -212,7 +231,6 @@ pub async fn begin(
         begun: Instant::now(),
         patience: context.time(),
         next: Next::Head,
-        _turn: turn,
     })
 }
 
@@ -286,13 +304,18 @@ impl Going {
                             let logs = self.add(&found);
                             self.last = Some(id.clone());
                             if !logs.is_empty() {
-                                return self.page.part(Part::Instance(&id, &logs));
+                                let left_out = found.left_out;
+                                return self.page.part(Part::Instance(&id, &logs, left_out));
                             }
                         }
                         continue;
                     }
                     Ok(Some(Err(error))) => Ended::Failed(format!("{error:#}")),
-                    Ok(None) => Ended::Through,
+                    Ok(None) if self.names.is_empty() => Ended::Through,
+                    Ok(None) => Ended::Failed(
+                        "a part of it failed; the terminal of `console-archive serve` says why"
+                            .into(),
+                    ),
                     Err(_) if self.last.is_some() => continue,
                     Err(_) => Ended::Failed(format!(
                         "the archive did not answer within {} s; --timeout gives it longer",
@@ -335,6 +358,7 @@ impl Going {
                     number,
                     text: line.text,
                     matches: places.map(|place| place.start..place.end).collect(),
+                    is_cut: data.is_cut,
                 });
             }
             if log.hits.len() > MAX_OF_BOOT {

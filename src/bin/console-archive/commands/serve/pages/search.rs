@@ -13,10 +13,6 @@ use crate::time;
 
 /// Stands where what is found comes.
 const FOUND: &str = "<!--found-->";
-/// Characters of a line. The line itself is a click away.
-const MAX_CHARACTERS: usize = 400;
-/// Characters before what matches, if the line is longer.
-const BEFORE: usize = 120;
 /// Boots of an instance on a page.
 const BOOTS: usize = 200;
 
@@ -31,7 +27,8 @@ pub struct SearchPage {
 /// A part of it.
 pub enum Part<'a> {
     Head,
-    Instance(&'a InstanceId, &'a [InLog]),
+    /// With how many earlier boots are left out already.
+    Instance(&'a InstanceId, &'a [InLog], u64),
     End(&'a Searched, &'a Ended, Duration),
 }
 
@@ -39,7 +36,9 @@ impl SearchPage {
     pub fn part(&self, part: Part) -> String {
         match part {
             Part::Head => self.around().0,
-            Part::Instance(id, logs) => instance(&self.site, id, logs).into_string(),
+            Part::Instance(id, logs, left_out) => {
+                instance(&self.site, id, logs, left_out).into_string()
+            }
             Part::End(searched, ended, time) => {
                 let end = self.end(searched, ended, time).into_string();
                 end + &self.around().1
@@ -135,8 +134,8 @@ pub fn empty(site: &Site, query: &SearchQuery) -> Markup {
     )
 }
 
-fn instance(site: &Site, id: &InstanceId, logs: &[InLog]) -> Markup {
-    let more = logs.len().saturating_sub(BOOTS);
+fn instance(site: &Site, id: &InstanceId, logs: &[InLog], left_out: u64) -> Markup {
+    let more = logs.len().saturating_sub(BOOTS) as u64 + left_out;
     html! {
         section.hits aria-label=(id) {
             h2 { a href=(address::instance(id)) { (id) } }
@@ -145,51 +144,30 @@ fn instance(site: &Site, id: &InstanceId, logs: &[InLog]) -> Markup {
                 p.about { @if log.boot_id.is_some() { a href=(path) { "boot" @if let Some(number) = log.number { " " (number) } } } @else { "a damaged record" } " captured " (time::shown(log.captured_at, &site.zone)) }
                 div.log.wrap { @for hit in &log.hits { (line(&path, hit)) } }
             }
-            @if more > 0 { p.note { (count(more as u64, "earlier boot")) " with such lines are left out." } }
+            @if more > 0 { p.note { (count(more, "earlier boot")) " with such lines are left out." } }
         }
     }
 }
 
 fn line(path: &str, hit: &Hit) -> Markup {
-    // What matches is seen, also in a line of a megabyte.
     let text = &hit.text;
-    let first = hit.matches.first().map_or(0, |place| place.start);
-    let mut places = text.char_indices().map(|(at, _)| at);
-    let is_long = places.by_ref().nth(MAX_CHARACTERS).is_some();
-    let from = match is_long {
-        true => back(text, first, BEFORE),
-        false => 0,
-    };
-    let rest = text.get(from..).unwrap_or_default();
-    let to = match rest.char_indices().nth(MAX_CHARACTERS) {
-        Some((at, _)) => from + at,
-        None => text.len(),
-    };
-    let mut at = from;
+    let mut at = 0;
     let mut parts = Vec::new();
     for place in &hit.matches {
-        let (start, end) = (place.start.clamp(at, to), place.end.clamp(at, to));
-        if let (Some(before), Some(found)) = (text.get(at..start), text.get(start..end))
-            && !found.is_empty()
-        {
+        if let (Some(before), Some(found)) = (text.get(at..place.start), text.get(place.clone())) {
             parts.push((plain(before), plain(found)));
-            at = end;
+            at = place.end;
         }
     }
-    let rest = plain(text.get(at..to).unwrap_or_default());
+    let rest = plain(text.get(at..).unwrap_or_default());
+    let (is_cut_before, is_cut_behind) = hit.is_cut;
     html! {
         div.l {
             a href={ (path) "#L" (hit.number) } { (hit.number) }
-            @if from > 0 { "…" }
+            @if is_cut_before { "…" }
             @for (before, found) in parts { (before) mark { (found) } }
             (rest)
-            @if to < text.len() { "…" }
+            @if is_cut_behind { "…" }
         }
     }
-}
-
-/// So many characters before a place.
-fn back(text: &str, place: usize, characters: usize) -> usize {
-    let before = text.get(..place).unwrap_or_default().char_indices();
-    before.rev().nth(characters).map_or(0, |(at, _)| at)
 }
