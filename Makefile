@@ -332,7 +332,7 @@ dist-cli: ## Build the command line for this kind of machine, in target/dist. Re
 
 # The tests of the command line. They also run on macOS, and need util-linux's `script` on Linux.
 CLI_TESTS := boots:: catalog:: cli:: copy:: diff:: doctor:: export:: findings:: grep:: interrupts:: misuse:: \
-	prune:: prune_races:: reading:: redrive:: screenshots:: serve:: shells:: show:: stores:: sweep:: tables:: unreadable:: verify::
+	prune:: prune_races:: reading:: redrive:: screenshots:: serve:: serve_misuse:: shells:: show:: stores:: sweep:: tables:: unreadable:: verify::
 
 .PHONY: test-cli
 test-cli: ## Run the tests of the command line, also on macOS.

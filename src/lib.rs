@@ -22,7 +22,7 @@ mod setup; // settings → working parts; the only file that knows them all
 
 pub mod clock; // a service's clock, as far as its answers show it
 pub mod http; // the one HTTP client, and its proxies
-mod lock; // mutexes that a panic elsewhere does not close
+pub mod lock; // mutexes that a panic elsewhere does not close
 pub mod log; // log lines
 pub mod printable; // text from outside, safe to show (pure)
 pub mod refusal; // a service's refusal

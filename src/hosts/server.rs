@@ -5,7 +5,7 @@
 //! `body` and `line` limit how much memory unknown senders can use.
 
 mod body; // how many bytes of bodies are read and held
-mod line; // senders that wait, and which of them are disconnected
+pub mod line; // senders that wait, and which of them are disconnected
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -66,6 +66,7 @@ mod secret_sample;
 mod secrets;
 mod self_invocation;
 mod serve;
+mod serve_misuse;
 mod shells;
 mod show;
 mod simulator;

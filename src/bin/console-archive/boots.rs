@@ -274,6 +274,21 @@ pub fn hide_secrets_behind(before: &[u8], log: &mut [u8], redact: Redact) -> usi
     secrets.len()
 }
 
+/// The console of the record before one that is shown, for it may say that what goes on there is a secret.
+///
+/// # Errors
+/// The record before is gone, or cannot be read.
+pub async fn console_before(
+    store: &impl Store,
+    before: &RecordEntry,
+) -> Result<Vec<u8>, ReadError> {
+    match reader::open(store, &before.key).await {
+        Ok(opened) => Ok(opened.plain),
+        Err(ReadError::Damaged(damaged)) => Ok(damaged.salvaged.plain),
+        Err(error) => Err(error),
+    }
+}
+
 /// Says that secrets are masked in what is shown.
 pub fn tell_hidden(secrets: usize) {
     match secrets {

@@ -11,7 +11,7 @@ use crate::lock::lock;
 
 /// A line with a limited number of places.
 #[derive(Debug)]
-pub(super) struct Line {
+pub struct Line {
     places: usize,
     waiting: Mutex<Waiting>,
 }
@@ -25,20 +25,21 @@ struct Waiting {
 
 /// A place in a line. Dropping it frees the place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     line: Arc<Line>,
     number: u64,
 }
 
 impl Line {
-    pub(super) fn new(places: usize) -> Arc<Self> {
+    /// A line with so many places.
+    pub fn new(places: usize) -> Arc<Self> {
         let waiting = Mutex::default();
         Arc::new(Self { places, waiting })
     }
 
     /// Takes the last place. `cut_off` is cancelled if others need the place and this sender has
     /// waited longest.
-    pub(super) fn join(self: &Arc<Self>, cut_off: &CancellationToken) -> Place {
+    pub fn join(self: &Arc<Self>, cut_off: &CancellationToken) -> Place {
         let mut waiting = self.lock();
         while waiting.senders.len() >= self.places && waiting.cut_off_oldest(u64::MAX) {}
         let number = waiting.next;
@@ -49,8 +50,13 @@ impl Line {
     }
 
     /// Disconnects the sender that has waited longest. Returns whether there was one.
-    pub(super) fn cut_off_oldest(&self) -> bool {
+    pub fn cut_off_oldest(&self) -> bool {
         self.lock().cut_off_oldest(u64::MAX)
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.lock().senders.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -58,7 +64,7 @@ impl Line {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.lock().senders.len()
     }
 }
@@ -79,7 +85,7 @@ impl Waiting {
 impl Place {
     /// Disconnects the sender that has waited longest, if it has waited longer than this one.
     /// Returns whether there was one.
-    pub(super) fn cut_off_an_older(&self) -> bool {
+    pub fn cut_off_an_older(&self) -> bool {
         self.line.lock().cut_off_oldest(self.number)
     }
 }

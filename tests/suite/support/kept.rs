@@ -344,7 +344,7 @@ impl Placed {
 }
 
 /// For every user.
-fn make_readable(folder: &Path) {
+pub fn make_readable(folder: &Path) {
     let mut command = std::process::Command::new("chmod");
     command.args(["-R", "a+rX"]).arg(folder);
     let made = checked(command.output().unwrap());

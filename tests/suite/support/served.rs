@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::archived::{Archived, put_into_folder};
-use super::printed::Printed;
+use super::kept::make_readable;
+use super::printed::{Printed, checked};
 use super::*;
 
 /// A folder with an archive of these captures, each so many hours ago, and its settings.
@@ -63,8 +64,37 @@ impl Got {
 impl Served {
     /// Starts it on a free port, and waits for its address.
     pub async fn start(settings: &Settings, arguments: &[&str]) -> Self {
+        Self::start_of(
+            Command::new(program("console-archive")),
+            settings,
+            arguments,
+        )
+        .await
+    }
+
+    /// The same as another user, whom only root can act for, and lets this test in.
+    #[cfg(target_os = "linux")]
+    #[allow(dead_code)] // Browsers have no other users.
+    pub async fn entered_as(settings: &Settings, archive: &Path, uid: u32) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::process::CommandExt as _;
+        // Others may not run the program where it is built.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let there = elsewhere.path().join("console-archive");
+        std::fs::copy(program("console-archive"), &there).unwrap();
+        let folder = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(elsewhere.path(), folder).unwrap();
+        make_readable(archive);
+        let mut command = Command::new(&there);
+        command.uid(uid).gid(uid).current_dir("/");
+        let mut served = Self::start_of(command, settings, &[]).await;
+        served.enter().await;
+        served
+    }
+
+    async fn start_of(mut command: Command, settings: &Settings, arguments: &[&str]) -> Self {
         let printed = Printed::new();
-        let mut process = Command::new(program("console-archive"))
+        let mut process = command
             .env_clear()
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .args(["serve", "--port", "0"])
@@ -123,7 +153,7 @@ impl Served {
         self.cookie = cookie.split(';').next().unwrap().to_owned();
     }
 
-    #[allow(dead_code)] // A benchmark looks at its memory.
+    #[allow(dead_code)] // Tests of what it takes look at its memory.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -140,6 +170,25 @@ impl Served {
             "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n"
         ))
         .await
+    }
+
+    /// What another user of this machine gets who has the cookie. Only root can act for others.
+    #[cfg(target_os = "linux")]
+    #[allow(dead_code)] // As above.
+    pub async fn get_as(&self, uid: u32, path: &str) -> String {
+        use std::os::unix::process::CommandExt as _;
+        let (port, cookie) = (self.port, &self.cookie);
+        let script = format!(
+            "exec 3<>/dev/tcp/127.0.0.1/{port}; \
+             printf 'GET {path} HTTP/1.0\\r\\nHost: 127.0.0.1:{port}\\r\\nCookie: {cookie}\\r\\n\\r\\n' >&3; cat <&3"
+        );
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script])
+            .uid(uid)
+            .gid(uid)
+            .current_dir("/");
+        let output = tokio::task::spawn_blocking(move || bash.output().unwrap());
+        text(&checked(output.await.unwrap()).stdout)
     }
 
     /// A page, which is there.

@@ -23,7 +23,9 @@ use ecs_console_archiver::{log, printable};
 use serde_json::json;
 
 use super::Context;
-use crate::boots::{hide_secrets_behind, tell_hidden, tell_marker, tell_screenshots};
+use crate::boots::{
+    console_before, hide_secrets_behind, tell_hidden, tell_marker, tell_screenshots,
+};
 use crate::exit::{Exit, is_broken_pipe};
 use crate::output::{self, Output};
 use crate::record::Described;
@@ -188,7 +190,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let hides = is_shown && context.output == Output::Text && context.redact()? != Redact::Off;
     let before = match before {
         Some(before) if hides && secrets::may_go_on(&opened.plain) => {
-            console_before(store, &before).await
+            let before = console_before(store, &before).await;
+            before.unwrap_or_else(|error| {
+                output::error(format_args!(
+                    "warning: the record before could not be read, so a secret that begins there is not masked: {error}"
+                ));
+                Vec::new()
+            })
         }
         _ => Vec::new(),
     };
@@ -197,20 +205,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Err(error) if faults.is_empty() || !is_broken_pipe(&error) => Err(error),
         _ if faults.is_empty() => Ok(Exit::Done),
         _ => Ok(Exit::Failed),
-    }
-}
-
-/// The console before the one that is printed, for it may say that what goes on there is a secret.
-async fn console_before(store: &impl Store, before: &RecordEntry) -> Vec<u8> {
-    match reader::open(store, &before.key).await {
-        Ok(opened) => opened.plain,
-        Err(ReadError::Damaged(damaged)) => damaged.salvaged.plain,
-        Err(error) => {
-            output::error(format_args!(
-                "warning: the record before could not be read, so a secret that begins there is not masked: {error}"
-            ));
-            Vec::new()
-        }
     }
 }
 

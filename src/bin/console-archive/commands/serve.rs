@@ -5,34 +5,42 @@ mod answer;
 mod fleet;
 mod gate;
 pub mod pages;
+mod peer;
 mod responses;
 mod search;
 mod state;
+mod write_within;
 
+use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use ecs_console_archiver::hosts::server::line::{Line, Place};
 use ecs_console_archiver::log;
 use ecs_console_archiver::store::Store as _;
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::show::follow::Live;
 use super::{Context, EcsArguments};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use gate::Gate;
+use peer::Peer;
 use state::{Archive, State};
 pub use state::{Instance, why_no_console};
+use write_within::WriteWithin;
 
 /// Show the archive in a browser
 ///
@@ -71,6 +79,8 @@ const MAX_AT_ONCE: usize = 8;
 const MAX_SEARCHES: usize = 2;
 /// Within which a request's head must have come.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Within which a client must take some of its answer.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// Longest head of a request.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Most headers of a request.
@@ -82,7 +92,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     store.check_folder()?;
     let redact = context.redact()?;
     let live = match arguments.live {
-        true => Some(Live::new(context.archiver(arguments.ecs)?)?),
+        true => Some(Arc::new(Live::new(context.archiver(arguments.ecs)?)?)),
         false => None,
     };
     let (listeners, port) = listen(arguments.port).await?;
@@ -93,8 +103,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         archive: Archive::new(store, redact),
         context,
         live,
-        turns: Semaphore::new(MAX_AT_ONCE),
+        turns: Arc::new(Semaphore::new(MAX_AT_ONCE)),
         searches: Arc::new(Semaphore::new(MAX_SEARCHES)),
+        has_told_of_others: Cell::new(false),
     };
     tokio::select! {
         () = serve(&listeners, &state) => {}
@@ -150,10 +161,18 @@ fn tell(address: &str, archive_url: &str, context: &Context) -> Result<()> {
 
 async fn serve(listeners: &[TcpListener], state: &State<'_>) {
     let mut connections = FuturesUnordered::new();
+    // Of those that have not shown yet that they may see the pages.
+    let line = Line::new(MAX_CONNECTIONS);
     loop {
+        let is_full = connections.len() >= MAX_CONNECTIONS;
         tokio::select! {
-            stream = accept(listeners), if connections.len() < MAX_CONNECTIONS => {
-                connections.push(serve_connection(stream, state));
+            stream = accept(listeners), if !is_full || !line.is_empty() => {
+                if is_full {
+                    line.cut_off_oldest();
+                }
+                let cut_off = CancellationToken::new();
+                let place = line.join(&cut_off);
+                connections.push(serve_connection(stream, state, place, cut_off));
             }
             Some(()) = connections.next(), if !connections.is_empty() => {}
         }
@@ -175,16 +194,46 @@ async fn accept(listeners: &[TcpListener]) -> TcpStream {
     }
 }
 
-async fn serve_connection(stream: TcpStream, state: &State<'_>) {
+/// `place` is given up once the client shows that it was let in: then nobody takes its place.
+async fn serve_connection(
+    stream: TcpStream,
+    state: &State<'_>,
+    place: Place,
+    cut_off: CancellationToken,
+) {
+    if let Peer::OfUser(uid) = Peer::of(&stream).await {
+        tell_of_other(uid, state);
+        return;
+    }
     let _ = stream.set_nodelay(true);
-    let service =
-        service_fn(async |request| Ok::<_, std::convert::Infallible>(state.answer(&request).await));
+    let place = RefCell::new(Some(place));
+    let service = service_fn(async |request| {
+        if state.gate.has_session(request.headers()) {
+            place.take();
+        }
+        Ok::<_, std::convert::Infallible>(state.answer(&request).await)
+    });
     // A client that breaks off, or does not speak HTTP, harms nobody else.
-    let _ = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(
+            TokioIo::new(WriteWithin::new(stream, TAKEN_WITHIN)),
+            service,
+        );
+    let connection = cut_off.run_until_cancelled(connection);
+    // Nor does a fault of this program, which has told of itself already.
+    let _ = AssertUnwindSafe(connection).catch_unwind().await;
+}
+
+/// Says once that somebody else was sent away.
+fn tell_of_other(uid: u32, state: &State<'_>) {
+    if !state.has_told_of_others.replace(true) {
+        output::error(format_args!(
+            "warning: user {uid} of this machine has connected, and was sent away: the pages are for the user who \
+             runs this command"
+        ));
+    }
 }

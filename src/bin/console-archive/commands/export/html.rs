@@ -1,5 +1,6 @@
 //! A boot, two boots, what is left of a machine without a console, or the fleet as one file that opens in any browser: it loads nothing, and runs no script.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,7 +78,7 @@ pub async fn run(arguments: &Arguments, file: &Path, context: &Context) -> Resul
         Shown::Screenshots => format!("what the screen of {instance_id} showed"),
     };
     let (id, why_none) = (instance_id.clone(), why_no_console(&archive, &read).await?);
-    let instance = move || Instance::of(id, read, why_none, redact);
+    let instance = move || Instance::of(id, read, why_none, redact, BTreeSet::new());
     let instance = tokio::task::spawn_blocking(instance);
     let instance = instance.await?;
     let (pictures, are_whole) = pictures(&archive, shown.screenshots(&instance)).await?;

@@ -12,6 +12,7 @@ use ecs_console_archiver::reading::findings::{Severity, worst};
 use ecs_console_archiver::retry::{Deadline, Retrying};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::super::Context;
 use super::super::findings::OfRow;
@@ -25,6 +26,9 @@ use crate::time::{Bound, Period};
 
 /// What is shown if no other time is asked for.
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Characters of a text of a row. Those that this program writes have fewer.
+const MAX_CHARACTERS: usize = 300;
 
 /// What was captured.
 pub struct Fleet {
@@ -103,7 +107,8 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
     let (since, until) = (bound(&query.since), bound(&query.until));
     let mut period = Period::of(since.as_ref(), until.as_ref(), zone);
     let until = period.until.unwrap_or_else(Timestamp::now);
-    let since = period.since.unwrap_or(until - PERIOD);
+    let since = period.since.or_else(|| until.checked_sub(PERIOD).ok());
+    let since = since.unwrap_or(Timestamp::MIN);
     (period.since, period.until) = (Some(since), Some(until));
     if period.is_empty() {
         return Err(
@@ -124,7 +129,8 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
     let (mut regions, mut endings) = (BTreeSet::new(), HashMap::<&str, usize>::new());
     let (mut days, mut of_instances) = (BTreeSet::new(), HashMap::<InstanceId, OfInstance>::new());
     let tell = |note| notes.borrow_mut().push(note);
-    let each = |row: Row, _| {
+    let each = |mut row: Row, _| {
+        cut(&mut row);
         let is_before = row.captured_at < since;
         collector.note_before(row.captured_at);
         if !is_before {
@@ -187,6 +193,25 @@ pub async fn read(query: &FleetQuery, archive: &Archive, context: &Context) -> R
         instances,
         notes: notes.into_inner(),
     })
+}
+
+/// Cuts what would make a page of megabytes.
+fn cut(row: &mut Row) {
+    let cut = |text: &mut String| {
+        if let Some((at, _)) = text.char_indices().nth(MAX_CHARACTERS) {
+            text.truncate(at);
+            text.push('…');
+        }
+    };
+    cut(&mut row.cause);
+    row.kernel.iter_mut().for_each(cut);
+    for finding in row.findings.iter_mut().flatten() {
+        for (_, value) in finding.as_object_mut().into_iter().flatten() {
+            if let Value::String(text) = value {
+                cut(text);
+            }
+        }
+    }
 }
 
 fn is_asked_for(query: &FleetQuery, row: &Row, found: &[OfRow]) -> bool {

@@ -13,12 +13,14 @@ use subtle::ConstantTimeEq as _;
 
 /// Bytes of a token, and of a session.
 const SECRET_BYTES: usize = 32;
+/// The port of addresses that name none.
+const HTTP_PORT: u16 = 80;
 
 /// Decides who is let in.
 pub struct Gate {
     port: u16,
     /// What a request may say of where it goes.
-    hosts: [String; 3],
+    hosts: Vec<String>,
     /// What the cookie of those has who were let in.
     session: String,
     /// What the address has that lets in, until it is used.
@@ -57,8 +59,18 @@ fn secret() -> Result<String> {
     Ok(hex::encode(bytes))
 }
 
-fn is_equal(a: &str, b: &str) -> bool {
-    a.as_bytes().ct_eq(b.as_bytes()).into()
+fn is_equal(a: &[u8], b: &str) -> bool {
+    a.ct_eq(b.as_bytes()).into()
+}
+
+/// Browsers leave out the port that is the usual one of HTTP.
+fn hosts(port: u16) -> Vec<String> {
+    let names = ["127.0.0.1", "[::1]", "localhost"];
+    let mut hosts: Vec<_> = names.map(|host| format!("{host}:{port}")).into();
+    if port == HTTP_PORT {
+        hosts.extend(names.map(str::to_owned));
+    }
+    hosts
 }
 
 impl Gate {
@@ -69,7 +81,7 @@ impl Gate {
     pub fn new(port: u16) -> Result<Self> {
         Ok(Self {
             port,
-            hosts: ["127.0.0.1", "[::1]", "localhost"].map(|host| format!("{host}:{port}")),
+            hosts: hosts(port),
             session: secret()?,
             token: RefCell::new(Token {
                 text: secret()?,
@@ -171,7 +183,7 @@ impl Gate {
     /// The cookie, if the token is right and was not used.
     fn enter(&self, token: &str) -> Option<HeaderValue> {
         let mut own = self.token.borrow_mut();
-        if own.is_used || !is_equal(token, &own.text) {
+        if own.is_used || !is_equal(token.as_bytes(), &own.text) {
             return None;
         }
         own.is_used = true;
@@ -182,17 +194,18 @@ impl Gate {
         .ok()
     }
 
-    fn has_session(&self, headers: &HeaderMap) -> bool {
+    /// Whether a request has the cookie. Other ports of this machine set cookies, too, which browsers send along: whatever
+    /// bytes those have, this one counts.
+    pub fn has_session(&self, headers: &HeaderMap) -> bool {
         let name = self.cookie_name();
-        let cookies = headers.get_all(COOKIE).iter();
-        let cookies = cookies.filter_map(|cookies| cookies.to_str().ok());
-        cookies
-            .flat_map(|cookies| cookies.split(';'))
+        headers
+            .get_all(COOKIE)
+            .iter()
+            .flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'))
             .any(|cookie| {
-                cookie
-                    .trim()
-                    .split_once('=')
-                    .is_some_and(|(of, value)| of == name && is_equal(value, &self.session))
+                let cookie = cookie.trim_ascii().strip_prefix(name.as_bytes());
+                let value = cookie.and_then(|rest| rest.strip_prefix(b"="));
+                value.is_some_and(|value| is_equal(value, &self.session))
             })
     }
 }
@@ -272,6 +285,44 @@ mod tests {
         assert_eq!(gate.admit(&with, None, false), Ok(Admitted::Pages));
         let second = gate.renewed_address().unwrap().unwrap();
         assert_ne!(first, second);
+    }
+
+    /// Such as another server on this machine may set: browsers send them to all ports.
+    #[test]
+    fn cookies_of_others_shut_nobody_out() {
+        let gate = gate();
+        let cookie = cookie(&gate);
+        for others in [
+            &b"x=\xc3\xa9; "[..],
+            b"x=\xff;",
+            b";;= ;",
+            b"console-archive-8590=x; ",
+        ] {
+            let value = [others, cookie.as_bytes(), b"; y=\xe9"].concat();
+            let mut with = request(&[("host", "127.0.0.1:8590")]);
+            let value = HeaderValue::from_bytes(&value).unwrap();
+            with.headers_mut().insert(COOKIE, value);
+            assert_eq!(
+                gate.admit(&with, None, false),
+                Ok(Admitted::Pages),
+                "{others:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_port_is_that_of_port_80() {
+        let status = |port, host: &str| {
+            let admitted = Gate::new(port)
+                .unwrap()
+                .admit(&request(&[("host", host)]), None, true);
+            admitted.map_or_else(|refusal| refusal.status.as_u16(), |_| 200)
+        };
+        for host in ["127.0.0.1", "localhost", "[::1]", "127.0.0.1:80"] {
+            assert_eq!(status(80, host), 200, "{host}");
+        }
+        assert_eq!(status(80, "evil.example"), 421);
+        assert_eq!(status(8590, "127.0.0.1"), 421);
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Live {
         instance_id: &InstanceId,
         context: &Context,
     ) -> Result<bool> {
-        match self.ask(instance_id, context).await? {
+        match self.ask(instance_id, context.time()).await? {
             Asked::Console(capture) => Ok(reading.add(capture)),
             Asked::None(why) => {
                 output::error(format_args!("ECS: {why}"));
@@ -58,9 +58,9 @@ impl Live {
         }
     }
 
-    /// Asks what ECS has now.
-    pub async fn ask(&self, instance_id: &InstanceId, context: &Context) -> Result<Asked> {
-        let source = Retrying::new(&self.archiver.source, Deadline::after(context.time()));
+    /// Asks what ECS has now, for so long.
+    pub async fn ask(&self, instance_id: &InstanceId, time: Duration) -> Result<Asked> {
+        let source = Retrying::new(&self.archiver.source, Deadline::after(time));
         let asked = source.console_output(Owner::Own, &self.region_id, instance_id);
         let console = match asked.await {
             Ok(console) if console.is_undecoded => return Ok(Asked::Undecoded),

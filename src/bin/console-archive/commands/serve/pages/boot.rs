@@ -154,14 +154,17 @@ impl<'a> BootPage<'a> {
             details.captures {
                 summary { (count(boot.captures.len() as u64, "capture")) }
                 ul { @for capture in &boot.captures {
-                    li { (time::shown(capture.captured_at, &self.site.zone)) " " a href=[self.raw(&capture.name)] { (capture.name) } @if !self.site.is_file { " (download)" } }
+                    li { (time::shown(capture.captured_at, &self.site.zone)) " " a href=[self.raw(&capture.name)] { (capture.name) } @if self.instance.unstored.contains(&capture.name) { " (from ECS, not stored)" } @else if !self.site.is_file { " (download)" } }
                 } }
             }
         }
     }
 
-    /// A record, as a file.
+    /// A record, as a file. What ECS shows alone is none.
     fn raw(&self, name: &str) -> Option<String> {
+        if self.instance.unstored.contains(name) {
+            return None;
+        }
         let record = address::record(&self.instance.id, name);
         self.site.link(format!("{record}/raw"))
     }
@@ -277,7 +280,7 @@ impl<'a> BootPage<'a> {
                 Part::Mark(_) => {}
                 Part::Line(place) => {
                     number = place.number;
-                    if number >= first + MAX_LINES && !self.site.is_file {
+                    if number >= first.saturating_add(MAX_LINES) && !self.site.is_file {
                         lines.end_section();
                         let rest = self.link_to_part(number, "later");
                         return take(lines.html) && take(rest);
@@ -361,13 +364,13 @@ impl<'a> BootPage<'a> {
     }
 
     fn join(&self, piece: &Piece) -> Markup {
-        let (number, all) = (piece.capture + 1, self.boot.captures.len());
+        let number = piece.capture + 1;
         let capture = &self.boot.captures[piece.capture];
         html! {
             details.join {
-                summary { "capture " (number) " of " (all) ", " (time::shown(capture.captured_at, &self.site.zone)) }
+                summary { "capture " (number) ", " (time::shown(capture.captured_at, &self.site.zone)) }
                 p {
-                    "From here on the log is from the record " a href=[self.raw(&capture.name)] { (capture.name) }
+                    "From here on the log is from the " @if self.instance.unstored.contains(&capture.name) { "console that ECS shows " } @else { "record " } a href=[self.raw(&capture.name)] { (capture.name) }
                     ", from its byte " (grouped(piece.offset as u64)) " on: " (count(piece.range.len() as u64, "byte")) "."
                 }
             }
@@ -384,7 +387,6 @@ impl<'a> BootPage<'a> {
         html! {
             aside class={ "finding " (finding.severity.as_str()) } aria-label="What the next line means" {
                 (severity(finding.severity)) " " strong { (finding.rule.title) }
-                @if finding.count > 1 { " (" (finding.count) " times)" }
                 p { (finding.rule.advice()) }
                 p.about { code { (plain(&signature)) } @if let Some(elsewhere) = self.site.link(elsewhere.address(|_| {})) { " " a href=(elsewhere) { "where else it was seen" } } }
             }

@@ -217,6 +217,11 @@ pub fn failure(site: &Site, title: &str, told: &[String]) -> Markup {
     })
 }
 
+/// The end of a page that could not be made to its end.
+pub fn broken_off() -> Markup {
+    html! { p.note role="status" { "The page breaks off here: this is a fault of the program. The terminal of " code { "console-archive serve" } " says what it is; please report it." } }
+}
+
 /// What is told to whoever is not let in. It says nothing of the archive. `again` is the path that was asked for.
 pub fn refusal(told: &str, needs_address: bool, again: Option<&str>) -> Markup {
     html! {

@@ -136,20 +136,24 @@
     for (let index = lines.length - 1; index >= 0; index--) if (lines[index].id) return lines[index];
     return null;
   };
+  // What stands in a log, without its sections: they begin elsewhere in a part of it.
+  const flat = (nodes) => nodes.flatMap((node) => node.nodeType !== 1 ? [] : node.matches(".s") ? flat([...node.childNodes]) : [node]);
+  const behind = (node) => { const all = []; while ((node = node.nextSibling)) all.push(node); return all; };
   const grow = (page) => {
     const last = lastLine(), came = page.getElementById("log");
-    const isSame = !last || (came.getElementsByClassName("l").length === 1 && came.querySelector(".l").textContent === last.textContent);
+    // The last line may have grown, and what stands before it and behind it belongs to it. The line before it stays, with
+    // what was written over in it.
+    let kept = last && document.getElementById("L" + (Number(last.id.slice(1)) - 1));
+    while (kept && kept.nextElementSibling && kept.nextElementSibling.matches(".rws")) kept = kept.nextElementSibling;
+    const section = kept && kept.closest(".s");
+    const old = kept ? [...behind(kept), ...behind(section)] : [...log.childNodes];
+    const said = (nodes) => JSON.stringify(flat(nodes).map((node) => [node.className.replace(/ (at|marked)\b/g, ""), node.textContent]));
+    const isSame = said(old) === said([...came.childNodes]);
     const isAtEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
-    if (last && !isSame) {
-      // The last line may have grown, and what stands before it belongs to it.
-      const kept = document.getElementById("L" + (Number(last.id.slice(1)) - 1));
-      if (kept) {
-        const section = kept.closest(".s");
-        while (kept.nextSibling) kept.nextSibling.remove();
-        while (section.nextSibling) section.nextSibling.remove();
-      } else log.replaceChildren();
+    if (!isSame) {
+      for (const node of old) node.remove();
+      log.append(...came.childNodes);
     }
-    if (!isSame || !last) log.append(...came.childNodes);
     for (const id of ["about", "live"]) {
       const old = document.getElementById(id), next = page.getElementById(id);
       if (old && next) old.replaceWith(next); else if (old) old.remove();
@@ -170,7 +174,13 @@
     asked.open("GET", address);
     asked.responseType = "document";
     asked.onloadend = () => {
-      const page = asked.status === 200 && asked.response;
+      const page = asked.status === 200 && asked.response, live = document.getElementById("live");
+      if (asked.status === 403 || asked.status === 404) {
+        live.textContent = asked.status === 403 ? "This browser is not let in any more, so nothing more is looked for." : "This boot is not known any more, so nothing more is looked for.";
+        return;
+      }
+      // The boot has another ID.
+      if (page && new URL(asked.responseURL).pathname !== location.pathname) return location.replace(asked.responseURL);
       const isSame = !page || grow(page);
       if (page && !document.getElementById("live")) return say("This boot is over.");
       wait = isSame ? Math.min(wait * 2, most) : least;
