@@ -1358,7 +1358,15 @@ async fn a_notice_that_nobody_could_send_for_days_is_given_up_and_named() {
     let outbox = archive.join("notices/outbox");
     let then = today.checked_sub(jiff::Span::new().days(5)).unwrap();
     let is_there = std::fs::read_dir(&outbox).unwrap().next().unwrap().unwrap();
-    std::fs::rename(is_there.path(), outbox.join(then.to_string())).unwrap();
+    let there = outbox.join(then.to_string());
+    std::fs::rename(is_there.path(), &there).unwrap();
+    // The notice has its day in its ID, too.
+    let in_id = |day: jiff::civil::Date| format!("notice_{}_", day.strftime("%Y%m%d"));
+    for (name, body) in files_in(&there) {
+        let body = text(&body).replace(&in_id(today), &in_id(then));
+        std::fs::write(there.join(name), body).unwrap();
+    }
+    age(archive, 5 * 24 * 60);
     let function = Function::start(&settings).await;
     function.result_of(br#"{"compact": {}}"#).await;
     let given_up = count(&names(archive), |key| matches!(key, NoticeKey::GivenUp(..)));
