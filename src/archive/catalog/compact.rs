@@ -414,7 +414,7 @@ fn needless(objects: Objects, written: &BTreeSet<DayKey>) -> Vec<String> {
     days.chain(objects.rows).collect()
 }
 
-/// Writes a day's rows, and removes the objects that they take the place of. `heals` as for [`write`].
+/// Writes a day's rows, and removes the objects that they take the place of. `heals` as for [`write()`].
 #[cfg(feature = "cli")]
 pub(super) async fn replace(
     store: &impl Store,
