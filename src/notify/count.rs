@@ -193,9 +193,15 @@ impl Notifier {
         let mut told: Vec<Risen> = Vec::new();
         for one in risen {
             let tells = self.tell_risen(&store, &one, &told, &turn).await;
-            let is_told = matches!(tells, Ok(Claimed::Here));
-            if self.is_over(&one.counting.id, &one.counting.sightings, tells, work) && is_told {
-                told.push(one);
+            let Counting { id, sightings, .. } = &one.counting;
+            match tells {
+                Ok(claimed) => {
+                    self.is_counted(id, sightings);
+                    if matches!(claimed, Claimed::Here) {
+                        told.push(one);
+                    }
+                }
+                Err(error) => self.is_not_counted(sightings, &error, work),
             }
         }
     }
@@ -221,24 +227,22 @@ impl Notifier {
         let levels = async |(id, sightings): (SignatureOn, Vec<Sighting>)| {
             let (known, new): (Vec<_>, Vec<_>) =
                 sightings.into_iter().partition(|one| self.knows(&id, one));
-            self.is_over(&id, &known, Ok(()), turn.work);
+            self.is_counted(&id, &known);
             if new.is_empty() {
                 return None;
             }
-            let levels = levels(store, &id, turn.now).await;
-            let is_top = |(reached, _): &(Reached, _)| reached.on(id.day) >= ladder::TOP;
-            if levels.as_ref().is_ok_and(is_top) {
-                lock(&self.shared.memory).note(id.to_string());
-                self.is_over(&id, &new, Ok(()), turn.work);
-                return None;
-            }
-            let (reached, first_level_at) = match levels {
+            let (reached, first_level_at) = match levels(store, &id, turn.now).await {
                 Ok(levels) => levels,
                 Err(error) => {
-                    self.is_over(&id, &new, Err::<(), _>(error), turn.work);
+                    self.is_not_counted(&new, &error, turn.work);
                     return None;
                 }
             };
+            if reached.on(id.day) >= ladder::TOP {
+                lock(&self.shared.memory).note(id.to_string());
+                self.is_counted(&id, &new);
+                return None;
+            }
             Some(Counting {
                 id,
                 sightings: new,
@@ -265,8 +269,7 @@ impl Notifier {
             match noted {
                 Ok(_) => Some((group, sighting)),
                 Err(error) => {
-                    let (id, one) = (&groups[group].id, std::slice::from_ref(&sighting));
-                    self.is_over(id, one, Err::<(), _>(error), turn.work);
+                    self.is_not_counted(std::slice::from_ref(&sighting), &error, turn.work);
                     None
                 }
             }
@@ -292,14 +295,14 @@ impl Notifier {
             let (instances, first_seen_at) = match seen_on(store, id).await {
                 Ok(seen) => seen,
                 Err(error) => {
-                    self.is_over(id, sightings, Err::<(), _>(error), turn.work);
+                    self.is_not_counted(sightings, &error, turn.work);
                     return None;
                 }
             };
             let instances = instances.max(1);
             let level = ladder::level(instances);
             if level <= counting.reached.on(id.day) {
-                self.is_over(id, sightings, Ok(()), turn.work);
+                self.is_counted(id, sightings);
                 return None;
             }
             let since = [counting.first_level_at, first_seen_at];
@@ -355,35 +358,31 @@ impl Notifier {
         Ok(claimed)
     }
 
-    /// Whether these are done with, for good or not, so that they are not pending any more. What there was no time for
-    /// is not: the next event goes on.
-    fn is_over<T>(
-        &self,
-        id: &SignatureOn,
-        sightings: &[Sighting],
-        result: Result<T, StoreError>,
-        work: Deadline,
-    ) -> bool {
-        match result {
-            Ok(_) => {
-                let mut memory = lock(&self.shared.memory);
-                for one in sightings {
-                    memory.note(counted_as(id, one));
-                }
-            }
-            Err(error) if error.is_transient() && work.remaining().is_zero() => return false,
-            Err(error) => {
-                for one in sightings {
-                    let what = format!("{} of {}", one.finding.signature, one.instance_id);
-                    (self.report)(&Event::Lost(&what, &error.to_string()));
-                }
-            }
+    /// These are counted, and told if they are to be.
+    fn is_counted(&self, id: &SignatureOn, sightings: &[Sighting]) {
+        for one in sightings {
+            lock(&self.shared.memory).note(counted_as(id, one));
         }
-        // Only now: who is cut off before has lost nothing.
+        self.forget(sightings);
+    }
+
+    /// These are lost, and that is told. What there was no time for is not: it stays pending, and the next event goes on.
+    fn is_not_counted(&self, sightings: &[Sighting], error: &StoreError, work: Deadline) {
+        if error.is_transient() && work.remaining().is_zero() {
+            return;
+        }
+        for one in sightings {
+            let what = format!("{} of {}", one.finding.signature, one.instance_id);
+            (self.report)(&Event::Lost(&what, &error.to_string()));
+        }
+        self.forget(sightings);
+    }
+
+    /// Takes out of what is pending. Only at the end: who is cut off before has lost nothing.
+    fn forget(&self, sightings: &[Sighting]) {
         let is_done = |pending: &Sighting| sightings.iter().any(|one| is_same(pending, one));
         let mut pending = lock(&self.shared.pending);
         pending.sightings.retain(|one| !is_done(one));
-        true
     }
 
     /// Whether this process knows that an instance is counted, or that nobody needs to be.
