@@ -168,10 +168,9 @@ impl<S: Store> Uncovered<'_, S> {
             Ok(())
         })?;
         if unasked > 0 {
-            tell(format!(
-                "when {} were captured is not known, so the time at which they were stored stands for it: for a copy, \
-                 that is when it was copied; build the catalog with console-archive reindex, which asks each of them",
-                output::count(unasked, "record")
+            tell(not_timed(
+                unasked,
+                "build the catalog with console-archive reindex, which asks each of them",
             ));
         }
         let (mut untimed, mut why) = (0, None);
@@ -188,19 +187,21 @@ impl<S: Store> Uncovered<'_, S> {
             put_listed(ordered, &row, described.is_timed)?;
         }
         if untimed > 0 {
-            tell(format!(
-                "when {} were captured is not known, so the time at which they were stored stands for it: for a copy, \
-                 that is when it was copied; {}",
-                output::count(untimed, "record"),
-                match why {
-                    Some(error) => error.to_string(),
-                    None =>
-                        "their metadata are missing; console-archive verify names them".to_owned(),
-                }
-            ));
+            let why = why.map(|error| error.to_string());
+            let missing = "their metadata are missing; console-archive verify names them";
+            tell(not_timed(untimed, why.as_deref().unwrap_or(missing)));
         }
         Ok(())
     }
+}
+
+/// What is told of records that are shown with the time of storing. `rest`: why, or what to do.
+fn not_timed(records: u64, rest: &str) -> String {
+    format!(
+        "when {} were captured is not known, so the time at which they were stored stands for it: for a copy, that is when \
+         it was copied; {rest}",
+        output::count(records, "record")
+    )
 }
 
 /// Before a row, what it is known from.
