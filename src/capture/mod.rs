@@ -8,6 +8,7 @@ mod screenshots; // a picture of the screen beside it
 pub mod sweep; // the same for every instance of whole regions
 pub mod told; // what the log and metrics are told of a console (pure)
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -364,7 +365,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
         let turn = self.memory.turn_of(name, self.clock.now());
         // A copy that is being served may fail, so this one waits for its end.
         let turn = tokio::time::timeout(deadline.remaining(), turn.lock_owned()).await;
-        let mut is_served = turn.map_err(|_| CaptureError::TimeOver(deadline.whole()))?;
+        let is_served = turn.map_err(|_| CaptureError::TimeOver(deadline.whole()))?;
         if *is_served {
             return Ok(Progress::Done(Outcome::Ignored {
                 reason: "repeated",
@@ -373,16 +374,7 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
             }));
         }
         let mut progress = work.await?;
-        match &mut progress {
-            Progress::Done(_) => *is_served = true,
-            // After the picture it may send a message of its own.
-            Progress::Following(following) => {
-                if let Next::Screen(_, turn) = &mut following.next {
-                    *turn = Some(is_served);
-                }
-                // What this process still follows may fail, and then comes again.
-            }
-        }
+        hand_on(is_served, &mut progress);
         Ok(progress)
     }
 
@@ -553,14 +545,8 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
                 Progress::Done(self.conclude(follow, deadline).await?)
             }
         };
-        match (&mut progress, turn) {
-            (Progress::Done(_), Some(mut is_served)) => *is_served = true,
-            (Progress::Following(following), turn) => {
-                if let Next::Screen(_, next) = &mut following.next {
-                    *next = turn;
-                }
-            }
-            _ => {}
+        if let Some(turn) = turn {
+            hand_on(turn, &mut progress);
         }
         Ok(progress)
     }
@@ -1045,6 +1031,19 @@ impl<C: ConsoleSource + Fleet + Sync, S: Store> Archiver<C, S> {
     }
 }
 
+/// Ends the turn of a message, or lets it last for the picture: after that it may send a message of its own. What this
+/// process still follows otherwise may fail, and then comes again.
+fn hand_on(mut is_served: Turn, progress: &mut Progress) {
+    match progress {
+        Progress::Done(_) => *is_served = true,
+        Progress::Following(following) => {
+            if let Next::Screen(_, turn) = &mut following.next {
+                *turn = Some(is_served);
+            }
+        }
+    }
+}
+
 /// Notes what is bad enough to be told of a console, whether or not it was stored just now: the archive remembers what
 /// was told.
 fn note_worst(
@@ -1062,15 +1061,20 @@ fn note_worst(
     let mut worst: Vec<_> = found.iter().filter(is_told).filter(is_new).collect();
     findings::worst_first(&mut worst);
     worst.truncate(notify::MAX_OF_CONSOLE);
-    let in_short: Vec<_> = worst
-        .iter()
+    if worst.is_empty() {
+        return;
+    }
+    let shown = match notifier.masks_secrets() {
+        true => Cow::Owned(secrets::masked(console, &secrets::find(console))),
+        false => Cow::Borrowed(console),
+    };
+    let in_short: Vec<_> = (worst.iter())
         .map(|one| notify::notice::in_short(one))
         .collect();
     for (index, one) in worst.into_iter().enumerate() {
         let mut also = in_short.clone();
         also.remove(index);
-        let masks_secrets = notifier.masks_secrets();
-        notifier.note(Sighting::new(captured, console, one, also, masks_secrets));
+        notifier.note(Sighting::new(captured, console, &shown, one, also));
     }
 }
 

@@ -3,7 +3,6 @@
 //! What a guest wrote is made safe here, once: control characters and characters that turn text around are spelled out,
 //! secrets are masked, and lines are cut. Each receiver's own markup is escaped in [`payload`](super::payload).
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -18,7 +17,7 @@ use crate::model::finding::{Finding, Severe, Severity};
 use crate::model::ids::{InstanceId, RegionId};
 use crate::printable::one_line;
 use crate::reading::began::boot_began;
-use crate::reading::findings::{self, plain_line, secrets};
+use crate::reading::findings::{self, plain_line};
 
 /// Lines of the console that a notice shows.
 const MAX_LINES: usize = 20;
@@ -119,20 +118,17 @@ pub struct Captured<'a> {
 }
 
 impl Sighting {
-    /// Of a finding in this console. `also`: what else is bad enough. `masks_secrets`: of the lines of the console.
+    /// Of a finding in this console. `shown`: the console as people may see it, of the same length. `also`: what else is bad
+    /// enough.
     pub fn new(
         captured: Captured<'_>,
         console: &[u8],
+        shown: &[u8],
         found: &findings::Finding<'_>,
         also: Vec<Finding>,
-        masks_secrets: bool,
     ) -> Self {
-        let shown = match masks_secrets {
-            true => Cow::Owned(secrets::masked(console, &secrets::find(console))),
-            false => Cow::Borrowed(console),
-        };
         let finding = in_short(found);
-        let (lines, fault_line) = lines_around(&shown, &found.bytes);
+        let (lines, fault_line) = lines_around(shown, &found.bytes);
         Self {
             finding,
             advice: short(found.rule.advice(), MAX_ADVICE_CHARACTERS),
