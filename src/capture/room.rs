@@ -173,41 +173,24 @@ mod tests {
 
     use super::*;
     use crate::model::screenshot::Image;
-
-    /// Its pictures never come, and its consoles at once.
-    struct Hanging;
-
-    impl ConsoleSource for Hanging {
-        async fn console_output(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-        ) -> Result<ConsoleOutput, EcsError> {
-            Ok(ConsoleOutput {
-                plain: b"here".to_vec(),
-                last_update_time: String::new(),
-                request_id: String::new(),
-                reported_instance_id: None,
-                is_undecoded: false,
-            })
-        }
-
-        async fn screenshot(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-            _: bool,
-        ) -> Result<Screenshot, EcsError> {
-            std::future::pending().await
-        }
-    }
+    use crate::source::Fake;
 
     #[tokio::test]
     async fn consoles_do_not_wait_for_pictures() {
         let room = Room::default();
-        let source = room.limit(&Hanging);
+        let hanging = Fake {
+            console: async || {
+                Ok(ConsoleOutput {
+                    plain: b"here".to_vec(),
+                    last_update_time: String::new(),
+                    request_id: String::new(),
+                    reported_instance_id: None,
+                    is_undecoded: false,
+                })
+            },
+            picture: std::future::pending,
+        };
+        let source = room.limit(&hanging);
         let region_id = RegionId::parse("cn-hangzhou").unwrap();
         let instance_id = InstanceId::parse("i-1").unwrap();
         let shots = (0..2 * MAX_ANSWERS)
@@ -221,43 +204,25 @@ mod tests {
         }
     }
 
-    /// Its pictures come at once.
-    struct Instant;
-
-    impl ConsoleSource for Instant {
-        async fn console_output(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-        ) -> Result<ConsoleOutput, EcsError> {
-            panic!("nobody asks for a console")
-        }
-
-        async fn screenshot(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-            _: bool,
-        ) -> Result<Screenshot, EcsError> {
-            let bytes = include_bytes!("../../tests/fixtures/screenshots/stop.jpg").to_vec();
-            Ok(Screenshot {
-                image: Image::of(&bytes).unwrap(),
-                bytes,
-                request_id: String::new(),
-                reported_instance_id: None,
-            })
-        }
-    }
-
     #[tokio::test]
     async fn only_so_many_pictures_are_in_memory_until_they_are_stored() {
         let room = Room::default();
         let region_id = RegionId::parse("cn-hangzhou").unwrap();
         let instance_id = InstanceId::parse("i-1").unwrap();
+        let instant = Fake {
+            console: async || unreachable!("nobody asks for a console here"),
+            picture: async || {
+                let bytes = include_bytes!("../../tests/fixtures/screenshots/stop.jpg").to_vec();
+                Ok(Screenshot {
+                    image: Image::of(&bytes).unwrap(),
+                    bytes,
+                    request_id: String::new(),
+                    reported_instance_id: None,
+                })
+            },
+        };
         let mut sources: Vec<_> = (0..=MAX_SCREENSHOTS)
-            .map(|_| room.limit(&Instant))
+            .map(|_| room.limit(&instant))
             .collect();
         let last = sources.pop().unwrap();
         for source in &sources {

@@ -161,6 +161,41 @@ impl<C: Fleet + Sync> Fleet for Retrying<'_, C> {
     }
 }
 
+/// A source that answers with these, whatever it is asked for.
+#[cfg(test)]
+pub(crate) struct Fake<C, P> {
+    pub(crate) console: C,
+    pub(crate) picture: P,
+}
+
+#[cfg(test)]
+impl<C, P, OfConsole, OfPicture> ConsoleSource for Fake<C, P>
+where
+    C: Fn() -> OfConsole + Sync,
+    P: Fn() -> OfPicture + Sync,
+    OfConsole: Future<Output = Result<ConsoleOutput, EcsError>> + Send,
+    OfPicture: Future<Output = Result<Screenshot, EcsError>> + Send,
+{
+    async fn console_output(
+        &self,
+        _: Owner<'_>,
+        _: &RegionId,
+        _: &InstanceId,
+    ) -> Result<ConsoleOutput, EcsError> {
+        (self.console)().await
+    }
+
+    async fn screenshot(
+        &self,
+        _: Owner<'_>,
+        _: &RegionId,
+        _: &InstanceId,
+        _: bool,
+    ) -> Result<Screenshot, EcsError> {
+        (self.picture)().await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,70 +206,23 @@ mod tests {
 
     type Scene = fn() -> Result<ConsoleOutput, EcsError>;
 
-    /// Answers with these one after the other. The last one stays.
-    struct Scripted(Mutex<Vec<Scene>>);
-
-    impl ConsoleSource for Scripted {
-        async fn console_output(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-        ) -> Result<ConsoleOutput, EcsError> {
-            let mut answers = lock(&self.0);
-            let answer = if answers.len() > 1 {
-                answers.remove(0)
-            } else {
-                answers[0]
-            };
-            answer()
-        }
-
-        async fn screenshot(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-            _: bool,
-        ) -> Result<Screenshot, EcsError> {
-            unreachable!("nobody asks for a picture here")
-        }
-    }
-
-    /// Notes when it is asked for a picture, and has none.
-    struct Dark(Mutex<Vec<tokio::time::Instant>>);
-
-    impl ConsoleSource for Dark {
-        async fn console_output(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-        ) -> Result<ConsoleOutput, EcsError> {
-            unreachable!("nobody asks for a console here")
-        }
-
-        async fn screenshot(
-            &self,
-            _: Owner<'_>,
-            _: &RegionId,
-            _: &InstanceId,
-            _: bool,
-        ) -> Result<Screenshot, EcsError> {
-            lock(&self.0).push(tokio::time::Instant::now());
-            Err(EcsError::timed_out("GetInstanceScreenshot", HOUR))
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_picture_is_tried_again_10_s_later() {
-        let dark = Dark(Mutex::default());
+        // It notes when it is asked for a picture, and has none.
+        let asked_at = Mutex::new(Vec::new());
+        let dark = Fake {
+            console: async || unreachable!("nobody asks for a console here"),
+            picture: async || {
+                lock(&asked_at).push(tokio::time::Instant::now());
+                Err(EcsError::timed_out("GetInstanceScreenshot", HOUR))
+            },
+        };
         let source = Retrying::new(&dark, Deadline::after(Duration::from_secs(40)));
         let region_id = RegionId::parse("cn-hangzhou").unwrap();
         let instance_id = InstanceId::parse("i-1").unwrap();
         let taken = source.screenshot(Owner::Own, &region_id, &instance_id, false);
         taken.await.unwrap_err();
-        let asked = lock(&dark.0).clone();
+        let asked = lock(&asked_at).clone();
         assert!(asked.len() > 2, "{asked:?}");
         let is_apart = |pair: &[tokio::time::Instant]| pair[1] - pair[0] >= SCREENSHOTS_APART;
         assert!(asked.windows(2).all(is_apart), "{asked:?}");
@@ -255,7 +243,20 @@ mod tests {
     }
 
     async fn asked(answers: &[Scene]) -> Result<String, EcsError> {
-        let source = Scripted(Mutex::new(answers.to_vec()));
+        // One after the other. The last one stays.
+        let answers = Mutex::new(answers.to_vec());
+        let source = Fake {
+            console: async || {
+                let mut answers = lock(&answers);
+                let answer = if answers.len() > 1 {
+                    answers.remove(0)
+                } else {
+                    answers[0]
+                };
+                answer()
+            },
+            picture: async || unreachable!("nobody asks for a picture here"),
+        };
         let asked = Retrying::new(&source, Deadline::after(HOUR));
         let (region, id) = (
             RegionId::parse("cn-a").unwrap(),
